@@ -1,0 +1,1 @@
+"""Data paths: what carries packets between ports by flows that `ofproto` installs."""
