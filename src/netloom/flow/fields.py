@@ -335,29 +335,33 @@ class Field:
     value 1. A `dynamic` field has no place until a TLV table maps it.
     """
 
-    __slots__ = ("alias", "bits", "codes", "form", "id", "implied", "mask", "maskable", "n_bytes",
-                 "name", "of10", "of11", "ones", "prerequisite", "shift", "slot", "writable")  # fmt: skip
+    __slots__ = (
+        "alias", "bits", "codes", "form", "id", "implied", "limit", "mask", "maskable", "n_bytes",
+        "name", "of10", "of11", "ones", "prerequisite", "shift", "slot", "writable",
+    )  # fmt: skip
 
     def __init__(self, row: str, number: int) -> None:
         names, place, n_bytes, self.form, flags, self.prerequisite, old, *codes = row.split()
         self.name, _, self.alias = names.partition("/")
         slot_name, _, view = place.partition(":")
-        self.slot = SLOT[slot_name]
         low, bits = (int(part) for part in view.split(":")) if view else (0, 0)
+        self.slot = SLOT[slot_name]
         self.id = number
         self.n_bytes = int(n_bytes)
-        self.bits = bits or min(self.slot.bits, 8 * self.n_bytes)
-        self.bits = _NARROW.get(self.name, self.bits)
+        wide = self.n_bytes > self.slot.n_bytes and self.name.startswith("x")
+        self.bits = bits or (8 * self.n_bytes if wide else self.slot.bits)
+        self.bits = min(self.bits, _NARROW.get(self.name, self.bits))
         self.shift = self.slot.shift + low
         self.ones = (1 << self.bits) - 1
+        self.limit = min(self.ones, (1 << 8 * self.n_bytes) - 1)
         #: All bits of the field, in place in a key.
         self.mask = self.ones << self.shift
         self.maskable = flags[0] == "M"
         self.writable = flags[1] == "W"
-        self.of10, self.of11 = old.replace("-", " ")
-        self.of10, self.of11 = self.of10.strip(), self.of11.strip()
+        self.of10 = old[0].strip("-")
+        self.of11 = old[1].strip("-")
         self.implied = VLAN_CFI << SLOT["vlan_tci"].shift if self.name in _IMPLY_CFI else 0
-        self.codes = tuple(_code_point(code, self.n_bytes) for code in codes)
+        self.codes: tuple[CodePoint, ...] = tuple(_code_point(code, self.n_bytes) for code in codes)
 
     @property
     def dynamic(self) -> bool:
@@ -375,10 +379,16 @@ class Field:
 
 
 #: Fields that use fewer bits than their place offers.
-_NARROW = {"ip_frag": 2, "tcp_flags": 12, "ipv6_label": 20, "tun_erspan_ver": 4,
-           "tun_erspan_idx": 20, "tun_erspan_dir": 1, "tun_erspan_hwid": 6, "tun_flags": 1,
-           "icmp_type": 8, "icmp_code": 8, "icmpv6_type": 8, "icmpv6_code": 8,
-           "nd_options_type": 8}  # fmt: skip
+_NARROW = {
+    "ip_frag": 2,
+    "tcp_flags": 12,
+    "ipv6_label": 20,
+    "tun_erspan_ver": 4,
+    "tun_erspan_idx": 20,
+    "tun_erspan_dir": 1,
+    "tun_erspan_hwid": 6,
+    "tun_flags": 1,
+}
 _IMPLY_CFI = frozenset({"dl_vlan", "dl_vlan_pcp", "vlan_pcp"})
 
 
@@ -401,7 +411,8 @@ def _lay_out_slots() -> dict[str, Slot]:
 
 
 def _register_rows() -> list[str]:
-    """reg0-31, and the wider registers that overlay them, most significant first."""
+    """reg0-31, and the wider registers: each starts at its last 32-bit register and covers those
+    before it, the first being the most significant."""
     rows = [
         f"reg{n} reg{n} 4 hex MW - -- "
         + (f"NXM_NX_REG{n}={n}" if n < 16 else f"NXOXM_ET_REG{n}={n + 1}")
@@ -419,24 +430,13 @@ def _tun_metadata_rows() -> list[str]:
             for n in range(N_TUN_METADATA)]  # fmt: skip
 
 
-def _widen(field: Field) -> None:
-    """A wide register starts at its last 32-bit register and covers those before it."""
-    field.bits = 8 * field.n_bytes
-    field.ones = (1 << field.bits) - 1
-    field.mask = field.ones << field.shift
-
-
 def _read_fields() -> tuple[Field, ...]:
     rows = [line for line in _FIELDS.split("\n") if line]
     at = next(i for i, row in enumerate(rows) if row.startswith("metadata "))
     rows[at + 1 : at + 1] = _register_rows()
     at = next(i for i, row in enumerate(rows) if row.startswith("tun_flags "))
     rows[at:at] = _tun_metadata_rows()
-    fields = tuple(Field(row, number) for number, row in enumerate(rows))
-    for field in fields:
-        if field.name.startswith("x") and "reg" in field.name:
-            _widen(field)
-    return fields
+    return tuple(Field(row, number) for number, row in enumerate(rows))
 
 
 SLOT: dict[str, Slot] = _lay_out_slots()
