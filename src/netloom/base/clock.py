@@ -12,6 +12,27 @@ import time
 from typing import Protocol
 
 
+def format_time(template: str, wall_ms: int, *, utc: bool) -> str:
+    """`wall_ms` by strftime's `template`; each run of `#` becomes that many decimals of a second.
+
+    Sub-second time is known to the millisecond; further decimals are zeros.
+    """
+    seconds, ms = divmod(wall_ms, 1000)
+    if "#" in template:
+        decimals = f"{ms:03d}"
+        pieces: list[str] = []
+        position = 0
+        for char in template:
+            if char == "#":
+                pieces.append(decimals[position] if position < len(decimals) else "0")
+                position += 1
+            else:
+                pieces.append(char)
+                position = 0
+        template = "".join(pieces)
+    return time.strftime(template, time.gmtime(seconds) if utc else time.localtime(seconds))
+
+
 class Clock(Protocol):
     """A source of time: `now_ms` is monotonic, `wall_ms` is milliseconds since the Unix epoch."""
 
