@@ -25,11 +25,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
 
 from .clock import Clock, SystemClock
 from .errors import CommandError
 from .log_pattern import Record, compile_pattern
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    #: Sends one syslog message: RFC 5424 priority (facility * 8 + severity) and text.
+    SyslogSink = Callable[[int, str], None]
 
 LEVELS = ("OFF", "EMER", "ERR", "WARN", "INFO", "DBG")
 OFF, EMER, ERR, WARN, INFO, DBG = range(6)
@@ -60,9 +66,6 @@ LIBC_PREFIX = "<%B> %D{%h %e %T} %E %A: "
 #: The default rate limit of the `*_rl` calls: so many at once, and so many per minute.
 RATE_PER_MINUTE = 60
 BURST = 60
-
-#: Sends one syslog message: RFC 5424 priority (facility * 8 + severity) and text.
-SyslogSink = Callable[[int, str], None]
 
 
 class RateLimit:

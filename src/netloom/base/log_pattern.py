@@ -7,9 +7,15 @@ ovs-appctl(8): `%` [`-`] [`0`] [width] letter [`{...}`]; an unknown letter stand
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from .clock import format_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Field = Callable[["Record"], str]
+    Pattern = Callable[["Record"], str]
 
 #: ISO 8601 with a fraction: what %d and %D mean without a format of their own.
 ISO_TIME = "%Y-%m-%d %H:%M:%S.###"
@@ -47,8 +53,6 @@ class Record:
         self.priority = priority
 
 
-Field = Callable[[Record], str]
-Pattern = Callable[[Record], str]
 
 _FIELDS: dict[str, Field] = {
     "A": lambda r: r.program,
