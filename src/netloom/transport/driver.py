@@ -36,7 +36,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     """A machine and its socket.
 
     `on_event(event)` is called for each event, `on_close(error)` exactly once: with a system error
-    number, EOF, or 0 if this side closed. `on_activity`, if set, is called for each read.
+    number, EOF, or 0 if this side closed. `on_open`, if set, is called once when the connection is
+    up, before any event; `on_activity` for each read.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     ) -> None:
         self.machine = machine
         self.name = name
+        self.on_open: Callable[[Connection[Event]], None] | None = None
         self.on_activity: Callable[[], None] | None = None
         self._loop = loop
         self._on_event = on_event
@@ -64,6 +66,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._transport = transport
         self._open = True
         self._loop.add_connection(self)
+        if self.on_open is not None:
+            self.on_open(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._loop.read_buffer
