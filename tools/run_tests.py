@@ -45,7 +45,7 @@ def run(title: str, argv: tuple[str, ...], show: bool) -> bool:
 def main(argv: list[str]) -> int:
     quick = "--quick" in argv
     chosen = [arg for arg in argv if arg != "--quick"]
-    if not chosen and not all([run(title, command, show=False) for title, command in CHECKS]):
+    if not chosen and not all(run(title, command, show=False) for title, command in CHECKS):
         return 1
     tests = chosen or (list(QUICK_TESTS) if quick else ["tests"])
     return 0 if run("tests", ("python", "-m", "pytest", *tests), show=True) else 1

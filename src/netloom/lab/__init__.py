@@ -1,7 +1,7 @@
 """Labs: hosts in network namespaces, and switches with private run directories, as Python objects.
 
 A `Lab` owns all that it makes and removes it when it ends, whatever happened in between; what a
-killed process leaves behind is written down under /run/netloom, where `netloom clean-host` finds it.
+killed process leaves behind is written down under /run/netloom, and `netloom clean-host` finds it.
 
 Every lab has its own network namespace for its switch ("the host"), so that a bridge can be called
 br0 on a machine that has a br0 already, and two labs never meet. The hosts of the lab are further
