@@ -152,6 +152,11 @@ def _read_output(action: bytes, body: int, version: int) -> a.Action:
     return a.Output(port, max_len if port == CONTROLLER else 0)
 
 
+def _read_strip_vlan(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 8)
+    return a.StripVlan(version > 1)
+
+
 def _read_enqueue(action: bytes, body: int, version: int) -> a.Action:
     _expect_size(action, 16)
     number, queue = unpack_from(">H6xI", action, body)
@@ -409,6 +414,7 @@ def _read_write_metadata(data: bytes, pos: int, size: int) -> a.Action:
 
 _READERS: dict[str, Callable[[bytes, int, int], a.Action]] = {
     "OUTPUT": _read_output,
+    "STRIP_VLAN": _read_strip_vlan,
     "ENQUEUE": _read_enqueue,
     "OUTPUT_TRUNC": _read_output_trunc,
     "RESUBMIT": _read_resubmit,

@@ -16,7 +16,7 @@ from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
 
 _NUMBERS = """
 OUTPUT            0
-GROUP             - 22
+GROUP             n40 22
 SET_VLAN_VID      1 = -
 SET_VLAN_PCP      2 = -
 STRIP_VLAN        3 18
@@ -72,7 +72,6 @@ _LAYOUTS = """
 GROUP          Group          group_id    I
 SET_VLAN_VID   SetVlanVid     vid         H2x
 SET_VLAN_PCP   SetVlanPcp     pcp         B3x
-STRIP_VLAN     StripVlan      -           4x
 PUSH_VLAN      PushVlan       ethertype   H2x
 SET_MPLS_LABEL SetMplsLabel   label       I
 SET_MPLS_TC    SetMplsTc      tc          B3x

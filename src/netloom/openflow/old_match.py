@@ -1,16 +1,16 @@
 """The fixed-size matches of OpenFlow 1.0 (40 bytes, ovs-fields(7)) and 1.1 (88 bytes).
 
-Also `normalize_match`: in these versions, and in flows typed by people, a match may demand fields
-that its Ethernet type or protocol does not have; they are dropped.
+Such a match may demand fields that its Ethernet type or protocol does not have; they are dropped.
 """
 
 from __future__ import annotations
 
 from struct import Struct
 
-from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, TRANSPORT, VLAN_CFI
+from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.flow.prerequisites import normalize_match
 from netloom.openflow.errors import OpenFlowError
 
 OFP10_MATCH = Struct(">IH6s6sHBxHBB2xIIHH")
@@ -80,7 +80,7 @@ def decode_ofp10_match(data: bytes, pos: int) -> Match:
         shift = SLOT[name].shift
         value |= (number & bits) << shift
         mask |= bits << shift
-    return normalize_match(Match(value, mask))
+    return normalize_match(Match(value, mask))[0]
 
 
 def is_exact10(data: bytes, pos: int) -> bool:
@@ -182,7 +182,7 @@ def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
         shift = SLOT[name].shift
         value |= (number & bits) << shift
         mask |= bits << shift
-    return normalize_match(Match(value, mask)), pos + OFP11_MATCH.size
+    return normalize_match(Match(value, mask))[0], pos + OFP11_MATCH.size
 
 
 def _decode_vlan11(vlan: int, pcp: int, wild: int) -> tuple[int, int]:
@@ -247,61 +247,3 @@ def encode_ofp11_match(match: Match) -> bytes:
         _OFPMT11_STANDARD, OFP11_MATCH.size, in_port, wild, *macs, vlan, pcp, dl_type, tos,
         proto, *pair("nw_src"), *pair("nw_dst"), tp_src, tp_dst, label, tc, *pair("metadata"),
     )  # fmt: skip
-
-
-# Normal form
-
-#: Slots that exist only under a prerequisite, by any of these fields.
-_CONDITIONAL = {
-    "nw_src": ("ip_src", "arp_spa"),
-    "nw_dst": ("ip_dst", "arp_tpa"),
-    "nw_proto": ("nw_proto", "arp_op"),
-    "nw_tos": ("nw_tos",),
-    "nw_ttl": ("nw_ttl",),
-    "nw_frag": ("ip_frag",),
-    "tp_src": ("tcp_src", "udp_src", "sctp_src", "icmp_type", "icmpv6_type"),
-    "tp_dst": ("tcp_dst", "udp_dst", "sctp_dst", "icmp_code", "icmpv6_code"),
-    "tcp_flags": ("tcp_flags",),
-    "arp_sha": ("arp_sha", "nd_sll"),
-    "arp_tha": ("arp_tha", "nd_tll"),
-    "ipv6_src": ("ipv6_src",),
-    "ipv6_dst": ("ipv6_dst",),
-    "ipv6_label": ("ipv6_label",),
-    "nd_target": ("nd_target",),
-    "mpls_lse0": ("mpls_label",),
-    "nsh_flags": ("nsh_flags",),
-}
-
-
-def _holds(prerequisite: str, value: int) -> bool:
-    alternatives = PREREQUISITES[prerequisite]
-    if prerequisite in TRANSPORT and SLOT["nw_frag"].get(value) & 2:
-        return False
-    for alternative in alternatives:
-        if all(SLOT[name].get(value) & mask == wanted for name, wanted, mask in alternative):
-            return True
-    return not alternatives
-
-
-def _conditional_mask() -> int:
-    mask = 0
-    for name in _CONDITIONAL:
-        mask |= SLOT[name].mask
-    return mask
-
-
-_ANY_CONDITIONAL = _conditional_mask()
-
-
-def normalize_match(match: Match) -> Match:
-    """`match` without what its Ethernet type and protocol rule out."""
-    if not match.mask & _ANY_CONDITIONAL:
-        return match
-    mask = match.mask
-    for name, views in _CONDITIONAL.items():
-        slot = SLOT[name]
-        if mask & slot.mask and not any(
-            _holds(FIELD[view].prerequisite, match.value) for view in views
-        ):
-            mask &= ~slot.mask
-    return match if mask == match.mask else Match(match.value, mask)
