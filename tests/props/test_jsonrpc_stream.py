@@ -52,7 +52,12 @@ def cut(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-@given(codec=codecs, sent=st.lists(messages, max_size=4), size=st.integers(1, 40), gap=st.booleans())
+@given(
+    codec=codecs,
+    sent=st.lists(messages, max_size=4),
+    size=st.integers(1, 40),
+    gap=st.booleans(),
+)
 def test_pieces_of_any_size_give_the_messages_sent(
     codec: LightJson, sent: list[Message], size: int, gap: bool
 ) -> None:
