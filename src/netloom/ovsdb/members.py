@@ -68,12 +68,18 @@ class Members:
             self.fail("Object expected.")
 
     @property
+    def json(self) -> Any:
+        """The object itself."""
+        return self._json
+
+    @property
     def failed(self) -> bool:
         return self._error is not None
 
     def fail(self, message: str) -> None:
         if self._error is None:
-            self._error = syntax_error(self._json, f"Parsing {self._name} failed: {message}")
+            shown = self._json if type(self._json) is dict else None
+            self._error = syntax_error(shown, f"Parsing {self._name} failed: {message}")
 
     def get(self, name: str, kinds: str, optional: bool = False) -> Any:
         """The member's value, or None if it is missing or of another kind."""
