@@ -97,19 +97,14 @@ def _count_column(
         target_rows = reference.target.rows
         changed = txn.changed.get(reference.target, {})
         for target in reference.uuids(after):
-            gone = changed[target] is None if target in changed else target not in target_rows  # type: ignore[index]
-            if gone and not _was_there(reference, old, target):
+            # A row that this transaction deletes is no dangling reference: `_check_deleted` tells.
+            if target not in target_rows and changed.get(target) is None:  # type: ignore[call-overload]
                 raise OvsdbError(
                     "referential integrity violation",
                     f"Table {table.name} column {reference.column.name} row {uuid} references "
                     f"nonexistent row {target} in table {reference.target.name}.",
                 )
             deltas[target] = deltas.get(target, 0) + 1  # type: ignore[index,call-overload]
-
-
-def _was_there(reference: Reference, old: RowData | None, target: Atom) -> bool:
-    """Whether a row had that reference before: then the deletion of its target is to blame."""
-    return old is not None and target in reference.uuids(old[reference.index])
 
 
 def _check_deleted(txn: Txn, deltas: Deltas) -> None:
@@ -194,9 +189,9 @@ def _clean_row(txn: Txn, table: Table, uuid: Uuid) -> None:
         if missing:
             cleaned = _without(reference, datum, missing)
             _check_cleaned(txn, table, uuid, reference, cleaned, missing)
-            txn.writable(table, uuid)[reference.index] = (
-                cleaned[0] if (reference.column.type.is_scalar) else cleaned
-            )  # type: ignore[index]
+            if reference.column.type.is_scalar:
+                cleaned = cleaned[0]  # type: ignore[index]
+            txn.writable(table, uuid)[reference.index] = cleaned
 
 
 def _without(reference: Reference, datum: Datum, missing: set[Atom]) -> Datum:

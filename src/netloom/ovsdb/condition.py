@@ -89,7 +89,8 @@ class Condition:
         """Whether every clause holds; an empty condition always does."""
         if self.never:
             return False
-        for clause in self.clauses:
+        # No generator: it costs twice as much.
+        for clause in self.clauses:  # noqa: SIM110
             if not clause.test(row[clause.index], clause.argument):
                 return False
         return True
@@ -98,7 +99,7 @@ class Condition:
         """Whether some clause holds, or there is none at all."""
         if self.always or not (self.clauses or self.never):
             return True
-        for clause in self.clauses:
+        for clause in self.clauses:  # noqa: SIM110
             if clause.test(row[clause.index], clause.argument):
                 return True
         return False

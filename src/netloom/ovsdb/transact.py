@@ -14,7 +14,7 @@ from __future__ import annotations
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.condition import parse_condition
 from netloom.ovsdb.database import freeze
-from netloom.ovsdb.datum import Symbols, datum_to_json, parse_datum
+from netloom.ovsdb.datum import Symbols, datum_to_json, keys_of, parse_datum
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.members import ARRAY, BOOLEAN, ID, NUMBER, OBJECT, STRING, Members
 from netloom.ovsdb.mutation import parse_mutations
@@ -239,12 +239,15 @@ class _Execution:
         table = self._table(parser)
         where = parser.get("where", ARRAY)
         columns_json = parser.get("columns", ARRAY, optional=True)
-        parser.get("sort", ARRAY, optional=True)
+        sort_json = parser.get("sort", ARRAY, optional=True)
         if parser.failed:
             raise _ParserFailed
         condition = self._condition(table, where)
         columns = _columns(table, columns_json)
         found = [row for _uuid, row in self.txn.find(table, condition)]
+        if sort_json is not None:
+            sort = _columns(table, sort_json)
+            found.sort(key=lambda row: [_order_key(row[column.index]) for column in sort])
         return {
             "rows": [
                 {column.name: datum_to_json(column.type, row[column.index]) for column in columns}
@@ -408,6 +411,13 @@ def _columns(table: Table, json: Any) -> list[ColumnSchema]:
 
 def _row_key(row: RowData, columns: list[ColumnSchema]) -> object:
     return tuple([freeze(row[column.index]) for column in columns])
+
+
+def _order_key(datum: Datum) -> Any:
+    """Data in the order of Open vSwitch: fewer elements first, then by keys, then by values."""
+    values = list(datum.values()) if type(datum) is dict else []
+    keys = keys_of(datum)
+    return len(keys), keys, values
 
 
 def _distinct(rows: list[RowData], columns: list[ColumnSchema]) -> list[RowData]:
