@@ -78,8 +78,11 @@ class Members:
 
     def fail(self, message: str) -> None:
         if self._error is None:
-            shown = self._json if type(self._json) is dict else None
-            self._error = syntax_error(shown, f"Parsing {self._name} failed: {message}")
+            text = f"Parsing {self._name} failed: {message}"
+            if type(self._json) is dict:
+                self._error = syntax_error(self._json, text)
+            else:
+                self._error = OvsdbError("syntax error", text)
 
     def get(self, name: str, kinds: str, optional: bool = False) -> Any:
         """The member's value, or None if it is missing or of another kind."""
