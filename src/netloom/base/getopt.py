@@ -16,9 +16,12 @@ ends them too; otherwise options and operands mix, unless POSIXLY_CORRECT is set
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 
 from .errors import NetloomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 NO, REQUIRED, OPTIONAL = range(3)
 
