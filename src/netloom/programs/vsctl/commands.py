@@ -44,7 +44,7 @@ SPECS = (
     CommandSpec("list-ifaces", (1, 1), "BRIDGE", "", "ports", needs_model=True),
     CommandSpec("iface-to-br", (1, 1), "IFACE", "", "ports", needs_model=True),
     # Conntrack zones and datapath capabilities.
-    CommandSpec("add-zone-tp", (2, 18), "", "--may-exist", "zones", writes=True),
+    CommandSpec("add-zone-tp", (3, 18), "", "--may-exist", "zones", writes=True),
     CommandSpec("del-zone-tp", (2, 2), "", "--if-exists", "zones", writes=True),
     CommandSpec("list-zone-tp", (1, 1), "", "", "zones"),
     CommandSpec("set-zone-limit", (3, 3), "", "", "zones", writes=True),

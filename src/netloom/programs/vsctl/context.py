@@ -130,6 +130,10 @@ class Context:
             return self.schema.tables[row.table].columns[column].type.default
         return value
 
+    def rows(self, table: str) -> list[Row]:
+        """All rows of a table in the order in which they are listed."""
+        return self.txn.rows(table)
+
     def now(self, row: Row) -> Row:
         """The row with what this transaction did to it."""
         return self.txn.row(row.table, row.uuid) or row

@@ -79,9 +79,9 @@ def _new_zone(context: Context, datapath: Row, number: int) -> Row:
 
 def _zone_argument(text: str) -> int:
     """The number in `zone=NUMBER`."""
-    name, _, number = text.partition("=")
-    if name != "zone" or not number.isdigit():
-        raise CommandError(f"invalid argument {text}" if name == "zone" else "no zone id specified")
+    number = text.removeprefix("zone=")
+    if not number.isdigit():
+        raise CommandError(f"{text}: zone must be given as zone=NUMBER")
     return int(number)
 
 
@@ -89,20 +89,15 @@ def _zone_argument(text: str) -> int:
 
 
 def run_add_zone_tp(context: Context) -> None:
-    number = leading_int(context.args[1].removeprefix("zone="))
+    number = _zone_argument(context.args[1])
     datapath = _datapath(context)
     timeouts: dict[Any, Any] = {}
     for argument in context.args[2:]:
-        key, equals, value = argument.partition("=")
-        if not equals or not value.isdigit():
-            raise CommandError(f"{argument}: argument does not end in \"=\" followed by a value.")
-        timeouts[key] = int(value)
-    if not timeouts:
-        raise CommandError("No timeout policy")
+        key, _, value = argument.partition("=")
+        timeouts[key] = leading_int(value)
     zone = _zones(context, datapath).get(number)
-    if zone is not None and context.txn.refs(zone, "timeout_policy"):
-        if context.has_option("--may-exist"):
-            return
+    has_policy = zone is not None and bool(context.txn.refs(zone, "timeout_policy"))
+    if has_policy and not context.has_option("--may-exist"):
         raise CommandError(f"zone id {number} already exists")
     policy = context.insert("CT_Timeout_Policy")
     context.txn.set(policy, "timeouts", {key: timeouts[key] for key in sorted(timeouts)})
@@ -112,7 +107,7 @@ def run_add_zone_tp(context: Context) -> None:
 
 
 def run_del_zone_tp(context: Context) -> None:
-    number = leading_int(context.args[1].removeprefix("zone="))
+    number = _zone_argument(context.args[1])
     datapath = _datapath(context)
     zone = _zones(context, datapath).get(number)
     if zone is None or not context.txn.refs(zone, "timeout_policy"):
@@ -126,15 +121,16 @@ def run_del_zone_tp(context: Context) -> None:
 
 
 def run_list_zone_tp(context: Context) -> None:
-    for number, zone in _zones(context, _datapath(context)).items():
+    datapath = _find_datapath(context, context.args[0])
+    if datapath is None:
+        raise CommandError(f"datapath: {context.args[0]} record not found")
+    for number, zone in _zones(context, datapath).items():
         policies = context.txn.refs(zone, "timeout_policy")
-        text = f"Zone:{number}, Timeout Policies: "
+        text = "system default"
         if policies:
             pairs = _pairs(context, policies[0], "timeouts").items()
-            text += "".join([f"{key}={value} " for key, value in pairs])
-            context.print(text[:-1] if pairs else text)
-        else:
-            context.print(text + "system default")
+            text = " ".join([f"{key}={value}" for key, value in pairs])
+        context.print(f"Zone:{number}, Timeout Policies: {text}")
 
 
 # Limits.
@@ -207,5 +203,5 @@ def run_list_dp_cap(context: Context) -> None:
     if datapath is None:
         raise CommandError(f'datapath "{name}" record not found')
     context.verify(datapath, "capabilities")
-    for key, value in _pairs(context, datapath, "capabilities").items():
-        context.output.append(f"{key}={value} ")
+    pairs = _pairs(context, datapath, "capabilities").items()
+    context.print(" ".join([f"{key}={value}" for key, value in pairs]))
