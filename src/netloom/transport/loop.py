@@ -120,6 +120,12 @@ class MainLoop:
         self.aio.call_soon(self.aio.stop)
 
     def close(self) -> None:
+        """Give up what is still being set up, and the loop itself."""
+        tasks = asyncio.all_tasks(self.aio)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.aio.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self.aio.close()
 
     def step(self) -> None:
