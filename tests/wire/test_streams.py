@@ -352,6 +352,21 @@ def test_bug_in_a_runnable_ends_the_loop_with_its_exception(loop: MainLoop) -> N
         loop.run()
 
 
+def test_bug_in_a_handler_ends_the_loop_even_if_it_looks_like_a_socket_error(
+    loop: MainLoop, tmp_path: Path
+) -> None:
+    def accept(name: str) -> Connection[Message]:
+        def broken(message: Message) -> None:
+            raise FileNotFoundError(name)
+
+        return Connection(loop, JsonRpc(FastJson()), broken, lambda error: None, name)
+
+    Listener(loop, parse_address(f"punix:{tmp_path}/s"), accept)
+    Client(loop, f"unix:{tmp_path}/s")
+    with pytest.raises(FileNotFoundError):
+        loop.run()
+
+
 # TLS.
 
 
