@@ -158,9 +158,7 @@ def test_our_appctl_does_what_theirs_does(their_daemon: Bench, argv: list[str]) 
     expected = their_daemon.theirs(*argv)
     got = their_daemon.ours(*argv)
     # The C program also logs its poll loop, which ours does not have.
-    their_error = "".join(
-        line for line in expected[2].splitlines(True) if "poll_loop" not in line
-    )
+    their_error = "".join(line for line in expected[2].splitlines(True) if "poll_loop" not in line)
     serial = re.compile(r"(?m)^\d{5}\|")
     assert got[:2] == expected[:2]
     assert serial.sub("", got[2]) == serial.sub("", their_error)
@@ -209,13 +207,10 @@ def test_coverage_is_shown_in_their_columns(our_daemon: Bench) -> None:
     _, text, _ = our_daemon.theirs("-t", "test-daemon", "coverage/show")
     header, line, rest = text.splitlines()
     assert re.fullmatch(
-        "Event coverage, avg rate over last: 5 seconds, last minute, last hour,  "
-        "hash=[0-9a-f]{8}:",
+        "Event coverage, avg rate over last: 5 seconds, last minute, last hour,  hash=[0-9a-f]{8}:",
         header,
     )
-    assert line == (
-        "tests_run                  0.0/sec     0.000/sec        0.0000/sec   total: 3"
-    )
+    assert line == ("tests_run                  0.0/sec     0.000/sec        0.0000/sec   total: 3")
     assert rest == "1 events never hit"
 
 
@@ -294,8 +289,7 @@ def test_control_socket_that_cannot_be_made_stops_the_start(bench: Bench) -> Non
     code, _, error = bench.daemon("--detach", "--unixctl=/nosuch/x", "-vconsole:off")
     assert (code, error) == (
         1,
-        "test-daemon: /nosuch/x: could not initialize control socket "
-        "(No such file or directory)\n",
+        "test-daemon: /nosuch/x: could not initialize control socket (No such file or directory)\n",
     )
 
 
@@ -314,8 +308,11 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     assert "|backtrace|EMER|ZeroDivisionError: integer division or modulo by zero\n" in log
     crash = f"|daemon_unix(monitor)|ERR|1 crashes: pid {first} died, killed (Aborted)"
     assert crash in log
-    wait_for(lambda: "died, killed (Terminated), exiting\n"
-             in (bench.rundir / "test-daemon.log").read_text())
+    wait_for(
+        lambda: (
+            "died, killed (Terminated), exiting\n" in (bench.rundir / "test-daemon.log").read_text()
+        )
+    )
 
 
 def test_rotated_log_is_followed_after_reopen(our_daemon: Bench) -> None:

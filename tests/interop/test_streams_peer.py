@@ -89,9 +89,16 @@ class Peer:
         self.folder = folder
         self.tcp_port, self.ssl_port = free_port(), free_port()
         self.run(
-            "ovsdb-server", "--no-db", "--detach", "--pidfile", "--log-file", "-vconsole:off",
-            f"--remote=punix:{folder}/db.sock", f"--remote=ptcp:{self.tcp_port}:127.0.0.1",
-            f"--remote=pssl:{self.ssl_port}:127.0.0.1", *self.tls_options(),
+            "ovsdb-server",
+            "--no-db",
+            "--detach",
+            "--pidfile",
+            "--log-file",
+            "-vconsole:off",
+            f"--remote=punix:{folder}/db.sock",
+            f"--remote=ptcp:{self.tcp_port}:127.0.0.1",
+            f"--remote=pssl:{self.ssl_port}:127.0.0.1",
+            *self.tls_options(),
         )
 
     def tls_options(self) -> list[str]:

@@ -70,8 +70,12 @@ def test_pieces_of_any_size_give_the_messages_sent(
         assert feed(JsonRpc(codec, answer_echo=False), pieces) == (sent, False)
 
 
-@given(codec=codecs, sent=st.lists(messages, max_size=2), junk=st.binary(max_size=12),
-       tail=st.sampled_from([b"", b"}", b"]}", b'"}']))
+@given(
+    codec=codecs,
+    sent=st.lists(messages, max_size=2),
+    junk=st.binary(max_size=12),
+    tail=st.sampled_from([b"", b"}", b"]}", b'"}']),
+)
 def test_damaged_streams_fail_alike_however_they_are_cut(
     codec: LightJson, sent: list[Message], junk: bytes, tail: bytes
 ) -> None:

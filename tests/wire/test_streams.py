@@ -278,9 +278,7 @@ def test_peer_that_stops_reading_is_cut_off(
     server.listener.close()
 
 
-def test_peer_that_does_not_take_answers_is_not_read_from(
-    loop: MainLoop, tmp_path: Path
-) -> None:
+def test_peer_that_does_not_take_answers_is_not_read_from(loop: MainLoop, tmp_path: Path) -> None:
     server = EchoServer(loop, f"punix:{tmp_path}/s")
     slow = socket.socket(socket.AF_UNIX)
     slow.connect(f"{tmp_path}/s")
@@ -410,9 +408,7 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
-        Path(made.certificate).write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-        )
+        Path(made.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return made
 
 
@@ -421,9 +417,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "ca")
 
 
-def test_tls_works_for_kept_connections_and_for_tools(
-    loop: MainLoop, authority: Authority
-) -> None:
+def test_tls_works_for_kept_connections_and_for_tools(loop: MainLoop, authority: Authority) -> None:
     server = EchoServer(loop, "pssl:0:127.0.0.1", authority.settings("server"))
     settings = authority.settings("client")
     client = Client(loop, f"ssl:127.0.0.1:{server.listener.port}", settings)

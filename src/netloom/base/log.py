@@ -48,9 +48,30 @@ SEVERITIES = (1, 1, 3, 4, 5, 7)
 
 #: RFC 5424 facilities by number; the second authorization facility (10) cannot be chosen.
 FACILITIES = (
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", None,
-    "ftp", "ntp", "audit", "alert", "clock2", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "clock",
+    None,
+    "ftp",
+    "ntp",
+    "audit",
+    "alert",
+    "clock2",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
 )
 FACILITY_DAEMON = 3
 

@@ -202,7 +202,7 @@ class UnixctlSession:
     def _run(self, request: Request) -> None:
         name, args = request.method, request.params
         if log.is_dbg_enabled:
-            log.dbg('received request %s[%s], id=%s', name, ", ".join(map(repr, args)), request.id)
+            log.dbg("received request %s[%s], id=%s", name, ", ".join(map(repr, args)), request.id)
         try:
             command = self._registry.find(name, args)
             if name == "set-options":

@@ -98,9 +98,7 @@ def test_missing_level_in_a_spec_means_debug(vlog: Vlog) -> None:
         ("FACILITY:foo", "invalid facility"),
     ],
 )
-def test_bad_specs_are_refused_in_open_vswitchs_words(
-    vlog: Vlog, spec: str, message: str
-) -> None:
+def test_bad_specs_are_refused_in_open_vswitchs_words(vlog: Vlog, spec: str, message: str) -> None:
     vlog.declare(["bridge", "vlog"])
     with pytest.raises(CommandError) as caught:
         vlog.apply(spec)
@@ -135,9 +133,7 @@ def test_rate_limit_holds_back_and_then_counts(
     ]
 
 
-def test_rate_limit_is_per_format_string(
-    vlog: Vlog, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rate_limit_is_per_format_string(vlog: Vlog, capsys: pytest.CaptureFixture[str]) -> None:
     log = vlog.logger("bridge")
     for number in range(70):
         log.warn_rl("port %d", number)

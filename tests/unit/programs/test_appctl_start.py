@@ -9,9 +9,25 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[3] / "src"
 
 #: Modules outside the package that ovs-appctl may load, beyond those of a bare interpreter.
-ALLOWED = {"__future__", "_json", "_signal", "_socket", "_struct", "struct", "errno", "fcntl",
-           "itertools", "select", "os", "os.path", "posixpath", "genericpath", "stat", "_stat",
-           "_collections_abc"}
+ALLOWED = {
+    "__future__",
+    "_json",
+    "_signal",
+    "_socket",
+    "_struct",
+    "struct",
+    "errno",
+    "fcntl",
+    "itertools",
+    "select",
+    "os",
+    "os.path",
+    "posixpath",
+    "genericpath",
+    "stat",
+    "_stat",
+    "_collections_abc",
+}
 
 
 def loaded(code: str) -> set[str]:

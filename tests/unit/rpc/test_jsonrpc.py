@@ -100,9 +100,7 @@ def test_message_is_reported_before_the_next_is_complete(codec: Codec) -> None:
         (b'{"id":]', "error parsing stream"),
     ],
 )
-def test_malformed_messages_are_protocol_errors(
-    codec: Codec, data: bytes, message: str
-) -> None:
+def test_malformed_messages_are_protocol_errors(codec: Codec, data: bytes, message: str) -> None:
     rpc = JsonRpc(codec)
     rpc.receive_data(data)
     for _ in range(2):

@@ -61,8 +61,10 @@ def test_failures_back_off_from_one_to_eight_seconds(logged) -> None:  # type: i
         waits.append(due_ms - now_ms)
         now_ms = due_ms
     assert waits == [1000, 2000, 4000, 8000, 8000, 8000]
-    attempt = ["reconnect|INFO|tcp:h: connecting...",
-               "reconnect|INFO|tcp:h: connection attempt failed (Connection refused)"]
+    attempt = [
+        "reconnect|INFO|tcp:h: connecting...",
+        "reconnect|INFO|tcp:h: connection attempt failed (Connection refused)",
+    ]
     assert logged() == [
         *attempt,
         *attempt,

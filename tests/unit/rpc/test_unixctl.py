@@ -134,9 +134,7 @@ def test_deferred_answer_may_be_given_before_it_is_returned(
         b"garbage",
     ],
 )
-def test_anything_but_a_request_ends_the_session(
-    registry: CommandRegistry, data: bytes
-) -> None:
+def test_anything_but_a_request_ends_the_session(registry: CommandRegistry, data: bytes) -> None:
     session = UnixctlSession(registry, FastJson())
     session.receive_data(data)
     with pytest.raises(ProtocolError):
