@@ -130,6 +130,19 @@ def test_long_message_in_many_reads_is_scanned_once(codec: Codec) -> None:
     assert found == [Reply(rows, 7)]
 
 
+@pytest.mark.parametrize("cut", [1000, 8192, 65_536])
+def test_escapes_on_the_edge_of_a_block_are_seen(codec: Codec, cut: int) -> None:
+    for shift in range(6):
+        text = "x" * shift + '\\"}{' * 10_000 + "\\"
+        data = codec.encode({"id": shift, "result": [text, [], text], "error": None}) * 2
+        rpc = JsonRpc(codec)
+        found: list[object] = []
+        for start in range(0, len(data), cut):
+            rpc.receive_data(data[start : start + cut])
+            found += events(rpc)
+        assert found == [Reply([text, [], text], shift)] * 2
+
+
 def test_many_messages_in_one_read_are_all_found(codec: Codec) -> None:
     one = b'{"id":null,"method":"m","params":[]}'
     rpc = JsonRpc(codec)
