@@ -299,7 +299,8 @@ class Vlog:
             self._apply_levels(words)
 
     def _apply_pattern(self, rest: str) -> None:
-        destination, _, pattern = rest.lstrip(":").partition(":")
+        end = next((i for i, char in enumerate(rest) if char in " ,:\t"), len(rest))
+        destination, pattern = rest[:end], rest[end + 1 :]
         if not destination:
             raise CommandError("missing destination")
         name = destination.upper()
