@@ -146,6 +146,8 @@ class _Reader:
             return flags, allowed if flag_mask is None else flag_mask
         if form == "port" and self._port_names and text in self._port_names:
             return self._port_names[text], member.ones
+        if form == "op" and text.partition("/")[0] == str(0xFFFF):
+            text = text.replace(str(0xFFFF), str(member.ones), 1)
         return _number(text, member.bits)
 
     def _encap(self, inside: str) -> None:
