@@ -156,8 +156,11 @@ class _Reader:
             raise _SyntaxError
         tpid = SLOT[f"{_VLAN_NAMES[self._depth]}_tpid"]
         tci = SLOT[f"{_VLAN_NAMES[self._depth]}_tci"]
-        if not tci.get(self.key) and not inside:
-            return
+        if not tci.get(self.key):
+            if not inside:
+                return
+            # Printed flows leave out vlan() where nothing of the tag is matched.
+            self.key |= VLAN_CFI << tci.shift
         self.key = tpid.put(self.key, _DL_TYPE.get(self.key))
         self.mask |= tpid.mask
         self.key &= ~_DL_TYPE.mask

@@ -185,7 +185,7 @@ def _format_frame(out: _Printer, tags: list[str]) -> str:
     tpid = SLOT[f"{name}_tpid"].get(out.key) if tci else SLOT["dl_type"].get(out.key)
     words = [f"eth_type(0x{tpid:04x})"]
     tci_mask = SLOT[f"{name}_tci"].get(out.mask)
-    if out.verbose or tci_mask & 0xEFFF:
+    if out.verbose or tci_mask:
         words.append(f"vlan({_format_tci(tci, tci_mask, out.verbose)})")
     has_inner = tci and (inner_tags or SLOT["dl_type"].get(out.key) >= _ETH_TYPE_MIN)
     inner = _format_frame(out, inner_tags) if has_inner else ""
