@@ -12,6 +12,7 @@ from netloom.base.errors import ConfigError
 from netloom.flow import numbers
 from netloom.flow.address import parse_ipv4, parse_ipv6, parse_mac
 from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import DL_TYPE_NONE
 from netloom.flow.odp_table import ATTRIBUTES, Member
 
 _FRAGMENTS = {"no": 0, "first": 1, "later": 3}
@@ -72,8 +73,11 @@ class _Reader:
             at = end
 
     def finish(self) -> tuple[int, int]:
-        if not self._is_ethernet and not self._is_typed and _DL_TYPE.get(self.key):
-            self.key = _PACKET_TYPE.put(self.key, 1 << 16 | _DL_TYPE.get(self.key))
+        dl_type = _DL_TYPE.get(self.key)
+        if not self._is_ethernet and not self._is_typed and dl_type:
+            self.key = _PACKET_TYPE.put(self.key, 1 << 16 | dl_type)
+        if not dl_type and self._is_ethernet:
+            self.key = _DL_TYPE.put(self.key, DL_TYPE_NONE)
         return self.key, self.mask
 
     def _put(self, member: Member, value: int, mask: int) -> None:
@@ -121,7 +125,7 @@ class _Reader:
         value, mask = self._value(member, text)
         if value or mask != 0xFFFF or "/" not in text:
             return False
-        self._put(member, 0x05FF, 0xFFFF)
+        self._put(member, DL_TYPE_NONE, 0xFFFF)
         return True
 
     def _value(self, member: Member, text: str) -> tuple[int, int]:

@@ -207,6 +207,8 @@ def _format_tci(tci: int, mask: int, verbose: bool) -> str:
 def _format_payload(out: _Printer) -> list[str]:
     dl_type = SLOT["dl_type"].get(out.key)
     if dl_type < _ETH_TYPE_MIN:
+        if not SLOT["dl_type"].get(out.mask):
+            return []
         return [f"eth_type(0/0x{SLOT['dl_type'].get(out.mask):04x})"]
     words = [out.attribute("eth_type")] if out.shows("eth_type") else []
     if dl_type in _VLAN_TYPES:
