@@ -13,7 +13,7 @@ that print what they get, raw.
 
 What must hold: nothing but a hello is accepted before the version is settled, and every later
 message has that version (an OFPT_ERROR may have another). A peer that breaks the framing or the
-handshake gets `ProtocolError` from `receive_data`, after which the connection sends what is queued
+handshake gets `ProtocolError` from `next_event`, after which the connection sends what is queued
 (OFPHFC_INCOMPATIBLE with a text, if it can) and is of no more use. A message that is well framed
 but wrong becomes a `Refused` event; `reply_error` answers it.
 
@@ -23,6 +23,8 @@ Setup".
 """
 
 from __future__ import annotations
+
+from _collections import deque
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
@@ -110,10 +112,12 @@ class Connection:
         self._raw = raw
         self._buffer = bytearray()
         self._out: list[bytes] = []
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque()
         self._next_xid = first_xid
+        self._failure: ProtocolError | None = None
         self._probe_interval_ms = probe_interval_ms
-        self._last_activity_ms = now_ms
+        self._quiet_since_ms = now_ms
+        self._heard = False
         self._probe_sent = False
         if snoop:
             # The other side of a snooping socket sends no hello of its own.
@@ -153,11 +157,17 @@ class Connection:
 
     # Receiving
 
-    def receive_data(self, data: bytes, now_ms: int | None = None) -> None:
+    def receive_data(self, data: bytes) -> None:
         """Takes bytes of the stream; b"" is the peer's close."""
-        if now_ms is not None:
-            self._last_activity_ms = now_ms
-            self._probe_sent = False
+        if self._failure is not None:
+            return
+        self._heard = True
+        try:
+            self._split(data)
+        except ProtocolError as error:
+            self._failure = error
+
+    def _split(self, data: bytes) -> None:
         buffer = self._buffer
         buffer += data
         pos = 0
@@ -175,12 +185,12 @@ class Connection:
         del buffer[:pos]
 
     def next_event(self) -> Event | None:
-        return self._events.pop(0) if self._events else None
-
-    def take_events(self) -> list[Event]:
-        """All events that are there."""
-        events, self._events = self._events, []
-        return events
+        """The next event; ProtocolError once the peer broke the protocol."""
+        if self._events:
+            return self._events.popleft()
+        if self._failure is not None:
+            raise self._failure
+        return None
 
     def _take(self, data: bytes) -> None:
         kind = data[1]
@@ -227,7 +237,7 @@ class Connection:
                 self._refuse_hello("Expected hello message.")
             raise ProtocolError("expected an OpenFlow hello")
         self.peer_hello = data
-        if not 1 <= data[0]:
+        if not data[0]:
             self._refuse_hello(self._incompatible(()))
             raise ProtocolError("OpenFlow hello of an impossible version")
         theirs = hello_versions(data)
@@ -268,15 +278,21 @@ class Connection:
         if not self._probe_interval_ms or not self.version:
             return None
         periods = 2 if self._probe_sent else 1
-        return self._last_activity_ms + periods * self._probe_interval_ms
+        return self._quiet_since_ms + periods * self._probe_interval_ms
 
     def advance(self, now_ms: int) -> None:
-        """Probes a silent peer; ProtocolError if it does not answer."""
+        """Probes a silent peer; one that does not answer has broken the protocol."""
         deadline = self.deadline()
         if deadline is None or now_ms < deadline:
             return
+        if self._heard:
+            self._heard = False
+            self._probe_sent = False
+            self._quiet_since_ms = now_ms
+            return
         if self._probe_sent:
-            raise ProtocolError("no response to inactivity probe")
+            self._failure = ProtocolError("no response to inactivity probe")
+            return
         self._probe_sent = True
         self.send(m.EchoRequest(), 0)
 
