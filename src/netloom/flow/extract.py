@@ -4,14 +4,14 @@
 broken packet stays zero here too, for a rule on that field would else catch other packets than
 before. It must accept any bytes and never raises.
 
-The rules in short. Ethernet II, or 802.3 with SNAP; other 802.3 has dl_type 0x05ff. Tags 0x8100
-and 0x88a8 are read as far as `vlan_limit` (the switch's other_config:vlan-limit, 1 by default) and
-have the CFI bit set in the key. Up to three MPLS labels, and nothing behind them. ARP for Ethernet
-and IPv4; an opcode above 255 reads as 0. An IP header whose lengths contradict the packet leaves
-all of layer 3 zero; an IPv6 extension header that is cut off leaves only the addresses. A later
-fragment has no layer 4; what is behind the IP length is padding. A transport header counts if its
-fixed part is complete. In a neighbour discovery message, a repeated link-layer option voids target
-and addresses.
+The rules in short. Ethernet II, or 802.3 with SNAP; other 802.3 has dl_type 0x05ff. Tags 0x8100 and
+0x88a8 are read as far as `vlan_limit` (the switch's other_config:vlan-limit, 1 by default) and have
+the CFI bit set in the key. Up to three MPLS labels, and nothing behind them. ARP for Ethernet and
+IPv4; an opcode above 255 reads as 0. An IP header whose lengths contradict the packet leaves all of
+layer 3 zero; an IPv6 extension header that is cut off leaves only the addresses. A later fragment
+has no layer 4; what is behind the IP length is padding. A transport header counts if its fixed part
+is complete and, for TCP, the length that it claims is possible. In a neighbour discovery message, a
+repeated link-layer option voids target and addresses.
 
 How: the low 68 bytes of a key hold all fields of common packets, so one `struct.pack` in the layout
 of the key and one `int.from_bytes` build it; rare fields are or-ed in at their shifts. Untagged
@@ -98,6 +98,8 @@ def extract_key(packet: bytes, in_port: int = 0, metadata: int = 0, vlan_limit: 
             if proto == _TCP:
                 if end >= 54:
                     ports, flags = _read_ports_tcp(packet, 34)
+                    if not 20 <= flags >> 12 << 2 <= total - 20:
+                        ports, flags = b"\0\0\0\0", 0
             elif proto == _UDP:
                 if end >= 42:
                     ports = packet[34:38]
@@ -202,7 +204,6 @@ def _nsh(packet: bytes, l3: int) -> int:
     length = (first & 0x3F) * 4
     if first >> 14 or l3 + length > len(packet):
         return 0
-    md_type &= 0xF
     context = b"\0" * 16
     if md_type == NSH_MD_TYPE1:
         if length != NSH_MD1_LEN:
@@ -260,9 +261,11 @@ def _transport(packet: bytes, l4: int, end: int, proto: int) -> int:
     size = end - l4
     if proto == _TCP:
         if size >= 20:
-            ports, control = _read_ports_tcp(packet, l4)
-            flags: int = (control & 0xFFF) << TCP_FLAGS_SHIFT
-            return int.from_bytes(ports, "big") << TP_DST_SHIFT | flags
+            header: tuple[bytes, int] = _read_ports_tcp(packet, l4)
+            ports, control = header
+            if 20 <= control >> 12 << 2 <= size:
+                flags = (control & 0xFFF) << TCP_FLAGS_SHIFT
+                return int.from_bytes(ports, "big") << TP_DST_SHIFT | flags
     elif proto in (_UDP, _SCTP):
         if size >= (8 if proto == _UDP else 12):
             return int.from_bytes(packet[l4 : l4 + 4], "big") << TP_DST_SHIFT

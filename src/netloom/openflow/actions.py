@@ -114,7 +114,9 @@ class SetVlanPcp(Action):
 
 
 class StripVlan(Action):
-    """`strip_vlan`, `pop_vlan`: remove the outermost tag, if any."""
+    """`strip_vlan`, `pop_vlan` (which of both is a matter of text): remove the outermost tag."""
+
+    pop: bool = False
 
 
 class PushVlan(Action):

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import os
 
-from netloom.base.log import DBG, INFO, get_logger
+from netloom.base.log import DBG, INFO, WARN, get_logger
 
 #: The error to report when the peer closed the connection in order.
 EOF = -1
@@ -272,7 +272,8 @@ class Reconnect:
             kind = "listen" if self.passive else "connection"
             what = f"{kind} attempt {'failed' if error > 0 else 'timed out'}"
         if error > 0:
-            log.warn("%s: %s (%s)", self.name, what, os.strerror(error))
+            level = INFO if self.state == CONNECTING else WARN
+            log.log(level, "%s: %s (%s)", self.name, what, os.strerror(error))
         else:
             log.log(self._info, "%s: %s", self.name, what)
 
