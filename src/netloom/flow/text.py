@@ -129,7 +129,7 @@ def parse_subfield(text: str) -> tuple[Field, int, int]:
     """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]`: (field, lowest bit, number of bits)."""
     field, low, bits, rest = scan_subfield(text)
     if rest:
-        raise ConfigError(f"{text}: trailing garbage")
+        raise ConfigError("unexpected input following field syntax")
     return field, low, bits
 
 
