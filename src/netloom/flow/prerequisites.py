@@ -20,6 +20,8 @@ _CT_TRACKED = 0x20
 
 _CT_STATE = SLOT["ct_state"]
 _NW_FRAG = SLOT["nw_frag"]
+_DL_TYPE = SLOT["dl_type"]
+_PACKET_TYPE = SLOT["packet_type"]
 _FRAG_LATER = 2
 
 
@@ -56,6 +58,10 @@ def _ct_entry_matched(value: int, mask: int) -> bool:
 
 
 def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
+    packet_type = _PACKET_TYPE.get(value)
+    if packet_type >> 16 == 1:  # the packet type says what the Ethernet type would
+        value = _DL_TYPE.put(value, packet_type & 0xFFFF)
+        mask |= _DL_TYPE.mask
     for alternative in PREREQUISITES[prerequisite]:
         for name, wanted, bits in alternative:
             slot = SLOT[name]
