@@ -1,7 +1,7 @@
 """The commands that every daemon has: `vlog/*`, `coverage/*`, `memory/show`.
 
 (`list-commands` and `version` come with the registry; `exit` and `time/*` belong to the main loop,
-see `netloom.transport.daemon_loop`.)
+see `netloom.programs.control`.)
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def register_coverage_commands(registry: CommandRegistry, counters: Counters) ->
 
 
 def format_memory(usage: Mapping[str, int]) -> str:
-    """`name:count` pairs, sorted, as `memory/show` prints them; zeros are left out."""
-    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage) if usage[name])
+    """`name:count` pairs, sorted, as `memory/show` prints them."""
+    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage))
 
 
 def register_memory_commands(

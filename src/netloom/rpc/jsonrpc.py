@@ -28,6 +28,7 @@ from itertools import accumulate
 
 from netloom.base.errors import ProtocolError
 from netloom.base.limits import JSON_DEPTH, JSON_MESSAGE_BYTES
+from netloom.base.log import get_logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .json_codec import Codec
+
+log = get_logger("jsonrpc")
 
 #: The id of probes of our own; ids of requests are numbers.
 ECHO_ID = "echo"
@@ -173,6 +176,12 @@ def _may_be_deep(data: bytearray) -> bool:
     return max(accumulate(_DELTA[b] for b in brackets)) > JSON_DEPTH
 
 
+#: A message's first bytes are walked string by string, since most messages are short; what
+#: follows is looked at in blocks.
+_WALK_BYTES = 1024
+_BLOCK_BYTES = 8192
+
+
 class _Splitter:
     """Finds the end of the first JSON object or array of a buffer, each byte seen once."""
 
@@ -191,6 +200,8 @@ class _Splitter:
         """The length of the first object, or -1 if it is not complete. Call again, with the same
         buffer grown at its end, after -1; take a new splitter otherwise."""
         while self._position < len(buffer):
+            if self._position >= _WALK_BYTES and self._skip_block(buffer):
+                continue
             if self._in_string:
                 if not self._skip_string(buffer):
                     return -1
@@ -205,6 +216,25 @@ class _Splitter:
                 self._position += 1
                 self._in_string = True
         return -1
+
+    def _skip_block(self, buffer: bytearray) -> bool:
+        """Go past the next block if the object cannot end in it."""
+        block = bytes(buffer[self._position : self._position + _BLOCK_BYTES])
+        if len(block) < _BLOCK_BYTES:
+            return False
+        # Without escaped characters, every quote begins or ends a string.
+        plain = block.replace(b"\\\\", b"").replace(b'\\"', b"")
+        cut_escape = plain.endswith(b"\\")
+        parts = plain.split(b'"')
+        outside = b"".join(parts[self._in_string :: 2])
+        brackets = outside.translate(None, _NOT_BRACKETS)
+        depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
+        if min(depths) <= 0 or max(depths) > JSON_DEPTH:
+            return False
+        self._depth = depths[-1]
+        self._in_string ^= len(parts) % 2 == 0
+        self._position += len(block) - cut_escape
+        return True
 
     def _skip_string(self, buffer: bytearray) -> bool:
         """Go to behind the string's closing quote; False if it is not there yet."""
@@ -230,8 +260,9 @@ class _Splitter:
             return -1
         depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
         if max(depths) > JSON_DEPTH:
-            raise ProtocolError("error parsing stream: input exceeds maximum nesting depth "
-                                f"{JSON_DEPTH}")
+            raise ProtocolError(
+                f"error parsing stream: input exceeds maximum nesting depth {JSON_DEPTH}"
+            )
         if min(depths[1:]) > 0:
             self._depth = depths[-1]
             return -1
@@ -249,8 +280,9 @@ _WHITESPACE = b" \t\r\n"
 class JsonRpc:
     """One end of a JSON-RPC connection."""
 
-    def __init__(self, codec: Codec, *, answer_echo: bool = True) -> None:
+    def __init__(self, codec: Codec, *, answer_echo: bool = True, name: str = "") -> None:
         self._codec = codec
+        self._name = name
         self._answer_echo = answer_echo
         self._buffer = bytearray()
         self._splitter = _Splitter()
@@ -290,7 +322,12 @@ class JsonRpc:
             raise self._error
         try:
             document = self._take_document()
-            return None if document is None else parse_message(document[0])
+            if document is None:
+                return None
+            message = parse_message(document[0])
+            if log.is_dbg_enabled:
+                log.dbg("%s: received %s", self._name, self._describe(message))
+            return message
         except ProtocolError as error:
             self._error = error
             self._buffer.clear()
@@ -337,7 +374,23 @@ class JsonRpc:
 
     # Outgoing.
 
+    def _describe(self, message: Message) -> str:
+        """A message as the debug log shows it."""
+        obj = format_message(message)
+        kind = type(message).__name__.lower().replace("notify", "notification")
+        shown = [
+            f"{name}={self._codec.encode(obj[name]).decode('utf-8', 'replace')}"
+            for name in ("method", "params", "result", "error", "id")
+            if obj.get(name) is not None
+        ]
+        return f"{kind}, {', '.join(shown)}"
+
     def send(self, message: Message) -> None:
+        if log.is_dbg_enabled:
+            # An error that is sent has always been logged as the reply that it is.
+            text = self._describe(message)
+            text = "reply" + text.removeprefix("error") if isinstance(message, Error) else text
+            log.dbg("%s: send %s", self._name, text)
         self._out.append(self._codec.encode(format_message(message)))
 
     def send_encoded(self, data: bytes) -> None:

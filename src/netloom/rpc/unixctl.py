@@ -19,6 +19,7 @@ from netloom.base.getopt import REQUIRED, Getopt, Option, UsageError
 from netloom.base.log import get_logger
 
 from .jsonrpc import Error, JsonRpc, Notify, Reply, Request
+from .jsonrpc import log as _jsonrpc_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 TEXT, JSON = "text", "json"
 
 log = get_logger("unixctl")
-_jsonrpc_log = get_logger("jsonrpc")
 
 
 class Deferred:
@@ -174,7 +174,7 @@ class UnixctlSession:
 
     def __init__(self, registry: CommandRegistry, codec: Codec, name: str = "unixctl") -> None:
         self._registry = registry
-        self._rpc = JsonRpc(codec, answer_echo=False)
+        self._rpc = JsonRpc(codec, answer_echo=False, name=name)
         self._name = name
         self._format = TEXT
         self._busy = False
@@ -202,7 +202,7 @@ class UnixctlSession:
     def _run(self, request: Request) -> None:
         name, args = request.method, request.params
         if log.is_dbg_enabled:
-            log.dbg('received request %s[%s], id=%s', name, ", ".join(map(repr, args)), request.id)
+            log.dbg("received request %s[%s], id=%s", name, ", ".join(map(repr, args)), request.id)
         try:
             command = self._registry.find(name, args)
             if name == "set-options":
@@ -227,15 +227,15 @@ class UnixctlSession:
         self._busy = False
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
-        text = _line(text)
-        log.dbg("replying with %s, id=%s: \"%s\"", "success" if success else "error", request_id,
-                text)
+        outcome = "success" if success else "error"
+        log.dbg('replying with %s, id=%s: "%s"', outcome, request_id, text)
         if not success:
-            self._rpc.error(request_id, text)
+            self._rpc.error(request_id, _line(text))
         elif self._format == JSON:
             self._rpc.reply(request_id, {"reply-format": "plain", "reply": text})
         else:
-            self._rpc.reply(request_id, text)
+            # Clients since 3.4 would end the line themselves; older ones print what they get.
+            self._rpc.reply(request_id, _line(text))
 
     def data_to_send(self) -> bytes:
         return self._rpc.data_to_send()
@@ -256,8 +256,8 @@ def _bad_message(error: ProtocolError) -> str:
 class UnixctlClient:
     """The tool's end: `call` a command, feed bytes, and `next_event` is its Reply or Error."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._rpc = JsonRpc(codec)
+    def __init__(self, codec: Codec, name: str = "unixctl") -> None:
+        self._rpc = JsonRpc(codec, name=name)
 
     def call(self, command: str, args: list[str]) -> None:
         self._rpc.request(command, args)

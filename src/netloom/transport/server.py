@@ -18,6 +18,7 @@ from .tls import TlsSettings
 from .unix_path import with_short_name
 
 log = get_logger("socket_util")
+_fatal_log = get_logger("fatal_signal")
 _unix_log = get_logger("stream_unix")
 
 #: Connections that the kernel may hold for us.
@@ -45,6 +46,8 @@ def _bind_unix(path: str) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
+        if not os.path.lexists(path):
+            _fatal_log.warn('could not unlink "%s" (%s)', path, os.strerror(errno.ENOENT))
         _unix_log.err("%s: binding failed: %s", path, error.strerror)
         raise
     return sock
@@ -85,7 +88,7 @@ def _listen(*, family: socket.AddressFamily, host: str, port: int, label: str) -
         sock.listen(BACKLOG)
     except socket.gaierror:
         sock.close()
-        log.err("%s: bad IP address \"%s\"", label, host)
+        log.err('%s: bad IP address "%s"', label, host)
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
     except OSError as error:
         sock.close()
@@ -116,9 +119,7 @@ class Listener:
         if address.kind == "ssl":
             self._tls.check()
         unix = address.kind == "unix"
-        self._sock: socket.socket | None = (
-            _bind_unix(address.path) if unix else _bind_inet(address)
-        )
+        self._sock: socket.socket | None = _bind_unix(address.path) if unix else _bind_inet(address)
         self._inode = os.stat(address.path).st_ino if unix else 0
         loop.watch(self._sock.fileno(), self._ready)
 
@@ -185,8 +186,7 @@ class Listener:
             # Somebody removed it already, which is what was wanted.
             return
         except OSError as error:
-            message = "could not unlink \"%s\" (%s)"
-            get_logger("fatal_signal").warn(message, self.address.path, error.strerror)
+            _fatal_log.warn('could not unlink "%s" (%s)', self.address.path, error.strerror)
 
 
 def format_host(host: str) -> str:

@@ -6,8 +6,8 @@ files and dies of that very signal, so that its parent sees why.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # the package around it imports enum
 import os
-import signal
 
 from netloom.base.log import get_logger
 
@@ -72,7 +72,7 @@ def _unlink(path: str) -> None:
         # Gone is gone.
         return
     except OSError as error:
-        log.warn("could not unlink \"%s\" (%s)", path, error.strerror)
+        log.warn('could not unlink "%s" (%s)', path, error.strerror)
 
 
 def set_timeout(signals: FatalSignals, seconds: int) -> None:
