@@ -53,7 +53,6 @@ class Counters:
             found = self._by_name[name] = Counter(name)
         return found
 
-
     def all(self) -> list[Counter]:
         return sorted(self._by_name.values(), key=lambda counter: counter.name)
 

@@ -1,0 +1,1 @@
+"""Devices: what a port of a data path sends to and receives from."""

@@ -1,0 +1,118 @@
+"""Data-path actions: what a flow of a data path does with its packets, as values.
+
+These are the actions of Open vSwitch's data paths (ovs-dpctl(8)), simpler than OpenFlow's: ports
+are data-path ports, tables and resubmits are gone, every header change is explicit. Their text
+(`datapath.action_text`) is what `dpctl/dump-flows` and `ofproto/trace` print.
+
+A `Set` writes the bits of `mask` (both laid out as a flow key, all within one header: Ethernet,
+one VLAN tag, ARP, IPv4, IPv6, TCP ...; `header` names it as the text does) and keeps checksums
+right. Actions run in order; a `Recirc` must be the last.
+"""
+
+from __future__ import annotations
+
+from netloom.base.record import Record
+
+
+class DpAction(Record):
+    """Base of all data-path actions."""
+
+
+class Output(DpAction):
+    """To a data-path port."""
+
+    port: int
+
+
+class Userspace(DpAction):
+    """Up to `ofproto`: `reason` is what for, the rest comes back with the upcall unchanged.
+
+    `kind` is "controller", "slow_path" or "sflow", "ipfix", "flow_sample"; `cookie` holds its
+    arguments as a hashable value (see `ofproto.upcall`); `text` is how actions print it."""
+
+    kind: str
+    cookie: tuple[object, ...] = ()
+    max_len: int = 0
+
+
+class Set(DpAction):
+    """Set the header fields under `mask` to `value`, both in key layout."""
+
+    header: str
+    value: int
+    mask: int
+
+
+class PushVlan(DpAction):
+    """Push a tag: `tci` includes the CFI bit."""
+
+    tpid: int
+    tci: int
+
+
+class PopVlan(DpAction):
+    pass
+
+
+class PushMpls(DpAction):
+    ethertype: int
+    lse: int
+
+
+class PopMpls(DpAction):
+    ethertype: int
+
+
+class Recirc(DpAction):
+    """Look the packet up again with this recirculation id."""
+
+    recirc_id: int
+
+
+class Hash(DpAction):
+    """Compute `dp_hash` by algorithm ("l4", "sym_l4") and basis."""
+
+    algorithm: str
+    basis: int
+
+
+class Trunc(DpAction):
+    """Cut the copies of the next output to `max_len` bytes."""
+
+    max_len: int
+
+
+class Clone(DpAction):
+    actions: tuple[DpAction, ...]
+
+
+class Sample(DpAction):
+    """Run `actions` on one packet in `2**32 / probability`."""
+
+    probability: int
+    actions: tuple[DpAction, ...]
+
+
+class Meter(DpAction):
+    meter_id: int
+
+
+class CheckPktLen(DpAction):
+    """Run one of two action lists by the packet's length."""
+
+    max_len: int
+    if_greater: tuple[DpAction, ...]
+    if_less: tuple[DpAction, ...]
+
+
+class CtClear(DpAction):
+    pass
+
+
+class DropReason(DpAction):
+    """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
+
+    reason: int
+
+
+DpActions = tuple[DpAction, ...]

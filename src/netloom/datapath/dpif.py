@@ -1,0 +1,140 @@
+"""The interface of a data path: all that `ofproto` knows of what carries packets.
+
+A data path has *ports* (each a device, numbered), and *flows* (key, mask, actions, statistics). A
+packet that comes in at a port is parsed into a key (`flow.fields`); the flow that matches runs
+its actions; without one the packet comes up as an *upcall*. `ofproto` translates it, usually
+installs a flow, and executes the actions on the packet by hand.
+
+What must hold, in every implementation:
+
+* Flows never overlap in a way that matters: two flows that match the same packet have the same
+  actions, for `ofproto` derives them from the same tables. So there are no priorities here.
+* `flow_put` takes effect for the next packet that is received. Statistics are exact: each packet
+  is counted by one flow and by its ports.
+* Nothing raises because of a packet. What cannot be done is counted as a drop with its reason.
+* A device that vanishes takes its port's traffic with it, not the port: `ofproto` removes ports.
+* Data travels up by polling: `recv_upcalls()` returns what waits. Nothing calls upwards.
+
+Costs: one call of `flow_put`, `execute` or `recv_upcalls` may be a system call; `*_many` exist so
+that implementations can batch. `flow_dump` of 100,000 flows takes well below a second.
+
+`in_port` in keys and actions is a data-path port number (`DpPort.number`). A key's `recirc_id` is 0
+for packets from ports. Masks of flows always include in_port, recirc_id and dl_type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NewType, Protocol
+
+from netloom.base.record import Record
+from netloom.datapath.actions import DpActions
+from netloom.netdev.device import Device, DeviceStats
+
+DpPortNo = NewType("DpPortNo", int)
+
+#: The number of the data path's own local port, as Open vSwitch's data paths have it.
+LOCAL_PORT = DpPortNo(0)
+NO_PORT = DpPortNo(0xFFFFFFFF)
+
+
+class DpPort(Record):
+    """A port of a data path. `type` is the Interface type: system, internal, tap, dummy ..."""
+
+    number: DpPortNo
+    name: str
+    type: str
+
+
+class FlowStats(Record):
+    """Counters of a flow; `used_ms` is the clock's time of the last packet, 0 for never.
+    `tcp_flags` is the union of the flags seen."""
+
+    packets: int = 0
+    bytes: int = 0
+    used_ms: int = 0
+    tcp_flags: int = 0
+
+
+class Flow(Record):
+    """A flow as dumped. `key & mask` and `mask` name it; `ufid` is a hash of them that is stable
+    for its life."""
+
+    key: int
+    mask: int
+    actions: DpActions
+    stats: FlowStats
+    ufid: int
+
+
+class Upcall(Record):
+    """A packet that came up. `kind` is "miss" or the `kind` of the Userspace action that sent it;
+    `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
+    the Ethernet header. `gso_size` is nonzero for a packet larger than its port's MTU that stays
+    one packet."""
+
+    kind: str
+    key: int
+    packet: bytes
+    cookie: tuple[object, ...] = ()
+    gso_size: int = 0
+
+
+class DpStats(Record):
+    """Lookups that hit and missed, packets lost before they came up, flows now, masks now."""
+
+    hits: int = 0
+    misses: int = 0
+    lost: int = 0
+    flows: int = 0
+    masks: int = 0
+
+
+class Dpif(Protocol):
+    """One data path. Ports are added by name with a device that the caller opened (`netdev`)."""
+
+    #: "system" or "netdev" (or "dummy"): the `datapath_type` of its bridges.
+    type: str
+    #: As in `system@ovs-system`: the name that `dpif/show` and `dpctl` use.
+    name: str
+
+    def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
+        """Add an open device as port; picks the number if None is given or it is taken.
+
+        Raises ConfigError when the name is in use or the device cannot be a port here."""
+
+    def port_del(self, number: DpPortNo) -> None: ...
+
+    def ports(self) -> list[DpPort]: ...
+
+    def port_stats(self, number: DpPortNo) -> DeviceStats: ...
+
+    def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
+        """Install a flow, or replace the actions of the flow with this key and mask, keeping its
+        statistics."""
+
+    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None: ...
+
+    def flow_del(self, key: int, mask: int) -> Flow | None:
+        """Remove the flow and return it with its final statistics."""
+
+    def flow_dump(self) -> Iterator[Flow]:
+        """All flows; flows put or deleted meanwhile may or may not be seen."""
+
+    def flow_flush(self) -> None: ...
+
+    def execute(self, packet: bytes, key: int, actions: DpActions, gso_size: int = 0) -> None:
+        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+
+    def recv_upcalls(self, limit: int) -> list[Upcall]:
+        """Up to `limit` packets that came up since the last call, oldest first."""
+
+    def stats(self) -> DpStats: ...
+
+    def run(self, now_ms: int) -> bool:
+        """Receive and process what waits on the ports, a bounded batch. True if more may wait."""
+
+    def poll_fds(self) -> list[int]:
+        """File descriptors whose readability means that `run` has work."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,123 @@
+"""The interface of a device: an end of a wire that packets go into and come out of.
+
+Devices are opened by name and type through a `DeviceFactory`, which a program assembles: `dummy`
+devices for tests, `linux` ones (TAP, packet sockets) for real traffic. A device says what it is and
+what state it is in (`DeviceState`, compared by value to see changes) and keeps counters.
+
+A `Packet` is bytes plus what the sender's offloads left undone. A sender that relies on checksum
+offload hands over packets whose L4 checksum covers only the pseudo header, and one that relies
+on segmentation hands over packets of up to 64 KiB: `needs_csum` and `gso_size` say so, and
+whoever sends the packet on must pass the flags on (to a device that can) or do the work.
+
+What must hold: `receive` and `send` never block and never raise because of a packet; a device that
+went away reports `present=False` and drops what it is sent, counted in `tx_dropped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from netloom.base.record import Record
+
+
+class Packet(Record):
+    """Bytes from the Ethernet header on, and what is left to do before they can be on a wire.
+
+    If `needs_csum`, the 16-bit checksum at `csum_start + csum_offset` covers the pseudo header
+    only, and is to be computed from `csum_start` to the end. If `gso_size` is not 0, the payload
+    is to be cut into segments of that many bytes (`gso_type`: 1 TCPv4, 3 UDP, 4 TCPv6, 5 UDP_L4
+    as in virtio_net_hdr, virtio 1.2, 5.1.6)."""
+
+    data: bytes
+    needs_csum: bool = False
+    csum_start: int = 0
+    csum_offset: int = 0
+    gso_type: int = 0
+    gso_size: int = 0
+    hdr_len: int = 0
+
+
+class DeviceStats(Record):
+    """Counters, with the names of the Interface table's `statistics`."""
+
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    rx_dropped: int = 0
+    rx_frame_err: int = 0
+    rx_over_err: int = 0
+    rx_crc_err: int = 0
+    rx_errors: int = 0
+    tx_dropped: int = 0
+    tx_errors: int = 0
+    collisions: int = 0
+
+
+class DeviceState(Record):
+    """What a device reports of itself; `ifindex` is 0 and `mac` is "" where there is none."""
+
+    present: bool
+    admin_up: bool
+    link_up: bool
+    mtu: int
+    mac: str
+    ifindex: int = 0
+    speed_bps: int = 0
+    full_duplex: bool = True
+    #: Number of times the carrier went or came, for `link_resets`.
+    carrier_changes: int = 0
+    #: Driver name, version, firmware for the Interface row's `status`.
+    driver: tuple[tuple[str, str], ...] = ()
+
+
+class Device(Protocol):
+    """One open device."""
+
+    name: str
+    #: The Interface type it was opened as: "system", "internal", "tap", "dummy", "patch" ...
+    type: str
+
+    def state(self) -> DeviceState:
+        """The present state; cheap enough to be asked once per turn of the main loop."""
+
+    def stats(self) -> DeviceStats: ...
+
+    def receive(self, limit: int) -> list[Packet]:
+        """Up to `limit` packets that wait; empty when none does."""
+
+    def send(self, packets: list[Packet]) -> None: ...
+
+    def fileno(self) -> int | None:
+        """What becomes readable when packets wait; None if the device is polled (dummies)."""
+
+    def set_options(self, options: Mapping[str, str]) -> None:
+        """Take over `Interface.options`; raises ConfigError for one that is wrong."""
+
+    def set_mtu(self, mtu: int) -> None:
+        """Raises ConfigError when the device refuses."""
+
+    def set_mac(self, mac: str) -> None: ...
+
+    def set_admin_up(self, up: bool) -> None: ...
+
+    def close(self) -> None:
+        """Let go of the device; one that this process made (internal, tap) is destroyed."""
+
+
+class DeviceFactory(Protocol):
+    """Opens devices of the types that it knows."""
+
+    def types(self) -> frozenset[str]: ...
+
+    def open(self, name: str, type_: str, options: Mapping[str, str]) -> Device:
+        """Raises ConfigError with the text for the Interface row's `error` column, such as
+        "could not open network device p1 (No such device)"."""
+
+    def changes(self) -> int:
+        """A number that grows whenever a device may have appeared, vanished or changed: the
+        switch then looks again. Polled once per turn of the main loop."""
+
+    def poll_fds(self) -> list[int]:
+        """File descriptors whose readability means that `changes` may have grown."""

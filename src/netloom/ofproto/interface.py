@@ -1,0 +1,69 @@
+"""What `vswitchd` and `programs` may ask of a bridge: the signatures of `bridge.Ofproto`.
+
+A patch port has no device: `device` is None and `settings.peer` names its other end, found by name
+among all bridges of the same backer. The local port (name of the bridge, ofport 65534) is added
+like any other, with its internal device.
+
+Connections: somebody else owns the sockets. `accept` is given each new OpenFlow connection as an
+(already made) sans-IO machine and returns nothing; `run` reads its events, writes replies into it.
+The owner moves bytes and reports the end with `forget`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from netloom.netdev.device import Device
+from netloom.ofproto.settings import (
+    BridgeSettings,
+    BundleSettings,
+    ControllerSettings,
+    ControllerStatus,
+    PortInfo,
+    PortSettings,
+)
+
+
+class OpenFlowMachine(Protocol):
+    """One side of one OpenFlow connection: `openflow.connection.Connection`."""
+
+
+class Bridge(Protocol):
+    """One OpenFlow switch."""
+
+    name: str
+
+    def configure(self, settings: BridgeSettings) -> None: ...
+
+    def port_add(self, settings: PortSettings, device: Device | None) -> int:
+        """Add a port and return its OpenFlow number; raises ConfigError with the text for the
+        Interface row's `error`."""
+
+    def port_configure(self, settings: PortSettings) -> None:
+        """Apply changed settings (a patch port's new peer)."""
+
+    def port_del(self, name: str) -> None:
+        """Remove the port; its device is closed by the caller."""
+
+    def bundle_set(self, settings: BundleSettings) -> None:
+        """Make or change a bundle; ports that it names leave the bundle they were in."""
+
+    def bundle_del(self, name: str) -> None: ...
+
+    def ports(self) -> Sequence[PortInfo]: ...
+
+    def accept(self, machine: OpenFlowMachine, controller: ControllerSettings | None) -> None:
+        """Serve a connection: of `controller`, or of the management socket (None)."""
+
+    def forget(self, machine: OpenFlowMachine) -> None:
+        """The connection is gone."""
+
+    def controller_lost(self, target: str, status: ControllerStatus) -> None:
+        """Tell how a controller's connection fares; decides about fail-open."""
+
+    def run(self, now_ms: int) -> None: ...
+
+    def deadline(self) -> int | None: ...
+
+    def destroy(self) -> None: ...

@@ -1,0 +1,101 @@
+"""What a bridge, a port, a controller can be told, as frozen values.
+
+`vswitchd.desired` builds these from database rows; `Ofproto` takes them. Setting the same value
+twice changes nothing. Names, units and defaults are those of ovs-vswitchd.conf.db(5).
+"""
+
+from __future__ import annotations
+
+from netloom.base.record import Record
+
+#: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
+ALL_VERSIONS = frozenset(range(0x01, 0x07))
+
+
+class BundleSettings(Record):
+    """A Port row: a group of OpenFlow ports that VLANs, bonds and mirrors treat as one.
+
+    `vlan_mode` is "access", "trunk", "native-tagged", "native-untagged" or "dot1q-tunnel", never
+    empty (the caller applies the rule of the Port table: access if there is a tag, else trunk).
+    `tag` is -1 for none. `trunks` and `cvlans` empty mean all. `priority_tags` is "no-tag",
+    "if-nonzero" or "always". `members` are interface names."""
+
+    name: str
+    members: tuple[str, ...]
+    vlan_mode: str = "trunk"
+    tag: int = -1
+    trunks: frozenset[int] = frozenset()
+    cvlans: frozenset[int] = frozenset()
+    qinq_ethtype: int = 0x88A8
+    priority_tags: str = "no-tag"
+    protected: bool = False
+    #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
+    other_config: tuple[tuple[str, str], ...] = ()
+
+
+class ControllerSettings(Record):
+    """A Controller row, or the local management listener of a bridge."""
+
+    target: str
+    #: "primary" or "service" (`Controller.type`).
+    type: str = "primary"
+    max_backoff_ms: int = 8_000
+    inactivity_probe_ms: int = 5_000
+    #: "in-band" or "out-of-band".
+    connection_mode: str = "out-of-band"
+    enable_async_messages: bool = True
+    rate_limit_pps: int = 0
+    burst_limit_packets: int = 0
+
+
+class BridgeSettings(Record):
+    """A Bridge row, less its ports."""
+
+    name: str
+    datapath_id: int
+    #: "standalone" or "secure".
+    fail_mode: str = "standalone"
+    protocols: frozenset[int] = ALL_VERSIONS
+    controllers: tuple[ControllerSettings, ...] = ()
+    flood_vlans: frozenset[int] = frozenset()
+    mac_aging_time_s: int = 300
+    mac_table_size: int = 8192
+    forward_bpdu: bool = False
+    #: Host name and the like for OFPST_DESC (`other_config:dp-desc`, `dp-sn`).
+    dp_desc: str = ""
+    dp_sn: str = ""
+
+
+class PortSettings(Record):
+    """An Interface row as far as OpenFlow sees it.
+
+    `ofport_request` is 0 for no wish. `peer` names the other end of a patch port."""
+
+    name: str
+    type: str
+    ofport_request: int = 0
+    peer: str = ""
+    #: Bits of OFPPC_* that `other_config` or `mod-port` do not own: none yet.
+    mtu: int = 0
+
+
+class PortInfo(Record):
+    """What became of a port: for `ofport`, `mac_in_use` and statistics of the Interface row."""
+
+    name: str
+    ofport: int
+    dp_port: int
+    bundle: str
+
+
+class ControllerStatus(Record):
+    """How a connection fares: the columns `is_connected`, `role` and `status` of a Controller
+    row. Times are seconds; -1 for never."""
+
+    target: str
+    is_connected: bool
+    role: str = "other"
+    last_error: str = ""
+    state: str = "VOID"
+    sec_since_connect: int = -1
+    sec_since_disconnect: int = -1
