@@ -174,7 +174,7 @@ class TablePrinter:
         headings, style = table.headings, self.style
         widths = []
         for x, heading in enumerate(headings):
-            width = max((len(row[x]) for row in rows), default=0)
+            width = max((_width(row[x]) for row in rows), default=0)
             if style.max_width and width > style.max_width:
                 width = style.max_width
             widths.append(max(width, len(heading)) if style.headings else width)
@@ -183,7 +183,7 @@ class TablePrinter:
             lines.append(" ".join([h.ljust(w) for h, w in zip(headings, widths)]).rstrip())
             lines.append(" ".join(["-" * width for width in widths]))
         for row in rows:
-            cells = [text[:width].ljust(width) for text, width in zip(row, widths)]
+            cells = [_fit(text, width) for text, width in zip(row, widths)]
             lines.append(" ".join(cells).rstrip(" "))
         return lines
 
@@ -215,7 +215,10 @@ class TablePrinter:
             lines.append("  </tr>")
         for row in self._texts(table):
             lines.append("  <tr>")
-            lines += [f"    <td>{_html_cell(x, text)}</td>" for x, text in enumerate(row)]
+            lines += [
+                f"    <td>{_html_cell(x == 0 and heading == '_uuid', text)}</td>"
+                for x, (heading, text) in enumerate(zip(table.headings, row))
+            ]
             lines.append("  </tr>")
         lines.append("</table>")
         return "".join([line + "\n" for line in lines])
@@ -231,8 +234,21 @@ class TablePrinter:
         return (pretty_json(json) if self.style.pretty else format_json(json)) + "\n"
 
 
+def _width(text: str) -> int:
+    """The width that Open vSwitch reckons with: bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` cut or padded to `width`."""
+    if text.isascii():
+        return text[:width].ljust(width)
+    data = text.encode()[:width]
+    return data.decode(errors="ignore") + " " * (width - len(data))
+
+
 def _csv(text: str) -> str:
-    if any(char in text for char in '\n", '):
+    if any(char in text for char in '\n",'):
         return '"' + text.replace('"', '""') + '"'
     return text
 
@@ -246,9 +262,9 @@ def _html_escape(text: str) -> str:
     return text
 
 
-def _html_cell(x: int, text: str) -> str:
+def _html_cell(is_anchor: bool, text: str) -> str:
     """A cell whose UUIDs are links: the first column's names its row, the others' lead there."""
-    if x == 0:
+    if is_anchor:
         return f'<a name="{_html_escape(text)}">{_html_escape(text[:8])}</a>'
     parts: list[str] = []
     start = at = 0

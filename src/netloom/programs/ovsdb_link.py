@@ -76,7 +76,7 @@ def open_link(remote: str, deadline: Deadline, tls: TlsOptions) -> Link:
     """Connect to `remote`, or let it connect; raises `LinkError`."""
     log.info("%s: connecting...", remote)
     try:
-        address = parse_address(remote)
+        address = _parse(remote)
         if address.passive:
             stream = _accept(address, deadline, tls)
         else:
@@ -86,6 +86,24 @@ def open_link(remote: str, deadline: Deadline, tls: TlsOptions) -> Link:
         raise LinkError(error.strerror or str(error)) from None
     log.info("%s: connected", remote)
     return Link(stream, deadline)
+
+
+def _parse(remote: str) -> Address:
+    """The address of `remote`, with Open vSwitch's remarks on it."""
+    kind, _, rest = remote.partition(":")
+    if kind not in ("tcp", "ssl"):
+        return parse_address(remote)
+    name = remote
+    if ":" not in rest.rpartition("]")[2]:
+        get_logger("stream").warn(
+            "The default OVSDB port number has changed from 6632 to 6640"
+        )
+        name = f"{remote}:6640"
+    try:
+        return parse_address(remote)
+    except OSError as error:
+        get_logger("stream_tcp").err("%s: connect: %s", name, error.strerror)
+        raise
 
 
 def _accept(address: Address, deadline: Deadline, tls: TlsOptions) -> Stream | TlsStream:

@@ -35,7 +35,7 @@ OPTIONS = (
 )
 
 
-def _command_options() -> list[Option]:
+def command_options() -> list[Option]:
     """The options of all commands, which may stand among the global ones."""
     names = {name for spec in SPECS for name in spec.options}
     return [
@@ -80,7 +80,7 @@ _FLAGS = {
 def parse_options(argv: Sequence[str]) -> Settings:
     """Read the global options; raises UsageError or CommandError."""
     settings = Settings()
-    local = _command_options()
+    local = command_options()
     local_names = {option.name for option in local}
     options = Getopt(PROGRAM, argv, [*OPTIONS, *local], stop_at_operand=True)
     for key, value in options:
