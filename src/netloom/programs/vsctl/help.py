@@ -177,6 +177,20 @@ def _marked(form: str) -> str:
     return " ".join(words)
 
 
+#: Ranks of the modules whose commands are not in the middle of the registration order.
+_RANKS = {"show": 0, "database": 1, "changes": 1, "switch": 2, "reset": 4, "zones": 5}
+_MIDDLE_RANK = 3
+
+
+def _registered() -> list[str]:
+    """The commands in the order in which Open vSwitch enters them into its table."""
+    ranked = sorted(
+        SPECS,
+        key=lambda spec: _MIDDLE_RANK if spec.name == "init" else _RANKS.get(spec.where, _MIDDLE_RANK),
+    )
+    return [spec.name for spec in ranked]
+
+
 def _commands() -> str:
     """The commands in the order of Open vSwitch's hash table of them."""
     lines = {}
@@ -184,7 +198,7 @@ def _commands() -> str:
         options = " ".join([f"[{option}]" for option in spec.options])
         lines[spec.name] = f"{options + ' ' if options else ''},{spec.name},"
         lines[spec.name] += f"{_marked(spec.arguments)}\n"
-    order = table_order((text_hash(spec.name), spec.name) for spec in SPECS)
+    order = table_order((text_hash(name), name) for name in _registered())
     return "".join([lines[name] for name in order])
 
 

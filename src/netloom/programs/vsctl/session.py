@@ -137,7 +137,7 @@ class Session:
         failed = []
         for uuid in run.new_interfaces:
             row = self._idl.row("Interface", run.txn.real_uuid(uuid))
-            if row is not None and row.opt_int("ofport") == -1:
+            if row is not None and row.opt_int("ofport") in (None, -1):
                 failed.append((row.text("name"), row.opt_text("error") or ""))
         return failed
 
