@@ -366,6 +366,10 @@ class JsonRpc:
             log.dbg("%s: send %s", self._name, text)
         self._out.append(self._codec.encode(format_message(message)))
 
+    def send_encoded(self, data: bytes) -> None:
+        """Send a message that is encoded already, as when many peers get the same one."""
+        self._out.append(data)
+
     def request(self, method: str, params: Sequence[Any]) -> int:
         """Send a request; its id, which the reply will bear."""
         request_id = self._next_id
