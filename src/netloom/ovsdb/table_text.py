@@ -84,7 +84,7 @@ def _leading_number(text: str) -> int:
 
 
 class Cell:
-    """One cell: plain text (`column_type` is None), or a JSON value, or a datum with its type."""
+    """One cell: plain text, or None for nothing, or a JSON value, or a datum with its type."""
 
     __slots__ = ("column_type", "is_json", "value")
 
@@ -107,7 +107,7 @@ class Cell:
             return formatter(self.column_type, self.value)
         if self.column_type is not None or self.is_json:
             return format_json(self.to_json())
-        return str(self.value)
+        return "" if self.value is None else str(self.value)
 
 
 def typed_cell(column_type: ColumnType, datum: Datum) -> Cell:
@@ -206,9 +206,9 @@ class TablePrinter:
     def _html(self, table: Table) -> str:
         lines = ["<table border=1>"]
         if table.timestamp:
-            lines.append(f"  <caption>{_html_escape(table.timestamp)}</caption>")
+            lines.append(f"    <caption>{_html_escape(table.timestamp)}</caption>")
         if table.caption:
-            lines.append(f"  <caption>{_html_escape(table.caption)}</caption>")
+            lines.append(f"    <caption>{_html_escape(table.caption)}</caption>")
         if self.style.headings:
             lines.append("  <tr>")
             lines += [f"    <th>{_html_escape(heading)}</th>" for heading in table.headings]
@@ -231,7 +231,16 @@ class TablePrinter:
             json["caption"] = table.caption
         json["headings"] = table.headings
         json["data"] = [[cell.to_json() for cell in row] for row in table.rows]
-        return (pretty_json(json) if self.style.pretty else format_json(json)) + "\n"
+        return json_line(json, self.style)
+
+
+def json_line(value: Any, style: Style) -> str:
+    """`value` as a line (with `--pretty`, several lines) of JSON."""
+    if not style.pretty:
+        return format_json(value) + "\n"
+    from netloom.rpc.json_text import format_json as format_pretty
+
+    return format_pretty(value, pretty=True) + "\n"
 
 
 def _width(text: str) -> int:
@@ -277,18 +286,3 @@ def _html_cell(is_anchor: bool, text: str) -> str:
         parts.append(f'<a href="#{uuid}">{uuid[:8]}</a>')
         start = at = at + 36
     return "".join(parts) + _html_escape(text[start:])
-
-
-def pretty_json(value: Any, indent: int = 0) -> str:
-    """`value` as indented JSON with sorted members; brackets close on the last line."""
-    if isinstance(value, dict) and value:
-        inner = " " * (indent + 2)
-        members = [
-            f"{inner}{format_json(name)}: {pretty_json(value[name], indent + 2)}"
-            for name in sorted(value)
-        ]
-        return "{\n" + ",\n".join(members) + "}"
-    if isinstance(value, (list, tuple)) and value:
-        inner = " " * (indent + 2)
-        return "[\n" + ",\n".join([inner + pretty_json(i, indent + 2) for i in value]) + "]"
-    return format_json(value)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from netloom.programs.tool import TlsOptions
     from netloom.transport.address import Address
 
-log = get_logger("reconnect")
-
 
 class LinkError(Exception):
     """The connection could not be made, or was lost; the text is the reason."""
@@ -74,7 +72,6 @@ class Link:
 
 def open_link(remote: str, deadline: Deadline, tls: TlsOptions) -> Link:
     """Connect to `remote`, or let it connect; raises `LinkError`."""
-    log.info("%s: connecting...", remote)
     try:
         address = _parse(remote)
         if address.passive:
@@ -84,7 +81,6 @@ def open_link(remote: str, deadline: Deadline, tls: TlsOptions) -> Link:
             stream = connect(address, deadline, settings)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
-    log.info("%s: connected", remote)
     return Link(stream, deadline)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-import _signal  # type: ignore[import-not-found,unused-ignore]
+import _signal  # type: ignore[import-not-found]
+
 from netloom import OVS_VERSION
-from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Option
-from netloom.base.log import CONSOLE, DBG, OFF, SYSLOG, WARN, get_logger, vlog
-from netloom.base.paths import logdir, rundir
+from netloom.base.log import CONSOLE, OFF, SYSLOG, WARN, get_logger, vlog
+from netloom.base.paths import rundir
+from netloom.transport.signals import FatalSignals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,31 +50,18 @@ TLS_OPTIONS = (
     Option("peer-ca-cert", REQUIRED),
 )
 
-_SIGNAL_NAMES = {
-    _signal.SIGHUP: "Hangup",
-    _signal.SIGINT: "Interrupt",
-    _signal.SIGALRM: "Alarm clock",
-    _signal.SIGTERM: "Terminated",
-}
-
-
-def set_up(program: str) -> None:
-    """Quiet console, known log modules, signals that end the program as the C tools end."""
+def set_up(program: str, console_level: int = WARN) -> FatalSignals:
+    """Log levels, known log modules, signals that end the program as the C tools end."""
     vlog.program = program
     vlog.declare(_MODULES)
-    vlog.set_level(WARN, None, CONSOLE)
-    vlog.set_level(WARN, "reconnect")
-    for number in _SIGNAL_NAMES:
-        if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, _die)
+    vlog.set_level(console_level, None, CONSOLE)
+    if "OVS_SYSLOG_METHOD" in os.environ:
+        from netloom.transport.log_options import apply_log_environment
 
-
-def _die(number: int, _frame: object) -> None:
-    get_logger("fatal_signal").warn(
-        "terminating with signal %d (%s)", number, _SIGNAL_NAMES.get(number, "unknown")
-    )
-    _signal.signal(number, _signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+        apply_log_environment(vlog)
+    signals = FatalSignals()
+    signals.install()
+    return signals
 
 
 def set_alarm(seconds: int) -> None:
@@ -98,36 +86,11 @@ def default_remote() -> str:
     return f"unix:{rundir()}/db.sock"
 
 
-def apply_log_option(program: str, key: str, value: str | None) -> bool:
+def apply_log_option(key: str, value: str | None) -> bool:
     """Apply one of LOG_OPTIONS; False if `key` is another option."""
-    if key == "verbose":
-        if value is None:
-            vlog.set_level(DBG)
-            return True
-        try:
-            vlog.apply(value)
-        except CommandError as error:
-            raise CommandError(f'processing "{value}": {error}') from None
-    elif key == "log-file":
-        try:
-            vlog.open_file(value or f"{logdir()}/{program}.log")
-        except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}") from None
-    elif key in ("syslog-method", "syslog-target"):
-        _apply_syslog_option(key, value or "")
-    else:
-        return False
-    return True
+    from netloom.transport.log_options import apply_log_option as apply
 
-
-def _apply_syslog_option(key: str, value: str) -> None:
-    from netloom.programs.syslog_sinks import method_sink, udp_sink
-
-    if key == "syslog-target":
-        vlog.set_syslog_target(udp_sink(value))
-    else:
-        sink, prefix = method_sink(value)
-        vlog.set_syslog(sink, prefix)
+    return apply(vlog, key, value)
 
 
 class TlsOptions:
@@ -154,6 +117,9 @@ class TlsOptions:
 
 def fatal(program: str, message: str, module: str) -> int:
     """Report why the program fails, on standard error and in the log; its exit status."""
+    if not message:
+        # The reason is in the log already.
+        return 1
     if module:
         vlog.set_level(OFF, module, CONSOLE)
         get_logger(module).err("%s", message)
@@ -184,7 +150,3 @@ def list_options(options: Sequence[Option]) -> str:
         if option.short:
             lines.append(f"-{option.short}{' ARG' if with_argument else ''}\n")
     return "".join(lines)
-
-
-def now_ms() -> int:
-    return SystemClock().now_ms()

@@ -132,7 +132,7 @@ class Context:
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table in the order in which they are listed."""
-        from netloom.programs.vsctl.row_order import listed_order
+        from netloom.ovsdb.hash_order import listed_order
 
         rows = self.txn.rows(table)
         if len(rows) < 2:

@@ -13,7 +13,7 @@ from netloom.programs.help_text import (
 from netloom.programs.vsctl.commands import SPECS
 from netloom.programs.vsctl.options import OPTIONS, PROGRAM
 from netloom.programs.vsctl.records import ROW_IDS
-from netloom.programs.vsctl.row_order import table_order, text_hash
+from netloom.ovsdb.hash_order import table_order, text_hash
 
 COMMAND_HELP = """\
 ovs-vsctl: ovs-vswitchd management utility

@@ -7,7 +7,7 @@ import sys
 
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import UsageError
-from netloom.base.log import DBG, INFO, get_logger
+from netloom.base.log import DBG, INFO, WARN, get_logger, vlog
 from netloom.ovsdb.json_text import quote
 from netloom.programs import tool
 from netloom.programs.vsctl.command_line import Command, parse_commands
@@ -28,6 +28,7 @@ RECONFIGURATION_FAILED = 65
 def main(argv: Sequence[str]) -> int:
     """Run the program; its exit status."""
     tool.set_up(PROGRAM)
+    vlog.set_level(WARN, "reconnect")
     try:
         settings = parse_options(argv[1:])
         if settings.ask:

@@ -106,5 +106,5 @@ def _apply_valued(settings: Settings, key: str, value: str | None) -> None:
     elif key == "no-syslog":
         tool.quiet_syslog("vsctl")
     elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value)):
-        known = tool.apply_log_option(PROGRAM, key, value)
+        known = tool.apply_log_option(key, value)
         assert known, key

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from netloom.programs.vsctl.options import Settings
 
 log = get_logger("vsctl")
+reconnect_log = get_logger("reconnect")
 DATABASE = "Open_vSwitch"
 #: How long `--retry` waits before it connects again.
 RETRY_MS = 1000
@@ -57,7 +58,9 @@ class Session:
             reason = ""
             for remote in remotes:
                 try:
+                    reconnect_log.info("%s: connecting...", remote)
                     self._link = open_link(remote, self._deadline, settings.tls)
+                    reconnect_log.info("%s: connected", remote)
                     self._idl.connected()
                     return
                 except LinkError as error:

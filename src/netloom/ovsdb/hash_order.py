@@ -1,11 +1,10 @@
-"""The order in which `list` and `find` show rows.
+"""The order in which the tools list rows, tables and columns.
 
-The database has no order, but scripts compare outputs, so rows come in the order that Open
-vSwitch's tool shows: that of its hash tables, which depends on the UUIDs, on how many rows there
-are and on the order in which the server sent them. Two tables are passed through: the decoded
-JSON object, hashed by the UUID's text (MurmurHash3), and the replica's table, hashed by the UUID's
-first 32 bits. Both double when they hold more than two entries per bucket, and a new entry goes
-to the head of its bucket.
+A database has no order, but scripts compare outputs, so the tools show what Open vSwitch's show:
+the order of its hash tables, which depends on the keys, on how many there are and on the order in
+which the server sent them. A JSON object is such a table, hashed by the members' names
+(MurmurHash3); a replica's table is another, hashed by the first 32 bits of the UUID. Both double
+when they hold more than two entries per bucket, and a new entry goes to the head of its bucket.
 
 Costs 12 us a row, so it is left out above `MAX_ROWS`.
 """
@@ -62,9 +61,13 @@ def _mask_for(count: int) -> int:
     return mask | (mask & 1) << 1
 
 
+def object_order(names: Iterable[str]) -> list[str]:
+    """The names of a JSON object's members in the order of its hash table."""
+    return table_order((text_hash(name), name) for name in names)
+
+
 def listed_order(uuids: list[str]) -> list[str]:
     """The UUIDs of a table's rows, given in the server's order, as they are to be listed."""
     if len(uuids) > MAX_ROWS or len(uuids) < 2:
         return uuids
-    decoded = table_order((text_hash(uuid), uuid) for uuid in uuids)
-    return table_order((int(uuid[:8], 16), uuid) for uuid in decoded)
+    return table_order((int(uuid[:8], 16), uuid) for uuid in object_order(uuids))
