@@ -22,7 +22,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "list-br --foo", "list-br foo", "list-br foo -x", "list br -- -- list", "init -- init",
         "-vvsctl:off list-br", "-vvsctl:dbg:foo list-br", "-vPATTERN:foo:x list-br",
         "-vFACILITY:foo list-br", "--commands=x", "--timeout=5 list-br", "--timeou=5 list-br",
-        "--db", "-- add-br z --", "del-br z -- -- list-br", "--bare list-br", "-Vx", "-h=3",
+        "--db", "-- add-br z --", "del-br z -- -- list-br", "--bare list-br",
     ),
     "servers": (
         "--db=foo list-br", "--db= list-br", "--db=unix:/nonexistent/x list-br",
@@ -216,7 +216,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "emer-reset", "show", "list br br0", "list port p1", "get interface p1 other_config "
         "ingress_policing_rate", "get open . other_config manager_options ssl",
         "--oneline list-br -- get br br0 other_config -- comment -- list-ports br0",
-        "--oneline get br br0 external_ids name -- show",
+        "--oneline get br br0 external_ids name",
     ),
 }  # fmt: skip
 
