@@ -39,12 +39,10 @@ def text_hash(text: str) -> int:
 def table_order(keys: Iterable[tuple[int, str]]) -> list[str]:
     """The keys, given as (hash, key) in order of insertion, in the order of the hash table."""
     mask = 0
-    count = 0
     buckets: list[list[tuple[int, str]]] = [[]]
-    for item in keys:
+    for count, item in enumerate(keys, 1):
         # The head of a bucket is the end of its list.
         buckets[item[0] & mask].append(item)
-        count += 1
         if count // 2 > mask:
             mask = _mask_for(count)
             grown: list[list[tuple[int, str]]] = [[] for _ in range(mask + 1)]

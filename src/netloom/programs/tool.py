@@ -6,10 +6,9 @@ tenth of a tool's time, so the module behind it is used.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
-
-import _signal  # type: ignore[import-not-found]
 
 from netloom import OVS_VERSION
 from netloom.base.errors import CommandError

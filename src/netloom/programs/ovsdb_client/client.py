@@ -94,6 +94,11 @@ class Client:
     def print_json(self, value: Any) -> None:
         sys.stdout.write(json_line(value, self.settings.style))
 
+    def print_head(self, line: str) -> None:
+        """A line that stands above the next table, in place of the blank line."""
+        sys.stdout.write(f"\n{line}\n")
+        self._printer = TablePrinter(self.settings.style)
+
     def print_table(self, table: Table) -> None:
         sys.stdout.write(self._printer.format(table))
 

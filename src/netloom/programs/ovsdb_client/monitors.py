@@ -123,7 +123,7 @@ class _Viewer:
             if not isinstance(message, Notify) or message.method != notification:
                 continue
             if self._method == "monitor_cond_since":
-                client.print(f"\nlast_id: {message.params[1]}")
+                client.print_head(f"last_id: {message.params[1]}")
             self._print(message.params[position], initial=False)
 
     def _detach(self) -> None:
@@ -186,7 +186,7 @@ def _cells(monitored: _Monitored, types: list[ColumnType], row: dict[str, Any]) 
 
 
 def _timestamp() -> str:
-    from netloom.base.log_pattern import format_time
+    from netloom.base.clock import format_time
 
     return format_time("%Y-%m-%d %H:%M:%S.###", SystemClock().wall_ms(), utc=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.paths import logdir
+from netloom.ovsdb.hash_order import table_order, text_hash
 from netloom.programs import tool
 from netloom.programs.help_text import (
     CONNECTION_HELP,
@@ -13,7 +14,6 @@ from netloom.programs.help_text import (
 from netloom.programs.vsctl.commands import SPECS
 from netloom.programs.vsctl.options import OPTIONS, PROGRAM
 from netloom.programs.vsctl.records import ROW_IDS
-from netloom.ovsdb.hash_order import table_order, text_hash
 
 COMMAND_HELP = """\
 ovs-vsctl: ovs-vswitchd management utility
@@ -184,11 +184,9 @@ _MIDDLE_RANK = 3
 
 def _registered() -> list[str]:
     """The commands in the order in which Open vSwitch enters them into its table."""
-    ranked = sorted(
-        SPECS,
-        key=lambda spec: _MIDDLE_RANK if spec.name == "init" else _RANKS.get(spec.where, _MIDDLE_RANK),
-    )
-    return [spec.name for spec in ranked]
+    ranks = {spec.name: _RANKS.get(spec.where, _MIDDLE_RANK) for spec in SPECS}
+    ranks["init"] = _MIDDLE_RANK
+    return sorted(ranks, key=ranks.__getitem__)
 
 
 def _commands() -> str:

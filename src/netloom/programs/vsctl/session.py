@@ -178,10 +178,9 @@ def _check_symbols(run: Run) -> None:
             problem = "only a weak reference to it was inserted"
         else:
             problem = "no reference to it was inserted"
-        connective = "but " if name not in symbols.weak_refs else "but "
         log.warn(
-            'row id "%s" was created %s%s, so it will not actually appear in the database',
-            name, connective, problem,
+            'row id "%s" was created but %s, so it will not actually appear in the database',
+            name, problem,
         )  # fmt: skip
 
 
