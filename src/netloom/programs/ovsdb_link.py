@@ -19,13 +19,15 @@ from netloom.base.log import get_logger
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import JsonRpc, Message
 from netloom.transport.address import parse_address
-from netloom.transport.sync import Deadline, Dialogue, Stream, TlsStream, connect, wait
+from netloom.transport.sync import Dialogue, connect
+from netloom.transport.sync_stream import Deadline, Stream, wait
 from netloom.transport.unix_path import with_short_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.programs.tool import TlsOptions
     from netloom.transport.address import Address
+    from netloom.transport.sync_tls import TlsStream
+    from netloom.transport.tls_settings import TlsSettings
 
 
 class LinkError(Exception):
@@ -70,15 +72,14 @@ class Link:
         self._dialogue.close()
 
 
-def open_link(remote: str, deadline: Deadline, tls: TlsOptions) -> Link:
+def open_link(remote: str, deadline: Deadline, tls: TlsSettings) -> Link:
     """Connect to `remote`, or let it connect; raises `LinkError`."""
     try:
         address = _parse(remote)
         if address.passive:
             stream = _accept(address, deadline, tls)
         else:
-            settings = tls.settings() if address.kind == "ssl" else None
-            stream = connect(address, deadline, settings)
+            stream = connect(address, deadline, tls)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
     return Link(stream, deadline)
@@ -102,7 +103,7 @@ def _parse(remote: str) -> Address:
         raise
 
 
-def _accept(address: Address, deadline: Deadline, tls: TlsOptions) -> Stream | TlsStream:
+def _accept(address: Address, deadline: Deadline, tls: TlsSettings) -> Stream | TlsStream:
     """Listen at `address` until one peer has connected."""
     listener = _listen(address)
     try:
@@ -141,13 +142,16 @@ def _listen(address: Address) -> _socket.socket:
 
 
 def _accept_tls(
-    sock: _socket.socket, address: Address, deadline: Deadline, tls: TlsOptions
+    sock: _socket.socket, address: Address, deadline: Deadline, tls: TlsSettings
 ) -> TlsStream:
     import socket
 
+    from netloom.transport.sync_tls import TlsStream
+    from netloom.transport.tls import make_context
+
     plain = socket.socket(fileno=sock.detach())
     plain.setblocking(False)
-    context = tls.settings().context(server=True)
+    context = make_context(tls, server=True)
     stream = TlsStream(
         context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), address.text
     )

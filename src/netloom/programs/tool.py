@@ -12,16 +12,16 @@ import sys
 
 from netloom import OVS_VERSION
 from netloom.base.errors import CommandError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Option
+from netloom.base.getopt import NO, Option
 from netloom.base.log import CONSOLE, OFF, SYSLOG, WARN, get_logger, vlog
 from netloom.base.paths import rundir
+from netloom.transport.log_options import apply_log_environment
+from netloom.transport.log_options import apply_log_option as _apply_log_option
 from netloom.transport.signals import FatalSignals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from netloom.transport.tls import TlsSettings
 
 #: Names that `-v MODULE:...` knows before their modules are imported.
 _MODULES = (
@@ -31,33 +31,14 @@ _MODULES = (
 )  # fmt: skip
 
 VERSION_OPTION = Option("version", NO, "V")
-LOG_OPTIONS = (
-    Option("verbose", OPTIONAL, "v"),
-    Option("log-file", OPTIONAL),
-    Option("syslog-method", REQUIRED),
-    Option("syslog-target", REQUIRED),
-)
-TLS_OPTIONS = (
-    Option("private-key", REQUIRED, "p"),
-    Option("certificate", REQUIRED, "c"),
-    Option("ca-cert", REQUIRED, "C"),
-    Option("ssl-protocols", REQUIRED),
-    Option("ssl-ciphers", REQUIRED),
-    Option("ssl-ciphersuites", REQUIRED),
-    Option("ssl-server-name", REQUIRED),
-    Option("bootstrap-ca-cert", REQUIRED),
-    Option("peer-ca-cert", REQUIRED),
-)
+
 
 def set_up(program: str, console_level: int = WARN) -> FatalSignals:
     """Log levels, known log modules, signals that end the program as the C tools end."""
     vlog.program = program
     vlog.declare(_MODULES)
     vlog.set_level(console_level, None, CONSOLE)
-    if "OVS_SYSLOG_METHOD" in os.environ:
-        from netloom.transport.log_options import apply_log_environment
-
-        apply_log_environment(vlog)
+    apply_log_environment(vlog)
     signals = FatalSignals()
     signals.install()
     return signals
@@ -87,31 +68,7 @@ def default_remote() -> str:
 
 def apply_log_option(key: str, value: str | None) -> bool:
     """Apply one of LOG_OPTIONS; False if `key` is another option."""
-    from netloom.transport.log_options import apply_log_option as apply
-
-    return apply(vlog, key, value)
-
-
-class TlsOptions:
-    """Collects the TLS options; the settings object is made when a TLS stream is."""
-
-    def __init__(self) -> None:
-        self._given: list[tuple[str, str]] = []
-
-    def apply(self, key: str, value: str | None) -> bool:
-        """Take one of TLS_OPTIONS; False if `key` is another option."""
-        if all(option.key != key for option in TLS_OPTIONS):
-            return False
-        self._given.append((key, value or ""))
-        return True
-
-    def settings(self) -> TlsSettings:
-        from netloom.transport.tls import TlsSettings
-
-        made = TlsSettings()
-        for key, value in self._given:
-            made.apply(key, value)
-        return made
+    return _apply_log_option(vlog, key, value)
 
 
 def fatal(program: str, message: str, module: str) -> int:

@@ -12,7 +12,9 @@ from netloom.programs import tool
 from netloom.programs.ovsdb_client.commands import DATABASE, TABLE, CommandSpec
 from netloom.programs.ovsdb_link import Link, LinkError, open_link
 from netloom.transport.address import is_address
-from netloom.transport.sync import Deadline
+from netloom.transport.log_options import LOG_OPTIONS
+from netloom.transport.sync_stream import Deadline
+from netloom.transport.tls_settings import TLS_OPTIONS, TlsSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ OPTIONS = (
     Option("no-leader-only"),
     Option("record", OPTIONAL),
     Option("replay", OPTIONAL),
-    *tool.LOG_OPTIONS,
+    *LOG_OPTIONS,
     *_DAEMON_OPTIONS,
     *TABLE_OPTIONS,
-    *tool.TLS_OPTIONS,
+    *TLS_OPTIONS,
 )
 
 
@@ -57,7 +59,7 @@ class Settings:
 
     def __init__(self) -> None:
         self.style = Style("table", "string")
-        self.tls = tool.TlsOptions()
+        self.tls = TlsSettings()
         self.timestamp = False
         self.force = False
         self.leader_only = True
@@ -98,7 +100,7 @@ def parse_options(argv: Sequence[str]) -> Settings:
             raise CommandError(f"--{key}: recording of connections is not supported")
         elif key in daemon_names:
             settings.daemon.append((key, value))
-        elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value)):
+        elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value or "")):
             tool.apply_log_option(key, value)
     settings.words = options.operands
     timeout = timeout or tool.default_timeout()

@@ -6,6 +6,8 @@ from netloom.base.getopt import NO, REQUIRED, Getopt, Option
 from netloom.ovsdb.table_text import TABLE_OPTIONS, Style
 from netloom.programs import tool
 from netloom.programs.vsctl.commands import SPECS
+from netloom.transport.log_options import LOG_OPTIONS
+from netloom.transport.tls_settings import TLS_OPTIONS, TlsSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ OPTIONS = (
     Option("shuffle-remotes"),
     Option("no-shuffle-remotes"),
     tool.VERSION_OPTION,
-    *tool.LOG_OPTIONS,
+    *LOG_OPTIONS,
     *TABLE_OPTIONS,
-    *tool.TLS_OPTIONS,
+    *TLS_OPTIONS,
 )
 
 
@@ -59,7 +61,7 @@ class Settings:
         #: "help", "commands", "options" or "version", if the run is only to print that.
         self.ask = ""
         self.style = Style()
-        self.tls = tool.TlsOptions()
+        self.tls = TlsSettings()
         #: Options of the first command that stood among the global ones.
         self.local: dict[str, str | None] = {}
         self.words: list[str] = []
@@ -105,6 +107,6 @@ def _apply_valued(settings: Settings, key: str, value: str | None) -> None:
         settings.timeout = tool.parse_timeout(value or "")
     elif key == "no-syslog":
         tool.quiet_syslog("vsctl")
-    elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value)):
+    elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value or "")):
         known = tool.apply_log_option(key, value)
         assert known, key

@@ -21,7 +21,7 @@ from netloom.ovsdb.idl_txn import (
 from netloom.programs.ovsdb_link import Link, LinkError, open_link
 from netloom.programs.vsctl.context import ROOT, Context, Run, TryAgain
 from netloom.rpc.jsonrpc import Request, format_message
-from netloom.transport.sync import Deadline
+from netloom.transport.sync_stream import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Session:
         self._settings = settings
         self._schema = schema
         self._idl = Idl(DATABASE, needs.for_idl())
+        self._idl.assume_schema(schema)
         self._deadline = Deadline()
         self._link: Link | None = None
 
