@@ -48,9 +48,29 @@ SEVERITIES = (1, 1, 3, 4, 5, 7)
 
 #: RFC 5424 facilities by number.
 FACILITIES = (
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp",
-    "ntp", "audit", "alert", "clock2", "local0", "local1", "local2", "local3", "local4", "local5",
-    "local6", "local7",
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "clock",
+    "ftp",
+    "ntp",
+    "audit",
+    "alert",
+    "clock2",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
 )
 FACILITY_DAEMON = 3
 

@@ -233,8 +233,9 @@ class _Splitter:
             return -1
         depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
         if max(depths) > JSON_DEPTH:
-            raise ProtocolError("error parsing stream: input exceeds maximum nesting depth "
-                                f"{JSON_DEPTH}")
+            raise ProtocolError(
+                f"error parsing stream: input exceeds maximum nesting depth {JSON_DEPTH}"
+            )
         if min(depths[1:]) > 0:
             self._depth = depths[-1]
             return -1

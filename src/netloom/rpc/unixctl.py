@@ -202,7 +202,7 @@ class UnixctlSession:
     def _run(self, request: Request) -> None:
         name, args = request.method, request.params
         if log.is_dbg_enabled:
-            log.dbg('received request %s[%s], id=%s', name, ", ".join(map(repr, args)), request.id)
+            log.dbg("received request %s[%s], id=%s", name, ", ".join(map(repr, args)), request.id)
         try:
             command = self._registry.find(name, args)
             if name == "set-options":
@@ -228,8 +228,9 @@ class UnixctlSession:
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
         text = _line(text)
-        log.dbg("replying with %s, id=%s: \"%s\"", "success" if success else "error", request_id,
-                text)
+        log.dbg(
+            'replying with %s, id=%s: "%s"', "success" if success else "error", request_id, text
+        )
         if not success:
             self._rpc.error(request_id, text)
         elif self._format == JSON:

@@ -122,9 +122,7 @@ class Daemon:
             try:
                 self._pidfile_fd = make_pidfile(self.pidfile)
             except OSError as error:
-                raise DaemonError(
-                    f"{self.pidfile}.tmp: create failed ({error.strerror})"
-                ) from None
+                raise DaemonError(f"{self.pidfile}.tmp: create failed ({error.strerror})") from None
             self._signals.add_file(self.pidfile)
 
     def _check_running(self) -> None:
@@ -270,7 +268,10 @@ class Daemon:
             if crashes > 1 and wait_s > 0:
                 log.warn(
                     "%d crashes: pid %d died, %s, waiting until %d seconds since last restart",
-                    crashes, pid, text, RESTART_INTERVAL_S,
+                    crashes,
+                    pid,
+                    text,
+                    RESTART_INTERVAL_S,
                 )
                 time.sleep(wait_s)
             last_start_s = time.monotonic()

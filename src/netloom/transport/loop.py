@@ -160,9 +160,7 @@ class MainLoop:
         elif not self.clock.stopped:
             self._timer = self.aio.call_later(delay_ms / 1000, self.wake)
 
-    def _on_exception(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, object]
-    ) -> None:
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError):
             log.warn("%s: %s", context.get("message"), error)
