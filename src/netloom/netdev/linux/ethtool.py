@@ -10,7 +10,7 @@ from struct import Struct
 SIOCETHTOOL = 0x8946
 ETHTOOL_GSET = 0x1
 ETHTOOL_GDRVINFO = 0x3
-_IFREQ = Struct("=16sP16x")
+_IFREQ = Struct("16sP16x")
 #: struct ethtool_cmd: cmd, supported, advertising, speed, duplex, ..., speed_hi, ...
 _SETTINGS = Struct("=IIIHBBBBBBIIHBBIII")
 #: struct ethtool_drvinfo: cmd, driver, version, fw_version, ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
@@ -90,7 +91,7 @@ class Rtnl:
         found = None if fresh else self._links.get(name)
         if found is None:
             self.changes()
-            answer = self._request(RTM_GETLINK, 0, [("IFLA_IFNAME", name)])
+            answer = self._request(RTM_GETLINK, 0, [("IFLA_IFNAME", name)], {})
             if answer is None:
                 self._links.pop(name, None)
                 return None
@@ -104,8 +105,10 @@ class Rtnl:
             attributes.append(("IFLA_MTU", changes["mtu"]))
         if "mac" in changes:
             attributes.append(("IFLA_ADDRESS", changes["mac"]))
-        flags = {} if "up" not in changes else {"flags": IFF_UP * changes["up"], "change": IFF_UP}
-        self._request(RTM_SETLINK, NLM_F_ACK, attributes, index=ifindex, **flags)
+        fields = {"index": ifindex}
+        if "up" in changes:
+            fields |= {"flags": IFF_UP if changes["up"] else 0, "change": IFF_UP}
+        self._request(RTM_SETLINK, NLM_F_ACK, attributes, fields)
         self._links.clear()
 
     def close(self) -> None:
@@ -113,7 +116,11 @@ class Rtnl:
         self._events.close()
 
     def _request(
-        self, kind: int, flags: int, attributes: list[tuple[str, Any]], **fields: int
+        self,
+        kind: int,
+        flags: int,
+        attributes: list[tuple[str, Any]],
+        fields: Mapping[str, int],
     ) -> Any:
         """Send one message and return the answer's; None for "no such device"."""
         self._sequence += 1
