@@ -19,9 +19,16 @@ PLAIN = [
     for field in FIELDS
     if not field.dynamic
     # Said by others, or not at all: no text of a match has them under their own name.
-    and field.name not in ("in_port", "in_port_oxm", "tun_ttl", "tun_tos", "packet_type",
-                           # Printed without its mask.
-                           "tun_gbp_flags")
+    and field.name
+    not in (
+        "in_port",
+        "in_port_oxm",
+        "tun_ttl",
+        "tun_tos",
+        "packet_type",
+        # Printed without its mask.
+        "tun_gbp_flags",
+    )
     and not field.name.startswith(("tun_erspan", "tun_gtpu", "nsh_c", "nd_", "ct_nw", "ct_tp"))
 ]
 
