@@ -94,6 +94,32 @@ def test_peer_refuses_a_bad_match_with_the_same_words(peer: PeerSwitch, text: st
     assert f"ovs-ofctl: {error.value}" == theirs
 
 
+FLOWS = """
+in_port=1,tun_id=5,tun_src=1.2.3.4,tun_dst=5.6.7.8,tcp
+in_port=1,tun_id=5,tcp
+in_port=1,tun_src=1.2.3.4
+in_port=1,tun_ipv6_dst=::1,tun_id=7,tun_gbp_id=3,tun_flags=oam
+in_port=1,tun_dst=1.2.3.4,tun_tos=5,tun_ttl=64,tun_gbp_flags=3
+ct_state=trk|est,ct_zone=5,ct_mark=7,ct_label=0x55,tcp,in_port=LOCAL
+ct_state=trk|est,tcp,ct_nw_src=1.2.3.4,ct_nw_proto=6,ct_tp_src=7
+ct_state=trk|new,tcp6,ct_ipv6_src=::5,ct_nw_proto=6,ct_tp_src=7
+metadata=5,reg0=1,reg15=7,pkt_mark=6,skb_priority=9,dp_hash=5,recirc_id=0
+xreg0=5,xxreg1=7,conj_id=5,actset_output=3
+dl_vlan=0xffff vlan_tci=0x1005 vlan_vid=5 vlan_vid=0x1005,vlan_pcp=3 dl_vlan_pcp=3
+eth_type=0x88a8 dl_type=0x05ff mpls,mpls_label=5 mpls,mpls_label=5,mpls_bos=1
+icmp6,icmpv6_type=135,icmpv6_code=0,nd_target=::1,nd_sll=1:2:3:4:5:6,nd_reserved=5
+icmp6,icmpv6_type=136,icmpv6_code=0,nd_target=::1,nd_tll=1:2:3:4:5:6
+udp,nw_frag=first,udp_src=5 udp,nw_frag=later ip,nw_proto=2 ip,nw_tos=7,nw_ecn=2 rarp,arp_op=3
+dl_type=0x894f,nsh_mdtype=1,nsh_spi=5 tcp,tcp_flags=syn
+"""
+
+
+@pytest.mark.parametrize("text", FLOWS.split())
+def test_peer_prints_the_same_flow_for_text(peer: PeerSwitch, text: str) -> None:
+    trace = peer.appctl("ofproto/trace", "br0", text)
+    assert trace.startswith(f"Flow: {format_flow(parse_flow(text))}\n")
+
+
 FLOW_ERRORS = """
 in_port=1,udp,tp_src=5 tcp_src=1,tcp ip,tcp dl_vlan=5,dl_vlan=6 foo=3 tcp,nw_src=1.2.3.4/24
 tcp,nw_src=1.2.3 in_port=1,eth tcp,nw_proto=5
