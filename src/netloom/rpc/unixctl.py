@@ -178,6 +178,8 @@ class UnixctlSession:
         self._name = name
         self._format = TEXT
         self._busy = False
+        #: A deferred answer was given, so that the requests behind it can be run.
+        self._resume = False
 
     def receive_data(self, data: bytes) -> None:
         self._rpc.receive_data(data)
@@ -225,27 +227,27 @@ class UnixctlSession:
     def _finish(self, request_id: Any, success: bool, text: str) -> None:
         self._answer(request_id, success, text)
         self._busy = False
+        self._resume = True
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
-        text = _line(text)
-        log.dbg(
-            'replying with %s, id=%s: "%s"', "success" if success else "error", request_id, text
-        )
+        outcome = "success" if success else "error"
+        log.dbg('replying with %s, id=%s: "%s"', outcome, request_id, text)
         if not success:
-            self._rpc.error(request_id, text)
+            self._rpc.error(request_id, _line(text))
         elif self._format == JSON:
             self._rpc.reply(request_id, {"reply-format": "plain", "reply": text})
         else:
-            self._rpc.reply(request_id, text)
+            # Clients since 3.4 would end the line themselves; older ones print what they get.
+            self._rpc.reply(request_id, _line(text))
 
     def data_to_send(self) -> bytes:
         return self._rpc.data_to_send()
 
     def deadline(self) -> int | None:
-        return None
+        return 0 if self._resume else None
 
     def advance(self, now_ms: int) -> None:
-        del now_ms
+        self._resume = False
 
 
 def _bad_message(error: ProtocolError) -> str:
