@@ -322,7 +322,7 @@ def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
     if action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
     elif action.table_id == 255:
-        w.put("RESUBMIT", pack(">HB3x", port, 255))
+        w.put("RESUBMIT", pack(">H4x", port))
     else:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
 

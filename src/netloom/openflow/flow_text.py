@@ -93,7 +93,8 @@ class _FlowReader:
         self.matches = MatchReader(names.ports)
         self.protocols = p.P_ANY
         self.actions = ActionReader(names.ports, names.tables)
-        new_cookie = 0 if command == m.OFPFC_ADD else None
+        modifies = command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
+        new_cookie = None if modifies else 0
         self.flow = m.FlowMod(max(command, 0), new_cookie=new_cookie)
         self._found: dict[str, int] = {}
 

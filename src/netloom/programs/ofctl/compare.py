@@ -18,7 +18,7 @@ from netloom.programs.ofctl.dumps import open_for_dump
 from netloom.programs.ofctl.flows import read_lines
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal
-from netloom.programs.ofctl.switch import Switch, open_for_flows
+from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,12 +128,10 @@ def diff_flows(context: Context) -> int:
     return 2 if differences else 0
 
 
-def _mod(key: Key, version: Version | None, switch: Switch) -> m.FlowMod:
+def _mod(key: Key, version: Version | None) -> m.FlowMod:
     table_id, priority, match = key
-    if switch.version == 1 and not switch.protocol & p.P_TID and not table_id:
-        table_id = 0
     if version is None:
-        return m.FlowMod(m.OFPFC_DELETE_STRICT, match, priority, table_id)
+        return m.FlowMod(m.OFPFC_DELETE_STRICT, match, priority, table_id, new_cookie=0)
     return m.FlowMod(
         m.OFPFC_ADD, match, priority, table_id, version.actions, 0, 0, version.cookie,
         version.idle_timeout, version.hard_timeout, version.flags, importance=version.importance,
@@ -146,17 +144,12 @@ def replace_flows(context: Context) -> None:
         raise Fatal("--bundle is not supported by this version of Netloom")
     names = accepted_names(context, context.switch, ports_first=True)
     wanted, usable = read_file(context.operands[1], names)
-    if any(key[0] for key in wanted):
-        switch = open_for_flows(context.switch, context.args, context.xids, usable)
-    else:
-        switch = open_for_dump(context, context.switch, usable)
+    switch = open_for_dump(context, context.switch, usable)
     there = read_switch(switch)
-    if switch.version == 1 and any(key[0] for key in there) and not switch.protocol & p.P_TID:
-        switch.try_protocol(p.set_table_id(switch.protocol, True))
-    changes = [_mod(key, None, switch) for key in there if key not in wanted]
+    changes = [_mod(key, None) for key in there if key not in wanted]
     for key, version in wanted.items():
         if context.args.readd or not _same(there.get(key), version):
-            changes.append(_mod(key, version, switch))
+            changes.append(_mod(key, version))
     encoded = [switch.encode(change) for change in changes]
     _change_all(switch, encoded)
     switch.close()

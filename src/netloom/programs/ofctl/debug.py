@@ -128,8 +128,6 @@ def _print_action_bytes(context: Context, *, instructions: bool) -> None:
         data = bytes.fromhex(digits)
         actions: tuple[Action, ...]
         try:
-            if len(data) % 8:
-                raise OpenFlowError("OFPBIC_BAD_LEN" if instructions else "OFPBRC_BAD_LEN")
             decode = decode_instructions if instructions else decode_actions
             actions = decode(data, version)
         except OpenFlowError as error:

@@ -12,7 +12,7 @@ from netloom.openflow.message_text import Style, format_message
 from netloom.programs.ofctl.names import accepted_names, find_port, port_list, shown_style
 from netloom.programs.ofctl.names import shows_names as _shows_names
 from netloom.programs.ofctl.options import Fatal, protocols_text
-from netloom.programs.ofctl.switch import Switch, open_for_flows
+from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,29 +136,29 @@ def open_for_query(
 ) -> tuple[Switch, m.FlowStatsRequest]:
     """A connection in the most capable format that can say the query, and the query."""
     request, usable = parse_query(context.operand(1), _query_names(context))
-    if not usable & context.args.allowed_protocols & ~p.P_TID:
-        if not usable & context.args.allowed_protocols:
-            raise Fatal(
-                f"none of the usable flow formats ({protocols_text(usable)}) is among the "
-                f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
-            )
+    if not usable & context.args.allowed_protocols:
+        raise Fatal(
+            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
+            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
+        )
     switch = open_for_dump(context, context.switch, usable)
     return switch, request
 
 
+#: Protocols for reading flows, the best first.
+_DUMP = (p.P_OF15, p.P_OF14, p.P_OF13, p.P_OF12, p.P_OF11, p.P_NXM, p.P_OF10)
+
+
 def open_for_dump(context: Context, name: str, usable: int) -> Switch:
-    """A connection to ask for flows; in OpenFlow 1.0, with NXM if possible."""
+    """A connection to ask for flows, in the best protocol that the switch has."""
+    switch = Switch(name, context.args, context.xids)
     allowed = context.args.allowed_protocols & usable
-    versions = tuple(sorted({of for bit, of in p.VERSION.items() if allowed & bit}))
-    if not versions:
-        return open_for_flows(name, context.args, context.xids, usable)
-    switch = Switch(name, context.args, context.xids, versions=versions)
-    if switch.version == 1:
-        if allowed & p.P_NXM_ANY and switch.try_protocol(p.P_NXM):
+    for wanted in _DUMP:
+        if allowed & wanted and switch.try_protocol(wanted):
             return switch
-        if not allowed & (p.P_OF10 | p.P_OF10_TID):
-            raise Fatal(f"{name}: failed to set a usable flow format ({protocols_text(allowed)})")
-    return switch
+    raise Fatal(
+        f"switch does not support any of the usable flow formats ({protocols_text(usable)})"
+    )
 
 
 def dump_flows(context: Context) -> None:
@@ -180,7 +180,7 @@ def dump_flows(context: Context) -> None:
         assert isinstance(reply, m.FlowStatsReply)
         flows.extend(reply.flows)
     sort_flows(flows, context.args.sort)
-    style = shown_style(context, context.switch)
+    style = shown_style(context, context.switch) if flows else Style()
     for flow in flows:
         # Ages are shown by the other form only.
         bare = replace(flow, idle_age=-1, hard_age=-1)

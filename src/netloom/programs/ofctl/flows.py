@@ -81,7 +81,7 @@ def del_flows(context: Context) -> None:
 
 
 def packet_out(context: Context) -> None:
-    """`SWITCH "in_port=... packet=... actions=..."`, or the older `SWITCH PORT ACTIONS PACKET...`"""
+    """`SWITCH "in_port=... packet=..."`, or the older `SWITCH PORT ACTIONS PACKET...`."""
     operands = context.operands
     if len(operands) == 2:
         names = accepted_names(context, context.switch)

@@ -93,7 +93,7 @@ Daemon options:
 OpenFlow version options:
   -V, --version           display version information
   -O, --protocols         set allowed OpenFlow versions
-                          (default: OpenFlow10, OpenFlow11, OpenFlow12, OpenFlow13, OpenFlow14, OpenFlow15)
+                          (default: {versions})
 
 Logging options:
   -vSPEC, --verbose=SPEC   set logging levels
@@ -126,4 +126,5 @@ Other options:
 
 def help_text(rundir: str, logdir: str) -> str:
     """The text, with the directories of this installation."""
-    return _TEXT.format(rundir=rundir, logdir=logdir)
+    versions = ", ".join(f"OpenFlow1{n}" for n in range(6))
+    return _TEXT.format(rundir=rundir, logdir=logdir, versions=versions)

@@ -75,13 +75,12 @@ def _set_packet_in_format(switch: Switch, wanted: int | None) -> None:
 
 
 def monitor(context: Context) -> None:
+    switch = Switch(context.switch, context.args, context.xids)
     for argument in context.operands[1:]:
         if argument.startswith("watch:"):
             raise Fatal("watch: is not supported by this version of Netloom")
         if not argument[:1].isdigit() and argument != "invalid_ttl":
             raise Fatal(f'{argument}: unsupported "monitor" argument')
-    switch = Switch(context.switch, context.args, context.xids)
-    for argument in context.operands[1:]:
         if argument == "invalid_ttl":
             _set_config(switch, None, True)
             _check_invalid_ttl(switch)

@@ -186,11 +186,9 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.print = option
     elif option in _DAEMON or option == "unixctl":
         args.daemon.append(option)
-    elif option in ("may-create", "pcap", "raw"):
-        # These change commands that this version refuses as a whole.
-        return True
     else:
-        return False
+        # These change commands that this version refuses as a whole.
+        return option in ("may-create", "pcap", "raw")
     return True
 
 

@@ -40,18 +40,9 @@ def find_switch(name: str, kind: str = "mgmt") -> Address | str:
     if ":" in name:
         return name
     for path in (name, f"{rundir()}/{name}.{kind}"):
-        if _is_socket(path):
+        if os.path.exists(path):
             return Address(f"unix:{path}", "unix", False, path=path)
     raise Fatal(f"{name} is not a bridge or a socket")
-
-
-def _is_socket(path: str) -> bool:
-    import stat
-
-    try:
-        return stat.S_ISSOCK(os.stat(path).st_mode)
-    except OSError:
-        return False
 
 
 class Switch:
@@ -248,4 +239,6 @@ def open_for_flows(name: str, args: Arguments, xids: Xids, usable: int) -> Switc
     for bit in p.VERSION:
         if allowed & bit and switch.try_protocol(bit):
             return switch
-    raise Fatal(f"{name}: failed to set a usable flow format ({protocols_text(allowed)})")
+    raise Fatal(
+        f"switch does not support any of the usable flow formats ({protocols_text(usable)})"
+    )
