@@ -124,9 +124,7 @@ class DecodeRow:
         #: Bytes before the value.
         self.offset = 8 if code.vendor else 4
         self.valid = _VALID.get(field.name, field.limit)
-        self.field_mask = (self.valid & field.ones) << field.shift
-        if field.name in ("ct_state", "arp_op"):
-            self.field_mask = field.mask
+        self.field_mask = field.mask if field.name != "nw_tos" else 0xFC << field.shift
         self.implied = field.implied
         self.prerequisites = _prerequisites(field)
         self.kind = _PLAIN
