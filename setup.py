@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_scripts import build_scripts
+
+# setuptools has no copy of this command of its own; it provides the module itself.
+from distutils.command.build_scripts import build_scripts  # isort: skip
 
 LAUNCH = runpy.run_path(str(Path(__file__).parent / "src/netloom/programs/launch.py"))
 
 
 class BuildLaunchers(build_scripts):
     """Writes the start scripts instead of copying files."""
+
+    def get_source_files(self) -> list[str]:
+        """None: the scripts are made from a table."""
+        return []
 
     def run(self) -> None:
         build_dir = Path(self.build_dir)
@@ -26,6 +32,6 @@ class BuildLaunchers(build_scripts):
 
 setup(
     # The names only tell setuptools that there are scripts; BuildLaunchers writes them.
-    scripts=[f"src/netloom/programs/{tool}" for tool in LAUNCH["TOOLS"]],
+    scripts=list(LAUNCH["TOOLS"]),
     cmdclass={"build_scripts": BuildLaunchers},
 )

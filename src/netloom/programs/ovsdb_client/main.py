@@ -109,8 +109,9 @@ def parse_options(argv: Sequence[str]) -> Settings:
     return settings
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the program; its exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); its exit status."""
+    argv = sys.argv if argv is None else argv
     signals = tool.set_up(PROGRAM, INFO)
     try:
         settings = parse_options(argv[1:])

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 RECONFIGURATION_FAILED = 65
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the program; its exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); its exit status."""
+    argv = sys.argv if argv is None else argv
     tool.set_up(PROGRAM)
     vlog.set_level(WARN, "reconnect")
     try:
@@ -95,7 +96,9 @@ _UNSAFE = frozenset(" \t\r\n\v\\'\"")
 
 def _quoted(words: Sequence[str]) -> str:
     """The command line as one text, words with special characters quoted."""
-    return " ".join([word if word and _UNSAFE.isdisjoint(word) else quote(word) for word in words])
+    text = " ".join([word if word and _UNSAFE.isdisjoint(word) else quote(word) for word in words])
+    # Bytes that are not UTF-8 would not pass the database or the system log.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _invoker() -> str:
