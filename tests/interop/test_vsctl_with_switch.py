@@ -103,7 +103,7 @@ def test_timeout_ends_the_tool_by_sigalrm(env: dict[str, str]) -> None:
 
 def test_wait_until_sees_a_later_change(env: dict[str, str]) -> None:
     waiting = subprocess.Popen(
-        [*OURS, "-t", "10", "wait-until", "bridge", "later", "--", "get", "bridge", "later", "name"],
+        [*OURS, "-t10", "wait-until", "bridge", "later", "--", "get", "bridge", "later", "name"],
         env=env, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert vsctl(env, "add-br", "later")[0] == 0
