@@ -10,7 +10,8 @@ from netloom.ovsdb.idl import Idl
 from netloom.programs.vsctl.command_line import parse_commands
 from netloom.programs.vsctl.commands import TABLE
 from netloom.programs.vsctl.context import Context, Needs, Run
-from netloom.programs.vsctl.main import _add_needs, load_schema
+from netloom.programs.vsctl.main import add_needs
+from netloom.programs.vsctl.schema_file import load_schema
 from netloom.programs.vsctl.session import load
 
 SCHEMA = load_schema()
@@ -36,7 +37,7 @@ class Switch:
         needs = Needs(SCHEMA)
         needs.columns("Open_vSwitch", "next_cfg", "cur_cfg")
         for command in commands:
-            _add_needs(needs, command, load(command))
+            add_needs(needs, command, load(command))
         idl = Idl("Open_vSwitch", needs.for_idl())
         idl.assume_schema(SCHEMA)
         idl.connected()

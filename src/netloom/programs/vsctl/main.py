@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netloom.ovsdb.schema import DatabaseSchema
 
 #: Exit status if the database has the change but the switch could not follow it.
 RECONFIGURATION_FAILED = 65
@@ -54,13 +53,14 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     get_logger("vsctl").log(INFO if writes else DBG, "Called as %s", called)
     if settings.timeout:
         tool.set_alarm(settings.timeout)
+    from netloom.programs.vsctl.schema_file import load_schema
     from netloom.programs.vsctl.session import Session, load
 
     schema = load_schema()
     needs = Needs(schema)
     needs.columns("Open_vSwitch", "next_cfg", "cur_cfg")
     for command in commands:
-        _add_needs(needs, command, load(command))
+        add_needs(needs, command, load(command))
     session = Session(settings, schema, needs)
     run, contexts = session.run(commands, f"ovs-vsctl{_invoker()}: {called}")
     for context in contexts:
@@ -71,17 +71,8 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     return _report_failures(session.failed_interfaces(run))
 
 
-def load_schema() -> DatabaseSchema:
-    """The schema that this version of the tool knows."""
-    from netloom.ovsdb.schema import DatabaseSchema
-    from netloom.rpc.json_codec import LightJson
-
-    path = f"{os.path.dirname(__file__)}/../../ovsdb/schemas/vswitch.ovsschema"
-    with open(path, "rb", buffering=0) as file:
-        return DatabaseSchema.from_json(LightJson().decode(file.read()))
-
-
-def _add_needs(needs: Needs, command: Command, module: object) -> None:
+def add_needs(needs: Needs, command: Command, module: object) -> None:
+    """Add to `needs` what `command`, whose functions are in `module`, will read and write."""
     if command.spec.needs_model:
         from netloom.programs.vsctl.model import need_model
 
