@@ -1,4 +1,7 @@
-"""The package, built and installed by pip in the ways that people install it (slow: it runs pip)."""
+"""The package, built and installed by pip in the ways that people install it.
+
+Slow, since pip is run several times.
+"""
 
 from __future__ import annotations
 
