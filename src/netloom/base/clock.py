@@ -9,7 +9,34 @@ system's clock until `stop()`, and then moves only by `warp()` (`ovs-appctl time
 from __future__ import annotations
 
 import time
-from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    # `typing` takes 5 ms to import, which the classic tools do not have.
+    Protocol = object
+
+
+def format_time(template: str, wall_ms: int, *, utc: bool) -> str:
+    """`wall_ms` by strftime's `template`; each run of `#` becomes that many decimals of a second.
+
+    Sub-second time is known to the millisecond; further decimals are zeros.
+    """
+    seconds, ms = divmod(wall_ms, 1000)
+    if "#" in template:
+        decimals = f"{ms:03d}"
+        pieces: list[str] = []
+        position = 0
+        for char in template:
+            if char == "#":
+                pieces.append(decimals[position] if position < len(decimals) else "0")
+                position += 1
+            else:
+                pieces.append(char)
+                position = 0
+        template = "".join(pieces)
+    return time.strftime(template, time.gmtime(seconds) if utc else time.localtime(seconds))
 
 
 class Clock(Protocol):

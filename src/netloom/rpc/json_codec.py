@@ -1,0 +1,93 @@
+"""JSON text to and from Python values, two ways with one shape.
+
+A codec is an object with `encode(value) -> bytes` and `decode(data) -> value`; `decode` raises
+`ValueError` for anything that is not one JSON document. `LightJson` is what the classic tools use:
+the C core of the standard library's `json`, without the package around it, whose import of `re`
+costs more than the rest of a tool. Where an interpreter has no such core, or another shape of it,
+`json` itself is used. The daemons use `netloom.rpc.fast_json`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+else:
+    Protocol = object
+
+_WHITESPACE = " \t\n\r"
+
+
+class Codec(Protocol):
+    """What the JSON-RPC machine needs."""
+
+    def encode(self, value: object) -> bytes: ...
+
+    def decode(self, data: bytes) -> Any: ...
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_value(value: object) -> Any:
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class _ScannerOptions:
+    """The settings that the C scanner reads from its context argument."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = staticmethod(_refuse_constant)
+    memo: dict[str, str] = {}  # noqa: RUF012 - read by the C code, never filled by it
+
+
+def _core_functions() -> tuple[Callable[[str, int], tuple[Any, int]], Callable[[object], str]]:
+    """(scan, encode) from the C core; raises if this interpreter's core is different."""
+    import _json
+
+    scan = _json.make_scanner(_ScannerOptions())  # type: ignore[arg-type]
+    encoder = _json.make_encoder(
+        {}, _refuse_value, _json.encode_basestring, None, ":", ",", False, False, False
+    )
+    if scan('{"a":[1]}', 0) != ({"a": [1]}, 9) or "".join(encoder({"a": [1]}, 0)) != '{"a":[1]}':
+        raise ImportError("an unknown shape of the JSON core")
+    return scan, lambda value: "".join(encoder(value, 0))
+
+
+def _package_functions() -> tuple[Callable[[str, int], tuple[Any, int]], Callable[[object], str]]:
+    import json
+
+    decoder: Any = json.JSONDecoder(parse_constant=_refuse_constant)
+    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return decoder.scan_once, encoder.encode
+
+
+class LightJson:
+    """The codec of the tools."""
+
+    def __init__(self) -> None:
+        try:
+            self._scan, self._encode = _core_functions()
+        except (ImportError, AttributeError, TypeError):
+            self._scan, self._encode = _package_functions()
+
+    def encode(self, value: object) -> bytes:
+        return self._encode(value).encode("utf-8", "surrogatepass")
+
+    def decode(self, data: bytes) -> Any:
+        text = data.decode("utf-8").strip(_WHITESPACE)
+        try:
+            value, end = self._scan(text, 0)
+        except StopIteration as stop:
+            raise ValueError(f"syntax error at character {stop.value}") from None
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if end != len(text):
+            raise ValueError(f"trailing garbage at character {end}")
+        return value
