@@ -227,8 +227,11 @@ def datum_from_atoms(column_type: ColumnType, atoms: tuple[Atom, ...]) -> Datum:
 def diff_datum(column_type: ColumnType, old: Datum, new: Datum) -> Datum:
     """What an update2 "modify" says of a column that changed from `old` to `new`.
 
-    For a set that may have several elements, those in one but not both; for a map, pairs removed
-    (with the old value) and pairs added or changed (with the new one); else the new value."""
+    For a set of several elements, those in one but not both; for a map of several pairs, those
+    removed (with the old value) and those added or changed (with the new one); else the new
+    value."""
+    if column_type.max <= 1:
+        return new
     if type(new) is dict:
         assert type(old) is dict
         pairs = {key: value for key, value in old.items() if key not in new}
@@ -236,7 +239,7 @@ def diff_datum(column_type: ColumnType, old: Datum, new: Datum) -> Datum:
             if key not in old or old[key] != value:
                 pairs[key] = value
         return sorted_map(pairs)
-    if type(new) is tuple and column_type.max > 1:
+    if type(new) is tuple:
         assert type(old) is tuple
         return tuple(sorted(set(old) ^ set(new)))
     return new
@@ -244,6 +247,8 @@ def diff_datum(column_type: ColumnType, old: Datum, new: Datum) -> Datum:
 
 def apply_diff(column_type: ColumnType, old: Datum, diff: Datum) -> Datum:
     """The inverse of `diff_datum`: the value that `old` became. Raises on a size error."""
+    if column_type.max <= 1:
+        return diff
     result: Datum
     if type(diff) is dict:
         assert type(old) is dict
@@ -255,12 +260,10 @@ def apply_diff(column_type: ColumnType, old: Datum, diff: Datum) -> Datum:
                 pairs[key] = value
         result = sorted_map(pairs)
         size = len(result)
-    elif type(diff) is tuple and column_type.max > 1:
-        assert type(old) is tuple
+    else:
+        assert type(diff) is tuple and type(old) is tuple
         result = tuple(sorted(set(old) ^ set(diff)))
         size = len(result)
-    else:
-        return diff
     if not column_type.min <= size <= column_type.max:
         raise OvsdbError("ovsdb error", "Datum crated by diff has size error")
     return result
@@ -268,7 +271,7 @@ def apply_diff(column_type: ColumnType, old: Datum, diff: Datum) -> Datum:
 
 def diff_type(column_type: ColumnType) -> ColumnType:
     """The type to parse differences with: as the column's, but any number of elements."""
-    if column_type.is_scalar or (column_type.value is None and column_type.max == 1):
+    if column_type.max <= 1:
         return column_type
     # A difference may have twice the elements, or none, and every one was checked before.
     key = BaseType(column_type.key.name)

@@ -55,7 +55,7 @@ def syntax_error(json: Any, details: str, tag: str = "syntax error") -> OvsdbErr
     """The error for a piece of JSON that does not say what it should."""
     from netloom.ovsdb.json_text import format_json
 
-    return OvsdbError(tag, details, None if json is None else format_json(json))
+    return OvsdbError(tag, details, format_json(json))
 
 
 def constraint_violation(details: str) -> OvsdbError:

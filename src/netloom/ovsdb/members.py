@@ -68,12 +68,21 @@ class Members:
             self.fail("Object expected.")
 
     @property
+    def json(self) -> Any:
+        """The object itself."""
+        return self._json
+
+    @property
     def failed(self) -> bool:
         return self._error is not None
 
     def fail(self, message: str) -> None:
         if self._error is None:
-            self._error = syntax_error(self._json, f"Parsing {self._name} failed: {message}")
+            text = f"Parsing {self._name} failed: {message}"
+            if type(self._json) is dict:
+                self._error = syntax_error(self._json, text)
+            else:
+                self._error = OvsdbError("syntax error", text)
 
     def get(self, name: str, kinds: str, optional: bool = False) -> Any:
         """The member's value, or None if it is missing or of another kind."""

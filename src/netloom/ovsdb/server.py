@@ -1,0 +1,306 @@
+"""The database server without its sockets: databases, clients' sessions, waiting transactions.
+
+What must hold: a transaction is in the file before it is in memory, and in memory before anybody
+hears of it; the update that it causes goes to every monitor before its reply goes to the client;
+a failure to write leaves file and memory as they were and is the client's error.
+
+A commit composes and encodes its update once per distinct monitor (`Monitor.key`), however many
+clients have it, and hands ready bytes to the sessions. Waiting transactions run again after every
+commit to their database, and once more at their deadline.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from netloom.base.log import get_logger
+from netloom.ovsdb.commit import prepare
+from netloom.ovsdb.database import Database
+from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.json_text import format_json
+from netloom.ovsdb.locks import Locks
+from netloom.ovsdb.transact import Context, execute
+from netloom.ovsdb.txn import Txn
+from netloom.ovsdb.uuids import UuidSource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from netloom.base.clock import Clock
+    from netloom.ovsdb.database import Changes
+    from netloom.ovsdb.file_store import FileStore
+    from netloom.ovsdb.monitor import Monitor
+    from netloom.ovsdb.schema import DatabaseSchema
+    from netloom.ovsdb.session import Session
+    from netloom.ovsdb.uuids import Uuid
+
+log = get_logger("ovsdb_server")
+#: The built-in database that tells about the others (ovsdb-server(5)).
+SERVER_DATABASE = "_Server"
+#: Operations from which on a transaction runs with the garbage collector off: it finds nothing,
+#: and looking at 100,000 new objects again and again takes half of the time.
+_BIG_TRANSACTION = 500
+
+
+class Trigger:
+    """A transaction that may have to wait; `reply` gets its results."""
+
+    __slots__ = ("deadline_ms", "operations", "reply", "served", "session", "start_ms")
+
+    def __init__(
+        self,
+        served: Served,
+        session: Session | None,
+        operations: list[Any],
+        reply: Callable[[list[Any]], None],
+        start_ms: int,
+    ) -> None:
+        self.served = served
+        self.session = session
+        self.operations = operations
+        self.reply = reply
+        self.start_ms = start_ms
+        self.deadline_ms: int | None = None
+
+
+class Served:
+    """One database with what the server keeps for it. `store` is None for one in memory."""
+
+    __slots__ = ("database", "monitors", "row_uuid", "store", "triggers")
+
+    def __init__(self, database: Database, store: FileStore | None) -> None:
+        self.database = database
+        self.store = store
+        self.triggers: list[Trigger] = []
+        #: Monitors of all sessions on this database, in the order of their requests.
+        self.monitors: dict[Monitor, Session] = {}
+        #: This database's row in the _Server database.
+        self.row_uuid: Uuid | None = None
+
+
+class Server:
+    """All databases and clients of one process."""
+
+    def __init__(
+        self,
+        server_schema: DatabaseSchema,
+        clock: Clock,
+        encode: Callable[[Any], bytes],
+        new_uuid: Callable[[], Uuid] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.encode = encode
+        self.new_uuid = new_uuid or UuidSource()
+        self.id = self.new_uuid()
+        self.served: dict[str, Served] = {}
+        self.sessions: list[Session] = []
+        self.locks = Locks()
+        #: Called after every commit with the database's name and the changes.
+        self.watchers: list[Callable[[str, Changes], None]] = []
+        self._meta = Served(Database(server_schema), None)
+        self.served[SERVER_DATABASE] = self._meta
+        self._publish(self._meta)
+
+    # -- databases -----------------------------------------------------------------------
+
+    def add_database(self, database: Database, store: FileStore | None) -> None:
+        """Serve one more database; raises `OvsdbError` if its name is taken."""
+        name = database.name
+        if name in self.served:
+            raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
+        served = self.served[name] = Served(database, store)
+        self._publish(served)
+        self._disconnect_unaware(f"adding {name} database")
+
+    def remove_database(self, name: str) -> None:
+        """Serve a database no longer; its file is closed."""
+        served = self.served.pop(name)
+        self._cancel_monitors(served)
+        for trigger in served.triggers:
+            trigger.reply([OvsdbError("unknown database", "database removed").to_json()])
+        served.triggers.clear()
+        if served.row_uuid is not None:
+            self._change_meta(served.row_uuid, None)
+        if served.store is not None:
+            served.store.close()
+        self._disconnect_unaware(f"removing {name} database")
+
+    def replace_database(self, name: str, database: Database) -> None:
+        """The database was converted to another schema."""
+        served = self.served[name]
+        self._cancel_monitors(served)
+        served.database = database
+        self._publish(served)
+        self._disconnect_unaware(f"database {name} schema changed")
+
+    def _publish(self, served: Served) -> None:
+        """Show the database in the `Database` table of `_Server`."""
+        database = served.database
+        row = {
+            "name": database.name,
+            "model": "standalone",
+            "connected": True,
+            "leader": True,
+            "schema": (format_json(database.schema.to_json()),),
+        }
+        if served.row_uuid is None:
+            served.row_uuid = self.new_uuid()
+        self._change_meta(served.row_uuid, row)
+
+    def _change_meta(self, uuid: Uuid, columns: dict[str, Any] | None) -> None:
+        table = self._meta.database.tables["Database"]
+        txn = Txn(self._meta.database, self.new_uuid())
+        if columns is None:
+            txn.delete(table, uuid)
+        else:
+            if uuid not in table.rows:
+                txn.insert(table, uuid, table.schema.defaults.copy())
+            row = txn.writable(table, uuid)
+            for name, datum in columns.items():
+                row[table.columns[name].index] = datum
+        self._commit(self._meta, prepare(txn))
+
+    def _cancel_monitors(self, served: Served) -> None:
+        for monitor, session in list(served.monitors.items()):
+            session.cancel_monitor(monitor)
+        served.monitors.clear()
+
+    def _disconnect_unaware(self, reason: str) -> None:
+        for session in list(self.sessions):
+            if not session.change_aware:
+                session.disconnect(reason)
+
+    # -- transactions --------------------------------------------------------------------
+
+    def transact(
+        self,
+        served: Served,
+        session: Session | None,
+        operations: list[Any],
+        reply: Callable[[list[Any]], None],
+    ) -> Trigger | None:
+        """Run a transaction; `reply` gets its results now, or later if it must wait.
+
+        The trigger of a waiting transaction is returned, for `cancel`."""
+        big = len(operations) >= _BIG_TRANSACTION and gc.isenabled()
+        if big:
+            gc.disable()
+        try:
+            trigger = Trigger(served, session, operations, reply, self.clock.now_ms())
+            if self._try(trigger):
+                return None
+            served.triggers.append(trigger)
+            return trigger
+        finally:
+            if big:
+                gc.enable()
+
+    def _try(self, trigger: Trigger) -> bool:
+        """Run a transaction once; False if it still has to wait."""
+        served, session = trigger.served, trigger.session
+        context = Context(
+            self.new_uuid,
+            _no_lock if session is None else session.holds_lock,
+            session is not None and session.read_only,
+            self.clock.now_ms() - trigger.start_ms,
+        )
+        outcome = execute(served.database, trigger.operations, context)
+        results = outcome.results
+        if results is None:
+            if outcome.timeout_ms is not None:
+                trigger.deadline_ms = trigger.start_ms + outcome.timeout_ms
+            return False
+        if outcome.changes and not outcome.failed:
+            try:
+                self._make_durable(served, outcome.changes, outcome.comment, outcome.durable)
+            except OvsdbError as error:
+                results.append(error.to_json())
+                trigger.reply(results)
+                return True
+            self._commit(served, outcome.changes)
+            trigger.reply(results)
+            self._run_triggers(served)
+        else:
+            trigger.reply(results)
+        return True
+
+    def _make_durable(self, served: Served, changes: Changes, comment: str, durable: bool) -> None:
+        if served.store is not None:
+            served.store.record(changes, comment, self.clock.wall_ms(), durable)
+
+    def _commit(self, served: Served, changes: Changes) -> None:
+        """Install changes and tell all monitors."""
+        if not changes:
+            return
+        served.database.install(changes)
+        txn_id = self.new_uuid()
+        served.database.remember(txn_id, changes)
+        if served.monitors:
+            self._notify(served, changes, txn_id)
+        for watcher in self.watchers:
+            watcher(served.database.name, changes)
+
+    def _notify(self, served: Served, changes: Changes, txn_id: Uuid) -> None:
+        bodies: dict[str, bytes] = {}
+        for monitor, session in served.monitors.items():
+            body = bodies.get(monitor.key)
+            if body is None:
+                updates = monitor.compose(changes)
+                body = bodies[monitor.key] = self.encode(updates) if updates else b""
+            if body:
+                session.send_update(monitor, txn_id, body)
+
+    def change_internally(self, name: str, operations: list[Any]) -> list[Any]:
+        """Run a transaction of the server's own, such as status of remotes; its results."""
+        results: list[Any] = []
+        self.transact(self.served[name], None, operations, results.extend)
+        return results
+
+    def _run_triggers(self, served: Served) -> None:
+        waiting, served.triggers = served.triggers, []
+        for trigger in waiting:
+            if not self._try(trigger):
+                served.triggers.append(trigger)
+
+    def cancel(self, trigger: Trigger) -> bool:
+        """Drop a waiting transaction; False if it does not wait any more."""
+        if trigger in trigger.served.triggers:
+            trigger.served.triggers.remove(trigger)
+            return True
+        return False
+
+    # -- time ----------------------------------------------------------------------------
+
+    def deadline(self) -> int | None:
+        """When `advance` must be called next, in ms of the clock."""
+        deadlines = [
+            trigger.deadline_ms
+            for served in self.served.values()
+            for trigger in served.triggers
+            if trigger.deadline_ms is not None
+        ]
+        return min(deadlines, default=None)
+
+    def advance(self, now_ms: int) -> None:
+        """Let the waits that are over fail, and compact files that grew."""
+        for served in list(self.served.values()):
+            if any(t.deadline_ms is not None and t.deadline_ms <= now_ms for t in served.triggers):
+                self._run_triggers(served)
+            if served.store is not None and served.store.compaction_due(now_ms):
+                self.compact(served)
+
+    def compact(self, served: Served) -> None:
+        """Rewrite a database's file; an error is logged and the old file stays."""
+        assert served.store is not None
+        try:
+            served.store.compact("compacting database online", self.clock.wall_ms())
+        except OvsdbError as error:
+            log.warn("%s: compaction failed: %s", served.database.name, error)
+            raise
+
+
+def _no_lock(name: str) -> bool:
+    del name
+    return False

@@ -1,0 +1,266 @@
+"""A blocking stream for programs that do one thing: the classic tools.
+
+    stream = connect(parse_address("unix:db.sock"), Deadline(10))
+    driver = Dialogue(stream, machine, deadline)
+    reply = driver.next_event()
+
+Only `_socket` and `select`: asyncio, `socket` and (until a TLS address asks for it) `ssl` would
+each take longer to import than the whole command may. Time-outs are wall-clock seconds; expiry is
+a `TimeoutError`. Errors of the system are OSError with `errno` set; the peer's orderly close is
+end of stream: `receive` returns `b""`, and `Dialogue.next_event` raises `EOFError`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import select
+
+from netloom.base.clock import SystemClock
+from netloom.base.limits import READ_BYTES
+from netloom.base.log import get_logger
+
+from .address import Address
+from .unix_path import with_short_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from typing import Generic, TypeVar
+
+    from netloom.base.machine import Machine
+
+    from .tls import TlsSettings
+
+    Event = TypeVar("Event")
+else:
+    Event = None
+
+    class Generic:
+        """Stands in for `typing.Generic`, which would take 5 ms to import."""
+
+        def __class_getitem__(cls, item):
+            return cls
+
+log = get_logger("stream_tcp")
+
+_clock = SystemClock()
+
+
+class Deadline:
+    """A time by which something must be done; None or 0 seconds for no limit."""
+
+    __slots__ = ("_at_ms",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._at_ms = _clock.now_ms() + int(seconds * 1000) if seconds else None
+
+    def remaining_ms(self) -> int | None:
+        """What is left, at least 0; None if there is no limit. For `poll`."""
+        return None if self._at_ms is None else max(0, self._at_ms - _clock.now_ms())
+
+    @property
+    def expired(self) -> bool:
+        return self.remaining_ms() == 0
+
+
+def wait(fd: int, events: int, deadline: Deadline) -> None:
+    """Wait until `fd` is ready for the poll(2) `events`; TimeoutError at the deadline."""
+    poller = select.poll()
+    poller.register(fd, events)
+    while not poller.poll(deadline.remaining_ms()):
+        if deadline.expired:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+class Stream:
+    """A connected socket, used without blocking."""
+
+    def __init__(self, sock: _socket.socket, name: str) -> None:
+        self._sock = sock
+        self.name = name
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        """Send all of `data`."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                wait(self.fileno(), select.POLLOUT, deadline)
+
+    def receive(self, deadline: Deadline) -> bytes:
+        """At least one byte, or `b""` at the end of the stream."""
+        while True:
+            try:
+                return self._sock.recv(READ_BYTES)
+            except BlockingIOError:
+                wait(self.fileno(), select.POLLIN, deadline)
+
+    def receive_ready(self) -> bytes | None:
+        """What is there now, or None."""
+        try:
+            return self._sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class TlsStream:
+    """As `Stream`, over TLS."""
+
+    def __init__(self, sock: ssl.SSLSocket, name: str) -> None:
+        self._sock = sock
+        self.name = name
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def handshake(self, deadline: Deadline) -> None:
+        import ssl
+
+        while True:
+            try:
+                self._sock.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                wait(self.fileno(), select.POLLIN, deadline)
+            except ssl.SSLWantWriteError:
+                wait(self.fileno(), select.POLLOUT, deadline)
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        import ssl
+
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except ssl.SSLWantWriteError:
+                wait(self.fileno(), select.POLLOUT, deadline)
+            except ssl.SSLWantReadError:
+                wait(self.fileno(), select.POLLIN, deadline)
+
+    def receive(self, deadline: Deadline) -> bytes:
+        while True:
+            data = self.receive_ready()
+            if data is not None:
+                return data
+            wait(self.fileno(), select.POLLIN, deadline)
+
+    def receive_ready(self) -> bytes | None:
+        import ssl
+
+        try:
+            return self._sock.recv(READ_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except ssl.SSLEOFError:
+            return b""
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def _connect_unix(path: str, deadline: Deadline) -> _socket.socket:
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        try:
+            with_short_name(path, sock.connect)
+        except BlockingIOError:
+            # The listener's queue is full: a Unix socket has no connection in progress to wait
+            # for, only another attempt.
+            sock.close()
+            select.poll().poll(min(10, deadline.remaining_ms() or 10))
+            if deadline.expired:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+            return _connect_unix(path, deadline)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    """(family, address) candidates of a host: numeric, or looked up."""
+    try:
+        found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+    except _socket.gaierror:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
+    return [(entry[0], entry[4]) for entry in found]  # type: ignore[misc]
+
+
+def _connect_inet(address: Address, deadline: Deadline) -> _socket.socket:
+    try:
+        candidates = resolve(address.host, address.port)
+    except OSError as error:
+        log.err("%s: connect: %s", address.text, error.strerror)
+        raise
+    family, target = candidates[0]
+    kind = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
+    sock = _socket.socket(family, kind)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        code = sock.connect_ex(target)
+        if code == errno.EINPROGRESS:
+            wait(sock.fileno(), select.POLLOUT, deadline)
+            code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect(
+    address: Address, deadline: Deadline, tls: TlsSettings | None = None
+) -> Stream | TlsStream:
+    """Connect to an active address; OSError or TimeoutError if it cannot be."""
+    assert not address.passive
+    if address.kind == "unix":
+        return Stream(_connect_unix(address.path, deadline), address.text)
+    if address.kind == "tcp":
+        return Stream(_connect_inet(address, deadline), address.text)
+    from .tls import TlsSettings, wrap_client
+
+    context_settings = tls or TlsSettings()
+    context_settings.check()
+    sock = _connect_inet(address, deadline)
+    return wrap_client(sock, address, context_settings, deadline)
+
+
+class Dialogue(Generic[Event]):
+    """Runs one machine on one stream until an event is there."""
+
+    def __init__(self, stream: Stream | TlsStream, machine: Machine[Event]) -> None:
+        self._stream = stream
+        self._machine = machine
+
+    def flush(self, deadline: Deadline) -> None:
+        data = self._machine.data_to_send()
+        if data:
+            self._stream.send(data, deadline)
+
+    def next_event(self, deadline: Deadline) -> Event:
+        """The machine's next event. EOFError if the peer closed first; ProtocolError, OSError and
+        TimeoutError as they come."""
+        while True:
+            event = self._machine.next_event()
+            self.flush(deadline)
+            if event is not None:
+                return event
+            data = self._stream.receive(deadline)
+            self._machine.receive_data(data)
+            if not data:
+                raise EOFError(f"{self._stream.name}: connection closed by peer")
+
+    def close(self) -> None:
+        self._stream.close()
