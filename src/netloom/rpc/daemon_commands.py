@@ -91,8 +91,8 @@ def register_coverage_commands(registry: CommandRegistry, counters: Counters) ->
 
 
 def format_memory(usage: Mapping[str, int]) -> str:
-    """`name:count` pairs, sorted, as `memory/show` prints them; zeros are left out."""
-    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage) if usage[name])
+    """`name:count` pairs, sorted, as `memory/show` prints them."""
+    return " ".join(f"{name}:{usage[name]}" for name in sorted(usage))
 
 
 def register_memory_commands(

@@ -28,6 +28,7 @@ from itertools import accumulate
 
 from netloom.base.errors import ProtocolError
 from netloom.base.limits import JSON_DEPTH, JSON_MESSAGE_BYTES
+from netloom.base.log import get_logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .json_codec import Codec
+
+log = get_logger("jsonrpc")
 
 #: The id of probes of our own; ids of requests are numbers.
 ECHO_ID = "echo"
@@ -249,8 +252,9 @@ _WHITESPACE = b" \t\r\n"
 class JsonRpc:
     """One end of a JSON-RPC connection."""
 
-    def __init__(self, codec: Codec, *, answer_echo: bool = True) -> None:
+    def __init__(self, codec: Codec, *, answer_echo: bool = True, name: str = "") -> None:
         self._codec = codec
+        self._name = name
         self._answer_echo = answer_echo
         self._buffer = bytearray()
         self._splitter = _Splitter()
@@ -290,7 +294,12 @@ class JsonRpc:
             raise self._error
         try:
             document = self._take_document()
-            return None if document is None else parse_message(document[0])
+            if document is None:
+                return None
+            message = parse_message(document[0])
+            if log.is_dbg_enabled:
+                log.dbg("%s: received %s", self._name, self._describe(message))
+            return message
         except ProtocolError as error:
             self._error = error
             self._buffer.clear()
@@ -337,8 +346,28 @@ class JsonRpc:
 
     # Outgoing.
 
+    def _describe(self, message: Message) -> str:
+        """A message as the debug log shows it."""
+        obj = format_message(message)
+        kind = type(message).__name__.lower().replace("notify", "notification")
+        shown = [
+            f"{name}={self._codec.encode(obj[name]).decode('utf-8', 'replace')}"
+            for name in ("method", "params", "result", "error", "id")
+            if obj.get(name) is not None
+        ]
+        return f"{kind}, {', '.join(shown)}"
+
     def send(self, message: Message) -> None:
+        if log.is_dbg_enabled:
+            # An error that is sent has always been logged as the reply that it is.
+            text = self._describe(message)
+            text = "reply" + text.removeprefix("error") if isinstance(message, Error) else text
+            log.dbg("%s: send %s", self._name, text)
         self._out.append(self._codec.encode(format_message(message)))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Send a message that is encoded already, as when many peers get the same one."""
+        self._out.append(data)
 
     def request(self, method: str, params: Sequence[Any]) -> int:
         """Send a request; its id, which the reply will bear."""

@@ -19,6 +19,7 @@ from netloom.base.getopt import REQUIRED, Getopt, Option, UsageError
 from netloom.base.log import get_logger
 
 from .jsonrpc import Error, JsonRpc, Notify, Reply, Request
+from .jsonrpc import log as _jsonrpc_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 TEXT, JSON = "text", "json"
 
 log = get_logger("unixctl")
-_jsonrpc_log = get_logger("jsonrpc")
 
 
 class Deferred:
@@ -174,7 +174,7 @@ class UnixctlSession:
 
     def __init__(self, registry: CommandRegistry, codec: Codec, name: str = "unixctl") -> None:
         self._registry = registry
-        self._rpc = JsonRpc(codec, answer_echo=False)
+        self._rpc = JsonRpc(codec, answer_echo=False, name=name)
         self._name = name
         self._format = TEXT
         self._busy = False
@@ -256,8 +256,8 @@ def _bad_message(error: ProtocolError) -> str:
 class UnixctlClient:
     """The tool's end: `call` a command, feed bytes, and `next_event` is its Reply or Error."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._rpc = JsonRpc(codec)
+    def __init__(self, codec: Codec, name: str = "unixctl") -> None:
+        self._rpc = JsonRpc(codec, name=name)
 
     def call(self, command: str, args: list[str]) -> None:
         self._rpc.request(command, args)

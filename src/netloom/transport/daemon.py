@@ -123,7 +123,7 @@ class Daemon:
                 self._pidfile_fd = make_pidfile(self.pidfile)
             except OSError as error:
                 raise DaemonError(
-                    f"{self.pidfile}: create failed ({error.strerror})"
+                    f"{self.pidfile}.tmp: create failed ({error.strerror})"
                 ) from None
             self._signals.add_file(self.pidfile)
 
@@ -278,6 +278,7 @@ class Daemon:
             pid = self._fork_with_pipe()
             if pid == 0:
                 self._become_daemon(-1)
+                self._vlog.thread = self._program
                 return
             self._wait_ready_again(pid)
 

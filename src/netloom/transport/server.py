@@ -18,6 +18,7 @@ from .tls import TlsSettings
 from .unix_path import with_short_name
 
 log = get_logger("socket_util")
+_fatal_log = get_logger("fatal_signal")
 _unix_log = get_logger("stream_unix")
 
 #: Connections that the kernel may hold for us.
@@ -45,6 +46,8 @@ def _bind_unix(path: str) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
+        if not os.path.lexists(path):
+            _fatal_log.warn('could not unlink "%s" (%s)', path, os.strerror(errno.ENOENT))
         _unix_log.err("%s: binding failed: %s", path, error.strerror)
         raise
     return sock
@@ -185,8 +188,7 @@ class Listener:
             # Somebody removed it already, which is what was wanted.
             return
         except OSError as error:
-            message = "could not unlink \"%s\" (%s)"
-            get_logger("fatal_signal").warn(message, self.address.path, error.strerror)
+            _fatal_log.warn('could not unlink "%s" (%s)', self.address.path, error.strerror)
 
 
 def format_host(host: str) -> str:

@@ -6,8 +6,8 @@ files and dies of that very signal, so that its parent sees why.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # the package around it imports enum
 import os
-import signal
 
 from netloom.base.log import get_logger
 

@@ -242,10 +242,15 @@ class Dialogue(Generic[Event]):
 
     def __init__(self, stream: Stream | TlsStream, machine: Machine[Event]) -> None:
         self._stream = stream
-        self._machine = machine
+        self.machine = machine
+
+    @property
+    def name(self) -> str:
+        """The stream's name, for messages."""
+        return self._stream.name
 
     def flush(self, deadline: Deadline) -> None:
-        data = self._machine.data_to_send()
+        data = self.machine.data_to_send()
         if data:
             self._stream.send(data, deadline)
 
@@ -253,12 +258,12 @@ class Dialogue(Generic[Event]):
         """The machine's next event. EOFError if the peer closed first; ProtocolError, OSError and
         TimeoutError as they come."""
         while True:
-            event = self._machine.next_event()
+            event = self.machine.next_event()
             self.flush(deadline)
             if event is not None:
                 return event
             data = self._stream.receive(deadline)
-            self._machine.receive_data(data)
+            self.machine.receive_data(data)
             if not data:
                 raise EOFError(f"{self._stream.name}: connection closed by peer")
 

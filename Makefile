@@ -1,0 +1,38 @@
+# Netloom. `make help` lists the targets; `make demo` and `make test` start from a bare clone.
+SHELL := /bin/sh
+PY := .venv/bin/python
+STAMPS := .venv/.stamps
+
+.PHONY: help demo test check lab bench clean-host clean
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+demo: $(STAMPS)/run ## the first lab with real packets, from nothing (KEEP=1 keeps it; needs root)
+	@.venv/bin/netloom demo $(if $(KEEP),--keep)
+
+test: $(STAMPS)/test ## every test, from nothing (needs root for namespaces and peers)
+	@$(PY) tools/run_tests.py $(ARGS)
+
+check: $(STAMPS)/test ## the quick checks: format, lint, types, imports, unit tests
+	@$(PY) tools/run_tests.py --quick
+
+lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (needs root)
+	@$(PY) -m pytest tests/lab $(ARGS)
+
+bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
+	@$(PY) -m bench $(ARGS)
+
+clean-host: $(STAMPS)/run ## remove what a killed lab or test left behind
+	@.venv/bin/netloom clean-host
+
+clean: ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build src/*.egg-info
+
+$(STAMPS)/run: pyproject.toml setup.py constraints.txt tools/setup.sh
+	@sh tools/setup.sh run
+
+$(STAMPS)/test: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fetch_peers.py
+	@sh tools/setup.sh test
+
+$(STAMPS)/bench: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fetch_peers.py
+	@sh tools/setup.sh bench

@@ -1,0 +1,106 @@
+"""A lab: what it consists of, and how all of it is removed again.
+
+Each lab has a directory `<LABS>/<name>`: `owner` holds the process that made it, `namespaces` one
+name a line, and each switch has its run directory there. `remove_leftovers` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from netloom.lab.commands import run
+from netloom.lab.namespace import Namespace, VirtualMachine
+from netloom.lab.switch import Programs, Switch
+
+#: Where labs are written down. A tmpfs: what a reboot removes need not be cleaned up.
+LABS = Path("/run/netloom")
+
+
+class Lab:
+    """A context manager; `keep` leaves everything in place at the end."""
+
+    def __init__(self, name: str, keep: bool = False) -> None:
+        self.name = f"{name}-{os.getpid()}"
+        self.keep = keep
+        self.directory = LABS / self.name
+        self.host = Namespace(f"{self.name}-host")
+        self.vms: list[VirtualMachine] = []
+        self.switches: list[Switch] = []
+
+    def __enter__(self) -> Lab:
+        self.directory.mkdir(parents=True)
+        (self.directory / "owner").write_text(f"{os.getpid()}\n")
+        self._create(self.host)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self.keep:
+            remove_lab(self.directory)
+
+    def _create(self, namespace: Namespace) -> None:
+        """Write the name down first: a kill between the two lines leaves nothing unknown."""
+        with (self.directory / "namespaces").open("a") as names:
+            names.write(namespace.name + "\n")
+        namespace.create()
+
+    def add_switch(
+        self,
+        name: str = "switch",
+        programs: Programs | None = None,
+        options: tuple[str, ...] = (),
+    ) -> Switch:
+        """A switch in the lab's host, not yet started."""
+        switch = Switch(self.directory / name, self.host, programs, options)
+        self.switches.append(switch)
+        return switch
+
+    def add_vm(self, label: str, vif: str, address: str) -> VirtualMachine:
+        """A machine whose eth0 has `address` and ends in the host as device `vif`."""
+        vm = VirtualMachine(f"{self.name}-{label}", label, vif, address)
+        self._create(vm)
+        self.vms.append(vm)
+        vm.connect(self.host, mac=f"02:00:00:00:00:{len(self.vms):02x}")
+        return vm
+
+
+def remove_lab(directory: Path) -> None:
+    """End the daemons of the lab, delete its namespaces and its directory."""
+    for pidfile in directory.glob("*/*.pid"):
+        Switch(pidfile.parent).stop()
+    names = directory / "namespaces"
+    if names.exists():
+        for name in names.read_text().split():
+            Namespace(name).delete()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _owner_lives(directory: Path) -> bool:
+    try:
+        pid = int((directory / "owner").read_text())
+    except (OSError, ValueError):
+        return False
+    return Path(f"/proc/{pid}").exists()
+
+
+def remove_leftovers() -> list[str]:
+    """Remove every lab whose owner is gone (killed, or told to keep it); returns their names."""
+    removed = []
+    for directory in sorted(LABS.glob("*")):
+        if directory.is_dir() and not _owner_lives(directory):
+            remove_lab(directory)
+            removed.append(directory.name)
+    return removed
+
+
+def existing_namespaces() -> set[str]:
+    """The names of all network namespaces of the machine."""
+    lines = run("ip", "netns", "list").stdout.splitlines()
+    return {line.split()[0] for line in lines if line}

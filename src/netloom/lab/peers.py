@@ -1,0 +1,33 @@
+"""Debian's Open vSwitch as a peer: unpacked by tools/fetch_peers.py, never installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from netloom.base.errors import Unsupported
+from netloom.lab.switch import Programs
+
+
+def peer_root() -> Path:
+    """Where the peer's packages are unpacked ($NETLOOM_PEERS or ~/.cache/netloom/peers)."""
+    configured = os.environ.get("NETLOOM_PEERS")
+    cache = Path(configured) if configured else Path.home() / ".cache" / "netloom" / "peers"
+    return cache / "ovs"
+
+
+def debian_programs() -> Programs:
+    """The peer's programs; raises Unsupported if it is not unpacked here."""
+    root = peer_root()
+    if not (root / "usr/lib/openvswitch-switch/ovs-vswitchd").exists():
+        raise Unsupported(f"Debian's Open vSwitch is not in {root}; run `make test`", "peers")
+    libraries = sorted({str(path.parent) for path in root.glob("usr/lib/*/lib*.so*")})
+    return Programs(
+        path=tuple(
+            str(root / folder) for folder in ("usr/bin", "usr/sbin", "usr/lib/openvswitch-switch")
+        ),
+        env={
+            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+            "OVS_PKGDATADIR": str(root / "usr/share/openvswitch"),
+        },
+    )

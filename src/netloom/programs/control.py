@@ -1,0 +1,161 @@
+"""The control side of a daemon: its unixctl socket and the commands that every daemon has.
+
+    registry = CommandRegistry(...)
+    control = Control("ovsdb-server", loop, registry, signals)
+    control.register_standard(vlog, counters, memory_usage)
+    control.register_time()                        # with --enable-dummy only
+    control.register_exit("[--cleanup]", max_args=1)
+    control.open(unixctl_option)                   # DaemonError if the socket cannot be made
+    status = loop.run()
+    ... tidy up ...
+    control.close()                                # answers `exit`, removes the socket
+
+`exit` is answered last of all, so that who asked for it finds the daemon's work done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from netloom import OVS_VERSION
+from netloom.base.counters import Counters
+from netloom.base.errors import CommandError
+from netloom.base.log import Vlog
+from netloom.base.paths import absolute, rundir
+from netloom.rpc.daemon_commands import (
+    register_coverage_commands,
+    register_memory_commands,
+    register_vlog_commands,
+)
+from netloom.rpc.fast_json import FastJson
+from netloom.rpc.unixctl import CommandRegistry, Deferred, UnixctlSession
+from netloom.transport.address import Address
+from netloom.transport.daemon import DaemonError
+from netloom.transport.driver import Connection
+from netloom.transport.loop import MainLoop, Warp
+from netloom.transport.server import Listener
+from netloom.transport.signals import FatalSignals
+
+
+def make_registry(program: str) -> CommandRegistry:
+    """A registry whose `version` names the program and the release that it follows."""
+    return CommandRegistry(f"{program} (Open vSwitch) {OVS_VERSION}")
+
+
+def version_text(program: str) -> str:
+    """What `--version` prints, without what a program adds of its own."""
+    return f"{program} (Open vSwitch) {OVS_VERSION}\n"
+
+
+class Control:
+    """One per daemon."""
+
+    def __init__(
+        self, program: str, loop: MainLoop, registry: CommandRegistry, signals: FatalSignals
+    ) -> None:
+        self.registry = registry
+        #: The arguments of the first `exit` command, once it was given.
+        self.exit_args: list[str] | None = None
+        self._program = program
+        self._loop = loop
+        self._signals = signals
+        self._codec = FastJson()
+        self._listener: Listener | None = None
+        self._connections: set[Connection[None]] = set()
+        self._waiting_for_exit: list[Deferred] = []
+        self._warp: Warp | None = None
+
+    # Commands.
+
+    def register_standard(
+        self, vlog: Vlog, counters: Counters, memory: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """`vlog/*`, `coverage/*` and `memory/show`."""
+        register_vlog_commands(self.registry, vlog)
+        register_coverage_commands(self.registry, counters)
+        register_memory_commands(self.registry, memory)
+
+    def register_exit(self, usage: str = "", max_args: int = 0) -> None:
+        """`exit`, which ends the loop with status 0."""
+        self.registry.register("exit", usage, 0, max_args, self._exit)
+
+    def _exit(self, args: list[str]) -> Deferred:
+        if self.exit_args is None:
+            self.exit_args = args
+        deferred = Deferred()
+        self._waiting_for_exit.append(deferred)
+        self._loop.stop(0)
+        return deferred
+
+    def register_time(self) -> None:
+        """`time/stop` and `time/warp`, which give the clock to whoever tests this daemon."""
+        self.registry.register("time/stop", "", 0, 0, self._time_stop)
+        self.registry.register("time/warp", "[large_msecs] msecs", 1, 2, self._time_warp)
+
+    def _time_stop(self, args: list[str]) -> str:
+        self._loop.clock.stop()
+        return ""
+
+    def _time_warp(self, args: list[str]) -> Deferred:
+        values = [int(arg) if arg.isascii() and arg.isdigit() else 0 for arg in args]
+        if not all(values):
+            raise CommandError("invalid MSECS")
+        if self._warp is not None and not self._warp.finished:
+            raise CommandError("A previous warp in progress")
+        deferred = Deferred()
+        total_ms, step_ms = values[0], values[-1]
+        self._warp = Warp(self._loop, total_ms, step_ms, lambda: deferred.reply("warped"))
+        self._loop.aio.call_soon(self._warp.advance)
+        return deferred
+
+    # The socket.
+
+    def open(self, option: str | None) -> None:
+        """Listen on the socket that `--unixctl` names; None for the default, "none" for none."""
+        if option == "none":
+            return
+        path = absolute(rundir(), option or f"{self._program}.{os.getpid()}.ctl")
+        try:
+            address = Address(f"punix:{path}", "unix", True, path=path)
+            self._listener = Listener(self._loop, address, self._accept)
+        except OSError as error:
+            raise DaemonError(
+                f"{path}: could not initialize control socket ({error.strerror})"
+            ) from None
+        self._signals.add_file(path)
+
+    def _accept(self, name: str) -> Connection[None]:
+        session = UnixctlSession(self.registry, self._codec, name)
+        connection: Connection[None] = Connection(
+            self._loop,
+            session,
+            lambda event: None,
+            lambda error: self._connections.discard(connection),
+            name,
+        )
+        self._connections.add(connection)
+        return connection
+
+    def close(self) -> None:
+        """Answer those who asked for the exit, and close."""
+        for deferred in self._waiting_for_exit:
+            deferred.reply("")
+        self._waiting_for_exit.clear()
+        for connection in list(self._connections):
+            connection.close()
+        if self._listener is not None:
+            self._signals.remove_file(self._listener.address.path)
+            self._listener.close()
+            self._listener = None
+        self._loop.step()
+
+
+def report(program: str, error: Exception) -> int:
+    """Print an error that ends a program before it has begun; the exit status."""
+    text = str(error)
+    if text:
+        prefix = "" if text.startswith(f"{program}: ") else f"{program}: "
+        sys.stderr.write(f"{prefix}{text}\n")
+    return 1

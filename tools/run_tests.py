@@ -1,0 +1,55 @@
+"""Run the checks and the tests in order, cheap ones first, and stop at the first that fails.
+
+    tools/run_tests.py             everything
+    tools/run_tests.py --quick     format, lint, types, import contracts, unit tests
+    tools/run_tests.py tests/...   these tests only
+
+Prints one line per step with its time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BIN = ROOT / ".venv" / "bin"
+
+CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("format", ("ruff", "format", "--check", "-q", ".")),
+    ("lint", ("ruff", "check", "-q", ".")),
+    ("types", ("mypy",)),
+    ("import contracts", ("lint-imports", "--no-cache")),
+)
+QUICK_TESTS = ("tests/unit", "tests/wire", "tests/tidy")
+
+
+def run(title: str, argv: tuple[str, ...], show: bool) -> bool:
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(BIN / argv[0]), *argv[1:]],
+        cwd=ROOT,
+        stdout=None if show else subprocess.PIPE,
+        stderr=None if show else subprocess.STDOUT,
+        text=True,
+    )
+    verdict = "ok" if done.returncode == 0 else "FAILED"
+    if done.returncode and not show:
+        print(done.stdout, end="")
+    print(f"== {title}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
+    return done.returncode == 0
+
+
+def main(argv: list[str]) -> int:
+    quick = "--quick" in argv
+    chosen = [arg for arg in argv if arg != "--quick"]
+    if not chosen and not all(run(title, command, show=False) for title, command in CHECKS):
+        return 1
+    tests = chosen or (list(QUICK_TESTS) if quick else ["tests"])
+    return 0 if run("tests", ("python", "-m", "pytest", *tests), show=True) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

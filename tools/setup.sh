@@ -1,0 +1,51 @@
+#!/bin/sh
+# Install what a target needs: Debian packages that are missing, a virtual environment in .venv,
+# Netloom itself, and for tests the peers. Quiet and idempotent.
+#
+#     tools/setup.sh run|test|bench
+set -eu
+cd "$(dirname "$0")/.."
+target=$1
+stamps=.venv/.stamps
+
+say() { printf '%s\n' "netloom: $*" >&2; }
+
+# command that must exist -> Debian package that brings it
+commands="ip:iproute2 ping:iputils-ping"
+packages="python3-venv"
+case $target in
+    test) commands="$commands tcpdump:tcpdump ethtool:ethtool" ;;
+    bench) commands="$commands iperf3:iperf3 ethtool:ethtool" ;;
+esac
+
+missing=""
+for pair in $commands; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+if [ ! -x .venv/bin/python ] && ! /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; then
+    missing="$missing $packages"
+fi
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" != 0 ]; then
+        say "these Debian packages are missing; install them as root:$missing"
+        exit 1
+    fi
+    say "installing Debian packages:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+[ -x .venv/bin/python ] || { say "making .venv"; /usr/bin/python3 -m venv .venv; }
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+extras=""
+[ "$target" = run ] || extras="[test]"
+say "installing netloom and its libraries into .venv"
+.venv/bin/python -m pip install -q -c constraints.txt setuptools wheel
+.venv/bin/python -m pip install -q -c constraints.txt --no-build-isolation -e ".$extras"
+if [ "$target" != run ]; then
+    .venv/bin/python tools/fetch_peers.py
+fi
+mkdir -p "$stamps"
+touch "$stamps/run" "$stamps/$target"
