@@ -330,6 +330,9 @@ class _DatumParser:
                 keys.append(self._word(self._type.key))
                 self._at = skip_spaces(text, self._at)
                 found = text[self._at : self._at + 1]
+                if not found:
+                    # Where the text ends, Open vSwitch's message does so, too.
+                    raise CommandError(f'{text}: syntax error at "')
                 if found != "=":
                     raise CommandError(f'{text}: syntax error at "{found}" expecting "="')
                 self._at = skip_spaces(text, self._at + 1)

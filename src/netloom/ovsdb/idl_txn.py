@@ -56,6 +56,7 @@ class _Pending:
     __slots__ = (
         "deleted",
         "inserted",
+        "keeps_uuid",
         "mutations",
         "overlay",
         "reply_index",
@@ -67,6 +68,8 @@ class _Pending:
         #: The row as it will be.
         self.overlay = overlay
         self.inserted = inserted
+        #: For an inserted row: its UUID is to be the one given, not one that the server chooses.
+        self.keeps_uuid = False
         self.deleted = False
         self.written: set[str] = set()
         self.verified: dict[str, Datum] = {}
@@ -146,11 +149,16 @@ class Transaction:
             pending = self._pending[row.uuid] = _Pending(overlay, inserted=False)
         return pending
 
-    def insert(self, table: str) -> Row:
-        """A new row of default values; non-root rows must be referred to or they vanish."""
+    def insert(self, table: str, uuid: Uuid | None = None, keep_uuid: bool = False) -> Row:
+        """A new row of default values; non-root rows must be referred to or they vanish.
+
+        `uuid` is its provisional UUID, a new one by default; with `keep_uuid` also the real one
+        (servers since Open vSwitch 2.16)."""
         columns = self._idl.table_schema(table).columns
-        row = Row(table, self._new_uuid(), {name: c.type.default for name, c in columns.items()})
-        self._pending[row.uuid] = _Pending(row, inserted=True)
+        defaults = {name: c.type.default for name, c in columns.items()}
+        row = Row(table, uuid or self._new_uuid(), defaults)
+        pending = self._pending[row.uuid] = _Pending(row, inserted=True)
+        pending.keeps_uuid = keep_uuid
         return row
 
     def delete(self, row: Row) -> None:
@@ -274,7 +282,7 @@ class Transaction:
 
     def _uuid_json(self, uuid: str) -> list[str]:
         pending = self._pending.get(uuid)  # type: ignore[call-overload]
-        if pending is not None and pending.inserted:
+        if pending is not None and pending.inserted and not pending.keeps_uuid:
             return ["named-uuid", "row" + uuid.replace("-", "_")]
         return ["uuid", uuid]
 
@@ -324,7 +332,7 @@ class Transaction:
                 {
                     "op": "insert",
                     "table": row.table,
-                    "uuid-name": self._uuid_json(row.uuid)[1],
+                    "uuid" if pending.keeps_uuid else "uuid-name": self._uuid_json(row.uuid)[1],
                     "row": self._written_json(pending),
                 }
             )

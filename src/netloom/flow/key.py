@@ -1,0 +1,113 @@
+"""Names for the parts of a key that hot code touches, and how to take a key apart.
+
+`X_SHIFT` is the bit at which slot X starts, `X_MASK` all of its bits in place, so the idioms are
+
+    key >> DL_TYPE_SHIFT & 0xFFFF            read
+    key & ~NW_SRC_MASK | ip << NW_SRC_SHIFT  write
+
+Module constants cost a dict lookup; `SLOT["x"].get(key)` costs a call and three attributes. The
+numbers come from the table in `fields`, never from here.
+"""
+
+from __future__ import annotations
+
+from netloom.flow.fields import FIELD, KEY_BYTES, SLOT, SLOTS
+
+
+def shift_of(name: str) -> int:
+    """The bit of the key at which the slot `name` starts."""
+    return SLOT[name].shift
+
+
+def mask_of(name: str) -> int:
+    """All bits of the slot `name`, in place."""
+    return SLOT[name].mask
+
+
+IN_PORT_SHIFT, IN_PORT_MASK = shift_of("in_port"), mask_of("in_port")
+RECIRC_ID_SHIFT, RECIRC_ID_MASK = shift_of("recirc_id"), mask_of("recirc_id")
+DL_TYPE_SHIFT, DL_TYPE_MASK = shift_of("dl_type"), mask_of("dl_type")
+DL_DST_SHIFT, DL_DST_MASK = shift_of("dl_dst"), mask_of("dl_dst")
+DL_SRC_SHIFT, DL_SRC_MASK = shift_of("dl_src"), mask_of("dl_src")
+VLAN_TCI_SHIFT, VLAN_TCI_MASK = shift_of("vlan_tci"), mask_of("vlan_tci")
+VLAN_TPID_SHIFT, VLAN_TPID_MASK = shift_of("vlan_tpid"), mask_of("vlan_tpid")
+VLAN1_TCI_SHIFT, VLAN1_TCI_MASK = shift_of("vlan1_tci"), mask_of("vlan1_tci")
+VLAN1_TPID_SHIFT, VLAN1_TPID_MASK = shift_of("vlan1_tpid"), mask_of("vlan1_tpid")
+NW_SRC_SHIFT, NW_SRC_MASK = shift_of("nw_src"), mask_of("nw_src")
+NW_DST_SHIFT, NW_DST_MASK = shift_of("nw_dst"), mask_of("nw_dst")
+TP_SRC_SHIFT, TP_SRC_MASK = shift_of("tp_src"), mask_of("tp_src")
+TP_DST_SHIFT, TP_DST_MASK = shift_of("tp_dst"), mask_of("tp_dst")
+NW_PROTO_SHIFT, NW_PROTO_MASK = shift_of("nw_proto"), mask_of("nw_proto")
+NW_TOS_SHIFT, NW_TOS_MASK = shift_of("nw_tos"), mask_of("nw_tos")
+NW_FRAG_SHIFT, NW_FRAG_MASK = shift_of("nw_frag"), mask_of("nw_frag")
+NW_TTL_SHIFT, NW_TTL_MASK = shift_of("nw_ttl"), mask_of("nw_ttl")
+TCP_FLAGS_SHIFT, TCP_FLAGS_MASK = shift_of("tcp_flags"), mask_of("tcp_flags")
+IGMP_GROUP_SHIFT, IGMP_GROUP_MASK = shift_of("igmp_group"), mask_of("igmp_group")
+IPV6_LABEL_SHIFT, IPV6_LABEL_MASK = shift_of("ipv6_label"), mask_of("ipv6_label")
+CT_ZONE_SHIFT, CT_ZONE_MASK = shift_of("ct_zone"), mask_of("ct_zone")
+CT_STATE_SHIFT, CT_STATE_MASK = shift_of("ct_state"), mask_of("ct_state")
+CT_MARK_SHIFT, CT_MARK_MASK = shift_of("ct_mark"), mask_of("ct_mark")
+CT_LABEL_SHIFT, CT_LABEL_MASK = shift_of("ct_label"), mask_of("ct_label")
+PACKET_TYPE_SHIFT, PACKET_TYPE_MASK = shift_of("packet_type"), mask_of("packet_type")
+PKT_MARK_SHIFT, PKT_MARK_MASK = shift_of("pkt_mark"), mask_of("pkt_mark")
+CONJ_ID_SHIFT, CONJ_ID_MASK = shift_of("conj_id"), mask_of("conj_id")
+ACTSET_OUTPUT_SHIFT, ACTSET_OUTPUT_MASK = shift_of("actset_output"), mask_of("actset_output")
+DP_HASH_SHIFT, DP_HASH_MASK = shift_of("dp_hash"), mask_of("dp_hash")
+SKB_PRIORITY_SHIFT, SKB_PRIORITY_MASK = shift_of("skb_priority"), mask_of("skb_priority")
+METADATA_SHIFT, METADATA_MASK = shift_of("metadata"), mask_of("metadata")
+TUN_ID_SHIFT, TUN_ID_MASK = shift_of("tun_id"), mask_of("tun_id")
+TUN_SRC_SHIFT, TUN_SRC_MASK = shift_of("tun_src"), mask_of("tun_src")
+TUN_DST_SHIFT, TUN_DST_MASK = shift_of("tun_dst"), mask_of("tun_dst")
+TUN_IPV6_SRC_SHIFT, TUN_IPV6_SRC_MASK = shift_of("tun_ipv6_src"), mask_of("tun_ipv6_src")
+TUN_IPV6_DST_SHIFT, TUN_IPV6_DST_MASK = shift_of("tun_ipv6_dst"), mask_of("tun_ipv6_dst")
+IPV6_SRC_SHIFT, IPV6_SRC_MASK = shift_of("ipv6_src"), mask_of("ipv6_src")
+IPV6_DST_SHIFT, IPV6_DST_MASK = shift_of("ipv6_dst"), mask_of("ipv6_dst")
+MPLS_LSE0_SHIFT, MPLS_LSE0_MASK = shift_of("mpls_lse0"), mask_of("mpls_lse0")
+ARP_SHA_SHIFT, ARP_SHA_MASK = shift_of("arp_sha"), mask_of("arp_sha")
+ARP_THA_SHIFT, ARP_THA_MASK = shift_of("arp_tha"), mask_of("arp_tha")
+ND_TARGET_SHIFT, ND_TARGET_MASK = shift_of("nd_target"), mask_of("nd_target")
+NSH_FLAGS_SHIFT = shift_of("nsh_flags")
+
+#: All registers, in place.
+REGS_MASK = sum(mask_of(f"reg{n}") for n in range(32))
+#: Everything that describes the tunnel a packet came through, in place.
+TUNNEL_MASK = sum(slot.mask for slot in SLOTS if slot.name.startswith("tun_"))
+#: Everything that connection tracking adds to a key, in place.
+CT_MASK = sum(slot.mask for slot in SLOTS if slot.name.startswith("ct_"))
+#: Everything that is read from the packet's own bytes, in place. The rest comes with the packet.
+PACKET_MASK = sum(slot.mask for slot in SLOTS if slot.stage != 0 and slot.name[:3] != "ct_")
+METADATA_ALL_MASK = sum(slot.mask for slot in SLOTS) & ~PACKET_MASK
+
+#: Values of nw_frag.
+FRAG_ANY = 1
+FRAG_LATER = 2
+
+#: dl_type of a packet in 802.3 format without a SNAP type.
+DL_TYPE_NONE = 0x05FF
+
+#: How many VLAN tags and MPLS labels a key can hold.
+MAX_VLANS = 2
+MAX_MPLS_LABELS = 3
+
+
+def make_key(**fields: int) -> int:
+    """A key from field or slot names, for tests and small tools:
+    `make_key(in_port=1, dl_type=0x800)`. A name that is both means the field."""
+    key = 0
+    for name, value in fields.items():
+        key = FIELD[name].put(key, value) if name in FIELD else SLOT[name].put(key, value)
+    return key
+
+
+def key_to_bytes(key: int) -> bytes:
+    """The key as the C struct: members in the order of `SLOTS`, network byte order."""
+    return key.to_bytes(KEY_BYTES, "big")
+
+
+def key_from_bytes(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def explain_key(key: int) -> dict[str, int]:
+    """slot name -> value of every slot that is not zero, top to bottom."""
+    return {slot.name: value for slot in SLOTS if (value := slot.get(key))}

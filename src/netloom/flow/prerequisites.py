@@ -1,0 +1,138 @@
+"""What a flow must match before a field means anything, and matches without such fields.
+
+A match on a field whose prerequisites it lacks is an error in NXM and OXM, for these say what they
+mean; the fixed-length match of OpenFlow 1.0 and text may have such fields, and they are dropped
+("normalized"), so that two matches that mean the same are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, Field
+from netloom.flow.match import Match
+from netloom.flow.print import format_match
+
+#: ct_state bits that a packet has only with an entry (new, est, rel, rpl, snat, dnat).
+_CT_ENTRY = 0x01 | 0x02 | 0x04 | 0x08 | 0x40 | 0x80
+_CT_INVALID = 0x10
+_CT_TRACKED = 0x20
+
+_CT_STATE = SLOT["ct_state"]
+_NW_FRAG = SLOT["nw_frag"]
+_FRAG_LATER = 2
+
+
+def prerequisites_met(field: Field, match: Match) -> bool:
+    """Whether `match` demands all that a match on `field` presupposes. A match that says nothing
+    of the packet type is one of Ethernet packets."""
+    value, mask = match.value, match.mask
+    if field.prerequisite == "-":
+        return True
+    if field.prerequisite == "ct":
+        return _ct_entry_matched(value, mask)
+    if field.prerequisite in TRANSPORT and _NW_FRAG.get(value) & _FRAG_LATER:
+        return False
+    return _any_alternative(field.prerequisite, value, mask)
+
+
+def key_meets(field: Field, key: int) -> bool:
+    """Whether a packet with `key` has `field`."""
+    if field.prerequisite == "-":
+        return True
+    if field.prerequisite == "ct":
+        return bool(_CT_STATE.get(key) & (0x01 | 0x02 | 0x08))
+    if field.prerequisite in TRANSPORT and _NW_FRAG.get(key) & _FRAG_LATER:
+        return False
+    return _any_alternative(field.prerequisite, key, -1)
+
+
+def _ct_entry_matched(value: int, mask: int) -> bool:
+    state = _CT_STATE.get(value)
+    explicitly_valid = (
+        state & _CT_TRACKED and _CT_STATE.get(mask) & _CT_INVALID and not state & _CT_INVALID
+    )
+    return bool(state & _CT_ENTRY or explicitly_valid)
+
+
+def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
+    for alternative in PREREQUISITES[prerequisite]:
+        for name, wanted, bits in alternative:
+            slot = SLOT[name]
+            if name != "packet_type" and mask >> slot.shift & bits != bits:
+                break
+            if value >> slot.shift & bits != wanted:
+                break
+        else:
+            return True
+    return False
+
+
+_TCP_UDP_SCTP = frozenset({6, 17, 132})
+_ETHER = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_NW_ADDR = SLOT["nw_src"].mask | SLOT["nw_dst"].mask
+_TP_ADDR = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+_NW_PROTO = SLOT["nw_proto"].mask
+_IP_ANY = SLOT["nw_tos"].mask | SLOT["nw_ttl"].mask
+_ARP_SHA = SLOT["arp_sha"].mask
+_ARP_THA = SLOT["arp_tha"].mask
+_IPV6 = SLOT["ipv6_src"].mask | SLOT["ipv6_dst"].mask | SLOT["ipv6_label"].mask
+_ND_TARGET = SLOT["nd_target"].mask
+_MPLS = sum(SLOT[f"mpls_lse{n}"].mask for n in range(4))
+#: What normalization may drop; all other fields stay even where they cannot match.
+_CONDITIONAL = (
+    _ETHER | _NW_ADDR | _TP_ADDR | _NW_PROTO | _IP_ANY | _ARP_SHA | _ARP_THA
+    | _IPV6 | _ND_TARGET | _MPLS
+)  # fmt: skip
+
+
+def normalize_match(
+    match: Match, port_names: Mapping[int, str] | None = None
+) -> tuple[Match, list[str]]:
+    """`match` without fields whose prerequisites it lacks, and the lines to log (module
+    ofp_match, level INFO) if that changed it, else none."""
+    dropped = match.mask & _CONDITIONAL & ~_permitted(match)
+    if not dropped:
+        return match, []
+    normal = Match(match.value, match.mask & ~dropped)
+    return normal, [
+        "normalization changed ofp_match, details:",
+        f" pre: {format_match(match, port_names)}",
+        f"post: {format_match(normal, port_names)}",
+    ]
+
+
+def _permitted(match: Match) -> int:
+    """The conditional slots that the match may demand something of."""
+    packet_type = SLOT["packet_type"].get(match.value)
+    exact_type = SLOT["packet_type"].get(match.mask) == 0xFFFFFFFF
+    may = 0
+    if not packet_type:
+        may = _ETHER
+        dl_type = SLOT["dl_type"].get(match.value)
+    else:
+        dl_type = packet_type & 0xFFFF if exact_type and packet_type >> 16 == 1 else 0
+    nw_proto = SLOT["nw_proto"].get(match.value)
+    if dl_type == 0x0800:
+        may |= _NW_PROTO | _IP_ANY | _NW_ADDR
+        return may | _TP_ADDR if nw_proto in _TCP_UDP_SCTP or nw_proto == 1 else may
+    if dl_type == 0x86DD:
+        return may | _NW_PROTO | _IP_ANY | _IPV6 | _permitted_ipv6(match, nw_proto)
+    if dl_type in (0x0806, 0x8035):
+        return may | _NW_PROTO | _NW_ADDR | _ARP_SHA | _ARP_THA
+    if dl_type in (0x8847, 0x8848):
+        return may | _MPLS
+    return may
+
+
+def _permitted_ipv6(match: Match, nw_proto: int) -> int:
+    if nw_proto in _TCP_UDP_SCTP:
+        return _TP_ADDR
+    if nw_proto != 58:
+        return 0
+    kind = SLOT["tp_src"].get(match.value)
+    if kind == 135:
+        return _TP_ADDR | _ND_TARGET | _ARP_SHA
+    if kind == 136:
+        return _TP_ADDR | _ND_TARGET | _ARP_THA
+    return _TP_ADDR

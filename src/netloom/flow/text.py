@@ -1,0 +1,253 @@
+"""Matches and flow keys from text, in the syntax of ovs-ofctl(8) and ovs-fields(7).
+
+`parse_match` reads a whole match. A reader of flows, where matches stand between other keywords,
+feeds one word at a time to a `MatchReader`. `parse_flow` reads a flow key, as the command
+ofproto/trace takes it: every field exact, none twice, prerequisites first.
+
+Errors are ConfigError with Open vSwitch's text. Nothing here is slow to import: ovs-ofctl(8) does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netloom.base.errors import ConfigError
+from netloom.flow import ports
+from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
+from netloom.flow.match import Match
+from netloom.flow.numbers import TooLarge, scan_integer
+from netloom.flow.prerequisites import key_meets
+from netloom.flow.value_text import parse_field_value
+from netloom.flow.words import split_words
+
+#: shorthand -> (Ethernet type, IP protocol or 0).
+PROTOCOLS: dict[str, tuple[int, int]] = {
+    "ip": (0x0800, 0),
+    "ipv4": (0x0800, 0),
+    "ip4": (0x0800, 0),
+    "arp": (0x0806, 0),
+    "icmp": (0x0800, 1),
+    "tcp": (0x0800, 6),
+    "udp": (0x0800, 17),
+    "sctp": (0x0800, 132),
+    "ipv6": (0x86DD, 0),
+    "ip6": (0x86DD, 0),
+    "icmp6": (0x86DD, 58),
+    "tcp6": (0x86DD, 6),
+    "udp6": (0x86DD, 17),
+    "sctp6": (0x86DD, 132),
+    "rarp": (0x8035, 0),
+    "mpls": (0x8847, 0),
+    "mplsm": (0x8848, 0),
+}
+
+_DL_TYPE = FIELD["dl_type"]
+_NW_PROTO = FIELD["nw_proto"]
+_PACKET_TYPE = FIELD["packet_type"]
+_IN_PORT = FIELD["in_port"]
+_VLAN_TCI = SLOT["vlan_tci"]
+_VLAN_TPID = SLOT["vlan_tpid"]
+_VLAN_NONE = 0xFFFF
+
+
+def set_match_field(match: Match, field: Field, value: int, mask: int | None = None) -> Match:
+    """`match` with `field` set as OpenFlow means it: `Match.with_field`, and what is special about
+    some fields (`dl_vlan` 0xffff is "no tag", a match on the VID forgets no priority)."""
+    if field.name == "dl_vlan" and value == _VLAN_NONE:
+        return Match(match.value & ~_VLAN_TCI.mask, match.mask | _VLAN_TCI.mask)
+    if mask == 0:
+        return match.without_field(field)
+    return match.with_field(field, value & field.ones, mask)
+
+
+class MatchReader:
+    """Reads the words of a match one by one; `match` is what they demand so far."""
+
+    __slots__ = ("_port_names", "match")
+
+    def __init__(self, port_names: Mapping[str, int] | None = None) -> None:
+        self.match = Match()
+        self._port_names = port_names
+
+    def read(self, name: str, value: str) -> bool:
+        """Takes one word; False if `name` is no part of a match. Raises ConfigError."""
+        if name in PROTOCOLS:
+            dl_type, nw_proto = PROTOCOLS[name]
+            self.match = self.match.with_field(_DL_TYPE, dl_type)
+            if nw_proto:
+                self.match = self.match.with_field(_NW_PROTO, nw_proto)
+        elif name == "eth":
+            self.match = self.match.with_field(_PACKET_TYPE, 0)
+        elif (field := FIELD.get(name)) is not None:
+            self.match = self._read_field(field, value)
+        elif "[" in name:
+            self.match = self._read_subfield(name, value)
+        else:
+            return False
+        return True
+
+    def _read_field(self, field: Field, text: str) -> Match:
+        if field.dynamic:
+            raise ConfigError(f"{field.name}: this switch has no tunnel metadata mapping")
+        if field.name == "dl_vlan" and _is_no_vlan(text):
+            return set_match_field(self.match, field, _VLAN_NONE)
+        # A name without a value asks for nothing but that the field is there.
+        value, mask = parse_field_value(field, text or "0/0", self._port_names)
+        return set_match_field(self.match, field, value, mask)
+
+    def _read_subfield(self, name: str, text: str) -> Match:
+        field, low, bits = parse_subfield(name)
+        value = parse_subfield_value(name, bits, field, text)
+        mask = ((1 << bits) - 1) << low
+        old_mask = self.match.mask >> field.shift & field.ones
+        old_value = self.match.value >> field.shift & field.ones
+        return set_match_field(
+            self.match, field, old_value & ~mask | value << low, old_mask | mask
+        )
+
+
+def _is_no_vlan(text: str) -> bool:
+    """Whether `text` is the number 0xffff, which dl_vlan takes as "no tag"."""
+    try:
+        return scan_integer(text, 2) == (_VLAN_NONE, "")
+    except ValueError:
+        return False
+
+
+def parse_subfield_value(name: str, bits: int, field: Field, text: str) -> int:
+    """The number `text` for `bits` bits of `field`; `name` is how the message calls them."""
+    try:
+        value, rest = scan_integer(text, field.n_bytes)
+    except ValueError:
+        raise ConfigError(f"{name}: cannot parse integer value: {text}") from None
+    if rest:
+        raise ConfigError(f"{name}: cannot parse integer value: {text}")
+    if value >> bits:
+        raise ConfigError(f"{name}: value {value:#04x} does not fit into {bits} bits")
+    return value
+
+
+def parse_subfield(text: str) -> tuple[Field, int, int]:
+    """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]`: (field, lowest bit, number of bits)."""
+    field, low, bits, rest = scan_subfield(text)
+    if rest:
+        raise ConfigError(f"{text}: trailing garbage")
+    return field, low, bits
+
+
+def scan_subfield(text: str) -> tuple[Field, int, int, str]:
+    """`parse_subfield` for text that goes on after the subfield: also what is left. A name may be
+    one of `FIELD` or of NXM and OXM. A field without brackets means all of it."""
+    end = 0
+    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        end += 1
+    name = text[:end]
+    field = FIELD.get(name) or _CODE_NAMES.get(name)
+    if field is None:
+        raise ConfigError(f"{text}: unknown field `{name}'")
+    rest = text[end:]
+    if not rest.startswith("["):
+        return field, 0, field.bits, rest
+    inside, bracket, after = rest[1:].partition("]")
+    if not bracket:
+        raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
+    start, last = _subfield_range(text, inside, field)
+    if start > last:
+        raise ConfigError(f"{text}: starting bit {start} is after ending bit {last}")
+    if start >= field.bits:
+        raise ConfigError(
+            f"{text}: starting bit {start} is not valid because field is only "
+            f"{field.bits} bits wide"
+        )
+    if last >= field.bits:
+        raise ConfigError(
+            f"{text}: ending bit {last} is not valid because field is only {field.bits} bits wide"
+        )
+    return field, start, last - start + 1, after
+
+
+def _subfield_range(text: str, inside: str, field: Field) -> tuple[int, int]:
+    if not inside:
+        return 0, field.bits - 1
+    first, dots, second = inside.partition("..")
+    if first.isascii() and first.isdigit():
+        if not dots:
+            return int(first), int(first)
+        if second.isascii() and second.isdigit():
+            return int(first), int(second)
+    raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
+
+
+_CODE_NAMES = {code.name: field for field in FIELD.values() for code in field.codes}
+
+
+def parse_match(text: str, port_names: Mapping[str, int] | None = None) -> Match:
+    """The match that `text` says, for instance `tcp,nw_dst=10.0.0.0/8,tp_dst=80`."""
+    reader = MatchReader(port_names)
+    for name, value in split_words(text):
+        if not reader.read(name, value):
+            if not value:
+                raise ConfigError(f"field {name} missing value")
+            raise ConfigError(f"unknown keyword {name}")
+    return reader.match
+
+
+def parse_flow(text: str, port_names: Mapping[str, int] | None = None) -> int:
+    """The key of the flow `text`, as ofproto/trace reads it. A flow without in_port has ANY."""
+    key = 0
+    for name, value in split_words(text):
+        if name in PROTOCOLS:
+            key = _set_protocol(key, name, text)
+        elif (field := FIELD.get(name)) is not None:
+            key = _set_flow_field(key, field, (name, value), text, port_names)
+        else:
+            raise ConfigError(f"{text}: unknown field {name}")
+    return key if _IN_PORT.slot.get(key) else key | ports.ANY << _IN_PORT.slot.shift
+
+
+def _set_protocol(key: int, name: str, text: str) -> int:
+    dl_type, nw_proto = PROTOCOLS[name]
+    if _DL_TYPE.get(key):
+        raise ConfigError(f"{text}: Ethernet type set multiple times")
+    key = _DL_TYPE.put(key, dl_type)
+    if nw_proto:
+        if _NW_PROTO.get(key):
+            raise ConfigError(f"{text}: network protocol set multiple times")
+        key = _NW_PROTO.put(key, nw_proto)
+    return key
+
+
+def _set_flow_field(
+    key: int,
+    field: Field,
+    word: tuple[str, str],
+    text: str,
+    port_names: Mapping[str, int] | None,
+) -> int:
+    name, value_text = word
+    if field.dynamic or not key_meets(field, key):
+        raise ConfigError(f"{text}: prerequisites not met for setting {name}")
+    if field.get(key):
+        raise ConfigError(f"{text}: field {name} set multiple times")
+    if field.name == "dl_vlan" and _is_no_vlan(value_text):
+        return key & ~_VLAN_TCI.mask
+    try:
+        value, mask = parse_field_value(field, value_text, port_names)
+        if mask != field.ones:
+            raise ConfigError(f"{value_text}: wildcards not allowed here")
+    except ConfigError as error:
+        raise ConfigError(f"{text}: bad value for {name} ({error})") from None
+    return field.put(key, value) | field.implied
+
+
+__all__ = [
+    "PROTOCOLS",
+    "VLAN_CFI",
+    "MatchReader",
+    "TooLarge",
+    "parse_flow",
+    "parse_match",
+    "parse_subfield",
+    "scan_subfield",
+    "set_match_field",
+]

@@ -1,0 +1,56 @@
+"""Flow text as words: `name`, `name=value`, `name:value`, `name(value)`, between commas or spaces.
+
+The grammar is the same for matches, the keywords of a flow, and actions (ovs-ofctl(8), "Flow
+Syntax"); what the words mean is their readers' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_SEPARATORS = ", \t\r\n"
+_KEY_ENDS = ":=(" + _SEPARATORS
+
+
+def split_words(text: str) -> Iterator[tuple[str, str]]:
+    """The (name, value) pairs of `text`; a name alone has the value "". Parentheses nest: a
+    separator inside of them separates nothing. `name(a)->b` has the value `a)->b`."""
+    at = 0
+    size = len(text)
+    while True:
+        while at < size and text[at] in _SEPARATORS:
+            at += 1
+        if at == size:
+            return
+        start = at
+        while at < size and text[at] not in _KEY_ENDS:
+            at += 1
+        name = text[start:at]
+        delimiter = text[at : at + 1]
+        at += 1
+        if delimiter not in (":", "=", "("):
+            yield name, ""
+            at = min(at, size)
+            continue
+        ends = ")" if delimiter == "(" else _SEPARATORS
+        start = at
+        at = _value_end(text, at, ends)
+        if delimiter == "(" and text.startswith(")->", at):
+            at = _value_end(text, at, _SEPARATORS)
+        yield name, text[start:at]
+        at = min(at + 1, size)
+
+
+def _value_end(text: str, at: int, ends: str) -> int:
+    """Where the value that starts at `at` ends: at one of `ends` outside parentheses."""
+    level = 0
+    while at < len(text):
+        char = text[at]
+        if char == "(":
+            level += 1
+        elif level and char == ")":
+            level -= 1
+        elif not level and char in ends:
+            break
+        at += 1
+    return at

@@ -1,0 +1,176 @@
+"""Work that a sender left to its network card, done in software.
+
+Linux hands packets of virtual devices over with a `virtio_net_hdr` (TAP with IFF_VNET_HDR, packet
+sockets with PACKET_VNET_HDR; VIRTIO 1.2, 5.1.6): the checksum may hold only the pseudo header's
+sum, and a TCP "packet" may be up to 64 KiB that somebody has to cut into segments. Whoever takes
+such a packet to a device that cannot do this must do it first, or TCP breaks.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from netloom.packet.checksum import checksum, pseudo_sum
+from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR, TCP_FIN, TCP_PSH
+from netloom.packet.parse import Headers, parse
+
+#: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset: in the host's byte order.
+VIRTIO_NET_HDR = Struct("=BBHHHH")
+VIRTIO_NET_HDR_LEN = VIRTIO_NET_HDR.size
+
+NEEDS_CSUM = 1
+DATA_VALID = 2
+GSO_NONE = 0
+GSO_TCPV4 = 1
+GSO_UDP = 3
+GSO_TCPV6 = 4
+GSO_UDP_L4 = 5
+#: With a GSO type: the sender set CWR, which only the first segment may carry (RFC 3168, 6.1.2).
+GSO_ECN = 0x80
+
+
+class Offload(NamedTuple):
+    """What a packet still needs; offsets are from the start of the Ethernet header."""
+
+    flags: int = 0
+    gso_type: int = GSO_NONE
+    hdr_len: int = 0
+    gso_size: int = 0
+    csum_start: int = 0
+    csum_offset: int = 0
+
+    @property
+    def is_none(self) -> bool:
+        return not self.flags & NEEDS_CSUM and not self.gso_type & ~GSO_ECN
+
+    def encode(self) -> bytes:
+        return VIRTIO_NET_HDR.pack(*self)
+
+
+NO_OFFLOAD = Offload()
+NO_OFFLOAD_HEADER = NO_OFFLOAD.encode()
+
+
+def decode_offload(data: bytes | bytearray | memoryview) -> Offload:
+    """The header in the first 10 bytes of `data` (which must be there)."""
+    return Offload._make(VIRTIO_NET_HDR.unpack_from(data))
+
+
+def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
+    """`packet` as the packets that go on a wire: checksums complete, no longer than the sender's
+    segment size allows."""
+    if offload.gso_type & ~GSO_ECN and offload.gso_size:
+        return segment_gso(packet, offload.gso_size, is_udp=offload.gso_type & 0x7F == GSO_UDP_L4)
+    if offload.flags & NEEDS_CSUM:
+        return [complete_checksum(packet, offload.csum_start, offload.csum_offset)]
+    return [packet]
+
+
+def complete_checksum(packet: bytes, csum_start: int, csum_offset: int) -> bytes:
+    """`packet` with the checksum field at `csum_start + csum_offset`, which holds the pseudo
+    header's sum, completed over all from `csum_start`. Unchanged if the field lies outside."""
+    at = csum_start + csum_offset
+    if at + 2 > len(packet):
+        return packet
+    # Zero means "no checksum" to UDP; in the others 0xffff and 0 are the same number.
+    value = checksum(packet[csum_start:]) or 0xFFFF
+    return packet[:at] + value.to_bytes(2, "big") + packet[at + 2 :]
+
+
+def fill_checksums(packet: bytes) -> bytes:
+    """`packet` with right IPv4, TCP and UDP checksums, whatever it had. Fragments have only their
+    IPv4 header's filled."""
+    headers = parse(packet)
+    data = bytearray(packet)
+    if headers.l4 < 0:
+        return packet
+    if headers.dl_type == 0x0800:
+        _fill_ipv4_header(data, headers)
+    offset = {IPPROTO_TCP: 16, IPPROTO_UDP: 6}.get(headers.proto, 0)
+    if offset and not headers.frag and headers.end - headers.l4 >= offset + 2:
+        _fill_transport(data, headers, offset)
+    return bytes(data)
+
+
+def _fill_ipv4_header(data: bytearray, headers: Headers) -> None:
+    at = headers.l3 + 10
+    data[at : at + 2] = b"\0\0"
+    data[at : at + 2] = checksum(data[headers.l3 : headers.l4]).to_bytes(2, "big")
+
+
+def _fill_transport(data: bytearray, headers: Headers, offset: int) -> None:
+    at = headers.l4 + offset
+    data[at : at + 2] = b"\0\0"
+    l3 = headers.l3
+    source, destination = (
+        (data[l3 + 12 : l3 + 16], data[l3 + 16 : l3 + 20])
+        if headers.dl_type == 0x0800
+        else (data[l3 + 8 : l3 + 24], data[l3 + 24 : l3 + 40])
+    )
+    length = headers.end - headers.l4
+    pseudo = pseudo_sum(bytes(source), bytes(destination), headers.proto, length)
+    value = checksum(data[headers.l4 : headers.end], pseudo)
+    if not value and headers.proto == IPPROTO_UDP:
+        value = 0xFFFF
+    data[at : at + 2] = value.to_bytes(2, "big")
+
+
+def segment_gso(packet: bytes, gso_size: int, is_udp: bool = False) -> list[bytes]:
+    """Cuts a TCP packet (or one of UDP datagrams of equal length, `is_udp`) over IPv4 or IPv6 into
+    packets of at most `gso_size` payload bytes each, with right lengths, sequence numbers,
+    identifications, flags and checksums. A packet that is neither is returned whole."""
+    headers = parse(packet)
+    proto = IPPROTO_UDP if is_udp else IPPROTO_TCP
+    header_len = _transport_length(packet, headers, proto)
+    if gso_size <= 0 or not header_len:
+        return [packet]
+    start = headers.l4 + header_len
+    payload = packet[start : headers.end]
+    if len(payload) <= gso_size:
+        return [fill_checksums(packet)]
+    return [
+        _build_segment(packet, headers, start, payload, at, gso_size)
+        for at in range(0, len(payload), gso_size)
+    ]
+
+
+def _transport_length(packet: bytes, headers: Headers, proto: int) -> int:
+    """Length of the TCP or UDP header, or 0 if the packet is not a whole one of `proto`."""
+    size = headers.end - headers.l4
+    if headers.l4 < 0 or headers.frag or headers.proto != proto:
+        return 0
+    if proto == IPPROTO_UDP:
+        return 8 if size >= 8 else 0
+    length = (packet[headers.l4 + 12] >> 4) * 4 if size >= 20 else 0
+    return length if 20 <= length <= size else 0
+
+
+def _build_segment(
+    packet: bytes, headers: Headers, start: int, payload: bytes, at: int, gso_size: int
+) -> bytes:
+    part = payload[at : at + gso_size]
+    data = bytearray(packet[:start])
+    data += part
+    l3, l4 = headers.l3, headers.l4
+    if headers.dl_type == 0x0800:
+        _put(data, l3 + 2, len(data) - l3)
+        _put(data, l3 + 4, (packet[l3 + 4] << 8 | packet[l3 + 5]) + at // gso_size & 0xFFFF)
+    else:
+        _put(data, l3 + 4, len(data) - l3 - 40)
+    if headers.proto == IPPROTO_TCP:
+        sequence = int.from_bytes(packet[l4 + 4 : l4 + 8], "big") + at
+        data[l4 + 4 : l4 + 8] = (sequence & 0xFFFFFFFF).to_bytes(4, "big")
+        flags = data[l4 + 13]
+        if at + gso_size < len(payload):
+            flags &= ~(TCP_FIN | TCP_PSH)
+        if at:
+            flags &= ~TCP_CWR
+        data[l4 + 13] = flags
+    else:
+        _put(data, l4 + 4, 8 + len(part))
+    return fill_checksums(bytes(data))
+
+
+def _put(data: bytearray, offset: int, value: int) -> None:
+    data[offset : offset + 2] = value.to_bytes(2, "big")

@@ -1,0 +1,149 @@
+"""What commands get: the data they asked for, a transaction to change them, a place for output.
+
+Before the database is asked for anything, each command states its `Needs`; the replica holds these
+tables and columns and no others. Then each command runs once with a `Context` of its own; the
+`Run` behind it is common to all commands of a command line.
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import CommandError
+from netloom.ovsdb.datum import Symbols
+from netloom.ovsdb.idl_txn import Transaction
+from netloom.ovsdb.uuids import UuidSource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.base.log import Logger
+    from netloom.ovsdb.idl import Idl
+    from netloom.ovsdb.row import Row
+    from netloom.ovsdb.schema import DatabaseSchema
+    from netloom.ovsdb.table_text import Table
+    from netloom.ovsdb.types import Datum
+    from netloom.ovsdb.uuids import Uuid
+    from netloom.programs.vsctl.command_line import Command
+    from netloom.programs.vsctl.model import Model
+
+ROOT = "Open_vSwitch"
+
+
+class TryAgain(Exception):
+    """A command waits for the database to change; run everything again when it has."""
+
+
+class ExitNow(Exception):
+    """A command ends the program at once, without a transaction."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Needs:
+    """Tables and columns that the commands will read or write; None stands for all columns."""
+
+    def __init__(self, schema: DatabaseSchema) -> None:
+        self.schema = schema
+        self.wanted: dict[str, set[str] | None] = {}
+
+    def table(self, table: str) -> None:
+        """Which rows there are, if no more."""
+        self.wanted.setdefault(table, set())
+
+    def columns(self, table: str, *columns: str) -> None:
+        found = self.wanted.setdefault(table, set())
+        if found is not None:
+            found.update(columns)
+
+    def all_columns(self, table: str) -> None:
+        self.wanted[table] = None
+
+    def for_idl(self) -> dict[str, list[str] | None]:
+        """The form that the replica takes."""
+        return {
+            table: None if columns is None else sorted(columns)
+            for table, columns in self.wanted.items()
+        }
+
+
+class Run:
+    """One attempt at the whole command line, on one state of the database."""
+
+    def __init__(self, idl: Idl, schema: DatabaseSchema, log: Logger) -> None:
+        new_uuid = UuidSource()
+        self.idl = idl
+        self.schema = schema
+        self.log = log
+        self.txn = Transaction(idl, new_uuid)
+        self.symbols = Symbols(new_uuid)
+        #: The view of bridges, ports and interfaces; None until needed, and when out of date.
+        self.model: Model | None = None
+        #: New Interface rows whose success the tool checks after the switch has reconfigured.
+        self.new_interfaces: list[Uuid] = []
+
+    def root(self) -> Row:
+        """The row of Open_vSwitch, made if the database is still empty."""
+        rows = self.txn.rows(ROOT)
+        return rows[0] if rows else self.txn.insert(ROOT)
+
+
+class Context:
+    """One command in one run."""
+
+    def __init__(self, run: Run, command: Command) -> None:
+        self.run = run
+        self.txn = run.txn
+        self.schema = run.schema
+        self.symbols = run.symbols
+        self.command = command
+        self.args = command.args
+        self.output: list[str] = []
+        self.table: Table | None = None
+        #: For `create`: a row whose real UUID is to be printed after the commit.
+        self.created: Row | None = None
+
+    @property
+    def root(self) -> Row:
+        return self.run.root()
+
+    def model(self) -> Model:
+        """Bridges, ports and interfaces as this command must see them."""
+        if self.run.model is None:
+            from netloom.programs.vsctl.model import Model
+
+            self.run.model = Model(self.run)
+        return self.run.model
+
+    def has_option(self, name: str) -> bool:
+        return name in self.command.options
+
+    def option(self, name: str) -> str | None:
+        return self.command.options.get(name)
+
+    def print(self, line: str) -> None:
+        self.output.append(line + "\n")
+
+    def read(self, row: Row, column: str) -> Datum:
+        """A column's value; its default if the server has no such column."""
+        value = row.get(column)
+        if value is None:
+            return self.schema.tables[row.table].columns[column].type.default
+        return value
+
+    def rows(self, table: str) -> list[Row]:
+        """All rows of a table in the order in which they are listed."""
+        return self.txn.rows(table)
+
+    def now(self, row: Row) -> Row:
+        """The row with what this transaction did to it."""
+        return self.txn.row(row.table, row.uuid) or row
+
+    def verify(self, row: Row, column: str) -> None:
+        """Make the transaction depend on the value that was read."""
+        self.txn.verify(row, column)
+
+    def insert(self, table: str) -> Row:
+        try:
+            return self.txn.insert(table)
+        except KeyError:
+            raise CommandError(f"the database has no table {table}") from None

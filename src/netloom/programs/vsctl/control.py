@@ -1,0 +1,167 @@
+"""Commands about OpenFlow controllers, fail modes, OVSDB managers and the TLS configuration."""
+
+from __future__ import annotations
+
+from netloom.base.errors import CommandError
+from netloom.programs.vsctl.bridges import leading_int
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ovsdb.row import Row
+    from netloom.programs.vsctl.command_line import Command
+    from netloom.programs.vsctl.context import Context, Needs
+
+#: Schemes of the connection methods that ovs-vsctl(8) lists.
+_SCHEMES = ("tcp", "ssl", "unix", "ptcp", "pssl", "punix")
+
+
+def _replace_targets(
+    context: Context, owner: Row, column: str, table: str, targets: list[str]
+) -> None:
+    """Make `column` of `owner` refer to new rows of `table`, one for each target."""
+    txn = context.txn
+    probe = context.option("--inactivity-probe")
+    for row in txn.refs(owner, column):
+        txn.delete(row)
+    rows = []
+    for target in targets:
+        if target.partition(":")[0] not in _SCHEMES or ":" not in target:
+            context.run.log.warn('target type "%s" is possibly erroneous', target)
+        row = context.insert(table)
+        txn.set(row, "target", target)
+        if probe is not None:
+            txn.set(row, "inactivity_probe", (leading_int(probe),))
+        rows.append(row.uuid)
+    txn.set(owner, column, tuple(sorted(rows)))
+
+
+def _print_targets(context: Context, owner: Row, column: str, table: str) -> None:
+    context.verify(owner, column)
+    rows = context.txn.refs(owner, column)
+    for row in rows:
+        context.verify(row, "target")
+    for target in sorted(row.text("target") for row in rows):
+        context.print(target)
+
+
+# Controllers.
+
+
+def need_get_controller(needs: Needs, command: Command) -> None:
+    needs.columns("Controller", "target")
+
+
+need_del_controller = need_get_controller
+
+
+def need_set_controller(needs: Needs, command: Command) -> None:
+    needs.columns("Controller", "target", "inactivity_probe")
+
+
+def run_get_controller(context: Context) -> None:
+    bridge = context.model().bridge(context.args[0]).real
+    _print_targets(context, bridge.row, "controller", "Controller")
+
+
+def run_del_controller(context: Context) -> None:
+    bridge = context.model().real_bridge(context.args[0])
+    if context.txn.refs(bridge.row, "controller"):
+        _replace_targets(context, bridge.row, "controller", "Controller", [])
+
+
+def run_set_controller(context: Context) -> None:
+    bridge = context.model().real_bridge(context.args[0])
+    _replace_targets(context, bridge.row, "controller", "Controller", context.args[1:])
+
+
+# Fail modes.
+
+
+def run_get_fail_mode(context: Context) -> None:
+    bridge = context.model().bridge(context.args[0]).real
+    context.verify(bridge.row, "fail_mode")
+    mode = context.now(bridge.row).opt_text("fail_mode")
+    if mode:
+        context.print(mode)
+
+
+def run_del_fail_mode(context: Context) -> None:
+    bridge = context.model().real_bridge(context.args[0])
+    context.txn.set(bridge.row, "fail_mode", ())
+
+
+def run_set_fail_mode(context: Context) -> None:
+    bridge = context.model().real_bridge(context.args[0])
+    mode = context.args[1]
+    if mode not in ("standalone", "secure"):
+        raise CommandError('fail-mode must be "standalone" or "secure"')
+    context.txn.set(bridge.row, "fail_mode", (mode,))
+
+
+# Managers.
+
+
+def need_get_manager(needs: Needs, command: Command) -> None:
+    needs.columns("Open_vSwitch", "manager_options")
+    needs.columns("Manager", "target", "inactivity_probe")
+
+
+need_del_manager = need_set_manager = need_get_manager
+
+
+def run_get_manager(context: Context) -> None:
+    _print_targets(context, context.root, "manager_options", "Manager")
+
+
+def run_del_manager(context: Context) -> None:
+    context.verify(context.root, "manager_options")
+    _replace_targets(context, context.root, "manager_options", "Manager", [])
+
+
+def run_set_manager(context: Context) -> None:
+    context.verify(context.root, "manager_options")
+    _replace_targets(context, context.root, "manager_options", "Manager", context.args)
+
+
+# TLS.
+
+_SSL_LINES = (
+    ("Private key", "private_key"), ("Certificate", "certificate"), ("CA Certificate", "ca_cert"),
+)  # fmt: skip
+
+
+def need_get_ssl(needs: Needs, command: Command) -> None:
+    needs.columns("Open_vSwitch", "ssl")
+    needs.columns("SSL", "private_key", "certificate", "ca_cert", "bootstrap_ca_cert")
+
+
+need_del_ssl = need_set_ssl = need_get_ssl
+
+
+def run_get_ssl(context: Context) -> None:
+    context.verify(context.root, "ssl")
+    for row in context.txn.refs(context.root, "ssl"):
+        for title, column in _SSL_LINES:
+            context.verify(row, column)
+            context.print(f"{title}: {row.text(column)}")
+        context.verify(row, "bootstrap_ca_cert")
+        context.print(f"Bootstrap: {'true' if row.flag('bootstrap_ca_cert') else 'false'}")
+
+
+def run_del_ssl(context: Context) -> None:
+    for row in context.txn.refs(context.root, "ssl"):
+        context.verify(context.root, "ssl")
+        context.txn.delete(row)
+        context.txn.set(context.root, "ssl", ())
+
+
+def run_set_ssl(context: Context) -> None:
+    txn, root = context.txn, context.root
+    for old in txn.refs(root, "ssl"):
+        context.verify(root, "ssl")
+        txn.delete(old)
+    row = context.insert("SSL")
+    for (_, column), value in zip(_SSL_LINES, context.args):
+        txn.set(row, column, value)
+    txn.set(row, "bootstrap_ca_cert", context.has_option("--bootstrap"))
+    txn.set(root, "ssl", (row.uuid,))

@@ -1,0 +1,122 @@
+"""Which row of a table a word on the command line means.
+
+A full UUID, an `@name` of this command line, one of the table's own ways to name a row (below), or
+the first four or more hexadecimal digits of a UUID.
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import CommandError
+from netloom.ovsdb.uuids import parse_uuid, uuid_prefix_length
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from netloom.ovsdb.row import Row
+    from netloom.ovsdb.schema import TableSchema
+    from netloom.programs.vsctl.context import Context, Needs
+
+
+class RowId:
+    """One way to name a row: by the value of column `name` of table `table`; if that is another
+    table, column `via` there refers to the row meant. Without `name`, the word is `.`."""
+
+    __slots__ = ("name", "table", "via")
+
+    def __init__(self, table: str, name: str = "", via: str = "") -> None:
+        self.table = table
+        self.name = name
+        self.via = via
+
+
+ROW_IDS = {
+    "AutoAttach": RowId("Bridge", "name", "auto_attach"),
+    "Bridge": RowId("Bridge", "name"),
+    "Controller": RowId("Bridge", "name", "controller"),
+    "Flow_Sample_Collector_Set": RowId("Flow_Sample_Collector_Set", "id"),
+    "Flow_Table": RowId("Flow_Table", "name"),
+    "IPFIX": RowId("Bridge", "name", "ipfix"),
+    "Interface": RowId("Interface", "name"),
+    "Manager": RowId("Manager", "target"),
+    "Mirror": RowId("Mirror", "name"),
+    "NetFlow": RowId("Bridge", "name", "netflow"),
+    "Open_vSwitch": RowId("Open_vSwitch"),
+    "Port": RowId("Port", "name"),
+    "QoS": RowId("Port", "name", "qos"),
+    "SSL": RowId("SSL"),
+    "sFlow": RowId("Bridge", "name", "sflow"),
+}
+
+
+def need_row(needs: Needs, table: TableSchema) -> None:
+    """What `find_row` reads."""
+    needs.table(table.name)
+    row_id = ROW_IDS.get(table.name)
+    if row_id is not None and row_id.name:
+        needs.columns(row_id.table, row_id.name, *([row_id.via] if row_id.via else ()))
+
+
+def find_row(context: Context, table: TableSchema, word: str) -> Row | None:
+    """The row of `table` that `word` means, None if there is none; an error if there are more."""
+    txn = context.txn
+    uuid = parse_uuid(word)
+    if uuid is not None:
+        row = txn.row(table.name, uuid)
+        if row is not None:
+            return row
+    if word.startswith("@"):
+        known = context.symbols.uuids.get(word)
+        return None if known is None else txn.row(table.name, known)
+    row_id = ROW_IDS.get(table.name)
+    if row_id is not None:
+        row = _row_by_id(context, table, row_id, word)
+        if row is not None:
+            return row
+    if len(word) >= 4 and uuid_prefix_length(word) == len(word):
+        return _row_by_prefix(context, table, word.lower())
+    return None
+
+
+def get_row(context: Context, table: TableSchema, word: str) -> Row:
+    """As `find_row`, but a row that does not exist is an error."""
+    row = find_row(context, table, word)
+    if row is None:
+        raise CommandError(f'no row "{word}" in table {table.name}')
+    return row
+
+
+def _row_by_id(context: Context, table: TableSchema, row_id: RowId, word: str) -> Row | None:
+    txn = context.txn
+    if not row_id.name:
+        rows = txn.rows(table.name)
+        return rows[0] if word == "." and len(rows) == 1 else None
+    wanted: Any = word
+    column_type = context.schema.tables[row_id.table].columns[row_id.name].type
+    if column_type.key.name == "integer":
+        if not word.removeprefix("-").isdigit():
+            return None
+        wanted = int(word)
+    value = wanted if column_type.is_scalar else (wanted,)
+    referrers = []
+    for row in txn.rows(row_id.table):
+        context.verify(row, row_id.name)
+        if row.get(row_id.name) == value:
+            referrers.append(row)
+    if len(referrers) > 1:
+        raise CommandError(f'multiple rows in {row_id.table} match "{word}"')
+    if not referrers or not row_id.via:
+        return referrers[0] if referrers else None
+    context.verify(referrers[0], row_id.via)
+    targets = txn.refs(referrers[0], row_id.via)
+    return targets[0] if len(targets) == 1 else None
+
+
+def _row_by_prefix(context: Context, table: TableSchema, prefix: str) -> Row | None:
+    found = [row for row in context.txn.rows(table.name) if row.uuid.startswith(prefix)]
+    if len(found) > 1:
+        raise CommandError(
+            f"{table.name} contains 2 or more rows whose UUIDs begin with {prefix}: "
+            f"at least {found[0].uuid} and {found[1].uuid}"
+        )
+    return found[0] if found else None
