@@ -272,9 +272,10 @@ class _Reader:
 
     def _bundle(self, row: Row, members: tuple[str, ...]) -> BundleSettings:
         rules = PortRules(row)
+        settings = rules.bundle(members)
         for text in rules.complaints:
             self._complain("warn", "bridge", f"port {rules.name}: {text}")
-        return rules.bundle(members)
+        return settings
 
     def _interface(self, bridge: str, row: Row) -> InterfaceWish:
         name = row.text("name")

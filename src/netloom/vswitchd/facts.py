@@ -6,15 +6,19 @@ how facts become columns. Nothing is sent from here.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.record import replace
 from netloom.ofproto.settings import ControllerStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.row import Row
-from netloom.ovsdb.types import Datum
 from netloom.vswitchd import status
 from netloom.vswitchd.apply import Applier, LiveBridge, LiveInterface
+
+if TYPE_CHECKING:
+    from netloom.ovsdb.types import Datum
+
+    Columns = dict[str, Datum]
 
 #: Devices with the counters of a kernel device, by Interface type.
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
@@ -25,9 +29,6 @@ class ControllerFacts(Protocol):
 
     def status(self, bridge: str, target: str, now_ms: int) -> ControllerStatus | None:
         """None for a controller that does not exist or only listens."""
-
-
-Columns = dict[str, Datum]
 
 
 class Collector:

@@ -11,7 +11,7 @@ STATUS_INTERVAL_MS of their change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
 from netloom.netdev.device import DeviceState, DeviceStats
@@ -27,7 +27,9 @@ from netloom.ovsdb.idl_txn import (
     Transaction,
 )
 from netloom.ovsdb.row import Row
-from netloom.ovsdb.types import Datum
+
+if TYPE_CHECKING:
+    from netloom.ovsdb.types import Datum
 
 log = get_logger("bridge")
 

@@ -12,18 +12,20 @@ nothing about the bridges; while another process holds the lock there are no bri
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
 from netloom.netdev.device import DeviceFactory
 from netloom.ovsdb.idl import Change, Idl
-from netloom.ovsdb.types import Datum
-from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import Applier, DataPaths, LiveBridge
 from netloom.vswitchd.desired import read_wish
 from netloom.vswitchd.facts import Collector, ControllerFacts
 from netloom.vswitchd.status import STATUS_INTERVAL_MS, StatusWriter, differing
 from netloom.vswitchd.wish import NOTHING, Wish
+
+if TYPE_CHECKING:
+    from netloom.ovsdb.types import Datum
+    from netloom.ovsdb.uuids import Uuid
 
 log = get_logger("bridge")
 
