@@ -46,11 +46,32 @@ SYSLOG, CONSOLE, FILE = range(3)
 #: RFC 5424 severity of each level: alert, alert, error, warning, notice, debug.
 SEVERITIES = (1, 1, 3, 4, 5, 7)
 
-#: RFC 5424 facilities by number.
+#: RFC 5424 facilities by number; the second authorization facility (10) cannot be chosen.
 FACILITIES = (
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp",
-    "ntp", "audit", "alert", "clock2", "local0", "local1", "local2", "local3", "local4", "local5",
-    "local6", "local7",
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "clock",
+    None,
+    "ftp",
+    "ntp",
+    "audit",
+    "alert",
+    "clock2",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
 )
 FACILITY_DAEMON = 3
 
@@ -278,7 +299,8 @@ class Vlog:
             self._apply_levels(words)
 
     def _apply_pattern(self, rest: str) -> None:
-        destination, _, pattern = rest.lstrip(":").partition(":")
+        end = next((i for i, char in enumerate(rest) if char in " ,:\t"), len(rest))
+        destination, pattern = rest[:end], rest[end + 1 :]
         if not destination:
             raise CommandError("missing destination")
         name = destination.upper()

@@ -25,7 +25,14 @@ class Record:
     """One message on its way out."""
 
     __slots__ = (
-        "elapsed_ms", "level", "message", "module", "priority", "program", "serial", "thread",
+        "elapsed_ms",
+        "level",
+        "message",
+        "module",
+        "priority",
+        "program",
+        "serial",
+        "thread",
         "wall_ms",
     )
 
@@ -51,7 +58,6 @@ class Record:
         self.wall_ms = wall_ms
         self.elapsed_ms = elapsed_ms
         self.priority = priority
-
 
 
 _FIELDS: dict[str, Field] = {

@@ -30,6 +30,7 @@ from typing import NewType, Protocol
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.netdev.device import Device, DeviceStats
+from netloom.packet.offload import Offload
 
 DpPortNo = NewType("DpPortNo", int)
 
@@ -70,14 +71,14 @@ class Flow(Record):
 class Upcall(Record):
     """A packet that came up. `kind` is "miss" or the `kind` of the Userspace action that sent it;
     `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
-    the Ethernet header. `gso_size` is nonzero for a packet larger than its port's MTU that stays
-    one packet."""
+    the Ethernet header. `offload` is what its sender left undone: who shows the packet to somebody
+    does it first (`packet.offload.finish_offload`)."""
 
     kind: str
     key: int
     packet: bytes
     cookie: tuple[object, ...] = ()
-    gso_size: int = 0
+    offload: Offload | None = None
 
 
 class DpStats(Record):
@@ -123,7 +124,9 @@ class Dpif(Protocol):
 
     def flow_flush(self) -> None: ...
 
-    def execute(self, packet: bytes, key: int, actions: DpActions, gso_size: int = 0) -> None:
+    def execute(
+        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+    ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:

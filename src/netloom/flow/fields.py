@@ -326,9 +326,9 @@ class CodePoint:
 class Field:
     """A match field: a named view of `bits` bits of `slot`, `shift` bits up the key.
 
-    `value = key >> field.shift & field.ones`. `n_bytes` is its length on the wire; `limit` is the
-    largest value that it may have (an ICMP type lies in the 16 bits of a port). `form` is the text
-    form (decimal, hex, ipv4, ipv6, ethernet, frag, port, port10, tcp_flags, ct_state,
+    `value = key >> field.shift & field.ones` (nw_tos's `ones` lack the two low bits, which are
+    ECN's). `n_bytes` is its length on the wire; `limit` is the largest value that it may have (an
+    ICMP type lies in the 16 bits of a port). `form` is the text form (decimal, hex, ipv4, ipv6, ethernet, frag, port, port10, tcp_flags, ct_state,
     tun_flags, packet_type). `of10` and `of11` say what the fixed-length matches of these versions
     can express: "" nothing, "e" exact, "c" CIDR masks, "m" any mask. `implied` are key bits that
     a match on the field also demands (the CFI bit of `dl_vlan` and its like): match them with
@@ -352,7 +352,7 @@ class Field:
         self.bits = bits or (8 * self.n_bytes if wide else self.slot.bits)
         self.bits = min(self.bits, _NARROW.get(self.name, self.bits))
         self.shift = self.slot.shift + low
-        self.ones = (1 << self.bits) - 1
+        self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
         self.limit = min(self.ones, (1 << 8 * self.n_bytes) - 1)
         #: All bits of the field, in place in a key.
         self.mask = self.ones << self.shift
@@ -389,6 +389,8 @@ _NARROW = {
     "tun_erspan_hwid": 6,
     "tun_flags": 1,
 }
+#: Low bits that belong to the field and to nothing that it means: nw_tos leaves ECN alone.
+_UNUSED = {"nw_tos": 0x3}
 _IMPLY_CFI = frozenset({"dl_vlan", "dl_vlan_pcp", "vlan_pcp"})
 
 

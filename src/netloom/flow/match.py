@@ -31,7 +31,8 @@ class Match:
         implies."""
         in_place = field.mask if mask is None else (mask & field.ones) << field.shift
         new_mask = self.mask & ~field.mask | in_place | field.implied
-        new_value = self.value & ~field.mask | value << field.shift & in_place | field.implied
+        kept = self.value & ~field.mask
+        new_value = kept | value << field.shift & in_place | field.implied
         return Match(new_value, new_mask)
 
     def without_field(self, field: Field) -> Match:
@@ -46,7 +47,9 @@ class Match:
         return hash((self.value, self.mask))
 
     def __repr__(self) -> str:
-        return f"Match({self.value:#x}, {self.mask:#x})"
+        from netloom.flow.print import format_match  # only people who debug need it
+
+        return f"<match {format_match(self) or 'all'}>"
 
 
 MATCH_ALL = Match()

@@ -90,16 +90,33 @@ def normalize_match(
     match: Match, port_names: Mapping[int, str] | None = None
 ) -> tuple[Match, list[str]]:
     """`match` without fields whose prerequisites it lacks, and the lines to log (module
-    ofp_match, level INFO) if that changed it, else none."""
-    dropped = match.mask & _CONDITIONAL & ~_permitted(match)
-    if not dropped:
-        return match, []
-    normal = Match(match.value, match.mask & ~dropped)
+    ofp_match, level INFO) if that dropped something worth a word, else none."""
+    allowed = _permitted(match)
+    normal = _narrow_icmp(Match(match.value, match.mask & ~(_CONDITIONAL & ~allowed)))
+    if not allowed & _IP_ANY:
+        normal = Match(normal.value, normal.mask & ~_NW_FRAG.mask)
+    if not match.mask & _CONDITIONAL & ~allowed:
+        return normal, []
     return normal, [
         "normalization changed ofp_match, details:",
         f" pre: {format_match(match, port_names)}",
         f"post: {format_match(normal, port_names)}",
     ]
+
+
+def _narrow_icmp(match: Match) -> Match:
+    """A match on type or code of ICMP through the wider and maskable tp_src or tp_dst demands
+    all of the 8 bits that these have."""
+    value = match.value
+    kind = (SLOT["dl_type"].get(value), SLOT["nw_proto"].get(value))
+    if kind not in ((0x0800, 1), (0x86DD, 58)) or not match.mask & _TP_ADDR:
+        return match
+    mask = match.mask
+    for slot in (SLOT["tp_src"], SLOT["tp_dst"]):
+        if slot.get(mask):
+            value = slot.put(value, slot.get(value) & 0xFF)
+            mask |= slot.mask
+    return Match(value, mask)
 
 
 def _permitted(match: Match) -> int:

@@ -267,7 +267,12 @@ def _put_network(out: _Printer, dl_type: int, proto_said: bool) -> None:
 
 
 def _put_nsh(out: _Printer) -> None:
-    out.put("nsh_flags", _dec8)
+    if flags_mask := out.masked("nsh_flags"):
+        flags = out.get("nsh_flags")
+        exact = flags_mask == 0xFF
+        out.words.append(
+            f"nsh_flags={flags}" if exact else f"nsh_flags=0x{flags:02x}/0x{flags_mask:02x}"
+        )
     out.put("nsh_ttl", _dec8)
     out.put("nsh_mdtype", _dec8)
     out.put("nsh_np", _dec8)

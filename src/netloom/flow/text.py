@@ -101,9 +101,7 @@ class MatchReader:
         mask = ((1 << bits) - 1) << low
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
-        return set_match_field(
-            self.match, field, old_value & ~mask | value << low, old_mask | mask
-        )
+        return set_match_field(self.match, field, old_value & ~mask | value << low, old_mask | mask)
 
 
 def _is_no_vlan(text: str) -> bool:

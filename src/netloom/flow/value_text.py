@@ -132,9 +132,7 @@ def _prefix(text: str, bits: int, where: str, invalid: str) -> int:
     if not digits.isascii() or not digits.isdigit():
         raise ConfigError(invalid)
     if sign or int(digits) > bits:
-        raise ConfigError(
-            f"{where} network prefix bits not between 0 and {bits}, inclusive"
-        )
+        raise ConfigError(f"{where} network prefix bits not between 0 and {bits}, inclusive")
     return int(digits)
 
 
@@ -143,8 +141,7 @@ def _parse_frag(text: str) -> tuple[int, int]:
         if name == text.lower():
             return value, mask
     raise ConfigError(
-        f'{text}: unknown fragment type (valid types are "no", "yes", "first", "later", '
-        '"not_later"'
+        f'{text}: unknown fragment type (valid types are "no", "yes", "first", "later", "not_later"'
     )
 
 

@@ -6,8 +6,8 @@ what state it is in (`DeviceState`, compared by value to see changes) and keeps 
 
 A `Packet` is bytes plus what the sender's offloads left undone. A sender that relies on checksum
 offload hands over packets whose L4 checksum covers only the pseudo header, and one that relies
-on segmentation hands over packets of up to 64 KiB: `needs_csum` and `gso_size` say so, and
-whoever sends the packet on must pass the flags on (to a device that can) or do the work.
+on segmentation hands over packets of up to 64 KiB: `offload` says so, and whoever sends the packet
+on must pass it on (to a device that can) or do the work (`packet.offload.finish_offload`).
 
 What must hold: `receive` and `send` never block and never raise because of a packet; a device that
 went away reports `present=False` and drops what it is sent, counted in `tx_dropped`.
@@ -19,23 +19,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from netloom.base.record import Record
+from netloom.packet.offload import Offload
 
 
 class Packet(Record):
-    """Bytes from the Ethernet header on, and what is left to do before they can be on a wire.
-
-    If `needs_csum`, the 16-bit checksum at `csum_start + csum_offset` covers the pseudo header
-    only, and is to be computed from `csum_start` to the end. If `gso_size` is not 0, the payload
-    is to be cut into segments of that many bytes (`gso_type`: 1 TCPv4, 3 UDP, 4 TCPv6, 5 UDP_L4
-    as in virtio_net_hdr, virtio 1.2, 5.1.6)."""
+    """Bytes from the Ethernet header on, and what is left to do before they can be on a wire
+    (None: nothing)."""
 
     data: bytes
-    needs_csum: bool = False
-    csum_start: int = 0
-    csum_offset: int = 0
-    gso_type: int = 0
-    gso_size: int = 0
-    hdr_len: int = 0
+    offload: Offload | None = None
 
 
 class DeviceStats(Record):

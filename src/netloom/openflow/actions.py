@@ -87,6 +87,8 @@ class SetField(Action):
     mask: int
     #: Written with `load:` (NXAST_REG_LOAD), not `set_field:`; only text and bytes differ.
     as_load: bool = False
+    #: Written with `mod_dl_src:` and the like (OFPAT10_SET_DL_SRC ...); only text differs.
+    legacy: bool = False
 
 
 class Move(Action):
@@ -97,19 +99,24 @@ class Move(Action):
 
 
 class SetVlanVid(Action):
-    """`mod_vlan_vid`: set the VLAN id; pushes a tag when there is none."""
+    """`mod_vlan_vid`: set the VLAN id; pushes a tag when there is none (`set_vlan_vid` and
+    OpenFlow 1.1 do not: `push` False)."""
 
     vid: int
+    push: bool = True
 
 
 class SetVlanPcp(Action):
-    """`mod_vlan_pcp`: set the priority; pushes a tag when there is none."""
+    """`mod_vlan_pcp`: set the priority; pushes a tag when there is none, as SetVlanVid does."""
 
     pcp: int
+    push: bool = True
 
 
 class StripVlan(Action):
-    """`strip_vlan`, `pop_vlan`: remove the outermost tag, if any."""
+    """`strip_vlan`, `pop_vlan` (which of both is a matter of text): remove the outermost tag."""
+
+    pop: bool = False
 
 
 class PushVlan(Action):
@@ -196,6 +203,8 @@ class Note(Action):
 
 
 class Conjunction(Action):
+    """This flow is clause number `clause` (from 0) of `n_clauses` of conjunction `conj_id`."""
+
     conj_id: int
     clause: int
     n_clauses: int

@@ -97,6 +97,8 @@ class Server:
         self.served: dict[str, Served] = {}
         self.sessions: list[Session] = []
         self.locks = Locks()
+        #: False makes the server as one that does not know conditional monitors (for tests).
+        self.has_monitor_cond = True
         #: Called after every commit with the database's name and the changes.
         self.watchers: list[Callable[[str, Changes], None]] = []
         self._meta = Served(Database(server_schema), None)

@@ -178,8 +178,10 @@ class Session:
 
     def monitor(self, method: str, params: list[Any], request_id: Any) -> Any:
         del request_id
-        served = self._served(method, params)
         version = _MONITOR_VERSIONS[method]
+        if version > 1 and not self._server.has_monitor_cond:
+            raise Refused("unknown method")
+        served = self._served(method, params)
         if len(params) != (4 if version == 3 else 3):
             raise syntax_error(params, "invalid parameters")
         monitor = Monitor.from_json(served.database, params[1], params[2], version)

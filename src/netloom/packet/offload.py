@@ -47,6 +47,13 @@ class Offload(NamedTuple):
     def encode(self) -> bytes:
         return VIRTIO_NET_HDR.pack(*self)
 
+    def moved(self, by: int) -> Offload:
+        """The same for a packet whose headers grew by `by` bytes, as when a tag was pushed."""
+        return self._replace(
+            hdr_len=self.hdr_len + by if self.hdr_len else 0,
+            csum_start=self.csum_start + by if self.flags & NEEDS_CSUM else 0,
+        )
+
 
 NO_OFFLOAD = Offload()
 NO_OFFLOAD_HEADER = NO_OFFLOAD.encode()
@@ -114,6 +121,18 @@ def _fill_transport(data: bytearray, headers: Headers, offset: int) -> None:
     if not value and headers.proto == IPPROTO_UDP:
         value = 0xFFFF
     data[at : at + 2] = value.to_bytes(2, "big")
+
+
+def reset_partial_checksum(packet: bytearray, headers: Headers, offload: Offload) -> None:
+    """After a change of a packet that still NEEDS_CSUM: what its checksum field has to hold is
+    the sum of the pseudo header as it is now, nothing of the rest."""
+    at = offload.csum_start + offload.csum_offset
+    if headers.l3 < 0 or headers.l4 != offload.csum_start or at + 2 > len(packet):
+        return
+    size, first = (4, headers.l3 + 12) if headers.dl_type == 0x0800 else (16, headers.l3 + 8)
+    source = bytes(packet[first : first + size])
+    destination = bytes(packet[first + size : first + 2 * size])
+    _put(packet, at, pseudo_sum(source, destination, headers.proto, headers.end - headers.l4))
 
 
 def segment_gso(packet: bytes, gso_size: int, is_udp: bool = False) -> list[bytes]:

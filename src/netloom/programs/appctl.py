@@ -183,7 +183,7 @@ def _format_result(result: object, arguments: Arguments) -> str:
     if not isinstance(result, str):
         kind = "null" if result is None else type(result).__name__
         raise Fatal(f"Unexpected reply type in JSON rpc reply: {kind}")
-    return result
+    return result if not result or result.endswith("\n") else result + "\n"
 
 
 def _run(arguments: Arguments) -> int:

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from netloom import OVS_VERSION
-from netloom.base.counters import Counters
+from netloom.base.counters import SAMPLE_MS, Counters
 from netloom.base.errors import CommandError
 from netloom.base.log import Vlog
 from netloom.base.paths import absolute, rundir
@@ -49,6 +49,24 @@ def version_text(program: str) -> str:
     return f"{program} (Open vSwitch) {OVS_VERSION}\n"
 
 
+class CoverageSampler:
+    """A runnable that closes the counters' buckets every five seconds."""
+
+    def __init__(self, counters: Counters, loop: MainLoop) -> None:
+        self._counters = counters
+        self._loop = loop
+        self._due_ms = loop.clock.now_ms()
+
+    def run(self) -> None:
+        now_ms = self._loop.clock.now_ms()
+        if now_ms >= self._due_ms:
+            self._counters.sample(now_ms)
+            self._due_ms = now_ms + SAMPLE_MS
+
+    def deadline(self) -> int:
+        return self._due_ms
+
+
 class Control:
     """One per daemon."""
 
@@ -72,7 +90,8 @@ class Control:
     def register_standard(
         self, vlog: Vlog, counters: Counters, memory: Callable[[], Mapping[str, int]]
     ) -> None:
-        """`vlog/*`, `coverage/*` and `memory/show`."""
+        """`vlog/*`, `coverage/*` (whose rates are kept from now on) and `memory/show`."""
+        self._loop.register(CoverageSampler(counters, self._loop))
         register_vlog_commands(self.registry, vlog)
         register_coverage_commands(self.registry, counters)
         register_memory_commands(self.registry, memory)

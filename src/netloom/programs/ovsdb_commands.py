@@ -22,16 +22,7 @@ log = get_logger("ovsdb_server")
 _REPLICATION = (
     "set-active-ovsdb-server",
     "set-active-ovsdb-server-probe-interval",
-    "connect-active-ovsdb-server",
     "set-sync-exclude-tables",
-)
-_CLUSTER = (
-    "status",
-    "leave",
-    "kick",
-    "change-election-timer",
-    "set-backlog-threshold",
-    "failure-test",
 )
 
 
@@ -69,6 +60,12 @@ class Commands:
 
     def reconnect(self, args: list[str]) -> str:
         del args
+        self._program.remotes.reconnect()
+        return ""
+
+    def disable_monitor_cond(self, args: list[str]) -> str:
+        del args
+        self._server.has_monitor_cond = False
         self._program.remotes.reconnect()
         return ""
 
@@ -210,6 +207,7 @@ def register_commands(program: Program) -> None:
     add(f"{prefix}compact", "", 0, 1, commands.compact)
     add(f"{prefix}memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim)
     add(f"{prefix}reconnect", "", 0, 0, commands.reconnect)
+    add(f"{prefix}disable-monitor-cond", "", 0, 0, commands.disable_monitor_cond)
     add(f"{prefix}add-remote", "REMOTE", 1, 1, commands.add_remote)
     add(f"{prefix}remove-remote", "REMOTE", 1, 1, commands.remove_remote)
     add(f"{prefix}list-remotes", "", 0, 0, commands.list_remotes)
@@ -229,6 +227,7 @@ def _register_constant(registry: CommandRegistry) -> None:
         "sync-status": "state: active\n",
         "get-active-ovsdb-server": "",
         "get-sync-exclude-tables": "",
+        "connect-active-ovsdb-server": "Unable to connect: active server is not specified.\n",
         "disconnect-active-ovsdb-server": "",
         "perf-counters-show": "performance counter is not supported on this platform\n",
         "perf-counters-clear": "",
@@ -242,7 +241,7 @@ def _constant(answer: str) -> Callable[[list[str]], str]:
 
 
 def _register_refused(registry: CommandRegistry) -> None:
-    """Commands of the active-backup and clustered service models."""
+    """Commands of the active-backup service model."""
 
     def refuse(name: str) -> Callable[[list[str]], str]:
         def handler(args: list[str]) -> str:
@@ -252,6 +251,5 @@ def _register_refused(registry: CommandRegistry) -> None:
         return handler
 
     names = [f"ovsdb-server/{name}" for name in _REPLICATION]
-    names += [f"cluster/{name}" for name in _CLUSTER]
     for name in names:
         registry.register(name, "", 0, None, refuse(name))

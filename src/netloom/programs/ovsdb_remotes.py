@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.ovsdb.remote_config import (
     RemoteOptions,
@@ -33,18 +34,37 @@ log = get_logger("ovsdb_jsonrpc_server")
 STATUS_INTERVAL_MS = 2500
 
 
+class LoggedRpc(JsonRpc):
+    """JSON-RPC that logs what was wrong with a message."""
+
+    def __init__(self) -> None:
+        super().__init__(FastJson())
+        self.name = ""
+
+    def next_event(self) -> Message | None:
+        try:
+            return super().next_event()
+        except ProtocolError as error:
+            text = str(error)
+            if not text.startswith("error parsing stream"):
+                text = f"received bad JSON-RPC message: {text}"
+            get_logger("jsonrpc").warn_rl("%s: %s", self.name, text)
+            raise
+
+
 class Client:
-    """One connection with its session and its watch over a silent peer."""
+    """One connection with its session."""
 
     def __init__(self, server: Server, options: RemoteOptions) -> None:
         self._server = server
         self._options = options
-        self.rpc = JsonRpc(FastJson())
+        self.rpc = LoggedRpc()
         self.session: Session | None = None
         self.connection: Connection[Message] | None = None
 
     def opened(self, connection: Connection[Message]) -> None:
         self.connection = connection
+        self.rpc.name = connection.name
         self.session = Session(
             self._server, self.rpc.send_encoded, self._disconnect, self._options.read_only
         )

@@ -194,6 +194,7 @@ class Program:
         self.registry = CommandRegistry(VERSION_TEXT)
         self.exit_status = 0
         self._child: subprocess.Popen[bytes] | None = None
+        self._child_fd = -1
         self._control: Listener | None = None
 
     def open_database(self, path: str) -> None:
@@ -266,14 +267,15 @@ class Program:
         if self.arguments.run is None:
             return
         self._child = subprocess.Popen(["/bin/sh", "-c", self.arguments.run])
-        fd = os.pidfd_open(self._child.pid)
-        self.loop.watch(fd, self._child_exited)
+        self._child_fd = os.pidfd_open(self._child.pid)
+        self.loop.watch(self._child_fd, self._child_exited)
 
     def _child_exited(self) -> None:
         assert self._child is not None
-        status = os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
+        self.loop.unwatch(self._child_fd)
+        os.close(self._child_fd)
         code = self._child.wait()
-        if status is not None and code:
+        if code:
             text = describe_status(code << 8 if code > 0 else -code)
             sys.stderr.write(f"{PROGRAM}: {self.arguments.run}: child exited, {text}\n")
             self.exit_status = 1

@@ -1,7 +1,7 @@
 """The commands that every daemon has: `vlog/*`, `coverage/*`, `memory/show`.
 
 (`list-commands` and `version` come with the registry; `exit` and `time/*` belong to the main loop,
-see `netloom.transport.daemon_loop`.)
+see `netloom.programs.control`.)
 """
 
 from __future__ import annotations

@@ -6,14 +6,19 @@ brackets behind the last element instead of on lines of their own. Compact text 
 
 from __future__ import annotations
 
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
-            "\t": "\\t"}
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
 
 
 def _format_string(text: str) -> str:
-    chars = [
-        _ESCAPES.get(char) or (f"\\u{ord(char):04x}" if char < " " else char) for char in text
-    ]
+    chars = [_ESCAPES.get(char) or (f"\\u{ord(char):04x}" if char < " " else char) for char in text]
     return f'"{"".join(chars)}"'
 
 

@@ -176,6 +176,12 @@ def _may_be_deep(data: bytearray) -> bool:
     return max(accumulate(_DELTA[b] for b in brackets)) > JSON_DEPTH
 
 
+#: A message's first bytes are walked string by string, since most messages are short; what
+#: follows is looked at in blocks.
+_WALK_BYTES = 1024
+_BLOCK_BYTES = 8192
+
+
 class _Splitter:
     """Finds the end of the first JSON object or array of a buffer, each byte seen once."""
 
@@ -194,6 +200,8 @@ class _Splitter:
         """The length of the first object, or -1 if it is not complete. Call again, with the same
         buffer grown at its end, after -1; take a new splitter otherwise."""
         while self._position < len(buffer):
+            if self._position >= _WALK_BYTES and self._skip_block(buffer):
+                continue
             if self._in_string:
                 if not self._skip_string(buffer):
                     return -1
@@ -208,6 +216,25 @@ class _Splitter:
                 self._position += 1
                 self._in_string = True
         return -1
+
+    def _skip_block(self, buffer: bytearray) -> bool:
+        """Go past the next block if the object cannot end in it."""
+        block = bytes(buffer[self._position : self._position + _BLOCK_BYTES])
+        if len(block) < _BLOCK_BYTES:
+            return False
+        # Without escaped characters, every quote begins or ends a string.
+        plain = block.replace(b"\\\\", b"").replace(b'\\"', b"")
+        cut_escape = plain.endswith(b"\\")
+        parts = plain.split(b'"')
+        outside = b"".join(parts[self._in_string :: 2])
+        brackets = outside.translate(None, _NOT_BRACKETS)
+        depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
+        if min(depths) <= 0 or max(depths) > JSON_DEPTH:
+            return False
+        self._depth = depths[-1]
+        self._in_string ^= len(parts) % 2 == 0
+        self._position += len(block) - cut_escape
+        return True
 
     def _skip_string(self, buffer: bytearray) -> bool:
         """Go to behind the string's closing quote; False if it is not there yet."""
@@ -233,8 +260,9 @@ class _Splitter:
             return -1
         depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
         if max(depths) > JSON_DEPTH:
-            raise ProtocolError("error parsing stream: input exceeds maximum nesting depth "
-                                f"{JSON_DEPTH}")
+            raise ProtocolError(
+                f"error parsing stream: input exceeds maximum nesting depth {JSON_DEPTH}"
+            )
         if min(depths[1:]) > 0:
             self._depth = depths[-1]
             return -1

@@ -202,7 +202,7 @@ class UnixctlSession:
     def _run(self, request: Request) -> None:
         name, args = request.method, request.params
         if log.is_dbg_enabled:
-            log.dbg('received request %s[%s], id=%s', name, ", ".join(map(repr, args)), request.id)
+            log.dbg("received request %s[%s], id=%s", name, ", ".join(map(repr, args)), request.id)
         try:
             command = self._registry.find(name, args)
             if name == "set-options":
@@ -227,15 +227,15 @@ class UnixctlSession:
         self._busy = False
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
-        text = _line(text)
-        log.dbg("replying with %s, id=%s: \"%s\"", "success" if success else "error", request_id,
-                text)
+        outcome = "success" if success else "error"
+        log.dbg('replying with %s, id=%s: "%s"', outcome, request_id, text)
         if not success:
-            self._rpc.error(request_id, text)
+            self._rpc.error(request_id, _line(text))
         elif self._format == JSON:
             self._rpc.reply(request_id, {"reply-format": "plain", "reply": text})
         else:
-            self._rpc.reply(request_id, text)
+            # Clients since 3.4 would end the line themselves; older ones print what they get.
+            self._rpc.reply(request_id, _line(text))
 
     def data_to_send(self) -> bytes:
         return self._rpc.data_to_send()

@@ -83,9 +83,7 @@ async def _connect_socket(loop: MainLoop, address: Address) -> socket.socket:
             raise
         return sock
     try:
-        found = await loop.aio.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM
-        )
+        found = await loop.aio.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except socket.gaierror:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
     family, kind, proto, _, target = found[0]

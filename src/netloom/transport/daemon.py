@@ -69,8 +69,13 @@ class DaemonError(NetloomError):
 class Daemon:
     """The daemon options and what they do."""
 
-    def __init__(self, program: str, vlog: Vlog, signals: FatalSignals) -> None:
+    def __init__(
+        self, program: str, vlog: Vlog, signals: FatalSignals, *, datapath: bool = False
+    ) -> None:
+        """`datapath`: this daemon handles network devices, and keeps the right to if it changes
+        its user."""
         self._program = program
+        self._datapath = datapath
         self._vlog = vlog
         self._signals = signals
         self._detach = False
@@ -108,9 +113,9 @@ class Daemon:
 
     def start(self) -> None:
         """Check the pid file, fork as the options ask, write the pid file."""
-        if self._user is not None:
-            raise DaemonError("--user: changing the user is not supported by this version")
         self._check_running()
+        if self._user is not None:
+            self._become_user(self._user)
         if self._detach:
             self._fork_and_wait()
             os.setsid()
@@ -122,9 +127,7 @@ class Daemon:
             try:
                 self._pidfile_fd = make_pidfile(self.pidfile)
             except OSError as error:
-                raise DaemonError(
-                    f"{self.pidfile}.tmp: create failed ({error.strerror})"
-                ) from None
+                raise DaemonError(f"{self.pidfile}.tmp: create failed ({error.strerror})") from None
             self._signals.add_file(self.pidfile)
 
     def _check_running(self) -> None:
@@ -138,6 +141,17 @@ class Daemon:
             ) from None
         if pid:
             raise DaemonError(f"{self.pidfile}: already running as pid {pid}, aborting")
+
+    def _become_user(self, user: str) -> None:
+        from .privileges import UserError, become_user, parse_user
+
+        try:
+            account = parse_user(user)
+            if self._vlog.file_name is not None:
+                os.chown(self._vlog.file_name, account.uid, account.gid)
+            become_user(account, datapath=self._datapath)
+        except UserError as error:
+            raise DaemonError(f"{self.pidfile or '(null)'}: {error}, aborting.") from None
 
     def complete(self) -> None:
         """The daemon is ready for use."""
@@ -270,7 +284,10 @@ class Daemon:
             if crashes > 1 and wait_s > 0:
                 log.warn(
                     "%d crashes: pid %d died, %s, waiting until %d seconds since last restart",
-                    crashes, pid, text, RESTART_INTERVAL_S,
+                    crashes,
+                    pid,
+                    text,
+                    RESTART_INTERVAL_S,
                 )
                 time.sleep(wait_s)
             last_start_s = time.monotonic()

@@ -113,6 +113,10 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
             log.dbg("%s: closing after protocol error: %s", self.name, error)
             self._error = errno.EPROTO
             self.close()
+        except BaseException as error:
+            # asyncio would take an OSError for trouble with this socket.
+            self._loop.fail(error)
+            raise
 
     def pump(self, now_ms: int) -> None:
         due_ms = self.machine.deadline()
@@ -184,6 +188,9 @@ def error_number(error: BaseException) -> int:
         return error.errno
     if isinstance(error, TimeoutError):
         return errno.ETIMEDOUT
+    if isinstance(error, ConnectionError):
+        # asyncio's own, for a peer that left in the middle of the TLS handshake.
+        return errno.ECONNRESET
     return errno.EIO
 
 

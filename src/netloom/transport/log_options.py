@@ -53,8 +53,9 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
         case "syslog-target":
             sink = _udp_sink(value or "")
             if sink is not None:
-                vlog.set_syslog_target(lambda priority, text: sink(_LOCAL0 << 3 | priority & 7,
-                                                                   text))
+                vlog.set_syslog_target(
+                    lambda priority, text: sink(_LOCAL0 << 3 | priority & 7, text)
+                )
         case _:
             return False
     return True

@@ -120,6 +120,12 @@ class MainLoop:
         self.aio.call_soon(self.aio.stop)
 
     def close(self) -> None:
+        """Give up what is still being set up, and the loop itself."""
+        tasks = asyncio.all_tasks(self.aio)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.aio.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self.aio.close()
 
     def step(self) -> None:
@@ -130,8 +136,23 @@ class MainLoop:
         if self._failure is not None:
             raise self._failure
 
+    def fail(self, error: BaseException) -> None:
+        """End `run` with `error`, which is a bug of a runnable or of a handler."""
+        if self._failure is None:
+            self._failure = error
+        self.aio.stop()
+
     def _turn(self) -> None:
         self._turn_handle = None
+        try:
+            self._take_turn()
+        except BaseException as error:
+            self.fail(error)
+            raise
+        if self._turn_handle is None:
+            self._set_timer()
+
+    def _take_turn(self) -> None:
         now_ms = self.clock.now_ms()
         for connection in list(self._connections.values()):
             connection.pump(now_ms)
@@ -139,8 +160,6 @@ class MainLoop:
             runnable.run()
         for connection in list(self._connections.values()):
             connection.flush()
-        if self._turn_handle is None:
-            self._set_timer()
 
     def _earliest_deadline(self) -> int | None:
         sources: list[Runnable | Pumped] = [*self._runnables, *self._connections.values()]
@@ -160,18 +179,12 @@ class MainLoop:
         elif not self.clock.stopped:
             self._timer = self.aio.call_later(delay_ms / 1000, self.wake)
 
-    def _on_exception(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, object]
-    ) -> None:
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
-        if isinstance(error, OSError):
+        if error is None or isinstance(error, OSError):
             log.warn("%s: %s", context.get("message"), error)
-            return
-        if isinstance(error, BaseException):
-            self._failure = error
-            loop.stop()
-        else:
-            log.warn("%s", context.get("message"))
+        elif isinstance(error, BaseException):
+            self.fail(error)
 
 
 class Warp:

@@ -88,7 +88,7 @@ def _listen(*, family: socket.AddressFamily, host: str, port: int, label: str) -
         sock.listen(BACKLOG)
     except socket.gaierror:
         sock.close()
-        log.err("%s: bad IP address \"%s\"", label, host)
+        log.err('%s: bad IP address "%s"', label, host)
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
     except OSError as error:
         sock.close()
@@ -119,9 +119,7 @@ class Listener:
         if address.kind == "ssl":
             self._tls.check()
         unix = address.kind == "unix"
-        self._sock: socket.socket | None = (
-            _bind_unix(address.path) if unix else _bind_inet(address)
-        )
+        self._sock: socket.socket | None = _bind_unix(address.path) if unix else _bind_inet(address)
         self._inode = os.stat(address.path).st_ino if unix else 0
         loop.watch(self._sock.fileno(), self._ready)
 

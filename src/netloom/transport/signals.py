@@ -72,7 +72,7 @@ def _unlink(path: str) -> None:
         # Gone is gone.
         return
     except OSError as error:
-        log.warn("could not unlink \"%s\" (%s)", path, error.strerror)
+        log.warn('could not unlink "%s" (%s)', path, error.strerror)
 
 
 def set_timeout(signals: FatalSignals, seconds: int) -> None:

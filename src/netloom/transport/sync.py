@@ -43,6 +43,7 @@ else:
         def __class_getitem__(cls, item):
             return cls
 
+
 log = get_logger("stream_tcp")
 
 _clock = SystemClock()

@@ -182,8 +182,9 @@ def bootstrap(peer: ssl.SSLObject | ssl.SSLSocket, settings: TlsSettings) -> Non
     try:
         fd = os.open(settings.ca_cert, flags, 0o444)
     except OSError as error:
-        log.err("could not bootstrap CA cert: creating %s failed: %s", settings.ca_cert,
-                error.strerror)
+        log.err(
+            "could not bootstrap CA cert: creating %s failed: %s", settings.ca_cert, error.strerror
+        )
         raise
     try:
         os.write(fd, last.public_bytes(Encoding.PEM))

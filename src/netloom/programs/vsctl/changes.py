@@ -130,9 +130,7 @@ def _without(context: Context, column: ColumnSchema, old: Datum, argument: str) 
             )
             return {key: value for key, value in old.items() if key not in keys}
         return {
-            key: value
-            for key, value in old.items()
-            if not (key in pairs and pairs[key] == value)
+            key: value for key, value in old.items() if not (key in pairs and pairs[key] == value)
         }
     removed = keys_of(parse_datum_text(_some_of(column.type), argument, context.symbols))
     return tuple([atom for atom in keys_of(old) if atom not in removed])

@@ -112,20 +112,18 @@ def _check_options(spec: CommandSpec, options: dict[str, str | None]) -> None:
                 )
         elif option + "=" in spec.options:
             if value is None:
-                raise CommandError(f"missing argument to '{option}' option on '{spec.name}' command")
+                raise CommandError(
+                    f"missing argument to '{option}' option on '{spec.name}' command"
+                )
         else:
             raise CommandError(f"'{spec.name}' command has no '{option}' option")
 
 
 def _check_count(spec: CommandSpec, args: list[str]) -> None:
     if len(args) < spec.min_args:
-        raise CommandError(
-            f"'{spec.name}' command requires at least {spec.min_args} arguments"
-        )
+        raise CommandError(f"'{spec.name}' command requires at least {spec.min_args} arguments")
     if spec.max_args is not None and len(args) > spec.max_args:
         message = f"'{spec.name}' command takes at most {spec.max_args} arguments"
         if any(arg.startswith("-") for arg in args[spec.min_args :]):
-            message += (
-                ' (note that options must precede command names and follow a "--" argument)'
-            )
+            message += ' (note that options must precede command names and follow a "--" argument)'
         raise CommandError(message)

@@ -60,9 +60,7 @@ def _new_table(columns: list[ColumnSchema | None]) -> Table:
     return Table([UUID_COLUMN if column is None else column.name for column in columns])
 
 
-def _add_row(
-    context: Context, table: Table, columns: list[ColumnSchema | None], row: Row
-) -> None:
+def _add_row(context: Context, table: Table, columns: list[ColumnSchema | None], row: Row) -> None:
     cells = []
     for column in columns:
         if column is None:
@@ -143,9 +141,7 @@ def _name_row(context: Context, name: str, row: Row) -> None:
     symbols.strong_refs.add(name)
 
 
-def _print_value(
-    context: Context, table: TableSchema, row: Row, word: str, argument: str
-) -> None:
+def _print_value(context: Context, table: TableSchema, row: Row, word: str, argument: str) -> None:
     reading = parse_reading(table, argument)
     column, column_type = reading.column, reading.column.type
     context.verify(row, column.name)

@@ -40,9 +40,7 @@ def find_column(table: TableSchema, typed: str) -> ColumnSchema:
     """The column of `table` that `typed` names."""
     found = _matches(table.columns, typed)
     if not found:
-        raise CommandError(
-            f'{table.name} does not contain a column whose name matches "{typed}"'
-        )
+        raise CommandError(f'{table.name} does not contain a column whose name matches "{typed}"')
     if len(found) > 1:
         raise CommandError(
             f'{table.name} contains more than one column whose name matches "{typed}": '

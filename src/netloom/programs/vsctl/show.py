@@ -79,8 +79,13 @@ def _build(context: Context, row: Row, level: int, above: set[Uuid]) -> _Node:
     node = _Node(row.table)
     columns = context.schema.tables[row.table].columns
     name_column, *others = SHOWN[row.table]
-    title = row.uuid if not name_column else (
-        f"{row.table} " + format_datum(columns[name_column].type, context.read(row, name_column))
+    title = (
+        row.uuid
+        if not name_column
+        else (
+            f"{row.table} "
+            + format_datum(columns[name_column].type, context.read(row, name_column))
+        )
     )
     node.lines.append(f"{INDENT * level}{title}\n")
     for name in others:
@@ -104,9 +109,7 @@ def _prune(node: _Node, wanted: dict[str, list[str]]) -> bool:
         whole = node.text()
         if any(text in whole for text in texts):
             return True
-    kept = [
-        line for line in node.lines if isinstance(line, str) or _prune(line, wanted)
-    ]
+    kept = [line for line in node.lines if isinstance(line, str) or _prune(line, wanted)]
     found = any(isinstance(line, _Node) for line in kept)
     node.lines = kept
     return found

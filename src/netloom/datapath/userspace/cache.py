@@ -1,0 +1,126 @@
+"""Finding the flow of a packet: an exact-match cache in front of flows grouped by mask.
+
+A group ("subtable") is a dict from `key & mask` to flow. Flows do not overlap (`dpif`), so the
+first group that has the packet is as good as any: groups that hit most are asked first. In front
+of them, a dict from the bits that any mask cares about (`key & union`) to flow: one lookup for a
+packet of a connection that was seen before, and TTLs or TCP flags that no flow looks at do not
+split connections.
+
+Cost, Python 3.11: 0.15 us for a hit of the cache, 0.1 us more per group that is asked after a miss.
+"""
+
+from __future__ import annotations
+
+from netloom.datapath.actions import DpActions
+
+#: Entries of the exact-match cache. When it is full it is emptied: cheaper than choosing a victim,
+#: and what is in use is back after one more lookup each.
+CACHE_ENTRIES = 8_192
+#: Lookups after which the groups are sorted by hits again.
+SORT_INTERVAL = 4_096
+
+
+class CachedFlow:
+    """A flow of the data path: mutable, for its statistics and actions change."""
+
+    __slots__ = ("actions", "bytes", "key", "mask", "outputs", "packets", "tcp_flags", "used_ms")
+
+    def __init__(self, key: int, mask: int, actions: DpActions) -> None:
+        self.key = key
+        self.mask = mask
+        self.actions = actions
+        #: Port numbers, if the actions only output; None if they must be interpreted.
+        self.outputs: tuple[int, ...] | None = None
+        self.packets = 0
+        self.bytes = 0
+        self.used_ms = 0
+        self.tcp_flags = 0
+
+
+class Subtable:
+    """The flows with one mask."""
+
+    __slots__ = ("flows", "hits", "mask")
+
+    def __init__(self, mask: int) -> None:
+        self.mask = mask
+        self.flows: dict[int, CachedFlow] = {}
+        self.hits = 0
+
+
+class FlowCache:
+    """All flows of a data path."""
+
+    def __init__(self) -> None:
+        self._subtables: dict[int, Subtable] = {}
+        self._order: list[Subtable] = []
+        self._exact: dict[int, CachedFlow] = {}
+        self._union = 0
+        self._until_sort = SORT_INTERVAL
+
+    def __len__(self) -> int:
+        return sum(len(subtable.flows) for subtable in self._order)
+
+    @property
+    def n_masks(self) -> int:
+        return len(self._order)
+
+    def lookup(self, key: int) -> CachedFlow | None:
+        """The flow that matches `key`, or None."""
+        short = key & self._union
+        flow = self._exact.get(short)
+        if flow is not None:
+            return flow
+        for subtable in self._order:
+            flow = subtable.flows.get(short & subtable.mask)
+            if flow is not None:
+                subtable.hits += 1
+                self._remember(short, flow)
+                return flow
+        return None
+
+    def _remember(self, short: int, flow: CachedFlow) -> None:
+        if len(self._exact) >= CACHE_ENTRIES:
+            self._exact.clear()
+        self._exact[short] = flow
+        self._until_sort -= 1
+        if not self._until_sort:
+            self._until_sort = SORT_INTERVAL
+            self._order.sort(key=lambda subtable: -subtable.hits)
+
+    def find(self, key: int, mask: int) -> CachedFlow | None:
+        """The flow with exactly this key and mask."""
+        subtable = self._subtables.get(mask)
+        return subtable.flows.get(key & mask) if subtable else None
+
+    def insert(self, flow: CachedFlow) -> None:
+        """Add a flow whose key and mask no other has."""
+        subtable = self._subtables.get(flow.mask)
+        if subtable is None:
+            subtable = self._subtables[flow.mask] = Subtable(flow.mask)
+            self._order.append(subtable)
+            self._masks_changed()
+        subtable.flows[flow.key & flow.mask] = flow
+
+    def remove(self, flow: CachedFlow) -> None:
+        subtable = self._subtables[flow.mask]
+        del subtable.flows[flow.key & flow.mask]
+        if not subtable.flows:
+            del self._subtables[flow.mask]
+            self._order.remove(subtable)
+            self._masks_changed()
+        self._exact.clear()
+
+    def _masks_changed(self) -> None:
+        self._union = 0
+        for subtable in self._order:
+            self._union |= subtable.mask
+        self._exact.clear()
+
+    def flows(self) -> list[CachedFlow]:
+        return [flow for subtable in self._order for flow in subtable.flows.values()]
+
+    def clear(self) -> None:
+        self._subtables.clear()
+        self._order.clear()
+        self._masks_changed()

@@ -1,0 +1,218 @@
+"""A data path in Python: `dpif.Dpif` over any devices.
+
+`run` takes turns at the ports, a batch of packets from each. Packets that leave are collected by
+port and sent when the batch is done, so that a device gets them together and in order.
+
+Measured in Python 3.11 on one core: about 10 us a packet from socket to socket, of which the two
+system calls are half.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from netloom.base.clock import Clock
+from netloom.base.counters import Counters
+from netloom.base.errors import ConfigError
+from netloom.datapath.actions import DpActions, Output, Userspace
+from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.ufid import flow_ufid
+from netloom.datapath.userspace.cache import CachedFlow, FlowCache
+from netloom.datapath.userspace.execute import DROP_INVALID, Execution
+from netloom.flow.extract import extract_key
+from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
+from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.packet.offload import Offload
+
+#: Packets taken from one port before the next has its turn.
+BATCH_PACKETS = 32
+#: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
+UPCALL_QUEUE_PACKETS = 4_096
+#: Port numbers are 16 bits wide in every data path of Open vSwitch.
+MAX_PORTS = 65_535
+ETH_LEN = 14
+
+DROP_UPCALL = "datapath_drop_upcall_error"
+DROP_PORT = "datapath_drop_invalid_port"
+_TCP = 6
+
+
+class UserspaceDpif:
+    """See the module."""
+
+    def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
+        self.type = type_
+        self.name = name
+        self._clock = clock
+        self._counters = counters
+        self._ports: dict[int, tuple[DpPort, Device]] = {}
+        self._flows = FlowCache()
+        self._upcalls: deque[Upcall] = deque()
+        self._outbox: dict[int, list[Packet]] = {}
+        self._hits = 0
+        self._misses = 0
+        self._lost = 0
+        self._now_ms = clock.now_ms()
+
+    # Ports
+
+    def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
+        if any(port.name == device.name for port, _ in self._ports.values()):
+            raise ConfigError(f"could not add network device {device.name} (File exists)")
+        if number is None or number in self._ports:
+            number = self._free_number()
+        port = DpPort(number, device.name, device.type)
+        self._ports[number] = (port, device)
+        return port
+
+    def _free_number(self) -> DpPortNo:
+        for number in range(1, MAX_PORTS):
+            if number not in self._ports:
+                return DpPortNo(number)
+        raise ConfigError("the data path has no port number left")
+
+    def port_del(self, number: DpPortNo) -> None:
+        self._ports.pop(number, None)
+
+    def ports(self) -> list[DpPort]:
+        return [port for port, _ in sorted(self._ports.values(), key=lambda row: row[0].number)]
+
+    def port_stats(self, number: DpPortNo) -> DeviceStats:
+        found = self._ports.get(number)
+        return found[1].stats() if found else DeviceStats()
+
+    # Flows
+
+    def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
+        flow = self._flows.find(key, mask)
+        if flow is None:
+            flow = CachedFlow(key & mask, mask, actions)
+            self._flows.insert(flow)
+        flow.actions = actions
+        flow.outputs = _only_outputs(actions)
+
+    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
+        for key, mask, actions in flows:
+            self.flow_put(key, mask, actions)
+
+    def flow_del(self, key: int, mask: int) -> Flow | None:
+        flow = self._flows.find(key, mask)
+        if flow is None:
+            return None
+        self._flows.remove(flow)
+        return _describe(flow)
+
+    def flow_dump(self) -> Iterator[Flow]:
+        return map(_describe, self._flows.flows())
+
+    def flow_flush(self) -> None:
+        self._flows.clear()
+
+    def stats(self) -> DpStats:
+        return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
+
+    # Packets
+
+    def execute(
+        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+    ) -> None:
+        self._now_ms = self._clock.now_ms()
+        Execution(self, packet, key, offload).run(actions)
+        self._flush()
+
+    def recv_upcalls(self, limit: int) -> list[Upcall]:
+        waiting = self._upcalls
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
+
+    def run(self, now_ms: int) -> bool:
+        self._now_ms = now_ms
+        more = False
+        for port, device in list(self._ports.values()):
+            packets = device.receive(BATCH_PACKETS)
+            for packet in packets:
+                self._receive(packet.data, port.number, packet.offload)
+            more = more or len(packets) == BATCH_PACKETS
+            if self._outbox:
+                self._flush()
+        return more
+
+    def poll_fds(self) -> list[int]:
+        descriptors = (device.fileno() for _, device in self._ports.values())
+        return [fd for fd in descriptors if fd is not None]
+
+    def close(self) -> None:
+        self._ports.clear()
+        self._flows.clear()
+        self._upcalls.clear()
+
+    def _receive(self, data: bytes, in_port: int, offload: Offload | None) -> None:
+        if len(data) < ETH_LEN:
+            self.drop(DROP_INVALID)
+            return
+        self._process(data, extract_key(data, in_port), offload, depth=0)
+
+    def _process(self, data: bytes, key: int, offload: Offload | None, depth: int) -> None:
+        flow = self._flows.lookup(key)
+        if flow is None:
+            self._misses += 1
+            self._enqueue(Upcall("miss", key, data, (), offload))
+            return
+        self._hits += 1
+        flow.packets += 1
+        flow.bytes += len(data)
+        flow.used_ms = self._now_ms
+        if key >> NW_PROTO_SHIFT & 0xFF == _TCP:
+            flow.tcp_flags |= key >> TCP_FLAGS_SHIFT & 0xFFF
+        if flow.outputs is None:
+            Execution(self, data, key, offload, depth).run(flow.actions)
+            return
+        packet = Packet(data, offload)
+        outbox = self._outbox
+        for port in flow.outputs:
+            if port in outbox:
+                outbox[port].append(packet)
+            else:
+                outbox[port] = [packet]
+
+    def _enqueue(self, upcall: Upcall) -> None:
+        if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
+            self._lost += 1
+            self.drop(DROP_UPCALL)
+            return
+        self._upcalls.append(upcall)
+
+    def _flush(self) -> None:
+        """Send what was collected."""
+        outbox, self._outbox = self._outbox, {}
+        for number, packets in outbox.items():
+            found = self._ports.get(number)
+            if found is None:
+                self._counters.counter(DROP_PORT).add(len(packets))
+            else:
+                found[1].send(packets)
+
+    # Outlet of executions
+
+    def output(self, port: int, data: bytes, offload: Offload | None) -> None:
+        self._outbox.setdefault(port, []).append(Packet(data, offload))
+
+    def upcall(self, action: Userspace, key: int, data: bytes, offload: Offload | None) -> None:
+        self._enqueue(Upcall(action.kind, key, data, action.cookie, offload))
+
+    def recirculate(self, data: bytes, key: int, offload: Offload | None, depth: int) -> None:
+        self._process(data, extract_key(data, 0, key), offload, depth)
+
+    def drop(self, reason: str) -> None:
+        self._counters.counter(reason).add()
+
+
+def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
+    """The ports that the actions output to if they do nothing else (and at least that)."""
+    outputs = tuple([action.port for action in actions if isinstance(action, Output)])
+    return outputs if outputs and len(outputs) == len(actions) else None
+
+
+def _describe(flow: CachedFlow) -> Flow:
+    stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
+    return Flow(flow.key, flow.mask, flow.actions, stats, flow_ufid(flow.key, flow.mask))

@@ -1,0 +1,287 @@
+"""Data-path flow text to key and mask: the reader for what `odp_text` prints.
+
+A member that is given without a mask is matched exactly, one that is not given is not matched.
+Masks of addresses are addresses, not prefix lengths, as in ovs-dpctl(8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netloom.base.errors import ConfigError
+from netloom.flow import numbers
+from netloom.flow.address import parse_ipv4, parse_ipv6, parse_mac
+from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.odp_table import ATTRIBUTES, Member
+
+_FRAGMENTS = {"no": 0, "first": 1, "later": 3}
+_PARSERS = {"ipv4": parse_ipv4, "ipv6": parse_ipv6, "mac": parse_mac}
+_FLAG_SETS = {
+    "ct_state": (numbers.CT_STATE_NAMES, numbers.CT_STATE_MASK),
+    "tcp_flags": (numbers.TCP_FLAG_NAMES, numbers.TCP_FLAGS_MASK),
+}
+_DL_TYPE = SLOT["dl_type"]
+_PACKET_TYPE = SLOT["packet_type"]
+_VLAN_NAMES = ("vlan", "vlan1")
+
+
+class _SyntaxError(Exception):
+    """The attribute that is being read is no such thing."""
+
+
+def parse_odp_flow(text: str, port_names: Mapping[str, int] | None = None) -> tuple[int, int]:
+    """(key, mask) of the flow `text`. `port_names` are data-path ports by name. A flow that has no
+    eth() and no packet_type() is one of packets that start at layer 3, as in Open vSwitch.
+    Raises ConfigError ("syntax error at ...")."""
+    reader = _Reader(port_names)
+    reader.read(text)
+    return reader.finish()
+
+
+def parse_odp_key(text: str, port_names: Mapping[str, int] | None = None) -> int:
+    """The key of the flow `text`; masks in it are ignored."""
+    return parse_odp_flow(text, port_names)[0]
+
+
+class _Reader:
+    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_port_names", "key", "mask")
+
+    def __init__(self, port_names: Mapping[str, int] | None) -> None:
+        self.key = 0
+        self.mask = 0
+        self._depth = 0
+        self._is_ethernet = False
+        self._is_typed = False
+        self._port_names = port_names
+
+    def read(self, text: str) -> None:
+        at = 0
+        while True:
+            while at < len(text) and text[at] in ", \t\r\n":
+                at += 1
+            if at == len(text):
+                return
+            end = _attribute_end(text, at)
+            name, _, rest = text[at:end].partition("(")
+            try:
+                if not rest.endswith(")"):
+                    raise _SyntaxError
+                self._attribute(name, rest[:-1])
+            except (_SyntaxError, ValueError):
+                raise ConfigError(f"syntax error at {text[at:]}") from None
+            at = end
+
+    def finish(self) -> tuple[int, int]:
+        if not self._is_ethernet and not self._is_typed and _DL_TYPE.get(self.key):
+            self.key = _PACKET_TYPE.put(self.key, 1 << 16 | _DL_TYPE.get(self.key))
+        return self.key, self.mask
+
+    def _put(self, member: Member, value: int, mask: int) -> None:
+        if value > member.ones or mask > member.ones:
+            raise _SyntaxError
+        in_place = member.ones << member.shift
+        self.key = self.key & ~in_place | value << member.shift
+        self.mask = self.mask & ~in_place | mask << member.shift
+
+    def _attribute(self, name: str, inside: str) -> None:
+        if name == "encap":
+            self._encap(inside)
+        elif name == "vlan":
+            self._vlan(inside)
+        elif name == "tunnel":
+            self._tunnel(inside)
+        elif name == "mpls":
+            self._mpls(inside)
+        elif name == "ufid":
+            return
+        elif name not in ATTRIBUTES:
+            raise _SyntaxError
+        else:
+            self._plain(name, inside)
+
+    def _plain(self, name: str, inside: str) -> None:
+        members = ATTRIBUTES[name]
+        self._is_ethernet |= name == "eth"
+        if name == "packet_type":
+            self._is_typed = True
+        if not members[0].word:
+            if name == "eth_type" and self._eth_type_none(inside):
+                return
+            self._put(members[0], *self._value(members[0], inside))
+            return
+        by_word = {member.word: member for member in members}
+        for word, value in _split(inside):
+            if word not in by_word:
+                raise _SyntaxError
+            self._put(by_word[word], *self._value(by_word[word], value))
+
+    def _eth_type_none(self, text: str) -> bool:
+        """`eth_type(0/0xffff)`: frames that have no Ethernet type."""
+        member = ATTRIBUTES["eth_type"][0]
+        value, mask = self._value(member, text)
+        if value or mask != 0xFFFF or "/" not in text:
+            return False
+        self._put(member, 0x05FF, 0xFFFF)
+        return True
+
+    def _value(self, member: Member, text: str) -> tuple[int, int]:
+        form = member.form
+        if form in _PARSERS:
+            address, slash, mask_text = text.partition("/")
+            value = _PARSERS[form](address)
+            mask = _PARSERS[form](mask_text) if slash else member.ones
+            if value is None or mask is None:
+                raise _SyntaxError
+            return value, mask
+        if form == "frag":
+            if text not in _FRAGMENTS:
+                raise _SyntaxError
+            return _FRAGMENTS[text], member.ones
+        if form in _FLAG_SETS:
+            names, allowed = _FLAG_SETS[form]
+            try:
+                flags, flag_mask = numbers.parse_flags(text, names, form, allowed)
+            except ConfigError:
+                raise _SyntaxError from None
+            return flags, allowed if flag_mask is None else flag_mask
+        if form == "port" and self._port_names and text in self._port_names:
+            return self._port_names[text], member.ones
+        return _number(text, member.bits)
+
+    def _encap(self, inside: str) -> None:
+        """What is inside of a tag: the type so far was the tag's, the next is the payload's."""
+        if self._depth == len(_VLAN_NAMES):
+            raise _SyntaxError
+        tpid = SLOT[f"{_VLAN_NAMES[self._depth]}_tpid"]
+        tci = SLOT[f"{_VLAN_NAMES[self._depth]}_tci"]
+        if not tci.get(self.key) and not inside:
+            return
+        self.key = tpid.put(self.key, _DL_TYPE.get(self.key))
+        self.mask |= tpid.mask
+        self.key &= ~_DL_TYPE.mask
+        self.mask &= ~_DL_TYPE.mask
+        self._depth += 1
+        before = self._is_ethernet
+        self.read(inside)
+        self._is_ethernet = before
+
+    def _vlan(self, inside: str) -> None:
+        if self._depth == len(_VLAN_NAMES):
+            raise _SyntaxError
+        slot = SLOT[f"{_VLAN_NAMES[self._depth]}_tci"]
+        tci, mask = VLAN_CFI, VLAN_CFI
+        for word, text in _split(inside):
+            low, bits = {"vid": (0, 12), "pcp": (13, 3), "cfi": (12, 1)}.get(word, (0, 0))
+            if not bits:
+                raise _SyntaxError
+            value, value_mask = _number(text, bits)
+            ones = (1 << bits) - 1 << low
+            tci = tci & ~ones | value << low
+            mask = mask & ~ones | value_mask << low
+        self.key = slot.put(self.key, tci)
+        self.mask = slot.put(self.mask, mask)
+
+    def _mpls(self, inside: str) -> None:
+        rows = {member.word: member for member in ATTRIBUTES["mpls"]}
+        shift0 = SLOT["mpls_lse0"].shift
+        n = -1
+        for word, text in _split(inside):
+            if word not in rows:
+                raise _SyntaxError
+            n += word == "label" or n < 0
+            if n > 2:
+                raise _SyntaxError
+            value, mask = _number(text, rows[word].bits)
+            shift = rows[word].shift - shift0 + SLOT[f"mpls_lse{n}"].shift
+            in_place = rows[word].ones << shift
+            self.key = self.key & ~in_place | value << shift
+            self.mask = self.mask & ~in_place | mask << shift
+
+    def _tunnel(self, inside: str) -> None:
+        rows = {member.word: member for member in ATTRIBUTES["tunnel"]}
+        slot = SLOT["tun_flags"]
+        for word, text in _split(inside):
+            if word == "flags":
+                self._tunnel_flags(text)
+            elif word == "oam":
+                self.key |= 1 << slot.shift
+                self.mask |= 1 << slot.shift
+            elif word == "vxlan":
+                self._gbp(text)
+            elif word in rows:
+                self._put(rows[word], *self._value(rows[word], text))
+            else:
+                raise _SyntaxError
+
+    def _tunnel_flags(self, text: str) -> None:
+        slot = SLOT["tun_flags"]
+        try:
+            flags, mask = numbers.parse_flags(text, numbers.TUN_FLAG_NAMES, "tunnel", 0xF)
+        except ConfigError:
+            raise _SyntaxError from None
+        self.key |= flags << slot.shift
+        self.mask |= (0xE if mask is None else mask) << slot.shift
+
+    def _gbp(self, text: str) -> None:
+        name, _, rest = text.partition("(")
+        if name != "gbp" or not rest.endswith(")"):
+            raise _SyntaxError
+        for word, value_text in _split(rest[:-1]):
+            if word not in ("id", "flags"):
+                raise _SyntaxError
+            slot = SLOT[f"tun_gbp_{word}"]
+            value, mask = _number(value_text, slot.bits)
+            self.key = slot.put(self.key, value)
+            self.mask = slot.put(self.mask, mask)
+
+
+def _attribute_end(text: str, at: int) -> int:
+    """Behind the closing parenthesis of the attribute at `at`, or where it breaks off."""
+    level = 0
+    for i in range(at, len(text)):
+        if text[i] == "(":
+            level += 1
+        elif text[i] == ")":
+            level -= 1
+            if level <= 0:
+                return i + 1
+        elif text[i] == "," and not level:
+            return i
+    return len(text)
+
+
+def _split(inside: str) -> list[tuple[str, str]]:
+    """The members of an attribute: `word=text` or `word(text)`."""
+    members = []
+    at = 0
+    while at < len(inside):
+        if inside[at] in ", ":
+            at += 1
+            continue
+        start = at
+        while at < len(inside) and inside[at] not in "=(,":
+            at += 1
+        word = inside[start:at]
+        if inside[at : at + 1] == "(":
+            end = _attribute_end(inside, start)
+            members.append((word, inside[at + 1 : end - 1]))
+            at = end
+            continue
+        end = inside.find(",", at)
+        end = len(inside) if end < 0 else end
+        members.append((word, inside[at + 1 : end]))
+        at = end
+    return members
+
+
+def _number(text: str, bits: int) -> tuple[int, int]:
+    """`VALUE` or `VALUE/MASK`."""
+    ones = (1 << bits) - 1
+    n_bytes = (bits + 7) // 8
+    value, rest = numbers.scan_integer(text, n_bytes)
+    mask = ones
+    if rest[:1] == "/":
+        mask, rest = numbers.scan_integer(rest[1:], n_bytes)
+    if rest or value > ones or mask > ones:
+        raise _SyntaxError
+    return value, mask

@@ -1,0 +1,255 @@
+"""Data-path flows as text: `in_port(1),eth(src=..,dst=..),eth_type(0x0800),ipv4(frag=no)`.
+
+The syntax of ovs-dpctl(8), of ofproto/trace for a data-path flow, and of netdev-dummy/receive. A
+flow is a key and a mask; in_port is a data-path port number. The printer shows what the mask covers, or
+everything with `verbose`, where the values of wildcarded members are those of the packet that made
+the flow: so it takes a key and a mask, not a `Match`, which has forgotten them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netloom.flow import numbers
+from netloom.flow.address import (
+    format_ipv4,
+    format_ipv6,
+    format_mac,
+)
+from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.odp_table import ATTRIBUTE_MASKS, ATTRIBUTES, Member
+from netloom.flow.print import is_neighbour_discovery
+
+_FRAGMENTS = ("no", "first", "<error>", "later")
+_VLAN_TYPES = (0x8100, 0x88A8)
+_PLAIN = {"ipv4": format_ipv4, "ipv6": format_ipv6, "mac": format_mac}
+#: Attributes that are printed even if nothing of them is matched: they nest.
+_NESTED = frozenset({"nsh", "tunnel"})
+_TRANSPORT = {6: "tcp", 17: "udp", 132: "sctp"}
+_TUN_FLAGS = numbers.TUN_FLAG_NAMES
+#: The flags that stand in tunnel(flags(..)).
+_TUN_FLAGS_MASK = 0xE
+_ETH_TYPE_MIN = 0x600
+
+
+class _Printer:
+    __slots__ = ("key", "mask", "port_names", "verbose")
+
+    def __init__(
+        self, key: int, mask: int, port_names: Mapping[int, str] | None, verbose: bool
+    ) -> None:
+        self.key = key
+        self.mask = mask
+        self.port_names = port_names
+        self.verbose = verbose
+
+    def shows(self, name: str) -> bool:
+        return self.verbose or name in _NESTED or bool(self.mask & ATTRIBUTE_MASKS[name])
+
+    def attribute(self, name: str) -> str:
+        return f"{name}({self.members(name)})"
+
+    def members(self, name: str) -> str:
+        words = []
+        for member in ATTRIBUTES[name]:
+            mask = member.get(self.mask)
+            if not mask and (member.form == "frag" or name in _NESTED or not self.verbose):
+                continue
+            text = self.value(member, mask)
+            words.append(f"{member.word}={text}" if member.word else text)
+        return ",".join(words)
+
+    def value(self, member: Member, mask: int) -> str:
+        value = member.get(self.key)
+        form = member.form
+        if form in _PLAIN:
+            text = _PLAIN[form](value)
+            return text if mask == member.ones else f"{text}/{_PLAIN[form](mask)}"
+        if form == "frag":
+            if mask != member.ones:
+                return f"error: partial mask not supported for frag ({mask:#x})"
+            return _FRAGMENTS[value]
+        if form == "tcp_flags":
+            return numbers.format_flags_masked(value, mask, numbers.TCP_FLAG_NAMES, member.ones)
+        if form == "ct_state":
+            if self.verbose:
+                return _masked(numbers.format_hex(value), mask, member.ones)
+            # The data path's word has 32 bits, of which no mask covers all.
+            return numbers.format_flags_masked(value, mask, numbers.CT_STATE_NAMES, member.ones)
+        if form == "port" and mask == member.ones:
+            name = self.port_names.get(value) if self.port_names else None
+            return str(value) if name is None else name
+        if form == "type":
+            return f"0x{value:04x}" + ("" if mask == member.ones else f"/0x{mask:04x}")
+        text = numbers.format_hex(value) if form == "hex" else str(value)
+        return _masked(text, mask, member.ones)
+
+
+def _masked(text: str, mask: int, ones: int) -> str:
+    return text if mask == ones else f"{text}/{numbers.format_hex(mask)}"
+
+
+def format_odp_flow(
+    key: int,
+    mask: int = KEY_MASK,
+    port_names: Mapping[int, str] | None = None,
+    verbose: bool = False,
+) -> str:
+    """The flow `key`/`mask` as dpctl/dump-flows prints it (`verbose` is its -m). Without a mask, a
+    whole key. `port_names` are by data-path port number."""
+    out = _Printer(key, mask, port_names, verbose)
+    words = _format_metadata(out)
+    is_ethernet = not SLOT["packet_type"].get(key)
+    has_packet_type = out.shows("packet_type")
+    if has_packet_type:
+        words.append(out.attribute("packet_type"))
+    if is_ethernet:
+        if out.shows("eth"):
+            words.append(out.attribute("eth"))
+        elif not has_packet_type:
+            words.append("eth()")
+    words.append(_format_frame(out, _tags(key) if is_ethernet else []))
+    return ",".join(word for word in words if word)
+
+
+def _format_metadata(out: _Printer) -> list[str]:
+    words = []
+    key = out.key
+    has_tunnel = SLOT["tun_dst"].get(key) or SLOT["tun_ipv6_dst"].get(key)
+    dl_type = SLOT["dl_type"].get(key)
+    tuple_type = {0x0800: "ct_tuple4", 0x86DD: "ct_tuple6"}.get(dl_type)
+    for name in (
+        "skb_priority", "tunnel", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label",
+        "ct_tuple", "recirc_id", "dp_hash", "in_port",
+    ):  # fmt: skip
+        if name == "tunnel":
+            if has_tunnel:
+                words.append(_format_tunnel(out))
+        elif name == "ct_tuple":
+            if tuple_type and SLOT["ct_nw_proto"].get(key) and out.shows(tuple_type):
+                words.append(out.attribute(tuple_type))
+        elif out.shows(name):
+            words.append(out.attribute(name))
+    return words
+
+
+def _format_tunnel(out: _Printer) -> str:
+    """tunnel(): only members that are in the packet's tunnel and matched; ttl in any case."""
+    words = []
+    for member in ATTRIBUTES["tunnel"]:
+        mask = member.get(out.mask)
+        if mask and (member.get(out.key) or member.word in ("ttl", "tun_id")):
+            words.append(f"{member.word}={out.value(member, mask)}")
+    gbp_id, gbp_flags = SLOT["tun_gbp_id"].get(out.key), SLOT["tun_gbp_flags"].get(out.key)
+    if (gbp_id or gbp_flags) and SLOT["tun_gbp_id"].get(out.mask):
+        words.append(f"vxlan(gbp(id={gbp_id},flags={numbers.format_hex(gbp_flags)}))")
+    flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
+    if mask & 1 and flags & 1:
+        words.append("oam")
+    text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask & _TUN_FLAGS_MASK)
+    if text:
+        words.append(f"flags({text})")
+    return f"tunnel({','.join(words)})"
+
+
+def _format_tunnel_flags(flags: int, mask: int) -> str:
+    if not mask:
+        return ""
+    return numbers.format_flags_masked(flags, mask, _TUN_FLAGS, -1)
+
+
+def _tags(key: int) -> list[str]:
+    """Suffixes of the tags that a flow of `key` shows: a frame whose inner type is again a tag's
+    shows that tag too, with nothing in it, if the switch did not look into it."""
+    tags = []
+    for name in ("vlan", "vlan1"):
+        tci = SLOT[f"{name}_tci"].get(key)
+        if not tci and SLOT["dl_type"].get(key) not in _VLAN_TYPES:
+            break
+        tags.append(name)
+        if not tci:
+            break
+    return tags
+
+
+def _format_frame(out: _Printer, tags: list[str]) -> str:
+    """From the Ethernet type on, inside the encap() of each tag."""
+    if not tags:
+        return ",".join(_format_payload(out))
+    name, *inner_tags = tags
+    tci = SLOT[f"{name}_tci"].get(out.key)
+    tpid = SLOT[f"{name}_tpid"].get(out.key) if tci else SLOT["dl_type"].get(out.key)
+    words = [f"eth_type(0x{tpid:04x})"]
+    tci_mask = SLOT[f"{name}_tci"].get(out.mask)
+    if out.verbose or tci_mask & 0xEFFF:
+        words.append(f"vlan({_format_tci(tci, tci_mask, out.verbose)})")
+    inner = _format_frame(out, inner_tags) if tci else ""
+    words.append(f"encap({inner})")
+    return ",".join(words)
+
+
+def _format_tci(tci: int, mask: int, verbose: bool) -> str:
+    words = []
+    for word, low, ones in (("vid", 0, 0xFFF), ("pcp", 13, 7)):
+        value, bits = tci >> low & ones, mask >> low & ones
+        if verbose or value or bits:
+            words.append(f"{word}={value}" + ("" if bits == ones else f"/{bits:#x}"))
+    if not tci & 0x1000:
+        words.append("cfi=0")
+    return ",".join(words)
+
+
+def _format_payload(out: _Printer) -> list[str]:
+    dl_type = SLOT["dl_type"].get(out.key)
+    if dl_type < _ETH_TYPE_MIN:
+        return [f"eth_type(0/0x{SLOT['dl_type'].get(out.mask):04x})"]
+    words = [out.attribute("eth_type")] if out.shows("eth_type") else []
+    if dl_type in _VLAN_TYPES:
+        return words
+    network = {0x0800: "ipv4", 0x86DD: "ipv6", 0x0806: "arp", 0x8035: "arp", 0x894F: "nsh"}
+    if dl_type in (0x8847, 0x8848):
+        if text := _format_mpls(out):
+            words.append(text)
+    elif (name := network.get(dl_type)) is not None and out.shows(name):
+        words.append(out.attribute(name))
+    if dl_type in (0x0800, 0x86DD) and not SLOT["nw_frag"].get(out.key) & 2:
+        words += _format_transport(out, dl_type)
+    return words
+
+
+def _format_mpls(out: _Printer) -> str:
+    lses = []
+    for n in range(3):
+        slot = SLOT[f"mpls_lse{n}"]
+        lses.append((slot.get(out.key), slot.get(out.mask)))
+        if lses[-1][0] & 0x100:
+            break
+    if not out.verbose and not any(mask for _, mask in lses):
+        return ""
+    exact = all(mask == 0xFFFFFFFF for _, mask in lses)
+    words = []
+    for lse, mask in lses:
+        for word, low, bits, prefix in (
+            ("label", 12, 20, "0x"), ("tc", 9, 3, ""), ("ttl", 0, 8, "0x"), ("bos", 8, 1, ""),
+        ):  # fmt: skip
+            ones = (1 << bits) - 1
+            masked = "" if exact else f"/{prefix}{mask >> low & ones:x}"
+            words.append(f"{word}={lse >> low & ones}{masked}")
+    return f"mpls({','.join(words)})"
+
+
+def _format_transport(out: _Printer, dl_type: int) -> list[str]:
+    proto = SLOT["nw_proto"].get(out.key)
+    names = []
+    if proto in _TRANSPORT:
+        names.append(_TRANSPORT[proto])
+        if proto == 6:
+            names.append("tcp_flags")
+    elif dl_type == 0x0800 and proto == 1:
+        names.append("icmp")
+    elif dl_type == 0x86DD and proto == 58:
+        names.append("icmpv6")
+        type_mask, code_mask = SLOT["tp_src"].get(out.mask), SLOT["tp_dst"].get(out.mask)
+        if is_neighbour_discovery(out.key) and type_mask & code_mask & 0xFF == 0xFF:
+            names.append("nd")
+    return [out.attribute(name) for name in names if out.shows(name)]

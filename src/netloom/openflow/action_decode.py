@@ -1,0 +1,491 @@
+"""Actions and instructions from bytes.
+
+`decode_actions` reads a list of actions, `decode_instructions` one of OpenFlow 1.1 and later
+(returned as one sequence, in the order in which a switch carries them out). They check what can be
+seen from the bytes alone: lengths, types, reserved ports, fields that exist and can be written.
+Whether an action fits its flow's match is checked in `action_check`. Errors are OFPBAC_* and
+OFPBIC_*, as `OpenFlowError`.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+from typing import TYPE_CHECKING
+
+from netloom.flow.fields import FIELD, Field
+from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11
+from netloom.openflow import action_table as t
+from netloom.openflow import actions as a
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
+from netloom.openflow.oxm import decode_field_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: (the action's bytes, position after its header, version, actions so far)
+    Reader = Callable[[bytes, int, int, list[a.Action]], a.Action]
+
+#: Actions within actions within ... before a list is refused.
+MAX_DEPTH = 8
+
+
+def decode_actions(data: bytes, version: int, depth: int = 0) -> tuple[a.Action, ...]:
+    """The actions in `data`, which holds nothing else."""
+    found: list[a.Action] = []
+    pos = 0
+    end = len(data)
+    while pos < end:
+        if end - pos < 8:
+            raise OpenFlowError("OFPBAC_BAD_LEN")
+        kind, size = unpack_from(">HH", data, pos)
+        if size < 8 or size % 8 or pos + size > end:
+            raise OpenFlowError("OFPBAC_BAD_LEN")
+        vendor = 0
+        body = 4
+        if kind == t.OFPAT_EXPERIMENTER:
+            vendor, kind, body = _vendor_header(data, pos, size)
+        name = t.NAMES.get((version, vendor, kind))
+        if name is None:
+            raise OpenFlowError("OFPBAC_BAD_VENDOR_TYPE" if vendor else "OFPBAC_BAD_TYPE")
+        if name == "CLONE":
+            if depth >= MAX_DEPTH:
+                raise OpenFlowError("OFPBAC_TOO_MANY")
+            inner = decode_actions(data[pos + 16 : pos + size], version, depth + 1)
+            found.append(a.Clone(inner))
+        elif name == "WRITE_METADATA":
+            found.append(_read_write_metadata(data, pos, size))
+        else:
+            found.append(_decode_one(name, data[pos : pos + size], body, version))
+        pos += size
+    return tuple(found)
+
+
+def _vendor_header(data: bytes, pos: int, size: int) -> tuple[int, int, int]:
+    vendor, subtype = unpack_from(">IH", data, pos + 4) if size >= 16 else (0, 0)
+    if size < 16:
+        if unpack_from(">I", data, pos + 4)[0] in (NX_VENDOR_ID, ONF_VENDOR_ID):
+            raise OpenFlowError("OFPBAC_BAD_LEN")
+        raise OpenFlowError("OFPBAC_BAD_VENDOR")
+    if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
+        raise OpenFlowError("OFPBAC_BAD_VENDOR")
+    return vendor, subtype, 10
+
+
+def _decode_one(name: str, action: bytes, body: int, version: int) -> a.Action:
+    layout = t.LAYOUTS.get(name)
+    if layout is not None:
+        return _read_layout(layout, action, body, version)
+    if name in t.SET_ONE:
+        return _read_set_one(name, action, body)
+    return _READERS[name](action, body, version)
+
+
+def _expect_size(action: bytes, size: int) -> None:
+    if len(action) != size:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+
+
+def _read_layout(layout: t.Layout, action: bytes, body: int, version: int) -> a.Action:
+    kind, attributes, struct = layout
+    _expect_size(action, 8 if body == 4 else 16)
+    values = unpack_from(struct, action, body + (2 if body == 10 and "I" in struct else 0))
+    if len(values) != len(attributes):
+        raise AssertionError(struct)
+    if kind is a.SetVlanVid:
+        if values[0] & ~0xFFF:
+            raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+        return a.SetVlanVid(values[0], version == 1)
+    if kind is a.SetVlanPcp:
+        if values[0] & ~7:
+            raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+        return a.SetVlanPcp(values[0], version == 1)
+    _check_number(kind, values)
+    return kind(*values)
+
+
+def _check_number(kind: type[a.Action], values: tuple[int, ...]) -> None:
+    if kind is a.PushMpls and values[0] not in (0x8847, 0x8848):
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    if kind is a.PushVlan and values[0] not in (0x8100, 0x88A8):
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    if kind is a.Group and values[0] > 0xFFFFFF00:
+        raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
+
+
+def _read_set_one(name: str, action: bytes, body: int) -> a.Action:
+    field_name, struct = t.SET_ONE[name]
+    _expect_size(action, 16 if struct[0] == "6" else 8)
+    value = unpack_from(">" + struct, action, body)[0]
+    field = FIELD[field_name]
+    if struct[0] == "6":
+        value = int.from_bytes(value, "big")
+    if (name == "SET_NW_TOS" and value & 3) or value > field.limit:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    mask = 0xFC if name == "SET_NW_TOS" else field.ones
+    return a.SetField(field, value, mask, legacy=True)
+
+
+# Ports
+
+
+def _port10(number: int) -> int:
+    """An output port of OpenFlow 1.0's 16 bits."""
+    port = port_from_of10(number)
+    if MAX <= port < IN_PORT:
+        raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
+    return port
+
+
+def _read_output(action: bytes, body: int, version: int) -> a.Action:
+    if version == 1:
+        _expect_size(action, 8)
+        number, max_len = unpack_from(">HH", action, body)
+        port = _port10(number)
+    else:
+        _expect_size(action, 16)
+        number, max_len = unpack_from(">IH", action, body)
+        known = port_from_of11(number)
+        if known is None or MAX <= known < IN_PORT:
+            raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
+        port = known
+    return a.Output(port, max_len if port == CONTROLLER else 0)
+
+
+def _read_strip_vlan(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 8)
+    return a.StripVlan(version > 1)
+
+
+def _read_enqueue(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    number, queue = unpack_from(">H6xI", action, body)
+    port = port_from_of10(number)
+    if port >= MAX and port not in (IN_PORT, 0xFFFFFFFE):
+        raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
+    return a.Enqueue(port, queue)
+
+
+def _read_output_trunc(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    number, max_len = unpack_from(">HI", action, body)
+    if max_len < 14:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    return a.OutputTrunc(port_from_of10(number), max_len)
+
+
+def _read_resubmit(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    (number,) = unpack_from(">H", action, body)
+    return a.Resubmit(port_from_of10(number))
+
+
+def _read_resubmit_table(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    number, table_id = unpack_from(">HB", action, body)
+    if any(action[13:16]):
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    with_ct = action[8:10] == b"\0\x2c"
+    return a.Resubmit(port_from_of10(number), table_id, with_ct)
+
+
+# Fields
+
+
+def _subfield(field: Field, offset: int, n_bits: int) -> a.Subfield:
+    if n_bits == 0 or offset + n_bits > field.bits:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    return a.Subfield(field, offset, n_bits)
+
+
+def _field_at(action: bytes, pos: int, *, writable: bool) -> tuple[Field, int]:
+    try:
+        field, masked, after = decode_field_header(action, pos)
+    except OpenFlowError:
+        raise OpenFlowError("OFPBAC_BAD_SET_TYPE") from None
+    if masked:
+        raise OpenFlowError("OFPBAC_BAD_SET_MASK")
+    if writable and not field.writable:
+        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
+    return field, after
+
+
+def _check_zeros(data: bytes) -> None:
+    if any(data):
+        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
+
+
+def _read_reg_move(action: bytes, body: int, version: int) -> a.Action:
+    if len(action) < 24:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    n_bits, src_offset, dst_offset = unpack_from(">3H", action, body)
+    return _move(action, body + 6, n_bits, src_offset, dst_offset)
+
+
+def _read_copy_field(action: bytes, body: int, version: int) -> a.Action:
+    start = body if body == 4 else 10
+    if len(action) < 20:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    n_bits, src_offset, dst_offset = unpack_from(">3H", action, start)
+    return _move(action, start + 8, n_bits, src_offset, dst_offset)
+
+
+def _move(action: bytes, pos: int, n_bits: int, src_offset: int, dst_offset: int) -> a.Action:
+    source, after = _field_at(action, pos, writable=False)
+    destination, after = _field_at(action, after, writable=True)
+    _check_zeros(action[after:])
+    return a.Move(_subfield(source, src_offset, n_bits), _subfield(destination, dst_offset, n_bits))
+
+
+def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 24)
+    packed, value = unpack_from(">H4xQ", action, body)
+    field, _ = _field_at(action, body + 2, writable=True)
+    part = _subfield(field, packed >> 6, (packed & 0x3F) + 1)
+    ones = (1 << part.n_bits) - 1
+    if value & ~ones:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    return a.SetField(field, value << part.offset, ones << part.offset, as_load=True)
+
+
+def _read_reg_load2(action: bytes, body: int, version: int) -> a.Action:
+    _check_zeros(action[body : body + 6])
+    return _set_field(action, body + 6, masks=True)
+
+
+def _read_set_field(action: bytes, body: int, version: int) -> a.Action:
+    return _set_field(action, body, masks=version >= 6)
+
+
+def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
+    """A field, its value and possibly its mask, as an OXM entry padded to eight bytes."""
+    if len(action) < pos + 4:
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
+    size = action[pos + 3]
+    if pos + 4 + size > len(action):
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
+    try:
+        field, masked, after = decode_field_header(action, pos)
+    except OpenFlowError:
+        raise OpenFlowError("OFPBAC_BAD_SET_TYPE") from None
+    if masked and not masks:
+        raise OpenFlowError("OFPBAC_BAD_SET_TYPE")
+    n_bytes = field.n_bytes
+    if after + n_bytes * (2 if masked else 1) != pos + 4 + size:
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
+    if (pos + 4 + size + 7 & ~7) != len(action):
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
+    _check_zeros(action[pos + 4 + size :])
+    if not field.writable:
+        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
+    value = int.from_bytes(action[after : after + n_bytes], "big")
+    mask = field.ones
+    if masked:
+        if not field.maskable:
+            raise OpenFlowError("OFPBAC_BAD_SET_MASK")
+        mask = int.from_bytes(action[after + n_bytes : after + 2 * n_bytes], "big")
+        if mask == 0:
+            raise OpenFlowError("OFPBAC_BAD_SET_MASK")
+    elif field.form == "port10":
+        value = port_from_of10(value)
+    return a.SetField(field, _checked_value(field, value), mask)
+
+
+def _checked_value(field: Field, value: int) -> int:
+    if field.form == "port" and port_from_of11(value) is None:
+        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
+    if value > field.ones or (field.name == "nw_tos" and value & 3):
+        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
+    return value
+
+
+def _read_output_reg(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 24)
+    (packed,) = unpack_from(">H", action, body)
+    field, _ = _field_at(action, body + 2, writable=False)
+    (max_len,) = unpack_from(">H", action, body + 6)
+    _check_zeros(action[body + 8 :])
+    return a.OutputReg(_subfield(field, packed >> 6, (packed & 0x3F) + 1), max_len)
+
+
+def _read_output_reg2(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 24)
+    packed, max_len = unpack_from(">HH", action, body)
+    field, after = _field_at(action, body + 4, writable=False)
+    _check_zeros(action[after:])
+    return a.OutputReg(_subfield(field, packed >> 6, (packed & 0x3F) + 1), max_len)
+
+
+def _read_stack(action: bytes, body: int, writable: bool) -> a.Subfield:
+    _expect_size(action, 24)
+    (offset,) = unpack_from(">H", action, body)
+    field, after = _field_at(action, body + 2, writable=writable)
+    (n_bits,) = unpack_from(">H", action, after)
+    _check_zeros(action[after + 2 :])
+    return _subfield(field, offset, n_bits)
+
+
+def _read_push(action: bytes, body: int, version: int) -> a.Action:
+    return a.Push(_read_stack(action, body, False))
+
+
+def _read_pop(action: bytes, body: int, version: int) -> a.Action:
+    return a.Pop(_read_stack(action, body, True))
+
+
+def _read_tunnel(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    return a.SetTunnelId(unpack_from(">I", action, body + 2)[0])
+
+
+def _read_tunnel64(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 24)
+    return a.SetTunnelId(unpack_from(">Q", action, body + 6)[0], wide=True)
+
+
+# Controllers, notes, conjunctions
+
+
+def _read_controller(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    max_len, controller_id, reason = unpack_from(">HHB", action, body)
+    return a.Controller(max_len, controller_id, reason)
+
+
+def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
+    """Properties: 0 max_len, 1 controller id, 2 reason, 3 user data, 4 pause, 5 meter."""
+    _check_zeros(action[body : body + 6])
+    values: dict[str, int | bytes | bool] = {}
+    pos = 16
+    while pos < len(action):
+        kind, size = unpack_from(">HH", action, pos)
+        body_of = action[pos + 4 : pos + size]
+        if size < 4 or pos + size > len(action):
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        wanted, name = _CONTROLLER2.get(kind, (-1, ""))
+        if not name:
+            raise OpenFlowError("OFPBPC_BAD_TYPE")
+        if wanted == -1:
+            values[name] = body_of
+        elif len(body_of) != wanted:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        else:
+            values[name] = int.from_bytes(body_of, "big") if wanted else True
+        pos += size + 7 & ~7
+    return a.Controller(**values)  # type: ignore[arg-type]
+
+
+_CONTROLLER2 = {
+    0: (2, "max_len"),
+    1: (2, "controller_id"),
+    2: (1, "reason"),
+    3: (-1, "userdata"),
+    4: (0, "pause"),
+    5: (4, "provider_meter_id"),
+}
+
+
+def _read_dec_ttl_ids(action: bytes, body: int, version: int) -> a.Action:
+    (count,) = unpack_from(">H", action, body)
+    _check_zeros(action[body + 2 : 16])
+    if 16 + 2 * count > len(action):
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    return a.DecTtl(unpack_from(f">{count}H", action, 16))
+
+
+def _read_note(action: bytes, body: int, version: int) -> a.Action:
+    return a.Note(action[body:])
+
+
+def _read_conjunction(action: bytes, body: int, version: int) -> a.Action:
+    _expect_size(action, 16)
+    clause, n_clauses, conj_id = unpack_from(">BBI", action, body)
+    if not 2 <= n_clauses <= 64 or clause >= n_clauses:
+        raise OpenFlowError("NXBAC_BAD_CONJUNCTION")
+    return a.Conjunction(conj_id, clause, n_clauses)
+
+
+def _read_write_metadata(data: bytes, pos: int, size: int) -> a.Action:
+    if size != 32:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    _check_zeros(data[pos + 10 : pos + 16])
+    return a.WriteMetadata(*unpack_from(">QQ", data, pos + 16))
+
+
+_READERS: dict[str, Callable[[bytes, int, int], a.Action]] = {
+    "OUTPUT": _read_output,
+    "STRIP_VLAN": _read_strip_vlan,
+    "ENQUEUE": _read_enqueue,
+    "OUTPUT_TRUNC": _read_output_trunc,
+    "RESUBMIT": _read_resubmit,
+    "RESUBMIT_TABLE": _read_resubmit_table,
+    "RESUBMIT_TABLE_CT": _read_resubmit_table,
+    "REG_MOVE": _read_reg_move,
+    "COPY_FIELD": _read_copy_field,
+    "REG_LOAD": _read_reg_load,
+    "REG_LOAD2": _read_reg_load2,
+    "SET_FIELD": _read_set_field,
+    "OUTPUT_REG": _read_output_reg,
+    "OUTPUT_REG2": _read_output_reg2,
+    "STACK_PUSH": _read_push,
+    "STACK_POP": _read_pop,
+    "SET_TUNNEL": _read_tunnel,
+    "SET_TUNNEL64": _read_tunnel64,
+    "CONTROLLER": _read_controller,
+    "CONTROLLER2": _read_controller2,
+    "DEC_TTL_CNT_IDS": _read_dec_ttl_ids,
+    "NOTE": _read_note,
+    "CONJUNCTION": _read_conjunction,
+}
+
+
+# Instructions
+
+
+def decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
+    """The instructions in `data` as actions, in order of execution: meter, the actions to apply,
+    clear, write, metadata, goto."""
+    found: dict[int, bytes] = {}
+    pos = 0
+    while pos < len(data):
+        if len(data) - pos < 8:
+            raise OpenFlowError("OFPBIC_BAD_LEN")
+        kind, size = unpack_from(">HH", data, pos)
+        if size < 8 or size % 8 or pos + size > len(data):
+            raise OpenFlowError("OFPBIC_BAD_LEN")
+        if kind == 0xFFFF:
+            raise OpenFlowError("OFPBIC_BAD_EXPERIMENTER")
+        expected = _INSTRUCTION_SIZES.get(kind, -1)
+        if expected == -1 or (kind == t.OFPIT_METER and version not in (4, 5)):
+            raise OpenFlowError("OFPBIC_UNKNOWN_INST")
+        if expected and size != expected:
+            raise OpenFlowError("OFPBIC_BAD_LEN")
+        if kind in found:
+            raise OpenFlowError("OFPBIC_DUP_INST")
+        found[kind] = data[pos + 4 : pos + size]
+        pos += size
+    actions: list[a.Action] = []
+    if (body := found.get(t.OFPIT_METER)) is not None:
+        actions.append(a.Meter(int.from_bytes(body[:4], "big")))
+    if (body := found.get(t.OFPIT_APPLY_ACTIONS)) is not None:
+        actions.extend(decode_actions(body[4:], version))
+    if t.OFPIT_CLEAR_ACTIONS in found:
+        actions.append(a.ClearActions())
+    if (body := found.get(t.OFPIT_WRITE_ACTIONS)) is not None:
+        actions.append(a.WriteActions(decode_actions(body[4:], version)))
+    if (body := found.get(t.OFPIT_WRITE_METADATA)) is not None:
+        actions.append(a.WriteMetadata(*unpack_from(">QQ", body, 4)))
+    if (body := found.get(t.OFPIT_GOTO_TABLE)) is not None:
+        actions.append(a.GotoTable(body[0]))
+    return tuple(actions)
+
+
+#: 0: any size.
+_INSTRUCTION_SIZES = {
+    t.OFPIT_GOTO_TABLE: 8,
+    t.OFPIT_WRITE_METADATA: 24,
+    t.OFPIT_WRITE_ACTIONS: 0,
+    t.OFPIT_APPLY_ACTIONS: 0,
+    t.OFPIT_CLEAR_ACTIONS: 8,
+    t.OFPIT_METER: 8,
+}

@@ -1,0 +1,429 @@
+"""Actions and instructions to bytes of one version.
+
+What a version lacks is written as the next best thing, as Open vSwitch does: a field is set by a
+load where there is no set_field, `mod_vlan_vid` becomes push_vlan and set_field from 1.2 on (no
+push when the flow's match or an earlier action provides a tag), `goto_table` becomes a resubmit in
+OpenFlow 1.0. An action that cannot be said at all raises `Unencodable`.
+"""
+
+from __future__ import annotations
+
+from struct import pack
+
+from netloom.base.errors import NetloomError
+from netloom.flow.fields import FIELD, VLAN_CFI, Field
+from netloom.flow.ports import port_to_of10
+from netloom.openflow import action_table as t
+from netloom.openflow import actions as a
+from netloom.openflow.messages import NX_VENDOR_ID
+from netloom.openflow.oxm import encode_field_header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class Unencodable(NetloomError):
+    """The version cannot express this."""
+
+
+class _Writer:
+    """One list being written; `has_vlan`: packets surely have a tag at this point."""
+
+    __slots__ = ("has_vlan", "out", "version")
+
+    def __init__(self, version: int, has_vlan: bool) -> None:
+        self.version = version
+        self.has_vlan = has_vlan
+        self.out: list[bytes] = []
+
+    def put(self, name: str, body: bytes) -> None:
+        """One action: `body` is what follows its header, padded to eight bytes."""
+        number = t.NUMBERS[name][self.version - 1]
+        if number is None:
+            raise Unencodable(name)
+        vendor, kind = number
+        if vendor:
+            size = 10 + len(body) + 7 & ~7
+            head = pack(">HHIH", t.OFPAT_EXPERIMENTER, size, vendor, kind)
+        else:
+            size = 4 + len(body) + 7 & ~7
+            head = pack(">HH", kind, size)
+        self.out.append((head + body).ljust(size, b"\0"))
+
+    def is_vendor(self, name: str) -> bool:
+        number = t.NUMBERS[name][self.version - 1]
+        return number is not None and bool(number[0])
+
+    def knows(self, name: str) -> bool:
+        return t.NUMBERS[name][self.version - 1] is not None
+
+
+def encode_actions(actions: tuple[a.Action, ...], version: int, has_vlan: bool = False) -> bytes:
+    writer = _Writer(version, has_vlan)
+    for action in actions:
+        _write(writer, action)
+    return b"".join(writer.out)
+
+
+def _write(w: _Writer, action: a.Action) -> None:
+    kind = type(action)
+    function = _WRITERS.get(kind)
+    if function is not None:
+        function(w, action)
+        return
+    name = t.LAYOUT_OF.get(kind)
+    if name is None:
+        raise Unencodable(kind.__name__)
+    _, attributes, struct = t.LAYOUTS[name]
+    body = pack(struct, *[getattr(action, attribute) for attribute in attributes])
+    if w.is_vendor(name) and "I" in struct:
+        body = b"\0\0" + body
+    w.put(name, body)
+
+
+# Output
+
+
+def _write_output(w: _Writer, action: a.Output) -> None:
+    if w.version == 1:
+        w.put("OUTPUT", pack(">HH", _of10(action.port), action.max_len))
+    else:
+        w.put("OUTPUT", pack(">IH6x", action.port, action.max_len))
+
+
+def _of10(port: int) -> int:
+    number = port_to_of10(port)
+    if number is None:
+        raise Unencodable(f"port {port}")
+    return number
+
+
+def _write_output_reg(w: _Writer, action: a.OutputReg) -> None:
+    part = action.source
+    header = encode_field_header(part.field, w.version)
+    packed = part.offset << 6 | part.n_bits - 1
+    if len(header) == 4:
+        w.put("OUTPUT_REG", pack(">H4sH6x", packed, header, action.max_len))
+    else:
+        w.put("OUTPUT_REG2", pack(">HH8s2x", packed, action.max_len, header))
+
+
+def _write_output_trunc(w: _Writer, action: a.OutputTrunc) -> None:
+    w.put("OUTPUT_TRUNC", pack(">HI", _of10(action.port), action.max_len))
+
+
+def _write_enqueue(w: _Writer, action: a.Enqueue) -> None:
+    if w.version == 1:
+        w.put("ENQUEUE", pack(">H6xI", _of10(action.port), action.queue))
+        return
+    w.put("SET_QUEUE", pack(">I", action.queue))
+    _write_output(w, a.Output(action.port))
+    w.put("POP_QUEUE", b"\0" * 6)
+
+
+def _write_controller(w: _Writer, action: a.Controller) -> None:
+    if not (action.userdata or action.pause or action.provider_meter_id):
+        w.put("CONTROLLER",
+              pack(">HHBx", action.max_len, action.controller_id, action.reason))  # fmt: skip
+        return
+    out = b"\0" * 6
+    if action.max_len != 0xFFFF:
+        out += pack(">HHH2x", 0, 6, action.max_len)
+    if action.controller_id:
+        out += pack(">HHH2x", 1, 6, action.controller_id)
+    if action.reason != 1:
+        out += pack(">HHB3x", 2, 5, action.reason)
+    if action.userdata:
+        size = 4 + len(action.userdata)
+        out += pack(">HH", 3, size) + action.userdata + bytes(-size % 8)
+    if action.pause:
+        out += pack(">HH4x", 4, 4)
+    if action.provider_meter_id:
+        out += pack(">HHI", 5, 8, action.provider_meter_id)
+    w.put("CONTROLLER2", out)
+
+
+# Fields
+
+
+def _write_set_field(w: _Writer, action: a.SetField) -> None:
+    field = action.field
+    name = t.SET_ONE_BY_FIELD.get(field.name, "")
+    full = action.mask == field.ones
+    legacy = action.legacy or (full and name)
+    if w.version >= 6:
+        _put_oxm(w, "SET_FIELD", b"", *_modern(action))
+    elif action.as_load:
+        _write_loads(w, field, action.value, action.mask)
+    elif legacy and name and w.knows(name):
+        _write_set_one(w, name, action)
+    elif w.version >= 3 and (full or action.legacy):
+        _put_oxm(w, "SET_FIELD", b"", *_modern(action))
+    elif w.version < 3 and field.name == "vlan_vid" and full and action.value & VLAN_CFI:
+        w.put("SET_VLAN_VID", pack(">H2x", action.value & 0xFFF))
+    elif w.version < 3 and field.name == "vlan_pcp":
+        w.put("SET_VLAN_PCP", pack(">B3x", action.value))
+    else:
+        _write_loads(w, field, action.value, action.mask)
+
+
+def _modern(action: a.SetField) -> tuple[Field, int, int]:
+    """The field that 1.2 and later write for one that they lack."""
+    field = action.field
+    if field.name == "nw_tos":
+        return FIELD["ip_dscp"], action.value >> 2, FIELD["ip_dscp"].ones
+    return field, action.value, action.mask
+
+
+def _put_oxm(w: _Writer, name: str, before: bytes, field: Field, value: int, mask: int) -> None:
+    masked = mask != field.ones
+    body = encode_field_header(field, w.version, masked) + value.to_bytes(field.n_bytes, "big")
+    if masked:
+        body += mask.to_bytes(field.n_bytes, "big")
+    w.put(name, before + body)
+
+
+def _write_set_one(w: _Writer, name: str, action: a.SetField) -> None:
+    struct = t.SET_ONE[name][1]
+    value: int | bytes = action.value
+    if struct[0] == "6":
+        value = action.value.to_bytes(6, "big")
+    w.put(name, pack(">" + struct, value))
+
+
+def _write_loads(w: _Writer, field: Field, value: int, mask: int) -> None:
+    """One load per run of at most 64 bits of the mask; fields of experimenters, whose headers do
+    not fit a load, whole."""
+    header = encode_field_header(field, w.version)
+    if len(header) > 4:
+        _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, value & mask, mask)
+        return
+    for offset, n_bits in segments(mask):
+        part = value >> offset & (1 << n_bits) - 1
+        w.put("REG_LOAD", pack(">H4sQ", offset << 6 | n_bits - 1, header, part))
+
+
+def segments(mask: int) -> list[tuple[int, int]]:
+    """Runs of ones in `mask` as (offset, bits), from the low end, of at most 64 bits."""
+    found = []
+    offset = 0
+    while mask >> offset:
+        rest = mask >> offset
+        offset += (rest & -rest).bit_length() - 1
+        rest = mask >> offset
+        n_bits = min(((rest + 1) & ~rest).bit_length() - 1, 64)
+        found.append((offset, n_bits))
+        offset += n_bits
+    return found
+
+
+def _write_move(w: _Writer, action: a.Move) -> None:
+    source, destination = action.source, action.destination
+    fields = (encode_field_header(source.field, w.version)
+              + encode_field_header(destination.field, w.version))  # fmt: skip
+    numbers = pack(">3H", source.n_bits, source.offset, destination.offset)
+    if w.version < 6:
+        w.put("REG_MOVE", numbers + fields)
+    else:
+        w.put("COPY_FIELD", numbers + b"\0\0" + fields)
+
+
+def _stack(w: _Writer, name: str, part: a.Subfield) -> None:
+    header = encode_field_header(part.field, w.version)
+    body = pack(">H", part.offset) + header + pack(">H", part.n_bits)
+    w.put(name, body.ljust(14, b"\0"))
+
+
+# VLAN
+
+
+def _write_vlan_vid(w: _Writer, action: a.SetVlanVid) -> None:
+    _push_if_needed(w, action.push)
+    if w.version <= 2:
+        w.put("SET_VLAN_VID", pack(">H2x", action.vid))
+    else:
+        field = FIELD["vlan_vid"]
+        _put_oxm(w, "SET_FIELD", b"", field, action.vid | VLAN_CFI, field.ones)
+    w.has_vlan = True
+
+
+def _write_vlan_pcp(w: _Writer, action: a.SetVlanPcp) -> None:
+    _push_if_needed(w, action.push)
+    if w.version <= 2:
+        w.put("SET_VLAN_PCP", pack(">B3x", action.pcp))
+    else:
+        field = FIELD["vlan_pcp"]
+        _put_oxm(w, "SET_FIELD", b"", field, action.pcp, field.ones)
+    w.has_vlan = True
+
+
+def _push_if_needed(w: _Writer, push: bool) -> None:
+    if w.version > 1 and push and not w.has_vlan:
+        w.put("PUSH_VLAN", pack(">H2x", 0x8100))
+
+
+def _write_push_vlan(w: _Writer, action: a.PushVlan) -> None:
+    """In OpenFlow 1.0 the actions that set the tag push it."""
+    if w.version > 1:
+        w.put("PUSH_VLAN", pack(">H2x", action.ethertype))
+    w.has_vlan = True
+
+
+def _write_strip_vlan(w: _Writer, action: a.StripVlan) -> None:
+    w.put("STRIP_VLAN", b"\0" * 4)
+    w.has_vlan = False
+
+
+# MPLS, tunnels, TTL
+
+
+def _write_mpls_label(w: _Writer, action: a.SetMplsLabel) -> None:
+    _write_mpls(w, "SET_MPLS_LABEL", "mpls_label", action.label)
+
+
+def _write_mpls_tc(w: _Writer, action: a.SetMplsTc) -> None:
+    _write_mpls(w, "SET_MPLS_TC", "mpls_tc", action.tc)
+
+
+def _write_mpls(w: _Writer, name: str, field_name: str, value: int) -> None:
+    if w.version > 2:
+        field = FIELD[field_name]
+        _put_oxm(w, "SET_FIELD", b"", field, value, field.ones)
+        return
+    body = pack(">I", value) if name == "SET_MPLS_LABEL" else pack(">B3x", value)
+    w.put(name, b"\0\0" + body if w.version == 1 and name == "SET_MPLS_LABEL" else body)
+
+
+def _write_tunnel(w: _Writer, action: a.SetTunnelId) -> None:
+    if w.version >= 3:
+        field = FIELD["tun_id"]
+        _put_oxm(w, "SET_FIELD", b"", field, action.tunnel_id, field.ones)
+    elif action.wide or action.tunnel_id >> 32:
+        w.put("SET_TUNNEL64", b"\0" * 6 + pack(">Q", action.tunnel_id))
+    else:
+        w.put("SET_TUNNEL", b"\0\0" + pack(">I", action.tunnel_id))
+
+
+def _write_dec_ttl(w: _Writer, action: a.DecTtl) -> None:
+    if not action.controller_ids:
+        w.put("DEC_NW_TTL", b"\0" * (6 if w.version == 1 else 4))
+        return
+    ids = action.controller_ids
+    w.put("DEC_TTL_CNT_IDS", pack(f">H4x{len(ids)}H", len(ids), *ids))
+
+
+# Flow of control
+
+
+def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
+    port = _of10(action.in_port)
+    if action.with_ct:
+        w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
+    elif action.table_id == 255:
+        w.put("RESUBMIT", pack(">HB3x", port, 255))
+    else:
+        w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
+
+
+def _write_clone(w: _Writer, action: a.Clone) -> None:
+    w.put("CLONE", b"\0" * 6 + encode_actions(action.actions, w.version, w.has_vlan))
+
+
+def _write_note(w: _Writer, action: a.Note) -> None:
+    w.put("NOTE", action.data or b"\0" * 6)
+
+
+def _write_conjunction(w: _Writer, action: a.Conjunction) -> None:
+    w.put("CONJUNCTION", pack(">BBI", action.clause, action.n_clauses, action.conj_id))
+
+
+def _write_metadata(w: _Writer, action: a.WriteMetadata) -> None:
+    w.put("WRITE_METADATA", b"\0" * 6 + pack(">QQ", action.value, action.mask))
+
+
+def _write_goto(w: _Writer, action: a.GotoTable) -> None:
+    w.put("RESUBMIT_TABLE", pack(">HB3x", 0xFFF8, action.table_id))
+
+
+def _write_nothing(w: _Writer, action: a.Action) -> None:
+    """OpenFlow 1.0 has no action set: nothing to clear, nothing to write to."""
+
+
+_WRITERS: dict[type[a.Action], Callable[[_Writer, Any], None]] = {
+    a.Output: _write_output,
+    a.OutputReg: _write_output_reg,
+    a.OutputTrunc: _write_output_trunc,
+    a.Enqueue: _write_enqueue,
+    a.Controller: _write_controller,
+    a.SetField: _write_set_field,
+    a.Move: _write_move,
+    a.Push: lambda w, action: _stack(w, "STACK_PUSH", action.source),
+    a.Pop: lambda w, action: _stack(w, "STACK_POP", action.destination),
+    a.SetVlanVid: _write_vlan_vid,
+    a.SetVlanPcp: _write_vlan_pcp,
+    a.PushVlan: _write_push_vlan,
+    a.StripVlan: _write_strip_vlan,
+    a.SetMplsLabel: _write_mpls_label,
+    a.SetMplsTc: _write_mpls_tc,
+    a.SetTunnelId: _write_tunnel,
+    a.DecTtl: _write_dec_ttl,
+    a.Resubmit: _write_resubmit,
+    a.Clone: _write_clone,
+    a.Note: _write_note,
+    a.Conjunction: _write_conjunction,
+    a.WriteMetadata: _write_metadata,
+    a.GotoTable: _write_goto,
+    a.ClearActions: _write_nothing,
+    a.WriteActions: _write_nothing,
+}
+
+
+# Instructions
+
+_INSTRUCTIONS = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
+
+
+def encode_instructions(
+    actions: tuple[a.Action, ...], version: int, has_vlan: bool = False
+) -> bytes:
+    """`actions` as instructions of OpenFlow 1.1 and later: what is not an instruction is
+    applied."""
+    out: list[bytes] = []
+    applied: list[a.Action] = []
+    for action in actions:
+        if isinstance(action, _INSTRUCTIONS) and not (version >= 6 and isinstance(action, a.Meter)):
+            _flush(out, applied, version, has_vlan)
+            out.append(_instruction(action, version, has_vlan))
+        else:
+            applied.append(action)
+    _flush(out, applied, version, has_vlan)
+    return b"".join(out)
+
+
+def _flush(out: list[bytes], applied: list[a.Action], version: int, has_vlan: bool) -> None:
+    if applied:
+        body = encode_actions(tuple(applied), version, has_vlan)
+        out.append(pack(">HH4x", t.OFPIT_APPLY_ACTIONS, 8 + len(body)) + body)
+        applied.clear()
+
+
+def _instruction(action: a.Action, version: int, has_vlan: bool) -> bytes:
+    if isinstance(action, a.Meter):
+        if version < 4:
+            raise Unencodable("meter")
+        return pack(">HHI", t.OFPIT_METER, 8, action.meter_id)
+    if isinstance(action, a.WriteMetadata):
+        return pack(">HH4xQQ", t.OFPIT_WRITE_METADATA, 24, action.value, action.mask)
+    if isinstance(action, a.GotoTable):
+        return pack(">HHB3x", t.OFPIT_GOTO_TABLE, 8, action.table_id)
+    if isinstance(action, a.WriteActions):
+        body = encode_actions(action.actions, version, has_vlan)
+        return pack(">HH4x", t.OFPIT_WRITE_ACTIONS, 8 + len(body)) + body
+    return pack(">HH4x", t.OFPIT_CLEAR_ACTIONS, 8)
+
+
+def needs_vendor(data: bytes) -> bool:
+    """Whether an encoded list has Nicira's actions."""
+    return NX_VENDOR_ID.to_bytes(4, "big") in data

@@ -1,0 +1,523 @@
+"""Actions from text, in the syntax of ovs-actions(7).
+
+Errors are ConfigError with the text that ovs-ofctl(8) prints. Keywords of actions that this
+version does not have are refused by name.
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
+from netloom.flow.address import parse_ipv4, parse_mac
+from netloom.flow.fields import FIELD
+from netloom.flow.numbers import scan_integer
+from netloom.flow.ports import CONTROLLER, IN_PORT, parse_port
+from netloom.flow.text import parse_subfield, scan_subfield
+from netloom.flow.value_text import parse_field_value
+from netloom.flow.words import split_words
+from netloom.openflow import actions as a
+from netloom.openflow import protocol as p
+from netloom.openflow.action_check import conjunction_fault, order_fault
+from netloom.openflow.field_protocols import field_protocols
+from netloom.openflow.names import REASONS
+from netloom.openflow.number_text import c_int, to_u8, to_u16, to_u32, to_u64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = get_logger("ofp_actions")
+_socket_log = get_logger("socket_util")
+_table_log = get_logger("ofp_table")
+
+_OF11_UP = p.P_ANY & ~p.P_OF10_ANY
+_OF13_UP = p.P_OF13 | p.P_OF14 | p.P_OF15
+
+
+class ActionReader:
+    """Reads lists of actions; `protocols` is what they can be said in (a set of P_*)."""
+
+    __slots__ = ("port_names", "protocols", "table_names")
+
+    def __init__(
+        self,
+        port_names: Mapping[str, int] | None = None,
+        table_names: Mapping[str, int] | None = None,
+    ) -> None:
+        self.port_names = port_names
+        self.table_names = table_names
+        self.protocols = p.P_ANY
+
+    def read(self, text: str, outer: str = "") -> tuple[a.Action, ...]:
+        """The actions in `text`; `outer` is the action that they stand in, if any."""
+        found: list[a.Action] = []
+        drop = False
+        for name, value in split_words(text):
+            keyword = name.lower()
+            if keyword == "drop":
+                drop = True
+                continue
+            if keyword == "apply_actions":
+                raise ConfigError("apply_actions is the default instruction")
+            found.append(self._read_one(keyword, name, value, outer))
+        if drop and found:
+            raise ConfigError('"drop" must not be accompanied by any other action or instruction')
+        actions = tuple(found)
+        fault = conjunction_fault(actions) if outer else order_fault(actions)
+        if fault:
+            raise ConfigError(fault)
+        return actions
+
+    def _read_one(self, keyword: str, name: str, value: str, outer: str) -> a.Action:
+        reader = _READERS.get(keyword)
+        if reader is not None:
+            if outer and keyword in _INSTRUCTIONS:
+                raise ConfigError(f"{keyword} instruction not allowed here")
+            return reader(self, value)
+        port = parse_port(name, self.port_names)
+        if port is not None:
+            return _output_to(port)
+        if keyword in _LATER:
+            raise ConfigError(f"action {keyword} is not supported by this version")
+        raise ConfigError(f"unknown action {name}")
+
+    def table(self, text: str) -> int | None:
+        """The number of the table that `text` names."""
+        number = c_int(text)
+        if number is None:
+            name = text[1:-1] if len(text) > 1 and text[0] == '"' == text[-1] else text
+            return self.table_names.get(name) if self.table_names else None
+        if not 0 <= number <= 255:
+            _table_log.warn("table %s is outside the supported range 0 through 255", text)
+            return None
+        return number
+
+
+def parse_actions(
+    text: str,
+    port_names: Mapping[str, int] | None = None,
+    table_names: Mapping[str, int] | None = None,
+) -> tuple[tuple[a.Action, ...], int]:
+    """The actions that `text` lists, and the protocols that can express them."""
+    reader = ActionReader(port_names, table_names)
+    actions = reader.read(text)
+    return actions, reader.protocols
+
+
+# Output
+
+
+def _output_to(port: int) -> a.Output:
+    return a.Output(port, 0xFFFF if port == CONTROLLER else 0)
+
+
+def _output(r: ActionReader, text: str) -> a.Action:
+    port = parse_port(text, r.port_names)
+    if port is not None:
+        return _output_to(port)
+    if "port" in text and "max_len" in text:
+        return _output_trunc(r, text)
+    try:
+        field, offset, n_bits = parse_subfield(text)
+    except ConfigError:
+        raise ConfigError(f"{text}: output to unknown port") from None
+    return a.OutputReg(a.Subfield(field, offset, n_bits))
+
+
+def _output_trunc(r: ActionReader, text: str) -> a.Action:
+    port: int | None = None
+    max_len = 0
+    for name, value in split_words(text):
+        if name == "port":
+            port = parse_port(value, r.port_names)
+            if port is None:
+                raise ConfigError(f"output to unknown truncate port: {value}")
+        elif name == "max_len":
+            max_len = to_u32(value)
+            if max_len < 14:
+                raise ConfigError(f"max_len {max_len} is less than the minimum value 14")
+        else:
+            raise ConfigError(f"invalid key '{name}' in output_trunc argument")
+    assert port is not None
+    return a.OutputTrunc(port, max_len)
+
+
+def _controller(r: ActionReader, text: str) -> a.Action:
+    if not text:
+        return a.Output(CONTROLLER, 0xFFFF)
+    if text.isdigit():
+        return a.Output(CONTROLLER, to_u16(text, "max_len"))
+    found: dict[str, int | bytes | bool] = {}
+    for name, value in split_words(text):
+        if name == "reason":
+            number = next((n for n, word in REASONS.items() if word == value.lower()), None)
+            if number is None:
+                raise ConfigError(f'unknown reason "{value}"')
+            found["reason"] = number
+        elif name == "max_len":
+            found["max_len"] = to_u16(value, "max_len")
+        elif name == "id":
+            found["controller_id"] = to_u16(value, "id")
+        elif name == "userdata":
+            what = "bad hex digit in `controller' action `userdata'"
+            found["userdata"] = _hex_bytes(value, what)
+        elif name == "pause":
+            found["pause"] = True
+        elif name == "meter_id":
+            found["provider_meter_id"] = to_u32(value)
+        else:
+            raise ConfigError(f'unknown key "{name}" parsing controller action')
+    action = a.Controller(**found)  # type: ignore[arg-type]
+    if action == a.Controller(action.max_len):
+        return a.Output(CONTROLLER, action.max_len)
+    return action
+
+
+def _hex_bytes(text: str, fault: str) -> bytes:
+    """Pairs of hexadecimal digits, dots between them allowed."""
+    out = bytearray()
+    at = 0
+    while at < len(text):
+        if text[at] == ".":
+            at += 1
+        if at == len(text):
+            break
+        try:
+            out.append(int(text[at : at + 2], 16) if len(text) >= at + 2 else int("x"))
+        except ValueError:
+            raise ConfigError(fault) from None
+        at += 2
+    return bytes(out)
+
+
+def _enqueue(r: ActionReader, text: str) -> a.Action:
+    words = [word for word in text.replace(",", ":").split(":") if word]
+    if len(words) < 2:
+        raise ConfigError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
+    port = parse_port(words[0], r.port_names)
+    if port is None:
+        raise ConfigError(f"{words[0]}: enqueue to unknown port")
+    return a.Enqueue(port, to_u32(words[1]))
+
+
+# Fields
+
+
+def _split_arrow(text: str) -> tuple[str, str]:
+    value, arrow, key = text.partition("->")
+    if not arrow:
+        raise ConfigError(f"{text}: missing `->'")
+    if not key:
+        raise ConfigError(f"{text}: missing field name following `->'")
+    return value, key
+
+
+def _set_field(r: ActionReader, text: str) -> a.Action:
+    value_text, key = _split_arrow(text)
+    field = FIELD.get(key)
+    if field is None:
+        raise ConfigError(f"{key} is not a valid OXM field name")
+    if not field.writable:
+        raise ConfigError(f"{key} is read-only")
+    value, mask = parse_field_value(field, value_text, r.port_names)
+    if field.name == "nw_tos" and value & 3:
+        raise ConfigError(f"{value_text} is not a valid value for field {key}")
+    r.protocols &= field_protocols(field)
+    return a.SetField(field, value, mask)
+
+
+def _load(r: ActionReader, text: str) -> a.Action:
+    value_text, key = _split_arrow(text)
+    field, offset, n_bits = parse_subfield(key)
+    try:
+        value, rest = scan_integer(value_text, 8)
+    except ValueError:
+        raise ConfigError(f"{text}: cannot parse integer value") from None
+    if rest:
+        raise ConfigError(f"{text}: cannot parse integer value")
+    if value >> n_bits:
+        raise ConfigError(f"{text}: value {value:#x} does not fit into {n_bits} bits")
+    ones = (1 << n_bits) - 1
+    return a.SetField(field, value << offset, ones << offset, as_load=True)
+
+
+def _move(r: ActionReader, text: str) -> a.Action:
+    field, offset, n_bits, rest = scan_subfield(text)
+    if not rest.startswith("->"):
+        raise ConfigError(f"{text}: missing `->' following source")
+    source = a.Subfield(field, offset, n_bits)
+    field, offset, n_bits, rest = scan_subfield(rest[2:])
+    if rest:
+        raise ConfigError(f"{text}: trailing garbage following destination")
+    if source.n_bits != n_bits:
+        raise ConfigError(
+            f"{text}: source field is {source.n_bits} bits wide but destination is "
+            f"{n_bits} bits wide"
+        )
+    return a.Move(source, a.Subfield(field, offset, n_bits))
+
+
+def _push(r: ActionReader, text: str) -> a.Action:
+    return a.Push(a.Subfield(*parse_subfield(text)))
+
+
+def _pop(r: ActionReader, text: str) -> a.Action:
+    return a.Pop(a.Subfield(*parse_subfield(text)))
+
+
+def _mod_mac(name: str) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        value = parse_mac(text)
+        if value is None:
+            raise ConfigError(f"invalid mac address {text}")
+        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
+
+    return read
+
+
+def _mod_ip(name: str) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        value = parse_ipv4(text)
+        if value is None:
+            _socket_log.err('"%s" is not a valid IP address', text)
+            raise ConfigError(f"{text}: could not convert to IP address")
+        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
+
+    return read
+
+
+def _mod_port(name: str, what: str) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        value = to_u16(text, what)
+        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
+
+    return read
+
+
+def _mod_tos(r: ActionReader, text: str) -> a.Action:
+    value = to_u8(text, "TOS")
+    if value & 3:
+        raise ConfigError(f"{text}: not a valid TOS")
+    return a.SetField(FIELD["nw_tos"], value, 0xFC, legacy=True)
+
+
+def _mod_ecn(r: ActionReader, text: str) -> a.Action:
+    value = to_u8(text, "ECN")
+    if value > 3:
+        raise ConfigError(f"{text}: not a valid ECN")
+    return a.SetField(FIELD["nw_ecn"], value, 3, legacy=True)
+
+
+def _mod_ttl(r: ActionReader, text: str) -> a.Action:
+    return a.SetField(FIELD["nw_ttl"], to_u8(text, "TTL"), 0xFF, legacy=True)
+
+
+# VLAN and MPLS
+
+
+def _vlan_vid(push: bool) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        vid = to_u16(text, "VLAN VID")
+        if vid > 0xFFF:
+            raise ConfigError(f"{text}: not a valid VLAN VID")
+        return a.SetVlanVid(vid, push)
+
+    return read
+
+
+def _vlan_pcp(push: bool) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        pcp = to_u8(text, "VLAN PCP")
+        if pcp > 7:
+            raise ConfigError(f"{text}: not a valid VLAN PCP")
+        return a.SetVlanPcp(pcp, push)
+
+    return read
+
+
+def _push_vlan(r: ActionReader, text: str) -> a.Action:
+    r.protocols &= _OF11_UP
+    ethertype = to_u16(text, "ethertype")
+    if ethertype not in (0x8100, 0x88A8):
+        raise ConfigError(f"{text}: not a valid VLAN ethertype")
+    return a.PushVlan(ethertype)
+
+
+def _mpls_label(r: ActionReader, text: str) -> a.Action:
+    if not text:
+        raise ConfigError("set_mpls_label: expected label.")
+    label = c_int(text) or 0
+    if label >> 20:
+        raise ConfigError(f"{text}: not a valid MPLS label")
+    return a.SetMplsLabel(label)
+
+
+def _mpls_tc(r: ActionReader, text: str) -> a.Action:
+    if not text:
+        raise ConfigError("set_mpls_tc: expected tc.")
+    tc = to_u8(text, "MPLS TC")
+    if tc > 7:
+        raise ConfigError(f"{text}: not a valid MPLS TC")
+    return a.SetMplsTc(tc)
+
+
+def _mpls_ttl(r: ActionReader, text: str) -> a.Action:
+    if not text:
+        raise ConfigError("set_mpls_ttl: expected ttl.")
+    return a.SetMplsTtl(to_u8(text, "MPLS TTL"))
+
+
+def _dec_ttl(r: ActionReader, text: str) -> a.Action:
+    ids = [word for word in text.replace(",", " ").split() if word]
+    numbers = [int(word) if word.isdigit() else 0 for word in ids]
+    return a.DecTtl(tuple(number & 0xFFFF for number in numbers))
+
+
+def _tunnel(wide: bool) -> Callable[[ActionReader, str], a.Action]:
+    def read(r: ActionReader, text: str) -> a.Action:
+        value = to_u64(text)
+        return a.SetTunnelId(value, wide or value > 0xFFFFFFFF)
+
+    return read
+
+
+# Flow of control
+
+
+def _resubmit(r: ActionReader, text: str) -> a.Action:
+    words = text.split(",")
+    port: int | None = IN_PORT
+    if words[0]:
+        port = parse_port(words[0], r.port_names)
+        if port is None:
+            raise ConfigError(f"{words[0]}: resubmit to unknown port")
+    table: int | None = 255
+    if len(words) > 1 and words[1]:
+        table = r.table(words[1])
+        if table is None:
+            raise ConfigError(f"{words[1]}: resubmit to unknown table")
+    if len(words) > 2 and words[2] and words[2] != "ct":
+        raise ConfigError(f"{words[2]}: unknown parameter")
+    assert port is not None and table is not None
+    if port == IN_PORT and table == 255:
+        raise ConfigError('at least one "in_port" or "table" must be specified on resubmit')
+    return a.Resubmit(port, table, len(words) > 2 and words[2] == "ct")
+
+
+def _clone(r: ActionReader, text: str) -> a.Action:
+    return a.Clone(r.read(text, "clone"))
+
+
+def _note(r: ActionReader, text: str) -> a.Action:
+    return a.Note(_hex_bytes(text, "bad hex digit in `note' argument"))
+
+
+def _conjunction(r: ActionReader, text: str) -> a.Action:
+    id_text, comma, rest = text.partition(",")
+    clause_text, slash, count_text = rest.partition("/")
+    words = [word.strip() for word in (id_text, clause_text, count_text)]
+    if not comma or not slash or not all(word.isdigit() for word in words):
+        raise ConfigError('"conjunction" syntax is "conjunction(id,i/n)"')
+    conj_id, clause, count = (int(word) for word in words)
+    if count < 2:
+        raise ConfigError("conjunction must have at least 2 clauses")
+    if count > 64:
+        raise ConfigError("conjunction must have at most 64 clauses")
+    if clause < 1:
+        raise ConfigError("clause index must be positive")
+    if clause > count:
+        raise ConfigError("clause index must be less than or equal to number of clauses")
+    return a.Conjunction(conj_id & 0xFFFFFFFF, clause - 1, count)
+
+
+# Instructions
+
+
+def _meter(r: ActionReader, text: str) -> a.Action:
+    r.protocols &= _OF13_UP
+    return a.Meter(to_u32(text))
+
+
+def _clear(r: ActionReader, text: str) -> a.Action:
+    return a.ClearActions()
+
+
+def _write_actions(r: ActionReader, text: str) -> a.Action:
+    return a.WriteActions(r.read(text, "write_actions"))
+
+
+def _write_metadata(r: ActionReader, text: str) -> a.Action:
+    r.protocols &= _OF11_UP | p.P_NXM_ANY
+    value_text, slash, mask_text = text.partition("/")
+    mask = 0xFFFFFFFFFFFFFFFF
+    if slash:
+        mask = to_u64(mask_text)
+    return a.WriteMetadata(to_u64(value_text), mask)
+
+
+def _goto(r: ActionReader, text: str) -> a.Action:
+    table = r.table(text)
+    if table is None:
+        raise ConfigError(f'unknown table "{text}"')
+    return a.GotoTable(table)
+
+
+_INSTRUCTIONS = frozenset({"meter", "clear_actions", "write_actions", "write_metadata",
+                           "goto_table"})  # fmt: skip
+
+#: Keywords of ovs-actions(7) that come later.
+_LATER = frozenset({
+    "bundle", "bundle_load", "multipath", "learn", "ct", "ct_clear", "nat", "fin_timeout",
+    "sample", "encap", "decap", "dec_nsh_ttl", "check_pkt_larger", "delete_field",
+    "debug_recirc", "debug_slow",
+})  # fmt: skip
+
+_READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
+    "output": _output,
+    "controller": _controller,
+    "enqueue": _enqueue,
+    "group": lambda r, text: a.Group(to_u32(text)),
+    "set_field": _set_field,
+    "load": _load,
+    "reg_load": _load,
+    "move": _move,
+    "push": _push,
+    "pop": _pop,
+    "mod_dl_src": _mod_mac("eth_src"),
+    "mod_dl_dst": _mod_mac("eth_dst"),
+    "mod_nw_src": _mod_ip("ip_src"),
+    "mod_nw_dst": _mod_ip("ip_dst"),
+    "mod_nw_tos": _mod_tos,
+    "mod_nw_ecn": _mod_ecn,
+    "mod_nw_ttl": _mod_ttl,
+    "mod_tp_src": _mod_port("tcp_src", "source port"),
+    "mod_tp_dst": _mod_port("tcp_dst", "destination port"),
+    "mod_vlan_vid": _vlan_vid(True),
+    "set_vlan_vid": _vlan_vid(False),
+    "mod_vlan_pcp": _vlan_pcp(True),
+    "set_vlan_pcp": _vlan_pcp(False),
+    "strip_vlan": lambda r, text: a.StripVlan(),
+    "pop_vlan": lambda r, text: a.StripVlan(True),
+    "push_vlan": _push_vlan,
+    "push_mpls": lambda r, text: a.PushMpls(to_u16(text, "push_mpls")),
+    "pop_mpls": lambda r, text: a.PopMpls(to_u16(text, "pop_mpls")),
+    "set_mpls_label": _mpls_label,
+    "set_mpls_tc": _mpls_tc,
+    "set_mpls_ttl": _mpls_ttl,
+    "dec_mpls_ttl": lambda r, text: a.DecMplsTtl(),
+    "dec_ttl": _dec_ttl,
+    "set_tunnel": _tunnel(False),
+    "set_tunnel64": _tunnel(True),
+    "set_queue": lambda r, text: a.SetQueue(to_u32(text)),
+    "pop_queue": lambda r, text: a.PopQueue(),
+    "resubmit": _resubmit,
+    "clone": _clone,
+    "note": _note,
+    "conjunction": _conjunction,
+    "exit": lambda r, text: a.Exit(),
+    "meter": _meter,
+    "clear_actions": _clear,
+    "write_actions": _write_actions,
+    "write_metadata": _write_metadata,
+    "goto_table": _goto,
+}

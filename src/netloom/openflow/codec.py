@@ -1,0 +1,126 @@
+"""OpenFlow messages to bytes and back, in every version.
+
+    data = encode_message(FlowMod(OFPFC_ADD, ...), xid, P_OF13)
+    message, xid = decode_message(data)
+
+`message_table` says which numbers a message has in which version; the modules that it names
+(`codec_flows`, `codec_ports` ...) have one decoder and one encoder per value class and are imported
+when first needed, so that a tool that sends one flow mod loads one of them.
+
+Decoding takes one whole message (see `connection` for framing). Whatever the bytes, it returns a
+message or raises `OpenFlowError` (which names what to answer with OFPT_ERROR) or, if there is no
+message to speak of, `ProtocolError`. Encoding a multipart reply splits it where it would not fit
+into 64 KiB; the parts are returned in one string.
+"""
+
+from __future__ import annotations
+
+from struct import error as StructError
+
+from netloom.base.errors import ProtocolError
+from netloom.openflow import messages as m
+from netloom.openflow import protocol as p
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import OFPT_VENDOR, ROWS, Frame, head, read_frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decoder = Callable[[Frame, int], m.Message]
+    Encoder = Callable[[m.Message, int, int], tuple[str, bytes | list[bytes]]]
+
+#: A message's parts must fit into 16 bits of length; keep some room as OVS does.
+MAX_PART = 60000
+
+_MODULE_OF: dict[str, str] = {
+    name: row.module for row in ROWS.values() for name in (row.request, row.reply) if name
+}
+_MODULE_OF["Experimenter"] = "basic"
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name)
+
+
+def _function(direction: str, name: str) -> object:
+    module = __import__(f"netloom.openflow.codec_{_MODULE_OF[name]}", fromlist=["x"])
+    return getattr(module, direction + _snake(name))
+
+
+def decoder_of(frame: Frame) -> Decoder:
+    name = frame.row.reply if frame.reply else frame.row.request
+    return _function("decode", name)  # type: ignore[return-value]
+
+
+def decode_message(data: bytes, protocol: int = 0) -> tuple[m.Message, int]:
+    """The message in `data` (exactly one) and its transaction id.
+
+    `protocol`: that of the connection; says whether flow mods of OpenFlow 1.0 carry table
+    numbers."""
+    if len(data) < 8 or int.from_bytes(data[2:4], "big") != len(data):
+        raise ProtocolError("OpenFlow message has a wrong length")
+    try:
+        frame = read_frame(data)
+    except OpenFlowError as error:
+        if error.name in ("OFPBRC_BAD_VENDOR", "OFPBRC_BAD_SUBTYPE") and data[1] == OFPT_VENDOR:
+            vendor, subtype = (int.from_bytes(data[n : n + 4], "big") for n in (8, 12))
+            raise UnknownExperimenter(error.name, m.Experimenter(vendor, subtype, data[16:])) \
+                from None  # fmt: skip
+        raise
+    try:
+        return decoder_of(frame)(frame, protocol), frame.xid
+    except (StructError, IndexError):
+        # A structure that claims more than the message has.
+        raise OpenFlowError("OFPBRC_BAD_LEN") from None
+
+
+class UnknownExperimenter(OpenFlowError):
+    """An experimenter message that nothing here understands; `message` has its parts."""
+
+    def __init__(self, name: str, message: m.Experimenter) -> None:
+        super().__init__(name)
+        self.message = message
+
+
+def encode_message(message: m.Message, xid: int = 0, protocol: int = p.P_OF10) -> bytes:
+    """The bytes of `message` in the version of `protocol`.
+
+    Raises `OpenFlowError` or `action_encode.Unencodable` if the protocol cannot express it."""
+    version = p.VERSION[protocol]
+    encode: Encoder = _function("encode", type(message).__name__)  # type: ignore[assignment]
+    name, body = encode(message, version, protocol)
+    if isinstance(message, m.Experimenter):
+        out = bytearray((version, OFPT_VENDOR, 0, 0, 0, 0, 0, 0)) + bytes(body)  # type: ignore[arg-type]
+        return finish(out, xid)
+    reply = name.endswith("+")
+    name = name.rstrip("+")
+    more = bool(getattr(message, "more", False))
+    if isinstance(body, list):
+        return _split(name, version, body, xid, more)
+    return finish(head(name, version, reply, more) + body, xid)
+
+
+def _split(name: str, version: int, entries: list[bytes], xid: int, more: bool) -> bytes:
+    """A multipart reply of `entries` as one message or several."""
+    parts: list[list[bytes]] = [[]]
+    size = 0
+    for entry in entries:
+        if size + len(entry) > MAX_PART:
+            parts.append([])
+            size = 0
+        parts[-1].append(entry)
+        size += len(entry)
+    out = b""
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        out += finish(head(name, version, True, more or not last) + b"".join(part), xid)
+    return out
+
+
+def finish(message: bytearray, xid: int) -> bytes:
+    if len(message) > 0xFFFF:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    message[2:4] = len(message).to_bytes(2, "big")
+    message[4:8] = xid.to_bytes(4, "big")
+    return bytes(message)

@@ -1,0 +1,241 @@
+"""Numbers of messages: one table, versions as columns.
+
+Columns are OpenFlow 1.0 to 1.5. `7` is a message type, `s3` a multipart ("statistics") type, `n13`
+a Nicira message, `v0` a Nicira multipart type, `o2300` an ONF message; `-` is "not in this
+version"; `=` "as before"; the last column holds for all that follow. Before them: the name that
+messages are printed with, the value classes (of request and reply for multipart types) and the
+module that has their `decode_` and `encode_` functions. Numbers: OpenFlow 1.0-1.5; ovs-ofctl(8).
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import ProtocolError
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
+
+_ROWS = """
+OFPT_HELLO                    Hello                 basic  0
+OFPT_ERROR                    Error                 basic  1
+OFPT_ECHO_REQUEST             EchoRequest           basic  2
+OFPT_ECHO_REPLY               EchoReply             basic  3
+OFPT_FEATURES_REQUEST         FeaturesRequest       basic  5
+OFPT_FEATURES_REPLY           FeaturesReply         ports  6
+OFPT_GET_CONFIG_REQUEST       GetConfigRequest      basic  7
+OFPT_GET_CONFIG_REPLY         GetConfigReply        basic  8
+OFPT_SET_CONFIG               SetConfig             basic  9
+OFPT_PACKET_IN                PacketIn              packets 10
+OFPT_FLOW_REMOVED             FlowRemoved           flows  11
+OFPT_PORT_STATUS              PortStatus            ports  12
+OFPT_PACKET_OUT               PacketOut             packets 13
+OFPT_FLOW_MOD                 FlowMod               flows  14
+OFPT_GROUP_MOD                GroupMod              basic  - 15
+OFPT_PORT_MOD                 PortMod               ports  15 16
+OFPT_TABLE_MOD                TableMod              basic  - 17
+OFPT_BARRIER_REQUEST          BarrierRequest        basic  18 20
+OFPT_BARRIER_REPLY            BarrierReply          basic  19 21
+OFPT_QUEUE_GET_CONFIG_REQUEST QueueGetConfigRequest queues 20 22 = = -
+OFPT_QUEUE_GET_CONFIG_REPLY   QueueGetConfigReply   queues 21 23 = = -
+OFPT_ROLE_REQUEST             RoleRequest           basic  - = 24
+OFPT_ROLE_REPLY               RoleReply             basic  - = 25
+OFPT_GET_ASYNC_REQUEST        GetAsyncRequest       basic  - = = 26
+OFPT_GET_ASYNC_REPLY          GetAsyncReply         basic  - = = 27
+OFPT_SET_ASYNC                SetAsync              basic  - = = 28
+OFPT_METER_MOD                MeterMod              basic  - = = 29
+OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
+NXT_ROLE_REQUEST              RoleRequest           basic  n10
+NXT_ROLE_REPLY                RoleReply             basic  n11
+NXT_SET_FLOW_FORMAT           SetFlowFormat         basic  n12
+NXT_FLOW_MOD                  FlowMod               flows  n13
+NXT_FLOW_REMOVED              FlowRemoved           flows  n14
+NXT_FLOW_MOD_TABLE_ID         FlowModTableId        basic  n15
+NXT_SET_PACKET_IN_FORMAT      SetPacketInFormat     basic  n16
+NXT_PACKET_IN                 PacketIn              packets n17
+NXT_FLOW_AGE                  FlowAge               basic  n18
+NXT_SET_ASYNC_CONFIG          SetAsync              basic  n19
+NXT_SET_CONTROLLER_ID         SetControllerId       basic  n20
+NXT_RESUME                    Resume                packets n28
+NXT_PACKET_IN2                PacketIn              packets n30
+NXT_GROUP_MOD                 GroupMod              basic  n31 -
+OFPST_DESC     DescRequest/DescReply                 stats  s0
+OFPST_FLOW     FlowStatsRequest/FlowStatsReply       flows  s1
+OFPST_AGGREGATE AggregateRequest/AggregateReply      flows  s2
+OFPST_TABLE    TableStatsRequest/TableStatsReply     stats  s3
+OFPST_PORT     PortStatsRequest/PortStatsReply       ports  s4
+OFPST_QUEUE    QueueStatsRequest/QueueStatsReply     queues s5
+OFPST_GROUP           OpaqueRequest/OpaqueReply      stats  - s6
+OFPST_GROUP_DESC      OpaqueRequest/OpaqueReply      stats  - s7
+OFPST_GROUP_FEATURES  OpaqueRequest/OpaqueReply      stats  - = s8
+OFPST_METER           OpaqueRequest/OpaqueReply      stats  - = = s9
+OFPST_METER_CONFIG    OpaqueRequest/OpaqueReply      stats  - = = s10
+OFPST_METER_FEATURES  OpaqueRequest/OpaqueReply      stats  - = = s11
+OFPST_TABLE_FEATURES  TableFeaturesRequest/TableFeaturesReply features - = = s12
+OFPST_PORT_DESC       PortDescRequest/PortDescReply  ports  s13
+OFPST_TABLE_DESC      OpaqueRequest/OpaqueReply      stats  - = = = s14
+OFPST_QUEUE_DESC      QueueGetConfigRequest/QueueGetConfigReply queues - = = = s15
+OFPST_FLOW_MONITOR    OpaqueRequest/OpaqueReply      stats  - = = = s16
+NXST_FLOW      FlowStatsRequest/FlowStatsReply       flows  v0 -
+NXST_AGGREGATE AggregateRequest/AggregateReply       flows  v1 -
+NXST_FLOW_MONITOR     OpaqueRequest/OpaqueReply      stats  v2 = = = -
+NXST_IPFIX_BRIDGE     OpaqueRequest/OpaqueReply      stats  v3
+NXST_IPFIX_FLOW       OpaqueRequest/OpaqueReply      stats  v4
+NXST_GROUP            OpaqueRequest/OpaqueReply      stats  v6 -
+NXST_GROUP_DESC       OpaqueRequest/OpaqueReply      stats  v7 -
+NXST_GROUP_FEATURES   OpaqueRequest/OpaqueReply      stats  v8 -
+"""
+
+MESSAGE, MULTIPART, NICIRA, NICIRA_MULTIPART, ONF = "", "s", "n", "v", "o"
+
+OFPT_VENDOR = 4
+_EXPERIMENTER_STATS = 0xFFFF
+#: Flag of a multipart reply that is not the last.
+MORE = 1
+
+
+class Row:
+    """A kind of message; `numbers[version - 1]` is (kind of number, number) or None."""
+
+    __slots__ = ("module", "name", "numbers", "reply", "request")
+
+    def __init__(self, text: str) -> None:
+        self.name, classes, self.module, *columns = text.split()
+        self.request, _, self.reply = classes.partition("/")
+        numbers: list[tuple[str, int] | None] = []
+        for index in range(6):
+            column = columns[index] if index < len(columns) else "="
+            if column == "=":
+                numbers.append(numbers[-1])
+            elif column == "-":
+                numbers.append(None)
+            else:
+                kind = column[0] if column[0].isalpha() else MESSAGE
+                numbers.append((kind, int(column.lstrip("snvo"))))
+        self.numbers = tuple(numbers)
+
+    @property
+    def multipart(self) -> bool:
+        return bool(self.reply)
+
+
+ROWS: dict[str, Row] = {row.name: row for row in map(Row, _ROWS.strip().split("\n"))}
+_BY_NUMBER: dict[tuple[int, str, int], Row] = {
+    (index + 1, *number): row
+    for row in ROWS.values()
+    for index, number in enumerate(row.numbers)
+    if number is not None
+}
+
+
+class Frame:
+    """A message with its headers read: `body` is where its own structure starts in `data`."""
+
+    __slots__ = ("body", "data", "more", "reply", "row", "version", "xid")
+
+    def __init__(
+        self, data: bytes, version: int, xid: int, row: Row, body: int, reply: bool, more: bool
+    ) -> None:
+        self.data = data
+        self.version = version
+        self.xid = xid
+        self.row = row
+        self.body = body
+        self.reply = reply
+        self.more = more
+
+    def need(self, size: int) -> int:
+        """Where the body starts, which must have at least `size` bytes."""
+        if len(self.data) - self.body < size:
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        return self.body
+
+    def exactly(self, size: int) -> int:
+        if len(self.data) - self.body != size:
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        return self.body
+
+
+def is_multipart_type(version: int, kind: int) -> int:
+    """1: a multipart request, 2: a reply, 0: another message."""
+    first = 16 if version == 1 else 18
+    return kind - first + 1 if first <= kind <= first + 1 else 0
+
+
+def read_frame(data: bytes) -> Frame:
+    """Reads the headers of a message, which `data` holds exactly."""
+    if len(data) < 8:
+        raise ProtocolError("OpenFlow message shorter than its header")
+    version = data[0]
+    kind = data[1]
+    xid = int.from_bytes(data[4:8], "big")
+    if not 1 <= version <= 6:
+        raise OpenFlowError("OFPBRC_BAD_VERSION")
+    part = is_multipart_type(version, kind)
+    if part:
+        return _multipart(data, version, xid, part == 2)
+    if kind == OFPT_VENDOR:
+        if len(data) < 16:
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        vendor = int.from_bytes(data[8:12], "big")
+        subtype = int.from_bytes(data[12:16], "big")
+        if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
+            raise OpenFlowError("OFPBRC_BAD_VENDOR")
+        row = _BY_NUMBER.get((version, NICIRA if vendor == NX_VENDOR_ID else ONF, subtype))
+        if row is None:
+            raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
+        return Frame(data, version, xid, row, 16, False, False)
+    row = _BY_NUMBER.get((version, MESSAGE, kind))
+    if row is None:
+        raise OpenFlowError("OFPBRC_BAD_TYPE")
+    return Frame(data, version, xid, row, 8, False, False)
+
+
+def _multipart(data: bytes, version: int, xid: int, reply: bool) -> Frame:
+    body = 12 if version == 1 else 16
+    if len(data) < body:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    number = int.from_bytes(data[8:10], "big")
+    more = bool(data[11] & MORE)
+    kind = MULTIPART
+    if number == _EXPERIMENTER_STATS:
+        if len(data) < 24:
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        vendor = int.from_bytes(data[body : body + 4], "big")
+        if vendor != NX_VENDOR_ID:
+            raise OpenFlowError("OFPBRC_BAD_VENDOR")
+        number = int.from_bytes(data[body + 4 : body + 8], "big")
+        kind = NICIRA_MULTIPART
+        body = 24
+        row = _BY_NUMBER.get((version, kind, number))
+        if row is None:
+            raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
+    else:
+        row = _BY_NUMBER.get((version, kind, number))
+        if row is None:
+            raise OpenFlowError("OFPBRC_BAD_STAT")
+    return Frame(data, version, xid, row, body, reply, more)
+
+
+def head(name: str, version: int, reply: bool = False, more: bool = False) -> bytearray:
+    """The headers of a message, its length and xid still zero."""
+    number = ROWS[name].numbers[version - 1]
+    if number is None:
+        raise OpenFlowError("OFPBRC_BAD_TYPE")
+    kind, value = number
+    out = bytearray(8)
+    out[0] = version
+    if kind == MESSAGE:
+        out[1] = value
+        return out
+    if kind in (NICIRA, ONF):
+        out[1] = OFPT_VENDOR
+        vendor = NX_VENDOR_ID if kind == NICIRA else ONF_VENDOR_ID
+        return out + vendor.to_bytes(4, "big") + value.to_bytes(4, "big")
+    out[1] = (16 if version == 1 else 18) + reply
+    stats = _EXPERIMENTER_STATS if kind == NICIRA_MULTIPART else value
+    out += stats.to_bytes(2, "big") + (MORE if more else 0).to_bytes(2, "big")
+    if version > 1:
+        out += bytes(4)
+    if kind == NICIRA_MULTIPART:
+        out += NX_VENDOR_ID.to_bytes(4, "big") + value.to_bytes(4, "big")
+        if version == 1:
+            out += bytes(4)
+    return out

@@ -1,0 +1,663 @@
+"""OpenFlow messages as values, free of any version.
+
+One class per meaning. A message says what its peer is to do or to know; which of several encodings
+carries it (OFPT_FLOW_MOD of OpenFlow 1.0, NXT_FLOW_MOD, OFPT_FLOW_MOD of 1.1 and later) is decided
+by the protocol given to `codec.encode_message`. Where the difference matters to the receiver (a
+NXST_FLOW request wants an NXST_FLOW reply), the message has a field for it.
+
+Shapes: ports are OpenFlow 1.1+ numbers (32 bits, reserved ones from 0xffffff00); MAC addresses are
+integers; a `Match` has the port in `in_port`; actions are a tuple that may hold instructions. Port
+configuration, state and features are bits of the constants below, which are those of OpenFlow 1.1
+and later, whatever the version on the wire. Names and numbers: the OpenFlow specifications 1.0 to
+1.5; the NX ones: ovs-fields(7), ovs-ofctl(8).
+"""
+
+from __future__ import annotations
+
+from netloom.base.record import Record
+from netloom.flow.match import MATCH_ALL, Match
+from netloom.openflow.actions import Action
+
+# Versions on the wire
+
+OFP10_VERSION = 0x01
+OFP11_VERSION = 0x02
+OFP12_VERSION = 0x03
+OFP13_VERSION = 0x04
+OFP14_VERSION = 0x05
+OFP15_VERSION = 0x06
+
+NO_BUFFER = 0xFFFFFFFF
+OFPP_ANY = 0xFFFFFFFF
+OFPG_ANY = 0xFFFFFFFF
+OFPQ_ALL = 0xFFFFFFFF
+OFPTT_ALL = 0xFF
+#: A counter that the switch does not keep.
+UNKNOWN = 0xFFFFFFFFFFFFFFFF
+
+# Flow mod commands and flags
+
+OFPFC_ADD = 0
+OFPFC_MODIFY = 1
+OFPFC_MODIFY_STRICT = 2
+OFPFC_DELETE = 3
+OFPFC_DELETE_STRICT = 4
+
+OFPFF_SEND_FLOW_REM = 1 << 0
+OFPFF_CHECK_OVERLAP = 1 << 1
+OFPFF_RESET_COUNTS = 1 << 2
+OFPFF_NO_PKT_COUNTS = 1 << 3
+OFPFF_NO_BYT_COUNTS = 1 << 4
+#: OpenFlow 1.0 only: an emergency flow, which nobody supports.
+OFPFF_EMERG = 1 << 15
+
+# Reasons
+
+OFPR_NO_MATCH = 0
+OFPR_ACTION = 1
+OFPR_INVALID_TTL = 2
+OFPR_ACTION_SET = 3
+OFPR_GROUP = 4
+OFPR_PACKET_OUT = 5
+#: Not on the wire: a table miss of a rule (OpenFlow 1.3 sends OFPR_NO_MATCH, earlier ACTION).
+OFPR_EXPLICIT_MISS = 6
+OFPR_IMPLICIT_MISS = 7
+
+OFPRR_IDLE_TIMEOUT = 0
+OFPRR_HARD_TIMEOUT = 1
+OFPRR_DELETE = 2
+OFPRR_GROUP_DELETE = 3
+OFPRR_METER_DELETE = 4
+OFPRR_EVICTION = 5
+
+OFPPR_ADD = 0
+OFPPR_DELETE = 1
+OFPPR_MODIFY = 2
+
+# Ports
+
+OFPPC_PORT_DOWN = 1 << 0
+OFPPC_NO_STP = 1 << 1
+OFPPC_NO_RECV = 1 << 2
+OFPPC_NO_RECV_STP = 1 << 3
+OFPPC_NO_FLOOD = 1 << 4
+OFPPC_NO_FWD = 1 << 5
+OFPPC_NO_PACKET_IN = 1 << 6
+
+OFPPS_LINK_DOWN = 1 << 0
+OFPPS_BLOCKED = 1 << 1
+OFPPS_LIVE = 1 << 2
+OFPPS_STP_LISTEN = 0 << 8
+OFPPS_STP_LEARN = 1 << 8
+OFPPS_STP_FORWARD = 2 << 8
+OFPPS_STP_BLOCK = 3 << 8
+OFPPS_STP_MASK = 3 << 8
+
+OFPPF_10MB_HD = 1 << 0
+OFPPF_10MB_FD = 1 << 1
+OFPPF_100MB_HD = 1 << 2
+OFPPF_100MB_FD = 1 << 3
+OFPPF_1GB_HD = 1 << 4
+OFPPF_1GB_FD = 1 << 5
+OFPPF_10GB_FD = 1 << 6
+OFPPF_40GB_FD = 1 << 7
+OFPPF_100GB_FD = 1 << 8
+OFPPF_1TB_FD = 1 << 9
+OFPPF_OTHER = 1 << 10
+OFPPF_COPPER = 1 << 11
+OFPPF_FIBER = 1 << 12
+OFPPF_AUTONEG = 1 << 13
+OFPPF_PAUSE = 1 << 14
+OFPPF_PAUSE_ASYM = 1 << 15
+
+# Capabilities of a switch. The bits are those of the wire; STP is of OpenFlow 1.0, GROUP_STATS and
+# PORT_BLOCKED of 1.1 and later, ARP_MATCH_IP of 1.0 and 1.1.
+
+OFPC_FLOW_STATS = 1 << 0
+OFPC_TABLE_STATS = 1 << 1
+OFPC_PORT_STATS = 1 << 2
+OFPC_STP = 1 << 3
+OFPC_GROUP_STATS = 1 << 3
+OFPC_IP_REASM = 1 << 5
+OFPC_QUEUE_STATS = 1 << 6
+OFPC_ARP_MATCH_IP = 1 << 7
+OFPC_PORT_BLOCKED = 1 << 8
+OFPC_BUNDLES = 1 << 9
+OFPC_FLOW_MONITORING = 1 << 10
+
+# Switch configuration
+
+OFPC_FRAG_NORMAL = 0
+OFPC_FRAG_DROP = 1
+OFPC_FRAG_REASM = 2
+OFPC_FRAG_NX_MATCH = 3
+OFPC_FRAG_MASK = 3
+OFPC_INVALID_TTL_TO_CONTROLLER = 1 << 2
+OFP_DEFAULT_MISS_SEND_LEN = 128
+
+# Roles, formats
+
+OFPCR_ROLE_NOCHANGE = 0
+OFPCR_ROLE_EQUAL = 1
+OFPCR_ROLE_PRIMARY = 2
+OFPCR_ROLE_SECONDARY = 3
+
+OFPCRR_PRIMARY_REQUEST = 0
+OFPCRR_CONFIG = 1
+OFPCRR_EXPERIMENTER = 2
+
+NXFF_OPENFLOW10 = 0
+NXFF_NXM = 2
+
+#: Encodings of a packet-in: that of the version, and the two Nicira formats.
+PACKET_IN_STANDARD = 0
+PACKET_IN_NXT = 1
+PACKET_IN_NXT2 = 2
+
+NX_VENDOR_ID = 0x00002320
+ONF_VENDOR_ID = 0x4F4E4600
+
+
+class Message(Record):
+    """Base of all messages."""
+
+
+# Symmetric messages
+
+
+class Hello(Message):
+    """`versions`: wire versions that the sender speaks, in increasing order."""
+
+    versions: tuple[int, ...]
+
+
+class Error(Message):
+    """`name` as in `error_table` ("" when unknown, then type and code tell); `data` starts with
+    the failed request (or is text, for OFPET_HELLO_FAILED). To send one, a name is enough."""
+
+    name: str
+    data: bytes = b""
+    type: int = 0
+    code: int = 0
+    vendor: int = 0
+
+
+class EchoRequest(Message):
+    data: bytes = b""
+
+
+class EchoReply(Message):
+    data: bytes = b""
+
+
+class Experimenter(Message):
+    """A vendor message that nothing here understands."""
+
+    vendor: int
+    subtype: int
+    data: bytes = b""
+
+
+# Features and configuration
+
+
+class PhyPort(Record):
+    """One port of the switch. Speeds in kbps; in OpenFlow 1.0 they follow from the features."""
+
+    port_no: int
+    hw_addr: int
+    name: str
+    config: int = 0
+    state: int = 0
+    current: int = 0
+    advertised: int = 0
+    supported: int = 0
+    peer: int = 0
+    current_speed_kbps: int = 0
+    max_speed_kbps: int = 0
+
+
+class FeaturesRequest(Message):
+    pass
+
+
+class FeaturesReply(Message):
+    """`actions` (a bit per OFPAT10_*) and `ports` exist in OpenFlow 1.0, ports up to 1.2;
+    `auxiliary_id` from 1.3."""
+
+    datapath_id: int
+    n_buffers: int = 0
+    n_tables: int = 254
+    auxiliary_id: int = 0
+    capabilities: int = 0
+    actions: int = 0
+    ports: tuple[PhyPort, ...] = ()
+
+
+class GetConfigRequest(Message):
+    pass
+
+
+class GetConfigReply(Message):
+    """`flags`: OFPC_FRAG_* and OFPC_INVALID_TTL_TO_CONTROLLER."""
+
+    flags: int = 0
+    miss_send_len: int = 0
+
+
+class SetConfig(Message):
+    flags: int = 0
+    miss_send_len: int = 0
+
+
+# Asynchronous messages
+
+
+class PacketIn(Message):
+    """`match` holds the metadata: in_port, registers, tunnel ... `cookie` None: unknown."""
+
+    packet: bytes
+    match: Match = MATCH_ALL
+    reason: int = OFPR_NO_MATCH
+    total_len: int = 0
+    buffer_id: int = NO_BUFFER
+    table_id: int = 0
+    cookie: int | None = None
+    format: int = PACKET_IN_STANDARD
+    userdata: bytes = b""
+    #: Opaque properties of a paused pipeline (NXPINT_CONTINUATION).
+    continuation: bytes = b""
+
+
+class FlowRemoved(Message):
+    match: Match
+    priority: int
+    cookie: int = 0
+    reason: int = 0
+    table_id: int = 0
+    duration_sec: int = 0
+    duration_nsec: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    packet_count: int = 0
+    byte_count: int = 0
+
+
+class PortStatus(Message):
+    reason: int
+    port: PhyPort
+
+
+class RoleStatus(Message):
+    role: int
+    reason: int
+    generation_id: int
+
+
+# Changes
+
+
+class PacketOut(Message):
+    """`match` holds in_port (and, in OpenFlow 1.5, other pipeline fields)."""
+
+    packet: bytes
+    match: Match = MATCH_ALL
+    actions: tuple[Action, ...] = ()
+    buffer_id: int = NO_BUFFER
+
+
+class FlowMod(Message):
+    """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
+    `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
+    a changed flow keeps its own)."""
+
+    command: int
+    match: Match = MATCH_ALL
+    priority: int = 0x8000
+    table_id: int = 255
+    actions: tuple[Action, ...] = ()
+    cookie: int = 0
+    cookie_mask: int = 0
+    new_cookie: int | None = None
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    flags: int = 0
+    buffer_id: int = NO_BUFFER
+    out_port: int = OFPP_ANY
+    out_group: int = OFPG_ANY
+    importance: int = 0
+
+
+class PortMod(Message):
+    """Bits of `config` under `mask`; `advertise` 0 leaves the advertised features alone."""
+
+    port_no: int
+    hw_addr: int
+    config: int
+    mask: int
+    advertise: int = 0
+
+
+class TableMod(Message):
+    """`config` is the raw OFPTC_* word; `eviction` and `vacancy` are OpenFlow 1.4."""
+
+    table_id: int
+    config: int = 0
+    eviction_flags: int | None = None
+    vacancy: tuple[int, int] | None = None
+
+
+class BarrierRequest(Message):
+    pass
+
+
+class BarrierReply(Message):
+    pass
+
+
+class GroupMod(Message):
+    """Not read further in this version: the body as it came."""
+
+    body: bytes
+
+
+class MeterMod(Message):
+    """Not read further in this version: the body as it came."""
+
+    body: bytes
+
+
+class QueueGetConfigRequest(Message):
+    """`queue` is OpenFlow 1.4's; before, all queues of the port are meant."""
+
+    port: int
+    queue: int = OFPQ_ALL
+
+
+class QueueConfig(Record):
+    """Rates in tenths of a percent; 65535: not set."""
+
+    port: int
+    queue: int
+    min_rate: int = 0xFFFF
+    max_rate: int = 0xFFFF
+
+
+class QueueGetConfigReply(Message):
+    port: int
+    queues: tuple[QueueConfig, ...] = ()
+    more: bool = False
+
+
+# Roles and asynchronous configuration
+
+
+class RoleRequest(Message):
+    """`generation_id` None: not given (always so in the Nicira form)."""
+
+    role: int
+    generation_id: int | None = None
+
+
+class RoleReply(Message):
+    role: int
+    generation_id: int | None = None
+
+
+class AsyncConfig(Record):
+    """Bit per reason that a controller wants, as (primary or equal, secondary)."""
+
+    packet_in: tuple[int, int] = (0, 0)
+    port_status: tuple[int, int] = (0, 0)
+    flow_removed: tuple[int, int] = (0, 0)
+
+
+class GetAsyncRequest(Message):
+    pass
+
+
+class GetAsyncReply(Message):
+    config: AsyncConfig
+
+
+class SetAsync(Message):
+    config: AsyncConfig
+
+
+class SetFlowFormat(Message):
+    """NXT_SET_FLOW_FORMAT: an NXFF_*."""
+
+    format: int
+
+
+class FlowModTableId(Message):
+    """NXT_FLOW_MOD_TABLE_ID: the upper byte of a 1.0 flow mod's command is a table from now on."""
+
+    enable: bool
+
+
+class SetPacketInFormat(Message):
+    """NXT_SET_PACKET_IN_FORMAT: a PACKET_IN_*."""
+
+    format: int
+
+
+class SetControllerId(Message):
+    controller_id: int
+
+
+class FlowAge(Message):
+    """NXT_FLOW_AGE; of no effect."""
+
+
+class Resume(Message):
+    """NXT_RESUME: go on with a packet that a `pause` stopped."""
+
+    packet_in: PacketIn
+
+
+# Multipart ("statistics")
+
+
+class DescRequest(Message):
+    pass
+
+
+class DescReply(Message):
+    manufacturer: str
+    hardware: str
+    software: str
+    serial: str
+    datapath: str
+    more: bool = False
+
+
+class FlowStatsRequest(Message):
+    """`nx`: NXST_FLOW of OpenFlow 1.0."""
+
+    match: Match = MATCH_ALL
+    table_id: int = 255
+    out_port: int = OFPP_ANY
+    out_group: int = OFPG_ANY
+    cookie: int = 0
+    cookie_mask: int = 0
+    nx: bool = False
+
+
+class FlowStats(Record):
+    """One flow. Ages in seconds; -1: the encoding has none."""
+
+    match: Match
+    priority: int
+    table_id: int = 0
+    actions: tuple[Action, ...] = ()
+    cookie: int = 0
+    duration_sec: int = 0
+    duration_nsec: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    idle_age: int = -1
+    hard_age: int = -1
+    flags: int = 0
+    importance: int = 0
+    packet_count: int = 0
+    byte_count: int = 0
+
+
+class FlowStatsReply(Message):
+    flows: tuple[FlowStats, ...] = ()
+    nx: bool = False
+    more: bool = False
+
+
+class AggregateRequest(Message):
+    match: Match = MATCH_ALL
+    table_id: int = 255
+    out_port: int = OFPP_ANY
+    out_group: int = OFPG_ANY
+    cookie: int = 0
+    cookie_mask: int = 0
+    nx: bool = False
+
+
+class AggregateReply(Message):
+    packet_count: int
+    byte_count: int
+    flow_count: int
+    nx: bool = False
+    more: bool = False
+
+
+class TableStatsRequest(Message):
+    pass
+
+
+class TableStats(Record):
+    """`name`, `wildcards` and `max_entries` are OpenFlow 1.0's (1.1 and 1.2 have more)."""
+
+    table_id: int
+    active_count: int
+    lookup_count: int
+    matched_count: int
+    name: str = ""
+    wildcards: int = 0
+    max_entries: int = 0
+
+
+class TableStatsReply(Message):
+    tables: tuple[TableStats, ...] = ()
+    more: bool = False
+
+
+class PortStatsRequest(Message):
+    """OFPP_ANY: all ports."""
+
+    port_no: int = OFPP_ANY
+
+
+class PortStats(Record):
+    """Counters; UNKNOWN where the switch has none. `custom` are OVS's own, of OpenFlow 1.4."""
+
+    port_no: int
+    rx_packets: int = UNKNOWN
+    tx_packets: int = UNKNOWN
+    rx_bytes: int = UNKNOWN
+    tx_bytes: int = UNKNOWN
+    rx_dropped: int = UNKNOWN
+    tx_dropped: int = UNKNOWN
+    rx_errors: int = UNKNOWN
+    tx_errors: int = UNKNOWN
+    rx_frame_err: int = UNKNOWN
+    rx_over_err: int = UNKNOWN
+    rx_crc_err: int = UNKNOWN
+    collisions: int = UNKNOWN
+    duration_sec: int = 0xFFFFFFFF
+    duration_nsec: int = 0xFFFFFFFF
+
+
+class PortStatsReply(Message):
+    ports: tuple[PortStats, ...] = ()
+    more: bool = False
+
+
+class PortDescRequest(Message):
+    """`port_no` is OpenFlow 1.5's."""
+
+    port_no: int = OFPP_ANY
+
+
+class PortDescReply(Message):
+    ports: tuple[PhyPort, ...] = ()
+    more: bool = False
+
+
+class QueueStatsRequest(Message):
+    port_no: int = OFPP_ANY
+    queue: int = OFPQ_ALL
+
+
+class QueueStats(Record):
+    port_no: int
+    queue: int
+    tx_bytes: int = UNKNOWN
+    tx_packets: int = UNKNOWN
+    tx_errors: int = UNKNOWN
+    duration_sec: int = 0xFFFFFFFF
+    duration_nsec: int = 0xFFFFFFFF
+
+
+class QueueStatsReply(Message):
+    queues: tuple[QueueStats, ...] = ()
+    more: bool = False
+
+
+class TableFeaturesRequest(Message):
+    """`body`: features to set, as they came; empty to ask."""
+
+    body: bytes = b""
+
+
+class InstructionFeatures(Record):
+    """What a flow of a table (or its table-miss flow) may do: `instructions`, `write_actions` and
+    `apply_actions` as bits of OFPIT_* and OFPAT_* of the wire, fields by name."""
+
+    next_tables: tuple[int, ...] = ()
+    instructions: int = 0
+    write_actions: int = 0
+    apply_actions: int = 0
+    write_set_fields: tuple[str, ...] = ()
+    apply_set_fields: tuple[str, ...] = ()
+
+
+class TableFeatures(Record):
+    table_id: int
+    name: str
+    metadata_match: int
+    metadata_write: int
+    max_entries: int
+    config: int = 0
+    nonmiss: InstructionFeatures = InstructionFeatures()
+    miss: InstructionFeatures = InstructionFeatures()
+    #: Fields that can be matched exactly, with a mask, be absent.
+    match: tuple[str, ...] = ()
+    maskable: tuple[str, ...] = ()
+    wildcards: tuple[str, ...] = ()
+
+
+class TableFeaturesReply(Message):
+    tables: tuple[TableFeatures, ...] = ()
+    more: bool = False
+
+
+class OpaqueRequest(Message):
+    """A multipart request of groups, meters or others that this version only recognises: `name`
+    is that of its type, such as "OFPST_GROUP"."""
+
+    name: str
+    body: bytes = b""
+
+
+class OpaqueReply(Message):
+    name: str
+    body: bytes = b""
+    more: bool = False

@@ -1,0 +1,414 @@
+"""Matches as type-length-value lists: NXM of OpenFlow 1.0 with the Nicira extensions, OXM of 1.2+.
+
+An entry is a 32-bit header (class, field, has-mask, length), for class 0xffff the experimenter's
+id, the value and, if the header says so, a mask. The header decides everything, so a table per
+version maps headers to rows of integers, built from the field table at first use: decoding is a
+dictionary look-up, a shift and two ORs per entry.
+
+What must hold in a list (ovs-fields(7)): an entry's prerequisites come before it, no field twice,
+no bit in a value where the mask has none. Errors are OFPBMC_*, as `OpenFlowError`.
+
+Encoding writes fields in a fixed order, so that equal matches have equal bytes; aliases (the
+IPv4 source is ARP's SPA too) are told apart by the Ethernet type and the IP protocol that the
+match demands. A field whose prerequisites it does not demand means nothing and is not written.
+"""
+
+from __future__ import annotations
+
+from netloom.flow.fields import (
+    BY_CODE,
+    FIELD,
+    FIELDS,
+    N_REGS,
+    PREREQUISITES,
+    SLOT,
+    TRANSPORT,
+    VLAN_CFI,
+    CodePoint,
+    Field,
+)
+from netloom.flow.match import Match
+from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.openflow.errors import OpenFlowError
+
+#: The cookie of a flow as a match entry, in Nicira's messages of OpenFlow 1.0.
+COOKIE_HEADER = 0x0001_3C08
+COOKIE_HEADER_W = 0x0001_3D10
+
+_REGS = " ".join(f"reg{n}" for n in range(N_REGS))
+_FIRST = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
+_IP = "ip_frag {tos} nw_ecn nw_ttl nw_proto"
+_L3 = {
+    0x0800: f"ip_src ip_dst {_IP} {{l4}}",
+    0x86DD: f"ipv6_src ipv6_dst {_IP} {{l4}} ipv6_label {{nd}}",
+    0x0806: "arp_op arp_spa arp_tpa arp_sha arp_tha",
+    0x8035: "arp_op arp_spa arp_tpa arp_sha arp_tha",
+    0x8847: "mpls_tc mpls_bos mpls_ttl mpls_label",
+    0x8848: "mpls_tc mpls_bos mpls_ttl mpls_label",
+    0x894F: "nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4",
+}
+_L4 = {
+    (0x0800, 1): "icmp_type icmp_code",
+    (0x86DD, 58): "icmpv6_type icmpv6_code",
+    6: "tcp_src tcp_dst tcp_flags",
+    17: "udp_src udp_dst",
+    132: "sctp_src sctp_dst",
+}
+_ND = {135: "nd_target nd_sll", 136: "nd_target nd_tll"}
+_LAST = (
+    "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
+    "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "
+    f"{_REGS} pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src "
+    "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
+)
+
+_DL_TYPE = SLOT["dl_type"]
+_NW_PROTO = SLOT["nw_proto"]
+_TP_SRC = SLOT["tp_src"]
+_TP_DST = SLOT["tp_dst"]
+_TCI = SLOT["vlan_tci"]
+_LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
+
+#: Kinds of a row, beyond plain bits.
+_PLAIN, _PORT10, _PORT11, _COOKIE = range(4)
+
+#: Bits that a value may have, where that is not simply a number of bits.
+_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF}
+
+
+def code_of(field: Field, version: int) -> CodePoint | None:
+    """The code point that `version` (1: NXM) writes for `field`: the newest that it knows, else
+    the oldest there is."""
+    known = [code for code in field.codes if code.version <= version]
+    if known:
+        return max(known, key=lambda code: code.version)
+    return min(field.codes, key=lambda code: code.version, default=None)
+
+
+def _prefix(code: CodePoint, masked: bool) -> bytes:
+    """Header and experimenter id of an entry."""
+    vendor = code.vendor.to_bytes(4, "big") if code.vendor else b""
+    return code.header(masked).to_bytes(4, "big") + vendor
+
+
+def _prerequisites(field: Field) -> tuple[tuple[int, int], ...]:
+    """Alternatives as (bits, value) that a key must have under the bits."""
+    pairs = []
+    for alternative in PREREQUISITES[field.prerequisite]:
+        bits = value = 0
+        for slot_name, demanded, mask in alternative:
+            bits |= mask << SLOT[slot_name].shift
+            value |= demanded << SLOT[slot_name].shift
+        if field.prerequisite in TRANSPORT:
+            bits |= _LATER_FRAGMENT
+        pairs.append((bits, value))
+    return tuple(pairs)
+
+
+class DecodeRow:
+    """How to read the entries of one header."""
+
+    __slots__ = (
+        "field", "field_mask", "implied", "kind", "masked", "n_bytes", "offset",
+        "prerequisites", "shift", "valid",
+    )  # fmt: skip
+
+    def __init__(self, field: Field, code: CodePoint, masked: bool) -> None:
+        self.field = field
+        self.shift = field.shift
+        self.n_bytes = code.n_bytes
+        self.masked = masked
+        #: Bytes before the value.
+        self.offset = 8 if code.vendor else 4
+        self.valid = _VALID.get(field.name, field.limit)
+        self.field_mask = (self.valid & field.ones) << field.shift
+        if field.name in ("ct_state", "arp_op"):
+            self.field_mask = field.mask
+        self.implied = field.implied
+        self.prerequisites = _prerequisites(field)
+        self.kind = _PLAIN
+        if field.form == "port10":
+            self.kind = _PORT10
+        elif field.form == "port":
+            self.kind = _PORT11
+        if self.kind:
+            self.valid = (1 << 8 * code.n_bytes) - 1
+            self.field_mask = field.slot.mask
+
+
+EncodeRow = tuple[int, int, int, bytes, bytes]
+
+
+class OxmTable:
+    """The rows of one version, for both directions."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._rows: dict[int, DecodeRow] = {}
+        self._plans: dict[tuple[int, int, int], tuple[EncodeRow, ...]] = {}
+        for field, code in BY_CODE.values():
+            if field.dynamic:
+                continue
+            for masked in (False, True) if field.maskable else (False,):
+                key = int.from_bytes(_prefix(code, masked), "big")
+                self._rows[key] = DecodeRow(field, code, masked)
+
+    # Decoding
+
+    def row(self, data: bytes, pos: int) -> DecodeRow | None:
+        header = int.from_bytes(data[pos : pos + 4], "big")
+        if header >> 16 == 0xFFFF:
+            header = int.from_bytes(data[pos : pos + 8], "big")
+        return self._rows.get(header)
+
+    def decode(
+        self, data: bytes, pos: int, end: int, *, strict: bool = True, cookie: bool = False
+    ) -> tuple[int, int, int, int]:
+        """Value, mask, cookie and cookie mask of the entries in data[pos:end].
+
+        Not `strict`: unknown fields are passed over (statistics of a newer switch)."""
+        value = mask = cookie_value = cookie_mask = 0
+        rows = self._rows
+        from_bytes = int.from_bytes
+        while pos < end:
+            header = from_bytes(data[pos : pos + 4], "big")
+            if header >> 16 == 0xFFFF:
+                header = from_bytes(data[pos : pos + 8], "big")
+            row = rows.get(header)
+            size = 4 + data[pos + 3] if pos + 4 <= end else 5
+            if pos + size > end:
+                raise OpenFlowError("OFPBMC_BAD_LEN")
+            if row is None:
+                if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
+                    cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
+                else:
+                    self._check_unknown(header, strict)
+            else:
+                start = pos + row.offset
+                middle = start + row.n_bytes
+                v = from_bytes(data[start:middle], "big")
+                field_mask = row.field_mask
+                if row.masked:
+                    m = from_bytes(data[middle : middle + row.n_bytes], "big")
+                    if v & ~m:
+                        raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
+                    in_place = m << row.shift & field_mask
+                else:
+                    in_place = field_mask
+                if v & ~row.valid or row.kind:
+                    v = _check_value(row, v)
+                if row.prerequisites:
+                    for bits, demanded in row.prerequisites:
+                        if value & bits == demanded:
+                            break
+                    else:
+                        raise OpenFlowError("OFPBMC_BAD_PREREQ")
+                if mask & field_mask:
+                    raise OpenFlowError("OFPBMC_DUP_FIELD")
+                value |= v << row.shift | row.implied
+                mask |= in_place | row.implied
+            pos += size
+        return value, mask, cookie_value, cookie_mask
+
+    def _check_unknown(self, header: int, strict: bool) -> None:
+        """Names what is wrong with an entry that no row explains."""
+        vendor = 0
+        if header >> 48:
+            header, vendor = header >> 32, header & 0xFFFFFFFF
+        code = (header >> 16, vendor, header >> 9 & 0x7F)
+        if code in BY_CODE and not BY_CODE[code][0].dynamic:
+            field, point = BY_CODE[code]
+            masked = bool(header & 0x100)
+            if masked and not field.maskable:
+                raise OpenFlowError("OFPBMC_BAD_MASK")
+            if point.header(masked) & 0xFF != header & 0xFF:
+                raise OpenFlowError("OFPBMC_BAD_LEN")
+        if strict:
+            raise OpenFlowError("OFPBMC_BAD_FIELD")
+
+    # Encoding
+
+    def encode(self, match: Match, cookie: int = 0, cookie_mask: int = 0) -> bytes:
+        """The entries of `match`, without padding."""
+        value = match.value
+        mask = match.mask
+        dl_type = value >> _DL_TYPE.shift & 0xFFFF
+        nw_proto = value >> _NW_PROTO.shift & 0xFF
+        nd = 0
+        if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
+            nd = value >> _TP_SRC.shift & 0xFFFF
+        plan = self._plans.get((dl_type, nw_proto, nd))
+        if plan is None:
+            plan = self._plan(dl_type, nw_proto, nd)
+            if len(self._plans) < 64:
+                self._plans[dl_type, nw_proto, nd] = plan
+        out = []
+        for field_mask, shift, n_bytes, exact, masked in plan:
+            bits = mask & field_mask
+            if bits:
+                if n_bytes == 0:
+                    out.append(self._encode_special(field_mask, value, mask))
+                elif bits == field_mask:
+                    out.append(exact + ((value & field_mask) >> shift).to_bytes(n_bytes, "big"))
+                else:
+                    out.append(masked + ((value & field_mask) >> shift).to_bytes(n_bytes, "big")
+                               + (bits >> shift).to_bytes(n_bytes, "big"))  # fmt: skip
+        if cookie_mask == 0xFFFFFFFFFFFFFFFF:
+            out.append((COOKIE_HEADER << 64 | cookie).to_bytes(12, "big"))
+        elif cookie_mask:
+            whole = COOKIE_HEADER_W << 128 | (cookie & cookie_mask) << 64 | cookie_mask
+            out.append(whole.to_bytes(20, "big"))
+        return b"".join(out)
+
+    def _encode_special(self, field_mask: int, value: int, mask: int) -> bytes:
+        if field_mask == _TCI.mask:
+            return self._encode_vlan(_TCI.get(value), _TCI.get(mask))
+        port = SLOT["in_port"].get(value)
+        if self.version >= 3:
+            return _entry(FIELD["in_port_oxm"], self.version, port)
+        return _entry(FIELD["in_port"], self.version, port_to_of10(port) or 0)
+
+    def _encode_vlan(self, tci: int, mask: int) -> bytes:
+        """OXM has a field for VLAN id and presence, and one for the priority."""
+        out = b""
+        vid_bits = mask & 0x1FFF
+        if vid_bits:
+            out = _entry(FIELD["vlan_vid"], self.version, tci & 0x1FFF, vid_bits)
+        if tci & 0x1FFF and mask >> 13:
+            out += _entry(FIELD["vlan_pcp"], self.version, tci >> 13)
+        return out
+
+    def _plan(self, dl_type: int, nw_proto: int, nd: int) -> tuple[EncodeRow, ...]:
+        """The rows that can occur with this Ethernet type and protocol, in order."""
+        oxm = self.version >= 3
+        l3 = _L3.get(dl_type, "")
+        if "{l4}" in l3:
+            l4 = _L4.get((dl_type, nw_proto), _L4.get(nw_proto, ""))
+            l3 = l3.format(l4=l4, nd=_ND.get(nd, ""), tos="ip_dscp" if oxm else "nw_tos")
+        text = f"{_FIRST} vlan_tci {l3} {_LAST}".replace("{in_port}", "in_port")
+        rows = []
+        for name in text.split():
+            if name == "in_port" or (name == "vlan_tci" and oxm):
+                rows.append((FIELD[name].slot.mask, 0, 0, b"", b""))
+                continue
+            row = self._encode_row(FIELD[name])
+            if row is not None:
+                rows.append(row)
+        return tuple(rows)
+
+    def _encode_row(self, field: Field) -> EncodeRow | None:
+        code = code_of(field, self.version)
+        if code is None:
+            return None
+        bits = field.mask
+        if field.name == "nw_tos":
+            bits = 0xFC << field.shift
+        return bits, field.shift, code.n_bytes, _prefix(code, False), _prefix(code, True)
+
+
+def _entry(field: Field, version: int, value: int, mask: int | None = None) -> bytes:
+    code = code_of(field, version)
+    assert code is not None
+    if mask is None or mask == field.ones:
+        return _prefix(code, False) + value.to_bytes(code.n_bytes, "big")
+    return (_prefix(code, True) + (value & mask).to_bytes(code.n_bytes, "big")
+            + mask.to_bytes(code.n_bytes, "big"))  # fmt: skip
+
+
+def _check_value(row: DecodeRow, value: int) -> int:
+    """A port number in the key's numbers; other values must fit their field."""
+    if row.kind == _PORT10:
+        return port_from_of10(value)
+    if row.kind == _PORT11:
+        port = port_from_of11(value)
+        if port is None:
+            raise OpenFlowError("OFPBMC_BAD_VALUE")
+        return port
+    raise OpenFlowError("OFPBMC_BAD_VALUE")
+
+
+def _cookie(data: bytes, pos: int, header: int, seen: int) -> tuple[int, int]:
+    if seen:
+        raise OpenFlowError("OFPBMC_DUP_FIELD")
+    value = int.from_bytes(data[pos + 4 : pos + 12], "big")
+    if header == COOKIE_HEADER:
+        return value, 0xFFFFFFFFFFFFFFFF
+    mask = int.from_bytes(data[pos + 12 : pos + 20], "big")
+    if value & ~mask:
+        raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
+    return value, mask
+
+
+#: Derived from the field table when a version is first used.
+_TABLES: dict[int, OxmTable] = {}
+
+
+def oxm_table(version: int) -> OxmTable:
+    """The table of a wire version; 1 is NXM."""
+    table = _TABLES.get(version)
+    if table is None:
+        table = _TABLES[version] = OxmTable(version)
+    return table
+
+
+# Whole matches
+
+
+def encode_ofp12_match(match: Match, version: int) -> bytes:
+    """`struct ofp_match` of OpenFlow 1.2 and later: type, length, entries, padding to 8."""
+    body = oxm_table(version).encode(match)
+    size = 4 + len(body)
+    return b"\0\1" + size.to_bytes(2, "big") + body + bytes(-size % 8)
+
+
+def decode_ofp12_match(
+    data: bytes, pos: int, version: int, *, strict: bool = True
+) -> tuple[Match, int]:
+    """The match at `pos` and the position after its padding."""
+    if len(data) - pos < 4:
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    kind = int.from_bytes(data[pos : pos + 2], "big")
+    size = int.from_bytes(data[pos + 2 : pos + 4], "big")
+    if kind != 1:
+        raise OpenFlowError("OFPBMC_BAD_TYPE")
+    after = pos + (size + 7 & ~7)
+    if size < 4 or after > len(data):
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    value, mask, _, _ = oxm_table(version).decode(data, pos + 4, pos + size, strict=strict)
+    return Match(value, mask), after
+
+
+# One field, as actions write it
+
+
+def encode_field_header(field: Field, version: int, masked: bool = False) -> bytes:
+    """The header (with experimenter id) of `field`, whose length counts the value."""
+    code = code_of(field, version)
+    assert code is not None
+    return _prefix(code, masked)
+
+
+def decode_field_header(data: bytes, pos: int) -> tuple[Field, bool, int]:
+    """The field, whether a mask follows, and the position after the header. The length is not
+    looked at; OFPBMC_BAD_FIELD for an unknown field."""
+    header = int.from_bytes(data[pos : pos + 4], "big")
+    vendor = 0
+    after = pos + 4
+    if header >> 16 == 0xFFFF:
+        vendor = int.from_bytes(data[pos + 4 : pos + 8], "big")
+        after = pos + 8
+    if len(data) < after:
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    found = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
+    if found is None or found[0].dynamic:
+        raise OpenFlowError("OFPBMC_BAD_FIELD")
+    return found[0], bool(header & 0x100), after
+
+
+def vlan_present(match: Match) -> bool:
+    return bool(_TCI.get(match.value) & VLAN_CFI)
+
+
+#: Fields by the name of any code point: "NXM_OF_ETH_SRC" -> eth_src.
+def fields_by_code_name() -> dict[str, Field]:
+    return {code.name: field for field in FIELDS for code in field.codes}

@@ -1,0 +1,105 @@
+"""However a stream of JSON-RPC is cut, the same messages come out; garbage is a ProtocolError."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netloom.base.errors import ProtocolError
+from netloom.rpc.fast_json import FastJson
+from netloom.rpc.json_codec import LightJson
+from netloom.rpc.json_text import format_json
+from netloom.rpc.jsonrpc import Error, JsonRpc, Message, Notify, Reply, Request
+
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=8) | st.sampled_from(
+    ['"', "\\", '\\"', "{", "}", "[]", '{"', "\\\\"]
+)
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | text
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+ids = st.integers(0, 99) | st.text("abc", min_size=1, max_size=3)
+methods = st.text("abcd_", min_size=1, max_size=6)
+params = st.lists(values, max_size=3)
+messages = (
+    st.builds(Request, methods, params, ids)
+    | st.builds(Notify, methods, params)
+    | st.builds(Reply, values, ids)
+    | st.builds(Error, values.filter(lambda value: value is not None), ids)
+)
+codecs = st.sampled_from([LightJson(), FastJson()])
+
+
+def feed(rpc: JsonRpc, pieces: list[bytes]) -> tuple[list[Message], bool]:
+    """The messages, and whether the stream ended in a ProtocolError."""
+    found: list[Message] = []
+    for piece in pieces:
+        rpc.receive_data(piece)
+        try:
+            while (event := rpc.next_event()) is not None:
+                found.append(event)
+        except ProtocolError:
+            return found, True
+    return found, False
+
+
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@given(
+    codec=codecs,
+    sent=st.lists(messages, max_size=4),
+    size=st.integers(1, 40),
+    gap=st.booleans(),
+)
+def test_pieces_of_any_size_give_the_messages_sent(
+    codec: LightJson, sent: list[Message], size: int, gap: bool
+) -> None:
+    out = JsonRpc(codec, answer_echo=False)
+    data = b""
+    for message in sent:
+        out.send(message)
+        data += out.data_to_send() + (b" \n" if gap else b"")
+    for pieces in ([data], cut(data, size), cut(data, 1)):
+        assert feed(JsonRpc(codec, answer_echo=False), pieces) == (sent, False)
+
+
+@given(
+    codec=codecs,
+    sent=st.lists(messages, max_size=2),
+    junk=st.binary(max_size=12),
+    tail=st.sampled_from([b"", b"}", b"]}", b'"}']),
+)
+def test_damaged_streams_fail_alike_however_they_are_cut(
+    codec: LightJson, sent: list[Message], junk: bytes, tail: bytes
+) -> None:
+    out = JsonRpc(codec, answer_echo=False)
+    for message in sent:
+        out.send(message)
+    data = out.data_to_send() + junk + tail
+    at_once = feed(JsonRpc(codec, answer_echo=False), [data])
+    assert feed(JsonRpc(codec, answer_echo=False), cut(data, 1)) == at_once
+    assert at_once[0][: len(sent)] == sent
+
+
+@given(data=st.text('{}[]":,\\01en u', max_size=30))
+def test_both_codecs_accept_the_same_documents(data: str) -> None:
+    encoded = data.encode()
+    try:
+        expected = LightJson().decode(encoded)
+    except ValueError:
+        with pytest.raises(ValueError):
+            FastJson().decode(encoded)
+    else:
+        assert FastJson().decode(encoded) == expected
+
+
+@given(value=values, pretty=st.booleans())
+def test_text_for_people_is_still_json(value: object, pretty: bool) -> None:
+    assert json.loads(format_json(value, pretty=pretty)) == value
