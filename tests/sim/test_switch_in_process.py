@@ -152,6 +152,28 @@ def test_a_lost_database_leaves_bridges_alone_and_is_caught_up_with() -> None:
     assert set(stand.datapaths.made[0].numbers) == {"br0", "p1", "p2"}
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_idle_daemon_sleeps(cut: bool) -> None:
+    stand = Stand(p1="00:00:5e:00:53:01")
+    stand.database.add_bridge("br0")
+    stand.database.add_port("br0", "p1")
+    stand.settle()
+    if cut:
+        stand.wire.cut()
+        stand.devices.touch()
+    stand.settle()
+    turns = 0
+    for _ in range(100):
+        due_ms = stand.switch.deadline()
+        if due_ms is not None and due_ms <= stand.clock.now_ms():
+            turns += 1
+        stand.switch.run(stand.clock.now_ms())
+        while stand.wire.step():
+            stand.switch.run(stand.clock.now_ms())
+        stand.clock.advance(100)
+    assert turns <= 3, "counters every five seconds, and nothing else"
+
+
 def test_a_new_daemon_finds_everything_as_it_was() -> None:
     stand = Stand(p1="00:00:5e:00:53:01", p2="00:00:5e:00:53:02")
     stand.database.add_bridge("br0")

@@ -196,6 +196,9 @@ class Switch:
         self._is_configured = False
         #: The configuration that was applied last, by its number.
         self._applied_cfg: int | None = None
+        #: Devices are looked at no more often than status is written, however they flap.
+        self._devices_changed = False
+        self._look_due_ms = 0
         self._status_is_stale = True
         self._status_due_ms = 0
         self._counters_due_ms = 0
@@ -210,36 +213,45 @@ class Switch:
             self._stand_by()
             return
         self._note_changes()
-        # A lost connection says nothing about the bridges: they stay until it is back.
-        may_act = self._idl.synced and self._idl.has_lock
-        events = self.applier.device_events()
-        if may_act and self._wish_is_stale:
+        self._devices_changed |= self.applier.device_events()
+        if self._may_act and self._wish_is_stale:
             self._reconfigure()
-        elif self._is_configured and (events or now_ms >= self._status_due_ms):
-            self._follow_devices(events)
+        elif self._is_configured and self._devices_changed and now_ms >= self._look_due_ms:
+            self._follow_devices(now_ms)
         for live in list(self.applier.bridges.values()):
             live.bridge.run(now_ms)
-        if may_act and self._is_configured:
+        if self._may_act and self._is_configured:
             self._tell(now_ms)
 
     def deadline(self) -> int | None:
         """When `run` has to be called next, if nothing happens before."""
         if not self._is_configured:
             return None
-        due = [self._counters_due_ms]
-        if self._status_is_stale:
-            due.append(self._status_due_ms)
-        due += [
+        due = [
             at
             for live in self.applier.bridges.values()
             if (at := live.bridge.deadline()) is not None
         ]
-        return min(due)
+        if self._devices_changed:
+            due.append(self._look_due_ms)
+        # Without the database, or while it has not answered, nothing can be written: its next
+        # message wakes us.
+        if self._may_act and not self._writer.busy:
+            due.append(self._counters_due_ms)
+            if self._status_is_stale:
+                due.append(self._status_due_ms)
+        return min(due, default=None)
 
     def close(self) -> None:
         """Remove all bridges; the database keeps what it was told."""
         self.applier.close()
         self._connections.follow({})
+
+    @property
+    def _may_act(self) -> bool:
+        """Whether the database can be read and written. While it cannot, bridges stay: a lost
+        connection says nothing about them."""
+        return self._idl.synced and self._idl.has_lock
 
     def _stand_by(self) -> None:
         """Another process is the switch. Leave everything to it until it is gone."""
@@ -285,9 +297,11 @@ class Switch:
                 logger = get_logger(module)
                 (logger.err if level == "err" else logger.warn)("%s", text)
 
-    def _follow_devices(self, events: bool) -> None:
-        lost = self.applier.refresh()
-        if lost or (events and self.applier.errors):
+    def _follow_devices(self, now_ms: int) -> None:
+        self._devices_changed = False
+        self._look_due_ms = now_ms + STATUS_INTERVAL_MS
+        self.applier.refresh()
+        if self.applier.errors:
             self.applier.apply(self.wish)
 
     # -- status --------------------------------------------------------------------------
