@@ -328,11 +328,12 @@ class Field:
 
     `value = key >> field.shift & field.ones` (nw_tos's `ones` lack the two low bits, which are
     ECN's). `n_bytes` is its length on the wire; `limit` is the largest value that it may have (an
-    ICMP type lies in the 16 bits of a port). `form` is the text form (decimal, hex, ipv4, ipv6, ethernet, frag, port, port10, tcp_flags, ct_state,
-    tun_flags, packet_type). `of10` and `of11` say what the fixed-length matches of these versions
-    can express: "" nothing, "e" exact, "c" CIDR masks, "m" any mask. `implied` are key bits that
-    a match on the field also demands (the CFI bit of `dl_vlan` and its like): match them with
-    value 1. A `dynamic` field has no place until a TLV table maps it.
+    ICMP type lies in the 16 bits of a port). `form` is the text form (decimal, hex, ipv4, ipv6,
+    ethernet, frag, port, port10, tcp_flags, ct_state, tun_flags, packet_type). `of10` and `of11`
+    say what the fixed-length matches of these versions can express: "" nothing, "e" exact, "c" CIDR
+    masks, "m" any mask. `implied` are key bits that a match on the field also demands (the CFI bit
+    of `dl_vlan` and its like): match them with value 1. A `dynamic` field has no place until a TLV
+    table maps it.
     """
 
     __slots__ = (

@@ -1,9 +1,9 @@
 """Data-path flows as text: `in_port(1),eth(src=..,dst=..),eth_type(0x0800),ipv4(frag=no)`.
 
 The syntax of ovs-dpctl(8), of ofproto/trace for a data-path flow, and of netdev-dummy/receive. A
-flow is a key and a mask; in_port is a data-path port number. The printer shows what the mask covers, or
-everything with `verbose`, where the values of wildcarded members are those of the packet that made
-the flow: so it takes a key and a mask, not a `Match`, which has forgotten them.
+flow is a key and a mask; in_port is a data-path port number. The printer shows what the mask
+covers, or everything with `verbose`, where the values of wildcarded members are those of the packet
+that made the flow: so it takes a key and a mask, not a `Match`, which has forgotten them.
 """
 
 from __future__ import annotations

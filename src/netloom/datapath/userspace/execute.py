@@ -1,9 +1,9 @@
 """Running actions on a packet.
 
 An `Execution` carries one packet through one list of actions: its bytes, the offsets of its
-headers, its metadata. Each action has one handler in `_HANDLERS`. What leaves the packet (an output, a packet
-for `ofproto`) goes to the `Outlet`, which is the data path. A list of actions that asks for what
-cannot be done is a drop with a counted reason; nothing raises because of a packet.
+headers, its metadata. Each action has one handler in `_HANDLERS`. What leaves the packet (an
+output, a packet for `ofproto`) goes to the `Outlet`, which is the data path. A list of actions that
+asks for what cannot be done is a drop with a counted reason; nothing raises because of a packet.
 """
 
 from __future__ import annotations

@@ -1,0 +1,317 @@
+"""The classifier: the rule of highest priority that matches a key, and the bits that decided it.
+
+**What must hold.** `lookup(key)` returns a rule R (or None) and a mask W such that every key which
+agrees with `key` on W has the same R. Too many bits in W are safe and slow (more misses in the data
+path); too few are wrong. `W` equals what Open vSwitch computes, so that megaflows are as wide.
+
+**How.** Tuple-space search: rules with the same mask form a subtable, a dict from `key & mask` to
+the rules that agree there, highest priority first. Subtables are tried by falling highest priority;
+the search ends when none that is left can beat what was found. Each subtable that was searched adds
+its whole mask to W, and three refinements add less:
+
+* *Stages.* The mask is cut into metadata, Ethernet, network and transport bits
+  (`fields.STAGE_MASKS`). Each cut but the last has a count of the partial keys present; if a
+  partial key is absent, the search ends there and later stages' bits stay wildcarded.
+* *Prefix tries.* For a few address fields (`prefixes`), a trie over the whole table tells which
+  prefix lengths can match at all. A subtable whose length cannot is skipped, at the price of the
+  few leading bits that decide it.
+* *Ports.* When a subtable with a mask on the transport ports misses, a trie of its port values
+  tells how many leading bits of the ports explain the miss.
+
+**Cost.** A dict lookup per subtable (0.1 us), more with stages; insertion and removal do not depend
+on the number of rules. Many masks are slow: bound by how many distinct masks one table has.
+
+**Limits.** Rules are found as they are now; versions (bundles) are a matter of `tables`.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
+from netloom.flow.match import Match
+from netloom.ofproto.prefix_trie import PrefixTrie
+
+#: Fields with tries unless the Flow_Table row says otherwise (ovs-vswitchd.conf.db(5), prefixes).
+DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
+
+_PORTS_SHIFT = SLOT["tp_dst"].shift
+_PORTS_ONES = 0xFFFFFFFF
+_PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+assert SLOT["tp_src"].shift == _PORTS_SHIFT + 16
+
+
+class Classified(Protocol):
+    """What the classifier needs of a rule; it writes nothing into it."""
+
+    @property
+    def match(self) -> Match: ...
+
+    @property
+    def priority(self) -> int: ...
+
+
+R = TypeVar("R", bound=Classified)
+
+
+class _Trie:
+    """The prefixes of one field in the whole table."""
+
+    __slots__ = ("field", "ones", "prerequisites", "shift", "trie")
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.shift = field.shift
+        self.ones = field.ones
+        self.trie = PrefixTrie(field.bits)
+        self.prerequisites = [
+            (sum(mask << SLOT[slot].shift for slot, _, mask in alternative),
+             sum(value << SLOT[slot].shift for slot, value, _ in alternative))
+            for alternative in PREREQUISITES[field.prerequisite]
+        ]  # fmt: skip
+
+    def applies(self, key: int) -> bool:
+        return any(key & mask == value for mask, value in self.prerequisites)
+
+    def prefix_length(self, mask: int) -> int:
+        """Length of the prefix that `mask` has of this field; 0 if it has none or no prefix."""
+        bits = mask >> self.shift & self.ones
+        inverted = bits ^ self.ones
+        if inverted & inverted + 1:
+            return 0
+        return bits.bit_count()
+
+
+class _Subtable(Generic[R]):
+    """The rules with one mask."""
+
+    __slots__ = (
+        "final_mask", "mask", "max_priority", "plens", "port_bits", "port_length", "port_trie",
+        "rules", "stages",
+    )  # fmt: skip
+
+    def __init__(self, mask: int, tries: list[_Trie]) -> None:
+        self.mask = mask
+        self.rules: dict[int, list[R]] = {}
+        self.max_priority = -1
+        #: (mask up to here, bits of this stage, partial key -> number of rules), but for the last.
+        self.stages: list[tuple[int, int, dict[int, int]]] = []
+        self.final_mask = 0
+        self.plens: list[int] = []
+        self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
+        #: Up to the last bit that the mask has, which need not be a prefix.
+        self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
+        self.port_trie = PrefixTrie(32) if self.port_bits else None
+        self.use_tries(tries)
+        before = 0
+        for stage_mask in STAGE_MASKS:
+            upto = mask & stage_mask
+            if upto != before:
+                self.stages.append((upto, upto & ~before, {}))
+                before = upto
+        if self.stages:
+            self.final_mask = self.stages.pop()[1]
+
+    def use_tries(self, tries: list[_Trie]) -> None:
+        self.plens = [trie.prefix_length(self.mask) for trie in tries]
+
+
+class Classifier(Generic[R]):
+    """One table's rules."""
+
+    def __init__(self, prefixes: tuple[str, ...] = DEFAULT_PREFIXES) -> None:
+        self._subtables: dict[int, _Subtable[R]] = {}
+        self._order: list[_Subtable[R]] = []
+        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        self._n_rules = 0
+
+    def __len__(self) -> int:
+        return self._n_rules
+
+    def rules(self) -> list[R]:
+        """All rules, in no particular order."""
+        return [
+            rule for subtable in self._order for same in subtable.rules.values() for rule in same
+        ]
+
+    def set_prefixes(self, prefixes: tuple[str, ...]) -> None:
+        """Have tries on other fields."""
+        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        for subtable in self._order:
+            subtable.use_tries(self._tries)
+            for key, same in subtable.rules.items():
+                for _ in same:
+                    self._count_prefixes(subtable, key, add=True)
+
+    # Changes
+
+    def find(self, match: Match, priority: int) -> R | None:
+        """The rule with exactly this match and priority."""
+        subtable = self._subtables.get(match.mask)
+        for rule in subtable.rules.get(match.value, ()) if subtable else ():
+            if rule.priority == priority:
+                return rule
+        return None
+
+    def insert(self, rule: R) -> R | None:
+        """Add `rule`; returns the rule with the same match and priority that it replaced."""
+        mask, value = rule.match.mask, rule.match.value
+        subtable = self._subtables.get(mask)
+        if subtable is None:
+            subtable = self._subtables[mask] = _Subtable(mask, self._tries)
+            self._order.append(subtable)
+        same = subtable.rules.get(value)
+        if same is None:
+            same = subtable.rules[value] = []
+        for at, other in enumerate(same):
+            if other.priority == rule.priority:
+                same[at] = rule
+                return other
+            if other.priority < rule.priority:
+                same.insert(at, rule)
+                break
+        else:
+            same.append(rule)
+        self._added(subtable, value)
+        if rule.priority > subtable.max_priority:
+            subtable.max_priority = rule.priority
+            self._sort()
+        return None
+
+    def remove(self, rule: R) -> None:
+        """Remove a rule, which must be in the table."""
+        mask, value = rule.match.mask, rule.match.value
+        subtable = self._subtables[mask]
+        same = subtable.rules[value]
+        same.remove(rule)
+        if not same:
+            del subtable.rules[value]
+        self._removed(subtable, value)
+        if not subtable.rules:
+            del self._subtables[mask]
+            self._order.remove(subtable)
+        elif rule.priority == subtable.max_priority:
+            self._lower_priority(subtable)
+
+    def _lower_priority(self, subtable: _Subtable[R]) -> None:
+        # The value may stay too high for speed: a scan of a large subtable on each removal of its
+        # first rule would be quadratic. Too high is safe; it only delays the end of a search.
+        if len(subtable.rules) <= 64:
+            highest = max(same[0].priority for same in subtable.rules.values())
+            if highest != subtable.max_priority:
+                subtable.max_priority = highest
+                self._sort()
+
+    def _sort(self) -> None:
+        self._order.sort(key=lambda subtable: -subtable.max_priority)
+
+    def _added(self, subtable: _Subtable[R], value: int) -> None:
+        self._n_rules += 1
+        for upto, _, counts in subtable.stages:
+            partial = value & upto
+            counts[partial] = counts.get(partial, 0) + 1
+        self._count_prefixes(subtable, value, add=True)
+        if subtable.port_trie is not None:
+            subtable.port_trie.insert(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
+
+    def _removed(self, subtable: _Subtable[R], value: int) -> None:
+        self._n_rules -= 1
+        for upto, _, counts in subtable.stages:
+            partial = value & upto
+            counts[partial] -= 1
+            if not counts[partial]:
+                del counts[partial]
+        self._count_prefixes(subtable, value, add=False)
+        if subtable.port_trie is not None:
+            subtable.port_trie.remove(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
+
+    def _count_prefixes(self, subtable: _Subtable[R], value: int, add: bool) -> None:
+        for trie, length in zip(self._tries, subtable.plens, strict=True):
+            if length:
+                change = trie.trie.insert if add else trie.trie.remove
+                change(value >> trie.shift & trie.ones, length)
+
+    # Lookup
+
+    def lookup(self, key: int) -> tuple[R | None, int]:
+        """The best rule for `key`, and the mask of bits that decided."""
+        best: R | None = None
+        best_priority = -1
+        wildcards = 0
+        looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
+        for subtable in self._order:
+            if subtable.max_priority <= best_priority:
+                break
+            rule, bits = self._search(subtable, key, wildcards, looked_up)
+            wildcards |= bits
+            if rule is not None and rule.priority > best_priority:
+                best = rule
+                best_priority = rule.priority
+        return best, wildcards
+
+    def _search(
+        self,
+        subtable: _Subtable[R],
+        key: int,
+        wildcards: int,
+        looked_up: list[tuple[int, int] | None],
+    ) -> tuple[R | None, int]:
+        """The best rule of one subtable and the bits that decided; `wildcards` are those that are
+        looked at anyhow, `looked_up` what tries have said in this lookup."""
+        seen = 0
+        tries = any(subtable.plens)
+        for upto, bits, counts in subtable.stages:
+            if tries:
+                skipped = self._skip(subtable, key, bits, wildcards, looked_up)
+                if skipped is not None:
+                    return None, seen | skipped
+            seen = upto
+            if key & upto not in counts:
+                return None, seen
+        if tries:
+            skipped = self._skip(subtable, key, subtable.final_mask, wildcards, looked_up)
+            if skipped is not None:
+                return None, seen | skipped
+        same = subtable.rules.get(key & subtable.mask)
+        if same is not None:
+            return same[0], subtable.mask
+        if subtable.port_trie is not None:
+            ports = key >> _PORTS_SHIFT & subtable.port_bits
+            _, n_bits = subtable.port_trie.lookup(ports)
+            needed = _prefix_mask(n_bits, 32) & subtable.port_bits
+            return None, seen | needed << _PORTS_SHIFT
+        return None, subtable.mask
+
+    def _skip(
+        self,
+        subtable: _Subtable[R],
+        key: int,
+        stage_bits: int,
+        wildcards: int,
+        looked_up: list[tuple[int, int] | None],
+    ) -> int | None:
+        """If a trie on a field of this stage tells that the subtable cannot match: the bits that
+        say so; else None. Never more bits than searching the subtable would take."""
+        for number, length in enumerate(subtable.plens):
+            trie = self._tries[number]
+            if not length or not stage_bits >> trie.shift & trie.ones:
+                continue
+            known = looked_up[number]
+            if known is None:
+                if trie.applies(key):
+                    known = trie.trie.lookup(key >> trie.shift & trie.ones)
+                else:
+                    known = (-1, 0)
+                looked_up[number] = known
+            lengths, n_bits = known
+            if lengths >> length & 1:
+                continue
+            needed = _prefix_mask(n_bits, trie.field.bits) << trie.shift
+            if n_bits <= length or not needed & ~wildcards:
+                return needed
+        return None
+
+
+def _prefix_mask(length: int, bits: int) -> int:
+    """The first `length` of `bits` bits."""
+    return (1 << length) - 1 << bits - length

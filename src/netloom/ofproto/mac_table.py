@@ -1,0 +1,222 @@
+"""What NORMAL has learned: which bundle a MAC address of a VLAN was last seen on.
+
+Entries age (300 s unless told otherwise) and are bounded in number; when the table is full, the
+bundle with the most entries loses the one that it used least recently, so that one noisy port
+cannot push out the others. `generation` grows with every change that an answer may depend on: flows
+that were made from an older generation must be made again. A refresh of an entry that stays where
+it is, is no change.
+
+After a gratuitous ARP on a bond, an entry is locked for five seconds: the reflection of the same
+packet by the other switch must not move it back.
+
+A static entry (`fdb/add`) neither ages nor moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+DEFAULT_AGING_S = 300
+DEFAULT_ENTRIES = 8_192
+GRATUITOUS_ARP_LOCK_MS = 5_000
+#: Bounds that Open vSwitch puts on what a Bridge row asks for.
+MIN_AGING_S, MAX_AGING_S = 15, 3_600
+MIN_ENTRIES, MAX_ENTRIES = 10, 1_000_000
+
+#: Group address bit of a MAC address.
+_MULTICAST = 1 << 40
+
+B = TypeVar("B")
+
+
+class MacEntry(Generic[B]):
+    """One address in one VLAN."""
+
+    __slots__ = ("bundle", "is_static", "lock_until_ms", "mac", "used_ms", "vlan")
+
+    def __init__(self, mac: int, vlan: int, bundle: B, now_ms: int, is_static: bool) -> None:
+        self.mac = mac
+        self.vlan = vlan
+        self.bundle = bundle
+        self.used_ms = now_ms
+        self.lock_until_ms = 0
+        self.is_static = is_static
+
+
+class MacTable(Generic[B]):
+    """One bridge's table; bundles are any hashable objects."""
+
+    def __init__(self) -> None:
+        # Least recently used first: an entry that is used is taken out and put back.
+        self._entries: dict[tuple[int, int], MacEntry[B]] = {}
+        self._per_bundle: dict[B, int] = {}
+        self.aging_ms = DEFAULT_AGING_S * 1_000
+        self.max_entries = DEFAULT_ENTRIES
+        self.flood_vlans: frozenset[int] = frozenset()
+        self.generation = 0
+        self.clear_stats()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[MacEntry[B]]:
+        return iter(self._entries.values())
+
+    def clear_stats(self) -> None:
+        self.total_learned = 0
+        self.total_expired = 0
+        self.total_evicted = 0
+        self.total_moved = 0
+
+    @property
+    def n_static(self) -> int:
+        return sum(entry.is_static for entry in self._entries.values())
+
+    def configure(self, aging_s: int, max_entries: int, flood_vlans: frozenset[int]) -> None:
+        """Set ageing time, size and the VLANs in which nothing is learned."""
+        self.aging_ms = min(max(aging_s, MIN_AGING_S), MAX_AGING_S) * 1_000
+        self.max_entries = min(max(max_entries, MIN_ENTRIES), MAX_ENTRIES)
+        if flood_vlans != self.flood_vlans:
+            self.flood_vlans = flood_vlans
+            self.flush()
+        while len(self._entries) > self.max_entries:
+            self._evict()
+
+    def lookup(self, mac: int, vlan: int) -> MacEntry[B] | None:
+        if mac & _MULTICAST or vlan in self.flood_vlans:
+            return None
+        return self._entries.get((mac, vlan))
+
+    def may_learn(self, mac: int, vlan: int) -> bool:
+        return not mac & _MULTICAST and vlan not in self.flood_vlans
+
+    def would_change(
+        self, mac: int, vlan: int, bundle: B, now_ms: int, gratuitous_arp: bool = False
+    ) -> bool:
+        """Would `learn` change an answer of `lookup`?"""
+        entry = self._entries.get((mac, vlan))
+        if entry is None:
+            return self.may_learn(mac, vlan)
+        if entry.is_static or entry.bundle == bundle:
+            return False
+        return gratuitous_arp or now_ms >= entry.lock_until_ms
+
+    def learn(
+        self,
+        mac: int,
+        vlan: int,
+        bundle: B,
+        now_ms: int,
+        *,
+        gratuitous_arp: bool = False,
+        is_bond: bool = False,
+    ) -> bool:
+        """`mac` was seen in `vlan` on `bundle`; True if that changed an answer of `lookup`."""
+        if not self.may_learn(mac, vlan):
+            return False
+        entry = self._entries.get((mac, vlan))
+        if entry is None:
+            self._add(MacEntry(mac, vlan, bundle, now_ms, is_static=False))
+            self.total_learned += 1
+            entry = self._entries[mac, vlan]
+            if is_bond and gratuitous_arp:
+                entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
+            return True
+        if entry.is_static:
+            return False
+        if is_bond:
+            if gratuitous_arp:
+                entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
+            elif now_ms < entry.lock_until_ms:
+                return False
+        self._touch(entry, now_ms)
+        if entry.bundle == bundle:
+            return False
+        self._count(entry.bundle, -1)
+        self._count(bundle, 1)
+        entry.bundle = bundle
+        self.total_moved += 1
+        self.generation += 1
+        return True
+
+    def add_static(self, mac: int, vlan: int, bundle: B, now_ms: int) -> None:
+        self.remove(mac, vlan)
+        self._add(MacEntry(mac, vlan, bundle, now_ms, is_static=True))
+
+    def remove(self, mac: int, vlan: int) -> bool:
+        """Forget an address; False if it was not known."""
+        entry = self._entries.get((mac, vlan))
+        if entry is None:
+            return False
+        self._drop(entry)
+        return True
+
+    def flush(self) -> None:
+        """Forget all that was learned; static entries stay."""
+        self._drop_all([entry for entry in self._entries.values() if not entry.is_static])
+
+    def forget_bundle(self, bundle: B) -> None:
+        """A bundle is gone, or means something else now."""
+        self._drop_all([entry for entry in self._entries.values() if entry.bundle == bundle])
+
+    def run(self, now_ms: int) -> None:
+        """Let entries age."""
+        limit = now_ms - self.aging_ms
+        for entry in list(self._entries.values()):
+            if entry.is_static:
+                continue
+            if entry.used_ms > limit:
+                break
+            self._drop(entry)
+            self.total_expired += 1
+
+    def deadline(self) -> int | None:
+        """When the oldest entry will have aged."""
+        for entry in self._entries.values():
+            if not entry.is_static:
+                return entry.used_ms + self.aging_ms
+        return None
+
+    def _add(self, entry: MacEntry[B]) -> None:
+        if len(self._entries) >= self.max_entries:
+            self._evict()
+        self._entries[entry.mac, entry.vlan] = entry
+        self._count(entry.bundle, 1)
+        self.generation += 1
+
+    def _touch(self, entry: MacEntry[B], now_ms: int) -> None:
+        if entry.used_ms != now_ms:
+            entry.used_ms = now_ms
+            self._entries[entry.mac, entry.vlan] = self._entries.pop((entry.mac, entry.vlan))
+
+    def _drop(self, entry: MacEntry[B]) -> None:
+        del self._entries[entry.mac, entry.vlan]
+        self._count(entry.bundle, -1)
+        self.generation += 1
+
+    def _drop_all(self, entries: list[MacEntry[B]]) -> None:
+        for entry in entries:
+            self._drop(entry)
+
+    def _evict(self) -> None:
+        """Drop the least recently used entry of the bundle that has most."""
+        victims = (entry for entry in self._entries.values() if not entry.is_static)
+        greediest = max(self._per_bundle, key=lambda bundle: self._per_bundle[bundle])
+        first: MacEntry[B] | None = None
+        for entry in victims:
+            first = first or entry
+            if entry.bundle == greediest:
+                first = entry
+                break
+        if first is None:
+            first = next(iter(self._entries.values()))
+        self._drop(first)
+        self.total_evicted += 1
+
+    def _count(self, bundle: B, change: int) -> None:
+        count = self._per_bundle.get(bundle, 0) + change
+        if count:
+            self._per_bundle[bundle] = count
+        else:
+            self._per_bundle.pop(bundle, None)
