@@ -12,6 +12,7 @@ from netloom.base.errors import ConfigError
 from netloom.flow import numbers
 from netloom.flow.address import parse_ipv4, parse_ipv6, parse_mac
 from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import DL_TYPE_NONE
 from netloom.flow.odp_table import ATTRIBUTES, Member
 
 _FRAGMENTS = {"no": 0, "first": 1, "later": 3}
@@ -72,8 +73,11 @@ class _Reader:
             at = end
 
     def finish(self) -> tuple[int, int]:
-        if not self._is_ethernet and not self._is_typed and _DL_TYPE.get(self.key):
-            self.key = _PACKET_TYPE.put(self.key, 1 << 16 | _DL_TYPE.get(self.key))
+        dl_type = _DL_TYPE.get(self.key)
+        if not self._is_ethernet and not self._is_typed and dl_type:
+            self.key = _PACKET_TYPE.put(self.key, 1 << 16 | dl_type)
+        if not dl_type and self._is_ethernet:
+            self.key = _DL_TYPE.put(self.key, DL_TYPE_NONE)
         return self.key, self.mask
 
     def _put(self, member: Member, value: int, mask: int) -> None:
@@ -121,7 +125,7 @@ class _Reader:
         value, mask = self._value(member, text)
         if value or mask != 0xFFFF or "/" not in text:
             return False
-        self._put(member, 0x05FF, 0xFFFF)
+        self._put(member, DL_TYPE_NONE, 0xFFFF)
         return True
 
     def _value(self, member: Member, text: str) -> tuple[int, int]:
@@ -146,6 +150,8 @@ class _Reader:
             return flags, allowed if flag_mask is None else flag_mask
         if form == "port" and self._port_names and text in self._port_names:
             return self._port_names[text], member.ones
+        if form == "op" and text.partition("/")[0] == str(0xFFFF):
+            text = text.replace(str(0xFFFF), str(member.ones), 1)
         return _number(text, member.bits)
 
     def _encap(self, inside: str) -> None:
@@ -154,8 +160,11 @@ class _Reader:
             raise _SyntaxError
         tpid = SLOT[f"{_VLAN_NAMES[self._depth]}_tpid"]
         tci = SLOT[f"{_VLAN_NAMES[self._depth]}_tci"]
-        if not tci.get(self.key) and not inside:
-            return
+        if not tci.get(self.key):
+            if not inside:
+                return
+            # Printed flows leave out vlan() where nothing of the tag is matched.
+            self.key |= VLAN_CFI << tci.shift
         self.key = tpid.put(self.key, _DL_TYPE.get(self.key))
         self.mask |= tpid.mask
         self.key &= ~_DL_TYPE.mask

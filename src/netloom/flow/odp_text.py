@@ -81,6 +81,10 @@ class _Printer:
             return str(value) if name is None else name
         if form == "type":
             return f"0x{value:04x}" + ("" if mask == member.ones else f"/0x{mask:04x}")
+        if form == "plain":
+            return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:x}")
+        if form == "op" and value == member.ones:
+            value = 0xFFFF  # all ones of a mask are all ones of 16 bits, and keys go the same way
         text = numbers.format_hex(value) if form == "hex" else str(value)
         return _masked(text, mask, member.ones)
 
@@ -181,9 +185,10 @@ def _format_frame(out: _Printer, tags: list[str]) -> str:
     tpid = SLOT[f"{name}_tpid"].get(out.key) if tci else SLOT["dl_type"].get(out.key)
     words = [f"eth_type(0x{tpid:04x})"]
     tci_mask = SLOT[f"{name}_tci"].get(out.mask)
-    if out.verbose or tci_mask & 0xEFFF:
+    if out.verbose or tci_mask:
         words.append(f"vlan({_format_tci(tci, tci_mask, out.verbose)})")
-    inner = _format_frame(out, inner_tags) if tci else ""
+    has_inner = tci and (inner_tags or SLOT["dl_type"].get(out.key) >= _ETH_TYPE_MIN)
+    inner = _format_frame(out, inner_tags) if has_inner else ""
     words.append(f"encap({inner})")
     return ",".join(words)
 
@@ -202,6 +207,8 @@ def _format_tci(tci: int, mask: int, verbose: bool) -> str:
 def _format_payload(out: _Printer) -> list[str]:
     dl_type = SLOT["dl_type"].get(out.key)
     if dl_type < _ETH_TYPE_MIN:
+        if not SLOT["dl_type"].get(out.mask):
+            return []
         return [f"eth_type(0/0x{SLOT['dl_type'].get(out.mask):04x})"]
     words = [out.attribute("eth_type")] if out.shows("eth_type") else []
     if dl_type in _VLAN_TYPES:
@@ -224,8 +231,12 @@ def _format_mpls(out: _Printer) -> str:
         lses.append((slot.get(out.key), slot.get(out.mask)))
         if lses[-1][0] & 0x100:
             break
+    else:
+        lses = lses[: sum(1 for lse, _ in lses if lse)]
     if not out.verbose and not any(mask for _, mask in lses):
         return ""
+    if not lses:
+        return "mpls((bad key length 0)"  # a packet that breaks off behind its Ethernet type
     exact = all(mask == 0xFFFFFFFF for _, mask in lses)
     words = []
     for lse, mask in lses:
@@ -243,13 +254,42 @@ def _format_transport(out: _Printer, dl_type: int) -> list[str]:
     names = []
     if proto in _TRANSPORT:
         names.append(_TRANSPORT[proto])
-        if proto == 6:
+        flags = ATTRIBUTE_MASKS["tcp_flags"]
+        if proto == 6 and (out.key | out.mask) & flags:
             names.append("tcp_flags")
     elif dl_type == 0x0800 and proto == 1:
         names.append("icmp")
     elif dl_type == 0x86DD and proto == 58:
         names.append("icmpv6")
         type_mask, code_mask = SLOT["tp_src"].get(out.mask), SLOT["tp_dst"].get(out.mask)
-        if is_neighbour_discovery(out.key) and type_mask & code_mask & 0xFF == 0xFF:
-            names.append("nd")
+        if is_neighbour_discovery(out.key):
+            if type_mask & code_mask & 0xFF == 0xFF:
+                names.append("nd")
+            elif out.verbose:
+                out = _Printer(out.key, out.mask & ~ATTRIBUTE_MASKS["nd"], None, True)
+                names.append("nd")
     return [out.attribute(name) for name in names if out.shows(name)]
+
+
+def format_odp_attribute(name: str, key: int, mask: int) -> str:
+    """One attribute, as it stands in `set(...)`: `eth(dst=00:11:22:33:44:55)`."""
+    out = _Printer(key, mask, None, False)
+    if name == "tunnel":
+        return _format_tunnel(out)
+    if name == "vlan":
+        slot = SLOT["vlan_tci"]
+        return f"vlan({_format_tci(slot.get(key), slot.get(mask), False)})"
+    if name == "mpls":
+        return f"mpls({_format_one_label(SLOT['mpls_lse0'].get(key), SLOT['mpls_lse0'].get(mask))})"
+    return out.attribute(name)
+
+
+def _format_one_label(lse: int, mask: int) -> str:
+    words = []
+    for word, low, bits, prefix in (
+        ("label", 12, 20, "0x"), ("tc", 9, 3, ""), ("ttl", 0, 8, "0x"), ("bos", 8, 1, ""),
+    ):  # fmt: skip
+        ones = (1 << bits) - 1
+        masked = "" if mask == 0xFFFFFFFF else f"/{prefix}{mask >> low & ones:x}"
+        words.append(f"{word}={lse >> low & ones}{masked}")
+    return ",".join(words)

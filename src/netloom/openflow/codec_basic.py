@@ -238,7 +238,7 @@ def _decode_role(frame: Frame) -> tuple[int, int | None]:
     role, generation = unpack_from(">I4xQ", frame.data, frame.exactly(16))
     if role > 3:
         raise OpenFlowError("OFPRRFC_BAD_ROLE")
-    given = role in (m.OFPCR_ROLE_PRIMARY, m.OFPCR_ROLE_SECONDARY) or frame.row.name.endswith("Y")
+    given = role != m.OFPCR_ROLE_NOCHANGE
     if frame.row.name.endswith("REPLY"):
         given = generation != m.UNKNOWN
     return role, generation if given else None
@@ -291,6 +291,10 @@ def _decode_async(frame: Frame) -> m.AsyncConfig:
     return m.AsyncConfig(words[0:2], words[2:4], words[4:6])
 
 
+#: Reasons that there are: of packet-in, port status, removed flows.
+_ASYNC_KNOWN = (0x3F, 0x7, 0x3F)
+
+
 def _decode_async_properties(frame: Frame) -> m.AsyncConfig:
     masks = [0] * 6
     pos = frame.body
@@ -301,7 +305,10 @@ def _decode_async_properties(frame: Frame) -> m.AsyncConfig:
         if kind < 6:
             if size != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
-            (masks[kind ^ 1],) = unpack_from(">I", frame.data, pos + 4)
+            (mask,) = unpack_from(">I", frame.data, pos + 4)
+            if mask & ~_ASYNC_KNOWN[kind // 2]:
+                raise OpenFlowError("OFPACFC_INVALID")
+            masks[kind ^ 1] = mask
         elif kind > 11:
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
         pos += size + 7 & ~7

@@ -121,6 +121,8 @@ def _decode_properties(frame: Frame, pos: int) -> m.PacketIn:
         entries, 0, len(entries), strict=False
     )
     packet = raw.get(_PACKET, b"")
+    if numbers.get(_FULL_LEN, len(packet)) < len(packet):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     return m.PacketIn(
         packet, Match(found[0], found[1]), numbers.get(_REASON, m.OFPR_NO_MATCH),
         numbers.get(_FULL_LEN, len(packet)), numbers.get(_BUFFER_ID, m.NO_BUFFER),

@@ -84,15 +84,15 @@ class _Printer:
         short, key = uuid[:8], (table, uuid)
         known = self._names.get(key)
         name = row.get("name") if type(row) is dict else None
-        if type(name) is str and name:
-            self._names[key] = f'"{name}"'
+        named = f'"{name}"' if type(name) is str and name else known or short
+        self._names[key] = named
         self._write(f"  table {table}")
         if known is None:
-            text = self._names.setdefault(key, short)
+            text = named
             self._write(f" insert row {text}" + ("" if text is short else f" ({short})") + ":\n")
         else:
             note = " diff" if is_diff else ""
-            self._write(f" row {self._names[key]} ({short}){note}:\n")
+            self._write(f" row {known} ({short}){note}:\n")
         if row is None:
             self._write("    delete row\n")
             self._names.pop(key, None)

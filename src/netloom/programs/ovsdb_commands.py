@@ -9,7 +9,6 @@ from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.remote_config import find_column, is_db_name
-from netloom.rpc.daemon_commands import register_memory_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,11 +33,6 @@ class Commands:
         self._server = program.server
         self._trim = False
         self._logged: set[tuple[str, str]] = set()
-
-    def exit(self, args: list[str]) -> str:
-        del args
-        self._program.loop.stop(self._program.exit_status)
-        return ""
 
     # -- remotes -------------------------------------------------------------------------
 
@@ -195,15 +189,13 @@ class Commands:
         }
 
 
-def register_commands(program: Program) -> None:
-    """Add the server's commands to the program's registry."""
+def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
+    """Add the server's commands to the program's registry; what `memory/show` is to ask."""
     commands = Commands(program)
     program.server.watchers.append(commands.log_changes)
-    registry = program.registry
+    registry = program.control.registry
     add = registry.register
     prefix = "ovsdb-server/"
-    register_memory_commands(registry, commands.memory)
-    add("exit", "", 0, 0, commands.exit)
     add(f"{prefix}compact", "", 0, 1, commands.compact)
     add(f"{prefix}memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim)
     add(f"{prefix}reconnect", "", 0, 0, commands.reconnect)
@@ -219,6 +211,7 @@ def register_commands(program: Program) -> None:
     add(f"{prefix}tlog-list", "", 0, 0, commands.tlog_list)
     _register_constant(registry)
     _register_refused(registry)
+    return commands.memory
 
 
 def _register_constant(registry: CommandRegistry) -> None:

@@ -27,6 +27,7 @@ from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection, error_text
 from netloom.transport.loop import MainLoop
 from netloom.transport.server import Listener
+from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TlsSettings
 
 log = get_logger("ovsdb_jsonrpc_server")
@@ -298,10 +299,18 @@ class PassiveRemote:
         return bool(self._clients), status
 
 
+def socket_path(target: str) -> str:
+    """The file of a `punix:` remote."""
+    return parse_address(target, OVSDB_PORT).path
+
+
 class Remotes:
     """All remotes of the server; a runnable."""
 
-    def __init__(self, loop: MainLoop, server: Server, tls: TlsSettings) -> None:
+    def __init__(
+        self, loop: MainLoop, server: Server, tls: TlsSettings, signals: FatalSignals
+    ) -> None:
+        self._signals = signals
         self._loop = loop
         self._server = server
         self._tls = tls
@@ -351,6 +360,8 @@ class Remotes:
         for target in [target for target in self._open if target not in wanted]:
             log.info("%s: remote deconfigured", target)
             self._open.pop(target).close()
+            if target.startswith("punix:"):
+                self._signals.remove_file(socket_path(target))
             del self._options[target]
         self._failed &= wanted.keys()
         for target, options in wanted.items():
@@ -373,6 +384,8 @@ class Remotes:
                     log.err("%s: listen failed: %s", target, error.strerror)
                 self._failed.add(target)
                 return
+            if target.startswith("punix:"):
+                self._signals.add_file(socket_path(target))
         self._failed.discard(target)
         self._options[target] = options
 

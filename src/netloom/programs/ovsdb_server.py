@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.resources import files
-from typing import Any
 
-from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
@@ -20,14 +18,11 @@ from netloom.ovsdb.file_store import FileStore
 from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
+from netloom.programs.control import Control, make_registry, version_text
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_remotes import Remotes
-from netloom.rpc.daemon_commands import register_coverage_commands, register_vlog_commands
 from netloom.rpc.fast_json import FastJson
-from netloom.rpc.unixctl import CommandRegistry, UnixctlSession
-from netloom.transport.address import parse_address
 from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError, describe_status
-from netloom.transport.driver import Connection
 from netloom.transport.log_options import (
     LOG_OPTIONS,
     LogOptionError,
@@ -35,12 +30,10 @@ from netloom.transport.log_options import (
     apply_log_option,
 )
 from netloom.transport.loop import MainLoop, freeze_garbage
-from netloom.transport.server import Listener
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
 
 PROGRAM = "ovsdb-server"
-VERSION_TEXT = f"{PROGRAM} (Open vSwitch) {OVS_VERSION}"
 log = get_logger("ovsdb_server")
 
 _OWN_OPTIONS = (
@@ -146,7 +139,7 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
             sys.stdout.write(USAGE.format(program=PROGRAM, **where))
             return None
         if key == "version":
-            print(VERSION_TEXT)
+            sys.stdout.write(version_text(PROGRAM))
             return None
         if any(key == option.key for option in _REFUSED):
             raise Fatal(f"--{key}: not supported in this version")
@@ -185,17 +178,15 @@ class Program:
         self.codec = FastJson()
         self.clock = WarpClock()
         self.loop = MainLoop(self.clock)
-        self.signals = signals
         schema = files("netloom.ovsdb").joinpath("schemas/_server.ovsschema").read_bytes()
         server_schema = DatabaseSchema.from_json(self.codec.decode(schema))
         self.server = Server(server_schema, self.clock, self.codec.encode)
         self.tls = TlsSettings()
-        self.remotes = Remotes(self.loop, self.server, self.tls)
-        self.registry = CommandRegistry(VERSION_TEXT)
+        self.remotes = Remotes(self.loop, self.server, self.tls, signals)
+        self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
         self.exit_status = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._child_fd = -1
-        self._control: Listener | None = None
 
     def open_database(self, path: str) -> None:
         """Serve the database of a file, by any name of it; raises `OvsdbError`."""
@@ -236,31 +227,17 @@ class Program:
                 except CommandError as error:
                     raise Fatal(str(error)) from error
         self.configure_tls()
-        self.server.watchers.append(lambda name, changes: self.configure_tls())
+        self.server.watchers.append(self._database_changed)
         self.remotes.wanted = set(self.arguments.remotes)
         self.remotes.reconfigure()
-        self.open_control_socket()
+        self.control.register_standard(vlog, Counters(), register_commands(self))
+        self.control.register_exit()
+        self.control.open(self.arguments.unixctl)
         freeze_garbage()
 
-    def open_control_socket(self) -> None:
-        register_vlog_commands(self.registry, vlog)
-        register_coverage_commands(self.registry, Counters())
-        register_commands(self)
-        name = self.arguments.unixctl
-        if name == "none":
-            return
-        path = paths.absolute(paths.rundir(), name or f"{PROGRAM}.{os.getpid()}.ctl")
-        try:
-            self._control = Listener(
-                self.loop, parse_address(f"punix:{path}"), self._accept_control
-            )
-        except OSError as error:
-            raise Fatal(f"could not create control socket ({error.strerror})") from error
-        self.signals.add_file(path)
-
-    def _accept_control(self, name: str) -> Connection[Any]:
-        machine = UnixctlSession(self.registry, self.codec, name)
-        return Connection(self.loop, machine, _ignore, _ignore, name)
+    def _database_changed(self, name: str, changes: object) -> None:
+        if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):
+            self.configure_tls()
 
     def start_child(self) -> None:
         """Run the `--run` command; the server ends with it."""
@@ -283,15 +260,10 @@ class Program:
 
     def close(self) -> None:
         self.remotes.close()
-        if self._control is not None:
-            self._control.close()
         for served in self.server.served.values():
             if served.store is not None:
                 served.store.close()
-
-
-def _ignore(event: Any) -> None:
-    del event
+        self.control.close()
 
 
 def run(argv: list[str]) -> int:
@@ -308,7 +280,7 @@ def run(argv: list[str]) -> int:
         program.start()
         program.start_child()
         daemon.complete()
-        log.info("%s", VERSION_TEXT)
+        log.info("%s", version_text(PROGRAM).rstrip())
         status = program.loop.run()
     except NetloomError:
         program.close()

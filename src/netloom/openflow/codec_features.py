@@ -1,0 +1,142 @@
+"""Bytes of table features (OpenFlow 1.3 and later): what each table can do, as properties."""
+
+from __future__ import annotations
+
+from struct import pack, unpack_from
+
+from netloom.flow.fields import FIELD
+from netloom.openflow import messages as m
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import Frame
+from netloom.openflow.oxm import decode_field_header, encode_field_header
+
+Encoded = tuple[str, bytes]
+
+(_INSTRUCTIONS, _INSTRUCTIONS_MISS, _NEXT, _NEXT_MISS, _WRITE, _WRITE_MISS, _APPLY, _APPLY_MISS,
+ _MATCH, _, _WILDCARDS, _, _WRITE_SET, _WRITE_SET_MISS, _APPLY_SET,
+ _APPLY_SET_MISS) = range(16)  # fmt: skip
+_EXPERIMENTER = 0xFFFE
+
+
+def decode_table_features_request(frame: Frame, protocol: int) -> m.TableFeaturesRequest:
+    return m.TableFeaturesRequest(frame.data[frame.body :])
+
+
+def encode_table_features_request(
+    message: m.TableFeaturesRequest, version: int, protocol: int
+) -> Encoded:
+    return "OFPST_TABLE_FEATURES", message.body
+
+
+def decode_table_features_reply(frame: Frame, protocol: int) -> m.TableFeaturesReply:
+    data = frame.data
+    pos = frame.body
+    tables = []
+    while pos < len(data):
+        size = int.from_bytes(data[pos : pos + 2], "big")
+        if size < 64 or pos + size > len(data):
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        tables.append(_decode_table(data[pos : pos + size]))
+        pos += size
+    return m.TableFeaturesReply(tuple(tables), frame.more)
+
+
+def _decode_table(data: bytes) -> m.TableFeatures:
+    table_id, name, match, write, config, max_entries = unpack_from(">2xB5x32sQQII", data)
+    found: dict[int, bytes] = {}
+    pos = 64
+    while pos < len(data):
+        kind, size = unpack_from(">HH", data, pos)
+        if size < 4 or pos + size > len(data):
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if kind < _EXPERIMENTER:
+            found[kind] = data[pos + 4 : pos + size]
+        pos += size + 7 & ~7
+    names, masked = _fields(found.get(_MATCH, b""))
+    wildcards, _ = _fields(found.get(_WILDCARDS, b""))
+    nonmiss = _instruction_features(found, 0)
+    miss_given = any(kind & 1 for kind in found)
+    return m.TableFeatures(
+        table_id, name.split(b"\0", 1)[0].decode("utf-8", "replace"), match, write, max_entries,
+        config, nonmiss, _instruction_features(found, 1) if miss_given else nonmiss, names,
+        masked, wildcards,
+    )  # fmt: skip
+
+
+def _instruction_features(found: dict[int, bytes], miss: int) -> m.InstructionFeatures:
+    """A property for table misses that is missing is that of other flows."""
+
+    def take(kind: int) -> bytes:
+        return found.get(kind + miss, found.get(kind, b""))
+
+    return m.InstructionFeatures(
+        tuple(take(_NEXT)), _types(take(_INSTRUCTIONS)), _types(take(_WRITE)),
+        _types(take(_APPLY)), _fields(take(_WRITE_SET))[0], _fields(take(_APPLY_SET))[0],
+    )  # fmt: skip
+
+
+def _types(data: bytes) -> int:
+    """Types with their lengths, as bits; experimenters' are passed over."""
+    bits = 0
+    pos = 0
+    while pos + 4 <= len(data):
+        kind, size = unpack_from(">HH", data, pos)
+        if size < 4:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if kind < 64:
+            bits |= 1 << kind
+        pos += size
+    return bits
+
+
+def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the fields whose headers stand in `data`, and of those with a mask, in the order
+    of the field table."""
+    found: dict[int, tuple[str, bool]] = {}
+    pos = 0
+    while pos + 4 <= len(data):
+        try:
+            field, masked, after = decode_field_header(data, pos)
+        except OpenFlowError:
+            after = pos + (8 if data[pos : pos + 2] == b"\xff\xff" else 4)
+        else:
+            found[field.id] = field.name, masked
+        pos = after
+    ordered = [found[number] for number in sorted(found)]
+    return tuple(name for name, _ in ordered), tuple(name for name, masked in ordered if masked)
+
+
+def _put(kind: int, body: bytes) -> bytes:
+    size = 4 + len(body)
+    return pack(">HH", kind, size) + body + bytes(-size % 8)
+
+
+def _put_fields(kind: int, names: tuple[str, ...], masked: tuple[str, ...], version: int) -> bytes:
+    headers = [encode_field_header(FIELD[name], version, name in masked) for name in names]
+    return _put(kind, b"".join(headers))
+
+
+def _put_types(kind: int, bits: int) -> bytes:
+    return _put(kind, b"".join(pack(">HH", n, 4) for n in range(64) if bits >> n & 1))
+
+
+def encode_table_features_reply(
+    message: m.TableFeaturesReply, version: int, protocol: int
+) -> tuple[str, list[bytes]]:
+    return "OFPST_TABLE_FEATURES", [_encode_table(table, version) for table in message.tables]
+
+
+def _encode_table(t: m.TableFeatures, version: int) -> bytes:
+    out = b""
+    for miss, f in ((0, t.nonmiss), (1, t.miss)):
+        out += _put_types(_INSTRUCTIONS + miss, f.instructions)
+        out += _put(_NEXT + miss, bytes(f.next_tables))
+        out += _put_types(_WRITE + miss, f.write_actions)
+        out += _put_fields(_WRITE_SET + miss, f.write_set_fields, (), version)
+        out += _put_types(_APPLY + miss, f.apply_actions)
+        out += _put_fields(_APPLY_SET + miss, f.apply_set_fields, (), version)
+    out += _put_fields(_MATCH, t.match, t.maskable, version)
+    out += _put_fields(_WILDCARDS, t.wildcards, (), version)
+    head = pack(">HB5x32sQQII", 64 + len(out), t.table_id, t.name.encode()[:31],
+                t.metadata_match, t.metadata_write, t.config, t.max_entries)  # fmt: skip
+    return head + out

@@ -1,0 +1,312 @@
+"""One side of an OpenFlow connection, without I/O.
+
+    connection = Connection("br0<->tcp:127.0.0.1:6653", versions=(1, 4), now_ms=now)
+    connection.receive_data(data)
+    while (event := connection.next_event()) is not None: ...
+    connection.send(message); stream.write(connection.data_to_send())
+
+What it does: splits the stream into messages by their length field; exchanges hellos and settles
+on a version (the highest that both speak, from the bitmaps of 1.3 if both sent one); answers echo
+requests; sends an echo request after `probe_interval_ms` of silence and declares the peer dead
+after as long again; numbers requests. Every other message is an event, decoded or, for programs
+that print what they get, raw.
+
+What must hold: nothing but a hello is accepted before the version is settled, and every later
+message has that version (an OFPT_ERROR may have another). A peer that breaks the framing or the
+handshake gets `ProtocolError` from `next_event`, after which the connection sends what is queued
+(OFPHFC_INCOMPATIBLE with a text, if it can) and is of no more use. A message that is well framed
+but wrong becomes a `Refused` event; `reply_error` answers it.
+
+`flow protocol`: a switch changes `protocol` when the peer asks for NXM or table numbers in flow
+mods; both sides then read and write flow mods accordingly. Standards: OpenFlow 1.0-1.5, "Connection
+Setup".
+"""
+
+from __future__ import annotations
+
+from _collections import deque
+
+from netloom.base.errors import ProtocolError
+from netloom.base.log import get_logger
+from netloom.base.record import Record
+from netloom.openflow import messages as m
+from netloom.openflow.codec import decode_message, encode_message
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.protocol import INITIAL
+
+OFP_HEADER_BYTES = 8
+_HELLO = 0
+_ERROR = 1
+_ECHO_REQUEST = 2
+_ECHO_REPLY = 3
+#: As much of a failed request as an error carries back.
+_ERROR_DATA_BYTES = 64
+
+log = get_logger("vconn")
+
+
+class Received(Record):
+    """A message of the peer; `data` are its bytes."""
+
+    message: m.Message
+    xid: int
+    data: bytes
+
+
+class Refused(Record):
+    """A message that cannot be carried out, and why."""
+
+    error: str
+    xid: int
+    data: bytes
+
+
+class Negotiated(Record):
+    """The version is settled; first event of every connection."""
+
+    version: int
+
+
+class RawMessage(Record):
+    """A message as it came (of a connection with `raw=True`)."""
+
+    xid: int
+    data: bytes
+
+
+Event = Received | Refused | Negotiated | RawMessage
+
+
+def version_text(version: int) -> str:
+    """`0x04` as in the messages about hellos."""
+    return f"0x{version:02x}"
+
+
+def versions_text(versions: tuple[int, ...]) -> str:
+    """`version 0x01` or `versions 0x01, 0x04`."""
+    listed = ", ".join(version_text(version) for version in versions)
+    return f"version{'s' if len(versions) > 1 else ''} {listed}"
+
+
+class Connection:
+    """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes."""
+
+    def __init__(
+        self,
+        name: str,
+        versions: tuple[int, ...] = (1, 4),
+        now_ms: int = 0,
+        probe_interval_ms: int = 0,
+        *,
+        raw: bool = False,
+        snoop: bool = False,
+        first_xid: int = 1,
+    ) -> None:
+        self.name = name
+        self.versions = versions
+        self.version = 0
+        #: A `protocol.P_*`; changes with the peer's wishes in OpenFlow 1.0.
+        self.protocol = 0
+        #: Bytes of the peer's hello, for programs that print it.
+        self.peer_hello = b""
+        self._raw = raw
+        self._buffer = bytearray()
+        self._out: list[bytes] = []
+        self._events: deque[Event] = deque()
+        self._next_xid = first_xid
+        self._failure: ProtocolError | None = None
+        self._probe_interval_ms = probe_interval_ms
+        self._quiet_since_ms = now_ms
+        self._heard = False
+        self._probe_sent = False
+        if snoop:
+            # The other side of a snooping socket sends no hello of its own.
+            self._settle(versions[0])
+        else:
+            hello = m.Hello(versions)
+            self._out.append(encode_message(hello, self.new_xid(), INITIAL[versions[-1]]))
+
+    # Sending
+
+    def new_xid(self) -> int:
+        xid = self._next_xid
+        self._next_xid = xid + 1 & 0xFFFFFFFF
+        return xid
+
+    def send(self, message: m.Message, xid: int | None = None) -> int:
+        """Queues `message`, with a new transaction id unless given; returns the id."""
+        if xid is None:
+            xid = self.new_xid()
+        self._out.append(encode_message(message, xid, self.protocol or INITIAL[self.versions[-1]]))
+        return xid
+
+    def send_bytes(self, data: bytes) -> None:
+        """Queues a message that is encoded already."""
+        self._out.append(data)
+
+    def reply_error(self, name: str, request: bytes) -> None:
+        """Answers the request in `request` with an OFPT_ERROR."""
+        xid = int.from_bytes(request[4:8], "big")
+        self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
+
+    def data_to_send(self) -> bytes:
+        """What to write to the stream; it is forgotten here."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    # Receiving
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes bytes of the stream; b"" is the peer's close."""
+        if self._failure is not None:
+            return
+        self._heard = True
+        try:
+            self._split(data)
+        except ProtocolError as error:
+            self._failure = error
+
+    def _split(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        pos = 0
+        size = len(buffer)
+        while size - pos >= OFP_HEADER_BYTES:
+            length = buffer[pos + 2] << 8 | buffer[pos + 3]
+            if length < OFP_HEADER_BYTES:
+                log.err("%s: received too-short ofp_header (%d bytes)", self.name, length)
+                raise ProtocolError("OpenFlow message shorter than its header")
+            if size - pos < length:
+                break
+            message = bytes(buffer[pos : pos + length])
+            pos += length
+            self._take(message)
+        del buffer[:pos]
+
+    def next_event(self) -> Event | None:
+        """The next event; ProtocolError once the peer broke the protocol."""
+        if self._events:
+            return self._events.popleft()
+        if self._failure is not None:
+            raise self._failure
+        return None
+
+    def _take(self, data: bytes) -> None:
+        kind = data[1]
+        xid = int.from_bytes(data[4:8], "big")
+        if not self.version:
+            self._take_hello(data)
+            return
+        if data[0] != self.version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
+            log.err(
+                "%s: received OpenFlow version 0x%02x != expected %02x",
+                self.name, data[0], self.version,
+            )  # fmt: skip
+            raise ProtocolError("OpenFlow message of another version")
+        if self._raw:
+            self._events.append(RawMessage(xid, data))
+            return
+        if kind == _ECHO_REQUEST:
+            self.send(m.EchoReply(data[OFP_HEADER_BYTES:]), xid)
+        elif kind == _ECHO_REPLY and xid == 0:
+            # The answer to a probe; that it came is all that matters.
+            return
+        elif kind != _HELLO:
+            self._decode(data, xid)
+
+    def _decode(self, data: bytes, xid: int) -> None:
+        try:
+            message, xid = decode_message(data, self.protocol)
+        except OpenFlowError as error:
+            self._events.append(Refused(error.name, xid, data))
+        else:
+            self._events.append(Received(message, xid, data))
+
+    # Version negotiation
+
+    def _take_hello(self, data: bytes) -> None:
+        if data[1] != _HELLO:
+            if data[1] == _ERROR:
+                self._log_hello_error(data)
+            else:
+                log.warn(
+                    "%s: received unexpected message (type %d) waiting for hello",
+                    self.name, data[1],
+                )  # fmt: skip
+                self._refuse_hello("Expected hello message.")
+            raise ProtocolError("expected an OpenFlow hello")
+        self.peer_hello = data
+        if not data[0]:
+            self._refuse_hello(self._incompatible(()))
+            raise ProtocolError("OpenFlow hello of an impossible version")
+        theirs = hello_versions(data)
+        common = [version for version in self.versions if version in theirs]
+        if not common:
+            text = self._incompatible(theirs)
+            log.warn(
+                "%s: version negotiation failed (we support %s, peer supports %s)",
+                self.name, versions_text(self.versions), versions_text(theirs),
+            )  # fmt: skip
+            self._refuse_hello(text)
+            raise ProtocolError("no OpenFlow version in common")
+        self._settle(max(common))
+
+    def _settle(self, version: int) -> None:
+        self.version = version
+        self.protocol = INITIAL[version]
+        self._events.append(Negotiated(version))
+
+    def _incompatible(self, theirs: tuple[int, ...]) -> str:
+        text = f"We support {versions_text(self.versions)}"
+        return f"{text}, you support {versions_text(theirs)}, no common versions."
+
+    def _refuse_hello(self, text: str) -> None:
+        error = m.Error("OFPHFC_INCOMPATIBLE", text.encode())
+        self._out.append(encode_message(error, self.new_xid(), INITIAL[self.versions[-1]]))
+
+    def _log_hello_error(self, data: bytes) -> None:
+        from netloom.openflow.message_text import Style, format_message
+
+        text = format_message(data, Style(1)).rstrip("\n")
+        log.warn("%s: received error waiting for hello: %s", self.name, text)
+
+    # Probes
+
+    def deadline(self) -> int | None:
+        """When `advance` must be called at the latest."""
+        if not self._probe_interval_ms or not self.version:
+            return None
+        periods = 2 if self._probe_sent else 1
+        return self._quiet_since_ms + periods * self._probe_interval_ms
+
+    def advance(self, now_ms: int) -> None:
+        """Probes a silent peer; one that does not answer has broken the protocol."""
+        deadline = self.deadline()
+        if deadline is None or now_ms < deadline:
+            return
+        if self._heard:
+            self._heard = False
+            self._probe_sent = False
+            self._quiet_since_ms = now_ms
+            return
+        if self._probe_sent:
+            self._failure = ProtocolError("no response to inactivity probe")
+            return
+        self._probe_sent = True
+        self.send(m.EchoRequest(), 0)
+
+
+def hello_versions(data: bytes) -> tuple[int, ...]:
+    """The versions that a hello names: of its bitmap, else all up to its own."""
+    pos = OFP_HEADER_BYTES
+    while pos + 8 <= len(data):
+        kind = int.from_bytes(data[pos : pos + 2], "big")
+        size = int.from_bytes(data[pos + 2 : pos + 4], "big")
+        if size < 4:
+            break
+        if kind == 1 and size >= 8:
+            bitmap = int.from_bytes(data[pos + 4 : pos + 8], "big")
+            return tuple(version for version in range(1, 32) if bitmap >> version & 1)
+        pos += size + 7 & ~7
+    return tuple(range(1, data[0] + 1))

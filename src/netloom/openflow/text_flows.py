@@ -1,0 +1,158 @@
+"""Text of flows: `ovs-ofctl dump-flows` and what is around it."""
+
+from __future__ import annotations
+
+from netloom.flow.ports import format_port, quote_name
+from netloom.flow.print import format_match
+from netloom.openflow import messages as m
+from netloom.openflow import names
+from netloom.openflow.action_check import check_actions
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import Frame
+from netloom.openflow.message_text import Style
+from netloom.openflow.protocol import INITIAL
+
+_FLAGS = (
+    (m.OFPFF_SEND_FLOW_REM, "send_flow_rem"),
+    (m.OFPFF_CHECK_OVERLAP, "check_overlap"),
+    (m.OFPFF_RESET_COUNTS, "reset_counts"),
+    (m.OFPFF_NO_PKT_COUNTS, "no_packet_counts"),
+    (m.OFPFF_NO_BYT_COUNTS, "no_byte_counts"),
+)
+
+
+def format_flags(flags: int) -> str:
+    """Words, each with a space after it."""
+    return "".join(f"{word} " for bit, word in _FLAGS if flags & bit)
+
+
+def format_duration(seconds: int, nanoseconds: int) -> str:
+    """`5s`, `5.600s`, `5.000000001s`."""
+    if not nanoseconds:
+        return f"{seconds}s"
+    if nanoseconds % 1_000_000 == 0:
+        return f"{seconds}.{nanoseconds // 1_000_000:03d}s"
+    return f"{seconds}.{nanoseconds:09d}s"
+
+
+def table_text(table_id: int, table_names: object) -> str:
+    name = table_names.get(table_id) if isinstance(table_names, dict) else None
+    return quote_name(name) if name else str(table_id)
+
+
+def match_text(flow: m.FlowStats | m.FlowMod | m.FlowRemoved, style: Style) -> str:
+    priority = None if flow.priority == 0x8000 else flow.priority
+    return format_match(flow.match, style.port_names, priority)
+
+
+# Flow mods and removed flows
+
+
+def format_flow_mod(message: m.FlowMod, frame: Frame, style: Style) -> str:
+    allowed = check_actions(message.actions, message.match, table_id=message.table_id)
+    if not allowed & INITIAL[frame.version]:
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+    if message.flags & m.OFPFF_EMERG:
+        raise OpenFlowError("OFPFMFC_TABLE_FULL")
+    return " " + flow_mod_text(message, style)
+
+
+def flow_mod_text(fm: m.FlowMod, style: Style, table_known: bool = True) -> str:
+    out = names.COMMANDS[fm.command]
+    if fm.table_id:
+        out += f" table:{table_text(fm.table_id, style.table_names)}"
+    out += f" {match_text(fm, style)}"
+    if not out.endswith(" "):
+        out += " "
+    if fm.new_cookie:
+        out += f"cookie:{fm.new_cookie:#x} "
+    if fm.cookie_mask:
+        out += f"cookie:{fm.cookie:#x}/{fm.cookie_mask:#x} "
+    if fm.idle_timeout:
+        out += f"idle:{fm.idle_timeout} "
+    if fm.hard_timeout:
+        out += f"hard:{fm.hard_timeout} "
+    if fm.importance:
+        out += f"importance:{fm.importance} "
+    if fm.buffer_id != m.NO_BUFFER:
+        out += f"buf:{fm.buffer_id:#x} "
+    if fm.out_port != m.OFPP_ANY:
+        out += f"out_port:{format_port(fm.out_port, style.port_names)} "
+    out += format_flags(fm.flags)
+    return f"{out}actions={format_actions(fm.actions, style.port_names, style.table_names)}"
+
+
+def format_flow_removed(message: m.FlowRemoved, frame: Frame, style: Style) -> str:
+    r = message
+    out = " " + match_text(r, style)
+    reason = names.REMOVED.get(r.reason, str(r.reason))
+    out += f" reason={reason}" if out != " " else f"reason={reason}"
+    if r.table_id != 255:
+        out += f" table_id={table_text(r.table_id, style.table_names)}"
+    if r.cookie:
+        out += f" cookie:{r.cookie:#x}"
+    out += f" duration{format_duration(r.duration_sec, r.duration_nsec)} idle{r.idle_timeout}"
+    if r.hard_timeout:
+        out += f" hard{r.hard_timeout}"
+    return f"{out} pkts{r.packet_count} bytes{r.byte_count}\n"
+
+
+# Statistics
+
+
+def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> str:
+    """One line of dump-flows, without the space at its start."""
+    out = []
+    if show_stats or f.cookie:
+        out.append(f"cookie={f.cookie:#x}, ")
+    if show_stats:
+        out.append(f"duration={format_duration(f.duration_sec, f.duration_nsec)}, ")
+    if show_stats or f.table_id or style.table_names:
+        out.append(f"table={table_text(f.table_id, style.table_names)}, ")
+    if show_stats:
+        out.append(f"n_packets={f.packet_count}, n_bytes={f.byte_count}, ")
+    if f.idle_timeout:
+        out.append(f"idle_timeout={f.idle_timeout}, ")
+    if f.hard_timeout:
+        out.append(f"hard_timeout={f.hard_timeout}, ")
+    out.append(format_flags(f.flags))
+    if f.importance:
+        out.append(f"importance={f.importance}, ")
+    if show_stats and f.idle_age >= 0:
+        out.append(f"idle_age={f.idle_age}, ")
+    if show_stats and f.hard_age >= 0 and f.hard_age != f.duration_sec:
+        out.append(f"hard_age={f.hard_age}, ")
+    match = match_text(f, style)
+    out.append(match + " " if match else "")
+    out.append(f"actions={format_actions(f.actions, style.port_names, style.table_names)}")
+    return "".join(out)
+
+
+def format_flow_stats_reply(message: m.FlowStatsReply, frame: Frame, style: Style) -> str:
+    return "".join(f"\n {flow_stats_text(flow, style)}" for flow in message.flows)
+
+
+def _query(query: m.FlowStatsRequest | m.AggregateRequest, style: Style) -> str:
+    out = ""
+    if query.table_id != 255:
+        out += f" table={table_text(query.table_id, style.table_names)}"
+    if query.out_port != m.OFPP_ANY:
+        out += f" out_port={format_port(query.out_port, style.port_names)}"
+    match = format_match(query.match, style.port_names)
+    return f"{out} {match}"
+
+
+def format_flow_stats_request(message: m.FlowStatsRequest, frame: Frame, style: Style) -> str:
+    return _query(message, style)
+
+
+def format_aggregate_request(message: m.AggregateRequest, frame: Frame, style: Style) -> str:
+    return _query(message, style)
+
+
+def format_aggregate_reply(message: m.AggregateReply, frame: Frame, style: Style) -> str:
+    return (
+        f" packet_count={message.packet_count} byte_count={message.byte_count}"
+        f" flow_count={message.flow_count}"
+    )

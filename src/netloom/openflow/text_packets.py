@@ -1,0 +1,92 @@
+"""Text of packet-in and packet-out."""
+
+from __future__ import annotations
+
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import SLOT
+from netloom.flow.match import Match
+from netloom.flow.ports import ANY, format_port
+from netloom.flow.print import format_flow, format_match
+from netloom.openflow import messages as m
+from netloom.openflow import names
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.message_table import Frame
+from netloom.openflow.message_text import Style, hex_dump
+from netloom.packet.parse import parse
+
+#: (Ethernet type or 0 for both, protocol) -> name, offset and length of the checksum.
+_CHECKSUMS = {
+    6: ("tcp", 16, 2), 17: ("udp", 6, 2), 132: ("sctp", 8, 4), 1: ("icmp", 2, 2),
+    58: ("icmp6", 2, 2),
+}  # fmt: skip
+
+
+def _checksum_text(packet: bytes) -> str:
+    """` tcp_csum:1f2e`, or nothing where there is no whole transport header."""
+    headers = parse(packet)
+    if headers.l4 < 0 or headers.frag & 2 or headers.proto not in _CHECKSUMS:
+        return ""
+    name, offset, size = _CHECKSUMS[headers.proto]
+    at = headers.l4 + offset
+    found = packet[at : at + size]
+    return f" {name}_csum:{int.from_bytes(found, 'big'):x}" if len(found) == size else ""
+
+
+def packet_text(packet: bytes) -> str:
+    """The fields of `packet` and the checksum of its transport header."""
+    if len(packet) < 14:
+        return format_flow(0) + "\n"
+    key = extract_key(packet) & ~SLOT["in_port"].mask
+    return format_flow(key) + _checksum_text(packet) + "\n"
+
+
+def _tail(packet: bytes, style: Style) -> str:
+    if style.verbosity < 1:
+        return ""
+    out = packet_text(packet)
+    return out + hex_dump(packet, ascii_too=False) if style.verbosity > 2 else out
+
+
+def _metadata(match: Match, style: Style) -> str:
+    return format_match(match, style.port_names)
+
+
+def format_packet_in(message: m.PacketIn, frame: Frame, style: Style) -> str:
+    return _packet_in(message, style)
+
+
+def _packet_in(p: m.PacketIn, style: Style) -> str:
+    out = ""
+    if p.table_id:
+        out += f" table_id={p.table_id}"
+    if p.cookie is not None:
+        out += f" cookie={p.cookie:#x}"
+    out += f" total_len={p.total_len} {_metadata(p.match, style)}"
+    reason = names.REASONS.get(p.reason, str(p.reason))
+    out += f" (via {reason}) data_len={len(p.packet)}"
+    out += " (unbuffered)" if p.buffer_id == m.NO_BUFFER else f" buffer=0x{p.buffer_id:08x}"
+    if p.buffer_id == m.NO_BUFFER and p.total_len != len(p.packet):
+        out += " (***total_len != data_len***)"
+    elif p.total_len < len(p.packet):
+        out += " (***total_len < data_len***)"
+    out += "\n"
+    if p.userdata:
+        out += f" userdata={p.userdata.hex('.')}\n"
+    return out + _tail(p.packet, style)
+
+
+def format_resume(message: m.Resume, frame: Frame, style: Style) -> str:
+    return _packet_in(message.packet_in, style)
+
+
+def format_packet_out(message: m.PacketOut, frame: Frame, style: Style) -> str:
+    port = SLOT["in_port"].get(message.match.value)
+    if message.match.mask & ~SLOT["in_port"].mask:
+        where = format_match(message.match, style.port_names)
+    else:
+        where = f"in_port={'NONE' if port == ANY else format_port(port, style.port_names)}"
+    out = f" {where} actions={format_actions(message.actions, style.port_names)}"
+    if message.buffer_id != m.NO_BUFFER:
+        return f"{out} buffer=0x{message.buffer_id:08x}\n"
+    out += f" data_len={len(message.packet)}\n"
+    return out + _tail(message.packet, style) if message.packet else out + "\n"
