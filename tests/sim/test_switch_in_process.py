@@ -63,6 +63,17 @@ def test_an_empty_database_makes_the_daemon_ready() -> None:
     assert stand.root()["dpdk_version"] == "none"
 
 
+def test_a_daemon_that_has_nothing_to_write_is_ready_at_once() -> None:
+    stand = Stand()
+    stand.settle()
+    stand.wire.cut()
+    stand.start()
+    while stand.wire.step():
+        continue
+    stand.switch.run(stand.clock.now_ms())
+    assert stand.switch.ready
+
+
 def test_a_bridge_comes_up_and_is_told() -> None:
     stand = Stand(p1="00:00:5e:00:53:01")
     number = stand.database.add_bridge("br0")

@@ -22,7 +22,6 @@ from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet
 from netloom.programs.vswitchd_links import OpenFlowLinks
-from netloom.programs.vswitchd_openflow import make_machine, role_of
 from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError
 from netloom.transport.log_options import (
     LOG_OPTIONS,
@@ -195,7 +194,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, make_machine, role_of)
+        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: 'other')
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments

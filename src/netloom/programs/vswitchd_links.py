@@ -8,13 +8,14 @@ reads the machine's events and writes the answers (`ofproto.interface`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.base.paths import rundir
-from netloom.ofproto.interface import Bridge, OpenFlowMachine
+from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import ControllerSettings, ControllerStatus
+from netloom.openflow import connection as openflow
+from netloom.openflow.messages import EchoRequest
 from netloom.transport.address import OPENFLOW_PORT, is_passive, parse_address
 from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection
@@ -27,42 +28,40 @@ from netloom.vswitchd.rconn import Rconn
 log = get_logger("connmgr")
 
 
-class Machine(OpenFlowMachine, Protocol):
-    """What the sockets' side needs of an OpenFlow machine."""
+class BridgeEnd(openflow.Connection):
+    """The switch's end of a connection. The bridge takes its events; that the peer broke the
+    protocol is noted for the owner of the socket, who closes it."""
 
-    def receive_data(self, data: bytes) -> None: ...
+    def __init__(self, name: str, versions: frozenset[int], now_ms: int) -> None:
+        super().__init__(name, tuple(sorted(versions)), now_ms)
+        #: Why the connection must be closed, or None.
+        self.failed: str | None = None
 
-    def data_to_send(self) -> bytes: ...
+    def next_event(self) -> openflow.Event | None:
+        try:
+            return super().next_event()
+        except ProtocolError as error:
+            self.failed = str(error)
+            return None
 
-    def deadline(self) -> int | None: ...
-
-    def advance(self, now_ms: int) -> None: ...
-
-    def send_echo(self) -> None: ...
-
-    @property
-    def failed(self) -> str | None:
-        """Why the connection must be closed (the peer broke the protocol), or None."""
-
-
-#: Makes the switch's end of one connection, for the wire versions that the bridge allows.
-MakeMachine = Callable[[frozenset[int]], Machine]
+    def send_probe(self) -> None:
+        """Ask whether the peer lives; whatever it answers is proof."""
+        self.send(EchoRequest(), 0)
 
 
 class ByteMover:
-    """A machine for the transport that keeps its events for the bridge."""
+    """A machine for the transport that leaves events to the bridge."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.receive_data = machine.receive_data
-        self.data_to_send = machine.data_to_send
-        self.deadline = machine.deadline
-        self.advance = machine.advance
+    def __init__(self, end: BridgeEnd) -> None:
+        self._end = end
+        self.receive_data = end.receive_data
+        self.data_to_send = end.data_to_send
+        self.deadline = end.deadline
+        self.advance = end.advance
 
     def next_event(self) -> None:
-        failed = self.machine.failed
-        if failed is not None:
-            raise ProtocolError(failed)
+        if self._end.failed is not None:
+            raise ProtocolError(self._end.failed)
 
 
 def _ignore(event: None) -> None:
@@ -79,16 +78,18 @@ class Service:
         self._links = links
         self._bridge: Bridge = live.bridge
         self._versions = _versions(live)
-        self._is_management = target.endswith((f"/{live.name}.mgmt", f"/{live.name}.snoop"))
+        self._is_snoop = _is_snoop(live.name, target)
+        self._is_management = target == _management_target(live.name)
         self._connections: dict[int, Connection[None]] = {}
         address = parse_address(target, OPENFLOW_PORT)
         self._listener = Listener(links.loop, address, self._accept, links.tls)
 
     def _accept(self, name: str) -> Connection[None] | None:
-        if self._listener.address.path.endswith(".snoop"):
+        if self._is_snoop:
             log.warn_rl("%s: snooping is not supported by this version", self.settings.target)
             return None
-        machine = self._links.make_machine(self._versions)
+        now_ms = self._links.loop.clock.now_ms()
+        machine = BridgeEnd(f"{self._bridge.name}<->{name}", self._versions, now_ms)
         connection: Connection[None] = Connection(
             self._links.loop,
             ByteMover(machine),
@@ -101,7 +102,7 @@ class Service:
         self._links.note_change()
         return connection
 
-    def _closed(self, machine: Machine) -> None:
+    def _closed(self, machine: BridgeEnd) -> None:
         if self._connections.pop(id(machine), None) is not None:
             self._bridge.forget(machine)
             self._links.note_change()
@@ -136,7 +137,7 @@ class Client:
         self._links = links
         self._bridge: Bridge = live.bridge
         self._versions = _versions(live)
-        self._machine: Machine | None = None
+        self._machine: BridgeEnd | None = None
         now_ms = links.loop.clock.now_ms()
         self._rconn = Rconn(f"{live.name}<->{target}", settings, now_ms)
         self._state = ""
@@ -154,7 +155,8 @@ class Client:
         )
 
     def _make(self) -> ByteMover:
-        self._machine = self._links.make_machine(self._versions)
+        now_ms = self._links.loop.clock.now_ms()
+        self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms)
         return ByteMover(self._machine)
 
     def _connected(self, connection: Connection[None]) -> None:
@@ -170,7 +172,7 @@ class Client:
     def _probe(self, connection: Connection[None]) -> None:
         del connection
         if self._machine is not None:
-            self._machine.send_echo()
+            self._machine.send_probe()
 
     def watch(self, now_ms: int) -> None:
         """Tell the bridge when the state changed: fail-open depends on it."""
@@ -207,12 +209,10 @@ class OpenFlowLinks:
         self,
         loop: MainLoop,
         tls: TlsSettings,
-        make_machine: MakeMachine,
-        role_of: Callable[[Bridge, Machine], str],
+        role_of: Callable[[Bridge, BridgeEnd], str],
     ) -> None:
         self.loop = loop
         self.tls = tls
-        self.make_machine = make_machine
         self.role_of = role_of
         self._links: dict[tuple[str, str], Service | Client] = {}
         #: What a link was made for: it is made anew when its bridge or versions are others.
@@ -314,11 +314,19 @@ def _all_settings(live: LiveBridge) -> list[ControllerSettings]:
     if live.settings is None:
         return []
     own = [
-        ControllerSettings(target=f"punix:{rundir()}/{live.name}.{suffix}", type="service")
-        for suffix in ("mgmt", "snoop")
+        ControllerSettings(target=target, type="service")
+        for target in (_management_target(live.name), _snoop_target(live.name))
     ]
     return [*own, *live.settings.controllers]
 
 
+def _management_target(bridge: str) -> str:
+    return f"punix:{rundir()}/{bridge}.mgmt"
+
+
+def _snoop_target(bridge: str) -> str:
+    return f"punix:{rundir()}/{bridge}.snoop"
+
+
 def _is_snoop(bridge: str, target: str) -> bool:
-    return target.endswith(f"/{bridge}.snoop")
+    return target == _snoop_target(bridge)

@@ -319,7 +319,8 @@ class Switch:
             self._status_is_stale = True
         if with_counters or (self._status_is_stale and now_ms >= self._status_due_ms):
             self._write(now_ms, with_counters)
-        elif not self.ready and not self._status_is_stale:
+        # Ready is who has told: nothing more to write, and what was written is confirmed.
+        if not (self._status_is_stale or self._writer.busy or self._writer.failed):
             self.ready = True
 
     def _write(self, now_ms: int, with_counters: bool) -> None:
