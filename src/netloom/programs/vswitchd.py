@@ -274,6 +274,8 @@ class Program:
         }
 
     def close(self) -> None:
+        # The control socket takes one more turn to answer `exit`: without the switch.
+        self.loop.unregister(self)
         self.switch.close()
         self.datapaths.close()
         self.database.close()
