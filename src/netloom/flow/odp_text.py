@@ -150,16 +150,18 @@ def _format_tunnel(out: _Printer) -> str:
     flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
     if mask & 1 and flags & 1:
         words.append("oam")
-    text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask & _TUN_FLAGS_MASK)
+    text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask)
     if text:
         words.append(f"flags({text})")
     return f"tunnel({','.join(words)})"
 
 
 def _format_tunnel_flags(flags: int, mask: int) -> str:
-    if not mask:
+    if not mask & _TUN_FLAGS_MASK:
         return ""
-    return numbers.format_flags_masked(flags, mask, _TUN_FLAGS, -1)
+    exact = mask == SLOT["tun_flags"].ones
+    mask = mask if exact else mask & _TUN_FLAGS_MASK
+    return numbers.format_flags_masked(flags, mask, _TUN_FLAGS, SLOT["tun_flags"].ones)
 
 
 def _tags(key: int) -> list[str]:

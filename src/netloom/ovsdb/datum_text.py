@@ -195,10 +195,6 @@ def _parse_range(text: str) -> tuple[int, int]:
         raise CommandError(f'"{text}" is not a valid integer or range')
     if last < first:
         raise CommandError(f'"{text}" is not a valid range. Range end cannot be before start.')
-    if last - first >= MAX_RANGE:
-        raise CommandError(
-            f'Range "{first}-{last}" is too big. Maximum allowed size is {MAX_RANGE}.'
-        )
     return first, last
 
 
@@ -352,10 +348,13 @@ class _DatumParser:
             return [self._word(base)]
         token, self._at = parse_token(self._text, self._at)
         first, last = _parse_range(token)
-        atoms: list[Atom] = list(range(first, last + 1))
         for atom in (first, last):
             _check(base, atom)
-        return atoms
+        if last - first >= MAX_RANGE:
+            raise CommandError(
+                f'Range "{first}-{last}" is too big. Maximum allowed size is {MAX_RANGE}.'
+            )
+        return list(range(first, last + 1))
 
     def _datum(self, keys: list[Atom], values: list[Atom]) -> Datum:
         text, column_type = self._text, self._type

@@ -14,7 +14,10 @@ this module imports nothing of it at the top.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Tool name -> (module whose `main(argv)` it runs, whether it needs third-party packages).
 TOOLS = {

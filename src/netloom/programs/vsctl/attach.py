@@ -39,7 +39,10 @@ def run_add_aa_mapping(context: Context) -> None:
     if attachment is None:
         attachment = context.insert("AutoAttach")
         context.txn.set(bridge, "auto_attach", (attachment.uuid,))
-    context.txn.put_pairs(attachment, "mappings", {isid: vlan})
+    mappings = context.read(context.now(attachment), "mappings")
+    assert isinstance(mappings, dict)
+    if isid not in mappings:
+        context.txn.put_pairs(attachment, "mappings", {isid: vlan})
 
 
 def run_del_aa_mapping(context: Context) -> None:

@@ -132,7 +132,15 @@ class Context:
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table in the order in which they are listed."""
-        return self.txn.rows(table)
+        from netloom.ovsdb.hash_order import listed_order
+
+        rows = self.txn.rows(table)
+        if len(rows) < 2:
+            return rows
+        by_uuid: dict[str, Row] = {row.uuid: row for row in rows}
+        old = [row.uuid for row in self.run.idl.rows(table) if row.uuid in by_uuid]
+        ordered = [by_uuid.pop(uuid) for uuid in listed_order(list[str](old))]
+        return ordered + list(by_uuid.values())
 
     def now(self, row: Row) -> Row:
         """The row with what this transaction did to it."""

@@ -121,7 +121,6 @@ def _check_existing(
         names = " ".join(interfaces)
         wish = f'"--may-exist add-bond {bridge_name} {port.name} {names}" but {port.name}'
     if port.bridge.name != bridge_name:
-        context.model().bridge(bridge_name)
         raise CommandError(f"{wish} is actually attached to bridge {port.bridge.name}")
     if sorted(have) != sorted(interfaces):
         raise CommandError(f"{wish} actually has interface(s) {', '.join(sorted(have))}")
