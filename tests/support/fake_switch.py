@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceState, DeviceStats, Packet
-from netloom.ofproto.interface import OpenFlowMachine
+from netloom.ofproto.interface import Bridge, OpenFlowMachine
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -177,6 +177,7 @@ class FakeBridge:
         self.calls: list[tuple[str, str]] = []
         self.settings: BridgeSettings | None = None
         self.numbers: dict[str, int] = {}
+        self.devices: dict[str, Device | None] = {}
         self.bundles: dict[str, BundleSettings] = {}
         self.peers: dict[str, str] = {}
         self.destroyed = False
@@ -197,6 +198,7 @@ class FakeBridge:
         elif not number or number in self.numbers.values():
             number = next(n for n in count(1) if n not in self.numbers.values())
         self.numbers[settings.name] = number
+        self.devices[settings.name] = device
         self.peers[settings.name] = settings.peer
         self.calls.append(("port_add", settings.name))
         return number
@@ -235,6 +237,10 @@ class FakeBridge:
     def deadline(self) -> int | None:
         return None
 
+    def device_stats(self, name: str) -> DeviceStats | None:
+        device = self.devices.get(name)
+        return device.stats() if device is not None else DeviceStats()
+
     def destroy(self) -> None:
         assert not self.numbers, "destroyed with ports"
         self.destroyed = True
@@ -258,6 +264,9 @@ class FakeDataPaths:
         bridge = FakeBridge(name)
         self.made.append(bridge)
         return bridge
+
+    def remove_bridge(self, bridge: Bridge) -> None:
+        bridge.destroy()
 
 
 class FakeConnections:

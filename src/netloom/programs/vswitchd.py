@@ -194,7 +194,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: 'other')
+        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other")
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
@@ -221,9 +221,8 @@ class Program:
         now_ms = self.clock.now_ms()
         self.counters.sample(now_ms)
         self._check_schema()
-        if self.datapaths.run(now_ms):
-            self.loop.wake()
         self.switch.run(now_ms)
+        self.datapaths.run()
         if self.switch.applier.version != self._version:
             self._version = self.switch.applier.version
             self._take_over_tls()

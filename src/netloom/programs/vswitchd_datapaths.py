@@ -11,13 +11,10 @@ from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.ofproto.backer import Backer
-from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.interface import Bridge
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
-
-#: Rounds of packets that one turn of the loop takes before sockets and timers have theirs.
-ROUNDS_PER_TURN = 4
 
 
 class DataPathSet:
@@ -51,26 +48,26 @@ class DataPathSet:
             return "dummy-internal"
         return "tap" if datapath_type == "netdev" else "internal"
 
-    def create_bridge(self, name: str, datapath_type: str) -> Ofproto:
+    def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         if datapath_type not in self._types:
             log_ofproto = get_logger("ofproto")
             log_ofproto.warn("unknown datapath type %s", datapath_type)
             log_ofproto.warn("could not create datapath %s of unknown type %s", name, datapath_type)
             raise ConfigError("Address family not supported by protocol")
-        return Ofproto(name, self._backer(datapath_type))
+        return self._backer(datapath_type).add_bridge(name)
+
+    def remove_bridge(self, bridge: Bridge) -> None:
+        for backer in self.backers.values():
+            if backer.bridges.get(bridge.name) is bridge:
+                backer.remove_bridge(bridge.name)
+                return
 
     # -- the loop ------------------------------------------------------------------------
 
-    def run(self, now_ms: int) -> bool:
-        """Move packets; True if more may be waiting."""
-        more = True
-        for _ in range(ROUNDS_PER_TURN):
-            more = False
-            for backer in self.backers.values():
-                more |= backer.run(now_ms)
-            if not more:
-                break
-        return more
+    def run(self) -> None:
+        """Move packets, answer upcalls, serve controllers."""
+        for backer in self.backers.values():
+            backer.run()
 
     def deadline(self) -> int | None:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
@@ -100,5 +97,7 @@ class DataPathSet:
                 )
             name = f"{datapath_type}@ovs-{datapath_type}"
             dpif = UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
-            backer = self.backers[datapath_type] = Backer(dpif)
+            backer = self.backers[datapath_type] = Backer(
+                datapath_type, dpif, self._loop.clock, self._counters
+            )
         return backer

@@ -37,6 +37,9 @@ class DataPaths(Protocol):
     def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         """Raises ConfigError if there is no such data path."""
 
+    def remove_bridge(self, bridge: Bridge) -> None:
+        """Destroy a bridge, whose ports are gone already."""
+
 
 class LiveInterface:
     """A port as it was added. `device` is None for a patch port."""
@@ -193,7 +196,7 @@ class Applier:
     def _destroy(self, live: LiveBridge) -> None:
         for name in sorted(live.interfaces, key=lambda name: name == live.name):
             self._del_interface(live, name)
-        live.bridge.destroy()
+        self._datapaths.remove_bridge(live.bridge)
         del self.bridges[live.name]
 
     def close(self) -> None:

@@ -93,12 +93,17 @@ class Collector:
                 return status.absent_columns()
             return status.failed_columns(error)
         if port.device is None:
-            return status.patch_columns(port.ofport, port.wish.mac, self._patch_error(live, port))
-        assert port.state is not None
-        columns = status.state_columns(port.ofport, port.state)
+            columns = status.patch_columns(
+                port.ofport, port.wish.mac, self._patch_error(live, port)
+            )
+        else:
+            assert port.state is not None
+            columns = status.state_columns(port.ofport, port.state)
         if with_counters or not row.mapping("statistics"):
-            is_kernel = port.device.type not in DUMMY_TYPES
-            columns |= status.statistics_column(port.device.stats(), is_kernel)
+            stats = live.bridge.device_stats(name)
+            if stats is not None:
+                is_kernel = port.device is not None and port.device.type not in DUMMY_TYPES
+                columns |= status.statistics_column(stats, is_kernel)
         return columns
 
     def _patch_error(self, live: LiveBridge, port: LiveInterface) -> str:

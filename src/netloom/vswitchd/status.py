@@ -107,7 +107,7 @@ def state_columns(ofport: int, state: DeviceState, error: str = "") -> dict[str,
 def patch_columns(ofport: int, mac: str, error: str) -> dict[str, Datum]:
     """A patch port: always up, with nothing behind it."""
     return {
-        **NO_DEVICE,
+        **{name: value for name, value in NO_DEVICE.items() if name != "statistics"},
         "ofport": (ofport,),
         "error": (error,) if error else (),
         "admin_state": ("up",),

@@ -218,8 +218,6 @@ class Switch:
             self._reconfigure()
         elif self._is_configured and self._devices_changed and now_ms >= self._look_due_ms:
             self._follow_devices(now_ms)
-        for live in list(self.applier.bridges.values()):
-            live.bridge.run(now_ms)
         if self._may_act and self._is_configured:
             self._tell(now_ms)
 
@@ -227,11 +225,7 @@ class Switch:
         """When `run` has to be called next, if nothing happens before."""
         if not self._is_configured:
             return None
-        due = [
-            at
-            for live in self.applier.bridges.values()
-            if (at := live.bridge.deadline()) is not None
-        ]
+        due: list[int] = []
         if self._devices_changed:
             due.append(self._look_due_ms)
         # Without the database, or while it has not answered, nothing can be written: its next
