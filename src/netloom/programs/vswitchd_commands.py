@@ -13,7 +13,7 @@ from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 
 if TYPE_CHECKING:
-    from netloom.programs.vswitchd import Program
+    from netloom.programs.ovs_vswitchd import Program
 
 
 def register_commands(program: Program) -> None:
