@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.flow import ports as reserved
+from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
-from netloom.flow.ports import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
@@ -87,7 +88,7 @@ class Ofproto:
         if settings.name in self.ports_by_name:
             raise ConfigError(f"port {settings.name} is on bridge {self.name} already")
         number = self._choose_number(settings)
-        port = OfPort(self, settings, number)
+        port = OfPort(self, settings, number, self.backer.clock.now_ms())
         if device is not None:
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
@@ -99,7 +100,7 @@ class Ofproto:
 
     def _choose_number(self, settings: PortSettings) -> int:
         if settings.name == self.name:
-            return OFPP_LOCAL
+            return reserved.LOCAL
         wanted = settings.ofport_request
         if 0 < wanted <= MAX_PORT and wanted not in self.ports_by_number:
             return wanted
@@ -254,11 +255,9 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
-        from netloom.flow.extract import extract_key
-
         in_port = FIELD["in_port_oxm"].get(message.match.value)
         known = in_port in self.ports_by_number
-        if not known and in_port not in (OFPP_CONTROLLER, OFPP_NONE, OFPP_LOCAL):
+        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
             raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
         key = extract_key(message.packet, in_port, metadata)
