@@ -195,8 +195,10 @@ class Ofproto:
     def _phy_port(self, port: OfPort) -> m.PhyPort:
         device = self._devices.get(port.name)
         if device is None:
-            # A patch port has no address of its own; one that is stable and local will do.
+            # A patch port has no device: without an address one that is stable and local will do.
             mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
+            if port.settings.mac:
+                mac = int(port.settings.mac.replace(":", ""), 16)
             state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
