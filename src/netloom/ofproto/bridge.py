@@ -19,7 +19,6 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
-    ControllerStatus,
     PortInfo,
     PortSettings,
 )
@@ -56,7 +55,6 @@ class Ofproto:
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
-        self.frag_mode = m.OFPC_FRAG_NORMAL
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
         self._last_number = 0
@@ -69,8 +67,13 @@ class Ofproto:
         return self.settings.datapath_id
 
     @property
+    def frag_mode(self) -> int:
+        """What the tables do with fragments: an OFPC_FRAG_*."""
+        return self.connections.frag_handling
+
+    @property
     def wants_packet_in_on_miss(self) -> bool:
-        return self.connections.wants_packet_in_on_miss
+        return self.connections.wants_packet_in_on_miss()
 
     def configure(self, settings: BridgeSettings) -> None:
         if settings == self.settings:
@@ -181,9 +184,6 @@ class Ofproto:
     def forget(self, machine: Connection) -> None:
         self.connections.forget(machine)
 
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        self.connections.controller_lost(target, status)
-
     # What `connmgr` asks
 
     def phy_ports(self) -> list[m.PhyPort]:
@@ -195,8 +195,10 @@ class Ofproto:
     def _phy_port(self, port: OfPort) -> m.PhyPort:
         device = self._devices.get(port.name)
         if device is None:
-            # A patch port has no address of its own; one that is stable and local will do.
+            # A patch port has no device: without an address one that is stable and local will do.
             mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
+            if port.settings.mac:
+                mac = int(port.settings.mac.replace(":", ""), 16)
             state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
