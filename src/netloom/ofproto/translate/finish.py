@@ -16,7 +16,12 @@ _DATAPATH_METADATA = (
 )
 _NOT_DATAPATH = METADATA_ALL_MASK & ~_DATAPATH_METADATA
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_TCIS = (SLOT["vlan_tci"], SLOT["vlan1_tci"])
+_TAGS = (
+    (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
+    (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
+)
+#: Type and code of ICMP have eight bits where ports have sixteen.
+_ABOVE_ICMP = 0xFF00 << SLOT["tp_src"].shift | 0xFF00 << SLOT["tp_dst"].shift
 _ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
@@ -24,15 +29,18 @@ def finish(context: Context) -> Translated:
     """The result; a packet that failed is dropped whole."""
     mask = context.mask & ~_NOT_DATAPATH
     key = context.first_key
-    for tci in _TCIS:
-        if mask & tci.mask:
-            if tci.get(key) & VLAN_CFI:
-                mask |= VLAN_CFI << tci.shift
-            else:
-                # That there is no tag is part of every data-path flow; bits of none say nothing.
-                mask &= ~tci.mask
+    for tpid, tci in _TAGS:
+        if not tci.get(key) & VLAN_CFI:
+            # That there is no tag is part of every data-path flow; bits of none say nothing.
+            mask &= ~(tpid.mask | tci.mask)
+        elif mask & tci.mask:
+            mask |= VLAN_CFI << tci.shift
+    if (SLOT["dl_type"].get(key), SLOT["nw_proto"].get(key)) in _ICMP:
+        mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
     actions = () if context.error else tuple(context.actions)
-    return Translated(actions, mask, context.key, context.credits, context.error)
+    return Translated(
+        actions, mask, context.key, context.credits, context.error, slow=context.slow
+    )
