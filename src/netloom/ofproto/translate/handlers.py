@@ -23,6 +23,8 @@ _DL_TYPE, _NW_TTL = SLOT["dl_type"], SLOT["nw_ttl"]
 _METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
 _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
+#: Prerequisites of fields of the network layer.
+_NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
 _IN_PORT_UNCHANGED = 0xFFFFFFF8
 
@@ -77,6 +79,9 @@ def _set_field(context: Context, action: a.SetField) -> None:
         return
     in_place = action.mask << field.shift
     context.mask |= in_place
+    if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
+        # Whether there is a header to write to is known by the protocol in it.
+        context.mask |= _NW_PROTO.mask
     key = context.key & ~in_place | action.value << field.shift & in_place
     context.key = _with_tpid(key | field.implied)
 
@@ -179,9 +184,9 @@ def _push_vlan(context: Context, action: a.PushVlan) -> None:
 def _dec_ttl(context: Context, action: a.DecTtl) -> bool:
     """True: the packet expires, which ends this list of actions."""
     dl_type = _DL_TYPE.get(context.key)
-    context.mask |= _NW_TTL.mask
     if dl_type not in _IP_TYPES:
         return False
+    context.mask |= _NW_TTL.mask | _NW_PROTO.mask
     ttl = _NW_TTL.get(context.key)
     if ttl > 1:
         context.key = _NW_TTL.put(context.key, ttl - 1)
