@@ -279,7 +279,7 @@ class Classifier(Generic[R]):
             ports = key >> _PORTS_SHIFT & subtable.port_bits
             _, n_bits = subtable.port_trie.lookup(ports)
             needed = _prefix_mask(n_bits, 32) & subtable.port_bits
-            return None, seen | needed << _PORTS_SHIFT
+            return None, subtable.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
         return None, subtable.mask
 
     def _skip(

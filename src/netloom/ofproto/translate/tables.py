@@ -68,9 +68,9 @@ def enter_table(
         context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_IMPLICIT_MISS),))
     else:
         context.walk.run_actions(context, ())
-    context.table_id, context.rule, context.depth, context.cookie = saved
     if not is_first:
-        # A trace shows the action set inside the first table.
+        # The action set of the first bridge belongs to its first rule, also in a trace.
+        context.table_id, context.rule, context.depth, context.cookie = saved
         context.end()
 
 
