@@ -40,7 +40,7 @@ def load(path: Path):
     return module
 
 
-FakeSwitch = load(HERE.parent / "support/fake_switch.py").FakeSwitch
+RecordingSwitch = load(HERE.parent / "support/recording_switch.py").RecordingSwitch
 TEXTS = load(HERE / "test_ofctl_text_peer.py")
 
 
@@ -88,7 +88,7 @@ def test_flow_mods_have_the_same_bytes(tmp_path, debian, capsys, protocol, comma
     assert len(flows) > 20
     file = tmp_path / "flows"
     file.write_text("".join(f"{command} {text}\n" for text in flows))
-    switch = FakeSwitch(tmp_path / "switch", p.VERSION[protocol])
+    switch = RecordingSwitch(tmp_path / "switch", p.VERSION[protocol])
     command_line = ("--no-names", *PROTOCOLS[protocol], "add-flows", f"unix:{switch.path}",
                     str(file))  # fmt: skip
     assert debian(*command_line) == 0
@@ -126,7 +126,7 @@ def test_other_changes_have_the_same_bytes(tmp_path, debian, command_line):
     for number, name in p.VERSION_NAMES.items():
         if name in command_line:
             version = number
-    switch = FakeSwitch(tmp_path / "switch", version)
+    switch = RecordingSwitch(tmp_path / "switch", version)
     words = ["--no-names"]
     words += [f"unix:{switch.path}" if word == "SWITCH" else word for word in command_line]
     assert debian(*words) == 0

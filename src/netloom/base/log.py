@@ -74,12 +74,16 @@ FACILITIES = (
     "local7",
 )
 FACILITY_DAEMON = 3
+FACILITY_LOCAL0 = 16
 
 DEFAULT_PATTERNS = (
     "ovs|%05N|%c%T|%p|%m",
     "%D{%Y-%m-%dT%H:%M:%SZ}|%05N|%c%T|%p|%m",
     "%D{%Y-%m-%dT%H:%M:%S.###Z}|%05N|%c%T|%p|%m",
 )
+
+#: RFC 5424, less the priority: how messages go to --syslog-target.
+TARGET_PATTERN = "1 %D{%Y-%m-%dT%H:%M:%S.###Z} %E %A %P %c - \ufeff%m"
 
 #: What libc's syslog() puts before each message; shown by vlog/list-pattern.
 LIBC_PREFIX = "<%B> %D{%h %e %T} %E %A: "
@@ -207,7 +211,8 @@ class Logger:
 def _libc_syslog(priority: int, message: str) -> None:
     import syslog
 
-    syslog.syslog(priority, message)
+    # Neither bytes that are not UTF-8 (surrogates here) nor NUL can be passed on.
+    syslog.syslog(priority, message.encode("utf-8", "replace").decode().replace("\0", " "))
 
 
 class Vlog:
@@ -228,6 +233,8 @@ class Vlog:
         self._syslog_prefix = LIBC_PREFIX
         self._syslog_sink: SyslogSink = _libc_syslog
         self._target_sink: SyslogSink | None = None
+        self._target_format = compile_pattern(TARGET_PATTERN)
+        self._warn_of_target = False
         self._file_name: str | None = None
         self._file_fd = -1
 
@@ -345,6 +352,8 @@ class Vlog:
     def set_syslog_target(self, sink: SyslogSink) -> None:
         """Send syslog messages to `sink` in addition."""
         self._target_sink = sink
+        # Said by the first message only, and not at all by a program that has nothing to log.
+        self._warn_of_target = not self._serial
 
     @property
     def file_name(self) -> str | None:
@@ -395,8 +404,11 @@ class Vlog:
 
     def emit(self, logger: Logger, level: int, message: str) -> None:
         """Write a message to each destination that wants it."""
+        if self._warn_of_target:
+            self._warn_of_target = False
+            warning = "--syslog-target flag is deprecated, use --syslog-method instead"
+            self.logger("vlog").warn(warning)
         self._serial += 1
-        facility = FACILITY_DAEMON if self._facility is None else self._facility
         record = Record(
             level=LEVELS[level],
             module=logger.module,
@@ -406,18 +418,22 @@ class Vlog:
             thread=self.thread,
             wall_ms=self.clock.wall_ms(),
             elapsed_ms=self.clock.now_ms() - self._started_ms,
-            priority=facility << 3 | SEVERITIES[level],
+            priority=self._priority(FACILITY_DAEMON, level),
         )
         if logger.levels[CONSOLE] >= level:
             self._write_console(self._formats[CONSOLE](record) + "\n")
         if logger.levels[SYSLOG] >= level:
-            text = self._formats[SYSLOG](record)
-            for line in text.split("\n"):
+            for line in self._formats[SYSLOG](record).split("\n"):
                 self._syslog_sink(record.priority, line)
-                if self._target_sink is not None:
-                    self._target_sink(record.priority, line)
+            if self._target_sink is not None:
+                priority = self._priority(FACILITY_LOCAL0, level)
+                self._target_sink(priority, self._target_format(record))
         if self._file_fd >= 0 and logger.levels[FILE] >= level:
             self._write_file(self._formats[FILE](record) + "\n")
+
+    def _priority(self, default_facility: int, level: int) -> int:
+        facility = default_facility if self._facility is None else self._facility
+        return facility << 3 | SEVERITIES[level]
 
     def _write_console(self, text: str) -> None:
         if sys.stderr is None:
@@ -454,8 +470,8 @@ class Vlog:
             "         ------                            ------\n",
         ]
         for which, name in enumerate(DESTINATIONS):
-            prefix = self._syslog_prefix if which == SYSLOG else ""
-            lines.append(f"{name:<7}  {prefix or 'none':<32}  {self._patterns[which]}\n")
+            prefix = self._syslog_prefix if which == SYSLOG else "none"
+            lines.append(f"{name:<7}  {prefix:<32}  {self._patterns[which]}\n")
         return "".join(lines)
 
 

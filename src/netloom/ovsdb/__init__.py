@@ -8,3 +8,10 @@ connection, `idl` the client's replica of a database with `idl_txn` for its chan
 
 All of it is sans-IO except the log file, whose reads and writes are ordinary file calls.
 """
+
+from __future__ import annotations
+
+
+def schemas_directory() -> str:
+    """Where the schemas that come with this package are."""
+    return __file__.rpartition("/")[0] + "/schemas"

@@ -85,26 +85,22 @@ def _count_column(
     new: RowData | None,
     deltas: dict[Uuid, int],
 ) -> None:
-    i = reference.index
-    before = None if old is None else old[i]
-    after = None if new is None else new[i]
-    if before is after:
+    removed, added = reference.changes(old, new)
+    for target in removed:
+        deltas[target] = deltas.get(target, 0) - 1
+    if not added:
         return
-    if before is not None:
-        for target in reference.uuids(before):
-            deltas[target] = deltas.get(target, 0) - 1  # type: ignore[index,call-overload]
-    if after is not None:
-        target_rows = reference.target.rows
-        changed = txn.changed.get(reference.target, {})
-        for target in reference.uuids(after):
-            # A row that this transaction deletes is no dangling reference: `_check_deleted` tells.
-            if target not in target_rows and changed.get(target) is None:  # type: ignore[call-overload]
-                raise OvsdbError(
-                    "referential integrity violation",
-                    f"Table {table.name} column {reference.column.name} row {uuid} references "
-                    f"nonexistent row {target} in table {reference.target.name}.",
-                )
-            deltas[target] = deltas.get(target, 0) + 1  # type: ignore[index,call-overload]
+    target_rows = reference.target.rows
+    changed = txn.changed.get(reference.target, {})
+    for target in added:
+        # A row that this transaction deletes is no dangling reference: `_check_deleted` tells.
+        if target not in target_rows and changed.get(target) is None:
+            raise OvsdbError(
+                "referential integrity violation",
+                f"Table {table.name} column {reference.column.name} row {uuid} references "
+                f"nonexistent row {target} in table {reference.target.name}.",
+            )
+        deltas[target] = deltas.get(target, 0) + 1
 
 
 def _check_deleted(txn: Txn, deltas: Deltas) -> None:

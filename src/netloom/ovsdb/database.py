@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from netloom.ovsdb.datum import keys_of
+from netloom.ovsdb.datum import set_changes
 from netloom.ovsdb.schema import ColumnSchema
 from netloom.ovsdb.types import BaseType, ColumnType
 
@@ -57,6 +57,21 @@ class Reference:
         if type(datum) is dict:
             return tuple(datum) if self.is_key else tuple(datum.values())
         return datum if type(datum) is tuple else (datum,)  # type: ignore[return-value]
+
+    def changes(
+        self, old: RowData | None, new: RowData | None
+    ) -> tuple[tuple[Uuid, ...], tuple[Uuid, ...]]:
+        """UUIDs that a row ceases to refer to, and UUIDs that it begins to refer to. A value of a
+        map may be there more than once."""
+        before = None if old is None else old[self.index]
+        after = None if new is None else new[self.index]
+        if before is after:
+            return (), ()
+        if type(before) is tuple and type(after) is tuple:
+            return set_changes(before, after)  # type: ignore[return-value]
+        removed = () if before is None else self.uuids(before)
+        added = () if after is None else self.uuids(after)
+        return removed, added  # type: ignore[return-value]
 
 
 class Table:
@@ -196,22 +211,16 @@ def _merge(transactions: Iterator[Committed]) -> Changes:
 
 def _count_references(table: Table, old: RowData | None, new: RowData | None) -> None:
     for reference in table.strong:
-        i = reference.index
-        before = None if old is None else old[i]
-        after = None if new is None else new[i]
-        if before is after:
-            continue
+        removed, added = reference.changes(old, new)
         counts = reference.target.ref_counts
-        if after is not None:
-            for target in reference.uuids(after):
-                counts[target] = counts.get(target, 0) + 1  # type: ignore[index,call-overload]
-        if before is not None:
-            for target in reference.uuids(before):
-                left = counts[target] - 1  # type: ignore[index]
-                if left:
-                    counts[target] = left  # type: ignore[index]
-                else:
-                    del counts[target]  # type: ignore[arg-type]
+        for target in added:
+            counts[target] = counts.get(target, 0) + 1
+        for target in removed:
+            left = counts[target] - 1
+            if left:
+                counts[target] = left
+            else:
+                del counts[target]
 
 
 def _weak_targets(table: Table, row: RowData | None) -> set[tuple[Table, Atom]]:
@@ -220,13 +229,17 @@ def _weak_targets(table: Table, row: RowData | None) -> set[tuple[Table, Atom]]:
     return {
         (reference.target, uuid)
         for reference in table.weak
-        for uuid in keys_of(reference.uuids(row[reference.index]))
+        for uuid in reference.uuids(row[reference.index])
     }
 
 
 def _note_weak_references(
     table: Table, uuid: Uuid, old: RowData | None, new: RowData | None
 ) -> None:
+    if old is not None and new is not None:
+        changed = [r for r in table.weak if old[r.index] is not new[r.index]]
+        if not changed:
+            return
     before, after = _weak_targets(table, old), _weak_targets(table, new)
     source = (table, uuid)
     for target_table, target in before - after:

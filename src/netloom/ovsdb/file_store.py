@@ -76,7 +76,9 @@ def make_snapshot(database: Database, comment: str, date_ms: int) -> dict[str, A
         table: {uuid: (None, row) for uuid, row in table.rows.items()}
         for table in database.tables.values()
     }
-    return make_record(everything, comment, date_ms, use_diff=False)
+    record = make_record(everything, comment, date_ms, use_diff=False)
+    # An empty database has a record, too: it tells when and why the file was rewritten.
+    return record or {"_comment": comment, "_date": date_ms}
 
 
 def apply_record(
@@ -158,6 +160,7 @@ class FileStore:
         log = LogFile(path, decode, writable)
         try:
             schema = _read_schema(log)
+            log.base_size = log.offset
             lenient = lenient_schema is not None
             database = Database(lenient_schema or schema)
             while True:
@@ -220,11 +223,10 @@ class FileStore:
 
 def snapshot_records(database: Database, encode: Encode, comment: str, date_ms: int) -> list[bytes]:
     """The lines of a file that holds exactly this database."""
-    records = [encode(database.schema.to_json())]
-    snapshot = make_snapshot(database, comment, date_ms)
-    if snapshot:
-        records.append(encode(snapshot))
-    return records
+    return [
+        encode(database.schema.to_json()),
+        encode(make_snapshot(database, comment, date_ms)),
+    ]
 
 
 def _read_schema(log: LogFile) -> DatabaseSchema:

@@ -50,6 +50,12 @@ class Locks:
         elif owned:
             queue[0].lock_changed("locked", name)
 
+    def names_of(self, client: LockClient) -> tuple[list[str], list[str]]:
+        """The names of the locks that a client owns, and of those that it waits for."""
+        mine = [name for name in sorted(self._queues) if client in self._queues[name]]
+        held = [name for name in mine if self.holds(client, name)]
+        return held, [name for name in mine if name not in held]
+
     def drop_client(self, client: LockClient) -> None:
         """The client is gone."""
         for name in [name for name, queue in self._queues.items() if client in queue]:

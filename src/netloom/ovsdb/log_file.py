@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+log = get_logger("lockfile")
 MAGIC = b"OVSDB JSON "
 _CLUSTER = b"OVSDB CLUSTER "
 _HEADER_MAX = 128
@@ -55,6 +56,8 @@ class FileLock:
         try:
             self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            log.warn("%s: failed to open lock file: %s", name, error.strerror)
+            log.warn("%s: failed to lock file: %s", name, error.strerror)
             raise _lock_failure(path, error) from error
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +65,7 @@ class FileLock:
             holder = _lock_holder(self._fd)
             os.close(self._fd)
             by = f"by pid {holder}" if holder else "or not accessible"
-            get_logger("lockfile").warn(
+            log.warn(
                 "%s: cannot lock file because it is already locked %s", os.path.basename(name), by
             )
             raise _lock_failure(path, error) from error
@@ -115,6 +118,9 @@ class LogFile:
         #: Where the next record begins: behind the last good one.
         self.offset = 0
         self.n_records = 0
+        #: Size of the file when it was last written as a whole, for the rules of compaction; the
+        #: size of its schema if it has not been.
+        self.base_size = 0
         #: Why reading ended before the end of the file, if it did.
         self.damage: OvsdbError | None = None
         try:
@@ -123,8 +129,6 @@ class LogFile:
         except OvsdbError:
             self.close()
             raise
-        #: Size of the file when it was last written as a whole, for the rules of compaction.
-        self.base_size = 0
 
     def _release_lock(self) -> None:
         if self._lock is not None:
@@ -155,9 +159,7 @@ class LogFile:
                 "ovsdb error",
                 f"{self.path}: clustered databases are not supported in this version",
             )
-        if data and not data.startswith(b"OVSDB "):
-            raise OvsdbError("ovsdb error", f"{self.path}: unexpected file format")
-        raise OvsdbError("ovsdb error", f"{self.path}: cannot identify file type")
+        raise unknown_file(self.path, data)
 
     # -- reading -------------------------------------------------------------------------
 
@@ -233,7 +235,6 @@ class LogFile:
         """After reading: cut off what did not check out, and free the memory of the read."""
         size = len(self._buffer)
         self._buffer = b""
-        self.base_size = self.base_size or self.offset
         if size > self.offset:
             self._truncate()
 
@@ -316,6 +317,45 @@ def write_new_file(path: str, data: bytes, mode: int) -> int:
         os.unlink(path)
         raise
     return fd
+
+
+def file_kind(path: str) -> str:
+    """ "standalone" or "clustered", by the first bytes of a database file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(fd, _HEADER_MAX)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise io_error(path, "open failed", error) from error
+    if data.startswith(MAGIC):
+        return "standalone"
+    if data.startswith(_CLUSTER):
+        return "clustered"
+    raise unknown_file(path, data)
+
+
+def unknown_file(path: str, data: bytes) -> OvsdbError:
+    """The error for a file that is no database, with its first bytes."""
+    if data and not data.startswith(b"OVSDB "):
+        return OvsdbError("ovsdb error", f"{path}: unexpected file format")
+    return OvsdbError("ovsdb error", f"{path}: cannot identify file type")
+
+
+def overwrite_file(path: str, records: list[bytes]) -> None:
+    """Make a database file, in place of one of that name if there is one."""
+    lock = FileLock(path)
+    temporary = f"{os.path.realpath(path)}.tmp"
+    try:
+        data = b"".join([encode_record(record) for record in records])
+        os.close(write_new_file(temporary, data, 0o640))
+        os.rename(temporary, os.path.realpath(path))
+        _sync_directory(path)
+    except OSError as error:
+        raise io_error(path, "create failed", error) from error
+    finally:
+        lock.release()
 
 
 def create_file(path: str, records: list[bytes]) -> None:

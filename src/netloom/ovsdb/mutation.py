@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import math
 
-from netloom.ovsdb.datum import keys_of, parse_datum, sorted_map, unique_atoms
+from netloom.ovsdb.datum import (
+    insert_atoms,
+    keys_of,
+    parse_datum,
+    remove_atoms,
+    sorted_map,
+    unique_atoms,
+)
 from netloom.ovsdb.errors import OvsdbError, constraint_violation, syntax_error
 from netloom.ovsdb.members import INT64_MAX, INT64_MIN
 from netloom.ovsdb.types import UNLIMITED, BaseType, ColumnType
@@ -105,7 +112,7 @@ def _insert(old: Datum, argument: Datum) -> Datum:
         assert type(argument) is dict
         # Keys that are there keep their values.
         return sorted_map({**argument, **old})
-    return unique_atoms((*keys_of(old), *keys_of(argument)))
+    return insert_atoms(keys_of(old), keys_of(argument))
 
 
 def _delete(old: Datum, argument: Datum) -> Datum:
@@ -114,8 +121,7 @@ def _delete(old: Datum, argument: Datum) -> Datum:
             return {k: v for k, v in old.items() if k not in argument or argument[k] != v}
         drop = set(keys_of(argument))
         return {key: value for key, value in old.items() if key not in drop}
-    drop = set(keys_of(argument))
-    return tuple([atom for atom in keys_of(old) if atom not in drop])
+    return remove_atoms(keys_of(old), keys_of(argument))
 
 
 def parse_mutations(

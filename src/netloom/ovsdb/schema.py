@@ -170,7 +170,9 @@ class DatabaseSchema:
             json["version"] = self.version
         if self.cksum:
             json["cksum"] = self.cksum
-        json["tables"] = {name: table.to_json() for name, table in self.tables.items()}
+        # A schema whose tables are all roots is written without saying so of each.
+        all_roots = all(table.is_root for table in self.tables.values())
+        json["tables"] = {name: table.to_json(all_roots) for name, table in self.tables.items()}
         return json
 
     @staticmethod

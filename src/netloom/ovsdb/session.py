@@ -82,6 +82,10 @@ class Session:
             self._send({"id": request_id, "error": error.to_json()})
         except Refused as error:
             self._send({"id": request_id, "error": str(error)})
+        except RecursionError:
+            # Only what a client nests hundreds of levels deep, to show it in an error, comes here.
+            error_json = OvsdbError("syntax error", "request is nested too deeply").to_json()
+            self._send({"id": request_id, "error": error_json})
         else:
             if result is not None:
                 self._reply(request_id, result)
@@ -178,8 +182,10 @@ class Session:
 
     def monitor(self, method: str, params: list[Any], request_id: Any) -> Any:
         del request_id
-        served = self._served(method, params)
         version = _MONITOR_VERSIONS[method]
+        if version > 1 and not self._server.has_monitor_cond:
+            raise Refused("unknown method")
+        served = self._served(method, params)
         if len(params) != (4 if version == 3 else 3):
             raise syntax_error(params, "invalid parameters")
         monitor = Monitor.from_json(served.database, params[1], params[2], version)

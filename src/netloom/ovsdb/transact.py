@@ -61,9 +61,10 @@ class Outcome:
 class Context:
     """Who runs a transaction: what depends on the client, and the source of UUIDs.
 
-    `holds_lock` answers "assert"; `elapsed_ms` is the time since the first execution."""
+    `holds_lock` answers "assert"; `elapsed_ms` is the time since the first execution; where nobody
+    can run the transaction again, `may_wait` is false."""
 
-    __slots__ = ("elapsed_ms", "holds_lock", "new_uuid", "read_only")
+    __slots__ = ("elapsed_ms", "holds_lock", "may_wait", "new_uuid", "read_only")
 
     def __init__(
         self,
@@ -71,7 +72,9 @@ class Context:
         holds_lock: Callable[[str], bool],
         read_only: bool = False,
         elapsed_ms: int = 0,
+        may_wait: bool = True,
     ) -> None:
+        self.may_wait = may_wait
         self.new_uuid = new_uuid
         self.holds_lock = holds_lock
         self.read_only = read_only
@@ -338,6 +341,8 @@ class _Execution:
     def _unsatisfied(self, timeout_ms: int | None) -> None:
         elapsed_ms = self.context.elapsed_ms
         if timeout_ms is None or elapsed_ms < timeout_ms:
+            if not self.context.may_wait:
+                raise OvsdbError("not supported", "triggers not supported")
             raise _Waiting
         if elapsed_ms:
             raise OvsdbError("timed out", f'"wait" timed out after {elapsed_ms} ms')

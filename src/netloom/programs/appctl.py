@@ -206,7 +206,7 @@ def _run(arguments: Arguments) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name); the exit status."""
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
     vlog.program = PROGRAM
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
             reconfigure(errors="surrogateescape")
     try:
         apply_log_environment(vlog)
-        arguments = _parse_arguments(sys.argv[1:] if argv is None else argv)
+        arguments = _parse_arguments((sys.argv if argv is None else argv)[1:])
         status = 0 if arguments is None else _run(arguments)
         sys.stdout.flush()
         return status

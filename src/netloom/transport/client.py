@@ -19,7 +19,8 @@ from netloom.base.machine import Machine
 from .address import OVSDB_PORT, Address, parse_address
 from .driver import Connection, error_number
 from .loop import MainLoop
-from .tls import TlsSettings, bootstrap, server_hostname
+from .tls import bootstrap, make_context, server_hostname
+from .tls_settings import TlsSettings
 from .unix_path import with_short_name
 
 Event = TypeVar("Event")
@@ -52,7 +53,7 @@ async def open_connection(
 ) -> None:
     """Connect `connection` to an active `address`; OSError if that fails."""
     settings = tls or TlsSettings()
-    context = settings.context(server=False) if address.kind == "ssl" else None
+    context = make_context(settings, server=False) if address.kind == "ssl" else None
     sock = await _connect_socket(loop, address)
     try:
         await loop.aio.create_connection(

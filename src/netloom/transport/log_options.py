@@ -24,9 +24,6 @@ LOG_OPTIONS = (
     Option("syslog-target", REQUIRED),
 )
 
-#: RFC 5424's local0, the facility of messages to `--syslog-target`.
-_LOCAL0 = 16
-
 log = get_logger("socket_util")
 
 
@@ -53,9 +50,7 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
         case "syslog-target":
             sink = _udp_sink(value or "")
             if sink is not None:
-                vlog.set_syslog_target(
-                    lambda priority, text: sink(_LOCAL0 << 3 | priority & 7, text)
-                )
+                vlog.set_syslog_target(sink)
         case _:
             return False
     return True

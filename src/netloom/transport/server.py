@@ -12,9 +12,10 @@ from typing import Any
 from netloom.base.log import get_logger
 
 from .address import Address
-from .driver import Connection, error_text
+from .driver import Connection
 from .loop import MainLoop
-from .tls import TlsSettings
+from .tls import make_context
+from .tls_settings import TlsSettings
 from .unix_path import with_short_name
 
 log = get_logger("socket_util")
@@ -162,7 +163,7 @@ class Listener:
 
     async def _connect(self, sock: socket.socket, connection: Connection[Any]) -> None:
         try:
-            context = self._tls.context(server=True) if self.address.kind == "ssl" else None
+            context = make_context(self._tls, server=True) if self.address.kind == "ssl" else None
             await self._loop.aio.connect_accepted_socket(lambda: connection, sock, ssl=context)
         except OSError as error:
             get_logger("stream_ssl").warn_rl("%s: SSL_accept: %s", connection.name, error)
@@ -193,6 +194,3 @@ def format_host(host: str) -> str:
     """`host` as it stands in a stream name: IPv6 in brackets, mapped IPv4 as IPv4."""
     host = host.removeprefix("::ffff:") if "." in host else host
     return f"[{host}]" if ":" in host else host
-
-
-__all__ = ["Accept", "Listener", "error_text", "format_host"]

@@ -17,21 +17,20 @@ import errno
 import os
 import select
 
-from netloom.base.clock import SystemClock
-from netloom.base.limits import READ_BYTES
 from netloom.base.log import get_logger
 
 from .address import Address
+from .sync_stream import Deadline, Stream, wait
 from .unix_path import with_short_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
     from typing import Generic, TypeVar
 
     from netloom.base.machine import Machine
 
-    from .tls import TlsSettings
+    from .sync_tls import TlsStream
+    from .tls_settings import TlsSettings
 
     Event = TypeVar("Event")
 else:
@@ -45,127 +44,6 @@ else:
 
 
 log = get_logger("stream_tcp")
-
-_clock = SystemClock()
-
-
-class Deadline:
-    """A time by which something must be done; None or 0 seconds for no limit."""
-
-    __slots__ = ("_at_ms",)
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self._at_ms = _clock.now_ms() + int(seconds * 1000) if seconds else None
-
-    def remaining_ms(self) -> int | None:
-        """What is left, at least 0; None if there is no limit. For `poll`."""
-        return None if self._at_ms is None else max(0, self._at_ms - _clock.now_ms())
-
-    @property
-    def expired(self) -> bool:
-        return self.remaining_ms() == 0
-
-
-def wait(fd: int, events: int, deadline: Deadline) -> None:
-    """Wait until `fd` is ready for the poll(2) `events`; TimeoutError at the deadline."""
-    poller = select.poll()
-    poller.register(fd, events)
-    while not poller.poll(deadline.remaining_ms()):
-        if deadline.expired:
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-
-
-class Stream:
-    """A connected socket, used without blocking."""
-
-    def __init__(self, sock: _socket.socket, name: str) -> None:
-        self._sock = sock
-        self.name = name
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def send(self, data: bytes, deadline: Deadline) -> None:
-        """Send all of `data`."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except BlockingIOError:
-                wait(self.fileno(), select.POLLOUT, deadline)
-
-    def receive(self, deadline: Deadline) -> bytes:
-        """At least one byte, or `b""` at the end of the stream."""
-        while True:
-            try:
-                return self._sock.recv(READ_BYTES)
-            except BlockingIOError:
-                wait(self.fileno(), select.POLLIN, deadline)
-
-    def receive_ready(self) -> bytes | None:
-        """What is there now, or None."""
-        try:
-            return self._sock.recv(READ_BYTES)
-        except BlockingIOError:
-            return None
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-class TlsStream:
-    """As `Stream`, over TLS."""
-
-    def __init__(self, sock: ssl.SSLSocket, name: str) -> None:
-        self._sock = sock
-        self.name = name
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def handshake(self, deadline: Deadline) -> None:
-        import ssl
-
-        while True:
-            try:
-                self._sock.do_handshake()
-                return
-            except ssl.SSLWantReadError:
-                wait(self.fileno(), select.POLLIN, deadline)
-            except ssl.SSLWantWriteError:
-                wait(self.fileno(), select.POLLOUT, deadline)
-
-    def send(self, data: bytes, deadline: Deadline) -> None:
-        import ssl
-
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except ssl.SSLWantWriteError:
-                wait(self.fileno(), select.POLLOUT, deadline)
-            except ssl.SSLWantReadError:
-                wait(self.fileno(), select.POLLIN, deadline)
-
-    def receive(self, deadline: Deadline) -> bytes:
-        while True:
-            data = self.receive_ready()
-            if data is not None:
-                return data
-            wait(self.fileno(), select.POLLIN, deadline)
-
-    def receive_ready(self) -> bytes | None:
-        import ssl
-
-        try:
-            return self._sock.recv(READ_BYTES)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except ssl.SSLEOFError:
-            return b""
-
-    def close(self) -> None:
-        self._sock.close()
 
 
 def _connect_unix(path: str, deadline: Deadline) -> _socket.socket:
@@ -230,7 +108,8 @@ def connect(
         return Stream(_connect_unix(address.path, deadline), address.text)
     if address.kind == "tcp":
         return Stream(_connect_inet(address, deadline), address.text)
-    from .tls import TlsSettings, wrap_client
+    from .sync_tls import wrap_client
+    from .tls_settings import TlsSettings
 
     context_settings = tls or TlsSettings()
     context_settings.check()
@@ -270,3 +149,6 @@ class Dialogue(Generic[Event]):
 
     def close(self) -> None:
         self._stream.close()
+
+
+__all__ = ["Deadline", "Dialogue", "Stream", "connect", "resolve", "wait"]

@@ -12,128 +12,53 @@ verification.
 
 from __future__ import annotations
 
-import _socket
 import errno
 import os
-import socket
 import ssl
 
 from netloom.base.errors import Unsupported
-from netloom.base.getopt import REQUIRED, Option
 from netloom.base.log import get_logger
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .address import Address
-    from .sync import Deadline, TlsStream
+from .address import Address
+from .tls_settings import TLS_OPTIONS, TlsSettings
 
 log = get_logger("stream_ssl")
-
-TLS_OPTIONS = (
-    Option("private-key", REQUIRED, "p"),
-    Option("certificate", REQUIRED, "c"),
-    Option("ca-cert", REQUIRED, "C"),
-    Option("bootstrap-ca-cert", REQUIRED),
-    Option("peer-ca-cert", REQUIRED),
-    Option("ssl-protocols", REQUIRED),
-    Option("ssl-ciphers", REQUIRED),
-    Option("ssl-ciphersuites", REQUIRED),
-    Option("ssl-server-name", REQUIRED),
-)
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 
 
-class TlsSettings:
-    """What the TLS options and the SSL table say; empty strings are unset."""
+def make_context(settings: TlsSettings, *, server: bool) -> ssl.SSLContext:
+    """A context of these settings; OSError (ssl.SSLError is one) if a file is bad."""
+    settings.check()
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    low, high = parse_protocols(settings.protocols)
+    made.minimum_version, made.maximum_version = low, high
+    made.set_ciphers(settings.ciphers or "DEFAULT:@SECLEVEL=2")
+    if settings.ciphersuites:
+        raise Unsupported("this Python cannot choose TLS 1.3 cipher suites", "ssl")
+    _load_chain(made, settings)
+    if settings.ca_cert == "none" or settings.must_bootstrap:
+        made.verify_mode = ssl.CERT_NONE
+    else:
+        made.verify_mode = ssl.CERT_REQUIRED
+        made.load_verify_locations(settings.ca_cert)
+    return made
 
-    __slots__ = (
-        "bootstrap_ca_cert",
-        "ca_cert",
-        "certificate",
-        "ciphers",
-        "ciphersuites",
-        "peer_ca_cert",
-        "private_key",
-        "protocols",
-        "server_name",
-    )
 
-    def __init__(self) -> None:
-        self.private_key = ""
-        self.certificate = ""
-        self.ca_cert = ""
-        self.bootstrap_ca_cert = False
-        self.peer_ca_cert = ""
-        self.protocols = ""
-        self.ciphers = ""
-        self.ciphersuites = ""
-        self.server_name = ""
-
-    def apply(self, option: str, value: str) -> bool:
-        """Take one option of `TLS_OPTIONS`; False if it is none of them."""
-        if option in ("ca-cert", "bootstrap-ca-cert"):
-            self.ca_cert = value
-            self.bootstrap_ca_cert = option == "bootstrap-ca-cert"
-            return True
-        name = option.removeprefix("ssl-").replace("-", "_")
-        if name not in self.__slots__:
-            return False
-        setattr(self, name, value)
-        return True
-
-    def check(self) -> None:
-        """Raise OSError(ENOPROTOOPT), after logging why, if a connection cannot even be tried."""
-        missing = [
-            what
-            for what, value in (
-                ("Private key", self.private_key),
-                ("Certificate", self.certificate),
-                ("CA certificate", self.ca_cert),
-            )
-            if not value
-        ]
-        for what in missing:
-            log.err("%s must be configured to use SSL", what)
-        if missing:
-            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
-
-    @property
-    def must_bootstrap(self) -> bool:
-        """The CA certificate is still to be learned from the peer."""
-        return self.bootstrap_ca_cert and not os.path.exists(self.ca_cert)
-
-    def context(self, *, server: bool) -> ssl.SSLContext:
-        """A context of these settings; OSError (ssl.SSLError is one) if a file is bad."""
-        self.check()
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
-        made.check_hostname = False
-        low, high = parse_protocols(self.protocols)
-        made.minimum_version, made.maximum_version = low, high
-        made.set_ciphers(self.ciphers or "DEFAULT:@SECLEVEL=2")
-        if self.ciphersuites:
-            raise Unsupported("this Python cannot choose TLS 1.3 cipher suites", "ssl")
-        self._load_chain(made)
-        if self.ca_cert == "none" or self.must_bootstrap:
-            made.verify_mode = ssl.CERT_NONE
-        else:
-            made.verify_mode = ssl.CERT_REQUIRED
-            made.load_verify_locations(self.ca_cert)
-        return made
-
-    def _load_chain(self, context: ssl.SSLContext) -> None:
-        if not self.peer_ca_cert:
-            context.load_cert_chain(self.certificate, self.private_key)
-            return
-        # The library takes the extra certificates only from the file of the certificate itself.
-        fd = os.memfd_create("chain", os.MFD_CLOEXEC)
-        try:
-            for name in (self.certificate, self.peer_ca_cert):
-                with open(name, "rb") as file:
-                    os.write(fd, file.read() + b"\n")
-            context.load_cert_chain(f"/proc/self/fd/{fd}", self.private_key)
-        finally:
-            os.close(fd)
+def _load_chain(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    if not settings.peer_ca_cert:
+        context.load_cert_chain(settings.certificate, settings.private_key)
+        return
+    # The library takes the extra certificates only from the file of the certificate itself.
+    fd = os.memfd_create("chain", os.MFD_CLOEXEC)
+    try:
+        for name in (settings.certificate, settings.peer_ca_cert):
+            with open(name, "rb") as file:
+                os.write(fd, file.read() + b"\n")
+        context.load_cert_chain(f"/proc/self/fd/{fd}", settings.private_key)
+    finally:
+        os.close(fd)
 
 
 def parse_protocols(text: str) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
@@ -194,30 +119,11 @@ def bootstrap(peer: ssl.SSLObject | ssl.SSLSocket, settings: TlsSettings) -> Non
     raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
 
 
-def wrap_client(
-    sock: _socket.socket, address: Address, settings: TlsSettings, deadline: Deadline
-) -> TlsStream:
-    """A blocking tool's TLS stream on a connected socket."""
-    from .sync import TlsStream
-
-    plain = socket.socket(fileno=sock.detach())
-    plain.setblocking(False)
-    context = settings.context(server=False)
-    wrapped = context.wrap_socket(
-        plain,
-        do_handshake_on_connect=False,
-        server_hostname=server_hostname(address, settings),
-    )
-    stream = TlsStream(wrapped, address.text)
-    try:
-        stream.handshake(deadline)
-        if settings.must_bootstrap:
-            bootstrap(wrapped, settings)
-    except ssl.SSLError as error:
-        stream.close()
-        log.warn("SSL_connect: %s", error.reason or error)
-        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO)) from None
-    except OSError:
-        stream.close()
-        raise
-    return stream
+__all__ = [
+    "TLS_OPTIONS",
+    "TlsSettings",
+    "bootstrap",
+    "make_context",
+    "parse_protocols",
+    "server_hostname",
+]

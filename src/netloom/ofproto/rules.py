@@ -1,0 +1,95 @@
+"""A rule: one entry of an OpenFlow table, with what it has counted."""
+
+from __future__ import annotations
+
+from netloom.flow.match import Match
+from netloom.openflow import actions as a
+from netloom.openflow.messages import OFPG_ANY, OFPP_ANY
+
+#: Rules of higher priority than OpenFlow can express are the switch's own: not shown, not changed
+#: by anyone (in-band control, fail-open).
+MAX_OPENFLOW_PRIORITY = 0xFFFF
+
+
+class Rule:
+    """Match and priority are for life; actions, cookie, timeouts and statistics change.
+
+    Times are `now_ms`. `used_ms` is when the last packet was credited (the creation, before one
+    was). `id` names the rule for as long as the switch runs and is never given out again."""
+
+    __slots__ = (
+        "actions", "cookie", "created_ms", "flags", "hard_timeout_s", "id", "idle_timeout_s",
+        "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority", "removed",
+        "table_id", "used_ms",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        rule_id: int,
+        table_id: int,
+        match: Match,
+        priority: int,
+        actions: a.Actions,
+        now_ms: int,
+    ) -> None:
+        self.id = rule_id
+        self.table_id = table_id
+        self.match = match
+        self.priority = priority
+        self.actions = actions
+        self.cookie = 0
+        self.idle_timeout_s = 0
+        self.hard_timeout_s = 0
+        self.flags = 0
+        self.importance = 0
+        self.created_ms = now_ms
+        self.modified_ms = now_ms
+        self.used_ms = now_ms
+        self.n_packets = 0
+        self.n_bytes = 0
+        self.removed = False
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.priority > MAX_OPENFLOW_PRIORITY
+
+    def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
+        """Count packets that this rule has handled."""
+        self.n_packets += n_packets
+        self.n_bytes += n_bytes
+        self.used_ms = max(self.used_ms, used_ms)
+
+    def due_ms(self) -> int | None:
+        """When the rule would expire if no more packets came; None for never."""
+        due = []
+        if self.hard_timeout_s:
+            due.append(self.modified_ms + 1_000 * self.hard_timeout_s)
+        if self.idle_timeout_s:
+            due.append(self.used_ms + 1_000 * self.idle_timeout_s)
+        return min(due) if due else None
+
+    def outputs_to(self, port: int, group: int) -> bool:
+        """Does some action send to `port` and some to `group` (where not the wildcard)?"""
+        return (port == OFPP_ANY or _sends(self.actions, port, _to_port)) and (
+            group == OFPG_ANY or _sends(self.actions, group, _to_group)
+        )
+
+    def __repr__(self) -> str:
+        return f"<rule {self.id} table {self.table_id} priority {self.priority}>"
+
+
+def _to_port(action: a.Action, port: int) -> bool:
+    return isinstance(action, a.Output | a.OutputTrunc | a.Enqueue) and action.port == port
+
+
+def _to_group(action: a.Action, group: int) -> bool:
+    return isinstance(action, a.Group) and action.group_id == group
+
+
+def _sends(actions: a.Actions, target: int, test: object) -> bool:
+    assert callable(test)
+    return any(
+        test(action, target)
+        or (isinstance(action, a.WriteActions | a.Clone) and _sends(action.actions, target, test))
+        for action in actions
+    )

@@ -1,0 +1,188 @@
+"""Where the server listens and connects to: `--remote` and the rows that it may point to.
+
+A remote is a stream name, or `db:DB,TABLE,COLUMN`: names in a column of strings, or rows that a
+column refers to, such as `Manager` rows, whose columns `target`, `max_backoff`,
+`inactivity_probe`, `read_only` say how, and whose columns `is_connected` and `status` tell how it
+goes. These functions look at a `Server` and return plain values; sockets are made of them by the
+program.
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import CommandError
+from netloom.base.log import get_logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from netloom.ovsdb.database import RowData, Table
+    from netloom.ovsdb.schema import ColumnSchema
+    from netloom.ovsdb.server import Served, Server
+
+log = get_logger("ovsdb_server")
+DEFAULT_MAX_BACKOFF_MS = 8000
+DEFAULT_PROBE_INTERVAL_MS = 5000
+
+
+class RemoteOptions:
+    """How one remote is to be kept."""
+
+    __slots__ = ("max_backoff_ms", "probe_interval_ms", "read_only")
+
+    def __init__(self, max_backoff_ms: int, probe_interval_ms: int, read_only: bool) -> None:
+        self.max_backoff_ms = max_backoff_ms
+        self.probe_interval_ms = probe_interval_ms
+        self.read_only = read_only
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteOptions) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[int, int, bool]:
+        return self.max_backoff_ms, self.probe_interval_ms, self.read_only
+
+
+def default_options(target: str) -> RemoteOptions:
+    """The options of a remote of which nothing is said; local sockets need no probes."""
+    is_local = target.startswith(("unix:", "punix:"))
+    probe_ms = 0 if is_local else DEFAULT_PROBE_INTERVAL_MS
+    return RemoteOptions(DEFAULT_MAX_BACKOFF_MS, probe_ms, False)
+
+
+def is_db_name(text: str) -> bool:
+    """Whether an option's value points into a database."""
+    return text.startswith("db:")
+
+
+def find_column(server: Server, text: str) -> tuple[Served, Table, ColumnSchema]:
+    """What `db:DB,TABLE,COLUMN` names; raises `CommandError`."""
+    parts = text[len("db:") :].split(",", 2)
+    if len(parts) != 3:
+        raise CommandError(f'"{text}": invalid syntax')
+    database_name, table_name, column_name = parts
+    served = server.served.get(database_name)
+    if served is None:
+        raise CommandError(f'"{text}": no database named {database_name}')
+    table = served.database.tables.get(table_name)
+    if table is None:
+        raise CommandError(f'"{text}": no table named {table_name}')
+    column = table.columns.get(column_name)
+    if column is None:
+        raise CommandError(f'"{text}": table "{table_name}" has no column "{column_name}"')
+    return served, table, column
+
+
+def read_text(server: Server, text: str) -> str | None:
+    """An option's value, read from the database if it points there: the first string found."""
+    if not is_db_name(text):
+        return text
+    _served, table, column = find_column(server, text)
+    if column.type.key.name != "string" or column.type.is_map:
+        raise CommandError(
+            f'"{text}": table "{table.name}" column "{column.name}" is not string or set of strings'
+        )
+    for row in table.rows.values():
+        for value in _texts(row[column.index]):
+            if value:
+                return value
+    return None
+
+
+def _texts(datum: Any) -> Iterable[str]:
+    return datum if isinstance(datum, tuple) else (datum,)
+
+
+def referenced_rows(server: Server, text: str) -> tuple[Table | None, list[RowData]]:
+    """The rows that configure remotes, and their table; None if the column holds strings."""
+    _served, table, column = find_column(server, text)
+    target_name = column.type.key.ref_table
+    if target_name is None or column.type.is_map:
+        return None, []
+    target = _served.database.tables[target_name]
+    uuids = {uuid for row in table.rows.values() for uuid in _texts(row[column.index])}
+    return target, [target.rows[uuid] for uuid in sorted(uuids) if uuid in target.rows]  # type: ignore[index]
+
+
+def desired_remotes(server: Server, remotes: Iterable[str]) -> dict[str, RemoteOptions]:
+    """All targets, with their options, that `--remote` values lead to."""
+    wanted: dict[str, RemoteOptions] = {}
+    for remote in remotes:
+        if not is_db_name(remote):
+            wanted[remote] = default_options(remote)
+            continue
+        try:
+            _served, table, column = find_column(server, remote)
+        except CommandError as error:
+            log.warn_rl("%s", error)
+            continue
+        if column.type.key.name == "string" and not column.type.is_map:
+            for row in table.rows.values():
+                for target in _texts(row[column.index]):
+                    if target:
+                        wanted[target] = default_options(target)
+            continue
+        rows_table, rows = referenced_rows(server, remote)
+        if rows_table is not None:
+            for row in rows:
+                _add_row(wanted, rows_table, row)
+    return wanted
+
+
+def _add_row(wanted: dict[str, RemoteOptions], table: Table, row: RowData) -> None:
+    target = _read(table, row, "target", "string")
+    if not target:
+        log.warn_rl("Table `%s' has missing or invalid `target' column", table.name)
+        return
+    options = default_options(target)
+    max_backoff = _read(table, row, "max_backoff", "integer")
+    if max_backoff is not None:
+        options.max_backoff_ms = max_backoff
+    probe_interval = _read(table, row, "inactivity_probe", "integer")
+    if probe_interval is not None:
+        options.probe_interval_ms = probe_interval
+    options.read_only = bool(_read(table, row, "read_only", "boolean"))
+    wanted[target] = options
+
+
+def _read(table: Table, row: RowData, name: str, type_name: str) -> Any:
+    """The value of a column that holds at most one atom of that type; None without it."""
+    column = table.columns.get(name)
+    if column is None or column.type.key.name != type_name or column.type.max != 1:
+        return None
+    datum = row[column.index]
+    if isinstance(datum, tuple):
+        return datum[0] if datum else None
+    return datum
+
+
+def status_operations(
+    server: Server, remote: str, statuses: Mapping[str, tuple[bool, dict[str, str]]]
+) -> tuple[str, list[Any]]:
+    """The database and operations that bring `is_connected` and `status` of the rows of one
+    `db:` remote up to date; `statuses` maps targets to what is to be written."""
+    try:
+        served, _table, _column = find_column(server, remote)
+        table, rows = referenced_rows(server, remote)
+    except CommandError:
+        return "", []
+    if table is None:
+        return "", []
+    operations: list[Any] = []
+    for row in rows:
+        target = _read(table, row, "target", "string")
+        is_connected, status = statuses.get(target or "", (False, {}))
+        columns: dict[str, Any] = {}
+        column = table.columns.get("is_connected")
+        if column is not None and row[column.index] != is_connected:
+            columns["is_connected"] = is_connected
+        column = table.columns.get("status")
+        if column is not None and column.type.is_map and row[column.index] != status:
+            columns["status"] = ["map", [[key, value] for key, value in sorted(status.items())]]
+        if columns:
+            where = [["_uuid", "==", ["uuid", row[table.uuid_index]]]]
+            operations.append({"op": "update", "table": table.name, "where": where, "row": columns})
+    return served.database.name, operations

@@ -1,0 +1,248 @@
+"""What `ovs-appctl -t ovsdb-server` can ask: the commands of ovsdb-server(1)."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+from netloom.base.errors import CommandError
+from netloom.base.log import get_logger
+from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.remote_config import find_column, is_db_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from netloom.ovsdb.server import Served
+    from netloom.programs.ovsdb_server import Program
+    from netloom.rpc.unixctl import CommandRegistry
+
+log = get_logger("ovsdb_server")
+_REPLICATION = (
+    "set-active-ovsdb-server",
+    "set-active-ovsdb-server-probe-interval",
+    "set-sync-exclude-tables",
+)
+
+
+class Commands:
+    """The handlers; each takes its arguments and returns the text to print."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._server = program.server
+        self._trim = False
+        self._logged: set[tuple[str, str]] = set()
+
+    # -- remotes -------------------------------------------------------------------------
+
+    def add_remote(self, args: list[str]) -> str:
+        if is_db_name(args[0]):
+            find_column(self._server, args[0])
+        self._program.remotes.add(args[0])
+        return ""
+
+    def remove_remote(self, args: list[str]) -> str:
+        if args[0] not in self._program.remotes.wanted:
+            raise CommandError("no such remote")
+        self._program.remotes.remove(args[0])
+        return ""
+
+    def list_remotes(self, args: list[str]) -> str:
+        del args
+        return "".join([f"{remote}\n" for remote in sorted(self._program.remotes.wanted)])
+
+    def reconnect(self, args: list[str]) -> str:
+        del args
+        self._program.remotes.reconnect()
+        return ""
+
+    def disable_monitor_cond(self, args: list[str]) -> str:
+        del args
+        self._server.has_monitor_cond = False
+        self._program.remotes.reconnect()
+        return ""
+
+    # -- databases -----------------------------------------------------------------------
+
+    def add_db(self, args: list[str]) -> str:
+        try:
+            self._program.open_database(args[0])
+        except OvsdbError as error:
+            raise CommandError(str(error)) from error
+        return ""
+
+    def remove_db(self, args: list[str]) -> str:
+        self._find(args[0])
+        if args[0].startswith("_"):
+            raise CommandError("Cannot remove reserved database.")
+        log.info("removing %s database by user request", args[0])
+        self._server.remove_database(args[0])
+        return ""
+
+    def list_dbs(self, args: list[str]) -> str:
+        del args
+        return "".join([f"{name}\n" for name in sorted(self._server.served)])
+
+    def storage_status(self, args: list[str]) -> str:
+        self._find(args[0])
+        return "status: ok\n"
+
+    def _find(self, name: str) -> Served:
+        served = self._server.served.get(name)
+        if served is None:
+            raise CommandError("Failed to find the database.")
+        return served
+
+    def compact(self, args: list[str]) -> str:
+        if args and args[0] not in self._server.served:
+            raise CommandError("no database by that name")
+        if args and args[0].startswith("_"):
+            raise CommandError("cannot compact built-in databases")
+        errors: list[str] = []
+        for name in args or sorted(self._server.served):
+            served = self._server.served[name]
+            if served.store is None:
+                continue
+            log.info("compacting %s database by user request", name)
+            try:
+                self._server.compact(served)
+            except OvsdbError as error:
+                errors.append(str(error))
+        if errors:
+            raise CommandError("\n".join(errors))
+        if self._trim:
+            gc.collect()
+        return ""
+
+    def memory_trim(self, args: list[str]) -> str:
+        if args[0] not in ("on", "off"):
+            raise CommandError("invalid argument")
+        self._trim = args[0] == "on"
+        word = "enabled" if self._trim else "disabled"
+        log.info("memory trimming after compaction %s.", word)
+        return ""
+
+    # -- logging of transactions ---------------------------------------------------------
+
+    def tlog_set(self, args: list[str]) -> str:
+        database, colon, table = args[0].partition(":")
+        if not colon:
+            raise CommandError("invalid DB:TABLE argument")
+        if args[1] not in ("on", "off"):
+            raise CommandError("invalid command argument")
+        served = self._server.served.get(database)
+        if served is None:
+            raise CommandError("no such database")
+        if table not in served.database.tables:
+            raise CommandError("no such table")
+        if args[1] == "on":
+            self._logged.add((database, table))
+        else:
+            self._logged.discard((database, table))
+        return ""
+
+    def tlog_list(self, args: list[str]) -> str:
+        del args
+        lines = [
+            "database        table                       logging",
+            "--------        -----                       -------",
+        ]
+        for name, served in sorted(self._server.served.items()):
+            lines.append(f"{name:<16} ")
+            for table in sorted(served.database.tables):
+                state = "ON" if (name, table) in self._logged else "OFF"
+                lines.append(f"                {table:<27} {state}")
+        return "\n".join(lines) + "\n"
+
+    def log_changes(self, database: str, changes: object) -> None:
+        """Log the changed rows of the tables chosen by `tlog-set`."""
+        if not self._logged:
+            return
+        transaction_log = get_logger("transaction")
+        assert isinstance(changes, dict)
+        for table, rows in changes.items():
+            if (database, table.name) not in self._logged:
+                continue
+            for uuid, (old, new) in rows.items():
+                kind = "inserted" if old is None else "deleted" if new is None else "updated"
+                transaction_log.info("table:%s,op:%s,uuid:%s", table.name, kind, uuid)
+
+    # -- state ---------------------------------------------------------------------------
+
+    def memory(self) -> Mapping[str, int]:
+        server = self._server
+        databases = [served.database for served in server.served.values()]
+        tables = [table for database in databases for table in database.tables.values()]
+        return {
+            "atoms": sum(
+                1 if not isinstance(datum, (tuple, dict)) else len(datum)
+                for table in tables
+                for row in table.rows.values()
+                for datum in row[: table.n_columns]
+            ),
+            "cells": sum(len(table.rows) * table.n_columns for table in tables),
+            "monitors": sum(len(served.monitors) for served in server.served.values()),
+            "sessions": len(server.sessions),
+            "triggers": sum(len(served.triggers) for served in server.served.values()),
+            "n-weak-refs": sum(len(s) for table in tables for s in table.weak_sources.values()),
+        }
+
+
+def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
+    """Add the server's commands to the program's registry; what `memory/show` is to ask."""
+    commands = Commands(program)
+    program.server.watchers.append(commands.log_changes)
+    registry = program.control.registry
+    add = registry.register
+    prefix = "ovsdb-server/"
+    add(f"{prefix}compact", "", 0, 1, commands.compact)
+    add(f"{prefix}memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim)
+    add(f"{prefix}reconnect", "", 0, 0, commands.reconnect)
+    add(f"{prefix}disable-monitor-cond", "", 0, 0, commands.disable_monitor_cond)
+    add(f"{prefix}add-remote", "REMOTE", 1, 1, commands.add_remote)
+    add(f"{prefix}remove-remote", "REMOTE", 1, 1, commands.remove_remote)
+    add(f"{prefix}list-remotes", "", 0, 0, commands.list_remotes)
+    add(f"{prefix}add-db", "DB", 1, 1, commands.add_db)
+    add(f"{prefix}remove-db", "DB", 1, 1, commands.remove_db)
+    add(f"{prefix}list-dbs", "", 0, 0, commands.list_dbs)
+    add(f"{prefix}get-db-storage-status", "DB", 1, 1, commands.storage_status)
+    add(f"{prefix}tlog-set", "DB:TABLE on|off", 2, 2, commands.tlog_set)
+    add(f"{prefix}tlog-list", "", 0, 0, commands.tlog_list)
+    _register_constant(registry)
+    _register_refused(registry)
+    return commands.memory
+
+
+def _register_constant(registry: CommandRegistry) -> None:
+    """Questions about what this version does not have, whose true answer is constant."""
+    answers = {
+        "sync-status": "state: active\n",
+        "get-active-ovsdb-server": "",
+        "get-sync-exclude-tables": "",
+        "connect-active-ovsdb-server": "Unable to connect: active server is not specified.\n",
+        "disconnect-active-ovsdb-server": "",
+        "perf-counters-show": "performance counter is not supported on this platform\n",
+        "perf-counters-clear": "",
+    }
+    for name, answer in answers.items():
+        registry.register(f"ovsdb-server/{name}", "", 0, 0, _constant(answer))
+
+
+def _constant(answer: str) -> Callable[[list[str]], str]:
+    return lambda args: answer
+
+
+def _register_refused(registry: CommandRegistry) -> None:
+    """Commands of the active-backup service model."""
+
+    def refuse(name: str) -> Callable[[list[str]], str]:
+        def handler(args: list[str]) -> str:
+            del args
+            raise CommandError(f"{name}: not supported in this version")
+
+        return handler
+
+    names = [f"ovsdb-server/{name}" for name in _REPLICATION]
+    for name in names:
+        registry.register(name, "", 0, None, refuse(name))

@@ -1,0 +1,312 @@
+"""ovsdb-server: the Open vSwitch database server (ovsdb-server(1))."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.resources import files
+
+from netloom.base import paths
+from netloom.base.clock import WarpClock
+from netloom.base.counters import Counters
+from netloom.base.errors import CommandError, NetloomError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.log import get_logger, vlog
+from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.file_store import FileStore
+from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
+from netloom.ovsdb.schema import DatabaseSchema
+from netloom.ovsdb.server import Server
+from netloom.programs.control import Control, make_registry, version_text
+from netloom.programs.ovsdb_commands import register_commands
+from netloom.programs.ovsdb_remotes import Remotes
+from netloom.rpc.fast_json import FastJson
+from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError, describe_status
+from netloom.transport.log_options import (
+    LOG_OPTIONS,
+    LogOptionError,
+    apply_log_environment,
+    apply_log_option,
+)
+from netloom.transport.loop import MainLoop, freeze_garbage
+from netloom.transport.signals import FatalSignals
+from netloom.transport.tls import TLS_OPTIONS, TlsSettings
+
+PROGRAM = "ovsdb-server"
+log = get_logger("ovsdb_server")
+
+_OWN_OPTIONS = (
+    Option("remote", REQUIRED),
+    Option("unixctl", REQUIRED),
+    Option("run", REQUIRED),
+    Option("no-dbs", NO),
+    Option("disable-file-column-diff", NO),
+    Option("help", NO, "h"),
+    Option("version", NO, "V"),
+)
+#: Options of service models that this version does not have.
+_REFUSED = (
+    Option("sync-from", REQUIRED),
+    Option("sync-exclude-tables", REQUIRED),
+    Option("active", NO),
+    Option("record", OPTIONAL),
+    Option("replay", OPTIONAL),
+    Option("config-file", REQUIRED),
+)
+OPTIONS = (*_OWN_OPTIONS, *_REFUSED, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
+
+USAGE = """\
+{program}: Open vSwitch database server
+usage: {program} [OPTIONS] [DATABASE...]
+where each DATABASE is a database file in ovsdb format.
+The default DATABASE, if none is given, is
+{dbdir}/conf.db.
+
+JSON-RPC options (may be specified any number of times):
+  --remote=REMOTE         connect or listen to REMOTE
+
+Active JSON-RPC connection methods:
+  tcp:HOST:PORT           PORT at remote HOST
+  ssl:HOST:PORT           SSL PORT at remote HOST
+  unix:FILE               Unix domain socket named FILE
+Passive JSON-RPC connection methods:
+  ptcp:PORT[:IP]          listen to TCP PORT on IP
+  pssl:PORT[:IP]          listen for SSL on PORT on IP
+  punix:FILE              listen on Unix domain socket FILE
+PKI configuration (required to use SSL):
+  -p, --private-key=FILE  file with private key
+  -c, --certificate=FILE  file with certificate for private key
+  -C, --ca-cert=FILE      file with peer CA certificate
+  --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create
+SSL options:
+  --ssl-protocols=PROTOS  list of SSL protocols to enable
+  --ssl-ciphers=CIPHERS   list of SSL ciphers to enable
+
+Daemon options:
+  --detach                run in background as daemon
+  --monitor               creates a process to monitor this daemon
+  --user=username[:group] changes the effective daemon user:group
+  --no-chdir              do not chdir to '/'
+  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
+  --overwrite-pidfile     with --pidfile, start even if already running
+
+Logging options:
+  -vSPEC, --verbose=SPEC   set logging levels
+  -v, --verbose            set maximum verbosity level
+  --log-file[=FILE]        enable logging to specified FILE
+                           (default: {logdir}/{program}.log)
+  --syslog-method=(libc|unix:file|udp:ip:port)
+                           specify how to send messages to syslog daemon
+  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
+
+Other options:
+  --run COMMAND           run COMMAND as subprocess then exit
+  --unixctl=SOCKET        override default control socket name
+  --disable-file-column-diff
+                          don't use column diff in database file
+  -h, --help              display this help message
+  -V, --version           display version information
+"""
+
+
+class Fatal(NetloomError):
+    """The server cannot start or go on; the text goes to stderr and the exit status is 1."""
+
+
+class Arguments:
+    """The command line."""
+
+    def __init__(self) -> None:
+        self.databases: list[str] = []
+        self.remotes: set[str] = set()
+        self.unixctl: str | None = None
+        self.run: str | None = None
+        self.use_diff = True
+        self.no_dbs = False
+        #: TLS options as given; values may point into a database.
+        self.tls: dict[str, str] = {}
+
+
+def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
+    """The command line; None if it only asked for text, which was printed."""
+    arguments = Arguments()
+    tls_names = {option.key for option in TLS_OPTIONS}
+    options = Getopt(PROGRAM, argv, OPTIONS)
+    for key, value in options:
+        if key == "help":
+            where = {"dbdir": paths.dbdir(), "rundir": paths.rundir(), "logdir": paths.logdir()}
+            sys.stdout.write(USAGE.format(program=PROGRAM, **where))
+            return None
+        if key == "version":
+            sys.stdout.write(version_text(PROGRAM))
+            return None
+        if any(key == option.key for option in _REFUSED):
+            raise Fatal(f"--{key}: not supported in this version")
+        if key in tls_names:
+            arguments.tls[key] = value or ""
+        elif not (daemon.apply(key, value) or apply_log_option(vlog, key, value)):
+            _apply_own(arguments, key, value or "")
+    arguments.databases = options.operands
+    if not arguments.databases and not arguments.no_dbs:
+        arguments.databases = [f"{paths.dbdir()}/conf.db"]
+    for database in arguments.databases:
+        if database.startswith("relay:"):
+            raise Fatal(f"{database}: relay databases are not supported in this version")
+    return arguments
+
+
+def _apply_own(arguments: Arguments, key: str, value: str) -> None:
+    match key:
+        case "remote":
+            arguments.remotes.add(value)
+        case "unixctl":
+            arguments.unixctl = value
+        case "run":
+            arguments.run = value
+        case "no-dbs":
+            arguments.no_dbs = True
+        case "disable-file-column-diff":
+            arguments.use_diff = False
+
+
+class Program:
+    """The running server."""
+
+    def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+        self.arguments = arguments
+        self.codec = FastJson()
+        self.clock = WarpClock()
+        self.loop = MainLoop(self.clock)
+        schema = files("netloom.ovsdb").joinpath("schemas/_server.ovsschema").read_bytes()
+        server_schema = DatabaseSchema.from_json(self.codec.decode(schema))
+        self.server = Server(server_schema, self.clock, self.codec.encode)
+        self.tls = TlsSettings()
+        self.remotes = Remotes(self.loop, self.server, self.tls, signals)
+        self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
+        self.exit_status = 0
+        self._child: subprocess.Popen[bytes] | None = None
+        self._child_fd = -1
+
+    def open_database(self, path: str) -> None:
+        """Serve the database of a file, by any name of it; raises `OvsdbError`."""
+        for served in self.server.served.values():
+            if served.store is not None and os.path.realpath(path) == served.store.log.path:
+                raise OvsdbError("ovsdb error", f"{path}: already open")
+        store = FileStore.open(path, self.codec.decode, self.codec.encode)
+        if store.log.damage is not None:
+            log.err("%s", store.log.damage)
+        store.use_diff = self.arguments.use_diff
+        try:
+            store.start_writing()
+            self.server.add_database(store.database, store)
+        except OvsdbError:
+            store.close()
+            raise
+        # The daemon changes its directory; compaction needs the file's place all the same.
+        store.log.path = os.path.realpath(path)
+
+    def configure_tls(self) -> None:
+        """Take over the TLS options, and what they point to in databases."""
+        for key, value in self.arguments.tls.items():
+            try:
+                text = read_text(self.server, value)
+            except CommandError as error:
+                log.err_rl("%s", error)
+                continue
+            if text:
+                self.tls.apply(key, text)
+
+    def start(self) -> None:
+        for path in self.arguments.databases:
+            self.open_database(path)
+        for remote in self.arguments.remotes:
+            if is_db_name(remote):
+                try:
+                    find_column(self.server, remote)
+                except CommandError as error:
+                    raise Fatal(str(error)) from error
+        self.configure_tls()
+        self.server.watchers.append(self._database_changed)
+        self.remotes.wanted = set(self.arguments.remotes)
+        self.remotes.reconfigure()
+        self.control.register_standard(vlog, Counters(), register_commands(self))
+        self.control.register_exit()
+        self.control.open(self.arguments.unixctl)
+        freeze_garbage()
+
+    def _database_changed(self, name: str, changes: object) -> None:
+        if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):
+            self.configure_tls()
+
+    def start_child(self) -> None:
+        """Run the `--run` command; the server ends with it."""
+        if self.arguments.run is None:
+            return
+        self._child = subprocess.Popen(["/bin/sh", "-c", self.arguments.run])
+        self._child_fd = os.pidfd_open(self._child.pid)
+        self.loop.watch(self._child_fd, self._child_exited)
+
+    def _child_exited(self) -> None:
+        assert self._child is not None
+        self.loop.unwatch(self._child_fd)
+        os.close(self._child_fd)
+        code = self._child.wait()
+        if code:
+            text = describe_status(code << 8 if code > 0 else -code)
+            sys.stderr.write(f"{PROGRAM}: {self.arguments.run}: child exited, {text}\n")
+            self.exit_status = 1
+        self.loop.stop(self.exit_status)
+
+    def close(self) -> None:
+        self.remotes.close()
+        for served in self.server.served.values():
+            if served.store is not None:
+                served.store.close()
+        self.control.close()
+
+
+def run(argv: list[str]) -> int:
+    """The whole life of the daemon; its exit status."""
+    signals = FatalSignals()
+    daemon = Daemon(PROGRAM, vlog, signals)
+    apply_log_environment(vlog)
+    arguments = parse_arguments(argv, daemon)
+    if arguments is None:
+        return 0
+    daemon.start()
+    program = Program(arguments, signals)
+    try:
+        program.start()
+        program.start_child()
+        daemon.complete()
+        log.info("%s", version_text(PROGRAM).rstrip())
+        status = program.loop.run()
+    except NetloomError:
+        program.close()
+        daemon.close()
+        raise
+    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
+        return daemon.crash(error)
+    program.close()
+    daemon.close()
+    return status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
+    vlog.program = PROGRAM
+    try:
+        return run((sys.argv if argv is None else argv)[1:])
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+    except LogOptionError as error:
+        if str(error):
+            sys.stderr.write(f"{PROGRAM}: {error}\n")
+    except (Fatal, DaemonError, OvsdbError) as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

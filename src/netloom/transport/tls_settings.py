@@ -1,0 +1,86 @@
+"""The TLS options, and the settings that they make: no `ssl` here, so that tools can afford it.
+
+See `netloom.transport.tls` for what is done with them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from netloom.base.getopt import REQUIRED, Option
+from netloom.base.log import get_logger
+
+log = get_logger("stream_ssl")
+
+TLS_OPTIONS = (
+    Option("private-key", REQUIRED, "p"),
+    Option("certificate", REQUIRED, "c"),
+    Option("ca-cert", REQUIRED, "C"),
+    Option("ssl-protocols", REQUIRED),
+    Option("ssl-ciphers", REQUIRED),
+    Option("ssl-ciphersuites", REQUIRED),
+    Option("ssl-server-name", REQUIRED),
+    Option("bootstrap-ca-cert", REQUIRED),
+    Option("peer-ca-cert", REQUIRED),
+)
+
+
+class TlsSettings:
+    """What the TLS options and the SSL table say; empty strings are unset."""
+
+    __slots__ = (
+        "bootstrap_ca_cert",
+        "ca_cert",
+        "certificate",
+        "ciphers",
+        "ciphersuites",
+        "peer_ca_cert",
+        "private_key",
+        "protocols",
+        "server_name",
+    )
+
+    def __init__(self) -> None:
+        self.private_key = ""
+        self.certificate = ""
+        self.ca_cert = ""
+        self.bootstrap_ca_cert = False
+        self.peer_ca_cert = ""
+        self.protocols = ""
+        self.ciphers = ""
+        self.ciphersuites = ""
+        self.server_name = ""
+
+    def apply(self, option: str, value: str) -> bool:
+        """Take one option of `TLS_OPTIONS`; False if it is none of them."""
+        if option in ("ca-cert", "bootstrap-ca-cert"):
+            self.ca_cert = value
+            self.bootstrap_ca_cert = option == "bootstrap-ca-cert"
+            return True
+        name = option.removeprefix("ssl-").replace("-", "_")
+        if name not in self.__slots__:
+            return False
+        setattr(self, name, value)
+        return True
+
+    def check(self) -> None:
+        """Raise OSError(ENOPROTOOPT), after logging why, if a connection cannot even be tried."""
+        missing = [
+            what
+            for what, value in (
+                ("Private key", self.private_key),
+                ("Certificate", self.certificate),
+                ("CA certificate", self.ca_cert),
+            )
+            if not value
+        ]
+        for what in missing:
+            log.err("%s must be configured to use SSL", what)
+        if missing:
+            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+
+    @property
+    def must_bootstrap(self) -> bool:
+        """The CA certificate is still to be learned from the peer."""
+        return self.bootstrap_ca_cert and not os.path.exists(self.ca_cert)

@@ -1,0 +1,259 @@
+"""The server's side of the wire, without sockets: order, waiting, locks, errors, conversion."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from netloom.base.clock import ManualClock
+from netloom.ovsdb import schemas_directory
+from netloom.ovsdb.database import Database
+from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.file_store import FileStore
+from netloom.ovsdb.schema import DatabaseSchema
+from netloom.ovsdb.server import Server
+from netloom.ovsdb.session import Session
+from netloom.rpc.json_codec import LightJson
+
+SCHEMA = {
+    "name": "D",
+    "tables": {
+        "Root": {
+            "columns": {
+                "name": {"type": "string"},
+                "kids": {
+                    "type": {
+                        "key": {"type": "uuid", "refTable": "Kid"},
+                        "min": 0,
+                        "max": "unlimited",
+                    }
+                },
+            },
+            "isRoot": True,
+        },
+        "Kid": {"columns": {"name": {"type": "string"}}, "indexes": [["name"]]},
+    },
+}
+
+
+class Client:
+    """A session whose messages are kept as decoded JSON."""
+
+    def __init__(self, server: Server) -> None:
+        self.received: list[Any] = []
+        self.disconnected = ""
+        self.session = Session(server, self._take, self._disconnect)
+
+    def _take(self, data: bytes) -> None:
+        self.received.append(json.loads(data))
+
+    def _disconnect(self, reason: str) -> None:
+        self.disconnected = reason
+
+    def call(self, method: str, *params: Any, request_id: Any = 1) -> Any:
+        self.session.request(method, list(params), request_id)
+        return self.received[-1] if self.received else None
+
+    def take(self) -> list[Any]:
+        messages, self.received = self.received, []
+        return messages
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1000, 2000)
+
+
+@pytest.fixture
+def server(clock: ManualClock) -> Server:
+    codec = LightJson()
+    with open(f"{schemas_directory()}/_server.ovsschema", "rb") as file:
+        server_schema = DatabaseSchema.from_json(codec.decode(file.read()))
+    made = Server(server_schema, clock, codec.encode)
+    made.add_database(Database(DatabaseSchema.from_json(SCHEMA)), None)
+    return made
+
+
+def insert(name: str) -> dict[str, Any]:
+    return {"op": "insert", "table": "Root", "row": {"name": name}}
+
+
+def wait_for(name: str, timeout: int | None = None) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "op": "wait",
+        "table": "Root",
+        "where": [["name", "==", name]],
+        "columns": ["name"],
+        "until": "==",
+        "rows": [{"name": name}],
+    }
+    return operation if timeout is None else {**operation, "timeout": timeout}
+
+
+def test_own_update_comes_before_the_reply(server: Server) -> None:
+    client = Client(server)
+    client.call("monitor", "D", "m", {"Root": {"columns": ["name"]}})
+    client.take()
+    client.call("transact", "D", insert("a"), request_id=7)
+    update, reply = client.take()
+    assert (update["method"], update["params"][0]) == ("update", "m")
+    assert reply["id"] == 7
+
+
+def test_wait_is_answered_when_another_client_commits(server: Server) -> None:
+    waiter, writer = Client(server), Client(server)
+    waiter.call("transact", "D", wait_for("x"), {"op": "comment", "comment": "c"}, request_id=1)
+    writer.call("transact", "D", insert("y"))
+    assert waiter.take() == []
+    writer.call("transact", "D", insert("x"))
+    assert waiter.take() == [{"id": 1, "result": [{}, {}], "error": None}]
+
+
+def test_wait_times_out_at_its_deadline(server: Server, clock: ManualClock) -> None:
+    client = Client(server)
+    client.call("transact", "D", wait_for("x", 30))
+    assert server.deadline() == 1030
+    clock.advance(29)
+    server.advance(clock.now_ms())
+    assert client.take() == []
+    clock.advance(1)
+    server.advance(clock.now_ms())
+    (reply,) = client.take()
+    assert reply["result"] == [{"error": "timed out", "details": '"wait" timed out after 30 ms'}]
+    assert server.deadline() is None
+
+
+def test_waiting_transaction_can_be_cancelled_and_its_id_used_again(server: Server) -> None:
+    client = Client(server)
+    client.call("transact", "D", wait_for("x"), request_id="k")
+    duplicate = client.call("transact", "D", wait_for("x"), request_id="k")
+    assert duplicate["error"]["details"] == "transact: duplicate request ID"
+    client.take()
+    client.session.notify("cancel", ["k"])
+    assert client.take() == [{"id": "k", "error": "canceled"}]
+    client.call("transact", "D", request_id="k")
+    assert client.take()[0]["result"] == []
+
+
+def test_closed_session_leaves_nothing_behind(server: Server) -> None:
+    client, other = Client(server), Client(server)
+    client.call("monitor", "D", "m", {"Root": {}})
+    client.call("transact", "D", wait_for("x"), request_id=5)
+    client.call("lock", "l")
+    assert other.call("lock", "l")["result"] == {"locked": False}
+    other.take()
+    client.session.closed()
+    served = server.served["D"]
+    assert (served.triggers, served.monitors) == ([], {})
+    assert other.take() == [{"id": None, "method": "locked", "params": ["l"]}]
+
+
+def test_lock_is_stolen_and_comes_back(server: Server) -> None:
+    first, second = Client(server), Client(server)
+    first.call("lock", "l")
+    assert second.call("steal", "l")["result"] == {"locked": True}
+    assert first.take()[-1] == {"id": None, "method": "stolen", "params": ["l"]}
+    denied = first.call("transact", "D", {"op": "assert", "lock": "l"})
+    assert denied["result"] == [{"error": "not owner", "details": "Asserted lock l not held."}]
+    second.call("unlock", "l")
+    assert first.take()[-1] == {"id": None, "method": "locked", "params": ["l"]}
+    assert first.call("transact", "D", {"op": "assert", "lock": "l"})["result"] == [{}]
+
+
+def test_failed_write_is_the_clients_error_and_changes_nothing(server: Server) -> None:
+    class Full(FileStore):
+        def __init__(self) -> None:
+            self.failed = False
+
+        def record(self, *args: Any, **kwargs: Any) -> None:
+            raise OvsdbError("I/O error", "db: write failed", io_error="No space left on device")
+
+    server.served["D"].store = Full()
+    client = Client(server)
+    client.call("monitor", "D", "m", {"Root": {}})
+    client.take()
+    client.call("transact", "D", insert("a"))
+    (reply,) = client.take()
+    assert reply["result"][-1] == {
+        "error": "I/O error",
+        "details": "db: write failed",
+        "io-error": "No space left on device",
+    }
+    assert server.served["D"].database.tables["Root"].rows == {}
+
+
+def test_client_that_comes_back_gets_only_what_it_missed(server: Server) -> None:
+    client = Client(server)
+    requests = {"Root": [{"columns": ["name"]}]}
+    zero = "00000000-0000-0000-0000-000000000000"
+    client.call("monitor_cond_since", "D", "m", requests, zero)
+    client.call("transact", "D", insert("a"))
+    (last_id,) = [m["params"][1] for m in client.take() if m.get("method") == "update3"]
+    client.session.closed()
+    Client(server).call("transact", "D", insert("b"))
+    found, _latest, updates = Client(server).call(
+        "monitor_cond_since", "D", "m", requests, last_id
+    )["result"]
+    assert found
+    assert [list(row.values()) for row in updates["Root"].values()] == [[{"name": "b"}]]
+    unknown = "11111111-0000-0000-0000-000000000000"
+    found, _latest, updates = Client(server).call(
+        "monitor_cond_since", "D", "m", requests, unknown
+    )["result"]
+    assert not found
+    assert len(updates["Root"]) == 2
+
+
+def test_removed_database_disconnects_all_but_aware_clients(server: Server) -> None:
+    plain, aware = Client(server), Client(server)
+    aware.call("set_db_change_aware", True)
+    for client in (plain, aware):
+        client.call("monitor", "D", "m", {"Root": {}})
+        client.take()
+    server.remove_database("D")
+    assert plain.disconnected
+    assert not aware.disconnected
+    assert aware.take() == [{"id": None, "method": "monitor_canceled", "params": ["m"]}]
+    assert aware.call("list_dbs")["result"] == ["_Server"]
+
+
+def test_read_only_session_may_look_but_not_write(server: Server) -> None:
+    client = Client(server)
+    client.session.read_only = True
+    refused = client.call("transact", "D", insert("a"))["result"][0]
+    assert refused["error"] == "not allowed"
+    looked = client.call("transact", "D", {"op": "select", "table": "Root", "where": []})
+    assert looked["result"] == [{"rows": []}]
+
+
+def test_row_that_nothing_refers_to_is_collected(server: Server) -> None:
+    client = Client(server)
+    kid = {"op": "insert", "table": "Kid", "uuid-name": "k", "row": {"name": "k"}}
+    root = {"op": "insert", "table": "Root", "row": {"kids": ["named-uuid", "k"]}}
+    client.call("transact", "D", kid, root)
+    table = server.served["D"].database.tables["Kid"]
+    assert len(table.rows) == 1
+    client.call("transact", "D", {"op": "delete", "table": "Root", "where": []})
+    assert (table.rows, table.ref_counts, table.indexes) == ({}, {}, [{}])
+
+
+def test_long_chain_of_waits_wakes_link_by_link(server: Server) -> None:
+    client = Client(server)
+    for i in range(500, 0, -1):
+        client.call("transact", "D", wait_for(str(i - 1)), insert(str(i)), request_id=i)
+    assert client.take() == []
+    client.call("transact", "D", insert("0"), request_id=0)
+    assert sorted(message["id"] for message in client.take()) == list(range(501))
+
+
+def test_deeply_nested_request_is_refused(server: Server) -> None:
+    value: Any = []
+    for _ in range(800):
+        value = [value]
+    client = Client(server)
+    operation = {"op": "insert", "table": "Root", "row": {"name": value}}
+    reply = client.call("transact", "D", operation)
+    assert "error" in json.dumps(reply)
+    assert client.call("list_dbs")["result"] == ["D", "_Server"]
