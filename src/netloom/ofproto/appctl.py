@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from netloom.base.clock import Clock
-from netloom.base.errors import CommandError, ConfigError
+from netloom.base.errors import CommandError
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.flow_text import format_flow
 from netloom.flow import ports as reserved
@@ -198,10 +198,10 @@ def _read_vlan(text: str) -> int:
 
 
 def _read_mac(text: str) -> int:
-    try:
-        return parse_mac(text)
-    except (ConfigError, ValueError):
-        raise CommandError("bad MAC address") from None
+    mac = parse_mac(text)
+    if mac is None:
+        raise CommandError("bad MAC address")
+    return mac
 
 
 def _fdb_flush(switches: Switches, args: list[str]) -> str:
@@ -253,11 +253,10 @@ def _describe_port(port: OfPort) -> str:
 
 
 def _dpif_dump_dps(switches: Switches, args: list[str]) -> str:
-    return "".join(
-        f"{backer.type}@{name}\n"
-        for backer in switches.backers()
-        for name in sorted(backer.bridges)
-    )
+    names = [
+        f"{backer.type}@{name}" for backer in switches.backers() for name in sorted(backer.bridges)
+    ]
+    return "".join(f"{name}\n" for name in names)
 
 
 def _dpif_dump_flows(switches: Switches, args: list[str]) -> str:

@@ -175,10 +175,9 @@ class Client:
             self._machine.send_probe()
 
     def watch(self, now_ms: int) -> None:
-        """Tell the bridge when the state changed: fail-open depends on it."""
+        """Have the Controller row written when the state changed."""
         if self._rconn.state != self._state:
             self._state = self._rconn.state
-            self._bridge.controller_lost(self.settings.target, self.status(now_ms))
             self._links.note_change()
 
     def status(self, now_ms: int) -> ControllerStatus:
