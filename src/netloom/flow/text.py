@@ -129,7 +129,7 @@ def parse_subfield(text: str) -> tuple[Field, int, int]:
     """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]`: (field, lowest bit, number of bits)."""
     field, low, bits, rest = scan_subfield(text)
     if rest:
-        raise ConfigError(f"{text}: trailing garbage")
+        raise ConfigError("unexpected input following field syntax")
     return field, low, bits
 
 
@@ -143,30 +143,27 @@ def scan_subfield(text: str) -> tuple[Field, int, int, str]:
     field = FIELD.get(name) or _CODE_NAMES.get(name)
     if field is None:
         raise ConfigError(f"{text}: unknown field `{name}'")
+    width = min(field.bits, 8 * field.n_bytes)
     rest = text[end:]
     if not rest.startswith("["):
-        return field, 0, field.bits, rest
+        return field, 0, width, rest
     inside, bracket, after = rest[1:].partition("]")
     if not bracket:
         raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
-    start, last = _subfield_range(text, inside, field)
+    start, last = _subfield_range(text, inside, width)
     if start > last:
         raise ConfigError(f"{text}: starting bit {start} is after ending bit {last}")
-    if start >= field.bits:
-        raise ConfigError(
-            f"{text}: starting bit {start} is not valid because field is only "
-            f"{field.bits} bits wide"
-        )
-    if last >= field.bits:
-        raise ConfigError(
-            f"{text}: ending bit {last} is not valid because field is only {field.bits} bits wide"
-        )
+    for which, bit in (("starting", start), ("ending", last)):
+        if bit >= width:
+            raise ConfigError(
+                f"{text}: {which} bit {bit} is not valid because field is only {width} bits wide"
+            )
     return field, start, last - start + 1, after
 
 
-def _subfield_range(text: str, inside: str, field: Field) -> tuple[int, int]:
+def _subfield_range(text: str, inside: str, width: int) -> tuple[int, int]:
     if not inside:
-        return 0, field.bits - 1
+        return 0, width - 1
     first, dots, second = inside.partition("..")
     if first.isascii() and first.isdigit():
         if not dots:

@@ -24,8 +24,6 @@ Setup".
 
 from __future__ import annotations
 
-from _collections import deque
-
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.base.record import Record
@@ -112,7 +110,7 @@ class Connection:
         self._raw = raw
         self._buffer = bytearray()
         self._out: list[bytes] = []
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
         self._next_xid = first_xid
         self._failure: ProtocolError | None = None
         self._probe_interval_ms = probe_interval_ms
@@ -187,7 +185,7 @@ class Connection:
     def next_event(self) -> Event | None:
         """The next event; ProtocolError once the peer broke the protocol."""
         if self._events:
-            return self._events.popleft()
+            return self._events.pop(0)
         if self._failure is not None:
             raise self._failure
         return None

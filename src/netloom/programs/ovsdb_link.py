@@ -104,9 +104,7 @@ def _parse(remote: str) -> Address:
         return parse_address(remote)
     name = remote
     if ":" not in rest.rpartition("]")[2]:
-        get_logger("stream").warn(
-            "The default OVSDB port number has changed from 6632 to 6640"
-        )
+        get_logger("stream").warn("The default OVSDB port number has changed from 6632 to 6640")
         name = f"{remote}:6640"
     try:
         return parse_address(remote)

@@ -74,9 +74,7 @@ def run_dump(client: Client) -> None:
 def _print_rows(client: Client, table: TableSchema, columns: list[str], rows: list[Any]) -> None:
     out = Table(columns, f"{table.name} table")
     types = [column_type(table, name) for name in columns]
-    decoded = [
-        [parse_datum(kind, row[name]) for kind, name in zip(types, columns)] for row in rows
-    ]
+    decoded = [[parse_datum(kind, row[name]) for kind, name in zip(types, columns)] for row in rows]
     # UUIDs mean nothing to a reader: they decide only between rows that are equal otherwise.
     order = sorted(range(len(columns)), key=lambda i: types[i].key.name == "uuid")
     decoded.sort(key=lambda row: [_order_key(row[i]) for i in order])
@@ -90,5 +88,3 @@ def _order_key(datum: Any) -> tuple[Any, ...]:
     if isinstance(datum, dict):
         return len(datum), list(datum), list(datum.values())
     return (len(datum), list(datum)) if isinstance(datum, tuple) else (1, [datum])
-
-

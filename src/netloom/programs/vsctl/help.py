@@ -152,9 +152,7 @@ def _row_ids() -> str:
         if not row_id.name:
             lines.append('    as "."')
         elif row_id.via:
-            lines.append(
-                f'    via "{row_id.via}" of {row_id.table} with matching "{row_id.name}"'
-            )
+            lines.append(f'    via "{row_id.via}" of {row_id.table} with matching "{row_id.name}"')
         else:
             lines.append(f'    by "{row_id.name}"')
     return "".join([line + "\n" for line in lines])
@@ -198,5 +196,3 @@ def _commands() -> str:
         lines[spec.name] += f"{_marked(spec.arguments)}\n"
     order = table_order((text_hash(name), name) for name in _registered())
     return "".join([lines[name] for name in order])
-
-

@@ -134,5 +134,3 @@ def _report_failures(failures: list[tuple[str, str]]) -> int:
         )
     tool.print_error(PROGRAM, f'The default log directory is "{logdir()}".')
     return RECONFIGURATION_FAILED
-
-

@@ -106,9 +106,7 @@ class Session:
             while idl.seqno == seen:
                 self._pump()
 
-    def _attempt(
-        self, run: Run, commands: list[Command], comment: str
-    ) -> list[Context] | None:
+    def _attempt(self, run: Run, commands: list[Command], comment: str) -> list[Context] | None:
         """One attempt; None if it has to be repeated on other data."""
         txn = run.txn
         root = run.root()
