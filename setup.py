@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-# setuptools has no copy of this command of its own; it provides the module itself.
+# Brought by setuptools, which must be imported first.
 from distutils.command.build_scripts import build_scripts  # isort: skip
 
 LAUNCH = runpy.run_path(str(Path(__file__).parent / "src/netloom/programs/launch.py"))
@@ -16,10 +16,6 @@ LAUNCH = runpy.run_path(str(Path(__file__).parent / "src/netloom/programs/launch
 
 class BuildLaunchers(build_scripts):
     """Writes the start scripts instead of copying files."""
-
-    def get_source_files(self) -> list[str]:
-        """None: the scripts are made from a table."""
-        return []
 
     def run(self) -> None:
         build_dir = Path(self.build_dir)
@@ -32,6 +28,6 @@ class BuildLaunchers(build_scripts):
 
 setup(
     # The names only tell setuptools that there are scripts; BuildLaunchers writes them.
-    scripts=list(LAUNCH["TOOLS"]),
+    scripts=[f"src/netloom/programs/{tool}" for tool in LAUNCH["TOOLS"]],
     cmdclass={"build_scripts": BuildLaunchers},
 )

@@ -149,9 +149,7 @@ def test_watches_tell_the_same_of_the_same_changes(env: dict[str, str]) -> None:
     assert results["lock foo", OURS][1] == '{"locked":true}\n'
 
 
-def test_backup_of_one_client_is_restored_by_the_other(
-    env: dict[str, str], tmp_path: Path
-) -> None:
+def test_backup_of_one_client_is_restored_by_the_other(env: dict[str, str], tmp_path: Path) -> None:
     for first, second in ((THEIRS, OURS), (OURS, THEIRS)):
         before = contents(env)
         backup = subprocess.run([*first, "backup"], env=env, capture_output=True, check=True)

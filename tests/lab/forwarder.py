@@ -1,7 +1,6 @@
 """A data path as a process of its own: run inside a namespace, it forwards until its input ends.
 
-usage: forwarder.py '{"ports": [["vif1", "system"], ["br0", "internal"]], "flows": [[FLOW,
-ACTIONS]]}'
+usage: forwarder.py '{"ports": [["vif1", "system"], ...], "flows": [[FLOW, ACTIONS], ...]}'
 
 Says "ready" when it forwards, and at the end one JSON object with its statistics.
 """

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.flow import ports as reserved
+from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
-from netloom.flow.ports import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_NONE
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
@@ -18,7 +19,6 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
-    ControllerStatus,
     PortInfo,
     PortSettings,
 )
@@ -55,7 +55,6 @@ class Ofproto:
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
-        self.frag_mode = m.OFPC_FRAG_NORMAL
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
         self._last_number = 0
@@ -68,8 +67,13 @@ class Ofproto:
         return self.settings.datapath_id
 
     @property
+    def frag_mode(self) -> int:
+        """What the tables do with fragments: an OFPC_FRAG_*."""
+        return self.connections.frag_handling
+
+    @property
     def wants_packet_in_on_miss(self) -> bool:
-        return self.connections.wants_packet_in_on_miss
+        return self.connections.wants_packet_in_on_miss()
 
     def configure(self, settings: BridgeSettings) -> None:
         if settings == self.settings:
@@ -87,7 +91,7 @@ class Ofproto:
         if settings.name in self.ports_by_name:
             raise ConfigError(f"port {settings.name} is on bridge {self.name} already")
         number = self._choose_number(settings)
-        port = OfPort(self, settings, number)
+        port = OfPort(self, settings, number, self.backer.clock.now_ms())
         if device is not None:
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
@@ -99,7 +103,7 @@ class Ofproto:
 
     def _choose_number(self, settings: PortSettings) -> int:
         if settings.name == self.name:
-            return OFPP_LOCAL
+            return reserved.LOCAL
         wanted = settings.ofport_request
         if 0 < wanted <= MAX_PORT and wanted not in self.ports_by_number:
             return wanted
@@ -180,9 +184,6 @@ class Ofproto:
     def forget(self, machine: Connection) -> None:
         self.connections.forget(machine)
 
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        self.connections.controller_lost(target, status)
-
     # What `connmgr` asks
 
     def phy_ports(self) -> list[m.PhyPort]:
@@ -194,8 +195,10 @@ class Ofproto:
     def _phy_port(self, port: OfPort) -> m.PhyPort:
         device = self._devices.get(port.name)
         if device is None:
-            # A patch port has no address of its own; one that is stable and local will do.
+            # A patch port has no device: without an address one that is stable and local will do.
             mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
+            if port.settings.mac:
+                mac = int(port.settings.mac.replace(":", ""), 16)
             state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
@@ -252,11 +255,9 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
-        from netloom.flow.extract import extract_key
-
         in_port = FIELD["in_port_oxm"].get(message.match.value)
         known = in_port in self.ports_by_number
-        if not known and in_port not in (OFPP_CONTROLLER, OFPP_NONE, OFPP_LOCAL):
+        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
             raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
         key = extract_key(message.packet, in_port, metadata)

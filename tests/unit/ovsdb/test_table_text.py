@@ -27,10 +27,7 @@ def formatted(table_format: str, data: str = "string", made: Table | None = None
 
 def test_table_aligns_columns_and_underlines_headings() -> None:
     assert formatted("table") == (
-        "name       tags\n"
-        "---------- ------\n"
-        '"a, \\"b\\"" []\n'
-        "c          [1, 2]\n"
+        'name       tags\n---------- ------\n"a, \\"b\\"" []\nc          [1, 2]\n'
     )
 
 

@@ -1,11 +1,5 @@
 """Running actions on a packet.
 
-<<<<<<< HEAD
-An `Execution` carries one packet through one list of actions: its bytes, the offsets of its
-headers, its metadata. Each action has one handler in `_HANDLERS`. What leaves the packet (an
-output, a packet for `ofproto`) goes to the `Outlet`, which is the data path. A list of actions that
-asks for what cannot be done is a drop with a counted reason; nothing raises because of a packet.
-=======
 `compile_actions` turns a list of actions into a `Program`, once per flow: one step an action, its
 arguments worked out. An `Execution` carries one packet through a program: its bytes, the offsets
 of its headers, its metadata. What leaves (an output, a packet for `ofproto`) goes to the `Outlet`,
@@ -16,7 +10,6 @@ A packet stays as it came (`Packet`, shared by all who got it) until the first a
 then it is a bytearray, frozen again when it leaves. What its sender left undone (`offload`) stays
 undone: rewriting keeps the partial checksum right and moves its offsets. Only behind a pushed
 label, where no device would find the headers, the work is done here.
->>>>>>> h6
 """
 
 from __future__ import annotations
