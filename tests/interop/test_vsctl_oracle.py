@@ -1,8 +1,8 @@
 """Our ovs-vsctl and Debian's answer a corpus of command lines alike, and leave equal databases.
 
-Both run against Debian's ovsdb-server without a switch (`--no-wait`). Where a scenario creates
-rows, UUIDs are masked and the databases compared by content; questions about one database must be
-answered with the same bytes.
+Without a switch (`--no-wait`), against Debian's ovsdb-server and against ours. Where a scenario
+creates rows, UUIDs are masked and the databases compared by content; questions about one database
+must be answered with the same bytes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.MULTILINE)
 OURS = (sys.executable, "-I", "-S", str(LAUNCH), "ovs-vsctl")
 THEIRS = ("ovs-vsctl",)
+SERVERS = {
+    "debian": ("ovsdb-server",),
+    "netloom": (sys.executable, "-I", "-S", str(LAUNCH), "ovsdb-server"),
+}
 
 #: Columns that 3.7 has and Debian's tool does not know.
 NEW_COLUMNS = {"filter", "stats_interval", "template_interval", "local_group_id", "limit",
@@ -53,15 +57,15 @@ def peer_env(rundir: Path) -> dict[str, str]:
 
 
 class Server:
-    """Debian's ovsdb-server with an empty database of the switch."""
+    """An ovsdb-server, Debian's or ours, with an empty database of the switch."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, command: tuple[str, ...]) -> None:
         directory.mkdir()
         self.env = peer_env(directory)
         database, socket = directory / "conf.db", directory / "db.sock"
         subprocess.run(["ovsdb-tool", "create", database, SCHEMA], env=self.env, check=True)
         self.process = subprocess.Popen(
-            ["ovsdb-server", f"--remote=punix:{socket}", f"--unixctl={directory}/c", database],
+            [*command, f"--remote=punix:{socket}", f"--unixctl={directory}/c", database],
             env=self.env, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + 10
@@ -125,9 +129,10 @@ def mask(result: tuple[int, str, str]) -> tuple[int, str, str]:
     return status, UUID.sub("UUID", "".join(lines)), STAMP.sub("TIME", UUID.sub("UUID", err))
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    servers = (Server(tmp_path / "theirs"), Server(tmp_path / "ours"))
+@pytest.fixture(params=list(SERVERS))
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    command = SERVERS[request.param]
+    servers = (Server(tmp_path / "theirs", command), Server(tmp_path / "ours", command))
     yield servers
     for server in servers:
         server.stop()
@@ -152,9 +157,11 @@ def test_scenario_has_the_same_outcome(scenario: str, pair: tuple[Server, Server
     assert not differences
 
 
-@pytest.fixture(scope="module")
-def questioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("questions") / "run")
+@pytest.fixture(scope="module", params=list(SERVERS))
+def questioned(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("questions") / "run", SERVERS[request.param])
     for line in QUESTIONED:
         status, _, err = server.run(THEIRS, line)
         assert status == 0, (line, err)

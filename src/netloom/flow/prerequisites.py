@@ -140,6 +140,8 @@ def _narrow_icmp(match: Match) -> Match:
         if slot.get(mask):
             value = slot.put(value, slot.get(value) & 0xFF)
             mask |= slot.mask
+    if SLOT["tp_dst"].get(value):
+        mask &= ~(_ND_TARGET | _ARP_SHA | _ARP_THA)  # code 0 alone is neighbour discovery
     return Match(value, mask)
 
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
+from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.numbers import TooLarge, scan_integer
+from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
@@ -233,16 +233,3 @@ def _set_flow_field(
     except ConfigError as error:
         raise ConfigError(f"{text}: bad value for {name} ({error})") from None
     return field.put(key, value) | field.implied
-
-
-__all__ = [
-    "PROTOCOLS",
-    "VLAN_CFI",
-    "MatchReader",
-    "TooLarge",
-    "parse_flow",
-    "parse_match",
-    "parse_subfield",
-    "scan_subfield",
-    "set_match_field",
-]

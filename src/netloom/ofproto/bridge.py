@@ -19,7 +19,6 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
-    ControllerStatus,
     PortInfo,
     PortSettings,
 )
@@ -56,7 +55,6 @@ class Ofproto:
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
-        self.frag_mode = m.OFPC_FRAG_NORMAL
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
         self._last_number = 0
@@ -69,8 +67,13 @@ class Ofproto:
         return self.settings.datapath_id
 
     @property
+    def frag_mode(self) -> int:
+        """What the tables do with fragments: an OFPC_FRAG_*."""
+        return self.connections.frag_handling
+
+    @property
     def wants_packet_in_on_miss(self) -> bool:
-        return self.connections.wants_packet_in_on_miss
+        return self.connections.wants_packet_in_on_miss()
 
     def configure(self, settings: BridgeSettings) -> None:
         if settings == self.settings:
@@ -180,9 +183,6 @@ class Ofproto:
 
     def forget(self, machine: Connection) -> None:
         self.connections.forget(machine)
-
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        self.connections.controller_lost(target, status)
 
     # What `connmgr` asks
 

@@ -44,7 +44,7 @@ class Upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
             elif upcall.kind == "controller":
-                self._to_controller(upcall)
+                self._to_controller(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
 
@@ -65,7 +65,7 @@ class Upcalls:
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, port, now_ms)
 
-    def _to_controller(self, upcall: Upcall) -> None:
+    def _to_controller(self, upcall: Upcall, now_ms: int) -> None:
         (reason, _, _, _, cookie, controller_id, max_len, name, table_id, metadata,
          userdata) = upcall.cookie  # fmt: skip
         bridge = self._backer.bridges.get(cast(str, name))
@@ -83,4 +83,5 @@ class Upcalls:
             max_len=cast(int, max_len),
             controller_id=cast(int, controller_id),
             userdata=cast(bytes, userdata),
+            now_ms=now_ms,
         )

@@ -208,7 +208,21 @@ def _parse_real(text: str) -> float:
     return value
 
 
+def _check_utf8(text: str) -> None:
+    """Refuse what came as bytes that are not UTF-8 (they are surrogates in `text`)."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        shown = " ".join([f"0x{byte:02x}" for byte in data[error.start : error.end + 1]])
+        raise CommandError(
+            f"constraint violation: not a valid UTF-8 string: invalid UTF-8 sequence {shown}"
+        ) from None
+
+
 def _parse_string(text: str) -> str:
+    if not text.isascii():
+        _check_utf8(text)
     if not text:
         raise CommandError(
             'An empty string is not valid as input; use "" to represent the empty string'

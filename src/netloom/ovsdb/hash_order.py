@@ -21,7 +21,7 @@ _MASK = 0xFFFFFFFF
 
 
 def text_hash(text: str) -> int:
-    """MurmurHash3 (32 bits, seed 0) of the UTF-8 text."""
+    """MurmurHash3 (32 bits, seed 0) of the UTF-8 text, its end padded with zeros to a word."""
     data = text.encode()
     value = 0
     for at in range(0, len(data), 4):

@@ -79,10 +79,22 @@ def open_link(remote: str, deadline: Deadline, tls: TlsSettings) -> Link:
         if address.passive:
             stream = _accept(address, deadline, tls)
         else:
+            if address.kind == "ssl" and tls.must_bootstrap:
+                _find_packages()
             stream = connect(address, deadline, tls)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
     return Link(stream, deadline)
+
+
+def _find_packages() -> None:
+    """Make third-party packages importable, which the tools' start scripts do without."""
+    import sys
+
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
 
 
 def _parse(remote: str) -> Address:

@@ -20,8 +20,8 @@ from netloom.flow.address import (
 
 @pytest.mark.parametrize(
     "text",
-    ["::", "::1", "1::", "1:2:3:4:5:6:7:8", "fe80::1:0:0:1", "::ffff:1.2.3.4", "1:2:3:4:5:6:1.2.3.4",
-     "1::8", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "ABCD::ef01"],
+    ["::", "::1", "1::", "1:2:3:4:5:6:7:8", "fe80::1:0:0:1", "::ffff:1.2.3.4",
+     "1:2:3:4:5:6:1.2.3.4", "1::8", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "ABCD::ef01"],
 )  # fmt: skip
 def test_ipv6_addresses_of_every_form(text: str) -> None:
     assert parse_ipv6(text) == int(ipaddress.IPv6Address(text))

@@ -9,6 +9,8 @@ from netloom.flow.ports import (
     port_from_of10,
     port_from_of11,
     port_to_of10,
+    quote_name,
+    unquote_name,
 )
 
 
@@ -40,6 +42,19 @@ def test_printed_ports() -> None:
     assert format_port(ports.LOCAL) == "LOCAL"
     assert format_port(ports.ANY) == "ANY"
     assert [format_port(n, names) for n in (1, 2, 3, 4)] == ["eth0", '"vnet-1"', '"4th"', "4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        ("eth0", "eth0"), ("p-3", '"p-3"'), ("p_4", '"p_4"'), ("5p", '"5p"'), ("p.6", '"p.6"'),
+        ('p"q', '"p\\"q"'), ("p\\z", '"p\\\\z"'), ("é", '"é"'), ('a\\"b', '"a\\\\\\"b"'),
+    ],
+)  # fmt: skip
+def test_names_that_are_not_letters_and_digits_are_quoted(name: str, quoted: str) -> None:
+    assert quote_name(name) == quoted
+    assert unquote_name(quoted) == name
+    assert parse_port(quoted, {name: 9}) == 9
 
 
 def test_the_two_widths() -> None:

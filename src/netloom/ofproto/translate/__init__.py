@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
 from netloom.openflow import messages as m
@@ -39,6 +40,18 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
 __all__ = ["Context", "Recorder", "Translated", "translate"]
+
+
+class _Walk:
+    """See `context.Walk`."""
+
+    enter_table = staticmethod(enter_table)
+    run_actions = staticmethod(run_actions)
+    run_action_set = staticmethod(run_action_set)
+    normal = staticmethod(normal)
+
+
+_WALK = _Walk()
 
 
 def translate(
@@ -52,7 +65,7 @@ def translate(
 ) -> Translated:
     """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
     tables from 0 on, or `actions` (a packet-out)."""
-    context = Context(bridge, key, now_ms, recorder, side_effects)
+    context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
     context.begin_bridge(bridge)
     port = bridge.ports_by_number.get(context.in_port)
     if port is not None and port.config & (m.OFPPC_NO_RECV | m.OFPPC_PORT_DOWN):

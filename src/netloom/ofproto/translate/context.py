@@ -30,6 +30,23 @@ _IP_TYPES = frozenset({0x0800, 0x86DD})
 _LOCAL_TO_BRIDGE = SLOT["metadata"].mask | sum(SLOT[f"reg{n}"].mask for n in range(32))
 
 
+class Walk(Protocol):
+    """The parts of the translation that call one another: actions look up tables, tables run
+    actions. Each finds the others here."""
+
+    def enter_table(self, context: Context, table_id: int, in_port: int | None = None) -> None:
+        """Run the rule of `table_id` that matches; with `in_port`, as if from that port."""
+
+    def run_actions(self, context: Context, actions: a.Actions) -> None:
+        """Run a list of actions, up to its end or to one that ends it."""
+
+    def run_action_set(self, context: Context) -> None:
+        """Run what was written, at the end of a bridge's pipeline."""
+
+    def normal(self, context: Context) -> None:
+        """Treat the packet as a learning switch does."""
+
+
 class Credit(Protocol):
     """Somebody whose counters a flow's packets go to."""
 
@@ -58,7 +75,7 @@ class Context:
     __slots__ = (
         "action_set", "actions", "base", "bridge", "credits", "depth", "done", "error", "first_key",
         "key", "mask", "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "stack",
-        "table_id",
+        "table_id", "walk",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +85,9 @@ class Context:
         now_ms: int,
         recorder: Recorder | None,
         side_effects: bool,
+        walk: Walk,
     ) -> None:
+        self.walk = walk
         self.bridge = bridge
         self.key = key
         self.base = key

@@ -10,7 +10,6 @@ from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output, to_controller
-from netloom.ofproto.translate.tables import enter_table
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.action_format import field_code_name, format_actions
@@ -192,11 +191,11 @@ def _controller(context: Context, action: a.Controller) -> None:
 def _resubmit(context: Context, action: a.Resubmit) -> None:
     in_port = None if action.in_port == _IN_PORT_UNCHANGED else action.in_port
     table_id = context.table_id if action.table_id == 255 else action.table_id
-    enter_table(context, table_id, in_port)
+    context.walk.enter_table(context, table_id, in_port)
 
 
 def _goto_table(context: Context, action: a.GotoTable) -> None:
-    enter_table(context, action.table_id)
+    context.walk.enter_table(context, action.table_id)
 
 
 def _clone(context: Context, action: a.Clone) -> None:

@@ -33,9 +33,6 @@ def output_to(context: Context, number: int) -> None:
 
 def _cross(context: Context, port: OfPort) -> None:
     """Go on in the bridge at the other end of a patch port, and come back."""
-    from netloom.ofproto.translate.handlers import run_action_set
-    from netloom.ofproto.translate.tables import enter_table
-
     peer = context.bridge.peer_of(port)
     if peer is None:
         context.detail("Nonexistent output port")
@@ -51,8 +48,8 @@ def _cross(context: Context, port: OfPort) -> None:
     context.depth += 1
     context.begin_bridge(peer.bridge)
     if not peer.config & (m.OFPPC_NO_RECV | m.OFPPC_PORT_DOWN):
-        enter_table(context, 0)
-        run_action_set(context)
+        context.walk.enter_table(context, 0)
+        context.walk.run_action_set(context)
     context.end()
     context.depth -= 1
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,
@@ -95,15 +92,12 @@ def to_controller(
 
 def output(context: Context, number: int, max_len: int) -> None:
     """The output action of OpenFlow, with its reserved ports."""
-    from netloom.ofproto.translate.normal import normal
-    from netloom.ofproto.translate.tables import enter_table
-
     if number == reserved.IN_PORT:
         output_to(context, context.in_port)
     elif number == reserved.TABLE:
-        enter_table(context, 0)
+        context.walk.enter_table(context, 0)
     elif number == reserved.NORMAL:
-        normal(context)
+        context.walk.normal(context)
     elif number in (reserved.FLOOD, reserved.ALL):
         flood(context, everywhere=number == reserved.ALL)
     elif number == reserved.CONTROLLER:

@@ -40,8 +40,6 @@ class TableCredit:
 def enter_table(context: Context, table_id: int, in_port: int | None = None) -> None:
     """Run the rule of `table_id` that matches; with `in_port`, as if from that port (which the
     actions do not notice: NORMAL and IN_PORT mean the real one)."""
-    from netloom.ofproto.translate.handlers import run_actions
-
     if not _may_go_deeper(context):
         return
     real_port = context.in_port
@@ -57,11 +55,11 @@ def enter_table(context: Context, table_id: int, in_port: int | None = None) -> 
     context.depth += deepens
     if rule is not None:
         context.credits.append(rule)
-        run_actions(context, rule.actions)
+        context.walk.run_actions(context, rule.actions)
     elif context.bridge.wants_packet_in_on_miss:
-        run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_NO_MATCH),))
+        context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_NO_MATCH),))
     else:
-        run_actions(context, ())
+        context.walk.run_actions(context, ())
     context.table_id, context.rule, context.depth = old_table, old_rule, old_depth
     context.end()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from netloom.ovsdb.schema import DatabaseSchema
     from netloom.ovsdb.table_text import Table
-    from netloom.programs.ovsdb_client.main import Settings
+    from netloom.programs.ovsdb_client.options import Settings
     from netloom.programs.ovsdb_link import Link
     from netloom.rpc.jsonrpc import Message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netloom.base.paths import logdir, rundir
 from netloom.programs import tool
 from netloom.programs.help_text import CONNECTION_HELP, TABLE_HELP, TLS_HELP, TOOL_LOG_HELP
-from netloom.programs.ovsdb_client.main import PROGRAM
+from netloom.programs.ovsdb_client.options import PROGRAM
 
 COMMAND_HELP = """\
 ovsdb-client: Open vSwitch database JSON-RPC client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def _number(text: str) -> int:
 
 def _attachment(context: Context) -> tuple[Row, Row | None]:
     """The Bridge row and its AutoAttach row, if it has one."""
-    bridge = context.model().bridge(context.args[0]).real.row
+    bridge = model_of(context).bridge(context.args[0]).real.row
     context.verify(bridge, "auto_attach")
     rows = context.txn.refs(bridge, "auto_attach")
     return bridge, rows[0] if rows else None

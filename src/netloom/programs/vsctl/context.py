@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
     from netloom.ovsdb.uuids import Uuid
     from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.model import Model
 
 ROOT = "Open_vSwitch"
 
@@ -76,8 +75,8 @@ class Run:
         self.log = log
         self.txn = Transaction(idl, new_uuid)
         self.symbols = Symbols(new_uuid)
-        #: The view of bridges, ports and interfaces; None until needed, and when out of date.
-        self.model: Model | None = None
+        #: The `Model` of bridges, ports and interfaces; None until needed, and when out of date.
+        self.model: object = None
         #: New Interface rows whose success the tool checks after the switch has reconfigured.
         self.new_interfaces: list[Uuid] = []
 
@@ -105,14 +104,6 @@ class Context:
     @property
     def root(self) -> Row:
         return self.run.root()
-
-    def model(self) -> Model:
-        """Bridges, ports and interfaces as this command must see them."""
-        if self.run.model is None:
-            from netloom.programs.vsctl.model import Model
-
-            self.run.model = Model(self.run)
-        return self.run.model
 
     def has_option(self, name: str) -> bool:
         return name in self.command.options

@@ -141,7 +141,7 @@ def answer(question: str) -> str:
 
 
 def _row_ids() -> str:
-    from netloom.programs.vsctl.main import load_schema
+    from netloom.programs.vsctl.schema_file import load_schema
 
     lines = []
     for table in load_schema().tables:

@@ -19,14 +19,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from netloom.ovsdb.schema import DatabaseSchema
 
 #: Exit status if the database has the change but the switch could not follow it.
 RECONFIGURATION_FAILED = 65
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the program; its exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); its exit status."""
+    argv = sys.argv if argv is None else argv
     tool.set_up(PROGRAM)
     vlog.set_level(WARN, "reconnect")
     try:
@@ -53,13 +53,14 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     get_logger("vsctl").log(INFO if writes else DBG, "Called as %s", called)
     if settings.timeout:
         tool.set_alarm(settings.timeout)
+    from netloom.programs.vsctl.schema_file import load_schema
     from netloom.programs.vsctl.session import Session, load
 
     schema = load_schema()
     needs = Needs(schema)
     needs.columns("Open_vSwitch", "next_cfg", "cur_cfg")
     for command in commands:
-        _add_needs(needs, command, load(command))
+        add_needs(needs, command, load(command))
     session = Session(settings, schema, needs)
     run, contexts = session.run(commands, f"ovs-vsctl{_invoker()}: {called}")
     for context in contexts:
@@ -70,17 +71,8 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     return _report_failures(session.failed_interfaces(run))
 
 
-def load_schema() -> DatabaseSchema:
-    """The schema that this version of the tool knows."""
-    from netloom.ovsdb.schema import DatabaseSchema
-    from netloom.rpc.json_codec import LightJson
-
-    path = f"{os.path.dirname(__file__)}/../../ovsdb/schemas/vswitch.ovsschema"
-    with open(path, "rb", buffering=0) as file:
-        return DatabaseSchema.from_json(LightJson().decode(file.read()))
-
-
-def _add_needs(needs: Needs, command: Command, module: object) -> None:
+def add_needs(needs: Needs, command: Command, module: object) -> None:
+    """Add to `needs` what `command`, whose functions are in `module`, will read and write."""
     if command.spec.needs_model:
         from netloom.programs.vsctl.model import need_model
 
@@ -95,7 +87,9 @@ _UNSAFE = frozenset(" \t\r\n\v\\'\"")
 
 def _quoted(words: Sequence[str]) -> str:
     """The command line as one text, words with special characters quoted."""
-    return " ".join([word if word and _UNSAFE.isdisjoint(word) else quote(word) for word in words])
+    text = " ".join([word if word and _UNSAFE.isdisjoint(word) else quote(word) for word in words])
+    # Bytes that are not UTF-8 would not pass the database or the system log.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _invoker() -> str:

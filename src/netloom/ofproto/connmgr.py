@@ -1,0 +1,259 @@
+"""The OpenFlow sessions of one bridge: requests in, replies and asynchronous messages out.
+
+    manager = ConnectionManager(switch)
+    manager.configure(settings, now_ms)
+    manager.accept(machine, controller, now_ms)     # None: somebody on the management socket
+    manager.run(now_ms)                             # read what came, answer, send what is due
+    manager.forget(machine)
+
+What it is: everything of OpenFlow that is between the bytes of a connection (`openflow.connection`)
+and the tables and ports of a switch (`SwitchSide`). Nothing here does I/O: machines are read and
+written, their owner moves the bytes.
+
+What must hold: requests of one session are carried out in their order, and the reply to a barrier
+is sent only after the data path obeys all that came before it. A request that fails changes
+nothing and is answered with an OFPT_ERROR that starts with the request. A peer that breaks the
+protocol is left alone (its machine goes on raising `ProtocolError`, which makes the owner close
+it). A secondary controller changes nothing.
+
+How: `connmgr_requests` has one handler per message, `connmgr_stats` those of statistics;
+`sessions` says who gets which asynchronous message, `packet_in` how many; `connmgr_fail` keeps the
+bridge going without a controller. Cost: an asynchronous message is encoded once per session that
+wants it.
+
+Limits: no groups, meters, bundles of flow mods, flow monitors: they are refused with the error
+that a switch without them gives.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from netloom.base.errors import ProtocolError
+from netloom.base.log import get_logger
+from netloom.flow.fields import SLOT
+from netloom.ofproto import connmgr_requests
+from netloom.ofproto.connmgr_fail import FailModes
+from netloom.ofproto.packet_in import metadata_match, wire_reason
+from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
+from netloom.ofproto.settings import BridgeSettings, ControllerSettings
+from netloom.ofproto.tables import Change, Tables
+from netloom.openflow import messages as m
+from netloom.openflow.action_encode import Unencodable
+from netloom.openflow.connection import Event, Negotiated, Received, Refused
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import read_frame
+
+log = get_logger("connmgr")
+
+_IN_PORT = SLOT["in_port"]
+
+
+class SwitchSide(Protocol):
+    """What the sessions need of their bridge."""
+
+    name: str
+    tables: Tables
+
+    @property
+    def datapath_id(self) -> int: ...
+
+    def phy_ports(self) -> list[m.PhyPort]: ...
+
+    def port_stats(self) -> list[m.PortStats]: ...
+
+    def port_mod(self, mod: m.PortMod) -> None:
+        """Raises OpenFlowError."""
+
+    def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
+        """Raises OpenFlowError."""
+
+    def refresh_statistics(self) -> None:
+        """Credit the rules with what the data path has counted."""
+
+    def settle(self, now_ms: int) -> None:
+        """Make the data path obey all that was asked so far."""
+
+    def dp_desc(self) -> str: ...
+
+
+class ConnectionManager:
+    """See the module."""
+
+    def __init__(self, switch: SwitchSide) -> None:
+        self.switch = switch
+        self.settings = BridgeSettings(switch.name, 0)
+        #: OFPC_FRAG_*: what the pipeline does with fragments. A change counts as one of the tables.
+        self.frag_handling = m.OFPC_FRAG_NORMAL
+        #: The newest generation id of a role request; None before the first.
+        self.generation_id: int | None = None
+        self.sessions: list[Session] = []
+        self.fail_modes = FailModes(self)
+        #: Whose request is being carried out.
+        self.requester: Session | None = None
+
+    # Configuration and connections
+
+    def configure(self, settings: BridgeSettings, now_ms: int) -> None:
+        """Obey the settings: rate limits of sessions, the fail mode."""
+        self.settings = settings
+        by_target = {controller.target: controller for controller in settings.controllers}
+        for session in self.sessions:
+            if session.controller is None:
+                continue
+            controller = by_target.get(session.controller.target)
+            if controller is not None and controller != session.controller:
+                session.reconfigure(controller)
+        self.fail_modes.configure(settings, now_ms)
+
+    def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
+        """Serve a new connection."""
+        self.sessions.append(Session(machine, controller, now_ms))
+
+    def forget(self, machine: Peer) -> None:
+        """The connection is gone."""
+        self.sessions = [session for session in self.sessions if session.peer is not machine]
+
+    def role_of(self, target: str) -> str:
+        """The role of a controller as the Controller row has it."""
+        for session in self.sessions:
+            if session.controller is not None and session.controller.target == target:
+                return ROLE_NAMES[session.role]
+        return "other"
+
+    def flushed(self, now_ms: int) -> None:
+        """All rules were removed; put back those that the fail mode demands."""
+        self.fail_modes.flushed(now_ms)
+
+    # Running
+
+    def run(self, now_ms: int) -> None:
+        """Carry out the requests that have come and send what is due."""
+        for session in list(self.sessions):
+            self._read(session, now_ms)
+            session.send_due(now_ms)
+        self.fail_modes.run(now_ms)
+
+    def deadline(self) -> int | None:
+        """When `run` must be called at the latest."""
+        due = [session.deadline() for session in self.sessions]
+        due.append(self.fail_modes.deadline())
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+    def _read(self, session: Session, now_ms: int) -> None:
+        while not session.failed:
+            try:
+                event = session.peer.next_event()
+            except ProtocolError:
+                session.failed = True
+                return
+            if event is None:
+                return
+            self.handle(session, event, now_ms)
+
+    def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:
+        """Like `run`, for an event that somebody else has read from `machine`."""
+        for session in self.sessions:
+            if session.peer is machine:
+                self.handle(session, event, now_ms)
+                return
+
+    def handle(self, session: Session, event: Event, now_ms: int) -> None:
+        """Carry out what one event of `session` asks for."""
+        if isinstance(event, Negotiated):
+            session.negotiated(event.version)
+        elif isinstance(event, Refused):
+            self._refuse(session, event.error, event.data)
+        elif isinstance(event, Received):
+            self._request(session, event, now_ms)
+
+    def _request(self, session: Session, event: Received, now_ms: int) -> None:
+        if not isinstance(event.message, connmgr_requests.NOT_ADMITTING):
+            session.admitted = True
+        self.requester = session
+        try:
+            for reply in connmgr_requests.carry_out(self, session, event, now_ms):
+                session.peer.send(reply, event.xid)
+        except OpenFlowError as error:
+            self._refuse(session, error.name, error.data or event.data)
+        finally:
+            self.requester = None
+
+    def _refuse(self, session: Session, name: str, request: bytes) -> None:
+        log.info_rl(
+            "%s<->%s: sending %s error reply to %s message",
+            self.switch.name, session.name, name, _kind(request),
+        )  # fmt: skip
+        session.peer.reply_error(name, request)
+
+    # Asynchronous messages
+
+    def wants_packet_in_on_miss(self) -> bool:
+        """Is there a controller that expects packets that no rule matched? Such speak OpenFlow
+        1.2 or earlier."""
+        return any(
+            session.wants_packet_in(m.OFPR_IMPLICIT_MISS, 0)
+            for session in self.sessions
+            if session.peer.version < m.OFP13_VERSION
+        )
+
+    def send_packet_in(
+        self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
+        max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
+    ) -> None:  # fmt: skip
+        """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
+        kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
+        in Open vSwitch since it keeps no packets for controllers."""
+        wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
+        if not wanting:
+            return
+        match = metadata_match(key)
+        for session in wanting:
+            packet_in = m.PacketIn(
+                packet, match, wire_reason(reason, session.peer.version), len(packet),
+                m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
+            )  # fmt: skip
+            session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
+
+    def flows_changed(self, changes: list[Change], now_ms: int) -> None:
+        """Tell who wants to know of rules that are gone."""
+        for change in changes:
+            rule = change.rule
+            told = rule.flags & m.OFPFF_SEND_FLOW_REM and not rule.is_hidden
+            if change.kind == "removed" and told and not change.replaced:
+                self._send_flow_removed(change, now_ms)
+
+    def _send_flow_removed(self, change: Change, now_ms: int) -> None:
+        rule = change.rule
+        sec, ms = divmod(max(now_ms - rule.created_ms, 0), 1_000)
+        message = m.FlowRemoved(
+            rule.match, rule.priority, rule.cookie, change.reason, rule.table_id, sec,
+            ms * 1_000_000, rule.idle_timeout_s, rule.hard_timeout_s, rule.n_packets, rule.n_bytes,
+        )  # fmt: skip
+        for session in self.sessions:
+            if session.wants_flow_removed(change.reason):
+                _send_async(session, message)
+
+    def port_status(self, reason: int, port: m.PhyPort) -> None:
+        """Tell who wants to know of a port (`reason` is an OFPPR_*). Before OpenFlow 1.5, who
+        changed the port is not told of its own change."""
+        for session in self.sessions:
+            own = session is self.requester and session.peer.version < m.OFP15_VERSION
+            if not own and session.wants_port_status(reason):
+                _send_async(session, m.PortStatus(reason, port))
+
+
+def _send_async(session: Session, message: m.Message) -> None:
+    """A rule may match on what an old version has no words for: such a peer is not told."""
+    try:
+        session.peer.send(message, 0)
+    except (OpenFlowError, Unencodable) as error:
+        log.dbg("%s: cannot send %s: %s", session.name, type(message).__name__, error)
+
+
+def _kind(request: bytes) -> str:
+    """The name of a message, for the log."""
+    try:
+        return read_frame(request).row.name
+    except (OpenFlowError, ProtocolError):
+        return "unknown"

@@ -1,0 +1,304 @@
+"""What a bridge does with each OpenFlow message but statistics: one handler per message.
+
+A handler returns the replies, which get the request's transaction id, or raises `OpenFlowError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netloom.flow import ports
+from netloom.ofproto import connmgr_stats
+from netloom.ofproto.sessions import Session
+from netloom.openflow import actions as a
+from netloom.openflow import messages as m
+from netloom.openflow.action_check import check_actions
+from netloom.openflow.connection import Received
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.protocol import set_nxm, set_table_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ofproto.connmgr import ConnectionManager
+
+    Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
+
+#: Messages that do not show that a controller does its work.
+NOT_ADMITTING = (
+    m.Error, m.EchoRequest, m.EchoReply, m.FeaturesRequest, m.GetConfigRequest, m.SetConfig,
+    m.Hello, m.Experimenter,
+)  # fmt: skip
+#: Messages that a secondary controller may not send.
+_CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.GroupMod, m.MeterMod)
+#: Actions that this switch cannot do, and what it answers to them.
+_IMPOSSIBLE: dict[type[a.Action], str] = {
+    a.Group: "OFPBAC_BAD_OUT_GROUP",
+    a.Meter: "OFPMMFC_INVALID_METER",
+    a.Conjunction: "OFPBAC_BAD_TYPE",
+}
+_N_TABLES = 255
+
+
+def carry_out(
+    manager: ConnectionManager, session: Session, event: Received, now_ms: int
+) -> Iterable[m.Message]:
+    """The replies to one message; raises OpenFlowError."""
+    message = event.message
+    if session.is_secondary and isinstance(message, _CHANGES):
+        raise OpenFlowError("OFPBRC_IS_SECONDARY")
+    handler = _HANDLERS.get(type(message)) or connmgr_stats.HANDLERS.get(type(message))
+    if handler is None:
+        raise OpenFlowError("OFPBRC_BAD_TYPE")
+    return handler(manager, session, message, now_ms)
+
+
+def _nothing(
+    manager: ConnectionManager, session: Session, message: m.Message, now_ms: int
+) -> tuple[m.Message, ...]:
+    return ()
+
+
+# Switch
+
+
+def _capabilities(version: int) -> int:
+    bits = m.OFPC_FLOW_STATS | m.OFPC_TABLE_STATS | m.OFPC_PORT_STATS | m.OFPC_QUEUE_STATS
+    if version == m.OFP10_VERSION:
+        return bits | m.OFPC_ARP_MATCH_IP
+    bits |= m.OFPC_GROUP_STATS
+    if version < m.OFP12_VERSION:
+        bits |= m.OFPC_ARP_MATCH_IP
+    return bits
+
+
+#: The actions of OpenFlow 1.0: all twelve.
+_OFPAT10_ALL = 0xFFF
+
+
+def _features(
+    manager: ConnectionManager, session: Session, message: m.FeaturesRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    version = session.peer.version
+    listed = tuple(manager.switch.phy_ports()) if version < m.OFP13_VERSION else ()
+    reply = m.FeaturesReply(
+        manager.switch.datapath_id, capabilities=_capabilities(version), actions=_OFPAT10_ALL,
+        ports=listed,
+    )  # fmt: skip
+    return (reply,)
+
+
+def _get_config(
+    manager: ConnectionManager, session: Session, message: m.GetConfigRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    flags = manager.frag_handling
+    if session.peer.version < m.OFP13_VERSION and session.sends_invalid_ttl():
+        flags |= m.OFPC_INVALID_TTL_TO_CONTROLLER
+    return (m.GetConfigReply(flags, session.miss_send_len),)
+
+
+def _set_config(
+    manager: ConnectionManager, session: Session, message: m.SetConfig, now_ms: int
+) -> tuple[m.Message, ...]:
+    wanted = message.flags & m.OFPC_FRAG_MASK
+    may = not (session.is_primary and session.is_secondary)
+    if may and wanted not in (manager.frag_handling, m.OFPC_FRAG_REASM):
+        manager.frag_handling = wanted
+        manager.switch.tables.generation += 1
+    if session.peer.version < m.OFP13_VERSION:
+        session.set_invalid_ttl(bool(message.flags & m.OFPC_INVALID_TTL_TO_CONTROLLER))
+    session.miss_send_len = message.miss_send_len
+    return ()
+
+
+def _barrier(
+    manager: ConnectionManager, session: Session, message: m.BarrierRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.settle(now_ms)
+    return (m.BarrierReply(),)
+
+
+# Changes
+
+
+def _walk(actions: a.Actions) -> Iterable[a.Action]:
+    for action in actions:
+        yield action
+        if isinstance(action, a.WriteActions | a.Clone):
+            yield from _walk(action.actions)
+
+
+def _check_possible(actions: a.Actions) -> None:
+    for action in _walk(actions):
+        name = _IMPOSSIBLE.get(type(action))
+        if name is not None:
+            raise OpenFlowError(name)
+        if isinstance(action, a.Controller) and (
+            action.pause or action.meter_id or action.provider_meter_id
+        ):
+            raise OpenFlowError("OFPBAC_BAD_TYPE")
+
+
+def _flow_mod(
+    manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
+) -> tuple[m.Message, ...]:
+    if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
+        # There is no table for emergencies: it is full.
+        raise OpenFlowError("OFPFMFC_TABLE_FULL")
+    if mod.command in (m.OFPFC_ADD, m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT):
+        allowed = check_actions(
+            mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
+        )
+        if not allowed & session.peer.protocol:
+            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+        _check_possible(mod.actions)
+    if mod.buffer_id != m.NO_BUFFER:
+        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
+        mod = _resetting(mod)
+    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    return ()
+
+
+def _resetting(mod: m.FlowMod) -> m.FlowMod:
+    """OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0."""
+    from netloom.base.record import replace
+
+    return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
+
+
+def _packet_out(
+    manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
+) -> tuple[m.Message, ...]:
+    if message.buffer_id != m.NO_BUFFER:
+        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
+    if not allowed & session.peer.protocol:
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+    _check_possible(message.actions)
+    manager.switch.packet_out(message, now_ms)
+    return ()
+
+
+def _port_mod(
+    manager: ConnectionManager, session: Session, mod: m.PortMod, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.port_mod(mod)
+    return ()
+
+
+def _table_mod(
+    manager: ConnectionManager, session: Session, mod: m.TableMod, now_ms: int
+) -> tuple[m.Message, ...]:
+    if mod.table_id != m.OFPTT_ALL and mod.table_id >= _N_TABLES:
+        raise OpenFlowError("OFPTMFC_BAD_TABLE")
+    if mod.config or mod.eviction_flags or mod.vacancy is not None:
+        raise OpenFlowError("OFPTMFC_BAD_CONFIG")
+    return ()
+
+
+# Roles and settings of the session
+
+
+def _role(
+    manager: ConnectionManager, session: Session, request: m.RoleRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    generation = request.generation_id
+    if request.role != m.OFPCR_ROLE_NOCHANGE:
+        ordered = request.role in (m.OFPCR_ROLE_PRIMARY, m.OFPCR_ROLE_SECONDARY)
+        if ordered and generation is not None:
+            if _is_stale(manager.generation_id, generation):
+                raise OpenFlowError("OFPRRFC_STALE")
+            manager.generation_id = generation
+        if request.role == m.OFPCR_ROLE_PRIMARY:
+            _demote_others(manager, session)
+        session.role = request.role
+    return (m.RoleReply(session.role, manager.generation_id),)
+
+
+def _is_stale(last: int | None, generation: int) -> bool:
+    """Is `generation` before `last`, as signed distance of 64-bit numbers that wrap?"""
+    return last is not None and (generation - last) & 0xFFFFFFFFFFFFFFFF >= 1 << 63
+
+
+def _demote_others(manager: ConnectionManager, session: Session) -> None:
+    """There is one primary at a time; who was it is told, in versions that have words for it."""
+    for other in manager.sessions:
+        if other is session or other.role != m.OFPCR_ROLE_PRIMARY:
+            continue
+        other.role = m.OFPCR_ROLE_SECONDARY
+        if other.is_ready and other.peer.version >= m.OFP14_VERSION:
+            generation = m.UNKNOWN if manager.generation_id is None else manager.generation_id
+            other.peer.send(m.RoleStatus(other.role, m.OFPCRR_PRIMARY_REQUEST, generation), 0)
+
+
+def _get_async(
+    manager: ConnectionManager, session: Session, message: m.GetAsyncRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    return (m.GetAsyncReply(session.shown_async_config()),)
+
+
+def _set_async(
+    manager: ConnectionManager, session: Session, message: m.SetAsync, now_ms: int
+) -> tuple[m.Message, ...]:
+    session.set_async_config(message.config)
+    return ()
+
+
+def _only_10(session: Session) -> None:
+    """Nicira's formats of flows are of OpenFlow 1.0 only."""
+    if session.peer.version != m.OFP10_VERSION:
+        raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
+
+
+def _set_flow_format(
+    manager: ConnectionManager, session: Session, message: m.SetFlowFormat, now_ms: int
+) -> tuple[m.Message, ...]:
+    _only_10(session)
+    session.peer.protocol = set_nxm(session.peer.protocol, message.format == m.NXFF_NXM)
+    return ()
+
+
+def _flow_mod_table_id(
+    manager: ConnectionManager, session: Session, message: m.FlowModTableId, now_ms: int
+) -> tuple[m.Message, ...]:
+    session.peer.protocol = set_table_id(session.peer.protocol, message.enable)
+    return ()
+
+
+def _packet_in_format(
+    manager: ConnectionManager, session: Session, message: m.SetPacketInFormat, now_ms: int
+) -> tuple[m.Message, ...]:
+    session.packet_in_format = message.format
+    return ()
+
+
+def _controller_id(
+    manager: ConnectionManager, session: Session, message: m.SetControllerId, now_ms: int
+) -> tuple[m.Message, ...]:
+    session.controller_id = message.controller_id
+    return ()
+
+
+_HANDLERS: dict[type[m.Message], Handler] = {
+    m.Hello: _nothing,
+    m.Error: _nothing,
+    m.EchoReply: _nothing,
+    m.FlowAge: _nothing,
+    m.EchoRequest: lambda _manager, _session, message, _now: (m.EchoReply(message.data),),
+    m.FeaturesRequest: _features,
+    m.GetConfigRequest: _get_config,
+    m.SetConfig: _set_config,
+    m.BarrierRequest: _barrier,
+    m.FlowMod: _flow_mod,
+    m.PacketOut: _packet_out,
+    m.PortMod: _port_mod,
+    m.TableMod: _table_mod,
+    m.RoleRequest: _role,
+    m.GetAsyncRequest: _get_async,
+    m.SetAsync: _set_async,
+    m.SetFlowFormat: _set_flow_format,
+    m.FlowModTableId: _flow_mod_table_id,
+    m.SetPacketInFormat: _packet_in_format,
+    m.SetControllerId: _controller_id,
+}

@@ -1,0 +1,169 @@
+"""The replies to statistics ("multipart") requests and to queries of queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netloom import OVS_VERSION
+from netloom.flow import ports
+from netloom.ofproto.connmgr_features import table_features
+from netloom.ofproto.rules import Rule
+from netloom.ofproto.sessions import Session
+from netloom.ofproto.tables import N_TABLES
+from netloom.openflow import messages as m
+from netloom.openflow.errors import OpenFlowError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ofproto.connmgr import ConnectionManager
+
+    Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
+
+MANUFACTURER = "Nicira, Inc."
+HARDWARE = "Open vSwitch"
+#: Flows that a table may hold, as the replies say; there is no real limit.
+MAX_ENTRIES = 1_000_000
+#: All fields of OpenFlow 1.0 may be wildcarded.
+_OFPFW10_ALL = (1 << 22) - 1
+#: Every port has one queue, number 0, of which nothing is known, until QoS makes others.
+_DEFAULT_QUEUE = 0
+
+
+def _desc(
+    manager: ConnectionManager, session: Session, request: m.DescRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    serial = manager.settings.dp_sn or "None"
+    described = manager.switch.dp_desc() or "None"
+    return (m.DescReply(MANUFACTURER, HARDWARE, OVS_VERSION, serial, described),)
+
+
+# Flows
+
+
+def _flow(
+    manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.refresh_statistics()
+    rules = manager.switch.tables.select_loose(request)
+    return (m.FlowStatsReply(tuple(_flow_stats(rule, now_ms) for rule in rules), request.nx),)
+
+
+def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
+    sec, ms = divmod(max(now_ms - rule.created_ms, 0), 1_000)
+    return m.FlowStats(
+        rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, ms * 1_000_000,
+        rule.idle_timeout_s, rule.hard_timeout_s, max(now_ms - rule.used_ms, 0) // 1_000,
+        max(now_ms - rule.modified_ms, 0) // 1_000, rule.flags, rule.importance,
+        rule.n_packets, rule.n_bytes,
+    )  # fmt: skip
+
+
+def _aggregate(
+    manager: ConnectionManager, session: Session, request: m.AggregateRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.refresh_statistics()
+    rules = manager.switch.tables.select_loose(request)
+    n_packets = sum(rule.n_packets for rule in rules)
+    n_bytes = sum(rule.n_bytes for rule in rules)
+    return (m.AggregateReply(n_packets, n_bytes, len(rules), request.nx),)
+
+
+# Tables
+
+
+def _table(
+    manager: ConnectionManager, session: Session, request: m.TableStatsRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.refresh_statistics()
+    used = {table.id: table for table in manager.switch.tables}
+    listed = []
+    for number in range(N_TABLES):
+        table = used.get(number)
+        active = lookups = matches = 0
+        if table is not None:
+            active = len(table.classifier)
+            lookups, matches = table.n_lookups, table.n_matches
+        listed.append(m.TableStats(number, active, lookups, matches, "", _OFPFW10_ALL, MAX_ENTRIES))
+    return (m.TableStatsReply(tuple(listed)),)
+
+
+def _table_features(
+    manager: ConnectionManager, session: Session, request: m.TableFeaturesRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    if request.body:
+        # Tables can do what they can do.
+        raise OpenFlowError("OFPTFFC_EPERM")
+    return (m.TableFeaturesReply(table_features(N_TABLES, MAX_ENTRIES, session.peer.version)),)
+
+
+# Ports and queues
+
+
+def _port(
+    manager: ConnectionManager, session: Session, request: m.PortStatsRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    wanted = [
+        stats
+        for stats in manager.switch.port_stats()
+        if request.port_no in (m.OFPP_ANY, stats.port_no)
+    ]
+    return (m.PortStatsReply(tuple(wanted)),)
+
+
+def _port_desc(
+    manager: ConnectionManager, session: Session, request: m.PortDescRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    wanted = [
+        port for port in manager.switch.phy_ports() if request.port_no in (m.OFPP_ANY, port.port_no)
+    ]
+    return (m.PortDescReply(tuple(wanted)),)
+
+
+def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[int]:
+    """The ports that have the queue asked for."""
+    known = [port.port_no for port in manager.switch.phy_ports()]
+    if port_no not in (ports.ANY, ports.ALL) and port_no not in known:
+        raise OpenFlowError("OFPQOFC_BAD_PORT")
+    if queue not in (m.OFPQ_ALL, _DEFAULT_QUEUE):
+        raise OpenFlowError("OFPQOFC_BAD_QUEUE")
+    return [number for number in known if port_no in (ports.ANY, ports.ALL, number)]
+
+
+def _queue(
+    manager: ConnectionManager, session: Session, request: m.QueueStatsRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    found = _queue_ports(manager, request.port_no, request.queue)
+    return (m.QueueStatsReply(tuple(m.QueueStats(number, _DEFAULT_QUEUE) for number in found)),)
+
+
+def _queue_config(
+    manager: ConnectionManager, session: Session, request: m.QueueGetConfigRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    if request.port == ports.ANY and session.peer.version == m.OFP10_VERSION:
+        raise OpenFlowError("OFPQOFC_BAD_PORT")
+    found = _queue_ports(manager, request.port, request.queue)
+    queues = tuple(m.QueueConfig(number, _DEFAULT_QUEUE) for number in found)
+    return (m.QueueGetConfigReply(request.port, queues),)
+
+
+def _opaque(
+    manager: ConnectionManager, session: Session, request: m.OpaqueRequest, now_ms: int
+) -> tuple[m.Message, ...]:
+    """Of groups, meters, flow monitors: not in this switch."""
+    vendor = request.name.startswith("NXST")
+    raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if vendor else "OFPBRC_BAD_STAT")
+
+
+HANDLERS: dict[type[m.Message], Handler] = {
+    m.DescRequest: _desc,
+    m.FlowStatsRequest: _flow,
+    m.AggregateRequest: _aggregate,
+    m.TableStatsRequest: _table,
+    m.TableFeaturesRequest: _table_features,
+    m.PortStatsRequest: _port,
+    m.PortDescRequest: _port_desc,
+    m.QueueStatsRequest: _queue,
+    m.QueueGetConfigRequest: _queue_config,
+    m.OpaqueRequest: _opaque,
+}

@@ -1,0 +1,132 @@
+"""Packets on their way to controllers: what a packet-in carries, and how many may be sent a second.
+
+A switch keeps no packets for controllers (n_buffers is 0), so every packet-in carries the whole
+packet, whatever length an action or `miss_send_len` asked for.
+
+A controller's `rate_limit_pps` is kept by a token bucket. Packets beyond it wait, in a queue per
+input port that are served in turn, so that one noisy port cannot starve the others; when
+`burst_limit_packets` wait, the longest queue loses its oldest packet. `Controller` table of
+ovs-vswitchd.conf.db(5).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from netloom.flow.fields import SLOT
+from netloom.flow.match import Match
+from netloom.openflow import messages as m
+
+_IN_PORT = SLOT["in_port"]
+_ACTSET_OUTPUT = SLOT["actset_output"]
+_UNSET_PORT = 0xFFFFFFF7
+
+#: What is known of a packet besides its bytes.
+_METADATA_SLOTS = [
+    slot
+    for name, slot in SLOT.items()
+    if name.startswith(("reg", "tun_", "ct_")) or name in ("metadata", "pkt_mark")
+]
+_METADATA_MASK = sum(slot.mask for slot in _METADATA_SLOTS)
+
+
+def metadata_match(key: int) -> Match:
+    """The match of a packet-in: `in_port`, and those metadata fields of `key` that are not 0."""
+    mask = _IN_PORT.mask
+    if key & _METADATA_MASK:
+        for slot in _METADATA_SLOTS:
+            if key & slot.mask:
+                mask |= slot.mask
+    if _ACTSET_OUTPUT.get(key) not in (0, _UNSET_PORT):
+        mask |= _ACTSET_OUTPUT.mask
+    return Match(key, mask)
+
+
+def wire_reason(reason: int, version: int) -> int:
+    """`reason` as a controller of that version is told it."""
+    if reason == m.OFPR_EXPLICIT_MISS:
+        return m.OFPR_ACTION if version < m.OFP13_VERSION else m.OFPR_NO_MATCH
+    if reason == m.OFPR_IMPLICIT_MISS:
+        return m.OFPR_NO_MATCH
+    if reason in (m.OFPR_ACTION_SET, m.OFPR_GROUP, m.OFPR_PACKET_OUT):
+        return m.OFPR_ACTION if version < m.OFP14_VERSION else reason
+    return reason
+
+
+class PacketInQueue:
+    """The packets that wait for tokens. `rate_pps` 0: nothing ever waits."""
+
+    __slots__ = ("_burst", "_queues", "_rate_pps", "_tokens", "_turn", "_updated_ms", "n_dropped")
+
+    def __init__(self, rate_pps: int, burst_packets: int, now_ms: int) -> None:
+        self.n_dropped = 0
+        self._queues: dict[int, deque[m.PacketIn]] = {}
+        self._turn: deque[int] = deque()
+        self._updated_ms = now_ms
+        self._rate_pps = 0
+        self._burst = 0
+        #: In thousandths of a packet, so that a rate per second is a rate per millisecond.
+        self._tokens = 0
+        self.set_limits(rate_pps, burst_packets)
+        self._tokens = self._burst * 1_000
+
+    def set_limits(self, rate_pps: int, burst_packets: int) -> None:
+        """Change the limits; a burst of 0 is a quarter of a second's worth."""
+        self._rate_pps = rate_pps
+        self._burst = max(burst_packets or rate_pps // 4, 1)
+        self._tokens = min(self._tokens, self._burst * 1_000)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def push(self, port: int, packet_in: m.PacketIn, now_ms: int) -> bool:
+        """True if `packet_in` may go at once; else it waits (or something older is lost)."""
+        if not self._rate_pps:
+            return True
+        if not self._queues and self._withdraw(now_ms):
+            return True
+        if len(self) >= self._burst:
+            self._drop()
+        if port not in self._queues:
+            self._queues[port] = deque()
+            self._turn.append(port)
+        self._queues[port].append(packet_in)
+        return False
+
+    def pop_due(self, now_ms: int) -> list[m.PacketIn]:
+        """The packets whose time has come."""
+        due: list[m.PacketIn] = []
+        while self._queues and (not self._rate_pps or self._withdraw(now_ms)):
+            port = self._turn[0]
+            self._turn.rotate(-1)
+            due.append(self._take(port))
+        return due
+
+    def deadline(self) -> int | None:
+        """When the next packet may go."""
+        if not self._queues:
+            return None
+        missing = max(1_000 - self._tokens, 0)
+        return self._updated_ms + -(-missing // max(self._rate_pps, 1))
+
+    def _withdraw(self, now_ms: int) -> bool:
+        gained = (now_ms - self._updated_ms) * self._rate_pps
+        self._tokens = min(self._tokens + gained, self._burst * 1_000)
+        self._updated_ms = now_ms
+        if self._tokens < 1_000:
+            return False
+        self._tokens -= 1_000
+        return True
+
+    def _drop(self) -> None:
+        longest = max(self._queues, key=lambda port: len(self._queues[port]))
+        self._take(longest)
+        self.n_dropped += 1
+
+    def _take(self, port: int) -> m.PacketIn:
+        queue = self._queues[port]
+        packet_in = queue.popleft()
+        if not queue:
+            del self._queues[port]
+            self._turn.remove(port)
+        return packet_in

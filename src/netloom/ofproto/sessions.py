@@ -1,0 +1,198 @@
+"""One OpenFlow session of a bridge: who the peer is, and what it wants to be told.
+
+A session is of a controller, *primary* or *service*, or of somebody on the management socket (a
+service session too). The role that a primary controller takes (equal, primary, secondary) decides
+what it may change and which asynchronous messages it gets; `AsyncConfig` says so bit by bit and
+may be set by the controller.
+
+A service session gets no asynchronous messages until it sets a miss send length other than 0.
+`enable_async_messages` of the Controller row, when false, starts a session with all of them off.
+
+Reasons in the masks are those of OpenFlow 1.4, whatever the version, with two more for table
+misses: those of a rule made for it, and those of no rule at all, which only controllers of
+OpenFlow 1.2 and earlier get.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from netloom.ofproto.packet_in import PacketInQueue
+from netloom.ofproto.settings import ControllerSettings
+from netloom.openflow import messages as m
+from netloom.openflow.connection import Event
+
+ROLE_NAMES = {
+    m.OFPCR_ROLE_EQUAL: "other",
+    m.OFPCR_ROLE_PRIMARY: "master",
+    m.OFPCR_ROLE_SECONDARY: "slave",
+}
+
+_ALL_PORT_STATUS = 0x7
+_ALL_FLOW_REMOVED = 0x3F
+_MISSES = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
+#: After so long a controller that is connected counts as accepted, whatever it says.
+_ADMISSION_MS = 30_000
+
+
+class Peer(Protocol):
+    """What a session needs of its connection (`openflow.connection.Connection`)."""
+
+    version: int
+    protocol: int
+
+    def next_event(self) -> Event | None: ...
+
+    def send(self, message: m.Message, xid: int | None = None) -> int: ...
+
+    def reply_error(self, name: str, request: bytes) -> None: ...
+
+
+class Session:
+    """The state of one connection. `role` is an OFPCR_ROLE_*."""
+
+    def __init__(self, peer: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
+        self.peer = peer
+        self.controller = controller
+        self.role = m.OFPCR_ROLE_EQUAL
+        self.miss_send_len = m.OFP_DEFAULT_MISS_SEND_LEN if self.is_primary else 0
+        self.controller_id = 0
+        self.packet_in_format = m.PACKET_IN_STANDARD
+        self.async_config = m.AsyncConfig()
+        #: The peer broke the protocol; its owner will forget it.
+        self.failed = False
+        self.connected_ms = now_ms
+        #: The controller does its work, so that fail-open may end.
+        self.admitted = False
+        limits = (
+            (controller.rate_limit_pps, controller.burst_limit_packets) if controller else (0, 0)
+        )
+        #: Table misses and packets of `controller` actions are limited apart from each other.
+        self._queues = tuple(PacketInQueue(*limits, now_ms) for _ in range(2))
+
+    @property
+    def is_primary(self) -> bool:
+        return self.controller is not None and self.controller.type == "primary"
+
+    @property
+    def is_secondary(self) -> bool:
+        return self.role == m.OFPCR_ROLE_SECONDARY
+
+    @property
+    def is_ready(self) -> bool:
+        """The version is settled and the peer still there."""
+        return self.peer.version != 0 and not self.failed
+
+    @property
+    def name(self) -> str:
+        return getattr(self.peer, "name", "unknown")
+
+    def negotiated(self, version: int) -> None:
+        """The version is known, and so are the defaults."""
+        wanted = self.controller is None or self.controller.enable_async_messages
+        self.async_config = default_async_config(version) if wanted else m.AsyncConfig()
+
+    def reconfigure(self, controller: ControllerSettings) -> None:
+        """Take over the changed settings of the controller."""
+        self.controller = controller
+        for queue in self._queues:
+            queue.set_limits(controller.rate_limit_pps, controller.burst_limit_packets)
+
+    def set_async_config(self, config: m.AsyncConfig) -> None:
+        wanted = [_widen(mask, self.peer.version) for mask in config.packet_in]
+        self.async_config = m.AsyncConfig(
+            (wanted[0], wanted[1]), config.port_status, config.flow_removed
+        )
+
+    def shown_async_config(self) -> m.AsyncConfig:
+        """The configuration in the reasons that the peer's version has."""
+        modern = self.peer.version >= m.OFP14_VERSION
+        packet_in, flow_removed = (0x3F, 0x3F) if modern else (0x7, 0xF)
+        config = self.async_config
+        return m.AsyncConfig(
+            (config.packet_in[0] & packet_in, config.packet_in[1] & packet_in),
+            config.port_status,
+            (config.flow_removed[0] & flow_removed, config.flow_removed[1] & flow_removed),
+        )
+
+    def set_invalid_ttl(self, enable: bool) -> None:
+        primary, secondary = self.async_config.packet_in
+        bit = 1 << m.OFPR_INVALID_TTL
+        primary = primary | bit if enable else primary & ~bit
+        config = self.async_config
+        self.async_config = m.AsyncConfig(
+            (primary, secondary), config.port_status, config.flow_removed
+        )
+
+    def sends_invalid_ttl(self) -> bool:
+        return bool(self.async_config.packet_in[0] >> m.OFPR_INVALID_TTL & 1)
+
+    # What it wants
+
+    def _wants(self, masks: tuple[int, int], reason: int) -> bool:
+        if not self.is_ready or (not self.is_primary and not self.miss_send_len):
+            return False
+        return bool(masks[self.is_secondary] >> reason & 1)
+
+    def wants_packet_in(self, reason: int, controller_id: int) -> bool:
+        if self.controller_id != controller_id:
+            return False
+        return self._wants(self.async_config.packet_in, reason)
+
+    def wants_port_status(self, reason: int) -> bool:
+        return self._wants(self.async_config.port_status, reason)
+
+    def wants_flow_removed(self, reason: int) -> bool:
+        return self._wants(self.async_config.flow_removed, reason)
+
+    # Packet-ins
+
+    def push_packet_in(self, port: int, packet_in: m.PacketIn, now_ms: int) -> None:
+        """Send `packet_in`, now or when the rate limit allows."""
+        queue = self._queues[packet_in.reason in _MISSES]
+        if queue.push(port, packet_in, now_ms):
+            self._send_packet_in(packet_in)
+
+    def send_due(self, now_ms: int) -> None:
+        """Send the packet-ins that have waited long enough."""
+        for queue in self._queues:
+            for packet_in in queue.pop_due(now_ms):
+                self._send_packet_in(packet_in)
+
+    def _send_packet_in(self, packet_in: m.PacketIn) -> None:
+        self.peer.send(packet_in, 0)
+
+    def deadline(self) -> int | None:
+        due = [queue.deadline() for queue in self._queues]
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+    @property
+    def admitted_at_ms(self) -> int:
+        """When the controller counts as accepted at the latest."""
+        return self.connected_ms + (0 if self.admitted else _ADMISSION_MS)
+
+    def is_admitted(self, now_ms: int) -> bool:
+        return self.is_ready and now_ms >= self.admitted_at_ms
+
+
+def _widen(mask: int, version: int) -> int:
+    """Add the reasons that the version has no bit for: it tells them as others. Who wants table
+    misses wants those of rules, and before OpenFlow 1.3 those of none."""
+    if version < m.OFP14_VERSION and mask >> m.OFPR_ACTION & 1:
+        mask |= 1 << m.OFPR_ACTION_SET | 1 << m.OFPR_GROUP | 1 << m.OFPR_PACKET_OUT
+    if mask >> m.OFPR_NO_MATCH & 1:
+        mask |= 1 << m.OFPR_EXPLICIT_MISS
+        if version < m.OFP13_VERSION:
+            mask |= 1 << m.OFPR_IMPLICIT_MISS
+    return mask
+
+
+def default_async_config(version: int) -> m.AsyncConfig:
+    """What a controller gets that has not asked for anything: all but expired TTLs; a secondary
+    one only changes of ports."""
+    packet_in = 0x3F & ~(1 << m.OFPR_INVALID_TTL)
+    return m.AsyncConfig(
+        (_widen(packet_in, version), 0),
+        (_ALL_PORT_STATUS, _ALL_PORT_STATUS),
+        (_ALL_FLOW_REMOVED, 0),
+    )
