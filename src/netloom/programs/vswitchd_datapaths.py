@@ -62,6 +62,13 @@ class DataPathSet:
                 backer.remove_bridge(bridge.name)
                 return
 
+    def role_of(self, bridge: str, target: str) -> str:
+        """The role of a bridge's controller, as the Controller row names it."""
+        for backer in self.backers.values():
+            if bridge in backer.bridges:
+                return backer.bridges[bridge].connections.role_of(target)
+        return "other"
+
     # -- the loop ------------------------------------------------------------------------
 
     def run(self) -> None:
