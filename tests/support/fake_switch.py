@@ -230,9 +230,6 @@ class FakeBridge:
     def forget(self, machine: Connection) -> None:
         self.calls.append(("forget", ""))
 
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        self.calls.append(("controller_lost", target))
-
     def run(self, now_ms: int) -> None: ...
 
     def deadline(self) -> int | None:

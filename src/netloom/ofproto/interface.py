@@ -19,7 +19,6 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
-    ControllerStatus,
     PortInfo,
     PortSettings,
 )
@@ -58,9 +57,6 @@ class Bridge(Protocol):
 
     def forget(self, machine: Connection) -> None:
         """The connection is gone."""
-
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        """Tell how a controller's connection fares; decides about fail-open."""
 
     def run(self, now_ms: int) -> None: ...
 

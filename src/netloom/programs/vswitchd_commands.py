@@ -18,7 +18,7 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.trace import command_trace
 
 if TYPE_CHECKING:
-    from netloom.programs.ovs_vswitchd import Program
+    from netloom.programs.vswitchd import Program
 
 
 def register_commands(program: Program) -> None:

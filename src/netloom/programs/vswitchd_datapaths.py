@@ -58,7 +58,8 @@ class DataPathSet:
 
     def remove_bridge(self, bridge: Bridge) -> None:
         for backer in self.backers.values():
-            if backer.bridges.get(bridge.name) is bridge:
+            found: Bridge | None = backer.bridges.get(bridge.name)
+            if found is bridge:
                 backer.remove_bridge(bridge.name)
                 return
 

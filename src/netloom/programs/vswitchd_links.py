@@ -140,7 +140,7 @@ class Client:
         self._machine: BridgeEnd | None = None
         now_ms = links.loop.clock.now_ms()
         self._rconn = Rconn(f"{live.name}<->{target}", settings, now_ms)
-        self._state = ""
+        self._shown = ("", "", "")
         self._client: ReconnectingClient[None] = ReconnectingClient(
             links.loop,
             target,
@@ -175,10 +175,11 @@ class Client:
             self._machine.send_probe()
 
     def watch(self, now_ms: int) -> None:
-        """Tell the bridge when the state changed: fail-open depends on it."""
-        if self._rconn.state != self._state:
-            self._state = self._rconn.state
-            self._bridge.controller_lost(self.settings.target, self.status(now_ms))
+        """Notice changes that the Controller row shows: of the state, and of the role."""
+        now = self.status(now_ms)
+        shown = (now.state, now.role, now.last_error)
+        if shown != self._shown:
+            self._shown = shown
             self._links.note_change()
 
     def status(self, now_ms: int) -> ControllerStatus:
