@@ -31,15 +31,15 @@ from typing import Protocol
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
+from netloom.base.record import replace
 from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_fail import FailModes
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
-from netloom.ofproto.settings import BridgeSettings, ControllerSettings
+from netloom.ofproto.settings import BridgeSettings, ControllerSettings, ControllerStatus
 from netloom.ofproto.tables import Change, Tables
 from netloom.openflow import messages as m
-from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
@@ -91,12 +91,15 @@ class ConnectionManager:
         self.fail_modes = FailModes(self)
         #: Whose request is being carried out.
         self.requester: Session | None = None
+        self._now_ms = 0
+        self._statuses: dict[str, ControllerStatus] = {}
 
     # Configuration and connections
 
     def configure(self, settings: BridgeSettings, now_ms: int) -> None:
         """Obey the settings: rate limits of sessions, the fail mode."""
         self.settings = settings
+        self._now_ms = now_ms
         by_target = {controller.target: controller for controller in settings.controllers}
         for session in self.sessions:
             if session.controller is None:
@@ -104,6 +107,9 @@ class ConnectionManager:
             controller = by_target.get(session.controller.target)
             if controller is not None and controller != session.controller:
                 session.reconfigure(controller)
+        self._statuses = {
+            target: status for target, status in self._statuses.items() if target in by_target
+        }
         self.fail_modes.configure(settings, now_ms)
 
     def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
@@ -121,6 +127,15 @@ class ConnectionManager:
                 return ROLE_NAMES[session.role]
         return "other"
 
+    def controller_lost(self, target: str, status: ControllerStatus) -> None:
+        """How the connection to a controller fares, as its owner knows; kept for `statuses`.
+        Fail-open goes by the sessions alone: a connection is not yet a controller at work."""
+        self._statuses[target] = status
+
+    def statuses(self) -> list[ControllerStatus]:
+        """What was told of each controller, with the role that it has now."""
+        return [replace(s, role=self.role_of(s.target)) for s in self._statuses.values()]
+
     def flushed(self, now_ms: int) -> None:
         """All rules were removed; put back those that the fail mode demands."""
         self.fail_modes.flushed(now_ms)
@@ -129,6 +144,7 @@ class ConnectionManager:
 
     def run(self, now_ms: int) -> None:
         """Carry out the requests that have come and send what is due."""
+        self._now_ms = now_ms
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
@@ -199,11 +215,12 @@ class ConnectionManager:
 
     def send_packet_in(
         self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
-        max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
+        max_len: int, controller_id: int, userdata: bytes = b"",
     ) -> None:  # fmt: skip
         """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
         kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
-        in Open vSwitch since it keeps no packets for controllers."""
+        in Open vSwitch since it keeps no packets for controllers. Rate limits go by the time of
+        the last `run`."""
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
@@ -213,7 +230,7 @@ class ConnectionManager:
                 packet, match, wire_reason(reason, session.peer.version), len(packet),
                 m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
             )  # fmt: skip
-            session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
+            session.push_packet_in(_IN_PORT.get(key), packet_in, self._now_ms)
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
         """Tell who wants to know of rules that are gone."""
@@ -232,7 +249,7 @@ class ConnectionManager:
         )  # fmt: skip
         for session in self.sessions:
             if session.wants_flow_removed(change.reason):
-                _send_async(session, message)
+                session.peer.send(message, 0)
 
     def port_status(self, reason: int, port: m.PhyPort) -> None:
         """Tell who wants to know of a port (`reason` is an OFPPR_*). Before OpenFlow 1.5, who
@@ -240,15 +257,7 @@ class ConnectionManager:
         for session in self.sessions:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
-                _send_async(session, m.PortStatus(reason, port))
-
-
-def _send_async(session: Session, message: m.Message) -> None:
-    """A rule may match on what an old version has no words for: such a peer is not told."""
-    try:
-        session.peer.send(message, 0)
-    except (OpenFlowError, Unencodable) as error:
-        log.dbg("%s: cannot send %s: %s", session.name, type(message).__name__, error)
+                session.peer.send(m.PortStatus(reason, port), 0)
 
 
 def _kind(request: bytes) -> str:
