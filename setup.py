@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_scripts import build_scripts
+
+# Brought by setuptools, which must be imported first.
+from distutils.command.build_scripts import build_scripts  # isort: skip
 
 LAUNCH = runpy.run_path(str(Path(__file__).parent / "src/netloom/programs/launch.py"))
 

@@ -23,6 +23,7 @@ from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import JsonRpc, Message, Reply, Request
 from netloom.rpc.reconnect import Reconnect
+from netloom.rpc.unixctl import CommandRegistry, Deferred, UnixctlSession
 from netloom.transport import driver
 from netloom.transport.address import parse_address
 from netloom.transport.client import ReconnectingClient
@@ -298,6 +299,34 @@ def test_peer_that_does_not_take_answers_is_not_read_from(loop: MainLoop, tmp_pa
     slow.close()
     run_until(loop, lambda: server.closed)
     server.listener.close()
+
+
+def test_command_behind_a_deferred_one_is_run_when_that_is_answered(
+    loop: MainLoop, tmp_path: Path
+) -> None:
+    registry = CommandRegistry("x")
+    deferred = Deferred()
+    registry.register("later", "", 0, 0, lambda args: deferred)
+    codec = FastJson()
+
+    def accept(name: str) -> Connection[None]:
+        session = UnixctlSession(registry, codec, name)
+        return Connection(loop, session, lambda event: None, lambda error: None, name)
+
+    listener = Listener(loop, parse_address(f"punix:{tmp_path}/s"), accept)
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(f"{tmp_path}/s")
+    for request_id, command in enumerate((b"later", b"version")):
+        peer.send(b'{"id":%d,"method":"%s","params":[]}' % (request_id, command))
+    loop.aio.call_later(0.05, deferred.reply, "done")
+    loop.aio.call_later(0.06, loop.wake)
+    loop.aio.call_later(0.2, loop.stop)
+    loop.run()
+    assert peer.recv(1000) == (
+        b'{"id":0,"result":"done\\n","error":null}{"id":1,"result":"x\\n","error":null}'
+    )
+    peer.close()
+    listener.close()
 
 
 class Ticker:

@@ -211,7 +211,8 @@ class Logger:
 def _libc_syslog(priority: int, message: str) -> None:
     import syslog
 
-    syslog.syslog(priority, message)
+    # Neither bytes that are not UTF-8 (surrogates here) nor NUL can be passed on.
+    syslog.syslog(priority, message.encode("utf-8", "replace").decode().replace("\0", " "))
 
 
 class Vlog:

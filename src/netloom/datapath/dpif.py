@@ -40,7 +40,8 @@ NO_PORT = DpPortNo(0xFFFFFFFF)
 
 
 class DpPort(Record):
-    """A port of a data path. `type` is the Interface type: system, internal, tap, dummy ..."""
+    """A port of a data path. `type` is what the data path calls the type of its device: system,
+    tap, dummy ..., and for an internal port what it makes of it: internal, tap, dummy-internal."""
 
     number: DpPortNo
     name: str
@@ -58,8 +59,8 @@ class FlowStats(Record):
 
 
 class Flow(Record):
-    """A flow as dumped. `key & mask` and `mask` name it; `ufid` is a hash of them that is stable
-    for its life."""
+    """A flow as dumped. `key & mask` and `mask` name it; `key` is whole, as it was put (bits that
+    are not matched are shown to people by -m). `ufid` is a hash that is stable for its life."""
 
     key: int
     mask: int
@@ -98,6 +99,8 @@ class Dpif(Protocol):
     type: str
     #: As in `system@ovs-system`: the name that `dpif/show` and `dpctl` use.
     name: str
+    #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
+    dump_heading: str
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         """Add an open device as port; picks the number if None is given or it is taken.

@@ -381,6 +381,7 @@ class Field:
 
 #: Fields that use fewer bits than their place offers.
 _NARROW = {
+    "ct_state": 8,
     "ip_frag": 2,
     "tcp_flags": 12,
     "ipv6_label": 20,

@@ -121,7 +121,7 @@ def parse_flags(
         number = _number(word)
         bit = 1 << names.index(word) if number is None and word in names else number
         if bit is None or bit & ~allowed or (bar and not after and number is None and not word):
-            raise _unknown(rest, what)
+            raise _unknown(text, what)
         total |= bit
         rest = after
     return total, None

@@ -229,7 +229,7 @@ class _Reader:
         except ConfigError:
             raise _SyntaxError from None
         self.key |= flags << slot.shift
-        self.mask |= (0xE if mask is None else mask) << slot.shift
+        self.mask |= (slot.ones if mask is None else mask) << slot.shift
 
     def _gbp(self, text: str) -> None:
         name, _, rest = text.partition("(")

@@ -150,16 +150,18 @@ def _format_tunnel(out: _Printer) -> str:
     flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
     if mask & 1 and flags & 1:
         words.append("oam")
-    text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask & _TUN_FLAGS_MASK)
+    text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask)
     if text:
         words.append(f"flags({text})")
     return f"tunnel({','.join(words)})"
 
 
 def _format_tunnel_flags(flags: int, mask: int) -> str:
-    if not mask:
+    if not mask & _TUN_FLAGS_MASK:
         return ""
-    return numbers.format_flags_masked(flags, mask, _TUN_FLAGS, -1)
+    exact = mask == SLOT["tun_flags"].ones
+    mask = mask if exact else mask & _TUN_FLAGS_MASK
+    return numbers.format_flags_masked(flags, mask, _TUN_FLAGS, SLOT["tun_flags"].ones)
 
 
 def _tags(key: int) -> list[str]:
@@ -269,3 +271,27 @@ def _format_transport(out: _Printer, dl_type: int) -> list[str]:
                 out = _Printer(out.key, out.mask & ~ATTRIBUTE_MASKS["nd"], None, True)
                 names.append("nd")
     return [out.attribute(name) for name in names if out.shows(name)]
+
+
+def format_odp_attribute(name: str, key: int, mask: int) -> str:
+    """One attribute, as it stands in `set(...)`: `eth(dst=00:11:22:33:44:55)`."""
+    out = _Printer(key, mask, None, False)
+    if name == "tunnel":
+        return _format_tunnel(out)
+    if name == "vlan":
+        slot = SLOT["vlan_tci"]
+        return f"vlan({_format_tci(slot.get(key), slot.get(mask), False)})"
+    if name == "mpls":
+        return f"mpls({_format_one_label(SLOT['mpls_lse0'].get(key), SLOT['mpls_lse0'].get(mask))})"
+    return out.attribute(name)
+
+
+def _format_one_label(lse: int, mask: int) -> str:
+    words = []
+    for word, low, bits, prefix in (
+        ("label", 12, 20, "0x"), ("tc", 9, 3, ""), ("ttl", 0, 8, "0x"), ("bos", 8, 1, ""),
+    ):  # fmt: skip
+        ones = (1 << bits) - 1
+        masked = "" if mask == 0xFFFFFFFF else f"/{prefix}{mask >> low & ones:x}"
+        words.append(f"{word}={lse >> low & ones}{masked}")
+    return ",".join(words)

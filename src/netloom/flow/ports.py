@@ -72,8 +72,7 @@ def parse_port(text: str, port_names: Mapping[str, int] | None = None) -> int | 
         return _port_from_number(int(text))
     if (reserved := _BY_NAME.get(text.upper())) is not None:
         return reserved
-    name = text[1:-1] if len(text) > 1 and text[0] == '"' == text[-1] else text
-    return port_names.get(name) if port_names else None
+    return port_names.get(unquote_name(text)) if port_names else None
 
 
 def _port_from_number(number: int) -> int | None:
@@ -113,3 +112,11 @@ def quote_name(name: str) -> str:
         return name
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def unquote_name(text: str) -> str:
+    """The name that `quote_name` wrote as `text`; text without quotes is the name itself."""
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    halves = text[1:-1].split("\\\\")
+    return "\\".join(half.replace('\\"', '"') for half in halves)

@@ -20,6 +20,8 @@ _CT_TRACKED = 0x20
 
 _CT_STATE = SLOT["ct_state"]
 _NW_FRAG = SLOT["nw_frag"]
+_DL_TYPE = SLOT["dl_type"]
+_PACKET_TYPE = SLOT["packet_type"]
 _FRAG_LATER = 2
 
 
@@ -56,6 +58,10 @@ def _ct_entry_matched(value: int, mask: int) -> bool:
 
 
 def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
+    packet_type = _PACKET_TYPE.get(value)
+    if packet_type >> 16 == 1:  # the packet type says what the Ethernet type would
+        value = _DL_TYPE.put(value, packet_type & 0xFFFF)
+        mask |= _DL_TYPE.mask
     for alternative in PREREQUISITES[prerequisite]:
         for name, wanted, bits in alternative:
             slot = SLOT[name]
@@ -79,6 +85,10 @@ _ARP_THA = SLOT["arp_tha"].mask
 _IPV6 = SLOT["ipv6_src"].mask | SLOT["ipv6_dst"].mask | SLOT["ipv6_label"].mask
 _ND_TARGET = SLOT["nd_target"].mask
 _MPLS = sum(SLOT[f"mpls_lse{n}"].mask for n in range(4))
+_TCP_FLAGS = SLOT["tcp_flags"].mask
+_IGMP_GROUP = SLOT["igmp_group"].mask
+#: What is dropped without a word in the log.
+_UNSAID = _NW_FRAG.mask | _TCP_FLAGS | _IGMP_GROUP
 #: What normalization may drop; all other fields stay even where they cannot match.
 _CONDITIONAL = (
     _ETHER | _NW_ADDR | _TP_ADDR | _NW_PROTO | _IP_ANY | _ARP_SHA | _ARP_THA
@@ -92,9 +102,9 @@ def normalize_match(
     """`match` without fields whose prerequisites it lacks, and the lines to log (module
     ofp_match, level INFO) if that dropped something worth a word, else none."""
     allowed = _permitted(match)
-    normal = _narrow_icmp(Match(match.value, match.mask & ~(_CONDITIONAL & ~allowed)))
-    if not allowed & _IP_ANY:
-        normal = Match(normal.value, normal.mask & ~_NW_FRAG.mask)
+    silent = _UNSAID & ~_permitted_unsaid(match)
+    dropped = _CONDITIONAL & ~allowed | silent
+    normal = _narrow_icmp(Match(match.value, match.mask & ~dropped))
     if not match.mask & _CONDITIONAL & ~allowed:
         return normal, []
     return normal, [
@@ -102,6 +112,20 @@ def normalize_match(
         f" pre: {format_match(match, port_names)}",
         f"post: {format_match(normal, port_names)}",
     ]
+
+
+def _permitted_unsaid(match: Match) -> int:
+    """Those of the fields that are dropped without a word that the match may demand."""
+    dl_type, nw_proto = SLOT["dl_type"].get(match.value), SLOT["nw_proto"].get(match.value)
+    packet_type = SLOT["packet_type"].get(match.value)
+    if packet_type >> 16 == 1:
+        dl_type = packet_type & 0xFFFF
+    if dl_type not in (0x0800, 0x86DD):
+        return 0
+    may = _NW_FRAG.mask | (_TCP_FLAGS if nw_proto == 6 else 0)
+    if _any_alternative("nd", match.value, match.mask):
+        may |= _TCP_FLAGS | _IGMP_GROUP
+    return may
 
 
 def _narrow_icmp(match: Match) -> Match:
@@ -116,6 +140,8 @@ def _narrow_icmp(match: Match) -> Match:
         if slot.get(mask):
             value = slot.put(value, slot.get(value) & 0xFF)
             mask |= slot.mask
+    if SLOT["tp_dst"].get(value):
+        mask &= ~(_ND_TARGET | _ARP_SHA | _ARP_THA)  # code 0 alone is neighbour discovery
     return Match(value, mask)
 
 

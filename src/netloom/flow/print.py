@@ -322,7 +322,7 @@ def _put_transport(out: _Printer, dl_type: int) -> None:
         out.words.append(f"tcp_flags={text}")
 
 
-_ALWAYS = ("packet_type", "dl_dst", "dl_src", "dl_type", "vlan_tci", "vlan_tpid")
+_ETHERNET = ("dl_dst", "dl_src", "dl_type", "vlan_tci", "vlan_tpid")
 #: Printed in a flow if not zero: these come with a packet rather than stand in it.
 _CONTEXT = (
     "skb_priority", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "recirc_id",
@@ -339,7 +339,8 @@ _CT_ENTRY = 0x01 | 0x02 | 0x08
 def mask_for_packet(key: int) -> int:
     """The mask of all fields that a packet with `key` has: its headers' fields, the context that
     always exists (ct_state, in_port, recirc_id ...), and its tunnel's if it came through one."""
-    names = [*_ALWAYS, *_CONTEXT]
+    is_ethernet = not SLOT["packet_type"].get(key)
+    names = ["packet_type", *_CONTEXT, *(_ETHERNET if is_ethernet else ())]
     if SLOT["vlan_tci"].get(key):
         names += ["vlan1_tci", "vlan1_tpid"]
     if SLOT["tun_dst"].get(key) or SLOT["tun_ipv6_dst"].get(key):
@@ -356,7 +357,7 @@ def mask_for_packet(key: int) -> int:
 
 
 def _network_names(key: int) -> list[str]:
-    dl_type = SLOT["dl_type"].get(key)
+    dl_type = SLOT["dl_type"].get(key) or SLOT["packet_type"].get(key) & 0xFFFF
     names: list[str] = []
     if dl_type == _IP:
         names += ["nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst"]

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
+from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.numbers import TooLarge, scan_integer
+from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
@@ -129,7 +129,7 @@ def parse_subfield(text: str) -> tuple[Field, int, int]:
     """`FIELD[start..end]`, `FIELD[bit]`, `FIELD[]`: (field, lowest bit, number of bits)."""
     field, low, bits, rest = scan_subfield(text)
     if rest:
-        raise ConfigError(f"{text}: trailing garbage")
+        raise ConfigError("unexpected input following field syntax")
     return field, low, bits
 
 
@@ -143,30 +143,27 @@ def scan_subfield(text: str) -> tuple[Field, int, int, str]:
     field = FIELD.get(name) or _CODE_NAMES.get(name)
     if field is None:
         raise ConfigError(f"{text}: unknown field `{name}'")
+    width = min(field.bits, 8 * field.n_bytes)
     rest = text[end:]
     if not rest.startswith("["):
-        return field, 0, field.bits, rest
+        return field, 0, width, rest
     inside, bracket, after = rest[1:].partition("]")
     if not bracket:
         raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
-    start, last = _subfield_range(text, inside, field)
+    start, last = _subfield_range(text, inside, width)
     if start > last:
         raise ConfigError(f"{text}: starting bit {start} is after ending bit {last}")
-    if start >= field.bits:
-        raise ConfigError(
-            f"{text}: starting bit {start} is not valid because field is only "
-            f"{field.bits} bits wide"
-        )
-    if last >= field.bits:
-        raise ConfigError(
-            f"{text}: ending bit {last} is not valid because field is only {field.bits} bits wide"
-        )
+    for which, bit in (("starting", start), ("ending", last)):
+        if bit >= width:
+            raise ConfigError(
+                f"{text}: {which} bit {bit} is not valid because field is only {width} bits wide"
+            )
     return field, start, last - start + 1, after
 
 
-def _subfield_range(text: str, inside: str, field: Field) -> tuple[int, int]:
+def _subfield_range(text: str, inside: str, width: int) -> tuple[int, int]:
     if not inside:
-        return 0, field.bits - 1
+        return 0, width - 1
     first, dots, second = inside.partition("..")
     if first.isascii() and first.isdigit():
         if not dots:
@@ -236,16 +233,3 @@ def _set_flow_field(
     except ConfigError as error:
         raise ConfigError(f"{text}: bad value for {name} ({error})") from None
     return field.put(key, value) | field.implied
-
-
-__all__ = [
-    "PROTOCOLS",
-    "VLAN_CFI",
-    "MatchReader",
-    "TooLarge",
-    "parse_flow",
-    "parse_match",
-    "parse_subfield",
-    "scan_subfield",
-    "set_match_field",
-]

@@ -82,7 +82,7 @@ FLAG_FORMS: dict[str, tuple[tuple[str | None, ...], str, int]] = {
 def _parse_port(field: Field, text: str, port_names: Mapping[str, int] | None) -> int:
     port = parse_port(text, port_names) if text else None
     if port is None:
-        if field.form == "port10" or field.name == "actset_output":
+        if field.form == "port10":
             raise ConfigError(f"{text}: invalid or unknown port for {field.name}")
         raise ConfigError(f"{text}: port value out of range for {field.name}")
     return port

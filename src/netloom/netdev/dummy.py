@@ -2,7 +2,8 @@
 
 Packets are put in with `inject` (`ovs-appctl netdev-dummy/receive`) and what is sent piles up in
 `sent`. State changes only by command. With `--enable-dummy=override` every type of interface is a
-dummy, with `--enable-dummy=system` those of type system: whole switches run without the kernel.
+dummy, with `--enable-dummy=system` those of type system; then whole switches run without the
+kernel.
 """
 
 from __future__ import annotations

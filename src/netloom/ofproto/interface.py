@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from netloom.netdev.device import Device
+from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -52,6 +52,9 @@ class Bridge(Protocol):
     def bundle_del(self, name: str) -> None: ...
 
     def ports(self) -> Sequence[PortInfo]: ...
+
+    def device_stats(self, name: str) -> DeviceStats | None:
+        """Counters of a port, for its Interface row; None if there is no such port."""
 
     def accept(self, machine: OpenFlowMachine, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""

@@ -77,6 +77,8 @@ class PortSettings(Record):
     peer: str = ""
     #: Bits of OFPPC_* that `other_config` or `mod-port` do not own: none yet.
     mtu: int = 0
+    #: The address of a port without a device (a patch port), for its description.
+    mac: str = ""
 
 
 class PortInfo(Record):

@@ -10,7 +10,7 @@ A switch calls this with its limits when it gets a flow mod, `ovs-ofctl` before 
 from __future__ import annotations
 
 from netloom.base.log import get_logger
-from netloom.flow.fields import SLOT, VLAN_CFI, Field
+from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import ANY, IN_PORT, LOCAL, MAX
 from netloom.flow.prerequisites import prerequisites_met
@@ -45,6 +45,9 @@ _APPLY = (1, "apply_actions")
 
 def order_fault(actions: tuple[a.Action, ...]) -> str | None:
     """What is wrong with the order of instructions among `actions`, or None."""
+    fault = conjunction_fault(actions)
+    if fault:
+        return fault
     last = (-1, "")
     for action in actions:
         here = _ORDER.get(type(action), _APPLY)
@@ -56,7 +59,7 @@ def order_fault(actions: tuple[a.Action, ...]) -> str | None:
         if here == last and here != _APPLY:
             return f"duplicate {here[1]} instruction not allowed, for OpenFlow 1.1+ compatibility"
         last = here
-    return conjunction_fault(actions)
+    return None
 
 
 def conjunction_fault(actions: tuple[a.Action, ...]) -> str | None:
@@ -65,13 +68,20 @@ def conjunction_fault(actions: tuple[a.Action, ...]) -> str | None:
         return None
     for action in actions:
         if not isinstance(action, (a.Conjunction, a.Note)):
-            from netloom.openflow.names import ACTION_NAMES
-
             return (
                 '"conjunction" actions may be used along with "note" but not any other kind of '
-                f'action (such as the "{ACTION_NAMES[type(action).__name__]}" action used here)'
+                f'action (such as the "{_name(action)}" action used here)'
             )
     return None
+
+
+def _name(action: a.Action) -> str:
+    from netloom.openflow.action_format import legacy_keyword
+    from netloom.openflow.names import ACTION_NAMES
+
+    if isinstance(action, a.SetField) and action.legacy:
+        return legacy_keyword(action.field)
+    return ACTION_NAMES[type(action).__name__]
 
 
 class _Check:
@@ -234,6 +244,11 @@ def _meter(c: _Check, action: a.Meter) -> None:
         raise OpenFlowError("OFPMMFC_INVALID_METER")
 
 
+def _resubmit(c: _Check, action: a.Resubmit) -> None:
+    if action.with_ct and not prerequisites_met(FIELD["ct_nw_src"], c.match):
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+
+
 def _goto(c: _Check, action: a.GotoTable) -> None:
     backwards = c.table_id != 255 and action.table_id <= c.table_id
     if backwards or (c.n_tables != 255 and action.table_id >= c.n_tables):
@@ -268,6 +283,7 @@ _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {
     a.Pop: lambda c, action: c.demand_destination(action.destination),
     a.Meter: _meter,
     a.GotoTable: _goto,
+    a.Resubmit: _resubmit,
     a.Clone: _nested,
     a.WriteActions: _nested,
 }

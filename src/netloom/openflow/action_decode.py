@@ -12,6 +12,7 @@ from __future__ import annotations
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11
 from netloom.openflow import action_table as t
@@ -26,13 +27,35 @@ if TYPE_CHECKING:
     #: (the action's bytes, position after its header, version, actions so far)
     Reader = Callable[[bytes, int, int, list[a.Action]], a.Action]
 
+log = get_logger("ofp_actions")
+
 #: Actions within actions within ... before a list is refused.
 MAX_DEPTH = 8
 
 
 def decode_actions(data: bytes, version: int, depth: int = 0) -> tuple[a.Action, ...]:
     """The actions in `data`, which holds nothing else."""
+    if len(data) % 8 and not depth:
+        log.warn_rl("OpenFlow message actions length %d is not a multiple of 8", len(data))
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     found: list[a.Action] = []
+    try:
+        _decode_into(found, data, version, depth)
+    except OpenFlowError as error:
+        log.warn_rl("bad action at offset 0x%x (%s)", _end_of_good(data, found), error.name)
+        raise
+    return tuple(found)
+
+
+def _end_of_good(data: bytes, found: list[a.Action]) -> int:
+    """Where the action after those in `found` starts."""
+    pos = 0
+    for _ in found:
+        pos += int.from_bytes(data[pos + 2 : pos + 4], "big")
+    return pos
+
+
+def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -> None:
     pos = 0
     end = len(data)
     while pos < end:
@@ -58,7 +81,6 @@ def decode_actions(data: bytes, version: int, depth: int = 0) -> tuple[a.Action,
         else:
             found.append(_decode_one(name, data[pos : pos + size], body, version))
         pos += size
-    return tuple(found)
 
 
 def _vendor_header(data: bytes, pos: int, size: int) -> tuple[int, int, int]:

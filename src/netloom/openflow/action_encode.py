@@ -11,7 +11,8 @@ from __future__ import annotations
 from struct import pack
 
 from netloom.base.errors import NetloomError
-from netloom.flow.fields import FIELD, VLAN_CFI, Field
+from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
+from netloom.flow.match import MATCH_ALL, Match
 from netloom.flow.ports import port_to_of10
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_CFI_IN_PLACE = VLAN_CFI << SLOT["vlan_tci"].shift
+_NW_PROTO = SLOT["nw_proto"]
+
+
 class Unencodable(NetloomError):
     """The version cannot express this."""
 
@@ -31,11 +36,12 @@ class Unencodable(NetloomError):
 class _Writer:
     """One list being written; `has_vlan`: packets surely have a tag at this point."""
 
-    __slots__ = ("has_vlan", "out", "version")
+    __slots__ = ("has_vlan", "match", "out", "version")
 
-    def __init__(self, version: int, has_vlan: bool) -> None:
+    def __init__(self, version: int, match: Match) -> None:
         self.version = version
-        self.has_vlan = has_vlan
+        self.match = match
+        self.has_vlan = bool(match.value & _CFI_IN_PLACE)
         self.out: list[bytes] = []
 
     def put(self, name: str, body: bytes) -> None:
@@ -60,8 +66,8 @@ class _Writer:
         return t.NUMBERS[name][self.version - 1] is not None
 
 
-def encode_actions(actions: tuple[a.Action, ...], version: int, has_vlan: bool = False) -> bytes:
-    writer = _Writer(version, has_vlan)
+def encode_actions(actions: tuple[a.Action, ...], version: int, match: Match = MATCH_ALL) -> bytes:
+    writer = _Writer(version, match)
     for action in actions:
         _write(writer, action)
     return b"".join(writer.out)
@@ -153,14 +159,18 @@ def _write_set_field(w: _Writer, action: a.SetField) -> None:
     name = t.SET_ONE_BY_FIELD.get(field.name, "")
     full = action.mask == field.ones
     legacy = action.legacy or (full and name)
-    if w.version >= 6:
-        _put_oxm(w, "SET_FIELD", b"", *_modern(action))
+    if w.version >= 3 and action.legacy and not w.knows(name):
+        _put_oxm(w, "SET_FIELD", b"", *_modern(w, action))
+    elif w.version >= 6 and not action.legacy:
+        _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
     elif action.as_load:
         _write_loads(w, field, action.value, action.mask)
-    elif legacy and name and w.knows(name):
+    elif legacy and name and w.knows(name) and (w.version < 3 or action.legacy):
         _write_set_one(w, name, action)
-    elif w.version >= 3 and (full or action.legacy):
-        _put_oxm(w, "SET_FIELD", b"", *_modern(action))
+    elif w.version < 3 and field.name == "ip_dscp" and full:
+        w.put("SET_NW_TOS", pack(">B3x", action.value << 2))
+    elif w.version >= 3 and full:
+        _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
     elif w.version < 3 and field.name == "vlan_vid" and full and action.value & VLAN_CFI:
         w.put("SET_VLAN_VID", pack(">H2x", action.value & 0xFFF))
     elif w.version < 3 and field.name == "vlan_pcp":
@@ -169,11 +179,18 @@ def _write_set_field(w: _Writer, action: a.SetField) -> None:
         _write_loads(w, field, action.value, action.mask)
 
 
-def _modern(action: a.SetField) -> tuple[Field, int, int]:
-    """The field that 1.2 and later write for one that they lack."""
+#: IP protocol -> the fields that `mod_tp_src` and `mod_tp_dst` set.
+_PORTS = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
+
+
+def _modern(w: _Writer, action: a.SetField) -> tuple[Field, int, int]:
+    """The field that 1.2 and later set for an action of 1.0 or 1.1."""
     field = action.field
     if field.name == "nw_tos":
         return FIELD["ip_dscp"], action.value >> 2, FIELD["ip_dscp"].ones
+    if field.name in ("tcp_src", "tcp_dst"):
+        names = _PORTS.get(_NW_PROTO.get(w.match.value), ("tcp_src", "tcp_dst"))
+        field = FIELD[names[field.name == "tcp_dst"]]
     return field, action.value, action.mask
 
 
@@ -322,13 +339,13 @@ def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
     if action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
     elif action.table_id == 255:
-        w.put("RESUBMIT", pack(">HB3x", port, 255))
+        w.put("RESUBMIT", pack(">H4x", port))
     else:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
 
 
 def _write_clone(w: _Writer, action: a.Clone) -> None:
-    w.put("CLONE", b"\0" * 6 + encode_actions(action.actions, w.version, w.has_vlan))
+    w.put("CLONE", b"\0" * 6 + encode_actions(action.actions, w.version, w.match))
 
 
 def _write_note(w: _Writer, action: a.Note) -> None:
@@ -386,7 +403,7 @@ _INSTRUCTIONS = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.Got
 
 
 def encode_instructions(
-    actions: tuple[a.Action, ...], version: int, has_vlan: bool = False
+    actions: tuple[a.Action, ...], version: int, match: Match = MATCH_ALL
 ) -> bytes:
     """`actions` as instructions of OpenFlow 1.1 and later: what is not an instruction is
     applied."""
@@ -394,22 +411,22 @@ def encode_instructions(
     applied: list[a.Action] = []
     for action in actions:
         if isinstance(action, _INSTRUCTIONS) and not (version >= 6 and isinstance(action, a.Meter)):
-            _flush(out, applied, version, has_vlan)
-            out.append(_instruction(action, version, has_vlan))
+            _flush(out, applied, version, match)
+            out.append(_instruction(action, version, match))
         else:
             applied.append(action)
-    _flush(out, applied, version, has_vlan)
+    _flush(out, applied, version, match)
     return b"".join(out)
 
 
-def _flush(out: list[bytes], applied: list[a.Action], version: int, has_vlan: bool) -> None:
+def _flush(out: list[bytes], applied: list[a.Action], version: int, match: Match) -> None:
     if applied:
-        body = encode_actions(tuple(applied), version, has_vlan)
+        body = encode_actions(tuple(applied), version, match)
         out.append(pack(">HH4x", t.OFPIT_APPLY_ACTIONS, 8 + len(body)) + body)
         applied.clear()
 
 
-def _instruction(action: a.Action, version: int, has_vlan: bool) -> bytes:
+def _instruction(action: a.Action, version: int, match: Match) -> bytes:
     if isinstance(action, a.Meter):
         if version < 4:
             raise Unencodable("meter")
@@ -419,7 +436,7 @@ def _instruction(action: a.Action, version: int, has_vlan: bool) -> bytes:
     if isinstance(action, a.GotoTable):
         return pack(">HHB3x", t.OFPIT_GOTO_TABLE, 8, action.table_id)
     if isinstance(action, a.WriteActions):
-        body = encode_actions(action.actions, version, has_vlan)
+        body = encode_actions(action.actions, version, match)
         return pack(">HH4x", t.OFPIT_WRITE_ACTIONS, 8 + len(body)) + body
     return pack(">HH4x", t.OFPIT_CLEAR_ACTIONS, 8)
 

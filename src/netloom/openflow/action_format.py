@@ -122,6 +122,11 @@ def _legacy(field: Field, value: int) -> str:
     return f"{keyword}:{form(value)}"
 
 
+def legacy_keyword(field: Field) -> str:
+    """`mod_dl_src` and the like."""
+    return _LEGACY[field.name][0]
+
+
 def _mac(value: int) -> str:
     return format_mac_masked(value, 0xFFFFFFFFFFFF)
 

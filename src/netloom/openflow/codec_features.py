@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from netloom.flow.fields import FIELD
+from netloom.flow.fields import BY_CODE, FIELD
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.field_set import rank as _rank
 from netloom.openflow.message_table import Frame
-from netloom.openflow.oxm import decode_field_header, encode_field_header
+from netloom.openflow.oxm import encode_field_header
 
 Encoded = tuple[str, bytes]
 
@@ -91,18 +92,20 @@ def _types(data: bytes) -> int:
 
 def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the fields whose headers stand in `data`, and of those with a mask, in the order
-    of the field table."""
-    found: dict[int, tuple[str, bool]] = {}
+    in which sets of fields are printed."""
+    found: dict[str, bool] = {}
     pos = 0
     while pos + 4 <= len(data):
-        try:
-            field, masked, after = decode_field_header(data, pos)
-        except OpenFlowError:
-            after = pos + (8 if data[pos : pos + 2] == b"\xff\xff" else 4)
-        else:
-            found[field.id] = field.name, masked
-        pos = after
-    ordered = [found[number] for number in sorted(found)]
+        header = int.from_bytes(data[pos : pos + 4], "big")
+        vendor = 0
+        pos += 4
+        if header >> 16 == 0xFFFF:
+            vendor = int.from_bytes(data[pos : pos + 4], "big")
+            pos += 4
+        known = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
+        if known is not None:
+            found[known[0].name] = bool(header & 0x100)
+    ordered = sorted(found.items(), key=lambda item: _rank(item[0]))
     return tuple(name for name, _ in ordered), tuple(name for name, masked in ordered if masked)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from struct import Struct, pack, unpack_from
 
-from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow import messages as m
@@ -31,8 +30,6 @@ from netloom.openflow.oxm import (
 )
 
 Encoded = tuple[str, bytes]
-
-_CFI_IN_PLACE = VLAN_CFI << SLOT["vlan_tci"].shift
 
 
 # Matches, as each version writes them
@@ -70,10 +67,6 @@ def encode_nx_match(match: Match, cookie: int = 0, cookie_mask: int = 0) -> tupl
     """NXM entries with their padding, and their length without."""
     body = oxm_table(1).encode(match, cookie, cookie_mask)
     return body + bytes(-len(body) % 8), len(body)
-
-
-def has_vlan(match: Match) -> bool:
-    return bool(match.value & _CFI_IN_PLACE)
 
 
 def _port10(number: int | None) -> int:
@@ -187,7 +180,7 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
-        new_cookie, cookie, cookie_mask = cookie, 0, 0
+        new_cookie, cookie, cookie_mask = _new_cookie(cookie), 0, 0
     if table_id == 0xFF and (version == 2 or not deletes):
         raise OpenFlowError("OFPFMFC_BAD_TABLE_ID")
     port = _any_port11(out_port) if deletes else m.OFPP_ANY
@@ -199,14 +192,13 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
 
 
 def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
-    vlan = has_vlan(message.match)
     if version > 1:
-        return _encode_flow_mod11(message, version, vlan)
+        return _encode_flow_mod11(message, version)
     command = message.command
     if protocol & p.P_TID:
         command |= message.table_id << 8
     cookie = m.UNKNOWN if message.new_cookie is None else message.new_cookie
-    actions = encode_actions(message.actions, 1, vlan)
+    actions = encode_actions(message.actions, 1, message.match)
     flags = _encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
@@ -223,7 +215,7 @@ def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
     return "OFPT_FLOW_MOD", encode_ofp10_match(message.match) + head + actions
 
 
-def _encode_flow_mod11(message: m.FlowMod, version: int, vlan: bool) -> Encoded:
+def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
     command = message.command
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not message.cookie_mask):
@@ -240,7 +232,9 @@ def _encode_flow_mod11(message: m.FlowMod, version: int, vlan: bool) -> Encoded:
         message.importance if version >= 5 else 0,
     )  # fmt: skip
     match = encode_match(message.match, version)
-    return "OFPT_FLOW_MOD", head + match + encode_instructions(message.actions, version, vlan)
+    return "OFPT_FLOW_MOD", head + match + encode_instructions(
+        message.actions, version, message.match
+    )
 
 
 # Flows that are gone
@@ -438,7 +432,7 @@ def encode_flow_stats_reply(
 
 
 def _write_stats10(f: m.FlowStats) -> bytes:
-    actions = encode_actions(f.actions, 1, has_vlan(f.match))
+    actions = encode_actions(f.actions, 1, f.match)
     head = pack(">HBx", 88 + len(actions), f.table_id)
     body = _STATS10.pack(f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
                          f.hard_timeout, f.cookie, f.packet_count,
@@ -453,7 +447,7 @@ def _age(seconds: int) -> int:
 
 def _write_nx_stats(f: m.FlowStats) -> bytes:
     match, size = encode_nx_match(f.match)
-    actions = encode_actions(f.actions, 1, has_vlan(f.match))
+    actions = encode_actions(f.actions, 1, f.match)
     head = _NX_STATS.pack(
         48 + len(match) + len(actions), f.table_id, f.duration_sec, f.duration_nsec, f.priority,
         f.idle_timeout, f.hard_timeout, size, _age(f.idle_age), _age(f.hard_age), f.cookie,
@@ -464,7 +458,7 @@ def _write_nx_stats(f: m.FlowStats) -> bytes:
 
 def _write_stats11(f: m.FlowStats, version: int) -> bytes:
     rest = encode_match(f.match, version)
-    rest += encode_instructions(f.actions, version, has_vlan(f.match))
+    rest += encode_instructions(f.actions, version, f.match)
     flags = _encode_flags(f.flags, version) if version >= 4 else 0
     head = _STATS11.pack(
         48 + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,

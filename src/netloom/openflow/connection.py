@@ -86,6 +86,21 @@ def versions_text(versions: tuple[int, ...]) -> str:
     return f"version{'s' if len(versions) > 1 else ''} {listed}"
 
 
+class Xids:
+    """Gives out transaction ids; several connections of one program may share it."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, first: int = 1) -> None:
+        self._next = first
+
+    def new(self) -> int:
+        xid = self._next
+        # 0 is for probes.
+        self._next = xid + 1 & 0xFFFFFFFF or 1
+        return xid
+
+
 class Connection:
     """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes."""
 
@@ -98,7 +113,7 @@ class Connection:
         *,
         raw: bool = False,
         snoop: bool = False,
-        first_xid: int = 1,
+        xids: Xids | None = None,
     ) -> None:
         self.name = name
         self.versions = versions
@@ -111,7 +126,7 @@ class Connection:
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._events: list[Event] = []
-        self._next_xid = first_xid
+        self._xids = xids or Xids()
         self._failure: ProtocolError | None = None
         self._probe_interval_ms = probe_interval_ms
         self._quiet_since_ms = now_ms
@@ -127,9 +142,7 @@ class Connection:
     # Sending
 
     def new_xid(self) -> int:
-        xid = self._next_xid
-        self._next_xid = xid + 1 & 0xFFFFFFFF
-        return xid
+        return self._xids.new()
 
     def send(self, message: m.Message, xid: int | None = None) -> int:
         """Queues `message`, with a new transaction id unless given; returns the id."""

@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
+from netloom.flow.fields import FIELD
+
+#: Prefixes of names in the order of printing, where it is not that of the field table.
+_ORDER = {
+    name: number
+    for number, name in enumerate(
+        """
+        dp_hash recirc_id packet_type conj_id tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst
+        tun_flags tun_gbp_id tun_gbp_flags tun_erspan_idx tun_erspan_ver tun_erspan_dir
+        tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype
+        """.split()  # noqa: SIM905
+    )
+}
+_LATE = ("nw_proto", "nw_tos", "ip_dscp", "nw_ecn", "nw_ttl", "ip_frag", "arp_op")
+_NSH = ("flags", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4", "ttl")
+
+
+def rank(name: str) -> tuple[int, int]:
+    """A key to sort names by for printing."""
+    if name in _ORDER:
+        return -1, _ORDER[name]
+    if name.startswith("nsh_"):
+        return 1000, _NSH.index(name[4:])
+    if name in _LATE:
+        return FIELD["nw_proto"].id, _LATE.index(name)
+    return FIELD[name].id, 0
+
 
 def format_field_names(names: list[str]) -> str:
     """`names`, in the order of the field table, with what neighbours begin with said once."""

@@ -119,7 +119,7 @@ def _encode_vlan10(tci: int, mask: int, wild: int) -> tuple[int, int, int]:
     if not mask:
         return 0, 0, wild
     if mask & VLAN_CFI and not tci & VLAN_CFI:
-        return OFP_VLAN_NONE, 0, wild & ~_W_VLAN
+        return OFP_VLAN_NONE, 0, wild & ~(_W_VLAN | _W_PCP)
     vlan = pcp = 0
     if mask & 0xFFF:
         vlan = tci & 0xFFF
@@ -229,7 +229,7 @@ def encode_ofp11_match(match: Match) -> bytes:
 
     in_port = exact("in_port", _W11_IN_PORT)
     dl_type = exact("dl_type", _W11_TYPE)
-    tos = exact("nw_tos", _W11_TOS) >> 2
+    tos = exact("nw_tos", _W11_TOS, 0xFC) >> 2
     proto = exact("nw_proto", _W11_PROTO)
     tp_src = exact("tp_src", _W11_TP_SRC)
     tp_dst = exact("tp_dst", _W11_TP_DST)

@@ -15,6 +15,7 @@ match demands. A field whose prerequisites it does not demand means nothing and 
 
 from __future__ import annotations
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import (
     BY_CODE,
     FIELD,
@@ -30,6 +31,8 @@ from netloom.flow.fields import (
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow.errors import OpenFlowError
+
+log = get_logger("nx_match")
 
 #: The cookie of a flow as a match entry, in Nicira's messages of OpenFlow 1.0.
 COOKIE_HEADER = 0x0001_3C08
@@ -121,9 +124,7 @@ class DecodeRow:
         #: Bytes before the value.
         self.offset = 8 if code.vendor else 4
         self.valid = _VALID.get(field.name, field.limit)
-        self.field_mask = (self.valid & field.ones) << field.shift
-        if field.name in ("ct_state", "arp_op"):
-            self.field_mask = field.mask
+        self.field_mask = field.mask if field.name != "nw_tos" else 0xFC << field.shift
         self.implied = field.implied
         self.prerequisites = _prerequisites(field)
         self.kind = _PLAIN
@@ -191,6 +192,7 @@ class OxmTable:
                 if row.masked:
                     m = from_bytes(data[middle : middle + row.n_bytes], "big")
                     if v & ~m:
+                        _log_wildcards(header)
                         raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
                     in_place = m << row.shift & field_mask
                 else:
@@ -313,6 +315,15 @@ def _entry(field: Field, version: int, value: int, mask: int | None = None) -> b
         return _prefix(code, False) + value.to_bytes(code.n_bytes, "big")
     return (_prefix(code, True) + (value & mask).to_bytes(code.n_bytes, "big")
             + mask.to_bytes(code.n_bytes, "big"))  # fmt: skip
+
+
+def _log_wildcards(header: int) -> None:
+    vendor = header & 0xFFFFFFFF if header >> 32 else 0
+    header = header >> 32 or header
+    log.warn_rl(
+        "Rejecting NXM/OXM entry %d:%d:%d:%d:%d with 1-bits in value for bits wildcarded by "
+        "the mask.", vendor, header >> 16, header >> 9 & 0x7F, header >> 8 & 1, header & 0xFF,
+    )  # fmt: skip
 
 
 def _check_value(row: DecodeRow, value: int) -> int:

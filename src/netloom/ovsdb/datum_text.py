@@ -195,10 +195,6 @@ def _parse_range(text: str) -> tuple[int, int]:
         raise CommandError(f'"{text}" is not a valid integer or range')
     if last < first:
         raise CommandError(f'"{text}" is not a valid range. Range end cannot be before start.')
-    if last - first >= MAX_RANGE:
-        raise CommandError(
-            f'Range "{first}-{last}" is too big. Maximum allowed size is {MAX_RANGE}.'
-        )
     return first, last
 
 
@@ -212,7 +208,21 @@ def _parse_real(text: str) -> float:
     return value
 
 
+def _check_utf8(text: str) -> None:
+    """Refuse what came as bytes that are not UTF-8 (they are surrogates in `text`)."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        shown = " ".join([f"0x{byte:02x}" for byte in data[error.start : error.end + 1]])
+        raise CommandError(
+            f"constraint violation: not a valid UTF-8 string: invalid UTF-8 sequence {shown}"
+        ) from None
+
+
 def _parse_string(text: str) -> str:
+    if not text.isascii():
+        _check_utf8(text)
     if not text:
         raise CommandError(
             'An empty string is not valid as input; use "" to represent the empty string'
@@ -352,10 +362,13 @@ class _DatumParser:
             return [self._word(base)]
         token, self._at = parse_token(self._text, self._at)
         first, last = _parse_range(token)
-        atoms: list[Atom] = list(range(first, last + 1))
         for atom in (first, last):
             _check(base, atom)
-        return atoms
+        if last - first >= MAX_RANGE:
+            raise CommandError(
+                f'Range "{first}-{last}" is too big. Maximum allowed size is {MAX_RANGE}.'
+            )
+        return list(range(first, last + 1))
 
     def _datum(self, keys: list[Atom], values: list[Atom]) -> Datum:
         text, column_type = self._text, self._type

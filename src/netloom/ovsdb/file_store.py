@@ -160,6 +160,7 @@ class FileStore:
         log = LogFile(path, decode, writable)
         try:
             schema = _read_schema(log)
+            log.base_size = log.offset
             lenient = lenient_schema is not None
             database = Database(lenient_schema or schema)
             while True:

@@ -108,6 +108,8 @@ class Idl:
         #: The server's schema; None until it is known.
         self.schema: DatabaseSchema | None = None
         self._schema_json: Any = None
+        #: What `assume_schema` was given, until the server contradicts it.
+        self._assumed: DatabaseSchema | None = None
         self._tables: dict[str, _Table] = {}
         #: Whether the replica is complete and its connection up.
         self.synced = False
@@ -136,8 +138,21 @@ class Idl:
         self._reset_session()
         self._up = True
         self._monitor = 0
-        self._request("get_schema", [self.database])
+        if self._assumed is not None:
+            self._schema_json = None
+            self.schema = self._assumed
+            self._adopt_schema(self._assumed)
+            self._send_monitor()
+        else:
+            self._request("get_schema", [self.database])
         self._send_lock()
+
+    def assume_schema(self, schema: DatabaseSchema) -> None:
+        """Take the server's schema to be this one, for a client that lives for one command.
+
+        Saves the transfer of the server's own, which is asked for after all if the server does not
+        know what is then to be monitored."""
+        self._assumed = schema
 
     def disconnected(self) -> None:
         """The connection is gone: unfinished transactions end with `TRY_AGAIN`."""
@@ -260,7 +275,10 @@ class Idl:
 
     def _got_snapshot(self, result: Any, error: Any) -> None:
         if error is not None:
-            if self._monitor + 1 < len(MONITORS):
+            if self._assumed is not None:
+                self._assumed = None
+                self._request("get_schema", [self.database])
+            elif self._monitor + 1 < len(MONITORS):
                 self._monitor += 1
                 self._send_monitor()
             else:

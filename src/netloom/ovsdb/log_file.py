@@ -118,6 +118,9 @@ class LogFile:
         #: Where the next record begins: behind the last good one.
         self.offset = 0
         self.n_records = 0
+        #: Size of the file when it was last written as a whole, for the rules of compaction; the
+        #: size of its schema if it has not been.
+        self.base_size = 0
         #: Why reading ended before the end of the file, if it did.
         self.damage: OvsdbError | None = None
         try:
@@ -126,8 +129,6 @@ class LogFile:
         except OvsdbError:
             self.close()
             raise
-        #: Size of the file when it was last written as a whole, for the rules of compaction.
-        self.base_size = 0
 
     def _release_lock(self) -> None:
         if self._lock is not None:
@@ -234,7 +235,6 @@ class LogFile:
         """After reading: cut off what did not check out, and free the memory of the read."""
         size = len(self._buffer)
         self._buffer = b""
-        self.base_size = self.base_size or self.offset
         if size > self.offset:
             self._truncate()
 

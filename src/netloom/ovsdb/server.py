@@ -68,7 +68,15 @@ class Trigger:
 class Served:
     """One database with what the server keeps for it. `store` is None for one in memory."""
 
-    __slots__ = ("database", "monitors", "row_uuid", "store", "triggers")
+    __slots__ = (
+        "database",
+        "is_running",
+        "is_stale",
+        "monitors",
+        "row_uuid",
+        "store",
+        "triggers",
+    )
 
     def __init__(self, database: Database, store: FileStore | None) -> None:
         self.database = database
@@ -76,6 +84,9 @@ class Served:
         self.triggers: list[Trigger] = []
         #: Monitors of all sessions on this database, in the order of their requests.
         self.monitors: dict[Monitor, Session] = {}
+        #: Whether waiting transactions are being tried, and whether to try them once more.
+        self.is_running = False
+        self.is_stale = False
         #: This database's row in the _Server database.
         self.row_uuid: Uuid | None = None
 
@@ -261,10 +272,20 @@ class Server:
         return results
 
     def _run_triggers(self, served: Served) -> None:
-        waiting, served.triggers = served.triggers, []
-        for trigger in waiting:
-            if not self._try(trigger):
-                served.triggers.append(trigger)
+        """Try the waiting transactions again, until a round of them commits nothing."""
+        served.is_stale = True
+        if served.is_running:
+            return
+        served.is_running = True
+        try:
+            while served.is_stale:
+                served.is_stale = False
+                waiting, served.triggers = served.triggers, []
+                for trigger in waiting:
+                    if not self._try(trigger):
+                        served.triggers.append(trigger)
+        finally:
+            served.is_running = False
 
     def cancel(self, trigger: Trigger) -> bool:
         """Drop a waiting transaction; False if it does not wait any more."""
@@ -291,16 +312,16 @@ class Server:
             if any(t.deadline_ms is not None and t.deadline_ms <= now_ms for t in served.triggers):
                 self._run_triggers(served)
             if served.store is not None and served.store.compaction_due(now_ms):
-                self.compact(served)
+                try:
+                    self.compact(served)
+                except OvsdbError as error:
+                    # The next attempt is some minutes away; until then the file only grows.
+                    log.warn("%s: compaction failed: %s", served.database.name, error)
 
     def compact(self, served: Served) -> None:
-        """Rewrite a database's file; an error is logged and the old file stays."""
+        """Rewrite a database's file; on an error the old file stays."""
         assert served.store is not None
-        try:
-            served.store.compact("compacting database online", self.clock.wall_ms())
-        except OvsdbError as error:
-            log.warn("%s: compaction failed: %s", served.database.name, error)
-            raise
+        served.store.compact("compacting database online", self.clock.wall_ms())
 
 
 def _no_lock(name: str) -> bool:

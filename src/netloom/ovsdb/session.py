@@ -82,6 +82,10 @@ class Session:
             self._send({"id": request_id, "error": error.to_json()})
         except Refused as error:
             self._send({"id": request_id, "error": str(error)})
+        except RecursionError:
+            # Only what a client nests hundreds of levels deep, to show it in an error, comes here.
+            error_json = OvsdbError("syntax error", "request is nested too deeply").to_json()
+            self._send({"id": request_id, "error": error_json})
         else:
             if result is not None:
                 self._reply(request_id, result)

@@ -84,7 +84,7 @@ def _leading_number(text: str) -> int:
 
 
 class Cell:
-    """One cell: plain text (`column_type` is None), or a JSON value, or a datum with its type."""
+    """One cell: plain text, or None for nothing, or a JSON value, or a datum with its type."""
 
     __slots__ = ("column_type", "is_json", "value")
 
@@ -107,7 +107,7 @@ class Cell:
             return formatter(self.column_type, self.value)
         if self.column_type is not None or self.is_json:
             return format_json(self.to_json())
-        return str(self.value)
+        return "" if self.value is None else str(self.value)
 
 
 def typed_cell(column_type: ColumnType, datum: Datum) -> Cell:
@@ -174,7 +174,7 @@ class TablePrinter:
         headings, style = table.headings, self.style
         widths = []
         for x, heading in enumerate(headings):
-            width = max((len(row[x]) for row in rows), default=0)
+            width = max((_width(row[x]) for row in rows), default=0)
             if style.max_width and width > style.max_width:
                 width = style.max_width
             widths.append(max(width, len(heading)) if style.headings else width)
@@ -183,7 +183,7 @@ class TablePrinter:
             lines.append(" ".join([h.ljust(w) for h, w in zip(headings, widths)]).rstrip())
             lines.append(" ".join(["-" * width for width in widths]))
         for row in rows:
-            cells = [text[:width].ljust(width) for text, width in zip(row, widths)]
+            cells = [_fit(text, width) for text, width in zip(row, widths)]
             lines.append(" ".join(cells).rstrip(" "))
         return lines
 
@@ -206,16 +206,19 @@ class TablePrinter:
     def _html(self, table: Table) -> str:
         lines = ["<table border=1>"]
         if table.timestamp:
-            lines.append(f"  <caption>{_html_escape(table.timestamp)}</caption>")
+            lines.append(f"    <caption>{_html_escape(table.timestamp)}</caption>")
         if table.caption:
-            lines.append(f"  <caption>{_html_escape(table.caption)}</caption>")
+            lines.append(f"    <caption>{_html_escape(table.caption)}</caption>")
         if self.style.headings:
             lines.append("  <tr>")
             lines += [f"    <th>{_html_escape(heading)}</th>" for heading in table.headings]
             lines.append("  </tr>")
         for row in self._texts(table):
             lines.append("  <tr>")
-            lines += [f"    <td>{_html_cell(x, text)}</td>" for x, text in enumerate(row)]
+            lines += [
+                f"    <td>{_html_cell(x == 0 and heading == '_uuid', text)}</td>"
+                for x, (heading, text) in enumerate(zip(table.headings, row))
+            ]
             lines.append("  </tr>")
         lines.append("</table>")
         return "".join([line + "\n" for line in lines])
@@ -228,11 +231,33 @@ class TablePrinter:
             json["caption"] = table.caption
         json["headings"] = table.headings
         json["data"] = [[cell.to_json() for cell in row] for row in table.rows]
-        return (pretty_json(json) if self.style.pretty else format_json(json)) + "\n"
+        return json_line(json, self.style)
+
+
+def json_line(value: Any, style: Style) -> str:
+    """`value` as a line (with `--pretty`, several lines) of JSON."""
+    if not style.pretty:
+        return format_json(value) + "\n"
+    from netloom.rpc.json_text import format_json as format_pretty
+
+    return format_pretty(value, pretty=True) + "\n"
+
+
+def _width(text: str) -> int:
+    """The width that Open vSwitch reckons with: bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` cut or padded to `width`."""
+    if text.isascii():
+        return text[:width].ljust(width)
+    data = text.encode()[:width]
+    return data.decode(errors="ignore") + " " * (width - len(data))
 
 
 def _csv(text: str) -> str:
-    if any(char in text for char in '\n", '):
+    if any(char in text for char in '\n",'):
         return '"' + text.replace('"', '""') + '"'
     return text
 
@@ -246,9 +271,9 @@ def _html_escape(text: str) -> str:
     return text
 
 
-def _html_cell(x: int, text: str) -> str:
+def _html_cell(is_anchor: bool, text: str) -> str:
     """A cell whose UUIDs are links: the first column's names its row, the others' lead there."""
-    if x == 0:
+    if is_anchor:
         return f'<a name="{_html_escape(text)}">{_html_escape(text[:8])}</a>'
     parts: list[str] = []
     start = at = 0
@@ -261,18 +286,3 @@ def _html_cell(x: int, text: str) -> str:
         parts.append(f'<a href="#{uuid}">{uuid[:8]}</a>')
         start = at = at + 36
     return "".join(parts) + _html_escape(text[start:])
-
-
-def pretty_json(value: Any, indent: int = 0) -> str:
-    """`value` as indented JSON with sorted members; brackets close on the last line."""
-    if isinstance(value, dict) and value:
-        inner = " " * (indent + 2)
-        members = [
-            f"{inner}{format_json(name)}: {pretty_json(value[name], indent + 2)}"
-            for name in sorted(value)
-        ]
-        return "{\n" + ",\n".join(members) + "}"
-    if isinstance(value, (list, tuple)) and value:
-        inner = " " * (indent + 2)
-        return "[\n" + ",\n".join([inner + pretty_json(i, indent + 2) for i in value]) + "]"
-    return format_json(value)

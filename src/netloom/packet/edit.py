@@ -27,9 +27,7 @@ from netloom.packet.headers import (
     IPPROTO_UDP,
     IPV4_LEN,
     IPV6_LEN,
-    MPLS_BOS,
     MPLS_LEN,
-    MPLS_TYPES,
     ND_LEN,
     ND_LLA_OPT_LEN,
     ND_OPT_SOURCE_LINKADDR,
@@ -140,10 +138,6 @@ def set_mpls_lse(packet: bytearray, headers: Headers, lse: int) -> None:
     """Writes the outer label stack entry, bottom-of-stack bit included."""
     if headers.l2_5 >= 0 and len(packet) >= headers.l2_5 + MPLS_LEN:
         pack_into(">I", packet, headers.l2_5, lse)
-
-
-def is_bottom_of_stack(lse: int) -> bool:
-    return bool(lse & MPLS_BOS)
 
 
 def _set_eth_type(packet: bytearray, headers: Headers, eth_type: int) -> None:
@@ -279,13 +273,11 @@ def _update_transport(
 def set_ports(
     packet: bytearray, headers: Headers, src: int | None = None, dst: int | None = None
 ) -> None:
-    """Sets the ports of TCP (if the length of its header is possible), UDP or SCTP."""
+    """Sets the ports of TCP, UDP or SCTP."""
     length = {IPPROTO_TCP: TCP_LEN, IPPROTO_UDP: UDP_LEN, IPPROTO_SCTP: SCTP_LEN}
     if headers.proto not in length or not has_transport(headers, length[headers.proto]):
         return
     l4 = headers.l4
-    if headers.proto == IPPROTO_TCP and not 20 <= packet[l4 + 12] >> 4 << 2 <= headers.end - l4:
-        return
     old = bytes(packet[l4 : l4 + 4])
     wrong = _sctp_difference(packet, headers) if headers.proto == IPPROTO_SCTP else 0
     if src is not None:
@@ -412,7 +404,3 @@ def set_tcp_flags(packet: bytearray, headers: Headers, flags: int) -> None:
     checksum_at = headers.l4 + 16
     updated = update_checksum_word(get_word(packet, checksum_at), old, new)
     put_word(packet, checksum_at, updated)
-
-
-def has_labels(headers: Headers) -> bool:
-    return headers.dl_type in MPLS_TYPES

@@ -14,9 +14,13 @@ this module imports nothing of it at the top.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-#: Tool name -> (module whose `main(argv)` it runs, whether it needs third-party packages).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Tool name -> (module whose `main()` it runs, whether it needs third-party packages). `main` finds
+#: its arguments in `sys.argv` and returns the exit status.
 TOOLS = {
     "ovs-vsctl": ("netloom.programs.vsctl.main", False),
     "ovs-ofctl": ("netloom.programs.ofctl.main", False),
@@ -24,7 +28,7 @@ TOOLS = {
     "ovsdb-client": ("netloom.programs.ovsdb_client.main", False),
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),
-    "ovs-vswitchd": ("netloom.programs.ovs_vswitchd", True),
+    "ovs-vswitchd": ("netloom.programs.vswitchd", True),
 }
 
 #: `@python@` is the interpreter of the installation, `@tool@` the tool. To the shell the second
@@ -32,7 +36,7 @@ TOOLS = {
 TEMPLATE = """\
 #!/bin/sh
 '''':
-self=$0
+case $0 in */*) self=$0 ;; *) self=./$0 ;; esac
 if [ -h "$self" ]; then self=$(readlink -f "$self"); fi
 python=${self%/*}/python3
 if [ ! -x "$python" ]; then python='@python@'; fi
@@ -65,14 +69,20 @@ def script_for(tool: str, python: str) -> str:
 
 
 def run(tool: str, argv: Sequence[str] | None = None) -> None:
-    """Run `tool` with `argv` (default: the process's own; the first is the program's name)."""
+    """Run `tool` with the arguments `argv` (default: the process's own)."""
+    if argv is not None:
+        sys.argv[1:] = argv
+    sys.argv[0] = tool
+    for stream in (sys.stdout, sys.stderr):
+        # What the databases hold is UTF-8, whatever the locale; other bytes pass as they came.
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     module_name, needs_site = TOOLS[tool]
     if needs_site and "site" not in sys.modules:
         import site
 
         site.main()
     module = __import__(module_name, fromlist=["main"])
-    finish(module.main([tool, *(sys.argv[1:] if argv is None else argv)]))
+    finish(module.main())
 
 
 def finish(status: int) -> None:

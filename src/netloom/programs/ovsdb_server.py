@@ -294,10 +294,10 @@ def run(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name); the exit status."""
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
     vlog.program = PROGRAM
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        return run((sys.argv if argv is None else argv)[1:])
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
     except LogOptionError as error:

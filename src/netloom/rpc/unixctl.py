@@ -178,6 +178,8 @@ class UnixctlSession:
         self._name = name
         self._format = TEXT
         self._busy = False
+        #: A deferred answer was given, so that the requests behind it can be run.
+        self._resume = False
 
     def receive_data(self, data: bytes) -> None:
         self._rpc.receive_data(data)
@@ -225,6 +227,7 @@ class UnixctlSession:
     def _finish(self, request_id: Any, success: bool, text: str) -> None:
         self._answer(request_id, success, text)
         self._busy = False
+        self._resume = True
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
         outcome = "success" if success else "error"
@@ -241,10 +244,10 @@ class UnixctlSession:
         return self._rpc.data_to_send()
 
     def deadline(self) -> int | None:
-        return None
+        return 0 if self._resume else None
 
     def advance(self, now_ms: int) -> None:
-        del now_ms
+        self._resume = False
 
 
 def _bad_message(error: ProtocolError) -> str:

@@ -122,7 +122,6 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         due_ms = self.machine.deadline()
         if due_ms is not None and now_ms >= due_ms:
             self.machine.advance(now_ms)
-        if self._open:
             self._take_events()
 
     def flush(self) -> None:

@@ -3,7 +3,7 @@
 A daemon is a set of *runnables* and *connections*. Whenever something happened (descriptors were
 ready, a timer is due, `wake()` was called) the loop takes one *turn*:
 
-    1. every connection's machine is pumped: events to its owner;
+    1. every connection whose machine's `deadline()` has come is advanced, its events handled;
     2. every runnable's `run()` is called once;
     3. every connection's output goes out in one write;
     4. the loop sleeps until the earliest `deadline()` of them all.

@@ -17,12 +17,12 @@ TLS_OPTIONS = (
     Option("private-key", REQUIRED, "p"),
     Option("certificate", REQUIRED, "c"),
     Option("ca-cert", REQUIRED, "C"),
-    Option("bootstrap-ca-cert", REQUIRED),
-    Option("peer-ca-cert", REQUIRED),
     Option("ssl-protocols", REQUIRED),
     Option("ssl-ciphers", REQUIRED),
     Option("ssl-ciphersuites", REQUIRED),
     Option("ssl-server-name", REQUIRED),
+    Option("bootstrap-ca-cert", REQUIRED),
+    Option("peer-ca-cert", REQUIRED),
 )
 
 

@@ -72,8 +72,6 @@ def test_a_strict_delete_wants_match_and_priority() -> None:
     assert tables.apply(strict, 0) == []
     strict = m.FlowMod(m.OFPFC_DELETE_STRICT, match(in_port=1), priority=10)
     assert len(tables.apply(strict, 0)) == 1
-        len(tables.apply(m.FlowMod(m.OFPFC_DELETE_STRICT, match(in_port=1), priority=10), 0)) == 1
-    )
 
 
 def test_a_delete_may_be_restricted_by_output_port_and_cookie() -> None:

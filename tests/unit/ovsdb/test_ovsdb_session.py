@@ -237,3 +237,23 @@ def test_row_that_nothing_refers_to_is_collected(server: Server) -> None:
     assert len(table.rows) == 1
     client.call("transact", "D", {"op": "delete", "table": "Root", "where": []})
     assert (table.rows, table.ref_counts, table.indexes) == ({}, {}, [{}])
+
+
+def test_long_chain_of_waits_wakes_link_by_link(server: Server) -> None:
+    client = Client(server)
+    for i in range(500, 0, -1):
+        client.call("transact", "D", wait_for(str(i - 1)), insert(str(i)), request_id=i)
+    assert client.take() == []
+    client.call("transact", "D", insert("0"), request_id=0)
+    assert sorted(message["id"] for message in client.take()) == list(range(501))
+
+
+def test_deeply_nested_request_is_refused(server: Server) -> None:
+    value: Any = []
+    for _ in range(800):
+        value = [value]
+    client = Client(server)
+    operation = {"op": "insert", "table": "Root", "row": {"name": value}}
+    reply = client.call("transact", "D", operation)
+    assert "error" in json.dumps(reply)
+    assert client.call("list_dbs")["result"] == ["D", "_Server"]

@@ -120,7 +120,7 @@ def test_text_is_parsed(json: Any, text: str, datum: Any) -> None:
         (INTS, "x", '"x" is not a valid integer or range'),
         (INTS, "7-5", '"7-5" is not a valid range. Range end cannot be before start.'),
         (INTS, "1,1", "1,1: set contains duplicate value"),
-        (MAP, "a", 'a: syntax error at "" expecting "="'),
+        (MAP, "a", 'a: syntax error at "'),
         (MAP, "a=b,a=c", "a=b,a=c: map contains duplicate key"),
         ("integer", "1,2", "1,2: 2 value(s) specified but the maximum number is 1"),
         ("boolean", "maybe", '"maybe" is not a valid boolean (use "true" or "false")'),
@@ -132,7 +132,6 @@ def test_text_is_parsed(json: Any, text: str, datum: Any) -> None:
 def test_bad_text_is_refused_with_the_peers_words(json: Any, text: str, error: str) -> None:
     with pytest.raises(CommandError) as caught:
         parse_datum_text(column(json), text)
-    # C prints the end of the string as a null character, which a terminal does not show.
     assert str(caught.value) == error
 
 

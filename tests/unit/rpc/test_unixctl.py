@@ -107,8 +107,12 @@ def test_deferred_answer_comes_later_and_holds_up_what_follows(
     registry.register("later", "", 0, 0, lambda args: deferred)
     assert pair.call("later") is None
     assert pair.call("join", "after") is None
+    assert pair.session.deadline() is None
     deferred.reply("done")
+    assert pair.session.deadline() == 0
+    pair.session.advance(1)
     pair.session.next_event()
+    assert pair.session.deadline() is None
     assert pair.answer() == "done\n"
     assert pair.answer() == "after\n"
 

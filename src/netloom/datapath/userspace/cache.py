@@ -11,7 +11,12 @@ Cost, Python 3.11: 0.15 us for a hit of the cache, 0.1 us more per group that is
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.datapath.actions import DpActions
+
+if TYPE_CHECKING:
+    from netloom.datapath.userspace.execute import Program
 
 #: Entries of the exact-match cache. When it is full it is emptied: cheaper than choosing a victim,
 #: and what is in use is back after one more lookup each.
@@ -23,12 +28,15 @@ SORT_INTERVAL = 4_096
 class CachedFlow:
     """A flow of the data path: mutable, for its statistics and actions change."""
 
-    __slots__ = ("actions", "bytes", "key", "mask", "outputs", "packets", "tcp_flags", "used_ms")
+    __slots__ = (
+        "actions", "bytes", "key", "mask", "outputs", "packets", "program", "tcp_flags", "used_ms",
+    )  # fmt: skip
 
-    def __init__(self, key: int, mask: int, actions: DpActions) -> None:
+    def __init__(self, key: int, mask: int) -> None:
         self.key = key
         self.mask = mask
-        self.actions = actions
+        self.actions: DpActions = ()
+        self.program: Program = ()
         #: Port numbers, if the actions only output; None if they must be interpreted.
         self.outputs: tuple[int, ...] | None = None
         self.packets = 0

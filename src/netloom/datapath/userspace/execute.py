@@ -1,28 +1,49 @@
 """Running actions on a packet.
 
-An `Execution` carries one packet through one list of actions: its bytes, the offsets of its
-headers, its metadata. Each action has one handler in `_HANDLERS`. What leaves the packet (an
-output, a packet for `ofproto`) goes to the `Outlet`, which is the data path. A list of actions that
-asks for what cannot be done is a drop with a counted reason; nothing raises because of a packet.
+`compile_actions` turns a list of actions into a `Program`, once per flow: one step an action, its
+arguments worked out. An `Execution` carries one packet through a program: its bytes, the offsets
+of its headers, its metadata. What leaves (an output, a packet for `ofproto`) goes to the `Outlet`,
+which is the data path. An action that cannot be done is a drop with a counted reason; nothing
+raises because of a packet.
+
+A packet stays as it came (`Packet`, shared by all who got it) until the first action that writes;
+then it is a bytearray, frozen again when it leaves. What its sender left undone (`offload`) stays
+undone: rewriting keeps the partial checksum right and moves its offsets. Only behind a pushed
+label, where no device would find the headers, the work is done here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
+from zlib import crc32
 
 from netloom.datapath import actions as dp
+from netloom.datapath.userspace.rewrite import compile_set
 from netloom.flow.extract import extract_key
-from netloom.flow.fields import SLOT
-from netloom.flow.key import METADATA_ALL_MASK
-from netloom.packet import edit
-from netloom.packet.offload import (
-    GSO_ECN,
-    NEEDS_CSUM,
-    Offload,
-    finish_offload,
-    reset_partial_checksum,
+from netloom.flow.key import (
+    CT_MASK,
+    DP_HASH_MASK,
+    DP_HASH_SHIFT,
+    IPV6_DST_MASK,
+    IPV6_SRC_MASK,
+    METADATA_ALL_MASK,
+    NW_DST_MASK,
+    NW_DST_SHIFT,
+    NW_PROTO_MASK,
+    NW_SRC_MASK,
+    NW_SRC_SHIFT,
+    RECIRC_ID_MASK,
+    RECIRC_ID_SHIFT,
+    TP_DST_MASK,
+    TP_DST_SHIFT,
+    TP_SRC_MASK,
+    TP_SRC_SHIFT,
+    shift_of,
 )
+from netloom.netdev.device import Packet
+from netloom.packet import edit
+from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
@@ -34,268 +55,325 @@ DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
 DROP_UNSUPPORTED = "datapath_drop_userspace_action_error"
 DROP_EXPLICIT = "drop_action_of_pipeline"
-DROP_METER = "datapath_drop_meter"
 
 
 class Outlet(Protocol):
     """Where packets go: the data path that runs the actions."""
 
-    def output(self, port: int, data: bytes, offload: Offload | None) -> None: ...
+    def output(self, port: int, packet: Packet) -> None: ...
 
-    def upcall(self, action: dp.Userspace, key: int, data: bytes, offload: Offload | None) -> None:
+    def upcall(self, action: dp.Userspace, key: int, packet: Packet) -> None:
         """Hand a packet to `ofproto`."""
 
-    def recirculate(self, data: bytes, key: int, offload: Offload | None, depth: int) -> None:
-        """Look the packet up again; `key` holds its metadata, with the new recirculation id."""
+    def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
+        """Look the packet up again; `metadata` is a key with the new recirculation id."""
+
+    def draw(self) -> int:
+        """A random number of 32 bits."""
 
     def drop(self, reason: str) -> None: ...
+
+
+#: One action: does it to the execution; True if nothing may follow.
+Step = Callable[["Execution"], "bool | None"]
+Program = tuple[Step, ...]
 
 
 class Execution:
     """One packet on its way through actions. `key` gives the metadata that is not in its bytes."""
 
-    __slots__ = ("data", "depth", "dp_hash", "headers", "key", "max_len", "offload", "outlet")
+    __slots__ = ("_data", "_packet", "depth", "headers", "key", "max_len", "offload", "outlet")
 
-    def __init__(
-        self, outlet: Outlet, data: bytes, key: int, offload: Offload | None, depth: int = 0
-    ) -> None:
+    def __init__(self, outlet: Outlet, packet: Packet, key: int, depth: int = 0) -> None:
         self.outlet = outlet
-        self.data = bytearray(data)
+        self._packet: Packet | None = packet
+        self._data: bytearray | None = None
         self.key = key
-        self.offload = offload
+        self.offload: Offload | None = packet.offload
         self.depth = depth
         self.headers: Headers | None = None
         #: Bytes that the next output may have; 0 for all.
         self.max_len = 0
 
-    def run(self, actions: dp.DpActions) -> None:
-        if not actions:
+    def run(self, program: Program) -> None:
+        """Run the whole program; the packet is gone afterwards."""
+        if not program:
             self.outlet.drop(DROP_EXPLICIT)
-        for action in actions:
-            handler = _HANDLERS.get(type(action))
-            if handler is None:
-                self.outlet.drop(DROP_UNSUPPORTED)
+        for at, step in enumerate(program):
+            if step is _segment and self._has_gso():
+                self._run_segments(program[at + 1 :])
                 return
-            handler(self, action)
+            if step(self):
+                return
+
+    def _has_gso(self) -> bool:
+        return self.offload is not None and bool(self.offload.gso_type & ~GSO_ECN)
+
+    def _run_segments(self, program: Program) -> None:
+        packet = self.frozen()
+        assert packet.offload is not None
+        for data in finish_offload(packet.data, packet.offload):
+            Execution(self.outlet, Packet(data), self.key, self.depth).run(program)
 
     def copy(self) -> Execution:
-        return Execution(self.outlet, bytes(self.data), self.key, self.offload, self.depth)
+        """An independent copy, as it is now."""
+        return Execution(self.outlet, self.frozen(), self.key, self.depth)
+
+    def frozen(self) -> Packet:
+        """The packet as it is now."""
+        packet = self._packet
+        if packet is None:
+            assert self._data is not None
+            packet = self._packet = Packet(bytes(self._data), self.offload)
+        return packet
+
+    def data(self) -> bytearray:
+        """The packet's bytes, to be written."""
+        if self._data is None:
+            assert self._packet is not None
+            self._data = bytearray(self._packet.data)
+        self._packet = None
+        return self._data
 
     def parsed(self) -> Headers:
         """Where the headers are now."""
         if self.headers is None:
-            self.headers = parse(self.data)
+            self.headers = parse(self._data if self._packet is None else self._packet.data)  # type: ignore[arg-type]
         return self.headers
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
-        return extract_key(bytes(self.data), 0, self.key & METADATA_ALL_MASK)
+        return extract_key(self.frozen().data, 0, self.key & METADATA_ALL_MASK)
+
+    def replace(self, packet: Packet) -> None:
+        """Go on with another packet in place of this one."""
+        self._packet, self._data, self.headers = packet, None, None
+        self.offload = packet.offload
+
+    def move_offload(self, by: int) -> None:
+        """The headers behind Ethernet's addresses moved."""
+        if self.offload is not None and by:
+            self.offload = self.offload.moved(by)
+
+    def take_truncated(self) -> Packet:
+        """The packet for an output: whole, or cut as `trunc` said."""
+        packet = self.frozen()
+        if self.max_len:
+            # A packet that is cut has no use for what its sender left undone.
+            data = packet.data
+            if packet.offload is not None:
+                data = finish_offload(data, packet.offload)[0]
+            packet = Packet(data[: self.max_len])
+            self.max_len = 0
+        return packet
 
 
-def _output(execution: Execution, action: dp.Output) -> None:
-    data, offload = bytes(execution.data), execution.offload
-    if execution.max_len:
-        # A packet that is cut has no use for what its sender left undone.
-        if offload is not None:
-            data, offload = finish_offload(data, offload)[0], None
-        data = data[: execution.max_len]
-        execution.max_len = 0
-    execution.outlet.output(action.port, data, offload)
+def compile_actions(actions: dp.DpActions) -> Program:
+    """The program of `actions`."""
+    program: list[Step] = []
+    for action in actions:
+        program += _COMPILERS[type(action)](action)
+    return tuple(program)
 
 
-def _userspace(execution: Execution, action: dp.Userspace) -> None:
-    key, data = execution.current_key(), bytes(execution.data)
-    execution.outlet.upcall(action, key, data, execution.offload)
+def _segment(execution: Execution) -> None:
+    """Finish what the sender left undone; a packet to be segmented never gets here (`run`)."""
+    offload = execution.offload
+    if offload is not None:
+        packet = execution.frozen()
+        execution.replace(Packet(finish_offload(packet.data, offload)[0]))
 
 
-def _push_vlan(execution: Execution, action: dp.PushVlan) -> None:
-    if len(execution.data) + 4 > MAX_FRAME_BYTES:
-        execution.outlet.drop(DROP_INVALID)
-        return
-    edit.push_vlan(execution.data, execution.parsed(), action.tpid, action.tci)
-    _grow(execution, 4)
+def _compile_output(action: dp.Output) -> list[Step]:
+    port = action.port
+
+    def output(execution: Execution) -> None:
+        execution.outlet.output(port, execution.take_truncated())
+
+    return [output]
 
 
-def _pop_vlan(execution: Execution, action: dp.PopVlan) -> None:
+def _compile_userspace(action: dp.Userspace) -> list[Step]:
+    def userspace(execution: Execution) -> None:
+        key = execution.current_key()
+        execution.outlet.upcall(action, key, execution.take_truncated())
+
+    return [userspace]
+
+
+def _compile_push_vlan(action: dp.PushVlan) -> list[Step]:
+    tpid, tci = action.tpid, action.tci
+
+    def push_vlan(execution: Execution) -> bool:
+        headers = execution.parsed()
+        if headers.end + 4 > MAX_FRAME_BYTES or headers.type_offset < 0:
+            execution.outlet.drop(DROP_INVALID)
+            return True
+        edit.push_vlan(execution.data(), headers, tpid, tci)
+        execution.move_offload(4)
+        return False
+
+    return [push_vlan]
+
+
+def _pop_vlan(execution: Execution) -> None:
     headers = execution.parsed()
     if headers.n_vlans:
-        edit.pop_vlan(execution.data, headers)
-        _grow(execution, -4)
+        edit.pop_vlan(execution.data(), headers)
+        execution.move_offload(-4)
 
 
-def _push_mpls(execution: Execution, action: dp.PushMpls) -> None:
-    _finish(execution)
-    edit.push_mpls(execution.data, execution.parsed(), action.ethertype, action.lse)
+def _compile_push_mpls(action: dp.PushMpls) -> list[Step]:
+    def push_mpls(execution: Execution) -> None:
+        headers = execution.parsed()
+        edit.push_mpls(execution.data(), headers, action.ethertype, action.lse)
+
+    return [_segment, push_mpls]
 
 
-def _pop_mpls(execution: Execution, action: dp.PopMpls) -> None:
-    edit.pop_mpls(execution.data, execution.parsed(), action.ethertype)
+def _compile_pop_mpls(action: dp.PopMpls) -> list[Step]:
+    def pop_mpls(execution: Execution) -> None:
+        headers = execution.parsed()
+        data = execution.data()
+        before = len(data)
+        edit.pop_mpls(data, headers, action.ethertype)
+        execution.move_offload(len(data) - before)
+
+    return [pop_mpls]
 
 
-def _grow(execution: Execution, by: int) -> None:
-    if execution.offload is not None:
-        execution.offload = execution.offload.moved(by)
+def _compile_set(action: dp.Set) -> list[Step]:
+    setter = compile_set(action)
+    if setter is None:
+        mask, value = action.mask, action.value & action.mask
+
+        def set_metadata(execution: Execution) -> None:
+            execution.key = execution.key & ~mask | value
+
+        return [set_metadata]
+
+    def set_header(execution: Execution) -> None:
+        headers = execution.parsed()
+        offload = execution.offload
+        partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
+        setter(execution.data(), headers, partial)
+
+    return [set_header]
 
 
-def _finish(execution: Execution) -> None:
-    """Complete the checksum of a packet whose headers no device will understand any more."""
-    offload = execution.offload
-    if offload is None or offload.gso_type & ~GSO_ECN:
-        return
-    execution.data = bytearray(finish_offload(bytes(execution.data), offload)[0])
-    execution.offload = None
+def _compile_recirc(action: dp.Recirc) -> list[Step]:
+    recirc_id = action.recirc_id << RECIRC_ID_SHIFT
+
+    def recirc(execution: Execution) -> bool:
+        if execution.depth >= MAX_RECIRCULATIONS:
+            execution.outlet.drop(DROP_RECIRCULATION)
+            return True
+        metadata = execution.key & METADATA_ALL_MASK & ~RECIRC_ID_MASK | recirc_id
+        execution.outlet.recirculate(execution.frozen(), metadata, execution.depth + 1)
+        return True
+
+    return [recirc]
 
 
-def _recirc(execution: Execution, action: dp.Recirc) -> None:
-    if execution.depth >= MAX_RECIRCULATIONS:
-        execution.outlet.drop(DROP_RECIRCULATION)
-        return
-    metadata = SLOT["recirc_id"].put(execution.key & METADATA_ALL_MASK, action.recirc_id)
-    execution.outlet.recirculate(
-        bytes(execution.data), metadata, execution.offload, execution.depth + 1
-    )
+_TUPLE_MASK = NW_PROTO_MASK | IPV6_SRC_MASK | IPV6_DST_MASK | NW_SRC_MASK | NW_DST_MASK
+_IPV6_SRC_SHIFT, _IPV6_DST_SHIFT = shift_of("ipv6_src"), shift_of("ipv6_dst")
+_IPV6_ONES = (1 << 128) - 1
 
 
-def _trunc(execution: Execution, action: dp.Trunc) -> None:
-    execution.max_len = action.max_len
+def hash_packet(key: int, algorithm: str, basis: int) -> int:
+    """The dp_hash of a packet: of its connection's addresses, protocol and ports; the same in both
+    directions for "sym_l4"."""
+    if algorithm == "sym_l4":
+        parts = (
+            (key >> NW_SRC_SHIFT ^ key >> NW_DST_SHIFT) & 0xFFFFFFFF,
+            (key >> _IPV6_SRC_SHIFT ^ key >> _IPV6_DST_SHIFT) & _IPV6_ONES,
+            (key >> TP_SRC_SHIFT ^ key >> TP_DST_SHIFT) & 0xFFFF,
+            key & NW_PROTO_MASK,
+        )
+        data = b"".join([part.to_bytes(176, "big") for part in parts])
+    else:
+        data = (key & (_TUPLE_MASK | TP_SRC_MASK | TP_DST_MASK)).to_bytes(512, "big")
+    return crc32(data, basis) or 1
 
 
-def _clone(execution: Execution, action: dp.Clone) -> None:
-    execution.copy().run(action.actions)
+def _compile_hash(action: dp.Hash) -> list[Step]:
+    def set_hash(execution: Execution) -> None:
+        value = hash_packet(execution.current_key(), action.algorithm, action.basis)
+        execution.key = execution.key & ~DP_HASH_MASK | value << DP_HASH_SHIFT
+
+    return [set_hash]
 
 
-def _check_pkt_len(execution: Execution, action: dp.CheckPktLen) -> None:
-    longer = len(execution.data) > action.max_len
-    execution.copy().run(action.if_greater if longer else action.if_less)
+def _compile_trunc(action: dp.Trunc) -> list[Step]:
+    max_len = action.max_len
+
+    def trunc(execution: Execution) -> None:
+        execution.max_len = max_len
+
+    return [trunc]
 
 
-def _drop_reason(execution: Execution, action: dp.DropReason) -> None:
+def _compile_clone(action: dp.Clone) -> list[Step]:
+    program = compile_actions(action.actions)
+
+    def clone(execution: Execution) -> None:
+        execution.copy().run(program)
+
+    return [clone]
+
+
+def _compile_sample(action: dp.Sample) -> list[Step]:
+    program, probability = compile_actions(action.actions), action.probability
+
+    def sample(execution: Execution) -> None:
+        if execution.outlet.draw() < probability:
+            execution.copy().run(program)
+
+    return [sample]
+
+
+def _compile_check_pkt_len(action: dp.CheckPktLen) -> list[Step]:
+    greater, less = compile_actions(action.if_greater), compile_actions(action.if_less)
+
+    def check_pkt_len(execution: Execution) -> None:
+        offload = execution.offload
+        length = len(execution.frozen().data)
+        if offload is not None and offload.gso_size:
+            # What matters is how long the segments will be.
+            length = min(length, offload.hdr_len + offload.gso_size)
+        execution.copy().run(greater if length > action.max_len else less)
+
+    return [check_pkt_len]
+
+
+def _ct_clear(execution: Execution) -> None:
+    execution.key &= ~CT_MASK
+
+
+def _drop(execution: Execution) -> bool:
     execution.outlet.drop(DROP_EXPLICIT)
+    return True
 
 
-# Header changes: one row per header, from slots of the key to arguments of the editor.
-
-_Convert = Callable[[int, int], Any]
-
-
-def _as_bytes(value: int, n_bytes: int) -> bytes:
-    return value.to_bytes(n_bytes, "big")
+def _pass_meter(execution: Execution) -> None:
+    """A meter that does not exist lets everything pass, as in Open vSwitch; none can be made."""
 
 
-def _as_int(value: int, n_bytes: int) -> int:
-    return value
-
-
-_Row = tuple[Callable[..., None], tuple[tuple[str, str, _Convert], ...]]
-
-_SETTERS: dict[str, _Row] = {
-    "ipv4": (
-        edit.set_ipv4,
-        (
-            ("nw_src", "src", _as_bytes),
-            ("nw_dst", "dst", _as_bytes),
-            ("nw_tos", "tos", _as_int),
-            ("nw_ttl", "ttl", _as_int),
-        ),
-    ),
-    "ipv6": (
-        edit.set_ipv6,
-        (
-            ("ipv6_src", "src", _as_bytes),
-            ("ipv6_dst", "dst", _as_bytes),
-            ("nw_tos", "tclass", _as_int),
-            ("ipv6_label", "label", _as_int),
-            ("nw_ttl", "hlimit", _as_int),
-        ),
-    ),
-    "ports": (edit.set_ports, (("tp_src", "src", _as_int), ("tp_dst", "dst", _as_int))),
-    "icmp": (edit.set_icmp, (("tp_src", "kind", _as_int), ("tp_dst", "code", _as_int))),
-    "arp": (
-        edit.set_arp,
-        (
-            ("nw_proto", "op", _as_int),
-            ("arp_sha", "sha", _as_bytes),
-            ("nw_src", "spa", _as_bytes),
-            ("arp_tha", "tha", _as_bytes),
-            ("nw_dst", "tpa", _as_bytes),
-        ),
-    ),
-    "nd": (
-        edit.set_nd,
-        (
-            ("nd_target", "target", _as_bytes),
-            ("arp_sha", "sll", _as_bytes),
-            ("arp_tha", "tll", _as_bytes),
-        ),
-    ),
-    "nd_extensions": (
-        edit.set_nd_extensions,
-        (("igmp_group", "reserved", _as_int), ("tcp_flags", "option", _as_int)),
-    ),
-    "mpls": (edit.set_mpls_lse, (("mpls_lse0", "lse", _as_int),)),
-    "vlan": (edit.set_vlan_tci, (("vlan_tci", "tci", _as_int),)),
-}
-_SETTERS |= dict.fromkeys(("tcp", "udp", "sctp"), _SETTERS["ports"])
-_SETTERS["icmpv6"] = _SETTERS["icmp"]
-
-#: Slots of a key that lie in no packet: setting them changes the metadata.
-_METADATA_HEADERS = frozenset({"skb_priority", "skb_mark", "tunnel"})
-
-
-def _merged(execution: Execution, action: dp.Set) -> int:
-    """The bits to set, completed with the packet's own where a slot is set in part."""
-    for slot in _TOUCHED(action.mask):
-        if slot.mask & ~action.mask:
-            return execution.current_key() & ~action.mask | action.value
-    return action.value
-
-
-def _TOUCHED(mask: int) -> list[Any]:
-    return [slot for slot in SLOT.values() if slot.mask & mask]
-
-
-def _set(execution: Execution, action: dp.Set) -> None:
-    if action.header in _METADATA_HEADERS:
-        execution.key = execution.key & ~action.mask | action.value
-        return
-    merged = _merged(execution, action)
-    if action.header == "eth":
-        _set_eth(execution, action.mask, merged)
-        return
-    setter, row = _SETTERS[action.header]
-    arguments = {
-        argument: convert(SLOT[name].get(merged), SLOT[name].n_bytes)
-        for name, argument, convert in row
-        if SLOT[name].mask & action.mask
-    }
-    headers = execution.parsed()
-    setter(execution.data, headers, **arguments)
-    if execution.offload is not None and execution.offload.flags & NEEDS_CSUM:
-        reset_partial_checksum(execution.data, headers, execution.offload)
-
-
-_DL_SRC, _DL_DST = SLOT["dl_src"], SLOT["dl_dst"]
-
-
-def _set_eth(execution: Execution, mask: int, merged: int) -> None:
-    edit.set_eth(
-        execution.data,
-        src=_DL_SRC.get(merged).to_bytes(6, "big") if mask & _DL_SRC.mask else None,
-        dst=_DL_DST.get(merged).to_bytes(6, "big") if mask & _DL_DST.mask else None,
-    )
-
-
-_HANDLERS: dict[type, Callable[[Execution, Any], None]] = {
-    dp.Output: _output,
-    dp.Userspace: _userspace,
-    dp.Set: _set,
-    dp.PushVlan: _push_vlan,
-    dp.PopVlan: _pop_vlan,
-    dp.PushMpls: _push_mpls,
-    dp.PopMpls: _pop_mpls,
-    dp.Recirc: _recirc,
-    dp.Trunc: _trunc,
-    dp.Clone: _clone,
-    dp.CheckPktLen: _check_pkt_len,
-    dp.DropReason: _drop_reason,
+_COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
+    dp.Output: _compile_output,
+    dp.Userspace: _compile_userspace,
+    dp.Set: _compile_set,
+    dp.PushVlan: _compile_push_vlan,
+    dp.PopVlan: lambda action: [_pop_vlan],
+    dp.PushMpls: _compile_push_mpls,
+    dp.PopMpls: _compile_pop_mpls,
+    dp.Recirc: _compile_recirc,
+    dp.Hash: _compile_hash,
+    dp.Trunc: _compile_trunc,
+    dp.Clone: _compile_clone,
+    dp.Sample: _compile_sample,
+    dp.Meter: lambda action: [_pass_meter],
+    dp.CheckPktLen: _compile_check_pkt_len,
+    dp.CtClear: lambda action: [_ct_clear],
+    dp.DropReason: lambda action: [_drop],
 }

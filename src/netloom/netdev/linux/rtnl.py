@@ -8,7 +8,10 @@ something changed.
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from collections.abc import Mapping
+from struct import Struct
 from typing import Any
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
@@ -17,12 +20,15 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
 from netloom.base.record import Record
-from netloom.netdev.device import DeviceStats
+from netloom.netdev.device import DeviceState, DeviceStats
+from netloom.netdev.linux.ethtool import read_driver, read_speed
 
 IFF_UP = 0x1
 IFF_LOWER_UP = 0x10000
 #: Bytes of one answer: a link with all its attributes takes some 2 KiB.
 ANSWER_BYTES = 65_536
+#: The start of a message about a link: its length, then (header, family, type left out) its index.
+_EVENT = Struct("=I16xi")
 
 
 class Link(Record):
@@ -30,13 +36,7 @@ class Link(Record):
 
     ifindex: int
     name: str
-    admin_up: bool
-    carrier: bool
-    mtu: int
-    mac: str
-    carrier_changes: int
-    #: "veth", "tun", "bridge" ...; "" for hardware and loopback.
-    kind: str
+    state: DeviceState
     stats: DeviceStats
 
 
@@ -59,28 +59,43 @@ class Rtnl:
         return self._events.fileno()
 
     def changes(self) -> int:
-        """Grows with every change of any link; forgets what is known of links meanwhile."""
+        """Grows with every change of any link; what is known of that link is forgotten."""
         while True:
             try:
-                self._events.recv(ANSWER_BYTES)
+                events = self._events.recv(ANSWER_BYTES)
             except BlockingIOError:
                 return self._changes
             except OSError as error:
                 # ENOBUFS: events were lost, so anything may have changed.
                 if error.errno != errno.ENOBUFS:
                     raise
+                self._links.clear()
+            else:
+                self._forget(events)
             self._changes += 1
-            self._links.clear()
+
+    def _forget(self, events: bytes) -> None:
+        """Forget the links that the messages in `events` are about."""
+        offset = 0
+        changed = set()
+        while offset + _EVENT.size <= len(events):
+            length, ifindex = _EVENT.unpack_from(events, offset)
+            changed.add(ifindex)
+            offset += max(length + 3 & ~3, 16)
+        for name in [name for name, link in self._links.items() if link.ifindex in changed]:
+            del self._links[name]
 
     def link(self, name: str, fresh: bool = False) -> Link | None:
-        """The link of that name, or None; `fresh` has its statistics read anew."""
-        self.changes()
+        """The link of that name, or None. Without `fresh` it may be what was known when `changes`
+        was last asked."""
         found = None if fresh else self._links.get(name)
         if found is None:
-            answer = self._request(RTM_GETLINK, 0, [("IFLA_IFNAME", name)])
-            found = None if answer is None else _read_link(answer)
-            if found is not None:
-                self._links[name] = found
+            self.changes()
+            answer = self._request(RTM_GETLINK, 0, [("IFLA_IFNAME", name)], {})
+            if answer is None:
+                self._links.pop(name, None)
+                return None
+            found = self._links[name] = self._read_link(answer)
         return found
 
     def set_link(self, ifindex: int, **changes: Any) -> None:
@@ -90,8 +105,10 @@ class Rtnl:
             attributes.append(("IFLA_MTU", changes["mtu"]))
         if "mac" in changes:
             attributes.append(("IFLA_ADDRESS", changes["mac"]))
-        flags = {} if "up" not in changes else {"flags": IFF_UP * changes["up"], "change": IFF_UP}
-        self._request(RTM_SETLINK, NLM_F_ACK, attributes, index=ifindex, **flags)
+        fields = {"index": ifindex}
+        if "up" in changes:
+            fields |= {"flags": IFF_UP if changes["up"] else 0, "change": IFF_UP}
+        self._request(RTM_SETLINK, NLM_F_ACK, attributes, fields)
         self._links.clear()
 
     def close(self) -> None:
@@ -99,7 +116,11 @@ class Rtnl:
         self._events.close()
 
     def _request(
-        self, kind: int, flags: int, attributes: list[tuple[str, Any]], **fields: int
+        self,
+        kind: int,
+        flags: int,
+        attributes: list[tuple[str, Any]],
+        fields: Mapping[str, int],
     ) -> Any:
         """Send one message and return the answer's; None for "no such device"."""
         self._sequence += 1
@@ -115,42 +136,49 @@ class Rtnl:
         while True:
             for answer in self._marshal.parse(self._requests.recv(ANSWER_BYTES)):
                 if answer["header"]["sequence_number"] == self._sequence:
-                    return _check(answer)
+                    return _check(answer, is_query=kind == RTM_GETLINK)
+
+    def _read_link(self, message: Any) -> Link:
+        name = message.get_attr("IFLA_IFNAME")
+        speed_bps, full_duplex = read_speed(self._requests, name)
+        state = DeviceState(
+            present=True,
+            admin_up=bool(message["flags"] & IFF_UP),
+            link_up=bool(message["flags"] & IFF_LOWER_UP),
+            mtu=message.get_attr("IFLA_MTU"),
+            mac=message.get_attr("IFLA_ADDRESS") or "",
+            ifindex=message["index"],
+            speed_bps=speed_bps,
+            full_duplex=full_duplex,
+            carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
+            driver=read_driver(self._requests, name),
+        )
+        stats = message.get_attr("IFLA_STATS64") or {}
+        counters = {field: stats.get(source, 0) for field, source in _STATISTICS.items()}
+        return Link(message["index"], name, state, DeviceStats(**counters))
 
 
-def _check(answer: Any) -> Any:
+#: Members of DeviceStats -> members of the kernel's struct rtnl_link_stats64.
+_STATISTICS = {
+    "rx_packets": "rx_packets",
+    "rx_bytes": "rx_bytes",
+    "tx_packets": "tx_packets",
+    "tx_bytes": "tx_bytes",
+    "rx_dropped": "rx_dropped",
+    "rx_frame_err": "rx_frame_errors",
+    "rx_over_err": "rx_over_errors",
+    "rx_crc_err": "rx_crc_errors",
+    "rx_errors": "rx_errors",
+    "tx_dropped": "tx_dropped",
+    "tx_errors": "tx_errors",
+    "collisions": "collisions",
+}
+
+
+def _check(answer: Any, is_query: bool) -> Any:
     error = answer["header"].get("error")
     if error is None:
         return answer
-    if error.code == errno.ENODEV:
+    if error.code == errno.ENODEV and is_query:
         return None
-    raise OSError(error.code, str(error))
-
-
-def _read_link(message: Any) -> Link:
-    stats = message.get_attr("IFLA_STATS64") or {}
-    info = message.get_attr("IFLA_LINKINFO")
-    return Link(
-        ifindex=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
-        admin_up=bool(message["flags"] & IFF_UP),
-        carrier=bool(message["flags"] & IFF_LOWER_UP),
-        mtu=message.get_attr("IFLA_MTU"),
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
-        kind=(info.get_attr("IFLA_INFO_KIND") if info else "") or "",
-        stats=DeviceStats(
-            rx_packets=stats.get("rx_packets", 0),
-            rx_bytes=stats.get("rx_bytes", 0),
-            tx_packets=stats.get("tx_packets", 0),
-            tx_bytes=stats.get("tx_bytes", 0),
-            rx_dropped=stats.get("rx_dropped", 0),
-            rx_frame_err=stats.get("rx_frame_errors", 0),
-            rx_over_err=stats.get("rx_over_errors", 0),
-            rx_crc_err=stats.get("rx_crc_errors", 0),
-            rx_errors=stats.get("rx_errors", 0),
-            tx_dropped=stats.get("tx_dropped", 0),
-            tx_errors=stats.get("tx_errors", 0),
-            collisions=stats.get("collisions", 0),
-        ),
-    )
+    raise OSError(error.code, os.strerror(error.code))

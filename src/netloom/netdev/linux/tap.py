@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from struct import Struct
 
 from netloom.base.log import get_logger
+from netloom.base.record import replace
 from netloom.netdev.device import DeviceState, DeviceStats, Packet
 from netloom.netdev.errors import cannot_open
-from netloom.netdev.linux.packet_socket import FRAME_BYTES, _set
-from netloom.netdev.linux.rtnl import Link, Rtnl
+from netloom.netdev.linux.link_device import LinkHandle
+from netloom.netdev.linux.packet_ring import PACKET_BYTES
+from netloom.netdev.linux.rtnl import Rtnl
 from netloom.packet.offload import (
     NO_OFFLOAD_HEADER,
     VIRTIO_NET_HDR_LEN,
+    Offload,
     decode_offload,
+    finish_offload,
 )
 
 log = get_logger("netdev_linux")
@@ -32,6 +36,10 @@ TUN_F_TSO4 = 0x02
 TUN_F_TSO6 = 0x04
 TUN_F_TSO_ECN = 0x08
 OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
+#: struct ifreq with a name and flags.
+_REQUEST = Struct("=16sH22x")
+#: The device is down, gone, or its queue is full.
+_QUIET = frozenset({errno.EIO, errno.EAGAIN, errno.EBADFD})
 
 
 class TapDevice:
@@ -40,66 +48,55 @@ class TapDevice:
     def __init__(self, name: str, type_: str, rtnl: Rtnl) -> None:
         self.name = name
         self.type = type_
-        self._rtnl = rtnl
-        self._buffer = bytearray(FRAME_BYTES)
-        self._view = memoryview(self._buffer)
+        self._tx_dropped = 0
         self._fd = _open_tap(name)
         link = rtnl.link(name, fresh=True)
         if link is None:
             os.close(self._fd)
             raise cannot_open(name)
-        self._ifindex = link.ifindex
-
-    def _link(self, fresh: bool = False) -> Link | None:
-        link = self._rtnl.link(self.name, fresh)
-        return link if link is not None and link.ifindex == self._ifindex else None
+        self._link = LinkHandle(link, rtnl)
 
     def state(self) -> DeviceState:
-        link = self._link()
-        if link is None:
-            return DeviceState(present=False, admin_up=False, link_up=False, mtu=0, mac="")
-        return DeviceState(
-            present=True,
-            admin_up=link.admin_up,
-            link_up=link.carrier,
-            mtu=link.mtu,
-            mac=link.mac,
-            ifindex=link.ifindex,
-            carrier_changes=link.carrier_changes,
-            driver=(("driver_name", "tun"),),
-        )
+        return self._link.state()
 
     def stats(self) -> DeviceStats:
-        link = self._link(fresh=True)
-        return link.stats if link else DeviceStats()
+        stats = self._link.stats()
+        return replace(stats, rx_dropped=stats.rx_dropped + self._tx_dropped)
 
     def receive(self, limit: int) -> list[Packet]:
         packets: list[Packet] = []
-        buffers = [self._view]
-        view = self._view
+        read, fd = os.read, self._fd
         while len(packets) < limit:
             try:
-                n_bytes = os.readv(self._fd, buffers)
+                data = read(fd, PACKET_BYTES)
             except BlockingIOError:
                 break
             except OSError as error:
                 # EBADFD: the device was deleted under us.
-                if error.errno not in (errno.EBADFD, errno.EIO):
-                    log.warn_rl("%s: receive failed: %s", self.name, error.strerror)
+                if error.errno not in _QUIET:
+                    log.warn_rl("error receiving Ethernet packet on %s: %s", self.name, error)
                 break
-            offload = decode_offload(view) if view[0] & 1 or view[1] else None
-            packets.append(Packet(bytes(view[VIRTIO_NET_HDR_LEN:n_bytes]), offload))
+            offload = decode_offload(data) if data[0] & 1 or data[1] else None
+            packets.append(Packet(data[VIRTIO_NET_HDR_LEN:], offload))
         return packets
 
     def send(self, packets: list[Packet]) -> None:
+        write, fd = os.write, self._fd
         for packet in packets:
-            header = packet.offload.encode() if packet.offload else NO_OFFLOAD_HEADER
+            offload = packet.offload
+            header = NO_OFFLOAD_HEADER if offload is None else offload.encode()
             try:
-                os.writev(self._fd, (header, packet.data))
+                write(fd, header + packet.data)
             except OSError as error:
-                # EIO: the device is down. EAGAIN: its queue is full.
-                if error.errno not in (errno.EIO, errno.EAGAIN, errno.EBADFD):
-                    log.warn_rl("%s: send failed: %s", self.name, error.strerror)
+                self._send_failed(packet.data, offload, error)
+
+    def _send_failed(self, data: bytes, offload: Offload | None, error: OSError) -> None:
+        if offload is not None and error.errno == errno.EINVAL:
+            self.send([Packet(part) for part in finish_offload(data, offload)])
+            return
+        self._tx_dropped += 1
+        if error.errno not in _QUIET:
+            log.warn_rl("error sending Ethernet packet on %s: %s", self.name, error.strerror)
 
     def fileno(self) -> int | None:
         return self._fd
@@ -108,13 +105,13 @@ class TapDevice:
         """Internal devices have no options; unknown ones are ignored, as Open vSwitch does."""
 
     def set_mtu(self, mtu: int) -> None:
-        _set(self._rtnl, self.name, self._ifindex, mtu=mtu)
+        self._link.set_mtu(mtu)
 
     def set_mac(self, mac: str) -> None:
-        _set(self._rtnl, self.name, self._ifindex, mac=mac)
+        self._link.set_mac(mac)
 
     def set_admin_up(self, up: bool) -> None:
-        _set(self._rtnl, self.name, self._ifindex, up=up)
+        self._link.set_admin_up(up)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -128,8 +125,8 @@ def _open_tap(name: str) -> int:
     except OSError as error:
         raise cannot_open(name, error.errno or errno.ENODEV) from error
     try:
-        request = Struct("16sH22x").pack(name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
-        fcntl.ioctl(fd, TUNSETIFF, request)
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(fd, TUNSETIFF, _REQUEST.pack(name.encode(), flags))
         fcntl.ioctl(fd, TUNSETOFFLOAD, OFFLOADS)
     except OSError as error:
         os.close(fd)

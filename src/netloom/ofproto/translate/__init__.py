@@ -1,0 +1,78 @@
+"""Translation: from a packet's key, through a bridge's OpenFlow tables, to data-path actions.
+
+    result = translate(bridge, key, now_ms)
+    dpif.flow_put(key & result.mask, result.mask, result.actions)
+
+**What must hold.** Any packet whose key agrees with `key` on `result.mask` is translated to the
+same actions, as long as tables, ports and MAC tables stay as they are. So whatever the translation
+looks at, it adds to the mask ("un-wildcards"): the bits that a classifier's lookup depended on,
+fields that actions read or set, addresses and VLAN that NORMAL consults.
+
+**How.** One `Context` walks the tables. It holds the key as actions have changed it and, beside it,
+the key that the packet in the data path has after the actions emitted so far (`base`). Header
+changes only change the key; at an output, `commit` emits what is needed to make `base` equal to it.
+So a field that is set twice, or set and never sent, costs nothing.
+
+Every action has one handler, found by its class in `handlers`. `recorder` (see `record`) writes
+down what happens for ofproto/trace; without one the same code runs. With `side_effects` NORMAL
+learns.
+
+`result.credits` are whom the packets of the flow count for: rules, MAC entries, patch ports.
+
+**Limits.** Depth and number of resubmits and the size of the result are bounded (`context`); a
+packet that exceeds them is dropped whole, with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.finish import finish
+from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.normal import normal
+from netloom.ofproto.translate.record import Recorder
+from netloom.ofproto.translate.tables import enter_table
+from netloom.openflow import messages as m
+from netloom.openflow.actions import Actions
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+
+__all__ = ["Context", "Recorder", "Translated", "translate"]
+
+
+class _Walk:
+    """See `context.Walk`."""
+
+    enter_table = staticmethod(enter_table)
+    run_actions = staticmethod(run_actions)
+    run_action_set = staticmethod(run_action_set)
+    normal = staticmethod(normal)
+
+
+_WALK = _Walk()
+
+
+def translate(
+    bridge: Ofproto,
+    key: int,
+    now_ms: int,
+    *,
+    actions: Actions | None = None,
+    recorder: Recorder | None = None,
+    side_effects: bool = True,
+) -> Translated:
+    """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
+    tables from 0 on, or `actions` (a packet-out)."""
+    context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
+    context.begin_bridge(bridge)
+    port = bridge.ports_by_number.get(context.in_port)
+    if port is not None and port.config & (m.OFPPC_NO_RECV | m.OFPPC_PORT_DOWN):
+        context.detail("port is down or does not receive, dropping")
+    elif actions is not None:
+        run_actions(context, actions)
+    else:
+        enter_table(context, 0)
+    run_action_set(context)
+    return finish(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def _number(text: str) -> int:
 
 def _attachment(context: Context) -> tuple[Row, Row | None]:
     """The Bridge row and its AutoAttach row, if it has one."""
-    bridge = context.model().bridge(context.args[0]).real.row
+    bridge = model_of(context).bridge(context.args[0]).real.row
     context.verify(bridge, "auto_attach")
     rows = context.txn.refs(bridge, "auto_attach")
     return bridge, rows[0] if rows else None
@@ -39,7 +40,10 @@ def run_add_aa_mapping(context: Context) -> None:
     if attachment is None:
         attachment = context.insert("AutoAttach")
         context.txn.set(bridge, "auto_attach", (attachment.uuid,))
-    context.txn.put_pairs(attachment, "mappings", {isid: vlan})
+    mappings = context.read(context.now(attachment), "mappings")
+    assert isinstance(mappings, dict)
+    if isid not in mappings:
+        context.txn.put_pairs(attachment, "mappings", {isid: vlan})
 
 
 def run_del_aa_mapping(context: Context) -> None:

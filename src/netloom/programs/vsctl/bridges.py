@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.programs.vsctl.context import ExitNow
+from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run_add_br(context: Context) -> None:
         raise CommandError("add-br: vlan must be between 0 and 4095")
     if not name:
         raise CommandError("bridge name must not be empty string")
-    model = context.model()
+    model = model_of(context)
     existing = model.bridges.get(name)
     if context.has_option("--may-exist") and existing is not None:
         _check_existing(existing, parent_name, vlan)
@@ -80,7 +81,7 @@ def _find_parent(model: Model, name: str, vlan: int) -> BridgeNode:
 
 
 def run_del_br(context: Context) -> None:
-    model = context.model()
+    model = model_of(context)
     name = context.args[0]
     if name not in model.bridges and context.has_option("--if-exists"):
         return
@@ -89,22 +90,22 @@ def run_del_br(context: Context) -> None:
 
 def run_list_br(context: Context) -> None:
     real, fake = context.has_option("--real"), context.has_option("--fake")
-    for name, bridge in sorted(context.model().bridges.items()):
+    for name, bridge in sorted(model_of(context).bridges.items()):
         if real == fake or (real if bridge.parent is None else fake):
             context.print(name)
 
 
 def run_br_exists(context: Context) -> None:
-    if context.args[0] not in context.model().bridges:
+    if context.args[0] not in model_of(context).bridges:
         raise ExitNow(2)
 
 
 def run_br_to_vlan(context: Context) -> None:
-    context.print(str(context.model().bridge(context.args[0]).vlan))
+    context.print(str(model_of(context).bridge(context.args[0]).vlan))
 
 
 def run_br_to_parent(context: Context) -> None:
-    context.print(context.model().bridge(context.args[0]).real.name)
+    context.print(model_of(context).bridge(context.args[0]).real.name)
 
 
 def need_br_set_external_id(needs: Needs, command: Command) -> None:
@@ -116,7 +117,7 @@ need_br_get_external_id = need_br_set_external_id
 
 
 def run_br_set_external_id(context: Context) -> None:
-    bridge = context.model().bridge(context.args[0])
+    bridge = model_of(context).bridge(context.args[0])
     key = context.args[1]
     if bridge.parent is not None:
         key = FAKE_PREFIX + key
@@ -127,7 +128,7 @@ def run_br_set_external_id(context: Context) -> None:
 
 
 def run_br_get_external_id(context: Context) -> None:
-    bridge = context.model().bridge(context.args[0])
+    bridge = model_of(context).bridge(context.args[0])
     context.verify(bridge.row, "external_ids")
     ids = context.now(bridge.row).mapping("external_ids")
     prefix = "" if bridge.parent is None else FAKE_PREFIX

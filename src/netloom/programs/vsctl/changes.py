@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
-from netloom.ovsdb.datum import datum_from_atoms, keys_of
+from netloom.ovsdb.datum import atom_to_json, datum_from_atoms, keys_of
 from netloom.ovsdb.datum_text import parse_datum_text
 from netloom.ovsdb.types import UNLIMITED, ColumnType
 from netloom.ovsdb.uuids import parse_uuid
 from netloom.programs.vsctl.names import find_column, find_table
 from netloom.programs.vsctl.records import find_row, get_row, need_row
-from netloom.programs.vsctl.values import apply_setting, parse_column_key
+from netloom.programs.vsctl.values import apply_setting, parse_setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
-    from netloom.ovsdb.types import Datum
+    from netloom.ovsdb.types import Atom, Datum
     from netloom.programs.vsctl.command_line import Command
     from netloom.programs.vsctl.context import Context, Needs
 
@@ -47,8 +47,7 @@ def need_set(needs: Needs, command: Command) -> None:
     table = find_table(needs.schema, command.args[0])
     need_row(needs, table)
     for argument in command.args[2:]:
-        column, _, _ = parse_column_key(table, argument)
-        _need_column(needs, table, column)
+        _need_column(needs, table, parse_setting(table, argument).column)
 
 
 def run_set(context: Context) -> None:
@@ -87,9 +86,26 @@ def run_add(context: Context) -> None:
         datum = parse_datum_text(_some_of(column.type), argument, context.symbols)
         if isinstance(datum, dict):
             context.txn.put_pairs(row, column.name, datum)
+        elif column.type.is_scalar:
+            _insert_into_scalar(context, row, column, keys_of(datum))
         else:
             context.txn.add_elements(row, column.name, keys_of(datum))
     context.run.model = None
+
+
+def _insert_into_scalar(
+    context: Context, row: Row, column: ColumnSchema, atoms: tuple[Atom, ...]
+) -> None:
+    """Ask for an insertion that no column of one value takes, for the server's refusal of it."""
+    elements = ["set", [atom_to_json(column.type.key.name, atom) for atom in atoms]]
+    context.txn.add_operation(
+        {
+            "op": "mutate",
+            "table": row.table,
+            "where": [["_uuid", "==", ["uuid", row.uuid]]],
+            "mutations": [[column.name, "insert", elements]],
+        }
+    )
 
 
 def run_remove(context: Context) -> None:
@@ -170,8 +186,7 @@ def need_create(needs: Needs, command: Command) -> None:
         )
     needs.table(table.name)
     for argument in command.args[1:]:
-        column, _, _ = parse_column_key(table, argument)
-        needs.columns(table.name, column.name)
+        needs.columns(table.name, parse_setting(table, argument).column.name)
 
 
 def run_create(context: Context) -> None:

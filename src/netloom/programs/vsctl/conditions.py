@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum_text import parse_atom_text, parse_datum_text
-from netloom.ovsdb.types import ColumnType
+from netloom.ovsdb.types import UNLIMITED, ColumnType
 from netloom.programs.vsctl.values import parse_condition
 
 TYPE_CHECKING = False
@@ -33,7 +33,8 @@ def condition_holds(context: Context, table: TableSchema, row: Row, argument: st
         is_set_operator = operator.startswith("{")
         if key not in have and not is_set_operator:
             return False
-        column_type = ColumnType(column_type.value, None, 0 if is_set_operator else 1, 1)
+        n_max = UNLIMITED if is_set_operator else 1
+        column_type = ColumnType(column_type.value, None, 0 if is_set_operator else 1, n_max)
         have = (have[key],) if key in have else ()
     want = parse_datum_text(column_type, setting.value, context.symbols)
     return _compare(operator, _elements(have), _elements(want))

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
     from netloom.ovsdb.uuids import Uuid
     from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.model import Model
 
 ROOT = "Open_vSwitch"
 
@@ -76,8 +75,8 @@ class Run:
         self.log = log
         self.txn = Transaction(idl, new_uuid)
         self.symbols = Symbols(new_uuid)
-        #: The view of bridges, ports and interfaces; None until needed, and when out of date.
-        self.model: Model | None = None
+        #: The `Model` of bridges, ports and interfaces; None until needed, and when out of date.
+        self.model: object = None
         #: New Interface rows whose success the tool checks after the switch has reconfigured.
         self.new_interfaces: list[Uuid] = []
 
@@ -106,14 +105,6 @@ class Context:
     def root(self) -> Row:
         return self.run.root()
 
-    def model(self) -> Model:
-        """Bridges, ports and interfaces as this command must see them."""
-        if self.run.model is None:
-            from netloom.programs.vsctl.model import Model
-
-            self.run.model = Model(self.run)
-        return self.run.model
-
     def has_option(self, name: str) -> bool:
         return name in self.command.options
 
@@ -132,7 +123,15 @@ class Context:
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table in the order in which they are listed."""
-        return self.txn.rows(table)
+        from netloom.ovsdb.hash_order import listed_order
+
+        rows = self.txn.rows(table)
+        if len(rows) < 2:
+            return rows
+        by_uuid: dict[str, Row] = {row.uuid: row for row in rows}
+        old = [row.uuid for row in self.run.idl.rows(table) if row.uuid in by_uuid]
+        ordered = [by_uuid.pop(uuid) for uuid in listed_order(list[str](old))]
+        return ordered + list(by_uuid.values())
 
     def now(self, row: Row) -> Row:
         """The row with what this transaction did to it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.programs.vsctl.bridges import leading_int
+from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,18 +60,18 @@ def need_set_controller(needs: Needs, command: Command) -> None:
 
 
 def run_get_controller(context: Context) -> None:
-    bridge = context.model().bridge(context.args[0]).real
+    bridge = model_of(context).bridge(context.args[0]).real
     _print_targets(context, bridge.row, "controller", "Controller")
 
 
 def run_del_controller(context: Context) -> None:
-    bridge = context.model().real_bridge(context.args[0])
+    bridge = model_of(context).real_bridge(context.args[0])
     if context.txn.refs(bridge.row, "controller"):
         _replace_targets(context, bridge.row, "controller", "Controller", [])
 
 
 def run_set_controller(context: Context) -> None:
-    bridge = context.model().real_bridge(context.args[0])
+    bridge = model_of(context).real_bridge(context.args[0])
     _replace_targets(context, bridge.row, "controller", "Controller", context.args[1:])
 
 
@@ -78,7 +79,7 @@ def run_set_controller(context: Context) -> None:
 
 
 def run_get_fail_mode(context: Context) -> None:
-    bridge = context.model().bridge(context.args[0]).real
+    bridge = model_of(context).bridge(context.args[0]).real
     context.verify(bridge.row, "fail_mode")
     mode = context.now(bridge.row).opt_text("fail_mode")
     if mode:
@@ -86,12 +87,12 @@ def run_get_fail_mode(context: Context) -> None:
 
 
 def run_del_fail_mode(context: Context) -> None:
-    bridge = context.model().real_bridge(context.args[0])
+    bridge = model_of(context).real_bridge(context.args[0])
     context.txn.set(bridge.row, "fail_mode", ())
 
 
 def run_set_fail_mode(context: Context) -> None:
-    bridge = context.model().real_bridge(context.args[0])
+    bridge = model_of(context).real_bridge(context.args[0])
     mode = context.args[1]
     if mode not in ("standalone", "secure"):
         raise CommandError('fail-mode must be "standalone" or "secure"')

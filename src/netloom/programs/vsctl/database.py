@@ -10,7 +10,7 @@ from netloom.programs.vsctl.conditions import condition_holds
 from netloom.programs.vsctl.context import TryAgain
 from netloom.programs.vsctl.names import find_column, find_table
 from netloom.programs.vsctl.records import find_row, get_row, need_row
-from netloom.programs.vsctl.values import parse_condition, parse_reading
+from netloom.programs.vsctl.values import parse_column_key, parse_condition, parse_reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def need_get(needs: Needs, command: Command) -> None:
     need_row(needs, table)
     for argument in command.args[2:]:
         if not _is_uuid_column(argument):
-            needs.columns(table.name, parse_reading(table, argument).column.name)
+            column, _, _ = parse_column_key(table, argument)
+            needs.columns(table.name, column.name)
 
 
 def run_get(context: Context) -> None:

@@ -15,7 +15,7 @@ from netloom.ovsdb.uuids import Uuid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.context import Needs, Run
+    from netloom.programs.vsctl.context import Context, Needs, Run
 
 
 def need_model(needs: Needs) -> None:
@@ -309,6 +309,14 @@ class Model:
         self._txn.delete(interface.row)
         port.interfaces.remove(interface)
         del self.interfaces[interface.name]
+
+
+def model_of(context: Context) -> Model:
+    """Bridges, ports and interfaces as the command must see them."""
+    found = context.run.model
+    if not isinstance(found, Model):
+        found = context.run.model = Model(context.run)
+    return found
 
 
 def is_fake_bridge(port: Row) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run_list_ports(context: Context) -> None:
-    model = context.model()
+    model = model_of(context)
     bridge = model.bridge(context.args[0])
     model.verify_ports()
     for name in sorted(port.name for port in bridge.ports):
@@ -21,7 +22,7 @@ def run_list_ports(context: Context) -> None:
 
 
 def run_list_ifaces(context: Context) -> None:
-    model = context.model()
+    model = model_of(context)
     bridge = model.bridge(context.args[0])
     model.verify_ports()
     names = [interface.name for port in bridge.ports for interface in port.interfaces]
@@ -31,11 +32,11 @@ def run_list_ifaces(context: Context) -> None:
 
 
 def run_port_to_br(context: Context) -> None:
-    context.print(context.model().port(context.args[0]).bridge.name)
+    context.print(model_of(context).port(context.args[0]).bridge.name)
 
 
 def run_iface_to_br(context: Context) -> None:
-    context.print(context.model().interface(context.args[0]).port.bridge.name)
+    context.print(model_of(context).interface(context.args[0]).port.bridge.name)
 
 
 # Adding.
@@ -86,7 +87,7 @@ def _add_port(
         raise CommandError("port name must not be empty string")
     if "" in interfaces:
         raise CommandError("interface name must not be empty string")
-    model = context.model()
+    model = model_of(context)
     existing = model.find_port(name) if context.has_option("--may-exist") else None
     if existing is not None:
         _check_existing(context, existing, bridge_name, interfaces)
@@ -121,7 +122,6 @@ def _check_existing(
         names = " ".join(interfaces)
         wish = f'"--may-exist add-bond {bridge_name} {port.name} {names}" but {port.name}'
     if port.bridge.name != bridge_name:
-        context.model().bridge(bridge_name)
         raise CommandError(f"{wish} is actually attached to bridge {port.bridge.name}")
     if sorted(have) != sorted(interfaces):
         raise CommandError(f"{wish} actually has interface(s) {', '.join(sorted(have))}")
@@ -129,7 +129,7 @@ def _check_existing(
 
 def run_add_bond_iface(context: Context) -> None:
     bond_name, name = context.args
-    model = context.model()
+    model = model_of(context)
     port = model.port(bond_name)
     if context.has_option("--may-exist"):
         existing = model.find_interface(name)
@@ -148,7 +148,7 @@ def run_add_bond_iface(context: Context) -> None:
 
 
 def run_del_bond_iface(context: Context) -> None:
-    model = context.model()
+    model = model_of(context)
     name = context.args[-1]
     interface = model.find_interface(name)
     if interface is None and not context.has_option("--if-exists"):
@@ -165,7 +165,7 @@ def run_del_bond_iface(context: Context) -> None:
 
 
 def run_del_port(context: Context) -> None:
-    model = context.model()
+    model = model_of(context)
     target = context.args[-1]
     with_interface = context.has_option("--with-iface")
     port = model.find_port(target)

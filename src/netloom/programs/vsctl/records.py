@@ -1,7 +1,7 @@
 """Which row of a table a word on the command line means.
 
-A full UUID, an `@name` of this command line, one of the table's own ways to name a row (below), or
-the first four or more hexadecimal digits of a UUID.
+A full UUID, one of the table's own ways to name a row (below), or the first four or more
+hexadecimal digits of a UUID. (An `@name` of this command line is a value, not the name of a row.)
 """
 
 from __future__ import annotations
@@ -65,9 +65,6 @@ def find_row(context: Context, table: TableSchema, word: str) -> Row | None:
         row = txn.row(table.name, uuid)
         if row is not None:
             return row
-    if word.startswith("@"):
-        known = context.symbols.uuids.get(word)
-        return None if known is None else txn.row(table.name, known)
     row_id = ROW_IDS.get(table.name)
     if row_id is not None:
         row = _row_by_id(context, table, row_id, word)

@@ -14,14 +14,11 @@ _CLEARED = {
         "controller", "fail_mode", "mirrors", "netflow", "sflow", "ipfix", "flood_vlans",
     ),
     "Port": ("other_config",),
-    "Interface": ("other_config", "ingress_policing_rate", "ingress_policing_burst"),
+    "Interface": ("ingress_policing_rate", "ingress_policing_burst"),
 }  # fmt: skip
 
 #: Tables whose rows are deleted.
-_DELETED = (
-    "Mirror", "Controller", "Manager", "NetFlow", "SSL", "sFlow", "IPFIX",
-    "Flow_Sample_Collector_Set",
-)  # fmt: skip
+_DELETED = ("Mirror", "Controller", "Manager", "NetFlow", "SSL", "sFlow", "IPFIX")
 _KEPT_KEY = "hwaddr"
 
 

@@ -66,16 +66,14 @@ def parse_condition(table: TableSchema, argument: str) -> Setting:
     """`COLUMN[:KEY] OPERATOR VALUE` (without the spaces)."""
     column, key, at = parse_column_key(table, argument)
     found = [word for word in OPERATORS if argument.startswith(word, at)]
-    if not found:
+    operator = max(found, key=len, default="")
+    value = argument[at + len(operator) :]
+    if not operator or not value:
         listed = ", ".join([f'"{word}"' for word in _MESSAGE_ORDER[:-1]])
         raise CommandError(
             f'{argument}: argument does not end in {listed}, or "{_MESSAGE_ORDER[-1]}" '
             "followed by a value."
         )
-    operator = max(found, key=len)
-    value = argument[at + len(operator) :]
-    if not value:
-        raise CommandError(f"{argument}: missing value")
     return Setting(column, key, operator, value)
 
 

@@ -1,0 +1,378 @@
+"""`ovs-appctl dpctl/...`: looking at data paths and their flows, and changing them by hand.
+
+Every command takes arguments and returns text, or raises CommandError with the text of the failure,
+as ovs-dpctl(8) has it. Options may stand anywhere among the arguments. A command for one data path
+may leave out its name if there is only one. What a person installs here lives until `ofproto` next
+checks its flows.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from netloom.base.errors import CommandError, ConfigError
+from netloom.datapath.action_parse import parse_actions
+from netloom.datapath.action_text import format_actions
+from netloom.datapath.dpif import Dpif, DpPort, Flow
+from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
+from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
+from netloom.flow.match import Match
+from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.text import parse_match
+
+_LONG = frozenset(
+    {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
+)  # fmt: skip
+_SHORT = {"m": "--more", "s": "--statistics"}
+_FLOW_TYPES = frozenset(
+    {"ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded", "all"}
+)
+#: Types that flows of a data path without hardware belong to.
+_OUR_TYPES = frozenset({"ovs", "non-offloaded", "all"})
+#: Bits that every flow of a data path matches, whether its text says so or not.
+_ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
+
+
+def full_name(dpif: Dpif) -> str:
+    """`system@ovs-system`"""
+    return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"
+
+
+class DpctlCommand(NamedTuple):
+    """A command as a daemon registers it; `max_args` None is no limit."""
+
+    name: str
+    usage: str
+    min_args: int
+    max_args: int | None
+    handler: Callable[[list[str]], str]
+
+
+class Dpctl:
+    """The commands over the data paths that `dpifs` returns. `program` starts error messages;
+    `now_ms` is the clock of flow statistics; `read_file` reads flow files, and raises OSError."""
+
+    def __init__(
+        self,
+        dpifs: Callable[[], Sequence[Dpif]],
+        now_ms: Callable[[], int],
+        read_file: Callable[[str], str],
+        program: str = "ovs-vswitchd",
+    ) -> None:
+        self._dpifs = dpifs
+        self._now_ms = now_ms
+        self._read_file = read_file
+        self._program = program
+
+    def commands(self) -> list[DpctlCommand]:
+        """All commands, `dpctl/list-commands` included."""
+        rows: list[tuple[str, str, int, int | None, Callable[[_Call], None]]] = [
+            ("dump-dps", "", 0, 0, self._dump_dps),
+            ("show", "[-s] [dp...]", 0, None, self._show),
+            (
+                "dump-flows",
+                "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]",
+                0,
+                6,
+                self._dump_flows,
+            ),
+            ("add-flow", "[dp] flow actions", 2, 3, self._add_flow),
+            ("mod-flow", "[dp] flow actions", 2, 3, self._mod_flow),
+            ("get-flow", "[dp] ufid", 1, 2, self._get_flow),
+            ("del-flow", "[dp] flow", 1, 2, self._del_flow),
+            ("add-flows", "[dp] file", 1, 2, self._add_flows),
+            ("mod-flows", "[dp] file", 1, 2, self._mod_flows),
+            ("del-flows", "[dp] [file]", 0, 2, self._del_flows),
+            ("parse-actions", "actions", 1, None, self._parse_actions),
+        ]
+        commands = [
+            DpctlCommand(f"dpctl/{name}", usage, least, most, self._handler(run))
+            for name, usage, least, most, run in rows
+        ]
+        listing = "The available commands are:\n" + "".join(
+            f"  {command.name:<23} {command.usage}\n"
+            for command in sorted([*commands, _LIST_COMMANDS])
+        )
+        return [*commands, _LIST_COMMANDS._replace(handler=lambda args: listing)]
+
+    def _handler(self, run: Callable[[_Call], None]) -> Callable[[list[str]], str]:
+        def handle(args: list[str]) -> str:
+            call = _Call(args)
+            run(call)
+            if call.errors:
+                raise CommandError("".join(call.out).removesuffix("\n"))
+            return "".join(call.out)
+
+        return handle
+
+    def _fail(self, call: _Call, message: str, code: int = 0) -> None:
+        reason = f" ({os.strerror(code)})" if code else ""
+        call.out.append(f"{self._program}: {message}{reason}\n")
+        call.errors += 1
+
+    def _find(self, name: str) -> Dpif | None:
+        """The data path `name` or `type@name`."""
+        wanted = name if "@" in name else f"system@{name}"
+        return next((dpif for dpif in self._dpifs() if full_name(dpif) == wanted), None)
+
+    def _one(self, call: _Call, n_args: int) -> Dpif | None:
+        """The data path that a command with `n_args` further arguments is for; takes its name off
+        the arguments. None, and an error, if it cannot be told."""
+        if len(call.args) > n_args:
+            dpif = self._find(call.args.pop(0))
+        else:
+            dpifs = self._dpifs()
+            if len(dpifs) > 1:
+                self._fail(call, "multiple datapaths, specify one")
+            dpif = dpifs[0] if len(dpifs) == 1 else None
+        if dpif is None:
+            self._fail(call, "datapath not found", errno.EINVAL)
+        return dpif
+
+    def _dump_dps(self, call: _Call) -> None:
+        call.out += [f"{full_name(dpif)}\n" for dpif in self._dpifs()]
+
+    def _show(self, call: _Call) -> None:
+        named = [(name, self._find(name)) for name in call.args]
+        for name, dpif in named or [("", dpif) for dpif in self._dpifs()]:
+            if dpif is None:
+                self._fail(call, f"opening datapath {name} failed", errno.ENODEV)
+            else:
+                call.out += _describe_dpif(dpif, "--statistics" in call.options)
+
+    def _dump_flows(self, call: _Call) -> None:
+        found: dict[str, str] = {}
+        while call.args and (word := call.args[-1].partition("="))[0] in ("filter", "type", "pmd"):
+            found[word[0]] = word[2]
+            call.args.pop()
+        dpif = self._one(call, 0)
+        if dpif is None:
+            return
+        types = frozenset(found["type"].split(",")) if "type" in found else _OUR_TYPES
+        if not types <= _FLOW_TYPES:
+            self._fail(call, f"Failed to parse type ({found['type']})", errno.EINVAL)
+            return
+        try:
+            wanted = parse_match(found.get("filter", ""), _numbers(dpif))
+        except ConfigError as error:
+            self._fail(call, f"Failed to parse filter ({error})")
+            return
+        if not types & _OUR_TYPES or found.get("pmd", "-1") != "-1":
+            return
+        flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted)]
+        if flows:
+            call.out.append(dpif.dump_heading)
+        call.out += [self._line(call, dpif, flow) for flow in flows]
+
+    def _line(self, call: _Call, dpif: Dpif, flow: Flow) -> str:
+        verbose = "--more" in call.options
+        with_names = (verbose or "--names" in call.options) and "--no-names" not in call.options
+        names = {int(port.number): port.name for port in dpif.ports()} if with_names else None
+        return format_flow(flow, self._now_ms(), names, verbose) + "\n"
+
+    def _add_flow(self, call: _Call) -> None:
+        if (dpif := self._one(call, 2)) is not None:
+            self._put(call, dpif, call.args, create=True, modify=False)
+
+    def _mod_flow(self, call: _Call) -> None:
+        if (dpif := self._one(call, 2)) is not None:
+            create = "--may-create" in call.options
+            self._put(call, dpif, call.args, create=create, modify=True)
+
+    def _put(self, call: _Call, dpif: Dpif, words: list[str], create: bool, modify: bool) -> None:
+        flow, actions = words
+        parsed = self._parse_flow(call, dpif, flow)
+        if parsed is None:
+            return
+        try:
+            new_actions = parse_actions(actions, _numbers(dpif))
+        except ConfigError:
+            self._fail(call, "parsing actions", errno.EINVAL)
+            return
+        key, mask = parsed
+        if not mask & DL_TYPE_MASK:
+            self._fail(call, "updating flow table", errno.EINVAL)
+            return
+        old = _find_flow(dpif, key, mask)
+        code = errno.ENOENT if old is None and not create else 0
+        code = errno.EEXIST if old is not None and not modify else code
+        if "--clear" in call.options:
+            code = errno.EOPNOTSUPP
+        if code:
+            self._fail(call, "updating flow table", code)
+            return
+        dpif.flow_put(key, mask, new_actions)
+        if "--statistics" in call.options and old is not None:
+            call.out.append(format_flow_stats(old.stats, self._now_ms()) + "\n")
+
+    def _parse_flow(self, call: _Call, dpif: Dpif, text: str) -> tuple[int, int] | None:
+        try:
+            key, mask = parse_odp_flow(text, _numbers(dpif))
+        except ConfigError as error:
+            self._fail(call, f"parsing flow key ({error})", errno.EINVAL)
+            return None
+        return key & (mask | _ALWAYS), mask | _ALWAYS
+
+    def _get_flow(self, call: _Call) -> None:
+        dpif = self._one(call, 1)
+        if dpif is None:
+            return
+        ufid = parse_ufid(call.args[0])
+        if ufid is None:
+            self._fail(call, "parsing flow ufid")
+            return
+        for flow in dpif.flow_dump():
+            if flow.ufid == ufid:
+                call.out.append(self._line(call, dpif, flow))
+                return
+        self._fail(call, "getting flow", errno.ENOENT)
+
+    def _del_flow(self, call: _Call) -> None:
+        if (dpif := self._one(call, 1)) is not None:
+            self._delete(call, dpif, call.args[0])
+
+    def _delete(self, call: _Call, dpif: Dpif, text: str) -> None:
+        head, _, rest = text.partition(",")
+        ufid = parse_ufid(head)
+        if ufid is not None and not rest.strip():
+            flows = [flow for flow in dpif.flow_dump() if flow.ufid == ufid]
+            key, mask = (flows[0].key, flows[0].mask) if flows else (0, 0)
+        else:
+            parsed = self._parse_flow(call, dpif, rest if ufid is not None else text)
+            if parsed is None:
+                return
+            key, mask = parsed
+        flow = dpif.flow_del(key, mask)
+        if flow is None:
+            self._fail(call, "deleting flow", errno.ENOENT)
+            call.out.append("Perhaps you need to specify a UFID?\n")
+        elif "--statistics" in call.options:
+            call.out.append(format_flow_stats(flow.stats, self._now_ms()) + "\n")
+
+    def _add_flows(self, call: _Call) -> None:
+        self._from_file(call, "add")
+
+    def _mod_flows(self, call: _Call) -> None:
+        self._from_file(call, "modify")
+
+    def _del_flows(self, call: _Call) -> None:
+        if not call.args or (len(call.args) == 1 and self._find(call.args[0]) is not None):
+            if (dpif := self._one(call, 0)) is not None:
+                dpif.flow_flush()
+        else:
+            self._from_file(call, "delete")
+
+    def _from_file(self, call: _Call, default: str) -> None:
+        dpif = self._one(call, 1)
+        if dpif is None:
+            return
+        path = call.args[0]
+        try:
+            text = self._read_file(path)
+        except OSError as error:
+            self._fail(call, f'Opening file "{path}" failed', error.errno or errno.EIO)
+            return
+        for number, line in enumerate(text.split("\n"), 1):
+            words = line.partition("#")[0].split()
+            if words:
+                self._flow_line(call, dpif, default, words, number)
+
+    def _flow_line(
+        self, call: _Call, dpif: Dpif, default: str, words: list[str], number: int
+    ) -> None:
+        verb = words.pop(0) if words[0] in ("add", "modify", "delete") else default
+        if len(words) != (1 if verb == "delete" else 2):
+            self._fail(call, f"Failed parsing line number {number}, skipped!")
+        elif verb == "delete":
+            self._delete(call, dpif, words[0])
+        else:
+            self._put(call, dpif, words, create=verb == "add", modify=verb == "modify")
+
+    def _parse_actions(self, call: _Call) -> None:
+        for text in call.args:
+            try:
+                call.out.append(format_actions(parse_actions(text)) + "\n")
+            except ConfigError:
+                self._fail(call, "odp_actions_from_string", errno.EINVAL)
+
+
+_LIST_COMMANDS = DpctlCommand("dpctl/list-commands", "", 0, None, lambda args: "")
+
+
+class _Call:
+    """One command on its way: arguments without options, the options, the text so far."""
+
+    __slots__ = ("args", "errors", "options", "out")
+
+    def __init__(self, args: list[str]) -> None:
+        self.args = [arg for arg in args if not arg.startswith("-") or arg == "-"]
+        self.options = {option for arg in args for option in _read_option(arg)}
+        self.out: list[str] = []
+        self.errors = 0
+
+
+def _read_option(arg: str) -> list[str]:
+    if not arg.startswith("-") or arg == "-":
+        return []
+    if arg.startswith("--"):
+        if arg not in _LONG:
+            raise CommandError(f"Unrecognized option {arg}")
+        return [arg]
+    for letter in arg[1:]:
+        if letter not in _SHORT:
+            raise CommandError(f"Unrecognized option {arg}")
+    return [_SHORT[letter] for letter in arg[1:]]
+
+
+def _numbers(dpif: Dpif) -> dict[str, int]:
+    return {port.name: port.number for port in dpif.ports()}
+
+
+def _is_wanted(flow: Flow, wanted: Match) -> bool:
+    """Whether the flow says nothing else about what both `wanted` and it look at."""
+    return not (flow.key ^ wanted.value) & flow.mask & wanted.mask
+
+
+def _find_flow(dpif: Dpif, key: int, mask: int) -> Flow | None:
+    for flow in dpif.flow_dump():
+        if flow.mask == mask and flow.key & mask == key & mask:
+            return flow
+    return None
+
+
+def _describe_dpif(dpif: Dpif, with_statistics: bool) -> list[str]:
+    stats = dpif.stats()
+    lines = [
+        f"{full_name(dpif)}:\n",
+        f"  lookups: hit:{stats.hits} missed:{stats.misses} lost:{stats.lost}\n",
+        f"  flows: {stats.flows}\n",
+    ]
+    for port in dpif.ports():
+        type_ = "" if port.type == "system" else f" ({port.type})"
+        lines.append(f"  port {port.number}: {port.name}{type_}\n")
+        if with_statistics:
+            lines += _describe_port(dpif, port)
+    return lines
+
+
+def _describe_port(dpif: Dpif, port: DpPort) -> list[str]:
+    stats = dpif.port_stats(port.number)
+    return [
+        f"    RX packets:{stats.rx_packets} errors:{stats.rx_errors} dropped:{stats.rx_dropped}"
+        f" overruns:{stats.rx_over_err} frame:{stats.rx_frame_err}\n",
+        f"    TX packets:{stats.tx_packets} errors:{stats.tx_errors} dropped:{stats.tx_dropped}"
+        " aborted:? carrier:?\n",
+        f"    collisions:{stats.collisions}\n",
+        f"    RX bytes:{_size(stats.rx_bytes)}  TX bytes:{_size(stats.tx_bytes)}\n",
+    ]
+
+
+def _size(n_bytes: int) -> str:
+    """`2048 (2.0 KiB)`; the unit is left out below one KiB."""
+    for exponent, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if n_bytes >= 1 << 10 * exponent:
+            return f"{n_bytes} ({n_bytes / (1 << 10 * exponent):.1f} {unit})"
+    return str(n_bytes)

@@ -1,0 +1,150 @@
+"""What all bridges of one data-path type share: the data path, and who owns which of its ports.
+
+The backer runs the data path and answers its upcalls. A change of tables, ports or configuration
+takes effect for the next packet: `run` makes the data path's flows right before it takes packets
+(`settle`). Changes of MAC tables are frequent and harmless for a moment, so they wait until enough
+time has gone by for revalidation to take a tenth of the time at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from netloom.base.clock import Clock
+from netloom.base.counters import Counters
+from netloom.base.errors import ConfigError
+from netloom.datapath.dpif import Dpif, DpPortNo
+from netloom.netdev.device import Device
+from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.revalidate import Revalidator
+from netloom.ofproto.upcall import Upcalls
+
+#: Upcalls that are answered before ports and connections have their turn again.
+UPCALL_BATCH = 64
+#: Least time between two revalidations for MAC changes alone, and how many times as long as a
+#: revalidation takes the pause after it is.
+MAC_PAUSE_MS = 50
+MAC_PAUSE_FACTOR = 10
+#: How often statistics are read and idle flows removed.
+SWEEP_INTERVAL_MS = 500
+
+
+class Backer:
+    """One data path with its bridges."""
+
+    def __init__(self, type_: str, dpif: Dpif, clock: Clock, counters: Counters) -> None:
+        self.type = type_
+        self.dpif = dpif
+        self.clock = clock
+        self.counters = counters
+        self.bridges: dict[str, Ofproto] = {}
+        self.ports: dict[int, OfPort] = {}
+        self.revalidator = Revalidator(self)
+        self._upcalls = Upcalls(self)
+        self._config_generation = 0
+        self._settled: tuple[int, int] = (-1, -1)
+        self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
+        self._next_mac_ms = 0
+        self._busy = False
+
+    # Bridges and ports
+
+    def add_bridge(self, name: str) -> Ofproto:
+        if name in self.bridges:
+            raise ConfigError(f"bridge {name} exists")
+        bridge = self.bridges[name] = Ofproto(name, self)
+        return bridge
+
+    def remove_bridge(self, name: str) -> None:
+        self.bridges.pop(name).destroy()
+        self.config_changed()
+
+    def attach(self, device: Device, port: OfPort) -> int:
+        """Make `device` a port of the data path; returns its number."""
+        number = self.dpif.port_add(device).number
+        self.ports[number] = port
+        return number
+
+    def detach(self, number: int) -> None:
+        self.ports.pop(number, None)
+        self.dpif.port_del(DpPortNo(number))
+
+    def find_port(self, name: str) -> OfPort | None:
+        """The port of that name on any bridge."""
+        for bridge in self.bridges.values():
+            port = bridge.ports_by_name.get(name)
+            if port is not None:
+                return port
+        return None
+
+    def port_names(self) -> Mapping[int, str]:
+        """Data-path port number -> name."""
+        return {number: port.name for number, port in self.ports.items()}
+
+    # Keeping flows true
+
+    def config_changed(self) -> None:
+        """Ports, bundles or settings changed: every flow may be wrong."""
+        self._config_generation += 1
+
+    def _generations(self) -> tuple[int, int]:
+        bridges = self.bridges.values()
+        tables = self._config_generation + sum(bridge.tables.generation for bridge in bridges)
+        return tables, sum(bridge.macs.generation for bridge in bridges)
+
+    def settle(self, now_ms: int) -> None:
+        """Have the data path obey all that was asked so far."""
+        generations = self._generations()
+        if generations != self._settled:
+            self._revalidate(now_ms, generations)
+
+    def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        started_ms = self.clock.now_ms()
+        self.revalidator.revalidate(now_ms)
+        self._settled = generations
+        took_ms = self.clock.now_ms() - started_ms
+        self._next_mac_ms = now_ms + max(MAC_PAUSE_MS, MAC_PAUSE_FACTOR * took_ms)
+
+    def _settle_in_time(self, now_ms: int) -> None:
+        tables, macs = self._generations()
+        if tables != self._settled[0] or (macs != self._settled[1] and now_ms >= self._next_mac_ms):
+            self._revalidate(now_ms, (tables, macs))
+
+    # Running
+
+    def run(self) -> None:
+        """One turn: packets, upcalls, statistics, bridges."""
+        now_ms = self.clock.now_ms()
+        self._settle_in_time(now_ms)
+        self._busy = self.dpif.run(now_ms)
+        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+        self._upcalls.handle(waiting, now_ms)
+        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        if now_ms >= self._next_sweep_ms:
+            self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
+            self.revalidator.sweep(now_ms)
+        for bridge in list(self.bridges.values()):
+            bridge.run(now_ms)
+
+    def deadline(self) -> int | None:
+        if self._busy:
+            return self.clock.now_ms()
+        due = [bridge.deadline() for bridge in self.bridges.values()]
+        if self.revalidator.n_flows:
+            due.append(self._next_sweep_ms)
+        tables, macs = self._generations()
+        if tables != self._settled[0]:
+            return self.clock.now_ms()
+        if macs != self._settled[1] and self.revalidator.n_flows:
+            due.append(self._next_mac_ms)
+        return min((at for at in due if at is not None), default=None)
+
+    def close(self) -> None:
+        for name in list(self.bridges):
+            self.remove_bridge(name)
+        self.dpif.close()
+
+
+#: How a program makes the data path of a type.
+MakeDpif = Callable[[str], Dpif]

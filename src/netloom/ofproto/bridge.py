@@ -1,0 +1,344 @@
+"""One bridge: an OpenFlow switch over a share of a data path's ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
+from netloom.flow import ports as reserved
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import FIELD, SLOT
+from netloom.netdev.device import Device, DeviceStats
+from netloom.ofproto.bundle import Bundle
+from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.mac_table import MacTable
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.settings import (
+    BridgeSettings,
+    BundleSettings,
+    ControllerSettings,
+    PortInfo,
+    PortSettings,
+)
+from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.translate import translate
+from netloom.openflow import messages as m
+from netloom.openflow.connection import Connection
+from netloom.openflow.errors import OpenFlowError
+
+if TYPE_CHECKING:
+    from netloom.ofproto.backer import Backer
+
+log = get_logger("ofproto")
+
+#: The greatest number of a port that OpenFlow 1.0 can name.
+MAX_PORT = 0xFEFF
+#: What `port_mod` may change.
+_CONFIG_BITS = (
+    m.OFPPC_PORT_DOWN | m.OFPPC_NO_STP | m.OFPPC_NO_RECV | m.OFPPC_NO_RECV_STP
+    | m.OFPPC_NO_FLOOD | m.OFPPC_NO_FWD | m.OFPPC_NO_PACKET_IN
+)  # fmt: skip
+_IN_PORT = SLOT["in_port"]
+
+
+class Ofproto:
+    """See `interface.Bridge` for what `vswitchd` asks of it."""
+
+    def __init__(self, name: str, backer: Backer) -> None:
+        self.name = name
+        self.backer = backer
+        self.settings = BridgeSettings(name, 0)
+        self.tables = Tables()
+        self.macs: MacTable[Bundle] = MacTable()
+        self.ports_by_number: dict[int, OfPort] = {}
+        self.ports_by_name: dict[str, OfPort] = {}
+        self.bundles: dict[str, Bundle] = {}
+        self.connections = ConnectionManager(self)
+        self._devices: dict[str, Device] = {}
+        self._last_number = 0
+        self._phy_ports: dict[int, m.PhyPort] = {}
+
+    # Configuration
+
+    @property
+    def datapath_id(self) -> int:
+        return self.settings.datapath_id
+
+    @property
+    def frag_mode(self) -> int:
+        """What the tables do with fragments: an OFPC_FRAG_*."""
+        return self.connections.frag_handling
+
+    @property
+    def wants_packet_in_on_miss(self) -> bool:
+        return self.connections.wants_packet_in_on_miss()
+
+    def configure(self, settings: BridgeSettings) -> None:
+        if settings == self.settings:
+            return
+        self.settings = settings
+        self.macs.configure(
+            settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
+        )
+        self.connections.configure(settings, self.backer.clock.now_ms())
+        self.backer.config_changed()
+
+    # Ports
+
+    def port_add(self, settings: PortSettings, device: Device | None) -> int:
+        if settings.name in self.ports_by_name:
+            raise ConfigError(f"port {settings.name} is on bridge {self.name} already")
+        number = self._choose_number(settings)
+        port = OfPort(self, settings, number, self.backer.clock.now_ms())
+        if device is not None:
+            port.dp_port = self.backer.attach(device, port)
+            self._devices[settings.name] = device
+        self.ports_by_number[number] = port
+        self.ports_by_name[settings.name] = port
+        self.backer.config_changed()
+        self._tell(m.OFPPR_ADD, port)
+        return number
+
+    def _choose_number(self, settings: PortSettings) -> int:
+        if settings.name == self.name:
+            return reserved.LOCAL
+        wanted = settings.ofport_request
+        if 0 < wanted <= MAX_PORT and wanted not in self.ports_by_number:
+            return wanted
+        # Numbers that were used are used again only when all others have been.
+        for step in range(MAX_PORT):
+            number = (self._last_number + step) % MAX_PORT + 1
+            if number not in self.ports_by_number:
+                self._last_number = number
+                return number
+        raise ConfigError(f"bridge {self.name} has no OpenFlow port number left")
+
+    def port_configure(self, settings: PortSettings) -> None:
+        port = self.ports_by_name[settings.name]
+        if settings != port.settings:
+            port.settings = settings
+            self.backer.config_changed()
+
+    def port_del(self, name: str) -> None:
+        port = self.ports_by_name.pop(name)
+        del self.ports_by_number[port.number]
+        gone = self._phy_ports.pop(port.number, None)
+        if port.bundle is not None:
+            port.bundle.members.remove(port)
+            port.bundle = None
+        if port.dp_port >= 0:
+            self.backer.detach(port.dp_port)
+        self._devices.pop(name, None)
+        self.backer.config_changed()
+        if gone is not None:
+            self.connections.port_status(m.OFPPR_DELETE, gone)
+
+    def peer_of(self, port: OfPort) -> OfPort | None:
+        """The other end of a patch port, if it names this one back."""
+        peer = self.backer.find_port(port.settings.peer) if port.settings.peer else None
+        if peer is None or not peer.is_patch or peer.settings.peer != port.name:
+            return None
+        return peer
+
+    def bundle_set(self, settings: BundleSettings) -> None:
+        bundle = self.bundles.get(settings.name)
+        members = [self.ports_by_name[name] for name in settings.members
+                   if name in self.ports_by_name]  # fmt: skip
+        if bundle is None:
+            bundle = self.bundles[settings.name] = Bundle(settings)
+        elif bundle.settings == settings and bundle.members == members:
+            return
+        self.macs.forget_bundle(bundle)
+        bundle.settings = settings
+        for port in bundle.members:
+            port.bundle = None
+        for port in members:
+            if port.bundle is not None:
+                port.bundle.members.remove(port)
+            port.bundle = bundle
+        bundle.members = members
+        self.backer.config_changed()
+
+    def bundle_del(self, name: str) -> None:
+        bundle = self.bundles.pop(name, None)
+        if bundle is None:
+            return
+        self.macs.forget_bundle(bundle)
+        for port in bundle.members:
+            port.bundle = None
+        self.backer.config_changed()
+
+    def ports(self) -> Sequence[PortInfo]:
+        return [
+            PortInfo(port.name, port.number, port.dp_port, port.bundle.name if port.bundle else "")
+            for port in self.ports_by_number.values()
+        ]
+
+    # Connections
+
+    def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
+        self.connections.accept(machine, controller, self.backer.clock.now_ms())
+
+    def forget(self, machine: Connection) -> None:
+        self.connections.forget(machine)
+
+    # What `connmgr` asks
+
+    def phy_ports(self) -> list[m.PhyPort]:
+        return [self._phy_port(port) for port in self._sorted_ports()]
+
+    def _sorted_ports(self) -> list[OfPort]:
+        return [self.ports_by_number[number] for number in sorted(self.ports_by_number)]
+
+    def _phy_port(self, port: OfPort) -> m.PhyPort:
+        device = self._devices.get(port.name)
+        if device is None:
+            # A patch port has no device: without an address one that is stable and local will do.
+            mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
+            if port.settings.mac:
+                mac = int(port.settings.mac.replace(":", ""), 16)
+            state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
+            return m.PhyPort(port.number, mac, port.name, port.config, state)
+        seen = device.state()
+        down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
+        up = seen.link_up and seen.admin_up
+        return m.PhyPort(
+            port.number,
+            int(seen.mac.replace(":", "") or "0", 16),
+            port.name,
+            port.config & ~m.OFPPC_PORT_DOWN | down,
+            m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN,
+            current=_speed_bits(seen.speed_bps),
+            current_speed_kbps=seen.speed_bps // 1_000,
+            max_speed_kbps=seen.speed_bps // 1_000,
+        )
+
+    def port_stats(self) -> list[m.PortStats]:
+        now_ms = self.backer.clock.now_ms()
+        return [self._port_stats(port, now_ms) for port in self._sorted_ports()]
+
+    def _port_stats(self, port: OfPort, now_ms: int) -> m.PortStats:
+        device = self._devices.get(port.name)
+        stats = device.stats() if device is not None else port.patch_stats()
+        age_ms = now_ms - port.created_ms
+        return m.PortStats(
+            port.number,
+            duration_sec=age_ms // 1_000,
+            duration_nsec=age_ms % 1_000 * 1_000_000,
+            **{name: getattr(stats, name) for name in _COUNTERS},
+        )
+
+    def device_stats(self, name: str) -> DeviceStats | None:
+        """Counters of a port, for its Interface row; None if there is no such port."""
+        port = self.ports_by_name.get(name)
+        if port is None:
+            return None
+        device = self._devices.get(name)
+        return device.stats() if device is not None else port.patch_stats()
+
+    def port_mod(self, mod: m.PortMod) -> None:
+        port = self.ports_by_number.get(mod.port_no)
+        if port is None:
+            raise OpenFlowError("OFPPMFC_BAD_PORT")
+        if self._phy_port(port).hw_addr != mod.hw_addr:
+            raise OpenFlowError("OFPPMFC_BAD_HW_ADDR")
+        mask = mod.mask & _CONFIG_BITS
+        changed = (port.config ^ mod.config) & mask
+        device = self._devices.get(port.name)
+        if mask & m.OFPPC_PORT_DOWN and device is not None:
+            device.set_admin_up(not mod.config & m.OFPPC_PORT_DOWN)
+        if changed:
+            port.config ^= changed
+            self.backer.config_changed()
+        self._tell(m.OFPPR_MODIFY, port)
+
+    def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
+        in_port = FIELD["in_port_oxm"].get(message.match.value)
+        known = in_port in self.ports_by_number
+        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
+            raise OpenFlowError("OFPBRC_BAD_PORT")
+        metadata = message.match.value & ~_IN_PORT.mask
+        key = extract_key(message.packet, in_port, metadata)
+        result = translate(self, key, now_ms, actions=message.actions)
+        for target in result.credits:
+            target.credit(1, len(message.packet), now_ms)
+        if result.actions:
+            dp_port = self.ports_by_number[in_port].dp_port if known else -1
+            base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
+            self.backer.dpif.execute(message.packet, base, result.actions)
+
+    def refresh_statistics(self) -> None:
+        self.backer.revalidator.push_statistics()
+
+    def settle(self, now_ms: int) -> None:
+        self.backer.settle(now_ms)
+
+    def dp_desc(self) -> str:
+        return self.settings.dp_desc or self.name
+
+    # Running
+
+    def run(self, now_ms: int) -> None:
+        self._watch_ports()
+        due = self.tables.deadline()
+        if due is not None and due <= now_ms:
+            self.refresh_statistics()
+            self._changed(self.tables.expire(now_ms), now_ms)
+        self.macs.run(now_ms)
+        self.connections.run(now_ms)
+
+    def deadline(self) -> int | None:
+        due = (self.tables.deadline(), self.macs.deadline(), self.connections.deadline())
+        return min((at for at in due if at is not None), default=None)
+
+    def _changed(self, changes: list[Change], now_ms: int) -> None:
+        if changes:
+            self.connections.flows_changed(changes, now_ms)
+
+    def _watch_ports(self) -> None:
+        """Tell controllers of links that went or came."""
+        for port in self.ports_by_number.values():
+            before = self._phy_ports.get(port.number)
+            if before is not None and before != self._phy_port(port):
+                self._tell(m.OFPPR_MODIFY, port)
+
+    def _tell(self, reason: int, port: OfPort) -> None:
+        phy_port = self._phy_ports[port.number] = self._phy_port(port)
+        self.connections.port_status(reason, phy_port)
+
+    def destroy(self) -> None:
+        for name in list(self.bundles):
+            self.bundle_del(name)
+        for name in list(self.ports_by_name):
+            self.port_del(name)
+
+
+_COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped",
+             "rx_errors", "tx_errors", "rx_frame_err", "rx_over_err", "rx_crc_err",
+             "collisions")  # fmt: skip
+
+#: Bits per second -> what OpenFlow calls it.
+_SPEEDS = {
+    10_000_000: m.OFPPF_10MB_FD,
+    100_000_000: m.OFPPF_100MB_FD,
+    1_000_000_000: m.OFPPF_1GB_FD,
+    10_000_000_000: m.OFPPF_10GB_FD,
+    40_000_000_000: m.OFPPF_40GB_FD,
+    100_000_000_000: m.OFPPF_100GB_FD,
+}
+
+
+def _speed_bits(speed_bps: int) -> int:
+    if not speed_bps:
+        return 0
+    return _SPEEDS.get(speed_bps, m.OFPPF_OTHER) | m.OFPPF_COPPER
+
+
+def hash_name(name: str) -> int:
+    """A number that only the name decides (Python's own hash differs from run to run)."""
+    value = 0xCBF29CE484222325
+    for byte in name.encode():
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value

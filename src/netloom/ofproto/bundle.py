@@ -1,0 +1,127 @@
+"""Bundles: what VLANs are set on, and how a packet's tags change on its way in and out.
+
+Inside a bridge every packet belongs to a VLAN: `Tags.vid` of its outer tag, 0 for none. What a tag
+on the wire means depends on the bundle's `vlan_mode` (ovs-vswitchd.conf.db(5), Port table):
+`Bundle.refusal`, `Bundle.input_tags`, `Bundle.carries`, `Bundle.output_tags`.
+"""
+
+from __future__ import annotations
+
+from netloom.base.record import Record
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.settings import BundleSettings
+from netloom.openflow.messages import OFPPC_NO_FLOOD
+
+ETH_VLAN = 0x8100
+_CFI = 0x1000
+_VID = 0x0FFF
+_PCP = 0xE000
+
+
+class Tag(Record):
+    """One VLAN tag; `vid` 0 with `pcp` 0 is no tag (with a priority, a priority tag). `pcp` is in
+    its place in the TCI (0xe000)."""
+
+    tpid: int = 0
+    vid: int = 0
+    pcp: int = 0
+
+
+NO_TAG = Tag()
+#: Outer and inner tag.
+Tags = tuple[Tag, Tag]
+
+
+def read_tag(tpid: int, tci: int) -> Tag:
+    return Tag(tpid, tci & _VID, tci & _PCP) if tci & _CFI else NO_TAG
+
+
+class Bundle:
+    """A group of ports; identity, not value, is what the MAC table compares."""
+
+    __slots__ = ("members", "settings")
+
+    def __init__(self, settings: BundleSettings) -> None:
+        self.settings = settings
+        self.members: list[OfPort] = []
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def is_floodable(self) -> bool:
+        return not any(port.config & OFPPC_NO_FLOOD for port in self.members)
+
+    def _trunks(self, vid: int) -> bool:
+        settings = self.settings
+        native = settings.vlan_mode.startswith("native") and vid == settings.tag
+        return native or not settings.trunks or vid in settings.trunks
+
+    def _allows_customer(self, vid: int) -> bool:
+        return not self.settings.cvlans or vid in self.settings.cvlans
+
+    def refusal(self, vid: int) -> str:
+        """Why a packet whose outer tag has `vid` may not come in here; "" if it may."""
+        mode = self.settings.vlan_mode
+        if mode == "access":
+            if vid:
+                return (
+                    f"dropping VLAN {vid} tagged packet received on port {self.name} "
+                    f"configured as VLAN {self.settings.tag} access port"
+                )
+            return ""
+        if mode == "dot1q-tunnel":
+            if not self._allows_customer(vid):
+                return (
+                    f"dropping VLAN {vid} packet received on dot1q-tunnel port {self.name} "
+                    "that excludes this VLAN"
+                )
+            return ""
+        if (vid or mode == "trunk") and not self._trunks(vid):
+            return (
+                f"dropping VLAN {vid} packet received on port {self.name} "
+                f"not configured for trunking VLAN {vid}"
+            )
+        return ""
+
+    def input_tags(self, tags: Tags) -> Tags:
+        """The packet's tags inside the bridge, of those that it came in with."""
+        settings, outer = self.settings, tags[0]
+        if settings.vlan_mode == "access":
+            return Tag(outer.tpid or ETH_VLAN, max(settings.tag, 0), outer.pcp), NO_TAG
+        if settings.vlan_mode == "dot1q-tunnel":
+            return Tag(settings.qinq_ethtype, max(settings.tag, 0), 0), outer
+        if settings.vlan_mode != "trunk" and not outer.vid:
+            return Tag(outer.tpid or ETH_VLAN, settings.tag, outer.pcp), tags[1]
+        return tags
+
+    def carries(self, tags: Tags) -> bool:
+        """Does a flooded packet with these inside tags go out here?"""
+        settings, vid = self.settings, tags[0].vid
+        if settings.vlan_mode == "access":
+            return vid == max(settings.tag, 0) and not tags[1].vid
+        if settings.vlan_mode == "dot1q-tunnel":
+            return vid == settings.tag and self._allows_customer(tags[1].vid)
+        return self._trunks(vid)
+
+    def output_tags(self, tags: Tags) -> Tags:
+        """The tags that a packet with these inside tags has on this bundle's wire."""
+        settings, outer = self.settings, tags[0]
+        if settings.vlan_mode == "access":
+            return Tag(pcp=outer.pcp), NO_TAG
+        if settings.vlan_mode == "dot1q-tunnel":
+            return tags[1], NO_TAG
+        if settings.vlan_mode == "native-untagged" and outer.vid == settings.tag:
+            return Tag(outer.tpid, 0, outer.pcp), tags[1]
+        return tags
+
+    def wire_tci(self, tag: Tag, outermost: bool) -> int:
+        """The TCI that `tag` becomes, 0 for none: priority tags are a matter of the bundle."""
+        tci = tag.vid | tag.pcp
+        wanted = self.settings.priority_tags if outermost else "no-tag"
+        present = tag.vid or wanted == "always" or (wanted == "if-nonzero" and tci)
+        return tci | _CFI if present else 0
+
+    def __repr__(self) -> str:
+        return f"<bundle {self.name}>"

@@ -1,0 +1,66 @@
+"""A port of a bridge, as OpenFlow sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.netdev.device import DeviceStats
+from netloom.ofproto.settings import PortSettings
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.bundle import Bundle
+
+
+class OfPort:
+    """`number` is OpenFlow's (32 bits, 0xfffffffe the local port), `dp_port` the data path's, -1
+    for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
+
+    __slots__ = (
+        "bridge", "bundle", "config", "created_ms", "dp_port", "number", "rx_bytes", "rx_packets",
+        "settings", "tx_bytes", "tx_packets",
+    )  # fmt: skip
+
+    def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
+        self.bridge = bridge
+        self.settings = settings
+        self.number = number
+        self.dp_port = -1
+        self.bundle: Bundle | None = None
+        self.config = 0
+        self.created_ms = now_ms
+        self.rx_packets = 0
+        self.rx_bytes = 0
+        self.tx_packets = 0
+        self.tx_bytes = 0
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def is_patch(self) -> bool:
+        return self.settings.type == "patch"
+
+    def patch_stats(self) -> DeviceStats:
+        """What went through a patch port."""
+        return DeviceStats(self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes)
+
+    def __repr__(self) -> str:
+        return f"<port {self.name} {self.number}>"
+
+
+class PatchCrossing:
+    """Credits what went out of one end of a patch pair and into the other."""
+
+    __slots__ = ("into", "out_of")
+
+    def __init__(self, out_of: OfPort, into: OfPort) -> None:
+        self.out_of = out_of
+        self.into = into
+
+    def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
+        self.out_of.tx_packets += n_packets
+        self.out_of.tx_bytes += n_bytes
+        self.into.rx_packets += n_packets
+        self.into.rx_bytes += n_bytes

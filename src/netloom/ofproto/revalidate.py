@@ -1,0 +1,140 @@
+"""Keeping the data path's flows true to the tables, and reading what they counted.
+
+Each installed flow remembers the key of the packet that made it, what it was translated to, and
+whom its packets are credited to: rules, tables, MAC entries, patch ports. A *sweep* reads the
+counters, credits the increments, and removes flows that have been idle. A *revalidation* translates
+every flow again after a change: one that comes out the same stays, one with other actions is given
+them, one whose mask changed is removed, so that its packets come up and get a right one.
+
+What must hold: every packet that a flow carried is credited exactly once, also by a flow that is
+removed (its last counters come with the removal).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.base.log import get_logger
+from netloom.datapath.dpif import Flow
+from netloom.flow.fields import KEY_MASK
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.translate import Translated, translate
+from netloom.ofproto.upcall import IN_PORT, datapath_mask
+
+if TYPE_CHECKING:
+    from netloom.ofproto.backer import Backer
+
+log = get_logger("ofproto_dpif_upcall")
+
+#: A flow that carried nothing for this long is removed (other_config:max-idle).
+MAX_IDLE_MS = 10_000
+#: Above the limit flows are removed much sooner.
+IDLE_ABOVE_LIMIT_MS = 100
+#: Flows that the data path is given at most (other_config:flow-limit).
+FLOW_LIMIT = 200_000
+
+
+class InstalledFlow:
+    """A flow of the data path, seen from here."""
+
+    __slots__ = ("actions", "credits", "installed_ms", "key", "mask", "n_bytes", "n_packets",
+                 "used_ms")  # fmt: skip
+
+    def __init__(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
+        self.key = key
+        self.mask = mask
+        self.actions = result.actions
+        self.credits = result.credits
+        self.installed_ms = now_ms
+        self.used_ms = now_ms
+        self.n_packets = 0
+        self.n_bytes = 0
+
+
+class Revalidator:
+    """The installed flows of one backer."""
+
+    def __init__(self, backer: Backer) -> None:
+        self._backer = backer
+        self._flows: dict[tuple[int, int], InstalledFlow] = {}
+        self.max_idle_ms = MAX_IDLE_MS
+        self.flow_limit = FLOW_LIMIT
+        self.n_dumps = 0
+        self.dump_duration_ms = 0
+
+    @property
+    def n_flows(self) -> int:
+        return len(self._flows)
+
+    def install(self, key: int, mask: int, result: Translated, port: OfPort, now_ms: int) -> None:
+        """Give the data path the flow of a translated miss."""
+        mask &= KEY_MASK
+        name = (key & mask, mask)
+        if len(self._flows) >= self.flow_limit or name in self._flows:
+            return
+        self._flows[name] = InstalledFlow(key, mask, result, now_ms)
+        self._backer.dpif.flow_put(key & mask, mask, result.actions)
+
+    def sweep(self, now_ms: int) -> None:
+        """Credit what flows counted, and remove the idle ones."""
+        started_ms = self._backer.clock.now_ms()
+        self.push_statistics()
+        many = len(self._flows) > self.flow_limit
+        oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
+        for name, flow in list(self._flows.items()):
+            if flow.used_ms <= oldest_ms:
+                self._remove(name, flow)
+        self.n_dumps += 1
+        self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
+
+    def push_statistics(self) -> None:
+        """Credit what the data path has counted since the last time."""
+        for dumped in self._backer.dpif.flow_dump():
+            flow = self._flows.get((dumped.key, dumped.mask))
+            if flow is not None:
+                _credit(flow, dumped)
+
+    def revalidate(self, now_ms: int) -> None:
+        """Translate every flow again, and change or remove what came out otherwise."""
+        self.push_statistics()
+        for name, flow in list(self._flows.items()):
+            port = self._backer.ports.get(IN_PORT.get(flow.key))
+            if port is None:
+                self._remove(name, flow)
+                continue
+            key = IN_PORT.put(flow.key, port.number)
+            result = translate(port.bridge, key, now_ms, side_effects=False)
+            if datapath_mask(result.mask) & KEY_MASK != flow.mask:
+                self._remove(name, flow)
+                continue
+            flow.credits = result.credits
+            if result.actions != flow.actions:
+                flow.actions = result.actions
+                self._backer.dpif.flow_put(name[0], flow.mask, result.actions)
+
+    def purge(self) -> None:
+        """Remove every flow."""
+        for name, flow in list(self._flows.items()):
+            self._remove(name, flow)
+
+    def flows_of(self, bridge_ports: set[int]) -> list[Flow]:
+        """The data path's flows from these data-path ports."""
+        dump = self._backer.dpif.flow_dump()
+        return [flow for flow in dump if IN_PORT.get(flow.key) in bridge_ports]
+
+    def _remove(self, name: tuple[int, int], flow: InstalledFlow) -> None:
+        del self._flows[name]
+        last = self._backer.dpif.flow_del(*name)
+        if last is not None:
+            _credit(flow, last)
+
+
+def _credit(flow: InstalledFlow, dumped: Flow) -> None:
+    stats = dumped.stats
+    n_packets, n_bytes = stats.packets - flow.n_packets, stats.bytes - flow.n_bytes
+    if n_packets <= 0:
+        return
+    flow.n_packets, flow.n_bytes = stats.packets, stats.bytes
+    flow.used_ms = stats.used_ms
+    for target in flow.credits:
+        target.credit(n_packets, n_bytes, stats.used_ms)

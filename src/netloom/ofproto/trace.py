@@ -1,0 +1,147 @@
+"""`ofproto/trace`: explain what a bridge does with one packet.
+
+The same translation that serves real packets, with a recorder. Forms, as in ovs-vswitchd(8):
+
+    ofproto/trace BRIDGE FLOW [OPTIONS] [-generate | PACKET]
+    ofproto/trace [DATAPATH] ODP-FLOW [OPTIONS] [-generate | PACKET]
+
+PACKET is hex digits; its headers take the place of FLOW's, whose metadata stays. `-generate` makes
+a packet of the flow, and what the packet would have the bridge learn is learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from netloom.base.errors import CommandError, ConfigError
+from netloom.datapath.action_text import format_actions
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import METADATA_ALL_MASK
+from netloom.flow.match import Match
+from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.print import format_flow, format_megaflow
+from netloom.flow.text import parse_flow
+from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.translate import Recorder, translate
+
+_IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
+
+
+class World(Protocol):
+    """All bridges and data-path ports, whichever data path they are on."""
+
+    def find_bridge(self, name: str) -> Ofproto | None: ...
+
+    def find_dp_port(self, number: int) -> OfPort | None: ...
+
+    def dp_port_numbers(self) -> Mapping[str, int]:
+        """Name -> data-path port number."""
+
+    def now_ms(self) -> int: ...
+
+
+class _Request:
+    """What a command line asks for."""
+
+    __slots__ = ("generate", "names", "packet", "words")
+
+    def __init__(self, args: list[str]) -> None:
+        self.words: list[str] = []
+        self.packet: bytes | None = None
+        self.names = False
+        self.generate = False
+        for arg in args:
+            self._take(arg)
+
+    def _take(self, arg: str) -> None:
+        if arg in ("-generate", "--generate"):
+            self.generate = True
+        elif arg in ("--names", "--no-names"):
+            self.names = arg == "--names"
+        elif arg.startswith("--ct-next"):
+            raise CommandError("--ct-next needs connection tracking, which is not supported yet")
+        elif arg.startswith("-"):
+            raise CommandError(f"{arg}: unknown option")
+        else:
+            self.words.append(arg)
+
+
+def command_trace(args: list[str], world: World) -> str:
+    """The text of a trace; raises CommandError with the words of Open vSwitch."""
+    request = _Request(args)
+    bridge, key = _read_flow(request, world)
+    if request.packet is not None:
+        key = extract_key(
+            request.packet, _IN_PORT.get(key), key & METADATA_ALL_MASK & ~_IN_PORT.mask
+        )
+    if _TCI.get(key) & VLAN_CFI and not _TPID.get(key):
+        key = _TPID.put(key, 0x8100)
+    return trace(bridge, key, world, names=request.names, side_effects=request.generate)
+
+
+def trace(
+    bridge: Ofproto, key: int, world: World, *, names: bool = False, side_effects: bool = False
+) -> str:
+    """Translate `key` (in_port of OpenFlow) and tell what happened."""
+    recorder = Recorder()
+    result = translate(bridge, key, world.now_ms(), recorder=recorder, side_effects=side_effects)
+    ports = {number: port.name for number, port in bridge.ports_by_number.items()}
+    port_names = ports if names else None
+    dp_names = {number: name for name, number in world.dp_port_numbers().items()}
+    final = "unchanged" if result.key == key else format_flow(result.key, port_names)
+    lines = [
+        f"Flow: {format_flow(key, port_names)}",
+        *recorder.lines(),
+        "",
+        f"Final flow: {final}",
+        f"Megaflow: {format_megaflow(Match(key, result.mask), port_names)}",
+        f"Datapath actions: {format_actions(result.actions, dp_names if names else None)}",
+    ]
+    if result.error:
+        lines.append(f"Translation failed ({result.error}), packet is dropped.")
+    return "\n".join(lines) + "\n"
+
+
+def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
+    words = request.words
+    if len(words) > 3 or not words:
+        raise CommandError("Too many command line arguments" if words else "Syntax error")
+    if any("(" in word for word in words[:2]) and world.find_bridge(words[0]) is None:
+        at = 0 if "(" in words[0] else 1
+        _read_packet(request, words[at + 1 :])
+        return _read_odp_flow(words[at], world)
+    if len(words) < 2:
+        raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
+    bridge = world.find_bridge(words[0])
+    if bridge is None:
+        raise CommandError(f"{words[0]}: unknown bridge")
+    _read_packet(request, words[2:])
+    numbers = {port.name: number for number, port in bridge.ports_by_number.items()}
+    try:
+        return bridge, parse_flow(words[1], numbers)
+    except ConfigError as error:
+        raise CommandError(f"Bad openflow flow syntax: {words[1]}: {error}") from error
+
+
+def _read_packet(request: _Request, words: list[str]) -> None:
+    if not words:
+        return
+    try:
+        request.packet = bytes.fromhex(words[0])
+    except ValueError:
+        raise CommandError("Trailing garbage in packet data") from None
+
+
+def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
+    try:
+        key, _ = parse_odp_flow(text, world.dp_port_numbers())
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    number = _IN_PORT.get(key)
+    port = world.find_dp_port(number)
+    if port is None:
+        raise CommandError(f"no OpenFlow port for datapath port {number}")
+    return port.bridge, _IN_PORT.put(key, port.number)

@@ -1,0 +1,112 @@
+"""Making the packet in the data path what the key says: the header changes before an output.
+
+For each header, if a bit that the translation looked at or set (`context.mask`) differs between
+`base` and `key`, the header is set under that mask. Bits outside the mask are equal: nobody touched
+them.
+"""
+
+from __future__ import annotations
+
+from netloom.datapath import actions as dp
+from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import FRAG_LATER
+from netloom.ofproto.translate.context import Context
+
+
+def _slots(*names: str) -> int:
+    return sum(SLOT[name].mask for name in names)
+
+
+_ETH = _slots("dl_src", "dl_dst")
+_IPV4 = _slots("nw_src", "nw_dst", "nw_tos", "nw_ttl")
+_IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
+_ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
+_PORTS = _slots("tp_src", "tp_dst")
+_ND = _slots("nd_target", "arp_sha", "arp_tha")
+
+_DL_TYPE_SHIFT = SLOT["dl_type"].shift
+_NW_PROTO_SHIFT = SLOT["nw_proto"].shift
+_NW_FRAG_SHIFT = SLOT["nw_frag"].shift
+_TP_SRC = SLOT["tp_src"]
+
+#: dl_type -> header name of the network layer and its slots.
+_NETWORK = {
+    0x0800: ("ipv4", _IPV4),
+    0x86DD: ("ipv6", _IPV6),
+    0x0806: ("arp", _ARP),
+    0x8035: ("arp", _ARP),
+}
+#: (dl_type, nw_proto) -> header name of the transport layer.
+_TRANSPORT = {
+    (ip, proto): name
+    for ip in (0x0800, 0x86DD)
+    for proto, name in ((6, "tcp"), (17, "udp"), (132, "sctp"))
+} | {(0x0800, 1): "icmp", (0x86DD, 58): "icmpv6"}
+
+_TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
+              (("vlan_tpid", "vlan_tci"), ("vlan1_tpid", "vlan1_tci")))  # fmt: skip
+_TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
+#: What an action can change and `commit` writes; a difference elsewhere is no business of the
+#: packet.
+_ALL = _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK
+
+
+def commit(context: Context) -> None:
+    """Emit what makes `base` equal to `key`."""
+    if not (context.key ^ context.base) & _ALL:
+        return
+    _set(context, "eth", _ETH)
+    dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
+    network = _NETWORK.get(dl_type)
+    if network is not None:
+        _set(context, *network)
+        _commit_transport(context, dl_type)
+    _commit_tags(context)
+
+
+def _set(context: Context, header: str, slots: int) -> None:
+    mask = context.mask & slots
+    if (context.key ^ context.base) & mask:
+        context.emit(dp.Set(header, context.key & mask, mask))
+        context.base = context.base & ~slots | context.key & slots
+
+
+def _commit_transport(context: Context, dl_type: int) -> None:
+    if context.base >> _NW_FRAG_SHIFT & FRAG_LATER:
+        return
+    proto = context.base >> _NW_PROTO_SHIFT & 0xFF
+    header = _TRANSPORT.get((dl_type, proto))
+    if header is None:
+        return
+    _set(context, header, _PORTS)
+    if header == "icmpv6" and _TP_SRC.get(context.base) in (135, 136):
+        _set(context, "nd", _ND)
+
+
+def tags_of(key: int) -> list[tuple[int, int]]:
+    """(TPID, TCI) of each tag, outermost first."""
+    tags = [(tpid.get(key), tci.get(key)) for tpid, tci in _TAGS]
+    return [tag for tag in tags if tag[1] & VLAN_CFI]
+
+
+def with_tags(key: int, tags: list[tuple[int, int]]) -> int:
+    """`key` with these tags instead; more than a key can hold are cut off at the inside."""
+    key &= ~_TAGS_MASK
+    for (tpid, tci), tag in zip(_TAGS, tags, strict=False):
+        key |= tag[0] << tpid.shift | tag[1] << tci.shift
+    return key
+
+
+def _commit_tags(context: Context) -> None:
+    if not (context.key ^ context.base) & _TAGS_MASK:
+        return
+    old, new = tags_of(context.base), tags_of(context.key)
+    while old and new and old[-1] == new[-1]:
+        old.pop()
+        new.pop()
+    for number, _ in enumerate(old):
+        context.mask |= _TAGS[number][0].mask | _TAGS[number][1].mask
+        context.emit(dp.PopVlan())
+    for tpid, tci in reversed(new):
+        context.emit(dp.PushVlan(tpid or 0x8100, tci))
+    context.base = context.base & ~_TAGS_MASK | context.key & _TAGS_MASK

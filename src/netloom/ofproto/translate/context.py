@@ -1,0 +1,163 @@
+"""The state of one translation, and its result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from netloom.datapath.actions import DpAction, DpActions
+from netloom.flow.fields import SLOT
+from netloom.flow.key import FRAG_LATER
+from netloom.openflow import actions as a
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.rules import Rule
+    from netloom.ofproto.translate.record import Recorder
+
+#: Nesting of resubmits to the same or an earlier table, and of patch ports.
+MAX_DEPTH = 64
+#: Resubmits of one packet.
+MAX_RESUBMITS = MAX_DEPTH * MAX_DEPTH
+#: Data-path actions of one flow: what Open vSwitch's 64 kB of encoded actions come to.
+MAX_ACTIONS = 8_192
+
+_IN_PORT = SLOT["in_port"]
+_DL_TYPE = SLOT["dl_type"]
+_NW_FRAG_MASK = 3 << SLOT["nw_frag"].shift
+_ALWAYS = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
+_IP_TYPES = frozenset({0x0800, 0x86DD})
+#: What a packet does not carry with it through a patch port.
+_LOCAL_TO_BRIDGE = SLOT["metadata"].mask | sum(SLOT[f"reg{n}"].mask for n in range(32))
+
+
+class Walk(Protocol):
+    """The parts of the translation that call one another: actions look up tables, tables run
+    actions. Each finds the others here."""
+
+    def enter_table(self, context: Context, table_id: int, in_port: int | None = None) -> None:
+        """Run the rule of `table_id` that matches; with `in_port`, as if from that port."""
+
+    def run_actions(self, context: Context, actions: a.Actions) -> None:
+        """Run a list of actions, up to its end or to one that ends it."""
+
+    def run_action_set(self, context: Context) -> None:
+        """Run what was written, at the end of a bridge's pipeline."""
+
+    def normal(self, context: Context) -> None:
+        """Treat the packet as a learning switch does."""
+
+
+class Credit(Protocol):
+    """Somebody whose counters a flow's packets go to."""
+
+    def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None: ...
+
+
+class Translated:
+    """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
+    `key`, whom packets are credited to, and why the packet was dropped whole, if so."""
+
+    __slots__ = ("actions", "credits", "error", "key", "mask")
+
+    def __init__(
+        self, actions: DpActions, mask: int, key: int, credits_: list[Credit], error: str
+    ) -> None:
+        self.actions = actions
+        self.mask = mask
+        self.key = key
+        self.credits = credits_
+        self.error = error
+
+
+class Context:
+    """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
+
+    __slots__ = (
+        "action_set", "actions", "base", "bridge", "credits", "depth", "done", "error", "first_key",
+        "key", "mask", "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "stack",
+        "table_id", "walk",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        bridge: Ofproto,
+        key: int,
+        now_ms: int,
+        recorder: Recorder | None,
+        side_effects: bool,
+        walk: Walk,
+    ) -> None:
+        self.walk = walk
+        self.bridge = bridge
+        self.key = key
+        self.base = key
+        self.first_key = key
+        self.now_ms = now_ms
+        self.recorder = recorder
+        self.side_effects = side_effects
+        #: Bits that the result depends on.
+        self.mask = _ALWAYS
+        if key >> _DL_TYPE.shift & 0xFFFF in _IP_TYPES:
+            self.mask |= _NW_FRAG_MASK
+        self.actions: list[DpAction] = []
+        self.credits: list[Credit] = []
+        self.action_set: list[a.Action] = []
+        self.stack: list[tuple[int, int]] = []
+        self.table_id = 0
+        self.rule: Rule | None = None
+        self.depth = 0
+        self.n_resubmits = 0
+        #: Set when an action ends the processing of its list.
+        self.done = False
+        self.error = ""
+
+    @property
+    def in_port(self) -> int:
+        return self.key >> _IN_PORT.shift & _IN_PORT.ones
+
+    def emit(self, action: DpAction) -> None:
+        self.actions.append(action)
+        if len(self.actions) > MAX_ACTIONS:
+            self.fail("resubmits yielded over 64 kB of actions")
+
+    def fail(self, reason: str) -> None:
+        """Drop the packet whole."""
+        self.report_error(reason)
+        self.error = reason
+        self.done = True
+
+    def set_in_port(self, number: int) -> None:
+        self.key = _IN_PORT.put(self.key, number)
+
+    @property
+    def is_later_fragment(self) -> bool:
+        return bool(self.key >> SLOT["nw_frag"].shift & FRAG_LATER)
+
+    def enter_bridge(self, bridge: Ofproto, in_port: int) -> None:
+        """Cross a patch port: what belongs to a bridge stays behind."""
+        self.bridge = bridge
+        self.key &= ~_LOCAL_TO_BRIDGE
+        self.set_in_port(in_port)
+
+    # What ofproto/trace shows
+
+    def begin_bridge(self, bridge: Ofproto) -> None:
+        if self.recorder is not None:
+            self.recorder.enter("bridge", f'bridge("{bridge.name}")')
+
+    def end(self) -> None:
+        """Close what `begin_bridge` or a table opened."""
+        if self.recorder is not None:
+            self.recorder.leave()
+
+    def detail(self, text: str) -> None:
+        if self.recorder is not None:
+            self.recorder.add("detail", text)
+
+    def warn(self, text: str) -> None:
+        if self.recorder is not None:
+            self.recorder.add("warning", text)
+
+    def report_error(self, text: str) -> None:
+        if self.recorder is not None:
+            self.recorder.add("error", text)

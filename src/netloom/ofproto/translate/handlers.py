@@ -1,0 +1,279 @@
+"""One handler per OpenFlow action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, VLAN_CFI, Field
+from netloom.flow.value_text import format_field_value
+from netloom.ofproto.translate.commit import tags_of, with_tags
+from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.output import output, to_controller
+from netloom.openflow import actions as a
+from netloom.openflow import messages as m
+from netloom.openflow.action_format import field_code_name, format_actions
+
+_TPID, _TCI = SLOT["vlan_tpid"], SLOT["vlan_tci"]
+_TCI1 = SLOT["vlan1_tci"]
+_TAG_MASK = _TPID.mask | _TCI.mask
+_TAG1_MASK = SLOT["vlan1_tpid"].mask | _TCI1.mask
+_DL_TYPE, _NW_TTL, _NW_FRAG = SLOT["dl_type"], SLOT["nw_ttl"], SLOT["nw_frag"]
+_METADATA = SLOT["metadata"]
+_IN_PORT_UNCHANGED = 0xFFFFFFF8
+
+
+def run_actions(context: Context, actions: a.Actions) -> None:
+    """Run a list of actions, up to its end or to one that ends it."""
+    recorder = context.recorder
+    if not actions and recorder is not None:
+        recorder.add("action", "drop")
+    for action in actions:
+        if context.done:
+            break
+        if recorder is not None:
+            recorder.add("action", format_actions((action,)))
+        _HANDLERS[type(action)](context, action)
+
+
+def supported(action: a.Action) -> bool:
+    """Can flows with this action be translated?"""
+    nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
+    return type(action) in _HANDLERS and all(map(supported, nested))
+
+
+# Fields
+
+
+def _has(context: Context, field: Field) -> bool:
+    """Does the packet have `field`? What was looked at to know, is un-wildcarded."""
+    alternatives = PREREQUISITES[field.prerequisite]
+    if not alternatives:
+        return True
+    if field.prerequisite in TRANSPORT and context.is_later_fragment:
+        return False
+    for alternative in alternatives:
+        for name, value, bits in alternative:
+            slot = SLOT[name]
+            context.mask |= bits << slot.shift
+            if context.key >> slot.shift & bits != value:
+                break
+        else:
+            return True
+    return False
+
+
+def _set_field(context: Context, action: a.SetField) -> None:
+    field = action.field
+    if not _has(context, field):
+        return
+    in_place = action.mask << field.shift
+    context.mask |= in_place
+    key = context.key & ~in_place | action.value << field.shift & in_place
+    context.key = _with_tpid(key | field.implied)
+
+
+def _with_tpid(key: int) -> int:
+    """A tag that has come to be by setting its TCI is an 802.1Q tag."""
+    if _TCI.get(key) & VLAN_CFI and not _TPID.get(key):
+        return _TPID.put(key, 0x8100)
+    return key
+
+
+def _move(context: Context, action: a.Move) -> None:
+    source, destination = action.source, action.destination
+    if not (_has(context, destination.field) and _has(context, source.field)):
+        return
+    ones = (1 << source.n_bits) - 1
+    from_shift = source.field.shift + source.offset
+    to_shift = destination.field.shift + destination.offset
+    context.mask |= ones << from_shift | ones << to_shift
+    value = context.key >> from_shift & ones
+    context.key = _with_tpid(context.key & ~(ones << to_shift) | value << to_shift)
+    if context.recorder is not None:
+        field = destination.field
+        text = format_field_value(field, field.get(context.key), field.ones)
+        context.detail(f"{field_code_name(field)}[] is now {text}")
+
+
+def _push(context: Context, action: a.Push) -> None:
+    source = action.source
+    ones = (1 << source.n_bits) - 1
+    shift = source.field.shift + source.offset
+    context.mask |= ones << shift
+    context.stack.append((context.key >> shift & ones, source.n_bits))
+
+
+def _pop(context: Context, action: a.Pop) -> None:
+    if not context.stack:
+        context.warn("attempted to pop from an empty stack")
+        return
+    target = action.destination
+    ones = (1 << target.n_bits) - 1
+    shift = target.field.shift + target.offset
+    value, _ = context.stack.pop()
+    context.mask |= ones << shift
+    context.key = _with_tpid(context.key & ~(ones << shift) | (value & ones) << shift)
+
+
+# VLAN tags
+
+
+def _set_vlan_vid(context: Context, action: a.SetVlanVid) -> None:
+    context.mask |= (0xFFF | VLAN_CFI) << _TCI.shift
+    tci = _TCI.get(context.key) & ~0xFFF | action.vid | VLAN_CFI
+    context.key = _with_tpid(_TCI.put(context.key, tci))
+
+
+def _set_vlan_pcp(context: Context, action: a.SetVlanPcp) -> None:
+    context.mask |= (0xE000 | VLAN_CFI) << _TCI.shift
+    tci = _TCI.get(context.key) & ~0xE000 | action.pcp << 13 | VLAN_CFI
+    context.key = _with_tpid(_TCI.put(context.key, tci))
+
+
+def _strip_vlan(context: Context, action: a.StripVlan) -> None:
+    context.mask |= _TAG_MASK
+    tags = tags_of(context.key)
+    if len(tags) > 1:
+        context.mask |= _TAG1_MASK
+    context.key = with_tags(context.key, tags[1:])
+
+
+def _push_vlan(context: Context, action: a.PushVlan) -> None:
+    tags = tags_of(context.key)
+    if tags:
+        context.mask |= _TAG_MASK
+    tci = tags[0][1] if tags else VLAN_CFI
+    context.key = with_tags(context.key, [(action.ethertype, tci), *tags])
+
+
+# IP
+
+
+def _dec_ttl(context: Context, action: a.DecTtl) -> None:
+    dl_type = _DL_TYPE.get(context.key)
+    if dl_type not in (0x0800, 0x86DD):
+        return
+    context.mask |= _NW_TTL.mask
+    ttl = _NW_TTL.get(context.key)
+    if ttl > 1:
+        context.key = _NW_TTL.put(context.key, ttl - 1)
+        return
+    family = "IPv4" if dl_type == 0x0800 else "IPv6"
+    context.warn(f"{family} decrement TTL exception")
+    for controller_id in action.controller_ids or (0,):
+        to_controller(context, 0xFFFF, m.OFPR_INVALID_TTL, controller_id)
+    context.done = True
+
+
+# Flow of control
+
+
+def _output_action(context: Context, action: a.Output) -> None:
+    output(context, action.port, action.max_len)
+
+
+def _output_reg(context: Context, action: a.OutputReg) -> None:
+    source = action.source
+    ones = (1 << source.n_bits) - 1
+    shift = source.field.shift + source.offset
+    context.mask |= ones << shift
+    number = context.key >> shift & ones
+    if number <= 0xFFFFFFFF:
+        context.detail(f"output port is {number}")
+        output(context, number, action.max_len)
+
+
+def _controller(context: Context, action: a.Controller) -> None:
+    to_controller(context, action.max_len, action.reason, action.controller_id, action.userdata)
+
+
+def _resubmit(context: Context, action: a.Resubmit) -> None:
+    in_port = None if action.in_port == _IN_PORT_UNCHANGED else action.in_port
+    table_id = context.table_id if action.table_id == 255 else action.table_id
+    context.walk.enter_table(context, table_id, in_port)
+
+
+def _goto_table(context: Context, action: a.GotoTable) -> None:
+    context.walk.enter_table(context, action.table_id)
+
+
+def _clone(context: Context, action: a.Clone) -> None:
+    """What the nested actions change is undone by the next commit."""
+    saved = (context.key, context.action_set, context.stack)
+    context.action_set, context.stack = list(context.action_set), list(context.stack)
+    run_actions(context, action.actions)
+    context.key, context.action_set, context.stack = saved
+    context.done = bool(context.error)
+
+
+def _exit(context: Context, action: a.Exit) -> None:
+    context.done = True
+
+
+def _note(context: Context, action: a.Note) -> None:
+    """For people; nothing happens."""
+
+
+def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
+    old = _METADATA.get(context.key)
+    context.key = _METADATA.put(context.key, old & ~action.mask | action.value & action.mask)
+
+
+def _write_actions(context: Context, action: a.WriteActions) -> None:
+    """Each action replaces the one of its kind; set_field those of the same field."""
+    for written in action.actions:
+        kind = _kind(written)
+        context.action_set = [other for other in context.action_set if _kind(other) != kind]
+        context.action_set.append(written)
+
+
+def _clear_actions(context: Context, action: a.ClearActions) -> None:
+    context.action_set = []
+
+
+def _kind(action: a.Action) -> object:
+    return (a.SetField, action.field.id) if isinstance(action, a.SetField) else type(action)
+
+
+#: The order in which an action set is executed (OpenFlow 1.3, 5.10).
+_SET_ORDER: tuple[type[a.Action], ...] = (
+    a.StripVlan, a.PopMpls, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl, a.Move, a.SetField,
+    a.SetVlanVid, a.SetVlanPcp, a.SetQueue,
+)  # fmt: skip
+
+
+def run_action_set(context: Context) -> None:
+    """At the end of the pipeline: the actions that were written, in the set's own order; the
+    output last, without which the packet goes nowhere."""
+    actions, context.action_set = context.action_set, []
+    outputs = [action for action in actions if isinstance(action, a.Output | a.OutputReg)]
+    if not outputs or context.error:
+        return
+    context.done = False
+    ordered = [action for kind in _SET_ORDER for action in actions if isinstance(action, kind)]
+    run_actions(context, (*ordered, outputs[-1]))
+
+
+_HANDLERS: dict[type[a.Action], Callable[[Context, Any], None]] = {
+    a.Output: _output_action,
+    a.OutputReg: _output_reg,
+    a.Controller: _controller,
+    a.SetField: _set_field,
+    a.Move: _move,
+    a.Push: _push,
+    a.Pop: _pop,
+    a.SetVlanVid: _set_vlan_vid,
+    a.SetVlanPcp: _set_vlan_pcp,
+    a.StripVlan: _strip_vlan,
+    a.PushVlan: _push_vlan,
+    a.DecTtl: _dec_ttl,
+    a.Resubmit: _resubmit,
+    a.GotoTable: _goto_table,
+    a.Clone: _clone,
+    a.Exit: _exit,
+    a.Note: _note,
+    a.WriteMetadata: _write_metadata,
+    a.WriteActions: _write_actions,
+    a.ClearActions: _clear_actions,
+}

@@ -1,0 +1,144 @@
+"""NORMAL: a learning switch with VLANs (IEEE 802.1Q; ovs-vswitchd.conf.db(5), Port table)."""
+
+from __future__ import annotations
+
+from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.ofproto.bundle import Bundle, Tags, read_tag
+from netloom.ofproto.mac_table import MacTable
+from netloom.ofproto.settings import BundleSettings
+from netloom.ofproto.translate.commit import with_tags
+from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.output import output_to
+
+_DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
+_TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
+_LOOKED_AT = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+_NW_SRC, _NW_DST, _NW_PROTO = SLOT["nw_src"], SLOT["nw_dst"], SLOT["nw_proto"]
+_BROADCAST = 0xFFFFFFFFFFFF
+
+#: Group addresses that bridges keep to themselves (IEEE 802.1Q, table 8-1) or that only switches
+#: speak to one another: prefix bits and value.
+_RESERVED = (
+    (0xFFFFFFFFFFF0, 0x0180C2000000),
+    (0xFFFFFFFFFFFF, 0x00E02B000000),
+    (0xFFFFFFFFFFFF, 0x00E02B000004),
+    (0xFFFFFFFFFFFF, 0x00E02B000006),
+    (0xFFFFFFFFFFFF, 0x01000C000000),
+    (0xFFFFFFFFFFFF, 0x01000CCCCCCC),
+    (0xFFFFFFFFFFFF, 0x01000CCCCCCD),
+    (0xFFFFFFFFFFFF, 0x01000CCDCDCD),
+    (0xFFFFFFFFFFF0, 0x01000CCCCCC0),
+)
+
+
+#: Where a packet-out without a port comes from: carries every VLAN, as a trunk.
+NOWHERE = Bundle(BundleSettings("nowhere", ()))
+
+
+class MacRefresh:
+    """Keeps what NORMAL learned from a flow's packets from ageing while they flow."""
+
+    __slots__ = ("bundle", "mac", "macs", "vlan")
+
+    def __init__(self, macs: MacTable[Bundle], mac: int, vlan: int, bundle: Bundle) -> None:
+        self.macs = macs
+        self.mac = mac
+        self.vlan = vlan
+        self.bundle = bundle
+
+    def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
+        self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+
+
+def normal(context: Context) -> None:
+    context.mask |= _LOOKED_AT
+    key = context.key
+    bundle = _input_bundle(context)
+    if bundle is None:
+        return
+    tags = tuple(read_tag(tpid.get(key), tci.get(key)) for tpid, tci in _TAGS)
+    assert len(tags) == 2
+    refusal = bundle.refusal(tags[0].vid)
+    if refusal:
+        context.report_error(refusal)
+        context.warn("disallowed VLAN VID for this input port, dropping")
+        return
+    inside = bundle.input_tags(tags)
+    if is_reserved(_DL_DST.get(key)) and not context.bridge.settings.forward_bpdu:
+        context.detail("packet has reserved destination MAC, dropping")
+        return
+    _learn(context, bundle, inside[0].vid)
+    _forward(context, bundle, inside)
+
+
+def _input_bundle(context: Context) -> Bundle | None:
+    port = context.bridge.ports_by_number.get(context.in_port)
+    if port is not None and port.bundle is not None:
+        return port.bundle
+    if port is None and context.in_port >= 0xFFFFFF00:
+        # A packet-out that names no port comes from nowhere: nothing is learned from it.
+        return NOWHERE
+    if port is None:
+        context.report_error(f"received packet on unknown port {context.in_port}")
+    context.warn("no input bundle, dropping")
+    return None
+
+
+def _learn(context: Context, bundle: Bundle, vlan: int) -> None:
+    if bundle is NOWHERE:
+        return
+    macs, source = context.bridge.macs, _DL_SRC.get(context.key)
+    gratuitous = _is_gratuitous_arp(context)
+    if context.side_effects and macs.would_change(source, vlan, bundle, context.now_ms, gratuitous):
+        macs.learn(source, vlan, bundle, context.now_ms, gratuitous_arp=gratuitous)
+    if macs.may_learn(source, vlan):
+        context.credits.append(MacRefresh(macs, source, vlan, bundle))
+
+
+def _is_gratuitous_arp(context: Context) -> bool:
+    """An ARP that only announces its sender (RFC 5227, 3)."""
+    key = context.key
+    if _DL_TYPE.get(key) != 0x0806 or _DL_DST.get(key) != _BROADCAST:
+        return False
+    context.mask |= _NW_PROTO.mask
+    if _NW_PROTO.get(key) == 2:
+        return True
+    if _NW_PROTO.get(key) != 1:
+        return False
+    context.mask |= _NW_SRC.mask | _NW_DST.mask
+    return _NW_SRC.get(key) == _NW_DST.get(key)
+
+
+def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
+    entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
+    if entry is None:
+        context.detail("no learned MAC for destination, flooding")
+        for other in list(context.bridge.bundles.values()):
+            if other is not bundle and other.is_floodable and other.carries(inside):
+                _output(context, bundle, other, inside)
+    elif entry.bundle is bundle:
+        context.detail("learned port is input port, dropping")
+    else:
+        context.detail("forwarding to learned port")
+        _output(context, bundle, entry.bundle, inside)
+
+
+def _output(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
+    """Send with the tags that `bundle` has on its wire; the key stays as it was."""
+    if not bundle.members or (source.settings.protected and bundle.settings.protected):
+        return
+    wire = bundle.output_tags(inside)
+    tags = []
+    for number, tag in enumerate(wire):
+        tci = bundle.wire_tci(tag, outermost=number == 0)
+        if tci:
+            tags.append((tag.tpid or 0x8100, tci))
+    saved = context.key
+    context.key = with_tags(saved, tags)
+    output_to(context, bundle.members[0].number)
+    context.key = saved
+
+
+def is_reserved(mac: int) -> bool:
+    """Is this a group address that a bridge does not forward?"""
+    return any(mac & mask == value for mask, value in _RESERVED)

@@ -1,0 +1,339 @@
+"""Flows, flow mods, queries and packets to send, from the text of ovs-ofctl(8), "Flow Syntax".
+
+Each parser also returns the protocols (a set of `protocol.P_*`) that can express the result, as
+ovs-ofctl(8) picks one of them. Errors are ConfigError with the text that it prints.
+"""
+
+from __future__ import annotations
+
+from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
+from netloom.base.record import replace
+from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.match import Match
+from netloom.flow.ports import parse_port
+from netloom.flow.prerequisites import normalize_match
+from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
+from netloom.flow.words import split_words
+from netloom.openflow import messages as m
+from netloom.openflow import protocol as p
+from netloom.openflow.action_check import check_actions
+from netloom.openflow.action_parse import ActionReader
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.field_protocols import field_protocols
+from netloom.openflow.number_text import to_u16, to_u64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = get_logger("ofp_match")
+
+_OF11_UP = p.P_ANY & ~p.P_OF10_ANY
+_OF12_UP = p.P_OXM_ANY
+_OF13_UP = p.P_OF13 | p.P_OF14 | p.P_OF15
+_NXM_OXM = p.P_NXM_ANY | p.P_OXM_ANY
+
+#: Words that turn on a flag -> the flag, the protocols that have it.
+_FLAGS = {
+    "send_flow_rem": (m.OFPFF_SEND_FLOW_REM, p.P_ANY),
+    "check_overlap": (m.OFPFF_CHECK_OVERLAP, p.P_ANY),
+    "reset_counts": (m.OFPFF_RESET_COUNTS, _OF12_UP),
+    "no_packet_counts": (m.OFPFF_NO_PKT_COUNTS, _OF13_UP),
+    "no_byte_counts": (m.OFPFF_NO_BYT_COUNTS, _OF13_UP),
+}
+#: Words that dump-flows prints and that mean nothing in a flow.
+_IGNORED = frozenset({"duration", "n_packets", "n_bytes", "idle_age", "hard_age"})
+
+#: What may be said with each command (-1: a query).
+_ACTIONS, _OUT_PORT, _TIMEOUT, _PRIORITY, _FLAG, _IMPORTANCE = (1 << n for n in range(6))
+QUERY = -1
+_MAY = {
+    QUERY: _OUT_PORT,
+    m.OFPFC_ADD: _ACTIONS | _TIMEOUT | _PRIORITY | _FLAG | _IMPORTANCE,
+    m.OFPFC_DELETE: _OUT_PORT,
+    m.OFPFC_DELETE_STRICT: _OUT_PORT | _PRIORITY,
+    m.OFPFC_MODIFY: _ACTIONS | _TIMEOUT | _PRIORITY | _FLAG,
+    m.OFPFC_MODIFY_STRICT: _ACTIONS | _TIMEOUT | _PRIORITY | _FLAG,
+}
+#: Words that lines of a file of flows may start with.
+COMMANDS = {
+    "add": m.OFPFC_ADD,
+    "delete": m.OFPFC_DELETE,
+    "delete_strict": m.OFPFC_DELETE_STRICT,
+    "modify": m.OFPFC_MODIFY,
+    "modify_strict": m.OFPFC_MODIFY_STRICT,
+}
+
+
+class Names:
+    """Names that may be used in text, of ports and tables; None: none."""
+
+    __slots__ = ("ports", "tables")
+
+    def __init__(
+        self,
+        ports: Mapping[str, int] | None = None,
+        tables: Mapping[str, int] | None = None,
+    ) -> None:
+        self.ports = ports
+        self.tables = tables
+
+
+NO_NAMES = Names()
+
+
+class _FlowReader:
+    """Takes the words of one flow."""
+
+    def __init__(self, command: int, names: Names) -> None:
+        self.command = command
+        self.may = _MAY[command]
+        self.names = names
+        self.matches = MatchReader(names.ports)
+        self.protocols = p.P_ANY
+        self.actions = ActionReader(names.ports, names.tables)
+        modifies = command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
+        new_cookie = None if modifies else 0
+        self.flow = m.FlowMod(max(command, 0), new_cookie=new_cookie)
+        self._found: dict[str, int] = {}
+
+    def read(self, name: str, value: str) -> None:
+        if name in PROTOCOLS or name == "eth":
+            self.matches.read(name, value)
+        elif self.may & _FLAG and name in _FLAGS:
+            flag, protocols = _FLAGS[name]
+            self._found["flags"] = self._found.get("flags", 0) | flag
+            self.protocols &= protocols
+        elif name in ("no_readonly_table", "allow_hidden_fields"):
+            return
+        elif name in FIELD or "[" in name:
+            self._read_field(name, value)
+        elif not value:
+            raise ConfigError(f"field {name} missing value")
+        else:
+            self._read_keyword(name, value)
+
+    def _read_field(self, name: str, value: str) -> None:
+        before = self.matches.match
+        self.matches.read(name, value)
+        field = FIELD[name] if name in FIELD else parse_subfield(name)[0]
+        mask = self.matches.match.mask >> field.shift & field.ones
+        if "[" in name:
+            self.protocols &= field_protocols(field, mask)
+            return
+        if field.name == "dl_vlan" and not mask and self.matches.match != before:
+            mask = field.ones
+        self.protocols &= field_protocols(field, mask)
+
+    def _read_keyword(self, name: str, value: str) -> None:
+        if name == "table":
+            table = self.actions.table(value)
+            if table is None:
+                raise ConfigError(f'unknown table "{value}"')
+            self._found["table_id"] = table
+            if table != 0xFF:
+                self.protocols &= p.P_TID | _OF11_UP
+        elif self.may & _OUT_PORT and name == "out_port":
+            port = parse_port(value, self.names.ports)
+            if port is None:
+                raise ConfigError(f"{value} is not a valid OpenFlow port")
+            self._found["out_port"] = port
+        elif self.may & _OUT_PORT and name == "out_group":
+            self.protocols &= _OF11_UP
+            self._found["out_group"] = self._group(value)
+        elif self.may & _PRIORITY and name == "priority":
+            self._found["priority"] = to_u16(value, name)
+        elif self.may & _TIMEOUT and name in ("idle_timeout", "hard_timeout"):
+            self._found[name] = to_u16(value, name)
+        elif self.may & _IMPORTANCE and name == "importance":
+            self._found["importance"] = to_u16(value, name)
+        elif name == "cookie":
+            self._read_cookie(value)
+        elif name not in _IGNORED:
+            raise ConfigError(f"unknown keyword {name}")
+
+    @staticmethod
+    def _group(value: str) -> int:
+        words = {"all": 0xFFFFFFFC, "any": 0xFFFFFFFF}
+        if value.lower() in words:
+            return words[value.lower()]
+        from netloom.openflow.number_text import c_int
+
+        number = c_int(value)
+        if number is None or not 0 <= number <= 0xFFFFFF00:
+            raise ConfigError(f"{value} is not a valid OpenFlow group")
+        return number
+
+    def _read_cookie(self, text: str) -> None:
+        value, slash, mask = text.partition("/")
+        if slash:
+            if self.command == m.OFPFC_ADD:
+                raise ConfigError("flow additions cannot use a cookie mask")
+            self._found["cookie"] = to_u64(value)
+            self._found["cookie_mask"] = to_u64(mask)
+            if self._found["cookie_mask"]:
+                self.protocols &= p.P_NXM_ANY | _OF11_UP
+        else:
+            if self.command not in (m.OFPFC_ADD, m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT):
+                raise ConfigError("cannot set cookie")
+            self._found["new_cookie"] = to_u64(text)
+
+    def finish(self) -> m.FlowMod:
+        match = self.matches.match
+        if SLOT["dl_type"].get(match.value) == 0x86DD and any(
+            SLOT[name].get(match.mask) for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst")
+        ):
+            self.protocols &= _NXM_OXM
+        flow = replace(self.flow, match=match, **self._found)
+        modifies = self.command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
+        if modifies and not flow.cookie_mask and flow.new_cookie is None:
+            # Such a modification may add the flow, which then has cookie 0.
+            flow = replace(flow, new_cookie=0)
+        return flow
+
+    def read_actions(self, text: str, flow: m.FlowMod) -> m.FlowMod:
+        actions = self.actions.read(text)
+        self.protocols &= self.actions.protocols
+        try:
+            self.protocols &= check_actions(actions, flow.match, table_id=flow.table_id)
+            if not self.protocols:
+                raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+        except OpenFlowError as error:
+            raise ConfigError(f"actions are invalid with specified match ({error.name})") from None
+        return replace(flow, actions=actions)
+
+
+def _split_actions(text: str) -> tuple[str, str | None]:
+    """What stands before `actions=`, and behind it (None if it is not there)."""
+    at = text.find("action")
+    if at < 0:
+        return text, None
+    rest = text[at:]
+    equals = rest.find("=")
+    if equals < 0:
+        return text, None
+    return text[:at], rest[equals + 1 :]
+
+
+def parse_flow_mod(
+    text: str, command: int | None = None, names: Names = NO_NAMES
+) -> tuple[m.FlowMod, int]:
+    """A flow mod; `command` None: the text may start with one, `add` if it does not."""
+    if command is None:
+        command, text = _leading_command(text)
+    reader = _FlowReader(command, names)
+    action_text: str | None = None
+    if reader.may & _ACTIONS:
+        text, action_text = _split_actions(text)
+        if action_text is None:
+            raise ConfigError("must specify an action")
+    for name, value in split_words(text):
+        reader.read(name, value)
+    flow = reader.finish()
+    if action_text is not None:
+        flow = reader.read_actions(action_text, flow)
+    return replace(flow, match=_normalized(flow.match, names)), reader.protocols
+
+
+def _normalized(match: Match, names: Names) -> Match:
+    normal, lines = normalize_match(match, port_labels(names))
+    for line in lines:
+        log.info_rl("%s", line)
+    return normal
+
+
+def port_labels(names: Names) -> dict[int, str] | None:
+    """Number -> name of the ports."""
+    return {port: name for name, port in names.ports.items()} if names.ports else None
+
+
+def _leading_command(text: str) -> tuple[int, str]:
+    text = text.lstrip(" \t\r\n,")
+    for end, char in enumerate(text):
+        if char in " \t\r\n,":
+            word = text[:end]
+            break
+    else:
+        word = text
+    if word in COMMANDS:
+        return COMMANDS[word], text[len(word) :]
+    return m.OFPFC_ADD, text
+
+
+def parse_query(text: str, names: Names = NO_NAMES) -> tuple[m.FlowStatsRequest, int]:
+    """Which flows to tell about."""
+    reader = _FlowReader(QUERY, names)
+    for name, value in split_words(text):
+        reader.read(name, value)
+    flow = reader.finish()
+    request = m.FlowStatsRequest(
+        flow.match, flow.table_id, flow.out_port, flow.out_group, flow.cookie, flow.cookie_mask
+    )
+    return request, reader.protocols
+
+
+def parse_flow_lines(
+    lines: list[str], command: int | None, names: Names, where: str
+) -> tuple[list[m.FlowMod], int]:
+    """Flow mods of a file: one per line, `#` starts a comment. `where` names the file in errors."""
+    flows = []
+    usable = p.P_ANY
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip(" \t\r\n")
+        if not text:
+            continue
+        try:
+            flow, protocols = parse_flow_mod(text, command, names)
+        except ConfigError as error:
+            raise ConfigError(f"{where}:{number}: {error}") from None
+        flows.append(flow)
+        usable &= protocols
+    return flows, usable
+
+
+# Packets to send
+
+
+def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, int]:
+    """`in_port=PORT [FIELD=VALUE...] packet=HEX [actions=...]`."""
+    protocols = p.P_ANY
+    text, action_text = _split_actions(text)
+    match = Match()
+    packet: bytes | None = None
+    matches = MatchReader(names.ports)
+    for name, value in split_words(text):
+        if name == "in_port":
+            port = parse_port(value, names.ports)
+            if port is None:
+                raise ConfigError(f"{value} is not a valid OpenFlow port")
+            matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
+        elif name in ("packet_type",) or name in FIELD:
+            field = FIELD[name]
+            if field.slot.stage != 0 or field.name.startswith("ct_"):
+                raise ConfigError(f"unknown keyword {name}")
+            matches.read(name, value)
+            protocols &= p.P_OF15
+        elif name == "packet":
+            packet = _packet_bytes(value)
+        else:
+            raise ConfigError(f"unknown keyword {name}")
+    if packet is None:
+        raise ConfigError("must specify packet")
+    match = matches.match
+    if not match.mask & SLOT["in_port"].mask:
+        raise ConfigError("must specify in_port")
+    reader = ActionReader(names.ports, names.tables)
+    actions = reader.read(action_text or "")
+    return m.PacketOut(packet, match, actions), protocols & reader.protocols
+
+
+def _packet_bytes(text: str) -> bytes:
+    digits = "".join(text.split())
+    try:
+        packet = bytes.fromhex(digits)
+    except ValueError:
+        raise ConfigError("packet: Trailing garbage in packet data") from None
+    if len(packet) < 14:
+        raise ConfigError("packet: Packet data too short for Ethernet")
+    return packet

@@ -1,0 +1,122 @@
+"""`ovs-ofctl`: watch and change OpenFlow switches (ovs-ofctl(8)).
+
+    options    the command line
+    commands   the table of commands
+    switch     a connection to a switch
+    names      names of ports and tables
+    dumps, flows, ports, compare, monitor, echo, debug    the commands
+
+A module is imported when its command runs: most invocations last a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from netloom import OVS_VERSION
+from netloom.base.errors import ConfigError
+from netloom.base.getopt import UsageError, format_options
+from netloom.base.log import vlog
+from netloom.openflow.connection import Xids
+from netloom.programs.ofctl.commands import Command, find_command
+from netloom.programs.ofctl.options import OPTIONS, PROGRAM, Arguments, Fatal, parse_arguments
+from netloom.transport.log_options import LogOptionError, apply_log_environment
+from netloom.transport.signals import FatalSignals, set_timeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Context:
+    """What a command gets: its arguments and the options."""
+
+    __slots__ = ("args", "operands", "xids")
+
+    def __init__(self, args: Arguments, operands: list[str]) -> None:
+        self.args = args
+        self.operands = operands
+        self.xids = Xids()
+
+    def operand(self, index: int, default: str = "") -> str:
+        return self.operands[index] if index < len(self.operands) else default
+
+    @property
+    def switch(self) -> str:
+        """The first operand, which most commands want to be a switch."""
+        return self.operands[0]
+
+
+def _function(command: Command) -> Callable[[Context], int | None]:
+    module, _, name = command.function.partition(".")
+    found = __import__(f"netloom.programs.ofctl.{module}", fromlist=["x"])
+    return getattr(found, name)  # type: ignore[no-any-return]
+
+
+def _command(args: Arguments) -> Command:
+    if not args.command:
+        raise Fatal("missing command name; use --help for help")
+    name, *operands = args.command
+    command = find_command(name)
+    if command is None:
+        raise Fatal(f"unknown command '{name}'; use --help for help")
+    if len(operands) < command.least:
+        raise Fatal(f"'{name}' command requires at least {command.least} arguments")
+    if 0 <= command.most < len(operands):
+        raise Fatal(f"'{name}' command takes at most {command.most} arguments")
+    if args.read_only and command.writes:
+        raise Fatal(f"'{name}' command does not work in read only mode")
+    if command.function == "-":
+        raise Fatal(f"'{name}' command is not supported by this version of Netloom")
+    return command
+
+
+def _print_text(args: Arguments) -> None:
+    if args.print == "help":
+        from netloom.base.paths import logdir, rundir
+        from netloom.programs.ofctl.help import help_text
+
+        sys.stdout.write(help_text(rundir(), logdir()))
+    elif args.print == "option":
+        sys.stdout.write(format_options(OPTIONS))
+    else:
+        sys.stdout.write(f"{PROGRAM} (Open vSwitch) {OVS_VERSION}\nOpenFlow versions 0x1:0x6\n")
+
+
+def _run(args: Arguments) -> int:
+    if args.print:
+        _print_text(args)
+        return 0
+    if args.color == "always":
+        raise Fatal("--color is not supported by this version of Netloom")
+    command = _command(args)
+    if args.daemon and command.name in ("monitor", "snoop"):
+        raise Fatal(f"--{args.daemon[0]} is not supported by this version of Netloom")
+    set_timeout(FatalSignals(), args.timeout_s)
+    return _function(command)(Context(args, args.command[1:])) or 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (without the program's name); the exit status."""
+    vlog.program = PROGRAM
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="surrogateescape")
+    try:
+        apply_log_environment(vlog)
+        args = parse_arguments(sys.argv[1:] if argv is None else argv, vlog)
+        status = _run(args)
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+    except (Fatal, ConfigError, LogOptionError) as error:
+        sys.stdout.flush()
+        if str(error):
+            sys.stderr.write(f"{PROGRAM}: {error}\n")
+    except BrokenPipeError:
+        # Whoever read our output has had enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 1

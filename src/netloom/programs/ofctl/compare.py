@@ -1,0 +1,169 @@
+"""diff-flows and replace-flows: two sets of flows, side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from netloom.base.record import Record
+from netloom.flow.match import Match
+from netloom.flow.print import format_match
+from netloom.openflow import messages as m
+from netloom.openflow import protocol as p
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.actions import Action
+from netloom.openflow.flow_text import Names, parse_flow_lines
+from netloom.openflow.text_flows import format_flags
+from netloom.programs.ofctl.dumps import open_for_dump
+from netloom.programs.ofctl.flows import read_lines
+from netloom.programs.ofctl.names import accepted_names
+from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.switch import Switch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.programs.ofctl import Context
+
+#: Table, priority, match: what makes two flows the same.
+Key = tuple[int, int, Match]
+
+
+class Version(Record):
+    """What two flows with the same key may differ in; `flags` and below do not count."""
+
+    actions: tuple[Action, ...]
+    cookie: int
+    idle_timeout: int
+    hard_timeout: int
+    importance: int
+    flags: int
+
+
+Flows = dict[Key, Version]
+
+
+def _same(a: Version | None, b: Version | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return (a.actions, a.cookie, a.idle_timeout, a.hard_timeout, a.importance) == (
+        b.actions, b.cookie, b.idle_timeout, b.hard_timeout, b.importance,
+    )  # fmt: skip
+
+
+def _text(key: Key, version: Version) -> str:
+    table_id, priority, match = key
+    out = f"table={table_id} " if table_id else ""
+    out += format_match(match, None, None if priority == 0x8000 else priority)
+    if version.cookie:
+        out += f" cookie={version.cookie:#x}"
+    if version.idle_timeout:
+        out += f" idle_timeout={version.idle_timeout}"
+    if version.hard_timeout:
+        out += f" hard_timeout={version.hard_timeout}"
+    if version.importance:
+        out += f" importance={version.importance}"
+    flags = format_flags(version.flags & m.OFPFF_EMERG)
+    return f"{out}{flags} actions={format_actions(version.actions)}"
+
+
+def read_file(path: str, names: Names) -> tuple[Flows, int]:
+    """The flows of a file, the last one with a key counting, and the protocols for all."""
+    mods, usable = parse_flow_lines(read_lines(path), m.OFPFC_ADD, names, path)
+    flows: Flows = {}
+    for mod in mods:
+        table_id = 0 if mod.table_id == 255 else mod.table_id
+        flows[table_id, mod.priority, mod.match] = Version(
+            mod.actions, mod.new_cookie or 0, mod.idle_timeout, mod.hard_timeout, mod.importance,
+            mod.flags,
+        )  # fmt: skip
+    return flows, usable
+
+
+def read_switch(switch: Switch) -> Flows:
+    """The flows of an open switch."""
+    flows: Flows = {}
+    request = m.FlowStatsRequest(nx=bool(switch.protocol & p.P_NXM_ANY))
+    for data in switch.ask(request):
+        reply = switch.decode(data)
+        assert isinstance(reply, m.FlowStatsReply)
+        for flow in reply.flows:
+            flows[flow.table_id, flow.priority, flow.match] = Version(
+                flow.actions, flow.cookie, flow.idle_timeout, flow.hard_timeout, flow.importance,
+                0,
+            )  # fmt: skip
+    return flows
+
+
+def _order(key: Key) -> tuple[int, int]:
+    return key[0], -key[1]
+
+
+def _is_file(name: str) -> bool:
+    if name[:1] in ("/", "."):
+        return True
+    return ":" not in name and os.path.exists(name)
+
+
+def diff_flows(context: Context) -> int:
+    """Exit status 2 if there are differences."""
+    sources: list[Flows] = []
+    for name in context.operands:
+        if _is_file(name):
+            sources.append(read_file(name, Names())[0])
+        else:
+            switch = open_for_dump(context, name, p.P_ANY)
+            sources.append(read_switch(switch))
+            switch.close()
+    first, second = sources
+    differences = False
+    for key in sorted({**first, **second}, key=_order):
+        a, b = first.get(key), second.get(key)
+        if _same(a, b):
+            continue
+        differences = True
+        if a is not None:
+            sys.stdout.write(f"-{_text(key, a)}\n")
+        if b is not None:
+            sys.stdout.write(f"+{_text(key, b)}\n")
+    return 2 if differences else 0
+
+
+def _mod(key: Key, version: Version | None) -> m.FlowMod:
+    table_id, priority, match = key
+    if version is None:
+        return m.FlowMod(m.OFPFC_DELETE_STRICT, match, priority, table_id, new_cookie=0)
+    return m.FlowMod(
+        m.OFPFC_ADD, match, priority, table_id, version.actions, 0, 0, version.cookie,
+        version.idle_timeout, version.hard_timeout, version.flags, importance=version.importance,
+    )  # fmt: skip
+
+
+def replace_flows(context: Context) -> None:
+    """Deletes what the file lacks, then adds what the switch lacks or has otherwise."""
+    if context.args.bundle:
+        raise Fatal("--bundle is not supported by this version of Netloom")
+    names = accepted_names(context, context.switch, ports_first=True)
+    wanted, usable = read_file(context.operands[1], names)
+    switch = open_for_dump(context, context.switch, usable)
+    there = read_switch(switch)
+    changes = [_mod(key, None) for key in there if key not in wanted]
+    for key, version in wanted.items():
+        if context.args.readd or not _same(there.get(key), version):
+            changes.append(_mod(key, version))
+    encoded = [switch.encode(change) for change in changes]
+    _change_all(switch, encoded)
+    switch.close()
+
+
+def _change_all(switch: Switch, requests: list[bytes]) -> None:
+    """Sends all, each with a barrier after it, before it waits for the first answer."""
+    barriers = [switch.encode(m.BarrierRequest()) for _ in requests]
+    pairs = list(zip(requests, barriers))
+    # Neither side's buffers must fill up while nobody reads.
+    for start in range(0, len(pairs), 100):
+        part = pairs[start : start + 100]
+        switch.send(b"".join(request + barrier for request, barrier in part))
+        for request, barrier in part:
+            error = switch.until_barrier(barrier[4:8], request[4:8])
+            if error is not None:
+                switch.fail(error)

@@ -1,0 +1,197 @@
+"""Commands that print what a switch says: show, dump-*, queue-*."""
+
+from __future__ import annotations
+
+import sys
+
+from netloom.flow.ports import MAX
+from netloom.openflow import messages as m
+from netloom.openflow import protocol as p
+from netloom.openflow.flow_text import Names, parse_query
+from netloom.openflow.message_text import Style, format_message
+from netloom.programs.ofctl.names import accepted_names, find_port, port_list, shown_style
+from netloom.programs.ofctl.names import shows_names as _shows_names
+from netloom.programs.ofctl.options import Fatal, protocols_text
+from netloom.programs.ofctl.switch import Switch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.programs.ofctl import Context
+
+
+def _open(context: Context) -> Switch:
+    return Switch(context.switch, context.args, context.xids)
+
+
+def _print_replies(context: Context, switch: Switch, request: m.Message) -> None:
+    """Prints whatever the switch answers, errors too."""
+    replies = list(switch.ask(request))
+    style = shown_style(context, context.switch, 1)
+    for data in replies:
+        sys.stdout.write(format_message(data, style))
+
+
+def show(context: Context) -> None:
+    switch = _open(context)
+    style = Style(context.args.verbosity + 1)
+    for data in switch.ask(m.FeaturesRequest()):
+        sys.stdout.write(format_message(data, style))
+    if switch.version >= 4:
+        for data in switch.ask(m.PortDescRequest()):
+            sys.stdout.write(format_message(data, style))
+    switch.close()
+    second = _open(context)
+    for data in second.ask(m.GetConfigRequest()):
+        sys.stdout.write(format_message(data, style))
+    second.close()
+
+
+def dump_desc(context: Context) -> None:
+    _print_replies(context, _open(context), m.DescRequest())
+
+
+def dump_tables(context: Context) -> None:
+    _print_replies(context, _open(context), m.TableStatsRequest())
+
+
+def dump_table_features(context: Context) -> None:
+    from netloom.openflow.text_tables import tables_text
+
+    switch = _open(context)
+    if switch.version < 4:
+        raise Fatal("dump-table-features needs OpenFlow 1.3 or later ('-O OpenFlow13')")
+    tables: list[m.TableFeatures] = []
+    for data in switch.ask(m.TableFeaturesRequest()):
+        reply = switch.decode(data)
+        assert isinstance(reply, m.TableFeaturesReply)
+        tables.extend(reply.tables)
+    text = tables_text(tuple(tables))
+    sys.stdout.write(text + "\n")
+
+
+def dump_ports(context: Context) -> None:
+    switch = _open(context)
+    port = find_port(context, context.operands[1]) if len(context.operands) > 1 else m.OFPP_ANY
+    _print_replies(context, switch, m.PortStatsRequest(port))
+
+
+def dump_ports_desc(context: Context) -> None:
+    switch = _open(context)
+    port = m.OFPP_ANY
+    if len(context.operands) > 1 and context.operands[1].upper() != "ANY":
+        port = find_port(context, context.operands[1])
+    _print_replies(context, switch, m.PortDescRequest(port))
+
+
+def _queue(text: str) -> int:
+    if not text or text.lower() == "all":
+        return m.OFPQ_ALL
+    if not text.isdigit() or int(text) > 0xFFFFFFFF:
+        raise Fatal(f"invalid numeric format {text}")
+    return int(text)
+
+
+def _port_or_any(context: Context) -> int:
+    text = context.operand(1)
+    if not text or text.lower() in ("all", "any"):
+        return m.OFPP_ANY
+    return find_port(context, text)
+
+
+def queue_stats(context: Context) -> None:
+    switch = _open(context)
+    port = _port_or_any(context)
+    request = m.QueueStatsRequest(port, _queue(context.operand(2)))
+    _print_replies(context, switch, request)
+
+
+def queue_get_config(context: Context) -> None:
+    switch = _open(context)
+    port = _port_or_any(context)
+    queue = _queue(context.operand(2))
+    if queue != m.OFPQ_ALL and switch.version < 5:
+        raise Fatal("queue argument valid only for OpenFlow 1.4+")
+    requests = [m.QueueGetConfigRequest(port, queue)]
+    if port == m.OFPP_ANY and switch.version == 1:
+        # OpenFlow 1.0 asks about one port at a time.
+        other = _open(context)
+        requests = [m.QueueGetConfigRequest(found.port_no) for found in port_list(other)
+                    if found.port_no < MAX]  # fmt: skip
+        other.close()
+    for request in requests:
+        _print_replies(context, switch, request)
+
+
+# Flows
+
+
+def _query_names(context: Context) -> Names:
+    if len(context.operands) < 2:
+        return Names()
+    return accepted_names(context, context.switch, ports_first=True)
+
+
+def open_for_query(
+    context: Context,
+) -> tuple[Switch, m.FlowStatsRequest]:
+    """A connection in the most capable format that can say the query, and the query."""
+    request, usable = parse_query(context.operand(1), _query_names(context))
+    if not usable & context.args.allowed_protocols:
+        raise Fatal(
+            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
+            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
+        )
+    switch = open_for_dump(context, context.switch, usable)
+    return switch, request
+
+
+#: Protocols for reading flows, the best first.
+_DUMP = (p.P_OF15, p.P_OF14, p.P_OF13, p.P_OF12, p.P_OF11, p.P_NXM, p.P_OF10)
+
+
+def open_for_dump(context: Context, name: str, usable: int) -> Switch:
+    """A connection to ask for flows, in the best protocol that the switch has."""
+    switch = Switch(name, context.args, context.xids)
+    allowed = context.args.allowed_protocols & usable
+    for wanted in _DUMP:
+        if allowed & wanted and switch.try_protocol(wanted):
+            return switch
+    raise Fatal(
+        f"switch does not support any of the usable flow formats ({protocols_text(usable)})"
+    )
+
+
+def dump_flows(context: Context) -> None:
+    """Prints as the switch sends, unless something is to be sorted, named or left out."""
+    from netloom.base.record import replace
+
+    switch, request = open_for_query(context)
+    request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
+    plain = not context.args.sort and context.args.show_stats
+    if plain and not _shows_names(context):
+        _print_replies(context, switch, request)
+        return
+    from netloom.openflow.text_flows import flow_stats_text
+    from netloom.programs.ofctl.sorting import sort_flows
+
+    flows: list[m.FlowStats] = []
+    for data in switch.ask(request):
+        reply = switch.decode(data)
+        assert isinstance(reply, m.FlowStatsReply)
+        flows.extend(reply.flows)
+    sort_flows(flows, context.args.sort)
+    style = shown_style(context, context.switch) if flows else Style()
+    for flow in flows:
+        # Ages are shown by the other form only.
+        bare = replace(flow, idle_age=-1, hard_age=-1)
+        line = flow_stats_text(bare, style, context.args.show_stats)
+        sys.stdout.write(f" {line}\n")
+
+
+def dump_aggregate(context: Context) -> None:
+    switch, query = open_for_query(context)
+    request = m.AggregateRequest(
+        query.match, query.table_id, query.out_port, query.out_group, query.cookie,
+        query.cookie_mask, bool(switch.protocol & p.P_NXM_ANY),
+    )  # fmt: skip
+    _print_replies(context, switch, request)

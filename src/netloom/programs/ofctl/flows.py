@@ -1,0 +1,111 @@
+"""Commands that change flows, and packet-out."""
+
+from __future__ import annotations
+
+import sys
+
+from netloom.base.errors import ConfigError
+from netloom.openflow import messages as m
+from netloom.openflow.flow_text import (
+    Names,
+    parse_flow_lines,
+    parse_flow_mod,
+    parse_packet_out,
+)
+from netloom.programs.ofctl.names import accepted_names
+from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.switch import open_for_flows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.programs.ofctl import Context
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a file; `-` is the standard input."""
+    if path == "-":
+        return sys.stdin.read().split("\n")
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().split("\n")
+    except OSError as error:
+        raise Fatal(f"{path}: open failed ({error.strerror})") from None
+
+
+def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
+    switch = open_for_flows(context.switch, context.args, context.xids, usable)
+    for flow in flows:
+        switch.must_change(switch.encode(flow))
+    switch.close()
+
+
+def _refuse_bundle(context: Context) -> None:
+    if context.args.bundle:
+        raise Fatal("--bundle is not supported by this version of Netloom")
+
+
+def _change_file(context: Context, path: str, command: int | None) -> None:
+    names = accepted_names(context, context.switch)
+    flows, usable = parse_flow_lines(read_lines(path), command, names, path)
+    _send(context, flows, usable)
+
+
+def _change(context: Context, command: int) -> None:
+    _refuse_bundle(context)
+    text = context.operand(1)
+    if text == "-":
+        _change_file(context, "-", command if command != m.OFPFC_ADD else None)
+        return
+    names = accepted_names(context, context.switch)
+    flow, usable = parse_flow_mod(text, command, names)
+    _send(context, [flow], usable)
+
+
+def add_flow(context: Context) -> None:
+    _change(context, m.OFPFC_ADD)
+
+
+def add_flows(context: Context) -> None:
+    _refuse_bundle(context)
+    _change_file(context, context.operands[1], None)
+
+
+def mod_flows(context: Context) -> None:
+    strict = context.args.strict
+    _change(context, m.OFPFC_MODIFY_STRICT if strict else m.OFPFC_MODIFY)
+
+
+def del_flows(context: Context) -> None:
+    strict = context.args.strict
+    _change(context, m.OFPFC_DELETE_STRICT if strict else m.OFPFC_DELETE)
+
+
+def packet_out(context: Context) -> None:
+    """`SWITCH "in_port=... packet=..."`, or the older `SWITCH PORT ACTIONS PACKET...`."""
+    operands = context.operands
+    if len(operands) == 2:
+        names = accepted_names(context, context.switch)
+        message, usable = parse_packet_out(operands[1], names)
+        messages = [message]
+    else:
+        names = accepted_names(context, context.switch, ports_first=True)
+        messages, usable = _old_packet_out(operands, names)
+    switch = open_for_flows(context.switch, context.args, context.xids, usable)
+    for message in messages:
+        switch.must_change(switch.encode(message))
+    switch.close()
+
+
+def _old_packet_out(operands: list[str], names: Names) -> tuple[list[m.PacketOut], int]:
+    if len(operands) < 4:
+        raise Fatal("packet-out: missing packet")
+    messages = []
+    usable = -1
+    for packet in operands[3:]:
+        text = f"in_port={operands[1]} packet={packet} actions={operands[2]}"
+        try:
+            message, usable = parse_packet_out(text, names)
+        except ConfigError as error:
+            raise Fatal(str(error)) from None
+        messages.append(message)
+    return messages, usable

@@ -1,0 +1,120 @@
+"""Names of ports and tables: what the switch calls them, each asked for once.
+
+Two ports (or tables) with the same name have none: the number is used instead.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from netloom.openflow import messages as m
+from netloom.openflow.codec import decode_message
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.flow_text import Names
+from netloom.openflow.message_text import Style
+from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.switch import Switch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.programs.ofctl import Context
+
+
+def port_list(switch: Switch) -> list[m.PhyPort]:
+    """The ports of an open switch."""
+    request: m.Message = m.FeaturesRequest() if switch.version < 4 else m.PortDescRequest()
+    ports: list[m.PhyPort] = []
+    for data in switch.ask(request):
+        reply = switch.decode(data)
+        if not isinstance(reply, (m.FeaturesReply, m.PortDescReply)):
+            raise Fatal("received bad port description reply")
+        ports.extend(reply.ports)
+    return ports
+
+
+def ask_ports(context: Context, name: str) -> list[m.PhyPort]:
+    """The ports of the switch `name`, on a connection of their own."""
+    switch = Switch(name, context.args, context.xids)
+    try:
+        return port_list(switch)
+    finally:
+        switch.close()
+
+
+def ask_tables(context: Context, name: str) -> dict[int, str]:
+    """The names of the tables of the switch `name`."""
+    switch = Switch(name, context.args, context.xids)
+    found: dict[int, str] = {}
+    try:
+        if switch.version >= 4:
+            request: m.Message = m.TableFeaturesRequest()
+        else:
+            request = m.TableStatsRequest()
+        for data in switch.ask(request):
+            if data[1] == 1:
+                return {}
+            try:
+                reply = decode_message(data)[0]
+            except OpenFlowError:
+                # A switch whose tables cannot be told apart still has flows to show.
+                return {}
+            if isinstance(reply, (m.TableFeaturesReply, m.TableStatsReply)):
+                found |= {table.table_id: table.name for table in reply.tables if table.name}
+    finally:
+        switch.close()
+    return found
+
+
+def _unique(pairs: list[tuple[str, int]]) -> dict[str, int]:
+    names = [name for name, _ in pairs]
+    return {name: number for name, number in pairs if names.count(name) == 1}
+
+
+def accepted_names(context: Context, name: str, *, ports_first: bool = False) -> Names:
+    """The names that flows given to the switch `name` may use."""
+    if context.args.names is False or _is_file_only(name):
+        return Names()
+    ports: list[m.PhyPort] = []
+    if ports_first:
+        ports = ask_ports(context, name)
+    tables = ask_tables(context, name)
+    if not ports_first:
+        ports = ask_ports(context, name)
+    return Names(
+        _unique([(port.name, port.port_no) for port in ports]),
+        _unique([(label, number) for number, label in tables.items()]),
+    )
+
+
+def _is_file_only(name: str) -> bool:
+    return not name
+
+
+def shows_names(context: Context) -> bool:
+    """Whether output has names in place of numbers."""
+    names = context.args.names
+    return sys.stdout.isatty() if names is None else names
+
+
+def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
+    """How to print what came from the switch `name`."""
+    verbosity += context.args.verbosity
+    if not shows_names(context):
+        return Style(verbosity)
+    tables = ask_tables(context, name)
+    ports = _unique([(port.name, port.port_no) for port in ask_ports(context, name)])
+    return Style(verbosity, {number: label for label, number in ports.items()}, tables)
+
+
+def find_port(context: Context, text: str) -> int:
+    """The port that `text` names: a number, a reserved name, or a name of the switch's."""
+    from netloom.flow.ports import parse_port
+
+    port = parse_port(text)
+    if port is not None:
+        return port
+    if context.args.names is not False:
+        for found in ask_ports(context, context.switch):
+            if found.name == text:
+                return found.port_no
+    raise Fatal(f"{context.switch}: unknown port `{text}'")

@@ -1,0 +1,261 @@
+"""The command line of `ovs-ofctl`."""
+
+from __future__ import annotations
+
+from netloom.base.errors import NetloomError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
+from netloom.openflow import protocol as p
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.base.log import Vlog
+    from netloom.transport.tls import TlsSettings
+
+PROGRAM = "ovs-ofctl"
+
+
+class Fatal(NetloomError):
+    """Ends the program with exit status 1; the text goes to the user after the program's name."""
+
+
+#: Of the daemon options, for `monitor` and `snoop`.
+_DAEMON = ("detach", "no-self-confinement", "no-chdir", "pidfile", "overwrite-pidfile", "monitor",
+           "user")  # fmt: skip
+
+OPTIONS = (
+    Option("timeout", REQUIRED, "t"),
+    Option("strict"),
+    Option("readd"),
+    Option("flow-format", REQUIRED, "F"),
+    Option("packet-in-format", REQUIRED, "P"),
+    Option("more", NO, "m"),
+    Option("timestamp"),
+    Option("sort", OPTIONAL),
+    Option("rsort", OPTIONAL),
+    Option("names"),
+    Option("no-names"),
+    Option("stats"),
+    Option("no-stats"),
+    Option("unixctl", REQUIRED),
+    Option("help", NO, "h"),
+    Option("option", NO, "o"),
+    Option("bundle"),
+    Option("color", OPTIONAL),
+    Option("may-create"),
+    Option("pcap"),
+    Option("raw"),
+    Option("read-only"),
+    Option("detach"),
+    Option("no-self-confinement"),
+    Option("no-chdir"),
+    Option("pidfile", OPTIONAL),
+    Option("overwrite-pidfile"),
+    Option("monitor"),
+    Option("user", REQUIRED),
+    Option("version", NO, "V"),
+    Option("protocols", REQUIRED, "O"),
+    *LOG_OPTIONS,
+    Option("private-key", REQUIRED, "p"),
+    Option("certificate", REQUIRED, "c"),
+    Option("ca-cert", REQUIRED, "C"),
+    Option("ssl-protocols", REQUIRED),
+    Option("ssl-ciphers", REQUIRED),
+    Option("ssl-ciphersuites", REQUIRED),
+    Option("ssl-server-name", REQUIRED),
+)
+
+#: Names of --flow-format, with the protocols that each stands for.
+FLOW_FORMATS = (
+    ("any", p.P_ANY),
+    ("OpenFlow10", p.P_OF10 | p.P_OF10_TID),
+    ("OpenFlow10-table_id", p.P_OF10),
+    ("OpenFlow10+table_id", p.P_OF10_TID),
+    ("NXM", p.P_NXM_ANY),
+    ("NXM-table_id", p.P_NXM),
+    ("NXM+table_id", p.P_NXM_TID),
+    ("OXM", p.P_OXM_ANY),
+    ("OpenFlow11", p.P_OF11),
+    ("OXM-OpenFlow12", p.P_OF12),
+    ("OXM-OpenFlow13", p.P_OF13),
+    ("OXM-OpenFlow14", p.P_OF14),
+    ("OXM-OpenFlow15", p.P_OF15),
+)
+_GROUPS = (
+    ("any", p.P_ANY),
+    ("OpenFlow10", p.P_OF10 | p.P_OF10_TID),
+    ("NXM", p.P_NXM_ANY),
+    ("OXM", p.P_OXM_ANY),
+)
+_PACKET_IN = {
+    "standard": 0, "openflow10": 0, "nxt_packet_in": 1, "nxm": 1, "nxt_packet_in2": 2,
+}  # fmt: skip
+
+
+def protocols_text(protocols: int) -> str:
+    """A set of protocols as --flow-format names them: whole groups first."""
+    if not protocols:
+        return "none"
+    words = []
+    for name, whole in (*_GROUPS, *FLOW_FORMATS):
+        if protocols & whole == whole:
+            words.append(name)
+            protocols &= ~whole
+            if not protocols:
+                break
+    return ",".join(words)
+
+
+def versions_text(versions: tuple[int, ...]) -> str:
+    return ", ".join(p.VERSION_NAMES[version] for version in versions)
+
+
+class Arguments:
+    """What the command line says."""
+
+    def __init__(self) -> None:
+        self.timeout_s = 0
+        self.strict = False
+        self.readd = False
+        self.read_only = False
+        self.bundle = False
+        self.timestamp = False
+        self.verbosity = 0
+        #: Set of P_*.
+        self.allowed_protocols = p.P_ANY
+        self.versions: tuple[int, ...] = (1,)
+        self.packet_in_format: int | None = None
+        #: None: names are accepted, and shown if the output is a terminal.
+        self.names: bool | None = None
+        self.show_stats = True
+        #: (field name or "", descending) in order.
+        self.sort: list[tuple[str, bool]] = []
+        self.color = ""
+        self.daemon: list[str] = []
+        self.tls: TlsSettings | None = None
+        #: 'help', 'option' or 'version': to be printed instead of running a command.
+        self.print = ""
+        self.command: list[str] = []
+
+
+def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
+    """Reads the command line; `UsageError` or `Fatal` if it is wrong."""
+    args = Arguments()
+    options = Getopt(PROGRAM, argv, OPTIONS)
+    for option, value in options:
+        if not _apply(args, option, value or ""):
+            if option in ("verbose", "log-file", "syslog-method", "syslog-target"):
+                apply_log_option(vlog, option, value)
+            else:
+                _apply_tls(args, option, value or "")
+        if args.print:
+            return args
+    args.command = options.operands
+    _check_versions(args)
+    return args
+
+
+def _apply(args: Arguments, option: str, value: str) -> bool:
+    if option in ("strict", "readd", "bundle", "timestamp"):
+        setattr(args, option, True)
+    elif option == "read-only":
+        args.read_only = True
+    elif option == "timeout":
+        if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**32):
+            raise Fatal(f"value {value} on -t or --timeout is invalid")
+        args.timeout_s = int(value)
+    elif option == "flow-format":
+        args.allowed_protocols = parse_flow_formats(value)
+    elif option == "packet-in-format":
+        if value.lower() not in _PACKET_IN:
+            raise Fatal(f"unknown packet-in format `{value}'")
+        args.packet_in_format = _PACKET_IN[value.lower()]
+    elif option == "more":
+        args.verbosity += 1
+    elif option in ("names", "no-names"):
+        args.names = option == "names"
+    elif option in ("stats", "no-stats"):
+        args.show_stats = option == "stats"
+    elif option in ("sort", "rsort"):
+        args.sort.append((_sort_field(value), option == "rsort"))
+    elif option == "protocols":
+        args.versions = parse_versions(value)
+    elif option == "color":
+        args.color = _color(value)
+    elif option in ("help", "option", "version"):
+        args.print = option
+    elif option in _DAEMON or option == "unixctl":
+        args.daemon.append(option)
+    else:
+        # These change commands that this version refuses as a whole.
+        return option in ("may-create", "pcap", "raw")
+    return True
+
+
+def _apply_tls(args: Arguments, option: str, value: str) -> None:
+    from netloom.transport.tls import TlsSettings
+
+    if args.tls is None:
+        args.tls = TlsSettings()
+    args.tls.apply(option, value)
+
+
+def _sort_field(value: str) -> str:
+    if value and value.lower() != "priority":
+        from netloom.flow.fields import FIELD
+
+        if value not in FIELD:
+            raise Fatal(f"{value}: unknown field name")
+    return value.lower() if value.lower() == "priority" else value
+
+
+def _color(value: str) -> str:
+    if value.lower() in ("", "always", "yes", "force"):
+        return "always"
+    if value.lower() in ("never", "no", "none"):
+        return "never"
+    if value.lower() in ("auto", "tty", "if-tty"):
+        return "auto"
+    raise Fatal(f"incorrect value `{value}' for --color")
+
+
+def parse_versions(text: str) -> tuple[int, ...]:
+    """The versions that -O allows, in increasing order."""
+    numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}
+    found = set()
+    for word in text.replace(",", " ").split():
+        if word.lower() not in numbers:
+            raise Fatal(f'Unknown OpenFlow version: "{word}"')
+        found.add(numbers[word.lower()])
+    return tuple(sorted(found)) or (1,)
+
+
+def parse_flow_formats(text: str) -> int:
+    """The protocols that -F allows."""
+    known = {name.lower(): whole for name, whole in FLOW_FORMATS}
+    found = 0
+    for word in text.replace(",", " ").split():
+        if word.lower() not in known:
+            raise Fatal(f"{word}: unknown flow protocol")
+        found |= known[word.lower()]
+    if not found:
+        raise Fatal(f"{text}: no flow protocol specified")
+    return found
+
+
+def _check_versions(args: Arguments) -> None:
+    """The versions of -O that can do one of the formats of -F."""
+    usable = tuple(
+        version
+        for version in args.versions
+        if any(args.allowed_protocols & bit for bit, of in p.VERSION.items() if of == version)
+    )
+    if not usable:
+        raise Fatal(
+            f"None of the enabled OpenFlow versions ({versions_text(args.versions)}) supports "
+            f"any of the enabled flow formats ({protocols_text(args.allowed_protocols)}).  "
+            "(Use -O to enable additional OpenFlow versions or -F to enable additional flow "
+            "formats.)"
+        )
+    args.versions = usable
+    args.allowed_protocols &= sum(bit for bit, of in p.VERSION.items() if of in usable)

@@ -1,0 +1,119 @@
+"""Commands that configure ports, tables and the treatment of fragments."""
+
+from __future__ import annotations
+
+import sys
+
+from netloom.openflow import messages as m
+from netloom.openflow import names
+from netloom.openflow.number_text import c_int
+from netloom.programs.ofctl.names import ask_ports, ask_tables
+from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.switch import Switch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.programs.ofctl import Context
+
+#: Word -> bit of the configuration; the word with "no-" or without it means its opposite.
+_ACTIONS = {
+    "up": (m.OFPPC_PORT_DOWN, False), "down": (m.OFPPC_PORT_DOWN, True),
+    "stp": (m.OFPPC_NO_STP, False), "receive": (m.OFPPC_NO_RECV, False),
+    "receive-stp": (m.OFPPC_NO_RECV_STP, False), "flood": (m.OFPPC_NO_FLOOD, False),
+    "forward": (m.OFPPC_NO_FWD, False), "packet-in": (m.OFPPC_NO_PACKET_IN, False),
+}  # fmt: skip
+
+
+def _port_action(word: str) -> tuple[int, bool]:
+    """(bit, whether to set it)."""
+    lower = word.lower()
+    plain = lower.removeprefix("no-").removeprefix("no")
+    if lower in _ACTIONS:
+        return _ACTIONS[lower]
+    if plain in _ACTIONS and plain not in ("up", "down") and lower.startswith("no"):
+        return _ACTIONS[plain][0], True
+    raise Fatal(f"unknown mod-port command '{word}'")
+
+
+def _find(context: Context, text: str) -> m.PhyPort:
+    """The description of a port given by number or name."""
+    number = c_int(text)
+    if text.upper() == "LOCAL":
+        number = 0xFFFFFFFE
+    for port in ask_ports(context, context.switch):
+        if number is not None:
+            if port.port_no == number:
+                return port
+        elif port.name == text and context.args.names is not False:
+            return port
+    raise Fatal(f"{context.switch}: couldn't find port `{text}'")
+
+
+def mod_port(context: Context) -> None:
+    port = _find(context, context.operands[1])
+    bit, on = _port_action(context.operands[2])
+    switch = Switch(context.switch, context.args, context.xids)
+    change = m.PortMod(port.port_no, port.hw_addr, bit if on else 0, bit)
+    switch.must_change(switch.encode(change))
+    switch.close()
+
+
+def _config(switch: Switch) -> m.GetConfigReply:
+    for data in switch.ask(m.GetConfigRequest()):
+        reply = switch.decode(data)
+        if isinstance(reply, m.GetConfigReply):
+            return reply
+    raise Fatal(f"{switch.name}: bad reply to config request")
+
+
+def get_frags(context: Context) -> None:
+    switch = Switch(context.switch, context.args, context.xids)
+    flags = _config(switch).flags & m.OFPC_FRAG_MASK
+    sys.stdout.write(names.FRAGMENTS[flags] + "\n")
+
+
+def set_frags(context: Context) -> None:
+    mode = context.operands[1]
+    numbers = {word: number for number, word in names.FRAGMENTS.items()}
+    if mode.lower() not in numbers:
+        raise Fatal(f"{mode}: unknown fragment handling mode")
+    switch = Switch(context.switch, context.args, context.xids)
+    config = _config(switch)
+    wanted = numbers[mode.lower()]
+    if config.flags & m.OFPC_FRAG_MASK == wanted:
+        return
+    flags = config.flags & ~m.OFPC_FRAG_MASK | wanted
+    switch.must_change(switch.encode(m.SetConfig(flags, config.miss_send_len)))
+    now = _config(switch).flags & m.OFPC_FRAG_MASK
+    if now != wanted:
+        raise Fatal(
+            f"{context.switch}: setting fragment handling mode failed (this switch probably "
+            f'doesn\'t support mode "{mode}")'
+        )
+
+
+_MISS = {"controller": 0, "continue": 1, "drop": 2}
+
+
+def mod_table(context: Context) -> None:
+    table_text, setting = context.operands[1:3]
+    tables = {} if context.args.names is False else ask_tables(context, context.switch)
+    numbers = {label: number for number, label in tables.items()}
+    table_id = 255 if table_text.lower() == "all" else c_int(table_text)
+    if table_id is None:
+        table_id = numbers.get(table_text)
+    if table_id is None or not 0 <= table_id <= 255:
+        raise Fatal(f'unknown table "{table_text}"')
+    if setting in ("evict", "noevict", "novacancy") or setting.startswith(("vacancy:", "name:")):
+        raise Fatal(f"mod-table setting '{setting}' is not supported by this version of Netloom")
+    if setting not in _MISS:
+        raise Fatal(f"invalid table_mod setting {setting}")
+    versions = tuple(version for version in (2, 3) if version in context.args.versions)
+    if not versions:
+        raise Fatal(
+            f"table setting '{setting}' is supported by OpenFlow 1.1 and 1.2 only "
+            "(use -O to enable them)"
+        )
+    switch = Switch(context.switch, context.args, context.xids, versions=versions)
+    switch.must_change(switch.encode(m.TableMod(table_id, _MISS[setting])))
+    switch.close()

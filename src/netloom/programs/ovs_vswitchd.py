@@ -1,0 +1,326 @@
+"""ovs-vswitchd: the Open vSwitch daemon (ovs-vswitchd(8))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+from netloom import OVS_VERSION
+from netloom.base import paths
+from netloom.base.clock import WarpClock
+from netloom.base.counters import Counters
+from netloom.base.errors import CommandError, NetloomError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.log import get_logger, vlog
+from netloom.netdev.device import DeviceFactory
+from netloom.netdev.dummy import DummyFactory
+from netloom.netdev.linux.factory import LinuxFactory
+from netloom.ovsdb.idl import Idl
+from netloom.programs.control import Control, make_registry, report, version_text
+from netloom.programs.vswitchd_commands import register_commands
+from netloom.programs.vswitchd_database import DatabaseClient
+from netloom.programs.vswitchd_datapaths import DataPathSet
+from netloom.programs.vswitchd_links import OpenFlowLinks
+from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError
+from netloom.transport.log_options import (
+    LOG_OPTIONS,
+    LogOptionError,
+    apply_log_environment,
+    apply_log_option,
+)
+from netloom.transport.loop import MainLoop, freeze_garbage
+from netloom.transport.signals import FatalSignals
+from netloom.transport.tls import TLS_OPTIONS, TlsSettings
+from netloom.vswitchd.switch import TABLES, Switch
+
+PROGRAM = "ovs-vswitchd"
+log = get_logger("vswitchd")
+
+OPTIONS = (
+    Option("mlockall", NO),
+    Option("unixctl", REQUIRED),
+    Option("enable-dummy", OPTIONAL),
+    Option("disable-system", NO),
+    Option("disable-system-route", NO),
+    Option("dpdk", OPTIONAL),
+    Option("dummy-numa", REQUIRED),
+    Option("help", NO, "h"),
+    Option("version", NO, "V"),
+    *DAEMON_OPTIONS,
+    *LOG_OPTIONS,
+    *TLS_OPTIONS,
+)
+
+USAGE = """\
+{program}: Open vSwitch daemon
+usage: {program} [OPTIONS] [DATABASE]
+where DATABASE is a socket on which ovsdb-server is listening
+      (default: "unix:{rundir}/db.sock").
+
+Active DATABASE connection methods:
+  tcp:HOST:PORT           PORT at remote HOST
+  ssl:HOST:PORT           SSL PORT at remote HOST
+  unix:FILE               Unix domain socket named FILE
+PKI configuration (required to use SSL):
+  -p, --private-key=FILE  file with private key
+  -c, --certificate=FILE  file with certificate for private key
+  -C, --ca-cert=FILE      file with peer CA certificate
+  --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create
+SSL options:
+  --ssl-protocols=PROTOS  list of SSL protocols to enable
+  --ssl-ciphers=CIPHERS   list of SSL ciphers to enable
+
+Daemon options:
+  --detach                run in background as daemon
+  --monitor               creates a process to monitor this daemon
+  --user=username[:group] changes the effective daemon user:group
+  --no-chdir              do not chdir to '/'
+  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
+  --overwrite-pidfile     with --pidfile, start even if already running
+
+Logging options:
+  -vSPEC, --verbose=SPEC   set logging levels
+  -v, --verbose            set maximum verbosity level
+  --log-file[=FILE]        enable logging to specified FILE
+                           (default: {logdir}/{program}.log)
+  --syslog-method=(libc|unix:file|udp:ip:port)
+                           specify how to send messages to syslog daemon
+  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
+
+DPDK options:
+Configuration of DPDK via command-line is removed from this
+version of Open vSwitch. DPDK is configured through ovsdb.
+
+Other options:
+  --unixctl=SOCKET          override default control socket name
+  -h, --help                display this help message
+  -V, --version             display version information
+"""
+
+#: mlockall(2): pages that there are, and those to come.
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+
+
+class Fatal(NetloomError):
+    """The daemon cannot start; the text goes to stderr and the exit status is 1."""
+
+
+class Arguments:
+    """The command line. `dummy` is None without --enable-dummy, else its mode."""
+
+    def __init__(self) -> None:
+        self.remote = ""
+        self.unixctl: str | None = None
+        self.dummy: str | None = None
+        self.disable_system = False
+        self.mlockall = False
+        self.tls = TlsSettings()
+
+
+def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
+    """The command line; None if it only asked for text, which was printed."""
+    arguments = Arguments()
+    tls_names = {option.key for option in TLS_OPTIONS}
+    options = Getopt(PROGRAM, argv, OPTIONS)
+    for key, value in options:
+        if key == "help":
+            where = {"rundir": paths.rundir(), "logdir": paths.logdir()}
+            sys.stdout.write(USAGE.format(program=PROGRAM, **where))
+            return None
+        if key == "version":
+            sys.stdout.write(version_text(PROGRAM))
+            return None
+        if key in tls_names:
+            arguments.tls.apply(key, value or "")
+        elif not (daemon.apply(key, value) or apply_log_option(vlog, key, value)):
+            _apply_own(arguments, key, value)
+    if len(options.operands) > 1:
+        raise Fatal("at most one non-option argument accepted; use --help for usage")
+    arguments.remote = next(iter(options.operands), f"unix:{paths.rundir()}/db.sock")
+    return arguments
+
+
+def _apply_own(arguments: Arguments, key: str, value: str | None) -> None:
+    match key:
+        case "mlockall":
+            arguments.mlockall = True
+        case "unixctl":
+            arguments.unixctl = value
+        case "enable-dummy":
+            # Whatever is neither "override" nor a type to replace only adds the dummy types.
+            arguments.dummy = value if value in ("override", "system") else ""
+        case "disable-system":
+            arguments.disable_system = True
+        case "dpdk":
+            raise Fatal("Using --dpdk to configure DPDK is not supported.")
+        case "dummy-numa":
+            raise Fatal("--dummy-numa: there are no poll-mode threads in this version")
+        case "disable-system-route":
+            # No route of the system is used so far: there is nothing to switch off.
+            return
+
+
+def lock_memory() -> None:
+    """mlockall(2); a failure is only logged."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+        log.err("mlockall failed: %s", os.strerror(ctypes.get_errno()))
+
+
+def make_devices(arguments: Arguments) -> tuple[DeviceFactory, DummyFactory | None]:
+    """The devices of this machine, with dummies as the command line has it."""
+    linux = None if arguments.dummy == "override" else LinuxFactory()
+    if arguments.dummy is None:
+        assert linux is not None
+        return linux, None
+    dummies = DummyFactory(linux, arguments.dummy)
+    return dummies, dummies
+
+
+class Program:
+    """The running daemon: one runnable that takes everything in its order."""
+
+    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+        self.clock = WarpClock()
+        self.loop = MainLoop(self.clock)
+        self.counters = Counters()
+        self.registry = make_registry(PROGRAM)
+        self.control = Control(PROGRAM, self.loop, self.registry, signals)
+        self.devices, self.dummies = make_devices(arguments)
+        self.datapaths = DataPathSet(
+            self.loop,
+            self.counters,
+            dummy=arguments.dummy,
+            has_system=not arguments.disable_system,
+        )
+        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other")
+        self.idl = Idl("Open_vSwitch", TABLES)
+        self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
+        self._arguments = arguments
+        self._daemon = daemon
+        self._announced = False
+        self._watched: set[int] = set()
+        self._version = -1
+
+    def start(self) -> None:
+        self.control.register_standard(vlog, self.counters, self.memory)
+        self.control.register_exit("[--cleanup]", max_args=1)
+        if self.dummies is not None:
+            self.control.register_time()
+        register_commands(self)
+        self.control.open(self._arguments.unixctl)
+        self.database = DatabaseClient(
+            self.loop, self._arguments.remote, self.idl, self._arguments.tls
+        )
+        self.loop.register(self)
+
+    # -- the loop ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        now_ms = self.clock.now_ms()
+        self.counters.sample(now_ms)
+        self._check_schema()
+        self.switch.run(now_ms)
+        self.datapaths.run()
+        if self.switch.applier.version != self._version:
+            self._version = self.switch.applier.version
+            self._take_over_tls()
+            self._watch_descriptors()
+        if self.switch.ready and not self._announced:
+            self._announced = True
+            freeze_garbage()
+            self._daemon.complete()
+            get_logger("bridge").info("%s (Open vSwitch) %s", PROGRAM, OVS_VERSION)
+        self.database.push()
+
+    def deadline(self) -> int | None:
+        due = [self.switch.deadline(), self.datapaths.deadline()]
+        return min((at for at in due if at is not None), default=None)
+
+    def _check_schema(self) -> None:
+        if self.idl.problem is not None:
+            get_logger("ovsdb_idl").warn_rl("%s", self.idl.problem)
+
+    def _watch_descriptors(self) -> None:
+        """Wake for packets and for devices that come and go."""
+        wanted = {*self.datapaths.poll_fds(), *self.devices.poll_fds()}
+        for fd in self._watched - wanted:
+            self.loop.unwatch(fd)
+        # A number may be a new descriptor by now, which the loop's selector does not know.
+        for fd in wanted:
+            self.loop.unwatch(fd)
+            self.loop.watch(fd, _wake_up)
+        self._watched = wanted
+
+    def _take_over_tls(self) -> None:
+        """The SSL row counts for controllers, unless the command line said something."""
+        rows = self.idl.rows("SSL")
+        given = self._arguments.tls
+        for row in rows[:1]:
+            given.private_key = row.text("private_key") or given.private_key
+            given.certificate = row.text("certificate") or given.certificate
+            given.ca_cert = row.text("ca_cert") or given.ca_cert
+            given.bootstrap_ca_cert = row.flag("bootstrap_ca_cert") or given.bootstrap_ca_cert
+
+    def memory(self) -> dict[str, int]:
+        """What `memory/show` tells."""
+        live = self.switch.applier.bridges.values()
+        return {
+            "ports": sum(len(bridge.interfaces) for bridge in live),
+            "ofconns": self.links.n_connections(),
+            **self.datapaths.memory(),
+        }
+
+    def close(self) -> None:
+        # The control socket takes one more turn to answer `exit`: without the switch.
+        self.loop.unregister(self)
+        self.switch.close()
+        self.datapaths.close()
+        self.database.close()
+        self.control.close()
+
+
+def _wake_up() -> None:
+    """Readable descriptors have no handler of their own: the turn that follows reads them."""
+
+
+def run(argv: list[str]) -> int:
+    """The whole life of the daemon; its exit status."""
+    signals = FatalSignals()
+    daemon = Daemon(PROGRAM, vlog, signals)
+    apply_log_environment(vlog)
+    arguments = parse_arguments(argv, daemon)
+    if arguments is None:
+        return 0
+    daemon.start()
+    if arguments.mlockall:
+        lock_memory()
+    program = Program(arguments, daemon, signals)
+    try:
+        program.start()
+        status = program.loop.run()
+    except NetloomError:
+        daemon.close()
+        raise
+    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
+        return daemon.crash(error)
+    program.close()
+    daemon.close()
+    return status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
+    vlog.program = PROGRAM
+    try:
+        return run((sys.argv if argv is None else argv)[1:])
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+    except (Fatal, LogOptionError, DaemonError, CommandError) as error:
+        return report(PROGRAM, error)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

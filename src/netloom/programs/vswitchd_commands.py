@@ -1,0 +1,87 @@
+"""What `ovs-appctl` can ask of ovs-vswitchd beyond the commands that every daemon has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netloom.base.errors import CommandError, ConfigError
+from netloom.datapath.dpctl import Dpctl
+from netloom.flow.compose import compose_packet
+from netloom.flow.odp_parse import parse_odp_flow
+from netloom.netdev.dummy import DummyFactory
+
+if TYPE_CHECKING:
+    from netloom.programs.ovs_vswitchd import Program
+
+
+def register_commands(program: Program) -> None:
+    """Register everything that the parts of the daemon offer."""
+    registry = program.registry
+    registry.register("bridge/reconnect", "[bridge]", 0, 1, _reconnect(program))
+    registry.register("qos/show", "interface", 1, 1, _qos(program, "QoS not configured on {}\n"))
+    registry.register(
+        "qos/show-types",
+        "interface",
+        1,
+        1,
+        _qos(program, "No QoS types supported for interface: {}\n"),
+    )
+    dpctl = Dpctl(
+        lambda: [backer.dpif for backer in program.datapaths.backers.values()],
+        program.clock.now_ms,
+        lambda name: Path(name).read_text(),
+    )
+    for command in dpctl.commands():
+        registry.register(*command)
+    if program.dummies is not None:
+        _register_dummies(program, program.dummies)
+
+
+def _reconnect(program: Program) -> Callable[[list[str]], str]:
+    def run(args: list[str]) -> str:
+        bridges = program.switch.applier.bridges
+        if args and args[0] not in bridges:
+            raise CommandError("Unknown bridge")
+        for name in args or list(bridges):
+            program.links.reconnect(name)
+        return ""
+
+    return run
+
+
+def _qos(program: Program, text: str) -> Callable[[list[str]], str]:
+    """QoS is not configured on anything in this version."""
+
+    def run(args: list[str]) -> str:
+        if program.switch.applier.find(args[0]) is None:
+            raise CommandError("no such interface")
+        return text.format(args[0])
+
+    return run
+
+
+def _register_dummies(program: Program, dummies: DummyFactory) -> None:
+    registry = program.registry
+
+    def receive(args: list[str]) -> str:
+        return dummies.command_receive(args, _build_packet)
+
+    registry.register(
+        "netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]", 2, None,
+        receive,
+    )  # fmt: skip
+    registry.register(
+        "netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, dummies.command_set_admin_state
+    )
+    registry.register("netdev-dummy/conn-state", "[netdev]", 0, 1, dummies.command_conn_state)
+
+
+def _build_packet(text: str, length: int) -> bytes:
+    """A packet of a flow in data-path syntax, of `length` bytes unless that is 0."""
+    try:
+        key, _ = parse_odp_flow(text)
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    return compose_packet(key, length or None)

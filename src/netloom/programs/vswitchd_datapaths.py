@@ -1,0 +1,103 @@
+"""The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
+
+Until there is a kernel data path, `system` is served in user space like `netdev`; both exist at the
+same time, as in Open vSwitch, and ports of one are no ports of the other.
+"""
+
+from __future__ import annotations
+
+from netloom.base.counters import Counters
+from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
+from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.ofproto.backer import Backer
+from netloom.ofproto.interface import Bridge
+from netloom.transport.loop import MainLoop
+
+log = get_logger("dpif")
+
+
+class DataPathSet:
+    """`vswitchd.apply.DataPaths` for this machine."""
+
+    def __init__(
+        self, loop: MainLoop, counters: Counters, dummy: str | None, has_system: bool
+    ) -> None:
+        self._loop = loop
+        self._counters = counters
+        self._dummy = dummy
+        self._types = frozenset(
+            ({"system"} if has_system else set())
+            | {"netdev"}
+            | ({"dummy"} if dummy is not None else set())
+        )
+        self.backers: dict[str, Backer] = {}
+
+    # -- vswitchd.apply.DataPaths --------------------------------------------------------
+
+    def types(self) -> frozenset[str]:
+        return self._types
+
+    def device_type(self, datapath_type: str, interface_type: str) -> str:
+        if interface_type != "internal":
+            return interface_type
+        is_dummy = datapath_type == "dummy" or self._dummy == "override"
+        if datapath_type == "system" and self._dummy == "system":
+            is_dummy = True
+        if is_dummy:
+            return "dummy-internal"
+        return "tap" if datapath_type == "netdev" else "internal"
+
+    def create_bridge(self, name: str, datapath_type: str) -> Bridge:
+        if datapath_type not in self._types:
+            log_ofproto = get_logger("ofproto")
+            log_ofproto.warn("unknown datapath type %s", datapath_type)
+            log_ofproto.warn("could not create datapath %s of unknown type %s", name, datapath_type)
+            raise ConfigError("Address family not supported by protocol")
+        return self._backer(datapath_type).add_bridge(name)
+
+    def remove_bridge(self, bridge: Bridge) -> None:
+        for backer in self.backers.values():
+            if backer.bridges.get(bridge.name) is bridge:
+                backer.remove_bridge(bridge.name)
+                return
+
+    # -- the loop ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Move packets, answer upcalls, serve controllers."""
+        for backer in self.backers.values():
+            backer.run()
+
+    def deadline(self) -> int | None:
+        due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
+        return min(due, default=None)
+
+    def poll_fds(self) -> list[int]:
+        return [fd for backer in self.backers.values() for fd in backer.dpif.poll_fds()]
+
+    def memory(self) -> dict[str, int]:
+        """Counts for `memory/show`."""
+        return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
+
+    def close(self) -> None:
+        for backer in self.backers.values():
+            backer.close()
+        self.backers.clear()
+
+    # -- inside --------------------------------------------------------------------------
+
+    def _backer(self, datapath_type: str) -> Backer:
+        backer = self.backers.get(datapath_type)
+        if backer is None:
+            if datapath_type == "system" and not self._dummy:
+                log.info(
+                    "system@ovs-system: there is no kernel data path in this version, "
+                    "packets are processed in user space"
+                )
+            name = f"{datapath_type}@ovs-{datapath_type}"
+            dpif = UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+            backer = self.backers[datapath_type] = Backer(
+                datapath_type, dpif, self._loop.clock, self._counters
+            )
+        return backer

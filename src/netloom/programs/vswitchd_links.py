@@ -1,0 +1,332 @@
+"""The OpenFlow sockets of all bridges: management sockets, listeners and controllers.
+
+Every bridge listens on `RUNDIR/BRIDGE.mgmt` (and has `BRIDGE.snoop`, which refuses); what its
+Controller rows ask for comes on top. Bytes go between a socket and an OpenFlow machine; the bridge
+reads the machine's events and writes the answers (`ofproto.interface`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netloom.base.errors import ProtocolError
+from netloom.base.log import get_logger
+from netloom.base.paths import rundir
+from netloom.ofproto.interface import Bridge
+from netloom.ofproto.settings import ControllerSettings, ControllerStatus
+from netloom.openflow import connection as openflow
+from netloom.openflow.messages import EchoRequest
+from netloom.transport.address import OPENFLOW_PORT, is_passive, parse_address
+from netloom.transport.client import ReconnectingClient
+from netloom.transport.driver import Connection
+from netloom.transport.loop import MainLoop
+from netloom.transport.server import Listener
+from netloom.transport.tls import TlsSettings
+from netloom.vswitchd.apply import LiveBridge
+from netloom.vswitchd.rconn import Rconn
+
+log = get_logger("connmgr")
+
+
+class BridgeEnd(openflow.Connection):
+    """The switch's end of a connection. The bridge takes its events; that the peer broke the
+    protocol is noted for the owner of the socket, who closes it."""
+
+    def __init__(self, name: str, versions: frozenset[int], now_ms: int) -> None:
+        super().__init__(name, tuple(sorted(versions)), now_ms)
+        #: Why the connection must be closed, or None.
+        self.failed: str | None = None
+
+    def next_event(self) -> openflow.Event | None:
+        try:
+            return super().next_event()
+        except ProtocolError as error:
+            self.failed = str(error)
+            return None
+
+    def send_probe(self) -> None:
+        """Ask whether the peer lives; whatever it answers is proof."""
+        self.send(EchoRequest(), 0)
+
+
+class ByteMover:
+    """A machine for the transport that leaves events to the bridge."""
+
+    def __init__(self, end: BridgeEnd) -> None:
+        self._end = end
+        self.receive_data = end.receive_data
+        self.data_to_send = end.data_to_send
+        self.deadline = end.deadline
+        self.advance = end.advance
+
+    def next_event(self) -> None:
+        if self._end.failed is not None:
+            raise ProtocolError(self._end.failed)
+
+
+def _ignore(event: None) -> None:
+    del event
+
+
+class Service:
+    """A listening socket; `settings` is None for the management socket."""
+
+    def __init__(
+        self, links: OpenFlowLinks, live: LiveBridge, target: str, settings: ControllerSettings
+    ) -> None:
+        self.settings = settings
+        self._links = links
+        self._bridge: Bridge = live.bridge
+        self._versions = _versions(live)
+        self._is_snoop = _is_snoop(live.name, target)
+        self._is_management = target == _management_target(live.name)
+        self._connections: dict[int, Connection[None]] = {}
+        address = parse_address(target, OPENFLOW_PORT)
+        self._listener = Listener(links.loop, address, self._accept, links.tls)
+
+    def _accept(self, name: str) -> Connection[None] | None:
+        if self._is_snoop:
+            log.warn_rl("%s: snooping is not supported by this version", self.settings.target)
+            return None
+        now_ms = self._links.loop.clock.now_ms()
+        machine = BridgeEnd(f"{self._bridge.name}<->{name}", self._versions, now_ms)
+        connection: Connection[None] = Connection(
+            self._links.loop,
+            ByteMover(machine),
+            _ignore,
+            lambda error: self._closed(machine),
+            name,
+        )
+        self._connections[id(machine)] = connection
+        self._bridge.accept(machine, None if self._is_management else self.settings)
+        self._links.note_change()
+        return connection
+
+    def _closed(self, machine: BridgeEnd) -> None:
+        if self._connections.pop(id(machine), None) is not None:
+            self._bridge.forget(machine)
+            self._links.note_change()
+
+    def n_connections(self) -> int:
+        return len(self._connections)
+
+    def status(self, now_ms: int) -> ControllerStatus | None:
+        """A row of a listener says nothing about those who come and go."""
+        del now_ms
+        return None
+
+    def update(self, settings: ControllerSettings) -> None:
+        self.settings = settings
+
+    def reconnect(self) -> None:
+        """Listeners have nobody to call back."""
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+
+
+class Client:
+    """The kept connection to one controller."""
+
+    def __init__(
+        self, links: OpenFlowLinks, live: LiveBridge, target: str, settings: ControllerSettings
+    ) -> None:
+        self.settings = settings
+        self._links = links
+        self._bridge: Bridge = live.bridge
+        self._versions = _versions(live)
+        self._machine: BridgeEnd | None = None
+        now_ms = links.loop.clock.now_ms()
+        self._rconn = Rconn(f"{live.name}<->{target}", settings, now_ms)
+        self._state = ""
+        self._client: ReconnectingClient[None] = ReconnectingClient(
+            links.loop,
+            target,
+            self._rconn,
+            self._make,
+            _ignore,
+            on_connect=self._connected,
+            on_disconnect=self._disconnected,
+            probe=self._probe,
+            default_port=OPENFLOW_PORT,
+            tls=links.tls,
+        )
+
+    def _make(self) -> ByteMover:
+        now_ms = self._links.loop.clock.now_ms()
+        self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms)
+        return ByteMover(self._machine)
+
+    def _connected(self, connection: Connection[None]) -> None:
+        assert self._machine is not None
+        self._bridge.accept(self._machine, self.settings)
+
+    def _disconnected(self, error: int) -> None:
+        del error
+        if self._machine is not None:
+            machine, self._machine = self._machine, None
+            self._bridge.forget(machine)
+
+    def _probe(self, connection: Connection[None]) -> None:
+        del connection
+        if self._machine is not None:
+            self._machine.send_probe()
+
+    def watch(self, now_ms: int) -> None:
+        """Tell the bridge when the state changed: fail-open depends on it."""
+        if self._rconn.state != self._state:
+            self._state = self._rconn.state
+            self._bridge.controller_lost(self.settings.target, self.status(now_ms))
+            self._links.note_change()
+
+    def status(self, now_ms: int) -> ControllerStatus:
+        role = "other"
+        if self._machine is not None and self._rconn.is_connected:
+            role = self._links.role_of(self._bridge, self._machine)
+        return self._rconn.status(self.settings.target, role, now_ms)
+
+    def update(self, settings: ControllerSettings) -> None:
+        self.settings = settings
+        self._rconn.set(settings)
+
+    def reconnect(self) -> None:
+        self._rconn.reconnect()
+
+    def n_connections(self) -> int:
+        return int(self._rconn.is_connected)
+
+    def close(self) -> None:
+        self._client.close()
+        self._disconnected(0)
+
+
+class OpenFlowLinks:
+    """All of them; a runnable of the main loop, and `vswitchd.switch.Connections`."""
+
+    def __init__(
+        self,
+        loop: MainLoop,
+        tls: TlsSettings,
+        role_of: Callable[[Bridge, BridgeEnd], str],
+    ) -> None:
+        self.loop = loop
+        self.tls = tls
+        self.role_of = role_of
+        self._links: dict[tuple[str, str], Service | Client] = {}
+        #: What a link was made for: it is made anew when its bridge or versions are others.
+        self._made_for: dict[tuple[str, str], tuple[Bridge, frozenset[int], str]] = {}
+        self._changes = 0
+        loop.register(self)
+
+    # -- vswitchd.switch.Connections -----------------------------------------------------
+
+    def follow(self, bridges: dict[str, LiveBridge]) -> None:
+        wanted: dict[tuple[str, str], tuple[LiveBridge, ControllerSettings]] = {}
+        for live in bridges.values():
+            for settings in _all_settings(live):
+                wanted[live.name, settings.target] = (live, settings)
+        for key in list(self._links):
+            self._drop_unless_wanted(key, wanted.get(key))
+        for key, (live, settings) in wanted.items():
+            link = self._links.get(key)
+            if link is None:
+                self._open(key, live, settings)
+            elif link.settings != settings:
+                link.update(settings)
+
+    def status(self, bridge: str, target: str, now_ms: int) -> ControllerStatus | None:
+        link = self._links.get((bridge, target))
+        return None if link is None else link.status(now_ms)
+
+    def changes(self) -> int:
+        return self._changes
+
+    def note_change(self) -> None:
+        self._changes += 1
+
+    # -- the loop ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        now_ms = self.loop.clock.now_ms()
+        for link in self._links.values():
+            if isinstance(link, Client):
+                link.watch(now_ms)
+
+    def deadline(self) -> int | None:
+        return None
+
+    def reconnect(self, bridge: str) -> None:
+        """Have all controllers of the bridge called anew (`bridge/reconnect`)."""
+        for (name, _), link in self._links.items():
+            if name == bridge:
+                link.reconnect()
+        self.loop.wake()
+
+    def n_connections(self) -> int:
+        return sum(link.n_connections() for link in self._links.values())
+
+    # -- opening and closing -------------------------------------------------------------
+
+    def _drop_unless_wanted(
+        self, key: tuple[str, str], wanted: tuple[LiveBridge, ControllerSettings] | None
+    ) -> None:
+        bridge, versions, kind = self._made_for[key]
+        if wanted is not None:
+            live, settings = wanted
+            if live.bridge is bridge and _versions(live) == versions and settings.type == kind:
+                return
+        link = self._links.pop(key)
+        del self._made_for[key]
+        link.close()
+        name, target = key
+        if wanted is None:
+            if not _is_snoop(name, target):
+                log.info('%s: removed %s controller "%s"', name, kind, target)
+        elif not _is_snoop(name, target):
+            log.info(
+                '%s: Changes to controller "%s" expects re-initialization: Re-initializing now.',
+                name,
+                target,
+            )
+
+    def _open(self, key: tuple[str, str], live: LiveBridge, settings: ControllerSettings) -> None:
+        name, target = key
+        kind = Service if is_passive(target) else Client
+        try:
+            self._links[key] = kind(self, live, target, settings)
+        except OSError as error:
+            log.err("%s: failed to listen on %s: %s", name, target, error.strerror)
+            return
+        self._made_for[key] = (live.bridge, _versions(live), settings.type)
+        if not _is_snoop(name, target):
+            log.info('%s: added %s controller "%s"', name, settings.type, target)
+
+
+def _versions(live: LiveBridge) -> frozenset[int]:
+    assert live.settings is not None
+    return live.settings.protocols
+
+
+def _all_settings(live: LiveBridge) -> list[ControllerSettings]:
+    """The bridge's own sockets, then its controllers."""
+    if live.settings is None:
+        return []
+    own = [
+        ControllerSettings(target=target, type="service")
+        for target in (_management_target(live.name), _snoop_target(live.name))
+    ]
+    return [*own, *live.settings.controllers]
+
+
+def _management_target(bridge: str) -> str:
+    return f"punix:{rundir()}/{bridge}.mgmt"
+
+
+def _snoop_target(bridge: str) -> str:
+    return f"punix:{rundir()}/{bridge}.snoop"
+
+
+def _is_snoop(bridge: str, target: str) -> bool:
+    return target == _snoop_target(bridge)

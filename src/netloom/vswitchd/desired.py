@@ -1,0 +1,398 @@
+"""Database rows -> one frozen `Wish`: reads, applies defaults, judges.
+
+What must hold: any contents of the database give a wish. A bad value never spoils its neighbours:
+the row falls back to the default, or its interface is refused with a text for the row's `error`
+column, and `problems` names row and column for the log. The wish depends on nothing but the rows;
+so the same rows give an equal wish, in whatever order they come.
+
+Rules and defaults are those of ovs-vswitchd.conf.db(5); texts of complaints that Open vSwitch has
+are Open vSwitch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from netloom.base.paths import rundir
+from netloom.base.record import replace
+from netloom.ofproto.settings import (
+    ALL_VERSIONS,
+    BridgeSettings,
+    BundleSettings,
+    ControllerSettings,
+)
+from netloom.ovsdb.row import Row
+from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
+from netloom.vswitchd.port_rules import PortRules
+from netloom.vswitchd.unsupported import complaints
+from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+
+#: Names of devices that the data paths keep for themselves.
+RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
+VERSIONS = {f"OpenFlow1{minor}": minor + 1 for minor in range(6)}
+#: Statistics are not written more often than this.
+MIN_STATS_INTERVAL_MS = 5_000
+
+
+class Replica(Protocol):
+    """What is read: an `Idl`, or a stand-in."""
+
+    def rows(self, table: str) -> list[Row]: ...
+
+    def refs(self, row: Row, column: str) -> list[Row]: ...
+
+
+#: Takes (level, module, text).
+Complain = Callable[[str, str, str], None]
+
+
+def read_wish(replica: Replica) -> Wish:
+    """The wish that the rows state; an empty one if the database has no Open_vSwitch row."""
+    return _Reader(replica).read()
+
+
+def integer(values: dict[str, str], key: str, default: int) -> int:
+    """A decimal integer of a map column; `default` if it is missing or none."""
+    try:
+        return int(values.get(key, ""), 10)
+    except ValueError:
+        return default
+
+
+def boolean(values: dict[str, str], key: str, default: bool = False) -> bool:
+    """ "true" or "false" of a map column; anything else is `default`."""
+    text = values.get(key, "").lower()
+    return text == "true" if text in ("true", "false") else default
+
+
+def pairs(values: dict[str, str]) -> Pairs:
+    return tuple(sorted(values.items()))
+
+
+class _Reader:
+    """One reading of the whole database."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._problems: dict[tuple[str, str, str], None] = {}
+        #: The bridge and port that each interface is used by.
+        self._users: dict[str, tuple[str, str]] = {}
+
+    def _complain(self, level: str, module: str, text: str) -> None:
+        self._problems[(level, module, text)] = None
+
+    def read(self) -> Wish:
+        roots = self._replica.rows("Open_vSwitch")
+        if not roots:
+            return Wish()
+        root = roots[0]
+        bridges = tuple(
+            self._bridge(row)
+            for row in sorted(self._replica.refs(root, "bridges"), key=lambda row: row.text("name"))
+            if self._is_valid_bridge_name(row.text("name"))
+        )
+        interval_ms = integer(root.mapping("other_config"), "stats-update-interval", 0)
+        return Wish(
+            bridges=bridges,
+            stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
+            problems=tuple(self._problems),
+        )
+
+    def _is_valid_bridge_name(self, name: str) -> bool:
+        # The name becomes part of a file name: the management socket's.
+        if "/" in name or "\\" in name or not name:
+            self._complain("warn", "bridge", f'ignoring bridge with invalid name "{name}"')
+            return False
+        return True
+
+    # -- bridges -------------------------------------------------------------------------
+
+    def _bridge(self, row: Row) -> BridgeWish:
+        name = row.text("name")
+        config = row.mapping("other_config")
+        for text in complaints("Bridge", row):
+            self._complain("warn", "bridge", f"bridge {name}: {text}")
+        controllers = self._controllers(name, row)
+        return BridgeWish(
+            name=name,
+            datapath_type=row.text("datapath_type") or "system",
+            settings=self._settings(name, row, controllers),
+            ports=self._ports(name, row, bool(controllers)),
+            default_mac=bridge_default_mac(row.uuid),
+            datapath_id=self._datapath_id(name, config),
+            hwaddr=self._hwaddr(name, config),
+        )
+
+    def _settings(
+        self, name: str, row: Row, controllers: tuple[ControllerSettings, ...]
+    ) -> BridgeSettings:
+        config = row.mapping("other_config")
+        protocols = frozenset(VERSIONS[text] for text in row.texts("protocols") if text in VERSIONS)
+        ageing = self._number("bridge", name, config, "mac-aging-time", 300)
+        size = self._number("bridge", name, config, "mac-table-size", 8192)
+        return BridgeSettings(
+            name=name,
+            datapath_id=0,
+            fail_mode="secure" if row.opt_text("fail_mode") == "secure" else "standalone",
+            protocols=protocols or ALL_VERSIONS,
+            controllers=controllers,
+            flood_vlans=frozenset(row.ints("flood_vlans")),
+            mac_aging_time_s=min(max(ageing, 15), 3600),
+            mac_table_size=min(max(size, 10), 1_000_000),
+            forward_bpdu=boolean(config, "forward-bpdu"),
+            dp_desc=config.get("dp-desc", ""),
+            dp_sn=config.get("dp-sn", ""),
+        )
+
+    def _number(self, kind: str, name: str, config: dict[str, str], key: str, default: int) -> int:
+        value = integer(config, key, -1)
+        if value < 0 and key in config:
+            self._complain(
+                "warn",
+                "bridge",
+                f'{kind} {name}: other_config:{key}: "{config[key]}" is no number, using {default}',
+            )
+        return value if value >= 0 else default
+
+    def _datapath_id(self, name: str, config: dict[str, str]) -> int:
+        text = config.get("datapath-id")
+        if text is None:
+            return 0
+        number = parse_datapath_id(text)
+        if number == 0:
+            self._complain(
+                "warn", "bridge", f'bridge {name}: ignoring bad other_config:datapath-id "{text}"'
+            )
+        return number
+
+    def _hwaddr(self, name: str, config: dict[str, str]) -> str:
+        text = config.get("hwaddr")
+        if text is None:
+            return ""
+        mac = parse_mac(text)
+        problem = ""
+        if mac is None:
+            problem = f'ignoring bad other_config:hwaddr "{text}"'
+        elif mac[0] & 1:
+            problem = f"cannot set MAC address to multicast address {mac.hex(':')}"
+        elif not any(mac):
+            problem = "cannot set MAC address to zero"
+        if mac is None or problem:
+            self._complain("err", "bridge", f"bridge {name}: {problem}")
+            return ""
+        return mac.hex(":")
+
+    # -- controllers ---------------------------------------------------------------------
+
+    def _controllers(self, name: str, row: Row) -> tuple[ControllerSettings, ...]:
+        config = row.mapping("other_config")
+        found: dict[str, ControllerSettings] = {}
+        for controller in self._replica.refs(row, "controller"):
+            target = controller.text("target")
+            problem = _controller_problem(name, target)
+            if problem:
+                self._complain(*problem)
+                continue
+            for text in complaints("Controller", controller):
+                self._complain("warn", "bridge", f'bridge {name}: controller "{target}": {text}')
+            if self._wants_in_band(controller, config):
+                self._complain(
+                    "warn",
+                    "bridge",
+                    f'bridge {name}: controller "{target}": connection_mode in-band is not '
+                    "supported by this version, using out-of-band",
+                )
+            found[target] = _controller_settings(controller, target)
+        return tuple(found[target] for target in sorted(found))
+
+    def _wants_in_band(self, controller: Row, config: dict[str, str]) -> bool:
+        """Whether in-band control is asked for in so many words (it is Open vSwitch's default,
+        but nobody who left the column empty has to rely on it)."""
+        explicit = controller.opt_text("connection_mode") == "in-band"
+        return explicit and not boolean(config, "disable-in-band")
+
+    # -- ports and interfaces ------------------------------------------------------------
+
+    def _ports(self, bridge: str, row: Row, has_controllers: bool) -> tuple[PortWish, ...]:
+        rows = sorted(self._replica.refs(row, "ports"), key=lambda row: row.text("name"))
+        # The port of the bridge's own name must win its interface, whatever others claim it.
+        rows.sort(key=lambda row: row.text("name") != bridge)
+        ports = [port for row in rows if (port := self._port(bridge, row)) is not None]
+        if has_controllers and all(port.name != bridge for port in ports):
+            self._complain(
+                "warn", "bridge", f"bridge {bridge}: no port named {bridge}, synthesizing one"
+            )
+            ports.append(_synthetic_local_port(bridge))
+        return tuple(sorted(ports, key=lambda port: port.name))
+
+    def _port(self, bridge: str, row: Row) -> PortWish | None:
+        name = row.text("name")
+        for text in complaints("Port", row):
+            self._complain("warn", "bridge", f"port {name}: {text}")
+        members = [
+            member
+            for member in sorted(
+                self._replica.refs(row, "interfaces"), key=lambda row: row.text("name")
+            )
+            if self._claim(bridge, name, member.text("name"))
+        ]
+        if not members:
+            return None
+        interfaces = tuple(self._interface(bridge, member) for member in members)
+        if len(interfaces) > 1:
+            interfaces = self._refuse_bond(name, interfaces)
+        mac = parse_mac(row.opt_text("mac") or "")
+        return PortWish(
+            name=name,
+            interfaces=interfaces,
+            bundle=self._bundle(row, tuple(interface.name for interface in interfaces)),
+            mac=mac.hex(":") if mac is not None else "",
+            fake_bridge=row.flag("fake_bridge"),
+        )
+
+    def _claim(self, bridge: str, port: str, interface: str) -> bool:
+        other = self._users.setdefault(interface, (bridge, port))
+        if other == (bridge, port):
+            return True
+        self._complain(
+            "warn",
+            "bridge",
+            f"bridge {bridge}: interface {interface} of port {port} is already used by "
+            f"port {other[1]} of bridge {other[0]}",
+        )
+        return False
+
+    def _refuse_bond(
+        self, port: str, interfaces: tuple[InterfaceWish, ...]
+    ) -> tuple[InterfaceWish, ...]:
+        text = f"port {port}: bonds are not supported by this version"
+        self._complain("err", "bridge", text)
+        return tuple(replace(interface, error=text) for interface in interfaces)
+
+    def _bundle(self, row: Row, members: tuple[str, ...]) -> BundleSettings:
+        rules = PortRules(row)
+        settings = rules.bundle(members)
+        for text in rules.complaints:
+            self._complain("warn", "bridge", f"port {rules.name}: {text}")
+        return settings
+
+    def _interface(self, bridge: str, row: Row) -> InterfaceWish:
+        name = row.text("name")
+        for text in complaints("Interface", row):
+            self._complain("warn", "bridge", f"interface {name}: {text}")
+        requested = row.opt_int("ofport_request") or 0
+        wish = InterfaceWish(
+            name=name,
+            type="internal" if name == bridge else row.text("type") or "system",
+            options=pairs(row.mapping("options")),
+            ofport=requested or _usable_ofport(row.opt_int("ofport") or 0),
+            ofport_requested=bool(requested),
+            mtu=row.opt_int("mtu_request") or 0,
+        )
+        if name == bridge:
+            wish = replace(wish, ofport=0, ofport_requested=False)
+        if name in RESERVED_NAMES:
+            text = f"could not create interface {name}, name is reserved"
+            self._complain("warn", "bridge", text)
+            return replace(wish, error=text)
+        wish = replace(wish, mac=self._interface_mac(bridge, row, wish.type))
+        if wish.type == "patch":
+            return self._patch(replace(wish, mac=bridge_default_mac(row.uuid)))
+        return wish
+
+    def _interface_mac(self, bridge: str, row: Row, type_: str) -> str:
+        """Interface.mac, where it may be set: on internal ports other than the local one."""
+        name, text = row.text("name"), row.opt_text("mac")
+        if text is None or type_ != "internal":
+            return ""
+        mac = parse_mac(text)
+        problem = ""
+        if mac is None:
+            problem = f'ignoring bad mac "{text}"'
+        elif name == bridge:
+            problem = "ignoring mac in Interface record (use Bridge record to set local port's mac)"
+        elif mac[0] & 1:
+            problem = "cannot set MAC to multicast address"
+        if mac is None or problem:
+            self._complain("err", "bridge", f"interface {name}: {problem}")
+            return ""
+        return mac.hex(":")
+
+    def _patch(self, wish: InterfaceWish) -> InterfaceWish:
+        options = dict(wish.options)
+        peer = options.pop("peer", "")
+        if options:
+            error = f"{wish.name}: patch type takes only a 'peer' argument"
+        elif not peer:
+            error = f"{wish.name}: patch type requires valid 'peer' argument"
+        elif peer == wish.name:
+            error = f"{wish.name}: patch peer must not be self"
+        else:
+            return replace(wish, peer=peer)
+        self._complain("err", "netdev_vport", error)
+        return replace(wish, error=error)
+
+
+def _usable_ofport(number: int) -> int:
+    """The number that a port had when the database was last written, if one may ask for it."""
+    return number if 0 < number < 0xFF00 else 0
+
+
+def _synthetic_local_port(bridge: str) -> PortWish:
+    """A bridge with controllers has a local port, wished for or not."""
+    return PortWish(
+        name=bridge,
+        interfaces=(InterfaceWish(name=bridge, type="internal"),),
+        bundle=BundleSettings(name=bridge, members=(bridge,)),
+    )
+
+
+def _controller_problem(bridge: str, target: str) -> tuple[str, str, str] | None:
+    """What is wrong with a target: the database must not make the daemon touch any file it likes,
+    and what is no address is no controller."""
+    always = (
+        f'connect to "unix:{rundir()}/{bridge}.mgmt" (which is always available without special '
+        "configuration)."
+    )
+    kind, colon, path = target.partition(":")
+    if kind == "unix" and colon:
+        allowed = f"{rundir()}/"
+        if not path.startswith(allowed) or "/../" in path:
+            return (
+                "err",
+                "bridge",
+                f'bridge {bridge}: Not connecting to socket controller "{target}" due to '
+                "possibility for remote exploit.  Instead, specify socket in permitted directory "
+                f'"unix:{allowed}" or {always}',
+            )
+    elif kind == "punix" and colon:
+        allowed = f"{rundir()}/{bridge}."
+        if not path.startswith(allowed) or "/" in path.removeprefix(allowed):
+            return (
+                "err",
+                "bridge",
+                f'bridge {bridge}: Not adding Unix domain socket controller "{target}" due to '
+                "possibility of overwriting local files. Instead, specify path in permitted format "
+                f'"punix:{allowed}*" or {always}',
+            )
+    elif not colon or kind not in ("tcp", "ssl", "ptcp", "pssl"):
+        return ("warn", "connmgr", f'{bridge}: unsupported controller "{target}"')
+    return None
+
+
+def _controller_settings(row: Row, target: str) -> ControllerSettings:
+    passive = target.startswith("p")
+    probe_ms = row.opt_int("inactivity_probe")
+    async_messages = row.opt_flag("enable_async_messages")
+    rate = row.opt_int("controller_rate_limit") or 0
+    return ControllerSettings(
+        target=target,
+        type=row.opt_text("type") or ("service" if passive else "primary"),
+        max_backoff_ms=max(row.opt_int("max_backoff") or 8_000, 1_000),
+        inactivity_probe_ms=5_000 if probe_ms is None else max(probe_ms, 0),
+        connection_mode="out-of-band",
+        enable_async_messages=async_messages is not False,
+        rate_limit_pps=max(rate, 0),
+        burst_limit_packets=max(row.opt_int("controller_burst_limit") or 0, 0),
+    )

@@ -1,0 +1,91 @@
+"""The VLAN columns of a Port row -> `BundleSettings`: which defaults and fall-backs apply.
+
+* `vlan_mode` empty: access if there is a tag, else trunk; an access port's trunks are ignored.
+* A trunk port has no tag; every other mode without one has tag 0.
+* A native VLAN is always among the trunks.
+"""
+
+from __future__ import annotations
+
+from netloom.ofproto.settings import BundleSettings
+from netloom.ovsdb.row import Row
+
+MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
+_NATIVE = ("native-tagged", "native-untagged")
+
+
+class PortRules:
+    """One Port row; `complaints` is what is wrong with it."""
+
+    def __init__(self, row: Row) -> None:
+        self.name = row.text("name")
+        self.complaints: list[str] = []
+        self._row = row
+        self._config = row.mapping("other_config")
+
+    def bundle(self, members: tuple[str, ...]) -> BundleSettings:
+        row = self._row
+        tag = row.opt_int("tag")
+        tag = tag if tag is not None and 0 <= tag <= 4095 else -1
+        trunks = frozenset(vlan for vlan in row.ints("trunks") if 0 <= vlan <= 4095)
+        cvlans = frozenset(vlan for vlan in row.ints("cvlans") if 0 <= vlan <= 4095)
+        mode = self._mode(tag, bool(trunks or cvlans))
+        if mode == "trunk":
+            tag = -1
+        elif tag < 0:
+            tag = 0
+        if mode in ("access", "dot1q-tunnel"):
+            trunks = frozenset()
+        elif mode in _NATIVE and trunks:
+            trunks |= {tag}
+        return BundleSettings(
+            name=self.name,
+            members=members,
+            vlan_mode=mode,
+            tag=tag,
+            trunks=trunks,
+            cvlans=cvlans if mode == "dot1q-tunnel" else frozenset(),
+            qinq_ethtype=self._qinq_ethtype(),
+            priority_tags=self._priority_tags(),
+            protected=row.flag("protected"),
+            other_config=tuple(sorted(self._config.items())),
+        )
+
+    def _mode(self, tag: int, has_trunks: bool) -> str:
+        mode = self._row.opt_text("vlan_mode")
+        if mode is None:
+            if tag >= 0 and has_trunks:
+                self.complaints.append("ignoring trunks in favor of implicit vlan")
+            return "access" if tag >= 0 else "trunk"
+        if mode not in MODES:
+            self.complaints.append(f"unknown VLAN mode {mode}, falling back to trunk mode")
+            return "trunk"
+        return mode
+
+    def _qinq_ethtype(self) -> int:
+        text = self._config.get("qinq-ethtype", "802.1ad")
+        if text == "802.1q":
+            return 0x8100
+        if text != "802.1ad":
+            self.complaints.append(
+                f'other_config:qinq-ethtype: "{text}" is neither 802.1ad nor 802.1q, using 802.1ad'
+            )
+        return 0x88A8
+
+    def _priority_tags(self) -> str:
+        text = self._config.get("priority-tags", "never")
+        # Open vSwitch had a boolean here once.
+        known = {
+            "never": "no-tag",
+            "no-tag": "no-tag",
+            "false": "no-tag",
+            "if-nonzero": "if-nonzero",
+            "true": "if-nonzero",
+            "always": "always",
+        }
+        if text not in known:
+            self.complaints.append(
+                f'other_config:priority-tags: "{text}" is not one of always, if-nonzero, never, '
+                "using never"
+            )
+        return known.get(text, "no-tag")

@@ -1,0 +1,208 @@
+"""Facts -> columns: what the database is told about ports, bridges and controllers.
+
+`*_columns` are pure: facts in, columns out, in the shape that `Row.data` has. What differs
+from the rows is committed by `StatusWriter`, in one transaction at a time; whatever changed
+meanwhile goes into the next one, since the comparison is made anew.
+
+Facts that nobody waits for (counters) are written every `stats_interval_ms`; the others within
+STATUS_INTERVAL_MS of their change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from netloom.base.log import get_logger
+from netloom.netdev.device import DeviceState, DeviceStats
+from netloom.ofproto.settings import ControllerStatus
+from netloom.ovsdb.idl import Idl
+from netloom.ovsdb.idl_txn import (
+    ERROR,
+    INCOMPLETE,
+    NOT_LOCKED,
+    SUCCESS,
+    TRY_AGAIN,
+    UNCHANGED,
+    Transaction,
+)
+from netloom.ovsdb.row import Row
+
+if TYPE_CHECKING:
+    from netloom.ovsdb.types import Datum
+
+log = get_logger("bridge")
+
+#: Changes of state are written at most this often.
+STATUS_INTERVAL_MS = 100
+#: The columns of Interface that mean nothing without a device.
+NO_DEVICE: dict[str, Datum] = {
+    "admin_state": (),
+    "link_state": (),
+    "link_resets": (),
+    "link_speed": (),
+    "duplex": (),
+    "mac_in_use": (),
+    "mtu": (),
+    "ifindex": (),
+    "statistics": {},
+    "status": {},
+}
+#: The counters of devices that are no kernel devices; the others have all of DeviceStats.
+BASIC_COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
+KERNEL_COUNTERS = (
+    "collisions",
+    "rx_bytes",
+    "rx_crc_err",
+    "rx_dropped",
+    "rx_errors",
+    "rx_frame_err",
+    "rx_over_err",
+    "rx_packets",
+    "tx_bytes",
+    "tx_dropped",
+    "tx_errors",
+    "tx_packets",
+)
+BUILT_IN = "<built-in>"
+
+
+class InterfaceFacts(Protocol):
+    """A port as `apply` knows it."""
+
+    ofport: int
+
+
+# -- pure -------------------------------------------------------------------------------------
+
+
+def failed_columns(error: str) -> dict[str, Datum]:
+    """An interface that could not be had."""
+    return NO_DEVICE | {"ofport": (-1,), "error": (error,) if error else ()}
+
+
+def absent_columns() -> dict[str, Datum]:
+    """An interface of a bridge that could not be had, about which nothing was decided."""
+    return NO_DEVICE | {"ofport": (), "error": ()}
+
+
+def state_columns(ofport: int, state: DeviceState, error: str = "") -> dict[str, Datum]:
+    """An interface with a device."""
+    speed = state.speed_bps
+    return {
+        "ofport": (ofport,),
+        "error": (error,) if error else (),
+        "admin_state": (_up(state.admin_up),),
+        "link_state": (_up(state.link_up),),
+        "link_resets": (state.carrier_changes,),
+        "link_speed": (speed,) if speed else (),
+        "duplex": (("full" if state.full_duplex else "half"),) if speed else (),
+        "mac_in_use": (state.mac,) if state.mac else (),
+        "mtu": (state.mtu,) if state.mtu else (),
+        "ifindex": (state.ifindex,),
+        "status": dict(sorted(state.driver)),
+    }
+
+
+def patch_columns(ofport: int, mac: str, error: str) -> dict[str, Datum]:
+    """A patch port: always up, with nothing behind it."""
+    return {
+        **{name: value for name, value in NO_DEVICE.items() if name != "statistics"},
+        "ofport": (ofport,),
+        "error": (error,) if error else (),
+        "admin_state": ("up",),
+        "link_state": ("up",),
+        "link_resets": (0,),
+        "mac_in_use": (mac,),
+        "ifindex": (0,),
+    }
+
+
+def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, Datum]:
+    """Interface.statistics."""
+    names = KERNEL_COUNTERS if is_kernel_device else BASIC_COUNTERS
+    return {"statistics": {name: getattr(stats, name) for name in sorted(names)}}
+
+
+def bridge_columns(datapath_id: int) -> dict[str, Datum]:
+    """Bridge.datapath_id and datapath_version; both empty for a bridge that could not be had."""
+    if not datapath_id:
+        return {"datapath_id": (), "datapath_version": ""}
+    return {"datapath_id": (f"{datapath_id:016x}",), "datapath_version": BUILT_IN}
+
+
+def controller_columns(status: ControllerStatus | None) -> dict[str, Datum]:
+    """Controller.is_connected, role and status; None for one that was refused or only listens."""
+    if status is None:
+        return {"is_connected": False, "role": (), "status": {}}
+    shown: dict[str, str] = {"state": status.state}
+    if status.last_error:
+        shown["last_error"] = status.last_error
+    if status.sec_since_connect >= 0:
+        shown["sec_since_connect"] = str(status.sec_since_connect)
+    if status.sec_since_disconnect >= 0:
+        shown["sec_since_disconnect"] = str(status.sec_since_disconnect)
+    return {
+        "is_connected": status.is_connected,
+        "role": (status.role,) if status.is_connected else (),
+        "status": dict(sorted(shown.items())),
+    }
+
+
+def _up(up: bool) -> str:
+    return "up" if up else "down"
+
+
+def differing(row: Row, columns: Mapping[str, Datum]) -> dict[str, Datum]:
+    """The columns whose values are not those of the row. Columns that the server's schema lacks
+    are left out."""
+    return {
+        name: value for name, value in columns.items() if name in row.data and row[name] != value
+    }
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+class StatusWriter:
+    """Commits differences; one transaction at a time."""
+
+    def __init__(self, idl: Idl) -> None:
+        self._idl = idl
+        self._transaction: Transaction | None = None
+        #: Grows with every transaction that the server has confirmed.
+        self.commits = 0
+        self.failed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is on its way: look again when it is done."""
+        self._settle()
+        return self._transaction is not None
+
+    def write(self, changes: Mapping[Row, Mapping[str, Datum]]) -> None:
+        """Set columns of rows. Nothing is sent if all have these values already; what fails is to
+        be found and written again by the next comparison."""
+        assert not self.busy
+        self.failed = False
+        transaction = Transaction(self._idl)
+        for row, columns in changes.items():
+            for name, value in columns.items():
+                transaction.set(row, name, value)
+        self._transaction = transaction
+        transaction.commit()
+        self._settle()
+
+    def _settle(self) -> None:
+        transaction = self._transaction
+        if transaction is None or transaction.status == INCOMPLETE:
+            return
+        self._transaction = None
+        if transaction.status in (SUCCESS, UNCHANGED):
+            self.commits += 1
+            return
+        self.failed = True
+        if transaction.status == ERROR:
+            log.err_rl("writing status to the database failed: %s", transaction.error)
+        elif transaction.status not in (TRY_AGAIN, NOT_LOCKED):
+            log.err_rl("writing status to the database ended as %s", transaction.status)

@@ -1,0 +1,51 @@
+"""The columns that this version knows and cannot serve: said aloud, never silently ignored.
+
+One line per column or key. A line goes when the feature comes.
+"""
+
+from __future__ import annotations
+
+from netloom.ovsdb.row import Row
+
+#: Columns that must stay at their default.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "Bridge": (
+        "stp_enable",
+        "rstp_enable",
+        "mcast_snooping_enable",
+        "mirrors",
+        "netflow",
+        "sflow",
+        "ipfix",
+        "auto_attach",
+        "flow_tables",
+    ),
+    "Port": ("qos", "lacp"),
+    "Interface": (
+        "ingress_policing_rate",
+        "ingress_policing_burst",
+        "ingress_policing_kpkts_rate",
+        "ingress_policing_kpkts_burst",
+        "bfd",
+        "cfm_mpid",
+        "lldp",
+    ),
+    "Controller": ("local_ip", "local_netmask", "local_gateway"),
+}
+#: Keys of `other_config` that change what happens to packets or connections.
+KEYS: dict[str, tuple[str, ...]] = {
+    "Bridge": ("in-band-queue",),
+    "Controller": ("dscp",),
+}
+
+
+def complaints(table: str, row: Row) -> list[str]:
+    """What the row asks for in vain."""
+    columns = [column for column in COLUMNS.get(table, ()) if _is_set(row.get(column))]
+    config = row.mapping("other_config")
+    columns += [f"other_config:{key}" for key in KEYS.get(table, ()) if key in config]
+    return [f"{column} is not supported by this version" for column in columns]
+
+
+def _is_set(datum: object) -> bool:
+    return datum not in (None, (), {}, 0, False, "", ("off",))

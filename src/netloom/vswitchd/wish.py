@@ -1,0 +1,79 @@
+"""What the database asks for, as frozen values: the currency of `desired`, `plan` and `apply`.
+
+Values hold everything that a step needs, so that two equal wishes mean that nothing is to be done.
+`BridgeWish.settings.datapath_id` and addresses that depend on devices are absent: `identity`
+chooses them when the devices are known.
+"""
+
+from __future__ import annotations
+
+from netloom.base.record import Record
+from netloom.ofproto.settings import BridgeSettings, BundleSettings
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class InterfaceWish(Record):
+    """An Interface row, as far as it is configuration.
+
+    `type` is the Interface type, never empty ("system" for ""); `ofport` the number to ask for: the
+    requested one, else the one that the row had last; 0 for none. `peer` is a patch port's other
+    end. `mac` ("" for none) and `mtu` (0 for none) are requests; the `mac` of a patch port, which
+    has no device to ask, is simply its address. `error`, if not empty, says why the interface
+    cannot be had at all."""
+
+    name: str
+    type: str
+    options: Pairs = ()
+    ofport: int = 0
+    ofport_requested: bool = False
+    peer: str = ""
+    mac: str = ""
+    mtu: int = 0
+    error: str = ""
+
+
+class PortWish(Record):
+    """A Port row: its bundle, and the interfaces that it is made of.
+
+    `mac` is Port.mac ("" for none), which counts when a bridge's address is chosen. A `fake_bridge`
+    has an address of its own, of the ports with its tag."""
+
+    name: str
+    interfaces: tuple[InterfaceWish, ...]
+    bundle: BundleSettings
+    mac: str = ""
+    fake_bridge: bool = False
+
+
+class BridgeWish(Record):
+    """A Bridge row and its ports, sorted by name.
+
+    `settings` has no datapath id yet. `datapath_id` is the configured one or 0; `hwaddr` the
+    configured address or ""; `default_mac` what to use when no port has an address to lend."""
+
+    name: str
+    datapath_type: str
+    settings: BridgeSettings
+    ports: tuple[PortWish, ...]
+    default_mac: str
+    datapath_id: int = 0
+    hwaddr: str = ""
+
+    def interface(self, name: str) -> InterfaceWish | None:
+        """The interface of that name, if one of the ports has it."""
+        return next((i for port in self.ports for i in port.interfaces if i.name == name), None)
+
+
+class Wish(Record):
+    """The whole configuration. `problems` are complaints for the log, by where they are."""
+
+    bridges: tuple[BridgeWish, ...] = ()
+    stats_interval_ms: int = 5_000
+    problems: tuple[tuple[str, str, str], ...] = ()
+
+    def bridge(self, name: str) -> BridgeWish | None:
+        return next((bridge for bridge in self.bridges if bridge.name == name), None)
+
+
+NOTHING = Wish()

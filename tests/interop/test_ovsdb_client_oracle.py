@@ -1,0 +1,171 @@
+"""Our ovsdb-client and Debian's answer the same command lines about one database alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.interop
+SOURCE = Path(__file__).parents[2] / "src"
+LAUNCH = SOURCE / "netloom/programs/launch.py"
+SCHEMA = SOURCE / "netloom/ovsdb/schemas/vswitch.ovsschema"
+OURS = (sys.executable, "-I", "-S", str(LAUNCH), "ovsdb-client")
+THEIRS = ("ovsdb-client",)
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d.\d\d:\d\d:\d\d(Z|\.\d{3})", re.MULTILINE)
+
+#: Commands that end by themselves. `SERVER` is the server's address.
+QUESTIONS = (
+    "", "foo", "list-dbs", "list-dbs SERVER", "list-dbs unix:/nonexistent/x", "list-dbs foo",
+    "list-dbs a b c", "get-schema-version", "get-schema-cksum", "get-schema-version nodb",
+    "get-schema", "get-schema _Server", "--pretty get-schema _Server", "list-tables",
+    "-f csv list-tables _Server", "list-tables nodb", "list-columns _Server", "list-columns",
+    "list-columns Open_vSwitch Mirror", "list-columns Open_vSwitch nope", "transact",
+    "transact foo", "transact '{}'", "transact '[]'", "transact '[\"nodb\"]'",
+    'transact \'["Open_vSwitch",{"op":"foo"}]\'',
+    'transact \'["Open_vSwitch",{"op":"select","table":"Queue","where":[],"columns":["dscp"]}]\'',
+    'query \'["Open_vSwitch",{"op":"delete","table":"Queue","where":[]}]\'', "query '[]'",
+    "query '{\"a\":1}'", "query '[\"nodb\"]'", "dump", "-f json dump",
+    "dump Open_vSwitch Bridge name ports", "dump Open_vSwitch Bridge foo", "dump Open_vSwitch Foo",
+    "-f json dump _Server Database name", "-f list dump _Server Database name connected",
+    "dump Open_vSwitch Queue", "-f html dump Open_vSwitch Queue", "-f csv dump Open_vSwitch Queue",
+    "dump nodb", "--bare dump Open_vSwitch Bridge name", "--no-headings dump Open_vSwitch Port",
+    "monitor Open_vSwitch Bridge name '!initial'", "monitor Open_vSwitch Foo", "monitor Bridge foo",
+    "monitor Bridge name,name", "monitor", "monitor-cond Bridge name", "monitor-cond x Bridge name",
+    "lock", "wait Open_vSwitch added", "wait Open_vSwitch connected", "wait Open_vSwitch foo",
+    "wait nodb removed", "wait x", "needs-conversion SCHEMA", "needs-conversion /nonexistent/x",
+    "backup nodb", "-t 1 list-dbs", "-t 0 list-dbs", "--no-leader-only list-dbs", "-vfoo list-dbs",
+    "--foo", "--force list-dbs", "restore", "convert /nonexistent/x", "list-dbs --format=foo",
+)  # fmt: skip
+
+#: Commands that go on until they are ended, here by `-t`.
+WATCHES = (
+    "monitor Open_vSwitch Bridge name,ports", "monitor Open_vSwitch Bridge name,external_ids",
+    "monitor ALL", "-f json monitor Bridge name", "-f list monitor Bridge name",
+    "--timestamp monitor Bridge name", "monitor Bridge 'name,!initial'",
+    "monitor-cond '[[\"name\",\"==\",\"br0\"]]' Bridge name", "monitor-cond '[]' Bridge name",
+    "-f json monitor-cond '[true]' Bridge name,external_ids", "monitor-cond '[false]' Bridge name",
+    "monitor-cond-since '[true]' Bridge name,external_ids", "lock foo", "steal foo2", "unlock foo3",
+    "monitor-cond-since Open_vSwitch 00000000-0000-0000-0000-000000000001 '[true]' Bridge name",
+    "wait nodb added",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["debian", "netloom"])
+def env(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The environment of a server with two bridges."""
+    root = os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs"))
+    rundir = tmp_path_factory.mktemp("client")
+    env = dict(os.environ)
+    if Path(root).is_dir():
+        env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
+        env["PATH"] = f"{root}/usr/bin:{root}/usr/sbin:" + env["PATH"]
+    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
+        env[name] = str(rundir)
+    if shutil.which("ovsdb-server", path=env["PATH"]) is None:
+        pytest.skip("Debian's ovsdb-server is not here")
+    database, socket = rundir / "conf.db", rundir / "db.sock"
+    subprocess.run(["ovsdb-tool", "create", database, SCHEMA], env=env, check=True)
+    server = ("ovsdb-server",) if request.param == "debian" else (*OURS[:-1], "ovsdb-server")
+    process = subprocess.Popen(
+        [*server, f"--remote=punix:{socket}", f"--unixctl={rundir}/c", database],
+        env=env, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 10
+    while not socket.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    vsctl(env, "add-br br0 -- add-br br1 -- set bridge br0 external_ids:a=b -- add-port br0 p1")
+    vsctl(env, "create queue dscp=1 -- create queue dscp=2 -- create qos type=z")
+    yield env
+    process.terminate()
+    process.wait()
+
+
+def vsctl(env: dict[str, str], line: str) -> None:
+    subprocess.run(
+        ["ovs-vsctl", "--no-wait", *shlex.split(line)], env=env, check=True, capture_output=True
+    )
+
+
+def command(env: dict[str, str], tool: tuple[str, ...], line: str) -> list[str]:
+    words = shlex.split(line.replace("SERVER", f"unix:{env['OVS_RUNDIR']}/db.sock")
+                        .replace("SCHEMA", str(SCHEMA)))  # fmt: skip
+    return [*tool, *words]
+
+
+def masked(status: int, out: bytes, err: bytes) -> tuple[int, str, str]:
+    return status, STAMP.sub("TIME", out.decode()), STAMP.sub("TIME", err.decode())
+
+
+def test_questions_have_the_same_answers(env: dict[str, str]) -> None:
+    differences = []
+    for line in QUESTIONS:
+        answers = [
+            subprocess.run(
+                command(env, tool, line), env=env, capture_output=True, stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            for tool in (THEIRS, OURS)
+        ]  # fmt: skip
+        want, have = [masked(a.returncode, a.stdout, a.stderr) for a in answers]
+        if want != have:
+            differences.append((line, want, have))
+    assert not differences
+
+
+def test_watches_tell_the_same_of_the_same_changes(env: dict[str, str]) -> None:
+    runs = {
+        (line, tool): subprocess.Popen(
+            command(env, tool, f"-t 4 {line}"), env=env,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for line in WATCHES for tool in (THEIRS, OURS)
+        # Only one of two can hold a lock.
+        if tool == OURS or "foo" not in line
+    }  # fmt: skip
+    time.sleep(2)
+    vsctl(env, "add-br new -- set bridge br0 external_ids:t=1")
+    time.sleep(0.2)
+    vsctl(env, "del-br new -- set bridge br0 external_ids:t=2")
+    results = {}
+    for key, run in runs.items():
+        out, err = run.communicate()
+        results[key] = masked(run.returncode, out, err)
+    different = [line for line in WATCHES
+                 if "foo" not in line and results[line, THEIRS] != results[line, OURS]]  # fmt: skip
+    assert not different
+    assert results["lock foo", OURS][1] == '{"locked":true}\n'
+
+
+def test_backup_of_one_client_is_restored_by_the_other(env: dict[str, str], tmp_path: Path) -> None:
+    for first, second in ((THEIRS, OURS), (OURS, THEIRS)):
+        before = contents(env)
+        backup = subprocess.run([*first, "backup"], env=env, capture_output=True, check=True)
+        vsctl(env, "add-br extra")
+        file = tmp_path / "backup"
+        file.write_bytes(backup.stdout)
+        # Debian's wants to seek in it.
+        with file.open() as stdin:
+            subprocess.run([*second, "restore"], env=env, stdin=stdin, check=True)
+        assert contents(env) == before
+
+
+def contents(env: dict[str, str]) -> list[str]:
+    """The names in the database (the UUIDs of restored rows are new)."""
+    done = subprocess.run(
+        [*THEIRS, "-f", "json", "dump", "Open_vSwitch", "Port", "name", "external_ids"],
+        env=env, capture_output=True, check=True,
+    )  # fmt: skip
+    return sorted(map(str, json.loads(done.stdout)["data"]))

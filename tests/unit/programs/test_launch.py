@@ -1,0 +1,69 @@
+"""The start scripts of the classic tools."""
+
+from __future__ import annotations
+
+import ast
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netloom.programs.launch import TOOLS, script_for
+
+SOURCE = Path(__file__).parents[3] / "src"
+
+
+def install(prefix: Path, tool: str, python: str) -> Path:
+    """What pip makes of the script, with the package linked where pip would put it."""
+    script = prefix / "bin" / tool
+    script.parent.mkdir(parents=True)
+    script.write_text(script_for(tool, python))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    site = prefix / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    (site / "netloom").symlink_to(SOURCE / "netloom")
+    return script
+
+
+def output(*command: str | Path, **kwargs: object) -> str:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        **kwargs,  # type: ignore[call-overload]
+    ).stdout
+
+
+@pytest.mark.parametrize("tool", list(TOOLS))
+def test_script_is_one_string_and_then_python(tool: str) -> None:
+    tree = ast.parse(script_for(tool, "/it's/python"))
+    assert isinstance(tree.body[0], ast.Expr)
+    assert isinstance(tree.body[1], ast.Import)
+
+
+def test_script_runs_from_its_prefix_by_path_link_and_name(tmp_path: Path) -> None:
+    script = install(tmp_path / "a b's", "ovs-vsctl", sys.executable)
+    link = tmp_path / "other" / "ovs-vsctl"
+    link.parent.mkdir()
+    link.symlink_to(script)
+    want = output(script, "-V")
+    assert want.startswith("ovs-vsctl (Open vSwitch) ")
+    assert output(link, "-V") == want
+    assert output("ovs-vsctl", "-V", env={"PATH": f"{script.parent}:/usr/bin:/bin"}) == want
+    assert output("sh", "ovs-vsctl", "-V", cwd=script.parent) == want
+
+
+def test_interpreter_beside_the_script_is_preferred(tmp_path: Path) -> None:
+    script = install(tmp_path, "ovs-vsctl", "/nonexistent")
+    beside = script.parent / "python3"
+    beside.write_text('#!/bin/sh\necho "beside $1 $2"\n')
+    beside.chmod(0o755)
+    assert output(script) == "beside -I -S\n"
+
+
+def test_script_without_an_interpreter_beside_it_takes_the_recorded_one(tmp_path: Path) -> None:
+    script = install(tmp_path, "ovsdb-client", sys.executable)
+    assert output(script, "--version", env={"PATH": "/usr/bin:/bin"}).startswith("ovsdb-client ")
