@@ -19,14 +19,10 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
-    ControllerStatus,
     PortInfo,
     PortSettings,
 )
-
-
-class OpenFlowMachine(Protocol):
-    """One side of one OpenFlow connection: `openflow.connection.Connection`."""
+from netloom.openflow.connection import Connection
 
 
 class Bridge(Protocol):
@@ -56,14 +52,11 @@ class Bridge(Protocol):
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
 
-    def accept(self, machine: OpenFlowMachine, controller: ControllerSettings | None) -> None:
+    def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""
 
-    def forget(self, machine: OpenFlowMachine) -> None:
+    def forget(self, machine: Connection) -> None:
         """The connection is gone."""
-
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        """Tell how a controller's connection fares; decides about fail-open."""
 
     def run(self, now_ms: int) -> None: ...
 

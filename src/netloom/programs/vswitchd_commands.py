@@ -11,6 +11,7 @@ from netloom.datapath.dpctl import Dpctl
 from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
+from netloom.ofproto.appctl import Switches, commands
 
 if TYPE_CHECKING:
     from netloom.programs.ovs_vswitchd import Program
@@ -35,6 +36,9 @@ def register_commands(program: Program) -> None:
     )
     for command in dpctl.commands():
         registry.register(*command)
+    switches = Switches(program.datapaths.backers.values, program.clock)
+    for question in commands(switches):
+        registry.register(*question)
     if program.dummies is not None:
         _register_dummies(program, program.dummies)
 
