@@ -31,13 +31,12 @@ from typing import Protocol
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
-from netloom.base.record import replace
 from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_fail import FailModes
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
-from netloom.ofproto.settings import BridgeSettings, ControllerSettings, ControllerStatus
+from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import Change, Tables
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
@@ -91,15 +90,12 @@ class ConnectionManager:
         self.fail_modes = FailModes(self)
         #: Whose request is being carried out.
         self.requester: Session | None = None
-        self._now_ms = 0
-        self._statuses: dict[str, ControllerStatus] = {}
 
     # Configuration and connections
 
     def configure(self, settings: BridgeSettings, now_ms: int) -> None:
         """Obey the settings: rate limits of sessions, the fail mode."""
         self.settings = settings
-        self._now_ms = now_ms
         by_target = {controller.target: controller for controller in settings.controllers}
         for session in self.sessions:
             if session.controller is None:
@@ -107,9 +103,6 @@ class ConnectionManager:
             controller = by_target.get(session.controller.target)
             if controller is not None and controller != session.controller:
                 session.reconfigure(controller)
-        self._statuses = {
-            target: status for target, status in self._statuses.items() if target in by_target
-        }
         self.fail_modes.configure(settings, now_ms)
 
     def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
@@ -120,21 +113,12 @@ class ConnectionManager:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
 
-    def role_of(self, target: str) -> str:
-        """The role of a controller as the Controller row has it."""
+    def role_of(self, machine: Peer) -> str:
+        """The role of a connection's controller, in the words of the Controller row."""
         for session in self.sessions:
-            if session.controller is not None and session.controller.target == target:
+            if session.peer is machine:
                 return ROLE_NAMES[session.role]
         return "other"
-
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        """How the connection to a controller fares, as its owner knows; kept for `statuses`.
-        Fail-open goes by the sessions alone: a connection is not yet a controller at work."""
-        self._statuses[target] = status
-
-    def statuses(self) -> list[ControllerStatus]:
-        """What was told of each controller, with the role that it has now."""
-        return [replace(s, role=self.role_of(s.target)) for s in self._statuses.values()]
 
     def flushed(self, now_ms: int) -> None:
         """All rules were removed; put back those that the fail mode demands."""
@@ -144,7 +128,6 @@ class ConnectionManager:
 
     def run(self, now_ms: int) -> None:
         """Carry out the requests that have come and send what is due."""
-        self._now_ms = now_ms
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
@@ -215,12 +198,11 @@ class ConnectionManager:
 
     def send_packet_in(
         self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
-        max_len: int, controller_id: int, userdata: bytes = b"",
+        max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
     ) -> None:  # fmt: skip
         """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
         kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
-        in Open vSwitch since it keeps no packets for controllers. Rate limits go by the time of
-        the last `run`."""
+        in Open vSwitch since it keeps no packets for controllers."""
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
@@ -230,14 +212,14 @@ class ConnectionManager:
                 packet, match, wire_reason(reason, session.peer.version), len(packet),
                 m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
             )  # fmt: skip
-            session.push_packet_in(_IN_PORT.get(key), packet_in, self._now_ms)
+            session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
-        """Tell who wants to know of rules that are gone."""
-        for change in changes:
-            rule = change.rule
-            told = rule.flags & m.OFPFF_SEND_FLOW_REM and not rule.is_hidden
-            if change.kind == "removed" and told and not change.replaced:
+        """Tell who wants to know of rules that are gone, with all that they have counted."""
+        told = [change for change in changes if _is_told(change)]
+        if told and any(session.is_ready for session in self.sessions):
+            self.switch.refresh_statistics()
+            for change in told:
                 self._send_flow_removed(change, now_ms)
 
     def _send_flow_removed(self, change: Change, now_ms: int) -> None:
@@ -258,6 +240,12 @@ class ConnectionManager:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
                 session.peer.send(m.PortStatus(reason, port), 0)
+
+
+def _is_told(change: Change) -> bool:
+    if change.kind != "removed" or change.replaced or change.rule.is_hidden:
+        return False
+    return bool(change.rule.flags & m.OFPFF_SEND_FLOW_REM)
 
 
 def _kind(request: bytes) -> str:

@@ -28,6 +28,7 @@ class QuietSwitch:
 
     def __init__(self) -> None:
         self.tables = Tables()
+        self.uncredited: list[Rule] = []
 
     def phy_ports(self) -> list[m.PhyPort]:
         return []
@@ -42,7 +43,9 @@ class QuietSwitch:
         """Nothing to send it to."""
 
     def refresh_statistics(self) -> None:
-        """Nothing was counted."""
+        for rule in self.uncredited:
+            rule.credit(1, 60, 0)
+        self.uncredited.clear()
 
     def settle(self, now_ms: int) -> None:
         """Nothing to wait for."""
@@ -80,15 +83,15 @@ def controller(**rest: int) -> ControllerSettings:
     return ControllerSettings("tcp:127.0.0.1:6653", **rest)  # type: ignore[arg-type]
 
 
-def make() -> ConnectionManager:
-    switch = QuietSwitch()
+def make(switch: QuietSwitch | None = None) -> ConnectionManager:
+    switch = switch or QuietSwitch()
     switch.manager = ConnectionManager(switch)
     switch.manager.configure(BridgeSettings("br0", 1, fail_mode="secure"), 0)
     return switch.manager
 
 
 def send(manager: ConnectionManager, reason: int = m.OFPR_ACTION, **rest: int) -> None:
-    facts = {"table_id": 0, "cookie": 0x4D, "max_len": 14, "controller_id": 0} | rest
+    facts = {"table_id": 0, "cookie": 0x4D, "max_len": 14, "controller_id": 0, "now_ms": 0} | rest
     manager.send_packet_in(FRAME, KEY, reason=reason, **facts)
 
 
@@ -182,7 +185,15 @@ def test_nicira_formats_carry_user_data() -> None:
     peer = Peer(manager, 1, controller())
     peer.say(m.SetPacketInFormat(m.PACKET_IN_NXT2))
     manager.send_packet_in(
-        FRAME, KEY, reason=1, table_id=3, cookie=5, max_len=0, controller_id=0, userdata=b"hello"
+        FRAME,
+        KEY,
+        reason=1,
+        table_id=3,
+        cookie=5,
+        max_len=0,
+        controller_id=0,
+        now_ms=0,
+        userdata=b"hello",
     )
     told = peer.told()
     assert told[8:16].hex() == "000023200000001e"
@@ -249,11 +260,12 @@ def add(manager: ConnectionManager, flags: int = m.OFPFF_SEND_FLOW_REM) -> Rule:
     return manager.switch.tables.apply(mod, 1_000)[0].rule
 
 
-def test_a_removed_flow_is_told_with_its_age() -> None:
-    manager = make()
+def test_a_removed_flow_is_told_with_its_age_and_its_last_packets() -> None:
+    switch = QuietSwitch()
+    manager = make(switch)
     peer = Peer(manager, 4, controller())
     rule = add(manager)
-    rule.credit(1, 60, 1_000)
+    switch.uncredited.append(rule)
     manager.flows_changed([manager.switch.tables.remove(rule, m.OFPRR_IDLE_TIMEOUT)], 1_451)
     head = "040b003800000000000000000000004d00050000000000001ae1b6c000030000"
     assert peer.told().hex() == head + "0000000000000001000000000000003c0001000400000000"
