@@ -174,7 +174,12 @@ class Ofproto:
 
     def ports(self) -> Sequence[PortInfo]:
         return [
-            PortInfo(port.name, port.number & DATABASE_PORT, port.dp_port, port.bundle.name if port.bundle else "")
+            PortInfo(
+                port.name,
+                port.number & DATABASE_PORT,
+                port.dp_port,
+                port.bundle.name if port.bundle else "",
+            )
             for port in self.ports_by_number.values()
         ]
 
