@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.switches import own_tools
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
-from tests.support.switches import own_tools
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ import signal
 import threading
 
 import pytest
+from tests.support.switches import RunningSwitch, needs_root, wait_until
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import VirtualMachine
 from netloom.lab.switch import Programs
-from tests.support.switches import RunningSwitch, needs_root, wait_until
 
 pytestmark = [pytest.mark.root, needs_root]
 

@@ -82,6 +82,11 @@ class Backer:
         """Data-path port number -> name."""
         return {number: port.name for number, port in self.ports.items()}
 
+    def enable_megaflows(self, enabled: bool) -> None:
+        """Have flows with wildcards installed, or only exact ones (`upcall/disable-megaflows`)."""
+        self._upcalls.enable_megaflows = enabled
+        self.revalidator.purge()
+
     # Keeping flows true
 
     def config_changed(self) -> None:

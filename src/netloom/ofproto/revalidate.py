@@ -59,12 +59,18 @@ class Revalidator:
         self._flows: dict[tuple[int, int], InstalledFlow] = {}
         self.max_idle_ms = MAX_IDLE_MS
         self.flow_limit = FLOW_LIMIT
-        self.n_dumps = 0
+        self.max_flows = 0
+        self._n_dumps = 0
+        self._flows_dumped = 0
         self.dump_duration_ms = 0
 
     @property
     def n_flows(self) -> int:
         return len(self._flows)
+
+    def average_flows(self) -> int:
+        """The mean number of flows over all sweeps."""
+        return self._flows_dumped // self._n_dumps if self._n_dumps else 0
 
     def install(self, key: int, mask: int, result: Translated, port: OfPort, now_ms: int) -> None:
         """Give the data path the flow of a translated miss."""
@@ -73,7 +79,8 @@ class Revalidator:
         if len(self._flows) >= self.flow_limit or name in self._flows:
             return
         self._flows[name] = InstalledFlow(key, mask, result, now_ms)
-        self._backer.dpif.flow_put(key & mask, mask, result.actions)
+        self.max_flows = max(self.max_flows, len(self._flows))
+        self._backer.dpif.flow_put(key, mask, result.actions)
 
     def sweep(self, now_ms: int) -> None:
         """Credit what flows counted, and remove the idle ones."""
@@ -84,13 +91,14 @@ class Revalidator:
         for name, flow in list(self._flows.items()):
             if flow.used_ms <= oldest_ms:
                 self._remove(name, flow)
-        self.n_dumps += 1
+        self._n_dumps += 1
+        self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
 
     def push_statistics(self) -> None:
         """Credit what the data path has counted since the last time."""
         for dumped in self._backer.dpif.flow_dump():
-            flow = self._flows.get((dumped.key, dumped.mask))
+            flow = self._flows.get((dumped.key & dumped.mask, dumped.mask))
             if flow is not None:
                 _credit(flow, dumped)
 
@@ -110,7 +118,7 @@ class Revalidator:
             flow.credits = result.credits
             if result.actions != flow.actions:
                 flow.actions = result.actions
-                self._backer.dpif.flow_put(name[0], flow.mask, result.actions)
+                self._backer.dpif.flow_put(flow.key, flow.mask, result.actions)
 
     def purge(self) -> None:
         """Remove every flow."""
