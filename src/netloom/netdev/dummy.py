@@ -42,7 +42,6 @@ class DummyDevice:
             link_up=True,
             mtu=1500,
             mac=f"{MAC_PREFIX}:{number & 0xFF:02x}",
-            ifindex=-number,
         )
 
     def state(self) -> DeviceState:
