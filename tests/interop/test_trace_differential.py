@@ -162,7 +162,8 @@ class Generator:
             f"load:{rng.randint(0, 255)}->NXM_NX_REG{rng.randint(0, 1)}[]",
             f"load:{rng.randint(0, 15)}->NXM_NX_REG0[4..7]",
             "move:NXM_OF_ETH_SRC[0..15]->NXM_NX_REG1[0..15]",
-            "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]", "move:NXM_NX_REG0[0..7]->NXM_OF_ETH_SRC[8..15]",
+            "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+            "move:NXM_NX_REG0[0..7]->NXM_OF_ETH_SRC[8..15]",
             "push_vlan:0x8100", "note:01.02.03", "output:NXM_NX_REG0[0..3]",
         ]  # fmt: skip
         if proto in ("ip", "tcp", "udp", "icmp"):

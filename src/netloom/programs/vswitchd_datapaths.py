@@ -58,9 +58,17 @@ class DataPathSet:
 
     def remove_bridge(self, bridge: Bridge) -> None:
         for backer in self.backers.values():
-            if backer.bridges.get(bridge.name) is bridge:
+            found: Bridge | None = backer.bridges.get(bridge.name)
+            if found is bridge:
                 backer.remove_bridge(bridge.name)
                 return
+
+    def role_of(self, bridge: str, target: str) -> str:
+        """The role of a bridge's controller, as the Controller row names it."""
+        for backer in self.backers.values():
+            if bridge in backer.bridges:
+                return backer.bridges[bridge].connections.role_of(target)
+        return "other"
 
     # -- the loop ------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""The recorded traces in tests/trace are what Debian's switch says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "trace")]
+from trace_cases import FILES, TraceCase, fdb_entries, vsctl_lines, with_port_names
+from trace_peers import THEIRS, PeerSwitch
+
+pytestmark = pytest.mark.interop
+RECORD = os.environ.get("NETLOOM_RECORD_TRACES") == "1"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
+    case = TraceCase(path.read_text())
+    switch = PeerSwitch(tmp_path / "peer", THEIRS)
+    try:
+        for line in vsctl_lines(case):
+            switch.vsctl(line)
+        for words in fdb_entries(case):
+            switch.control("fdb/add", *words)
+        for bridge, flows in case.flows.items():
+            switch.replace_flows(bridge, flows)
+        names = switch.dp_ports()
+        outputs = {
+            query: with_port_names(switch.control("ofproto/trace", *query), names)
+            for query in case.traces
+        }
+    finally:
+        switch.close()
+    if RECORD:
+        path.write_text(case.recorded(outputs))
+    assert RECORD or outputs == case.traces

@@ -1,0 +1,100 @@
+"""Whole bridges in one process, on dummy devices and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netloom.base.clock import ManualClock
+from netloom.base.counters import Counters
+from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.netdev.dummy import DummyFactory
+from netloom.ofproto.appctl import OfprotoCommands
+from netloom.ofproto.backer import Backer
+from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
+from netloom.ofproto.trace import command_trace
+from netloom.openflow import messages as m
+from netloom.openflow.flow_text import parse_flow_mod
+
+
+class SmallSwitch:
+    """One backer; what a daemon does with database rows, done by hand."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(1_000_000)
+        self.counters = Counters()
+        self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
+        self.backer = Backer("dummy", self.dpif, self.clock, self.counters)
+        self.devices = DummyFactory(None, "override")
+        self.commands = {
+            command.name: command.handler
+            for command in OfprotoCommands(lambda: [self.backer]).commands()
+        }
+
+    def add_bridge(self, name: str, fail_mode: str = "secure") -> Ofproto:
+        number = len(self.backer.bridges) + 1
+        bridge = self.backer.add_bridge(name)
+        bridge.configure(BridgeSettings(name, number, fail_mode))
+        self._add_device(bridge, PortSettings(name, "internal"))
+        bridge.bundle_set(BundleSettings(name, (name,)))
+        return bridge
+
+    def _add_device(self, bridge: Ofproto, settings: PortSettings) -> None:
+        device = self.devices.open(settings.name, settings.type, {})
+        device.set_admin_up(True)
+        bridge.port_add(settings, device)
+
+    def add_port(
+        self, bridge: str, name: str, number: int, options: Mapping[str, str], peer: str = ""
+    ) -> None:
+        ofproto = self.backer.bridges[bridge]
+        if peer:
+            ofproto.port_add(PortSettings(name, "patch", number, peer), None)
+        else:
+            self._add_device(ofproto, PortSettings(name, "dummy", number))
+        tag = int(options.get("tag", "-1"))
+        ofproto.bundle_set(
+            BundleSettings(
+                name,
+                (name,),
+                vlan_mode=options.get("vlan_mode", "access" if tag >= 0 else "trunk"),
+                tag=tag,
+                trunks=_numbers(options.get("trunks", "")),
+                cvlans=_numbers(options.get("cvlans", "")),
+                priority_tags=options.get("other_config:priority-tags", "no-tag"),
+            )
+        )
+
+    def replace_flows(self, bridge: str, flows: str) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.now_ms())
+        for line in flows.splitlines():
+            mod, _ = parse_flow_mod(line, m.OFPFC_ADD)
+            ofproto.tables.apply(mod, self.now_ms())
+
+    def control(self, command: str, *args: str) -> str:
+        if command == "ofproto/trace":
+            return command_trace(list(args), self)
+        return self.commands[command](list(args))
+
+    def dp_ports(self) -> dict[str, str]:
+        return {str(number): name for name, number in self.dp_port_numbers().items()}
+
+    # What a trace asks
+
+    def find_bridge(self, name: str) -> Ofproto | None:
+        return self.backer.bridges.get(name)
+
+    def find_dp_port(self, number: int) -> OfPort | None:
+        return self.backer.ports.get(number)
+
+    def dp_port_numbers(self) -> Mapping[str, int]:
+        return {name: number for number, name in self.backer.port_names().items()}
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+
+def _numbers(text: str) -> frozenset[int]:
+    return frozenset(int(word) for word in text.split(",") if word)
