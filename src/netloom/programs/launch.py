@@ -28,7 +28,7 @@ TOOLS = {
     "ovsdb-client": ("netloom.programs.ovsdb_client.main", False),
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),
-    "ovs-vswitchd": ("netloom.programs.ovs_vswitchd", True),
+    "ovs-vswitchd": ("netloom.programs.vswitchd", True),
 }
 
 #: `@python@` is the interpreter of the installation, `@tool@` the tool. To the shell the second
