@@ -179,10 +179,8 @@ class ConnectionManager:
             self.requester = None
 
     def _refuse(self, session: Session, name: str, request: bytes) -> None:
-        log.info_rl(
-            "%s<->%s: sending %s error reply to %s message",
-            self.switch.name, session.name, name, _kind(request),
-        )  # fmt: skip
+        kind = _kind(request)
+        log.info_rl("%s: sending %s error reply to %s message", session.name, name, kind)
         session.peer.reply_error(name, request)
 
     # Asynchronous messages
