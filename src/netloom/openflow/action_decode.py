@@ -10,7 +10,7 @@ OFPBIC_*, as `OpenFlowError`.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import TYPE_CHECKING
+
 
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
@@ -21,6 +21,7 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
 from netloom.openflow.oxm import decode_field_header
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
