@@ -113,10 +113,10 @@ class ConnectionManager:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
 
-    def role_of(self, machine: Peer) -> str:
-        """The role of a connection's controller, in the words of the Controller row."""
+    def role_of(self, target: str) -> str:
+        """The role of a controller, in the words of the Controller row."""
         for session in self.sessions:
-            if session.peer is machine:
+            if session.controller is not None and session.controller.target == target:
                 return ROLE_NAMES[session.role]
         return "other"
 
@@ -179,10 +179,8 @@ class ConnectionManager:
             self.requester = None
 
     def _refuse(self, session: Session, name: str, request: bytes) -> None:
-        log.info_rl(
-            "%s<->%s: sending %s error reply to %s message",
-            self.switch.name, session.name, name, _kind(request),
-        )  # fmt: skip
+        kind = _kind(request)
+        log.info_rl("%s: sending %s error reply to %s message", session.name, name, kind)
         session.peer.reply_error(name, request)
 
     # Asynchronous messages
