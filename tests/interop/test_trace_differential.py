@@ -287,4 +287,6 @@ def test_random_tables_decide_as_the_peer_does(
         (megaflow, actions), (our_megaflow, our_actions) = map(verdict, texts)
         told = "\n".join([packet, "\n".join(flows), "--- theirs", texts[0], "--- ours", texts[1]])
         assert our_megaflow == megaflow, told
-        assert deliveries(packet, our_actions, names[1]) == deliveries(packet, actions, names[0]), told
+        assert deliveries(packet, our_actions, names[1]) == deliveries(packet, actions, names[0]), (
+            told
+        )
