@@ -38,7 +38,7 @@ MATCHES = [
     "tun_src=1.1.1.1,tun_dst=2.2.2.2", "reg0=1", "reg15=0x5/0xff", "xreg1=7", "xxreg0=1",
     "reg3[4..7]=2", "metadata=0x5", "metadata=1/3", "pkt_mark=4", "ct_state=+trk+est",
     "ct_state=+new-inv+trk,ct_zone=5", "ct_mark=1,ct_label=2", "conj_id=3", "recirc_id=0",
-    "dp_hash=5", "actset_output=3", "nw_src=1.2.3.4", "tp_src=9", "tun_flags=oam",
+    "dp_hash=5", "actset_output=3", "nw_src=1.2.3.4", "tun_flags=oam",
 ]  # fmt: skip
 
 ACTIONS = [

@@ -238,8 +238,12 @@ class Generator:
             return ",".join([*words, f"dl_type={rng.choice(['0x88cc', '0x1234'])}"])
         words.append(proto)
         if proto == "arp":
-            words += [f"arp_op={rng.choice([1, 2, 3])}", f"arp_spa={rng.choice(ADDRESSES)}",
-                      f"arp_tpa={rng.choice(ADDRESSES)}", f"arp_sha={rng.choice(MACS)}"]  # fmt: skip
+            words += [
+                f"arp_op={rng.choice([1, 2, 3])}",
+                f"arp_spa={rng.choice(ADDRESSES)}",
+                f"arp_tpa={rng.choice(ADDRESSES)}",
+                f"arp_sha={rng.choice(MACS)}",
+            ]
             return ",".join(words)
         six = proto.endswith("6")
         addresses = ADDRESSES6 if six else ADDRESSES
@@ -287,4 +291,6 @@ def test_random_tables_decide_as_the_peer_does(
         (megaflow, actions), (our_megaflow, our_actions) = map(verdict, texts)
         told = "\n".join([packet, "\n".join(flows), "--- theirs", texts[0], "--- ours", texts[1]])
         assert our_megaflow == megaflow, told
-        assert deliveries(packet, our_actions, names[1]) == deliveries(packet, actions, names[0]), told
+        assert deliveries(packet, our_actions, names[1]) == deliveries(packet, actions, names[0]), (
+            told
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceState, DeviceStats, Packet
-from netloom.ofproto.interface import Bridge, OpenFlowMachine
+from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -22,6 +22,7 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
+from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import LiveBridge
@@ -223,14 +224,11 @@ class FakeBridge:
     def ports(self) -> list[PortInfo]:
         return [PortInfo(name, number, number, name) for name, number in self.numbers.items()]
 
-    def accept(self, machine: OpenFlowMachine, controller: ControllerSettings | None) -> None:
+    def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         self.calls.append(("accept", "" if controller is None else controller.target))
 
-    def forget(self, machine: OpenFlowMachine) -> None:
+    def forget(self, machine: Connection) -> None:
         self.calls.append(("forget", ""))
-
-    def controller_lost(self, target: str, status: ControllerStatus) -> None:
-        self.calls.append(("controller_lost", target))
 
     def run(self, now_ms: int) -> None: ...
 

@@ -6,9 +6,11 @@ its width and the name in the message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from netloom.base.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 _SPACE = " \t\r\n"

@@ -6,9 +6,11 @@ numbers 0xff00 to 0xffff are 0xffffff00 to 0xffffffff; a switch uses no number b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netloom.base.log import get_logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX = 0xFFFFFF00
 UNSET = 0xFFFFFFF7

@@ -7,11 +7,13 @@ mean; the fixed-length match of OpenFlow 1.0 and text may have such fields, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, Field
 from netloom.flow.match import Match
 from netloom.flow.print import format_match
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: ct_state bits that a packet has only with an entry (new, est, rel, rpl, snat, dnat).
 _CT_ENTRY = 0x01 | 0x02 | 0x04 | 0x08 | 0x40 | 0x80

@@ -7,9 +7,6 @@ printed through the mask of all the fields that such a packet has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
 from netloom.flow import numbers
 from netloom.flow.address import (
     format_ipv4_masked,
@@ -20,6 +17,13 @@ from netloom.flow.fields import N_REGS, SLOT, VLAN_CFI, Slot
 from netloom.flow.match import Match
 from netloom.flow.ports import format_port
 from netloom.flow.value_text import format_frag, format_packet_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Format = Callable[[int, int], str]
+    MaskedFormat = Callable[[int, int, int], str]
 
 _IP, _IPV6, _ARP, _RARP, _NSH = 0x0800, 0x86DD, 0x0806, 0x8035, 0x894F
 
@@ -36,8 +40,6 @@ _PROTO_WORDS = {
     (_IPV6, 17): "udp6",
     (_IPV6, 132): "sctp6",
 }
-
-Format = Callable[[int, int], str]
 
 
 def _hex_masked(value: int, mask: int, ones: int) -> str:
@@ -70,13 +72,19 @@ def _as_hex(value: int, _mask: int) -> str:
     return numbers.format_hex(value)
 
 
-_hex32 = partial(_hex_masked, ones=0xFFFFFFFF)
-_hex64 = partial(_hex_masked, ones=(1 << 64) - 1)
-_hex128 = partial(_hex_masked, ones=(1 << 128) - 1)
-_dec8 = partial(_decimal_masked, ones=0xFF)
-_dec16 = partial(_decimal_masked, ones=0xFFFF)
-_dec32 = partial(_decimal_masked, ones=0xFFFFFFFF)
-_plain32 = partial(_plain_hex_masked, ones=0xFFFFFFFF)
+def _of_width(form: MaskedFormat, bits: int) -> Format:
+    """`form` for values of `bits` bits."""
+    ones = (1 << bits) - 1
+    return lambda value, mask: form(value, mask, ones)
+
+
+_hex32 = _of_width(_hex_masked, 32)
+_hex64 = _of_width(_hex_masked, 64)
+_hex128 = _of_width(_hex_masked, 128)
+_dec8 = _of_width(_decimal_masked, 8)
+_dec16 = _of_width(_decimal_masked, 16)
+_dec32 = _of_width(_decimal_masked, 32)
+_plain32 = _of_width(_plain_hex_masked, 32)
 
 
 class _Printer:

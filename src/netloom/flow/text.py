@@ -9,8 +9,6 @@ Errors are ConfigError with Open vSwitch's text. Nothing here is slow to import:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
 from netloom.flow.fields import FIELD, SLOT, Field
@@ -19,6 +17,10 @@ from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: shorthand -> (Ethernet type, IP protocol or 0).
 PROTOCOLS: dict[str, tuple[int, int]] = {

@@ -7,8 +7,6 @@ ovs-ofctl(8).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netloom.base.errors import ConfigError
 from netloom.flow import numbers
 from netloom.flow.address import (
@@ -22,6 +20,10 @@ from netloom.flow.address import (
 )
 from netloom.flow.fields import Field
 from netloom.flow.ports import format_port, parse_port, port_from_of10
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Text of nw_frag -> (value, mask), as ovs-fields(7) has them.
 FRAGMENTS = (

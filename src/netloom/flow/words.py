@@ -6,7 +6,10 @@ Syntax"); what the words mean is their readers' business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 _SEPARATORS = ", \t\r\n"
 _KEY_ENDS = ":=(" + _SEPARATORS

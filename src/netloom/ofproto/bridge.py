@@ -35,6 +35,8 @@ log = get_logger("ofproto")
 
 #: The greatest number of a port that OpenFlow 1.0 can name.
 MAX_PORT = 0xFEFF
+#: The database has ports as OpenFlow 1.0 numbers them: the local port is 65534.
+DATABASE_PORT = 0xFFFF
 #: What `port_mod` may change.
 _CONFIG_BITS = (
     m.OFPPC_PORT_DOWN | m.OFPPC_NO_STP | m.OFPPC_NO_RECV | m.OFPPC_NO_RECV_STP
@@ -99,7 +101,7 @@ class Ofproto:
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
         self._tell(m.OFPPR_ADD, port)
-        return number
+        return number & DATABASE_PORT
 
     def _choose_number(self, settings: PortSettings) -> int:
         if settings.name == self.name:
@@ -172,7 +174,12 @@ class Ofproto:
 
     def ports(self) -> Sequence[PortInfo]:
         return [
-            PortInfo(port.name, port.number, port.dp_port, port.bundle.name if port.bundle else "")
+            PortInfo(
+                port.name,
+                port.number & DATABASE_PORT,
+                port.dp_port,
+                port.bundle.name if port.bundle else "",
+            )
             for port in self.ports_by_number.values()
         ]
 

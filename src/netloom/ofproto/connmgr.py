@@ -39,7 +39,6 @@ from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import Change, Tables
 from netloom.openflow import messages as m
-from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
@@ -114,10 +113,10 @@ class ConnectionManager:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
 
-    def role_of(self, target: str) -> str:
-        """The role of a controller as the Controller row has it."""
+    def role_of(self, machine: Peer) -> str:
+        """The role of a controller, in the words of the Controller row."""
         for session in self.sessions:
-            if session.controller is not None and session.controller.target == target:
+            if session.peer is machine:
                 return ROLE_NAMES[session.role]
         return "other"
 
@@ -180,10 +179,8 @@ class ConnectionManager:
             self.requester = None
 
     def _refuse(self, session: Session, name: str, request: bytes) -> None:
-        log.info_rl(
-            "%s<->%s: sending %s error reply to %s message",
-            self.switch.name, session.name, name, _kind(request),
-        )  # fmt: skip
+        kind = _kind(request)
+        log.info_rl("%s: sending %s error reply to %s message", session.name, name, kind)
         session.peer.reply_error(name, request)
 
     # Asynchronous messages
@@ -216,11 +213,11 @@ class ConnectionManager:
             session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
-        """Tell who wants to know of rules that are gone."""
-        for change in changes:
-            rule = change.rule
-            told = rule.flags & m.OFPFF_SEND_FLOW_REM and not rule.is_hidden
-            if change.kind == "removed" and told and not change.replaced:
+        """Tell who wants to know of rules that are gone, with all that they have counted."""
+        told = [change for change in changes if _is_told(change)]
+        if told and any(session.is_ready for session in self.sessions):
+            self.switch.refresh_statistics()
+            for change in told:
                 self._send_flow_removed(change, now_ms)
 
     def _send_flow_removed(self, change: Change, now_ms: int) -> None:
@@ -232,7 +229,7 @@ class ConnectionManager:
         )  # fmt: skip
         for session in self.sessions:
             if session.wants_flow_removed(change.reason):
-                _send_async(session, message)
+                session.peer.send(message, 0)
 
     def port_status(self, reason: int, port: m.PhyPort) -> None:
         """Tell who wants to know of a port (`reason` is an OFPPR_*). Before OpenFlow 1.5, who
@@ -240,15 +237,13 @@ class ConnectionManager:
         for session in self.sessions:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
-                _send_async(session, m.PortStatus(reason, port))
+                session.peer.send(m.PortStatus(reason, port), 0)
 
 
-def _send_async(session: Session, message: m.Message) -> None:
-    """A rule may match on what an old version has no words for: such a peer is not told."""
-    try:
-        session.peer.send(message, 0)
-    except (OpenFlowError, Unencodable) as error:
-        log.dbg("%s: cannot send %s: %s", session.name, type(message).__name__, error)
+def _is_told(change: Change) -> bool:
+    if change.kind != "removed" or change.replaced or change.rule.is_hidden:
+        return False
+    return bool(change.rule.flags & m.OFPFF_SEND_FLOW_REM)
 
 
 def _kind(request: bytes) -> str:

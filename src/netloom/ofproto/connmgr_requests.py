@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.ofproto import connmgr_stats
 from netloom.ofproto.sessions import Session
@@ -162,8 +163,6 @@ def _flow_mod(
 
 def _resetting(mod: m.FlowMod) -> m.FlowMod:
     """OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0."""
-    from netloom.base.record import replace
-
     return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
 
 

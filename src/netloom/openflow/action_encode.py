@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+#: Nicira's actions name fields by their NXM numbers, whatever the version.
+_NXM = 1
+
 _CFI_IN_PLACE = VLAN_CFI << SLOT["vlan_tci"].shift
 _NW_PROTO = SLOT["nw_proto"]
 
@@ -108,7 +111,7 @@ def _of10(port: int) -> int:
 
 def _write_output_reg(w: _Writer, action: a.OutputReg) -> None:
     part = action.source
-    header = encode_field_header(part.field, w.version)
+    header = encode_field_header(part.field, _NXM)
     packed = part.offset << 6 | part.n_bits - 1
     if len(header) == 4:
         w.put("OUTPUT_REG", pack(">H4sH6x", packed, header, action.max_len))
@@ -125,7 +128,7 @@ def _write_enqueue(w: _Writer, action: a.Enqueue) -> None:
         w.put("ENQUEUE", pack(">H6xI", _of10(action.port), action.queue))
         return
     w.put("SET_QUEUE", pack(">I", action.queue))
-    _write_output(w, a.Output(action.port))
+    _write_output(w, a.Output(action.port, 0xFFFF))
     w.put("POP_QUEUE", b"\0" * 6)
 
 
@@ -213,10 +216,12 @@ def _write_set_one(w: _Writer, name: str, action: a.SetField) -> None:
 def _write_loads(w: _Writer, field: Field, value: int, mask: int) -> None:
     """One load per run of at most 64 bits of the mask; fields of experimenters, whose headers do
     not fit a load, whole."""
-    header = encode_field_header(field, w.version)
+    header = encode_field_header(field, _NXM)
     if len(header) > 4:
         _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, value & mask, mask)
         return
+    if field.form == "port10":
+        value, mask = _of10(value), mask & 0xFFFF
     for offset, n_bits in segments(mask):
         part = value >> offset & (1 << n_bits) - 1
         w.put("REG_LOAD", pack(">H4sQ", offset << 6 | n_bits - 1, header, part))
@@ -238,8 +243,9 @@ def segments(mask: int) -> list[tuple[int, int]]:
 
 def _write_move(w: _Writer, action: a.Move) -> None:
     source, destination = action.source, action.destination
-    fields = (encode_field_header(source.field, w.version)
-              + encode_field_header(destination.field, w.version))  # fmt: skip
+    names = _NXM if w.version < 6 else w.version
+    fields = (encode_field_header(source.field, names)
+              + encode_field_header(destination.field, names))  # fmt: skip
     numbers = pack(">3H", source.n_bits, source.offset, destination.offset)
     if w.version < 6:
         w.put("REG_MOVE", numbers + fields)
@@ -248,7 +254,7 @@ def _write_move(w: _Writer, action: a.Move) -> None:
 
 
 def _stack(w: _Writer, name: str, part: a.Subfield) -> None:
-    header = encode_field_header(part.field, w.version)
+    header = encode_field_header(part.field, _NXM)
     body = pack(">H", part.offset) + header + pack(">H", part.n_bits)
     w.put(name, body.ljust(14, b"\0"))
 
@@ -338,8 +344,6 @@ def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
     port = _of10(action.in_port)
     if action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
-    elif action.table_id == 255:
-        w.put("RESUBMIT", pack(">H4x", port))
     else:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
 

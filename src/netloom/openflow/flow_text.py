@@ -187,7 +187,7 @@ class _FlowReader:
             self.protocols &= _NXM_OXM
         flow = replace(self.flow, match=match, **self._found)
         modifies = self.command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
-        if modifies and not flow.cookie_mask and flow.new_cookie is None:
+        if modifies and not flow.cookie_mask and flow.new_cookie in (None, m.UNKNOWN):
             # Such a modification may add the flow, which then has cookie 0.
             flow = replace(flow, new_cookie=0)
         return flow
@@ -233,14 +233,14 @@ def parse_flow_mod(
     flow = reader.finish()
     if action_text is not None:
         flow = reader.read_actions(action_text, flow)
-    return replace(flow, match=_normalized(flow.match, names)), reader.protocols
+    _log_if_not_normal(flow.match, names)
+    return flow, reader.protocols
 
 
-def _normalized(match: Match, names: Names) -> Match:
-    normal, lines = normalize_match(match, port_labels(names))
-    for line in lines:
+def _log_if_not_normal(match: Match, names: Names) -> None:
+    """A match that demands what cannot be is sent as it is: the switch may think otherwise."""
+    for line in normalize_match(match, port_labels(names))[1]:
         log.info_rl("%s", line)
-    return normal
 
 
 def port_labels(names: Names) -> dict[int, str] | None:
@@ -270,7 +270,13 @@ def parse_query(text: str, names: Names = NO_NAMES) -> tuple[m.FlowStatsRequest,
     request = m.FlowStatsRequest(
         flow.match, flow.table_id, flow.out_port, flow.out_group, flow.cookie, flow.cookie_mask
     )
-    return request, reader.protocols
+    protocols = reader.protocols
+    # Queries name a table in every protocol.
+    if protocols & p.P_OF10_TID:
+        protocols |= p.P_OF10
+    if protocols & p.P_NXM_TID:
+        protocols |= p.P_NXM
+    return request, protocols
 
 
 def parse_flow_lines(

@@ -167,7 +167,7 @@ def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
         ("dl_dst", int.from_bytes(dst, "big"), 0xFFFFFFFFFFFF ^ int.from_bytes(dst_mask, "big")),
         ("vlan_tci", tci, tci_mask),
         ("dl_type", dl_type, 0 if wild & _W11_TYPE else 0xFFFF),
-        ("nw_tos", tos << 2, 0 if wild & _W11_TOS else 0xFC),
+        ("nw_tos", tos, 0 if wild & _W11_TOS else 0xFC),
         ("nw_proto", proto, 0 if wild & _W11_PROTO else 0xFF),
         ("nw_src", nw_src, 0xFFFFFFFF ^ nw_src_mask),
         ("nw_dst", nw_dst, 0xFFFFFFFF ^ nw_dst_mask),
@@ -229,7 +229,7 @@ def encode_ofp11_match(match: Match) -> bytes:
 
     in_port = exact("in_port", _W11_IN_PORT)
     dl_type = exact("dl_type", _W11_TYPE)
-    tos = exact("nw_tos", _W11_TOS, 0xFC) >> 2
+    tos = exact("nw_tos", _W11_TOS, 0xFC) & 0xFC
     proto = exact("nw_proto", _W11_PROTO)
     tp_src = exact("tp_src", _W11_TP_SRC)
     tp_dst = exact("tp_dst", _W11_TP_DST)

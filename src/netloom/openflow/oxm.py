@@ -39,6 +39,8 @@ COOKIE_HEADER = 0x0001_3C08
 COOKIE_HEADER_W = 0x0001_3D10
 
 _REGS = " ".join(f"reg{n}" for n in range(N_REGS))
+#: OpenFlow 1.5 has registers of its own, of 64 bits.
+_XREGS = " ".join(f"xreg{n}" for n in range(N_REGS // 2))
 _FIRST = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
 _IP = "ip_frag {tos} nw_ecn nw_ttl nw_proto"
 _L3 = {
@@ -57,11 +59,12 @@ _L4 = {
     17: "udp_src udp_dst",
     132: "sctp_src sctp_dst",
 }
-_ND = {135: "nd_target nd_sll", 136: "nd_target nd_tll"}
+_ND = {135: "nd_target nd_sll nd_reserved nd_options_type",
+       136: "nd_target nd_tll nd_reserved nd_options_type"}  # fmt: skip
 _LAST = (
     "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
     "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "
-    f"{_REGS} pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src "
+    "{regs} pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src "
     "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
 )
 
@@ -288,6 +291,7 @@ class OxmTable:
             l4 = _L4.get((dl_type, nw_proto), _L4.get(nw_proto, ""))
             l3 = l3.format(l4=l4, nd=_ND.get(nd, ""), tos="ip_dscp" if oxm else "nw_tos")
         text = f"{_FIRST} vlan_tci {l3} {_LAST}".replace("{in_port}", "in_port")
+        text = text.replace("{regs}", _REGS if self.version < 6 else _XREGS)
         rows = []
         for name in text.split():
             if name == "in_port" or (name == "vlan_tci" and oxm):
@@ -305,6 +309,9 @@ class OxmTable:
         bits = field.mask
         if field.name == "nw_tos":
             bits = 0xFC << field.shift
+        elif field.name == "tun_flags":
+            # Flags of which only some are public are never matched as a whole.
+            bits = field.slot.mask
         return bits, field.shift, code.n_bytes, _prefix(code, False), _prefix(code, True)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: its arguments in `sys.argv` and returns the exit status.
 TOOLS = {
     "ovs-vsctl": ("netloom.programs.vsctl.main", False),
-    "ovs-ofctl": ("netloom.programs.ofctl.main", False),
+    "ovs-ofctl": ("netloom.programs.ofctl", False),
     "ovs-appctl": ("netloom.programs.appctl", False),
     "ovsdb-client": ("netloom.programs.ovsdb_client.main", False),
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),

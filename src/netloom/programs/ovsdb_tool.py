@@ -386,11 +386,11 @@ def run(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name); the exit status."""
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
     vlog.program = PROGRAM
     try:
         apply_log_environment(vlog)
-        status = run(sys.argv[1:] if argv is None else argv)
+        status = run((sys.argv if argv is None else argv)[1:])
         sys.stdout.flush()
         return status
     except UsageError as error:

@@ -140,7 +140,7 @@ class Client:
         self._machine: BridgeEnd | None = None
         now_ms = links.loop.clock.now_ms()
         self._rconn = Rconn(f"{live.name}<->{target}", settings, now_ms)
-        self._state = ""
+        self._shown = ("", "", "")
         self._client: ReconnectingClient[None] = ReconnectingClient(
             links.loop,
             target,
@@ -175,16 +175,17 @@ class Client:
             self._machine.send_probe()
 
     def watch(self, now_ms: int) -> None:
-        """Tell the bridge when the state changed: fail-open depends on it."""
-        if self._rconn.state != self._state:
-            self._state = self._rconn.state
-            self._bridge.controller_lost(self.settings.target, self.status(now_ms))
+        """Notice changes that the Controller row shows: of the state, and of the role."""
+        now = self.status(now_ms)
+        shown = (now.state, now.role, now.last_error)
+        if shown != self._shown:
+            self._shown = shown
             self._links.note_change()
 
     def status(self, now_ms: int) -> ControllerStatus:
         role = "other"
         if self._machine is not None and self._rconn.is_connected:
-            role = self._links.role_of(self._bridge, self._machine)
+            role = self._links.role_of(self._bridge.name, self._machine)
         return self._rconn.status(self.settings.target, role, now_ms)
 
     def update(self, settings: ControllerSettings) -> None:
@@ -209,7 +210,7 @@ class OpenFlowLinks:
         self,
         loop: MainLoop,
         tls: TlsSettings,
-        role_of: Callable[[Bridge, BridgeEnd], str],
+        role_of: Callable[[str, BridgeEnd], str],
     ) -> None:
         self.loop = loop
         self.tls = tls

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from netloom import OVS_VERSION
 from netloom.programs.launch import TOOLS, script_for
 
 SOURCE = Path(__file__).parents[3] / "src"
@@ -67,3 +68,10 @@ def test_interpreter_beside_the_script_is_preferred(tmp_path: Path) -> None:
 def test_script_without_an_interpreter_beside_it_takes_the_recorded_one(tmp_path: Path) -> None:
     script = install(tmp_path, "ovsdb-client", sys.executable)
     assert output(script, "--version", env={"PATH": "/usr/bin:/bin"}).startswith("ovsdb-client ")
+
+
+@pytest.mark.parametrize("tool", list(TOOLS))
+def test_every_tool_of_the_table_tells_its_version(tool: str) -> None:
+    launch = SOURCE / "netloom/programs/launch.py"
+    first = output(sys.executable, "-I", "-S", launch, tool, "--version").splitlines()[0]
+    assert first == f"{tool} (Open vSwitch) {OVS_VERSION}"

@@ -36,7 +36,7 @@ def _cross(context: Context, port: OfPort) -> None:
     """Go on in the bridge at the other end of a patch port, and come back."""
     peer = context.bridge.peer_of(port)
     if peer is None:
-        context.detail("Nonexistent output port")
+        # A wire without another end: Open vSwitch does not mention it either.
         return
     saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
              context.stack, context.done)  # fmt: skip
