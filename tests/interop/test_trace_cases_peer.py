@@ -29,6 +29,8 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
     try:
         for line in vsctl_lines(case):
             switch.vsctl(line)
+        for bridge in case.flows:
+            switch.use_prefixes(bridge, ("ip_dst", "ip_src", "ipv6_dst"))
         for words in fdb_entries(case):
             switch.control("fdb/add", *words)
         for bridge, flows in case.flows.items():
