@@ -1,8 +1,11 @@
 """Random tables and packets: our `ofproto/trace` and Debian's tell the same megaflow and actions.
 
-Debian's daemon and our switch in one process get the same ports (every VLAN mode, a patch pair to a second bridge), the same MAC
-entries and the same random flows; then each traces the same random packets. `NETLOOM_TRACE_ROUNDS`
-and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+Debian's daemon and our switch, in one process, get the same ports (every VLAN mode, a patch pair to
+a second bridge), the same MAC entries and the same random flows; then each traces the same random
+packets. `NETLOOM_TRACE_ROUNDS` and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+
+Known difference, left out of the generator: Open vSwitch prints the mask of an IPv6 flow label
+that an action has set, as if it were less than exact.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "trace")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
 from small_switch import SmallSwitch, small_switch_of
 from trace_cases import TraceCase, fdb_entries, vsctl_lines
 from trace_peers import THEIRS, PeerSwitch, deliveries, verdict
@@ -269,12 +273,15 @@ class Generator:
 
 
 def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
-    """Flows that the peer takes (random ones may lack a prerequisite)."""
+    """Flows that the peer takes (random ones may lack a prerequisite, or be refused because a
+    later fragment is said to have ports)."""
     accepted = []
     for flow in flows:
         try:
             switch.ofctl("add-flow", "br0", flow)
         except AssertionError:
+            continue
+        if "ip_frag=later" in flow:
             continue
         accepted.append(flow)
     return accepted
@@ -287,8 +294,8 @@ def test_random_tables_decide_as_the_peer_does(
     theirs, ours = switches
     generator = Generator(random.Random(SEED + number))
     flows = usable(theirs, generator.flows())
-    for switch in switches:
-        switch.replace_flows("br0", "\n".join(flows))
+    theirs.replace_flows("br0", "\n".join(flows))
+    ours.replace_flows("br0", "\n".join(flows))
     names = theirs.dp_ports(), ours.dp_ports()
     for _ in range(PACKETS):
         packet = generator.packet()
