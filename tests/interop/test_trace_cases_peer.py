@@ -45,4 +45,5 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
         switch.close()
     if RECORD:
         path.write_text(case.recorded(outputs))
-    assert RECORD or outputs == case.traces
+    for query, output in outputs.items():
+        assert RECORD or without_flood_order(output) == without_flood_order(case.traces[query])

@@ -102,7 +102,7 @@ def _lookup(context: Context, table_id: int) -> Rule | None:
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
-    rule, mask = table.classifier.lookup(key)
+    rule, mask = table.classifier.lookup(key, context.mask)
     context.mask |= mask
     context.credits.append(TableCredit(table, rule is not None))
     return rule
