@@ -191,6 +191,7 @@ class Program:
         self.datapaths = DataPathSet(
             self.loop,
             self.counters,
+            self.devices,
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
