@@ -238,8 +238,12 @@ class Generator:
             return ",".join([*words, f"dl_type={rng.choice(['0x88cc', '0x1234'])}"])
         words.append(proto)
         if proto == "arp":
-            words += [f"arp_op={rng.choice([1, 2, 3])}", f"arp_spa={rng.choice(ADDRESSES)}",
-                      f"arp_tpa={rng.choice(ADDRESSES)}", f"arp_sha={rng.choice(MACS)}"]  # fmt: skip
+            words += [
+                f"arp_op={rng.choice([1, 2, 3])}",
+                f"arp_spa={rng.choice(ADDRESSES)}",
+                f"arp_tpa={rng.choice(ADDRESSES)}",
+                f"arp_sha={rng.choice(MACS)}",
+            ]
             return ",".join(words)
         six = proto.endswith("6")
         addresses = ADDRESSES6 if six else ADDRESSES

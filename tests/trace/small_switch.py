@@ -8,7 +8,7 @@ from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.dummy import DummyFactory
-from netloom.ofproto.appctl import Switches, commands
+from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
@@ -27,8 +27,8 @@ class SmallSwitch:
         self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
         self.backer = Backer("dummy", self.dpif, self.clock, self.counters)
         self.devices = DummyFactory(None, "override")
-        self.switches = Switches(lambda: [self.backer], self.clock)
-        self.commands = {command.name: command.handler for command in commands(self.switches)}
+        commands = OfprotoCommands(lambda: [self.backer], self.clock).commands()
+        self.commands = {command.name: command.handler for command in commands}
 
     def add_bridge(self, name: str, fail_mode: str = "secure") -> Ofproto:
         number = len(self.backer.bridges) + 1

@@ -322,10 +322,10 @@ def test_a_new_primary_makes_the_old_one_secondary() -> None:
     bench = bench_with_controller()
     first, second = bench.join(5, primary()), bench.join(1, primary())
     first.ask(m.RoleRequest(2, 1))
-    assert bench.manager.role_of(TARGET) == "master"
+    assert bench.manager.role_of(first.machine) == "master"
     assert second.ask(m.RoleRequest(2)) == [m.RoleReply(2)]
     assert first.received() == [m.RoleStatus(3, m.OFPCRR_PRIMARY_REQUEST, 1)]
-    assert bench.manager.role_of(TARGET) == "slave"
+    assert bench.manager.role_of(first.machine) == "slave"
 
 
 def test_a_secondary_may_read_but_not_change() -> None:
