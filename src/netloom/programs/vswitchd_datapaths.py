@@ -14,6 +14,7 @@ from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
+from netloom.openflow.connection import Connection
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
@@ -72,11 +73,11 @@ class DataPathSet:
                 backer.remove_bridge(bridge.name)
                 return
 
-    def role_of(self, bridge: str, target: str) -> str:
+    def role_of(self, bridge: str, connection: Connection) -> str:
         """The role of a bridge's controller, as the Controller row names it."""
         for backer in self.backers.values():
             if bridge in backer.bridges:
-                return backer.bridges[bridge].connections.role_of(target)
+                return backer.bridges[bridge].connections.role_of(connection)
         return "other"
 
     # -- the loop ------------------------------------------------------------------------
