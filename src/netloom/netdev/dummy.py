@@ -173,6 +173,8 @@ class DummyFactory:
         states = {"up": True, "down": False}
         if args[-1] not in states:
             raise CommandError("Invalid Admin State")
+        if len(args) > 1 and args[0] not in self.devices:
+            raise CommandError("Unknown Dummy Interface")
         devices = [self.find(args[0])] if len(args) > 1 else list(self.devices.values())
         for device in devices:
             device.set_admin_up(states[args[-1]])

@@ -123,7 +123,7 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     try:
         return bridge, parse_flow(words[1], numbers)
     except ConfigError as error:
-        raise CommandError(f"Bad openflow flow syntax: {words[1]}: {error}") from error
+        raise CommandError(f"Bad openflow flow syntax: {error}") from error
 
 
 def _read_packet(request: _Request, words: list[str]) -> None:

@@ -38,7 +38,7 @@ def _cross(context: Context, port: OfPort) -> None:
         context.detail("Nonexistent output port")
         return
     if context.depth >= MAX_DEPTH:
-        context.fail(f"over max translation depth {MAX_DEPTH}")
+        context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
         return
     saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
              context.stack, context.done)  # fmt: skip
