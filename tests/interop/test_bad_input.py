@@ -79,7 +79,9 @@ def test_wrong_commands_fail_as_open_vswitchs_do_and_change_nothing(
         actual = list(pool.map(own.answer, lines))
     assert [line for line, answer in zip(lines, actual) if answer[0] == 0] == []
     different = [
-        (line, theirs, ours) for line, theirs, ours in zip(lines, expected, actual) if theirs != ours
+        (line, theirs, ours)
+        for line, theirs, ours in zip(lines, expected, actual)
+        if theirs != ours
     ]
     assert different == []
     assert own.state() == before
