@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
+
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11

@@ -10,9 +10,6 @@ integers; a `Match` has the port in `in_port`; actions are a tuple that may hold
 configuration, state and features are bits of the constants below, which are those of OpenFlow 1.1
 and later, whatever the version on the wire. Names and numbers: the OpenFlow specifications 1.0 to
 1.5; the NX ones: ovs-fields(7), ovs-ofctl(8).
-
-This module is the one door: the multipart messages live in `netloom.openflow.multipart`, and are
-names of this module like all others.
 """
 
 from __future__ import annotations
@@ -20,106 +17,6 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.openflow.actions import Action
-
-# isort: off - one statement per module keeps this list of what is handed on readable.
-from netloom.openflow.message_base import (
-    NO_BUFFER as NO_BUFFER,
-)
-from netloom.openflow.message_base import (
-    OFPG_ANY as OFPG_ANY,
-)
-from netloom.openflow.message_base import (
-    OFPP_ANY as OFPP_ANY,
-)
-from netloom.openflow.message_base import (
-    OFPQ_ALL as OFPQ_ALL,
-)
-from netloom.openflow.message_base import (
-    OFPTT_ALL as OFPTT_ALL,
-)
-from netloom.openflow.message_base import (
-    UNKNOWN as UNKNOWN,
-)
-from netloom.openflow.message_base import (
-    Message as Message,
-)
-from netloom.openflow.message_base import (
-    PhyPort as PhyPort,
-)
-from netloom.openflow.multipart import (
-    AggregateReply as AggregateReply,
-)
-from netloom.openflow.multipart import (
-    AggregateRequest as AggregateRequest,
-)
-from netloom.openflow.multipart import (
-    DescReply as DescReply,
-)
-from netloom.openflow.multipart import (
-    DescRequest as DescRequest,
-)
-from netloom.openflow.multipart import (
-    FlowStats as FlowStats,
-)
-from netloom.openflow.multipart import (
-    FlowStatsReply as FlowStatsReply,
-)
-from netloom.openflow.multipart import (
-    FlowStatsRequest as FlowStatsRequest,
-)
-from netloom.openflow.multipart import (
-    InstructionFeatures as InstructionFeatures,
-)
-from netloom.openflow.multipart import (
-    OpaqueReply as OpaqueReply,
-)
-from netloom.openflow.multipart import (
-    OpaqueRequest as OpaqueRequest,
-)
-from netloom.openflow.multipart import (
-    PortDescReply as PortDescReply,
-)
-from netloom.openflow.multipart import (
-    PortDescRequest as PortDescRequest,
-)
-from netloom.openflow.multipart import (
-    PortStats as PortStats,
-)
-from netloom.openflow.multipart import (
-    PortStatsReply as PortStatsReply,
-)
-from netloom.openflow.multipart import (
-    PortStatsRequest as PortStatsRequest,
-)
-from netloom.openflow.multipart import (
-    QueueStats as QueueStats,
-)
-from netloom.openflow.multipart import (
-    QueueStatsReply as QueueStatsReply,
-)
-from netloom.openflow.multipart import (
-    QueueStatsRequest as QueueStatsRequest,
-)
-from netloom.openflow.multipart import (
-    TableFeatures as TableFeatures,
-)
-from netloom.openflow.multipart import (
-    TableFeaturesReply as TableFeaturesReply,
-)
-from netloom.openflow.multipart import (
-    TableFeaturesRequest as TableFeaturesRequest,
-)
-from netloom.openflow.multipart import (
-    TableStats as TableStats,
-)
-from netloom.openflow.multipart import (
-    TableStatsReply as TableStatsReply,
-)
-from netloom.openflow.multipart import (
-    TableStatsRequest as TableStatsRequest,
-)
-
-# isort: on
 
 # Versions on the wire
 
@@ -129,6 +26,14 @@ OFP12_VERSION = 0x03
 OFP13_VERSION = 0x04
 OFP14_VERSION = 0x05
 OFP15_VERSION = 0x06
+
+NO_BUFFER = 0xFFFFFFFF
+OFPP_ANY = 0xFFFFFFFF
+OFPG_ANY = 0xFFFFFFFF
+OFPQ_ALL = 0xFFFFFFFF
+OFPTT_ALL = 0xFF
+#: A counter that the switch does not keep.
+UNKNOWN = 0xFFFFFFFFFFFFFFFF
 
 # Flow mod commands and flags
 
@@ -253,6 +158,10 @@ NX_VENDOR_ID = 0x00002320
 ONF_VENDOR_ID = 0x4F4E4600
 
 
+class Message(Record):
+    """Base of all messages."""
+
+
 # Symmetric messages
 
 
@@ -290,6 +199,22 @@ class Experimenter(Message):
 
 
 # Features and configuration
+
+
+class PhyPort(Record):
+    """One port of the switch. Speeds in kbps; in OpenFlow 1.0 they follow from the features."""
+
+    port_no: int
+    hw_addr: int
+    name: str
+    config: int = 0
+    state: int = 0
+    current: int = 0
+    advertised: int = 0
+    supported: int = 0
+    peer: int = 0
+    current_speed_kbps: int = 0
+    max_speed_kbps: int = 0
 
 
 class FeaturesRequest(Message):
@@ -529,3 +454,210 @@ class Resume(Message):
     """NXT_RESUME: go on with a packet that a `pause` stopped."""
 
     packet_in: PacketIn
+
+
+# Multipart ("statistics")
+
+
+class DescRequest(Message):
+    pass
+
+
+class DescReply(Message):
+    manufacturer: str
+    hardware: str
+    software: str
+    serial: str
+    datapath: str
+    more: bool = False
+
+
+class FlowStatsRequest(Message):
+    """`nx`: NXST_FLOW of OpenFlow 1.0."""
+
+    match: Match = MATCH_ALL
+    table_id: int = 255
+    out_port: int = OFPP_ANY
+    out_group: int = OFPG_ANY
+    cookie: int = 0
+    cookie_mask: int = 0
+    nx: bool = False
+
+
+class FlowStats(Record):
+    """One flow. Ages in seconds; -1: the encoding has none."""
+
+    match: Match
+    priority: int
+    table_id: int = 0
+    actions: tuple[Action, ...] = ()
+    cookie: int = 0
+    duration_sec: int = 0
+    duration_nsec: int = 0
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    idle_age: int = -1
+    hard_age: int = -1
+    flags: int = 0
+    importance: int = 0
+    packet_count: int = 0
+    byte_count: int = 0
+
+
+class FlowStatsReply(Message):
+    flows: tuple[FlowStats, ...] = ()
+    nx: bool = False
+    more: bool = False
+
+
+class AggregateRequest(Message):
+    match: Match = MATCH_ALL
+    table_id: int = 255
+    out_port: int = OFPP_ANY
+    out_group: int = OFPG_ANY
+    cookie: int = 0
+    cookie_mask: int = 0
+    nx: bool = False
+
+
+class AggregateReply(Message):
+    packet_count: int
+    byte_count: int
+    flow_count: int
+    nx: bool = False
+    more: bool = False
+
+
+class TableStatsRequest(Message):
+    pass
+
+
+class TableStats(Record):
+    """`name`, `wildcards` and `max_entries` are OpenFlow 1.0's (1.1 and 1.2 have more)."""
+
+    table_id: int
+    active_count: int
+    lookup_count: int
+    matched_count: int
+    name: str = ""
+    wildcards: int = 0
+    max_entries: int = 0
+
+
+class TableStatsReply(Message):
+    tables: tuple[TableStats, ...] = ()
+    more: bool = False
+
+
+class PortStatsRequest(Message):
+    """OFPP_ANY: all ports."""
+
+    port_no: int = OFPP_ANY
+
+
+class PortStats(Record):
+    """Counters; UNKNOWN where the switch has none. `custom` are OVS's own, of OpenFlow 1.4."""
+
+    port_no: int
+    rx_packets: int = UNKNOWN
+    tx_packets: int = UNKNOWN
+    rx_bytes: int = UNKNOWN
+    tx_bytes: int = UNKNOWN
+    rx_dropped: int = UNKNOWN
+    tx_dropped: int = UNKNOWN
+    rx_errors: int = UNKNOWN
+    tx_errors: int = UNKNOWN
+    rx_frame_err: int = UNKNOWN
+    rx_over_err: int = UNKNOWN
+    rx_crc_err: int = UNKNOWN
+    collisions: int = UNKNOWN
+    duration_sec: int = 0xFFFFFFFF
+    duration_nsec: int = 0xFFFFFFFF
+
+
+class PortStatsReply(Message):
+    ports: tuple[PortStats, ...] = ()
+    more: bool = False
+
+
+class PortDescRequest(Message):
+    """`port_no` is OpenFlow 1.5's."""
+
+    port_no: int = OFPP_ANY
+
+
+class PortDescReply(Message):
+    ports: tuple[PhyPort, ...] = ()
+    more: bool = False
+
+
+class QueueStatsRequest(Message):
+    port_no: int = OFPP_ANY
+    queue: int = OFPQ_ALL
+
+
+class QueueStats(Record):
+    port_no: int
+    queue: int
+    tx_bytes: int = UNKNOWN
+    tx_packets: int = UNKNOWN
+    tx_errors: int = UNKNOWN
+    duration_sec: int = 0xFFFFFFFF
+    duration_nsec: int = 0xFFFFFFFF
+
+
+class QueueStatsReply(Message):
+    queues: tuple[QueueStats, ...] = ()
+    more: bool = False
+
+
+class TableFeaturesRequest(Message):
+    """`body`: features to set, as they came; empty to ask."""
+
+    body: bytes = b""
+
+
+class InstructionFeatures(Record):
+    """What a flow of a table (or its table-miss flow) may do: `instructions`, `write_actions` and
+    `apply_actions` as bits of OFPIT_* and OFPAT_* of the wire, fields by name."""
+
+    next_tables: tuple[int, ...] = ()
+    instructions: int = 0
+    write_actions: int = 0
+    apply_actions: int = 0
+    write_set_fields: tuple[str, ...] = ()
+    apply_set_fields: tuple[str, ...] = ()
+
+
+class TableFeatures(Record):
+    table_id: int
+    name: str
+    metadata_match: int
+    metadata_write: int
+    max_entries: int
+    config: int = 0
+    nonmiss: InstructionFeatures = InstructionFeatures()
+    miss: InstructionFeatures = InstructionFeatures()
+    #: Fields that can be matched exactly, with a mask, be absent.
+    match: tuple[str, ...] = ()
+    maskable: tuple[str, ...] = ()
+    wildcards: tuple[str, ...] = ()
+
+
+class TableFeaturesReply(Message):
+    tables: tuple[TableFeatures, ...] = ()
+    more: bool = False
+
+
+class OpaqueRequest(Message):
+    """A multipart request of groups, meters or others that this version only recognises: `name`
+    is that of its type, such as "OFPST_GROUP"."""
+
+    name: str
+    body: bytes = b""
+
+
+class OpaqueReply(Message):
+    name: str
+    body: bytes = b""
+    more: bool = False
