@@ -109,6 +109,8 @@ class _Viewer:
     def run(self, extra: list[Any]) -> None:
         """Print the initial contents, then changes until the program is ended."""
         client = self._client
+        if client.settings.db_change_aware:
+            client.note_db_changes()
         params = [client.database, _MONITOR_ID, self.requests, *extra]
         result = client.call(self._method, params)
         if self._method == "monitor_cond_since":
