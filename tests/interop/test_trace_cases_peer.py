@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "trace")]
-from trace_cases import FILES, TraceCase, fdb_entries, vsctl_lines, with_port_names
-from trace_peers import THEIRS, PeerSwitch
+from trace_cases import (  # noqa: E402
+    FILES,
+    TraceCase,
+    fdb_entries,
+    vsctl_lines,
+    with_port_names,
+)
+from trace_peers import THEIRS, PeerSwitch  # noqa: E402
 
 pytestmark = pytest.mark.interop
 RECORD = os.environ.get("NETLOOM_RECORD_TRACES") == "1"

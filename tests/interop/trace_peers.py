@@ -152,20 +152,19 @@ def split_actions(text: str) -> list[str]:
     return [*actions, text[start:]]
 
 
-def deliveries(actions: str, names: dict[str, str]) -> Counter[str]:
-    """What leaves where, in no order: each output with the header changes made before it. The
-    order in which a flood visits the ports is no promise of either switch."""
-    tags: list[str] = []
+def deliveries(packet: str, actions: str, names: dict[str, str]) -> Counter[str]:
+    """What leaves where, in no order: each output with the header changes made to `packet` (a
+    flow of ovs-ofctl) before it. The order in which a flood visits the ports is no promise of
+    either switch."""
+    tagged = re.search(r"dl_vlan=(\d+),dl_vlan_pcp=(\d+)", packet)
+    tags = [f"push_vlan(vid={tagged[1]},pcp={tagged[2]})"] if tagged else []
     changes: dict[str, str] = {}
     sent: Counter[str] = Counter()
     for action in split_actions(actions):
         if action.startswith("push_vlan("):
             tags.append(action)
         elif action == "pop_vlan":
-            if tags:
-                tags.pop()
-            else:
-                changes["popped"] = changes.get("popped", "") + "x"
+            tags.pop()
         elif action.startswith("set("):
             header, _, rest = action[4:-2].partition("(")
             for change in re.findall(r"[^,]+=[^,]+", rest):

@@ -80,7 +80,11 @@ class Hosts:
     def forward(self, *flows: tuple[str, str], ports: tuple[tuple[str, str], ...] = ()) -> None:
         setup = {"ports": ports or (("vif1", "system"), ("vif2", "system")), "flows": flows}
         self.forwarder = subprocess.Popen(
-            [*self.inside(self.switch), str(HERE / "forwarder.py"), json.dumps(setup)],
+            [
+                *self.inside(self.switch),
+                str(HERE.parent / "support" / "forwarder.py"),
+                json.dumps(setup),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, wait_until
+from tests.support.switches import RunningSwitch, needs_root, peer_tools, wait_until
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import VirtualMachine
@@ -207,3 +208,26 @@ def test_the_log_reads_as_open_vswitchs(stand: Stand) -> None:
     assert "bridge|INFO|bridge br0: added interface vif1 on port 1" in log
     assert re.search(r"^bridge\|INFO\|bridge br0: using datapath ID [0-9a-f]{16}$", log, re.M)
     assert f'connmgr|INFO|br0: added service controller "punix:{stand.switch.daemons.rundir}' in log
+
+
+@pytest.mark.interop
+def test_debians_database_server_serves_our_switch(
+    lab: Lab, tools: Programs, tmp_path: Path
+) -> None:
+    """Our ovs-vswitchd in front on the path, everything else Debian's."""
+    only_vswitchd = tmp_path / "vswitchd"
+    only_vswitchd.mkdir()
+    (only_vswitchd / "ovs-vswitchd").symlink_to(Path(tools.path[0]) / "ovs-vswitchd")
+    peer = peer_tools()
+    mixed = Programs((str(only_vswitchd), *peer.path), peer.env)
+    switch = RunningSwitch(lab, mixed, mixed)
+    vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
+    lab.add_vm("vm2", "vif2", "10.0.0.2/24")
+    switch.start()
+    switch.vsctl("add-br", "br0", "--", "add-port", "br0", "vif1", "--", "add-port", "br0", "vif2")
+    assert vm1.ping("10.0.0.2", count=3)
+    assert "added interface vif2 on port 2" in switch.log()
+    switch.daemons.kill("ovsdb-server", signal.SIGKILL)
+    switch.daemons.start_ovsdb_server()
+    switch.vsctl("set", "port", "vif1", "tag=10")
+    assert not vm1.ping("10.0.0.2", count=2, wait_s=0.5)

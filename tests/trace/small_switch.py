@@ -11,11 +11,11 @@ from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
-from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
-from netloom.ofproto.trace import command_trace
 from netloom.openflow import messages as m
+from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.flow_text import parse_flow_mod
+from netloom.openflow.protocol import P_OF13
 
 
 class SmallSwitch:
@@ -27,10 +27,8 @@ class SmallSwitch:
         self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
         self.backer = Backer("dummy", self.dpif, self.clock, self.counters)
         self.devices = DummyFactory(None, "override")
-        self.commands = {
-            command.name: command.handler
-            for command in OfprotoCommands(lambda: [self.backer]).commands()
-        }
+        commands = OfprotoCommands(lambda: [self.backer], self.clock).commands()
+        self.commands = {command.name: command.handler for command in commands}
 
     def add_bridge(self, name: str, fail_mode: str = "secure") -> Ofproto:
         number = len(self.backer.bridges) + 1
@@ -68,32 +66,24 @@ class SmallSwitch:
 
     def replace_flows(self, bridge: str, flows: str) -> None:
         ofproto = self.backer.bridges[bridge]
-        ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.now_ms())
+        ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.clock.now_ms())
         for line in flows.splitlines():
             mod, _ = parse_flow_mod(line, m.OFPFC_ADD)
-            ofproto.tables.apply(mod, self.now_ms())
+            ofproto.tables.apply(_as_received(mod), self.clock.now_ms())
 
     def control(self, command: str, *args: str) -> str:
-        if command == "ofproto/trace":
-            return command_trace(list(args), self)
         return self.commands[command](list(args))
 
     def dp_ports(self) -> dict[str, str]:
-        return {str(number): name for name, number in self.dp_port_numbers().items()}
+        """Data-path port number -> name."""
+        return {str(number): name for number, name in self.backer.port_names().items()}
 
-    # What a trace asks
 
-    def find_bridge(self, name: str) -> Ofproto | None:
-        return self.backer.bridges.get(name)
-
-    def find_dp_port(self, number: int) -> OfPort | None:
-        return self.backer.ports.get(number)
-
-    def dp_port_numbers(self) -> Mapping[str, int]:
-        return {name: number for number, name in self.backer.port_names().items()}
-
-    def now_ms(self) -> int:
-        return self.clock.now_ms()
+def _as_received(mod: m.FlowMod) -> m.FlowMod:
+    """`mod` as a switch sees it that is sent OpenFlow 1.3, whose encoding renames actions."""
+    received, _ = decode_message(encode_message(mod, 1, P_OF13), P_OF13)
+    assert isinstance(received, m.FlowMod)
+    return received
 
 
 def _numbers(text: str) -> frozenset[int]:

@@ -124,8 +124,10 @@ class _Reader:
         word, _, inside = rest[0].partition("(")
         if not inside.endswith(")"):
             raise ValueError(text)
-        kind = next(kind for kind, (name, _) in USERSPACE.items() if name == word)
-        return _parse_userspace(kind, inside[:-1])
+        for kind, (name, _) in USERSPACE.items():
+            if name == word:
+                return _parse_userspace(kind, inside[:-1])
+        raise ValueError(text)
 
 
 def _parse_userspace(kind: str, text: str) -> dp.Userspace:

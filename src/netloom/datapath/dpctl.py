@@ -21,7 +21,7 @@ from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufi
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
-from netloom.flow.text import parse_match
+from netloom.flow.text import parse_flow, parse_match
 
 _LONG = frozenset(
     {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
@@ -156,7 +156,7 @@ class Dpctl:
             self._fail(call, f"Failed to parse type ({found['type']})", errno.EINVAL)
             return
         try:
-            wanted = parse_match(found.get("filter", ""), _numbers(dpif))
+            wanted = _parse_filter(found.get("filter", ""), _numbers(dpif))
         except ConfigError as error:
             self._fail(call, f"Failed to parse filter ({error})")
             return
@@ -329,6 +329,12 @@ def _read_option(arg: str) -> list[str]:
 
 def _numbers(dpif: Dpif) -> dict[str, int]:
     return {port.name: port.number for port in dpif.ports()}
+
+
+def _parse_filter(text: str, port_names: dict[str, int]) -> Match:
+    """The match of a filter, which must be a flow: no masks, prerequisites first."""
+    parse_flow(text, port_names)
+    return parse_match(text, port_names)
 
 
 def _is_wanted(flow: Flow, wanted: Match) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from netloom.base.errors import CommandError, ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceFactory, DeviceState, DeviceStats, Packet
+from netloom.netdev.pcap import PcapWriter
 from netloom.packet.offload import finish_offload
 
 #: Packets that may wait at a dummy device: a test that forgets to run the switch fills no memory.
@@ -25,17 +26,28 @@ MAC_PREFIX = "aa:55:aa:55:00"
 
 OVERRIDES = ("", "override", "system")
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
+#: Least length that --len may ask for: the shortest frame of an Ethernet.
+LEAST_LENGTH = 64
+ETH_LEN = 14
+_TAGS = (b"\x81\x00", b"\x88\xa8")
+_COUNTERS = (
+    "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped",
+)  # fmt: skip
 
 
 class DummyDevice:
     """A device of type dummy (or of the type that it stands in for)."""
 
-    def __init__(self, name: str, type_: str, number: int) -> None:
+    def __init__(self, name: str, type_: str, number: int, wall_ms: Callable[[], int]) -> None:
         self.name = name
         self.type = type_
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
         self._waiting: deque[Packet] = deque()
-        self._stats = DeviceStats()
+        self._counts = dict.fromkeys(_COUNTERS, 0)
+        self._wall_ms = wall_ms
+        self._rx_log: PcapWriter | None = None
+        self._tx_log: PcapWriter | None = None
+        self._log_names: tuple[str, str] = ("", "")
         self._state = DeviceState(
             present=True,
             admin_up=True,
@@ -48,15 +60,17 @@ class DummyDevice:
         return self._state
 
     def stats(self) -> DeviceStats:
-        return self._stats
+        return DeviceStats(**self._counts)
 
     def inject(self, data: bytes) -> None:
         """A packet comes in over the wire."""
         if not self._state.admin_up:
             return
         if len(self._waiting) >= QUEUE_PACKETS:
-            self._stats = replace(self._stats, rx_dropped=self._stats.rx_dropped + 1)
+            self._counts["rx_dropped"] += 1
             return
+        if self._rx_log is not None:
+            self._rx_log.write(data, self._wall_ms())
         self._waiting.append(Packet(data))
 
     def receive(self, limit: int) -> list[Packet]:
@@ -64,34 +78,53 @@ class DummyDevice:
         if not waiting:
             return []
         packets = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
-        self._stats = replace(
-            self._stats,
-            rx_packets=self._stats.rx_packets + len(packets),
-            rx_bytes=self._stats.rx_bytes + sum(len(packet.data) for packet in packets),
-        )
+        self._counts["rx_packets"] += len(packets)
+        self._counts["rx_bytes"] += sum(len(packet.data) for packet in packets)
         return packets
 
     def send(self, packets: list[Packet]) -> None:
-        if not self._state.admin_up:
-            dropped = self._stats.tx_dropped + len(packets)
-            self._stats = replace(self._stats, tx_dropped=dropped)
-            return
         for packet in packets:
             whole = finish_offload(packet.data, packet.offload) if packet.offload else [packet.data]
-            self.sent.extend(Packet(data) for data in whole)
-            self._stats = replace(
-                self._stats,
-                tx_packets=self._stats.tx_packets + len(whole),
-                tx_bytes=self._stats.tx_bytes + sum(map(len, whole)),
-            )
+            for data in whole:
+                self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        longest = self._state.mtu + (18 if data[12:14] in _TAGS else 14)
+        if not self._state.admin_up or len(data) > longest:
+            self._counts["tx_dropped"] += 1
+            return
+        self._counts["tx_packets"] += 1
+        self._counts["tx_bytes"] += len(data)
+        if self._tx_log is not None:
+            self._tx_log.write(data, self._wall_ms())
+        self.sent.append(Packet(data))
 
     def fileno(self) -> int | None:
         return None
 
     def set_options(self, options: Mapping[str, str]) -> None:
+        """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent."""
         for key in ("stream", "pstream"):
             if key in options:
-                raise ConfigError(f"{self.name}: dummy devices do not support option {key} yet")
+                raise ConfigError(f"{self.name}: dummy devices do not support option {key}")
+        both = options.get("pcap", "")
+        names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
+        if names == self._log_names:
+            return
+        self._close_logs()
+        self._log_names = names
+        try:
+            self._rx_log = PcapWriter(names[0]) if names[0] else None
+            same = names[0] == names[1]
+            self._tx_log = self._rx_log if same else PcapWriter(names[1]) if names[1] else None
+        except OSError as error:
+            raise ConfigError(f"{error.filename}: open failed ({error.strerror})") from error
+
+    def _close_logs(self) -> None:
+        for log in (self._rx_log, self._tx_log):
+            if log is not None:
+                log.close()
+        self._rx_log = self._tx_log = None
 
     def set_mtu(self, mtu: int) -> None:
         self._state = replace(self._state, mtu=mtu)
@@ -100,20 +133,28 @@ class DummyDevice:
         self._state = replace(self._state, mac=mac)
 
     def set_admin_up(self, up: bool) -> None:
-        self._state = replace(self._state, admin_up=up)
+        self._state = replace(self._state, admin_up=up, link_up=up)
 
     def close(self) -> None:
+        self._close_logs()
         self._state = replace(self._state, present=False)
 
 
 class DummyFactory:
-    """Opens dummies; hands every other type to `inner`, unless `mode` has them replaced."""
+    """Opens dummies; hands every other type to `inner`, unless `mode` has them replaced. `wall_ms`
+    is the time of packets in pcap files."""
 
-    def __init__(self, inner: DeviceFactory | None, mode: str = "") -> None:
+    def __init__(
+        self,
+        inner: DeviceFactory | None,
+        mode: str = "",
+        wall_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
         if mode not in OVERRIDES:
             raise ConfigError(f"unknown mode {mode} of --enable-dummy")
         self._inner = inner
         self._mode = mode
+        self._wall_ms = wall_ms
         self._opened = 0
         self._changes = 0
         self.devices: dict[str, DummyDevice] = {}
@@ -131,18 +172,16 @@ class DummyFactory:
         if not self._is_dummy(type_):
             assert self._inner is not None
             return self._inner.open(name, type_, options)
-        device = DummyDevice(name, type_, self._opened)
+        device = DummyDevice(name, type_, self._opened, self._wall_ms)
         device.set_options(options)
         self._opened += 1
         self.devices[name] = device
         return device
 
-    def find(self, name: str) -> DummyDevice:
-        """The open dummy of that name; raises CommandError with ovs-appctl's text."""
+    def find(self, name: str) -> DummyDevice | None:
+        """The open dummy of that name."""
         device = self.devices.get(name)
-        if device is None or not device.state().present:
-            raise CommandError("no such dummy netdev")
-        return device
+        return device if device is not None and device.state().present else None
 
     def changes(self) -> int:
         return self._changes + (self._inner.changes() if self._inner else 0)
@@ -154,10 +193,14 @@ class DummyFactory:
 
     def command_receive(self, args: list[str], build: Callable[[str, int], bytes]) -> str:
         """`netdev-dummy/receive NAME [--qid N] PACKET|FLOW [--len N] ...`: PACKET is hex digits;
-        `build` makes a packet of a FLOW in data-path syntax, of at least --len bytes."""
+        `build` makes a packet of a FLOW in data-path syntax, of --len bytes if that is not 0."""
         device = self.find(args[0])
+        if device is None:
+            raise CommandError("no such dummy netdev")
         rest = args[1:]
-        if rest[:1] == ["--qid"]:
+        if rest[0] == "--qid":
+            if len(rest) < 2 or rest[1] != "0":
+                raise CommandError("bad rx queue id.")
             rest = rest[2:]
         while rest:
             text = rest.pop(0)
@@ -171,30 +214,33 @@ class DummyFactory:
     def command_set_admin_state(self, args: list[str]) -> str:
         """`netdev-dummy/set-admin-state [NAME] up|down`"""
         states = {"up": True, "down": False}
-        if args[-1] not in states:
+        if args[-1].lower() not in states:
             raise CommandError("Invalid Admin State")
-        devices = [self.find(args[0])] if len(args) > 1 else list(self.devices.values())
-        for device in devices:
-            device.set_admin_up(states[args[-1]])
+        named = [self.find(args[0])] if len(args) > 1 else [*map(self.find, self.devices)]
+        if named == [None]:
+            raise CommandError("Unknown Dummy Interface")
+        for device in named:
+            if device is not None:
+                device.set_admin_up(states[args[-1].lower()])
         self._changes += 1
         return "OK"
 
     def command_conn_state(self, args: list[str]) -> str:
         """`netdev-dummy/conn-state [NAME]`: dummies without stream have no connection."""
-        if args:
-            return f"{self.find(args[0]).name}: unknown\n"
-        return ""
+        return f"{args[0]}: unknown\n" if args else ""
 
 
 def _parse_hex(text: str) -> bytes:
     """The packet that `text` spells in hex digits, or nothing if it is something else."""
     try:
-        return bytes.fromhex(text)
+        data = bytes.fromhex(text)
     except ValueError:
         return b""
+    return data if len(data) >= ETH_LEN else b""
 
 
 def _parse_length(text: str) -> int:
-    if not text.isdigit() or not 5 <= int(text) <= 65_535:
-        raise CommandError(f"bad packet length {text}")
-    return int(text)
+    length = int(text) if text.isdigit() else 0
+    if length < LEAST_LENGTH:
+        raise CommandError("too small packet len")
+    return length

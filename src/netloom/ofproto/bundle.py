@@ -55,8 +55,12 @@ class Bundle:
 
     def _trunks(self, vid: int) -> bool:
         settings = self.settings
-        native = settings.vlan_mode.startswith("native") and vid == settings.tag
-        return native or not settings.trunks or vid in settings.trunks
+        if settings.vlan_mode.startswith("native"):
+            # The native VLAN is always carried, and with it there is no VLAN 0.
+            return vid == settings.tag or (
+                vid != 0 and (not settings.trunks or vid in settings.trunks)
+            )
+        return not settings.trunks or vid in settings.trunks
 
     def _allows_customer(self, vid: int) -> bool:
         return not self.settings.cvlans or vid in self.settings.cvlans
@@ -109,19 +113,22 @@ class Bundle:
         """The tags that a packet with these inside tags has on this bundle's wire."""
         settings, outer = self.settings, tags[0]
         if settings.vlan_mode == "access":
-            return Tag(pcp=outer.pcp), NO_TAG
+            return self._priority_tag(outer), NO_TAG
         if settings.vlan_mode == "dot1q-tunnel":
             return tags[1], NO_TAG
         if settings.vlan_mode == "native-untagged" and outer.vid == settings.tag:
-            return Tag(outer.tpid, 0, outer.pcp), tags[1]
+            return self._priority_tag(outer), tags[1]
         return tags
 
+    def _priority_tag(self, tag: Tag) -> Tag:
+        """What is left of the tag of a packet that leaves untagged."""
+        return NO_TAG if self.settings.priority_tags == "no-tag" else Tag(pcp=tag.pcp)
+
     def wire_tci(self, tag: Tag, outermost: bool) -> int:
-        """The TCI that `tag` becomes, 0 for none: priority tags are a matter of the bundle."""
+        """The TCI that `tag` becomes, 0 for none."""
         tci = tag.vid | tag.pcp
-        wanted = self.settings.priority_tags if outermost else "no-tag"
-        present = tag.vid or wanted == "always" or (wanted == "if-nonzero" and tci)
-        return tci | _CFI if present else 0
+        always = outermost and self.settings.priority_tags == "always"
+        return tci | _CFI if tci or (always and tag.tpid) else 0
 
     def __repr__(self) -> str:
         return f"<bundle {self.name}>"

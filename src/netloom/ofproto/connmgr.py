@@ -114,7 +114,7 @@ class ConnectionManager:
         self.sessions = [session for session in self.sessions if session.peer is not machine]
 
     def role_of(self, machine: Peer) -> str:
-        """The role of a connection's controller, in the words of the Controller row."""
+        """The role of a controller, in the words of the Controller row."""
         for session in self.sessions:
             if session.peer is machine:
                 return ROLE_NAMES[session.role]
@@ -179,10 +179,8 @@ class ConnectionManager:
             self.requester = None
 
     def _refuse(self, session: Session, name: str, request: bytes) -> None:
-        log.info_rl(
-            "%s<->%s: sending %s error reply to %s message",
-            self.switch.name, session.name, name, _kind(request),
-        )  # fmt: skip
+        kind = _kind(request)
+        log.info_rl("%s: sending %s error reply to %s message", session.name, name, kind)
         session.peer.reply_error(name, request)
 
     # Asynchronous messages

@@ -21,12 +21,14 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.ports import UNSET
 from netloom.flow.print import format_flow, format_megaflow
 from netloom.flow.text import parse_flow
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.translate import Recorder, translate
 
+_ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
 
 
@@ -86,6 +88,7 @@ def trace(
     bridge: Ofproto, key: int, world: World, *, names: bool = False, side_effects: bool = False
 ) -> str:
     """Translate `key` (in_port of OpenFlow) and tell what happened."""
+    key = _ACTSET_OUTPUT.put(key, UNSET)
     recorder = Recorder()
     result = translate(bridge, key, world.now_ms(), recorder=recorder, side_effects=side_effects)
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
@@ -100,6 +103,9 @@ def trace(
         f"Megaflow: {format_megaflow(Match(key, result.mask), port_names)}",
         f"Datapath actions: {format_actions(result.actions, dp_names if names else None)}",
     ]
+    if result.slow:
+        lines.append("This flow is handled by the userspace slow path because it:")
+        lines.append("  - Uses action(s) not supported by datapath.")
     if result.error:
         lines.append(f"Translation failed ({result.error}), packet is dropped.")
     return "\n".join(lines) + "\n"
@@ -123,7 +129,7 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     try:
         return bridge, parse_flow(words[1], numbers)
     except ConfigError as error:
-        raise CommandError(f"Bad openflow flow syntax: {words[1]}: {error}") from error
+        raise CommandError(f"Bad openflow flow syntax: {error}") from error
 
 
 def _read_packet(request: _Request, words: list[str]) -> None:

@@ -13,6 +13,7 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.finish import DATAPATH_MASK
 from netloom.packet.offload import finish_offload
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DROP_UNKNOWN_PORT = "upcall_unknown_port"
 def datapath_mask(mask: int) -> int:
     """The mask that a flow has in the data path: whether there is a VLAN tag is never left open,
     for data paths cannot express that (nor can their text)."""
+    mask &= DATAPATH_MASK
     return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11
@@ -60,10 +59,8 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
     pos = 0
     end = len(data)
     while pos < end:
-        if end - pos < 8:
-            raise OpenFlowError("OFPBAC_BAD_LEN")
         kind, size = unpack_from(">HH", data, pos)
-        if size < 8 or size % 8 or pos + size > end:
+        if size < 8 or size & 7 or pos + size > end:
             raise OpenFlowError("OFPBAC_BAD_LEN")
         vendor = 0
         body = 4
@@ -72,7 +69,10 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
         name = t.NAMES.get((version, vendor, kind))
         if name is None:
             raise OpenFlowError("OFPBAC_BAD_VENDOR_TYPE" if vendor else "OFPBAC_BAD_TYPE")
-        if name == "CLONE":
+        reader = _READERS.get(name)
+        if reader is not None:
+            found.append(reader(data[pos : pos + size], body, version))
+        elif name == "CLONE":
             if depth >= MAX_DEPTH:
                 raise OpenFlowError("OFPBAC_TOO_MANY")
             inner = decode_actions(data[pos + 16 : pos + size], version, depth + 1)
@@ -99,9 +99,7 @@ def _decode_one(name: str, action: bytes, body: int, version: int) -> a.Action:
     layout = t.LAYOUTS.get(name)
     if layout is not None:
         return _read_layout(layout, action, body, version)
-    if name in t.SET_ONE:
-        return _read_set_one(name, action, body)
-    return _READERS[name](action, body, version)
+    return _read_set_one(name, action, body)
 
 
 def _expect_size(action: bytes, size: int) -> None:
@@ -268,6 +266,9 @@ def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
     ones = (1 << part.n_bits) - 1
     if value & ~ones:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    if field.form == "port10" and part.n_bits == 16:
+        # All of the field, which is 16 bits wide here and 32 in a key.
+        return a.SetField(field, port_from_of10(value), field.ones, as_load=True)
     return a.SetField(field, value << part.offset, ones << part.offset, as_load=True)
 
 

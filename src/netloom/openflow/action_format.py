@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.flow.address import format_ipv4_masked, format_mac_masked
 from netloom.flow.fields import Field
-from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port
+from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port, port_to_of10
 from netloom.flow.value_text import format_field_value
 from netloom.openflow import actions as a
 from netloom.openflow.action_encode import segments
@@ -56,7 +56,9 @@ def format_subfield(part: a.Subfield) -> str:
 
 def format_bits(field: Field, offset: int, n_bits: int) -> str:
     name = field_code_name(field)
-    if offset == 0 and n_bits == field.bits:
+    # OpenFlow 1.0's port number is 16 bits wide here, 32 in a key.
+    bits = 16 if field.form == "port10" else field.bits
+    if offset == 0 and n_bits >= bits:
         return f"{name}[]"
     if n_bits == 1:
         return f"{name}[{offset}]"
@@ -108,8 +110,11 @@ def _set_field(action: a.SetField, names: _Names) -> str:
         return _legacy(field, action.value)
     if action.as_load:
         parts = []
+        whole = action.value
+        if field.form == "port10":
+            whole = port_to_of10(whole) or 0
         for offset, n_bits in segments(action.mask):
-            value = action.value >> offset & (1 << n_bits) - 1
+            value = whole >> offset & (1 << n_bits) - 1
             text = f"{value:#x}" if value else "0"
             parts.append(f"load:{text}->{format_bits(field, offset, n_bits)}")
         return ",".join(parts)

@@ -43,7 +43,18 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
+#: Decoders and encoders by direction and class, found at first use.
+_FUNCTIONS: dict[tuple[str, str], object] = {}
+
+
 def _function(direction: str, name: str) -> object:
+    found = _FUNCTIONS.get((direction, name))
+    if found is None:
+        found = _FUNCTIONS[direction, name] = _load(direction, name)
+    return found
+
+
+def _load(direction: str, name: str) -> object:
     module = __import__(f"netloom.openflow.codec_{_MODULE_OF[name]}", fromlist=["x"])
     return getattr(module, direction + _snake(name))
 

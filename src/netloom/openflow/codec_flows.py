@@ -39,8 +39,11 @@ def decode_match(data: bytes, pos: int, version: int, *, strict: bool = True) ->
     """The match at `pos` and where it ends."""
     if version == 1:
         return decode_ofp10_match(data, pos), pos + 40
-    if version == 2:
+    if version == 2 and data[pos : pos + 2] == b"\0\0":
         return decode_ofp11_match(data, pos)
+    if version == 2:
+        # Open vSwitch's way to say in 1.1 what its match cannot: NXM entries.
+        return decode_ofp12_match(data, pos, 1, strict=strict)
     return decode_ofp12_match(data, pos, version, strict=strict)
 
 

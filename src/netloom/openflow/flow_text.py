@@ -270,7 +270,13 @@ def parse_query(text: str, names: Names = NO_NAMES) -> tuple[m.FlowStatsRequest,
     request = m.FlowStatsRequest(
         flow.match, flow.table_id, flow.out_port, flow.out_group, flow.cookie, flow.cookie_mask
     )
-    return request, reader.protocols
+    protocols = reader.protocols
+    # Queries name a table in every protocol.
+    if protocols & p.P_OF10_TID:
+        protocols |= p.P_OF10
+    if protocols & p.P_NXM_TID:
+        protocols |= p.P_NXM
+    return request, protocols
 
 
 def parse_flow_lines(

@@ -78,9 +78,9 @@ NXST_AGGREGATE AggregateRequest/AggregateReply       flows  v1 -
 NXST_FLOW_MONITOR     OpaqueRequest/OpaqueReply      stats  v2 = = = -
 NXST_IPFIX_BRIDGE     OpaqueRequest/OpaqueReply      stats  v3
 NXST_IPFIX_FLOW       OpaqueRequest/OpaqueReply      stats  v4
-NXST_GROUP            OpaqueRequest/OpaqueReply      stats  v6 -
-NXST_GROUP_DESC       OpaqueRequest/OpaqueReply      stats  v7 -
-NXST_GROUP_FEATURES   OpaqueRequest/OpaqueReply      stats  v8 -
+NXST_GROUP            OpaqueRequest/OpaqueReply      stats  v7 -
+NXST_GROUP_DESC       OpaqueRequest/OpaqueReply      stats  v8 -
+NXST_GROUP_FEATURES   OpaqueRequest/OpaqueReply      stats  v9 -
 """
 
 MESSAGE, MULTIPART, NICIRA, NICIRA_MULTIPART, ONF = "", "s", "n", "v", "o"

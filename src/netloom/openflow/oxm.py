@@ -59,7 +59,8 @@ _L4 = {
     17: "udp_src udp_dst",
     132: "sctp_src sctp_dst",
 }
-_ND = {135: "nd_target nd_sll", 136: "nd_target nd_tll"}
+_ND = {135: "nd_target nd_sll nd_reserved nd_options_type",
+       136: "nd_target nd_tll nd_reserved nd_options_type"}  # fmt: skip
 _LAST = (
     "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
     "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "

@@ -137,7 +137,8 @@ def format_port_stats_reply(message: m.PortStatsReply, frame: Frame, style: Styl
                       ("crc", s.rx_crc_err)))  # fmt: skip
         tx = _counts((("pkts", s.tx_packets), ("bytes", s.tx_bytes), ("drop", s.tx_dropped),
                       ("errs", s.tx_errors), ("coll", s.collisions)))  # fmt: skip
-        out += f"  port {port:>2}: rx {rx}\n           tx {tx}\n"
+        space = " " if s.port_no < 10 else ""
+        out += f"  port {space}{port}: rx {rx}\n           tx {tx}\n"
         if s.duration_sec != 0xFFFFFFFF:
             duration = format_duration(s.duration_sec, s.duration_nsec)
             out += f"           duration={duration}\n"

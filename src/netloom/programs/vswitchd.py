@@ -8,7 +8,7 @@ import sys
 
 from netloom import OVS_VERSION
 from netloom.base import paths
-from netloom.base.clock import WarpClock
+from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
@@ -168,13 +168,13 @@ def lock_memory() -> None:
         log.err("mlockall failed: %s", os.strerror(ctypes.get_errno()))
 
 
-def make_devices(arguments: Arguments) -> tuple[DeviceFactory, DummyFactory | None]:
+def make_devices(arguments: Arguments, clock: Clock) -> tuple[DeviceFactory, DummyFactory | None]:
     """The devices of this machine, with dummies as the command line has it."""
     linux = None if arguments.dummy == "override" else LinuxFactory()
     if arguments.dummy is None:
         assert linux is not None
         return linux, None
-    dummies = DummyFactory(linux, arguments.dummy)
+    dummies = DummyFactory(linux, arguments.dummy, clock.wall_ms)
     return dummies, dummies
 
 
@@ -187,10 +187,11 @@ class Program:
         self.counters = Counters()
         self.registry = make_registry(PROGRAM)
         self.control = Control(PROGRAM, self.loop, self.registry, signals)
-        self.devices, self.dummies = make_devices(arguments)
+        self.devices, self.dummies = make_devices(arguments, self.clock)
         self.datapaths = DataPathSet(
             self.loop,
             self.counters,
+            self.devices,
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )

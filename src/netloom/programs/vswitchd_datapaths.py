@@ -9,9 +9,12 @@ from __future__ import annotations
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.datapath.dpif import LOCAL_PORT
 from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.netdev.device import Device, DeviceFactory
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
+from netloom.openflow.connection import Connection
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
@@ -21,9 +24,16 @@ class DataPathSet:
     """`vswitchd.apply.DataPaths` for this machine."""
 
     def __init__(
-        self, loop: MainLoop, counters: Counters, dummy: str | None, has_system: bool
+        self,
+        loop: MainLoop,
+        counters: Counters,
+        devices: DeviceFactory,
+        dummy: str | None,
+        has_system: bool,
     ) -> None:
         self._loop = loop
+        self._devices = devices
+        self._own_devices: list[Device] = []
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
@@ -63,11 +73,11 @@ class DataPathSet:
                 backer.remove_bridge(bridge.name)
                 return
 
-    def role_of(self, bridge: str, target: str) -> str:
+    def role_of(self, bridge: str, connection: Connection) -> str:
         """The role of a bridge's controller, as the Controller row names it."""
         for backer in self.backers.values():
             if bridge in backer.bridges:
-                return backer.bridges[bridge].connections.role_of(target)
+                return backer.bridges[bridge].connections.role_of(connection)
         return "other"
 
     # -- the loop ------------------------------------------------------------------------
@@ -92,6 +102,9 @@ class DataPathSet:
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
+        for device in self._own_devices:
+            device.close()
+        self._own_devices.clear()
 
     # -- inside --------------------------------------------------------------------------
 
@@ -105,7 +118,20 @@ class DataPathSet:
                 )
             name = f"{datapath_type}@ovs-{datapath_type}"
             dpif = UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+            self._add_local_port(dpif)
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters
             )
         return backer
+
+    def _add_local_port(self, dpif: UserspaceDpif) -> None:
+        """Port 0, `ovs-netdev` and the like: no bridge's, but there in every data path of Open
+        vSwitch, so that its number and its name are never somebody else's."""
+        name = f"ovs-{dpif.type}"
+        try:
+            device = self._devices.open(name, self.device_type(dpif.type, "internal"), {})
+        except ConfigError as error:
+            log.warn("%s: no local port: %s", dpif.name, error)
+            return
+        self._own_devices.append(device)
+        dpif.port_add(device, LOCAL_PORT)

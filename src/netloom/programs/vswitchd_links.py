@@ -185,7 +185,7 @@ class Client:
     def status(self, now_ms: int) -> ControllerStatus:
         role = "other"
         if self._machine is not None and self._rconn.is_connected:
-            role = self._links.role_of(self._bridge.name, self.settings.target)
+            role = self._links.role_of(self._bridge.name, self._machine)
         return self._rconn.status(self.settings.target, role, now_ms)
 
     def update(self, settings: ControllerSettings) -> None:
@@ -210,7 +210,7 @@ class OpenFlowLinks:
         self,
         loop: MainLoop,
         tls: TlsSettings,
-        role_of: Callable[[str, str], str],
+        role_of: Callable[[str, BridgeEnd], str],
     ) -> None:
         self.loop = loop
         self.tls = tls

@@ -87,6 +87,8 @@ class _Reader:
         if not roots:
             return Wish()
         root = roots[0]
+        for text in complaints("Open_vSwitch", root):
+            self._complain("warn", "bridge", text)
         bridges = tuple(
             self._bridge(row)
             for row in sorted(self._replica.refs(root, "bridges"), key=lambda row: row.text("name"))

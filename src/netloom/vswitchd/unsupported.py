@@ -34,6 +34,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {
+    "Open_vSwitch": (
+        "dpdk-init",
+        "enable-statistics",
+        "flow-restore-wait",
+        "hw-offload",
+        "userspace-tso-enable",
+        "vlan-limit",
+    ),
     "Bridge": ("in-band-queue",),
     "Controller": ("dscp",),
 }
@@ -43,7 +51,9 @@ def complaints(table: str, row: Row) -> list[str]:
     """What the row asks for in vain."""
     columns = [column for column in COLUMNS.get(table, ()) if _is_set(row.get(column))]
     config = row.mapping("other_config")
-    columns += [f"other_config:{key}" for key in KEYS.get(table, ()) if key in config]
+    columns += [
+        f"other_config:{key}" for key in KEYS.get(table, ()) if config.get(key, "false") != "false"
+    ]
     return [f"{column} is not supported by this version" for column in columns]
 
 

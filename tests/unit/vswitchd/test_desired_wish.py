@@ -257,6 +257,15 @@ def test_what_is_not_supported_is_said() -> None:
     ]
 
 
+def test_keys_that_mean_nothing_here_are_named_unless_off() -> None:
+    replica = FakeReplica()
+    config = {"vlan-limit": "2", "hw-offload": "false", "anything": "else"}
+    replica.add("Open_vSwitch", bridges=(), other_config=config)
+    assert problems(read_wish(replica)) == [
+        "other_config:vlan-limit is not supported by this version"
+    ]
+
+
 def controllers(*rows: dict[str, object]) -> tuple[Wish, list[str]]:
     replica = FakeReplica()
     made = [replica.add("Controller", **row) for row in rows]  # type: ignore[arg-type]

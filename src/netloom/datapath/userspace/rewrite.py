@@ -76,6 +76,8 @@ def compile_set(action: dp.Set) -> Setter | None:
         return None
     editor, row = _HEADERS[action.header]
     touched = [argument for argument in row if argument.slot.mask & action.mask]
+    if not touched:
+        return lambda packet, headers, partial: None
     value, mask = action.value & action.mask, action.mask
     constants = {argument.name: argument.value(value) for argument in touched}
     is_partial = any(argument.slot.mask & ~mask for argument in touched)

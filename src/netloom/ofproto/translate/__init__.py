@@ -68,9 +68,10 @@ def translate(
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
     context.begin_bridge(bridge)
     port = bridge.ports_by_number.get(context.in_port)
-    if port is not None and port.config & (m.OFPPC_NO_RECV | m.OFPPC_PORT_DOWN):
-        context.detail("port is down or does not receive, dropping")
+    if port is not None and port.config & m.OFPPC_NO_RECV:
+        context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
+        context.in_packet_out = context.has_begun = True
         run_actions(context, actions)
     else:
         enter_table(context, 0)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT, VLAN_CFI
-from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
 
 
 def _slots(*names: str) -> int:
     return sum(SLOT[name].mask for name in names)
+
+
+def _parts(*names: str) -> tuple[int, ...]:
+    return tuple(SLOT[name].mask for name in names)
 
 
 _ETH = _slots("dl_src", "dl_dst")
@@ -23,10 +26,20 @@ _IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
 _ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
 _PORTS = _slots("tp_src", "tp_dst")
 _ND = _slots("nd_target", "arp_sha", "arp_tha")
+#: Slots of a header -> each of them: those that are equal already are not written again.
+_PARTS = {
+    _ETH: _parts("dl_src", "dl_dst"),
+    _IPV4: _parts("nw_src", "nw_dst", "nw_tos", "nw_ttl"),
+    _IPV6: _parts("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl"),
+    _ARP: _parts("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto"),
+    _PORTS: _parts("tp_src", "tp_dst"),
+    _ND: _parts("nd_target", "arp_sha", "arp_tha"),
+}
+#: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
+_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
 
 _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
-_NW_FRAG_SHIFT = SLOT["nw_frag"].shift
 _TP_SRC = SLOT["tp_src"]
 
 #: dl_type -> header name of the network layer and its slots.
@@ -43,6 +56,7 @@ _TRANSPORT = {
     for proto, name in ((6, "tcp"), (17, "udp"), (132, "sctp"))
 } | {(0x0800, 1): "icmp", (0x86DD, 58): "icmpv6"}
 
+_ICMP_BYTES = 0xFF << SLOT["tp_src"].shift | 0xFF << SLOT["tp_dst"].shift
 _TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
               (("vlan_tpid", "vlan_tci"), ("vlan1_tpid", "vlan1_tci")))  # fmt: skip
 _TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
@@ -58,21 +72,31 @@ def commit(context: Context) -> None:
     _set(context, "eth", _ETH)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
-    if network is not None:
+    if network is not None and context.key >> _NW_PROTO_SHIFT & 0xFF:
         _set(context, *network)
+    if network is not None:
         _commit_transport(context, dl_type)
     _commit_tags(context)
 
 
 def _set(context: Context, header: str, slots: int) -> None:
-    mask = context.mask & slots
-    if (context.key ^ context.base) & mask:
-        context.emit(dp.Set(header, context.key & mask, mask))
-        context.base = context.base & ~slots | context.key & slots
+    different = (context.key ^ context.base) & slots
+    if not different:
+        return
+    mask = context.mask & sum([part for part in _PARTS[slots] if different & part])
+    if header in _SLOW:
+        context.slow = True
+        if header.startswith("icmp"):
+            # Type and code are one: there is no writing one of them only.
+            context.mask |= _ICMP_BYTES
+            mask = _ICMP_BYTES
+    context.emit(dp.Set(header, context.key & mask, mask))
+    context.base = context.base & ~slots | context.key & slots
 
 
 def _commit_transport(context: Context, dl_type: int) -> None:
-    if context.base >> _NW_FRAG_SHIFT & FRAG_LATER:
+    if not context.base & _PORTS:
+        # No ports were read: a later fragment, or a packet that is cut off.
         return
     proto = context.base >> _NW_PROTO_SHIFT & 0xFF
     header = _TRANSPORT.get((dl_type, proto))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import SLOT
-from netloom.flow.key import FRAG_LATER
+from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
+from netloom.flow.ports import UNSET
 from netloom.openflow import actions as a
 
 if TYPE_CHECKING:
@@ -22,19 +23,32 @@ MAX_RESUBMITS = MAX_DEPTH * MAX_DEPTH
 MAX_ACTIONS = 8_192
 
 _IN_PORT = SLOT["in_port"]
+_ACTSET_OUTPUT = SLOT["actset_output"]
 _DL_TYPE = SLOT["dl_type"]
 _NW_FRAG_MASK = 3 << SLOT["nw_frag"].shift
 _ALWAYS = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
 _IP_TYPES = frozenset({0x0800, 0x86DD})
 #: What a packet does not carry with it through a patch port.
-_LOCAL_TO_BRIDGE = SLOT["metadata"].mask | sum(SLOT[f"reg{n}"].mask for n in range(32))
+_LOCAL_TO_BRIDGE = (
+    SLOT["metadata"].mask
+    | sum(SLOT[f"reg{n}"].mask for n in range(32))
+    | SLOT["actset_output"].mask
+    | TUNNEL_MASK
+    | CT_MASK
+)
 
 
 class Walk(Protocol):
     """The parts of the translation that call one another: actions look up tables, tables run
     actions. Each finds the others here."""
 
-    def enter_table(self, context: Context, table_id: int, in_port: int | None = None) -> None:
+    def enter_table(
+        self,
+        context: Context,
+        table_id: int,
+        in_port: int | None = None,
+        may_packet_in: bool = True,
+    ) -> None:
         """Run the rule of `table_id` that matches; with `in_port`, as if from that port."""
 
     def run_actions(self, context: Context, actions: a.Actions) -> None:
@@ -55,27 +69,36 @@ class Credit(Protocol):
 
 class Translated:
     """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
-    `key`, whom packets are credited to, and why the packet was dropped whole, if so."""
+    `key`, whom packets are credited to, why the packet was dropped whole, if so, and whether some
+    action is `slow`: one that data paths cannot do."""
 
-    __slots__ = ("actions", "credits", "error", "key", "mask")
+    __slots__ = ("actions", "credits", "error", "key", "mask", "slow")
 
     def __init__(
-        self, actions: DpActions, mask: int, key: int, credits_: list[Credit], error: str
+        self,
+        actions: DpActions,
+        mask: int,
+        key: int,
+        credits_: list[Credit],
+        error: str,
+        slow: bool = False,
     ) -> None:
         self.actions = actions
         self.mask = mask
         self.key = key
         self.credits = credits_
         self.error = error
+        self.slow = slow
 
 
 class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
-        "action_set", "actions", "base", "bridge", "credits", "depth", "done", "error", "first_key",
-        "key", "mask", "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "stack",
-        "table_id", "walk",
+        "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
+        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key", "mask",
+        "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "slow", "stack", "table_id",
+        "walk",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +112,7 @@ class Context:
     ) -> None:
         self.walk = walk
         self.bridge = bridge
+        key = _ACTSET_OUTPUT.put(key, UNSET)
         self.key = key
         self.base = key
         self.first_key = key
@@ -105,11 +129,21 @@ class Context:
         self.stack: list[tuple[int, int]] = []
         self.table_id = 0
         self.rule: Rule | None = None
+        #: Of the rule whose actions run; all ones for actions of no rule.
+        self.cookie = 0xFFFFFFFFFFFFFFFF
+        self.first_bridge = bridge
+        #: The first table costs no resubmit.
+        self.has_begun = False
         self.depth = 0
         self.n_resubmits = 0
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
+        #: Set when an action is beyond data paths.
+        self.slow = False
+        #: Why a packet goes to the controller depends on where the output stands.
+        self.in_action_set = False
+        self.in_packet_out = False
 
     @property
     def in_port(self) -> int:
@@ -136,7 +170,7 @@ class Context:
     def enter_bridge(self, bridge: Ofproto, in_port: int) -> None:
         """Cross a patch port: what belongs to a bridge stays behind."""
         self.bridge = bridge
-        self.key &= ~_LOCAL_TO_BRIDGE
+        self.key = _ACTSET_OUTPUT.put(self.key & ~_LOCAL_TO_BRIDGE, UNSET)
         self.set_in_port(in_port)
 
     # What ofproto/trace shows

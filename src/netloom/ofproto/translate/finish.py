@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK
 from netloom.ofproto.translate.context import Context, Translated
 
@@ -14,25 +14,35 @@ _DATAPATH_METADATA = (
     & ~SLOT["actset_output"].mask
     & ~SLOT["conj_id"].mask
 )
-_NOT_DATAPATH = METADATA_ALL_MASK & ~_DATAPATH_METADATA
+#: What flows of a data path can match.
+DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_TCIS = (SLOT["vlan_tci"], SLOT["vlan1_tci"])
+_TAGS = (
+    (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
+    (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
+)
+#: Type and code of ICMP have eight bits where ports have sixteen.
+_ABOVE_ICMP = 0xFF00 << SLOT["tp_src"].shift | 0xFF00 << SLOT["tp_dst"].shift
 _ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
 def finish(context: Context) -> Translated:
     """The result; a packet that failed is dropped whole."""
-    mask = context.mask & ~_NOT_DATAPATH
     key = context.first_key
-    for tci in _TCIS:
-        if mask & tci.mask:
-            if tci.get(key) & VLAN_CFI:
-                mask |= VLAN_CFI << tci.shift
-            else:
-                # That there is no tag is part of every data-path flow; bits of none say nothing.
-                mask &= ~tci.mask
+    if context.error:
+        return Translated((), context.mask, context.key, context.credits, context.error)
+    mask = context.mask & DATAPATH_MASK
+    for tpid, tci in _TAGS:
+        if not tci.get(key) & VLAN_CFI:
+            # That there is no tag is part of every data-path flow; bits of none say nothing.
+            mask &= ~(tpid.mask | tci.mask)
+        elif mask & tci.mask:
+            mask |= VLAN_CFI << tci.shift
+    if (SLOT["dl_type"].get(key), SLOT["nw_proto"].get(key)) in _ICMP:
+        mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
-    actions = () if context.error else tuple(context.actions)
-    return Translated(actions, mask, context.key, context.credits, context.error)
+    return Translated(
+        tuple(context.actions), mask, context.key, context.credits, "", slow=context.slow
+    )

@@ -6,25 +6,32 @@ from collections.abc import Callable
 from typing import Any
 
 from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, VLAN_CFI, Field
+from netloom.flow.ports import UNSET
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output, to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
-from netloom.openflow.action_format import field_code_name, format_actions
+from netloom.openflow.action_format import format_actions, format_subfield
 
 _TPID, _TCI = SLOT["vlan_tpid"], SLOT["vlan_tci"]
 _TCI1 = SLOT["vlan1_tci"]
 _TAG_MASK = _TPID.mask | _TCI.mask
 _TAG1_MASK = SLOT["vlan1_tpid"].mask | _TCI1.mask
-_DL_TYPE, _NW_TTL, _NW_FRAG = SLOT["dl_type"], SLOT["nw_ttl"], SLOT["nw_frag"]
-_METADATA = SLOT["metadata"]
+_DL_TYPE, _NW_TTL = SLOT["dl_type"], SLOT["nw_ttl"]
+_METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
+_NW_PROTO = SLOT["nw_proto"]
+_PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
+#: Prerequisites of fields of the network layer.
+_NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
+_IP_TYPES = frozenset({0x0800, 0x86DD})
 _IN_PORT_UNCHANGED = 0xFFFFFFF8
 
 
 def run_actions(context: Context, actions: a.Actions) -> None:
-    """Run a list of actions, up to its end or to one that ends it."""
+    """Run a list of actions, up to its end or to one that ends it: handlers of such return True
+    (`context.done` ends the lists around it, too)."""
     recorder = context.recorder
     if not actions and recorder is not None:
         recorder.add("action", "drop")
@@ -33,7 +40,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
-        _HANDLERS[type(action)](context, action)
+        if _HANDLERS[type(action)](context, action):
+            break
 
 
 def supported(action: a.Action) -> bool:
@@ -65,12 +73,27 @@ def _has(context: Context, field: Field) -> bool:
 
 def _set_field(context: Context, action: a.SetField) -> None:
     field = action.field
-    if not _has(context, field):
+    if not (_has_legacy(context, field) if action.legacy else _has(context, field)):
+        if not action.legacy:
+            context.warn(f"unmet prerequisites for {field.name}, set_field ignored")
         return
     in_place = action.mask << field.shift
     context.mask |= in_place
+    if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
+        # Whether there is a header to write to is known by the protocol in it.
+        context.mask |= _NW_PROTO.mask
     key = context.key & ~in_place | action.value << field.shift & in_place
     context.key = _with_tpid(key | field.implied)
+
+
+def _has_legacy(context: Context, field: Field) -> bool:
+    """The actions of OpenFlow 1.0 that set ports do so for every protocol over IP."""
+    if field.slot not in _PORT_SLOTS:
+        return _has(context, field)
+    if _DL_TYPE.get(context.key) not in _IP_TYPES or context.is_later_fragment:
+        return False
+    context.mask |= _NW_PROTO.mask | field.slot.mask
+    return True
 
 
 def _with_tpid(key: int) -> int:
@@ -91,9 +114,13 @@ def _move(context: Context, action: a.Move) -> None:
     value = context.key >> from_shift & ones
     context.key = _with_tpid(context.key & ~(ones << to_shift) | value << to_shift)
     if context.recorder is not None:
-        field = destination.field
-        text = format_field_value(field, field.get(context.key), field.ones)
-        context.detail(f"{field_code_name(field)}[] is now {text}")
+        context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
+
+
+def _format_value(part: a.Subfield, value: int) -> str:
+    if part.n_bits == part.field.bits:
+        return format_field_value(part.field, value, part.field.ones)
+    return hex(value)
 
 
 def _push(context: Context, action: a.Push) -> None:
@@ -121,18 +148,21 @@ def _pop(context: Context, action: a.Pop) -> None:
 
 def _set_vlan_vid(context: Context, action: a.SetVlanVid) -> None:
     context.mask |= (0xFFF | VLAN_CFI) << _TCI.shift
+    if not (action.push or _TCI.get(context.key) & VLAN_CFI):
+        return
     tci = _TCI.get(context.key) & ~0xFFF | action.vid | VLAN_CFI
     context.key = _with_tpid(_TCI.put(context.key, tci))
 
 
 def _set_vlan_pcp(context: Context, action: a.SetVlanPcp) -> None:
     context.mask |= (0xE000 | VLAN_CFI) << _TCI.shift
+    if not (action.push or _TCI.get(context.key) & VLAN_CFI):
+        return
     tci = _TCI.get(context.key) & ~0xE000 | action.pcp << 13 | VLAN_CFI
     context.key = _with_tpid(_TCI.put(context.key, tci))
 
 
 def _strip_vlan(context: Context, action: a.StripVlan) -> None:
-    context.mask |= _TAG_MASK
     tags = tags_of(context.key)
     if len(tags) > 1:
         context.mask |= _TAG1_MASK
@@ -143,27 +173,29 @@ def _push_vlan(context: Context, action: a.PushVlan) -> None:
     tags = tags_of(context.key)
     if tags:
         context.mask |= _TAG_MASK
-    tci = tags[0][1] if tags else VLAN_CFI
-    context.key = with_tags(context.key, [(action.ethertype, tci), *tags])
+    if len(tags) > 1:
+        context.mask |= _TAG1_MASK
+    context.key = with_tags(context.key, [(action.ethertype, VLAN_CFI), *tags])
 
 
 # IP
 
 
-def _dec_ttl(context: Context, action: a.DecTtl) -> None:
+def _dec_ttl(context: Context, action: a.DecTtl) -> bool:
+    """True: the packet expires, which ends this list of actions."""
     dl_type = _DL_TYPE.get(context.key)
-    if dl_type not in (0x0800, 0x86DD):
-        return
-    context.mask |= _NW_TTL.mask
+    if dl_type not in _IP_TYPES:
+        return False
+    context.mask |= _NW_TTL.mask | _NW_PROTO.mask
     ttl = _NW_TTL.get(context.key)
     if ttl > 1:
         context.key = _NW_TTL.put(context.key, ttl - 1)
-        return
-    family = "IPv4" if dl_type == 0x0800 else "IPv6"
-    context.warn(f"{family} decrement TTL exception")
+        return False
     for controller_id in action.controller_ids or (0,):
         to_controller(context, 0xFFFF, m.OFPR_INVALID_TTL, controller_id)
-    context.done = True
+    family = "IPv4" if dl_type == 0x0800 else "IPv6"
+    context.warn(f"{family} decrement TTL exception")
+    return True
 
 
 # Flow of control
@@ -191,7 +223,7 @@ def _controller(context: Context, action: a.Controller) -> None:
 def _resubmit(context: Context, action: a.Resubmit) -> None:
     in_port = None if action.in_port == _IN_PORT_UNCHANGED else action.in_port
     table_id = context.table_id if action.table_id == 255 else action.table_id
-    context.walk.enter_table(context, table_id, in_port)
+    context.walk.enter_table(context, table_id, in_port, may_packet_in=False)
 
 
 def _goto_table(context: Context, action: a.GotoTable) -> None:
@@ -221,41 +253,56 @@ def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
 
 
 def _write_actions(context: Context, action: a.WriteActions) -> None:
-    """Each action replaces the one of its kind; set_field those of the same field."""
-    for written in action.actions:
-        kind = _kind(written)
-        context.action_set = [other for other in context.action_set if _kind(other) != kind]
-        context.action_set.append(written)
+    context.action_set = [*context.action_set, *action.actions]
+    ports = [written.port for written in action.actions if isinstance(written, a.Output)]
+    if ports:
+        context.key = _ACTSET_OUTPUT.put(context.key, ports[-1])
+    if context.recorder is not None:
+        context.detail(f"action set is: {format_actions(execution_order(context.action_set))}")
 
 
 def _clear_actions(context: Context, action: a.ClearActions) -> None:
+    if context.recorder is not None:
+        context.detail(f"action set was: {format_actions(execution_order(context.action_set))}")
     context.action_set = []
+    context.key = _ACTSET_OUTPUT.put(context.key, UNSET)
 
 
-def _kind(action: a.Action) -> object:
-    return (a.SetField, action.field.id) if isinstance(action, a.SetField) else type(action)
-
-
-#: The order in which an action set is executed (OpenFlow 1.3, 5.10).
-_SET_ORDER: tuple[type[a.Action], ...] = (
-    a.StripVlan, a.PopMpls, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl, a.Move, a.SetField,
-    a.SetVlanVid, a.SetVlanPcp, a.SetQueue,
+#: Kinds of action of which an action set keeps the last that was written, in the order of their
+#: execution (OpenFlow 1.3, 5.10). Those that set fields follow, all of them; the output is last.
+_SINGLE: tuple[type[a.Action], ...] = (
+    a.StripVlan, a.PopMpls, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl,
 )  # fmt: skip
+_OUTPUTS = (a.Output, a.OutputReg, a.Resubmit)
+
+
+def execution_order(actions: list[a.Action]) -> a.Actions:
+    """An action set as a list of actions to execute; without an output it does nothing."""
+    last = {type(action): action for action in actions}
+    output_ = next((last[kind] for kind in _OUTPUTS if kind in last), None)
+    if output_ is None:
+        return ()
+    single = [last[kind] for kind in _SINGLE if kind in last]
+    setters = [action for action in actions if not isinstance(action, (*_SINGLE, *_OUTPUTS))]
+    return (*single, *setters, output_)
 
 
 def run_action_set(context: Context) -> None:
     """At the end of the pipeline: the actions that were written, in the set's own order; the
     output last, without which the packet goes nowhere."""
-    actions, context.action_set = context.action_set, []
-    outputs = [action for action in actions if isinstance(action, a.Output | a.OutputReg)]
-    if not outputs or context.error:
+    actions, context.action_set = execution_order(context.action_set), []
+    if not actions or context.error:
         return
     context.done = False
-    ordered = [action for kind in _SET_ORDER for action in actions if isinstance(action, kind)]
-    run_actions(context, (*ordered, outputs[-1]))
+    context.in_action_set = True
+    if context.recorder is not None:
+        context.recorder.enter("table", "--. Executing action set:")
+    run_actions(context, actions)
+    context.end()
+    context.in_action_set = False
 
 
-_HANDLERS: dict[type[a.Action], Callable[[Context, Any], None]] = {
+_HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.Output: _output_action,
     a.OutputReg: _output_reg,
     a.Controller: _controller,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
+from netloom.flow.fields import SLOT
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.ofproto.ports import OfPort, PatchCrossing
 from netloom.ofproto.translate.commit import commit
-from netloom.ofproto.translate.context import MAX_DEPTH, Context
+from netloom.ofproto.translate.context import Context
 from netloom.openflow import messages as m
+
+_ACTSET_OUTPUT = SLOT["actset_output"]
 
 #: The id of the frozen state that a packet-in could be resumed from. Nothing is resumed in this
 #: version, so all packet-ins share one.
@@ -19,11 +22,9 @@ def output_to(context: Context, number: int) -> None:
     """Output to one OpenFlow port, whichever it is (in_port too)."""
     port = context.bridge.ports_by_number.get(number)
     if port is None:
-        context.detail("Nonexistent output port")
+        context.warn("Nonexistent output port")
     elif port.config & m.OFPPC_NO_FWD:
         context.detail("OFPPC_NO_FWD set, skipping output")
-    elif port.config & m.OFPPC_PORT_DOWN:
-        context.detail("OFPPC_PORT_DOWN set, skipping output")
     elif port.is_patch:
         _cross(context, port)
     else:
@@ -35,26 +36,22 @@ def _cross(context: Context, port: OfPort) -> None:
     """Go on in the bridge at the other end of a patch port, and come back."""
     peer = context.bridge.peer_of(port)
     if peer is None:
-        context.detail("Nonexistent output port")
-        return
-    if context.depth >= MAX_DEPTH:
-        context.fail(f"over max translation depth {MAX_DEPTH}")
+        # A wire without another end: Open vSwitch does not mention it either.
         return
     saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
              context.stack, context.done)  # fmt: skip
     context.credits.append(PatchCrossing(port, peer))
     context.enter_bridge(peer.bridge, peer.number)
     context.action_set, context.stack, context.done = [], [], False
-    context.depth += 1
     context.begin_bridge(peer.bridge)
-    if not peer.config & (m.OFPPC_NO_RECV | m.OFPPC_PORT_DOWN):
+    if not peer.config & m.OFPPC_NO_RECV:
         context.walk.enter_table(context, 0)
         context.walk.run_action_set(context)
     context.end()
-    context.depth -= 1
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,
      context.stack, context.done) = saved  # fmt: skip
-    context.done = context.done or bool(context.error)
+    # What goes wrong over there is no business of the bridge that sent the packet.
+    context.error = ""
 
 
 def flood(context: Context, everywhere: bool) -> None:
@@ -69,25 +66,33 @@ def to_controller(
 ) -> None:
     """Have the packet, as it is now, sent to controllers."""
     commit(context)
-    rule = context.rule
+    if reason == m.OFPR_ACTION and _is_table_miss(context):
+        reason = m.OFPR_EXPLICIT_MISS
+    is_trial = context.recorder is not None and not context.side_effects
     context.emit(
         dp.Userspace(
             "controller",
             (
                 reason,
-                1,
+                int(is_trial),
                 0,
                 RECIRC_ID,
-                rule.cookie if rule is not None else 0xFFFFFFFFFFFFFFFF,
+                context.cookie,
                 controller_id,
                 max_len,
                 context.bridge.name,
                 context.table_id,
-                context.key & METADATA_ALL_MASK,
+                _metadata(context.key),
                 userdata,
             ),
         )
     )
+
+
+def _metadata(key: int) -> int:
+    if _ACTSET_OUTPUT.get(key) == reserved.UNSET:
+        key &= ~_ACTSET_OUTPUT.mask
+    return key & METADATA_ALL_MASK
 
 
 def output(context: Context, number: int, max_len: int) -> None:
@@ -111,9 +116,13 @@ def output(context: Context, number: int, max_len: int) -> None:
 
 
 def _reason(context: Context) -> int:
-    """Why a plain output to CONTROLLER sends: a table-miss flow is a miss."""
-    rule = context.rule
-    if rule is None:
+    """Why a plain output to CONTROLLER sends."""
+    if context.in_packet_out:
         return m.OFPR_PACKET_OUT
-    is_miss = rule.priority == 0 and not rule.match.mask
-    return m.OFPR_EXPLICIT_MISS if is_miss else m.OFPR_ACTION
+    return m.OFPR_ACTION_SET if context.in_action_set else m.OFPR_ACTION
+
+
+def _is_table_miss(context: Context) -> bool:
+    """Does a rule run that catches what no other rule of its table does?"""
+    rule = context.rule
+    return rule is not None and rule.priority == 0 and not rule.match.mask

@@ -37,31 +37,48 @@ class TableCredit:
             self.table.n_matches += n_packets
 
 
-def enter_table(context: Context, table_id: int, in_port: int | None = None) -> None:
+def enter_table(
+    context: Context, table_id: int, in_port: int | None = None, may_packet_in: bool = True
+) -> None:
     """Run the rule of `table_id` that matches; with `in_port`, as if from that port (which the
-    actions do not notice: NORMAL and IN_PORT mean the real one)."""
+    actions do not notice: NORMAL and IN_PORT mean the real one). `may_packet_in`: does a packet
+    that matches nothing go to the controllers (that want it)?"""
     if not _may_go_deeper(context):
         return
     real_port = context.in_port
     if in_port is not None:
         context.set_in_port(in_port)
     rule = _lookup(context, table_id)
+    miss = may_packet_in and rule is None and _wants_packet_in(context)
     context.set_in_port(real_port)
-    _record(context, table_id, rule)
-    old_table, old_rule, old_depth = context.table_id, context.rule, context.depth
-    deepens = table_id <= old_table
+    if context.recorder is not None:
+        context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule, miss)}")
+    saved = (context.table_id, context.rule, context.depth, context.cookie)
+    is_first = not context.has_begun
+    if not is_first:
+        context.n_resubmits += 1
+        context.depth += table_id <= context.table_id
+    context.has_begun = True
     context.table_id, context.rule = table_id, rule
-    context.n_resubmits += 1
-    context.depth += deepens
+    context.cookie = rule.cookie if rule is not None else 0
     if rule is not None:
         context.credits.append(rule)
         context.walk.run_actions(context, rule.actions)
-    elif context.bridge.wants_packet_in_on_miss:
-        context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_NO_MATCH),))
+    elif miss:
+        context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_IMPLICIT_MISS),))
     else:
         context.walk.run_actions(context, ())
-    context.table_id, context.rule, context.depth = old_table, old_rule, old_depth
-    context.end()
+    context.table_id, context.rule, context.depth, context.cookie = saved
+    if not is_first:
+        # A trace shows the action set inside the first table.
+        context.end()
+
+
+def _wants_packet_in(context: Context) -> bool:
+    """Do controllers want packets that match nothing, and of this port?"""
+    port = context.bridge.ports_by_number.get(context.in_port)
+    silent = port is not None and port.config & m.OFPPC_NO_PACKET_IN
+    return not silent and context.bridge.wants_packet_in_on_miss
 
 
 def _may_go_deeper(context: Context) -> bool:
@@ -86,24 +103,19 @@ def _lookup(context: Context, table_id: int) -> Rule | None:
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
     rule, mask = table.classifier.lookup(key)
-    if is_fragment and key != context.key:
-        mask &= ~_PORTS_MASK
     context.mask |= mask
     context.credits.append(TableCredit(table, rule is not None))
     return rule
 
 
-def _record(context: Context, table_id: int, rule: Rule | None) -> None:
-    if context.recorder is None:
-        return
-    context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
-
-
-def _describe(context: Context, rule: Rule | None) -> str:
+def _describe(context: Context, rule: Rule | None, miss: bool) -> str:
     if rule is None:
+        if context.bridge is not context.first_bridge:
+            # Beyond a patch port Open vSwitch shows its internal rules as they are.
+            return f"reg0={1 if miss else 2:#x}, priority 0"
         if context.key >> _NW_FRAG.shift & FRAG_ANY and context.bridge.frag_mode == OFPC_FRAG_DROP:
             return 'Packets are IP fragments and the fragment handling mode is "drop".'
-        if context.bridge.wants_packet_in_on_miss:
+        if miss:
             return 'No match, and a "packet-in" is called for.'
         return "No match."
     text = format_match(rule.match)

@@ -1,0 +1,146 @@
+"""Numbers of OpenFlow, by their names in the specifications 1.0 to 1.5.
+
+Where versions differ (port configuration, state and features), the bits are those of OpenFlow 1.1
+and later, whatever the version on the wire. `messages` has all of these names too.
+"""
+
+from __future__ import annotations
+
+# Versions on the wire
+
+OFP10_VERSION = 0x01
+OFP11_VERSION = 0x02
+OFP12_VERSION = 0x03
+OFP13_VERSION = 0x04
+OFP14_VERSION = 0x05
+OFP15_VERSION = 0x06
+
+NO_BUFFER = 0xFFFFFFFF
+OFPP_ANY = 0xFFFFFFFF
+OFPG_ANY = 0xFFFFFFFF
+OFPQ_ALL = 0xFFFFFFFF
+OFPTT_ALL = 0xFF
+#: A counter that the switch does not keep.
+UNKNOWN = 0xFFFFFFFFFFFFFFFF
+
+# Flow mod commands and flags
+
+OFPFC_ADD = 0
+OFPFC_MODIFY = 1
+OFPFC_MODIFY_STRICT = 2
+OFPFC_DELETE = 3
+OFPFC_DELETE_STRICT = 4
+
+OFPFF_SEND_FLOW_REM = 1 << 0
+OFPFF_CHECK_OVERLAP = 1 << 1
+OFPFF_RESET_COUNTS = 1 << 2
+OFPFF_NO_PKT_COUNTS = 1 << 3
+OFPFF_NO_BYT_COUNTS = 1 << 4
+#: OpenFlow 1.0 only: an emergency flow, which nobody supports.
+OFPFF_EMERG = 1 << 15
+
+# Reasons
+
+OFPR_NO_MATCH = 0
+OFPR_ACTION = 1
+OFPR_INVALID_TTL = 2
+OFPR_ACTION_SET = 3
+OFPR_GROUP = 4
+OFPR_PACKET_OUT = 5
+#: Not on the wire: a table miss of a rule (OpenFlow 1.3 sends OFPR_NO_MATCH, earlier ACTION).
+OFPR_EXPLICIT_MISS = 6
+OFPR_IMPLICIT_MISS = 7
+
+OFPRR_IDLE_TIMEOUT = 0
+OFPRR_HARD_TIMEOUT = 1
+OFPRR_DELETE = 2
+OFPRR_GROUP_DELETE = 3
+OFPRR_METER_DELETE = 4
+OFPRR_EVICTION = 5
+
+OFPPR_ADD = 0
+OFPPR_DELETE = 1
+OFPPR_MODIFY = 2
+
+# Ports
+
+OFPPC_PORT_DOWN = 1 << 0
+OFPPC_NO_STP = 1 << 1
+OFPPC_NO_RECV = 1 << 2
+OFPPC_NO_RECV_STP = 1 << 3
+OFPPC_NO_FLOOD = 1 << 4
+OFPPC_NO_FWD = 1 << 5
+OFPPC_NO_PACKET_IN = 1 << 6
+
+OFPPS_LINK_DOWN = 1 << 0
+OFPPS_BLOCKED = 1 << 1
+OFPPS_LIVE = 1 << 2
+OFPPS_STP_LISTEN = 0 << 8
+OFPPS_STP_LEARN = 1 << 8
+OFPPS_STP_FORWARD = 2 << 8
+OFPPS_STP_BLOCK = 3 << 8
+OFPPS_STP_MASK = 3 << 8
+
+OFPPF_10MB_HD = 1 << 0
+OFPPF_10MB_FD = 1 << 1
+OFPPF_100MB_HD = 1 << 2
+OFPPF_100MB_FD = 1 << 3
+OFPPF_1GB_HD = 1 << 4
+OFPPF_1GB_FD = 1 << 5
+OFPPF_10GB_FD = 1 << 6
+OFPPF_40GB_FD = 1 << 7
+OFPPF_100GB_FD = 1 << 8
+OFPPF_1TB_FD = 1 << 9
+OFPPF_OTHER = 1 << 10
+OFPPF_COPPER = 1 << 11
+OFPPF_FIBER = 1 << 12
+OFPPF_AUTONEG = 1 << 13
+OFPPF_PAUSE = 1 << 14
+OFPPF_PAUSE_ASYM = 1 << 15
+
+# Capabilities of a switch. The bits are those of the wire; STP is of OpenFlow 1.0, GROUP_STATS and
+# PORT_BLOCKED of 1.1 and later, ARP_MATCH_IP of 1.0 and 1.1.
+
+OFPC_FLOW_STATS = 1 << 0
+OFPC_TABLE_STATS = 1 << 1
+OFPC_PORT_STATS = 1 << 2
+OFPC_STP = 1 << 3
+OFPC_GROUP_STATS = 1 << 3
+OFPC_IP_REASM = 1 << 5
+OFPC_QUEUE_STATS = 1 << 6
+OFPC_ARP_MATCH_IP = 1 << 7
+OFPC_PORT_BLOCKED = 1 << 8
+OFPC_BUNDLES = 1 << 9
+OFPC_FLOW_MONITORING = 1 << 10
+
+# Switch configuration
+
+OFPC_FRAG_NORMAL = 0
+OFPC_FRAG_DROP = 1
+OFPC_FRAG_REASM = 2
+OFPC_FRAG_NX_MATCH = 3
+OFPC_FRAG_MASK = 3
+OFPC_INVALID_TTL_TO_CONTROLLER = 1 << 2
+OFP_DEFAULT_MISS_SEND_LEN = 128
+
+# Roles, formats
+
+OFPCR_ROLE_NOCHANGE = 0
+OFPCR_ROLE_EQUAL = 1
+OFPCR_ROLE_PRIMARY = 2
+OFPCR_ROLE_SECONDARY = 3
+
+OFPCRR_PRIMARY_REQUEST = 0
+OFPCRR_CONFIG = 1
+OFPCRR_EXPERIMENTER = 2
+
+NXFF_OPENFLOW10 = 0
+NXFF_NXM = 2
+
+#: Encodings of a packet-in: that of the version, and the two Nicira formats.
+PACKET_IN_STANDARD = 0
+PACKET_IN_NXT = 1
+PACKET_IN_NXT2 = 2
+
+NX_VENDOR_ID = 0x00002320
+ONF_VENDOR_ID = 0x4F4E4600

@@ -1,0 +1,172 @@
+"""Dummy devices and the ovs-appctl commands for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netloom.base.errors import CommandError, ConfigError
+from netloom.netdev.device import Packet
+from netloom.netdev.dummy import DummyDevice, DummyFactory
+
+FRAME = bytes.fromhex("00000000000200000000000108004500")
+
+
+def make(factory: DummyFactory, name: str = "p1", type_: str = "dummy") -> DummyDevice:
+    factory.open(name, type_, {})
+    return factory.devices[name]
+
+
+def build(text: str, length: int) -> bytes:
+    """Stands for the composer of packets."""
+    if not text.startswith("in_port"):
+        raise CommandError(f"syntax error at {text}")
+    return FRAME.ljust(length, b"\0")
+
+
+def test_what_is_injected_is_received_once_and_counted() -> None:
+    device = make(DummyFactory(None))
+    for _ in range(3):
+        device.inject(FRAME)
+    assert device.receive(2) == [Packet(FRAME)] * 2
+    assert device.receive(2) == [Packet(FRAME)]
+    assert device.receive(2) == []
+    assert (device.stats().rx_packets, device.stats().rx_bytes) == (3, 48)
+
+
+def test_a_device_that_is_down_drops_both_ways() -> None:
+    device = make(DummyFactory(None))
+    device.set_admin_up(False)
+    assert not device.state().link_up
+    device.inject(FRAME)
+    device.send([Packet(FRAME)])
+    assert device.receive(9) == []
+    assert (list(device.sent), device.stats().tx_dropped) == ([], 1)
+
+
+def test_a_packet_longer_than_the_mtu_is_not_sent() -> None:
+    device = make(DummyFactory(None))
+    device.set_mtu(100)
+    tagged = FRAME[:12] + b"\x81\x00" + FRAME[12:]
+    for length in (114, 115):
+        device.send([Packet(FRAME.ljust(length, b"\0"))])
+    for length in (118, 119):
+        device.send([Packet(tagged.ljust(length, b"\0"))])
+    assert [len(packet.data) for packet in device.sent] == [114, 118]
+    assert device.stats().tx_dropped == 2
+
+
+def test_addresses_count_up() -> None:
+    factory = DummyFactory(None)
+    assert [make(factory, f"p{n}").state().mac for n in range(2)] == [
+        "aa:55:aa:55:00:00", "aa:55:aa:55:00:01",
+    ]  # fmt: skip
+
+
+def test_pcap_files_hold_what_was_received_and_sent(tmp_path: Path) -> None:
+    factory = DummyFactory(None, wall_ms=lambda: 1_500)
+    device = make(factory)
+    both, sent = tmp_path / "both", tmp_path / "sent"
+    device.set_options({"pcap": str(both), "tx_pcap": str(sent)})
+    device.inject(FRAME)
+    device.send([Packet(FRAME)])
+    header = "d4c3b2a1020004000000000000000000ee05000001000000"
+    record = "0100000020a107001000000010000000" + FRAME.hex()
+    assert both.read_bytes().hex() == header + record
+    assert sent.read_bytes().hex() == header + record
+
+
+def test_a_pcap_file_that_cannot_be_made_is_an_error_of_the_row(tmp_path: Path) -> None:
+    device = make(DummyFactory(None))
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        device.set_options({"pcap": str(tmp_path / "none" / "file")})
+
+
+def test_stream_connections_are_refused() -> None:
+    with pytest.raises(ConfigError, match="do not support option stream"):
+        DummyFactory(None).open("p1", "dummy", {"stream": "unix:x"})
+
+
+class Inner(DummyFactory):
+    """Stands for the devices of a machine."""
+
+    def types(self) -> frozenset[str]:
+        return frozenset({"system", "internal"})
+
+
+@pytest.mark.parametrize(
+    ("mode", "ours"),
+    [
+        ("", {"dummy"}),
+        ("system", {"dummy", "system"}),
+        ("override", {"dummy", "system", "internal"}),
+    ],
+)
+def test_the_mode_says_which_types_are_dummies(mode: str, ours: set[str]) -> None:
+    inner = Inner(None)
+    factory = DummyFactory(inner, mode)
+    assert factory.types() >= {"dummy", "dummy-internal", "dummy-pmd", "system", "internal"}
+    for type_ in ("dummy", "system", "internal"):
+        factory.open(type_, type_, {})
+    assert set(factory.devices) == ours
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(ConfigError):
+        DummyFactory(None, "bogus")
+
+
+def receive(factory: DummyFactory, *args: str) -> str:
+    return factory.command_receive(list(args), build)
+
+
+def test_receive_takes_hex_and_flows() -> None:
+    factory = DummyFactory(None)
+    device = make(factory)
+    assert receive(factory, "p1", FRAME.hex(), "in_port(1)", "--len", "80", "in_port(1)") == ""
+    assert receive(factory, "p1", "--qid", "0", FRAME.hex(" ")) == ""
+    assert [len(packet.data) for packet in device.receive(9)] == [16, 80, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("nope", "ff"), "no such dummy netdev"),
+        (("p1", "ff"), "syntax error at ff"),
+        (("p1", "0" * 27), "syntax error at " + "0" * 27),
+        (("p1", "--qid", "1", "ff"), "bad rx queue id."),
+        (("p1", "--qid"), "bad rx queue id."),
+        (("p1", "in_port(1)", "--len", "63"), "too small packet len"),
+        (("p1", "in_port(1)", "--len", "x"), "too small packet len"),
+        (("p1", "in_port(1)", "--len"), "too small packet len"),
+    ],
+)
+def test_receive_refuses_with_the_peers_message(args: tuple[str, ...], message: str) -> None:
+    factory = DummyFactory(None)
+    device = make(factory)
+    with pytest.raises(CommandError) as raised:
+        receive(factory, *args)
+    assert str(raised.value) == message
+    assert device.receive(1) == []
+
+
+def test_admin_state_is_set_for_one_or_all_and_noticed() -> None:
+    factory = DummyFactory(None)
+    one, two = make(factory, "p1"), make(factory, "p2")
+    before = factory.changes()
+    assert factory.command_set_admin_state(["p1", "down"]) == "OK"
+    assert [device.state().admin_up for device in (one, two)] == [False, True]
+    assert factory.command_set_admin_state(["DOWN"]) == "OK"
+    assert not two.state().admin_up
+    assert factory.changes() > before
+    for args, message in ((["p1", "x"], "Invalid Admin State"), (["p9", "up"], "Unknown Dummy")):
+        with pytest.raises(CommandError, match=message):
+            factory.command_set_admin_state(args)
+
+
+def test_connections_are_unknown() -> None:
+    factory = DummyFactory(None)
+    make(factory)
+    assert factory.command_conn_state([]) == ""
+    assert factory.command_conn_state(["p1"]) == "p1: unknown\n"
