@@ -16,14 +16,12 @@ from netloom.transport.sync_stream import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from netloom.programs.ovsdb_client.client import Client
 
 DEFAULT_DATABASE = "Open_vSwitch"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); its exit status."""
     argv = sys.argv if argv is None else argv
     signals = tool.set_up(PROGRAM, INFO)
