@@ -30,7 +30,8 @@ class Stand:
         self.directory = self.switch.daemons.rundir
         self.switch.start()
         self.switch.vsctl("add-br", "br0", "--", "add-port", "br0", "p1",
-                          "--", "add-port", "br0", "p2", "--", "set-fail-mode", "br0", "secure")  # fmt: skip
+                          "--", "add-port", "br0", "p2",
+                          "--", "set-fail-mode", "br0", "secure")  # fmt: skip
         assert wait_until((self.directory / "br0.mgmt").exists)
         self.switch.ofctl("add-flow", "br0", "in_port=1,actions=2")
         (self.directory / "bad.db").write_text("garbage\n")
