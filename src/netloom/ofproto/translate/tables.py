@@ -85,9 +85,9 @@ def _may_go_deeper(context: Context) -> bool:
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
-        context.fail(f"over max translation depth {MAX_DEPTH}")
+        context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
     elif context.n_resubmits >= MAX_RESUBMITS:
-        context.fail(f"over {MAX_RESUBMITS} resubmit actions")
+        context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
     return not context.error
 
 
