@@ -147,7 +147,7 @@ def error_line(text: str) -> str:
 
 def ours(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[str, str, int]:
     capsys.readouterr()
-    status = main(list(args))
+    status = main(["ovs-ofctl", *args])
     captured = capsys.readouterr()
     return captured.out, error_line(captured.err), status
 

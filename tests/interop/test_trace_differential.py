@@ -1,8 +1,11 @@
 """Random tables and packets: our `ofproto/trace` and Debian's tell the same megaflow and actions.
 
-The switches get the same ports (every VLAN mode, a patch pair to a second bridge), the same MAC
-entries and the same random flows; then each traces the same random packets. `NETLOOM_TRACE_ROUNDS`
-and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+Debian's daemon and our switch, in one process, get the same ports (every VLAN mode, a patch pair to
+a second bridge), the same MAC entries and the same random flows; then each traces the same random
+packets. `NETLOOM_TRACE_ROUNDS` and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+
+Known difference, left out of the generator: Open vSwitch prints the mask of an IPv6 flow label
+that an action has set, as if it were less than exact.
 """
 
 from __future__ import annotations
@@ -16,35 +19,40 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trace_peers import OURS, THEIRS, PeerSwitch, deliveries, verdict
+sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
+from small_switch import SmallSwitch, small_switch_of
+from trace_cases import TraceCase, fdb_entries, vsctl_lines
+from trace_peers import THEIRS, PeerSwitch, deliveries, verdict
 
 pytestmark = pytest.mark.interop
 ROUNDS = int(os.environ.get("NETLOOM_TRACE_ROUNDS", "12"))
 SEED = int(os.environ.get("NETLOOM_TRACE_SEED", "20261121"))
 PACKETS = 40
 
-TOPOLOGY = """\
-add-br br0 -- set bridge br0 fail-mode=secure protocols=OpenFlow10,OpenFlow13 \
-datapath_type=dummy other-config:hwaddr=aa:55:aa:55:00:00
-add-br br1 -- set bridge br1 protocols=OpenFlow10,OpenFlow13 datapath_type=dummy \
-other-config:hwaddr=aa:55:aa:55:00:01
-add-port br0 p1 -- set interface p1 type=dummy ofport_request=1
-add-port br0 p2 tag=10 -- set interface p2 type=dummy ofport_request=2
-add-port br0 p3 trunks=10,20 -- set interface p3 type=dummy ofport_request=3
-add-port br0 p4 tag=10 vlan_mode=native-tagged -- set interface p4 type=dummy ofport_request=4
-add-port br0 p5 tag=20 vlan_mode=native-untagged -- set interface p5 type=dummy ofport_request=5
-add-port br0 p6 tag=20 other_config:priority-tags=if-nonzero \
--- set interface p6 type=dummy ofport_request=6
-add-port br1 q1 -- set interface q1 type=dummy ofport_request=1
-add-port br1 q2 tag=10 -- set interface q2 type=dummy ofport_request=2
-add-port br0 pp -- set interface pp type=patch options:peer=qq ofport_request=9 \
--- add-port br1 qq -- set interface qq type=patch options:peer=pp ofport_request=9
+SETUP = """\
+bridge br0
+bridge br1
+port br0 p1 1
+port br0 p2 2 tag=10
+port br0 p3 3 trunks=10,20
+port br0 p4 4 tag=10 vlan_mode=native-tagged
+port br0 p5 5 tag=20 vlan_mode=native-untagged
+port br0 p6 6 tag=20 other_config:priority-tags=if-nonzero
+port br1 q1 1
+port br1 q2 2 tag=10
+patch br0 pp 9 qq
+patch br1 qq 9 pp
+fdb br0 p1 0 00:00:00:00:00:01
+fdb br0 p2 10 00:00:00:00:00:02
+fdb br0 p3 20 00:00:00:00:00:03
+fdb br0 p5 20 00:00:00:00:00:04
+fdb br1 q1 0 00:00:00:00:00:05
+fdb br1 q2 10 00:00:00:00:00:02
+fdb br0 pp 0 00:00:00:00:00:05
 """
+PREFIX_FIELDS = ("ip_dst", "ip_src", "ipv6_dst")
 MACS = [f"00:00:00:00:00:0{n}" for n in range(1, 7)]
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-LEARNED = [("br0", "p1", 0, MACS[0]), ("br0", "p2", 10, MACS[1]), ("br0", "p3", 20, MACS[2]),
-           ("br0", "p5", 20, MACS[3]), ("br1", "q1", 0, MACS[4]), ("br1", "q2", 10, MACS[1]),
-           ("br0", "pp", 0, MACS[4])]  # fmt: skip
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.128.0.1", "192.168.0.1", "172.16.5.4"]
 PREFIXES = ["10.0.0.0/8", "10.0.0.0/24", "10.0.0.0/16", "192.168.0.0/16", "10.0.0.1",
             "172.16.0.0/12", "10.0.1.1", "10.0.0.1/255.0.0.255"]  # fmt: skip
@@ -54,21 +62,22 @@ PORTS = [53, 80, 81, 443, 1024, 8080, 65535]
 
 
 @pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwitch, PeerSwitch]]:
-    directory = tmp_path_factory.mktemp("trace")
-    made: list[PeerSwitch] = []
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwitch, SmallSwitch]]:
+    theirs = PeerSwitch(tmp_path_factory.mktemp("trace") / "theirs", THEIRS)
     try:
-        for name, program in (("theirs", THEIRS), ("ours", OURS)):
-            switch = PeerSwitch(directory / name, program)
-            made.append(switch)
-            for line in TOPOLOGY.splitlines():
-                switch.vsctl(line)
-            for bridge, port, vlan, mac in LEARNED:
-                switch.control("fdb/add", bridge, port, str(vlan), mac)
-        yield made[0], made[1]
+        case = TraceCase(f"=== setup\n{SETUP}")
+        for line in vsctl_lines(case):
+            theirs.vsctl(line)
+        theirs.use_prefixes("br0", PREFIX_FIELDS)
+        for words in fdb_entries(case):
+            theirs.control("fdb/add", *words)
+        theirs.replace_flows("br1", "priority=0 actions=NORMAL")
+        ours = small_switch_of(case)
+        ours.replace_flows("br1", "priority=0 actions=NORMAL")
+        ours.use_prefixes("br0", PREFIX_FIELDS)
+        yield theirs, ours
     finally:
-        for switch in made:
-            switch.close()
+        theirs.close()
 
 
 class Generator:
@@ -264,12 +273,15 @@ class Generator:
 
 
 def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
-    """Flows that the peer takes (random ones may lack a prerequisite)."""
+    """Flows that the peer takes (random ones may lack a prerequisite, or be refused because a
+    later fragment is said to have ports)."""
     accepted = []
     for flow in flows:
         try:
             switch.ofctl("add-flow", "br0", flow)
         except AssertionError:
+            continue
+        if "ip_frag=later" in flow:
             continue
         accepted.append(flow)
     return accepted
@@ -277,13 +289,13 @@ def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_random_tables_decide_as_the_peer_does(
-    switches: tuple[PeerSwitch, PeerSwitch], number: int
+    switches: tuple[PeerSwitch, SmallSwitch], number: int
 ) -> None:
     theirs, ours = switches
     generator = Generator(random.Random(SEED + number))
     flows = usable(theirs, generator.flows())
-    for switch in switches:
-        switch.replace_flows("br0", "\n".join(flows))
+    theirs.replace_flows("br0", "\n".join(flows))
+    ours.replace_flows("br0", "\n".join(flows))
     names = theirs.dp_ports(), ours.dp_ports()
     for _ in range(PACKETS):
         packet = generator.packet()

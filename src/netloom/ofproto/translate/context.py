@@ -154,9 +154,9 @@ class Context:
         if len(self.actions) > MAX_ACTIONS:
             self.fail("resubmits yielded over 64 kB of actions")
 
-    def fail(self, reason: str) -> None:
-        """Drop the packet whole."""
-        self.report_error(reason)
+    def fail(self, reason: str, detail: str = "") -> None:
+        """Drop the packet whole; `detail` is what a trace says at this place."""
+        self.report_error(detail or reason)
         self.error = reason
         self.done = True
 

@@ -235,6 +235,7 @@ def _clone(context: Context, action: a.Clone) -> None:
     saved = (context.key, context.action_set, context.stack)
     context.action_set, context.stack = list(context.action_set), list(context.stack)
     run_actions(context, action.actions)
+    run_action_set(context)
     context.key, context.action_set, context.stack = saved
     context.done = bool(context.error)
 

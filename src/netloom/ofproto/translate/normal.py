@@ -131,8 +131,9 @@ def _output(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> N
     tags = []
     for number, tag in enumerate(wire):
         tci = bundle.wire_tci(tag, outermost=number == 0)
-        if tci:
-            tags.append((tag.tpid or 0x8100, tci))
+        if not tci:
+            break
+        tags.append((tag.tpid or 0x8100, tci))
     saved = context.key
     context.key = with_tags(saved, tags)
     output_to(context, bundle.members[0].number)

@@ -54,8 +54,8 @@ class Settings:
         self.timestamp = False
         self.force = False
         self.leader_only = True
-        #: None for the command's own choice.
-        self.db_change_aware: bool | None = None
+        #: Whether monitors outlive the conversion or removal of their database.
+        self.db_change_aware = True
         self.ask = ""
         self.words: list[str] = []
         #: Daemon options, for the commands that stay.
