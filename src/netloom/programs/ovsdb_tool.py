@@ -23,6 +23,7 @@ from netloom.ovsdb.log_file import FileLock, file_kind, overwrite_file
 from netloom.ovsdb.schema import DatabaseSchema, is_version
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.uuids import UuidSource
+from netloom.programs.help_text import LOG_HELP
 from netloom.rpc.json_codec import LightJson
 from netloom.transport.log_options import (
     LOG_OPTIONS,
@@ -69,15 +70,7 @@ usage: {program} [OPTIONS] COMMAND [ARG...]
 The default DB is {database}.
 The default SCHEMA is {schema}.
 
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-                           (default: {logdir}/{program}.log)
-  --syslog-method=(libc|unix:file|udp:ip:port)
-                           specify how to send messages to syslog daemon
-  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
-
+{log}
 Other options:
   -m, --more                  increase show-log verbosity
   -h, --help                  display this help message
@@ -360,7 +353,7 @@ def print_usage() -> None:
             program=PROGRAM,
             database=default_database(),
             schema=default_schema(),
-            logdir=paths.logdir(),
+            log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
         )
     )
 
