@@ -184,8 +184,8 @@ def test_a_wrong_request_gets_an_error_and_the_connection_goes_on(
         reply = peer.json()
         answer = reply["error"]
         assert (
-            isinstance(answer, dict)
-            and error in (answer["error"], answer.get("details"))
+            (isinstance(answer, dict)
+            and error in (answer["error"], answer.get("details")))
             or (answer == error)
         ), reply
         peer.send(b'{"id":2,"method":"echo","params":[7]}')

@@ -57,13 +57,8 @@ class ByteMover:
     def __init__(self, end: BridgeEnd) -> None:
         self.receive_data = end.receive_data
         self.data_to_send = end.data_to_send
-
-    def deadline(self) -> int | None:
-        """At once when the bridge found the peer to be wrong: `next_event` has to say so."""
-        return self._end.deadline() if self._end.failed is None else 0
-
-    def advance(self, now_ms: int) -> None:
-        self._end.advance(now_ms)
+        self.deadline = end.deadline
+        self.advance = end.advance
 
     def next_event(self) -> None:
         """None: the bridge takes them."""
