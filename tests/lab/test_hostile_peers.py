@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, own_tools, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root, own_tools
 
 from netloom.lab.lab import Lab
 
@@ -183,10 +184,8 @@ def test_a_wrong_request_gets_an_error_and_the_connection_goes_on(
         peer.send(request.encode())
         reply = peer.json()
         answer = reply["error"]
-        assert (
-            (isinstance(answer, dict)
-            and error in (answer["error"], answer.get("details")))
-            or (answer == error)
+        assert (isinstance(answer, dict) and error in (answer["error"], answer.get("details"))) or (
+            answer == error
         ), reply
         peer.send(b'{"id":2,"method":"echo","params":[7]}')
         assert peer.json() == {"id": 2, "result": [7], "error": None}
