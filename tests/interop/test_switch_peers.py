@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.dummy_switch import DummySwitch, dummy_switch
-from tests.support.switches import wait_until
+from tests.support.peers import wait_until
 
 OFP13, HELLO, ECHO_REQUEST, FEATURES_REQUEST, FEATURES_REPLY = 4, 0, 2, 5, 6
 PACKET_IN, FLOW_MOD, BARRIER_REQUEST, BARRIER_REPLY = 10, 14, 20, 21
