@@ -52,3 +52,16 @@ def test_every_command_of_a_daemon_is_documented(switch: Switch, daemon: str) ->
     listed = {name: usage for name, _, usage in (line.strip().partition(" ") for line in lines)}
     listed = {name: usage.strip() for name, usage in listed.items()}
     assert documented("Every daemon") | documented(daemon) == listed
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    gone = [link for link in links if not (page.parent / link).exists()]
+    files = re.findall(r"`((?:tests|tools|src|docs)/[\w/.-]+\.\w+)`", text)
+    gone += [file for file in files if not (ROOT / file).exists()]
+    assert not gone

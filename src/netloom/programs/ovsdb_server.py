@@ -48,7 +48,7 @@ _OWN_OPTIONS = (
     Option("version", NO, "V"),
 )
 #: Options of service models that this version does not have.
-_REFUSED = (
+REFUSED_OPTIONS = (
     Option("sync-from", REQUIRED),
     Option("sync-exclude-tables", REQUIRED),
     Option("active", NO),
@@ -56,7 +56,7 @@ _REFUSED = (
     Option("replay", OPTIONAL),
     Option("config-file", REQUIRED),
 )
-OPTIONS = (*_OWN_OPTIONS, *_REFUSED, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
+OPTIONS = (*_OWN_OPTIONS, *REFUSED_OPTIONS, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
 
 USAGE = """\
 {program}: Open vSwitch database server
@@ -123,7 +123,7 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
         if key == "version":
             sys.stdout.write(version_text(PROGRAM))
             return None
-        if any(key == option.key for option in _REFUSED):
+        if any(key == option.key for option in REFUSED_OPTIONS):
             raise Fatal(f"--{key}: not supported in this version")
         if key in tls_names:
             arguments.tls[key] = value or ""
