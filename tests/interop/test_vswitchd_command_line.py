@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support.switches import own_tools, peer_tools
+from tests.support.peers import peer_tools
+from tests.support.switches import own_tools
 
 from netloom.lab.commands import Result, run
 from netloom.lab.switch import Programs

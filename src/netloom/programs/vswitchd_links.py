@@ -7,6 +7,7 @@ reads the machine's events and writes the answers (`ofproto.interface`).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from netloom.base.errors import ProtocolError
@@ -30,18 +31,19 @@ log = get_logger("connmgr")
 
 class BridgeEnd(openflow.Connection):
     """The switch's end of a connection. The bridge takes its events; that the peer broke the
-    protocol is noted for the owner of the socket, who closes it."""
+    protocol is told to the owner of the socket, who closes it."""
 
     def __init__(self, name: str, versions: frozenset[int], now_ms: int) -> None:
         super().__init__(name, tuple(sorted(versions)), now_ms)
-        #: Why the connection must be closed, or None.
-        self.failed: str | None = None
+        #: Breaks the connection off; the owner of the socket sets it.
+        self.break_off: Callable[[], None] = _nothing
 
     def next_event(self) -> openflow.Event | None:
         try:
             return super().next_event()
         except ProtocolError as error:
-            self.failed = str(error)
+            log.dbg("%s: closing after protocol error: %s", self.name, error)
+            self.break_off()
             return None
 
     def send_probe(self) -> None:
@@ -53,15 +55,17 @@ class ByteMover:
     """A machine for the transport that leaves events to the bridge."""
 
     def __init__(self, end: BridgeEnd) -> None:
-        self._end = end
         self.receive_data = end.receive_data
         self.data_to_send = end.data_to_send
         self.deadline = end.deadline
         self.advance = end.advance
 
     def next_event(self) -> None:
-        if self._end.failed is not None:
-            raise ProtocolError(self._end.failed)
+        """None: the bridge takes them."""
+
+
+def _nothing() -> None:
+    """For an end without a socket."""
 
 
 def _ignore(event: None) -> None:
@@ -97,6 +101,7 @@ class Service:
             lambda error: self._closed(machine),
             name,
         )
+        machine.break_off = lambda: connection.break_off(errno.EPROTO)
         self._connections[id(machine)] = connection
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
@@ -161,6 +166,7 @@ class Client:
 
     def _connected(self, connection: Connection[None]) -> None:
         assert self._machine is not None
+        self._machine.break_off = lambda: connection.break_off(errno.EPROTO)
         self._bridge.accept(self._machine, self.settings)
 
     def _disconnected(self, error: int) -> None:
