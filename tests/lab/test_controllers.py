@@ -74,9 +74,7 @@ class Controller:
         self._thread.join(5)
 
 
-TABLE_MISS = m.FlowMod(
-    m.OFPFC_ADD, priority=0, actions=(a.Controller(0xFFFF, 0, m.OFPR_NO_MATCH),)
-)
+TABLE_MISS = m.FlowMod(m.OFPFC_ADD, priority=0, actions=(a.Controller(0xFFFF, 0, m.OFPR_NO_MATCH),))
 
 
 class Stand:

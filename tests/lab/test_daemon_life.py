@@ -105,9 +105,7 @@ def test_a_monitored_daemon_is_started_anew_after_a_crash(lab: Lab, tools: Progr
 
 
 @pytest.mark.parametrize("daemon", ["ovs-vswitchd", "ovsdb-server"])
-def test_a_log_file_that_was_moved_away_is_opened_anew(
-    daemon: str, switch: RunningSwitch
-) -> None:
+def test_a_log_file_that_was_moved_away_is_opened_anew(daemon: str, switch: RunningSwitch) -> None:
     log = switch.daemons.rundir / f"{daemon}.log"
     old = log.rename(log.with_suffix(".log.1"))
     switch.run("ovs-appctl", "-t", daemon, "vlog/reopen")
@@ -124,7 +122,7 @@ def test_a_truncated_tail_is_dropped_with_a_warning(switch: RunningSwitch) -> No
     switch.vsctl("set", "bridge", "br0", "external_ids:kept=yes")
     switch.daemons.stop()
     with database.open("ab") as file:
-        file.write(b"OVSDB JSON 500 0123456789012345678901234567890123456789\n{\"cut")
+        file.write(b'OVSDB JSON 500 0123456789012345678901234567890123456789\n{"cut')
     switch.daemons.start_ovsdb_server()
     log = switch.log("ovsdb-server")
     assert "WARN" in log and "conf.db" in log.split("WARN", 1)[1], log
