@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, own_tools, peer_tools, wait_until
+from tests.support.peers import peer_tools, wait_until
+from tests.support.switches import RunningSwitch, needs_root, own_tools
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
@@ -29,9 +30,10 @@ class Stand:
         self.switch = RunningSwitch(lab, programs, programs, DUMMY)
         self.directory = self.switch.daemons.rundir
         self.switch.start()
-        self.switch.vsctl("add-br", "br0", "--", "add-port", "br0", "p1",
-                          "--", "add-port", "br0", "p2",
-                          "--", "set-fail-mode", "br0", "secure")  # fmt: skip
+        self.switch.vsctl(
+            *("add-br", "br0", "--", "add-port", "br0", "p1", "--", "add-port", "br0", "p2"),
+            *("--", "set-fail-mode", "br0", "secure"),
+        )
         assert wait_until((self.directory / "br0.mgmt").exists)
         self.switch.ofctl("add-flow", "br0", "in_port=1,actions=2")
         (self.directory / "bad.db").write_text("garbage\n")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.peers import peer_environment
 
 from netloom.programs.ofctl import main
 
 pytestmark = pytest.mark.interop
 
-PEER = Path(os.environ.get("NETLOOM_PEER_OVS", Path.home() / ".cache/netloom/peers/ovs"))
 
 FLOWS = """\
 table=0,priority=5,ip,nw_src=10.0.0.0/8,idle_timeout=60,send_flow_rem,actions=mod_nw_dst:1.2.3.4,output:1
@@ -54,23 +53,14 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory):
     """The environment of a running Debian switch with bridge br0 and ports p1 and p2."""
-    if not (PEER / "usr/lib/openvswitch-switch/ovs-vswitchd").exists():
-        pytest.skip("no ovs-vswitchd of Debian's openvswitch here (tools/fetch_peers.py)")
     folder = tmp_path_factory.mktemp("switch")
-    paths = [PEER / "usr/bin", PEER / "usr/sbin", PEER / "usr/lib/openvswitch-switch",
-             PEER / "usr/lib/openvswitch-common"]  # fmt: skip
-    environment = os.environ | {
-        "LD_LIBRARY_PATH": str(PEER / "usr/lib/x86_64-linux-gnu"),
-        "PATH": ":".join([*map(str, paths), os.environ["PATH"]]),
-        "OVS_RUNDIR": str(folder), "OVS_LOGDIR": str(folder), "OVS_DBDIR": str(folder),
-        "OVS_SYSCONFDIR": str(folder), "OVS_PKGDATADIR": str(PEER / "usr/share/openvswitch"),
-    }  # fmt: skip
+    environment = peer_environment(folder)
 
     def run(*command: str) -> None:
         subprocess.run(command, env=environment, check=True, capture_output=True)
 
     run("ovsdb-tool", "create", f"{folder}/conf.db",
-        f"{PEER}/usr/share/openvswitch/vswitch.ovsschema")  # fmt: skip
+        f"{environment['OVS_PKGDATADIR']}/vswitch.ovsschema")  # fmt: skip
     run("ovsdb-server", "--detach", "--pidfile", "--log-file",
         f"--remote=punix:{folder}/db.sock", f"{folder}/conf.db")  # fmt: skip
     run("ovs-vsctl", "--no-wait", "init")

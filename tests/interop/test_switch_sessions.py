@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.switches import own_tools, peer_tools
+from tests.support.peers import peer_tools
+from tests.support.switches import own_tools
 
 from netloom.lab.commands import Result
 from netloom.lab.switch import Programs, Switch

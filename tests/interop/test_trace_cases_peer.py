@@ -16,6 +16,7 @@ from trace_cases import (
     fdb_entries,
     vsctl_lines,
     with_port_names,
+    without_flood_order,
 )
 from trace_peers import THEIRS, PeerSwitch
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, own_tools, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root, own_tools
 
 from netloom.lab.lab import Lab
 

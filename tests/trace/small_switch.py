@@ -70,8 +70,11 @@ class SmallSwitch:
         ofproto = self.backer.bridges[bridge]
         ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.clock.now_ms())
         for line in flows.splitlines():
-            mod, _ = parse_flow_mod(line, m.OFPFC_ADD)
-            ofproto.tables.apply(_as_received(mod), self.clock.now_ms())
+            self.add_flow(bridge, line)
+
+    def add_flow(self, bridge: str, flow: str) -> None:
+        mod, _ = parse_flow_mod(flow, m.OFPFC_ADD)
+        self.backer.bridges[bridge].tables.apply(_as_received(mod), self.clock.now_ms())
 
     def use_prefixes(self, bridge: str, fields: tuple[str, ...]) -> None:
         for table in range(10):

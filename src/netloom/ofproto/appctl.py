@@ -257,7 +257,7 @@ class OfprotoCommands:
             n_flows = revalidator.n_flows
             texts.append(
                 f"{full_name(backer.dpif)}:\n"
-                f"  flows         : (current {n_flows}) (avg {revalidator.average_flows}) "
+                f"  flows         : (current {n_flows}) (avg {revalidator.average_flows()}) "
                 f"(max {revalidator.max_flows}) (limit {revalidator.flow_limit})\n"
                 f"  dump duration : {max(revalidator.dump_duration_ms, 1)}ms\n"
                 f"  ufid enabled : {'true' if self._use_ufid else 'false'}\n"

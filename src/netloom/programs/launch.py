@@ -97,5 +97,6 @@ def finish(status: int) -> None:
 
 if __name__ == "__main__":
     # From a checkout: python3 -I -S src/netloom/programs/launch.py ovs-vsctl show
-    sys.path.append(__file__.rpartition("/netloom/programs/")[0])
+    # First, as this very directory, where Python looks too, has a module of the name `netloom`.
+    sys.path.insert(0, __file__.rpartition("/netloom/programs/")[0])
     run(sys.argv[1], sys.argv[2:])

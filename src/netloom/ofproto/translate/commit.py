@@ -74,9 +74,10 @@ def commit(context: Context) -> None:
     _set(context, "eth", _ETH)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
-    if network is not None and context.key >> _NW_PROTO_SHIFT & 0xFF:
-        _set(context, *network)
     if network is not None:
+        # A packet of protocol 0 may have no such header; not unless that is what is matched.
+        if context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF:
+            _set(context, *network)
         _commit_transport(context, dl_type)
     _commit_tags(context)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from netloom.datapath.actions import DpAction, DpActions
+from netloom.datapath.actions import DpAction, DpActions, Userspace
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
@@ -61,6 +61,9 @@ class Walk(Protocol):
         """Treat the packet as a learning switch does."""
 
 
+_SLOW_PATH: DpActions = (Userspace("slow_path", ("action",)),)
+
+
 class Credit(Protocol):
     """Somebody whose counters a flow's packets go to."""
 
@@ -89,6 +92,11 @@ class Translated:
         self.credits = credits_
         self.error = error
         self.slow = slow
+
+    @property
+    def flow_actions(self) -> DpActions:
+        """The actions of the data path's flow: up to here, packet by packet, if need be."""
+        return _SLOW_PATH if self.slow else self.actions
 
 
 class Context:
