@@ -22,6 +22,7 @@ from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection
 from netloom.transport.loop import MainLoop
 from netloom.transport.server import Listener
+from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TlsSettings
 from netloom.vswitchd.apply import LiveBridge
 from netloom.vswitchd.rconn import Rconn
@@ -87,6 +88,8 @@ class Service:
         self._connections: dict[int, Connection[None]] = {}
         address = parse_address(target, OPENFLOW_PORT)
         self._listener = Listener(links.loop, address, self._accept, links.tls)
+        if address.kind == "unix":
+            links.signals.add_file(address.path)
 
     def _accept(self, name: str) -> Connection[None] | None:
         if self._is_snoop:
@@ -127,6 +130,7 @@ class Service:
         """Listeners have nobody to call back."""
 
     def close(self) -> None:
+        self._links.signals.remove_file(self._listener.address.path)
         self._listener.close()
         for connection in list(self._connections.values()):
             connection.close()
@@ -217,8 +221,10 @@ class OpenFlowLinks:
         loop: MainLoop,
         tls: TlsSettings,
         role_of: Callable[[str, BridgeEnd], str],
+        signals: FatalSignals,
     ) -> None:
         self.loop = loop
+        self.signals = signals
         self.tls = tls
         self.role_of = role_of
         self._links: dict[tuple[str, str], Service | Client] = {}

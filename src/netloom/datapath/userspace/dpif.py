@@ -21,7 +21,13 @@ from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.ufid import flow_ufid
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
-from netloom.datapath.userspace.execute import DROP_INVALID, Execution, compile_actions
+from netloom.datapath.userspace.execute import (
+    DROP_EXPLICIT,
+    DROP_INVALID,
+    DROP_RECIRCULATION,
+    Execution,
+    compile_actions,
+)
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
@@ -41,6 +47,8 @@ ETH_LEN = 14
 
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
+#: All that this data path counts, listed from the start (`coverage/read-counter`).
+DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
 _FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
@@ -57,6 +65,8 @@ class UserspaceDpif:
         self.name = name
         self._clock = clock
         self._counters = counters
+        for reason in DROP_REASONS:
+            counters.counter(reason)
         self._ports: dict[int, tuple[DpPort, Device]] = {}
         self._flows = FlowCache()
         self._upcalls: deque[Upcall] = deque()
