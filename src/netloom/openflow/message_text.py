@@ -67,7 +67,15 @@ _MODULES = {
     ),
     "packets": "PacketIn PacketOut Resume",
     "tables": "TableMod TableStatsReply TableFeaturesReply",
-    "raw": "GroupMod MeterMod OpaqueRequest OpaqueReply TableFeaturesRequest",
+    "groups": (
+        "GroupMod GroupStatsRequest GroupStatsReply GroupDescRequest GroupDescReply "
+        "GroupFeaturesReply"
+    ),
+    "meters": (
+        "MeterMod MeterStatsRequest MeterStatsReply MeterConfigRequest MeterConfigReply "
+        "MeterFeaturesReply"
+    ),
+    "raw": "OpaqueRequest OpaqueReply TableFeaturesRequest",
 }
 
 
