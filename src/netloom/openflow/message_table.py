@@ -42,6 +42,10 @@ OFPT_GET_ASYNC_REPLY          GetAsyncReply         basic  - = = 27
 OFPT_SET_ASYNC                SetAsync              basic  - = = 28
 OFPT_METER_MOD                MeterMod              meters - = = 29
 OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
+OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33
+OFPT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = = 34
+ONFT_BUNDLE_CONTROL           BundleControl         bundles - = = o2300 -
+ONFT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = o2301 -
 NXT_ROLE_REQUEST              RoleRequest           basic  n10
 NXT_ROLE_REPLY                RoleReply             basic  n11
 NXT_SET_FLOW_FORMAT           SetFlowFormat         basic  n12

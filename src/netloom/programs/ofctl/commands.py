@@ -55,7 +55,7 @@ remove-buckets 1 2 w groups.remove_buckets usage:switch [group]
 dump-groups 1 2 r groups.dump_groups usage:switch [group]
 dump-group-stats 1 2 r groups.dump_group_stats usage:switch [group]
 dump-group-features 1 1 r groups.dump_group_features usage:switch
-bundle 2 2 w - usage:switch file
+bundle 2 2 w bundles.bundle usage:switch file
 add-tlv-map 2 2 w - usage:switch map
 del-tlv-map 1 2 w - usage:switch [map]
 dump-tlv-map 1 1 r - usage:switch

@@ -25,7 +25,10 @@ _NEEDS_15 = {
 
 def _send(context: Context, groups: list[g.GroupMod], usable: int) -> None:
     if context.args.bundle:
-        raise Fatal("--bundle is not supported by this version of Netloom")
+        from netloom.programs.ofctl.bundles import send_bundle
+
+        send_bundle(context, groups, usable)
+        return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     for group in groups:
         if group.command in _NEEDS_15 and switch.version not in (1, 6):

@@ -153,8 +153,16 @@ def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
         if args.print:
             return args
     args.command = options.operands
+    if args.bundle or args.command[:1] == ["bundle"]:
+        _allow_bundles(args)
     _check_versions(args)
     return args
+
+
+def _allow_bundles(args: Arguments) -> None:
+    """Bundles need OpenFlow 1.3; 1.4 has them without an extension."""
+    if not any(version >= 4 for version in args.versions):
+        args.versions = (*args.versions, 5)
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
