@@ -9,7 +9,8 @@ from netloom.base.errors import CommandError, NetloomError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.programs.control import Control, make_registry, report
-from netloom.transport.daemon import DAEMON_OPTIONS, Daemon
+from netloom.transport.daemon import Daemon
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop
 from netloom.transport.signals import FatalSignals

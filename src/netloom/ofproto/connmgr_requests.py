@@ -12,6 +12,7 @@ from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.ofproto import connmgr_stats
 from netloom.ofproto.sessions import Session
+from netloom.ofproto.translate.handlers import supported
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.action_check import check_actions
@@ -140,6 +141,8 @@ def _check_possible(actions: a.Actions) -> None:
             action.pause or action.meter_id or action.provider_meter_id
         ):
             raise OpenFlowError("OFPBAC_BAD_TYPE")
+    if not all(map(supported, actions)):
+        raise OpenFlowError("OFPBAC_BAD_TYPE")
 
 
 def _flow_mod(

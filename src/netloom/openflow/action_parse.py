@@ -77,7 +77,7 @@ class ActionReader:
         port = parse_port(name, self.port_names)
         if port is not None:
             return _output_to(port)
-        if keyword in _LATER:
+        if keyword in LATER_ACTIONS:
             raise ConfigError(f"action {keyword} is not supported by this version")
         raise ConfigError(f"unknown action {name}")
 
@@ -466,7 +466,7 @@ _INSTRUCTIONS = frozenset({"meter", "clear_actions", "write_actions", "write_met
                            "goto_table"})  # fmt: skip
 
 #: Keywords of ovs-actions(7) that come later.
-_LATER = frozenset({
+LATER_ACTIONS = frozenset({
     "bundle", "bundle_load", "multipath", "learn", "ct", "ct_clear", "nat", "fin_timeout",
     "sample", "encap", "decap", "dec_nsh_ttl", "check_pkt_larger", "delete_field",
     "debug_recirc", "debug_slow",

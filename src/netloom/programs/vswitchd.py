@@ -18,11 +18,13 @@ from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry, report, version_text
+from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet
 from netloom.programs.vswitchd_links import OpenFlowLinks
-from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError
+from netloom.transport.daemon import Daemon, DaemonError
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import (
     LOG_OPTIONS,
     LogOptionError,
@@ -58,36 +60,9 @@ usage: {program} [OPTIONS] [DATABASE]
 where DATABASE is a socket on which ovsdb-server is listening
       (default: "unix:{rundir}/db.sock").
 
-Active DATABASE connection methods:
-  tcp:HOST:PORT           PORT at remote HOST
-  ssl:HOST:PORT           SSL PORT at remote HOST
-  unix:FILE               Unix domain socket named FILE
-PKI configuration (required to use SSL):
-  -p, --private-key=FILE  file with private key
-  -c, --certificate=FILE  file with certificate for private key
-  -C, --ca-cert=FILE      file with peer CA certificate
-  --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create
-SSL options:
-  --ssl-protocols=PROTOS  list of SSL protocols to enable
-  --ssl-ciphers=CIPHERS   list of SSL ciphers to enable
-
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               creates a process to monitor this daemon
-  --user=username[:group] changes the effective daemon user:group
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
-  --overwrite-pidfile     with --pidfile, start even if already running
-
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-                           (default: {logdir}/{program}.log)
-  --syslog-method=(libc|unix:file|udp:ip:port)
-                           specify how to send messages to syslog daemon
-  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
-
+{connection}{tls}
+{daemon}
+{log}
 DPDK options:
 Configuration of DPDK via command-line is removed from this
 version of Open vSwitch. DPDK is configured through ovsdb.
@@ -100,6 +75,18 @@ Other options:
 
 #: mlockall(2): pages that there are, and those to come.
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+
+
+def usage() -> str:
+    """What `--help` prints."""
+    return USAGE.format(
+        program=PROGRAM,
+        rundir=paths.rundir(),
+        connection=ACTIVE_HELP.format(what="DATABASE "),
+        tls=TLS_HELP,
+        daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
+        log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
+    )
 
 
 class Fatal(NetloomError):
@@ -125,8 +112,7 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
     options = Getopt(PROGRAM, argv, OPTIONS)
     for key, value in options:
         if key == "help":
-            where = {"rundir": paths.rundir(), "logdir": paths.logdir()}
-            sys.stdout.write(USAGE.format(program=PROGRAM, **where))
+            sys.stdout.write(usage())
             return None
         if key == "version":
             sys.stdout.write(version_text(PROGRAM))
@@ -195,7 +181,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other")
+        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other", signals)
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments

@@ -23,6 +23,9 @@ _DL_TYPE, _NW_TTL = SLOT["dl_type"], SLOT["nw_ttl"]
 _METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
 _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
+_TUN_ID = SLOT["tun_id"]
+#: Slots of headers that `commit` does not write.
+_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_")
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -46,6 +49,10 @@ def run_actions(context: Context, actions: a.Actions) -> None:
 
 def supported(action: a.Action) -> bool:
     """Can flows with this action be translated?"""
+    if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
+        return False
+    if isinstance(action, a.Move | a.Pop):
+        return not action.destination.field.slot.name.startswith(_NOT_WRITTEN)
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
     return type(action) in _HANDLERS and all(map(supported, nested))
 
@@ -198,6 +205,10 @@ def _dec_ttl(context: Context, action: a.DecTtl) -> bool:
     return True
 
 
+def _set_tunnel_id(context: Context, action: a.SetTunnelId) -> None:
+    context.key = _TUN_ID.put(context.key, action.tunnel_id)
+
+
 # Flow of control
 
 
@@ -235,6 +246,7 @@ def _clone(context: Context, action: a.Clone) -> None:
     saved = (context.key, context.action_set, context.stack)
     context.action_set, context.stack = list(context.action_set), list(context.stack)
     run_actions(context, action.actions)
+    run_action_set(context)
     context.key, context.action_set, context.stack = saved
     context.done = bool(context.error)
 
@@ -315,6 +327,7 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.StripVlan: _strip_vlan,
     a.PushVlan: _push_vlan,
     a.DecTtl: _dec_ttl,
+    a.SetTunnelId: _set_tunnel_id,
     a.Resubmit: _resubmit,
     a.GotoTable: _goto_table,
     a.Clone: _clone,

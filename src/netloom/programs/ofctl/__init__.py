@@ -98,7 +98,7 @@ def _run(args: Arguments) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name); the exit status."""
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
     vlog.program = PROGRAM
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
             reconfigure(errors="surrogateescape")
     try:
         apply_log_environment(vlog)
-        args = parse_arguments(sys.argv[1:] if argv is None else argv, vlog)
+        args = parse_arguments((sys.argv if argv is None else argv)[1:], vlog)
         status = _run(args)
         sys.stdout.flush()
         return status

@@ -5,7 +5,9 @@ from __future__ import annotations
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.openflow import protocol as p
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
+from netloom.transport.tls_settings import CLIENT_TLS_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +22,7 @@ class Fatal(NetloomError):
 
 
 #: Of the daemon options, for `monitor` and `snoop`.
-_DAEMON = ("detach", "no-self-confinement", "no-chdir", "pidfile", "overwrite-pidfile", "monitor",
-           "user")  # fmt: skip
+_DAEMON = (*[option.key for option in DAEMON_OPTIONS], "unixctl")
 
 OPTIONS = (
     Option("timeout", REQUIRED, "t"),
@@ -46,23 +47,11 @@ OPTIONS = (
     Option("pcap"),
     Option("raw"),
     Option("read-only"),
-    Option("detach"),
-    Option("no-self-confinement"),
-    Option("no-chdir"),
-    Option("pidfile", OPTIONAL),
-    Option("overwrite-pidfile"),
-    Option("monitor"),
-    Option("user", REQUIRED),
+    *DAEMON_OPTIONS,
     Option("version", NO, "V"),
     Option("protocols", REQUIRED, "O"),
     *LOG_OPTIONS,
-    Option("private-key", REQUIRED, "p"),
-    Option("certificate", REQUIRED, "c"),
-    Option("ca-cert", REQUIRED, "C"),
-    Option("ssl-protocols", REQUIRED),
-    Option("ssl-ciphers", REQUIRED),
-    Option("ssl-ciphersuites", REQUIRED),
-    Option("ssl-server-name", REQUIRED),
+    *CLIENT_TLS_OPTIONS,
 )
 
 #: Names of --flow-format, with the protocols that each stands for.
@@ -194,7 +183,7 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.color = _color(value)
     elif option in ("help", "option", "version"):
         args.print = option
-    elif option in _DAEMON or option == "unixctl":
+    elif option in _DAEMON:
         args.daemon.append(option)
     else:
         # These change commands that this version refuses as a whole.

@@ -7,9 +7,9 @@ from netloom.ovsdb.hash_order import table_order, text_hash
 from netloom.programs import tool
 from netloom.programs.help_text import (
     CONNECTION_HELP,
+    LOG_HELP,
     TABLE_HELP,
     TLS_HELP,
-    TOOL_LOG_HELP,
 )
 from netloom.programs.vsctl.commands import SPECS
 from netloom.programs.vsctl.options import OPTIONS, PROGRAM
@@ -133,7 +133,7 @@ def answer(question: str) -> str:
         + OPTION_HELP.format(
             db=tool.default_remote(),
             table=TABLE_HELP,
-            log=TOOL_LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
+            log=LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
             connection=CONNECTION_HELP.format(what="database "),
             tls=TLS_HELP,
         )
