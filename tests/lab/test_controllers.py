@@ -143,8 +143,10 @@ def test_a_controller_gets_packet_ins_and_its_flows_carry_traffic(stand: Stand) 
     listener = stand.listen()
     controller = Controller(listener, (TABLE_MISS,))
     try:
-        stand.switch.vsctl("set-fail-mode", "br0", "secure", "--", "set", "bridge", "br0",
-                           "protocols=OpenFlow13", "--", "set-controller", "br0", stand.target)  # fmt: skip
+        stand.switch.vsctl(
+            "set-fail-mode", "br0", "secure", "--", "set", "bridge", "br0", "protocols=OpenFlow13",
+            "--", "set-controller", "br0", stand.target,
+        )  # fmt: skip
         assert controller.connected.wait(10)
         assert wait_until(lambda: stand.row("is_connected") == ["true"])
         assert stand.row("role") == ["other"]
