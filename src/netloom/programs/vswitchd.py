@@ -177,7 +177,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other", signals)
+        self.links = OpenFlowLinks(self.loop, arguments.tls, self.datapaths.role_of, signals)
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
