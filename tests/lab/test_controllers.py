@@ -9,7 +9,8 @@ import socket
 import threading
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match

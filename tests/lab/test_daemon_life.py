@@ -8,7 +8,8 @@ import struct
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.commands import Result
 from netloom.lab.lab import Lab

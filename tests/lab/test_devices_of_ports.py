@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs

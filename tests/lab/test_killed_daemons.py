@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, wait_until
+from tests.support.peers import wait_until
+from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
