@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,8 @@ def test_no_answered_transaction_is_lost_by_kill_9(lab: Lab, tools: Programs) ->
     for round_ in range(KILLS):
         writer = Writer(switch.daemons.db_socket, 1_000_000 * round_)
         writer.start()
-        time.sleep(rng.uniform(0.01, 0.15))  # the random moment
+        moment = rng.randint(1, 200)
+        assert wait_until(lambda: len(writer.answered) >= moment), f"seed {SEED}"  # noqa: B023
         switch.daemons.kill("ovsdb-server", signal.SIGKILL)
         writer.join(10)
         assert writer.answered, f"seed {SEED}, kill {round_}"

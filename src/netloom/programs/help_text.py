@@ -1,6 +1,8 @@
-"""Parts of `--help` that several programs print."""
+"""Parts of `--help` and `--version` that several programs print."""
 
 from __future__ import annotations
+
+from netloom import OVS_VERSION
 
 TABLE_HELP = """\
 Output formatting options:
@@ -62,3 +64,8 @@ Daemon options:
   --pidfile[=FILE]        create pidfile (default: {pidfile})
   --overwrite-pidfile     with --pidfile, start even if already running
 """
+
+
+def version_text(program: str) -> str:
+    """What `--version` prints, without what a program adds of its own."""
+    return f"{program} (Open vSwitch) {OVS_VERSION}\n"

@@ -11,26 +11,28 @@ from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, NetloomError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
 from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
-from netloom.programs.control import Control, make_registry, version_text
-from netloom.programs.help_text import CONNECTION_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP
+from netloom.programs.control import Control, make_registry
+from netloom.programs.help_text import (
+    CONNECTION_HELP,
+    DAEMON_HELP,
+    LOG_HELP,
+    TLS_HELP,
+    version_text,
+)
+from netloom.programs.outcome import outcome
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_remotes import Remotes
 from netloom.rpc.fast_json import FastJson
-from netloom.transport.daemon import Daemon, DaemonError, describe_status
+from netloom.transport.daemon import Daemon, describe_status
 from netloom.transport.daemon_options import DAEMON_OPTIONS
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop, freeze_garbage
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
@@ -252,7 +254,6 @@ def run(argv: list[str]) -> int:
     """The whole life of the daemon; its exit status."""
     signals = FatalSignals()
     daemon = Daemon(PROGRAM, vlog, signals)
-    apply_log_environment(vlog)
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
         return 0
@@ -277,17 +278,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        return run((sys.argv if argv is None else argv)[1:])
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except LogOptionError as error:
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    except (Fatal, DaemonError, OvsdbError) as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

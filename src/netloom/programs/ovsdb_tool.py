@@ -9,7 +9,7 @@ from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
-from netloom.base.getopt import REQUIRED, Getopt, Option, UsageError, format_options
+from netloom.base.getopt import REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import (
@@ -23,14 +23,10 @@ from netloom.ovsdb.log_file import FileLock, file_kind, overwrite_file
 from netloom.ovsdb.schema import DatabaseSchema, is_version
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.uuids import UuidSource
-from netloom.programs.help_text import LOG_HELP
+from netloom.programs.help_text import LOG_HELP, version_text
+from netloom.programs.outcome import outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -375,7 +371,7 @@ def run(argv: list[str]) -> int:
                 sys.stdout.write(format_options(OPTIONS))
                 return 0
             case "version":
-                print(f"{PROGRAM} (Open vSwitch) {OVS_VERSION}")
+                sys.stdout.write(version_text(PROGRAM))
                 return 0
             case _:
                 raise CommandError(f"--{key}: not supported in this version")
@@ -394,19 +390,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        apply_log_environment(vlog)
-        status = run((sys.argv if argv is None else argv)[1:])
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (CommandError, OvsdbError, LogOptionError) as error:
-        sys.stdout.flush()
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

@@ -10,27 +10,23 @@ from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import CommandError, NetloomError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.errors import NetloomError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.ovsdb.idl import Idl
-from netloom.programs.control import Control, make_registry, report, version_text
-from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP
+from netloom.programs.control import Control, make_registry
+from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
+from netloom.programs.outcome import outcome
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet
 from netloom.programs.vswitchd_links import OpenFlowLinks
-from netloom.transport.daemon import Daemon, DaemonError
+from netloom.transport.daemon import Daemon
 from netloom.transport.daemon_options import DAEMON_OPTIONS
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop, freeze_garbage
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
@@ -276,7 +272,6 @@ def run(argv: list[str]) -> int:
     """The whole life of the daemon; its exit status."""
     signals = FatalSignals()
     daemon = Daemon(PROGRAM, vlog, signals)
-    apply_log_environment(vlog)
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
         return 0
@@ -299,14 +294,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        return run((sys.argv if argv is None else argv)[1:])
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (Fatal, LogOptionError, DaemonError, CommandError) as error:
-        return report(PROGRAM, error)
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection, Received
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_groups import GroupDescRequest, GroupMod
+from netloom.openflow.messages_meters import MeterMod
 
 TARGET = "tcp:127.0.0.1:6653"
 PORT = m.PhyPort(1, 0xAA55AA55000F, "p1")
@@ -203,9 +205,9 @@ def test_a_flow_that_replaces_another_counts_from_zero_in_openflow_10_only() -> 
         (add(a.Output(1), table_id=254), "OFPBRC_EPERM"),
         (add(a.GotoTable(0), table_id=3), "OFPBIC_BAD_TABLE_ID"),
         (add(a.DecTtl()), "OFPBAC_MATCH_INCONSISTENT"),
-        (m.GroupMod(bytes(8)), "OFPBRC_BAD_TYPE"),
-        (m.MeterMod(bytes(8)), "OFPBRC_BAD_TYPE"),
-        (m.OpaqueRequest("OFPST_GROUP_DESC"), "OFPBRC_BAD_STAT"),
+        (GroupMod(0, 1), "OFPBRC_BAD_TYPE"),
+        (MeterMod(0, 1), "OFPBRC_BAD_TYPE"),
+        (GroupDescRequest(), "OFPBRC_BAD_STAT"),
         (m.BarrierReply(), "OFPBRC_BAD_TYPE"),
         (m.SetFlowFormat(m.NXFF_NXM), "OFPBRC_BAD_SUBTYPE"),
         (m.PortMod(77, 1, 0, 0), "OFPPMFC_BAD_PORT"),

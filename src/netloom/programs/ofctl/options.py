@@ -108,6 +108,8 @@ class Arguments:
         self.readd = False
         self.read_only = False
         self.bundle = False
+        #: mod-group adds what is not there.
+        self.may_create = False
         self.timestamp = False
         self.verbosity = 0
         #: Set of P_*.
@@ -140,15 +142,23 @@ def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
         if args.print:
             return args
     args.command = options.operands
+    if args.bundle or args.command[:1] == ["bundle"]:
+        _allow_bundles(args)
     _check_versions(args)
     return args
+
+
+def _allow_bundles(args: Arguments) -> None:
+    """Bundles need OpenFlow 1.3; 1.4 has them without an extension."""
+    if not any(version >= 4 for version in args.versions):
+        args.versions = (*args.versions, 5)
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
     if option in ("strict", "readd", "bundle", "timestamp"):
         setattr(args, option, True)
-    elif option == "read-only":
-        args.read_only = True
+    elif option in ("read-only", "may-create"):
+        setattr(args, option.replace("-", "_"), True)
     elif option == "timeout":
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**32):
             raise Fatal(f"value {value} on -t or --timeout is invalid")
@@ -177,7 +187,7 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.daemon.append(option)
     else:
         # These change commands that this version refuses as a whole.
-        return option in ("may-create", "pcap", "raw")
+        return option in ("pcap", "raw")
     return True
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from netloom.base.paths import logdir, rundir
 from netloom.programs import tool
-from netloom.programs.help_text import CONNECTION_HELP, DAEMON_HELP, LOG_HELP, TABLE_HELP, TLS_HELP
+from netloom.programs.help_text import (
+    CONNECTION_HELP,
+    DAEMON_HELP,
+    LOG_HELP,
+    TABLE_HELP,
+    TLS_HELP,
+    version_text,
+)
 from netloom.programs.ovsdb_client.options import PROGRAM
 
 COMMAND_HELP = """\
@@ -107,7 +114,7 @@ Other options:
 def answer(question: str) -> str:
     """What the run prints for that option."""
     if question == "version":
-        return tool.version_text(PROGRAM)
+        return version_text(PROGRAM)
     return COMMAND_HELP.format(
         db=tool.default_remote(),
         connection=CONNECTION_HELP.format(what="SERVER "),

@@ -10,6 +10,7 @@ from netloom.programs.help_text import (
     LOG_HELP,
     TABLE_HELP,
     TLS_HELP,
+    version_text,
 )
 from netloom.programs.vsctl.commands import SPECS
 from netloom.programs.vsctl.options import OPTIONS, PROGRAM
@@ -122,7 +123,7 @@ SCHEMA_VERSION = "8.8.0"
 def answer(question: str) -> str:
     """What the run prints for that option."""
     if question == "version":
-        return f"{tool.version_text(PROGRAM)}DB Schema {SCHEMA_VERSION}\n"
+        return f"{version_text(PROGRAM)}DB Schema {SCHEMA_VERSION}\n"
     if question == "options":
         return tool.list_options(OPTIONS)
     if question == "commands":
