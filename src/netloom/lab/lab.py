@@ -22,10 +22,10 @@ LABS = Path("/run/netloom")
 class Lab:
     """A context manager; `keep` leaves everything in place at the end."""
 
-    def __init__(self, name: str, keep: bool = False) -> None:
+    def __init__(self, name: str, keep: bool = False, labs: Path = LABS) -> None:
         self.name = f"{name}-{os.getpid()}"
         self.keep = keep
-        self.directory = LABS / self.name
+        self.directory = labs / self.name
         self.host = Namespace(f"{self.name}-host")
         self.vms: list[VirtualMachine] = []
         self.switches: list[Switch] = []
@@ -90,10 +90,11 @@ def _owner_lives(directory: Path) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def remove_leftovers() -> list[str]:
-    """Remove every lab whose owner is gone (killed, or told to keep it); returns their names."""
+def remove_leftovers(labs: Path = LABS) -> list[str]:
+    """Remove every lab in `labs` whose owner is gone (killed, or told to keep it); returns their
+    names."""
     removed = []
-    for directory in sorted(LABS.glob("*")):
+    for directory in sorted(labs.glob("*")):
         if directory.is_dir() and not _owner_lives(directory):
             remove_lab(directory)
             removed.append(directory.name)
