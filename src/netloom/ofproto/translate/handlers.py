@@ -13,7 +13,8 @@ from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output, to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
-from netloom.openflow.action_format import format_actions, format_subfield
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.subfield_text import format_subfield
 
 _TPID, _TCI = SLOT["vlan_tpid"], SLOT["vlan_tci"]
 _TCI1 = SLOT["vlan1_tci"]
@@ -44,10 +45,18 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
 
 
-def supported(action: a.Action) -> bool:
-    """Can flows with this action be translated?"""
+def unsupported(action: a.Action) -> a.Action | None:
+    """The action in `action` (itself, or one nested in it) that cannot be translated, if any.
+
+    What has no handler is one: an action that this table does not know never gets into a flow."""
+    if type(action) not in _HANDLERS:
+        return action
+    if isinstance(action, a.Controller) and (
+        action.pause or action.meter_id or action.provider_meter_id
+    ):
+        return action
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
-    return type(action) in _HANDLERS and all(map(supported, nested))
+    return next((found for found in map(unsupported, nested) if found is not None), None)
 
 
 # Fields
