@@ -162,7 +162,7 @@ def action_lists(draw, protocol: int):
         extra.append(a.ClearActions())
     if draw(st.booleans()):
         extra.append(a.WriteActions(tuple(draw(st.lists(
-            st.builds(a.Output, st.integers(0, 0xFEFF)), max_size=3)))))  # fmt: skip
+            st.builds(a.Output, st.integers(0, 0xFEFF)), min_size=1, max_size=3)))))  # fmt: skip
     if draw(st.booleans()):
         extra.append(a.WriteMetadata(draw(u64), draw(u64)))
     if draw(st.booleans()):

@@ -308,9 +308,6 @@ def _bundle(c: _Check, action: a.Bundle) -> None:
 def _encap(c: _Check, action: a.Encap) -> None:
     """What is pushed is what later actions see."""
     if action.packet_type == 0:
-        # A frame gets no second Ethernet header.
-        if _PACKET_TYPE.get(c.match.value) == 0:
-            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
         _set_packet_type(c, 0, c.dl_type)
     else:
         _set_packet_type(c, action.packet_type, action.packet_type & 0xFFFF)
@@ -344,10 +341,17 @@ def _sample(c: _Check, action: a.Sample) -> None:
             c.demand_source(part)
 
 
-def _nested(c: _Check, action: a.Clone | a.WriteActions) -> None:
+def _clone(c: _Check, action: a.Clone) -> None:
     before = c.match
     _check_list(c, action.actions)
     c.match = before
+
+
+def _write_actions(c: _Check, action: a.WriteActions) -> None:
+    """When the set is carried out, the packet may be another: only hard errors count."""
+    before, protocols = c.match, c.protocols
+    _check_list(c, action.actions)
+    c.match, c.protocols = before, protocols
 
 
 _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {
@@ -383,8 +387,7 @@ _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {
     a.Decap: _decap,
     a.DecNshTtl: _dec_nsh_ttl,
     a.DeleteField: _delete_field,
-    a.CheckPktLarger: lambda c, action: c.demand_destination(action.destination),
     a.Sample: _sample,
-    a.Clone: _nested,
-    a.WriteActions: _nested,
+    a.Clone: _clone,
+    a.WriteActions: _write_actions,
 }

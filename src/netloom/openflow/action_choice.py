@@ -196,6 +196,9 @@ def parse_bundle_load(r: ActionReader, text: str) -> a.Action:
 def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
     at = 5 if load else 4
     words = text.replace(",", " ").replace(":", " ").split()
+    if load and words[4:5] in (["members"], ["slaves"]):
+        # What stands for the destination is the delimiter.
+        del words[5:6]
     if len(words) <= at:
         raise ConfigError(f"{text}: not enough arguments to bundle action")
     if words[at] not in ("members", "slaves"):

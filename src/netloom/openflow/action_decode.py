@@ -295,6 +295,8 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
     if masked and not masks:
         raise OpenFlowError("OFPBAC_BAD_SET_TYPE")
     n_bytes = field.n_bytes
+    if field.dynamic:
+        n_bytes = (pos + 4 + size - after) // (2 if masked else 1)
     if after + n_bytes * (2 if masked else 1) != pos + 4 + size:
         raise OpenFlowError("OFPBAC_BAD_SET_LEN")
     if (pos + 4 + size + 7 & ~7) != len(action):

@@ -80,11 +80,13 @@ def parse_encap(r: ActionReader, text: str) -> a.Action:
     name, value = words[0]
     if name not in HEADERS:
         raise ConfigError(f"Encap hdr not supported: {value}")
-    return a.Encap(HEADERS[name], 0, tuple(_parse_property(*word) for word in split_words(value)))
+    return a.Encap(
+        HEADERS[name], 0, tuple(_parse_property(name, *word) for word in split_words(value))
+    )
 
 
-def _parse_property(name: str, value: str) -> tuple[int, int, bytes]:
-    if name not in ("md_type", "tlv"):
+def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes]:
+    if header != "nsh" or name not in ("md_type", "tlv"):
         raise ConfigError(f"Invalid property: {name}")
     if not value:
         raise ConfigError("Value missing for encap property")

@@ -22,7 +22,7 @@ from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
 from netloom.openflow.messages import NX_VENDOR_ID
-from netloom.openflow.oxm import encode_field_header
+from netloom.openflow.oxm import encode_field_header, encode_field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
         _put_oxm(w, "SET_FIELD", b"", *_modern(w, action))
     elif w.version >= 6 and not action.legacy:
         _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
+    elif field.dynamic:
+        _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, action.value, action.mask)
     elif action.as_load:
         _write_loads(w, field, action.value, action.mask)
     elif legacy and name and w.knows(name) and (w.version < 3 or action.legacy):
@@ -207,11 +209,7 @@ def _modern(w: Writer, action: a.SetField) -> tuple[Field, int, int]:
 
 
 def _put_oxm(w: Writer, name: str, before: bytes, field: Field, value: int, mask: int) -> None:
-    masked = mask != field.ones
-    body = encode_field_header(field, w.version, masked) + value.to_bytes(field.n_bytes, "big")
-    if masked:
-        body += mask.to_bytes(field.n_bytes, "big")
-    w.put(name, before + body)
+    w.put(name, before + encode_field_value(field, w.version, value, mask))
 
 
 def _write_set_one(w: Writer, name: str, action: a.SetField) -> None:
@@ -434,7 +432,8 @@ def encode_instructions(
     for action in actions:
         if isinstance(action, _INSTRUCTIONS) and not (version >= 6 and isinstance(action, a.Meter)):
             _flush(out, applied, version, match)
-            out.append(_instruction(action, version, match))
+            if not isinstance(action, a.WriteActions) or action.actions:
+                out.append(_instruction(action, version, match))
         else:
             applied.append(action)
     _flush(out, applied, version, match)

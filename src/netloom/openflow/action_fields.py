@@ -22,7 +22,7 @@ def check_zeros(data: bytes) -> None:
 
 
 def subfield(field: Field, offset: int, n_bits: int) -> a.Subfield:
-    if n_bits == 0 or offset + n_bits > field.bits:
+    if n_bits == 0 or offset + n_bits > field.width:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     return a.Subfield(field, offset, n_bits)
 

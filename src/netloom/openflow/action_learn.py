@@ -10,9 +10,10 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.base.errors import ConfigError
-from netloom.flow.fields import SLOT, Field
+from netloom.flow.fields import Field
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
+from netloom.flow.ports import port_from_of10, port_to_of10
 from netloom.flow.text import parse_subfield, scan_subfield
 from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.flow.words import split_words
@@ -234,10 +235,12 @@ def _match_source(
 
 def _immediate(r: ActionReader, part: a.Subfield, value: str, whole: str) -> int:
     field = part.field
-    if part.n_bits == field.bits:
+    if part.n_bits == field.width:
         number, mask = parse_field_value(field, value, r.port_names)
         if mask != field.ones:
             raise ConfigError(f"{value}: wildcards not allowed here")
+        if field.form == "port10":
+            number = port_to_of10(number) or 0
         return number
     try:
         number, rest = scan_integer(value, field.n_bytes)
@@ -246,7 +249,7 @@ def _immediate(r: ActionReader, part: a.Subfield, value: str, whole: str) -> int
     if rest:
         raise ConfigError(f"{whole}: cannot parse integer value: {rest}")
     if number >> part.n_bits:
-        shown = format_field_value(field, number & field.ones)
+        shown = format_field_value(field, number)
         raise ConfigError(f"{whole}: value {shown} does not fit into {part.n_bits} bits")
     return number
 
@@ -309,7 +312,7 @@ def _format_spec(spec: a.LearnSpec, names: TextNames) -> str:
     number = f"{source:#x}" if source else "0"
     if spec.kind == LOAD:
         return f"load:{number}->{format_subfield(part)}"
-    if part.offset == 0 and part.n_bits == part.field.bits:
+    if part.offset == 0 and part.n_bits == part.field.width:
         return f"{part.field.name}={_whole(part.field, source, names)}"
     return f"{format_subfield(part)}={source:#x}"
 
@@ -321,7 +324,8 @@ def _whole(field: Field, value: int, names: TextNames) -> str:
 
 def learned_match(match: Match, part: a.Subfield, value: int) -> Match:
     """`match` with the bits of `part` demanded to be `value`."""
+    if part.field.form == "port10" and part.n_bits == part.field.width:
+        return match.with_field(part.field, port_from_of10(value))
     shift = part.field.shift + part.offset
     ones = ((1 << part.n_bits) - 1) << shift
-    implied = SLOT["vlan_tci"].mask & part.field.implied
-    return Match(match.value & ~ones | value << shift | implied, match.mask | ones | implied)
+    return Match(match.value & ~ones | value << shift, match.mask | ones & part.field.mask)

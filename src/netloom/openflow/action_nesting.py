@@ -17,8 +17,9 @@ _CT_FIELDS = frozenset({"ct_mark", "ct_label"})
 _NOT_IN_SETS: frozenset[type[a.Action]] = frozenset({
     a.Bundle, a.Clone, a.Conjunction, a.Exit, a.FinTimeout, a.Learn, a.Multipath, a.Note,
     a.Sample, a.Push, a.Pop, a.PopQueue, a.CheckPktLarger, a.DeleteField, a.DebugRecirc,
-    a.DebugSlow, a.CtClear, a.UnrollXlate, a.Meter, a.ClearActions, a.WriteActions,
+    a.DebugSlow, a.UnrollXlate, a.Meter, a.ClearActions, a.WriteActions,
     a.WriteMetadata, a.GotoTable, a.Nat, a.OutputTrunc,
+        a.Controller, a.OutputReg,
 })  # fmt: skip
 
 

@@ -13,9 +13,7 @@ def format_subfield(part: a.Subfield) -> str:
 
 def format_bits(field: Field, offset: int, n_bits: int) -> str:
     name = field_code_name(field)
-    # OpenFlow 1.0's port number is 16 bits wide here, 32 in a key.
-    bits = 16 if field.form == "port10" else field.bits
-    if offset == 0 and n_bits >= bits:
+    if offset == 0 and n_bits >= field.width:
         return f"{name}[]"
     if n_bits == 1:
         return f"{name}[{offset}]"

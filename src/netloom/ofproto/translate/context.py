@@ -96,7 +96,8 @@ class Context:
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
-        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key", "mask", "n_resubmits", "now_ms", "recorder", "rule",
+        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key",
+        "mask", "n_resubmits", "now_ms", "recorder", "rule",
         "side_effects", "slow", "stack", "table_id", "walk",
     )  # fmt: skip
 

@@ -116,14 +116,20 @@ def _move(context: Context, action: a.Move) -> None:
     source, destination = action.source, action.destination
     if not (_has(context, destination.field) and _has(context, source.field)):
         return
-    ones = (1 << source.n_bits) - 1
     from_shift = source.field.shift + source.offset
     to_shift = destination.field.shift + destination.offset
-    context.mask |= ones << from_shift | ones << to_shift
-    value = context.key >> from_shift & ones
-    context.key = _with_tpid(context.key & ~(ones << to_shift) | value << to_shift)
+    from_bits, to_bits = _bits(source), _bits(destination)
+    context.mask |= from_bits | to_bits
+    value = (context.key & from_bits) >> from_shift
+    context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
     if context.recorder is not None:
         context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
+
+
+def _bits(part: a.Subfield) -> int:
+    """The bits of `part` in a key, which has not all bits of some fields (ARP's operation)."""
+    field = part.field
+    return ((1 << part.n_bits) - 1) << field.shift + part.offset & field.mask
 
 
 def _format_value(part: a.Subfield, value: int) -> str:
@@ -134,10 +140,10 @@ def _format_value(part: a.Subfield, value: int) -> str:
 
 def _push(context: Context, action: a.Push) -> None:
     source = action.source
-    ones = (1 << source.n_bits) - 1
-    shift = source.field.shift + source.offset
-    context.mask |= ones << shift
-    context.stack.append((context.key >> shift & ones, source.n_bits))
+    bits = _bits(source)
+    context.mask |= bits
+    value = (context.key & bits) >> source.field.shift + source.offset
+    context.stack.append((value, source.n_bits))
 
 
 def _pop(context: Context, action: a.Pop) -> None:
@@ -145,11 +151,11 @@ def _pop(context: Context, action: a.Pop) -> None:
         context.warn("attempted to pop from an empty stack")
         return
     target = action.destination
-    ones = (1 << target.n_bits) - 1
-    shift = target.field.shift + target.offset
+    bits = _bits(target)
     value, _ = context.stack.pop()
-    context.mask |= ones << shift
-    context.key = _with_tpid(context.key & ~(ones << shift) | (value & ones) << shift)
+    context.mask |= bits
+    in_place = value << target.field.shift + target.offset & bits
+    context.key = _with_tpid(context.key & ~bits | in_place)
 
 
 # VLAN tags
