@@ -42,7 +42,8 @@ class UserspaceBackend:
         return [packet.data for packet in self.devices[f"p{port}"].sent]
 
     def drops(self) -> dict[str, int]:
-        return {counter.name: counter.total for counter in self.counters.all()}
+        counters = self.counters.all()
+        return {counter.name: counter.total for counter in counters if counter.total}
 
 
 BACKENDS = {"userspace": UserspaceBackend}

@@ -8,8 +8,10 @@ from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, NetloomError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
-from netloom.programs.control import Control, make_registry, report
-from netloom.transport.daemon import DAEMON_OPTIONS, Daemon
+from netloom.programs.control import Control, make_registry
+from netloom.programs.outcome import report
+from netloom.transport.daemon import Daemon
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop
 from netloom.transport.signals import FatalSignals
@@ -62,7 +64,11 @@ def serve(daemon: Daemon, signals: FatalSignals, options: dict[str, str | None])
     registry.register("refuse", "why", 1, 2, refuse)
     registry.register("ticks", "", 0, 0, lambda args: str(ticker.ticks))
     registry.register("crash", "", 0, 0, lambda args: str(1 // 0))
-    control.open(options.get("unixctl"))
+    try:
+        control.open(options.get("unixctl"))
+    except NetloomError:
+        loop.close()
+        raise
     daemon.complete()
     get_logger("test_daemon").info("ready")
     try:
@@ -91,7 +97,8 @@ def main(argv: list[str]) -> int:
         return serve(daemon, signals, options)
     except NetloomError as error:
         daemon.close()
-        return report(PROGRAM, error)
+        report(PROGRAM, error)
+        return 1
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peers import peer_environment, wait_until
 
 pytestmark = pytest.mark.interop
 
 SOURCE = Path(__file__).parents[2] / "src"
-PEER = Path(os.environ.get("NETLOOM_PEER_OVS", Path.home() / ".cache/netloom/peers/ovs"))
 
 
 class Bench:
@@ -25,19 +25,7 @@ class Bench:
 
     def __init__(self, rundir: Path) -> None:
         self.rundir = rundir
-        folders = ("bin", "sbin", "lib/openvswitch-switch", "lib/openvswitch-common")
-        path = [str(PEER / "usr" / folder) for folder in folders]
-        self.env = {
-            **os.environ,
-            "PATH": ":".join([*path, os.environ["PATH"]]),
-            "LD_LIBRARY_PATH": str(PEER / "usr/lib/x86_64-linux-gnu"),
-            "OVS_RUNDIR": str(rundir),
-            "OVS_LOGDIR": str(rundir),
-            "OVS_DBDIR": str(rundir),
-            "OVS_SYSCONFDIR": str(rundir),
-            "OVS_PKGDATADIR": str(PEER / "usr/share/openvswitch"),
-            "PYTHONPATH": str(SOURCE),
-        }
+        self.env = peer_environment(rundir)
 
     def run(self, *argv: str, timeout: float = 20) -> tuple[int, str, str]:
         done = subprocess.run(
@@ -64,15 +52,7 @@ class Bench:
             os.kill(self.pid(name), signal.SIGTERM)
         except (FileNotFoundError, ProcessLookupError):
             return
-        wait_for(lambda: not (self.rundir / f"{name}.pid").exists())
-
-
-def wait_for(condition: object, seconds: float = 15) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+        assert wait_until(lambda: not (self.rundir / f"{name}.pid").exists(), 15)
 
 
 @pytest.fixture(scope="module")
@@ -269,12 +249,12 @@ def test_second_daemon_is_refused_and_stale_pid_file_is_not_in_the_way(
 
 def test_exit_is_answered_and_leaves_nothing_behind(our_daemon: Bench) -> None:
     assert our_daemon.theirs("-t", "test-daemon", "exit", "--cleanup") == (0, "", "")
-    wait_for(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"])
+    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"], 15)
 
 
 def test_termination_is_logged_and_leaves_nothing_behind(our_daemon: Bench) -> None:
     our_daemon.kill("test-daemon")
-    wait_for(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"])
+    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"], 15)
     log = (our_daemon.rundir / "test-daemon.log").read_text()
     assert log.endswith("|fatal_signal|WARN|terminating with signal 15 (Terminated)\n")
 
@@ -300,7 +280,7 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     target = ("-t", str(bench.rundir / "ctl"))
     try:
         assert bench.theirs(*target, "crash")[0] == 1
-        wait_for(lambda: bench.theirs(*target, "version")[0] == 0)
+        assert wait_until(lambda: bench.theirs(*target, "version")[0] == 0, 15)
         assert bench.pid("test-daemon") != first
     finally:
         bench.kill("test-daemon")
@@ -308,11 +288,8 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     assert "|backtrace|EMER|ZeroDivisionError: integer division or modulo by zero\n" in log
     crash = f"|daemon_unix(monitor)|ERR|1 crashes: pid {first} died, killed (Aborted)"
     assert crash in log
-    wait_for(
-        lambda: (
-            "died, killed (Terminated), exiting\n" in (bench.rundir / "test-daemon.log").read_text()
-        )
-    )
+    log_file = bench.rundir / "test-daemon.log"
+    assert wait_until(lambda: "died, killed (Terminated), exiting\n" in log_file.read_text(), 15)
 
 
 def test_rotated_log_is_followed_after_reopen(our_daemon: Bench) -> None:

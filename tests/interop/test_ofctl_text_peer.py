@@ -6,18 +6,16 @@ Compared are the standard output and the program's own error line, not its log.
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
-from pathlib import Path
 
 import pytest
+from tests.support.peers import peer_environment
 
 from netloom.programs.ofctl import main
 
 pytestmark = pytest.mark.interop
 
-PEER = Path(os.environ.get("NETLOOM_PEER_OVS", Path.home() / ".cache/netloom/peers/ovs"))
 SEED = 20261121
 N_FLOWS = 250
 
@@ -123,18 +121,11 @@ MISTAKES = [
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory):
     """Runs Debian's ovs-ofctl: (standard output, own error line, exit status)."""
-    program = PEER / "usr/bin/ovs-ofctl"
-    if not program.exists():
-        pytest.skip("no ovs-ofctl of Debian's openvswitch here (tools/fetch_peers.py)")
-    rundir = str(tmp_path_factory.mktemp("run"))
-    environment = os.environ | {
-        "LD_LIBRARY_PATH": str(PEER / "usr/lib/x86_64-linux-gnu"), "OVS_RUNDIR": rundir,
-        "OVS_LOGDIR": rundir,
-    }  # fmt: skip
+    environment = peer_environment(tmp_path_factory.mktemp("run"))
 
     def run(*args: str) -> tuple[str, str, int]:
         done = subprocess.run(
-            [program, *args], capture_output=True, text=True, env=environment, check=False
+            ["ovs-ofctl", *args], capture_output=True, text=True, env=environment, check=False
         )
         return done.stdout, error_line(done.stderr), done.returncode
 
@@ -147,7 +138,7 @@ def error_line(text: str) -> str:
 
 def ours(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[str, str, int]:
     capsys.readouterr()
-    status = main(list(args))
+    status = main(["ovs-ofctl", *args])
     captured = capsys.readouterr()
     return captured.out, error_line(captured.err), status
 

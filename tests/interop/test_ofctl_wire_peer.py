@@ -4,11 +4,11 @@ corpus of flows made with a fixed seed, and for the other commands that change a
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.peers import peer_environment
 
 from netloom.base.errors import ConfigError
 from netloom.openflow import protocol as p
@@ -17,7 +17,6 @@ from netloom.programs.ofctl import main
 
 pytestmark = pytest.mark.interop
 
-PEER = Path(os.environ.get("NETLOOM_PEER_OVS", Path.home() / ".cache/netloom/peers/ovs"))
 HERE = Path(__file__).parent
 #: protocol -> options that choose it.
 PROTOCOLS = {
@@ -46,17 +45,11 @@ TEXTS = load(HERE / "test_ofctl_text_peer.py")
 
 @pytest.fixture
 def debian(tmp_path):
-    program = PEER / "usr/bin/ovs-ofctl"
-    if not program.exists():
-        pytest.skip("no ovs-ofctl of Debian's openvswitch here (tools/fetch_peers.py)")
-    environment = os.environ | {
-        "LD_LIBRARY_PATH": str(PEER / "usr/lib/x86_64-linux-gnu"), "OVS_RUNDIR": str(tmp_path),
-        "OVS_LOGDIR": str(tmp_path),
-    }  # fmt: skip
+    environment = peer_environment(tmp_path)
 
     def run(*args: str) -> int:
         return subprocess.run(
-            [program, *args], capture_output=True, env=environment, check=False
+            ["ovs-ofctl", *args], capture_output=True, env=environment, check=False
         ).returncode
 
     return run
@@ -93,7 +86,7 @@ def test_flow_mods_have_the_same_bytes(tmp_path, debian, capsys, protocol, comma
                     str(file))  # fmt: skip
     assert debian(*command_line) == 0
     expected = switch.take()
-    assert main(list(command_line)) == 0, capsys.readouterr().err
+    assert main(["ovs-ofctl", *command_line]) == 0, capsys.readouterr().err
     found = switch.take()
     switch.close()
     mods = [message for message in expected if message[1] in (4, 14)]
@@ -131,6 +124,6 @@ def test_other_changes_have_the_same_bytes(tmp_path, debian, command_line):
     words += [f"unix:{switch.path}" if word == "SWITCH" else word for word in command_line]
     assert debian(*words) == 0
     expected = switch.take()
-    assert main(words) == 0
+    assert main(["ovs-ofctl", *words]) == 0
     assert switch.take() == expected
     switch.close()

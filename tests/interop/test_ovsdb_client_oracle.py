@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peers import await_path, peer_environment
 
 pytestmark = pytest.mark.interop
 SOURCE = Path(__file__).parents[2] / "src"
@@ -65,16 +64,8 @@ def env(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """The environment of a server with two bridges."""
-    root = os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs"))
     rundir = tmp_path_factory.mktemp("client")
-    env = dict(os.environ)
-    if Path(root).is_dir():
-        env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-        env["PATH"] = f"{root}/usr/bin:{root}/usr/sbin:" + env["PATH"]
-    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        env[name] = str(rundir)
-    if shutil.which("ovsdb-server", path=env["PATH"]) is None:
-        pytest.skip("Debian's ovsdb-server is not here")
+    env = peer_environment(rundir)
     database, socket = rundir / "conf.db", rundir / "db.sock"
     subprocess.run(["ovsdb-tool", "create", database, SCHEMA], env=env, check=True)
     server = ("ovsdb-server",) if request.param == "debian" else (*OURS[:-1], "ovsdb-server")
@@ -82,10 +73,7 @@ def env(
         [*server, f"--remote=punix:{socket}", f"--unixctl={rundir}/c", database],
         env=env, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 10
-    while not socket.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    await_path(socket)
     vsctl(env, "add-br br0 -- add-br br1 -- set bridge br0 external_ids:a=b -- add-port br0 p1")
     vsctl(env, "create queue dscp=1 -- create queue dscp=2 -- create qos type=z")
     yield env

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.peers import peer_environment, wait_until
 
 from netloom.ovsdb import schemas_directory
 
@@ -32,16 +31,7 @@ class World:
     """A directory with the environment for both sides' programs."""
 
     def __init__(self, directory: Path) -> None:
-        root = os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs"))
-        env = dict(os.environ)
-        if Path(root).is_dir():
-            env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-            env["PATH"] = f"{root}/usr/bin:{root}/usr/sbin:" + env["PATH"]
-        for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-            env[name] = str(directory)
-        if shutil.which("ovsdb-client", path=env["PATH"]) is None:
-            pytest.skip("Debian's ovsdb-client is not here")
-        self.env = env
+        self.env = peer_environment(directory)
         self.directory = directory
         self.remote = f"unix:{directory}/db.sock"
         self.process: subprocess.Popen[bytes] | None = None
@@ -80,16 +70,14 @@ class World:
             cwd=self.directory,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, "server ended"
-            try:
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.connect(str(sock))
-                    return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError("server did not open its socket")
+        process = self.process
+
+        def is_open() -> bool:
+            assert process.poll() is None, "server ended"
+            with socket.socket(socket.AF_UNIX) as probe:
+                return probe.connect_ex(str(sock)) == 0
+
+        assert wait_until(is_open, 20), "server did not open its socket"
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
@@ -153,9 +141,7 @@ def test_debians_client_monitors_what_ours_commits(world: World) -> None:
     try:
         time.sleep(0.3)
         world.peer("ovsdb-client", "transact", world.remote, ADD)
-        deadline = time.monotonic() + 10
-        while "br0" not in out.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        assert wait_until(lambda: "br0" in out.read_text(), 10)
         assert re.search(r'"insert","br0"', out.read_text())
     finally:
         monitor.kill()

@@ -10,15 +10,14 @@ import json
 import os
 import random
 import re
-import shutil
 import socket
 import subprocess
-import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.peers import await_path, peer_environment
 
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.schema import DatabaseSchema
@@ -30,25 +29,11 @@ SCHEMA_FILE = Path(__file__).with_name("ovsdb_variety.ovsschema")
 TRANSACTIONS = int(os.environ.get("NETLOOM_OVSDB_TRANSACTIONS", "1500"))
 
 
-def peer_env(rundir: Path) -> dict[str, str]:
-    """The environment for Debian's tools; skips where they are not unpacked."""
-    root = os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs"))
-    env = dict(os.environ)
-    if Path(root).is_dir():
-        env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-        env["PATH"] = f"{root}/usr/bin:{root}/usr/sbin:" + env["PATH"]
-    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        env[name] = str(rundir)
-    if shutil.which("ovsdb-server", path=env["PATH"]) is None:
-        pytest.skip("Debian's ovsdb-server is not here")
-    return env
-
-
 class Peer:
     """Debian's ovsdb-server with one database, and one connection to it."""
 
     def __init__(self, directory: Path, schema: Path) -> None:
-        env = peer_env(directory)
+        env = peer_environment(directory)
         database, self.path = directory / "peer.db", directory / "peer.sock"
         subprocess.run(["ovsdb-tool", "create", database, schema], env=env, check=True)
         self.process = subprocess.Popen(
@@ -56,9 +41,7 @@ class Peer:
             env=env,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
-        while not self.path.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        await_path(self.path)
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(self.path))
 

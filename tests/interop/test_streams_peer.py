@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.support.peers import peer_environment
 
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
@@ -29,8 +28,6 @@ from netloom.transport.sync import Deadline, Dialogue, connect
 from netloom.transport.tls import TlsSettings
 
 pytestmark = pytest.mark.interop
-
-PEER = Path(os.environ.get("NETLOOM_PEER_OVS", Path.home() / ".cache/netloom/peers/ovs"))
 
 
 def write_identity(folder: Path) -> TlsSettings:
@@ -75,17 +72,7 @@ class Peer:
 
     def __init__(self, folder: Path) -> None:
         self.tls = write_identity(folder)
-        path = ":".join(str(PEER / "usr" / part) for part in ("bin", "sbin"))
-        self.env = {
-            **os.environ,
-            "PATH": f"{path}:{os.environ['PATH']}",
-            "LD_LIBRARY_PATH": str(PEER / "usr/lib/x86_64-linux-gnu"),
-            "OVS_RUNDIR": str(folder),
-            "OVS_LOGDIR": str(folder),
-            "OVS_DBDIR": str(folder),
-        }
-        if shutil.which("ovsdb-server", path=self.env["PATH"]) is None:
-            pytest.skip("no ovsdb-server of Debian's openvswitch here (tools/fetch_peers.py)")
+        self.env = peer_environment(folder)
         self.folder = folder
         self.tcp_port, self.ssl_port = free_port(), free_port()
         self.run(

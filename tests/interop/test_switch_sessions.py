@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.switches import own_tools, peer_tools
+from tests.support.peers import peer_tools
+from tests.support.switches import own_tools
 
 from netloom.lab.commands import Result
 from netloom.lab.switch import Programs, Switch
@@ -177,10 +178,17 @@ OUTPUTS = re.compile(r"(?<![\w(=])\d+(?:,\d+)+(?![\w(])")
 ACTIONS = re.compile(r"^Datapath actions: .*$", re.M)
 
 
+#: A line of fdb/show: its age, in whole seconds, depends on when the second began, and so does the
+#: order of lines.
+ENTRY = re.compile(r"^( +\S+ +\d+  [0-9a-f:]{17}) +\d+\n", re.M)
+
+
 def normalized(result: Result) -> str:
     text = f"{result.status}\n{result.stdout}\n{result.stderr}"
     for pattern, instead in PATTERNS:
         text = pattern.sub(instead, text)
+    entries = sorted(ENTRY.findall(text))
+    text = ENTRY.sub("", text) + "\n".join(entries)
     return ACTIONS.sub(lambda line: OUTPUTS.sub(_sorted, line[0]), text)
 
 

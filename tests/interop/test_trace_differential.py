@@ -1,8 +1,11 @@
 """Random tables and packets: our `ofproto/trace` and Debian's tell the same megaflow and actions.
 
-The switches get the same ports (every VLAN mode, a patch pair to a second bridge), the same MAC
-entries and the same random flows; then each traces the same random packets. `NETLOOM_TRACE_ROUNDS`
-and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+Debian's daemon and our switch, in one process, get the same ports (every VLAN mode, a patch pair to
+a second bridge), the same MAC entries and the same random flows; then each traces the same random
+packets. `NETLOOM_TRACE_ROUNDS` and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
+
+Known difference, left out of the generator: Open vSwitch prints the mask of an IPv6 flow label
+that an action has set, as if it were less than exact.
 """
 
 from __future__ import annotations
@@ -16,256 +19,49 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trace_peers import OURS, THEIRS, PeerSwitch, deliveries, verdict
+sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
+from random_flows import SETUP, Generator
+from small_switch import SmallSwitch, small_switch_of
+from trace_cases import TraceCase, fdb_entries, vsctl_lines
+from trace_peers import THEIRS, PeerSwitch, deliveries, verdict
 
 pytestmark = pytest.mark.interop
 ROUNDS = int(os.environ.get("NETLOOM_TRACE_ROUNDS", "12"))
 SEED = int(os.environ.get("NETLOOM_TRACE_SEED", "20261121"))
 PACKETS = 40
 
-TOPOLOGY = """\
-add-br br0 -- set bridge br0 fail-mode=secure protocols=OpenFlow10,OpenFlow13 \
-datapath_type=dummy other-config:hwaddr=aa:55:aa:55:00:00
-add-br br1 -- set bridge br1 protocols=OpenFlow10,OpenFlow13 datapath_type=dummy \
-other-config:hwaddr=aa:55:aa:55:00:01
-add-port br0 p1 -- set interface p1 type=dummy ofport_request=1
-add-port br0 p2 tag=10 -- set interface p2 type=dummy ofport_request=2
-add-port br0 p3 trunks=10,20 -- set interface p3 type=dummy ofport_request=3
-add-port br0 p4 tag=10 vlan_mode=native-tagged -- set interface p4 type=dummy ofport_request=4
-add-port br0 p5 tag=20 vlan_mode=native-untagged -- set interface p5 type=dummy ofport_request=5
-add-port br0 p6 tag=20 other_config:priority-tags=if-nonzero \
--- set interface p6 type=dummy ofport_request=6
-add-port br1 q1 -- set interface q1 type=dummy ofport_request=1
-add-port br1 q2 tag=10 -- set interface q2 type=dummy ofport_request=2
-add-port br0 pp -- set interface pp type=patch options:peer=qq ofport_request=9 \
--- add-port br1 qq -- set interface qq type=patch options:peer=pp ofport_request=9
-"""
-MACS = [f"00:00:00:00:00:0{n}" for n in range(1, 7)]
-BROADCAST = "ff:ff:ff:ff:ff:ff"
-LEARNED = [("br0", "p1", 0, MACS[0]), ("br0", "p2", 10, MACS[1]), ("br0", "p3", 20, MACS[2]),
-           ("br0", "p5", 20, MACS[3]), ("br1", "q1", 0, MACS[4]), ("br1", "q2", 10, MACS[1]),
-           ("br0", "pp", 0, MACS[4])]  # fmt: skip
-ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.128.0.1", "192.168.0.1", "172.16.5.4"]
-PREFIXES = ["10.0.0.0/8", "10.0.0.0/24", "10.0.0.0/16", "192.168.0.0/16", "10.0.0.1",
-            "172.16.0.0/12", "10.0.1.1", "10.0.0.1/255.0.0.255"]  # fmt: skip
-ADDRESSES6 = ["2001:db8::1", "2001:db8::2", "2001:db8:1::1", "fe80::1"]
-PREFIXES6 = ["2001:db8::/32", "2001:db8::/64", "2001:db8::1", "fe80::/10"]
-PORTS = [53, 80, 81, 443, 1024, 8080, 65535]
+PREFIX_FIELDS = ("ip_dst", "ip_src", "ipv6_dst")
 
 
 @pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwitch, PeerSwitch]]:
-    directory = tmp_path_factory.mktemp("trace")
-    made: list[PeerSwitch] = []
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwitch, SmallSwitch]]:
+    theirs = PeerSwitch(tmp_path_factory.mktemp("trace") / "theirs", THEIRS)
     try:
-        for name, program in (("theirs", THEIRS), ("ours", OURS)):
-            switch = PeerSwitch(directory / name, program)
-            made.append(switch)
-            for line in TOPOLOGY.splitlines():
-                switch.vsctl(line)
-            for bridge, port, vlan, mac in LEARNED:
-                switch.control("fdb/add", bridge, port, str(vlan), mac)
-        yield made[0], made[1]
+        case = TraceCase(f"=== setup\n{SETUP}")
+        for line in vsctl_lines(case):
+            theirs.vsctl(line)
+        theirs.use_prefixes("br0", PREFIX_FIELDS)
+        for words in fdb_entries(case):
+            theirs.control("fdb/add", *words)
+        theirs.replace_flows("br1", "priority=0 actions=NORMAL")
+        ours = small_switch_of(case)
+        ours.replace_flows("br1", "priority=0 actions=NORMAL")
+        ours.use_prefixes("br0", PREFIX_FIELDS)
+        yield theirs, ours
     finally:
-        for switch in made:
-            switch.close()
-
-
-class Generator:
-    """Random flows and packets that are valid and have a fair chance to meet."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-
-    def maybe(self, chance: float) -> bool:
-        return self.rng.random() < chance
-
-    def mac_match(self) -> str:
-        return self.rng.choice([*MACS, "01:00:00:00:00:00/01:00:00:00:00:00",
-                                "00:00:00:00:00:02/00:00:00:00:00:06", BROADCAST])  # fmt: skip
-
-    def l2_match(self) -> list[str]:
-        rng, words = self.rng, []
-        if self.maybe(0.3):
-            words.append(f"in_port={rng.choice([1, 2, 3, 4, 5, 6, 9, 'LOCAL'])}")
-        if self.maybe(0.2):
-            words.append(f"dl_src={self.mac_match()}")
-        if self.maybe(0.25):
-            words.append(f"dl_dst={self.mac_match()}")
-        if self.maybe(0.25):
-            words.append(rng.choice(["dl_vlan=10", "dl_vlan=20", "vlan_tci=0x1000/0x1000",
-                                     "vlan_tci=0", "dl_vlan=10,dl_vlan_pcp=3",
-                                     "dl_vlan_pcp=5"]))  # fmt: skip
-        if self.maybe(0.15):
-            words.append(f"reg{rng.randint(0, 1)}={rng.choice(['1', '0/1', '0x10/0xf0'])}")
-        if self.maybe(0.05):
-            words.append(f"metadata={rng.choice(['1', '0', '0x2/0x2'])}")
-        return words
-
-    def l4_match(self, proto: str) -> list[str]:
-        rng, words = self.rng, []
-        if proto.startswith(("tcp", "udp")):
-            for field in ("tp_src", "tp_dst"):
-                if self.maybe(0.35):
-                    port = rng.choice(PORTS)
-                    mask = rng.choice(["", "", "", "/0xfff0", "/0xff00", "/0x8000"])
-                    words.append(f"{field}={port & int(mask[1:] or '0xffff', 16)}{mask}")
-            if proto.startswith("tcp") and self.maybe(0.1):
-                words.append(f"tcp_flags={rng.choice(['+syn', '+syn-ack', '0x10/0x10'])}")
-        elif proto.startswith("icmp") and self.maybe(0.5):
-            name = "icmpv6" if proto == "icmp6" else "icmp"
-            words.append(f"{name}_type={rng.choice([0, 8, 128])}")
-            if self.maybe(0.4):
-                words.append(f"{name}_code=0")
-        return words
-
-    def ip_match(self, proto: str) -> list[str]:
-        rng, words = self.rng, []
-        six = proto.endswith("6") or proto == "ipv6"
-        prefixes = PREFIXES6 if six else PREFIXES
-        names = ("ipv6_src", "ipv6_dst") if six else ("nw_src", "nw_dst")
-        words += [f"{name}={rng.choice(prefixes)}" for name in names if self.maybe(0.35)]
-        if self.maybe(0.1):
-            words.append(f"nw_tos={rng.choice([0, 32, 184])}")
-        if self.maybe(0.1):
-            words.append(f"nw_ttl={rng.choice([1, 64])}")
-        if self.maybe(0.08):
-            words.append(f"ip_frag={rng.choice(['no', 'first', 'later', 'yes', 'not_later'])}")
-        return words
-
-    def match(self) -> tuple[list[str], str]:
-        """Words of a match, and its protocol ("" for any)."""
-        proto = self.rng.choice(["", "", "", "ip", "ip", "tcp", "tcp", "udp", "icmp", "arp",
-                                 "ipv6", "tcp6", "icmp6", "0x88cc"])  # fmt: skip
-        words = self.l2_match()
-        if proto == "":
-            return words, proto
-        if proto == "0x88cc":
-            return [*words, "dl_type=0x88cc"], proto
-        words.append(proto)
-        if proto == "arp":
-            if self.maybe(0.4):
-                words.append(f"arp_op={self.rng.choice([1, 2])}")
-            if self.maybe(0.4):
-                words.append(f"arp_tpa={self.rng.choice(PREFIXES[:-1])}")
-            return words, proto
-        return [*words, *self.ip_match(proto), *self.l4_match(proto)], proto
-
-    def simple_action(self, proto: str) -> str:
-        rng = self.rng
-        mac = rng.choice(MACS)
-        choices = [
-            f"output:{rng.choice([1, 2, 3, 4, 5, 6, 9, 'LOCAL', 77])}", "IN_PORT",
-            f"mod_dl_src:{mac}", f"mod_dl_dst:{mac}", f"mod_vlan_vid:{rng.choice([10, 20, 30])}",
-            f"mod_vlan_pcp:{rng.choice([0, 3, 7])}", "strip_vlan",
-            f"set_field:{mac}/ff:ff:00:00:00:ff->eth_dst",
-            f"load:{rng.randint(0, 255)}->NXM_NX_REG{rng.randint(0, 1)}[]",
-            f"load:{rng.randint(0, 15)}->NXM_NX_REG0[4..7]",
-            "move:NXM_OF_ETH_SRC[0..15]->NXM_NX_REG1[0..15]",
-            "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
-            "move:NXM_NX_REG0[0..7]->NXM_OF_ETH_SRC[8..15]",
-            "push_vlan:0x8100", "note:01.02.03", "output:NXM_NX_REG0[0..3]",
-        ]  # fmt: skip
-        if proto in ("ip", "tcp", "udp", "icmp"):
-            address = rng.choice(ADDRESSES)
-            choices += [f"mod_nw_src:{address}", f"mod_nw_dst:{address}", "dec_ttl",
-                        f"mod_nw_tos:{rng.choice([0, 32, 184])}",
-                        "set_field:10.9.0.0/255.255.0.0->ip_dst",
-                        "move:NXM_OF_IP_SRC[]->NXM_NX_REG1[]",
-                        f"mod_nw_ttl:{rng.choice([1, 33])}"] * 2  # fmt: skip
-        if proto in ("ipv6", "tcp6"):
-            choices += [f"set_field:{rng.choice(ADDRESSES6)}->ipv6_dst", "dec_ttl"] * 2  # fmt: skip
-        if proto in ("tcp", "tcp6"):
-            choices += [
-                f"mod_tp_src:{rng.choice(PORTS)}",
-                f"set_field:{rng.choice(PORTS)}->tcp_dst",
-            ] * 2
-        if proto == "udp":
-            choices += [f"mod_tp_dst:{rng.choice(PORTS)}"] * 3
-        if proto == "arp":
-            choices += ["set_field:2->arp_op", f"set_field:{mac}->arp_sha",
-                        "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]"]  # fmt: skip
-        return rng.choice(choices)
-
-    def actions(self, table: int, proto: str) -> str:
-        rng = self.rng
-        words = [self.simple_action(proto) for _ in range(rng.randint(0, 3))]
-        # What may leave the table, or several packets of it.
-        for _ in range(rng.randint(0, 2)):
-            words.append(rng.choice(["NORMAL", "NORMAL", "FLOOD", "ALL", "CONTROLLER:100",
-                                     "resubmit(,1)", "resubmit(,2)", "resubmit(,3)",
-                                     f"resubmit({rng.randint(1, 6)},{rng.randint(1, 3)})",
-                                     f"output:{rng.randint(1, 6)}",
-                                     "clone(mod_dl_src:00:00:00:00:00:06,output:1)"]))  # fmt: skip
-            if self.maybe(0.4):
-                words.append(self.simple_action(proto))
-        if self.maybe(0.15):
-            inner = ",".join(
-                {self.set_action(proto) for _ in range(2)} | {f"output:{rng.randint(1, 6)}"}
-            )
-            words.append(f"write_actions({inner})")
-        if table < 3 and self.maybe(0.3):
-            words.append(f"goto_table:{rng.randint(table + 1, 3)}")
-        return ",".join(words) or "drop"
-
-    def set_action(self, proto: str) -> str:
-        if proto in ("ip", "tcp", "udp"):
-            return self.rng.choice(["dec_ttl", "set_field:10.7.7.7->ip_src"])
-        return f"set_field:{self.rng.choice(MACS)}->eth_src"
-
-    def flow(self, table: int) -> str:
-        words, proto = self.match()
-        text = ",".join(
-            [f"table={table},priority={self.rng.choice([1, 2, 3, 10, 100, 1000])}", *words]
-        )
-        if self.maybe(0.1):
-            text += f",cookie={self.rng.randint(1, 0xFFFF):#x}"
-        return f"{text} actions={self.actions(table, proto)}"
-
-    def flows(self) -> list[str]:
-        flows = [self.flow(table) for table in range(4) for _ in range(self.rng.randint(3, 14))]
-        return [*flows, f"table=0,priority=0 actions={self.rng.choice(['NORMAL', 'resubmit(,1)'])}"]
-
-    def packet(self) -> str:
-        rng = self.rng
-        proto = rng.choice(["tcp", "tcp", "tcp", "udp", "icmp", "arp", "tcp6", "icmp6", "other"])
-        words = [f"in_port={rng.choice([1, 1, 2, 3, 4, 5, 6, 9, 'LOCAL'])}",
-                 f"dl_src={rng.choice(MACS)}",
-                 f"dl_dst={rng.choice([*MACS, BROADCAST, '01:80:c2:00:00:00'])}"]  # fmt: skip
-        if self.maybe(0.4):
-            words.append(f"dl_vlan={rng.choice([10, 20, 30])},dl_vlan_pcp={rng.choice([0, 3, 5])}")
-        if proto == "other":
-            return ",".join([*words, f"dl_type={rng.choice(['0x88cc', '0x1234'])}"])
-        words.append(proto)
-        if proto == "arp":
-            words += [f"arp_op={rng.choice([1, 2, 3])}", f"arp_spa={rng.choice(ADDRESSES)}",
-                      f"arp_tpa={rng.choice(ADDRESSES)}", f"arp_sha={rng.choice(MACS)}"]  # fmt: skip
-            return ",".join(words)
-        six = proto.endswith("6")
-        addresses = ADDRESSES6 if six else ADDRESSES
-        names = ("ipv6_src", "ipv6_dst") if six else ("nw_src", "nw_dst")
-        words += [f"{name}={rng.choice(addresses)}" for name in names]
-        words.append(f"nw_ttl={rng.choice([1, 2, 64])}")
-        words.append(f"nw_tos={rng.choice([0, 32])}")
-        if proto.startswith("icmp"):
-            name = "icmpv6" if six else "icmp"
-            return ",".join([*words, f"{name}_type={rng.choice([0, 8, 128, 135])}"])
-        if self.maybe(0.1):
-            return ",".join([*words, f"ip_frag={rng.choice(['first', 'later'])}"])
-        transport = proto.rstrip("6")
-        words += [f"{transport}_{end}={rng.choice(PORTS)}" for end in ("src", "dst")]
-        if proto.startswith("tcp"):
-            words.append(f"tcp_flags={rng.choice(['0x2', '0x10', '0x12'])}")
-        return ",".join(words)
+        theirs.close()
 
 
 def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
-    """Flows that the peer takes (random ones may lack a prerequisite)."""
+    """Flows that the peer takes (random ones may lack a prerequisite, or be refused because a
+    later fragment is said to have ports)."""
     accepted = []
     for flow in flows:
         try:
             switch.ofctl("add-flow", "br0", flow)
         except AssertionError:
+            continue
+        if "ip_frag=later" in flow:
             continue
         accepted.append(flow)
     return accepted
@@ -273,13 +69,13 @@ def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_random_tables_decide_as_the_peer_does(
-    switches: tuple[PeerSwitch, PeerSwitch], number: int
+    switches: tuple[PeerSwitch, SmallSwitch], number: int
 ) -> None:
     theirs, ours = switches
     generator = Generator(random.Random(SEED + number))
     flows = usable(theirs, generator.flows())
-    for switch in switches:
-        switch.replace_flows("br0", "\n".join(flows))
+    theirs.replace_flows("br0", "\n".join(flows))
+    ours.replace_flows("br0", "\n".join(flows))
     names = theirs.dp_ports(), ours.dp_ports()
     for _ in range(PACKETS):
         packet = generator.packet()

@@ -8,13 +8,10 @@ must be answered with the same bytes.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from tests.support.peers import await_path, peer_environment
 from vsctl_corpus import QUESTIONED, QUESTIONS, SCENARIOS
 
 pytestmark = pytest.mark.interop
@@ -42,36 +40,19 @@ NEW_COLUMNS = {"filter", "stats_interval", "template_interval", "local_group_id"
                "ct_zone_default_limit"}  # fmt: skip
 
 
-def peer_env(rundir: Path) -> dict[str, str]:
-    """The environment for Debian's tools; skips where they are not unpacked."""
-    root = os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs"))
-    env = dict(os.environ)
-    if Path(root).is_dir():
-        env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-        env["PATH"] = f"{root}/usr/bin:{root}/usr/sbin:" + env["PATH"]
-    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        env[name] = str(rundir)
-    if shutil.which("ovsdb-server", path=env["PATH"]) is None:
-        pytest.skip("Debian's ovsdb-server is not here")
-    return env
-
-
 class Server:
     """An ovsdb-server, Debian's or ours, with an empty database of the switch."""
 
     def __init__(self, directory: Path, command: tuple[str, ...]) -> None:
         directory.mkdir()
-        self.env = peer_env(directory)
+        self.env = peer_environment(directory)
         database, socket = directory / "conf.db", directory / "db.sock"
         subprocess.run(["ovsdb-tool", "create", database, SCHEMA], env=self.env, check=True)
         self.process = subprocess.Popen(
             [*command, f"--remote=punix:{socket}", f"--unixctl={directory}/c", database],
             env=self.env, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + 10
-        while not socket.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        await_path(socket)
 
     def run(self, tool: tuple[str, ...], line: str) -> tuple[int, str, str]:
         words = shlex.split(line)

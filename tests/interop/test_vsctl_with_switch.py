@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peers import await_path, peer_environment
 
 pytestmark = pytest.mark.interop
 SOURCE = Path(__file__).parents[2] / "src"
 OURS = (sys.executable, "-I", "-S", str(SOURCE / "netloom/programs/launch.py"), "ovs-vsctl")
 #: Debian's switch needs Debian's schema.
-SCHEMA = "usr/share/openvswitch/vswitch.ovsschema"
 
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a running ovsdb-server and ovs-vswitchd of Debian's."""
-    root = Path(os.environ.get("NETLOOM_PEER_OVS", str(Path.home() / ".cache/netloom/peers/ovs")))
-    if not (root / SCHEMA).exists():
-        pytest.skip("Debian's Open vSwitch is not here")
     rundir = tmp_path_factory.mktemp("switch")
-    env = dict(os.environ)
-    env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-    env["PATH"] = ":".join(
-        [f"{root}/usr/bin", f"{root}/usr/sbin", f"{root}/usr/lib/openvswitch-switch", env["PATH"]]
-    )
-    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        env[name] = str(rundir)
-    if shutil.which("ovs-vswitchd", path=env["PATH"]) is None:
-        pytest.skip("Debian's ovs-vswitchd is not here")
+    env = peer_environment(rundir)
     database = rundir / "conf.db"
-    subprocess.run(["ovsdb-tool", "create", database, root / SCHEMA], env=env, check=True)
+    schema = Path(env["OVS_PKGDATADIR"], "vswitch.ovsschema")
+    subprocess.run(["ovsdb-tool", "create", database, schema], env=env, check=True)
     quiet = {"env": env, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(
         ["ovsdb-server", f"--remote=punix:{rundir}/db.sock", f"--unixctl={rundir}/c", database],
         **quiet,  # type: ignore[call-overload]
     )
-    wait_for(rundir / "db.sock")
+    await_path(rundir / "db.sock")
     subprocess.run([*OURS, "--no-wait", "init"], env=env, check=True)
     switch = subprocess.Popen(
         ["ovs-vswitchd", "--enable-dummy=override", f"--unixctl={rundir}/v"],
@@ -53,13 +40,6 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     for process in (switch, server):
         process.terminate()
         process.wait()
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 10
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def vsctl(env: dict[str, str], *words: str) -> tuple[int, str, str]:

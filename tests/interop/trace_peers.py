@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -22,9 +21,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
-LAUNCH = SOURCE / "netloom/programs/launch.py"
+
 THEIRS = ("ovs-vswitchd",)
-OURS = (sys.executable, str(LAUNCH), "ovs-vswitchd")
+
 _START_S = 20.0
 
 
@@ -93,6 +92,14 @@ class PeerSwitch:
 
     def vsctl(self, line: str) -> str:
         return self._tool("ovs-vsctl", *line.split())
+
+    def use_prefixes(self, bridge: str, fields: tuple[str, ...]) -> None:
+        """Keep tries for these fields in the tables that tests use (3.1 has two by default, and
+        three at most)."""
+        for table in range(10):
+            self._tool("ovs-vsctl", "--", "--id=@t", "create", "Flow_Table",
+                       f"prefixes=[{','.join(fields)}]", "--", "set", "Bridge", bridge,
+                       f"flow_tables:{table}=@t")  # fmt: skip
 
     def ofctl(self, *words: str, stdin: str = "") -> str:
         return self._tool("ovs-ofctl", "-O", "OpenFlow13", *words, stdin=stdin)

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.switches import RunningSwitch, needs_root, peer_tools, wait_until
+from tests.support.peers import peer_tools, wait_until
+from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import VirtualMachine

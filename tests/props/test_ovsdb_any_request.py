@@ -42,7 +42,9 @@ SCHEMA = {
     },
 }
 words = st.sampled_from(WORDS)
-leaves = st.one_of(words, st.integers(), st.floats(allow_nan=False), st.booleans(), st.none())
+leaves = st.one_of(
+    words, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none()
+)
 values = st.recursive(
     leaves,
     lambda inner: st.one_of(

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from netloom.ovsdb.condition import parse_condition
 from netloom.ovsdb.database import Database
-from netloom.ovsdb.datum import apply_diff, diff_type, parse_datum
+from netloom.ovsdb.datum import apply_diff, parse_datum
 from netloom.ovsdb.monitor import Monitor
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.transact import Context, execute
+from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import UuidSource
 
 REF = {"key": {"type": "uuid", "refTable": "B"}, "min": 0, "max": "unlimited"}

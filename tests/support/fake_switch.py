@@ -235,6 +235,9 @@ class FakeBridge:
     def deadline(self) -> int | None:
         return None
 
+    def devices_changed(self) -> None:
+        self.calls.append(("devices_changed", ""))
+
     def device_stats(self, name: str) -> DeviceStats | None:
         device = self.devices.get(name)
         return device.stats() if device is not None else DeviceStats()

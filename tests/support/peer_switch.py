@@ -6,33 +6,11 @@ Its unixctl socket is spoken here directly: a command costs a millisecond, not a
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
-import pytest
-
-
-def peer_environment(directory: Path) -> dict[str, str]:
-    """The environment for Debian's programs with run-time files in `directory`; skips the test
-    where they are not unpacked (tools/fetch_peers.py does)."""
-    root = Path(os.environ.get("NETLOOM_PEERS", Path.home() / ".cache/netloom/peers")) / "ovs"
-    env = dict(os.environ)
-    if root.is_dir():
-        env["LD_LIBRARY_PATH"] = f"{root}/usr/lib/x86_64-linux-gnu"
-        folders = (
-            "usr/bin", "usr/sbin", "usr/lib/openvswitch-switch", "usr/lib/openvswitch-common",
-        )  # fmt: skip
-        env["PATH"] = ":".join([*(f"{root}/{folder}" for folder in folders), env["PATH"]])
-        env["OVS_PKGDATADIR"] = f"{root}/usr/share/openvswitch"
-    for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"):
-        env[name] = str(directory)
-    if shutil.which("ovs-vswitchd", path=env["PATH"]) is None:
-        pytest.skip("Debian's ovs-vswitchd is not here")
-    return env
+from tests.support.peers import await_path, peer_environment
 
 
 class PeerSwitch:
@@ -42,19 +20,19 @@ class PeerSwitch:
         self.directory = directory
         self.env = peer_environment(directory)
         database = directory / "conf.db"
-        schema = Path(self.env.get("OVS_PKGDATADIR", "/usr/share/openvswitch"), "vswitch.ovsschema")
+        schema = Path(self.env["OVS_PKGDATADIR"], "vswitch.ovsschema")
         self.run("ovsdb-tool", "create", str(database), str(schema))
         socket_path = directory / "db.sock"
         self._daemons = [
             self._start("ovsdb-server", f"--remote=punix:{socket_path}", str(database))
         ]
-        _await(socket_path)
+        await_path(socket_path)
         self.run("ovs-vsctl", "--no-wait", "init")
         control = directory / "switch.ctl"
         self._daemons.append(
             self._start("ovs-vswitchd", "--enable-dummy=override", f"--unixctl={control}")
         )
-        _await(control)
+        await_path(control)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(control))
         self.run(
@@ -94,11 +72,3 @@ class PeerSwitch:
         for daemon in reversed(self._daemons):
             daemon.terminate()
             daemon.wait(10)
-
-
-def _await(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} did not appear")
-        time.sleep(0.01)

@@ -56,3 +56,12 @@ class RecordingSwitch:
         if message[1] == (18 if self.version == 1 else 20):
             reply = bytes((self.version, message[1] + 1, 0, 8))
             client.sendall(reply + message[4:8])
+        if _is_bundle_control(message):
+            # The answer has the number after the request's.
+            kind = int.from_bytes(message[-4:-2], "big") + 1
+            client.sendall(message[:-4] + kind.to_bytes(2, "big") + message[-2:])
+
+
+def _is_bundle_control(message: bytes) -> bool:
+    """Bundle control of OpenFlow 1.4 and of ONF's extension of 1.3, without properties."""
+    return message[1] == 33 or (message[1] == 4 and message[8:16] == b"ONF\0\0\0\x08\xfc")

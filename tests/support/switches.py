@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from netloom.base.errors import Unsupported
 from netloom.lab.commands import Result
 from netloom.lab.lab import Lab
-from netloom.lab.peers import debian_programs
 from netloom.lab.switch import Programs
 from netloom.programs.launch import TOOLS
 
@@ -40,14 +36,6 @@ def own_tools(directory: Path) -> Programs:
         )
         script.chmod(0o755)
     return Programs((str(directory),))
-
-
-def peer_tools() -> Programs:
-    """Debian's; skips the test if they are not unpacked here."""
-    try:
-        return debian_programs()
-    except Unsupported as error:
-        pytest.skip(str(error))
 
 
 class RunningSwitch:
@@ -82,13 +70,3 @@ class RunningSwitch:
         """A daemon's log, less times and numbers."""
         text = (self.daemons.rundir / f"{name}.log").read_text()
         return "\n".join("|".join(line.split("|")[2:]) for line in text.splitlines())
-
-
-def wait_until(what: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether `what` becomes true in time."""
-    give_up = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.05)
-    return True

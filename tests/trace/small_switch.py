@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trace_cases import TraceCase, fdb_entries
+
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.dummy import DummyFactory
-from netloom.ofproto.appctl import Switches, commands
+from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
@@ -27,8 +29,8 @@ class SmallSwitch:
         self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
         self.backer = Backer("dummy", self.dpif, self.clock, self.counters)
         self.devices = DummyFactory(None, "override")
-        self.switches = Switches(lambda: [self.backer], self.clock)
-        self.commands = {command.name: command.handler for command in commands(self.switches)}
+        commands = OfprotoCommands(lambda: [self.backer], self.clock).commands()
+        self.commands = {command.name: command.handler for command in commands}
 
     def add_bridge(self, name: str, fail_mode: str = "secure") -> Ofproto:
         number = len(self.backer.bridges) + 1
@@ -68,8 +70,15 @@ class SmallSwitch:
         ofproto = self.backer.bridges[bridge]
         ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.clock.now_ms())
         for line in flows.splitlines():
-            mod, _ = parse_flow_mod(line, m.OFPFC_ADD)
-            ofproto.tables.apply(_as_received(mod), self.clock.now_ms())
+            self.add_flow(bridge, line)
+
+    def add_flow(self, bridge: str, flow: str) -> None:
+        mod, _ = parse_flow_mod(flow, m.OFPFC_ADD)
+        self.backer.bridges[bridge].tables.apply(_as_received(mod), self.clock.now_ms())
+
+    def use_prefixes(self, bridge: str, fields: tuple[str, ...]) -> None:
+        for table in range(10):
+            self.backer.bridges[bridge].tables.table(table).classifier.set_prefixes(fields)
 
     def control(self, command: str, *args: str) -> str:
         return self.commands[command](list(args))
@@ -77,6 +86,24 @@ class SmallSwitch:
     def dp_ports(self) -> dict[str, str]:
         """Data-path port number -> name."""
         return {str(number): name for number, name in self.backer.port_names().items()}
+
+
+def small_switch_of(case: TraceCase) -> SmallSwitch:
+    """A switch with the setup and the flows of a trace case."""
+    switch = SmallSwitch()
+    for kind, bridge, *words in case.setup:
+        if kind == "bridge":
+            switch.add_bridge(bridge)
+        elif kind in ("port", "patch"):
+            name, number, *options = words
+            peer = options.pop(0) if kind == "patch" else ""
+            pairs = dict(option.split("=") for option in options)
+            switch.add_port(bridge, name, int(number), pairs, peer)
+    for words in fdb_entries(case):
+        switch.control("fdb/add", *words)
+    for bridge, flows in case.flows.items():
+        switch.replace_flows(bridge, flows)
+    return switch
 
 
 def _as_received(mod: m.FlowMod) -> m.FlowMod:

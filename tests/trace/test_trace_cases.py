@@ -8,25 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_switch import SmallSwitch
-from trace_cases import FILES, TraceCase, fdb_entries, with_port_names, without_flood_order
-
-
-def set_up(case: TraceCase) -> SmallSwitch:
-    switch = SmallSwitch()
-    for kind, bridge, *words in case.setup:
-        if kind == "bridge":
-            switch.add_bridge(bridge)
-        elif kind in ("port", "patch"):
-            name, number, *options = words
-            peer = options.pop(0) if kind == "patch" else ""
-            pairs = dict(option.split("=") for option in options)
-            switch.add_port(bridge, name, int(number), pairs, peer)
-    for words in fdb_entries(case):
-        switch.control("fdb/add", *words)
-    for bridge, flows in case.flows.items():
-        switch.replace_flows(bridge, flows)
-    return switch
+from small_switch import small_switch_of
+from trace_cases import FILES, TraceCase, with_port_names, without_flood_order
 
 
 def cases() -> list[tuple[str, tuple[str, str]]]:
@@ -36,6 +19,6 @@ def cases() -> list[tuple[str, tuple[str, str]]]:
 @pytest.mark.parametrize(("name", "query"), cases())
 def test_trace_reads_as_recorded(name: str, query: tuple[str, str]) -> None:
     case = TraceCase((Path(__file__).parent / name).read_text())
-    switch = set_up(case)
+    switch = small_switch_of(case)
     trace = with_port_names(switch.control("ofproto/trace", *query), switch.dp_ports())
     assert without_flood_order(trace) == without_flood_order(case.traces[query])

@@ -22,6 +22,7 @@ from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
+from netloom.netdev.device import UNKNOWN_COUNT
 
 _LONG = frozenset(
     {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
@@ -66,6 +67,7 @@ class Dpctl:
         self._now_ms = now_ms
         self._read_file = read_file
         self._program = program
+        self._listing: list[str] = []
 
     def commands(self) -> list[DpctlCommand]:
         """All commands, `dpctl/list-commands` included."""
@@ -86,17 +88,18 @@ class Dpctl:
             ("add-flows", "[dp] file", 1, 2, self._add_flows),
             ("mod-flows", "[dp] file", 1, 2, self._mod_flows),
             ("del-flows", "[dp] [file]", 0, 2, self._del_flows),
+            ("list-commands", "", 0, None, self._list_commands),
             ("parse-actions", "actions", 1, None, self._parse_actions),
         ]
         commands = [
             DpctlCommand(f"dpctl/{name}", usage, least, most, self._handler(run))
             for name, usage, least, most, run in rows
         ]
-        listing = "The available commands are:\n" + "".join(
-            f"  {command.name:<23} {command.usage}\n"
-            for command in sorted([*commands, _LIST_COMMANDS])
-        )
-        return [*commands, _LIST_COMMANDS._replace(handler=lambda args: listing)]
+        self._listing = [f"  {command.name:<28}  {command.usage}\n" for command in commands]
+        return commands
+
+    def _list_commands(self, call: _Call) -> None:
+        call.out += ["The available commands are:\n", *self._listing]
 
     def _handler(self, run: Callable[[_Call], None]) -> Callable[[list[str]], str]:
         def handle(args: list[str]) -> str:
@@ -299,9 +302,6 @@ class Dpctl:
                 self._fail(call, "odp_actions_from_string", errno.EINVAL)
 
 
-_LIST_COMMANDS = DpctlCommand("dpctl/list-commands", "", 0, None, lambda args: "")
-
-
 class _Call:
     """One command on its way: arguments without options, the options, the text so far."""
 
@@ -367,17 +367,24 @@ def _describe_dpif(dpif: Dpif, with_statistics: bool) -> list[str]:
 def _describe_port(dpif: Dpif, port: DpPort) -> list[str]:
     stats = dpif.port_stats(port.number)
     return [
-        f"    RX packets:{stats.rx_packets} errors:{stats.rx_errors} dropped:{stats.rx_dropped}"
-        f" overruns:{stats.rx_over_err} frame:{stats.rx_frame_err}\n",
-        f"    TX packets:{stats.tx_packets} errors:{stats.tx_errors} dropped:{stats.tx_dropped}"
-        " aborted:? carrier:?\n",
-        f"    collisions:{stats.collisions}\n",
+        f"    RX packets:{_count(stats.rx_packets)} errors:{_count(stats.rx_errors)}"
+        f" dropped:{_count(stats.rx_dropped)} overruns:{_count(stats.rx_over_err)}"
+        f" frame:{_count(stats.rx_frame_err)}\n",
+        f"    TX packets:{_count(stats.tx_packets)} errors:{_count(stats.tx_errors)}"
+        f" dropped:{_count(stats.tx_dropped)} aborted:? carrier:?\n",
+        f"    collisions:{_count(stats.collisions)}\n",
         f"    RX bytes:{_size(stats.rx_bytes)}  TX bytes:{_size(stats.tx_bytes)}\n",
     ]
 
 
+def _count(value: int) -> str:
+    return "?" if value == UNKNOWN_COUNT else str(value)
+
+
 def _size(n_bytes: int) -> str:
     """`2048 (2.0 KiB)`; the unit is left out below one KiB."""
+    if n_bytes == UNKNOWN_COUNT:
+        return "?"
     for exponent, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
         if n_bytes >= 1 << 10 * exponent:
             return f"{n_bytes} ({n_bytes / (1 << 10 * exponent):.1f} {unit})"

@@ -10,7 +10,7 @@ port number in data-path flows; the layout is the same.
 
 from __future__ import annotations
 
-from netloom.flow.fields import Field
+from netloom.flow.fields import SLOTS, Field
 
 
 class Match:
@@ -47,9 +47,14 @@ class Match:
         return hash((self.value, self.mask))
 
     def __repr__(self) -> str:
-        from netloom.flow.print import format_match  # only people who debug need it
-
-        return f"<match {format_match(self) or 'all'}>"
+        """The members of the key that are matched, in hexadecimal, for whoever debugs; the text
+        that scripts read is `netloom.flow.print`'s."""
+        words = [
+            f"{slot.name}=0x{slot.get(self.value):x}/0x{slot.get(self.mask):x}"
+            for slot in SLOTS
+            if self.mask & slot.mask
+        ]
+        return f"<match {','.join(words) or 'all'}>"
 
 
 MATCH_ALL = Match()

@@ -24,7 +24,8 @@ def debian_programs() -> Programs:
     libraries = sorted({str(path.parent) for path in root.glob("usr/lib/*/lib*.so*")})
     return Programs(
         path=tuple(
-            str(root / folder) for folder in ("usr/bin", "usr/sbin", "usr/lib/openvswitch-switch")
+            str(root / "usr" / folder)
+            for folder in ("bin", "sbin", "lib/openvswitch-switch", "lib/openvswitch-common")
         ),
         env={
             "LD_LIBRARY_PATH": os.pathsep.join(libraries),

@@ -30,6 +30,10 @@ class Packet(Record):
     offload: Offload | None = None
 
 
+#: A counter that a device does not keep: OpenFlow's number for that, shown as "?".
+UNKNOWN_COUNT = (1 << 64) - 1
+
+
 class DeviceStats(Record):
     """Counters, with the names of the Interface table's `statistics`."""
 

@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.base.record import replace
-from netloom.netdev.device import Device, DeviceFactory, DeviceState, DeviceStats, Packet
+from netloom.netdev.device import (
+    UNKNOWN_COUNT,
+    Device,
+    DeviceFactory,
+    DeviceState,
+    DeviceStats,
+    Packet,
+)
 from netloom.netdev.pcap import PcapWriter
 from netloom.packet.offload import finish_offload
 
@@ -30,9 +37,13 @@ DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
 LEAST_LENGTH = 64
 ETH_LEN = 14
 _TAGS = (b"\x81\x00", b"\x88\xa8")
-_COUNTERS = (
-    "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped",
-)  # fmt: skip
+#: What a dummy counts for others to see; it keeps no other counters, as Open vSwitch's.
+_COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
+_UNKNOWN = {
+    "rx_dropped": UNKNOWN_COUNT, "rx_frame_err": UNKNOWN_COUNT, "rx_over_err": UNKNOWN_COUNT,
+    "rx_crc_err": UNKNOWN_COUNT, "rx_errors": UNKNOWN_COUNT, "tx_dropped": UNKNOWN_COUNT,
+    "tx_errors": UNKNOWN_COUNT, "collisions": UNKNOWN_COUNT,
+}  # fmt: skip
 
 
 class DummyDevice:
@@ -44,6 +55,9 @@ class DummyDevice:
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
         self._waiting: deque[Packet] = deque()
         self._counts = dict.fromkeys(_COUNTERS, 0)
+        #: Packets that did not fit, and packets that were too long or met a device that is down.
+        self.rx_dropped = 0
+        self.tx_dropped = 0
         self._wall_ms = wall_ms
         self._rx_log: PcapWriter | None = None
         self._tx_log: PcapWriter | None = None
@@ -60,14 +74,14 @@ class DummyDevice:
         return self._state
 
     def stats(self) -> DeviceStats:
-        return DeviceStats(**self._counts)
+        return DeviceStats(**_UNKNOWN | self._counts)
 
     def inject(self, data: bytes) -> None:
         """A packet comes in over the wire."""
         if not self._state.admin_up:
             return
         if len(self._waiting) >= QUEUE_PACKETS:
-            self._counts["rx_dropped"] += 1
+            self.rx_dropped += 1
             return
         if self._rx_log is not None:
             self._rx_log.write(data, self._wall_ms())
@@ -91,7 +105,7 @@ class DummyDevice:
     def _send(self, data: bytes) -> None:
         longest = self._state.mtu + (18 if data[12:14] in _TAGS else 14)
         if not self._state.admin_up or len(data) > longest:
-            self._counts["tx_dropped"] += 1
+            self.tx_dropped += 1
             return
         self._counts["tx_packets"] += 1
         self._counts["tx_bytes"] += len(data)

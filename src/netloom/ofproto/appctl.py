@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import Flow
@@ -18,7 +19,9 @@ from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
+from netloom.ofproto.trace import command_trace
 from netloom.openflow.action_format import format_actions
 
 #: `dpif/show-dp-features`: what the data paths of this version can do.
@@ -52,6 +55,9 @@ DP_FEATURES = (
 )
 
 
+_TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
+
+
 class OfprotoCommand(NamedTuple):
     """A command as a daemon registers it; `max_args` None is no limit."""
 
@@ -63,15 +69,17 @@ class OfprotoCommand(NamedTuple):
 
 
 class OfprotoCommands:
-    """The commands over the backers that `backers` returns."""
+    """The commands over the backers that `backers` returns; to ofproto/trace, its `World`."""
 
-    def __init__(self, backers: Callable[[], Sequence[Backer]]) -> None:
+    def __init__(self, backers: Callable[[], Sequence[Backer]], clock: Clock) -> None:
         self._backers = backers
+        self._clock = clock
         self._use_ufid = True
 
     def commands(self) -> list[OfprotoCommand]:
         rows: list[tuple[str, str, int, int | None, Callable[[list[str]], str]]] = [
             ("ofproto/list", "", 0, 0, self._list),
+            ("ofproto/trace", _TRACE_USAGE, 1, None, self._trace),
             ("fdb/add", "bridge port vlan mac", 4, 4, self._fdb_add),
             ("fdb/del", "bridge vlan mac", 3, 3, self._fdb_del),
             ("fdb/flush", "[bridge]", 0, 1, self._fdb_flush),
@@ -113,6 +121,27 @@ class OfprotoCommands:
 
     def _chosen(self, args: list[str]) -> list[Ofproto]:
         return [self._bridge(args[0])] if args else list(self._bridges().values())
+
+    def _trace(self, args: list[str]) -> str:
+        return command_trace(args, self)
+
+    # What a trace may look at
+
+    def find_bridge(self, name: str) -> Ofproto | None:
+        return self._bridges().get(name)
+
+    def find_dp_port(self, number: int) -> OfPort | None:
+        return next((b.ports[number] for b in self._backers() if number in b.ports), None)
+
+    def dp_port_numbers(self) -> dict[str, int]:
+        return {
+            name: number
+            for backer in self._backers()
+            for number, name in backer.port_names().items()
+        }
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
 
     def _list(self, args: list[str]) -> str:
         return "".join(f"{name}\n" for name in self._bridges())
@@ -228,7 +257,7 @@ class OfprotoCommands:
             n_flows = revalidator.n_flows
             texts.append(
                 f"{full_name(backer.dpif)}:\n"
-                f"  flows         : (current {n_flows}) (avg {revalidator.average_flows}) "
+                f"  flows         : (current {n_flows}) (avg {revalidator.average_flows()}) "
                 f"(max {revalidator.max_flows}) (limit {revalidator.flow_limit})\n"
                 f"  dump duration : {max(revalidator.dump_duration_ms, 1)}ms\n"
                 f"  ufid enabled : {'true' if self._use_ufid else 'false'}\n"

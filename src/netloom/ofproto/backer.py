@@ -22,9 +22,7 @@ from netloom.ofproto.upcall import Upcalls
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
-#: Least time between two revalidations for MAC changes alone, and how many times as long as a
-#: revalidation takes the pause after it is.
-MAC_PAUSE_MS = 50
+#: After a revalidation for MAC changes alone the next waits this many times as long as it took.
 MAC_PAUSE_FACTOR = 10
 #: How often statistics are read and idle flows removed.
 SWEEP_INTERVAL_MS = 500
@@ -109,7 +107,7 @@ class Backer:
         self.revalidator.revalidate(now_ms)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
-        self._next_mac_ms = now_ms + max(MAC_PAUSE_MS, MAC_PAUSE_FACTOR * took_ms)
+        self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
 
     def _settle_in_time(self, now_ms: int) -> None:
         tables, macs = self._generations()

@@ -60,6 +60,7 @@ class Ofproto:
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
         self._last_number = 0
+        self._ports_are_stale = False
         self._phy_ports: dict[int, m.PhyPort] = {}
 
     # Configuration
@@ -287,8 +288,13 @@ class Ofproto:
 
     # Running
 
+    def devices_changed(self) -> None:
+        self._ports_are_stale = True
+
     def run(self, now_ms: int) -> None:
-        self._watch_ports()
+        if self._ports_are_stale:
+            self._ports_are_stale = False
+            self._watch_ports()
         due = self.tables.deadline()
         if due is not None and due <= now_ms:
             self.refresh_statistics()

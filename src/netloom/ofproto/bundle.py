@@ -117,7 +117,8 @@ class Bundle:
         if settings.vlan_mode == "dot1q-tunnel":
             return tags[1], NO_TAG
         if settings.vlan_mode == "native-untagged" and outer.vid == settings.tag:
-            return self._priority_tag(outer), tags[1]
+            left = self._priority_tag(outer)
+            return (left, tags[1]) if left.pcp else (tags[1], NO_TAG)
         return tags
 
     def _priority_tag(self, tag: Tag) -> Tag:

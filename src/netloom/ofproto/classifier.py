@@ -233,11 +233,11 @@ class Classifier(Generic[R]):
 
     # Lookup
 
-    def lookup(self, key: int) -> tuple[R | None, int]:
-        """The best rule for `key`, and the mask of bits that decided."""
+    def lookup(self, key: int, wildcards: int = 0) -> tuple[R | None, int]:
+        """The best rule for `key`, and the mask of bits that decided, with those of `wildcards`:
+        what is looked at in any case, which a search may use at no price."""
         best: R | None = None
         best_priority = -1
-        wildcards = 0
         looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
@@ -279,7 +279,7 @@ class Classifier(Generic[R]):
             ports = key >> _PORTS_SHIFT & subtable.port_bits
             _, n_bits = subtable.port_trie.lookup(ports)
             needed = _prefix_mask(n_bits, 32) & subtable.port_bits
-            return None, seen | needed << _PORTS_SHIFT
+            return None, subtable.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
         return None, subtable.mask
 
     def _skip(

@@ -113,10 +113,10 @@ class ConnectionManager:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
 
-    def role_of(self, target: str) -> str:
+    def role_of(self, machine: Peer) -> str:
         """The role of a controller, in the words of the Controller row."""
         for session in self.sessions:
-            if session.controller is not None and session.controller.target == target:
+            if session.peer is machine:
                 return ROLE_NAMES[session.role]
         return "other"
 

@@ -18,6 +18,8 @@ from netloom.openflow import messages as m
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.connection import Received
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_groups import GroupMod
+from netloom.openflow.messages_meters import MeterMod
 from netloom.openflow.protocol import set_nxm, set_table_id
 
 TYPE_CHECKING = False
@@ -32,7 +34,7 @@ NOT_ADMITTING = (
     m.Hello, m.Experimenter,
 )  # fmt: skip
 #: Messages that a secondary controller may not send.
-_CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.GroupMod, m.MeterMod)
+_CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod)
 #: What this switch answers to actions that it cannot do, where that is not OFPBAC_BAD_TYPE.
 _ANSWERS: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",

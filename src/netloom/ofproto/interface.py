@@ -49,6 +49,10 @@ class Bridge(Protocol):
 
     def ports(self) -> Sequence[PortInfo]: ...
 
+    def devices_changed(self) -> None:
+        """Links, addresses or other ends of patch ports may have changed: look, and tell
+        controllers."""
+
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
 

@@ -6,8 +6,8 @@ cannot push out the others. `generation` grows with every change that an answer 
 that were made from an older generation must be made again. A refresh of an entry that stays where
 it is, is no change.
 
-After a gratuitous ARP on a bond, an entry is locked for five seconds: the reflection of the same
-packet by the other switch must not move it back.
+After a gratuitous ARP on a port that is no bond, an entry is locked for five seconds: a reflection
+of the packet that comes back over a bond must not move it.
 
 A static entry (`fdb/add`) neither ages nor moves.
 """
@@ -91,17 +91,6 @@ class MacTable(Generic[B]):
     def may_learn(self, mac: int, vlan: int) -> bool:
         return not mac & _MULTICAST and vlan not in self.flood_vlans
 
-    def would_change(
-        self, mac: int, vlan: int, bundle: B, now_ms: int, gratuitous_arp: bool = False
-    ) -> bool:
-        """Would `learn` change an answer of `lookup`?"""
-        entry = self._entries.get((mac, vlan))
-        if entry is None:
-            return self.may_learn(mac, vlan)
-        if entry.is_static or entry.bundle == bundle:
-            return False
-        return gratuitous_arp or now_ms >= entry.lock_until_ms
-
     def learn(
         self,
         mac: int,
@@ -120,16 +109,15 @@ class MacTable(Generic[B]):
             self._add(MacEntry(mac, vlan, bundle, now_ms, is_static=False))
             self.total_learned += 1
             entry = self._entries[mac, vlan]
-            if is_bond and gratuitous_arp:
+            if gratuitous_arp and not is_bond:
                 entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
             return True
         if entry.is_static:
             return False
-        if is_bond:
-            if gratuitous_arp:
-                entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
-            elif now_ms < entry.lock_until_ms:
-                return False
+        if gratuitous_arp and not is_bond:
+            entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
+        elif gratuitous_arp and now_ms < entry.lock_until_ms:
+            return False
         self._touch(entry, now_ms)
         if entry.bundle == bundle:
             return False

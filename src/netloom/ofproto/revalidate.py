@@ -43,7 +43,7 @@ class InstalledFlow:
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         self.key = key
         self.mask = mask
-        self.actions = result.actions
+        self.actions = result.flow_actions
         self.credits = result.credits
         self.installed_ms = now_ms
         self.used_ms = now_ms
@@ -80,7 +80,7 @@ class Revalidator:
             return
         self._flows[name] = InstalledFlow(key, mask, result, now_ms)
         self.max_flows = max(self.max_flows, len(self._flows))
-        self._backer.dpif.flow_put(key, mask, result.actions)
+        self._backer.dpif.flow_put(key, mask, result.flow_actions)
 
     def sweep(self, now_ms: int) -> None:
         """Credit what flows counted, and remove the idle ones."""
@@ -112,13 +112,14 @@ class Revalidator:
                 continue
             key = IN_PORT.put(flow.key, port.number)
             result = translate(port.bridge, key, now_ms, side_effects=False)
-            if datapath_mask(result.mask) & KEY_MASK != flow.mask:
+            if datapath_mask(result.mask) & ~flow.mask:
+                # It depends on more than the flow matches. (To depend on less does no harm.)
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits
-            if result.actions != flow.actions:
-                flow.actions = result.actions
-                self._backer.dpif.flow_put(flow.key, flow.mask, result.actions)
+            if result.flow_actions != flow.actions:
+                flow.actions = result.flow_actions
+                self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
 
     def purge(self) -> None:
         """Remove every flow."""

@@ -47,6 +47,8 @@ class Upcalls:
                 self._miss(upcall, now_ms)
             elif upcall.kind == "controller":
                 self._to_controller(upcall, now_ms)
+            elif upcall.kind == "slow_path":
+                self._slow_path(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
 
@@ -66,6 +68,14 @@ class Upcalls:
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, port, now_ms)
+
+    def _slow_path(self, upcall: Upcall, now_ms: int) -> None:
+        """Do for one packet what the data path cannot; its flow has counted it."""
+        port = self._backer.ports.get(IN_PORT.get(upcall.key))
+        if port is not None:
+            key = IN_PORT.put(upcall.key, port.number)
+            actions = translate(port.bridge, key, now_ms).actions
+            self._backer.dpif.execute(upcall.packet, upcall.key, actions, upcall.offload)
 
     def _to_controller(self, upcall: Upcall, now_ms: int) -> None:
         (reason, _, _, _, cookie, controller_id, max_len, name, table_id, metadata,

@@ -43,6 +43,7 @@ _MAX_MEMBERS = 2048
 
 
 def read_multipath(action: bytes, body: int, version: int) -> a.Action:
+    """`multipath` from its bytes."""
     expect_size(action, 32)
     fields, basis, algorithm, max_link, arg, packed = unpack_from(">HH2xHHI2xH", action, body)
     field, after = field_at(action, 28, writable=True)
@@ -63,6 +64,7 @@ def read_multipath(action: bytes, body: int, version: int) -> a.Action:
 
 
 def write_multipath(w: Writer, action: a.Multipath) -> None:
+    """`multipath` to bytes."""
     part = action.destination
     header = encode_field_header(part.field, 1)
     w.put("MULTIPATH", pack(">HH2xHHI2xH4s", action.fields, action.basis, action.algorithm,
@@ -71,10 +73,12 @@ def write_multipath(w: Writer, action: a.Multipath) -> None:
 
 
 def read_bundle(action: bytes, body: int, version: int) -> a.Action:
+    """`bundle` from its bytes."""
     return _read_bundle(action, load=False)
 
 
 def read_bundle_load(action: bytes, body: int, version: int) -> a.Action:
+    """`bundle_load` from its bytes."""
     return _read_bundle(action, load=True)
 
 
@@ -122,6 +126,7 @@ def _bundle_destination(action: bytes, packed: int) -> a.Subfield:
 
 
 def write_bundle(w: Writer, action: a.Bundle) -> None:
+    """`bundle` to bytes."""
     part = action.destination
     packed, header = 0, bytes(4)
     if part is not None:
@@ -167,6 +172,7 @@ def _nxm_subfield(text: str, word: str) -> a.Subfield:
 
 
 def parse_multipath(r: ActionReader, text: str) -> a.Action:
+    """`multipath` from its arguments."""
     words = _words(text, 6)
     if len(words) < 6:
         raise ConfigError(f"{text}: not enough arguments to multipath action")
@@ -186,10 +192,12 @@ def parse_multipath(r: ActionReader, text: str) -> a.Action:
 
 
 def parse_bundle(r: ActionReader, text: str) -> a.Action:
+    """`bundle` from its arguments."""
     return _parse_bundle(r, text, load=False)
 
 
 def parse_bundle_load(r: ActionReader, text: str) -> a.Action:
+    """`bundle_load` from its arguments."""
     return _parse_bundle(r, text, load=True)
 
 
@@ -219,6 +227,7 @@ def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
 
 
 def format_multipath(action: a.Multipath, names: TextNames) -> str:
+    """`multipath` as text."""
     return (
         f"multipath({HASH_FIELDS[action.fields]},{action.basis},"
         f"{MULTIPATH_ALGORITHMS[action.algorithm]},{action.n_links},{action.arg},"
@@ -227,6 +236,7 @@ def format_multipath(action: a.Multipath, names: TextNames) -> str:
 
 
 def format_bundle(action: a.Bundle, names: TextNames) -> str:
+    """`bundle` as text."""
     part = action.destination
     to = "" if part is None else f"{format_subfield(part)},"
     members = ",".join(format_port(port, names.ports) for port in action.members)

@@ -40,6 +40,7 @@ _ONES6 = (1 << 128) - 1
 
 
 def read_ct(action: bytes, nested: Callable[[bytes], tuple[a.Action, ...]]) -> a.Action:
+    """`ct` from its bytes."""
     if len(action) < 24:
         raise OpenFlowError("OFPBAC_BAD_LEN")
     flags, source, zone_bits, table_id, alg = unpack_from(">HIHB3xH", action, 10)
@@ -65,6 +66,7 @@ def read_ct(action: bytes, nested: Callable[[bytes], tuple[a.Action, ...]]) -> a
 
 
 def write_ct(w: Writer, action: a.Conntrack) -> None:
+    """`ct` to bytes."""
     zone = action.zone
     source, zone_bits = bytes(4), zone
     if isinstance(zone, a.Subfield):
@@ -75,6 +77,7 @@ def write_ct(w: Writer, action: a.Conntrack) -> None:
 
 
 def read_nat(action: bytes, body: int, version: int) -> a.Action:
+    """`nat` from its bytes."""
     flags, present = unpack_from(">HH", action, 12)
     if any(action[10:12]) or flags & ~31 or (flags & SRC and flags & DST):
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -103,6 +106,7 @@ def _check_range(nat: a.Nat, present: int) -> None:
 
 
 def write_nat(w: Writer, action: a.Nat) -> None:
+    """`nat` to bytes."""
     present, out = 0, b""
     for bit, (name, size) in enumerate(_PARTS):
         number = getattr(action, name)
@@ -119,6 +123,7 @@ def write_nat(w: Writer, action: a.Nat) -> None:
 
 
 def parse_ct(r: ActionReader, text: str) -> a.Action:
+    """`ct` from its arguments."""
     commit = force = False
     zone: a.Subfield | int = 0
     table_id, alg = 255, 0
@@ -165,6 +170,7 @@ def _zone(value: str) -> a.Subfield | int:
 
 
 def parse_nat(r: ActionReader, text: str) -> a.Action:
+    """`nat` from its arguments."""
     flags = 0
     ranges: dict[str, int] = {}
     for name, value in split_words(text):
@@ -260,6 +266,7 @@ def _range(text: str) -> dict[str, int]:
 
 
 def format_ct(action: a.Conntrack, names: TextNames) -> str:
+    """`ct` as text."""
     words = []
     if action.commit:
         words.append("commit")
@@ -284,6 +291,7 @@ def format_ct(action: a.Conntrack, names: TextNames) -> str:
 
 
 def format_nat(action: a.Nat, names: TextNames) -> str:
+    """`nat` as text."""
     words = []
     if not action.flags & (SRC | DST):
         return "nat"

@@ -29,6 +29,7 @@ _MAX_NS = 7
 
 
 def read_encap(action: bytes, body: int, version: int) -> a.Action:
+    """`encap` from its bytes."""
     header_size, packet_type = unpack_from(">HI", action, body)
     if packet_type not in _NAMES:
         raise OpenFlowError("NXBAC_BAD_HEADER_TYPE")
@@ -56,6 +57,7 @@ def _property(klass: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
 
 
 def write_encap(w: Writer, action: a.Encap) -> None:
+    """`encap` to bytes."""
     out = pack(">HI", action.header_size, action.packet_type)
     for klass, kind, data in action.properties:
         size = 4 + len(data)
@@ -64,6 +66,7 @@ def write_encap(w: Writer, action: a.Encap) -> None:
 
 
 def read_decap(action: bytes, body: int, version: int) -> a.Action:
+    """`decap` from its bytes."""
     expect_size(action, 16)
     (packet_type,) = unpack_from(">I", action, body + 2)
     return a.Decap(packet_type)
@@ -73,6 +76,7 @@ def read_decap(action: bytes, body: int, version: int) -> a.Action:
 
 
 def parse_encap(r: ActionReader, text: str) -> a.Action:
+    """`encap` from its arguments."""
     r.protocols &= P_OF13 | P_OF14 | P_OF15
     words = list(split_words(text))
     if not words:
@@ -108,6 +112,7 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
 
 
 def parse_decap(r: ActionReader, text: str) -> a.Action:
+    """`decap` from its arguments."""
     words = list(split_words(text))
     if not words:
         return a.Decap(_USE_NEXT)
@@ -128,6 +133,7 @@ def parse_decap(r: ActionReader, text: str) -> a.Action:
 
 
 def format_encap(action: a.Encap, names: TextNames) -> str:
+    """`encap` as text."""
     words = []
     for _, kind, data in action.properties:
         if kind == _MD_TYPE:
@@ -140,6 +146,7 @@ def format_encap(action: a.Encap, names: TextNames) -> str:
 
 
 def format_decap(action: a.Decap, names: TextNames) -> str:
+    """`decap` as text."""
     if action.packet_type == _USE_NEXT:
         return "decap()"
     kind = action.packet_type & 0xFFFF

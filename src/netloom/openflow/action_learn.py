@@ -40,10 +40,12 @@ SEND_FLOW_REM, DELETE_LEARNED, WRITE_RESULT = 1, 2, 4
 
 
 def read_learn(action: bytes, body: int, version: int) -> a.Action:
+    """`learn` from its bytes."""
     return _read(action, second=False)
 
 
 def read_learn2(action: bytes, body: int, version: int) -> a.Action:
+    """`learn2` from its bytes."""
     return _read(action, second=True)
 
 
@@ -112,6 +114,7 @@ def _read_part(action: bytes, pos: int, n_bits: int) -> tuple[a.Subfield, int]:
 
 
 def write_learn(w: Writer, action: a.Learn) -> None:
+    """`learn` to bytes."""
     flags = action.flags
     out = pack(">HHHQHBxHH", action.idle_timeout, action.hard_timeout, action.priority,
                action.cookie, flags, action.table_id, action.fin_idle_timeout,
@@ -149,6 +152,7 @@ _FLAGS = {"send_flow_rem": SEND_FLOW_REM, "delete_learned": DELETE_LEARNED}
 
 
 def parse_learn(r: ActionReader, text: str) -> a.Action:
+    """`learn` from its arguments."""
     numbers: dict[str, int] = {}
     specs = []
     flags, table_id = 0, 1
@@ -282,6 +286,7 @@ def _load(text: str, whole: str) -> a.LearnSpec:
 
 
 def format_learn(action: a.Learn, names: TextNames) -> str:
+    """`learn` as text."""
     words = [f"table={names.table(action.table_id)}"]
     for name in ("idle_timeout", "hard_timeout", "fin_idle_timeout", "fin_hard_timeout"):
         if value := getattr(action, name):

@@ -39,6 +39,7 @@ _DIRECTIONS = ("", "ingress", "egress")
 
 
 def read_sample(action: bytes, body: int, version: int) -> a.Action:
+    """`sample` from its bytes."""
     expect_size(action, 24)
     return _sample(action, ANY, 0)
 
@@ -65,6 +66,7 @@ def _sample(action: bytes, port: int, direction: int) -> a.Action:
 
 
 def read_sample4(action: bytes, body: int, version: int) -> a.Action:
+    """`sample4` from its bytes."""
     expect_size(action, 40)
     probability, collectors = unpack_from(">HI", action, 10)
     port, direction = unpack_from(">HB", action, 32)
@@ -90,6 +92,7 @@ def _observation(action: bytes, pos: int) -> a.Subfield | int:
 
 
 def write_sample(w: Writer, action: a.Sample) -> None:
+    """`sample` to bytes."""
     domain, point = action.obs_domain_id, action.obs_point_id
     head = pack(">HI", action.probability, action.collector_set_id)
     port = port_to_of10(action.sampling_port)
@@ -114,6 +117,7 @@ def _part(source: a.Subfield | int) -> bytes:
 
 
 def parse_sample(r: ActionReader, text: str) -> a.Action:
+    """`sample` from its arguments."""
     found: dict[str, int] = {}
     ids: dict[str, a.Subfield | int] = {}
     for name, value in split_words(text):
@@ -156,6 +160,7 @@ def _id(value: str) -> a.Subfield | int:
 
 
 def format_sample(action: a.Sample, names: TextNames) -> str:
+    """`sample` as text."""
     domain, point = (
         format_subfield(source) if isinstance(source, a.Subfield) else str(source)
         for source in (action.obs_domain_id, action.obs_point_id)
@@ -175,6 +180,7 @@ def format_sample(action: a.Sample, names: TextNames) -> str:
 
 
 def read_check_pkt_larger(action: bytes, body: int, version: int) -> a.Action:
+    """`check_pkt_larger` from its bytes."""
     expect_size(action, 24)
     size, offset = unpack_from(">HH", action, body)
     field, after = field_at(action, body + 4, writable=True)
@@ -183,12 +189,14 @@ def read_check_pkt_larger(action: bytes, body: int, version: int) -> a.Action:
 
 
 def write_check_pkt_larger(w: Writer, action: a.CheckPktLarger) -> None:
+    """`check_pkt_larger` to bytes."""
     part = action.destination
     header = encode_field_header(part.field, 1)
     w.put("CHECK_PKT_LARGER", (pack(">HH", action.size, part.offset) + header).ljust(14, b"\0"))
 
 
 def parse_check_pkt_larger(r: ActionReader, text: str) -> a.Action:
+    """`check_pkt_larger` from its arguments."""
     size_text, arrow, key = text.partition("->")
     size_text = size_text.rstrip(")")
     if not arrow:
@@ -203,6 +211,7 @@ def parse_check_pkt_larger(r: ActionReader, text: str) -> a.Action:
 
 
 def format_check_pkt_larger(action: a.CheckPktLarger, names: TextNames) -> str:
+    """`check_pkt_larger` as text."""
     return f"check_pkt_larger({action.size})->{format_subfield(action.destination)}"
 
 
@@ -210,6 +219,7 @@ def format_check_pkt_larger(action: a.CheckPktLarger, names: TextNames) -> str:
 
 
 def read_delete_field(action: bytes, body: int, version: int) -> a.Action:
+    """`delete_field` from its bytes."""
     expect_size(action, 24)
     field, after = field_at(action, body, writable=False)
     check_zeros(action[after:])
@@ -217,10 +227,12 @@ def read_delete_field(action: bytes, body: int, version: int) -> a.Action:
 
 
 def write_delete_field(w: Writer, action: a.DeleteField) -> None:
+    """`delete_field` to bytes."""
     w.put("DELETE_FIELD", encode_field_header(action.field, 1).ljust(14, b"\0"))
 
 
 def parse_delete_field(r: ActionReader, text: str) -> a.Action:
+    """`delete_field` from its arguments."""
     field = FIELD.get(text)
     if field is None:
         raise ConfigError(f"unknown field `{text}'")
@@ -228,6 +240,7 @@ def parse_delete_field(r: ActionReader, text: str) -> a.Action:
 
 
 def parse_fin_timeout(r: ActionReader, text: str) -> a.Action:
+    """`fin_timeout` from its arguments."""
     found: dict[str, int] = {}
     for name, value in split_words(text):
         if name not in ("idle_timeout", "hard_timeout"):
@@ -237,10 +250,12 @@ def parse_fin_timeout(r: ActionReader, text: str) -> a.Action:
 
 
 def format_fin_timeout(action: a.FinTimeout, names: TextNames) -> str:
+    """`fin_timeout` as text."""
     words = [f"{name}={getattr(action, name)}" for name in ("idle_timeout", "hard_timeout")
              if getattr(action, name)]  # fmt: skip
     return f"fin_timeout({','.join(words)})"
 
 
 def format_unroll(action: a.UnrollXlate, names: TextNames) -> str:
+    """`unroll` as text."""
     return f"unroll_xlate(table={names.table(action.table_id)}, cookie={action.cookie})"

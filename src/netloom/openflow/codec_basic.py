@@ -210,22 +210,6 @@ def encode_table_mod(message: m.TableMod, version: int, protocol: int) -> Encode
     return "OFPT_TABLE_MOD", out
 
 
-def decode_group_mod(frame: Frame, protocol: int) -> m.GroupMod:
-    return m.GroupMod(frame.data[frame.body :])
-
-
-def encode_group_mod(message: m.GroupMod, version: int, protocol: int) -> Encoded:
-    return "NXT_GROUP_MOD" if version == 1 else "OFPT_GROUP_MOD", message.body
-
-
-def decode_meter_mod(frame: Frame, protocol: int) -> m.MeterMod:
-    return m.MeterMod(frame.data[frame.body :])
-
-
-def encode_meter_mod(message: m.MeterMod, version: int, protocol: int) -> Encoded:
-    return "OFPT_METER_MOD", message.body
-
-
 # Roles. Nicira's numbers are one less: they have no "no change".
 
 

@@ -37,8 +37,8 @@ _HELLO = 0
 _ERROR = 1
 _ECHO_REQUEST = 2
 _ECHO_REPLY = 3
-#: As much of a failed request as an error carries back.
-_ERROR_DATA_BYTES = 64
+#: As much of a failed request as an error carries back: all that fits behind its 12 bytes.
+_ERROR_DATA_BYTES = 0xFFFF - 12
 
 log = get_logger("vconn")
 

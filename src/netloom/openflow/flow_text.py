@@ -309,6 +309,8 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
     packet: bytes | None = None
     matches = MatchReader(names.ports)
     for name, value in split_words(text):
+        if not value:
+            raise ConfigError(f"field {name} missing value")
         if name == "in_port":
             port = parse_port(value, names.ports)
             if port is None:
@@ -317,7 +319,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
         elif name in ("packet_type",) or name in FIELD:
             field = FIELD[name]
             if field.slot.stage != 0 or field.name.startswith("ct_"):
-                raise ConfigError(f"unknown keyword {name}")
+                raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
             matches.read(name, value)
             protocols &= p.P_OF15
         elif name == "packet":

@@ -28,7 +28,7 @@ OFPT_FLOW_REMOVED             FlowRemoved           flows  11
 OFPT_PORT_STATUS              PortStatus            ports  12
 OFPT_PACKET_OUT               PacketOut             packets 13
 OFPT_FLOW_MOD                 FlowMod               flows  14
-OFPT_GROUP_MOD                GroupMod              basic  - 15
+OFPT_GROUP_MOD                GroupMod              groups - 15
 OFPT_PORT_MOD                 PortMod               ports  15 16
 OFPT_TABLE_MOD                TableMod              basic  - 17
 OFPT_BARRIER_REQUEST          BarrierRequest        basic  18 20
@@ -40,8 +40,12 @@ OFPT_ROLE_REPLY               RoleReply             basic  - = 25
 OFPT_GET_ASYNC_REQUEST        GetAsyncRequest       basic  - = = 26
 OFPT_GET_ASYNC_REPLY          GetAsyncReply         basic  - = = 27
 OFPT_SET_ASYNC                SetAsync              basic  - = = 28
-OFPT_METER_MOD                MeterMod              basic  - = = 29
+OFPT_METER_MOD                MeterMod              meters - = = 29
 OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
+OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33
+OFPT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = = 34
+ONFT_BUNDLE_CONTROL           BundleControl         bundles - = = o2300 -
+ONFT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = o2301 -
 NXT_ROLE_REQUEST              RoleRequest           basic  n10
 NXT_ROLE_REPLY                RoleReply             basic  n11
 NXT_SET_FLOW_FORMAT           SetFlowFormat         basic  n12
@@ -55,19 +59,19 @@ NXT_SET_ASYNC_CONFIG          SetAsync              basic  n19
 NXT_SET_CONTROLLER_ID         SetControllerId       basic  n20
 NXT_RESUME                    Resume                packets n28
 NXT_PACKET_IN2                PacketIn              packets n30
-NXT_GROUP_MOD                 GroupMod              basic  n31 -
+NXT_GROUP_MOD                 GroupMod              groups n31 -
 OFPST_DESC     DescRequest/DescReply                 stats  s0
 OFPST_FLOW     FlowStatsRequest/FlowStatsReply       flows  s1
 OFPST_AGGREGATE AggregateRequest/AggregateReply      flows  s2
 OFPST_TABLE    TableStatsRequest/TableStatsReply     stats  s3
 OFPST_PORT     PortStatsRequest/PortStatsReply       ports  s4
 OFPST_QUEUE    QueueStatsRequest/QueueStatsReply     queues s5
-OFPST_GROUP           OpaqueRequest/OpaqueReply      stats  - s6
-OFPST_GROUP_DESC      OpaqueRequest/OpaqueReply      stats  - s7
-OFPST_GROUP_FEATURES  OpaqueRequest/OpaqueReply      stats  - = s8
-OFPST_METER           OpaqueRequest/OpaqueReply      stats  - = = s9
-OFPST_METER_CONFIG    OpaqueRequest/OpaqueReply      stats  - = = s10
-OFPST_METER_FEATURES  OpaqueRequest/OpaqueReply      stats  - = = s11
+OFPST_GROUP GroupStatsRequest/GroupStatsReply groups - s6
+OFPST_GROUP_DESC GroupDescRequest/GroupDescReply groups - s7
+OFPST_GROUP_FEATURES GroupFeaturesRequest/GroupFeaturesReply groups - = s8
+OFPST_METER MeterStatsRequest/MeterStatsReply meters - = = s9
+OFPST_METER_CONFIG MeterConfigRequest/MeterConfigReply meters - = = s10
+OFPST_METER_FEATURES MeterFeaturesRequest/MeterFeaturesReply meters - = = s11
 OFPST_TABLE_FEATURES  TableFeaturesRequest/TableFeaturesReply features - = = s12
 OFPST_PORT_DESC       PortDescRequest/PortDescReply  ports  s13
 OFPST_TABLE_DESC      OpaqueRequest/OpaqueReply      stats  - = = = s14
@@ -78,9 +82,9 @@ NXST_AGGREGATE AggregateRequest/AggregateReply       flows  v1 -
 NXST_FLOW_MONITOR     OpaqueRequest/OpaqueReply      stats  v2 = = = -
 NXST_IPFIX_BRIDGE     OpaqueRequest/OpaqueReply      stats  v3
 NXST_IPFIX_FLOW       OpaqueRequest/OpaqueReply      stats  v4
-NXST_GROUP            OpaqueRequest/OpaqueReply      stats  v7 -
-NXST_GROUP_DESC       OpaqueRequest/OpaqueReply      stats  v8 -
-NXST_GROUP_FEATURES   OpaqueRequest/OpaqueReply      stats  v9 -
+NXST_GROUP            GroupStatsRequest/GroupStatsReply groups v7 -
+NXST_GROUP_DESC       GroupDescRequest/GroupDescReply groups v8 -
+NXST_GROUP_FEATURES   GroupFeaturesRequest/GroupFeaturesReply groups v9 = -
 """
 
 MESSAGE, MULTIPART, NICIRA, NICIRA_MULTIPART, ONF = "", "s", "n", "v", "o"

@@ -67,7 +67,16 @@ _MODULES = {
     ),
     "packets": "PacketIn PacketOut Resume",
     "tables": "TableMod TableStatsReply TableFeaturesReply",
-    "raw": "GroupMod MeterMod OpaqueRequest OpaqueReply TableFeaturesRequest",
+    "groups": (
+        "GroupMod GroupStatsRequest GroupStatsReply GroupDescRequest GroupDescReply "
+        "GroupFeaturesReply"
+    ),
+    "meters": (
+        "MeterMod MeterStatsRequest MeterStatsReply MeterConfigRequest MeterConfigReply "
+        "MeterFeaturesReply"
+    ),
+    "bundles": "BundleControl BundleAdd",
+    "raw": "OpaqueRequest OpaqueReply TableFeaturesRequest",
 }
 
 
@@ -98,7 +107,7 @@ def format_message(data: bytes, style: Style = PLAIN) -> str:
     length = int.from_bytes(data[2:4], "big")
     if length > len(data):
         text = f"(***truncated to {len(data)} bytes from {length}***)\n"
-        return text + hex_dump(data)
+        return _header_of_part(data) + text + hex_dump(data)
     if length < len(data):
         text = f"(***only uses {length} bytes out of {len(data)}***)\n"
         return text + hex_dump(data)
@@ -110,6 +119,14 @@ def format_message(data: bytes, style: Style = PLAIN) -> str:
     text = header_text(frame) + _body_text(frame, style)
     text = text.rstrip(" ")
     return text if text.endswith("\n") else text + "\n"
+
+
+def _header_of_part(data: bytes) -> str:
+    """The first line of a message that is not whole, if there is enough of it."""
+    try:
+        return header_text(read_frame(data)) + "\n"
+    except OpenFlowError:
+        return ""
 
 
 def _log_unknown(data: bytes, error: OpenFlowError) -> None:

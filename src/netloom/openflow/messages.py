@@ -226,18 +226,6 @@ class BarrierReply(Message):
     pass
 
 
-class GroupMod(Message):
-    """Not read further in this version: the body as it came."""
-
-    body: bytes
-
-
-class MeterMod(Message):
-    """Not read further in this version: the body as it came."""
-
-    body: bytes
-
-
 class QueueGetConfigRequest(Message):
     """`queue` is OpenFlow 1.4's; before, all queues of the port are meant."""
 

@@ -223,11 +223,10 @@ class OxmTable:
         code = (header >> 16, vendor, header >> 9 & 0x7F)
         if code in BY_CODE and not BY_CODE[code][0].dynamic:
             field, point = BY_CODE[code]
-            masked = bool(header & 0x100)
-            if masked and not field.maskable:
+            # A field of another length is an unknown field.
+            has_its_length = (header & 0xFF) // 2 == point.n_bytes
+            if header & 0x100 and not field.maskable and has_its_length:
                 raise OpenFlowError("OFPBMC_BAD_MASK")
-            if point.header(masked) & 0xFF != header & 0xFF:
-                raise OpenFlowError("OFPBMC_BAD_LEN")
         if strict:
             raise OpenFlowError("OFPBMC_BAD_FIELD")
 

@@ -11,14 +11,6 @@ def _dump(frame: Frame) -> str:
     return "\n" + hex_dump(frame.data)
 
 
-def format_group_mod(message: m.GroupMod, frame: Frame, style: Style) -> str:
-    return _dump(frame)
-
-
-def format_meter_mod(message: m.MeterMod, frame: Frame, style: Style) -> str:
-    return _dump(frame)
-
-
 def format_opaque_request(message: m.OpaqueRequest, frame: Frame, style: Style) -> str:
     return _dump(frame)
 

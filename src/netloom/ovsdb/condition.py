@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from netloom.ovsdb.datum import parse_datum
 from netloom.ovsdb.errors import OvsdbError, syntax_error
+from netloom.ovsdb.triples import column_of_triple
 from netloom.ovsdb.types import UNLIMITED, ColumnType
 
 TYPE_CHECKING = False
@@ -135,16 +136,7 @@ def _parse_clause(
     json: Any,
     symbols: Symbols | None,
 ) -> Clause:
-    if (
-        type(json) is not list
-        or len(json) != 3
-        or type(json[0]) is not str
-        or type(json[1]) is not str
-    ):
-        raise syntax_error(json, "Parse error in condition.")
-    column = columns.get(json[0])
-    if column is None:
-        raise syntax_error(json, f"No column {json[0]} in table {table_name}.", "unknown column")
+    column = column_of_triple("condition", table_name, columns, json)
     function = json[1]
     if function not in _FUNCTIONS:
         raise OvsdbError("unknown function", f"No function named {function}.")

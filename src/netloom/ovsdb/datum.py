@@ -10,7 +10,6 @@ from _bisect import bisect_left
 
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.members import INT64_MAX, INT64_MIN, is_id
-from netloom.ovsdb.types import BaseType, ColumnType
 from netloom.ovsdb.uuids import Uuid, parse_uuid
 
 TYPE_CHECKING = False
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
-    from netloom.ovsdb.types import Atom, Datum
+    from netloom.ovsdb.types import Atom, BaseType, ColumnType, Datum
 
 
 class Symbols:
@@ -347,13 +346,3 @@ def apply_diff(column_type: ColumnType, old: Datum, diff: Datum) -> Datum:
     if not column_type.min <= size <= column_type.max:
         raise OvsdbError("ovsdb error", "Datum crated by diff has size error")
     return result
-
-
-def diff_type(column_type: ColumnType) -> ColumnType:
-    """The type to parse differences with: as the column's, but any number of elements."""
-    if column_type.max <= 1:
-        return column_type
-    # A difference may have twice the elements, or none, and every one was checked before.
-    key = BaseType(column_type.key.name)
-    value = None if column_type.value is None else BaseType(column_type.value.name)
-    return ColumnType(key, value, 0, 0xFFFFFFFF)

@@ -9,10 +9,11 @@ element. Ephemeral columns are not stored.
 from __future__ import annotations
 
 from netloom.ovsdb.database import Database
-from netloom.ovsdb.datum import apply_diff, datum_to_json, diff_datum, diff_type, parse_datum
+from netloom.ovsdb.datum import apply_diff, datum_to_json, diff_datum, parse_datum
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.log_file import LogFile, create_file
 from netloom.ovsdb.schema import DatabaseSchema
+from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
 
 TYPE_CHECKING = False

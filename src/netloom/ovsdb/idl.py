@@ -26,10 +26,11 @@ that is the connection's business.
 from __future__ import annotations
 
 from netloom.base.errors import ProtocolError
-from netloom.ovsdb.datum import apply_diff, diff_type, parse_datum
+from netloom.ovsdb.datum import apply_diff, parse_datum
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.schema import DatabaseSchema
+from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import ZERO_UUID, Uuid
 
 TYPE_CHECKING = False

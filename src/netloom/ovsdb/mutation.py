@@ -18,6 +18,7 @@ from netloom.ovsdb.datum import (
 )
 from netloom.ovsdb.errors import OvsdbError, constraint_violation, syntax_error
 from netloom.ovsdb.members import INT64_MAX, INT64_MIN
+from netloom.ovsdb.triples import column_of_triple
 from netloom.ovsdb.types import UNLIMITED, BaseType, ColumnType
 
 TYPE_CHECKING = False
@@ -140,16 +141,7 @@ def _parse_mutation(
     json: Any,
     symbols: Symbols | None,
 ) -> Mutation:
-    if (
-        type(json) is not list
-        or len(json) != 3
-        or type(json[0]) is not str
-        or type(json[1]) is not str
-    ):
-        raise syntax_error(json, "Parse error in mutation.")
-    column = columns.get(json[0])
-    if column is None:
-        raise syntax_error(json, f"No column {json[0]} in table {table_name}.", "unknown column")
+    column = column_of_triple("mutation", table_name, columns, json)
     if not column.mutable:
         raise syntax_error(
             json,

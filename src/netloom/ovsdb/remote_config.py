@@ -137,6 +137,15 @@ def _add_row(wanted: dict[str, RemoteOptions], table: Table, row: RowData) -> No
     if not target:
         log.warn_rl("Table `%s' has missing or invalid `target' column", table.name)
         return
+    role = _read(table, row, "role", "string")
+    if role:
+        # Without the role's limits, whoever connects could do everything.
+        log.warn_rl(
+            '%s: not opened, since role-based access control (role "%s") is not supported in '
+            "this version",
+            target, role,
+        )  # fmt: skip
+        return
     options = default_options(target)
     max_backoff = _read(table, row, "max_backoff", "integer")
     if max_backoff is not None:

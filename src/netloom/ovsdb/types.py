@@ -21,6 +21,7 @@ and `is` is a quick first test of equality.
 
 from __future__ import annotations
 
+from netloom.ovsdb.datum import atoms_to_json, parse_datum
 from netloom.ovsdb.errors import constraint_violation, syntax_error
 from netloom.ovsdb.json_text import format_real
 from netloom.ovsdb.members import (
@@ -143,8 +144,6 @@ class BaseType:
         """The `<base-type>`: a bare name if there are no constraints."""
         members: dict[str, Any] = {}
         if self.enum is not None:
-            from netloom.ovsdb.datum import atoms_to_json
-
             members["enum"] = atoms_to_json(self.name, self.enum)
         low_name, high_name = _LIMIT_MEMBERS.get(self.name, ("", ""))
         if self.min is not None:
@@ -168,8 +167,6 @@ class BaseType:
         base = BaseType(_atomic_type(name_json))
         enum = parser.get("enum", ANY, optional=True)
         if enum is not None:
-            from netloom.ovsdb.datum import parse_datum
-
             many = ColumnType(BaseType(base.name), None, 1, UNLIMITED)
             atoms = parse_datum(many, enum)
             assert isinstance(atoms, tuple)
@@ -291,6 +288,16 @@ class ColumnType:
         if n_min > 1 or n_max < 1:
             raise syntax_error(json, "ovsdb type fails constraint checks")
         return ColumnType(key, value, n_min, n_max)
+
+
+def diff_type(column_type: ColumnType) -> ColumnType:
+    """The type to parse differences with: as the column's, but any number of elements."""
+    if column_type.max <= 1:
+        return column_type
+    # A difference may have twice the elements, or none, and every one was checked before.
+    key = BaseType(column_type.key.name)
+    value = None if column_type.value is None else BaseType(column_type.value.name)
+    return ColumnType(key, value, 0, UNLIMITED)
 
 
 _LIMIT_MEMBERS = {

@@ -273,11 +273,13 @@ def _update_transport(
 def set_ports(
     packet: bytearray, headers: Headers, src: int | None = None, dst: int | None = None
 ) -> None:
-    """Sets the ports of TCP, UDP or SCTP."""
+    """Sets the ports of TCP (if the length of its header is possible), UDP or SCTP."""
     length = {IPPROTO_TCP: TCP_LEN, IPPROTO_UDP: UDP_LEN, IPPROTO_SCTP: SCTP_LEN}
     if headers.proto not in length or not has_transport(headers, length[headers.proto]):
         return
     l4 = headers.l4
+    if headers.proto == IPPROTO_TCP and not 20 <= packet[l4 + 12] >> 4 << 2 <= headers.end - l4:
+        return
     old = bytes(packet[l4 : l4 + 4])
     wrong = _sctp_difference(packet, headers) if headers.proto == IPPROTO_SCTP else 0
     if src is not None:

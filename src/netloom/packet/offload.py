@@ -11,7 +11,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from netloom.packet.checksum import checksum, pseudo_sum
+from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
 from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR, TCP_FIN, TCP_PSH
 from netloom.packet.parse import Headers, parse
 
@@ -26,6 +26,7 @@ GSO_TCPV4 = 1
 GSO_UDP = 3
 GSO_TCPV6 = 4
 GSO_UDP_L4 = 5
+_SCTP_OFFSET = 8
 #: With a GSO type: the sender set CWR, which only the first segment may carry (RFC 3168, 6.1.2).
 GSO_ECN = 0x80
 
@@ -76,10 +77,14 @@ def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
 
 def complete_checksum(packet: bytes, csum_start: int, csum_offset: int) -> bytes:
     """`packet` with the checksum field at `csum_start + csum_offset`, which holds the pseudo
-    header's sum, completed over all from `csum_start`. Unchanged if the field lies outside."""
+    header's sum, completed over all from `csum_start`. Unchanged if the field lies outside. No
+    checksum but SCTP's, a CRC32c of 4 bytes, is at offset 8."""
     at = csum_start + csum_offset
     if at + 2 > len(packet):
         return packet
+    if csum_offset == _SCTP_OFFSET and at + 4 <= len(packet):
+        segment = packet[csum_start:at] + bytes(4) + packet[at + 4 :]
+        return packet[:at] + sctp_checksum(segment) + packet[at + 4 :]
     # Zero means "no checksum" to UDP; in the others 0xffff and 0 are the same number.
     value = checksum(packet[csum_start:]) or 0xFFFF
     return packet[:at] + value.to_bytes(2, "big") + packet[at + 2 :]

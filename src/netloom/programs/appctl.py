@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from netloom import OVS_VERSION
 from netloom.base.errors import CommandError, NetloomError, ProtocolError
-from netloom.base.getopt import NO, REQUIRED, Getopt, Option, UsageError, format_options
+from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
+from netloom.programs.outcome import outcome
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.json_text import format_json
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
 from netloom.transport.address import Address
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.pidfile import read_pidfile
 from netloom.transport.signals import FatalSignals, set_timeout
 from netloom.transport.sync import Deadline, Dialogue, connect
@@ -186,7 +181,10 @@ def _format_result(result: object, arguments: Arguments) -> str:
     return result if not result or result.endswith("\n") else result + "\n"
 
 
-def _run(arguments: Arguments) -> int:
+def _run(argv: list[str]) -> int:
+    arguments = _parse_arguments(argv)
+    if arguments is None:
+        return 0
     set_timeout(FatalSignals(), arguments.timeout_s)
     dialogue = open_target(arguments.target)
     try:
@@ -207,26 +205,7 @@ def _run(arguments: Arguments) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="surrogateescape")
-    try:
-        apply_log_environment(vlog)
-        arguments = _parse_arguments((sys.argv if argv is None else argv)[1:])
-        status = 0 if arguments is None else _run(arguments)
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (Fatal, LogOptionError) as error:
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    except BrokenPipeError:
-        # Whoever read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 1
+    return outcome(PROGRAM, _run, argv)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 
 from netloom import OVS_VERSION
@@ -42,11 +41,6 @@ from netloom.transport.signals import FatalSignals
 def make_registry(program: str) -> CommandRegistry:
     """A registry whose `version` names the program and the release that it follows."""
     return CommandRegistry(f"{program} (Open vSwitch) {OVS_VERSION}")
-
-
-def version_text(program: str) -> str:
-    """What `--version` prints, without what a program adds of its own."""
-    return f"{program} (Open vSwitch) {OVS_VERSION}\n"
 
 
 class CoverageSampler:
@@ -169,12 +163,3 @@ class Control:
             self._listener.close()
             self._listener = None
         self._loop.step()
-
-
-def report(program: str, error: Exception) -> int:
-    """Print an error that ends a program before it has begun; the exit status."""
-    text = str(error)
-    if text:
-        prefix = "" if text.startswith(f"{program}: ") else f"{program}: "
-        sys.stderr.write(f"{prefix}{text}\n")
-    return 1

@@ -1,6 +1,8 @@
-"""Parts of `--help` that several tools print."""
+"""Parts of `--help` and `--version` that several programs print."""
 
 from __future__ import annotations
+
+from netloom import OVS_VERSION
 
 TABLE_HELP = """\
 Output formatting options:
@@ -13,7 +15,7 @@ Output formatting options:
   --bare                      equivalent to "--format=list --data=bare --no-headings"
 """
 
-TOOL_LOG_HELP = """\
+LOG_HELP = """\
 Logging options:
   -vSPEC, --verbose=SPEC   set logging levels
   -v, --verbose            set maximum verbosity level
@@ -24,16 +26,21 @@ Logging options:
   --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
 """
 
-CONNECTION_HELP = """\
+ACTIVE_HELP = """\
 Active {what}connection methods:
   tcp:HOST:PORT           PORT at remote HOST
   ssl:HOST:PORT           SSL PORT at remote HOST
   unix:FILE               Unix domain socket named FILE
+"""
+
+PASSIVE_HELP = """\
 Passive {what}connection methods:
   ptcp:PORT[:IP]          listen to TCP PORT on IP
   pssl:PORT[:IP]          listen for SSL on PORT on IP
   punix:FILE              listen on Unix domain socket FILE
 """
+
+CONNECTION_HELP = ACTIVE_HELP + PASSIVE_HELP
 
 TLS_HELP = """\
 PKI configuration (required to use SSL):
@@ -47,3 +54,18 @@ SSL options:
   --ssl-ciphersuites=SUITES  list of SSL ciphersuites to enable
   --ssl-server-name=NAME  server name for SNI
 """
+
+DAEMON_HELP = """\
+Daemon options:
+  --detach                run in background as daemon
+  --monitor               creates a process to monitor this daemon
+  --user=username[:group] changes the effective daemon user:group
+  --no-chdir              do not chdir to '/'
+  --pidfile[=FILE]        create pidfile (default: {pidfile})
+  --overwrite-pidfile     with --pidfile, start even if already running
+"""
+
+
+def version_text(program: str) -> str:
+    """What `--version` prints, without what a program adds of its own."""
+    return f"{program} (Open vSwitch) {OVS_VERSION}\n"

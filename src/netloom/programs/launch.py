@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Tool name -> (module whose `main()` it runs, whether it needs third-party packages). `main` finds
-#: its arguments in `sys.argv` and returns the exit status.
+#: Tool name -> (module whose `main()` it runs, whether it needs third-party packages). `main` gets
+#: the command line, whose first word is the tool's name, and returns the exit status.
 TOOLS = {
     "ovs-vsctl": ("netloom.programs.vsctl.main", False),
     "ovs-ofctl": ("netloom.programs.ofctl", False),
@@ -70,9 +70,7 @@ def script_for(tool: str, python: str) -> str:
 
 def run(tool: str, argv: Sequence[str] | None = None) -> None:
     """Run `tool` with the arguments `argv` (default: the process's own)."""
-    if argv is not None:
-        sys.argv[1:] = argv
-    sys.argv[0] = tool
+    argv = [tool, *(sys.argv[1:] if argv is None else argv)]
     for stream in (sys.stdout, sys.stderr):
         # What the databases hold is UTF-8, whatever the locale; other bytes pass as they came.
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
@@ -82,7 +80,7 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
 
         site.main()
     module = __import__(module_name, fromlist=["main"])
-    finish(module.main())
+    finish(module.main(argv))
 
 
 def finish(status: int) -> None:
@@ -99,5 +97,6 @@ def finish(status: int) -> None:
 
 if __name__ == "__main__":
     # From a checkout: python3 -I -S src/netloom/programs/launch.py ovs-vsctl show
-    sys.path.append(__file__.rpartition("/netloom/programs/")[0])
+    # First, as this very directory, where Python looks too, has a module of the name `netloom`.
+    sys.path.insert(0, __file__.rpartition("/netloom/programs/")[0])
     run(sys.argv[1], sys.argv[2:])

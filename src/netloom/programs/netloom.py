@@ -41,10 +41,15 @@ def clean_host() -> None:
     print(f"removed: {', '.join(removed)}" if removed else "nothing to remove")
 
 
-def main() -> None:
-    """The console script."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
+    words = (sys.argv if argv is None else argv)[1:]
     try:
-        app()
+        app(words, prog_name="netloom")
+    except SystemExit as leave:
+        # Typer's only way to end.
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     except (NetloomError, OSError) as error:
         print(f"netloom: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0

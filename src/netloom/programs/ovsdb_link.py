@@ -17,7 +17,7 @@ import select
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.jsonrpc import JsonRpc, Message
+from netloom.rpc.jsonrpc import Error, JsonRpc, Message, Reply, Request
 from netloom.transport.address import parse_address
 from netloom.transport.sync import Dialogue, connect
 from netloom.transport.sync_stream import Deadline, Stream, wait
@@ -25,6 +25,8 @@ from netloom.transport.unix_path import with_short_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netloom.transport.address import Address
     from netloom.transport.sync_tls import TlsStream
     from netloom.transport.tls_settings import TlsSettings
@@ -167,3 +169,29 @@ def _accept_tls(
     )
     stream.handshake(deadline)
     return stream
+
+
+def in_random_order(remotes: Sequence[str]) -> list[str]:
+    """The members of a cluster in the order to try them: clients spread over them by chance."""
+    return sorted(remotes, key=lambda _remote: os.urandom(8))
+
+
+def leads(link: Link, database: str) -> bool:
+    """Whether the server at the other end leads the cluster that keeps `database` (ovsdb(7)).
+
+    A server leads every database that is not clustered, and one that knows no database `_Server`
+    is too old for clusters. Raises `LinkError`."""
+    select = {
+        "op": "select",
+        "table": "Database",
+        "where": [["name", "==", database]],
+        "columns": ["leader"],
+    }
+    link.send(Request("transact", ["_Server", select], "leader"))
+    while True:
+        message = link.next_event()
+        if isinstance(message, Error) and message.id == "leader":
+            return True
+        if isinstance(message, Reply) and message.id == "leader":
+            rows = message.result[0].get("rows", [])
+            return not rows or bool(rows[0]["leader"])

@@ -11,24 +11,28 @@ from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, NetloomError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
 from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
-from netloom.programs.control import Control, make_registry, version_text
+from netloom.programs.control import Control, make_registry
+from netloom.programs.help_text import (
+    CONNECTION_HELP,
+    DAEMON_HELP,
+    LOG_HELP,
+    TLS_HELP,
+    version_text,
+)
+from netloom.programs.outcome import outcome
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_remotes import Remotes
 from netloom.rpc.fast_json import FastJson
-from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError, describe_status
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.daemon import Daemon, describe_status
+from netloom.transport.daemon_options import DAEMON_OPTIONS
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop, freeze_garbage
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
@@ -46,7 +50,7 @@ _OWN_OPTIONS = (
     Option("version", NO, "V"),
 )
 #: Options of service models that this version does not have.
-_REFUSED = (
+REFUSED_OPTIONS = (
     Option("sync-from", REQUIRED),
     Option("sync-exclude-tables", REQUIRED),
     Option("active", NO),
@@ -54,7 +58,7 @@ _REFUSED = (
     Option("replay", OPTIONAL),
     Option("config-file", REQUIRED),
 )
-OPTIONS = (*_OWN_OPTIONS, *_REFUSED, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
+OPTIONS = (*_OWN_OPTIONS, *REFUSED_OPTIONS, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
 
 USAGE = """\
 {program}: Open vSwitch database server
@@ -66,40 +70,9 @@ The default DATABASE, if none is given, is
 JSON-RPC options (may be specified any number of times):
   --remote=REMOTE         connect or listen to REMOTE
 
-Active JSON-RPC connection methods:
-  tcp:HOST:PORT           PORT at remote HOST
-  ssl:HOST:PORT           SSL PORT at remote HOST
-  unix:FILE               Unix domain socket named FILE
-Passive JSON-RPC connection methods:
-  ptcp:PORT[:IP]          listen to TCP PORT on IP
-  pssl:PORT[:IP]          listen for SSL on PORT on IP
-  punix:FILE              listen on Unix domain socket FILE
-PKI configuration (required to use SSL):
-  -p, --private-key=FILE  file with private key
-  -c, --certificate=FILE  file with certificate for private key
-  -C, --ca-cert=FILE      file with peer CA certificate
-  --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create
-SSL options:
-  --ssl-protocols=PROTOS  list of SSL protocols to enable
-  --ssl-ciphers=CIPHERS   list of SSL ciphers to enable
-
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               creates a process to monitor this daemon
-  --user=username[:group] changes the effective daemon user:group
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
-  --overwrite-pidfile     with --pidfile, start even if already running
-
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-                           (default: {logdir}/{program}.log)
-  --syslog-method=(libc|unix:file|udp:ip:port)
-                           specify how to send messages to syslog daemon
-  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
-
+{connection}{tls}
+{daemon}
+{log}
 Other options:
   --run COMMAND           run COMMAND as subprocess then exit
   --unixctl=SOCKET        override default control socket name
@@ -108,6 +81,18 @@ Other options:
   -h, --help              display this help message
   -V, --version           display version information
 """
+
+
+def usage() -> str:
+    """What `--help` prints."""
+    return USAGE.format(
+        program=PROGRAM,
+        dbdir=paths.dbdir(),
+        connection=CONNECTION_HELP.format(what="JSON-RPC "),
+        tls=TLS_HELP,
+        daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
+        log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
+    )
 
 
 class Fatal(NetloomError):
@@ -135,13 +120,12 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
     options = Getopt(PROGRAM, argv, OPTIONS)
     for key, value in options:
         if key == "help":
-            where = {"dbdir": paths.dbdir(), "rundir": paths.rundir(), "logdir": paths.logdir()}
-            sys.stdout.write(USAGE.format(program=PROGRAM, **where))
+            sys.stdout.write(usage())
             return None
         if key == "version":
             sys.stdout.write(version_text(PROGRAM))
             return None
-        if any(key == option.key for option in _REFUSED):
+        if any(key == option.key for option in REFUSED_OPTIONS):
             raise Fatal(f"--{key}: not supported in this version")
         if key in tls_names:
             arguments.tls[key] = value or ""
@@ -270,7 +254,6 @@ def run(argv: list[str]) -> int:
     """The whole life of the daemon; its exit status."""
     signals = FatalSignals()
     daemon = Daemon(PROGRAM, vlog, signals)
-    apply_log_environment(vlog)
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
         return 0
@@ -295,17 +278,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        return run((sys.argv if argv is None else argv)[1:])
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except LogOptionError as error:
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    except (Fatal, DaemonError, OvsdbError) as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

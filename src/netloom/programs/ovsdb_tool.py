@@ -9,7 +9,7 @@ from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
-from netloom.base.getopt import REQUIRED, Getopt, Option, UsageError, format_options
+from netloom.base.getopt import REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import (
@@ -19,17 +19,14 @@ from netloom.ovsdb.file_store import (
     snapshot_records,
 )
 from netloom.ovsdb.json_text import format_json
-from netloom.ovsdb.log_file import file_kind, overwrite_file
+from netloom.ovsdb.log_file import FileLock, file_kind, overwrite_file
 from netloom.ovsdb.schema import DatabaseSchema, is_version
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.uuids import UuidSource
+from netloom.programs.help_text import LOG_HELP, version_text
+from netloom.programs.outcome import outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,15 +66,7 @@ usage: {program} [OPTIONS] COMMAND [ARG...]
 The default DB is {database}.
 The default SCHEMA is {schema}.
 
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-                           (default: {logdir}/{program}.log)
-  --syslog-method=(libc|unix:file|udp:ip:port)
-                           specify how to send messages to syslog daemon
-  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
-
+{log}
 Other options:
   -m, --more                  increase show-log verbosity
   -h, --help                  display this help message
@@ -142,6 +131,14 @@ def file_schema(path: str) -> DatabaseSchema:
     return store.database.schema
 
 
+def check_lock(path: str) -> None:
+    """Fail, before a file is rewritten in its place, if somebody else has it."""
+    try:
+        FileLock(path).release()
+    except OvsdbError as error:
+        raise CommandError(str(error).removeprefix("I/O error: ")) from error
+
+
 class Tool:
     """The commands; each prints its output and returns the exit status."""
 
@@ -157,14 +154,20 @@ class Tool:
         return 0
 
     def compact(self, args: list[str]) -> int:
-        store = open_store(args[0] if args else default_database(), writable=len(args) < 2)
+        path = args[0] if args else default_database()
+        if len(args) < 2:
+            check_lock(path)
+        store = open_store(path, writable=len(args) < 2)
         self._rewrite(store, args[1] if len(args) > 1 else None, "compacted")
         return 0
 
     def convert(self, args: list[str]) -> int:
         target = args[2] if len(args) > 2 else None
         schema = read_schema(args[1] if len(args) > 1 else default_schema())
-        store = open_store(args[0] if args else default_database(), writable=target is None)
+        path = args[0] if args else default_database()
+        if target is None:
+            check_lock(path)
+        store = open_store(path, writable=target is None)
         store.database = convert_database(store.database, schema)
         self._rewrite(store, target, "converted")
         return 0
@@ -346,7 +349,7 @@ def print_usage() -> None:
             program=PROGRAM,
             database=default_database(),
             schema=default_schema(),
-            logdir=paths.logdir(),
+            log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
         )
     )
 
@@ -368,7 +371,7 @@ def run(argv: list[str]) -> int:
                 sys.stdout.write(format_options(OPTIONS))
                 return 0
             case "version":
-                print(f"{PROGRAM} (Open vSwitch) {OVS_VERSION}")
+                sys.stdout.write(version_text(PROGRAM))
                 return 0
             case _:
                 raise CommandError(f"--{key}: not supported in this version")
@@ -387,19 +390,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        apply_log_environment(vlog)
-        status = run((sys.argv if argv is None else argv)[1:])
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (CommandError, OvsdbError, LogOptionError) as error:
-        sys.stdout.flush()
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

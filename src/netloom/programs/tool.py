@@ -10,7 +10,6 @@ import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
-from netloom import OVS_VERSION
 from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, Option
 from netloom.base.log import CONSOLE, OFF, SYSLOG, WARN, get_logger, vlog
@@ -85,10 +84,6 @@ def fatal(program: str, message: str, module: str) -> int:
 
 def print_error(program: str, message: str) -> None:
     sys.stderr.write(f"{program}: {message}\n")
-
-
-def version_text(program: str) -> str:
-    return f"{program} (Open vSwitch) {OVS_VERSION}\n"
 
 
 def quiet_syslog(module: str) -> None:

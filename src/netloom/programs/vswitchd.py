@@ -10,25 +10,23 @@ from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import CommandError, NetloomError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option, UsageError
+from netloom.base.errors import NetloomError
+from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.ovsdb.idl import Idl
-from netloom.programs.control import Control, make_registry, report, version_text
+from netloom.programs.control import Control, make_registry
+from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
+from netloom.programs.outcome import outcome
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet
 from netloom.programs.vswitchd_links import OpenFlowLinks
-from netloom.transport.daemon import DAEMON_OPTIONS, Daemon, DaemonError
-from netloom.transport.log_options import (
-    LOG_OPTIONS,
-    LogOptionError,
-    apply_log_environment,
-    apply_log_option,
-)
+from netloom.transport.daemon import Daemon
+from netloom.transport.daemon_options import DAEMON_OPTIONS
+from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop, freeze_garbage
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
@@ -58,36 +56,9 @@ usage: {program} [OPTIONS] [DATABASE]
 where DATABASE is a socket on which ovsdb-server is listening
       (default: "unix:{rundir}/db.sock").
 
-Active DATABASE connection methods:
-  tcp:HOST:PORT           PORT at remote HOST
-  ssl:HOST:PORT           SSL PORT at remote HOST
-  unix:FILE               Unix domain socket named FILE
-PKI configuration (required to use SSL):
-  -p, --private-key=FILE  file with private key
-  -c, --certificate=FILE  file with certificate for private key
-  -C, --ca-cert=FILE      file with peer CA certificate
-  --bootstrap-ca-cert=FILE  file with peer CA certificate to read or create
-SSL options:
-  --ssl-protocols=PROTOS  list of SSL protocols to enable
-  --ssl-ciphers=CIPHERS   list of SSL ciphers to enable
-
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               creates a process to monitor this daemon
-  --user=username[:group] changes the effective daemon user:group
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile (default: {rundir}/{program}.pid)
-  --overwrite-pidfile     with --pidfile, start even if already running
-
-Logging options:
-  -vSPEC, --verbose=SPEC   set logging levels
-  -v, --verbose            set maximum verbosity level
-  --log-file[=FILE]        enable logging to specified FILE
-                           (default: {logdir}/{program}.log)
-  --syslog-method=(libc|unix:file|udp:ip:port)
-                           specify how to send messages to syslog daemon
-  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP
-
+{connection}{tls}
+{daemon}
+{log}
 DPDK options:
 Configuration of DPDK via command-line is removed from this
 version of Open vSwitch. DPDK is configured through ovsdb.
@@ -100,6 +71,18 @@ Other options:
 
 #: mlockall(2): pages that there are, and those to come.
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+
+
+def usage() -> str:
+    """What `--help` prints."""
+    return USAGE.format(
+        program=PROGRAM,
+        rundir=paths.rundir(),
+        connection=ACTIVE_HELP.format(what="DATABASE "),
+        tls=TLS_HELP,
+        daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
+        log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
+    )
 
 
 class Fatal(NetloomError):
@@ -125,8 +108,7 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
     options = Getopt(PROGRAM, argv, OPTIONS)
     for key, value in options:
         if key == "help":
-            where = {"rundir": paths.rundir(), "logdir": paths.logdir()}
-            sys.stdout.write(USAGE.format(program=PROGRAM, **where))
+            sys.stdout.write(usage())
             return None
         if key == "version":
             sys.stdout.write(version_text(PROGRAM))
@@ -195,7 +177,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, lambda bridge, end: "other")
+        self.links = OpenFlowLinks(self.loop, arguments.tls, self.datapaths.role_of, signals)
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
@@ -290,7 +272,6 @@ def run(argv: list[str]) -> int:
     """The whole life of the daemon; its exit status."""
     signals = FatalSignals()
     daemon = Daemon(PROGRAM, vlog, signals)
-    apply_log_environment(vlog)
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
         return 0
@@ -313,14 +294,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
-    vlog.program = PROGRAM
-    try:
-        return run((sys.argv if argv is None else argv)[1:])
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (Fatal, LogOptionError, DaemonError, CommandError) as error:
-        return report(PROGRAM, error)
-    return 1
+    return outcome(PROGRAM, run, argv)
 
 
 if __name__ == "__main__":

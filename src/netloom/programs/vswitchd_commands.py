@@ -12,10 +12,6 @@ from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
-from netloom.ofproto.backer import Backer
-from netloom.ofproto.bridge import Ofproto
-from netloom.ofproto.ports import OfPort
-from netloom.ofproto.trace import command_trace
 
 if TYPE_CHECKING:
     from netloom.programs.vswitchd import Program
@@ -38,45 +34,11 @@ def register_commands(program: Program) -> None:
         program.clock.now_ms,
         lambda name: Path(name).read_text(),
     )
-    bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()))
+    bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
     for command in (*dpctl.commands(), *bridges.commands()):
         registry.register(*command)
-    world = AllBridges(program)
-    registry.register(
-        "ofproto/trace",
-        "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]",
-        1,
-        None,
-        lambda args: command_trace(args, world),
-    )
     if program.dummies is not None:
         _register_dummies(program, program.dummies)
-
-
-class AllBridges:
-    """What `ofproto/trace` may look at: `trace.World`."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-
-    def _backers(self) -> list[Backer]:
-        return list(self._program.datapaths.backers.values())
-
-    def find_bridge(self, name: str) -> Ofproto | None:
-        return next((b.bridges[name] for b in self._backers() if name in b.bridges), None)
-
-    def find_dp_port(self, number: int) -> OfPort | None:
-        return next((b.ports[number] for b in self._backers() if number in b.ports), None)
-
-    def dp_port_numbers(self) -> dict[str, int]:
-        return {
-            name: number
-            for backer in self._backers()
-            for number, name in backer.port_names().items()
-        }
-
-    def now_ms(self) -> int:
-        return self._program.clock.now_ms()
 
 
 def _reconnect(program: Program) -> Callable[[list[str]], str]:

@@ -7,6 +7,7 @@ reads the machine's events and writes the answers (`ofproto.interface`).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from netloom.base.errors import ProtocolError
@@ -21,6 +22,7 @@ from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection
 from netloom.transport.loop import MainLoop
 from netloom.transport.server import Listener
+from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TlsSettings
 from netloom.vswitchd.apply import LiveBridge
 from netloom.vswitchd.rconn import Rconn
@@ -30,18 +32,19 @@ log = get_logger("connmgr")
 
 class BridgeEnd(openflow.Connection):
     """The switch's end of a connection. The bridge takes its events; that the peer broke the
-    protocol is noted for the owner of the socket, who closes it."""
+    protocol is told to the owner of the socket, who closes it."""
 
     def __init__(self, name: str, versions: frozenset[int], now_ms: int) -> None:
         super().__init__(name, tuple(sorted(versions)), now_ms)
-        #: Why the connection must be closed, or None.
-        self.failed: str | None = None
+        #: Breaks the connection off; the owner of the socket sets it.
+        self.break_off: Callable[[], None] = _nothing
 
     def next_event(self) -> openflow.Event | None:
         try:
             return super().next_event()
         except ProtocolError as error:
-            self.failed = str(error)
+            log.dbg("%s: closing after protocol error: %s", self.name, error)
+            self.break_off()
             return None
 
     def send_probe(self) -> None:
@@ -53,15 +56,17 @@ class ByteMover:
     """A machine for the transport that leaves events to the bridge."""
 
     def __init__(self, end: BridgeEnd) -> None:
-        self._end = end
         self.receive_data = end.receive_data
         self.data_to_send = end.data_to_send
         self.deadline = end.deadline
         self.advance = end.advance
 
     def next_event(self) -> None:
-        if self._end.failed is not None:
-            raise ProtocolError(self._end.failed)
+        """None: the bridge takes them."""
+
+
+def _nothing() -> None:
+    """For an end without a socket."""
 
 
 def _ignore(event: None) -> None:
@@ -83,6 +88,8 @@ class Service:
         self._connections: dict[int, Connection[None]] = {}
         address = parse_address(target, OPENFLOW_PORT)
         self._listener = Listener(links.loop, address, self._accept, links.tls)
+        if address.kind == "unix":
+            links.signals.add_file(address.path)
 
     def _accept(self, name: str) -> Connection[None] | None:
         if self._is_snoop:
@@ -97,6 +104,7 @@ class Service:
             lambda error: self._closed(machine),
             name,
         )
+        machine.break_off = lambda: connection.break_off(errno.EPROTO)
         self._connections[id(machine)] = connection
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
@@ -122,6 +130,7 @@ class Service:
         """Listeners have nobody to call back."""
 
     def close(self) -> None:
+        self._links.signals.remove_file(self._listener.address.path)
         self._listener.close()
         for connection in list(self._connections.values()):
             connection.close()
@@ -161,6 +170,7 @@ class Client:
 
     def _connected(self, connection: Connection[None]) -> None:
         assert self._machine is not None
+        self._machine.break_off = lambda: connection.break_off(errno.EPROTO)
         self._bridge.accept(self._machine, self.settings)
 
     def _disconnected(self, error: int) -> None:
@@ -211,8 +221,10 @@ class OpenFlowLinks:
         loop: MainLoop,
         tls: TlsSettings,
         role_of: Callable[[str, BridgeEnd], str],
+        signals: FatalSignals,
     ) -> None:
         self.loop = loop
+        self.signals = signals
         self.tls = tls
         self.role_of = role_of
         self._links: dict[tuple[str, str], Service | Client] = {}

@@ -162,6 +162,8 @@ def format_message(message: Message) -> dict[str, Any]:
 
 _BRACKETS = b"{}[]"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+#: What may not be in a string as it is.
+_CONTROL = bytes(range(0x20))
 #: The effect of each bracket on the depth, by its byte.
 _DELTA = [0] * 256
 _DELTA[ord("{")] = _DELTA[ord("[")] = 1
@@ -248,6 +250,11 @@ class _Splitter:
                     return False
                 start = escape + 2
                 continue
+            end = len(buffer) if quote < 0 else quote
+            text = buffer[self._position : end]
+            if len(text.translate(None, _CONTROL)) < len(text):
+                # It could never become a string; do not wait for more of it.
+                raise ProtocolError("error parsing stream: invalid control character in string")
             self._position = len(buffer) if quote < 0 else quote + 1
             self._in_string = quote < 0
             return quote >= 0

@@ -27,22 +27,11 @@ import sys
 import time
 
 from netloom.base.errors import NetloomError
-from netloom.base.getopt import OPTIONAL, REQUIRED, Option
 from netloom.base.log import CONSOLE, OFF, Vlog, get_logger
 from netloom.base.paths import absolute, rundir
 
 from .pidfile import make_pidfile, running_pid
 from .signals import FatalSignals
-
-DAEMON_OPTIONS = (
-    Option("detach"),
-    Option("no-chdir"),
-    Option("pidfile", OPTIONAL),
-    Option("overwrite-pidfile"),
-    Option("monitor"),
-    Option("no-self-confinement"),
-    Option("user", REQUIRED),
-)
 
 #: Deaths that mean a programming error, after which a monitor starts the daemon again.
 CRASHES = (

@@ -111,8 +111,7 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
                 self._on_event(event)
         except ProtocolError as error:
             log.dbg("%s: closing after protocol error: %s", self.name, error)
-            self._error = errno.EPROTO
-            self.close()
+            self.break_off(errno.EPROTO)
         except BaseException as error:
             # asyncio would take an OSError for trouble with this socket.
             self._loop.fail(error)
@@ -170,6 +169,12 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self.flush()
         self._open = False
         self._transport.close()
+
+    def break_off(self, error: int) -> None:
+        """Send what is left, then close and report `error`."""
+        if self._open:
+            self._error = error
+            self.close()
 
     def abort(self) -> None:
         """Close now."""

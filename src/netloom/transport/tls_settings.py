@@ -13,7 +13,8 @@ from netloom.base.log import get_logger
 
 log = get_logger("stream_ssl")
 
-TLS_OPTIONS = (
+#: What every program that connects knows.
+CLIENT_TLS_OPTIONS = (
     Option("private-key", REQUIRED, "p"),
     Option("certificate", REQUIRED, "c"),
     Option("ca-cert", REQUIRED, "C"),
@@ -21,6 +22,9 @@ TLS_OPTIONS = (
     Option("ssl-ciphers", REQUIRED),
     Option("ssl-ciphersuites", REQUIRED),
     Option("ssl-server-name", REQUIRED),
+)
+TLS_OPTIONS = (
+    *CLIENT_TLS_OPTIONS,
     Option("bootstrap-ca-cert", REQUIRED),
     Option("peer-ca-cert", REQUIRED),
 )

@@ -148,6 +148,9 @@ class Applier:
             self._perform(step)
         if todo:
             self.version += 1
+            # A port that came or went may be the other end of a patch port of any bridge.
+            for live in self.bridges.values():
+                live.bridge.devices_changed()
         return todo
 
     def _perform(self, step: steps.Step) -> None:
@@ -353,6 +356,7 @@ class Applier:
                     changed_here = True
             if changed_here:
                 self.settle(live)
+                live.bridge.devices_changed()
                 changed = True
         if changed:
             self.version += 1

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
-from netloom.netdev.device import DeviceState, DeviceStats
+from netloom.netdev.device import UNKNOWN_COUNT, DeviceState, DeviceStats
 from netloom.ofproto.settings import ControllerStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.idl_txn import (
@@ -119,9 +119,10 @@ def patch_columns(ofport: int, mac: str, error: str) -> dict[str, Datum]:
 
 
 def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, Datum]:
-    """Interface.statistics."""
+    """Interface.statistics: the counters that the device keeps."""
     names = KERNEL_COUNTERS if is_kernel_device else BASIC_COUNTERS
-    return {"statistics": {name: getattr(stats, name) for name in sorted(names)}}
+    counts = {name: getattr(stats, name) for name in sorted(names)}
+    return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 
 def bridge_columns(datapath_id: int) -> dict[str, Datum]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netloom.base.errors import CommandError, ConfigError
-from netloom.netdev.device import Packet
+from netloom.netdev.device import UNKNOWN_COUNT, Packet
 from netloom.netdev.dummy import DummyDevice, DummyFactory
 
 FRAME = bytes.fromhex("00000000000200000000000108004500")
@@ -35,6 +35,15 @@ def test_what_is_injected_is_received_once_and_counted() -> None:
     assert (device.stats().rx_packets, device.stats().rx_bytes) == (3, 48)
 
 
+def test_counters_that_a_dummy_does_not_keep_are_unknown() -> None:
+    stats = make(DummyFactory(None)).stats()
+    assert (stats.rx_errors, stats.collisions, stats.tx_packets) == (
+        UNKNOWN_COUNT,
+        UNKNOWN_COUNT,
+        0,
+    )
+
+
 def test_a_device_that_is_down_drops_both_ways() -> None:
     device = make(DummyFactory(None))
     device.set_admin_up(False)
@@ -42,7 +51,7 @@ def test_a_device_that_is_down_drops_both_ways() -> None:
     device.inject(FRAME)
     device.send([Packet(FRAME)])
     assert device.receive(9) == []
-    assert (list(device.sent), device.stats().tx_dropped) == ([], 1)
+    assert (list(device.sent), device.tx_dropped) == ([], 1)
 
 
 def test_a_packet_longer_than_the_mtu_is_not_sent() -> None:
@@ -54,7 +63,7 @@ def test_a_packet_longer_than_the_mtu_is_not_sent() -> None:
     for length in (118, 119):
         device.send([Packet(tagged.ljust(length, b"\0"))])
     assert [len(packet.data) for packet in device.sent] == [114, 118]
-    assert device.stats().tx_dropped == 2
+    assert device.tx_dropped == 2
 
 
 def test_addresses_count_up() -> None:

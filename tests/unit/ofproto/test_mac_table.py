@@ -69,11 +69,11 @@ def test_a_full_table_evicts_from_the_bundle_with_most_entries() -> None:
     assert macs.total_evicted == 1
 
 
-def test_a_gratuitous_arp_on_a_bond_locks_the_entry() -> None:
+def test_a_reflected_gratuitous_arp_does_not_move_the_entry() -> None:
     macs = table()
-    macs.learn(A, 0, "bond", 0, gratuitous_arp=True, is_bond=True)
-    assert not macs.would_change(A, 0, "p2", 1_000)
-    assert macs.would_change(A, 0, "p2", 6_000)
+    macs.learn(A, 0, "p1", 0, gratuitous_arp=True)
+    assert not macs.learn(A, 0, "bond", 1_000, gratuitous_arp=True, is_bond=True)
+    assert macs.learn(A, 0, "bond", 5_000, gratuitous_arp=True, is_bond=True)
 
 
 def test_static_entries_stay() -> None:

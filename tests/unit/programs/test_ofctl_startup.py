@@ -18,7 +18,7 @@ def imported(*command_line: str) -> set[str]:
     program = (
         f"import sys; sys.path.insert(0, {str(SRC)!r})\n"
         "from netloom.programs.ofctl import main\n"
-        "main(sys.argv[1:])\n"
+        "main()\n"
         "print(' '.join(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support.fake_switch import FakeBridge, FakeDataPaths, FakeDevices, FakeReplica
 
+from netloom.base.record import replace
 from netloom.vswitchd.apply import Applier
 from netloom.vswitchd.desired import read_wish
 
@@ -110,6 +111,18 @@ def test_the_bridge_follows_an_address_that_changes() -> None:
     assert stand.bridge.settings is not None
     assert stand.bridge.settings.datapath_id == 0x00005E005307
     assert not stand.applier.refresh()
+
+
+def test_the_bridge_hears_of_a_link_that_went() -> None:
+    stand = Stand(p1="00:00:5e:00:53:01")
+    stand.apply(one_bridge("p1"))
+    stand.bridge.calls.clear()
+    stand.applier.refresh()
+    assert stand.bridge.calls == []
+    device = stand.devices.open_devices["p1"]
+    device.current = replace(device.current, link_up=False)
+    stand.applier.refresh()
+    assert stand.bridge.calls == [("devices_changed", "")]
 
 
 def test_internal_ports_take_the_smallest_mtu_of_the_others() -> None:

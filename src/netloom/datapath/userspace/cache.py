@@ -29,7 +29,8 @@ class CachedFlow:
     """A flow of the data path: mutable, for its statistics and actions change."""
 
     __slots__ = (
-        "actions", "bytes", "key", "mask", "outputs", "packets", "program", "tcp_flags", "used_ms",
+        "actions", "bytes", "key", "mask", "outputs", "packets", "program", "tcp_flags", "ufid",
+        "used_ms",
     )  # fmt: skip
 
     def __init__(self, key: int, mask: int) -> None:
@@ -39,6 +40,8 @@ class CachedFlow:
         self.program: Program = ()
         #: Port numbers, if the actions only output; None if they must be interpreted.
         self.outputs: tuple[int, ...] | None = None
+        #: Worked out when first asked for.
+        self.ufid = 0
         self.packets = 0
         self.bytes = 0
         self.used_ms = 0

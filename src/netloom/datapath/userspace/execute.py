@@ -53,7 +53,6 @@ MAX_FRAME_BYTES = 65_535 + 14 + 8
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_UNSUPPORTED = "datapath_drop_userspace_action_error"
 DROP_EXPLICIT = "drop_action_of_pipeline"
 
 

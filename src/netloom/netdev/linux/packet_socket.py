@@ -79,13 +79,22 @@ class PacketSocketDevice:
             try:
                 send(header + packet.data)
             except OSError as error:
-                self._send_failed(packet.data, offload, error)
+                self._send_failed(header, packet.data, offload, error)
 
-    def _send_failed(self, data: bytes, offload: Offload | None, error: OSError) -> None:
+    def _send_failed(
+        self, header: bytes, data: bytes, offload: Offload | None, error: OSError
+    ) -> None:
         if offload is not None and error.errno == errno.EINVAL:
             # The device takes no such offload: do its work.
             self.send([Packet(part) for part in finish_offload(data, offload)])
             return
+        if error.errno == errno.ENETDOWN:
+            # Perhaps left from when the device was down, and reported once.
+            try:
+                self._socket.send(header + data)
+                return
+            except OSError as again:
+                error = again
         self._tx_dropped += 1
         if error.errno == errno.EMSGSIZE:
             log.warn_rl(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
 
 
@@ -40,6 +41,7 @@ _SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
 
 _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
+_NW_FRAG_SHIFT = SLOT["nw_frag"].shift
 _TP_SRC = SLOT["tp_src"]
 
 #: dl_type -> header name of the network layer and its slots.
@@ -72,9 +74,10 @@ def commit(context: Context) -> None:
     _set(context, "eth", _ETH)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
-    if network is not None and context.key >> _NW_PROTO_SHIFT & 0xFF:
-        _set(context, *network)
     if network is not None:
+        # A packet of protocol 0 may have no such header; not unless that is what is matched.
+        if context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF:
+            _set(context, *network)
         _commit_transport(context, dl_type)
     _commit_tags(context)
 
@@ -95,8 +98,7 @@ def _set(context: Context, header: str, slots: int) -> None:
 
 
 def _commit_transport(context: Context, dl_type: int) -> None:
-    if not context.base & _PORTS:
-        # No ports were read: a later fragment, or a packet that is cut off.
+    if context.base >> _NW_FRAG_SHIFT & FRAG_LATER:
         return
     proto = context.base >> _NW_PROTO_SHIFT & 0xFF
     header = _TRANSPORT.get((dl_type, proto))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from netloom.datapath.actions import DpAction, DpActions
+from netloom.datapath.actions import DpAction, DpActions, Userspace
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
@@ -61,6 +61,9 @@ class Walk(Protocol):
         """Treat the packet as a learning switch does."""
 
 
+_SLOW_PATH: DpActions = (Userspace("slow_path", ("action",)),)
+
+
 class Credit(Protocol):
     """Somebody whose counters a flow's packets go to."""
 
@@ -90,15 +93,20 @@ class Translated:
         self.error = error
         self.slow = slow
 
+    @property
+    def flow_actions(self) -> DpActions:
+        """The actions of the data path's flow: up to here, packet by packet, if need be."""
+        return _SLOW_PATH if self.slow else self.actions
+
 
 class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
-        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key",
-        "mask", "n_resubmits", "now_ms", "recorder", "rule",
-        "side_effects", "slow", "stack", "table_id", "walk",
+        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key", "mask",
+        "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "slow", "stack", "table_id",
+        "walk",
     )  # fmt: skip
 
     def __init__(
@@ -154,9 +162,9 @@ class Context:
         if len(self.actions) > MAX_ACTIONS:
             self.fail("resubmits yielded over 64 kB of actions")
 
-    def fail(self, reason: str) -> None:
-        """Drop the packet whole."""
-        self.report_error(reason)
+    def fail(self, reason: str, detail: str = "") -> None:
+        """Drop the packet whole; `detail` is what a trace says at this place."""
+        self.report_error(detail or reason)
         self.error = reason
         self.done = True
 

@@ -24,6 +24,9 @@ _DL_TYPE, _NW_TTL = SLOT["dl_type"], SLOT["nw_ttl"]
 _METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
 _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
+_TUN_ID = SLOT["tun_id"]
+#: Slots of headers that `commit` does not write.
+_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_", "tun_opts")
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -55,6 +58,13 @@ def unsupported(action: a.Action) -> a.Action | None:
         action.pause or action.meter_id or action.provider_meter_id
     ):
         return action
+    if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
+        return action
+    if isinstance(action, a.Move | a.Push | a.OutputReg) and action.source.field.dynamic:
+        return action
+    if isinstance(action, a.Move | a.Pop):
+        to = action.destination.field
+        return action if to.slot.name.startswith(_NOT_WRITTEN) else None
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
     return next((found for found in map(unsupported, nested) if found is not None), None)
 
@@ -213,6 +223,10 @@ def _dec_ttl(context: Context, action: a.DecTtl) -> bool:
     return True
 
 
+def _set_tunnel_id(context: Context, action: a.SetTunnelId) -> None:
+    context.key = _TUN_ID.put(context.key, action.tunnel_id)
+
+
 # Flow of control
 
 
@@ -250,6 +264,7 @@ def _clone(context: Context, action: a.Clone) -> None:
     saved = (context.key, context.action_set, context.stack)
     context.action_set, context.stack = list(context.action_set), list(context.stack)
     run_actions(context, action.actions)
+    run_action_set(context)
     context.key, context.action_set, context.stack = saved
     context.done = bool(context.error)
 
@@ -330,6 +345,7 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.StripVlan: _strip_vlan,
     a.PushVlan: _push_vlan,
     a.DecTtl: _dec_ttl,
+    a.SetTunnelId: _set_tunnel_id,
     a.Resubmit: _resubmit,
     a.GotoTable: _goto_table,
     a.Clone: _clone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
@@ -89,8 +90,15 @@ def _learn(context: Context, bundle: Bundle, vlan: int) -> None:
         return
     macs, source = context.bridge.macs, _DL_SRC.get(context.key)
     gratuitous = _is_gratuitous_arp(context)
-    if context.side_effects and macs.would_change(source, vlan, bundle, context.now_ms, gratuitous):
-        macs.learn(source, vlan, bundle, context.now_ms, gratuitous_arp=gratuitous)
+    if context.side_effects and macs.learn(
+        source,
+        vlan,
+        bundle,
+        context.now_ms,
+        gratuitous_arp=gratuitous,
+        is_bond=len(bundle.members) > 1,
+    ):
+        context.detail(f"learned that {format_mac(source)} is on port {bundle.name} in VLAN {vlan}")
     if macs.may_learn(source, vlan):
         context.credits.append(MacRefresh(macs, source, vlan, bundle))
 
@@ -131,8 +139,9 @@ def _output(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> N
     tags = []
     for number, tag in enumerate(wire):
         tci = bundle.wire_tci(tag, outermost=number == 0)
-        if tci:
-            tags.append((tag.tpid or 0x8100, tci))
+        if not tci:
+            break
+        tags.append((tag.tpid or 0x8100, tci))
     saved = context.key
     context.key = with_tags(saved, tags)
     output_to(context, bundle.members[0].number)

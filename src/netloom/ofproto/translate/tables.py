@@ -68,9 +68,9 @@ def enter_table(
         context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_IMPLICIT_MISS),))
     else:
         context.walk.run_actions(context, ())
-    context.table_id, context.rule, context.depth, context.cookie = saved
     if not is_first:
-        # A trace shows the action set inside the first table.
+        # The action set of the first bridge belongs to its first rule, also in a trace.
+        context.table_id, context.rule, context.depth, context.cookie = saved
         context.end()
 
 
@@ -85,9 +85,9 @@ def _may_go_deeper(context: Context) -> bool:
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
-        context.fail(f"over max translation depth {MAX_DEPTH}")
+        context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
     elif context.n_resubmits >= MAX_RESUBMITS:
-        context.fail(f"over {MAX_RESUBMITS} resubmit actions")
+        context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
     return not context.error
 
 
@@ -102,7 +102,7 @@ def _lookup(context: Context, table_id: int) -> Rule | None:
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
-    rule, mask = table.classifier.lookup(key)
+    rule, mask = table.classifier.lookup(key, context.mask)
     context.mask |= mask
     context.credits.append(TableCredit(table, rule is not None))
     return rule

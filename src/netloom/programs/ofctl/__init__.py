@@ -11,17 +11,15 @@ A module is imported when its command runs: most invocations last a few millisec
 
 from __future__ import annotations
 
-import os
 import sys
 
 from netloom import OVS_VERSION
-from netloom.base.errors import ConfigError
-from netloom.base.getopt import UsageError, format_options
+from netloom.base.getopt import format_options
 from netloom.base.log import vlog
 from netloom.openflow.connection import Xids
 from netloom.programs.ofctl.commands import Command, find_command
 from netloom.programs.ofctl.options import OPTIONS, PROGRAM, Arguments, Fatal, parse_arguments
-from netloom.transport.log_options import LogOptionError, apply_log_environment
+from netloom.programs.outcome import outcome
 from netloom.transport.signals import FatalSignals, set_timeout
 
 TYPE_CHECKING = False
@@ -84,7 +82,8 @@ def _print_text(args: Arguments) -> None:
         sys.stdout.write(f"{PROGRAM} (Open vSwitch) {OVS_VERSION}\nOpenFlow versions 0x1:0x6\n")
 
 
-def _run(args: Arguments) -> int:
+def _run(argv: list[str]) -> int:
+    args = parse_arguments(argv, vlog)
     if args.print:
         _print_text(args)
         return 0
@@ -98,25 +97,5 @@ def _run(args: Arguments) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name); the exit status."""
-    vlog.program = PROGRAM
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="surrogateescape")
-    try:
-        apply_log_environment(vlog)
-        args = parse_arguments(sys.argv[1:] if argv is None else argv, vlog)
-        status = _run(args)
-        sys.stdout.flush()
-        return status
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-    except (Fatal, ConfigError, LogOptionError) as error:
-        sys.stdout.flush()
-        if str(error):
-            sys.stderr.write(f"{PROGRAM}: {error}\n")
-    except BrokenPipeError:
-        # Whoever read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 1
+    """Run the command line `argv` (the first word is the program's name); the exit status."""
+    return outcome(PROGRAM, _run, argv)

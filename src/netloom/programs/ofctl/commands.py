@@ -22,14 +22,14 @@ mod-flows 2 2 w flows.mod_flows usage:switch flow
 del-flows 1 2 w flows.del_flows usage:switch [flow]
 replace-flows 2 2 w compare.replace_flows usage:switch file
 diff-flows 2 2 w compare.diff_flows usage:source1 source2
-add-meter 2 2 w - usage:switch meter
-mod-meter 2 2 w - usage:switch meter
-del-meter 1 2 w - usage:switch meter
-del-meters 1 2 w - usage:switch
-dump-meter 1 2 r - usage:switch meter
-dump-meters 1 2 r - usage:switch
-meter-stats 1 2 r - usage:switch [meter]
-meter-features 1 1 r - usage:switch
+add-meter 2 2 w meters.add_meter usage:switch meter
+mod-meter 2 2 w meters.mod_meter usage:switch meter
+del-meter 1 2 w meters.del_meters usage:switch meter
+del-meters 1 2 w meters.del_meters usage:switch
+dump-meter 1 2 r meters.dump_meters usage:switch meter
+dump-meters 1 2 r meters.dump_meters usage:switch
+meter-stats 1 2 r meters.meter_stats usage:switch [meter]
+meter-features 1 1 r meters.meter_features usage:switch
 packet-out 2 -1 w flows.packet_out usage:switch "in_port=<port> packet=<hex data> actions=..."
 dump-ports 1 2 r dumps.dump_ports usage:switch [port]
 dump-ports-desc 1 2 r dumps.dump_ports_desc usage:switch [port]
@@ -46,16 +46,16 @@ ct-flush-zone 2 2 w - usage:switch zone
 ct-flush 1 4 w - usage:switch [zone=N] [ct-orig-tuple [ct-reply-tuple]]
 ofp-parse 1 1 w debug.ofp_parse usage:file
 ofp-parse-pcap 1 -1 w - usage:pcap
-add-group 1 2 w - usage:switch group
-add-groups 1 2 w - usage:switch file
-mod-group 1 2 w - usage:switch group
-del-groups 1 2 w - usage:switch [group]
-insert-buckets 1 2 w - usage:switch [group]
-remove-buckets 1 2 w - usage:switch [group]
-dump-groups 1 2 r - usage:switch [group]
-dump-group-stats 1 2 r - usage:switch [group]
-dump-group-features 1 1 r - usage:switch
-bundle 2 2 w - usage:switch file
+add-group 1 2 w groups.add_group usage:switch group
+add-groups 1 2 w groups.add_groups usage:switch file
+mod-group 1 2 w groups.mod_group usage:switch group
+del-groups 1 2 w groups.del_groups usage:switch [group]
+insert-buckets 1 2 w groups.insert_buckets usage:switch [group]
+remove-buckets 1 2 w groups.remove_buckets usage:switch [group]
+dump-groups 1 2 r groups.dump_groups usage:switch [group]
+dump-group-stats 1 2 r groups.dump_group_stats usage:switch [group]
+dump-group-features 1 1 r groups.dump_group_features usage:switch
+bundle 2 2 w bundles.bundle usage:switch file
 add-tlv-map 2 2 w - usage:switch map
 del-tlv-map 1 2 w - usage:switch [map]
 dump-tlv-map 1 1 r - usage:switch
@@ -63,7 +63,7 @@ help 0 -1 r debug.print_help usage:
 list-commands 0 -1 r debug.list_commands usage:
 parse-flow 1 1 w debug.parse_flow usage:
 parse-flows 1 1 w debug.parse_flows usage:
-parse-group 1 1 w - usage:
+parse-group 1 1 w groups.parse_group usage:
 parse-nx-match 0 0 w debug.parse_nx_match usage:
 parse-nxm 0 0 w debug.parse_nx_match usage:
 parse-oxm 1 1 w debug.parse_oxm usage:

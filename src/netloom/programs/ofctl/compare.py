@@ -17,7 +17,6 @@ from netloom.openflow.text_flows import format_flags
 from netloom.programs.ofctl.dumps import open_for_dump
 from netloom.programs.ofctl.flows import read_lines
 from netloom.programs.ofctl.names import accepted_names
-from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
@@ -140,18 +139,22 @@ def _mod(key: Key, version: Version | None) -> m.FlowMod:
 
 def replace_flows(context: Context) -> None:
     """Deletes what the file lacks, then adds what the switch lacks or has otherwise."""
-    if context.args.bundle:
-        raise Fatal("--bundle is not supported by this version of Netloom")
     names = accepted_names(context, context.switch, ports_first=True)
     wanted, usable = read_file(context.operands[1], names)
+    if context.args.bundle:
+        usable &= p.P_OF13 | p.P_OF14 | p.P_OF15
     switch = open_for_dump(context, context.switch, usable)
     there = read_switch(switch)
     changes = [_mod(key, None) for key in there if key not in wanted]
     for key, version in wanted.items():
         if context.args.readd or not _same(there.get(key), version):
             changes.append(_mod(key, version))
-    encoded = [switch.encode(change) for change in changes]
-    _change_all(switch, encoded)
+    if context.args.bundle:
+        from netloom.programs.ofctl.bundles import transact
+
+        transact(context, switch, changes)
+    else:
+        _change_all(switch, [switch.encode(change) for change in changes])
     switch.close()
 
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
 
-def _open(context: Context) -> Switch:
+def open_switch(context: Context) -> Switch:
     return Switch(context.switch, context.args, context.xids)
 
 
-def _print_replies(context: Context, switch: Switch, request: m.Message) -> None:
+def print_replies(context: Context, switch: Switch, request: m.Message) -> None:
     """Prints whatever the switch answers, errors too."""
     replies = list(switch.ask(request))
     style = shown_style(context, context.switch, 1)
@@ -32,7 +32,7 @@ def _print_replies(context: Context, switch: Switch, request: m.Message) -> None
 
 
 def show(context: Context) -> None:
-    switch = _open(context)
+    switch = open_switch(context)
     style = Style(context.args.verbosity + 1)
     for data in switch.ask(m.FeaturesRequest()):
         sys.stdout.write(format_message(data, style))
@@ -40,24 +40,24 @@ def show(context: Context) -> None:
         for data in switch.ask(m.PortDescRequest()):
             sys.stdout.write(format_message(data, style))
     switch.close()
-    second = _open(context)
+    second = open_switch(context)
     for data in second.ask(m.GetConfigRequest()):
         sys.stdout.write(format_message(data, style))
     second.close()
 
 
 def dump_desc(context: Context) -> None:
-    _print_replies(context, _open(context), m.DescRequest())
+    print_replies(context, open_switch(context), m.DescRequest())
 
 
 def dump_tables(context: Context) -> None:
-    _print_replies(context, _open(context), m.TableStatsRequest())
+    print_replies(context, open_switch(context), m.TableStatsRequest())
 
 
 def dump_table_features(context: Context) -> None:
     from netloom.openflow.text_tables import tables_text
 
-    switch = _open(context)
+    switch = open_switch(context)
     if switch.version < 4:
         raise Fatal("dump-table-features needs OpenFlow 1.3 or later ('-O OpenFlow13')")
     tables: list[m.TableFeatures] = []
@@ -70,17 +70,17 @@ def dump_table_features(context: Context) -> None:
 
 
 def dump_ports(context: Context) -> None:
-    switch = _open(context)
+    switch = open_switch(context)
     port = find_port(context, context.operands[1]) if len(context.operands) > 1 else m.OFPP_ANY
-    _print_replies(context, switch, m.PortStatsRequest(port))
+    print_replies(context, switch, m.PortStatsRequest(port))
 
 
 def dump_ports_desc(context: Context) -> None:
-    switch = _open(context)
+    switch = open_switch(context)
     port = m.OFPP_ANY
     if len(context.operands) > 1 and context.operands[1].upper() != "ANY":
         port = find_port(context, context.operands[1])
-    _print_replies(context, switch, m.PortDescRequest(port))
+    print_replies(context, switch, m.PortDescRequest(port))
 
 
 def _queue(text: str) -> int:
@@ -99,14 +99,14 @@ def _port_or_any(context: Context) -> int:
 
 
 def queue_stats(context: Context) -> None:
-    switch = _open(context)
+    switch = open_switch(context)
     port = _port_or_any(context)
     request = m.QueueStatsRequest(port, _queue(context.operand(2)))
-    _print_replies(context, switch, request)
+    print_replies(context, switch, request)
 
 
 def queue_get_config(context: Context) -> None:
-    switch = _open(context)
+    switch = open_switch(context)
     port = _port_or_any(context)
     queue = _queue(context.operand(2))
     if queue != m.OFPQ_ALL and switch.version < 5:
@@ -114,12 +114,12 @@ def queue_get_config(context: Context) -> None:
     requests = [m.QueueGetConfigRequest(port, queue)]
     if port == m.OFPP_ANY and switch.version == 1:
         # OpenFlow 1.0 asks about one port at a time.
-        other = _open(context)
+        other = open_switch(context)
         requests = [m.QueueGetConfigRequest(found.port_no) for found in port_list(other)
                     if found.port_no < MAX]  # fmt: skip
         other.close()
     for request in requests:
-        _print_replies(context, switch, request)
+        print_replies(context, switch, request)
 
 
 # Flows
@@ -169,7 +169,7 @@ def dump_flows(context: Context) -> None:
     request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
     plain = not context.args.sort and context.args.show_stats
     if plain and not _shows_names(context):
-        _print_replies(context, switch, request)
+        print_replies(context, switch, request)
         return
     from netloom.openflow.text_flows import flow_stats_text
     from netloom.programs.ofctl.sorting import sort_flows
@@ -194,4 +194,4 @@ def dump_aggregate(context: Context) -> None:
         query.match, query.table_id, query.out_port, query.out_group, query.cookie,
         query.cookie_mask, bool(switch.protocol & p.P_NXM_ANY),
     )  # fmt: skip
-    _print_replies(context, switch, request)
+    print_replies(context, switch, request)

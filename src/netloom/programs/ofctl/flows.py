@@ -33,15 +33,15 @@ def read_lines(path: str) -> list[str]:
 
 
 def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
+    if context.args.bundle:
+        from netloom.programs.ofctl.bundles import send_bundle
+
+        send_bundle(context, flows, usable)
+        return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     for flow in flows:
         switch.must_change(switch.encode(flow))
     switch.close()
-
-
-def _refuse_bundle(context: Context) -> None:
-    if context.args.bundle:
-        raise Fatal("--bundle is not supported by this version of Netloom")
 
 
 def _change_file(context: Context, path: str, command: int | None) -> None:
@@ -51,7 +51,6 @@ def _change_file(context: Context, path: str, command: int | None) -> None:
 
 
 def _change(context: Context, command: int) -> None:
-    _refuse_bundle(context)
     text = context.operand(1)
     if text == "-":
         _change_file(context, "-", command if command != m.OFPFC_ADD else None)
@@ -66,7 +65,6 @@ def add_flow(context: Context) -> None:
 
 
 def add_flows(context: Context) -> None:
-    _refuse_bundle(context)
     _change_file(context, context.operands[1], None)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.openflow import protocol as p
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
+from netloom.transport.tls_settings import CLIENT_TLS_OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +22,7 @@ class Fatal(NetloomError):
 
 
 #: Of the daemon options, for `monitor` and `snoop`.
-_DAEMON = ("detach", "no-self-confinement", "no-chdir", "pidfile", "overwrite-pidfile", "monitor",
-           "user")  # fmt: skip
+_DAEMON = (*[option.key for option in DAEMON_OPTIONS], "unixctl")
 
 OPTIONS = (
     Option("timeout", REQUIRED, "t"),
@@ -46,23 +47,11 @@ OPTIONS = (
     Option("pcap"),
     Option("raw"),
     Option("read-only"),
-    Option("detach"),
-    Option("no-self-confinement"),
-    Option("no-chdir"),
-    Option("pidfile", OPTIONAL),
-    Option("overwrite-pidfile"),
-    Option("monitor"),
-    Option("user", REQUIRED),
+    *DAEMON_OPTIONS,
     Option("version", NO, "V"),
     Option("protocols", REQUIRED, "O"),
     *LOG_OPTIONS,
-    Option("private-key", REQUIRED, "p"),
-    Option("certificate", REQUIRED, "c"),
-    Option("ca-cert", REQUIRED, "C"),
-    Option("ssl-protocols", REQUIRED),
-    Option("ssl-ciphers", REQUIRED),
-    Option("ssl-ciphersuites", REQUIRED),
-    Option("ssl-server-name", REQUIRED),
+    *CLIENT_TLS_OPTIONS,
 )
 
 #: Names of --flow-format, with the protocols that each stands for.
@@ -119,6 +108,8 @@ class Arguments:
         self.readd = False
         self.read_only = False
         self.bundle = False
+        #: mod-group adds what is not there.
+        self.may_create = False
         self.timestamp = False
         self.verbosity = 0
         #: Set of P_*.
@@ -151,15 +142,23 @@ def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
         if args.print:
             return args
     args.command = options.operands
+    if args.bundle or args.command[:1] == ["bundle"]:
+        _allow_bundles(args)
     _check_versions(args)
     return args
+
+
+def _allow_bundles(args: Arguments) -> None:
+    """Bundles need OpenFlow 1.3; 1.4 has them without an extension."""
+    if not any(version >= 4 for version in args.versions):
+        args.versions = (*args.versions, 5)
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
     if option in ("strict", "readd", "bundle", "timestamp"):
         setattr(args, option, True)
-    elif option == "read-only":
-        args.read_only = True
+    elif option in ("read-only", "may-create"):
+        setattr(args, option.replace("-", "_"), True)
     elif option == "timeout":
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**32):
             raise Fatal(f"value {value} on -t or --timeout is invalid")
@@ -184,11 +183,11 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.color = _color(value)
     elif option in ("help", "option", "version"):
         args.print = option
-    elif option in _DAEMON or option == "unixctl":
+    elif option in _DAEMON:
         args.daemon.append(option)
     else:
         # These change commands that this version refuses as a whole.
-        return option in ("may-create", "pcap", "raw")
+        return option in ("pcap", "raw")
     return True
 
 

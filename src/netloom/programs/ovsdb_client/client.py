@@ -75,6 +75,11 @@ class Client:
             raise CommandError(f"{what} returned error: {format_json(error)}")
         return result
 
+    def note_db_changes(self) -> None:
+        """Ask the server to keep the connection when its set of databases changes. Servers before
+        Open vSwitch 2.9 do not know this request and need not."""
+        self.ask("set_db_change_aware", [True])
+
     # Schemas.
 
     def schema_json(self) -> Any:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from netloom.base.paths import logdir, rundir
 from netloom.programs import tool
-from netloom.programs.help_text import CONNECTION_HELP, TABLE_HELP, TLS_HELP, TOOL_LOG_HELP
+from netloom.programs.help_text import (
+    CONNECTION_HELP,
+    DAEMON_HELP,
+    LOG_HELP,
+    TABLE_HELP,
+    TLS_HELP,
+    version_text,
+)
 from netloom.programs.ovsdb_client.options import PROGRAM
 
 COMMAND_HELP = """\
@@ -96,14 +103,7 @@ The default DATABASE is Open_vSwitch.
 
 {connection}{tls}
 {table}  --timestamp                 timestamp "monitor" output
-Daemon options:
-  --detach                run in background as daemon
-  --monitor               creates a process to monitor this daemon
-  --user=username[:group] changes the effective daemon user:group
-  --no-chdir              do not chdir to '/'
-  --pidfile[=FILE]        create pidfile (default: {pidfile})
-  --overwrite-pidfile     with --pidfile, start even if already running
-
+{daemon}
 {log}
 Other options:
   -h, --help                  display this help message
@@ -114,12 +114,12 @@ Other options:
 def answer(question: str) -> str:
     """What the run prints for that option."""
     if question == "version":
-        return tool.version_text(PROGRAM)
+        return version_text(PROGRAM)
     return COMMAND_HELP.format(
         db=tool.default_remote(),
         connection=CONNECTION_HELP.format(what="SERVER "),
         tls=TLS_HELP,
         table=TABLE_HELP,
-        pidfile=f"{rundir()}/{PROGRAM}.pid",
-        log=TOOL_LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
+        daemon=DAEMON_HELP.format(pidfile=f"{rundir()}/{PROGRAM}.pid"),
+        log=LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
     )

@@ -55,6 +55,7 @@ def run_wait(client: Client) -> None:
     log = get_logger("reconnect")
     log.info("%s: connecting...", client.server)
     log.info("%s: connected", client.server)
+    client.note_db_changes()
     request = {"Database": [{"columns": ["name", "connected"]}]}
     updates = client.call("monitor_cond", ["_Server", None, request])
     rows: dict[str, dict[str, Any]] = {}

@@ -10,20 +10,18 @@ from netloom.base.log import INFO
 from netloom.programs import tool
 from netloom.programs.ovsdb_client.commands import DATABASE, TABLE, CommandSpec
 from netloom.programs.ovsdb_client.options import PROGRAM, Settings, parse_options
-from netloom.programs.ovsdb_link import Link, LinkError, open_link
+from netloom.programs.ovsdb_link import LinkError, in_random_order, leads, open_link
 from netloom.transport.address import is_address
 from netloom.transport.sync_stream import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from netloom.programs.ovsdb_client.client import Client
 
 DEFAULT_DATABASE = "Open_vSwitch"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); its exit status."""
     argv = sys.argv if argv is None else argv
     signals = tool.set_up(PROGRAM, INFO)
@@ -51,25 +49,33 @@ def _run(settings: Settings) -> int:
     if spec is None:
         raise CommandError(f"unknown command '{name}'; use --help for help")
     server = words.pop(0) if words and is_address(words[0]) else tool.default_remote()
-    from netloom.programs.ovsdb_client.client import Client
-
-    client = Client(settings, connect(settings, server), server)
-    if spec.needs == DATABASE:
-        client.database = _choose_database(client, spec, words)
-    if len(words) < spec.min_args or (spec.max_args is not None and len(words) > spec.max_args):
+    client = connect(settings, server, spec, words)
+    n_args = len(client.args)
+    if n_args < spec.min_args or (spec.max_args is not None and n_args > spec.max_args):
         raise CommandError(f"invalid syntax for '{name}' (use --help for help)")
-    client.args = words
     module = __import__(f"netloom.programs.ovsdb_client.{spec.where}", fromlist=["*"])
     getattr(module, spec.function)(client)
     return 0
 
 
-def connect(settings: Settings, server: str) -> Link:
-    """Connect to one of the comma-separated servers; CommandError if none answers."""
+def connect(settings: Settings, server: str, spec: CommandSpec, words: list[str]) -> Client:
+    """Connect to one of the comma-separated servers, the leader of the command's database unless
+    `--no-leader-only` says that any will do; CommandError if there is none."""
+    from netloom.programs.ovsdb_client.client import Client
+
+    remotes = in_random_order(server.split(","))
     reason = ""
-    for remote in server.split(","):
+    for remote in remotes:
         try:
-            return open_link(remote, Deadline(), settings.tls)
+            client = Client(settings, open_link(remote, Deadline(), settings.tls), server)
+            client.args = list(words)
+            if spec.needs == DATABASE:
+                client.database = _choose_database(client, spec, client.args)
+            any_will_do = len(remotes) == 1 or not settings.leader_only or not client.database
+            if any_will_do or leads(client.link, client.database):
+                return client
+            client.link.close()
+            reason = f"{remote} is not the cluster's leader"
         except LinkError as error:
             reason = str(error)
     raise CommandError(f'failed to connect to "{server}" ({reason})')

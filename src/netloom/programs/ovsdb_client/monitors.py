@@ -10,11 +10,12 @@ import sys
 
 from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
-from netloom.ovsdb.datum import diff_type, parse_datum
+from netloom.ovsdb.datum import parse_datum
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.hash_order import object_order
 from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import Cell, Table, typed_cell
+from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
 from netloom.programs.ovsdb_client.client import parse_json_argument
 from netloom.programs.ovsdb_client.data import column_type
@@ -108,6 +109,8 @@ class _Viewer:
     def run(self, extra: list[Any]) -> None:
         """Print the initial contents, then changes until the program is ended."""
         client = self._client
+        if client.settings.db_change_aware:
+            client.note_db_changes()
         params = [client.database, _MONITOR_ID, self.requests, *extra]
         result = client.call(self._method, params)
         if self._method == "monitor_cond_since":

@@ -6,6 +6,7 @@ from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.ovsdb.table_text import TABLE_OPTIONS, Style
 from netloom.programs import tool
+from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS
 from netloom.transport.tls_settings import TLS_OPTIONS, TlsSettings
 
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "ovsdb-client"
 
-_DAEMON_OPTIONS = (
-    Option("detach"),
-    Option("no-chdir"),
-    Option("pidfile", OPTIONAL),
-    Option("overwrite-pidfile"),
-    Option("monitor"),
-    Option("no-self-confinement"),
-    Option("user", REQUIRED),
-)
 OPTIONS = (
     Option("help", NO, "h"),
     tool.VERSION_OPTION,
@@ -39,7 +31,7 @@ OPTIONS = (
     Option("record", OPTIONAL),
     Option("replay", OPTIONAL),
     *LOG_OPTIONS,
-    *_DAEMON_OPTIONS,
+    *DAEMON_OPTIONS,
     *TABLE_OPTIONS,
     *TLS_OPTIONS,
 )
@@ -54,8 +46,8 @@ class Settings:
         self.timestamp = False
         self.force = False
         self.leader_only = True
-        #: None for the command's own choice.
-        self.db_change_aware: bool | None = None
+        #: Whether monitors outlive the conversion or removal of their database.
+        self.db_change_aware = True
         self.ask = ""
         self.words: list[str] = []
         #: Daemon options, for the commands that stay.
@@ -76,7 +68,7 @@ _FLAGS = {
 def parse_options(argv: Sequence[str]) -> Settings:
     """Read the options; raises UsageError or CommandError."""
     settings = Settings()
-    daemon_names = {option.name for option in _DAEMON_OPTIONS}
+    daemon_names = {option.name for option in DAEMON_OPTIONS}
     timeout = 0
     options = Getopt(PROGRAM, argv, OPTIONS)
     for key, value in options:

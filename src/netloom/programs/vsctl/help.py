@@ -7,9 +7,10 @@ from netloom.ovsdb.hash_order import table_order, text_hash
 from netloom.programs import tool
 from netloom.programs.help_text import (
     CONNECTION_HELP,
+    LOG_HELP,
     TABLE_HELP,
     TLS_HELP,
-    TOOL_LOG_HELP,
+    version_text,
 )
 from netloom.programs.vsctl.commands import SPECS
 from netloom.programs.vsctl.options import OPTIONS, PROGRAM
@@ -122,7 +123,7 @@ SCHEMA_VERSION = "8.8.0"
 def answer(question: str) -> str:
     """What the run prints for that option."""
     if question == "version":
-        return f"{tool.version_text(PROGRAM)}DB Schema {SCHEMA_VERSION}\n"
+        return f"{version_text(PROGRAM)}DB Schema {SCHEMA_VERSION}\n"
     if question == "options":
         return tool.list_options(OPTIONS)
     if question == "commands":
@@ -133,7 +134,7 @@ def answer(question: str) -> str:
         + OPTION_HELP.format(
             db=tool.default_remote(),
             table=TABLE_HELP,
-            log=TOOL_LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
+            log=LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
             connection=CONNECTION_HELP.format(what="database "),
             tls=TLS_HELP,
         )

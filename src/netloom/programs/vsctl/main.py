@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RECONFIGURATION_FAILED = 65
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); its exit status."""
     argv = sys.argv if argv is None else argv
     tool.set_up(PROGRAM)

@@ -18,7 +18,7 @@ from netloom.ovsdb.idl_txn import (
     TRY_AGAIN,
     UNCHANGED,
 )
-from netloom.programs.ovsdb_link import Link, LinkError, open_link
+from netloom.programs.ovsdb_link import Link, LinkError, in_random_order, leads, open_link
 from netloom.programs.vsctl.context import ROOT, Context, Run, TryAgain
 from netloom.rpc.jsonrpc import Request, format_message
 from netloom.transport.sync_stream import Deadline
@@ -54,14 +54,21 @@ class Session:
         """Connect, for as long as it is worth trying."""
         settings = self._settings
         remotes = [remote for remote in settings.db.split(",") if remote] or [settings.db]
+        if settings.shuffle:
+            remotes = in_random_order(remotes)
+        wants_leader = settings.leader_only and len(remotes) > 1
         patient = settings.retry or settings.db.startswith(("ptcp:", "punix:", "pssl:"))
         while True:
             reason = ""
             for remote in remotes:
                 try:
                     reconnect_log.info("%s: connecting...", remote)
-                    self._link = open_link(remote, self._deadline, settings.tls)
+                    link = open_link(remote, self._deadline, settings.tls)
                     reconnect_log.info("%s: connected", remote)
+                    if wants_leader and not leads(link, DATABASE):
+                        link.close()
+                        raise LinkError(f"{remote} is not the cluster's leader")
+                    self._link = link
                     self._idl.connected()
                     return
                 except LinkError as error:

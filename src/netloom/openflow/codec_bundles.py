@@ -1,0 +1,53 @@
+"""Bytes of bundles."""
+
+from __future__ import annotations
+
+from struct import pack, unpack_from
+
+from netloom.openflow import messages_bundles as b
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import Frame, read_frame
+
+Encoded = tuple[str, bytes]
+
+#: Rows of the message table that may be in a bundle.
+BUNDLABLE = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_PORT_MOD", "OFPT_PACKET_OUT")
+
+
+def _name(name: str, version: int) -> str:
+    return ("ONFT_BUNDLE_" if version < 5 else "OFPT_BUNDLE_") + name
+
+
+def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
+    return b.BundleControl(*unpack_from(">IHH", frame.data, frame.need(8)))
+
+
+def encode_bundle_control(message: b.BundleControl, version: int, protocol: int) -> Encoded:
+    body = pack(">IHH", message.bundle_id, message.type, message.flags)
+    return _name("CONTROL", version), body
+
+
+def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
+    pos = frame.need(8)
+    bundle_id, flags = unpack_from(">I2xH", frame.data, pos)
+    pos += 8
+    size = int.from_bytes(frame.data[pos + 2 : pos + 4], "big")
+    if size < 8 or pos + size > len(frame.data):
+        raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
+    data = frame.data[pos : pos + size]
+    if data[0] != frame.version:
+        raise OpenFlowError("OFPBFC_BAD_VERSION")
+    if data[4:8] != frame.data[4:8]:
+        raise OpenFlowError("OFPBFC_MSG_BAD_XID")
+    try:
+        name = read_frame(data).row.name
+    except OpenFlowError:
+        name = ""
+    if name not in BUNDLABLE:
+        raise OpenFlowError("OFPBFC_MSG_UNSUP")
+    return b.BundleAdd(bundle_id, flags, data)
+
+
+def encode_bundle_add(message: b.BundleAdd, version: int, protocol: int) -> Encoded:
+    body = pack(">I2xH", message.bundle_id, message.flags) + message.data
+    return _name("ADD_MESSAGE", version), body

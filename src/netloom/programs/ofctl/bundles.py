@@ -1,0 +1,142 @@
+"""--bundle, and the command `bundle`: changes made all together or not at all."""
+
+from __future__ import annotations
+
+import sys
+
+from netloom.base.errors import ConfigError
+from netloom.openflow import messages as m
+from netloom.openflow import messages_bundles as b
+from netloom.openflow import protocol as p
+from netloom.openflow.error_table import error_name
+from netloom.programs.ofctl.names import accepted_names
+from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.switch import Switch, open_for_flows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netloom.openflow.flow_text import Names
+    from netloom.programs.ofctl import Context
+
+_USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
+_FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
+_ERROR = 1
+
+
+def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> None:
+    """Opens a connection and makes all `changes`, or none."""
+    switch = open_for_flows(context.switch, context.args, context.xids, usable & _USABLE)
+    transact(context, switch, changes)
+    switch.close()
+
+
+def transact(context: Context, switch: Switch, changes: Sequence[m.Message]) -> None:
+    """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
+    messages = [switch.encode(change) for change in changes]
+    errors: list[bytes] = []
+    sent: dict[bytes, bytes] = {message[4:8]: message for message in messages}
+    _control(switch, b.OFPBCT_OPEN_REQUEST, sent, errors)
+    if not errors:
+        _add(switch, messages, errors)
+    if not errors:
+        _control(switch, b.OFPBCT_COMMIT_REQUEST, sent, errors)
+    for error in errors:
+        _print_error(context, error, sent)
+    if errors:
+        raise Fatal(f"talking to {switch.connection.name} (Protocol error)")
+
+
+def _control(switch: Switch, kind: int, sent: dict[bytes, bytes], errors: list[bytes]) -> None:
+    request = switch.encode(b.BundleControl(0, kind, _FLAGS))
+    sent[request[4:8]] = request
+    switch.send(request)
+    while True:
+        data = switch.receive()
+        if data[1] == _ERROR:
+            errors.append(data)
+        if data[4:8] == request[4:8]:
+            break
+    if data[1] != _ERROR:
+        reply = switch.decode(data)
+        if not isinstance(reply, b.BundleControl) or reply.type != kind + 1:
+            raise Fatal(f"talking to {switch.connection.name} (Protocol error)")
+
+
+def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
+    """Adds the messages, and looks at what the switch says of them with a barrier after them."""
+    for start in range(0, len(messages), 500):
+        # Neither side's buffers must fill up while nobody reads.
+        part = messages[start : start + 500]
+        whole = [
+            switch.encode(b.BundleAdd(0, _FLAGS, data), int.from_bytes(data[4:8], "big"))
+            for data in part
+        ]
+        switch.send(b"".join(whole))
+    barrier = switch.encode(m.BarrierRequest())
+    switch.send(barrier)
+    while True:
+        data = switch.receive()
+        if data[1] == _ERROR:
+            errors.append(data)
+        if data[4:8] == barrier[4:8]:
+            return
+
+
+def _print_error(context: Context, data: bytes, sent: dict[bytes, bytes]) -> None:
+    from netloom.openflow.message_text import Style, format_message
+
+    error = switch_error(data)
+    original = sent.get(data[4:8], error.data)
+    name = error.name or error_name(data[0], error.vendor, error.type, error.code)
+    text = format_message(original, Style(context.args.verbosity + 1))
+    sys.stderr.write(f"Error {name} for: {text}")
+
+
+def switch_error(data: bytes) -> m.Error:
+    from netloom.openflow.codec import decode_message
+
+    error = decode_message(data)[0]
+    assert isinstance(error, m.Error)
+    return error
+
+
+# The command
+
+
+def bundle(context: Context) -> None:
+    from netloom.programs.ofctl.flows import read_lines
+
+    path = context.operands[1]
+    names = accepted_names(context, context.switch)
+    changes: list[m.Message] = []
+    usable = p.P_ANY
+    for number, line in enumerate(read_lines(path), 1):
+        text = line.partition("#")[0].strip(" \t\r\n")
+        if not text:
+            continue
+        try:
+            change, protocols = _parse(text, names)
+        except ConfigError as error:
+            raise ConfigError(f"{path}:{number}: {error}") from None
+        changes.append(change)
+        usable &= protocols
+    send_bundle(context, changes, usable)
+
+
+def _parse(text: str, names: Names) -> tuple[m.Message, int]:
+    kind, _, rest = text.partition(" ")
+    if kind == "flow":
+        from netloom.openflow.flow_text import parse_flow_mod
+
+        return parse_flow_mod(rest, None, names)
+    if kind == "group":
+        from netloom.openflow.group_text import parse_group_mod
+
+        return parse_group_mod(rest, None, names)
+    if kind == "packet-out":
+        from netloom.openflow.flow_text import parse_packet_out
+
+        return parse_packet_out(rest, names)
+    raise ConfigError(f"Unsupported bundle message type: {kind}")
