@@ -114,7 +114,7 @@ and `dummy`, and roles of remotes (`role` columns, which keep their remote close
 
 ## ovs-ofctl
 
-These commands: {commands}. Also `--bundle`, `--color=always`, and the daemon options of `monitor`.
+These commands: {commands}. Also `--color=always`, and the daemon options of `monitor`.
 
 ## Actions of OpenFlow
 

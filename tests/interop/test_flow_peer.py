@@ -33,8 +33,9 @@ TIMES = float(os.environ.get("NETLOOM_FLOW_CASES", "1"))
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeerSwitch]:
     switch = PeerSwitch(tmp_path_factory.mktemp("peer"))
+    switch.add_bridge_of_two()
     yield switch
-    switch.stop()
+    switch.close()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

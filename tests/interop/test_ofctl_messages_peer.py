@@ -50,7 +50,7 @@ def debian(tmp_path):
 
 def ours(capsys, *args: str) -> tuple[int, str, str]:
     capsys.readouterr()
-    status = main([QUIET, *args])
+    status = main(["ovs-ofctl", QUIET, *args])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 

@@ -18,7 +18,7 @@ from trace_cases import (
     with_port_names,
     without_flood_order,
 )
-from trace_peers import THEIRS, PeerSwitch
+from trace_peers import TracePeer
 
 pytestmark = pytest.mark.interop
 RECORD = os.environ.get("NETLOOM_RECORD_TRACES") == "1"
@@ -27,7 +27,7 @@ RECORD = os.environ.get("NETLOOM_RECORD_TRACES") == "1"
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
     case = TraceCase(path.read_text())
-    switch = PeerSwitch(tmp_path / "peer", THEIRS)
+    switch = TracePeer(tmp_path / "peer")
     try:
         for line in vsctl_lines(case):
             switch.vsctl(line)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
 from random_flows import SETUP, Generator
 from small_switch import SmallSwitch, small_switch_of
 from trace_cases import TraceCase, fdb_entries, vsctl_lines
-from trace_peers import THEIRS, PeerSwitch, deliveries, verdict
+from trace_peers import TracePeer, deliveries, verdict
 
 pytestmark = pytest.mark.interop
 ROUNDS = int(os.environ.get("NETLOOM_TRACE_ROUNDS", "12"))
@@ -34,8 +34,8 @@ PREFIX_FIELDS = ("ip_dst", "ip_src", "ipv6_dst")
 
 
 @pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwitch, SmallSwitch]]:
-    theirs = PeerSwitch(tmp_path_factory.mktemp("trace") / "theirs", THEIRS)
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TracePeer, SmallSwitch]]:
+    theirs = TracePeer(tmp_path_factory.mktemp("trace") / "theirs")
     try:
         case = TraceCase(f"=== setup\n{SETUP}")
         for line in vsctl_lines(case):
@@ -52,7 +52,7 @@ def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PeerSwi
         theirs.close()
 
 
-def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
+def usable(switch: TracePeer, flows: list[str]) -> list[str]:
     """Flows that the peer takes (random ones may lack a prerequisite, or be refused because a
     later fragment is said to have ports)."""
     accepted = []
@@ -69,7 +69,7 @@ def usable(switch: PeerSwitch, flows: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_random_tables_decide_as_the_peer_does(
-    switches: tuple[PeerSwitch, SmallSwitch], number: int
+    switches: tuple[TracePeer, SmallSwitch], number: int
 ) -> None:
     theirs, ours = switches
     generator = Generator(random.Random(SEED + number))

@@ -1,6 +1,7 @@
-"""Debian's Open vSwitch with dummy devices, for tests that compare answers with it.
+"""A daemon of the switch with dummy devices behind Debian's ovsdb-server, driven by Debian's tools.
 
-Its unixctl socket is spoken here directly: a command costs a millisecond, not a process.
+The daemon is Debian's or ours: nothing here depends on how it is made inside. Its unixctl socket is
+spoken here directly: a command costs a millisecond, not a process.
 """
 
 from __future__ import annotations
@@ -10,31 +11,51 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.support.peers import await_path, peer_environment
+from tests.support.peers import SCHEMA, peer_environment, wait_until
+
+THEIRS = ("ovs-vswitchd",)
+
+
+class CommandFailed(Exception):
+    """A command of the daemon failed; the text is its answer."""
 
 
 class PeerSwitch:
-    """ovsdb-server and ovs-vswitchd with one dummy bridge br0 of ports p1 and p2."""
+    """ovsdb-server and one ovs-vswitchd in a directory of their own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, vswitchd: tuple[str, ...] = THEIRS) -> None:
+        directory.mkdir(exist_ok=True)
         self.directory = directory
         self.env = peer_environment(directory)
-        database = directory / "conf.db"
-        schema = Path(self.env["OVS_PKGDATADIR"], "vswitch.ovsschema")
-        self.run("ovsdb-tool", "create", str(database), str(schema))
-        socket_path = directory / "db.sock"
-        self._daemons = [
-            self._start("ovsdb-server", f"--remote=punix:{socket_path}", str(database))
-        ]
-        await_path(socket_path)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        database, remote = directory / "conf.db", directory / "db.sock"
+        self.run("ovsdb-tool", "create", str(database), str(SCHEMA))
+        self._start("ovsdb-server", f"--remote=punix:{remote}", f"--unixctl={directory}/db.ctl",
+                    str(database))  # fmt: skip
+        self._await(remote)
         self.run("ovs-vsctl", "--no-wait", "init")
         control = directory / "switch.ctl"
-        self._daemons.append(
-            self._start("ovs-vswitchd", "--enable-dummy=override", f"--unixctl={control}")
-        )
-        await_path(control)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(control))
+        self._start(*vswitchd, f"unix:{remote}", "--enable-dummy=override", "--disable-system",
+                    f"--unixctl={control}")  # fmt: skip
+        self._await(control)
+        self._control = socket.socket(socket.AF_UNIX)
+        self._control.settimeout(30)
+        self._control.connect(str(control))
+
+    def _start(self, *command: str) -> None:
+        with (self.directory / f"{len(self._processes)}.err").open("wb") as stderr:
+            self._processes.append(subprocess.Popen(command, env=self.env, stderr=stderr))
+
+    def _await(self, path: Path) -> None:
+        def is_there() -> bool:
+            for process in self._processes:
+                assert process.poll() is None, f"{process.args} ended"
+            return path.exists()
+
+        assert wait_until(is_there, 20), f"{path} does not appear"
+
+    def add_bridge_of_two(self) -> None:
+        """Bridge br0 with the dummies p1 and p2 as ports 1 and 2."""
         self.run(
             "ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
             "protocols=OpenFlow10,OpenFlow13,OpenFlow15", "fail_mode=secure",
@@ -44,31 +65,47 @@ class PeerSwitch:
             "--", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2",
         )  # fmt: skip
 
-    def _start(self, *argv: str) -> subprocess.Popen[bytes]:
-        null = subprocess.DEVNULL
-        return subprocess.Popen(argv, env=self.env, stdout=null, stderr=null)
-
-    def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Runs one of the peer's tools."""
-        return subprocess.run(
-            argv, env=self.env, check=check, capture_output=True, text=True, timeout=60
+    def run(
+        self, *argv: str, check: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of Debian's tools."""
+        done = subprocess.run(
+            argv, env=self.env, input=stdin, capture_output=True, text=True, timeout=60, check=False
         )
+        assert done.returncode == 0 or not check, f"{argv}: {done.stderr}"
+        return done
 
-    def appctl(self, command: str, *args: str) -> str:
-        """What `ovs-appctl COMMAND ARGS` prints, its error text included."""
-        request = {"id": 1, "method": command, "params": list(args)}
-        self._socket.sendall(json.dumps(request).encode())
+    def control(self, method: str, *params: str) -> str:
+        """One unixctl command; raises CommandFailed with the text of a refusal."""
+        request = {"id": 0, "method": method, "params": list(params)}
+        self._control.sendall(json.dumps(request).encode())
         data = b""
         while True:
-            data += self._socket.recv(1 << 16)
+            received = self._control.recv(65536)
+            assert received, "the daemon closed its control socket"
+            data += received
             try:
                 reply = json.loads(data)
             except ValueError:
                 continue
-            return str(reply["error"] or reply["result"] or "")
+            if reply["error"] is not None:
+                raise CommandFailed(str(reply["error"]))
+            return str(reply["result"] or "")
 
-    def stop(self) -> None:
-        self._socket.close()
-        for daemon in reversed(self._daemons):
-            daemon.terminate()
-            daemon.wait(10)
+    def appctl(self, command: str, *args: str) -> str:
+        """What `ovs-appctl COMMAND ARGS` prints, the text of a refusal included."""
+        try:
+            return self.control(command, *args)
+        except CommandFailed as error:
+            return str(error)
+
+    def close(self) -> None:
+        self._control.close()
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

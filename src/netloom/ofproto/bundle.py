@@ -15,7 +15,7 @@ from netloom.openflow.messages import OFPPC_NO_FLOOD
 ETH_VLAN = 0x8100
 _CFI = 0x1000
 _VID = 0x0FFF
-_PCP = 0xE000
+PCP = 0xE000
 
 
 class Tag(Record):
@@ -33,7 +33,7 @@ Tags = tuple[Tag, Tag]
 
 
 def read_tag(tpid: int, tci: int) -> Tag:
-    return Tag(tpid, tci & _VID, tci & _PCP) if tci & _CFI else NO_TAG
+    return Tag(tpid, tci & _VID, tci & PCP) if tci & _CFI else NO_TAG
 
 
 class Bundle:
@@ -109,21 +109,19 @@ class Bundle:
             return vid == settings.tag and self._allows_customer(tags[1].vid)
         return self._trunks(vid)
 
-    def output_tags(self, tags: Tags) -> Tags:
-        """The tags that a packet with these inside tags has on this bundle's wire."""
-        settings, outer = self.settings, tags[0]
+    def output_tags(self, tags: Tags, pcp: int) -> Tags:
+        """The tags that a packet with these inside tags has on this bundle's wire; `pcp` is the
+        priority (in place) that it came in with, which priority tags keep."""
+        settings = self.settings
         if settings.vlan_mode == "access":
-            return self._priority_tag(outer), NO_TAG
-        if settings.vlan_mode == "dot1q-tunnel":
-            return tags[1], NO_TAG
-        if settings.vlan_mode == "native-untagged" and outer.vid == settings.tag:
-            left = self._priority_tag(outer)
-            return (left, tags[1]) if left.pcp else (tags[1], NO_TAG)
-        return tags
-
-    def _priority_tag(self, tag: Tag) -> Tag:
-        """What is left of the tag of a packet that leaves untagged."""
-        return NO_TAG if self.settings.priority_tags == "no-tag" else Tag(pcp=tag.pcp)
+            tags = NO_TAG, NO_TAG
+        elif settings.vlan_mode == "dot1q-tunnel" or (
+            settings.vlan_mode == "native-untagged" and tags[0].vid == settings.tag
+        ):
+            tags = tags[1], NO_TAG
+        if settings.priority_tags == "no-tag":
+            return tags
+        return Tag(tags[0].tpid, tags[0].vid, pcp), tags[1]
 
     def wire_tci(self, tag: Tag, outermost: bool) -> int:
         """The TCI that `tag` becomes, 0 for none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT, VLAN_CFI
-from netloom.ofproto.bundle import Bundle, Tags, read_tag
+from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
 from netloom.ofproto.translate.commit import with_tags
@@ -135,7 +135,7 @@ def _output(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> N
     """Send with the tags that `bundle` has on its wire; the key stays as it was."""
     if not bundle.members or (source.settings.protected and bundle.settings.protected):
         return
-    wire = bundle.output_tags(inside)
+    wire = bundle.output_tags(inside, SLOT["vlan_tci"].get(context.key) & PCP)
     tags = []
     for number, tag in enumerate(wire):
         tci = bundle.wire_tci(tag, outermost=number == 0)

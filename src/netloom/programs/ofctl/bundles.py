@@ -106,7 +106,7 @@ def switch_error(data: bytes) -> m.Error:
 
 
 def bundle(context: Context) -> None:
-    from netloom.programs.ofctl.flows import read_lines
+    from netloom.programs.ofctl.input import read_lines
 
     path = context.operands[1]
     names = accepted_names(context, context.switch)

@@ -15,7 +15,7 @@ from netloom.openflow.actions import Action
 from netloom.openflow.flow_text import Names, parse_flow_lines
 from netloom.openflow.text_flows import format_flags
 from netloom.programs.ofctl.dumps import open_for_dump
-from netloom.programs.ofctl.flows import read_lines
+from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.switch import Switch
 

@@ -57,7 +57,7 @@ def parse_flow(context: Context) -> None:
 
 def parse_flows(context: Context) -> None:
     from netloom.openflow.flow_text import NO_NAMES, parse_flow_lines
-    from netloom.programs.ofctl.flows import read_lines
+    from netloom.programs.ofctl.input import read_lines
 
     path = context.operands[0]
     flows, usable = parse_flow_lines(read_lines(path), m.OFPFC_ADD, NO_NAMES, path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from netloom.base.errors import ConfigError
 from netloom.openflow import messages as m
 from netloom.openflow.flow_text import (
@@ -12,6 +10,7 @@ from netloom.openflow.flow_text import (
     parse_flow_mod,
     parse_packet_out,
 )
+from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import open_for_flows
@@ -19,17 +18,6 @@ from netloom.programs.ofctl.switch import open_for_flows
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
-
-
-def read_lines(path: str) -> list[str]:
-    """The lines of a file; `-` is the standard input."""
-    if path == "-":
-        return sys.stdin.read().split("\n")
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().split("\n")
-    except OSError as error:
-        raise Fatal(f"{path}: open failed ({error.strerror})") from None
 
 
 def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:

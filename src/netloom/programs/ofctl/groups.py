@@ -8,7 +8,7 @@ from netloom.openflow import protocol as p
 from netloom.openflow.group_text import parse_group_lines, parse_group_mod
 from netloom.openflow.number_text import c_int
 from netloom.programs.ofctl.dumps import open_switch, print_replies
-from netloom.programs.ofctl.flows import read_lines
+from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import open_for_flows
