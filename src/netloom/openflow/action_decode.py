@@ -273,8 +273,7 @@ def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_reg_load2(action: bytes, body: int, version: int) -> a.Action:
-    check_zeros(action[body : body + 6])
-    return _set_field(action, body + 6, masks=True)
+    return _set_field(action, body, masks=True)
 
 
 def _read_set_field(action: bytes, body: int, version: int) -> a.Action:
@@ -393,10 +392,10 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         if wanted == -1:
             values[name] = body_of
-        elif len(body_of) != wanted:
+        elif len(body_of) != (wanted if wanted < 2 else 4):
             raise OpenFlowError("OFPBPC_BAD_LEN")
         else:
-            values[name] = int.from_bytes(body_of, "big") if wanted else True
+            values[name] = int.from_bytes(body_of[:wanted], "big") if wanted else True
         pos += size + 7 & ~7
     return a.Controller(**values)  # type: ignore[arg-type]
 

@@ -51,8 +51,10 @@ def _property(klass: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
         raise OpenFlowError("NXBAC_UNKNOWN_ED_PROP")
     if kind == _MD_TYPE and (len(data) != 1 or data[0] not in (1, 2)):
         raise OpenFlowError("NXBAC_BAD_ED_PROP")
-    if kind == _TLV and (len(data) < 4 or data[3] != len(data) - 4):
-        raise OpenFlowError("NXBAC_BAD_ED_PROP")
+    if kind == _TLV:
+        if len(data) < 4 or data[3] > len(data) - 4:
+            raise OpenFlowError("NXBAC_BAD_ED_PROP")
+        data = data[: 4 + data[3]]
     return klass, kind, data
 
 
@@ -60,8 +62,9 @@ def write_encap(w: Writer, action: a.Encap) -> None:
     """`encap` to bytes."""
     out = pack(">HI", action.header_size, action.packet_type)
     for klass, kind, data in action.properties:
-        size = 4 + len(data)
-        out += pack(">HBB", klass, kind, size) + data + bytes(-size % 8)
+        # The length of an option counts its padding, that of other properties does not.
+        size = 4 + len(data) if kind != _TLV else 4 + len(data) + 7 & ~7
+        out += pack(">HBB", klass, kind, size) + data + bytes(-(4 + len(data)) % 8)
     w.put("ENCAP", out)
 
 

@@ -148,9 +148,9 @@ def _write_controller(w: Writer, action: a.Controller) -> None:
         return
     out = b"\0" * 6
     if action.max_len != 0xFFFF:
-        out += pack(">HHH2x", 0, 6, action.max_len)
+        out += pack(">HHH2x", 0, 8, action.max_len)
     if action.controller_id:
-        out += pack(">HHH2x", 1, 6, action.controller_id)
+        out += pack(">HHH2x", 1, 8, action.controller_id)
     if action.reason != 1:
         out += pack(">HHB3x", 2, 5, action.reason)
     if action.userdata:
@@ -175,8 +175,8 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
         _put_oxm(w, "SET_FIELD", b"", *_modern(w, action))
     elif w.version >= 6 and not action.legacy:
         _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
-    elif field.dynamic:
-        _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, action.value, action.mask)
+    elif field.dynamic and (w.version < 3 or not full or action.as_load):
+        _put_oxm(w, "REG_LOAD2", b"", field, action.value, action.mask)
     elif action.as_load:
         _write_loads(w, field, action.value, action.mask)
     elif legacy and name and w.knows(name) and (w.version < 3 or action.legacy):
@@ -225,7 +225,7 @@ def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
     not fit a load, whole."""
     header = encode_field_header(field, _NXM)
     if len(header) > 4:
-        _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, value & mask, mask)
+        _put_oxm(w, "REG_LOAD2", b"", field, value & mask, mask)
         return
     if field.form == "port10":
         value, mask = _of10(value), mask & 0xFFFF
