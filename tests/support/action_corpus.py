@@ -183,7 +183,7 @@ class Maker:
 
     def _option(self) -> str:
         number = self.chance.randint(0, 63)
-        return self.choose(f"set_field:{self.number(200)}->tun_metadata{number}",
+        return self.choose(f"set_field:{self.chance.getrandbits(200):#x}->tun_metadata{number}",
                            f"move:tun_metadata{number}[0..31]->reg1[]",
                            f"load:0x15->tun_metadata{number}[3..9]")  # fmt: skip
 
@@ -192,9 +192,8 @@ class Maker:
 
     def _conjunction(self) -> str:
         count = self.chance.randint(2, 64)
-        return f"conjunction({self.number(32)},{self.chance.randint(1, count)}/{count})".replace(
-            "0x", ""
-        )
+        conj_id = self.chance.getrandbits(32)
+        return f"conjunction({conj_id},{self.chance.randint(1, count)}/{count})"
 
     def _note(self) -> str:
         return f"note:{self.chance.randbytes(self.chance.randint(0, 30)).hex('.')}"
