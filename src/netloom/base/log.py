@@ -255,6 +255,19 @@ class Vlog:
     def modules(self) -> list[Logger]:
         return [self._loggers[name] for name in sorted(self._loggers)]
 
+    def levels(self) -> dict[str, list[int]]:
+        """Module -> its level at each destination; "" for modules yet to come."""
+        return {name: list(logger.levels) for name, logger in self._loggers.items()} | {
+            "": list(self._default_levels)
+        }
+
+    def set_levels(self, levels: dict[str, list[int]]) -> None:
+        """Go back to what `levels` returned; modules that were unknown then get the default."""
+        self._default_levels = list(levels[""])
+        for name, logger in self._loggers.items():
+            logger.levels[:] = levels.get(name, self._default_levels)
+            self._update_threshold(logger)
+
     def _update_threshold(self, logger: Logger) -> None:
         levels = logger.levels
         logger.threshold = max(levels[SYSLOG], levels[CONSOLE])
