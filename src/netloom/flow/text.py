@@ -100,6 +100,8 @@ class MatchReader:
     def _read_subfield(self, name: str, text: str) -> Match:
         field, low, bits = parse_subfield(name)
         value = parse_subfield_value(name, bits, field, text)
+        if bits == 8 * field.n_bytes:
+            return set_match_field(self.match, field, value)
         mask = ((1 << bits) - 1) << low
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
