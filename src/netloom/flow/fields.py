@@ -351,6 +351,8 @@ class Field:
         self.n_bytes = int(n_bytes)
         wide = self.n_bytes > self.slot.n_bytes and self.name.startswith("x")
         self.bits = bits or (8 * self.n_bytes if wide else self.slot.bits)
+        if self.slot.name == "tun_opts":
+            self.bits = 8 * self.n_bytes
         self.bits = min(self.bits, _NARROW.get(self.name, self.bits))
         self.shift = self.slot.shift + low
         self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
@@ -363,6 +365,11 @@ class Field:
         self.of11 = old[1].strip("-")
         self.implied = VLAN_CFI << SLOT["vlan_tci"].shift if self.name in _IMPLY_CFI else 0
         self.codes: tuple[CodePoint, ...] = tuple(_code_point(code, self.n_bytes) for code in codes)
+
+    @property
+    def width(self) -> int:
+        """Bits of the field as flows name them in `[a..b]`; `bits` is what a key has of it."""
+        return _WIDTHS.get(self.name) or min(self.bits, 8 * self.n_bytes)
 
     @property
     def dynamic(self) -> bool:
@@ -379,6 +386,8 @@ class Field:
         return f"<field {self.name}>"
 
 
+#: Fields whose width in flow text is neither that of their place nor that of their bytes.
+_WIDTHS = {"arp_op": 16, "ct_state": 32, "vlan_vid": 12}
 #: Fields that use fewer bits than their place offers.
 _NARROW = {
     "ct_state": 8,

@@ -218,7 +218,7 @@ def _put_tunnel(out: _Printer) -> None:
     elif version == 2:
         out.put("tun_erspan_dir", _as_decimal)
         out.put("tun_erspan_hwid", _as_hex)
-    out.put("tun_gtpu_flags", lambda value, _: f"{value:x}", "gtpu_flags")
+    out.put("tun_gtpu_flags", lambda value, _: f"{value:#x}" if value else "0", "gtpu_flags")
     out.put("tun_gtpu_msgtype", _as_decimal, "gtpu_msgtype")
     if mask := out.masked("tun_flags") & numbers.TUN_FLAGS_MASK:
         flags = out.get("tun_flags") & mask

@@ -100,6 +100,8 @@ class MatchReader:
     def _read_subfield(self, name: str, text: str) -> Match:
         field, low, bits = parse_subfield(name)
         value = parse_subfield_value(name, bits, field, text)
+        if bits == 8 * field.n_bytes:
+            return set_match_field(self.match, field, value)
         mask = ((1 << bits) - 1) << low
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
@@ -139,13 +141,13 @@ def scan_subfield(text: str) -> tuple[Field, int, int, str]:
     """`parse_subfield` for text that goes on after the subfield: also what is left. A name may be
     one of `FIELD` or of NXM and OXM. A field without brackets means all of it."""
     end = 0
-    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+    while end < len(text) and text[end] not in "[-":
         end += 1
     name = text[:end]
     field = FIELD.get(name) or _CODE_NAMES.get(name)
     if field is None:
         raise ConfigError(f"{text}: unknown field `{name}'")
-    width = min(field.bits, 8 * field.n_bytes)
+    width = field.width
     rest = text[end:]
     if not rest.startswith("["):
         return field, 0, width, rest

@@ -12,7 +12,7 @@ from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.ofproto import connmgr_stats
 from netloom.ofproto.sessions import Session
-from netloom.ofproto.translate.handlers import supported
+from netloom.ofproto.translate.handlers import unsupported
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.action_check import check_actions
@@ -35,11 +35,10 @@ NOT_ADMITTING = (
 )  # fmt: skip
 #: Messages that a secondary controller may not send.
 _CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod)
-#: Actions that this switch cannot do, and what it answers to them.
-_IMPOSSIBLE: dict[type[a.Action], str] = {
+#: What this switch answers to actions that it cannot do, where that is not OFPBAC_BAD_TYPE.
+_ANSWERS: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",
     a.Meter: "OFPMMFC_INVALID_METER",
-    a.Conjunction: "OFPBAC_BAD_TYPE",
 }
 _N_TABLES = 255
 
@@ -125,24 +124,12 @@ def _barrier(
 # Changes
 
 
-def _walk(actions: a.Actions) -> Iterable[a.Action]:
-    for action in actions:
-        yield action
-        if isinstance(action, a.WriteActions | a.Clone):
-            yield from _walk(action.actions)
-
-
 def _check_possible(actions: a.Actions) -> None:
-    for action in _walk(actions):
-        name = _IMPOSSIBLE.get(type(action))
-        if name is not None:
-            raise OpenFlowError(name)
-        if isinstance(action, a.Controller) and (
-            action.pause or action.meter_id or action.provider_meter_id
-        ):
-            raise OpenFlowError("OFPBAC_BAD_TYPE")
-    if not all(map(supported, actions)):
-        raise OpenFlowError("OFPBAC_BAD_TYPE")
+    """Refuses what the translation cannot do, before it is in a table."""
+    for action in actions:
+        impossible = unsupported(action)
+        if impossible is not None:
+            raise OpenFlowError(_ANSWERS.get(type(impossible), "OFPBAC_BAD_TYPE"))
 
 
 def _flow_mod(

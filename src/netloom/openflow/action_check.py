@@ -14,7 +14,9 @@ from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import ANY, IN_PORT, LOCAL, MAX
 from netloom.flow.prerequisites import prerequisites_met
+from netloom.openflow import action_learn as learn
 from netloom.openflow import actions as a
+from netloom.openflow.action_choice import check_members
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.protocol import P_ANY, P_OF10_ANY
 
@@ -28,6 +30,7 @@ _field_log = get_logger("meta_flow")
 
 _TCI = SLOT["vlan_tci"]
 _DL_TYPE = SLOT["dl_type"]
+_PACKET_TYPE = SLOT["packet_type"]
 _CFI_IN_PLACE = VLAN_CFI << _TCI.shift
 _MPLS_TYPES = (0x8847, 0x8848)
 _OFPM_MAX = 0xFFFF0000
@@ -255,10 +258,100 @@ def _goto(c: _Check, action: a.GotoTable) -> None:
         raise OpenFlowError("OFPBIC_BAD_TABLE_ID")
 
 
-def _nested(c: _Check, action: a.Clone | a.WriteActions) -> None:
+def _fin_timeout(c: _Check, action: a.FinTimeout) -> None:
+    if c.dl_type not in (0x0800, 0x86DD) or SLOT["nw_proto"].get(c.match.value) != 6:
+        c.inconsistent()
+
+
+#: Port of a helper -> the IP protocol that it follows.
+_HELPER_PROTO = {21: 6, 69: 17}
+
+
+def _conntrack(c: _Check, action: a.Conntrack) -> None:
+    """The connection tracker follows IP only; no version lets anything else pass."""
+    proto = _HELPER_PROTO.get(action.alg)
+    wrong = proto is not None and SLOT["nw_proto"].get(c.match.value) != proto
+    if c.dl_type not in (0x0800, 0x86DD) or wrong:
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+    if isinstance(action.zone, a.Subfield):
+        c.demand_source(action.zone)
+    _check_list(c, action.actions)
+
+
+def _nat(c: _Check, action: a.Nat) -> None:
+    if action.family and c.dl_type != (0x0800 if action.family == 4 else 0x86DD):
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+
+
+def _learn(c: _Check, action: a.Learn) -> None:
+    """Sources must be in the packet, destinations in what the learned flow will match."""
+    learned = _Check(Match(), c.max_port, c.table_id, c.n_tables)
+    for spec in action.specs:
+        if isinstance(spec.source, a.Subfield):
+            c.demand_source(spec.source)
+        if spec.destination is None:
+            continue
+        if spec.kind == learn.MATCH:
+            learned.demand_source(spec.destination)
+            if not isinstance(spec.source, a.Subfield):
+                learned.match = learn.learned_match(learned.match, spec.destination, spec.source)
+        else:
+            learned.demand_destination(spec.destination)
+
+
+def _bundle(c: _Check, action: a.Bundle) -> None:
+    check_members(action, c.max_port)
+    if action.destination is not None:
+        c.demand_destination(action.destination)
+
+
+def _encap(c: _Check, action: a.Encap) -> None:
+    """What is pushed is what later actions see."""
+    if action.packet_type == 0:
+        _set_packet_type(c, 0, c.dl_type)
+    else:
+        _set_packet_type(c, action.packet_type, action.packet_type & 0xFFFF)
+
+
+def _decap(c: _Check, action: a.Decap) -> None:
+    if _PACKET_TYPE.get(c.match.value) == 0:
+        if c.match.value & _CFI_IN_PLACE:
+            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+        _set_packet_type(c, 1 << 16 | c.dl_type, c.dl_type)
+
+
+def _set_packet_type(c: _Check, packet_type: int, dl_type: int) -> None:
+    value = _DL_TYPE.put(_PACKET_TYPE.put(c.match.value, packet_type), dl_type)
+    c.match = Match(value, c.match.mask | _PACKET_TYPE.mask | _DL_TYPE.mask)
+
+
+def _dec_nsh_ttl(c: _Check, action: a.DecNshTtl) -> None:
+    if _PACKET_TYPE.get(c.match.value) != 0x1894F and c.dl_type != 0x894F:
+        c.inconsistent()
+
+
+def _delete_field(c: _Check, action: a.DeleteField) -> None:
+    if not action.field.dynamic:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+
+
+def _sample(c: _Check, action: a.Sample) -> None:
+    for part in (action.obs_domain_id, action.obs_point_id):
+        if isinstance(part, a.Subfield):
+            c.demand_source(part)
+
+
+def _clone(c: _Check, action: a.Clone) -> None:
     before = c.match
     _check_list(c, action.actions)
     c.match = before
+
+
+def _write_actions(c: _Check, action: a.WriteActions) -> None:
+    """When the set is carried out, the packet may be another: only hard errors count."""
+    before, protocols = c.match, c.protocols
+    _check_list(c, action.actions)
+    c.match, c.protocols = before, protocols
 
 
 _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {
@@ -284,6 +377,17 @@ _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {
     a.Meter: _meter,
     a.GotoTable: _goto,
     a.Resubmit: _resubmit,
-    a.Clone: _nested,
-    a.WriteActions: _nested,
+    a.Multipath: lambda c, action: c.demand_destination(action.destination),
+    a.Bundle: _bundle,
+    a.Learn: _learn,
+    a.FinTimeout: _fin_timeout,
+    a.Conntrack: _conntrack,
+    a.Nat: _nat,
+    a.Encap: _encap,
+    a.Decap: _decap,
+    a.DecNshTtl: _dec_nsh_ttl,
+    a.DeleteField: _delete_field,
+    a.Sample: _sample,
+    a.Clone: _clone,
+    a.WriteActions: _write_actions,
 }

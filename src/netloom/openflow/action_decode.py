@@ -14,8 +14,21 @@ from struct import unpack_from
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11
+from netloom.openflow import action_choice as choice
+from netloom.openflow import action_conntrack as conntrack
+from netloom.openflow import action_encap as encap
+from netloom.openflow import action_learn as learn
+from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
+from netloom.openflow.action_fields import (
+    check_zeros,
+    expect_size,
+    field_at,
+    subfield,
+    unpack_subfield,
+)
+from netloom.openflow.action_nesting import in_action_set, nesting_fault
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
 from netloom.openflow.oxm import decode_field_header
@@ -33,8 +46,11 @@ log = get_logger("ofp_actions")
 MAX_DEPTH = 8
 
 
-def decode_actions(data: bytes, version: int, depth: int = 0) -> tuple[a.Action, ...]:
-    """The actions in `data`, which holds nothing else."""
+def decode_actions(
+    data: bytes, version: int, depth: int = 0, outer: str = ""
+) -> tuple[a.Action, ...]:
+    """The actions in `data`, which holds nothing else; `outer` is the keyword of the action that
+    they stand in."""
     if len(data) % 8 and not depth:
         log.warn_rl("OpenFlow message actions length %d is not a multiple of 8", len(data))
         raise OpenFlowError("OFPBRC_BAD_LEN")
@@ -44,7 +60,12 @@ def decode_actions(data: bytes, version: int, depth: int = 0) -> tuple[a.Action,
     except OpenFlowError as error:
         log.warn_rl("bad action at offset 0x%x (%s)", _end_of_good(data, found), error.name)
         raise
-    return tuple(found)
+    actions = tuple(found)
+    nested = nesting_fault(actions, outer)
+    if nested is not None:
+        log.warn_rl("%s", nested[0])
+        raise OpenFlowError(nested[1])
+    return actions
 
 
 def _end_of_good(data: bytes, found: list[a.Action]) -> int:
@@ -75,8 +96,15 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
         elif name == "CLONE":
             if depth >= MAX_DEPTH:
                 raise OpenFlowError("OFPBAC_TOO_MANY")
-            inner = decode_actions(data[pos + 16 : pos + size], version, depth + 1)
+            inner = decode_actions(data[pos + 16 : pos + size], version, depth + 1, "clone")
             found.append(a.Clone(inner))
+        elif name == "CT":
+            if depth >= MAX_DEPTH:
+                raise OpenFlowError("OFPBAC_TOO_MANY")
+            found.append(conntrack.read_ct(
+                data[pos : pos + size],
+                lambda inner: decode_actions(inner, version, depth + 1, "ct"),
+            ))  # fmt: skip
         elif name == "WRITE_METADATA":
             found.append(_read_write_metadata(data, pos, size))
         else:
@@ -102,14 +130,9 @@ def _decode_one(name: str, action: bytes, body: int, version: int) -> a.Action:
     return _read_set_one(name, action, body)
 
 
-def _expect_size(action: bytes, size: int) -> None:
-    if len(action) != size:
-        raise OpenFlowError("OFPBAC_BAD_LEN")
-
-
 def _read_layout(layout: t.Layout, action: bytes, body: int, version: int) -> a.Action:
     kind, attributes, struct = layout
-    _expect_size(action, 8 if body == 4 else 16)
+    expect_size(action, 8 if body == 4 else 16)
     values = unpack_from(struct, action, body + (2 if body == 10 and "I" in struct else 0))
     if len(values) != len(attributes):
         raise AssertionError(struct)
@@ -136,7 +159,7 @@ def _check_number(kind: type[a.Action], values: tuple[int, ...]) -> None:
 
 def _read_set_one(name: str, action: bytes, body: int) -> a.Action:
     field_name, struct = t.SET_ONE[name]
-    _expect_size(action, 16 if struct[0] == "6" else 8)
+    expect_size(action, 16 if struct[0] == "6" else 8)
     value = unpack_from(">" + struct, action, body)[0]
     field = FIELD[field_name]
     if struct[0] == "6":
@@ -160,11 +183,11 @@ def _port10(number: int) -> int:
 
 def _read_output(action: bytes, body: int, version: int) -> a.Action:
     if version == 1:
-        _expect_size(action, 8)
+        expect_size(action, 8)
         number, max_len = unpack_from(">HH", action, body)
         port = _port10(number)
     else:
-        _expect_size(action, 16)
+        expect_size(action, 16)
         number, max_len = unpack_from(">IH", action, body)
         known = port_from_of11(number)
         if known is None or MAX <= known < IN_PORT:
@@ -174,12 +197,12 @@ def _read_output(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_strip_vlan(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 8)
+    expect_size(action, 8)
     return a.StripVlan(version > 1)
 
 
 def _read_enqueue(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     number, queue = unpack_from(">H6xI", action, body)
     port = port_from_of10(number)
     if port >= MAX and port not in (IN_PORT, 0xFFFFFFFE):
@@ -188,7 +211,7 @@ def _read_enqueue(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_output_trunc(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     number, max_len = unpack_from(">HI", action, body)
     if max_len < 14:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -196,13 +219,13 @@ def _read_output_trunc(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_resubmit(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     (number,) = unpack_from(">H", action, body)
     return a.Resubmit(port_from_of10(number))
 
 
 def _read_resubmit_table(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     number, table_id = unpack_from(">HB", action, body)
     if any(action[13:16]):
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -211,29 +234,6 @@ def _read_resubmit_table(action: bytes, body: int, version: int) -> a.Action:
 
 
 # Fields
-
-
-def _subfield(field: Field, offset: int, n_bits: int) -> a.Subfield:
-    if n_bits == 0 or offset + n_bits > field.bits:
-        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
-    return a.Subfield(field, offset, n_bits)
-
-
-def _field_at(action: bytes, pos: int, *, writable: bool) -> tuple[Field, int]:
-    try:
-        field, masked, after = decode_field_header(action, pos)
-    except OpenFlowError:
-        raise OpenFlowError("OFPBAC_BAD_SET_TYPE") from None
-    if masked:
-        raise OpenFlowError("OFPBAC_BAD_SET_MASK")
-    if writable and not field.writable:
-        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-    return field, after
-
-
-def _check_zeros(data: bytes) -> None:
-    if any(data):
-        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
 
 
 def _read_reg_move(action: bytes, body: int, version: int) -> a.Action:
@@ -252,17 +252,17 @@ def _read_copy_field(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _move(action: bytes, pos: int, n_bits: int, src_offset: int, dst_offset: int) -> a.Action:
-    source, after = _field_at(action, pos, writable=False)
-    destination, after = _field_at(action, after, writable=True)
-    _check_zeros(action[after:])
-    return a.Move(_subfield(source, src_offset, n_bits), _subfield(destination, dst_offset, n_bits))
+    source, after = field_at(action, pos, writable=False)
+    destination, after = field_at(action, after, writable=True)
+    check_zeros(action[after:])
+    return a.Move(subfield(source, src_offset, n_bits), subfield(destination, dst_offset, n_bits))
 
 
 def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 24)
+    expect_size(action, 24)
     packed, value = unpack_from(">H4xQ", action, body)
-    field, _ = _field_at(action, body + 2, writable=True)
-    part = _subfield(field, packed >> 6, (packed & 0x3F) + 1)
+    field, _ = field_at(action, body + 2, writable=True)
+    part = unpack_subfield(field, packed)
     ones = (1 << part.n_bits) - 1
     if value & ~ones:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -273,8 +273,7 @@ def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_reg_load2(action: bytes, body: int, version: int) -> a.Action:
-    _check_zeros(action[body : body + 6])
-    return _set_field(action, body + 6, masks=True)
+    return _set_field(action, body, masks=True)
 
 
 def _read_set_field(action: bytes, body: int, version: int) -> a.Action:
@@ -295,11 +294,13 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
     if masked and not masks:
         raise OpenFlowError("OFPBAC_BAD_SET_TYPE")
     n_bytes = field.n_bytes
+    if field.dynamic:
+        n_bytes = (pos + 4 + size - after) // (2 if masked else 1)
     if after + n_bytes * (2 if masked else 1) != pos + 4 + size:
         raise OpenFlowError("OFPBAC_BAD_SET_LEN")
     if (pos + 4 + size + 7 & ~7) != len(action):
         raise OpenFlowError("OFPBAC_BAD_SET_LEN")
-    _check_zeros(action[pos + 4 + size :])
+    check_zeros(action[pos + 4 + size :])
     if not field.writable:
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
     value = int.from_bytes(action[after : after + n_bytes], "big")
@@ -324,29 +325,29 @@ def _checked_value(field: Field, value: int) -> int:
 
 
 def _read_output_reg(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 24)
+    expect_size(action, 24)
     (packed,) = unpack_from(">H", action, body)
-    field, _ = _field_at(action, body + 2, writable=False)
+    field, _ = field_at(action, body + 2, writable=False)
     (max_len,) = unpack_from(">H", action, body + 6)
-    _check_zeros(action[body + 8 :])
-    return a.OutputReg(_subfield(field, packed >> 6, (packed & 0x3F) + 1), max_len)
+    check_zeros(action[body + 8 :])
+    return a.OutputReg(unpack_subfield(field, packed), max_len)
 
 
 def _read_output_reg2(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 24)
+    expect_size(action, 24)
     packed, max_len = unpack_from(">HH", action, body)
-    field, after = _field_at(action, body + 4, writable=False)
-    _check_zeros(action[after:])
-    return a.OutputReg(_subfield(field, packed >> 6, (packed & 0x3F) + 1), max_len)
+    field, after = field_at(action, body + 4, writable=False)
+    check_zeros(action[after:])
+    return a.OutputReg(unpack_subfield(field, packed), max_len)
 
 
 def _read_stack(action: bytes, body: int, writable: bool) -> a.Subfield:
-    _expect_size(action, 24)
+    expect_size(action, 24)
     (offset,) = unpack_from(">H", action, body)
-    field, after = _field_at(action, body + 2, writable=writable)
+    field, after = field_at(action, body + 2, writable=writable)
     (n_bits,) = unpack_from(">H", action, after)
-    _check_zeros(action[after + 2 :])
-    return _subfield(field, offset, n_bits)
+    check_zeros(action[after + 2 :])
+    return subfield(field, offset, n_bits)
 
 
 def _read_push(action: bytes, body: int, version: int) -> a.Action:
@@ -358,12 +359,12 @@ def _read_pop(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_tunnel(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     return a.SetTunnelId(unpack_from(">I", action, body + 2)[0])
 
 
 def _read_tunnel64(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 24)
+    expect_size(action, 24)
     return a.SetTunnelId(unpack_from(">Q", action, body + 6)[0], wide=True)
 
 
@@ -371,14 +372,14 @@ def _read_tunnel64(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_controller(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     max_len, controller_id, reason = unpack_from(">HHB", action, body)
     return a.Controller(max_len, controller_id, reason)
 
 
 def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
     """Properties: 0 max_len, 1 controller id, 2 reason, 3 user data, 4 pause, 5 meter."""
-    _check_zeros(action[body : body + 6])
+    check_zeros(action[body : body + 6])
     values: dict[str, int | bytes | bool] = {}
     pos = 16
     while pos < len(action):
@@ -391,10 +392,10 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         if wanted == -1:
             values[name] = body_of
-        elif len(body_of) != wanted:
+        elif len(body_of) != (wanted if wanted < 2 else 4):
             raise OpenFlowError("OFPBPC_BAD_LEN")
         else:
-            values[name] = int.from_bytes(body_of, "big") if wanted else True
+            values[name] = int.from_bytes(body_of[:wanted], "big") if wanted else True
         pos += size + 7 & ~7
     return a.Controller(**values)  # type: ignore[arg-type]
 
@@ -411,7 +412,7 @@ _CONTROLLER2 = {
 
 def _read_dec_ttl_ids(action: bytes, body: int, version: int) -> a.Action:
     (count,) = unpack_from(">H", action, body)
-    _check_zeros(action[body + 2 : 16])
+    check_zeros(action[body + 2 : 16])
     if 16 + 2 * count > len(action):
         raise OpenFlowError("OFPBAC_BAD_LEN")
     return a.DecTtl(unpack_from(f">{count}H", action, 16))
@@ -422,7 +423,7 @@ def _read_note(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _read_conjunction(action: bytes, body: int, version: int) -> a.Action:
-    _expect_size(action, 16)
+    expect_size(action, 16)
     clause, n_clauses, conj_id = unpack_from(">BBI", action, body)
     if not 2 <= n_clauses <= 64 or clause >= n_clauses:
         raise OpenFlowError("NXBAC_BAD_CONJUNCTION")
@@ -432,7 +433,7 @@ def _read_conjunction(action: bytes, body: int, version: int) -> a.Action:
 def _read_write_metadata(data: bytes, pos: int, size: int) -> a.Action:
     if size != 32:
         raise OpenFlowError("OFPBAC_BAD_LEN")
-    _check_zeros(data[pos + 10 : pos + 16])
+    check_zeros(data[pos + 10 : pos + 16])
     return a.WriteMetadata(*unpack_from(">QQ", data, pos + 16))
 
 
@@ -460,6 +461,19 @@ _READERS: dict[str, Callable[[bytes, int, int], a.Action]] = {
     "DEC_TTL_CNT_IDS": _read_dec_ttl_ids,
     "NOTE": _read_note,
     "CONJUNCTION": _read_conjunction,
+    "MULTIPATH": choice.read_multipath,
+    "BUNDLE": choice.read_bundle,
+    "BUNDLE_LOAD": choice.read_bundle_load,
+    "LEARN": learn.read_learn,
+    "LEARN2": learn.read_learn2,
+    "NAT": conntrack.read_nat,
+    "ENCAP": encap.read_encap,
+    "SAMPLE": small.read_sample,
+    "SAMPLE2": small.read_sample2,
+    "SAMPLE3": small.read_sample2,
+    "SAMPLE4": small.read_sample4,
+    "CHECK_PKT_LARGER": small.read_check_pkt_larger,
+    "DELETE_FIELD": small.read_delete_field,
 }
 
 
@@ -496,12 +510,21 @@ def decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
     if t.OFPIT_CLEAR_ACTIONS in found:
         actions.append(a.ClearActions())
     if (body := found.get(t.OFPIT_WRITE_ACTIONS)) is not None:
-        actions.append(a.WriteActions(decode_actions(body[4:], version)))
+        actions.append(a.WriteActions(_action_set(body[4:], version)))
     if (body := found.get(t.OFPIT_WRITE_METADATA)) is not None:
         actions.append(a.WriteMetadata(*unpack_from(">QQ", body, 4)))
     if (body := found.get(t.OFPIT_GOTO_TABLE)) is not None:
         actions.append(a.GotoTable(body[0]))
     return tuple(actions)
+
+
+def _action_set(data: bytes, version: int) -> tuple[a.Action, ...]:
+    written = decode_actions(data, version, 0, "write_actions")
+    for action in written:
+        if not in_action_set(action):
+            log.warn_rl("disallowed action in action set")
+            raise OpenFlowError("OFPBAC_BAD_TYPE")
+    return written
 
 
 #: 0: any size.

@@ -14,10 +14,15 @@ from netloom.base.errors import NetloomError
 from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.flow.ports import port_to_of10
+from netloom.openflow import action_choice as choice
+from netloom.openflow import action_conntrack as conntrack
+from netloom.openflow import action_encap as encap
+from netloom.openflow import action_learn as learn
+from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
 from netloom.openflow.messages import NX_VENDOR_ID
-from netloom.openflow.oxm import encode_field_header
+from netloom.openflow.oxm import encode_field_header, encode_field_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ class Unencodable(NetloomError):
     """The version cannot express this."""
 
 
-class _Writer:
+class Writer:
     """One list being written; `has_vlan`: packets surely have a tag at this point."""
 
     __slots__ = ("has_vlan", "match", "out", "version")
@@ -61,6 +66,10 @@ class _Writer:
             head = pack(">HH", kind, size)
         self.out.append((head + body).ljust(size, b"\0"))
 
+    def nested(self, actions: tuple[a.Action, ...]) -> bytes:
+        """The actions within one."""
+        return encode_actions(actions, self.version, self.match)
+
     def is_vendor(self, name: str) -> bool:
         number = t.NUMBERS[name][self.version - 1]
         return number is not None and bool(number[0])
@@ -70,13 +79,13 @@ class _Writer:
 
 
 def encode_actions(actions: tuple[a.Action, ...], version: int, match: Match = MATCH_ALL) -> bytes:
-    writer = _Writer(version, match)
+    writer = Writer(version, match)
     for action in actions:
         _write(writer, action)
     return b"".join(writer.out)
 
 
-def _write(w: _Writer, action: a.Action) -> None:
+def _write(w: Writer, action: a.Action) -> None:
     kind = type(action)
     function = _WRITERS.get(kind)
     if function is not None:
@@ -95,7 +104,7 @@ def _write(w: _Writer, action: a.Action) -> None:
 # Output
 
 
-def _write_output(w: _Writer, action: a.Output) -> None:
+def _write_output(w: Writer, action: a.Output) -> None:
     if w.version == 1:
         w.put("OUTPUT", pack(">HH", _of10(action.port), action.max_len))
     else:
@@ -109,7 +118,7 @@ def _of10(port: int) -> int:
     return number
 
 
-def _write_output_reg(w: _Writer, action: a.OutputReg) -> None:
+def _write_output_reg(w: Writer, action: a.OutputReg) -> None:
     part = action.source
     header = encode_field_header(part.field, _NXM)
     packed = part.offset << 6 | part.n_bits - 1
@@ -119,11 +128,11 @@ def _write_output_reg(w: _Writer, action: a.OutputReg) -> None:
         w.put("OUTPUT_REG2", pack(">HH8s2x", packed, action.max_len, header))
 
 
-def _write_output_trunc(w: _Writer, action: a.OutputTrunc) -> None:
+def _write_output_trunc(w: Writer, action: a.OutputTrunc) -> None:
     w.put("OUTPUT_TRUNC", pack(">HI", _of10(action.port), action.max_len))
 
 
-def _write_enqueue(w: _Writer, action: a.Enqueue) -> None:
+def _write_enqueue(w: Writer, action: a.Enqueue) -> None:
     if w.version == 1:
         w.put("ENQUEUE", pack(">H6xI", _of10(action.port), action.queue))
         return
@@ -132,16 +141,16 @@ def _write_enqueue(w: _Writer, action: a.Enqueue) -> None:
     w.put("POP_QUEUE", b"\0" * 6)
 
 
-def _write_controller(w: _Writer, action: a.Controller) -> None:
+def _write_controller(w: Writer, action: a.Controller) -> None:
     if not (action.userdata or action.pause or action.provider_meter_id):
         w.put("CONTROLLER",
               pack(">HHBx", action.max_len, action.controller_id, action.reason))  # fmt: skip
         return
     out = b"\0" * 6
     if action.max_len != 0xFFFF:
-        out += pack(">HHH2x", 0, 6, action.max_len)
+        out += pack(">HHH2x", 0, 8, action.max_len)
     if action.controller_id:
-        out += pack(">HHH2x", 1, 6, action.controller_id)
+        out += pack(">HHH2x", 1, 8, action.controller_id)
     if action.reason != 1:
         out += pack(">HHB3x", 2, 5, action.reason)
     if action.userdata:
@@ -157,7 +166,7 @@ def _write_controller(w: _Writer, action: a.Controller) -> None:
 # Fields
 
 
-def _write_set_field(w: _Writer, action: a.SetField) -> None:
+def _write_set_field(w: Writer, action: a.SetField) -> None:
     field = action.field
     name = t.SET_ONE_BY_FIELD.get(field.name, "")
     full = action.mask == field.ones
@@ -166,6 +175,8 @@ def _write_set_field(w: _Writer, action: a.SetField) -> None:
         _put_oxm(w, "SET_FIELD", b"", *_modern(w, action))
     elif w.version >= 6 and not action.legacy:
         _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
+    elif field.dynamic and (w.version < 3 or not full or action.as_load):
+        _put_oxm(w, "REG_LOAD2", b"", field, action.value, action.mask)
     elif action.as_load:
         _write_loads(w, field, action.value, action.mask)
     elif legacy and name and w.knows(name) and (w.version < 3 or action.legacy):
@@ -186,7 +197,7 @@ def _write_set_field(w: _Writer, action: a.SetField) -> None:
 _PORTS = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
 
 
-def _modern(w: _Writer, action: a.SetField) -> tuple[Field, int, int]:
+def _modern(w: Writer, action: a.SetField) -> tuple[Field, int, int]:
     """The field that 1.2 and later set for an action of 1.0 or 1.1."""
     field = action.field
     if field.name == "nw_tos":
@@ -197,15 +208,11 @@ def _modern(w: _Writer, action: a.SetField) -> tuple[Field, int, int]:
     return field, action.value, action.mask
 
 
-def _put_oxm(w: _Writer, name: str, before: bytes, field: Field, value: int, mask: int) -> None:
-    masked = mask != field.ones
-    body = encode_field_header(field, w.version, masked) + value.to_bytes(field.n_bytes, "big")
-    if masked:
-        body += mask.to_bytes(field.n_bytes, "big")
-    w.put(name, before + body)
+def _put_oxm(w: Writer, name: str, before: bytes, field: Field, value: int, mask: int) -> None:
+    w.put(name, before + encode_field_value(field, w.version, value, mask))
 
 
-def _write_set_one(w: _Writer, name: str, action: a.SetField) -> None:
+def _write_set_one(w: Writer, name: str, action: a.SetField) -> None:
     struct = t.SET_ONE[name][1]
     value: int | bytes = action.value
     if struct[0] == "6":
@@ -213,12 +220,12 @@ def _write_set_one(w: _Writer, name: str, action: a.SetField) -> None:
     w.put(name, pack(">" + struct, value))
 
 
-def _write_loads(w: _Writer, field: Field, value: int, mask: int) -> None:
+def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
     """One load per run of at most 64 bits of the mask; fields of experimenters, whose headers do
     not fit a load, whole."""
     header = encode_field_header(field, _NXM)
     if len(header) > 4:
-        _put_oxm(w, "REG_LOAD2", b"\0" * 6, field, value & mask, mask)
+        _put_oxm(w, "REG_LOAD2", b"", field, value & mask, mask)
         return
     if field.form == "port10":
         value, mask = _of10(value), mask & 0xFFFF
@@ -241,7 +248,7 @@ def segments(mask: int) -> list[tuple[int, int]]:
     return found
 
 
-def _write_move(w: _Writer, action: a.Move) -> None:
+def _write_move(w: Writer, action: a.Move) -> None:
     source, destination = action.source, action.destination
     names = _NXM if w.version < 6 else w.version
     fields = (encode_field_header(source.field, names)
@@ -253,7 +260,7 @@ def _write_move(w: _Writer, action: a.Move) -> None:
         w.put("COPY_FIELD", numbers + b"\0\0" + fields)
 
 
-def _stack(w: _Writer, name: str, part: a.Subfield) -> None:
+def _stack(w: Writer, name: str, part: a.Subfield) -> None:
     header = encode_field_header(part.field, _NXM)
     body = pack(">H", part.offset) + header + pack(">H", part.n_bits)
     w.put(name, body.ljust(14, b"\0"))
@@ -262,7 +269,7 @@ def _stack(w: _Writer, name: str, part: a.Subfield) -> None:
 # VLAN
 
 
-def _write_vlan_vid(w: _Writer, action: a.SetVlanVid) -> None:
+def _write_vlan_vid(w: Writer, action: a.SetVlanVid) -> None:
     _push_if_needed(w, action.push)
     if w.version <= 2:
         w.put("SET_VLAN_VID", pack(">H2x", action.vid))
@@ -272,7 +279,7 @@ def _write_vlan_vid(w: _Writer, action: a.SetVlanVid) -> None:
     w.has_vlan = True
 
 
-def _write_vlan_pcp(w: _Writer, action: a.SetVlanPcp) -> None:
+def _write_vlan_pcp(w: Writer, action: a.SetVlanPcp) -> None:
     _push_if_needed(w, action.push)
     if w.version <= 2:
         w.put("SET_VLAN_PCP", pack(">B3x", action.pcp))
@@ -282,19 +289,19 @@ def _write_vlan_pcp(w: _Writer, action: a.SetVlanPcp) -> None:
     w.has_vlan = True
 
 
-def _push_if_needed(w: _Writer, push: bool) -> None:
+def _push_if_needed(w: Writer, push: bool) -> None:
     if w.version > 1 and push and not w.has_vlan:
         w.put("PUSH_VLAN", pack(">H2x", 0x8100))
 
 
-def _write_push_vlan(w: _Writer, action: a.PushVlan) -> None:
+def _write_push_vlan(w: Writer, action: a.PushVlan) -> None:
     """In OpenFlow 1.0 the actions that set the tag push it."""
     if w.version > 1:
         w.put("PUSH_VLAN", pack(">H2x", action.ethertype))
     w.has_vlan = True
 
 
-def _write_strip_vlan(w: _Writer, action: a.StripVlan) -> None:
+def _write_strip_vlan(w: Writer, action: a.StripVlan) -> None:
     w.put("STRIP_VLAN", b"\0" * 4)
     w.has_vlan = False
 
@@ -302,15 +309,15 @@ def _write_strip_vlan(w: _Writer, action: a.StripVlan) -> None:
 # MPLS, tunnels, TTL
 
 
-def _write_mpls_label(w: _Writer, action: a.SetMplsLabel) -> None:
+def _write_mpls_label(w: Writer, action: a.SetMplsLabel) -> None:
     _write_mpls(w, "SET_MPLS_LABEL", "mpls_label", action.label)
 
 
-def _write_mpls_tc(w: _Writer, action: a.SetMplsTc) -> None:
+def _write_mpls_tc(w: Writer, action: a.SetMplsTc) -> None:
     _write_mpls(w, "SET_MPLS_TC", "mpls_tc", action.tc)
 
 
-def _write_mpls(w: _Writer, name: str, field_name: str, value: int) -> None:
+def _write_mpls(w: Writer, name: str, field_name: str, value: int) -> None:
     if w.version > 2:
         field = FIELD[field_name]
         _put_oxm(w, "SET_FIELD", b"", field, value, field.ones)
@@ -319,7 +326,7 @@ def _write_mpls(w: _Writer, name: str, field_name: str, value: int) -> None:
     w.put(name, b"\0\0" + body if w.version == 1 and name == "SET_MPLS_LABEL" else body)
 
 
-def _write_tunnel(w: _Writer, action: a.SetTunnelId) -> None:
+def _write_tunnel(w: Writer, action: a.SetTunnelId) -> None:
     if w.version >= 3:
         field = FIELD["tun_id"]
         _put_oxm(w, "SET_FIELD", b"", field, action.tunnel_id, field.ones)
@@ -329,7 +336,7 @@ def _write_tunnel(w: _Writer, action: a.SetTunnelId) -> None:
         w.put("SET_TUNNEL", b"\0\0" + pack(">I", action.tunnel_id))
 
 
-def _write_dec_ttl(w: _Writer, action: a.DecTtl) -> None:
+def _write_dec_ttl(w: Writer, action: a.DecTtl) -> None:
     if not action.controller_ids:
         w.put("DEC_NW_TTL", b"\0" * (6 if w.version == 1 else 4))
         return
@@ -340,7 +347,7 @@ def _write_dec_ttl(w: _Writer, action: a.DecTtl) -> None:
 # Flow of control
 
 
-def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
+def _write_resubmit(w: Writer, action: a.Resubmit) -> None:
     port = _of10(action.in_port)
     if action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
@@ -348,31 +355,31 @@ def _write_resubmit(w: _Writer, action: a.Resubmit) -> None:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
 
 
-def _write_clone(w: _Writer, action: a.Clone) -> None:
+def _write_clone(w: Writer, action: a.Clone) -> None:
     w.put("CLONE", b"\0" * 6 + encode_actions(action.actions, w.version, w.match))
 
 
-def _write_note(w: _Writer, action: a.Note) -> None:
+def _write_note(w: Writer, action: a.Note) -> None:
     w.put("NOTE", action.data or b"\0" * 6)
 
 
-def _write_conjunction(w: _Writer, action: a.Conjunction) -> None:
+def _write_conjunction(w: Writer, action: a.Conjunction) -> None:
     w.put("CONJUNCTION", pack(">BBI", action.clause, action.n_clauses, action.conj_id))
 
 
-def _write_metadata(w: _Writer, action: a.WriteMetadata) -> None:
+def _write_metadata(w: Writer, action: a.WriteMetadata) -> None:
     w.put("WRITE_METADATA", b"\0" * 6 + pack(">QQ", action.value, action.mask))
 
 
-def _write_goto(w: _Writer, action: a.GotoTable) -> None:
+def _write_goto(w: Writer, action: a.GotoTable) -> None:
     w.put("RESUBMIT_TABLE", pack(">HB3x", 0xFFF8, action.table_id))
 
 
-def _write_nothing(w: _Writer, action: a.Action) -> None:
+def _write_nothing(w: Writer, action: a.Action) -> None:
     """OpenFlow 1.0 has no action set: nothing to clear, nothing to write to."""
 
 
-_WRITERS: dict[type[a.Action], Callable[[_Writer, Any], None]] = {
+_WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Output: _write_output,
     a.OutputReg: _write_output_reg,
     a.OutputTrunc: _write_output_trunc,
@@ -396,6 +403,15 @@ _WRITERS: dict[type[a.Action], Callable[[_Writer, Any], None]] = {
     a.Conjunction: _write_conjunction,
     a.WriteMetadata: _write_metadata,
     a.GotoTable: _write_goto,
+    a.Multipath: choice.write_multipath,
+    a.Bundle: choice.write_bundle,
+    a.Learn: learn.write_learn,
+    a.Conntrack: conntrack.write_ct,
+    a.Nat: conntrack.write_nat,
+    a.Encap: encap.write_encap,
+    a.Sample: small.write_sample,
+    a.CheckPktLarger: small.write_check_pkt_larger,
+    a.DeleteField: small.write_delete_field,
     a.ClearActions: _write_nothing,
     a.WriteActions: _write_nothing,
 }
@@ -416,7 +432,8 @@ def encode_instructions(
     for action in actions:
         if isinstance(action, _INSTRUCTIONS) and not (version >= 6 and isinstance(action, a.Meter)):
             _flush(out, applied, version, match)
-            out.append(_instruction(action, version, match))
+            if not isinstance(action, a.WriteActions) or action.actions:
+                out.append(_instruction(action, version, match))
         else:
             applied.append(action)
     _flush(out, applied, version, match)

@@ -6,9 +6,15 @@ from netloom.flow.address import format_ipv4_masked, format_mac_masked
 from netloom.flow.fields import Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port, port_to_of10
 from netloom.flow.value_text import format_field_value
+from netloom.openflow import action_choice as choice
+from netloom.openflow import action_conntrack as conntrack
+from netloom.openflow import action_encap as encap
+from netloom.openflow import action_learn as learn
+from netloom.openflow import action_small as small
 from netloom.openflow import actions as a
 from netloom.openflow.action_encode import segments
 from netloom.openflow.names import REASONS
+from netloom.openflow.subfield_text import format_bits, format_subfield
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +30,21 @@ def format_actions(
     table_names: Mapping[int, str] | None = None,
 ) -> str:
     """What stands behind `actions=`; no actions are "drop"."""
-    names = _Names(port_names, table_names)
+    names = TextNames(port_names, table_names)
     return _format_list(actions, names)
 
 
-class _Names:
+class TextNames:
+    """Names of ports and tables by number; `list` formats actions within an action."""
+
     __slots__ = ("ports", "tables")
 
     def __init__(self, ports: PortNames, tables: Mapping[int, str] | None) -> None:
         self.ports = ports
         self.tables = tables
+
+    def list(self, actions: tuple[a.Action, ...]) -> str:
+        return _format_list(actions, self) if actions else ""
 
     def table(self, table_id: int) -> str:
         if self.tables and table_id in self.tables:
@@ -43,48 +54,24 @@ class _Names:
         return str(table_id)
 
 
-def _format_list(actions: tuple[a.Action, ...], names: _Names) -> str:
+def _format_list(actions: tuple[a.Action, ...], names: TextNames) -> str:
     if not actions:
         return "drop"
     return ",".join([_FORMATS[type(action)](action, names) for action in actions])
 
 
-def format_subfield(part: a.Subfield) -> str:
-    """`NXM_NX_REG0[4..7]`, `NXM_NX_REG0[3]`, `NXM_NX_REG0[]`."""
-    return format_bits(part.field, part.offset, part.n_bits)
-
-
-def format_bits(field: Field, offset: int, n_bits: int) -> str:
-    name = field_code_name(field)
-    # OpenFlow 1.0's port number is 16 bits wide here, 32 in a key.
-    bits = 16 if field.form == "port10" else field.bits
-    if offset == 0 and n_bits >= bits:
-        return f"{name}[]"
-    if n_bits == 1:
-        return f"{name}[{offset}]"
-    return f"{name}[{offset}..{offset + n_bits - 1}]"
-
-
-def field_code_name(field: Field) -> str:
-    """The name of NXM if the field has one there, else of OXM, else its own."""
-    codes = field.codes
-    if not codes:
-        return field.name
-    return min(codes, key=lambda code: code.version).name
-
-
-def _output(action: a.Output, names: _Names) -> str:
+def _output(action: a.Output, names: TextNames) -> str:
     if action.port < MAX:
         return f"output:{format_port(action.port, names.ports)}"
     text = format_port(action.port, names.ports)
     return f"{text}:{action.max_len}" if action.port == CONTROLLER else text
 
 
-def _output_trunc(action: a.OutputTrunc, names: _Names) -> str:
+def _output_trunc(action: a.OutputTrunc, names: TextNames) -> str:
     return f"output(port={format_port(action.port, names.ports)},max_len={action.max_len})"
 
 
-def _controller(action: a.Controller, names: _Names) -> str:
+def _controller(action: a.Controller, names: TextNames) -> str:
     words = []
     if action.reason != 1:
         words.append(f"reason={REASONS.get(action.reason, str(action.reason))}")
@@ -104,7 +91,7 @@ def _controller(action: a.Controller, names: _Names) -> str:
     return f"controller({','.join(words)})"
 
 
-def _set_field(action: a.SetField, names: _Names) -> str:
+def _set_field(action: a.SetField, names: TextNames) -> str:
     field = action.field
     if action.legacy:
         return _legacy(field, action.value)
@@ -153,27 +140,27 @@ _LEGACY: dict[str, tuple[str, Callable[[int], str]]] = {
 }
 
 
-def _vlan_vid(action: a.SetVlanVid, names: _Names) -> str:
+def _vlan_vid(action: a.SetVlanVid, names: TextNames) -> str:
     return f"{'mod' if action.push else 'set'}_vlan_vid:{action.vid}"
 
 
-def _vlan_pcp(action: a.SetVlanPcp, names: _Names) -> str:
+def _vlan_pcp(action: a.SetVlanPcp, names: TextNames) -> str:
     return f"{'mod' if action.push else 'set'}_vlan_pcp:{action.pcp}"
 
 
-def _dec_ttl(action: a.DecTtl, names: _Names) -> str:
+def _dec_ttl(action: a.DecTtl, names: TextNames) -> str:
     if not action.controller_ids:
         return "dec_ttl"
     return f"dec_ttl({','.join(map(str, action.controller_ids))})"
 
 
-def _tunnel(action: a.SetTunnelId, names: _Names) -> str:
+def _tunnel(action: a.SetTunnelId, names: TextNames) -> str:
     wide = action.wide or action.tunnel_id > 0xFFFFFFFF
     value = f"{action.tunnel_id:#x}" if action.tunnel_id else "0"
     return f"set_tunnel{'64' if wide else ''}:{value}"
 
 
-def _resubmit(action: a.Resubmit, names: _Names) -> str:
+def _resubmit(action: a.Resubmit, names: TextNames) -> str:
     if action.in_port != IN_PORT and action.table_id == 255:
         return f"resubmit:{format_port(action.in_port, names.ports)}"
     port = "" if action.in_port == IN_PORT else format_port(action.in_port, names.ports)
@@ -181,17 +168,17 @@ def _resubmit(action: a.Resubmit, names: _Names) -> str:
     return f"resubmit({port},{table}{',ct' if action.with_ct else ''})"
 
 
-def _metadata(action: a.WriteMetadata, names: _Names) -> str:
+def _metadata(action: a.WriteMetadata, names: TextNames) -> str:
     value = f"{action.value:#x}" if action.value else "0"
     mask = "" if action.mask == 0xFFFFFFFFFFFFFFFF else f"/{action.mask:#x}"
     return f"write_metadata:{value}{mask}"
 
 
-def _enqueue(action: a.Enqueue, names: _Names) -> str:
+def _enqueue(action: a.Enqueue, names: TextNames) -> str:
     return f"enqueue:{format_port(action.port, names.ports)}:{action.queue}"
 
 
-_FORMATS: dict[type[a.Action], Callable[[Any, _Names], str]] = {
+_FORMATS: dict[type[a.Action], Callable[[Any, TextNames], str]] = {
     a.Output: _output,
     a.OutputReg: lambda action, _: f"output:{format_subfield(action.source)}",
     a.OutputTrunc: _output_trunc,
@@ -224,6 +211,22 @@ _FORMATS: dict[type[a.Action], Callable[[Any, _Names], str]] = {
     a.Conjunction: lambda action, _: (
         f"conjunction({action.conj_id},{action.clause + 1}/{action.n_clauses})"
     ),
+    a.Multipath: choice.format_multipath,
+    a.Bundle: choice.format_bundle,
+    a.Learn: learn.format_learn,
+    a.FinTimeout: small.format_fin_timeout,
+    a.Conntrack: conntrack.format_ct,
+    a.Nat: conntrack.format_nat,
+    a.CtClear: lambda action, _: "ct_clear",
+    a.Encap: encap.format_encap,
+    a.Decap: encap.format_decap,
+    a.DecNshTtl: lambda action, _: "dec_nsh_ttl",
+    a.DeleteField: lambda action, _: f"delete_field:{action.field.name}",
+    a.CheckPktLarger: small.format_check_pkt_larger,
+    a.Sample: small.format_sample,
+    a.DebugRecirc: lambda action, _: "debug_recirc",
+    a.DebugSlow: lambda action, _: "debug_slow",
+    a.UnrollXlate: small.format_unroll,
     a.Exit: lambda action, _: "exit",
     a.Meter: lambda action, _: f"meter:{action.meter_id}",
     a.ClearActions: lambda action, _: "clear_actions",

@@ -1,7 +1,6 @@
 """Actions from text, in the syntax of ovs-actions(7).
 
-Errors are ConfigError with the text that ovs-ofctl(8) prints. Keywords of actions that this
-version does not have are refused by name.
+Errors are ConfigError with the text that ovs-ofctl(8) prints.
 """
 
 from __future__ import annotations
@@ -15,9 +14,15 @@ from netloom.flow.ports import CONTROLLER, IN_PORT, parse_port
 from netloom.flow.text import parse_subfield, scan_subfield
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
+from netloom.openflow import action_choice as choice
+from netloom.openflow import action_conntrack as conntrack
+from netloom.openflow import action_encap as encap
+from netloom.openflow import action_learn as learn
+from netloom.openflow import action_small as small
 from netloom.openflow import actions as a
 from netloom.openflow import protocol as p
 from netloom.openflow.action_check import conjunction_fault, order_fault
+from netloom.openflow.action_nesting import nesting_fault
 from netloom.openflow.field_protocols import field_protocols
 from netloom.openflow.names import REASONS
 from netloom.openflow.number_text import c_int, to_u8, to_u16, to_u32, to_u64
@@ -66,6 +71,9 @@ class ActionReader:
         fault = conjunction_fault(actions) if outer else order_fault(actions)
         if fault:
             raise ConfigError(fault)
+        nested = nesting_fault(actions, outer)
+        if nested is not None:
+            raise ConfigError(nested[0])
         return actions
 
     def _read_one(self, keyword: str, name: str, value: str, outer: str) -> a.Action:
@@ -77,8 +85,6 @@ class ActionReader:
         port = parse_port(name, self.port_names)
         if port is not None:
             return _output_to(port)
-        if keyword in LATER_ACTIONS:
-            raise ConfigError(f"action {keyword} is not supported by this version")
         raise ConfigError(f"unknown action {name}")
 
     def table(self, text: str) -> int | None:
@@ -465,12 +471,10 @@ def _goto(r: ActionReader, text: str) -> a.Action:
 _INSTRUCTIONS = frozenset({"meter", "clear_actions", "write_actions", "write_metadata",
                            "goto_table"})  # fmt: skip
 
-#: Keywords of ovs-actions(7) that come later.
-LATER_ACTIONS = frozenset({
-    "bundle", "bundle_load", "multipath", "learn", "ct", "ct_clear", "nat", "fin_timeout",
-    "sample", "encap", "decap", "dec_nsh_ttl", "check_pkt_larger", "delete_field",
-    "debug_recirc", "debug_slow",
-})  # fmt: skip
+
+def _unroll(r: ActionReader, text: str) -> a.Action:
+    raise ConfigError("UNROLL is an internal action that shouldn't be used via OpenFlow")
+
 
 _READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
     "output": _output,
@@ -514,6 +518,23 @@ _READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
     "clone": _clone,
     "note": _note,
     "conjunction": _conjunction,
+    "multipath": choice.parse_multipath,
+    "bundle": choice.parse_bundle,
+    "bundle_load": choice.parse_bundle_load,
+    "learn": learn.parse_learn,
+    "fin_timeout": small.parse_fin_timeout,
+    "ct": conntrack.parse_ct,
+    "nat": conntrack.parse_nat,
+    "ct_clear": lambda r, text: a.CtClear(),
+    "encap": encap.parse_encap,
+    "decap": encap.parse_decap,
+    "dec_nsh_ttl": lambda r, text: a.DecNshTtl(),
+    "delete_field": small.parse_delete_field,
+    "check_pkt_larger": small.parse_check_pkt_larger,
+    "sample": small.parse_sample,
+    "debug_recirc": lambda r, text: a.DebugRecirc(),
+    "debug_slow": lambda r, text: a.DebugSlow(),
+    "unroll_xlate": _unroll,
     "exit": lambda r, text: a.Exit(),
     "meter": _meter,
     "clear_actions": _clear,

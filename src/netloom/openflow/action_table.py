@@ -2,8 +2,8 @@
 
 Columns are OpenFlow 1.0 to 1.5: a plain number is a standard action type, `n` before it a subtype
 of Nicira's experimenter actions, `o` of the ONF's; `-` is "not in this version"; `=` "as before";
-the last column holds for all that follow. `n18+` stays readable in later versions although those
-write something else. Numbers: OpenFlow 1.0-1.5, ovs-actions(7).
+the last column holds for all that follow. `3+` stays readable in later versions although those
+write something else; `n46!` is written but not read. Numbers: OpenFlow 1.0-1.5, ovs-actions(7).
 
 The second table gives the layout of actions that are nothing but numbers: the class, its
 attributes, and the struct after the action's header (4 bytes, or 10 for experimenter actions).
@@ -17,36 +17,36 @@ from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
 _NUMBERS = """
 OUTPUT            0
 GROUP             n40 22
-SET_VLAN_VID      1 = -
-SET_VLAN_PCP      2 = -
+SET_VLAN_VID      1 1+ -
+SET_VLAN_PCP      2 2+ -
 STRIP_VLAN        3 18
 PUSH_VLAN         - 17
-SET_DL_SRC        4 3 -
-SET_DL_DST        5 4 -
-SET_NW_SRC        6 5 -
-SET_NW_DST        7 6 -
-SET_NW_TOS        8 7 -
-SET_NW_ECN        - 8 -
-SET_TP_SRC        9 = -
-SET_TP_DST        10 = -
-SET_MPLS_LABEL    n30 13 -
-SET_MPLS_TC       n31 14 -
+SET_DL_SRC        4 3+ -
+SET_DL_DST        5 4+ -
+SET_NW_SRC        6 5+ -
+SET_NW_DST        7 6+ -
+SET_NW_TOS        8 7+ -
+SET_NW_ECN        - 8+ -
+SET_TP_SRC        9 9+ -
+SET_TP_DST        10 10+ -
+SET_MPLS_LABEL    n30 13+ -
+SET_MPLS_TC       n31 14+ -
 SET_MPLS_TTL      n25 15
 DEC_MPLS_TTL      n26 16
 PUSH_MPLS         n23 19
 POP_MPLS          n24 20
 ENQUEUE           11 -
-SET_QUEUE         n4+ 21
+SET_QUEUE         n4 21
 SET_NW_TTL        - 23
-DEC_NW_TTL        n18+ 24
+DEC_NW_TTL        n18 24
 SET_FIELD         - = 25
 COPY_FIELD        - = = o3200 = 28
 METER             - = = = = 29
 RESUBMIT          n1
 SET_TUNNEL        n2
 POP_QUEUE         n5
-REG_MOVE          n6
-REG_LOAD          n7
+REG_MOVE          n6 = = = = -
+REG_LOAD          n7 = = = = -
 NOTE              n8
 SET_TUNNEL64      n9
 RESUBMIT_TABLE    n14
@@ -58,12 +58,32 @@ WRITE_METADATA    n22
 STACK_PUSH        n27
 STACK_POP         n28
 OUTPUT_REG2       n32
-REG_LOAD2         n33
+REG_LOAD2         n33 = = = = -
 CONJUNCTION       n34
 CONTROLLER2       n37
 OUTPUT_TRUNC      n39
 CLONE             n42
 RESUBMIT_TABLE_CT n44
+MULTIPATH         n10
+BUNDLE            n12
+BUNDLE_LOAD       n13
+LEARN             n16
+FIN_TIMEOUT       n19
+SAMPLE            n29
+CT                n35
+NAT               n36
+SAMPLE2           n38
+SAMPLE3           n41
+CT_CLEAR          n43
+LEARN2            n45
+ENCAP             n46! = = n46
+DECAP             n47! = = n47
+DEC_NSH_TTL       n48! = = n48
+CHECK_PKT_LARGER  n49
+DELETE_FIELD      n50
+SAMPLE4           n51
+DEBUG_SLOW        n254!
+DEBUG_RECIRC      n255!
 """
 
 #: Actions of numbers only: name, class, attributes, struct after the header. Where the versions
@@ -84,6 +104,12 @@ DEC_NW_TTL     DecTtl         -           4x
 METER          Meter          meter_id    I
 POP_QUEUE      PopQueue       -           6x
 EXIT           Exit           -           6x
+CT_CLEAR       CtClear        -           6x
+DEC_NSH_TTL    DecNshTtl      -           6x
+FIN_TIMEOUT    FinTimeout     idle_timeout,hard_timeout HH2x
+DECAP          Decap          packet_type I
+DEBUG_SLOW     DebugSlow      -           6x
+DEBUG_RECIRC   DebugRecirc    -           6x
 """
 
 #: Actions of 1.0 and 1.1 that set one field: name -> field, struct after the header.
@@ -128,6 +154,7 @@ def _read_numbers() -> tuple[dict[str, tuple[Number | None, ...]], dict[tuple[in
         name, *columns = row.split()
         numbers: list[Number | None] = []
         kept: Number | None = None
+        unread = False
         for index in range(6):
             text = columns[index] if index < len(columns) else "="
             if text == "=":
@@ -135,12 +162,13 @@ def _read_numbers() -> tuple[dict[str, tuple[Number | None, ...]], dict[tuple[in
             elif text == "-":
                 number = None
             else:
-                number = _VENDORS.get(text[0], 0), int(text.strip("no+"))
+                number = _VENDORS.get(text[0], 0), int(text.strip("no+!"))
+                unread = text.endswith("!")
                 if text.endswith("+"):
                     kept = number
             numbers.append(number)
             for readable in (number, kept):
-                if readable is not None:
+                if readable is not None and not unread:
                     read[index + 1, *readable] = name
         write[name] = tuple(numbers)
     return write, read

@@ -214,6 +214,168 @@ class Exit(Action):
     """Stop processing here."""
 
 
+# Choice among links
+
+
+class Multipath(Action):
+    """Hash the packet to one of `n_links` links and write its number to `destination`. `fields`,
+    `algorithm`: numbers of `netloom.openflow.action_choice`."""
+
+    fields: int
+    basis: int
+    algorithm: int
+    n_links: int
+    arg: int
+    destination: Subfield
+
+
+class Bundle(Action):
+    """Choose a member port and send to it (`bundle`), or write its number to `destination`
+    (`bundle_load`)."""
+
+    fields: int
+    basis: int
+    algorithm: int
+    members: tuple[int, ...]
+    destination: Subfield | None = None
+
+
+# Learning
+
+
+class LearnSpec(Record):
+    """One part of the flow to learn. `kind` (MATCH, LOAD, OUTPUT) says what it becomes; `source`
+    is a part of the packet's fields or, as a number, an immediate value of `n_bits` bits;
+    `destination` is None for OUTPUT."""
+
+    kind: int
+    n_bits: int
+    source: Subfield | int
+    destination: Subfield | None
+
+
+class Learn(Action):
+    """Add or change a flow made from the packet at hand. `flags`: send_flow_rem 1, delete_learned
+    2, write the result 4 (to `result`, set if a flow was learned or is there; not if the
+    `limit` of flows was reached)."""
+
+    table_id: int = 1
+    specs: tuple[LearnSpec, ...] = ()
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+    priority: int = 0x8000
+    cookie: int = 0
+    flags: int = 0
+    fin_idle_timeout: int = 0
+    fin_hard_timeout: int = 0
+    limit: int = 0
+    result: Subfield | None = None
+
+
+class FinTimeout(Action):
+    """Change the flow's timeouts when TCP ends a connection with FIN or RST."""
+
+    idle_timeout: int = 0
+    hard_timeout: int = 0
+
+
+# Conntrack
+
+
+class Conntrack(Action):
+    """`ct`: through the connection tracker in a zone (a number, or what a field says), then on in
+    `table_id` (255: a fork is not made). `alg` is the port of the helper, 0 for none; `actions`
+    are `nat` and those of `exec`."""
+
+    commit: bool = False
+    force: bool = False
+    zone: Subfield | int = 0
+    table_id: int = 255
+    alg: int = 0
+    actions: tuple[Action, ...] = ()
+
+
+class Nat(Action):
+    """Inside of `ct`. `flags`: src 1, dst 2, persistent 4, hash 8, random 16. `family` (0, 4 or 6)
+    is that of the addresses; `address_max` and `proto_max` are 0 where there is no range."""
+
+    flags: int = 0
+    family: int = 0
+    address_min: int = 0
+    address_max: int = 0
+    proto_min: int = 0
+    proto_max: int = 0
+
+
+class CtClear(Action):
+    """Forget what the connection tracker said."""
+
+
+# Encapsulation
+
+
+class Encap(Action):
+    """Push a header; `properties` are (class, type, data) of each property."""
+
+    packet_type: int
+    header_size: int = 0
+    properties: tuple[tuple[int, int, bytes], ...] = ()
+
+
+class Decap(Action):
+    """Pop the outermost header; `packet_type` 0xfffe: what follows is known from the header."""
+
+    packet_type: int = 0xFFFE
+
+
+class DecNshTtl(Action):
+    pass
+
+
+class DeleteField(Action):
+    """Remove an option of tunnel metadata."""
+
+    field: Field
+
+
+class CheckPktLarger(Action):
+    """Set the bit `destination` to whether the packet is longer than `size` bytes."""
+
+    size: int
+    destination: Subfield
+
+
+# Watching
+
+
+class Sample(Action):
+    """Send one of 65536 / `probability` packets to the collectors of a set. The observation ids
+    are numbers or, since Open vSwitch 3.4, what fields say. `direction`: 0 not said, 1 ingress,
+    2 egress."""
+
+    probability: int
+    collector_set_id: int = 0
+    obs_domain_id: Subfield | int = 0
+    obs_point_id: Subfield | int = 0
+    sampling_port: int = 0xFFFFFFFF
+    direction: int = 0
+
+
+class DebugRecirc(Action):
+    """For tests: recirculate."""
+
+
+class DebugSlow(Action):
+    """For tests: handle in the slow path."""
+
+
+class UnrollXlate(Action):
+    """In frozen translations only: the table and cookie to go on with."""
+
+    table_id: int
+    cookie: int
+
+
 # Instructions (OpenFlow 1.1+); in 1.0 they travel as Nicira actions or not at all.
 
 

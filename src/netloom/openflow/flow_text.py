@@ -9,7 +9,7 @@ from __future__ import annotations
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.base.record import replace
-from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import parse_port
 from netloom.flow.prerequisites import normalize_match
@@ -83,6 +83,14 @@ class Names:
 NO_NAMES = Names()
 
 
+def _part_protocols(field: Field, n_bits: int, mask: int) -> int:
+    """The protocols that can match `n_bits` of `field`: all of its bytes is the field itself, less
+    needs a field that takes masks."""
+    if n_bits == 8 * field.n_bytes:
+        return field_protocols(field)
+    return field_protocols(field, mask) if field.maskable else 0
+
+
 class _FlowReader:
     """Takes the words of one flow."""
 
@@ -120,7 +128,7 @@ class _FlowReader:
         field = FIELD[name] if name in FIELD else parse_subfield(name)[0]
         mask = self.matches.match.mask >> field.shift & field.ones
         if "[" in name:
-            self.protocols &= field_protocols(field, mask)
+            self.protocols &= _part_protocols(field, parse_subfield(name)[2], mask)
             return
         if field.name == "dl_vlan" and not mask and self.matches.match != before:
             mask = field.ones

@@ -48,5 +48,9 @@ ACTION_NAMES = {
     "Resubmit": "resubmit", "Clone": "clone", "Note": "note", "Conjunction": "conjunction",
     "Exit": "exit", "Meter": "meter", "ClearActions": "clear_actions",
     "WriteActions": "write_actions", "WriteMetadata": "write_metadata",
-    "GotoTable": "goto_table",
+    "GotoTable": "goto_table", "Multipath": "multipath", "Bundle": "bundle", "Learn": "learn",
+    "FinTimeout": "fin_timeout", "Conntrack": "ct", "Nat": "nat", "CtClear": "ct_clear",
+    "Encap": "encap", "Decap": "decap", "DecNshTtl": "dec_nsh_ttl",
+    "DeleteField": "delete_field", "CheckPktLarger": "check_pkt_larger", "Sample": "sample",
+    "DebugRecirc": "debug_recirc", "DebugSlow": "debug_slow", "UnrollXlate": "unroll_xlate",
 }  # fmt: skip

@@ -56,3 +56,27 @@ def to_u32(text: str) -> int:
 
 def to_u64(text: str) -> int:
     return _wide(text, 64)
+
+
+def leading_int(text: str) -> int:
+    """The decimal number that `text` starts with, as C's atoi finds it; 0 if there is none."""
+    digits = text.lstrip(" \t\r\n")
+    end = 1 if digits[:1] in ("-", "+") else 0
+    while end < len(digits) and digits[end] in "0123456789":
+        end += 1
+    head = digits[:end]
+    return int(head) if head.strip("+-") else 0
+
+
+def leading_u64(text: str) -> int:
+    """As `leading_int`, for numbers that may also be hexadecimal or octal."""
+    digits = text.lstrip(" \t\r\n")
+    base, allowed = 10, "0123456789"
+    if digits[:2].lower() == "0x":
+        digits, base, allowed = digits[2:], 16, "0123456789abcdefABCDEF"
+    elif digits[:1] == "0":
+        base, allowed = 8, "01234567"
+    end = 0
+    while end < len(digits) and digits[end] in allowed:
+        end += 1
+    return int(digits[:end], base) if end else 0

@@ -417,9 +417,21 @@ def decode_field_header(data: bytes, pos: int) -> tuple[Field, bool, int]:
     if len(data) < after:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     found = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
-    if found is None or found[0].dynamic:
+    if found is None:
         raise OpenFlowError("OFPBMC_BAD_FIELD")
     return found[0], bool(header & 0x100), after
+
+
+def encode_field_value(field: Field, version: int, value: int, mask: int) -> bytes:
+    """One entry. The length of a tunnel option is that of the numbers, as long as no TLV table
+    says another."""
+    masked = mask != field.ones
+    size = field.n_bytes
+    if field.dynamic:
+        size = (max(value, mask if masked else 0).bit_length() + 7) // 8
+    out = value.to_bytes(size, "big") + (mask.to_bytes(size, "big") if masked else b"")
+    head = encode_field_header(field, version, masked)
+    return head[:3] + bytes([len(head) - 4 + len(out)]) + head[4:] + out
 
 
 def vlan_present(match: Match) -> bool:

@@ -13,7 +13,8 @@ from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output, to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
-from netloom.openflow.action_format import format_actions, format_subfield
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.subfield_text import format_subfield
 
 _TPID, _TCI = SLOT["vlan_tpid"], SLOT["vlan_tci"]
 _TCI1 = SLOT["vlan1_tci"]
@@ -25,7 +26,7 @@ _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
 #: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_")
+_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_", "tun_opts")
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -47,14 +48,25 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
 
 
-def supported(action: a.Action) -> bool:
-    """Can flows with this action be translated?"""
+def unsupported(action: a.Action) -> a.Action | None:
+    """The action in `action` (itself, or one nested in it) that cannot be translated, if any.
+
+    What has no handler is one: an action that this table does not know never gets into a flow."""
+    if type(action) not in _HANDLERS:
+        return action
+    if isinstance(action, a.Controller) and (
+        action.pause or action.meter_id or action.provider_meter_id
+    ):
+        return action
     if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
-        return False
+        return action
+    if isinstance(action, a.Move | a.Push | a.OutputReg) and action.source.field.dynamic:
+        return action
     if isinstance(action, a.Move | a.Pop):
-        return not action.destination.field.slot.name.startswith(_NOT_WRITTEN)
+        to = action.destination.field
+        return action if to.slot.name.startswith(_NOT_WRITTEN) else None
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
-    return type(action) in _HANDLERS and all(map(supported, nested))
+    return next((found for found in map(unsupported, nested) if found is not None), None)
 
 
 # Fields
@@ -114,14 +126,20 @@ def _move(context: Context, action: a.Move) -> None:
     source, destination = action.source, action.destination
     if not (_has(context, destination.field) and _has(context, source.field)):
         return
-    ones = (1 << source.n_bits) - 1
     from_shift = source.field.shift + source.offset
     to_shift = destination.field.shift + destination.offset
-    context.mask |= ones << from_shift | ones << to_shift
-    value = context.key >> from_shift & ones
-    context.key = _with_tpid(context.key & ~(ones << to_shift) | value << to_shift)
+    from_bits, to_bits = _bits(source), _bits(destination)
+    context.mask |= from_bits | to_bits
+    value = (context.key & from_bits) >> from_shift
+    context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
     if context.recorder is not None:
         context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
+
+
+def _bits(part: a.Subfield) -> int:
+    """The bits of `part` in a key, which has not all bits of some fields (ARP's operation)."""
+    field = part.field
+    return ((1 << part.n_bits) - 1) << field.shift + part.offset & field.mask
 
 
 def _format_value(part: a.Subfield, value: int) -> str:
@@ -132,10 +150,10 @@ def _format_value(part: a.Subfield, value: int) -> str:
 
 def _push(context: Context, action: a.Push) -> None:
     source = action.source
-    ones = (1 << source.n_bits) - 1
-    shift = source.field.shift + source.offset
-    context.mask |= ones << shift
-    context.stack.append((context.key >> shift & ones, source.n_bits))
+    bits = _bits(source)
+    context.mask |= bits
+    value = (context.key & bits) >> source.field.shift + source.offset
+    context.stack.append((value, source.n_bits))
 
 
 def _pop(context: Context, action: a.Pop) -> None:
@@ -143,11 +161,11 @@ def _pop(context: Context, action: a.Pop) -> None:
         context.warn("attempted to pop from an empty stack")
         return
     target = action.destination
-    ones = (1 << target.n_bits) - 1
-    shift = target.field.shift + target.offset
+    bits = _bits(target)
     value, _ = context.stack.pop()
-    context.mask |= ones << shift
-    context.key = _with_tpid(context.key & ~(ones << shift) | (value & ones) << shift)
+    context.mask |= bits
+    in_place = value << target.field.shift + target.offset & bits
+    context.key = _with_tpid(context.key & ~bits | in_place)
 
 
 # VLAN tags
