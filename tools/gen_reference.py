@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from itertools import groupby
@@ -17,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from netloom.flow.fields import CLASSES, FIELDS, Field  # noqa: E402
-from netloom.openflow.action_parse import LATER_ACTIONS  # noqa: E402
+from netloom.ofproto.translate.handlers import translated_actions  # noqa: E402
+from netloom.openflow.actions import Action  # noqa: E402
 from netloom.programs.ofctl.commands import all_commands  # noqa: E402
 from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import COLUMNS, KEYS  # noqa: E402
@@ -137,9 +139,19 @@ def unsupported_page() -> str:
     return UNSUPPORTED.format(
         columns="".join([f"| {' | '.join(row)} |\n" for row in cells]),
         commands=_words([command.name for command in all_commands() if command.function == "-"]),
-        actions=_words(sorted(LATER_ACTIONS)),
+        actions=_words(refused_actions()),
         options=_words([f"--{option.name}" for option in REFUSED_OPTIONS]),
     )
+
+
+def refused_actions() -> list[str]:
+    """What the tools know and the switch refuses, named after the classes."""
+    import netloom.openflow.action_decode
+    import netloom.openflow.action_parse  # noqa: F401
+
+    translated = translated_actions()
+    classes = [cls for cls in Action.__subclasses__() if cls not in translated]
+    return sorted(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower() for cls in classes)
 
 
 def pages() -> dict[Path, str]:

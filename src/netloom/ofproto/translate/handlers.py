@@ -48,6 +48,11 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
 
 
+def translated_actions() -> frozenset[type[a.Action]]:
+    """The classes of actions that flows may have."""
+    return frozenset(_HANDLERS)
+
+
 def unsupported(action: a.Action) -> a.Action | None:
     """The action in `action` (itself, or one nested in it) that cannot be translated, if any.
 
