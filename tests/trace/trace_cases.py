@@ -88,6 +88,8 @@ def with_port_names(trace: str, names: Mapping[str, str]) -> str:
     head, line, rest = trace.partition("Datapath actions: ")
     actions, _, tail = rest.partition("\n")
     actions = re.sub(r"(^|,)(\d+)(?=,|$)", lambda found: found[1] + names[found[2]], actions)
+    # 3.1, which the cases were recorded from, does not list the flows of a conjunction.
+    head = re.sub(r"^ *-> conj\. .*\n", "", head, flags=re.MULTILINE)
     actions = re.sub(r"recirc_id=\d+", "recirc_id=1", actions)
     return f"{head}{line}{actions}\n{tail}".rstrip("\n")
 

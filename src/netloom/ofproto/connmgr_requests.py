@@ -37,7 +37,6 @@ _CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, m.GroupMod, m.MeterMo
 _IMPOSSIBLE: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",
     a.Meter: "OFPMMFC_INVALID_METER",
-    a.Conjunction: "OFPBAC_BAD_TYPE",
 }
 _N_TABLES = 255
 

@@ -154,7 +154,7 @@ class Tables:
             # OpenFlow 1.0 and 1.1: a modify that finds nothing adds, unless it asked for a cookie.
             return self._add(mod, now_ms) if mod.new_cookie is not None else []
         for rule in rules:
-            rule.actions = mod.actions
+            rule.set_actions(mod.actions)
             rule.modified_ms = now_ms
             if mod.new_cookie is not None:
                 rule.cookie = mod.new_cookie

@@ -48,11 +48,15 @@ def enter_table(
     real_port = context.in_port
     if in_port is not None:
         context.set_in_port(in_port)
-    rule = _lookup(context, table_id)
+    parts: list[Rule] | None = None if context.recorder is None else []
+    rule = _lookup(context, table_id, parts)
     miss = may_packet_in and rule is None and _wants_packet_in(context)
     context.set_in_port(real_port)
     if context.recorder is not None:
         context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule, miss)}")
+        for part in parts or ():
+            # Open vSwitch has this since 3.3.
+            context.detail(f"conj. {format_match(part.match, None, part.priority)}")
     saved = (context.table_id, context.rule, context.depth, context.cookie)
     is_first = not context.has_begun
     if not is_first:
@@ -91,7 +95,7 @@ def _may_go_deeper(context: Context) -> bool:
     return not context.error
 
 
-def _lookup(context: Context, table_id: int) -> Rule | None:
+def _lookup(context: Context, table_id: int, parts: list[Rule] | None) -> Rule | None:
     key = context.key
     is_fragment = key >> _NW_FRAG.shift & FRAG_ANY
     if is_fragment:
@@ -102,7 +106,7 @@ def _lookup(context: Context, table_id: int) -> Rule | None:
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
-    rule, mask = table.classifier.lookup(key, context.mask)
+    rule, mask = table.classifier.lookup(key, context.mask, parts)
     context.mask |= mask
     context.credits.append(TableCredit(table, rule is not None))
     return rule
