@@ -39,7 +39,7 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
             switch.replace_flows(bridge, flows)
         names = switch.dp_ports()
         outputs = {
-            query: with_port_names(switch.control("ofproto/trace", *query), names)
+            query: with_port_names(switch.control(*query), names)
             for query in case.traces
         }
     finally:

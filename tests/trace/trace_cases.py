@@ -12,6 +12,8 @@ A file is a comment and sections that begin with `===`:
     priority=0 actions=NORMAL
     === trace BRIDGE FLOW
     the whole output, data-path ports by name
+    === packet-out BRIDGE FLOW ACTIONS
+    the same of ofproto/trace-packet-out
 
 A bridge fails secure. What is expected was recorded from Debian's ovs-vswitchd:
 
@@ -36,8 +38,8 @@ class TraceCase:
         self.setup: list[list[str]] = []
         #: bridge -> flows, one a line.
         self.flows: dict[str, str] = {}
-        #: (bridge, flow) -> output without the final newline.
-        self.traces: dict[tuple[str, str], str] = {}
+        #: Words of a command -> output without the final newline.
+        self.traces: dict[tuple[str, ...], str] = {}
         for section in sections:
             head, _, body = section.partition("\n")
             kind, _, rest = head.partition(" ")
@@ -46,21 +48,25 @@ class TraceCase:
             elif kind == "flows":
                 self.flows[rest] = body.strip()
             else:
-                assert kind == "trace", head
-                bridge, _, flow = rest.partition(" ")
-                self.traces[bridge, flow] = body.rstrip("\n")
+                self.traces[_command(head)] = body.rstrip("\n")
         self._sections = sections
 
-    def recorded(self, outputs: Mapping[tuple[str, str], str]) -> str:
+    def recorded(self, outputs: Mapping[tuple[str, ...], str]) -> str:
         """The text of the file with these outputs."""
         parts = [self.comment]
         for section in self._sections:
             head, _, body = section.partition("\n")
-            if head.startswith("trace "):
-                bridge, _, flow = head[6:].partition(" ")
-                body = outputs[bridge, flow] + "\n\n"
+            if head.startswith(("trace ", "packet-out ")):
+                body = outputs[_command(head)] + "\n\n"
             parts.append(f"=== {head}\n{body}")
         return "".join(parts).rstrip("\n") + "\n"
+
+
+def _command(head: str) -> tuple[str, ...]:
+    """The words of an appctl command for the head of a section."""
+    kind, bridge, flow, *actions = head.split(" ")
+    names = {"trace": "ofproto/trace", "packet-out": "ofproto/trace-packet-out"}
+    return (names[kind], bridge, flow, *actions)
 
 
 def vsctl_lines(case: TraceCase) -> Iterator[str]:

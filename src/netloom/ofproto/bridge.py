@@ -13,6 +13,7 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import (
@@ -53,6 +54,7 @@ class Ofproto:
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
         self.tables = Tables()
+        self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.macs: MacTable[Bundle] = MacTable()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}

@@ -19,8 +19,8 @@ class Rule:
 
     __slots__ = (
         "actions", "conjunctions", "cookie", "created_ms", "flags", "hard_timeout_s", "id",
-        "idle_timeout_s", "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority", "removed",
-        "table_id", "used_ms",
+        "idle_timeout_s", "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority",
+        "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(

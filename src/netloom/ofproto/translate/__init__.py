@@ -71,7 +71,9 @@ def translate(
     if port is not None and port.config & m.OFPPC_NO_RECV:
         context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
-        context.in_packet_out = context.has_begun = True
+        context.has_begun = True
+        # Open vSwitch tells no reason of its own in a trace.
+        context.in_packet_out = recorder is None
         run_actions(context, actions)
     else:
         enter_table(context, 0)

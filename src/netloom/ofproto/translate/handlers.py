@@ -260,7 +260,8 @@ def _note(context: Context, action: a.Note) -> None:
 
 
 def _conjunction(context: Context, action: a.Conjunction) -> None:
-    """Only the classifier runs rules with it: by their conjunction's own rule."""
+    """What the classifier is told; a rule with it never runs, but a packet-out may."""
+    context.report_error("executing no-op conjunction action")
 
 
 def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
