@@ -8,6 +8,7 @@ A file is a comment and sections that begin with `===`:
     port BRIDGE NAME OFPORT [tag=N] [trunks=N,N] [vlan_mode=MODE] [cvlans=N] [other_config:K=V]
     patch BRIDGE NAME OFPORT PEER [the same]
     fdb BRIDGE PORT VLAN MAC
+    mirror BRIDGE NAME [all] [src=PORT,PORT] [dst=PORT] [vlans=N,N] [port=PORT] [vlan=N] [snaplen=N]
     === flows BRIDGE
     priority=0 actions=NORMAL
     === trace BRIDGE FLOW
@@ -82,6 +83,26 @@ def vsctl_lines(case: TraceCase) -> Iterator[str]:
                 type_ = f"type=patch options:peer={options.pop(0)}"
             yield (f"add-port {bridge} {name} {' '.join(options)} "
                    f"-- set interface {name} {type_} ofport_request={number}")  # fmt: skip
+
+
+def mirror_lines(case: TraceCase) -> Iterator[list[str]]:
+    """Words of ovs-vsctl for the mirrors, which need all ports."""
+    for kind, bridge, *words in case.setup:
+        if kind != "mirror":
+            continue
+        name, options = words[0], dict(word.partition("=")[::2] for word in words[1:])
+        ports = {p for key in ("src", "dst", "port") if options.get(key)
+                 for p in options[key].split(",")}  # fmt: skip
+        line = [w for p in sorted(ports) for w in ("--", f"--id=@{p}", "get", "Port", p)]
+        line += ["--", "--id=@mirror", "create", "Mirror", f"name={name}"]
+        for key, value in options.items():
+            refs = ",".join(f"@{word}" for word in value.split(","))
+            line.append({
+                "all": "select_all=true", "src": f"select_src_port={refs}",
+                "dst": f"select_dst_port={refs}", "port": f"output_port={refs}",
+                "vlans": f"select_vlan={value}", "vlan": f"output_vlan={value}",
+            }.get(key, f"{key}={value}"))  # fmt: skip
+        yield [*line, "--", "add", "Bridge", bridge, "mirrors", "@mirror"]
 
 
 def fdb_entries(case: TraceCase) -> Iterator[list[str]]:

@@ -36,11 +36,16 @@ class TableCredit:
 
 
 def enter_table(
-    context: Context, table_id: int, in_port: int | None = None, may_packet_in: bool = True
+    context: Context,
+    table_id: int,
+    in_port: int | None = None,
+    may_packet_in: bool = True,
+    is_entry: bool = False,
 ) -> None:
     """Run the rule of `table_id` that matches; with `in_port`, as if from that port (which the
     actions do not notice: NORMAL and IN_PORT mean the real one). `may_packet_in`: does a packet
-    that matches nothing go to the controllers (that want it)?"""
+    that matches nothing go to the controllers (that want it)? `is_entry`: the packet has just come
+    in from outside."""
     if not _may_go_deeper(context):
         return
     real_port = context.in_port
@@ -63,7 +68,8 @@ def enter_table(
     context.has_begun = True
     context.table_id, context.rule, context.cookie = table_id, rule, rule.cookie
     context.credits.append(rule)
-    context.walk.run_actions(context, rule.actions)
+    if not is_entry or context.walk.mirror_entering(context):
+        context.walk.run_actions(context, rule.actions)
     if not is_first:
         # The action set of the first bridge belongs to its first rule, also in a trace.
         context.table_id, context.rule, context.depth, context.cookie = saved
