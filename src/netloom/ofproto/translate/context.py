@@ -79,12 +79,16 @@ class Credit(Protocol):
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None: ...
 
 
+#: A bridge's name, an address and a VLAN.
+MacLookup = tuple[str, int, int]
+
+
 class Translated:
     """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
     `key`, whom packets are credited to, why the packet was dropped whole, if so, and whether some
     action is `slow`: one that data paths cannot do."""
 
-    __slots__ = ("actions", "credits", "error", "key", "mask", "slow")
+    __slots__ = ("actions", "credits", "error", "key", "mac_lookups", "mask", "slow")
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class Translated:
         credits_: list[Credit],
         error: str,
         slow: bool = False,
+        mac_lookups: tuple[MacLookup, ...] = (),
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -101,6 +106,8 @@ class Translated:
         self.credits = credits_
         self.error = error
         self.slow = slow
+        #: What was asked of MAC tables: only a change of these answers can change the result.
+        self.mac_lookups = mac_lookups
 
     @property
     def flow_actions(self) -> DpActions:
@@ -113,9 +120,9 @@ class Context:
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
-        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key", "mask",
-        "mirrored", "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "slow", "snaplen",
-        "stack", "table_id", "walk",
+        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key",
+        "mac_lookups", "mask", "mirrored", "n_resubmits", "now_ms", "recorder", "rule",
+        "side_effects", "slow", "snaplen", "stack", "table_id", "walk",
     )  # fmt: skip
 
     def __init__(
@@ -165,6 +172,7 @@ class Context:
         self.mirrored: frozenset[tuple[str, str, int]] = frozenset()
         #: Bytes of the copy that is being sent to a mirror; 0 for all.
         self.snaplen = 0
+        self.mac_lookups: list[MacLookup] = []
 
     @property
     def in_port(self) -> int:

@@ -129,6 +129,7 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
+    context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
