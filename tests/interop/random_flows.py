@@ -186,8 +186,42 @@ class Generator:
             text += f",cookie={self.rng.randint(1, 0xFFFF):#x}"
         return f"{text} actions={self.actions(table, proto)}"
 
+    def conjunction(self, table: int) -> list[str]:
+        """The flows of one or two conjunctions that share clauses, and what follows from them."""
+        rng = self.rng
+        n_clauses, ids = rng.choice([2, 2, 3]), rng.sample(range(1, 9), rng.choice([1, 1, 2]))
+        proto = rng.choice(["ip", "tcp", "tcp", "udp", "ipv6", ""])
+        high, low = rng.choice([(10, 10), (10, 10), (100, 3)])
+        flows = []
+        for _ in range(rng.randint(3, 9)):
+            words = [*self.l2_match(), *([proto] if proto else [])]
+            if proto:
+                words += [*self.ip_match(proto), *self.l4_match(proto)]
+            numbers = [rng.randint(1, n_clauses) for _ in range(rng.choice([1, 1, 2, 3]))]
+            parts = sorted({f"conjunction({rng.choice(ids)},{n}/{n_clauses})" for n in numbers})
+            if self.maybe(0.1):
+                parts.append("note:01.02")
+            # Lists of fields that are too long miss; a clause with few words is met more often.
+            if self.maybe(0.7):
+                words = rng.sample(words, min(len(words), rng.randint(1, 2)))
+            if proto and proto not in words:
+                words.insert(0, proto)
+            head = f"table={table},priority={rng.choice([high, high, low])}"
+            flows.append(f"{','.join([head, *words])} actions={','.join(parts)}")
+        for conj_id in ids:
+            words = [f"table={table},priority={rng.choice([1, 10, 100])},conj_id={conj_id}"]
+            if proto and self.maybe(0.6):
+                words.append(proto)
+            if self.maybe(0.2):
+                words += self.l2_match()
+            flows.append(f"{','.join(words)} actions={self.actions(table, proto)}")
+        return flows
+
     def flows(self) -> list[str]:
         flows = [self.flow(table) for table in range(4) for _ in range(self.rng.randint(3, 14))]
+        for table in range(4):
+            if self.maybe(0.5):
+                flows += self.conjunction(table)
         return [*flows, f"table=0,priority=0 actions={self.rng.choice(['NORMAL', 'resubmit(,1)'])}"]
 
     def packet(self) -> str:

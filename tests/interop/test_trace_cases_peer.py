@@ -14,6 +14,7 @@ from trace_cases import (
     FILES,
     TraceCase,
     fdb_entries,
+    mirror_lines,
     vsctl_lines,
     with_port_names,
     without_flood_order,
@@ -31,6 +32,8 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
     try:
         for line in vsctl_lines(case):
             switch.vsctl(line)
+        for words in mirror_lines(case):
+            switch.vsctl(" ".join(words))
         for bridge in case.flows:
             switch.use_prefixes(bridge, ("ip_dst", "ip_src", "ipv6_dst"))
         for words in fdb_entries(case):
@@ -38,10 +41,7 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
         for bridge, flows in case.flows.items():
             switch.replace_flows(bridge, flows)
         names = switch.dp_ports()
-        outputs = {
-            query: with_port_names(switch.control("ofproto/trace", *query), names)
-            for query in case.traces
-        }
+        outputs = {query: with_port_names(switch.control(*query), names) for query in case.traces}
     finally:
         switch.close()
     if RECORD:

@@ -10,6 +10,7 @@ from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.ofproto.classifier import Classifier
 from netloom.ofproto.prefix_trie import PrefixTrie
+from netloom.openflow.actions import Conjunction
 
 #: Few values each, so that rules and packets meet.
 VALUES = {
@@ -35,6 +36,7 @@ MASKS = {
 class Rule(Record):
     match: Match
     priority: int
+    conjunctions: tuple[Conjunction, ...] = ()
 
 
 def keys() -> st.SearchStrategy[int]:

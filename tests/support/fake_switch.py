@@ -34,6 +34,10 @@ _REFERENCES = {
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
     ("Bridge", "controller"): "Controller",
+    ("Bridge", "mirrors"): "Mirror",
+    ("Mirror", "output_port"): "Port",
+    ("Mirror", "select_src_port"): "Port",
+    ("Mirror", "select_dst_port"): "Port",
     ("Port", "interfaces"): "Interface",
 }
 
@@ -237,6 +241,9 @@ class FakeBridge:
 
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
+
+    def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
+        return None
 
     def device_stats(self, name: str) -> DeviceStats | None:
         device = self.devices.get(name)

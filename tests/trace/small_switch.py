@@ -8,12 +8,18 @@ from trace_cases import TraceCase, fdb_entries
 
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
+from netloom.base.record import replace
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
-from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
+from netloom.ofproto.settings import (
+    BridgeSettings,
+    BundleSettings,
+    MirrorSettings,
+    PortSettings,
+)
 from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.flow_text import parse_flow_mod
@@ -66,6 +72,22 @@ class SmallSwitch:
             )
         )
 
+    def add_mirror(self, bridge: str, name: str, options: Mapping[str, str]) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ports = frozenset(ofproto.bundles) if "all" in options else frozenset()
+        mirror = MirrorSettings(
+            name,
+            name,
+            sources=ports | _names(options.get("src", "")),
+            targets=ports | _names(options.get("dst", "")),
+            vlans=_numbers(options.get("vlans", "")),
+            output_port=options.get("port", ""),
+            output_vlan=int(options.get("vlan", "0")),
+            snaplen=int(options.get("snaplen", "0")),
+        )
+        settings = ofproto.settings
+        ofproto.configure(replace(settings, mirrors=(*settings.mirrors, mirror)))
+
     def replace_flows(self, bridge: str, flows: str) -> None:
         ofproto = self.backer.bridges[bridge]
         ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.clock.now_ms())
@@ -99,6 +121,9 @@ def small_switch_of(case: TraceCase) -> SmallSwitch:
             peer = options.pop(0) if kind == "patch" else ""
             pairs = dict(option.split("=") for option in options)
             switch.add_port(bridge, name, int(number), pairs, peer)
+        elif kind == "mirror":
+            name, *options = words
+            switch.add_mirror(bridge, name, dict(word.partition("=")[::2] for word in options))
     for words in fdb_entries(case):
         switch.control("fdb/add", *words)
     for bridge, flows in case.flows.items():
@@ -115,3 +140,7 @@ def _as_received(mod: m.FlowMod) -> m.FlowMod:
 
 def _numbers(text: str) -> frozenset[int]:
     return frozenset(int(word) for word in text.split(",") if word)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(word for word in text.split(",") if word)

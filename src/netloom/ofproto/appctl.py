@@ -21,7 +21,7 @@ from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
-from netloom.ofproto.trace import command_trace
+from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.openflow.action_format import format_actions
 
 #: `dpif/show-dp-features`: what the data paths of this version can do.
@@ -58,6 +58,9 @@ DP_FEATURES = (
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
 
+_PACKET_OUT_USAGE = f"[-consistent] {_TRACE_USAGE} actions"
+
+
 class OfprotoCommand(NamedTuple):
     """A command as a daemon registers it; `max_args` None is no limit."""
 
@@ -80,6 +83,7 @@ class OfprotoCommands:
         rows: list[tuple[str, str, int, int | None, Callable[[list[str]], str]]] = [
             ("ofproto/list", "", 0, 0, self._list),
             ("ofproto/trace", _TRACE_USAGE, 1, None, self._trace),
+            ("ofproto/trace-packet-out", _PACKET_OUT_USAGE, 2, None, self._trace_packet_out),
             ("fdb/add", "bridge port vlan mac", 4, 4, self._fdb_add),
             ("fdb/del", "bridge vlan mac", 3, 3, self._fdb_del),
             ("fdb/flush", "[bridge]", 0, 1, self._fdb_flush),
@@ -124,6 +128,9 @@ class OfprotoCommands:
 
     def _trace(self, args: list[str]) -> str:
         return command_trace(args, self)
+
+    def _trace_packet_out(self, args: list[str]) -> str:
+        return command_trace_packet_out(args, self)
 
     # What a trace may look at
 

@@ -104,7 +104,15 @@ class Backer:
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         started_ms = self.clock.now_ms()
-        self.revalidator.revalidate(now_ms)
+        moved = {
+            (bridge.name, mac, vlan)
+            for bridge in self.bridges.values()
+            for mac, vlan in bridge.macs.changed
+        }
+        for bridge in self.bridges.values():
+            bridge.macs.changed.clear()
+        only_macs = generations[0] == self._settled[0]
+        self.revalidator.revalidate(now_ms, moved if only_macs else None)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms

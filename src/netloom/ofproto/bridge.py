@@ -13,7 +13,9 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.mac_table import MacTable
+from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import (
     BridgeSettings,
@@ -53,7 +55,9 @@ class Ofproto:
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
         self.tables = Tables()
+        self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.macs: MacTable[Bundle] = MacTable()
+        self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
@@ -85,6 +89,7 @@ class Ofproto:
         self.macs.configure(
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
+        self.mirrors.configure(settings.mirrors)
         self.connections.configure(settings, self.backer.clock.now_ms())
         self.backer.config_changed()
 
@@ -245,6 +250,10 @@ class Ofproto:
             return None
         device = self._devices.get(name)
         return device.stats() if device is not None else port.patch_stats()
+
+    def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
+        """Packets and bytes that a mirror has copied; None if there is no such mirror."""
+        return self.mirrors.stats(mirror_id)
 
     def port_mod(self, mod: m.PortMod) -> None:
         port = self.ports_by_number.get(mod.port_no)

@@ -18,6 +18,8 @@ its whole mask to W, and three refinements add less:
 * *Ports.* When a subtable with a mask on the transport ports misses, a trie of its port values
   tells how many leading bits of the ports explain the miss.
 
+Rules with `conjunction` actions are the business of `conjunctions`.
+
 **Cost.** A dict lookup per subtable (0.1 us), more with stages; insertion and removal do not depend
 on the number of rules. Many masks are slow: bound by how many distinct masks one table has.
 
@@ -30,11 +32,14 @@ from typing import Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
 from netloom.flow.match import Match
+from netloom.ofproto.conjunctions import Soft, decide
 from netloom.ofproto.prefix_trie import PrefixTrie
+from netloom.openflow.actions import Conjunction
 
 #: Fields with tries unless the Flow_Table row says otherwise (ovs-vswitchd.conf.db(5), prefixes).
 DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
 
+_CONJ_ID = SLOT["conj_id"]
 _PORTS_SHIFT = SLOT["tp_dst"].shift
 _PORTS_ONES = 0xFFFFFFFF
 _PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
@@ -49,6 +54,9 @@ class Classified(Protocol):
 
     @property
     def priority(self) -> int: ...
+
+    @property
+    def conjunctions(self) -> tuple[Conjunction, ...]: ...
 
 
 R = TypeVar("R", bound=Classified)
@@ -233,21 +241,48 @@ class Classifier(Generic[R]):
 
     # Lookup
 
-    def lookup(self, key: int, wildcards: int = 0) -> tuple[R | None, int]:
+    def lookup(
+        self, key: int, wildcards: int = 0, parts: list[R] | None = None
+    ) -> tuple[R | None, int]:
         """The best rule for `key`, and the mask of bits that decided, with those of `wildcards`:
-        what is looked at in any case, which a search may use at no price."""
+        what is looked at in any case, which a search may use at no price. If a conjunctive match
+        decided, `parts` gets its rules, clause by clause."""
+        best, wildcards, softs = self._lookup(key, wildcards)
+        if not softs:
+            return best, wildcards
+
+        def look_again(conj_id: int) -> R | None:
+            nonlocal wildcards
+            found, wildcards, _ = self._lookup(_CONJ_ID.put(key, conj_id), wildcards)
+            return found
+
+        best = decide(softs, best, look_again, parts)
+        return best, wildcards
+
+    def _lookup(self, key: int, wildcards: int) -> tuple[R | None, int, list[Soft[R]] | None]:
+        """The best rule that is no part of a conjunction, and the matching ones that are."""
         best: R | None = None
         best_priority = -1
+        softs: list[Soft[R]] | None = None
         looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
                 break
-            rule, bits = self._search(subtable, key, wildcards, looked_up)
+            same, bits = self._search(subtable, key, wildcards, looked_up)
             wildcards |= bits
-            if rule is not None and rule.priority > best_priority:
+            if same is None:
+                continue
+            rule = same[0]
+            if rule.priority <= best_priority:
+                continue
+            if not rule.conjunctions:
                 best = rule
                 best_priority = rule.priority
-        return best, wildcards
+            elif softs is None:
+                softs = [Soft(same)]
+            else:
+                softs.append(Soft(same))
+        return best, wildcards, softs
 
     def _search(
         self,
@@ -255,9 +290,9 @@ class Classifier(Generic[R]):
         key: int,
         wildcards: int,
         looked_up: list[tuple[int, int] | None],
-    ) -> tuple[R | None, int]:
-        """The best rule of one subtable and the bits that decided; `wildcards` are those that are
-        looked at anyhow, `looked_up` what tries have said in this lookup."""
+    ) -> tuple[list[R] | None, int]:
+        """The rules of one subtable that match, best first, and the bits that decided; `wildcards`
+        are those that are looked at anyhow, `looked_up` what tries have said in this lookup."""
         seen = 0
         tries = any(subtable.plens)
         for upto, bits, counts in subtable.stages:
@@ -274,7 +309,7 @@ class Classifier(Generic[R]):
                 return None, seen | skipped
         same = subtable.rules.get(key & subtable.mask)
         if same is not None:
-            return same[0], subtable.mask
+            return same, subtable.mask
         if subtable.port_trie is not None:
             ports = key >> _PORTS_SHIFT & subtable.port_bits
             _, n_bits = subtable.port_trie.lookup(ports)

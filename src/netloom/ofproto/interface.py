@@ -56,6 +56,9 @@ class Bridge(Protocol):
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
 
+    def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
+        """Packets and bytes that a mirror has copied; None if there is no such mirror."""
+
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""
 

@@ -55,6 +55,8 @@ class MacTable(Generic[B]):
         self.max_entries = DEFAULT_ENTRIES
         self.flood_vlans: frozenset[int] = frozenset()
         self.generation = 0
+        #: Addresses and VLANs whose answer has changed since somebody emptied this.
+        self.changed: set[tuple[int, int]] = set()
         self.clear_stats()
 
     def __len__(self) -> int:
@@ -125,7 +127,7 @@ class MacTable(Generic[B]):
         self._count(bundle, 1)
         entry.bundle = bundle
         self.total_moved += 1
-        self.generation += 1
+        self._changed(mac, vlan)
         return True
 
     def add_static(self, mac: int, vlan: int, bundle: B, now_ms: int) -> None:
@@ -171,7 +173,7 @@ class MacTable(Generic[B]):
             self._evict()
         self._entries[entry.mac, entry.vlan] = entry
         self._count(entry.bundle, 1)
-        self.generation += 1
+        self._changed(entry.mac, entry.vlan)
 
     def _touch(self, entry: MacEntry[B], now_ms: int) -> None:
         if entry.used_ms != now_ms:
@@ -181,6 +183,10 @@ class MacTable(Generic[B]):
     def _drop(self, entry: MacEntry[B]) -> None:
         del self._entries[entry.mac, entry.vlan]
         self._count(entry.bundle, -1)
+        self._changed(entry.mac, entry.vlan)
+
+    def _changed(self, mac: int, vlan: int) -> None:
+        self.changed.add((mac, vlan))
         self.generation += 1
 
     def _drop_all(self, entries: list[MacEntry[B]]) -> None:

@@ -19,6 +19,7 @@ from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.translate import Translated, translate
+from netloom.ofproto.translate.context import MacLookup
 from netloom.ofproto.upcall import IN_PORT, datapath_mask
 
 if TYPE_CHECKING:
@@ -37,14 +38,15 @@ FLOW_LIMIT = 200_000
 class InstalledFlow:
     """A flow of the data path, seen from here."""
 
-    __slots__ = ("actions", "credits", "installed_ms", "key", "mask", "n_bytes", "n_packets",
-                 "used_ms")  # fmt: skip
+    __slots__ = ("actions", "credits", "installed_ms", "key", "mac_lookups", "mask", "n_bytes",
+                 "n_packets", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         self.key = key
         self.mask = mask
         self.actions = result.flow_actions
         self.credits = result.credits
+        self.mac_lookups = result.mac_lookups
         self.installed_ms = now_ms
         self.used_ms = now_ms
         self.n_packets = 0
@@ -57,6 +59,8 @@ class Revalidator:
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
         self._flows: dict[tuple[int, int], InstalledFlow] = {}
+        #: The flows that depend on what a MAC table answered.
+        self._by_mac: dict[MacLookup, set[tuple[int, int]]] = {}
         self.max_idle_ms = MAX_IDLE_MS
         self.flow_limit = FLOW_LIMIT
         self.max_flows = 0
@@ -79,6 +83,7 @@ class Revalidator:
         if len(self._flows) >= self.flow_limit or name in self._flows:
             return
         self._flows[name] = InstalledFlow(key, mask, result, now_ms)
+        self._index(name, result.mac_lookups)
         self.max_flows = max(self.max_flows, len(self._flows))
         self._backer.dpif.flow_put(key, mask, result.flow_actions)
 
@@ -102,10 +107,27 @@ class Revalidator:
             if flow is not None:
                 _credit(flow, dumped)
 
-    def revalidate(self, now_ms: int) -> None:
-        """Translate every flow again, and change or remove what came out otherwise."""
+    def _index(self, name: tuple[int, int], lookups: tuple[MacLookup, ...]) -> None:
+        for lookup in lookups:
+            self._by_mac.setdefault(lookup, set()).add(name)
+
+    def _unindex(self, name: tuple[int, int], lookups: tuple[MacLookup, ...]) -> None:
+        for lookup in lookups:
+            names = self._by_mac.get(lookup)
+            if names is not None:
+                names.discard(name)
+                if not names:
+                    del self._by_mac[lookup]
+
+    def revalidate(self, now_ms: int, moved: set[MacLookup] | None = None) -> None:
+        """Translate every flow again, and change or remove what came out otherwise; with `moved`,
+        only the flows that depend on these answers of MAC tables."""
         self.push_statistics()
-        for name, flow in list(self._flows.items()):
+        names = set(self._flows) if moved is None else set()
+        for lookup in moved or ():
+            names |= self._by_mac.get(lookup, set())
+        for name in names:
+            flow = self._flows[name]
             port = self._backer.ports.get(IN_PORT.get(flow.key))
             if port is None:
                 self._remove(name, flow)
@@ -117,6 +139,10 @@ class Revalidator:
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits
+            if result.mac_lookups != flow.mac_lookups:
+                self._unindex(name, flow.mac_lookups)
+                flow.mac_lookups = result.mac_lookups
+                self._index(name, flow.mac_lookups)
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
                 self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
@@ -133,6 +159,7 @@ class Revalidator:
 
     def _remove(self, name: tuple[int, int], flow: InstalledFlow) -> None:
         del self._flows[name]
+        self._unindex(name, flow.mac_lookups)
         last = self._backer.dpif.flow_del(*name)
         if last is not None:
             _credit(flow, last)

@@ -18,9 +18,9 @@ class Rule:
     was). `id` names the rule for as long as the switch runs and is never given out again."""
 
     __slots__ = (
-        "actions", "cookie", "created_ms", "flags", "hard_timeout_s", "id", "idle_timeout_s",
-        "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority", "removed",
-        "table_id", "used_ms",
+        "actions", "conjunctions", "cookie", "created_ms", "flags", "hard_timeout_s", "id",
+        "idle_timeout_s", "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority",
+        "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
@@ -36,7 +36,7 @@ class Rule:
         self.table_id = table_id
         self.match = match
         self.priority = priority
-        self.actions = actions
+        self.set_actions(actions)
         self.cookie = 0
         self.idle_timeout_s = 0
         self.hard_timeout_s = 0
@@ -48,6 +48,11 @@ class Rule:
         self.n_packets = 0
         self.n_bytes = 0
         self.removed = False
+
+    def set_actions(self, actions: a.Actions) -> None:
+        self.actions = actions
+        #: What this rule is part of; it has no other actions then (but notes).
+        self.conjunctions = tuple(part for part in actions if isinstance(part, a.Conjunction))
 
     @property
     def is_hidden(self) -> bool:

@@ -7,6 +7,7 @@ twice changes nothing. Names, units and defaults are those of ovs-vswitchd.conf.
 from __future__ import annotations
 
 from netloom.base.record import Record
+from netloom.flow.match import Match
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -48,6 +49,22 @@ class ControllerSettings(Record):
     burst_limit_packets: int = 0
 
 
+class MirrorSettings(Record):
+    """A Mirror row. `id` names it for ever; ports are named by their bundles. `vlans` empty: all.
+    Exactly one of `output_port` and `output_vlan` is set ("" and 0 for not). `snaplen` is 0 for
+    whole packets."""
+
+    id: str
+    name: str
+    sources: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    vlans: frozenset[int] = frozenset()
+    output_port: str = ""
+    output_vlan: int = 0
+    snaplen: int = 0
+    filter: Match | None = None
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 
@@ -61,6 +78,7 @@ class BridgeSettings(Record):
     mac_aging_time_s: int = 300
     mac_table_size: int = 8192
     forward_bpdu: bool = False
+    mirrors: tuple[MirrorSettings, ...] = ()
     #: Host name and the like for OFPST_DESC (`other_config:dp-desc`, `dp-sn`).
     dp_desc: str = ""
     dp_sn: str = ""

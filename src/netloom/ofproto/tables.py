@@ -20,7 +20,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
 
-#: Tables that controllers may use, 0 to 253; 254 is the switch's own.
+#: Tables that controllers may use, 0 to 253; 254 is the switch's own: all may look, nobody change.
 N_TABLES = 254
 INTERNAL_TABLE = 254
 
@@ -68,7 +68,8 @@ class Tables:
         return iter([self._tables[table_id] for table_id in sorted(self._tables)])
 
     def __len__(self) -> int:
-        return sum(len(table.classifier) for table in self._tables.values())
+        """The number of rules, less those of the internal table."""
+        return sum(len(table.classifier) for table in self if table.id != INTERNAL_TABLE)
 
     # Changes
 
@@ -76,6 +77,8 @@ class Tables:
         """Carry out a flow mod; raises OpenFlowError and changes nothing if it cannot be."""
         if mod.flags & m.OFPFF_EMERG:
             raise OpenFlowError("OFPFMFC_BAD_EMERG_TIMEOUT")
+        if mod.table_id == INTERNAL_TABLE:
+            raise OpenFlowError("OFPBRC_EPERM")
         handler = _COMMANDS.get(mod.command)
         if handler is None:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
@@ -102,8 +105,12 @@ class Tables:
         return Change("removed", rule, reason)
 
     def flush(self) -> list[Change]:
-        """Remove every rule, hidden ones too."""
-        return [self.remove(rule, m.OFPRR_DELETE) for rule in self.rules(hidden=True)]
+        """Remove every rule, hidden ones too; those of the internal table stay."""
+        return [
+            self.remove(rule, m.OFPRR_DELETE)
+            for rule in self.rules(hidden=True)
+            if rule.table_id != INTERNAL_TABLE
+        ]
 
     def _make(
         self, table_id: int, match: Match, priority: int, actions: Actions, now_ms: int
@@ -123,8 +130,6 @@ class Tables:
 
     def _add(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         table_id = 0 if mod.table_id == m.OFPTT_ALL else mod.table_id
-        if table_id == INTERNAL_TABLE:
-            raise OpenFlowError("OFPBRC_EPERM")
         classifier = self.table(table_id).classifier
         old = classifier.find(mod.match, mod.priority)
         checks = old is None and mod.flags & m.OFPFF_CHECK_OVERLAP
@@ -154,7 +159,7 @@ class Tables:
             # OpenFlow 1.0 and 1.1: a modify that finds nothing adds, unless it asked for a cookie.
             return self._add(mod, now_ms) if mod.new_cookie is not None else []
         for rule in rules:
-            rule.actions = mod.actions
+            rule.set_actions(mod.actions)
             rule.modified_ms = now_ms
             if mod.new_cookie is not None:
                 rule.cookie = mod.new_cookie
@@ -197,8 +202,6 @@ class Tables:
         ]
 
     def _chosen(self, table_id: int) -> Iterator[Table]:
-        if table_id != m.OFPTT_ALL and table_id >= N_TABLES:
-            raise OpenFlowError("OFPBRC_BAD_TABLE_ID")
         for table in self:
             if table.id == table_id or (table_id == m.OFPTT_ALL and table.id != INTERNAL_TABLE):
                 yield table

@@ -4,9 +4,11 @@ The same translation that serves real packets, with a recorder. Forms, as in ovs
 
     ofproto/trace BRIDGE FLOW [OPTIONS] [-generate | PACKET]
     ofproto/trace [DATAPATH] ODP-FLOW [OPTIONS] [-generate | PACKET]
+    ofproto/trace-packet-out [-consistent] (one of these) ACTIONS
 
 PACKET is hex digits; its headers take the place of FLOW's, whose metadata stays. `-generate` makes
-a packet of the flow, and what the packet would have the bridge learn is learned.
+a packet of the flow, and what the packet would have the bridge learn is learned. With ACTIONS the
+packet is one that a controller sends; `-consistent` refuses actions for fields that it lacks.
 """
 
 from __future__ import annotations
@@ -17,16 +19,22 @@ from typing import Protocol
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_text import format_actions
 from netloom.flow.extract import extract_key
-from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
-from netloom.flow.ports import UNSET
+from netloom.flow.ports import MAX, UNSET
 from netloom.flow.print import format_flow, format_megaflow
 from netloom.flow.text import parse_flow
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.tables import N_TABLES
 from netloom.ofproto.translate import Recorder, translate
+from netloom.openflow.action_check import check_actions
+from netloom.openflow.action_parse import ActionReader
+from netloom.openflow.actions import Actions
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.protocol import P_OF10_ANY
 
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
@@ -74,6 +82,12 @@ class _Request:
 def command_trace(args: list[str], world: World) -> str:
     """The text of a trace; raises CommandError with the words of Open vSwitch."""
     request = _Request(args)
+    bridge, key = _read_key(request, world)
+    return trace(bridge, key, world, names=request.names, side_effects=request.generate)
+
+
+def _read_key(request: _Request, world: World) -> tuple[Ofproto, int]:
+    """The bridge that the packet is in, and its key there."""
     bridge, key = _read_flow(request, world)
     if request.packet is not None:
         key = extract_key(
@@ -81,16 +95,57 @@ def command_trace(args: list[str], world: World) -> str:
         )
     if _TCI.get(key) & VLAN_CFI and not _TPID.get(key):
         key = _TPID.put(key, 0x8100)
-    return trace(bridge, key, world, names=request.names, side_effects=request.generate)
+    return bridge, key
+
+
+def command_trace_packet_out(args: list[str], world: World) -> str:
+    """The same for a packet that a controller sends."""
+    is_consistent = any(arg in ("-consistent", "--consistent") for arg in args[:-1])
+    request = _Request([arg for arg in args[:-1] if arg not in ("-consistent", "--consistent")])
+    ports = {
+        name: number
+        for bridge in ([world.find_bridge(request.words[0])] if request.words else [])
+        if bridge is not None
+        for name, number in _port_numbers(bridge).items()
+    }
+    try:
+        actions = ActionReader(ports).read(args[-1], outer="packet-out")
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    bridge, key = _read_key(request, world)
+    try:
+        match = Match(key, KEY_MASK)
+        allowed = check_actions(actions, match, max_port=MAX, n_tables=N_TABLES + 1)
+        if is_consistent and not allowed & ~P_OF10_ANY:
+            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+    except OpenFlowError as error:
+        raise CommandError(f"Bad actions: {error}") from error
+    return trace(
+        bridge, key, world, names=request.names, side_effects=request.generate, actions=actions
+    )
 
 
 def trace(
-    bridge: Ofproto, key: int, world: World, *, names: bool = False, side_effects: bool = False
+    bridge: Ofproto,
+    key: int,
+    world: World,
+    *,
+    names: bool = False,
+    side_effects: bool = False,
+    actions: Actions = (),
 ) -> str:
-    """Translate `key` (in_port of OpenFlow) and tell what happened."""
+    """Translate `key` (in_port of OpenFlow) and tell what happened; without `actions`, those of
+    the tables."""
     key = _ACTSET_OUTPUT.put(key, UNSET)
     recorder = Recorder()
-    result = translate(bridge, key, world.now_ms(), recorder=recorder, side_effects=side_effects)
+    result = translate(
+        bridge,
+        key,
+        world.now_ms(),
+        actions=actions or None,
+        recorder=recorder,
+        side_effects=side_effects,
+    )
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
     port_names = ports if names else None
     dp_names = {number: name for name, number in world.dp_port_numbers().items()}
@@ -125,11 +180,14 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     if bridge is None:
         raise CommandError(f"{words[0]}: unknown bridge")
     _read_packet(request, words[2:])
-    numbers = {port.name: number for number, port in bridge.ports_by_number.items()}
     try:
-        return bridge, parse_flow(words[1], numbers)
+        return bridge, parse_flow(words[1], _port_numbers(bridge))
     except ConfigError as error:
         raise CommandError(f"Bad openflow flow syntax: {error}") from error
+
+
+def _port_numbers(bridge: Ofproto) -> dict[str, int]:
+    return {port.name: number for number, port in bridge.ports_by_number.items()}
 
 
 def _read_packet(request: _Request, words: list[str]) -> None:

@@ -74,7 +74,9 @@ def _output_trunc(action: a.OutputTrunc, names: TextNames) -> str:
 def _controller(action: a.Controller, names: TextNames) -> str:
     words = []
     if action.reason != 1:
-        words.append(f"reason={REASONS.get(action.reason, str(action.reason))}")
+        # The reason of the switch's own rule for misses has no name.
+        reason = "" if action.reason == 7 else REASONS.get(action.reason, str(action.reason))
+        words.append(f"reason={reason}")
     if action.max_len != 0xFFFF:
         words.append(f"max_len={action.max_len}")
     if action.controller_id:

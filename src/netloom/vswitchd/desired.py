@@ -21,9 +21,11 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    MirrorSettings,
 )
 from netloom.ovsdb.row import Row
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
+from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
@@ -116,15 +118,28 @@ class _Reader:
         for text in complaints("Bridge", row):
             self._complain("warn", "bridge", f"bridge {name}: {text}")
         controllers = self._controllers(name, row)
+        ports = self._ports(name, row, bool(controllers))
+        settings = self._settings(name, row, controllers)
         return BridgeWish(
             name=name,
             datapath_type=row.text("datapath_type") or "system",
-            settings=self._settings(name, row, controllers),
-            ports=self._ports(name, row, bool(controllers)),
+            settings=replace(settings, mirrors=self._mirrors(name, row, ports)),
+            ports=ports,
             default_mac=bridge_default_mac(row.uuid),
             datapath_id=self._datapath_id(name, config),
             hwaddr=self._hwaddr(name, config),
         )
+
+    def _mirrors(
+        self, name: str, row: Row, ports: tuple[PortWish, ...]
+    ) -> tuple[MirrorSettings, ...]:
+        rules = MirrorRules(
+            name,
+            frozenset(port.name for port in ports),
+            self._replica.refs,
+            lambda level, text: self._complain(level, "bridge", text),
+        )
+        return rules.read(self._replica.refs(row, "mirrors"))
 
     def _settings(
         self, name: str, row: Row, controllers: tuple[ControllerSettings, ...]

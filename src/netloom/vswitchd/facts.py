@@ -55,6 +55,10 @@ class Collector:
         _note(found, row, status.bridge_columns(number))
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
+        for mirror in self._idl.refs(row, "mirrors"):
+            if with_counters or not mirror.mapping("statistics"):
+                counts = None if live is None else live.bridge.mirror_stats(str(mirror.uuid))
+                _note(found, mirror, status.mirror_columns(counts))
         for port in self._idl.refs(row, "ports"):
             for interface in self._idl.refs(port, "interfaces"):
                 columns = self._interface(live, interface, with_counters)

@@ -125,6 +125,13 @@ def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, D
     return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 
+def mirror_columns(counts: tuple[int, int] | None) -> dict[str, Datum]:
+    """Mirror.statistics: packets and bytes; None for a mirror that could not be had."""
+    if counts is None:
+        return {"statistics": {}}
+    return {"statistics": {"tx_bytes": counts[1], "tx_packets": counts[0]}}
+
+
 def bridge_columns(datapath_id: int) -> dict[str, Datum]:
     """Bridge.datapath_id and datapath_version; both empty for a bridge that could not be had."""
     if not datapath_id:

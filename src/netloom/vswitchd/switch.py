@@ -126,6 +126,18 @@ TABLES: dict[str, tuple[str, ...]] = {
         "target",
         "type",
     ),
+    "Mirror": (
+        "filter",
+        "name",
+        "output_port",
+        "output_vlan",
+        "select_all",
+        "select_dst_port",
+        "select_src_port",
+        "select_vlan",
+        "snaplen",
+        "statistics",
+    ),
     "SSL": ("bootstrap_ca_cert", "ca_cert", "certificate", "private_key"),
 }
 #: Columns that this daemon writes: their changes are no wishes.
@@ -157,6 +169,7 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
             "status",
         }
     ),
+    "Mirror": frozenset({"statistics"}),
     "Controller": frozenset({"is_connected", "role", "status"}),
 }
 

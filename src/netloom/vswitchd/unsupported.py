@@ -13,7 +13,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "stp_enable",
         "rstp_enable",
         "mcast_snooping_enable",
-        "mirrors",
         "netflow",
         "sflow",
         "ipfix",

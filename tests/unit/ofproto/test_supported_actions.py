@@ -13,7 +13,7 @@ from netloom.openflow.flow_text import parse_flow_mod
 @pytest.mark.parametrize(
     "actions",
     ["set_queue:1", "pop_queue", "enqueue:1:2", "output(port=1,max_len=100)",
-     "clone(set_queue:1)", "write_actions(set_queue:1,output:1)", "conjunction(1,1/2)"],
+     "clone(set_queue:1)", "write_actions(set_queue:1,output:1)"],
 )  # fmt: skip
 def test_action_without_a_handler_is_not_supported(actions: str) -> None:
     mod, _ = parse_flow_mod(f"actions={actions}")
@@ -30,7 +30,8 @@ def test_writing_a_header_that_is_never_committed_is_not_supported() -> None:
 @pytest.mark.parametrize(
     "actions",
     ["NORMAL", "drop", "mod_vlan_vid:10,output:1", "resubmit(,1)", "CONTROLLER:1", "dec_ttl",
-     "move:NXM_NX_REG0[]->NXM_NX_REG1[]", "set_tunnel:5", "clone(output:1)"],
+     "move:NXM_NX_REG0[]->NXM_NX_REG1[]", "set_tunnel:5", "clone(output:1)",
+     "conjunction(1,1/2),note:01"],
 )  # fmt: skip
 def test_action_of_this_version_is_supported(actions: str) -> None:
     mod, _ = parse_flow_mod(f"actions={actions}")

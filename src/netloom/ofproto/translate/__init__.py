@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
@@ -49,6 +50,8 @@ class _Walk:
     run_actions = staticmethod(run_actions)
     run_action_set = staticmethod(run_action_set)
     normal = staticmethod(normal)
+    mirror = staticmethod(mirror)
+    mirror_entering = staticmethod(mirror_entering)
 
 
 _WALK = _Walk()
@@ -71,9 +74,12 @@ def translate(
     if port is not None and port.config & m.OFPPC_NO_RECV:
         context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
-        context.in_packet_out = context.has_begun = True
-        run_actions(context, actions)
+        context.has_begun = True
+        # Open vSwitch tells no reason of its own in a trace.
+        context.in_packet_out = recorder is None
+        if mirror_entering(context):
+            run_actions(context, actions)
     else:
-        enter_table(context, 0)
+        enter_table(context, 0, is_entry=True)
     run_action_set(context)
     return finish(context)

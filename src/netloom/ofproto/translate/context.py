@@ -12,6 +12,7 @@ from netloom.openflow import actions as a
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.bundle import Bundle
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.translate.record import Recorder
 
@@ -48,8 +49,10 @@ class Walk(Protocol):
         table_id: int,
         in_port: int | None = None,
         may_packet_in: bool = True,
+        is_entry: bool = False,
     ) -> None:
-        """Run the rule of `table_id` that matches; with `in_port`, as if from that port."""
+        """Run the rule of `table_id` that matches; with `in_port`, as if from that port.
+        `is_entry`: the packet has just come in from outside."""
 
     def run_actions(self, context: Context, actions: a.Actions) -> None:
         """Run a list of actions, up to its end or to one that ends it."""
@@ -59,6 +62,12 @@ class Walk(Protocol):
 
     def normal(self, context: Context) -> None:
         """Treat the packet as a learning switch does."""
+
+    def mirror(self, context: Context, bundle: Bundle, entering: bool) -> None:
+        """Copy the packet to the mirrors that select it."""
+
+    def mirror_entering(self, context: Context) -> bool:
+        """Copy a packet that has just come in; False if it may not come in."""
 
 
 _SLOW_PATH: DpActions = (Userspace("slow_path", ("action",)),)
@@ -70,12 +79,16 @@ class Credit(Protocol):
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None: ...
 
 
+#: A bridge's name, an address and a VLAN.
+MacLookup = tuple[str, int, int]
+
+
 class Translated:
     """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
     `key`, whom packets are credited to, why the packet was dropped whole, if so, and whether some
     action is `slow`: one that data paths cannot do."""
 
-    __slots__ = ("actions", "credits", "error", "key", "mask", "slow")
+    __slots__ = ("actions", "credits", "error", "key", "mac_lookups", "mask", "slow")
 
     def __init__(
         self,
@@ -85,6 +98,7 @@ class Translated:
         credits_: list[Credit],
         error: str,
         slow: bool = False,
+        mac_lookups: tuple[MacLookup, ...] = (),
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -92,6 +106,8 @@ class Translated:
         self.credits = credits_
         self.error = error
         self.slow = slow
+        #: What was asked of MAC tables: only a change of these answers can change the result.
+        self.mac_lookups = mac_lookups
 
     @property
     def flow_actions(self) -> DpActions:
@@ -104,9 +120,9 @@ class Context:
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
-        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key", "mask",
-        "n_resubmits", "now_ms", "recorder", "rule", "side_effects", "slow", "stack", "table_id",
-        "walk",
+        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key",
+        "mac_lookups", "mask", "mirrored", "n_resubmits", "now_ms", "recorder", "rule",
+        "side_effects", "slow", "snaplen", "stack", "table_id", "walk",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +168,11 @@ class Context:
         #: Why a packet goes to the controller depends on where the output stands.
         self.in_action_set = False
         self.in_packet_out = False
+        #: Destinations of mirrors that have the packet: bridge, port, VLAN.
+        self.mirrored: frozenset[tuple[str, str, int]] = frozenset()
+        #: Bytes of the copy that is being sent to a mirror; 0 for all.
+        self.snaplen = 0
+        self.mac_lookups: list[MacLookup] = []
 
     @property
     def in_port(self) -> int:

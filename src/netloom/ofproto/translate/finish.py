@@ -30,7 +30,10 @@ def finish(context: Context) -> Translated:
     """The result; a packet that failed is dropped whole."""
     key = context.first_key
     if context.error:
-        return Translated((), context.mask, context.key, context.credits, context.error)
+        return Translated(
+            (), context.mask, context.key, context.credits, context.error,
+            mac_lookups=tuple(context.mac_lookups),
+        )  # fmt: skip
     mask = context.mask & DATAPATH_MASK
     for tpid, tci in _TAGS:
         if not tci.get(key) & VLAN_CFI:
@@ -44,5 +47,6 @@ def finish(context: Context) -> Translated:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
     return Translated(
-        tuple(context.actions), mask, context.key, context.credits, "", slow=context.slow
-    )
+        tuple(context.actions), mask, context.key, context.credits, "",
+        slow=context.slow, mac_lookups=tuple(context.mac_lookups),
+    )  # fmt: skip

@@ -282,6 +282,11 @@ def _note(context: Context, action: a.Note) -> None:
     """For people; nothing happens."""
 
 
+def _conjunction(context: Context, action: a.Conjunction) -> None:
+    """What the classifier is told; a rule with it never runs, but a packet-out may."""
+    context.report_error("executing no-op conjunction action")
+
+
 def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
     old = _METADATA.get(context.key)
     context.key = _METADATA.put(context.key, old & ~action.mask | action.value & action.mask)
@@ -356,6 +361,7 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.Clone: _clone,
     a.Exit: _exit,
     a.Note: _note,
+    a.Conjunction: _conjunction,
     a.WriteMetadata: _write_metadata,
     a.WriteActions: _write_actions,
     a.ClearActions: _clear_actions,

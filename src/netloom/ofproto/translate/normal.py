@@ -57,8 +57,13 @@ def normal(context: Context) -> None:
     bundle = _input_bundle(context)
     if bundle is None:
         return
-    tags = tuple(read_tag(tpid.get(key), tci.get(key)) for tpid, tci in _TAGS)
-    assert len(tags) == 2
+    tags = key_tags(key)
+    if bundle.name in context.bridge.mirrors.outputs:
+        context.warn(
+            f"dropping packet received on port {bundle.name}, which is reserved exclusively for "
+            "mirroring"
+        )
+        return
     refusal = bundle.refusal(tags[0].vid)
     if refusal:
         context.report_error(refusal)
@@ -70,6 +75,12 @@ def normal(context: Context) -> None:
         return
     _learn(context, bundle, inside[0].vid)
     _forward(context, bundle, inside)
+
+
+def key_tags(key: int) -> Tags:
+    """The two outer tags of a packet."""
+    outer, inner = (read_tag(tpid.get(key), tci.get(key)) for tpid, tci in _TAGS)
+    return outer, inner
 
 
 def _input_bundle(context: Context) -> Bundle | None:
@@ -118,20 +129,24 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
+    context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
+        reserved = context.bridge.mirrors.outputs
         for other in list(context.bridge.bundles.values()):
-            if other is not bundle and other.is_floodable and other.carries(inside):
-                _output(context, bundle, other, inside)
+            if other is bundle or other.name in reserved:
+                continue
+            if other.is_floodable and other.carries(inside):
+                send(context, bundle, other, inside)
     elif entry.bundle is bundle:
         context.detail("learned port is input port, dropping")
     else:
         context.detail("forwarding to learned port")
-        _output(context, bundle, entry.bundle, inside)
+        send(context, bundle, entry.bundle, inside)
 
 
-def _output(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
+def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
     """Send with the tags that `bundle` has on its wire; the key stays as it was."""
     if not bundle.members or (source.settings.protected and bundle.settings.protected):
         return

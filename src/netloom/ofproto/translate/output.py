@@ -25,11 +25,17 @@ def output_to(context: Context, number: int) -> None:
         context.warn("Nonexistent output port")
     elif port.config & m.OFPPC_NO_FWD:
         context.detail("OFPPC_NO_FWD set, skipping output")
+    elif context.snaplen and port.is_patch:
+        context.warn("Mirror truncate to ODPP_NONE, skipping output")
     elif port.is_patch:
         _cross(context, port)
     else:
         commit(context)
+        if context.snaplen:
+            context.emit(dp.Trunc(context.snaplen))
         context.emit(dp.Output(port.dp_port))
+        if context.bridge.mirrors and port.bundle is not None:
+            context.walk.mirror(context, port.bundle, entering=False)
 
 
 def _cross(context: Context, port: OfPort) -> None:
@@ -39,7 +45,7 @@ def _cross(context: Context, port: OfPort) -> None:
         # A wire without another end: Open vSwitch does not mention it either.
         return
     saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
-             context.stack, context.done)  # fmt: skip
+             context.stack, context.done, context.snaplen, context.mirrored)  # fmt: skip
     context.credits.append(PatchCrossing(port, peer))
     context.enter_bridge(peer.bridge, peer.number)
     context.action_set, context.stack, context.done = [], [], False
@@ -49,7 +55,7 @@ def _cross(context: Context, port: OfPort) -> None:
         context.walk.run_action_set(context)
     context.end()
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,
-     context.stack, context.done) = saved  # fmt: skip
+     context.stack, context.done, context.snaplen, context.mirrored) = saved  # fmt: skip
     # What goes wrong over there is no business of the bridge that sent the packet.
     context.error = ""
 

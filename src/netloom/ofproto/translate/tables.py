@@ -8,9 +8,7 @@ from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import format_match
 from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
-from netloom.openflow import actions as a
-from netloom.openflow import messages as m
-from netloom.openflow.messages import OFPC_FRAG_DROP, OFPC_FRAG_NX_MATCH
+from netloom.openflow.messages import OFPC_FRAG_DROP, OFPC_FRAG_NX_MATCH, OFPPC_NO_PACKET_IN
 
 if TYPE_CHECKING:
     from netloom.ofproto.rules import Rule
@@ -38,46 +36,63 @@ class TableCredit:
 
 
 def enter_table(
-    context: Context, table_id: int, in_port: int | None = None, may_packet_in: bool = True
+    context: Context,
+    table_id: int,
+    in_port: int | None = None,
+    may_packet_in: bool = True,
+    is_entry: bool = False,
 ) -> None:
     """Run the rule of `table_id` that matches; with `in_port`, as if from that port (which the
     actions do not notice: NORMAL and IN_PORT mean the real one). `may_packet_in`: does a packet
-    that matches nothing go to the controllers (that want it)?"""
+    that matches nothing go to the controllers (that want it)? `is_entry`: the packet has just come
+    in from outside."""
     if not _may_go_deeper(context):
         return
     real_port = context.in_port
     if in_port is not None:
         context.set_in_port(in_port)
-    rule = _lookup(context, table_id)
-    miss = may_packet_in and rule is None and _wants_packet_in(context)
+    parts: list[Rule] | None = None if context.recorder is None else []
+    found = _lookup(context, table_id, parts)
+    rule = found or _internal(context, may_packet_in)
     context.set_in_port(real_port)
     if context.recorder is not None:
-        context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule, miss)}")
+        context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
+        for part in parts or ():
+            # Open vSwitch has this since 3.3.
+            context.detail(f"conj. {format_match(part.match, None, part.priority)}")
     saved = (context.table_id, context.rule, context.depth, context.cookie)
     is_first = not context.has_begun
     if not is_first:
         context.n_resubmits += 1
         context.depth += table_id <= context.table_id
     context.has_begun = True
-    context.table_id, context.rule = table_id, rule
-    context.cookie = rule.cookie if rule is not None else 0
-    if rule is not None:
-        context.credits.append(rule)
+    context.table_id, context.rule, context.cookie = table_id, rule, rule.cookie
+    context.credits.append(rule)
+    if not is_entry or context.walk.mirror_entering(context):
         context.walk.run_actions(context, rule.actions)
-    elif miss:
-        context.walk.run_actions(context, (a.Controller(0xFFFF, 0, m.OFPR_IMPLICIT_MISS),))
-    else:
-        context.walk.run_actions(context, ())
     if not is_first:
         # The action set of the first bridge belongs to its first rule, also in a trace.
         context.table_id, context.rule, context.depth, context.cookie = saved
         context.end()
 
 
+def _internal(context: Context, may_packet_in: bool) -> Rule:
+    """The switch's own rule for a packet that none of the table matches."""
+    rules = context.bridge.internal
+    if _drops_fragment(context):
+        return rules.drop_fragments
+    return rules.miss if may_packet_in and _wants_packet_in(context) else rules.no_packet_in
+
+
+def _drops_fragment(context: Context) -> bool:
+    is_fragment = context.key >> _NW_FRAG.shift & FRAG_ANY
+    return bool(is_fragment) and context.bridge.frag_mode == OFPC_FRAG_DROP
+
+
 def _wants_packet_in(context: Context) -> bool:
     """Do controllers want packets that match nothing, and of this port?"""
     port = context.bridge.ports_by_number.get(context.in_port)
-    silent = port is not None and port.config & m.OFPPC_NO_PACKET_IN
+    silent = port is not None and port.config & OFPPC_NO_PACKET_IN
     return not silent and context.bridge.wants_packet_in_on_miss
 
 
@@ -91,7 +106,7 @@ def _may_go_deeper(context: Context) -> bool:
     return not context.error
 
 
-def _lookup(context: Context, table_id: int) -> Rule | None:
+def _lookup(context: Context, table_id: int, parts: list[Rule] | None) -> Rule | None:
     key = context.key
     is_fragment = key >> _NW_FRAG.shift & FRAG_ANY
     if is_fragment:
@@ -102,22 +117,22 @@ def _lookup(context: Context, table_id: int) -> Rule | None:
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
-    rule, mask = table.classifier.lookup(key, context.mask)
+    rule, mask = table.classifier.lookup(key, context.mask, parts)
     context.mask |= mask
     context.credits.append(TableCredit(table, rule is not None))
     return rule
 
 
-def _describe(context: Context, rule: Rule | None, miss: bool) -> str:
-    if rule is None:
-        if context.bridge is not context.first_bridge:
-            # Beyond a patch port Open vSwitch shows its internal rules as they are.
-            return f"reg0={1 if miss else 2:#x}, priority 0"
-        if context.key >> _NW_FRAG.shift & FRAG_ANY and context.bridge.frag_mode == OFPC_FRAG_DROP:
+def _describe(context: Context, rule: Rule) -> str:
+    # Beyond a patch port Open vSwitch shows its internal rules as they are.
+    if context.bridge is context.first_bridge:
+        internal = context.bridge.internal
+        if rule is internal.drop_fragments:
             return 'Packets are IP fragments and the fragment handling mode is "drop".'
-        if miss:
+        if rule is internal.miss:
             return 'No match, and a "packet-in" is called for.'
-        return "No match."
+        if rule is internal.no_packet_in:
+            return "No match."
     text = format_match(rule.match)
     text = f"{text}, priority {rule.priority}" if text else f"priority {rule.priority}"
     return f"{text}, cookie {rule.cookie:#x}" if rule.cookie else text
