@@ -69,7 +69,8 @@ class Connection:
             assert segment is not None
             result = self.tcp.update(segment, is_reply, check_sequence)
             if result in (Update.VALID, Update.VALID_NEW):
-                self._extend(self.tcp.timeout(), now_ms)
+                is_opening = result is Update.VALID_NEW
+                self._extend("tcp_opening" if is_opening else self.tcp.timeout(), now_ms)
             return result
         result = Update.VALID
         if is_icmp(self.key):

@@ -168,10 +168,14 @@ class TcpTracker:
         src, dst = self.sides[is_reply], self.sides[not is_reply]
         if has_invalid_flags(flags):
             return Update.INVALID
-        over = min(src.state, dst.state) >= TcpState.FIN_WAIT_2
-        if flags & (TCP_SYN | TCP_ACK) == TCP_SYN and over:
-            src.state = dst.state = TcpState.CLOSED
-            return Update.NEW
+        if flags & (TCP_SYN | TCP_ACK) == TCP_SYN:
+            if min(src.state, dst.state) >= TcpState.FIN_WAIT_2:
+                src.state = dst.state = TcpState.CLOSED
+                return Update.NEW
+            if src.state <= TcpState.SYN_SENT:
+                # Said again before an answer, with whatever number.
+                src.state = TcpState.SYN_SENT
+                return Update.VALID_NEW
         return _Step(src, dst, segment).judge(check_sequence)
 
     def timeout(self) -> str:
@@ -222,8 +226,7 @@ class _Step:
         if not check_sequence or self._is_in_window(seq, end, skew):
             self._slide(end, ack)
             self._move_states()
-            opening = min(src.state, dst.state) < TcpState.ESTABLISHED
-            return Update.VALID_NEW if opening else Update.VALID
+            return Update.VALID
         if self._is_nearly_in_window(seq, end):
             self._slide(end, ack)
             self._move_fin_rst()

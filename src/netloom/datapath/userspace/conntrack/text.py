@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 
 from netloom.datapath.userspace.conntrack.connection import Connection
-from netloom.datapath.userspace.conntrack.tcp import Side
+from netloom.datapath.userspace.conntrack.tcp import UNKNOWN_SCALE, Side
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet.headers import ETH_TYPE_IP
 
 PROTOCOLS = {
-    1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp", 136: "udplite",
+    1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp",
+    136: "udplite",
 }  # fmt: skip
 #: The groups of `ct-stats-show`, in its order.
 GROUPS = ("tcp", "udp", "sctp", "icmp")
@@ -61,17 +62,17 @@ def _format_states(sides: tuple[Side, Side], verbose: bool) -> str:
     first, second = sides
     if not verbose:
         return f"protoinfo=(state={max(first.state, second.state).name})"
-    scales = [
-        f"wscale_{name}={side.scale}"
-        for name, side in (("orig", first), ("reply", second))
-        if side.scale >= 0
-    ]
+    scales = []
+    if max(first.scale, second.scale) > 0:
+        scales = [f"wscale_orig={max(first.scale, 0)}", f"wscale_reply={max(second.scale, 0)}"]
     states = f"state_orig={first.state.name},state_reply={second.state.name}"
     words = [states, *scales, f"flags_orig={_flags(first)}", f"flags_reply={_flags(second)}"]
     return f"protoinfo=({','.join(words)})"
 
 
 def _flags(side: Side) -> str:
+    if side.scale == UNKNOWN_SCALE:
+        return "BE_LIBERAL"
     return "WINDOW_SCALE" if side.scale >= 0 else "0"
 
 

@@ -209,7 +209,6 @@ class ConnTracker:
             work.state |= REL | (RPL if work.is_reply else 0)
         else:
             work.state |= REL if connection.parent is not None else 0
-            work.state |= RPL if work.is_reply else 0
             result = connection.update(
                 work.segment, work.is_reply, self.checks_tcp_sequence, now_ms
             )
@@ -220,7 +219,7 @@ class ConnTracker:
             if result is Update.INVALID:
                 self._invalid(work)
             elif result is Update.VALID:
-                work.state = work.state & ~NEW | EST
+                work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
             else:
                 work.state |= NEW
         if work.ct.nat is not None:
