@@ -23,10 +23,10 @@ from netloom.packet import edit
 from netloom.packet.checksum import update_checksum
 from netloom.packet.headers import (
     ETH_TYPE_IP,
+    IPPROTO_ICMPV6,
     IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    IPV4_LEN,
 )
 from netloom.packet.offload import Offload, reset_partial_checksum
 from netloom.packet.parse import Headers
@@ -137,32 +137,41 @@ def _set_address(packet: bytearray, headers: Headers, value: int, is_source: boo
         setter(packet, headers, dst=address)
 
 
+#: Offset of the checksum in a transport header that covers the addresses.
+_CHECKSUM_AT = {IPPROTO_TCP: 16, IPPROTO_UDP: 6, IPPROTO_ICMPV6: 2}
+
+
 def _translate_quoted(
     packet: bytearray, outer: Headers, quoted: Headers, wanted: Tuple, is_source: bool
 ) -> None:
-    """The quoted packet went the other way: its destination is what the error's source is. The
-    error's checksum follows by the difference; the quoted one's own is that of a packet which is
-    cut, so only its IP header's is kept."""
+    """The quoted packet went the other way: its destination is what the error's source is. All
+    checksums follow by the difference, those inside if they are in what is quoted."""
     l3, l4 = quoted.l3, quoted.l4
-    start = (l3 - outer.l4) & ~1
-    before = bytes(packet[outer.l4 + start : outer.end])
+    before = bytes(packet[outer.l4 : outer.end])
     size = 4 if quoted.dl_type == ETH_TYPE_IP else 16
     at = l3 + (12 if size == 4 else 8) + (size if is_source else 0)
     address = (wanted.src if is_source else wanted.dst).to_bytes(size, "big")
-    old = bytes(packet[l3 : l3 + IPV4_LEN])
+    old = bytes(packet[at : at + size])
     packet[at : at + size] = address
     if size == 4:
-        new = bytes(packet[l3 : l3 + IPV4_LEN])
-        edit.put_word(packet, l3 + 10, update_checksum(edit.get_word(old, 10), old, new))
+        _adjust(packet, l3 + 10, old, address)
     if wanted.proto in _WITH_PORTS and outer.end - l4 >= 4:
-        port = wanted.sport if is_source else wanted.dport
-        edit.put_word(packet, l4 + (2 if is_source else 0), port)
-    after = bytes(packet[outer.l4 + start : outer.end])
+        at = l4 + (2 if is_source else 0)
+        old += packet[at : at + 2]
+        address += (wanted.sport if is_source else wanted.dport).to_bytes(2, "big")
+        packet[at : at + 2] = address[-2:]
+    at = l4 + _CHECKSUM_AT.get(quoted.proto, outer.end)
+    if at + 2 <= outer.end and (quoted.proto != IPPROTO_UDP or edit.get_word(packet, at)):
+        _adjust(packet, at, old, address)
+    after = bytes(packet[outer.l4 : outer.end])
     if len(before) & 1:
         before, after = before + b"\0", after + b"\0"
-    checksum_at = outer.l4 + 2
-    current = edit.get_word(packet, checksum_at)
-    edit.put_word(packet, checksum_at, update_checksum(current, before, after))
+    _adjust(packet, outer.l4 + 2, before, after)
+
+
+def _adjust(packet: bytearray, at: int, old: bytes, new: bytes) -> None:
+    """Correct the checksum at `at` for bytes that changed."""
+    edit.put_word(packet, at, update_checksum(edit.get_word(packet, at), old, new))
 
 
 def reversed_action(action: int) -> int:

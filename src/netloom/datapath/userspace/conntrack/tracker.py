@@ -267,7 +267,6 @@ class ConnTracker:
             )
             if reverse is None:
                 self._counters.counter(NAT_EXHAUSTED).add()
-                work.state = INV
                 return
             connection.reverse = reverse
             connection.nat = NAT_SRC if nat.kind == "src" else NAT_DST
