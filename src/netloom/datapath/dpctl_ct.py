@@ -11,10 +11,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from netloom.datapath.userspace.conntrack.connection import Connection
-from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
-from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
-from netloom.datapath.userspace.conntrack.tracker import ConnTracker
+from netloom.datapath.conntrack import Conntrack
 
 _BUCKETS_PER_LINE = 8
 _HEAD = (
@@ -49,7 +46,7 @@ class CtCommand(NamedTuple):
     min_args: int
     max_args: int
     own_args: Callable[[list[str]], int]
-    run: Callable[[ConnTracker, Request, int], str]
+    run: Callable[[Conntrack, Request, int], str]
 
 
 def _words(*names: str) -> Callable[[list[str]], int]:
@@ -78,55 +75,30 @@ def _pop_zone(request: Request) -> int | None:
     return None
 
 
-def _in_zone(zone: int | None) -> Callable[[Connection], bool]:
-    return lambda connection: zone is None or connection.key.zone == zone
-
-
-def _dump(tracker: ConnTracker, request: Request, now_ms: int) -> str:
-    wanted = _in_zone(_pop_zone(request))
-    verbose, times = "--more" in request.options, "--statistics" in request.options
-    return "".join(
-        format_connection(connection, now_ms, verbose, times) + "\n"
-        for connection in tracker.connections(now_ms)
-        if wanted(connection)
-    )
-
-
-def _flush(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
     zone = _pop_zone(request)
-    if not request.args:
-        tracker.flush(_in_zone(zone))
-        return ""
-    filters = []
-    for text in request.args:
-        try:
-            filters.append(parse_tuple_filter(text))
-        except ValueError as error:
-            raise Failure(str(error)) from error
-    if not any(filters):
-        tracker.flush(_in_zone(zone))
-        return ""
-    original = filters[0]
-    reply = filters[1] if len(filters) > 1 else None
+    verbose, times = "--more" in request.options, "--statistics" in request.options
+    return "".join([f"{line}\n" for line in tracker.dump(now_ms, zone, verbose, times)])
 
-    def is_wanted(connection: Connection) -> bool:
-        return (
-            connection.key.zone == (zone or 0)
-            and (not original or original.matches(connection.key))
-            and (not reply or reply.matches(connection.reverse))
-        )
 
-    tracker.flush(is_wanted)
+def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    zone = _pop_zone(request)
+    if not any(request.args):
+        tracker.flush_zone(zone)
+        return ""
+    original, reply = (*request.args, "")[:2]
+    try:
+        tracker.flush_tuples(zone or 0, original, reply)
+    except ValueError as error:
+        raise Failure(str(error)) from error
     return ""
 
 
-def _stats(tracker: ConnTracker, request: Request, now_ms: int) -> str:
-    wanted = _in_zone(_pop_zone(request))
-    found = (connection for connection in tracker.connections(now_ms) if wanted(connection))
-    return format_stats(found, "--more" in request.options)
+def _stats(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    return tracker.describe(now_ms, _pop_zone(request), "--more" in request.options)
 
 
-def _buckets(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _buckets(tracker: Conntrack, request: Request, now_ms: int) -> str:
     """There is one bucket: the table does not divide connections by hash."""
     threshold = 0
     if request.args:
@@ -141,7 +113,7 @@ def _buckets(tracker: ConnTracker, request: Request, now_ms: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _set_maxconns(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _set_maxconns(tracker: Conntrack, request: Request, now_ms: int) -> str:
     text = request.args[0]
     if not text.isdigit() or int(text) >> 32:
         raise Failure("maxconns missing or malformed")
@@ -149,20 +121,20 @@ def _set_maxconns(tracker: ConnTracker, request: Request, now_ms: int) -> str:
     return "setting maxconns successful\n"
 
 
-def _sequence(enabled: bool) -> Callable[[ConnTracker, Request, int], str]:
-    def run(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _sequence(enabled: bool) -> Callable[[Conntrack, Request, int], str]:
+    def run(tracker: Conntrack, request: Request, now_ms: int) -> str:
         tracker.checks_tcp_sequence = enabled
         return f"{'enabling' if enabled else 'disabling'} TCP sequence checking successful\n"
 
     return run
 
 
-def _get_sequence(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _get_sequence(tracker: Conntrack, request: Request, now_ms: int) -> str:
     word = "enabled" if tracker.checks_tcp_sequence else "disabled"
     return f"TCP sequence checking: {word}\n"
 
 
-def _set_sweep(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _set_sweep(tracker: Conntrack, request: Request, now_ms: int) -> str:
     text = request.args[0]
     if not text.isdigit() or int(text) >> 32:
         raise Failure("invalid sweep value")
@@ -170,7 +142,7 @@ def _set_sweep(tracker: ConnTracker, request: Request, now_ms: int) -> str:
     return "setting sweep interval successful\n"
 
 
-def _set_limits(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _set_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     default, zones = None, []
     for word in request.args:
         if word.startswith("default="):
@@ -211,7 +183,7 @@ def _zones(text: str) -> list[int]:
     return [_zone(word, "invalid zone") for word in text.split(",")]
 
 
-def _del_limits(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _del_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     text = request.args[0]
     if text == "default":
         tracker.limits.default = 0
@@ -223,7 +195,7 @@ def _del_limits(tracker: ConnTracker, request: Request, now_ms: int) -> str:
     return ""
 
 
-def _get_limits(tracker: ConnTracker, request: Request, now_ms: int) -> str:
+def _get_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     limits = tracker.limits
     zones = limits.zones()
     if request.args:

@@ -25,15 +25,13 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NewType, Protocol
+from typing import NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
+from netloom.datapath.conntrack import Conntrack
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
-
-if TYPE_CHECKING:
-    from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 
 DpPortNo = NewType("DpPortNo", int)
 
@@ -106,7 +104,7 @@ class Dpif(Protocol):
     dump_heading: str
 
     @property
-    def conntrack(self) -> ConnTracker | None:
+    def conntrack(self) -> Conntrack | None:
         """The connections it tracks; None if its tracker is not ours to look into."""
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:

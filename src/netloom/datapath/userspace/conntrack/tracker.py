@@ -27,9 +27,11 @@ from netloom.datapath.userspace.conntrack.connection import (
     TIMEOUTS_S,
     Connection,
 )
+from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
+from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
 from netloom.datapath.userspace.conntrack.tuples import (
     ICMP_OPENERS,
     ICMPV6_OPENERS,
@@ -316,6 +318,32 @@ class ConnTracker:
         for connection in gone:
             self._remove(connection)
         return len(gone)
+
+    # What people see (`datapath.conntrack`)
+
+    def _of_zone(self, now_ms: int, zone: int | None) -> Iterator[Connection]:
+        return (c for c in self.connections(now_ms) if zone is None or c.key.zone == zone)
+
+    def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
+        found = self._of_zone(now_ms, zone)
+        return [format_connection(c, now_ms, verbose, with_times) for c in found]
+
+    def describe(self, now_ms: int, zone: int | None, verbose: bool) -> str:
+        return format_stats(self._of_zone(now_ms, zone), verbose)
+
+    def flush_zone(self, zone: int | None) -> None:
+        self.flush(lambda connection: zone is None or connection.key.zone == zone)
+
+    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
+        forward, backward = parse_tuple_filter(original), parse_tuple_filter(reply)
+
+        def is_wanted(connection: Connection) -> bool:
+            key = connection.key
+            return (
+                key.zone == zone and forward.matches(key) and backward.matches(connection.reverse)
+            )
+
+        self.flush(is_wanted)
 
 
 def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:
