@@ -45,6 +45,8 @@ class Update(IntEnum):
     NEW = 2
     #: Part of it, but the connection is not answered yet.
     VALID_NEW = 3
+    #: Part of it, but not enough in its window to prolong its life.
+    VALID_ROUGH = 4
 
 
 class Segment(NamedTuple):
@@ -230,7 +232,7 @@ class _Step:
         if self._is_nearly_in_window(seq, end):
             self._slide(end, ack)
             self._move_fin_rst()
-            return Update.VALID
+            return Update.VALID_ROUGH
         return Update.INVALID
 
     def _first_of_side(self, end: int) -> bool:

@@ -220,7 +220,7 @@ class ConnTracker:
                 return True
             if result is Update.INVALID:
                 self._invalid(work)
-            elif result is Update.VALID:
+            elif result in (Update.VALID, Update.VALID_ROUGH):
                 work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
             else:
                 work.state |= NEW
