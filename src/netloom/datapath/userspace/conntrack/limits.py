@@ -8,6 +8,8 @@ from __future__ import annotations
 
 
 class ZoneLimits:
+    """See the module."""
+
     __slots__ = ("_counts", "_limits", "default")
 
     def __init__(self) -> None:
