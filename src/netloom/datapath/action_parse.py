@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from netloom.base.errors import ConfigError
 from netloom.datapath import actions as dp
 from netloom.datapath.action_text import USERSPACE
+from netloom.datapath.ct_text import parse_ct
 from netloom.flow.odp_parse import parse_odp_flow
 
 PortNumbers = Mapping[str, int]
@@ -116,6 +117,9 @@ class _Reader:
         greater, less = self._nested(words["gt"]), self._nested(words["le"])
         return dp.CheckPktLen(_number(words["size"], 16), greater, less)
 
+    def ct(self, text: str) -> dp.DpAction:
+        return parse_ct(_split(text))
+
     def userspace(self, text: str) -> dp.DpAction:
         pid, *rest = _split(text)
         if not pid.startswith("pid=") or len(rest) != 1:
@@ -149,6 +153,7 @@ def _parse_userspace(kind: str, text: str) -> dp.Userspace:
 
 
 _BARE: dict[str, Callable[[], dp.DpAction]] = {
+    "ct": dp.Ct,
     "pop_vlan": dp.PopVlan,
     "ct_clear": dp.CtClear,
 }
@@ -165,6 +170,7 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "sample": _Reader.sample,
     "meter": _Reader.meter,
     "check_pkt_len": _Reader.check_pkt_len,
+    "ct": _Reader.ct,
     "userspace": _Reader.userspace,
 }
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netloom.datapath import actions as dp
+from netloom.datapath.ct_text import format_ct
 from netloom.flow.odp_text import format_odp_attribute
 
 PortNames = Mapping[int, str]
@@ -124,6 +125,7 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Sample: _sample,
     dp.Meter: lambda a, _: f"meter({a.meter_id})",
     dp.CheckPktLen: _check_pkt_len,
+    dp.Ct: lambda a, _: format_ct(a),
     dp.CtClear: lambda a, _: "ct_clear",
     dp.DropReason: lambda a, _: "drop",
 }

@@ -105,6 +105,38 @@ class CheckPktLen(DpAction):
     if_less: tuple[DpAction, ...]
 
 
+class Nat(Record):
+    """What a `Ct` translates. `kind` is "src", "dst" or "" (only undo and repeat what the
+    connection's commit decided). Addresses are numbers of a 4-byte or (`is_ipv6`) 16-byte address;
+    `min_addr` None leaves them to the data path; ports 0 means none given."""
+
+    kind: str = ""
+    is_ipv6: bool = False
+    min_addr: int | None = None
+    max_addr: int | None = None
+    min_port: int = 0
+    max_port: int = 0
+    persistent: bool = False
+    hash: bool = False
+    random: bool = False
+
+
+class Ct(DpAction):
+    """Send the packet through connection tracking, in `zone`; `commit` keeps the connection, with
+    the bits of mark and label under their masks. A mask of 0 sets nothing."""
+
+    commit: bool = False
+    force: bool = False
+    zone: int = 0
+    mark: int = 0
+    mark_mask: int = 0
+    label: int = 0
+    label_mask: int = 0
+    helper: str = ""
+    timeout: str = ""
+    nat: Nat | None = None
+
+
 class CtClear(DpAction):
     pass
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
+from netloom.datapath.dpctl_ct import COMMANDS as CT_COMMANDS
+from netloom.datapath.dpctl_ct import CtCommand, Failure, describe
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
@@ -91,12 +93,28 @@ class Dpctl:
             ("list-commands", "", 0, None, self._list_commands),
             ("parse-actions", "actions", 1, None, self._parse_actions),
         ]
+        rows += [(c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c)) for c in CT_COMMANDS]
         commands = [
             DpctlCommand(f"dpctl/{name}", usage, least, most, self._handler(run))
             for name, usage, least, most, run in rows
         ]
         self._listing = [f"  {command.name:<28}  {command.usage}\n" for command in commands]
         return commands
+
+    def _ct_runner(self, command: CtCommand) -> Callable[[_Call], None]:
+        def run(call: _Call) -> None:
+            dpif = self._one(call, command.own_args(call.args))
+            if dpif is None:
+                return
+            if dpif.conntrack is None:
+                self._fail(call, f"{command.name} of this datapath", errno.EOPNOTSUPP)
+                return
+            try:
+                call.out.append(command.run(dpif.conntrack, call, self._now_ms()))
+            except Failure as failure:
+                self._fail(call, describe(failure))
+
+        return run
 
     def _list_commands(self, call: _Call) -> None:
         call.out += ["The available commands are:\n", *self._listing]

@@ -29,6 +29,7 @@ from typing import NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
+from netloom.datapath.conntrack import Conntrack
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
 
@@ -101,6 +102,10 @@ class Dpif(Protocol):
     name: str
     #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
     dump_heading: str
+
+    @property
+    def conntrack(self) -> Conntrack | None:
+        """The connections it tracks; None if its tracker is not ours to look into."""
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         """Add an open device as port; picks the number if None is given or it is taken.

@@ -21,6 +21,7 @@ from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.ufid import flow_ufid
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
+from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
     DROP_EXPLICIT,
     DROP_INVALID,
@@ -76,6 +77,7 @@ class UserspaceDpif:
         self._lost = 0
         self._now_ms = clock.now_ms()
         self._random = 1
+        self.conntrack = ConnTracker(counters, self.draw)
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
@@ -156,6 +158,7 @@ class UserspaceDpif:
 
     def run(self, now_ms: int) -> bool:
         self._now_ms = now_ms
+        self.conntrack.expire(now_ms)
         self._round += 1
         if self._busy and self._round % FULL_ROUND:
             self._busy = self._run_ports(self._busy)
@@ -244,6 +247,9 @@ class UserspaceDpif:
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
         self._process(packet, extract_key(packet.data, 0, metadata), depth)
+
+    def now_ms(self) -> int:
+        return self._now_ms
 
     def draw(self) -> int:
         # A linear congruential generator: samples need no better, and tests want the same again.

@@ -19,6 +19,9 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from netloom.datapath import actions as dp
+from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
+from netloom.datapath.userspace.conntrack.nat import translate_packet
+from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.flow.extract import extract_key
 from netloom.flow.key import (
@@ -58,6 +61,11 @@ DROP_EXPLICIT = "drop_action_of_pipeline"
 
 class Outlet(Protocol):
     """Where packets go: the data path that runs the actions."""
+
+    conntrack: ConnTracker
+
+    def now_ms(self) -> int:
+        """The time of the packets that are processed."""
 
     def output(self, port: int, packet: Packet) -> None: ...
 
@@ -345,6 +353,26 @@ def _compile_check_pkt_len(action: dp.CheckPktLen) -> list[Step]:
     return [check_pkt_len]
 
 
+def _compile_ct(action: dp.Ct) -> list[Step]:
+    def ct(execution: Execution) -> None:
+        outlet, headers, offload = execution.outlet, execution.parsed(), execution.offload
+        packet = execution.frozen()
+        verdict = outlet.conntrack.track(
+            packet.data,
+            headers,
+            tracked_of(execution.key),
+            action,
+            outlet.now_ms(),
+            offload is not None,
+        )
+        if (how := verdict.translation) is not None:
+            partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
+            translate_packet(execution.data(), headers, how.wanted, how.action, how.inner, partial)
+        execution.key = write_tracked(execution.key, verdict.tracked)
+
+    return [ct]
+
+
 def _ct_clear(execution: Execution) -> None:
     execution.key &= ~CT_MASK
 
@@ -373,6 +401,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Sample: _compile_sample,
     dp.Meter: lambda action: [_pass_meter],
     dp.CheckPktLen: _compile_check_pkt_len,
+    dp.Ct: _compile_ct,
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: lambda action: [_drop],
 }

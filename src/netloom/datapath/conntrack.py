@@ -1,0 +1,48 @@
+"""What every data path shows of its connection tracker: the interface that `dpctl` uses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Limits(Protocol):
+    """Connections that a zone may have; 0 is no limit."""
+
+    default: int
+
+    def set(self, zone: int, limit: int) -> None: ...
+
+    def delete(self, zone: int) -> None: ...
+
+    def limit(self, zone: int) -> int: ...
+
+    def count(self, zone: int) -> int: ...
+
+    def zones(self) -> list[int]:
+        """Zones that have a limit of their own."""
+
+
+class Conntrack(Protocol):
+    """A tracker; `len()` is how many connections it holds."""
+
+    max_connections: int
+    checks_tcp_sequence: bool
+    sweep_interval_ms: int
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def __len__(self) -> int: ...
+
+    def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
+        """A line of text for each connection (of a zone)."""
+
+    def describe(self, now_ms: int, zone: int | None, verbose: bool) -> str:
+        """How many connections there are, by protocol."""
+
+    def flush_zone(self, zone: int | None) -> None:
+        """Forget all connections (of a zone)."""
+
+    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
+        """Forget the connections of a zone whose tuples are as the texts say; an empty text says
+        nothing. Raises ValueError for text that is none."""

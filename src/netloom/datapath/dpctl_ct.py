@@ -1,0 +1,248 @@
+"""`dpctl/...` for connection tracking: what is tracked, its limits and settings.
+
+Handlers return text or raise CommandError with the words of ovs-dpctl(8). The tracker is that of
+one data path; `dpctl` finds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from netloom.datapath.conntrack import Conntrack
+
+_BUCKETS_PER_LINE = 8
+_HEAD = (
+    "+-----------+-----------------------------------------+\n"
+    "|  Buckets  |         Connections per Buckets         |\n"
+    "+-----------+-----------------------------------------+"
+)
+
+
+class Failure(Exception):
+    """The text of what is wrong, and its errno (0 for none)."""
+
+    def __init__(self, message: str, code: int = errno.EINVAL) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Request(Protocol):
+    """A command's arguments behind the data path's name, and its options."""
+
+    args: list[str]
+    options: set[str]
+
+
+class CtCommand(NamedTuple):
+    """One command. `own_args` says how many of so many arguments are its own; one before them
+    names the data path."""
+
+    name: str
+    usage: str
+    min_args: int
+    max_args: int
+    own_args: Callable[[list[str]], int]
+    run: Callable[[Conntrack, Request, int], str]
+
+
+def _words(*names: str) -> Callable[[list[str]], int]:
+    """The last argument is the command's if it begins with one of `names`."""
+    return lambda args: int(bool(args) and args[-1].startswith(names))
+
+
+def _exactly(number: int) -> Callable[[list[str]], int]:
+    return lambda args: number
+
+
+def _all_but_name(args: list[str]) -> int:
+    """All arguments, but for a first one without `=` (or empty)."""
+    return len(args) - bool(args and args[0] and "=" not in args[0] and "@" in args[0])
+
+
+def _zone(text: str, message: str) -> int:
+    if not text.isdigit() or int(text) > 0xFFFF:
+        raise Failure(message)
+    return int(text)
+
+
+def _pop_zone(request: Request) -> int | None:
+    if request.args and request.args[0].startswith("zone="):
+        return _zone(request.args.pop(0)[5:], "failed to parse zone")
+    return None
+
+
+def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    zone = _pop_zone(request)
+    verbose, times = "--more" in request.options, "--statistics" in request.options
+    return "".join([f"{line}\n" for line in tracker.dump(now_ms, zone, verbose, times)])
+
+
+def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    zone = _pop_zone(request)
+    if not any(request.args):
+        tracker.flush_zone(zone)
+        return ""
+    original, reply = (*request.args, "")[:2]
+    try:
+        tracker.flush_tuples(zone or 0, original, reply)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    return ""
+
+
+def _stats(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    return tracker.describe(now_ms, _pop_zone(request), "--more" in request.options)
+
+
+def _buckets(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    """There is one bucket: the table does not divide connections by hash."""
+    threshold = 0
+    if request.args:
+        text = request.args[0][3:]
+        if not text.isdigit():
+            raise Failure("Failed to parse threshold", errno.EINVAL)
+        threshold = int(text)
+    count = len(tracker)
+    lines = ["Total Buckets: 1", f"Current Connections: {count}", ""]
+    if count > threshold:
+        lines += [_HEAD, f"   0..  {_BUCKETS_PER_LINE - 1}   | {count:5}", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _set_maxconns(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    text = request.args[0]
+    if not text.isdigit() or int(text) >> 32:
+        raise Failure("maxconns missing or malformed")
+    tracker.max_connections = int(text)
+    return "setting maxconns successful\n"
+
+
+def _sequence(enabled: bool) -> Callable[[Conntrack, Request, int], str]:
+    def run(tracker: Conntrack, request: Request, now_ms: int) -> str:
+        tracker.checks_tcp_sequence = enabled
+        return f"{'enabling' if enabled else 'disabling'} TCP sequence checking successful\n"
+
+    return run
+
+
+def _get_sequence(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    word = "enabled" if tracker.checks_tcp_sequence else "disabled"
+    return f"TCP sequence checking: {word}\n"
+
+
+def _set_sweep(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    text = request.args[0]
+    if not text.isdigit() or int(text) >> 32:
+        raise Failure("invalid sweep value")
+    tracker.sweep_interval_ms = int(text)
+    return "setting sweep interval successful\n"
+
+
+def _set_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    default, zones = None, []
+    for word in request.args:
+        if word.startswith("default="):
+            default = _limit(word[8:], "invalid default limit")
+        else:
+            zones.append(_parse_zone_limit(word))
+    if default is not None:
+        tracker.limits.default = default
+    for zone, limit in zones:
+        tracker.limits.set(zone, limit)
+    return ""
+
+
+def _limit(text: str, message: str) -> int:
+    if not text.isdigit() or int(text) >> 32:
+        raise Failure(message)
+    return int(text)
+
+
+def _parse_zone_limit(text: str) -> tuple[int, int]:
+    zone = limit = None
+    for word in text.split(","):
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Failure(f"field {word} missing value")
+        if name == "zone":
+            zone = _zone(value, "failed to parse field zone")
+        elif name == "limit":
+            limit = _limit(value, "failed to parse field limit")
+        else:
+            raise Failure(f"invalid zone limit field: {name}")
+    if zone is None or limit is None:
+        raise Failure("failed to parse zone limit")
+    return zone, limit
+
+
+def _zones(text: str) -> list[int]:
+    return [_zone(word, "invalid zone") for word in text.split(",")]
+
+
+def _del_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    text = request.args[0]
+    if text == "default":
+        tracker.limits.default = 0
+        return ""
+    if not text.startswith("zone="):
+        raise Failure(f"invalid argument {text}")
+    for zone in _zones(text[5:]):
+        tracker.limits.delete(zone)
+    return ""
+
+
+def _get_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    limits = tracker.limits
+    zones = limits.zones()
+    if request.args:
+        if not request.args[0].startswith("zone="):
+            raise Failure(f"invalid argument {request.args[0]}")
+        zones = _zones(request.args[0][5:])
+    lines = [f"default limit={limits.default}"]
+    lines += [f"zone={z},limit={limits.limit(z)},count={limits.count(z)}" for z in zones]
+    return "\n".join(lines) + "\n"
+
+
+COMMANDS = (
+    CtCommand("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, _words("zone="), _dump),
+    CtCommand(
+        "flush-conntrack",
+        "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]",
+        0,
+        4,
+        _all_but_name,
+        _flush,
+    ),
+    CtCommand("ct-stats-show", "[dp] [zone=N]", 0, 3, _words("zone="), _stats),
+    CtCommand("ct-bkts", "[dp] [gt=N]", 0, 2, _words("gt="), _buckets),
+    CtCommand("ct-set-maxconns", "[dp] maxconns", 1, 2, _exactly(1), _set_maxconns),
+    CtCommand("ct-get-maxconns", "[dp]", 0, 1, _exactly(0), lambda t, *_: f"{t.max_connections}\n"),
+    CtCommand("ct-get-nconns", "[dp]", 0, 1, _exactly(0), lambda t, *_: f"{len(t)}\n"),
+    CtCommand("ct-enable-tcp-seq-chk", "[dp]", 0, 1, _exactly(0), _sequence(True)),
+    CtCommand("ct-disable-tcp-seq-chk", "[dp]", 0, 1, _exactly(0), _sequence(False)),
+    CtCommand("ct-get-tcp-seq-chk", "[dp]", 0, 1, _exactly(0), _get_sequence),
+    CtCommand("ct-set-sweep-interval", "[dp] ms", 1, 2, _exactly(1), _set_sweep),
+    CtCommand(
+        "ct-get-sweep-interval", "[dp]", 0, 1, _exactly(0), lambda t, *_: f"{t.sweep_interval_ms}\n"
+    ),
+    CtCommand(
+        "ct-set-limits",
+        "[dp] [default=L] [zone=N,limit=L]...",
+        1,
+        0xFFFF,
+        _all_but_name,
+        _set_limits,
+    ),
+    CtCommand("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _exactly(1), _del_limits),
+    CtCommand("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _all_but_name, _get_limits),
+)
+
+
+def describe(failure: Failure) -> str:
+    """`failed to parse zone (Invalid argument)`"""
+    reason = f" ({os.strerror(failure.code)})" if failure.code else ""
+    return f"{failure.message}{reason}"

@@ -1,0 +1,179 @@
+"""Choosing what a connection is translated to, and writing it into packets.
+
+A translated connection has a reverse tuple that no other connection has: answers are recognised by
+it. The choice starts at an address and port that the hash of the connection picks (so that the
+same one gets the same again), or a random number if asked, and goes on from there while tuples are
+taken: ports first, then addresses. With `persistent` only the hosts count, so that one client keeps
+one address. Without a port range, the port stays if it can; else another of its class is taken
+(below 512, below 1024, the rest), as RFC 6056 and Linux keep privileged ports privileged.
+
+In packets, both checksums are updated by the difference. An ICMP error is translated twice:
+outside, and, the other way round, in the packet that it quotes (RFC 5508).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from zlib import crc32
+
+from netloom.datapath.actions import Nat
+from netloom.datapath.userspace.conntrack.connection import NAT_DST, NAT_SRC
+from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp, parse_quoted
+from netloom.packet import edit
+from netloom.packet.checksum import update_checksum
+from netloom.packet.headers import (
+    ETH_TYPE_IP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
+from netloom.packet.offload import Offload, reset_partial_checksum
+from netloom.packet.parse import Headers
+
+_WITH_PORTS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+#: Ports tried at one address, and addresses tried: what Open vSwitch's choice is bounded by.
+MAX_PORT_TRIES = 65_536
+MAX_ADDRESS_TRIES = 65_536
+
+
+def choose_reverse(
+    key: Tuple, nat: Nat, is_taken: Callable[[Tuple], bool], draw: int
+) -> Tuple | None:
+    """The tuple of the answers to `key`, or None if all are taken. `draw` is a random number, used
+    for `random`."""
+    start = draw if nat.random else _hash(key, nat)
+    reverse = key.reversed()
+    for address in _addresses(reverse, nat, start):
+        if nat.kind == "src":
+            candidate = reverse._replace(dst=address)
+        else:
+            candidate = reverse._replace(src=address)
+        if key.proto not in _WITH_PORTS:
+            if not is_taken(candidate):
+                return candidate
+            continue
+        for name, port in _ports(key, nat, start):
+            found = candidate._replace(**{name: port})
+            if not is_taken(found):
+                return found
+    return None
+
+
+def _hash(key: Tuple, nat: Nat) -> int:
+    parts = (key.src,) if nat.persistent else (key.src, key.dst, key.sport, key.dport, key.proto)
+    return crc32(repr((parts, nat.min_addr, nat.max_addr, nat.min_port, nat.max_port)).encode())
+
+
+def _addresses(reverse: Tuple, nat: Nat, start: int) -> Iterator[int]:
+    if nat.min_addr is None or nat.max_addr is None:
+        yield reverse.dst if nat.kind == "src" else reverse.src
+        return
+    size = nat.max_addr - nat.min_addr + 1
+    for step in range(min(size, MAX_ADDRESS_TRIES)):
+        yield nat.min_addr + (start + step) % size
+
+
+def _ports(key: Tuple, nat: Nat, start: int) -> Iterator[tuple[str, int]]:
+    """Which port of the reverse tuple to try, and its value. A destination that is translated
+    without a port keeps it; when that is taken, the source port moves."""
+    if nat.kind == "dst":
+        if nat.min_port:
+            for port in _turn(nat.min_port, nat.max_port, start):
+                yield "sport", port
+        yield from (("dport", port) for port in _same_class(key.sport))
+    elif nat.min_port:
+        yield from (("dport", port) for port in _turn(nat.min_port, nat.max_port, start))
+    else:
+        yield from (("dport", port) for port in _same_class(key.sport))
+
+
+def _turn(low: int, high: int, start: int) -> Iterator[int]:
+    size = high - low + 1
+    for step in range(min(size, MAX_PORT_TRIES)):
+        yield low + (start + step) % size
+
+
+def _same_class(port: int) -> Iterator[int]:
+    low, high = (1, 511) if port < 512 else (600, 1023) if port < 1024 else (1024, 65_535)
+    yield port
+    size = high - low + 1
+    for step in range(size):
+        yield low + (port - low + step) % size
+
+
+def translate_packet(
+    packet: bytearray,
+    headers: Headers,
+    wanted: Tuple,
+    action: int,
+    inner: int,
+    partial: Offload | None,
+) -> None:
+    """Rewrite source or destination (`action`: NAT_SRC or NAT_DST) of `packet` to those of the
+    tuple `wanted`. `inner` is where an ICMP error quotes the packet to be translated back, or -1;
+    `partial` the offload of a packet whose checksum is left to the device."""
+    quoted = parse_quoted(packet, inner, headers) if inner >= 0 else None
+    is_source = action == NAT_SRC
+    if quoted is not None:
+        _translate_quoted(packet, headers, quoted, wanted, is_source)
+    _set_address(packet, headers, wanted.src if is_source else wanted.dst, is_source)
+    if quoted is None and not is_icmp(wanted):
+        if is_source:
+            edit.set_ports(packet, headers, src=wanted.sport)
+        else:
+            edit.set_ports(packet, headers, dst=wanted.dport)
+    if partial is not None:
+        reset_partial_checksum(packet, headers, partial)
+
+
+def _set_address(packet: bytearray, headers: Headers, value: int, is_source: bool) -> None:
+    is_ipv4 = headers.dl_type == ETH_TYPE_IP
+    address = value.to_bytes(4 if is_ipv4 else 16, "big")
+    setter = edit.set_ipv4 if is_ipv4 else edit.set_ipv6
+    if is_source:
+        setter(packet, headers, src=address)
+    else:
+        setter(packet, headers, dst=address)
+
+
+#: Offset of the checksum in a transport header that covers the addresses.
+_CHECKSUM_AT = {IPPROTO_TCP: 16, IPPROTO_UDP: 6, IPPROTO_ICMPV6: 2}
+
+
+def _translate_quoted(
+    packet: bytearray, outer: Headers, quoted: Headers, wanted: Tuple, is_source: bool
+) -> None:
+    """The quoted packet went the other way: its destination is what the error's source is. All
+    checksums follow by the difference, those inside if they are in what is quoted."""
+    l3, l4 = quoted.l3, quoted.l4
+    before = bytes(packet[outer.l4 : outer.end])
+    size = 4 if quoted.dl_type == ETH_TYPE_IP else 16
+    at = l3 + (12 if size == 4 else 8) + (size if is_source else 0)
+    address = (wanted.src if is_source else wanted.dst).to_bytes(size, "big")
+    old = bytes(packet[at : at + size])
+    packet[at : at + size] = address
+    if size == 4:
+        _adjust(packet, l3 + 10, old, address)
+    if wanted.proto in _WITH_PORTS and outer.end - l4 >= 4:
+        at = l4 + (2 if is_source else 0)
+        old += packet[at : at + 2]
+        address += (wanted.sport if is_source else wanted.dport).to_bytes(2, "big")
+        packet[at : at + 2] = address[-2:]
+    at = l4 + _CHECKSUM_AT.get(quoted.proto, outer.end)
+    if at + 2 <= outer.end and (quoted.proto != IPPROTO_UDP or edit.get_word(packet, at)):
+        _adjust(packet, at, old, address)
+    after = bytes(packet[outer.l4 : outer.end])
+    if len(before) & 1:
+        before, after = before + b"\0", after + b"\0"
+    _adjust(packet, outer.l4 + 2, before, after)
+
+
+def _adjust(packet: bytearray, at: int, old: bytes, new: bytes) -> None:
+    """Correct the checksum at `at` for bytes that changed."""
+    edit.put_word(packet, at, update_checksum(edit.get_word(packet, at), old, new))
+
+
+def reversed_action(action: int) -> int:
+    """What undoes an action in answers."""
+    return {NAT_SRC: NAT_DST, NAT_DST: NAT_SRC}.get(action, 0)

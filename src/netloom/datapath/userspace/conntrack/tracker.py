@@ -1,0 +1,356 @@
+"""The connection tracker: the table, and what a `ct` action does with a packet.
+
+`track` takes a packet's bytes, the offsets of its headers, and what tracking already said of it
+(`Tracked`); it returns what it says now and, if the packet is to be translated, how. It changes no
+packet: `nat.translate_packet` does, for whoever holds it. Time is the clock's, in ms.
+
+The state's bits are those of ct_state (ovs-fields(7)). A packet of no connection is `new` (and
+stays so until a `ct` with commit keeps it); one of a connection that was answered is `est`; one in
+the direction of answers is also `rpl`; an ICMP error about one is `rel`; what cannot be is `inv`.
+
+A connection stands in the table twice, under its key and under the key of its answers. Connections
+that expired are as good as gone: a lookup removes them when it meets them, `expire` the rest. Both
+limits (of a zone, of the whole) keep a new connection from being committed: its packet remains
+`new`, and the refusal is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from netloom.base.counters import Counters
+from netloom.datapath.actions import Ct
+from netloom.datapath.userspace.conntrack.connection import (
+    NAT_DST,
+    NAT_SRC,
+    TIMEOUTS_S,
+    Connection,
+)
+from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
+from netloom.datapath.userspace.conntrack.limits import ZoneLimits
+from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
+from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
+from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
+from netloom.datapath.userspace.conntrack.tuples import (
+    ICMP_OPENERS,
+    ICMPV6_OPENERS,
+    INVALID_REASONS,
+    Found,
+    Tuple,
+    extract,
+    is_icmp,
+)
+from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
+from netloom.packet.parse import Headers
+
+NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
+
+#: Connections that may be kept.
+DEFAULT_MAX_CONNECTIONS = 3_000_000
+#: How often all connections are looked at for expired ones.
+DEFAULT_SWEEP_MS = 30_000
+
+FULL = "conntrack_full"
+ZONE_FULL = "conntrack_zone_full"
+NAT_EXHAUSTED = "conntrack_nat_exhausted"
+INVALID_STATE = "conntrack_invalid_state"
+COUNTERS = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
+
+
+class Tracked(NamedTuple):
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+
+    state: int = 0
+    zone: int = 0
+    mark: int = 0
+    label: int = 0
+    original: Tuple | None = None
+
+
+class Translation(NamedTuple):
+    """How to rewrite the packet: `nat.translate_packet`'s arguments."""
+
+    wanted: Tuple
+    action: int
+    inner: int
+
+
+class Verdict(NamedTuple):
+    tracked: Tracked
+    translation: Translation | None = None
+
+
+class _Work:
+    """One packet on its way through the tracker."""
+
+    __slots__ = (
+        "connection", "ct", "found", "is_reply", "segment", "state", "translation", "was_zone",
+    )  # fmt: skip
+
+    def __init__(self, ct: Ct, found: Found, segment: Segment | None, before: Tracked) -> None:
+        self.ct = ct
+        self.found = found
+        self.segment = segment
+        self.state = before.state
+        self.was_zone = before.zone
+        self.connection: Connection | None = None
+        self.is_reply = False
+        self.translation: Translation | None = None
+
+
+class ConnTracker:
+    """See the module. `draw` gives random numbers of 32 bits."""
+
+    def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
+        self._counters = counters
+        for name in COUNTERS:
+            counters.counter(name)
+        self._draw = draw
+        self._table: dict[Tuple, tuple[Connection, bool]] = {}
+        self._connections: dict[Connection, None] = {}
+        self.limits = ZoneLimits()
+        self.max_connections = DEFAULT_MAX_CONNECTIONS
+        self.checks_tcp_sequence = True
+        self.sweep_interval_ms = DEFAULT_SWEEP_MS
+        self._next_sweep_ms = 0
+        self._policies: dict[str, dict[str, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def connections(self, now_ms: int) -> Iterator[Connection]:
+        """All that have not expired, oldest first."""
+        return (c for c in list(self._connections) if c.expires_ms > now_ms)
+
+    def set_timeout_policy(self, name: str, timeouts_s: dict[str, int]) -> None:
+        """What `timeout=name` means: seconds by the names of `TIMEOUTS_S`; the others keep their
+        default."""
+        self._policies[name] = TIMEOUTS_S | timeouts_s
+
+    # Packets
+
+    def track(
+        self,
+        packet: bytes | bytearray,
+        headers: Headers,
+        before: Tracked,
+        ct: Ct,
+        now_ms: int,
+        trusts_checksum: bool = False,
+    ) -> Verdict:
+        """What the action `ct` makes of a packet; see the module."""
+        if before.state == INV:
+            return Verdict(Tracked(INV | TRK, ct.zone))
+        found = extract(packet, headers, ct.zone, trusts_checksum)
+        if isinstance(found, str):
+            self._counters.counter(found).add()
+            return Verdict(Tracked(INV | TRK, ct.zone))
+        segment = None
+        if found.key.proto == IPPROTO_TCP and not found.related:
+            segment = read_segment(packet, headers.l4, headers.end)
+        work = _Work(ct, found, segment, before)
+        if self._is_known(work, before, now_ms):
+            return self._finish(work)
+        self._find(work, before, now_ms)
+        if self._update(work, now_ms):
+            self._open(work, packet, headers, now_ms)
+        return self._finish(work)
+
+    def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
+        row = self._table.get(key)
+        if row is not None and row[0].expires_ms <= now_ms:
+            self._remove(row[0])
+            return None
+        return row
+
+    def _find(self, work: _Work, before: Tracked, now_ms: int) -> None:
+        row = self._lookup(work.found.key, now_ms)
+        if row is None and work.ct.nat is None and before.state & (SNAT | DNAT):
+            # It was translated since it was tracked: it is known by what it was.
+            original = before.original
+            row = self._lookup(original, now_ms) if original is not None else None
+        if row is None:
+            return
+        work.connection, work.is_reply = row
+        if work.ct.force and work.is_reply:
+            # The initiator may not be who was thought: begin anew from this side.
+            self._remove(work.connection)
+            work.connection, work.is_reply = None, False
+
+    def _is_known(self, work: _Work, before: Tracked, now_ms: int) -> bool:
+        """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
+        counted against its connection again, only marked and translated."""
+        original, key = before.original, work.found.key
+        if original is None or before.zone != key.zone or work.ct.force or work.found.related:
+            return False
+        if is_icmp(original):
+            # The identifier is the same in both directions, translated or not.
+            id_ = key.sport >> 16 << 16
+            kinds = {key.sport & 0xFFFF, key.dport & 0xFFFF}
+            kinds.discard(original.sport)
+            other = kinds.pop() if kinds else original.sport
+            original = original._replace(sport=id_ | original.sport, dport=id_ | other)
+        row = self._lookup(original, now_ms)
+        if row is None or row[0].parent is not None:
+            return False
+        work.connection, work.is_reply = row[0], bool(before.state & RPL)
+        if work.ct.nat is not None:
+            self._translate(work)
+        return True
+
+    def _update(self, work: _Work, now_ms: int) -> bool:
+        """Hold the packet against its connection; True if it opens one."""
+        connection = work.connection
+        if connection is None:
+            if work.found.related:
+                self._invalid(work)
+                return False
+            return True
+        if work.found.related:
+            work.state |= REL | (RPL if work.is_reply else 0)
+        else:
+            work.state |= REL if connection.parent is not None else 0
+            result = connection.update(
+                work.segment, work.is_reply, self.checks_tcp_sequence, now_ms
+            )
+            if result is Update.NEW:
+                self._remove(connection)
+                work.connection, work.is_reply = None, False
+                return True
+            if result is Update.INVALID:
+                self._invalid(work)
+            elif result in (Update.VALID, Update.VALID_ROUGH):
+                work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
+            else:
+                work.state |= NEW
+        if work.ct.nat is not None:
+            self._translate(work)
+        return False
+
+    def _invalid(self, work: _Work) -> None:
+        work.state = INV
+        self._counters.counter(INVALID_STATE).add()
+
+    def _translate(self, work: _Work) -> None:
+        connection = work.connection
+        assert connection is not None
+        if not connection.nat:
+            return
+        if work.state & (SNAT | DNAT):
+            if work.was_zone == work.ct.zone:
+                return
+            work.state &= ~(SNAT | DNAT)
+        action = reversed_action(connection.nat) if work.is_reply else connection.nat
+        other = connection.key if work.is_reply else connection.reverse
+        work.state |= SNAT if action == NAT_SRC else DNAT
+        work.translation = Translation(other.reversed(), action, work.found.inner)
+
+    def _open(self, work: _Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
+        key = work.found.key
+        if not _may_open(key, work.segment, packet[headers.l4] if headers.l4 >= 0 else 0):
+            self._invalid(work)
+            return
+        work.state = NEW
+        if not work.ct.commit:
+            return
+        if not self.limits.may_add(key.zone):
+            self._counters.counter(ZONE_FULL).add()
+            return
+        if len(self._connections) >= self.max_connections:
+            self._counters.counter(FULL).add()
+            return
+        timeouts = self._policies.get(work.ct.timeout, TIMEOUTS_S)
+        connection = Connection(key, work.segment, timeouts, now_ms, work.ct.helper)
+        nat = work.ct.nat
+        if nat is not None and nat.kind:
+            reverse = choose_reverse(
+                key, nat, lambda found: self._lookup(found, now_ms) is not None, self._draw()
+            )
+            if reverse is None:
+                self._counters.counter(NAT_EXHAUSTED).add()
+                return
+            connection.reverse = reverse
+            connection.nat = NAT_SRC if nat.kind == "src" else NAT_DST
+        work.connection = connection
+        self._add(connection)
+        if connection.nat:
+            self._translate(work)
+
+    def _finish(self, work: _Work) -> Verdict:
+        connection, ct = work.connection, work.ct
+        if connection is None:
+            return Verdict(Tracked(work.state | TRK, ct.zone))
+        if ct.commit or ct.mark_mask or ct.label_mask:
+            connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
+            connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
+        original = connection.key if connection.parent is None else connection.parent
+        tracked = Tracked(work.state | TRK, ct.zone, connection.mark, connection.label, original)
+        return Verdict(tracked, work.translation)
+
+    # The table
+
+    def _add(self, connection: Connection) -> None:
+        self._table[connection.key] = (connection, False)
+        self._table[connection.reverse] = (connection, True)
+        self._connections[connection] = None
+        self.limits.add(connection.key.zone)
+
+    def _remove(self, connection: Connection) -> None:
+        del self._connections[connection]
+        for key in (connection.key, connection.reverse):
+            row = self._table.get(key)
+            if row is not None and row[0] is connection:
+                del self._table[key]
+        self.limits.remove(connection.key.zone)
+
+    def expire(self, now_ms: int) -> None:
+        """Remove what expired, if a sweep is due."""
+        if now_ms < self._next_sweep_ms:
+            return
+        self._next_sweep_ms = now_ms + self.sweep_interval_ms
+        for connection in [c for c in self._connections if c.expires_ms <= now_ms]:
+            self._remove(connection)
+
+    def flush(self, is_wanted: Callable[[Connection], bool] | None = None) -> int:
+        """Remove all connections, or those that `is_wanted` says; returns how many."""
+        gone = [c for c in self._connections if is_wanted is None or is_wanted(c)]
+        for connection in gone:
+            self._remove(connection)
+        return len(gone)
+
+    # What people see (`datapath.conntrack`)
+
+    def _of_zone(self, now_ms: int, zone: int | None) -> Iterator[Connection]:
+        return (c for c in self.connections(now_ms) if zone is None or c.key.zone == zone)
+
+    def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
+        found = self._of_zone(now_ms, zone)
+        return [format_connection(c, now_ms, verbose, with_times) for c in found]
+
+    def describe(self, now_ms: int, zone: int | None, verbose: bool) -> str:
+        return format_stats(self._of_zone(now_ms, zone), verbose)
+
+    def flush_zone(self, zone: int | None) -> None:
+        self.flush(lambda connection: zone is None or connection.key.zone == zone)
+
+    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
+        forward, backward = parse_tuple_filter(original), parse_tuple_filter(reply)
+
+        def is_wanted(connection: Connection) -> bool:
+            key = connection.key
+            return (
+                key.zone == zone and forward.matches(key) and backward.matches(connection.reverse)
+            )
+
+        self.flush(is_wanted)
+
+
+def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:
+    if segment is not None:
+        return may_open(segment.flags)
+    if key.proto == IPPROTO_ICMP:
+        return icmp_type in ICMP_OPENERS
+    if key.proto == IPPROTO_ICMPV6:
+        return icmp_type in ICMPV6_OPENERS
+    return True
