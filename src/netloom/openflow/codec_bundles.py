@@ -28,6 +28,7 @@ def encode_bundle_control(message: b.BundleControl, version: int, protocol: int)
 
 
 def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
+    """Read a bundle add from its bytes."""
     pos = frame.need(8)
     bundle_id, flags = unpack_from(">I2xH", frame.data, pos)
     pos += 8

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from struct import Struct, pack, unpack_from
 
+from netloom.base.record import replace
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
@@ -256,6 +258,8 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
         return m.FlowRemoved(
             match, priority, cookie, reason, 255, sec, nsec, idle, 0, packets, octets
         )
+    if frame.version == c15.VERSION:
+        return c15.read_removed15(data, frame.need(16))
     pos = frame.need(40)
     (cookie, priority, reason, table_id, sec, nsec, idle, hard, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", data, pos
@@ -299,6 +303,8 @@ def encode_flow_removed(message: m.FlowRemoved, version: int, protocol: int) -> 
         tail = pack(">QHBxIIH2xQQ", r.cookie, r.priority, reason, r.duration_sec, r.duration_nsec,
                     r.idle_timeout, r.packet_count, r.byte_count)  # fmt: skip
         return "OFPT_FLOW_REMOVED", encode_ofp10_match(r.match) + tail
+    if version == c15.VERSION:
+        return "OFPT_FLOW_REMOVED", c15.write_removed15(r, reason)
     hard = r.hard_timeout if version > 2 else 0
     head = pack(">QHBBIIHHQQ", r.cookie, r.priority, reason, r.table_id, r.duration_sec,
                 r.duration_nsec, r.idle_timeout, hard, r.packet_count, r.byte_count)  # fmt: skip
@@ -375,6 +381,8 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
         minimum, read = 48, _read_nx_stats
     elif frame.version == 1:
         minimum, read = 88, _read_stats10
+    elif frame.version == c15.VERSION:
+        minimum, read = c15.MINIMUM, _read_stats15
     else:
         minimum, read = 56, _read_stats11
     flows = []
@@ -412,6 +420,11 @@ def _read_nx_stats(entry: bytes, version: int) -> m.FlowStats:
     )  # fmt: skip
 
 
+def _read_stats15(entry: bytes, version: int) -> m.FlowStats:
+    flow, flags = c15.read_stats15(entry)
+    return replace(flow, flags=_decode_flags(flags, version))
+
+
 def _read_stats11(entry: bytes, version: int) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
@@ -431,6 +444,10 @@ def encode_flow_stats_reply(
         return "NXST_FLOW", [_write_nx_stats(flow) for flow in message.flows]
     if version == 1:
         return "OFPST_FLOW", [_write_stats10(flow) for flow in message.flows]
+    if version == c15.VERSION:
+        return "OFPST_FLOW", [
+            c15.write_stats15(flow, _encode_flags(flow.flags, version)) for flow in message.flows
+        ]
     return "OFPST_FLOW", [_write_stats11(flow, version) for flow in message.flows]
 
 
@@ -472,10 +489,15 @@ def _write_stats11(f: m.FlowStats, version: int) -> bytes:
 
 
 def decode_aggregate_reply(frame: Frame, protocol: int) -> m.AggregateReply:
-    packets, octets, flows = unpack_from(">QQI", frame.data, frame.exactly(24))
+    """Sums over flows, which OpenFlow 1.5 sends as OXS."""
+    if frame.version == c15.VERSION:
+        packets, octets, flows = c15.read_aggregate15(frame.data, frame.body)
+    else:
+        packets, octets, flows = unpack_from(">QQI", frame.data, frame.exactly(24))
     return m.AggregateReply(packets, octets, flows, frame.row.name[0] == "N", frame.more)
 
 
 def encode_aggregate_reply(message: m.AggregateReply, version: int, protocol: int) -> Encoded:
-    body = pack(">QQI4x", message.packet_count, message.byte_count, message.flow_count)
+    counts = (message.packet_count, message.byte_count, message.flow_count)
+    body = c15.write_aggregate15(*counts) if version == c15.VERSION else pack(">QQI4x", *counts)
     return "NXST_AGGREGATE+" if message.nx else "OFPST_AGGREGATE+", body

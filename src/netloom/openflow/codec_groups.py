@@ -259,6 +259,7 @@ def _encode_group_properties(properties: g.GroupProperties, version: int) -> byt
 
 
 def decode_group_mod(frame: Frame, protocol: int) -> g.GroupMod:
+    """Read a group mod from its bytes."""
     pos = frame.need(8)
     data, version = frame.data, frame.version
     command, kind, group_id = unpack_from(">HBxI", data, pos)
@@ -322,6 +323,7 @@ def _check(mod: g.GroupMod, version: int) -> None:
 
 
 def encode_group_mod(message: g.GroupMod, version: int, protocol: int) -> Encoded:
+    """The row and the bytes of a group mod."""
     buckets = _encode_buckets(message.buckets, version, message.type)
     if _has_properties(version):
         head = pack(">HBxIH2xI", message.command, message.type, message.group_id, len(buckets),
@@ -382,6 +384,7 @@ def encode_group_features_request(
 
 
 def decode_group_stats_reply(frame: Frame, protocol: int) -> g.GroupStatsReply:
+    """Read a group stats reply from its bytes."""
     data, pos = frame.data, frame.body
     timed = frame.version not in (2, 3)
     least = 40 if timed else 32
@@ -405,6 +408,7 @@ def decode_group_stats_reply(frame: Frame, protocol: int) -> g.GroupStatsReply:
 def encode_group_stats_reply(
     message: g.GroupStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    """The row and the bytes of a group stats reply."""
     entries = []
     for group in message.groups:
         tail = b"" if version in (2, 3) else pack(">II", group.duration_sec, group.duration_nsec)
@@ -416,6 +420,7 @@ def encode_group_stats_reply(
 
 
 def decode_group_desc_reply(frame: Frame, protocol: int) -> g.GroupDescReply:
+    """Read a group desc reply from its bytes."""
     data, pos, version = frame.data, frame.body, frame.version
     flexible = _has_properties(version)
     least = 16 if flexible else 8

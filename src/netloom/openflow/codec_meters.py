@@ -34,6 +34,7 @@ def _encode_bands(bands: tuple[t.MeterBand, ...]) -> bytes:
 
 
 def decode_meter_mod(frame: Frame, protocol: int) -> t.MeterMod:
+    """Read a meter mod from its bytes."""
     pos = frame.need(8)
     command, flags, meter_id = unpack_from(">HHI", frame.data, pos)
     if command > t.OFPMC_DELETE:
@@ -98,6 +99,7 @@ def _entry(data: bytes, pos: int, size: int, least: int) -> int:
 
 
 def decode_meter_stats_reply(frame: Frame, protocol: int) -> t.MeterStatsReply:
+    """Read a meter stats reply from its bytes."""
     data, pos = frame.data, frame.body
     meters = []
     while pos < len(data):
@@ -115,6 +117,7 @@ def decode_meter_stats_reply(frame: Frame, protocol: int) -> t.MeterStatsReply:
 def encode_meter_stats_reply(
     message: t.MeterStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    """The row and the bytes of a meter stats reply."""
     entries = []
     for s in message.meters:
         bands = b"".join(pack(">QQ", b.packet_count, b.byte_count) for b in s.bands)
@@ -125,6 +128,7 @@ def encode_meter_stats_reply(
 
 
 def decode_meter_config_reply(frame: Frame, protocol: int) -> t.MeterConfigReply:
+    """Read a meter config reply from its bytes."""
     data, pos = frame.data, frame.body
     meters = []
     while pos < len(data):
@@ -138,6 +142,7 @@ def decode_meter_config_reply(frame: Frame, protocol: int) -> t.MeterConfigReply
 def encode_meter_config_reply(
     message: t.MeterConfigReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    """The row and the bytes of a meter config reply."""
     entries = []
     for meter in message.meters:
         bands = _encode_bands(meter.bands)
@@ -154,6 +159,7 @@ def decode_meter_features_reply(frame: Frame, protocol: int) -> t.MeterFeaturesR
 def encode_meter_features_reply(
     message: t.MeterFeaturesReply, version: int, protocol: int
 ) -> Encoded:
+    """The row and the bytes of a meter features reply."""
     body = pack(">IIIBB2x", message.max_meters, message.band_types, message.capabilities,
                 message.max_bands, message.max_color)  # fmt: skip
     return "OFPST_METER_FEATURES+", body

@@ -49,6 +49,8 @@ class BandStats(Record):
 
 
 class MeterStats(Record):
+    """What one meter has counted."""
+
     meter_id: int
     flow_count: int
     packet_in_count: int

@@ -66,6 +66,7 @@ def group_text(
 
 
 def format_group_mod(message: g.GroupMod, frame: Frame, style: Style) -> str:
+    """What follows the first line's colon in a group mod."""
     out = f"\n {_COMMANDS[message.command]} "
     buckets = message.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
     if buckets:
@@ -92,6 +93,7 @@ def format_group_desc_reply(message: g.GroupDescReply, frame: Frame, style: Styl
 
 
 def format_group_stats_reply(message: g.GroupStatsReply, frame: Frame, style: Style) -> str:
+    """What follows the first line's colon in a group stats reply."""
     out = ""
     for group in message.groups:
         out += f"\n group_id={group.group_id},"
@@ -139,6 +141,7 @@ def _actions_of(bits: int, version: int) -> str:
 
 
 def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, style: Style) -> str:
+    """What follows the first line's colon in a group features reply."""
     out = (
         f"\n Group table:\n    Types:  {message.types:#x}\n"
         f"    Capabilities:  {message.capabilities:#x}\n"

@@ -53,6 +53,7 @@ def format_meter_config_reply(message: t.MeterConfigReply, frame: Frame, style: 
 
 
 def format_meter_stats_reply(message: t.MeterStatsReply, frame: Frame, style: Style) -> str:
+    """What follows the first line's colon in a meter stats reply."""
     out = ""
     for s in message.meters:
         out += (
@@ -66,6 +67,7 @@ def format_meter_stats_reply(message: t.MeterStatsReply, frame: Frame, style: St
 
 
 def format_meter_features_reply(message: t.MeterFeaturesReply, frame: Frame, style: Style) -> str:
+    """What follows the first line's colon in a meter features reply."""
     bands = "".join(f" {name}" for bit, name in _BANDS.items() if message.band_types >> bit & 1)
     flags = "".join(f" {word}" for bit, word in _FLAGS if message.capabilities & bit)
     return (

@@ -95,6 +95,7 @@ def _print_error(context: Context, data: bytes, sent: dict[bytes, bytes]) -> Non
 
 
 def switch_error(data: bytes) -> m.Error:
+    """The command `switch-error`."""
     from netloom.openflow.codec import decode_message
 
     error = decode_message(data)[0]
@@ -106,6 +107,7 @@ def switch_error(data: bytes) -> m.Error:
 
 
 def bundle(context: Context) -> None:
+    """The command `bundle`."""
     from netloom.programs.ofctl.input import read_lines
 
     path = context.operands[1]

@@ -101,6 +101,7 @@ def dump_groups(context: Context) -> None:
 
 
 def dump_group_stats(context: Context) -> None:
+    """The command `dump-group-stats`."""
     group_id = g.OFPG_ALL
     if len(context.operands) > 1:
         names = accepted_names(context, context.switch)
@@ -113,6 +114,7 @@ def dump_group_features(context: Context) -> None:
 
 
 def parse_group(context: Context) -> None:
+    """The command `parse-group`."""
     import sys
 
     from netloom.openflow.codec import encode_message

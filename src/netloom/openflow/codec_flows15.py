@@ -1,0 +1,89 @@
+"""Flow statistics as OpenFlow 1.5 lays them out, with OXS: see `oxs`."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from netloom.flow.match import Match
+from netloom.openflow import messages as m
+from netloom.openflow import oxs
+from netloom.openflow.action_decode import decode_instructions
+from netloom.openflow.action_encode import encode_instructions
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
+
+VERSION = 6
+MINIMUM = 24
+#: length, table, reason (unused in replies), priority, timeouts, flags, importance, cookie
+_HEAD = Struct(">H2xBBHHHHHQ")
+#: table, reason, priority, idle and hard timeout, cookie
+_REMOVED = Struct(">BBHHHQ")
+
+
+def read_stats15(entry: bytes) -> tuple[m.FlowStats, int]:
+    """One flow of a reply, and its flags as they came."""
+    (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
+    match, pos = decode_ofp12_match(entry, 24, VERSION, strict=False)
+    found, pos = oxs.decode_oxs(entry, pos)
+    sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
+    age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
+    actions = decode_instructions(entry[pos:], VERSION)
+    flow = m.FlowStats(
+        match, priority, table_id, actions, cookie, sec, nsec, idle, hard, age, -1, 0,
+        importance, found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),
+    )  # fmt: skip
+    return flow, flags
+
+
+def write_stats15(f: m.FlowStats, flags: int) -> bytes:
+    """The bytes of one flow of a reply; `flags` as they go."""
+    stats = {oxs.DURATION: oxs.join_time(f.duration_sec, f.duration_nsec)}
+    if f.idle_age >= 0:
+        stats[oxs.IDLE_TIME] = oxs.join_time(f.idle_age, 0)
+    rest = encode_ofp12_match(f.match, VERSION)
+    rest += oxs.encode_oxs(stats | _counters(f.packet_count, f.byte_count))
+    rest += encode_instructions(f.actions, VERSION, f.match)
+    head = _HEAD.pack(24 + len(rest), f.table_id, 0, f.priority, f.idle_timeout, f.hard_timeout,
+                      flags, f.importance, f.cookie)  # fmt: skip
+    return head + rest
+
+
+def _counters(packets: int, octets: int) -> dict[int, int]:
+    """Counters that are known."""
+    both = {oxs.PACKET_COUNT: packets, oxs.BYTE_COUNT: octets}
+    return {field: value for field, value in both.items() if value != m.UNKNOWN}
+
+
+def read_aggregate15(data: bytes, pos: int) -> tuple[int, int, int]:
+    """Packets, bytes, flows."""
+    found, _ = oxs.decode_oxs(data, pos)
+    return (
+        found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),
+        found.get(oxs.FLOW_COUNT, 0),
+    )  # fmt: skip
+
+
+def write_aggregate15(packets: int, octets: int, flows: int) -> bytes:
+    return oxs.encode_oxs(_counters(packets, octets) | {oxs.FLOW_COUNT: flows})
+
+
+def read_removed15(data: bytes, pos: int) -> m.FlowRemoved:
+    """A removed flow from its bytes at `pos`."""
+    table_id, reason, priority, idle, hard, cookie = _REMOVED.unpack_from(data, pos)
+    match: Match
+    match, pos = decode_ofp12_match(data, pos + 16, VERSION, strict=False)
+    found, _ = oxs.decode_oxs(data, pos)
+    sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
+    return m.FlowRemoved(
+        match, priority, cookie, reason, table_id, sec, nsec, idle, hard,
+        found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),
+    )  # fmt: skip
+
+
+def write_removed15(r: m.FlowRemoved, reason: int) -> bytes:
+    """The bytes of a removed flow."""
+    head = _REMOVED.pack(r.table_id, reason, r.priority, r.idle_timeout, r.hard_timeout, r.cookie)
+    stats = {oxs.DURATION: oxs.join_time(r.duration_sec, r.duration_nsec)}
+    return (
+        head + encode_ofp12_match(r.match, VERSION)
+        + oxs.encode_oxs(stats | _counters(r.packet_count, r.byte_count))
+    )  # fmt: skip
