@@ -16,7 +16,7 @@ import pytest
 from scapy.all import ICMP, IP, TCP, UDP, Ether, Raw
 
 sys.path.insert(0, str(Path(__file__).parent))
-from trace_peers import THEIRS, PeerSwitch
+from trace_peers import TracePeer
 
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
@@ -136,8 +136,8 @@ def recorded(path: Path) -> list[bytes]:
 
 
 @pytest.fixture
-def peer(tmp_path: Path) -> Iterator[PeerSwitch]:
-    switch = PeerSwitch(tmp_path / "peer", THEIRS)
+def peer(tmp_path: Path) -> Iterator[TracePeer]:
+    switch = TracePeer(tmp_path / "peer")
     try:
         switch.vsctl("add-br br0 -- set bridge br0 fail-mode=secure")
         for number in (1, 2):
@@ -152,7 +152,7 @@ def peer(tmp_path: Path) -> Iterator[PeerSwitch]:
         switch.close()
 
 
-def theirs(peer: PeerSwitch, script: Script, flows: str) -> tuple[list[bytes], list[str]]:
+def theirs(peer: TracePeer, script: Script, flows: str) -> tuple[list[bytes], list[str]]:
     show = "move:NXM_NX_CT_STATE[]->NXM_OF_ETH_SRC[0..31],move:NXM_NX_CT_MARK[]->NXM_OF_ETH_DST"
     peer.replace_flows("br0", f"{flows}table=1,actions={show}[0..31],output:3\n")
     pcap, n = peer.directory / "p3.pcap", 0
@@ -171,7 +171,7 @@ def theirs(peer: PeerSwitch, script: Script, flows: str) -> tuple[list[bytes], l
     return recorded(pcap), sorted(dump)
 
 
-def assert_same(peer: PeerSwitch, script: Script, flows: str, actions: tuple[str, str]) -> None:
+def assert_same(peer: TracePeer, script: Script, flows: str, actions: tuple[str, str]) -> None:
     their_frames, their_table = theirs(peer, script, flows)
     our_frames, our_table = ours(script, actions)
     for number, (their, our) in enumerate(zip(their_frames, our_frames, strict=True)):
@@ -180,12 +180,12 @@ def assert_same(peer: PeerSwitch, script: Script, flows: str, actions: tuple[str
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_tcp_conversation_is_tracked_alike(peer: PeerSwitch, seed: int) -> None:
+def test_random_tcp_conversation_is_tracked_alike(peer: TracePeer, seed: int) -> None:
     flows = "in_port=1,ip,actions=ct(commit,table=1)\nin_port=2,ip,actions=ct(table=1)\n"
     assert_same(peer, random_tcp(seed), flows, ("ct(commit)", "ct"))
 
 
-def test_translation_and_its_errors_are_the_same_bytes(peer: PeerSwitch) -> None:
+def test_translation_and_its_errors_are_the_same_bytes(peer: TracePeer) -> None:
     nat = "nat(src=10.0.0.77:5000)"
     flows = f"in_port=1,ip,actions=ct(commit,table=1,{nat})\nin_port=2,ip,actions=ct(table=1,nat)\n"
     assert_same(peer, translated(), flows, (f"ct(commit,{nat})", "ct(nat)"))
