@@ -1,7 +1,7 @@
 """The names of log modules that Open vSwitch's programs know, as `vlog/list` prints them.
 
-A user may name a module (`-vMODULE`, `vlog/set`) before ours is imported, and scripts name modules of
-Open vSwitch that have no counterpart here; those log nothing.
+A user may name a module (`-vMODULE`, `vlog/set`) before ours is imported, and scripts name modules
+of Open vSwitch that have no counterpart here; those log nothing.
 """
 
 from __future__ import annotations
