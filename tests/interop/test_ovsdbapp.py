@@ -1,8 +1,8 @@
 """ovsdbapp's own functional tests, with OVN's daemons from Debian, over our database and switch.
 
 They start `ovsdb-server` with three databases, `ovs-vswitchd`, `ovn-northd` and `ovn-controller`,
-and drive them through python-ovs: locks, indexes, conditions, reconnections, hundreds of commands. All
-of it is other people's code but for the two daemons in the middle."""
+and drive them through python-ovs: locks, indexes, conditions, reconnections, hundreds of commands.
+All of it is other people's code but for the two daemons in the middle."""
 
 from __future__ import annotations
 
