@@ -86,6 +86,13 @@ def versions_text(versions: tuple[int, ...]) -> str:
     return f"version{'s' if len(versions) > 1 else ''} {listed}"
 
 
+def supported_text(versions: tuple[int, ...]) -> str:
+    """Versions in a log: `version 0x04 and earlier` if there is no gap."""
+    if len(versions) > 1 and versions == tuple(range(1, len(versions) + 1)):
+        return f"version {version_text(versions[-1])} and earlier"
+    return versions_text(versions)
+
+
 class Xids:
     """Gives out transaction ids; several connections of one program may share it."""
 
@@ -102,7 +109,9 @@ class Xids:
 
 
 class Connection:
-    """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes."""
+    """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes. With
+    `any_version` messages of other versions than the one agreed upon are let through: somebody
+    else's, on a connection for snooping."""
 
     def __init__(
         self,
@@ -112,7 +121,7 @@ class Connection:
         probe_interval_ms: int = 0,
         *,
         raw: bool = False,
-        snoop: bool = False,
+        any_version: bool = False,
         xids: Xids | None = None,
     ) -> None:
         self.name = name
@@ -123,6 +132,7 @@ class Connection:
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
         self._raw = raw
+        self._any_version = any_version
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._events: list[Event] = []
@@ -132,12 +142,10 @@ class Connection:
         self._quiet_since_ms = now_ms
         self._heard = False
         self._probe_sent = False
-        if snoop:
-            # The other side of a snooping socket sends no hello of its own.
-            self._settle(versions[0])
-        else:
-            hello = m.Hello(versions)
-            self._out.append(encode_message(hello, self.new_xid(), INITIAL[versions[-1]]))
+        hello = m.Hello(versions)
+        #: The transaction id of our hello.
+        self.first_xid = self.new_xid()
+        self._out.append(encode_message(hello, self.first_xid, INITIAL[versions[-1]]))
 
     # Sending
 
@@ -209,7 +217,8 @@ class Connection:
         if not self.version:
             self._take_hello(data)
             return
-        if data[0] != self.version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
+        wrong_version = data[0] != self.version and not self._any_version
+        if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
             log.err(
                 "%s: received OpenFlow version 0x%02x != expected %02x",
                 self.name, data[0], self.version,

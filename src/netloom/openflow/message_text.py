@@ -172,5 +172,11 @@ def hex_dump(data: bytes, ascii_too: bool = True) -> str:
             shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
             lines.append(f"{line:<58}|{shown:<16}|\n")
         else:
-            lines.append(line[:-1] + "\n")
+            lines.append(line.rstrip(" ") + "\n")
     return "".join(lines)
+
+
+def bare_hex_dump(data: bytes) -> str:
+    """As `hex_dump` without ASCII, but for lines of eight bytes, which end with the last of them:
+    what commands print by themselves."""
+    return hex_dump(data, ascii_too=False).replace("-\n", "\n")

@@ -9,7 +9,7 @@ from netloom.base.paths import logdir, rundir
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_text import Style, format_message, hex_dump
+from netloom.openflow.message_text import Style, bare_hex_dump, format_message
 from netloom.programs.ofctl.input import input_lines, read_bytes
 from netloom.programs.ofctl.options import Fatal, parse_versions, protocols_text
 
@@ -183,7 +183,7 @@ def encode_error_reply(context: Context) -> None:
         get_logger("ofp_errors").err("cannot encode error for unknown OpenFlow version %s", version)
         protocol = p.P_OF10
     reply = encode_message(m.Error(name, request), int.from_bytes(request[4:8], "big"), protocol)
-    sys.stdout.write(hex_dump(reply, ascii_too=False))
+    sys.stdout.write(bare_hex_dump(reply))
 
 
 def encode_hello(context: Context) -> None:
@@ -198,7 +198,7 @@ def encode_hello(context: Context) -> None:
     element = b"" if bitmap | 1 == (2 << highest) - 1 else b"\0\1\0\x08" + bitmap.to_bytes(4, "big")
     hello = bytes((highest, 0, 0, _HEADER_BYTES + len(element)))
     hello += context.xids.new().to_bytes(4, "big") + element
-    sys.stdout.write(hex_dump(hello, ascii_too=False))
+    sys.stdout.write(bare_hex_dump(hello))
     sys.stdout.write(format_message(hello, Style(context.args.verbosity)))
 
 

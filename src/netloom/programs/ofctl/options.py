@@ -22,7 +22,7 @@ class Fatal(NetloomError):
 
 
 #: Of the daemon options, for `monitor` and `snoop`.
-_DAEMON = (*[option.key for option in DAEMON_OPTIONS], "unixctl")
+_DAEMON = tuple(option.key for option in DAEMON_OPTIONS)
 
 OPTIONS = (
     Option("timeout", REQUIRED, "t"),
@@ -128,7 +128,9 @@ class Arguments:
         #: (field name or "", descending) in order.
         self.sort: list[tuple[str, bool]] = []
         self.color = ""
-        self.daemon: list[str] = []
+        #: Daemon options with their values, for monitor and snoop.
+        self.daemon: list[tuple[str, str | None]] = []
+        self.unixctl: str | None = None
         self.tls: TlsSettings | None = None
         #: 'help', 'option' or 'version': to be printed instead of running a command.
         self.print = ""
@@ -194,8 +196,10 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.color = _color(value)
     elif option in ("help", "option", "version"):
         args.print = option
+    elif option == "unixctl":
+        args.unixctl = value
     elif option in _DAEMON:
-        args.daemon.append(option)
+        args.daemon.append((option, value or None))
     else:
         return False
     return True

@@ -10,7 +10,8 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.ports import ANY
 from netloom.flow.print import format_flow
 from netloom.netdev.pcap import PcapReader, format_pcap_header, format_pcap_packet
-from netloom.openflow.message_text import Style, format_message, hex_dump
+from netloom.openflow.message_text import Style, bare_hex_dump, format_message
+from netloom.openflow.number_text import atoi
 from netloom.openflow.text_packets import packet_text
 from netloom.programs.ofctl.options import PROGRAM, Fatal
 
@@ -62,7 +63,7 @@ def compose_packet(context: Context) -> int:
     elif args.bare:
         sys.stdout.write(packet.hex() + "\n")
     else:
-        sys.stdout.write(hex_dump(packet, ascii_too=False))
+        sys.stdout.write(bare_hex_dump(packet))
     return _compare(key, packet)
 
 
@@ -212,7 +213,7 @@ def ofp_parse_pcap(context: Context) -> None:
     reader, _, reason = _open(path)
     if reader is None:
         raise Fatal(f"{path}: open failed ({reason})")
-    ports = tuple(_leading_number(text) for text in context.operands[1:]) or _OPENFLOW_PORTS
+    ports = tuple(atoi(text) for text in context.operands[1:]) or _OPENFLOW_PORTS
     streams = _Streams()
     first = True
     try:
@@ -223,12 +224,6 @@ def ofp_parse_pcap(context: Context) -> None:
     except ProtocolError:
         # What can be read has been printed, and the log says why there is no more.
         return
-
-
-def _leading_number(text: str) -> int:
-    digits = text.strip()
-    end = next((n for n, char in enumerate(digits) if not char.isdigit()), len(digits))
-    return int(digits[:end] or "0")
 
 
 def _openflow_text(
