@@ -13,8 +13,10 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.mac_table import MacTable
+from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import (
@@ -55,6 +57,8 @@ class Ofproto:
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
         self.tables = Tables()
+        self.groups = Groups()
+        self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.macs: MacTable[Bundle] = MacTable()
         self.mirrors = Mirrors()
@@ -72,6 +76,11 @@ class Ofproto:
     @property
     def datapath_id(self) -> int:
         return self.settings.datapath_id
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of what tables, groups and meters do to packets."""
+        return self.tables.generation + self.groups.generation + self.meters.generation
 
     @property
     def frag_mode(self) -> int:
@@ -335,6 +344,7 @@ class Ofproto:
             self.bundle_del(name)
         for name in list(self.ports_by_name):
             self.port_del(name)
+        self.meters.clear()
 
 
 _COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped",
