@@ -34,6 +34,8 @@ from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_fail import FailModes
+from netloom.ofproto.groups import Groups
+from netloom.ofproto.meters import Meters
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
@@ -53,6 +55,8 @@ class SwitchSide(Protocol):
 
     name: str
     tables: Tables
+    groups: Groups
+    meters: Meters
 
     @property
     def datapath_id(self) -> int: ...
@@ -241,7 +245,7 @@ class ConnectionManager:
 
 
 def _is_told(change: Change) -> bool:
-    if change.kind != "removed" or change.replaced or change.rule.is_hidden:
+    if change.kind != "removed" or change.rule.is_hidden:
         return False
     return bool(change.rule.flags & m.OFPFF_SEND_FLOW_REM)
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.ofproto import connmgr_stats
+from netloom.ofproto import connmgr_groups, connmgr_stats
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.translate.handlers import unsupported
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.action_check import check_actions
+from netloom.openflow.action_nesting import flattened
 from netloom.openflow.connection import Received
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_groups import GroupMod
@@ -124,9 +125,14 @@ def _barrier(
 # Changes
 
 
-def _check_possible(actions: a.Actions) -> None:
-    """Refuses what the translation cannot do, before it is in a table."""
-    for action in actions:
+def _check_possible(manager: ConnectionManager, actions: a.Actions) -> None:
+    """Refuses what the translation cannot do, before it is in a table, and groups and meters that
+    there are not."""
+    for action in flattened(actions):
+        if isinstance(action, a.Group) and manager.switch.groups.get(action.group_id) is None:
+            raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
+        if isinstance(action, a.Meter) and manager.switch.meters.get(action.meter_id) is None:
+            raise OpenFlowError("OFPMMFC_INVALID_METER")
         impossible = unsupported(action)
         if impossible is not None:
             raise OpenFlowError(_ANSWERS.get(type(impossible), "OFPBAC_BAD_TYPE"))
@@ -144,7 +150,7 @@ def _flow_mod(
         )
         if not allowed & session.peer.protocol:
             raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
-        _check_possible(mod.actions)
+        _check_possible(manager, mod.actions)
     if mod.buffer_id != m.NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
@@ -166,7 +172,7 @@ def _packet_out(
     allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
-    _check_possible(message.actions)
+    _check_possible(manager, message.actions)
     manager.switch.packet_out(message, now_ms)
     return ()
 
@@ -292,4 +298,5 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.FlowModTableId: _flow_mod_table_id,
     m.SetPacketInFormat: _packet_in_format,
     m.SetControllerId: _controller_id,
+    **connmgr_groups.CHANGES,
 }

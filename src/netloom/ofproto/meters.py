@@ -16,6 +16,7 @@ from netloom.datapath.meters import (
     BAND_DSCP_REMARK,
     DpMeter,
     DpMeterBand,
+    DpMeterFeatures,
     DpMeterStats,
 )
 from netloom.openflow import messages_meters as mm
@@ -80,6 +81,10 @@ class Meters:
 
     def __len__(self) -> int:
         return len(self._meters)
+
+    def features(self) -> DpMeterFeatures:
+        """What the data path can."""
+        return self._dpif.meter_features()
 
     def stats(self, meter: Meter) -> DpMeterStats:
         """What the data path has counted."""
