@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.datapath.userspace.dpif import UserspaceDpif
@@ -23,10 +25,13 @@ KEY = FIELD["in_port_oxm"].put(0, 1)
 FRAME = bytes(range(60))
 
 
+def make_dpif() -> UserspaceDpif:
+    return UserspaceDpif("dummy", "dummy@ovs-dummy", ManualClock(), Counters())
+
+
 def make_meters() -> Meters:
     """Meters of a data path of their own."""
-    dpif = UserspaceDpif("dummy", "dummy@ovs-dummy", ManualClock(), Counters())
-    return Meters(dpif, MeterNumbers())
+    return Meters(make_dpif(), MeterNumbers())
 
 
 class FakeSwitch:
@@ -37,7 +42,8 @@ class FakeSwitch:
         self.datapath_id = 0xFAEE858A1749
         self.tables = Tables()
         self.groups = Groups()
-        self.meters = make_meters()
+        self.dpif = make_dpif()
+        self.meters = Meters(self.dpif, MeterNumbers())
         self.calls: list[object] = []
         self.manager: ConnectionManager | None = None
 
@@ -55,6 +61,9 @@ class FakeSwitch:
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         self.calls.append(message)
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        return lambda: self.packet_out(message, now_ms)
 
     def refresh_statistics(self) -> None:
         self.calls.append("refresh")
@@ -74,6 +83,7 @@ class Bench:
     def __init__(self, settings: BridgeSettings | None = None) -> None:
         self.now_ms = 1_000
         self.switch = FakeSwitch()
+        self.dpif = self.switch.dpif
         self.manager = ConnectionManager(self.switch)
         self.switch.manager = self.manager
         self.manager.configure(settings or BridgeSettings("br0", 1), self.now_ms)

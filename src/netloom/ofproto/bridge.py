@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from netloom.base.errors import ConfigError
@@ -281,19 +281,31 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
+        self._decide_packet_out(message, now_ms, side_effects=True)()
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        return self._decide_packet_out(message, now_ms, side_effects=False)
+
+    def _decide_packet_out(
+        self, message: m.PacketOut, now_ms: int, *, side_effects: bool
+    ) -> Callable[[], None]:
         in_port = FIELD["in_port_oxm"].get(message.match.value)
         known = in_port in self.ports_by_number
         if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
             raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
         key = extract_key(message.packet, in_port, metadata)
-        result = translate(self, key, now_ms, actions=message.actions)
-        for target in result.credits:
-            target.credit(1, len(message.packet), now_ms)
-        if result.actions:
-            dp_port = self.ports_by_number[in_port].dp_port if known else -1
-            base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
-            self.backer.dpif.execute(message.packet, base, result.actions)
+        result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
+
+        def send() -> None:
+            for target in result.credits:
+                target.credit(1, len(message.packet), now_ms)
+            if result.actions:
+                dp_port = self.ports_by_number[in_port].dp_port if known else -1
+                base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
+                self.backer.dpif.execute(message.packet, base, result.actions)
+
+        return send
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()

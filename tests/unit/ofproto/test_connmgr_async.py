@@ -3,6 +3,8 @@ Debian's ovs-vswitchd."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.support.openflow_bench import make_meters
 
 from netloom.flow.fields import FIELD
@@ -46,6 +48,9 @@ class QuietSwitch:
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Nothing to send it to."""
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        return lambda: self.packet_out(message, now_ms)
 
     def refresh_statistics(self) -> None:
         for rule in self.uncredited:
