@@ -102,16 +102,7 @@ class Switch:
 
     # Messages
 
-    def _trace(self, what: str, data: bytes) -> None:
-        """Logs a message, for `-vvconn`."""
-        from netloom.openflow.message_text import Style, format_message
-
-        text = format_message(data, Style(1)).rstrip("\n")
-        log.dbg("%s: %s: %s", self.connection.name, what, text)
-
     def send(self, data: bytes) -> None:
-        if log.is_dbg_enabled:
-            self._trace("sent (Success)", data)
         self.connection.send_bytes(data)
         try:
             self.dialogue.flush(_FOREVER)
@@ -130,8 +121,6 @@ class Switch:
         except (EOFError, ProtocolError, OSError) as error:
             raise Fatal(f"OpenFlow receive failed ({_reason(error)})") from None
         assert isinstance(event, RawMessage)
-        if log.is_dbg_enabled:
-            self._trace("received", event.data)
         return event.data
 
     def transact(self, request: bytes) -> bytes:
