@@ -99,7 +99,9 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
-        self.connections.configure(settings, self.backer.clock.now_ms())
+        now_ms = self.backer.clock.now_ms()
+        self._changed(self.tables.configure(settings.tables), now_ms)
+        self.connections.configure(settings, now_ms)
         self.backer.config_changed()
 
     # Ports
