@@ -97,9 +97,12 @@ class Revalidator:
         self._backer.dpif.flow_put(key, mask, result.flow_actions)
 
     def sweep(self, now_ms: int) -> None:
-        """Credit what flows counted, and remove the idle ones."""
+        """Credit what flows counted, and remove the idle ones. Flows that somebody else took out of
+        the data path (`dpctl/del-flows`) are forgotten, so that misses bring them back."""
         started_ms = self._backer.clock.now_ms()
-        self.push_statistics()
+        present = self.push_statistics()
+        for name in [name for name in self._flows if name not in present]:
+            self._remove(name, self._flows[name])
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
         for name, flow in list(self._flows.items()):
@@ -127,12 +130,16 @@ class Revalidator:
             if dumped is not None:
                 _credit(self._flows[name], dumped)
 
-    def push_statistics(self) -> None:
-        """Credit what the data path has counted since the last time."""
+    def push_statistics(self) -> set[FlowName]:
+        """Credit what the data path has counted since the last time; returns what flows it has."""
+        present = set()
         for dumped in self._backer.dpif.flow_dump():
-            flow = self._flows.get((dumped.key & dumped.mask, dumped.mask))
+            name = (dumped.key & dumped.mask, dumped.mask)
+            present.add(name)
+            flow = self._flows.get(name)
             if flow is not None:
                 _credit(flow, dumped)
+        return present
 
     def _index(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
