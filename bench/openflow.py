@@ -1,4 +1,4 @@
-"""OpenFlow side by side: flow mods, bundles, dumps, packet-ins, memory, and how fast the tool starts.
+"""OpenFlow side by side: flow mods, bundles, dumps, packet-ins, memory, start-up of the tool.
 
 Both switches run with dummy devices, so that nothing but OpenFlow is measured, and take turns. The
 tools' figures are of each side's own `ovs-ofctl` with its own switch; the raw ones of one client
