@@ -16,6 +16,15 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
+from netloom.openflow.actions import (
+    Action,
+    Controller,
+    GotoTable,
+    Group,
+    Meter,
+    Output,
+    Resubmit,
+)
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
@@ -64,7 +73,14 @@ def decode_nx_match(
     after = pos + (size + 7 & ~7)
     if after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    found = oxm_table(1).decode(data, pos, pos + size, strict=strict, cookie=cookie)
+    table = oxm_table(1)
+    body = data[pos : pos + size]
+    known = table.templates.decode(body)
+    if known is not None:
+        return Match(known[0], known[1]), 0, 0, after
+    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie)
+    if strict and not found[3]:
+        table.templates.learn(table, body, found[0], found[1])
     return Match(found[0], found[1]), found[2], found[3], after
 
 
@@ -173,6 +189,31 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     )  # fmt: skip
 
 
+class _InstructionMemo:
+    """The instructions of flow mods that came lately: many flows do the same, and then share one
+    tuple, which takes its memory once and is read once."""
+
+    __slots__ = ("_known",)
+
+    _SIZE = 1_024
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bytes], tuple[Action, ...]] = {}
+
+    def decode(self, data: bytes, version: int) -> tuple[Action, ...]:
+        """Like `decode_instructions`."""
+        found = self._known.get((version, data))
+        if found is None:
+            found = decode_instructions(data, version)
+            if len(self._known) >= self._SIZE:
+                self._known.clear()
+            self._known[version, data] = found
+        return found
+
+
+_INSTRUCTIONS = _InstructionMemo()
+
+
 def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     data = frame.data
     version = frame.version
@@ -180,7 +221,7 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, pos)  # fmt: skip
     match, after = decode_match(data, pos + 40, version)
-    actions = decode_instructions(data[after:], version)
+    actions = _INSTRUCTIONS.decode(data[after:], version)
     _check_command(command)
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
@@ -448,7 +489,34 @@ def encode_flow_stats_reply(
         return "OFPST_FLOW", [
             c15.write_stats15(flow, _encode_flags(flow.flags, version)) for flow in message.flows
         ]
-    return "OFPST_FLOW", [_write_stats11(flow, version) for flow in message.flows]
+    instructions = _InstructionWriter(version)
+    return "OFPST_FLOW", [_write_stats11(flow, version, instructions) for flow in message.flows]
+
+
+class _InstructionWriter:
+    """Writes the instructions of many flows, those that flows share once."""
+
+    __slots__ = ("_known", "_version")
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        #: By identity of the actions, which the flows keep alive; None: they depend on the match.
+        self._known: dict[int, bytes | None] = {}
+
+    def write(self, actions: tuple[Action, ...], match: Match) -> bytes:
+        number = id(actions)
+        known = self._known.get(number)
+        if known is not None:
+            return known
+        written = encode_instructions(actions, self._version, match)
+        if number not in self._known:
+            plain = all(type(action) in _PLAIN for action in actions)
+            self._known[number] = written if plain else None
+        return written
+
+
+#: Actions whose bytes do not depend on the match.
+_PLAIN = frozenset({Output, Controller, Resubmit, GotoTable, Group, Meter})
 
 
 def _write_stats10(f: m.FlowStats) -> bytes:
@@ -476,9 +544,9 @@ def _write_nx_stats(f: m.FlowStats) -> bytes:
     return head + match + actions
 
 
-def _write_stats11(f: m.FlowStats, version: int) -> bytes:
+def _write_stats11(f: m.FlowStats, version: int, instructions: _InstructionWriter) -> bytes:
     rest = encode_match(f.match, version)
-    rest += encode_instructions(f.actions, version, f.match)
+    rest += instructions.write(f.actions, f.match)
     flags = _encode_flags(f.flags, version) if version >= 4 else 0
     head = _STATS11.pack(
         48 + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
