@@ -196,14 +196,18 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     )  # fmt: skip
 
 
-def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
+def encode_flow_mod(
+    message: m.FlowMod, version: int, protocol: int, actions: bytes | None = None
+) -> Encoded:
+    """`actions`: those of the message, if they are encoded already."""
+    if actions is None:
+        actions = encode_flow_actions(message, version)
     if version > 1:
-        return _encode_flow_mod11(message, version)
+        return _encode_flow_mod11(message, version, actions)
     command = message.command
     if protocol & p.P_TID:
         command |= message.table_id << 8
     cookie = m.UNKNOWN if message.new_cookie is None else message.new_cookie
-    actions = encode_actions(message.actions, 1, message.match)
     flags = _encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
@@ -220,7 +224,15 @@ def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
     return "OFPT_FLOW_MOD", encode_ofp10_match(message.match) + head + actions
 
 
-def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
+def encode_flow_actions(message: m.FlowMod, version: int) -> bytes:
+    """The actions or instructions of a flow mod. They depend on its match only by whether that
+    demands a VLAN tag, and by its IP protocol."""
+    if version == 1:
+        return encode_actions(message.actions, 1, message.match)
+    return encode_instructions(message.actions, version, message.match)
+
+
+def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) -> Encoded:
     command = message.command
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not message.cookie_mask):
@@ -237,9 +249,7 @@ def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
         message.importance if version >= 5 else 0,
     )  # fmt: skip
     match = encode_match(message.match, version)
-    return "OFPT_FLOW_MOD", head + match + encode_instructions(
-        message.actions, version, message.match
-    )
+    return "OFPT_FLOW_MOD", head + match + instructions
 
 
 # Flows that are gone

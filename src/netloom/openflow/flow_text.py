@@ -21,11 +21,13 @@ from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.field_protocols import field_protocols
+from netloom.openflow.flow_memory import Effect, FlowMemory, split_plain
 from netloom.openflow.number_text import to_u16, to_u64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 log = get_logger("ofp_match")
 
@@ -101,10 +103,54 @@ class _FlowReader:
         self.matches = MatchReader(names.ports)
         self.protocols = p.P_ANY
         self.actions = ActionReader(names.ports, names.tables)
-        modifies = command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
-        new_cookie = None if modifies else 0
-        self.flow = m.FlowMod(max(command, 0), new_cookie=new_cookie)
         self._found: dict[str, int] = {}
+
+    def read_text(self, text: str, memory: FlowMemory | None) -> None:
+        """Takes the words of `text`, with what `memory` knows of them."""
+        words = split_plain(text) if memory is not None else None
+        if words is None or memory is None:
+            for word, argument in split_words(text):
+                self.read(word, argument)
+            return
+        effects = memory.effects
+        match = self.matches.match
+        value, mask, protocols = match.value, match.mask, self.protocols
+        for word in words:
+            effect = effects.get(word)
+            if effect is None and memory.is_back(word):
+                effect = self._effect(word)
+                if effect is not None:
+                    effects[word] = effect
+            if effect is None:
+                self.matches.match, self.protocols = Match(value, mask), protocols
+                self.read(*_split_word(word))
+                match = self.matches.match
+                value, mask, protocols = match.value, match.mask, self.protocols
+                continue
+            value = value & effect.keep_value | effect.set_value
+            mask = mask & effect.keep_mask | effect.set_mask
+            protocols &= effect.protocols
+            if effect.found:
+                flags = self._found.get("flags", 0)
+                self._found |= effect.found
+                if flags:
+                    self._found["flags"] |= flags
+        self.matches.match, self.protocols = Match(value, mask), protocols
+
+    def _effect(self, word: str) -> Effect | None:
+        """What `word` does to any flow: seen at a match of nothing and a match of everything. None
+        if what it does depends on what was said before."""
+        name, text = _split_word(word)
+        if "[" in name:
+            return None
+        low, high = _FlowReader(self.command, self.names), _FlowReader(self.command, self.names)
+        high.matches.match = Match(-1, -1)
+        low.read(name, text)
+        high.read(name, text)
+        if low.protocols != high.protocols:
+            return None
+        put, keep = low.matches.match, high.matches.match
+        return Effect((keep.value, keep.mask), (put.value, put.mask), low.protocols, low._found)
 
     def read(self, name: str, value: str) -> None:
         if name in PROTOCOLS or name == "eth":
@@ -193,15 +239,19 @@ class _FlowReader:
             SLOT[name].get(match.mask) for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst")
         ):
             self.protocols &= _NXM_OXM
-        flow = replace(self.flow, match=match, **self._found)
         modifies = self.command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
+        said: dict[str, Any] = {"new_cookie": None if modifies else 0, **self._found}
+        flow = m.FlowMod(max(self.command, 0), match, **said)
         if modifies and not flow.cookie_mask and flow.new_cookie in (None, m.UNKNOWN):
             # Such a modification may add the flow, which then has cookie 0.
             flow = replace(flow, new_cookie=0)
         return flow
 
-    def read_actions(self, text: str, flow: m.FlowMod) -> m.FlowMod:
-        actions = self.actions.read(text)
+    def read_actions(self, text: str, flow: m.FlowMod, memory: FlowMemory | None) -> m.FlowMod:
+        if memory is None:
+            actions = self.actions.read(text)
+        else:
+            actions = self.actions.read_with(text, memory)
         self.protocols &= self.actions.protocols
         try:
             self.protocols &= check_actions(actions, flow.match, table_id=flow.table_id)
@@ -210,6 +260,14 @@ class _FlowReader:
         except OpenFlowError as error:
             raise ConfigError(f"actions are invalid with specified match ({error.name})") from None
         return replace(flow, actions=actions)
+
+
+def _split_word(word: str) -> tuple[str, str]:
+    """`NAME`, `NAME=VALUE` or `NAME:VALUE`."""
+    name, equals, value = word.partition("=")
+    if not equals or ":" in name:
+        name, _, value = word.partition(":")
+    return name, value
 
 
 def _split_actions(text: str) -> tuple[str, str | None]:
@@ -225,9 +283,13 @@ def _split_actions(text: str) -> tuple[str, str | None]:
 
 
 def parse_flow_mod(
-    text: str, command: int | None = None, names: Names = NO_NAMES
+    text: str,
+    command: int | None = None,
+    names: Names = NO_NAMES,
+    memory: FlowMemory | None = None,
 ) -> tuple[m.FlowMod, int]:
-    """A flow mod; `command` None: the text may start with one, `add` if it does not."""
+    """A flow mod; `command` None: the text may start with one, `add` if it does not. `memory` is
+    for one command only."""
     if command is None:
         command, text = _leading_command(text)
     reader = _FlowReader(command, names)
@@ -236,11 +298,10 @@ def parse_flow_mod(
         text, action_text = _split_actions(text)
         if action_text is None:
             raise ConfigError("must specify an action")
-    for name, value in split_words(text):
-        reader.read(name, value)
+    reader.read_text(text, memory)
     flow = reader.finish()
     if action_text is not None:
-        flow = reader.read_actions(action_text, flow)
+        flow = reader.read_actions(action_text, flow, memory)
     _log_if_not_normal(flow.match, names)
     return flow, reader.protocols
 
@@ -293,12 +354,15 @@ def parse_flow_lines(
     """Flow mods of a file: one per line, `#` starts a comment. `where` names the file in errors."""
     flows = []
     usable = p.P_ANY
+    memories: dict[int, FlowMemory] = {}
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
+        kind, rest = (command, text) if command is not None else _leading_command(text)
+        memory = memories.setdefault(kind, FlowMemory())
         try:
-            flow, protocols = parse_flow_mod(text, command, names)
+            flow, protocols = parse_flow_mod(rest, kind, names, memory)
         except ConfigError as error:
             raise ConfigError(f"{where}:{number}: {error}") from None
         flows.append(flow)

@@ -149,6 +149,8 @@ class DecodeRow:
             self.field_mask = field.slot.mask
 
 
+_MAX_PLANS = 256
+
 EncodeRow = tuple[int, int, int, bytes, bytes]
 
 
@@ -159,6 +161,8 @@ class OxmTable:
         self.version = version
         self._rows: dict[int, DecodeRow] = {}
         self._plans: dict[tuple[int, int, int], tuple[EncodeRow, ...]] = {}
+        #: Of the plans, what matches under a mask say: most flows have one of few masks.
+        self._rows_of: dict[tuple[int, int, int, int], tuple[EncodeRow, ...]] = {}
         for field, code in BY_CODE.values():
             if field.dynamic:
                 continue
@@ -251,31 +255,49 @@ class OxmTable:
         nd = 0
         if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
             nd = value >> _TP_SRC.shift & 0xFFFF
-        plan = self._plans.get((dl_type, nw_proto, nd))
-        if plan is None:
-            plan = self._plan(dl_type, nw_proto, nd)
-            if len(self._plans) < 64:
-                self._plans[dl_type, nw_proto, nd] = plan
+        kind = dl_type, nw_proto, nd, mask
+        rows = self._rows_of.get(kind)
+        if rows is None:
+            rows = self._select(dl_type, nw_proto, nd, mask)
+            if len(self._rows_of) < _MAX_PLANS:
+                self._rows_of[kind] = rows
         out = []
-        if mask & _DEEP and not mask & _ETHERNET:
-            # A match on what only some frames have, but not on which: that it is a frame is left.
-            out.append(_entry(FIELD["packet_type"], self.version, 0))
-        for field_mask, shift, n_bytes, exact, masked in plan:
-            bits = mask & field_mask
-            if bits:
-                if n_bytes == 0:
-                    out.append(self._encode_special(field_mask, value, mask))
-                elif bits == field_mask:
-                    out.append(exact + ((value & field_mask) >> shift).to_bytes(n_bytes, "big"))
-                else:
-                    out.append(masked + ((value & field_mask) >> shift).to_bytes(n_bytes, "big")
-                               + (bits >> shift).to_bytes(n_bytes, "big"))  # fmt: skip
+        for field_mask, shift, n_bytes, head, tail in rows:
+            if n_bytes:
+                out.append(head + ((value & field_mask) >> shift).to_bytes(n_bytes, "big") + tail)
+            else:
+                out.append(self._encode_special(field_mask, value, mask))
         if cookie_mask == 0xFFFFFFFFFFFFFFFF:
             out.append((COOKIE_HEADER << 64 | cookie).to_bytes(12, "big"))
         elif cookie_mask:
             whole = COOKIE_HEADER_W << 128 | (cookie & cookie_mask) << 64 | cookie_mask
             out.append(whole.to_bytes(20, "big"))
         return b"".join(out)
+
+    def _select(self, dl_type: int, nw_proto: int, nd: int, mask: int) -> tuple[EncodeRow, ...]:
+        """What a match under `mask` says, each with what stands before and behind the value."""
+        plan = self._plans.get((dl_type, nw_proto, nd))
+        if plan is None:
+            plan = self._plan(dl_type, nw_proto, nd)
+            if len(self._plans) < _MAX_PLANS:
+                self._plans[dl_type, nw_proto, nd] = plan
+        rows: list[EncodeRow] = []
+        if mask & _DEEP and not mask & _ETHERNET:
+            # A match on what only some frames have, but not on which: that it is a frame is left.
+            kind = FIELD["packet_type"]
+            code = code_of(kind, self.version)
+            assert code is not None
+            rows.append((kind.mask, kind.shift, code.n_bytes, _prefix(code, False), b""))
+        for field_mask, shift, n_bytes, exact, masked in plan:
+            bits = mask & field_mask
+            if not bits:
+                continue
+            if n_bytes == 0 or bits == field_mask:
+                rows.append((field_mask, shift, n_bytes, exact, b""))
+            else:
+                tail = (bits >> shift).to_bytes(n_bytes, "big")
+                rows.append((field_mask, shift, n_bytes, masked, tail))
+        return tuple(rows)
 
     def _encode_special(self, field_mask: int, value: int, mask: int) -> bytes:
         if field_mask == _TCI.mask:

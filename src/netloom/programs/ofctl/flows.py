@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.openflow import messages as m
+from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.openflow.flow_text import (
     Names,
     parse_flow_lines,
@@ -27,8 +28,8 @@ def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
         send_bundle(context, flows, usable)
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
-    for flow in flows:
-        switch.must_change(switch.encode(flow))
+    encoder = FlowEncoder(switch.protocol)
+    switch.must_change_each(encoder.encode(flow, switch.connection.new_xid()) for flow in flows)
     switch.close()
 
 

@@ -29,7 +29,7 @@ from netloom.transport.sync import Deadline, Dialogue, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from netloom.openflow.connection import Event
     from netloom.programs.ofctl.options import Arguments
@@ -169,7 +169,8 @@ class Switch:
 
     def send(self, data: bytes) -> None:
         if log.is_dbg_enabled:
-            self._trace("sent (Success)", data)
+            for message in split_messages(data):
+                self._trace("sent (Success)", message)
         self.connection.send_bytes(data)
         try:
             self.dialogue.flush(_FOREVER)
@@ -243,6 +244,17 @@ class Switch:
         if error is not None:
             self.fail(error)
 
+    def must_change_each(self, requests: Iterable[bytes]) -> None:
+        """As `must_change` for each: the one after an error is not sent any more, so the switch
+        must have answered one before the next goes out."""
+        barrier = self.encode(m.BarrierRequest(), 0)[:4]
+        for request in requests:
+            barrier_xid = self.connection.new_xid().to_bytes(4, "big")
+            self.send(request + barrier + barrier_xid)
+            error = self.until_barrier(barrier_xid, request[4:8])
+            if error is not None:
+                self.fail(error)
+
     def fail(self, error: bytes) -> None:
         """Prints the switch's error and ends the program."""
         from netloom.openflow.message_text import Style, format_message
@@ -278,6 +290,14 @@ class Switch:
             self.protocol = p.set_table_id(self.protocol, enable)
         self.connection.protocol = self.protocol
         return True
+
+
+def split_messages(data: bytes) -> Iterator[bytes]:
+    """The messages that `data` consists of."""
+    while data:
+        length = int.from_bytes(data[2:4], "big")
+        yield data[:length]
+        data = data[length:]
 
 
 def failure_text(error: Exception) -> str:
