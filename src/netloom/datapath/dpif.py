@@ -30,6 +30,7 @@ from typing import NewType, Protocol
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
+from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
 
@@ -136,6 +137,16 @@ class Dpif(Protocol):
         self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
     ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+
+    def meter_features(self) -> DpMeterFeatures: ...
+
+    def meter_set(self, number: int, config: DpMeter) -> None:
+        """Make a meter, or make it anew with other bands; its counts start from 0."""
+
+    def meter_del(self, number: int) -> DpMeterStats | None:
+        """Remove a meter and return its last counts; None if there is none."""
+
+    def meter_stats(self, number: int) -> DpMeterStats | None: ...
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""

@@ -21,8 +21,9 @@ from netloom.netdev.device import (
     DeviceStats,
     Packet,
 )
-from netloom.netdev.pcap import PcapWriter
+from netloom.netdev.errors import unknown_type
 from netloom.packet.offload import finish_offload
+from netloom.packet.pcap import PcapWriter
 
 #: Packets that may wait at a dummy device: a test that forgets to run the switch fills no memory.
 QUEUE_PACKETS = 10_000
@@ -33,6 +34,8 @@ MAC_PREFIX = "aa:55:aa:55:00"
 
 OVERRIDES = ("", "override", "system")
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
+#: Types of real devices, which dummies may stand in for.
+REPLACED_TYPES = frozenset({"system", "internal", "tap"})
 #: Least length that --len may ask for: the shortest frame of an Ethernet.
 LEAST_LENGTH = 64
 ETH_LEN = 14
@@ -186,6 +189,8 @@ class DummyFactory:
         if not self._is_dummy(type_):
             assert self._inner is not None
             return self._inner.open(name, type_, options)
+        if type_ not in REPLACED_TYPES | DUMMY_TYPES:
+            raise unknown_type(name, type_)
         device = DummyDevice(name, type_, self._opened, self._wall_ms)
         device.set_options(options)
         self._opened += 1

@@ -16,6 +16,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
 from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.upcall import Upcalls
@@ -38,6 +39,7 @@ class Backer:
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
+        self.meter_numbers = MeterNumbers()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -93,7 +95,7 @@ class Backer:
 
     def _generations(self) -> tuple[int, int]:
         bridges = self.bridges.values()
-        tables = self._config_generation + sum(bridge.tables.generation for bridge in bridges)
+        tables = self._config_generation + sum(bridge.generation for bridge in bridges)
         return tables, sum(bridge.macs.generation for bridge in bridges)
 
     def settle(self, now_ms: int) -> None:

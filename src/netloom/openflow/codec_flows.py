@@ -16,6 +16,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
+from netloom.openflow.actions import Action
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
@@ -398,48 +399,68 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     flows = []
     data = frame.data
     pos = frame.body
+    # Many flows of a table do the same: the lists that were decoded before in this message.
+    known: dict[bytes, tuple[Action, ...]] = {}
     while pos < len(data):
         if len(data) - pos < minimum:
             raise OpenFlowError("OFPBRC_BAD_LEN")
         size = int.from_bytes(data[pos : pos + 2], "big")
         if size < minimum or pos + size > len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        flows.append(read(data[pos : pos + size], frame.version))
+        flows.append(read(data[pos : pos + size], frame.version, known))
         pos += size
     return m.FlowStatsReply(tuple(flows), nx, frame.more)
 
 
-def _read_stats10(entry: bytes, version: int) -> m.FlowStats:
+def _known_actions(
+    data: bytes, version: int, known: dict[bytes, tuple[Action, ...]], *, instructions: bool
+) -> tuple[Action, ...]:
+    actions = known.get(data)
+    if actions is None:
+        decode = decode_instructions if instructions else decode_actions
+        actions = known[data] = decode(data, version)
+    return actions
+
+
+def _read_stats10(
+    entry: bytes, version: int, known: dict[bytes, tuple[Action, ...]]
+) -> m.FlowStats:
     match = decode_ofp10_match(entry, 4)
     sec, nsec, priority, idle, hard, cookie, packets, octets = _STATS10.unpack_from(entry, 44)
-    actions = decode_actions(entry[88:], 1)
+    actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
         match, priority, entry[2], actions, cookie, sec, nsec, idle, hard, -1, -1, 0, 0, packets,
         octets,
     )  # fmt: skip
 
 
-def _read_nx_stats(entry: bytes, version: int) -> m.FlowStats:
+def _read_nx_stats(
+    entry: bytes, version: int, known: dict[bytes, tuple[Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
     match, _, _, after = decode_nx_match(entry, 48, size, strict=False)
-    actions = decode_actions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
         hard_age - 1, 0, 0, packets, octets,
     )  # fmt: skip
 
 
-def _read_stats15(entry: bytes, version: int) -> m.FlowStats:
-    flow, flags = c15.read_stats15(entry)
+def _read_stats15(
+    entry: bytes, version: int, known: dict[bytes, tuple[Action, ...]]
+) -> m.FlowStats:
+    flow, flags = c15.read_stats15(entry, known)
     return replace(flow, flags=_decode_flags(flags, version))
 
 
-def _read_stats11(entry: bytes, version: int) -> m.FlowStats:
+def _read_stats11(
+    entry: bytes, version: int, known: dict[bytes, tuple[Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
     match, after = decode_match(entry, 48, version, strict=False)
-    actions = decode_instructions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,
         _decode_flags(flags, version) if version >= 4 else 0, importance if version >= 5 else 0,

@@ -25,7 +25,7 @@ Setup".
 from __future__ import annotations
 
 from netloom.base.errors import ProtocolError
-from netloom.base.log import get_logger
+from netloom.base.log import DBG, RateLimit, get_logger
 from netloom.base.record import Record
 from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message, encode_message
@@ -39,6 +39,8 @@ _ECHO_REQUEST = 2
 _ECHO_REPLY = 3
 #: As much of a failed request as an error carries back: all that fits behind its 12 bytes.
 _ERROR_DATA_BYTES = 0xFFFF - 12
+#: Messages of a connection that the log shows at level `dbg`: as many as Open vSwitch.
+LOGGED_PER_MINUTE = 600
 
 log = get_logger("vconn")
 
@@ -93,6 +95,13 @@ def supported_text(versions: tuple[int, ...]) -> str:
     return versions_text(versions)
 
 
+def _text(data: bytes) -> str:
+    """A message as logs show it."""
+    from netloom.openflow.message_text import Style, format_message
+
+    return format_message(data, Style(1)).rstrip("\n")
+
+
 class Xids:
     """Gives out transaction ids; several connections of one program may share it."""
 
@@ -125,6 +134,8 @@ class Connection:
         xids: Xids | None = None,
     ) -> None:
         self.name = name
+        #: Logs of `vconn` name the stream alone, without the bridge in front.
+        self._stream_name = name.rpartition("<->")[2]
         self.versions = versions
         self.version = 0
         #: A `protocol.P_*`; changes with the peer's wishes in OpenFlow 1.0.
@@ -138,14 +149,13 @@ class Connection:
         self._events: list[Event] = []
         self._xids = xids or Xids()
         self._failure: ProtocolError | None = None
+        self._log_limit = RateLimit(LOGGED_PER_MINUTE, LOGGED_PER_MINUTE)
         self._probe_interval_ms = probe_interval_ms
         self._quiet_since_ms = now_ms
         self._heard = False
         self._probe_sent = False
         hello = m.Hello(versions)
-        #: The transaction id of our hello.
-        self.first_xid = self.new_xid()
-        self._out.append(encode_message(hello, self.first_xid, INITIAL[versions[-1]]))
+        self._out.append(encode_message(hello, self.new_xid(), INITIAL[versions[-1]]))
 
     # Sending
 
@@ -170,6 +180,9 @@ class Connection:
 
     def data_to_send(self) -> bytes:
         """What to write to the stream; it is forgotten here."""
+        if log.is_dbg_enabled:
+            for message in self._out:
+                self._log_message("sent (Success)", message)
         data = b"".join(self._out)
         self._out.clear()
         return data
@@ -194,7 +207,7 @@ class Connection:
         while size - pos >= OFP_HEADER_BYTES:
             length = buffer[pos + 2] << 8 | buffer[pos + 3]
             if length < OFP_HEADER_BYTES:
-                log.err("%s: received too-short ofp_header (%d bytes)", self.name, length)
+                log.err("%s: received too-short ofp_header (%d bytes)", self._stream_name, length)
                 raise ProtocolError("OpenFlow message shorter than its header")
             if size - pos < length:
                 break
@@ -212,6 +225,8 @@ class Connection:
         return None
 
     def _take(self, data: bytes) -> None:
+        if log.is_dbg_enabled:
+            self._log_message("received", data)
         kind = data[1]
         xid = int.from_bytes(data[4:8], "big")
         if not self.version:
@@ -221,7 +236,7 @@ class Connection:
         if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
             log.err(
                 "%s: received OpenFlow version 0x%02x != expected %02x",
-                self.name, data[0], self.version,
+                self._stream_name, data[0], self.version,
             )  # fmt: skip
             raise ProtocolError("OpenFlow message of another version")
         if self._raw:
@@ -252,7 +267,7 @@ class Connection:
             else:
                 log.warn(
                     "%s: received unexpected message (type %d) waiting for hello",
-                    self.name, data[1],
+                    self._stream_name, data[1],
                 )  # fmt: skip
                 self._refuse_hello("Expected hello message.")
             raise ProtocolError("expected an OpenFlow hello")
@@ -266,11 +281,17 @@ class Connection:
             text = self._incompatible(theirs)
             log.warn(
                 "%s: version negotiation failed (we support %s, peer supports %s)",
-                self.name, versions_text(self.versions), versions_text(theirs),
+                self._stream_name, versions_text(self.versions), versions_text(theirs),
             )  # fmt: skip
             self._refuse_hello(text)
             raise ProtocolError("no OpenFlow version in common")
         self._settle(max(common))
+        if log.is_dbg_enabled:
+            log.dbg(
+                "%s: negotiated OpenFlow version %s (we support %s, peer supports %s)",
+                self._stream_name, version_text(self.version),
+                supported_text(self.versions), supported_text(theirs),
+            )  # fmt: skip
 
     def _settle(self, version: int) -> None:
         self.version = version
@@ -286,10 +307,10 @@ class Connection:
         self._out.append(encode_message(error, self.new_xid(), INITIAL[self.versions[-1]]))
 
     def _log_hello_error(self, data: bytes) -> None:
-        from netloom.openflow.message_text import Style, format_message
+        log.warn("%s: received error waiting for hello: %s", self._stream_name, _text(data))
 
-        text = format_message(data, Style(1)).rstrip("\n")
-        log.warn("%s: received error waiting for hello: %s", self.name, text)
+    def _log_message(self, what: str, data: bytes) -> None:
+        log.log_rl(DBG, self._log_limit, "%s: %s: %s", self._stream_name, what, _text(data))
 
     # Probes
 

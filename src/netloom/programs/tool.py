@@ -22,20 +22,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Names that `-v MODULE:...` knows before their modules are imported.
-_MODULES = (
-    "db_ctl_base", "fatal_signal", "jsonrpc", "ovsdb_client", "ovsdb_cs", "ovsdb_idl", "poll_loop",
-    "reconnect", "socket_util", "stream", "stream_fd", "stream_ssl", "stream_tcp", "stream_unix",
-    "timeval", "util", "vlog", "vsctl",
-)  # fmt: skip
-
 VERSION_OPTION = Option("version", NO, "V")
 
 
 def set_up(program: str, console_level: int = WARN) -> FatalSignals:
-    """Log levels, known log modules, signals that end the program as the C tools end."""
+    """Log levels, signals that end the program as the C tools end."""
     vlog.program = program
-    vlog.declare(_MODULES)
     vlog.set_level(console_level, None, CONSOLE)
     apply_log_environment(vlog)
     signals = FatalSignals()

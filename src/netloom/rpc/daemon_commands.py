@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError
+from netloom.base.log_modules import modules_of
 
 from .unixctl import CommandRegistry
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def register_vlog_commands(registry: CommandRegistry, vlog: Vlog) -> None:
     """`vlog/set`, `vlog/list` and the others of ovs-appctl(8), on `vlog`."""
+    vlog.declare(modules_of(vlog.program))
 
     def set_levels(args: list[str]) -> str:
         for spec in args or ["any:any:dbg"]:

@@ -36,6 +36,9 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
     """Do what one option of `LOG_OPTIONS` says; False if it is none of them."""
     match option:
         case "verbose":
+            from netloom.base.log_modules import modules_of
+
+            vlog.declare(modules_of(vlog.program))
             try:
                 vlog.apply(value or "dbg")
             except CommandError as error:

@@ -131,9 +131,20 @@ class _BridgeDiff:
         return doomed
 
     def _must_move(self, had: InterfaceWish, wanted: InterfaceWish) -> bool:
-        if not wanted.ofport_requested or _request(had) == wanted.ofport:
+        """Does it ask for another number than it has, one that nobody else has by right?"""
+        number = wanted.ofport
+        sits_on = self._number_of(had.name)
+        if sits_on is None:
+            return wanted.ofport_requested and _request(had) != number
+        if not wanted.ofport_requested or sits_on == number:
             return False
-        return self._ofports.get((self._new.name, had.name)) != wanted.ofport
+        return not any(
+            other.ofport_requested and other.ofport == number and self._number_of(name) == number
+            for name, other in self._wanted.items()
+        )
+
+    def _number_of(self, name: str) -> int | None:
+        return self._ofports.get((self._new.name, name)) if name in self._had else None
 
     def deletions(self) -> Iterator[Step]:
         for name in self._dead_bundles:

@@ -191,6 +191,16 @@ def test_a_requested_number_evicts_the_port_that_sits_on_it() -> None:
     assert (removed, added) == (["a", "b"], ["b", "a"])
 
 
+def test_a_port_gets_the_number_that_it_asked_for_in_vain_once_that_is_free() -> None:
+    asks = port("b", ofport=1, ofport_requested=True)
+    old = Wish((bridge("br0", port("a", ofport=1, ofport_requested=True), asks),))
+    new = Wish((bridge("br0", port("a", ofport=7, ofport_requested=True), asks),))
+    numbers = {("br0", "a"): 1, ("br0", "b"): 2}
+    assert plan(old, old, numbers) == []
+    steps = plan(old, new, numbers)
+    assert [step.name for step in steps if isinstance(step, DelInterface)] == ["a", "b"]
+
+
 def test_a_requested_number_that_the_port_has_is_no_change_of_ports() -> None:
     old = Wish((bridge("br0", port("a")),))
     new = Wish((bridge("br0", port("a", ofport=4, ofport_requested=True)),))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from netloom.base.errors import ConfigError
 from netloom.netdev.device import Device
+from netloom.netdev.errors import unknown_type
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.tap import TapDevice
@@ -30,7 +31,7 @@ class LinuxFactory:
             return PacketSocketDevice(name, self._rtnl)
         if type_ in ("internal", "tap"):
             return TapDevice(name, type_, self._rtnl)
-        raise ConfigError(f"could not create network device {name} of unknown type {type_}")
+        raise unknown_type(name, type_)
 
     def changes(self) -> int:
         return self._rtnl.changes()

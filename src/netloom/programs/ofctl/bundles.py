@@ -77,7 +77,7 @@ def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
     for start in range(0, len(messages), 500):
         # Neither side's buffers must fill up while nobody reads.
         part = messages[start : start + 500]
-        switch.send(b"".join([_wrapped(empty, data) for data in part]))
+        switch.send(*[_wrapped(empty, data) for data in part])
     barrier = switch.encode(m.BarrierRequest())
     switch.send(barrier)
     while True:

@@ -165,7 +165,7 @@ def _change_all(switch: Switch, requests: list[bytes]) -> None:
     # Neither side's buffers must fill up while nobody reads.
     for start in range(0, len(pairs), 100):
         part = pairs[start : start + 100]
-        switch.send(b"".join(request + barrier for request, barrier in part))
+        switch.send(*[message for pair in part for message in pair])
         for request, barrier in part:
             error = switch.until_barrier(barrier[4:8], request[4:8])
             if error is not None:

@@ -9,10 +9,10 @@ from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.ports import ANY
 from netloom.flow.print import format_flow
-from netloom.netdev.pcap import PcapReader, format_pcap_header, format_pcap_packet
 from netloom.openflow.message_text import Style, bare_hex_dump, format_message
 from netloom.openflow.number_text import atoi
 from netloom.openflow.text_packets import packet_text
+from netloom.packet.pcap import PcapReader, format_pcap_header, format_pcap_packet
 from netloom.programs.ofctl.options import PROGRAM, Fatal
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ def parse_packet(context: Context) -> None:
 
 def _open(path: str) -> tuple[PcapReader | None, int, str]:
     """A file of packets, or what is wrong with it as a number and a text."""
-    from netloom.netdev.pcap import log
+    from netloom.packet.pcap import log
 
     try:
         with open(path, "rb") as file:

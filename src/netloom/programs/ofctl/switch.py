@@ -17,9 +17,6 @@ from netloom.openflow.connection import (
     Negotiated,
     RawMessage,
     Xids,
-    hello_versions,
-    supported_text,
-    version_text,
 )
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import is_multipart_type
@@ -114,8 +111,6 @@ class Switch:
                 raise Fatal(f"{name}: failed to connect to socket ({reason})") from None
             raise Fatal(f"connecting to {name} ({reason})") from None
         assert isinstance(event, Negotiated)
-        if log.is_dbg_enabled:
-            self._trace_hellos()
         return dialogue
 
     @staticmethod
@@ -130,19 +125,6 @@ class Switch:
     def close(self) -> None:
         self.dialogue.close()
 
-    def _trace_hellos(self) -> None:
-        connection = self.connection
-        ours = encode_message(m.Hello(connection.versions), connection.first_xid,
-                              p.INITIAL[connection.versions[-1]])  # fmt: skip
-        self._trace("sent (Success)", ours)
-        self._trace("received", connection.peer_hello)
-        log.dbg(
-            "%s: negotiated OpenFlow version %s (we support %s, peer supports %s)",
-            connection.name, version_text(connection.version),
-            supported_text(connection.versions),
-            supported_text(hello_versions(connection.peer_hello)),
-        )  # fmt: skip
-
     # Messages
 
     def fileno(self) -> int:
@@ -156,22 +138,11 @@ class Switch:
         if event is None:
             return None
         assert isinstance(event, RawMessage)
-        if log.is_dbg_enabled:
-            self._trace("received", event.data)
         return event.data
 
-    def _trace(self, what: str, data: bytes) -> None:
-        """Logs a message, for `-vvconn`."""
-        from netloom.openflow.message_text import Style, format_message
-
-        text = format_message(data, Style(1)).rstrip("\n")
-        log.dbg("%s: %s: %s", self.connection.name, what, text)
-
-    def send(self, data: bytes) -> None:
-        if log.is_dbg_enabled:
-            for message in split_messages(data):
-                self._trace("sent (Success)", message)
-        self.connection.send_bytes(data)
+    def send(self, *messages: bytes) -> None:
+        for message in messages:
+            self.connection.send_bytes(message)
         try:
             self.dialogue.flush(_FOREVER)
         except OSError as error:
@@ -189,8 +160,6 @@ class Switch:
         except (EOFError, ProtocolError, OSError) as error:
             raise Fatal(f"OpenFlow receive failed ({failure_text(error)})") from None
         assert isinstance(event, RawMessage)
-        if log.is_dbg_enabled:
-            self._trace("received", event.data)
         return event.data
 
     def transact(self, request: bytes) -> bytes:
@@ -250,7 +219,7 @@ class Switch:
         barrier = self.encode(m.BarrierRequest(), 0)[:4]
         for request in requests:
             barrier_xid = self.connection.new_xid().to_bytes(4, "big")
-            self.send(request + barrier + barrier_xid)
+            self.send(request, barrier + barrier_xid)
             error = self.until_barrier(barrier_xid, request[4:8])
             if error is not None:
                 self.fail(error)
@@ -290,14 +259,6 @@ class Switch:
             self.protocol = p.set_table_id(self.protocol, enable)
         self.connection.protocol = self.protocol
         return True
-
-
-def split_messages(data: bytes) -> Iterator[bytes]:
-    """The messages that `data` consists of."""
-    while data:
-        length = int.from_bytes(data[2:4], "big")
-        yield data[:length]
-        data = data[length:]
 
 
 def failure_text(error: Exception) -> str:
