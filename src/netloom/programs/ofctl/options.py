@@ -223,11 +223,11 @@ def _sort_field(value: str) -> str:
 
 
 def _color(value: str) -> str:
-    if value.lower() in ("", "always", "yes", "force"):
+    if value.lower() in ("always", "yes", "force"):
         return "always"
     if value.lower() in ("never", "no", "none"):
         return "never"
-    if value.lower() in ("auto", "tty", "if-tty"):
+    if value.lower() in ("", "auto", "tty", "if-tty"):
         return "auto"
     raise Fatal(f"incorrect value `{value}' for --color")
 
