@@ -11,7 +11,7 @@ from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.ports import parse_port
+from netloom.flow.ports import CONTROLLER, parse_port
 from netloom.flow.prerequisites import normalize_match
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
@@ -230,7 +230,10 @@ class _FlowReader:
                 self.protocols &= p.P_NXM_ANY | _OF11_UP
         else:
             if self.command not in (m.OFPFC_ADD, m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT):
-                raise ConfigError("cannot set cookie")
+                raise ConfigError(
+                    "cannot set cookie (to match on a cookie, specify a mask, "
+                    f"e.g. cookie={text}/-1)"
+                )
             self._found["new_cookie"] = to_u64(text)
 
     def finish(self) -> m.FlowMod:
@@ -372,9 +375,13 @@ def parse_flow_lines(
 
 # Packets to send
 
+#: Beginnings of the names of fields that a packet to send may come with.
+_PIPELINE = ("tun_", "metadata", "reg", "xreg", "xxreg", "packet_type")
+
 
 def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, int]:
-    """`in_port=PORT [FIELD=VALUE...] packet=HEX [actions=...]`."""
+    """`in_port=PORT [FIELD=VALUE...] packet=HEX [actions=...]`; without a port it is from the
+    controller."""
     protocols = p.P_ANY
     text, action_text = _split_actions(text)
     match = Match()
@@ -388,12 +395,13 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             if port is None:
                 raise ConfigError(f"{value} is not a valid OpenFlow port")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
-        elif name in ("packet_type",) or name in FIELD:
+        elif name in FIELD:
             field = FIELD[name]
-            if field.slot.stage != 0 or field.name.startswith("ct_"):
+            if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
             matches.read(name, value)
-            protocols &= p.P_OF15
+            # Connections that cannot say it do without.
+            protocols &= field_protocols(field, matches.match.mask >> field.shift & field.ones)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:
@@ -402,7 +410,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
         raise ConfigError("must specify packet")
     match = matches.match
     if not match.mask & SLOT["in_port"].mask:
-        raise ConfigError("must specify in_port")
+        match = match.with_field(FIELD["in_port_oxm"], CONTROLLER)
     reader = ActionReader(names.ports, names.tables)
     actions = reader.read(action_text or "")
     return m.PacketOut(packet, match, actions), protocols & reader.protocols

@@ -67,7 +67,7 @@ def _text(key: Key, version: Version) -> str:
 
 def read_file(path: str, names: Names) -> tuple[Flows, int]:
     """The flows of a file, the last one with a key counting, and the protocols for all."""
-    mods, usable = parse_flow_lines(read_lines(path), m.OFPFC_ADD, names, path)
+    mods, usable = parse_flow_lines(read_lines(path, "open"), m.OFPFC_ADD, names, path)
     flows: Flows = {}
     for mod in mods:
         table_id = 0 if mod.table_id == 255 else mod.table_id

@@ -233,14 +233,14 @@ def _color(value: str) -> str:
 
 
 def parse_versions(text: str) -> tuple[int, ...]:
-    """The versions that -O allows, in increasing order."""
+    """The versions that -O allows, in increasing order: all if it names none."""
     numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}
     found = set()
     for word in text.replace(",", " ").split():
         if word.lower() not in numbers:
             raise Fatal(f'Unknown OpenFlow version: "{word}"')
         found.add(numbers[word.lower()])
-    return tuple(sorted(found)) or (1,)
+    return tuple(sorted(found)) or tuple(sorted(p.VERSION_NAMES))
 
 
 def parse_flow_formats(text: str) -> int:
