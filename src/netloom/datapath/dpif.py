@@ -30,6 +30,8 @@ from typing import NewType, Protocol
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
+from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
 
@@ -61,13 +63,17 @@ class FlowStats(Record):
 
 class Flow(Record):
     """A flow as dumped. `key & mask` and `mask` name it; `key` is whole, as it was put (bits that
-    are not matched are shown to people by -m). `ufid` is a hash that is stable for its life."""
+    are not matched are shown to people by -m)."""
 
     key: int
     mask: int
     actions: DpActions
     stats: FlowStats
-    ufid: int
+
+    @property
+    def ufid(self) -> int:
+        """Its id for people and tools, which only key and mask decide."""
+        return flow_ufid(self.key & self.mask, self.mask)
 
 
 class Upcall(Record):
@@ -127,6 +133,9 @@ class Dpif(Protocol):
     def flow_del(self, key: int, mask: int) -> Flow | None:
         """Remove the flow and return it with its final statistics."""
 
+    def flow_get(self, key: int, mask: int) -> Flow | None:
+        """The flow with this key and mask, as dumped."""
+
     def flow_dump(self) -> Iterator[Flow]:
         """All flows; flows put or deleted meanwhile may or may not be seen."""
 
@@ -136,6 +145,16 @@ class Dpif(Protocol):
         self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
     ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+
+    def meter_features(self) -> DpMeterFeatures: ...
+
+    def meter_set(self, number: int, config: DpMeter) -> None:
+        """Make a meter, or make it anew with other bands; its counts start from 0."""
+
+    def meter_del(self, number: int) -> DpMeterStats | None:
+        """Remove a meter and return its last counts; None if there is none."""
+
+    def meter_stats(self, number: int) -> DpMeterStats | None: ...
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""

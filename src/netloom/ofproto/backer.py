@@ -9,6 +9,7 @@ time has gone by for revalidation to take a tenth of the time at most.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -16,6 +17,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
 from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.upcall import Upcalls
@@ -38,6 +40,9 @@ class Backer:
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
+        #: Orders changes of MAC tables and the translations that asked them.
+        self.stamps = count(1)
+        self.meter_numbers = MeterNumbers()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -93,7 +98,7 @@ class Backer:
 
     def _generations(self) -> tuple[int, int]:
         bridges = self.bridges.values()
-        tables = self._config_generation + sum(bridge.tables.generation for bridge in bridges)
+        tables = self._config_generation + sum(bridge.generation for bridge in bridges)
         return tables, sum(bridge.macs.generation for bridge in bridges)
 
     def settle(self, now_ms: int) -> None:
@@ -105,9 +110,9 @@ class Backer:
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         started_ms = self.clock.now_ms()
         moved = {
-            (bridge.name, mac, vlan)
+            (bridge.name, mac, vlan): stamp
             for bridge in self.bridges.values()
-            for mac, vlan in bridge.macs.changed
+            for (mac, vlan), stamp in bridge.macs.changed.items()
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from netloom.base.errors import ConfigError
@@ -13,8 +13,10 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.mac_table import MacTable
+from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import (
@@ -55,8 +57,10 @@ class Ofproto:
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
         self.tables = Tables()
+        self.groups = Groups()
+        self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
-        self.macs: MacTable[Bundle] = MacTable()
+        self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
@@ -72,6 +76,11 @@ class Ofproto:
     @property
     def datapath_id(self) -> int:
         return self.settings.datapath_id
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of what tables, groups and meters do to packets."""
+        return self.tables.generation + self.groups.generation + self.meters.generation
 
     @property
     def frag_mode(self) -> int:
@@ -90,7 +99,9 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
-        self.connections.configure(settings, self.backer.clock.now_ms())
+        now_ms = self.backer.clock.now_ms()
+        self._changed(self.tables.configure(settings.tables), now_ms)
+        self.connections.configure(settings, now_ms)
         self.backer.config_changed()
 
     # Ports
@@ -272,19 +283,31 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
+        self._decide_packet_out(message, now_ms, side_effects=True)()
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        return self._decide_packet_out(message, now_ms, side_effects=False)
+
+    def _decide_packet_out(
+        self, message: m.PacketOut, now_ms: int, *, side_effects: bool
+    ) -> Callable[[], None]:
         in_port = FIELD["in_port_oxm"].get(message.match.value)
         known = in_port in self.ports_by_number
         if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
             raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
         key = extract_key(message.packet, in_port, metadata)
-        result = translate(self, key, now_ms, actions=message.actions)
-        for target in result.credits:
-            target.credit(1, len(message.packet), now_ms)
-        if result.actions:
-            dp_port = self.ports_by_number[in_port].dp_port if known else -1
-            base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
-            self.backer.dpif.execute(message.packet, base, result.actions)
+        result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
+
+        def send() -> None:
+            for target in result.credits:
+                target.credit(1, len(message.packet), now_ms)
+            if result.actions:
+                dp_port = self.ports_by_number[in_port].dp_port if known else -1
+                base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
+                self.backer.dpif.execute(message.packet, base, result.actions)
+
+        return send
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()
@@ -335,6 +358,7 @@ class Ofproto:
             self.bundle_del(name)
         for name in list(self.ports_by_name):
             self.port_del(name)
+        self.meters.clear()
 
 
 _COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped",

@@ -142,6 +142,20 @@ class Classifier(Generic[R]):
             rule for subtable in self._order for same in subtable.rules.values() for rule in same
         ]
 
+    def within(self, value: int, mask: int) -> list[R]:
+        """The rules that match no packet which `value` under `mask` does not."""
+        found: list[R] = []
+        for subtable in self._order:
+            if mask & ~subtable.mask:
+                continue
+            if mask == subtable.mask:
+                found += subtable.rules.get(value, ())
+                continue
+            for key, same in subtable.rules.items():
+                if key & mask == value:
+                    found += same
+        return found
+
     def set_prefixes(self, prefixes: tuple[str, ...]) -> None:
         """Have tries on other fields."""
         self._tries = [_Trie(FIELD[name]) for name in prefixes]

@@ -20,20 +20,21 @@ How: `connmgr_requests` has one handler per message, `connmgr_stats` those of st
 `sessions` says who gets which asynchronous message, `packet_in` how many; `connmgr_fail` keeps the
 bridge going without a controller. Cost: an asynchronous message is encoded once per session that
 wants it.
-
-Limits: no groups, meters, bundles of flow mods, flow monitors: they are refused with the error
-that a switch without them gives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
+from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
+from netloom.ofproto.groups import Groups
+from netloom.ofproto.meters import Meters
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
@@ -53,6 +54,8 @@ class SwitchSide(Protocol):
 
     name: str
     tables: Tables
+    groups: Groups
+    meters: Meters
 
     @property
     def datapath_id(self) -> int: ...
@@ -66,6 +69,10 @@ class SwitchSide(Protocol):
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Raises OpenFlowError."""
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        """Decide on a packet-out by the tables as they are now; what is returned sends it. Raises
+        OpenFlowError."""
 
     def refresh_statistics(self) -> None:
         """Credit the rules with what the data path has counted."""
@@ -90,6 +97,8 @@ class ConnectionManager:
         self.fail_modes = FailModes(self)
         #: Whose request is being carried out.
         self.requester: Session | None = None
+        #: The bytes of that request.
+        self.request = b""
 
     # Configuration and connections
 
@@ -131,12 +140,19 @@ class ConnectionManager:
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
+            if session.bundles:
+                expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
 
     def deadline(self) -> int | None:
         """When `run` must be called at the latest."""
         due = [session.deadline() for session in self.sessions]
         due.append(self.fail_modes.deadline())
+        due += [
+            bundle.used_ms + self.settings.bundle_idle_timeout_ms
+            for session in self.sessions
+            for bundle in session.bundles.values()
+        ]
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     def _read(self, session: Session, now_ms: int) -> None:
@@ -162,7 +178,7 @@ class ConnectionManager:
         if isinstance(event, Negotiated):
             session.negotiated(event.version)
         elif isinstance(event, Refused):
-            self._refuse(session, event.error, event.data)
+            self.refuse(session, event.error, event.data)
         elif isinstance(event, Received):
             self._request(session, event, now_ms)
 
@@ -170,15 +186,17 @@ class ConnectionManager:
         if not isinstance(event.message, connmgr_requests.NOT_ADMITTING):
             session.admitted = True
         self.requester = session
+        self.request = event.data
         try:
             for reply in connmgr_requests.carry_out(self, session, event, now_ms):
                 session.peer.send(reply, event.xid)
         except OpenFlowError as error:
-            self._refuse(session, error.name, error.data or event.data)
+            self.refuse(session, error.name, error.data or event.data)
         finally:
             self.requester = None
 
-    def _refuse(self, session: Session, name: str, request: bytes) -> None:
+    def refuse(self, session: Session, name: str, request: bytes) -> None:
+        """Answer a request with an error."""
         kind = _kind(request)
         log.info_rl("%s: sending %s error reply to %s message", session.name, name, kind)
         session.peer.reply_error(name, request)
@@ -241,7 +259,7 @@ class ConnectionManager:
 
 
 def _is_told(change: Change) -> bool:
-    if change.kind != "removed" or change.replaced or change.rule.is_hidden:
+    if change.kind != "removed" or change.rule.is_hidden:
         return False
     return bool(change.rule.flags & m.OFPFF_SEND_FLOW_REM)
 

@@ -17,7 +17,7 @@ _GOTO_TABLE = 1 << 1
 _METER = 1 << 6
 #: OFPAT_* of 1.3: output, set and decrement of TTLs, push and pop of VLAN and MPLS tags, set_queue,
 #: group, set_field.
-_ACTIONS = 0x03FF8001
+ACTIONS = 0x03FF8001
 
 
 def table_features(n_tables: int, max_entries: int, version: int) -> tuple[m.TableFeatures, ...]:
@@ -40,7 +40,7 @@ def _table(
     able = m.InstructionFeatures(
         next_tables=tuple(range(number + 1, n_tables)),
         instructions=instructions if number < n_tables - 1 else instructions & ~_GOTO_TABLE,
-        write_actions=_ACTIONS, apply_actions=_ACTIONS,
+        write_actions=ACTIONS, apply_actions=ACTIONS,
         write_set_fields=writable, apply_set_fields=writable,
     )  # fmt: skip
     return m.TableFeatures(

@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netloom.base.record import replace
-from netloom.flow import ports
-from netloom.ofproto import connmgr_stats
+from netloom.ofproto import connmgr_bundles, connmgr_changes, connmgr_groups, connmgr_stats
 from netloom.ofproto.sessions import Session
-from netloom.ofproto.translate.handlers import unsupported
-from netloom.openflow import actions as a
 from netloom.openflow import messages as m
-from netloom.openflow.action_check import check_actions
 from netloom.openflow.connection import Received
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_bundles import BundleAdd, BundleControl
 from netloom.openflow.messages_groups import GroupMod
 from netloom.openflow.messages_meters import MeterMod
 from netloom.openflow.protocol import set_nxm, set_table_id
@@ -34,12 +30,9 @@ NOT_ADMITTING = (
     m.Hello, m.Experimenter,
 )  # fmt: skip
 #: Messages that a secondary controller may not send.
-_CHANGES = (m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod)
-#: What this switch answers to actions that it cannot do, where that is not OFPBAC_BAD_TYPE.
-_ANSWERS: dict[type[a.Action], str] = {
-    a.Group: "OFPBAC_BAD_OUT_GROUP",
-    a.Meter: "OFPMMFC_INVALID_METER",
-}
+_CHANGES = (
+    m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,
+)  # fmt: skip
 _N_TABLES = 255
 
 
@@ -119,63 +112,6 @@ def _barrier(
 ) -> tuple[m.Message, ...]:
     manager.switch.settle(now_ms)
     return (m.BarrierReply(),)
-
-
-# Changes
-
-
-def _check_possible(actions: a.Actions) -> None:
-    """Refuses what the translation cannot do, before it is in a table."""
-    for action in actions:
-        impossible = unsupported(action)
-        if impossible is not None:
-            raise OpenFlowError(_ANSWERS.get(type(impossible), "OFPBAC_BAD_TYPE"))
-
-
-def _flow_mod(
-    manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
-) -> tuple[m.Message, ...]:
-    if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
-        # There is no table for emergencies: it is full.
-        raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    if mod.command in (m.OFPFC_ADD, m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT):
-        allowed = check_actions(
-            mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
-        )
-        if not allowed & session.peer.protocol:
-            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
-        _check_possible(mod.actions)
-    if mod.buffer_id != m.NO_BUFFER:
-        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
-    if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
-        mod = _resetting(mod)
-    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
-    return ()
-
-
-def _resetting(mod: m.FlowMod) -> m.FlowMod:
-    """OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0."""
-    return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
-
-
-def _packet_out(
-    manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
-) -> tuple[m.Message, ...]:
-    if message.buffer_id != m.NO_BUFFER:
-        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
-    allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
-    if not allowed & session.peer.protocol:
-        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
-    _check_possible(message.actions)
-    manager.switch.packet_out(message, now_ms)
-    return ()
-
-
-def _port_mod(
-    manager: ConnectionManager, session: Session, mod: m.PortMod, now_ms: int
-) -> tuple[m.Message, ...]:
-    manager.switch.port_mod(mod)
-    return ()
 
 
 def _table_mod(
@@ -281,9 +217,6 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.GetConfigRequest: _get_config,
     m.SetConfig: _set_config,
     m.BarrierRequest: _barrier,
-    m.FlowMod: _flow_mod,
-    m.PacketOut: _packet_out,
-    m.PortMod: _port_mod,
     m.TableMod: _table_mod,
     m.RoleRequest: _role,
     m.GetAsyncRequest: _get_async,
@@ -292,4 +225,7 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.FlowModTableId: _flow_mod_table_id,
     m.SetPacketInFormat: _packet_in_format,
     m.SetControllerId: _controller_id,
+    **connmgr_changes.HANDLERS,
+    **connmgr_groups.CHANGES,
+    **connmgr_bundles.HANDLERS,
 }

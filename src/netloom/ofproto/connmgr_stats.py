@@ -7,22 +7,13 @@ from typing import Any
 
 from netloom import OVS_VERSION
 from netloom.flow import ports
+from netloom.ofproto import connmgr_groups
 from netloom.ofproto.connmgr_features import table_features
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import N_TABLES
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.messages_groups import (
-    GroupDescRequest,
-    GroupFeaturesRequest,
-    GroupStatsRequest,
-)
-from netloom.openflow.messages_meters import (
-    MeterConfigRequest,
-    MeterFeaturesRequest,
-    MeterStatsRequest,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,23 +148,11 @@ def _queue_config(
     return (m.QueueGetConfigReply(request.port, queues),)
 
 
-#: Statistics of what this switch does not have.
-_LATER: tuple[type[m.Message], ...] = (
-    GroupDescRequest, GroupFeaturesRequest, GroupStatsRequest, MeterConfigRequest,
-    MeterFeaturesRequest, MeterStatsRequest,
-)  # fmt: skip
-
-
 def _opaque(
-    manager: ConnectionManager, session: Session, request: m.Message, now_ms: int
+    manager: ConnectionManager, session: Session, request: m.OpaqueRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    """Of groups, meters, flow monitors: not in this switch."""
-    vendor = isinstance(request, m.OpaqueRequest) and request.name.startswith("NXST")
-    if isinstance(request, _LATER) and session.peer.version < m.OFP12_VERSION:
-        # Of OpenFlow 1.0 and 1.1 as Nicira extensions.
-        vendor = session.peer.version == m.OFP10_VERSION or isinstance(
-            request, GroupFeaturesRequest
-        )
+    """Of what this switch does not have."""
+    vendor = request.name.startswith("NXST")
     raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if vendor else "OFPBRC_BAD_STAT")
 
 
@@ -188,5 +167,5 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.QueueStatsRequest: _queue,
     m.QueueGetConfigRequest: _queue_config,
     m.OpaqueRequest: _opaque,
-    **dict.fromkeys(_LATER, _opaque),
+    **connmgr_groups.REQUESTS,
 }

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.openflow import actions as a
+from netloom.openflow.action_nesting import flattened
 from netloom.openflow.messages import OFPG_ANY, OFPP_ANY
 
 #: Rules of higher priority than OpenFlow can express are the switch's own: not shown, not changed
 #: by anyone (in-band control, fail-open).
 MAX_OPENFLOW_PRIORITY = 0xFFFF
+
+
+#: Actions that only concern the packet: rules with no others need no further look.
+_PLAIN = frozenset({
+    a.Output, a.SetField, a.Move, a.Resubmit, a.GotoTable, a.PushVlan, a.StripVlan, a.DecTtl,
+    a.SetVlanVid, a.SetVlanPcp, a.WriteMetadata, a.Controller, a.SetTunnelId, a.Enqueue,
+})  # fmt: skip
+
+
+class RuleState(Record):
+    """The part of a rule that changes during its life."""
+
+    actions: a.Actions
+    cookie: int
+    idle_timeout_s: int
+    hard_timeout_s: int
+    flags: int
+    importance: int
+    created_ms: int
+    modified_ms: int
+    used_ms: int
+    n_packets: int
+    n_bytes: int
 
 
 class Rule:
@@ -18,9 +43,9 @@ class Rule:
     was). `id` names the rule for as long as the switch runs and is never given out again."""
 
     __slots__ = (
-        "actions", "conjunctions", "cookie", "created_ms", "flags", "hard_timeout_s", "id",
-        "idle_timeout_s", "importance", "match", "modified_ms", "n_bytes", "n_packets", "priority",
-        "removed", "table_id", "used_ms",
+        "actions", "conjunctions", "cookie", "created_ms", "flags", "groups", "hard_timeout_s",
+        "id", "idle_timeout_s", "importance", "match", "meter_id", "modified_ms", "n_bytes",
+        "n_packets", "priority", "queued_ms", "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
@@ -48,11 +73,52 @@ class Rule:
         self.n_packets = 0
         self.n_bytes = 0
         self.removed = False
+        #: When the expiry of the tables will look at it next; 0 for never.
+        self.queued_ms = 0
 
     def set_actions(self, actions: a.Actions) -> None:
         self.actions = actions
         #: What this rule is part of; it has no other actions then (but notes).
+        self.conjunctions: tuple[a.Conjunction, ...] = ()
+        #: The groups that its actions name, each time they do.
+        self.groups: tuple[int, ...] = ()
+        #: The meter of its `meter` instruction; 0 for none.
+        self.meter_id = 0
+        for action in actions:
+            if type(action) not in _PLAIN:
+                self._set_special(actions)
+                break
+
+    def _set_special(self, actions: a.Actions) -> None:
         self.conjunctions = tuple(part for part in actions if isinstance(part, a.Conjunction))
+        self.groups = tuple(
+            action.group_id for action in flattened(actions) if isinstance(action, a.Group)
+        )
+        self.meter_id = next(
+            (action.meter_id for action in actions if isinstance(action, a.Meter)), 0
+        )
+
+    def state(self) -> RuleState:
+        """What a flow mod can change, to be restored or compared later."""
+        return RuleState(
+            self.actions, self.cookie, self.idle_timeout_s, self.hard_timeout_s, self.flags,
+            self.importance, self.created_ms, self.modified_ms, self.used_ms, self.n_packets,
+            self.n_bytes,
+        )  # fmt: skip
+
+    def restore(self, state: RuleState) -> None:
+        """Be again as `state` says."""
+        self.set_actions(state.actions)
+        self.cookie = state.cookie
+        self.idle_timeout_s = state.idle_timeout_s
+        self.hard_timeout_s = state.hard_timeout_s
+        self.flags = state.flags
+        self.importance = state.importance
+        self.created_ms = state.created_ms
+        self.modified_ms = state.modified_ms
+        self.used_ms = state.used_ms
+        self.n_packets = state.n_packets
+        self.n_bytes = state.n_bytes
 
     @property
     def is_hidden(self) -> bool:

@@ -22,6 +22,10 @@ from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ofproto.connmgr_bundles import OpenBundle
+
 ROLE_NAMES = {
     m.OFPCR_ROLE_EQUAL: "other",
     m.OFPCR_ROLE_PRIMARY: "master",
@@ -59,6 +63,8 @@ class Session:
         self.controller_id = 0
         self.packet_in_format = m.PACKET_IN_STANDARD
         self.async_config = m.AsyncConfig()
+        #: Bundles that wait to be committed, by number.
+        self.bundles: dict[int, OpenBundle] = {}
         #: The peer broke the protocol; its owner will forget it.
         self.failed = False
         self.connected_ms = now_ms

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
+from netloom.openflow.actions import Subfield
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -65,6 +66,18 @@ class MirrorSettings(Record):
     filter: Match | None = None
 
 
+class TableSettings(Record):
+    """A Flow_Table row. `flow_limit` -1: none. `groups` are the fields by which rules are divided
+    when one is to be evicted. `prefixes` None: the usual fields."""
+
+    table_id: int
+    name: str = ""
+    flow_limit: int = -1
+    evict: bool = False
+    groups: tuple[Subfield, ...] = ()
+    prefixes: tuple[str, ...] | None = None
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 
@@ -82,6 +95,13 @@ class BridgeSettings(Record):
     #: Host name and the like for OFPST_DESC (`other_config:dp-desc`, `dp-sn`).
     dp_desc: str = ""
     dp_sn: str = ""
+    #: By table number.
+    tables: tuple[TableSettings, ...] = ()
+    #: In-band control: queue of what is sent to controllers (-1: none), and whether there is any.
+    in_band_queue: int = -1
+    disable_in_band: bool = False
+    #: OpenFlow bundles that nobody touches for so long are forgotten.
+    bundle_idle_timeout_ms: int = 10_000
 
 
 class PortSettings(Record):

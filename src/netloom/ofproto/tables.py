@@ -1,8 +1,13 @@
-"""The tables of a bridge: flow mods, expiry, and what statistics requests ask for.
+"""The tables of a bridge: flow mods, expiry, eviction, and what statistics requests ask for.
 
 Each change is whole or not at all: it is checked first, and an `OpenFlowError` leaves the tables as
 they were. `apply` returns what happened as data (`Change`); telling controllers is `connmgr`'s
-work. `generation` grows with every change that may alter what happens to a packet.
+work, and `undo` takes changes back: so a bundle is applied mod by mod and, if one fails, undone.
+As packets are handled between messages and never during one, nobody sees a bundle half done.
+`generation` grows with every change that may alter what happens to a packet.
+
+A rule is changed in place where it keeps its statistics, so that packets which the data path has
+counted and not told yet still find it.
 
 Semantics: the OpenFlow specifications 1.0 and 1.3 (6.4 and 6.5 there), and ovs-ofctl(8) where they
 leave a choice.
@@ -10,12 +15,14 @@ leave a choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heappop, heappush
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
-from netloom.ofproto.classifier import Classifier
-from netloom.ofproto.rules import Rule
+from netloom.ofproto.rules import Rule, RuleState
+from netloom.ofproto.settings import TableSettings
+from netloom.ofproto.table import Table
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
@@ -26,25 +33,17 @@ INTERNAL_TABLE = 254
 
 
 class Change(Record):
-    """What became of one rule: `kind` is "added", "modified" or "removed", `reason` an OFPRR_*
-    of the removed. `replaced`: another took its place at once, so nobody is told."""
+    """What became of one rule.
+
+    `kind` is "added"; "replaced" (a rule with this match and priority was there: `before` is what
+    it was, `old` its object if that is another); "modified" (`before`: what it was); or "removed",
+    for `reason`, an OFPRR_*."""
 
     kind: str
     rule: Rule
     reason: int = 0
-    replaced: bool = False
-
-
-class Table:
-    """One flow table."""
-
-    __slots__ = ("classifier", "id", "n_lookups", "n_matches")
-
-    def __init__(self, table_id: int) -> None:
-        self.id = table_id
-        self.classifier: Classifier[Rule] = Classifier()
-        self.n_lookups = 0
-        self.n_matches = 0
+    before: RuleState | None = None
+    old: Rule | None = None
 
 
 class Tables:
@@ -54,8 +53,11 @@ class Tables:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
         self.generation = 0
-        #: Rules that may expire, by id.
-        self._mortal: dict[int, Rule] = {}
+        #: (when to look at it, id, rule), a heap; of a rule only the entry that it names counts.
+        self._queue: list[tuple[int, int, Rule]] = []
+        #: The rules that name a group, or a meter.
+        self._by_group: dict[int, dict[int, Rule]] = {}
+        self._by_meter: dict[int, dict[int, Rule]] = {}
 
     def table(self, table_id: int) -> Table:
         """The table of that number, made when it is first asked for."""
@@ -64,12 +66,37 @@ class Tables:
             found = self._tables[table_id] = Table(table_id)
         return found
 
+    def known(self, table_id: int) -> Table | None:
+        """The table if it was ever asked for."""
+        return self._tables.get(table_id)
+
     def __iter__(self) -> Iterator[Table]:
         return iter([self._tables[table_id] for table_id in sorted(self._tables)])
 
     def __len__(self) -> int:
         """The number of rules, less those of the internal table."""
         return sum(len(table.classifier) for table in self if table.id != INTERNAL_TABLE)
+
+    # Configuration
+
+    def configure(self, settings: Iterable[TableSettings]) -> list[Change]:
+        """Take over all Flow_Table rows; rules beyond a limit are evicted as far as may be."""
+        rows = {row.table_id: row for row in settings}
+        changes: list[Change] = []
+        for table_id in sorted(rows.keys() | self._tables.keys()):
+            table = self.table(table_id)
+            row = rows.get(table_id, TableSettings(table_id))
+            if table_id == INTERNAL_TABLE:
+                table.name = row.name
+                continue
+            if table.configure(row):
+                self.generation += 1
+            while table.flow_limit is not None and len(table.classifier) > table.flow_limit:
+                victim = table.eviction.choose() if table.eviction is not None else None
+                if victim is None:
+                    break
+                changes.append(self.remove(victim, m.OFPRR_EVICTION))
+        return changes
 
     # Changes
 
@@ -91,18 +118,51 @@ class Tables:
         self, table_id: int, match: Match, priority: int, actions: Actions, now_ms: int
     ) -> Rule:
         """A rule of the switch's own; replaces one with the same match and priority."""
-        rule = self._make(table_id, match, priority, actions, now_ms)
-        self._insert(rule)
+        rule = Rule(self._new_id(), table_id, match, priority, actions, now_ms)
+        old = self.table(table_id).classifier.find(match, priority)
+        if old is not None:
+            self._take_out(old)
+        self._put_in(rule)
         self.generation += 1
         return rule
 
     def remove(self, rule: Rule, reason: int) -> Change:
         """Take a rule out of its table."""
-        self.table(rule.table_id).classifier.remove(rule)
-        self._mortal.pop(rule.id, None)
-        rule.removed = True
+        self._take_out(rule)
         self.generation += 1
         return Change("removed", rule, reason)
+
+    def remove_users_of_group(self, group_id: int) -> list[Change]:
+        """The group goes, and with it every rule that names it."""
+        users = list(self._by_group.get(group_id, {}).values())
+        return [self.remove(rule, m.OFPRR_GROUP_DELETE) for rule in users]
+
+    def remove_users_of_meter(self, meter_id: int) -> list[Change]:
+        """The meter goes, and with it every rule that names it."""
+        users = list(self._by_meter.get(meter_id, {}).values())
+        return [self.remove(rule, m.OFPRR_METER_DELETE) for rule in users]
+
+    def count_users_of_group(self, group_id: int) -> int:
+        """How often rules name the group."""
+        users = self._by_group.get(group_id, {}).values()
+        return sum(rule.groups.count(group_id) for rule in users)
+
+    def count_users_of_meter(self, meter_id: int) -> int:
+        return len(self._by_meter.get(meter_id, {}))
+
+    def undo(self, changes: list[Change]) -> None:
+        """Make changes undone; the newest must be undone first."""
+        for change in reversed(changes):
+            rule = change.rule
+            if change.kind == "removed":
+                self._put_in(rule)
+                continue
+            self._take_out(rule)
+            old = change.old or rule
+            if change.before is not None:
+                old.restore(change.before)
+                self._put_in(old)
+        self.generation += 1
 
     def flush(self) -> list[Change]:
         """Remove every rule, hidden ones too; those of the internal table stay."""
@@ -112,44 +172,105 @@ class Tables:
             if rule.table_id != INTERNAL_TABLE
         ]
 
-    def _make(
-        self, table_id: int, match: Match, priority: int, actions: Actions, now_ms: int
-    ) -> Rule:
-        rule = Rule(self._next_id, table_id, match, priority, actions, now_ms)
-        self._next_id += 1
-        return rule
+    # Rules in and out of the indexes
 
-    def _insert(self, rule: Rule) -> Rule | None:
-        replaced = self.table(rule.table_id).classifier.insert(rule)
-        if replaced is not None:
-            replaced.removed = True
-            self._mortal.pop(replaced.id, None)
+    def _new_id(self) -> int:
+        number = self._next_id
+        self._next_id = number + 1
+        return number
+
+    def _put_in(self, rule: Rule) -> None:
+        rule.removed = False
+        table = self.table(rule.table_id)
+        table.classifier.insert(rule)
+        self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
-            self._mortal[rule.id] = rule
-        return replaced
+            self.reschedule(rule)
+
+    def _take_out(self, rule: Rule) -> None:
+        table = self.table(rule.table_id)
+        table.classifier.remove(rule)
+        if table.eviction is not None:
+            table.eviction.remove(rule)
+        self._forget(rule)
+        rule.queued_ms = 0
+        rule.removed = True
+
+    def _refer(self, rule: Rule) -> None:
+        for group_id in rule.groups:
+            self._by_group.setdefault(group_id, {})[rule.id] = rule
+        if rule.meter_id:
+            self._by_meter.setdefault(rule.meter_id, {})[rule.id] = rule
+
+    def _forget(self, rule: Rule) -> None:
+        for group_id in set(rule.groups):
+            self._by_group[group_id].pop(rule.id)
+        if rule.meter_id:
+            self._by_meter[rule.meter_id].pop(rule.id)
+
+    def reschedule(self, rule: Rule) -> None:
+        """The rule's timeouts (or what they count from) have been set."""
+        due_ms = rule.due_ms()
+        rule.queued_ms = due_ms or 0
+        if due_ms is not None:
+            heappush(self._queue, (due_ms, rule.id, rule))
+        eviction = self.table(rule.table_id).eviction
+        if eviction is not None:
+            eviction.add(rule)
+
+    # Commands
 
     def _add(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         table_id = 0 if mod.table_id == m.OFPTT_ALL else mod.table_id
-        classifier = self.table(table_id).classifier
+        table = self.table(table_id)
+        classifier = table.classifier
         old = classifier.find(mod.match, mod.priority)
-        checks = old is None and mod.flags & m.OFPFF_CHECK_OVERLAP
+        if old is not None:
+            return [self._replace(old, mod, now_ms)]
+        checks = mod.flags & m.OFPFF_CHECK_OVERLAP
         if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
             raise OpenFlowError("OFPFMFC_OVERLAP")
-        rule = self._make(table_id, mod.match, mod.priority, mod.actions, now_ms)
-        rule.cookie = mod.new_cookie or 0
-        rule.idle_timeout_s = mod.idle_timeout
-        rule.hard_timeout_s = mod.hard_timeout
-        rule.flags = mod.flags & _KEPT_FLAGS
-        rule.importance = mod.importance
-        self._insert(rule)
-        if old is None:
-            return [Change("added", rule)]
-        if not mod.flags & m.OFPFF_RESET_COUNTS:
-            rule.n_packets, rule.n_bytes, rule.used_ms = old.n_packets, old.n_bytes, old.used_ms
-        return [Change("removed", old, m.OFPRR_DELETE, replaced=True), Change("added", rule)]
+        changes: list[Change] = []
+        if table.is_full:
+            victim = table.eviction.choose() if table.eviction is not None else None
+            if victim is None:
+                raise OpenFlowError("OFPFMFC_TABLE_FULL")
+            changes.append(self.remove(victim, m.OFPRR_EVICTION))
+        rule = Rule(self._new_id(), table_id, mod.match, mod.priority, mod.actions, now_ms)
+        _set_attributes(rule, mod)
+        self._put_in(rule)
+        changes.append(Change("added", rule))
+        return changes
+
+    def _replace(self, old: Rule, mod: m.FlowMod, now_ms: int) -> Change:
+        """A rule with the same match and priority. One that starts to count from 0 is a new one,
+        so that what the data path has not told yet counts for the old."""
+        before = old.state()
+        if mod.flags & m.OFPFF_RESET_COUNTS:
+            self._take_out(old)
+            rule = Rule(self._new_id(), old.table_id, old.match, old.priority, mod.actions, now_ms)
+            _set_attributes(rule, mod)
+            self._put_in(rule)
+            return Change("replaced", rule, before=before, old=old)
+        self._change_actions(old, mod.actions)
+        old.created_ms = old.modified_ms = now_ms
+        _set_attributes(old, mod)
+        if old.idle_timeout_s or old.hard_timeout_s or old.queued_ms:
+            self.reschedule(old)
+        return Change("replaced", old, before=before)
+
+    def _change_actions(self, rule: Rule, actions: Actions) -> None:
+        was_conjunctive = bool(rule.conjunctions)
+        self._forget(rule)
+        rule.set_actions(actions)
+        self._refer(rule)
+        if was_conjunctive or rule.conjunctions:
+            classifier = self.table(rule.table_id).classifier
+            classifier.remove(rule)
+            classifier.insert(rule)
 
     def _modify(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
-        return self._modify_rules(list(self.select_loose(mod)), mod, now_ms)
+        return self._modify_rules(self.select_loose(mod), mod, now_ms)
 
     def _modify_strict(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         return self._modify_rules(self.select_strict(mod), mod, now_ms)
@@ -158,14 +279,16 @@ class Tables:
         if not rules:
             # OpenFlow 1.0 and 1.1: a modify that finds nothing adds, unless it asked for a cookie.
             return self._add(mod, now_ms) if mod.new_cookie is not None else []
+        changes = []
         for rule in rules:
-            rule.set_actions(mod.actions)
+            changes.append(Change("modified", rule, before=rule.state()))
+            self._change_actions(rule, mod.actions)
             rule.modified_ms = now_ms
             if mod.new_cookie is not None:
                 rule.cookie = mod.new_cookie
             if mod.flags & m.OFPFF_RESET_COUNTS:
                 rule.n_packets = rule.n_bytes = 0
-        return [Change("modified", rule) for rule in rules]
+        return changes
 
     def _delete(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_loose(mod)]
@@ -173,12 +296,19 @@ class Tables:
     def _delete_strict(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_strict(mod)]
 
+    # Expiry
+
     def expire(self, now_ms: int) -> list[Change]:
         """Remove the rules whose time has come. Statistics must have been credited before."""
         changes = []
-        for rule in list(self._mortal.values()):
-            due_ms = rule.due_ms()
-            if due_ms is None or due_ms > now_ms:
+        queue = self._queue
+        while queue and queue[0][0] <= now_ms:
+            due_ms, _, rule = heappop(queue)
+            if rule.queued_ms != due_ms:
+                continue
+            now_due_ms = rule.due_ms()
+            if now_due_ms is None or now_due_ms > now_ms:
+                self.reschedule(rule)
                 continue
             hard = rule.hard_timeout_s and rule.modified_ms + 1_000 * rule.hard_timeout_s <= now_ms
             reason = m.OFPRR_HARD_TIMEOUT if hard else m.OFPRR_IDLE_TIMEOUT
@@ -187,8 +317,13 @@ class Tables:
 
     def deadline(self) -> int | None:
         """When the next rule may expire."""
-        due = [due for rule in self._mortal.values() if (due := rule.due_ms()) is not None]
-        return min(due, default=None)
+        queue = self._queue
+        while queue:
+            due_ms, _, rule = queue[0]
+            if rule.queued_ms == due_ms:
+                return due_ms
+            heappop(queue)
+        return None
 
     # Selection
 
@@ -212,14 +347,12 @@ class Tables:
         """The rules that a request means: those whose match is at least as narrow."""
         value, mask = wanted.match.value, wanted.match.mask
         deletes = not isinstance(wanted, m.FlowMod) or wanted.command == m.OFPFC_DELETE
-        return [
+        found = [
             rule
             for table in self._chosen(wanted.table_id)
-            for rule in table.classifier.rules()
-            if not mask & ~rule.match.mask
-            and rule.match.value & mask == value
-            and _is_meant(rule, wanted, deletes)
+            for rule in table.classifier.within(value, mask)
         ]
+        return [rule for rule in found if _is_meant(rule, wanted, deletes)]
 
     def select_strict(self, mod: m.FlowMod) -> list[Rule]:
         """The rules with exactly this match and priority, at most one a table."""
@@ -239,6 +372,14 @@ _COMMANDS: dict[int, Callable[[Tables, m.FlowMod, int], list[Change]]] = {
     m.OFPFC_DELETE: Tables._delete,
     m.OFPFC_DELETE_STRICT: Tables._delete_strict,
 }
+
+
+def _set_attributes(rule: Rule, mod: m.FlowMod) -> None:
+    rule.cookie = mod.new_cookie or 0
+    rule.idle_timeout_s = mod.idle_timeout
+    rule.hard_timeout_s = mod.hard_timeout
+    rule.flags = mod.flags & _KEPT_FLAGS
+    rule.importance = mod.importance
 
 
 def _is_meant(

@@ -10,6 +10,12 @@ from netloom.flow.fields import Field
 from netloom.openflow import actions as a
 from netloom.openflow.names import ACTION_NAMES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Actions that hold others.
+_HOLDERS = (a.Clone, a.Conntrack, a.WriteActions)
 #: Fields of a connection.
 _CT_FIELDS = frozenset({"ct_mark", "ct_label"})
 
@@ -53,3 +59,11 @@ def nesting_fault(actions: tuple[a.Action, ...], outer: str) -> tuple[str, str] 
             return (f"ct action doesn't support nested modification of {field.name}",
                     "OFPBAC_BAD_ARGUMENT")  # fmt: skip
     return None
+
+
+def flattened(actions: tuple[a.Action, ...]) -> Iterator[a.Action]:
+    """All actions of a list, those nested in others right after these."""
+    for action in actions:
+        yield action
+        if isinstance(action, _HOLDERS):
+            yield from flattened(action.actions)

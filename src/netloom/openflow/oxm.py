@@ -73,6 +73,15 @@ _NW_PROTO = SLOT["nw_proto"]
 _TP_SRC = SLOT["tp_src"]
 _TP_DST = SLOT["tp_dst"]
 _TCI = SLOT["vlan_tci"]
+#: Fields that say that a packet is a frame, and fields that only some frames have.
+_ETHERNET = _TCI.mask | _DL_TYPE.mask
+for _name in ("packet_type", "dl_src", "dl_dst"):
+    _ETHERNET |= SLOT[_name].mask
+_DEEP = 0
+for _field in FIELD.values():
+    if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
+        _DEEP |= _field.mask
+_DEEP &= ~_ETHERNET
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
@@ -170,7 +179,8 @@ class OxmTable:
     ) -> tuple[int, int, int, int]:
         """Value, mask, cookie and cookie mask of the entries in data[pos:end].
 
-        Not `strict`: unknown fields are passed over (statistics of a newer switch)."""
+        Not `strict`: unknown fields are passed over (statistics of a newer switch), and so is the
+        lack of those that others need."""
         value = mask = cookie_value = cookie_mask = 0
         rows = self._rows
         from_bytes = int.from_bytes
@@ -202,7 +212,7 @@ class OxmTable:
                     in_place = field_mask
                 if v & ~row.valid or row.kind:
                     v = _check_value(row, v)
-                if row.prerequisites:
+                if row.prerequisites and strict:
                     for bits, demanded in row.prerequisites:
                         if value & bits == demanded:
                             break
@@ -247,6 +257,9 @@ class OxmTable:
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
         out = []
+        if mask & _DEEP and not mask & _ETHERNET:
+            # A match on what only some frames have, but not on which: that it is a frame is left.
+            out.append(_entry(FIELD["packet_type"], self.version, 0))
         for field_mask, shift, n_bytes, exact, masked in plan:
             bits = mask & field_mask
             if bits:

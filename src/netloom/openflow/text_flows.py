@@ -108,7 +108,7 @@ def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> st
         out.append(f"cookie={f.cookie:#x}, ")
     if show_stats:
         out.append(f"duration={format_duration(f.duration_sec, f.duration_nsec)}, ")
-    if show_stats or f.table_id or style.table_names:
+    if show_stats or f.table_id or (style.table_names and f.table_id in style.table_names):
         out.append(f"table={table_text(f.table_id, style.table_names)}, ")
     if show_stats:
         out.append(f"n_packets={f.packet_count}, n_bytes={f.byte_count}, ")

@@ -12,7 +12,7 @@ are Open vSwitch's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from netloom.base.paths import rundir
 from netloom.base.record import replace
@@ -22,11 +22,13 @@ from netloom.ofproto.settings import (
     BundleSettings,
     ControllerSettings,
     MirrorSettings,
+    TableSettings,
 )
 from netloom.ovsdb.row import Row
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
 from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.port_rules import PortRules
+from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
 
@@ -78,6 +80,7 @@ class _Reader:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._problems: dict[tuple[str, str, str], None] = {}
+        self._bundle_timeout_ms = 10_000
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
 
@@ -89,6 +92,8 @@ class _Reader:
         if not roots:
             return Wish()
         root = roots[0]
+        idle_s = integer(root.mapping("other_config"), "bundle-idle-timeout", 10)
+        self._bundle_timeout_ms = max(idle_s, 1) * 1_000
         for text in complaints("Open_vSwitch", root):
             self._complain("warn", "bridge", text)
         bridges = tuple(
@@ -148,6 +153,7 @@ class _Reader:
         protocols = frozenset(VERSIONS[text] for text in row.texts("protocols") if text in VERSIONS)
         ageing = self._number("bridge", name, config, "mac-aging-time", 300)
         size = self._number("bridge", name, config, "mac-table-size", 8192)
+        queue = integer(config, "in-band-queue", -1)
         return BridgeSettings(
             name=name,
             datapath_id=0,
@@ -160,7 +166,19 @@ class _Reader:
             forward_bpdu=boolean(config, "forward-bpdu"),
             dp_desc=config.get("dp-desc", ""),
             dp_sn=config.get("dp-sn", ""),
+            tables=self._tables(name, row),
+            in_band_queue=queue if queue >= 0 else -1,
+            disable_in_band=boolean(config, "disable-in-band"),
+            bundle_idle_timeout_ms=self._bundle_timeout_ms,
         )
+
+    def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:
+        numbers: Any = row.get("flow_tables") or {}
+        if not numbers:
+            return ()
+        rows = {table.uuid: table for table in self._replica.rows("Flow_Table")}
+        rules = TableRules(name, lambda text: self._complain("warn", "bridge", text))
+        return rules.read((number, rows[uuid]) for number, uuid in numbers.items() if uuid in rows)
 
     def _number(self, kind: str, name: str, config: dict[str, str], key: str, default: int) -> int:
         value = integer(config, key, -1)

@@ -126,6 +126,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "target",
         "type",
     ),
+    "Flow_Table": ("flow_limit", "groups", "name", "overflow_policy", "prefixes"),
     "Mirror": (
         "filter",
         "name",

@@ -17,7 +17,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "sflow",
         "ipfix",
         "auto_attach",
-        "flow_tables",
     ),
     "Port": ("qos", "lacp"),
     "Interface": (
@@ -41,7 +40,6 @@ KEYS: dict[str, tuple[str, ...]] = {
         "userspace-tso-enable",
         "vlan-limit",
     ),
-    "Bridge": ("in-band-queue",),
     "Controller": ("dscp",),
 }
 

@@ -3,9 +3,14 @@ Debian's ovs-vswitchd."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from tests.support.openflow_bench import make_meters
+
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.groups import Groups
 from netloom.ofproto.packet_in import PacketInQueue, metadata_match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
@@ -28,6 +33,8 @@ class QuietSwitch:
 
     def __init__(self) -> None:
         self.tables = Tables()
+        self.groups = Groups()
+        self.meters = make_meters()
         self.uncredited: list[Rule] = []
 
     def phy_ports(self) -> list[m.PhyPort]:
@@ -41,6 +48,9 @@ class QuietSwitch:
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Nothing to send it to."""
+
+    def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
+        return lambda: self.packet_out(message, now_ms)
 
     def refresh_statistics(self) -> None:
         for rule in self.uncredited:
@@ -277,8 +287,8 @@ def test_only_flows_that_asked_for_it_are_told() -> None:
     rule = add(manager, flags=0)
     manager.flows_changed([Change("removed", rule, m.OFPRR_DELETE)], 2_000)
     rule = add(manager)
-    manager.flows_changed([Change("removed", rule, m.OFPRR_DELETE, replaced=True)], 2_000)
-    manager.flows_changed([Change("added", rule), Change("modified", rule)], 2_000)
+    told_of_none = [Change(kind, rule) for kind in ("added", "replaced", "modified")]
+    manager.flows_changed(told_of_none, 2_000)
     assert peer.told() == b""
 
 

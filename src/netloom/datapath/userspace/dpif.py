@@ -19,7 +19,7 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
-from netloom.datapath.ufid import flow_ufid
+from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
@@ -29,6 +29,8 @@ from netloom.datapath.userspace.execute import (
     Execution,
     compile_actions,
 )
+from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
+from netloom.datapath.userspace.meters import Meters
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
@@ -78,6 +80,7 @@ class UserspaceDpif:
         self._now_ms = clock.now_ms()
         self._random = 1
         self.conntrack = ConnTracker(counters, self.draw)
+        self.meters = Meters()
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
@@ -134,6 +137,10 @@ class UserspaceDpif:
         self._flows.remove(flow)
         return _describe(flow)
 
+    def flow_get(self, key: int, mask: int) -> Flow | None:
+        flow = self._flows.find(key, mask)
+        return _describe(flow) if flow is not None else None
+
     def flow_dump(self) -> Iterator[Flow]:
         return map(_describe, self._flows.flows())
 
@@ -142,6 +149,21 @@ class UserspaceDpif:
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
+
+    # Meters
+
+    def meter_features(self) -> DpMeterFeatures:
+        return METER_FEATURES
+
+    def meter_set(self, number: int, config: DpMeter) -> None:
+        self.meters.set(number, config)
+
+    def meter_del(self, number: int) -> DpMeterStats | None:
+        return self.meters.remove(number)
+
+    def meter_stats(self, number: int) -> DpMeterStats | None:
+        meter = self.meters.get(number)
+        return None if meter is None else meter.stats()
 
     # Packets
 
@@ -279,6 +301,4 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
 
 def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
-    return Flow(
-        flow.key, flow.mask, flow.actions, stats, flow_ufid(flow.key & flow.mask, flow.mask)
-    )
+    return Flow(flow.key, flow.mask, flow.actions, stats)

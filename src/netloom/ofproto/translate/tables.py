@@ -12,7 +12,7 @@ from netloom.openflow.messages import OFPC_FRAG_DROP, OFPC_FRAG_NX_MATCH, OFPPC_
 
 if TYPE_CHECKING:
     from netloom.ofproto.rules import Rule
-    from netloom.ofproto.tables import Table
+    from netloom.ofproto.table import Table
 
 _NW_FRAG = SLOT["nw_frag"]
 _PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask

@@ -1,0 +1,117 @@
+"""Flow mods, packet-outs and port mods: what is checked before they are carried out.
+
+The checks come in two parts: of the message alone, and of what it names (groups, meters), which a
+bundle may create just before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netloom.base.record import replace
+from netloom.flow import ports
+from netloom.ofproto.sessions import Session
+from netloom.ofproto.tables import INTERNAL_TABLE
+from netloom.ofproto.translate.handlers import unsupported
+from netloom.openflow import actions as a
+from netloom.openflow import messages as m
+from netloom.openflow.action_check import check_actions
+from netloom.openflow.action_nesting import flattened
+from netloom.openflow.errors import OpenFlowError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ofproto.connmgr import ConnectionManager
+
+    Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
+
+_N_TABLES = 255
+#: The answers to actions that cannot be done, where that is not OFPBAC_BAD_TYPE.
+_ANSWERS: dict[type[a.Action], str] = {
+    a.Group: "OFPBAC_BAD_OUT_GROUP",
+    a.Meter: "OFPMMFC_INVALID_METER",
+}
+
+
+def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
+    """Refuses what is wrong with the message alone; returns it as it is to be carried out."""
+    if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
+        # There is no table for emergencies: it is full.
+        raise OpenFlowError("OFPFMFC_TABLE_FULL")
+    if mod.command <= m.OFPFC_MODIFY_STRICT:
+        allowed = check_actions(
+            mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
+        )
+        if not allowed & session.peer.protocol:
+            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+        _check_possible(mod.actions)
+    if mod.buffer_id != m.NO_BUFFER:
+        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    if mod.table_id == INTERNAL_TABLE:
+        raise OpenFlowError("OFPBRC_EPERM")
+    if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
+        # OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0.
+        return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
+    return mod
+
+
+def check_packet_out(session: Session, message: m.PacketOut) -> None:
+    """Refuses what is wrong with the message alone."""
+    if message.buffer_id != m.NO_BUFFER:
+        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
+    if not allowed & session.peer.protocol:
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+    _check_possible(message.actions)
+
+
+def _check_possible(actions: a.Actions) -> None:
+    """Refuses what the translation cannot do, before it is in a table."""
+    for action in actions:
+        impossible = unsupported(action)
+        if impossible is not None:
+            raise OpenFlowError(_ANSWERS.get(type(impossible), "OFPBAC_BAD_TYPE"))
+
+
+def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
+    """Refuses actions that name a group or a meter that is not there."""
+    for action in flattened(actions):
+        if isinstance(action, a.Group):
+            if manager.switch.groups.get(action.group_id) is None:
+                raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
+        elif isinstance(action, a.Meter) and manager.switch.meters.get(action.meter_id) is None:
+            raise OpenFlowError("OFPMMFC_INVALID_METER")
+
+
+def _flow_mod(
+    manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
+) -> tuple[m.Message, ...]:
+    mod = check_flow_mod(session, mod)
+    if mod.command <= m.OFPFC_MODIFY_STRICT:
+        check_presence(manager, mod.actions)
+    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    return ()
+
+
+def _packet_out(
+    manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
+) -> tuple[m.Message, ...]:
+    check_packet_out(session, message)
+    check_presence(manager, message.actions)
+    manager.switch.packet_out(message, now_ms)
+    return ()
+
+
+def _port_mod(
+    manager: ConnectionManager, session: Session, mod: m.PortMod, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.port_mod(mod)
+    return ()
+
+
+HANDLERS: dict[type[m.Message], Handler] = {
+    m.FlowMod: _flow_mod,
+    m.PacketOut: _packet_out,
+    m.PortMod: _port_mod,
+}
