@@ -193,7 +193,7 @@ def _read_output(action: bytes, body: int, version: int) -> a.Action:
         if known is None or MAX <= known < IN_PORT:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
         port = known
-    return a.Output(port, max_len if port == CONTROLLER else 0)
+    return a.Output(port, max_len)
 
 
 def _read_strip_vlan(action: bytes, body: int, version: int) -> a.Action:
