@@ -9,6 +9,7 @@ time has gone by for revalidation to take a tenth of the time at most.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -39,6 +40,8 @@ class Backer:
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
+        #: Orders changes of MAC tables and the translations that asked them.
+        self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
@@ -107,9 +110,9 @@ class Backer:
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         started_ms = self.clock.now_ms()
         moved = {
-            (bridge.name, mac, vlan)
+            (bridge.name, mac, vlan): stamp
             for bridge in self.bridges.values()
-            for mac, vlan in bridge.macs.changed
+            for (mac, vlan), stamp in bridge.macs.changed.items()
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()

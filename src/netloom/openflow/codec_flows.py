@@ -11,20 +11,12 @@ from struct import Struct, pack, unpack_from
 from netloom.base.record import replace
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
-from netloom.openflow.actions import (
-    Action,
-    Controller,
-    GotoTable,
-    Group,
-    Meter,
-    Output,
-    Resubmit,
-)
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
@@ -34,11 +26,7 @@ from netloom.openflow.old_match import (
     encode_ofp11_match,
     is_exact10,
 )
-from netloom.openflow.oxm import (
-    decode_ofp12_match,
-    encode_ofp12_match,
-    oxm_table,
-)
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 
 Encoded = tuple[str, bytes]
 
@@ -198,9 +186,9 @@ class _InstructionMemo:
     _SIZE = 1_024
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, bytes], tuple[Action, ...]] = {}
+        self._known: dict[tuple[int, bytes], tuple[a.Action, ...]] = {}
 
-    def decode(self, data: bytes, version: int) -> tuple[Action, ...]:
+    def decode(self, data: bytes, version: int) -> tuple[a.Action, ...]:
         """Like `decode_instructions`."""
         found = self._known.get((version, data))
         if found is None:
@@ -237,14 +225,18 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     )  # fmt: skip
 
 
-def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
+def encode_flow_mod(
+    message: m.FlowMod, version: int, protocol: int, actions: bytes | None = None
+) -> Encoded:
+    """`actions`: those of the message, if they are encoded already."""
+    if actions is None:
+        actions = encode_flow_actions(message, version)
     if version > 1:
-        return _encode_flow_mod11(message, version)
+        return _encode_flow_mod11(message, version, actions)
     command = message.command
     if protocol & p.P_TID:
         command |= message.table_id << 8
     cookie = m.UNKNOWN if message.new_cookie is None else message.new_cookie
-    actions = encode_actions(message.actions, 1, message.match)
     flags = _encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
@@ -261,7 +253,15 @@ def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
     return "OFPT_FLOW_MOD", encode_ofp10_match(message.match) + head + actions
 
 
-def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
+def encode_flow_actions(message: m.FlowMod, version: int) -> bytes:
+    """The actions or instructions of a flow mod. They depend on its match only by whether that
+    demands a VLAN tag, and by its IP protocol."""
+    if version == 1:
+        return encode_actions(message.actions, 1, message.match)
+    return encode_instructions(message.actions, version, message.match)
+
+
+def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) -> Encoded:
     command = message.command
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not message.cookie_mask):
@@ -278,9 +278,7 @@ def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
         message.importance if version >= 5 else 0,
     )  # fmt: skip
     match = encode_match(message.match, version)
-    return "OFPT_FLOW_MOD", head + match + encode_instructions(
-        message.actions, version, message.match
-    )
+    return "OFPT_FLOW_MOD", head + match + instructions
 
 
 # Flows that are gone
@@ -429,48 +427,68 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     flows = []
     data = frame.data
     pos = frame.body
+    # Many flows of a table do the same: the lists that were decoded before in this message.
+    known: dict[bytes, tuple[a.Action, ...]] = {}
     while pos < len(data):
         if len(data) - pos < minimum:
             raise OpenFlowError("OFPBRC_BAD_LEN")
         size = int.from_bytes(data[pos : pos + 2], "big")
         if size < minimum or pos + size > len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        flows.append(read(data[pos : pos + size], frame.version))
+        flows.append(read(data[pos : pos + size], frame.version, known))
         pos += size
     return m.FlowStatsReply(tuple(flows), nx, frame.more)
 
 
-def _read_stats10(entry: bytes, version: int) -> m.FlowStats:
+def _known_actions(
+    data: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]], *, instructions: bool
+) -> tuple[a.Action, ...]:
+    actions = known.get(data)
+    if actions is None:
+        decode = decode_instructions if instructions else decode_actions
+        actions = known[data] = decode(data, version)
+    return actions
+
+
+def _read_stats10(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     match = decode_ofp10_match(entry, 4)
     sec, nsec, priority, idle, hard, cookie, packets, octets = _STATS10.unpack_from(entry, 44)
-    actions = decode_actions(entry[88:], 1)
+    actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
         match, priority, entry[2], actions, cookie, sec, nsec, idle, hard, -1, -1, 0, 0, packets,
         octets,
     )  # fmt: skip
 
 
-def _read_nx_stats(entry: bytes, version: int) -> m.FlowStats:
+def _read_nx_stats(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
     match, _, _, after = decode_nx_match(entry, 48, size, strict=False)
-    actions = decode_actions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
         hard_age - 1, 0, 0, packets, octets,
     )  # fmt: skip
 
 
-def _read_stats15(entry: bytes, version: int) -> m.FlowStats:
-    flow, flags = c15.read_stats15(entry)
+def _read_stats15(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
+    flow, flags = c15.read_stats15(entry, known)
     return replace(flow, flags=_decode_flags(flags, version))
 
 
-def _read_stats11(entry: bytes, version: int) -> m.FlowStats:
+def _read_stats11(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
     match, after = decode_match(entry, 48, version, strict=False)
-    actions = decode_instructions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,
         _decode_flags(flags, version) if version >= 4 else 0, importance if version >= 5 else 0,
@@ -503,7 +521,7 @@ class _InstructionWriter:
         #: By identity of the actions, which the flows keep alive; None: they depend on the match.
         self._known: dict[int, bytes | None] = {}
 
-    def write(self, actions: tuple[Action, ...], match: Match) -> bytes:
+    def write(self, actions: tuple[a.Action, ...], match: Match) -> bytes:
         number = id(actions)
         known = self._known.get(number)
         if known is not None:
@@ -516,7 +534,7 @@ class _InstructionWriter:
 
 
 #: Actions whose bytes do not depend on the match.
-_PLAIN = frozenset({Output, Controller, Resubmit, GotoTable, Group, Meter})
+_PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
 def _write_stats10(f: m.FlowStats) -> bytes:
