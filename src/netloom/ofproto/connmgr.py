@@ -99,6 +99,7 @@ class ConnectionManager:
         self.requester: Session | None = None
         #: The bytes of that request.
         self.request = b""
+        self._is_monitored = False
 
     # Configuration and connections
 
@@ -121,6 +122,7 @@ class ConnectionManager:
     def forget(self, machine: Peer) -> None:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
+        self.monitors_changed()
 
     def role_of(self, machine: Peer) -> str:
         """The role of a controller, in the words of the Controller row."""
@@ -140,6 +142,7 @@ class ConnectionManager:
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
+            session.resume_updates()
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
@@ -232,11 +235,28 @@ class ConnectionManager:
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
+        if self._is_monitored:
+            self._report(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
                 self._send_flow_removed(change, now_ms)
+
+    def monitors_changed(self) -> None:
+        """Somebody made or cancelled a flow monitor."""
+        self._is_monitored = any(session.monitors for session in self.sessions)
+
+    def _report(self, changes: list[Change]) -> None:
+        """Let flow monitors know."""
+        xid = int.from_bytes(self.request[4:8], "big")
+        for session in self.sessions:
+            if session.monitors:
+                own_xid = xid if session is self.requester else None
+                for change in changes:
+                    if not change.rule.is_hidden and _is_news(change):
+                        session.monitors.report(change, own_xid)
+                session.send_updates()
 
     def _send_flow_removed(self, change: Change, now_ms: int) -> None:
         rule = change.rule
@@ -256,6 +276,14 @@ class ConnectionManager:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
                 session.peer.send(m.PortStatus(reason, port), 0)
+
+
+def _is_news(change: Change) -> bool:
+    """A modification that changes nothing is none."""
+    before, rule = change.before, change.rule
+    if change.kind != "modified" or before is None:
+        return True
+    return before.cookie != rule.cookie or before.actions != rule.actions
 
 
 def _is_told(change: Change) -> bool:

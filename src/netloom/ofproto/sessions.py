@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
 from netloom.ofproto.packet_in import PacketInQueue
 from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
@@ -51,6 +52,9 @@ class Peer(Protocol):
 
     def reply_error(self, name: str, request: bytes) -> None: ...
 
+    def backlog(self) -> int:
+        """Bytes that the peer has not been sent yet."""
+
 
 class Session:
     """The state of one connection. `role` is an OFPCR_ROLE_*."""
@@ -65,6 +69,7 @@ class Session:
         self.async_config = m.AsyncConfig()
         #: Bundles that wait to be committed, by number.
         self.bundles: dict[int, OpenBundle] = {}
+        self.monitors = FlowMonitors()
         #: The peer broke the protocol; its owner will forget it.
         self.failed = False
         self.connected_ms = now_ms
@@ -150,6 +155,23 @@ class Session:
 
     def wants_flow_removed(self, reason: int) -> bool:
         return self._wants(self.async_config.flow_removed, reason)
+
+    # Flow monitors
+
+    def send_updates(self) -> None:
+        """Send what the monitors have noted; pause if the peer does not read it."""
+        updates = self.monitors.flush()
+        if updates is None:
+            return
+        self.peer.send(updates, 0)
+        if not self.monitors.is_paused and self.peer.backlog() > PAUSE_BYTES:
+            self.peer.send(self.monitors.pause(self.peer.version), 0)
+
+    def resume_updates(self) -> None:
+        """Go on if the peer has read all."""
+        if self.monitors.is_paused and not self.peer.backlog():
+            for message in self.monitors.resume(self.peer.version):
+                self.peer.send(message, 0)
 
     # Packet-ins
 
