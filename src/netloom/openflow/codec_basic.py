@@ -275,10 +275,11 @@ def encode_role_status(message: m.RoleStatus, version: int, protocol: int) -> En
 _ASYNC2 = "NXT_SET_ASYNC_CONFIG2"
 
 
-def _decode_async(frame: Frame) -> m.AsyncConfig:
+def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
+    """`unset` is the mask of what properties do not mention."""
     name = frame.row.name
     if name == _ASYNC2 or (frame.version >= 5 and not name.startswith("NXT")):
-        return _decode_async_properties(frame)
+        return _decode_async_properties(frame, unset)
     words = unpack_from(">6I", frame.data, frame.exactly(24))
     return m.AsyncConfig(words[0:2], words[2:4], words[4:6])
 
@@ -287,8 +288,8 @@ def _decode_async(frame: Frame) -> m.AsyncConfig:
 _ASYNC_KNOWN = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
 
 
-def _decode_async_properties(frame: Frame) -> m.AsyncConfig:
-    masks = [0] * 12
+def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
+    masks = [unset] * 12
     pos = frame.body
     while pos < len(frame.data):
         kind, size = unpack_from(">HH", frame.data, pos)
@@ -315,11 +316,13 @@ def _encode_async(config: m.AsyncConfig, properties: bool) -> bytes:
     if not properties:
         return pack(">6I", *words)
     words += (*config.role_status, *config.table_status, *config.requestforward)
-    return b"".join(pack(">HHI", n, 8, words[n ^ 1]) for n in range(12))
+    return b"".join(
+        pack(">HHI", n, 8, words[n ^ 1]) for n in range(12) if words[n ^ 1] != m.ASYNC_UNSET
+    )
 
 
 def decode_get_async_reply(frame: Frame, protocol: int) -> m.GetAsyncReply:
-    return m.GetAsyncReply(_decode_async(frame))
+    return m.GetAsyncReply(_decode_async(frame, 0))
 
 
 def encode_get_async_reply(message: m.GetAsyncReply, version: int, protocol: int) -> Encoded:
@@ -327,7 +330,7 @@ def encode_get_async_reply(message: m.GetAsyncReply, version: int, protocol: int
 
 
 def decode_set_async(frame: Frame, protocol: int) -> m.SetAsync:
-    return m.SetAsync(_decode_async(frame))
+    return m.SetAsync(_decode_async(frame, m.ASYNC_UNSET))
 
 
 def encode_set_async(message: m.SetAsync, version: int, protocol: int) -> Encoded:

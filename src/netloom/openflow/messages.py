@@ -265,7 +265,7 @@ class RoleReply(Message):
 
 class AsyncConfig(Record):
     """Bit per reason that a controller wants, as (primary or equal, secondary); the last three
-    are of OpenFlow 1.4."""
+    are of OpenFlow 1.4. A mask of ASYNC_UNSET in a request leaves what there is."""
 
     packet_in: tuple[int, int] = (0, 0)
     port_status: tuple[int, int] = (0, 0)

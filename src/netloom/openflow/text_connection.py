@@ -111,7 +111,7 @@ def _async(config: m.AsyncConfig) -> str:
             ("TABLE_STATUS", config.table_status, names.TABLE_REASONS),
             ("REQUESTFORWARD", config.requestforward, names.FORWARDED),
         ):
-            mask = pair[role]
+            mask = max(pair[role], 0)
             reasons = [word for bit, word in words.items() if mask >> bit & 1]
             out += f"{name:>16}: {' '.join(reasons) or '(off)'}\n"
         if not role:
