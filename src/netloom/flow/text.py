@@ -125,7 +125,7 @@ def parse_subfield_value(name: str, bits: int, field: Field, text: str) -> int:
     if rest:
         raise ConfigError(f"{name}: cannot parse integer value: {text}")
     if value >> bits:
-        shown = format_field_value(field, value & field.ones)
+        shown = format_field_value(field, value)
         raise ConfigError(f"{name}: value {shown} does not fit into {bits} bits")
     return value
 
