@@ -18,6 +18,7 @@ from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.upcall import Upcalls
 
@@ -40,6 +41,7 @@ class Backer:
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
         self.meter_numbers = MeterNumbers()
+        self.recirculations = Recirculations()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -134,6 +136,7 @@ class Backer:
         waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
         self._upcalls.handle(waiting, now_ms)
         self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        self.recirculations.run(now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)

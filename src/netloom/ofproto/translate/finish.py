@@ -32,7 +32,7 @@ def finish(context: Context) -> Translated:
     if context.error:
         return Translated(
             (), context.mask, context.key, context.credits, context.error,
-            mac_lookups=tuple(context.mac_lookups),
+            mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
     mask = context.mask & DATAPATH_MASK
     for tpid, tci in _TAGS:
@@ -49,4 +49,5 @@ def finish(context: Context) -> Translated:
     return Translated(
         tuple(context.actions), mask, context.key, context.credits, "",
         slow=context.slow, mac_lookups=tuple(context.mac_lookups),
+        recirc_ids=tuple(context.recirc_ids),
     )  # fmt: skip

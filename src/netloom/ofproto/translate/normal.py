@@ -53,6 +53,7 @@ class MacRefresh:
 
 def normal(context: Context) -> None:
     context.mask |= _LOOKED_AT
+    context.is_last = False
     key = context.key
     bundle = _input_bundle(context)
     if bundle is None:
