@@ -104,9 +104,9 @@ def translate(
             enter_table(context, state.table_id, is_entry=True)
     else:
         _begin(context, actions)
-    if not context.freezing:
+    if context.freeze is None:
         run_action_set(context)
-    if context.freezing and not context.error:
+    if context.freeze is not None and not context.error:
         finish_freezing(context)
     return finish(context)
 

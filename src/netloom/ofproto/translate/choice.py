@@ -90,7 +90,11 @@ def bundle(context: Context, action: a.Bundle) -> None:
     if action.algorithm == 0:
         port = next((port for port in members if is_alive(context, port)), None)
     else:
+        # One member is chosen by no hash.
+        looked_at = context.mask
         value = _hash(context, action.fields, action.basis)
+        if len(members) < 2:
+            context.mask = looked_at
         port, best = None, -1
         for number, member in enumerate(members):
             weight = hashes.hash_pair(number, value)

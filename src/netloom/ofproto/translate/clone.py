@@ -31,9 +31,9 @@ def run_as_clone(context: Context, actions: a.Actions) -> None:
 
 def _run(context: Context, actions: a.Actions) -> None:
     context.walk.run_actions(context, actions)
-    if not context.freezing:
+    if context.freeze is None:
         context.walk.run_action_set(context)
-    if context.freezing:
+    if context.freeze is not None:
         context.walk.finish_freezing(context)
 
 

@@ -84,16 +84,22 @@ def commit(context: Context) -> None:
         commit_labels(context, only_last=True)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
-    if network is not None and context.key >> _DL_TYPE_SHIFT & 0xFFFF not in MPLS_TYPES:
-        # A packet of protocol 0 may have no such header; not unless that is what is matched.
-        if context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF:
-            _set(context, *network)
+    if network is not None and _may_have(context):
+        _set(context, *network)
         _commit_transport(context, dl_type)
     if has_labels:
         commit_labels(context, only_last=False)
     _commit_tags(context)
     _set(context, "skb_priority", _PRIORITY)
     _set(context, "skb_mark", _MARK)
+
+
+def _may_have(context: Context) -> bool:
+    """Has the packet, as it is to be, a header of the network layer? One of protocol 0 may have
+    none; not unless that is what is matched."""
+    if context.key >> _DL_TYPE_SHIFT & 0xFFFF in MPLS_TYPES:
+        return False
+    return bool(context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF)
 
 
 def _set(context: Context, header: str, slots: int) -> None:

@@ -129,15 +129,36 @@ class Translated:
         return _SLOW_PATH if self.slow else self.actions
 
 
+class Freeze:
+    """What goes into a frozen state besides the packet's own (see `freeze`). `hash_wanted`: an
+    algorithm and a basis, for what the data path is to find out; `pause`: a controller decides when
+    to go on."""
+
+    __slots__ = ("actions", "hash_wanted", "pause", "place", "resumes_behind")
+
+    def __init__(
+        self,
+        resumes_behind: bool = False,
+        hash_wanted: tuple[str, int] | None = None,
+        pause: a.Controller | None = None,
+    ) -> None:
+        #: What is still to be run.
+        self.actions: list[a.Action] = []
+        #: Table and cookie that the actions so far name.
+        self.place: tuple[int, int] | None = None
+        self.resumes_behind = resumes_behind
+        self.hash_wanted = hash_wanted
+        self.pause = pause
+
+
 class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
-        "done", "error", "first_bridge", "first_key", "freezing", "frozen_actions",
-        "frozen_place", "has_begun", "has_packet", "hash_wanted", "in_action_set", "in_bucket",
-        "in_packet_out", "is_last", "key", "mac_lookups", "mask", "mirrored", "n_resubmits",
-        "nat", "now_ms", "pause", "recirc_ids", "recorder", "resumes_behind", "rule",
+        "done", "error", "first_bridge", "first_key", "freeze", "has_begun", "has_packet",
+        "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "mac_lookups", "mask",
+        "mirrored", "n_resubmits", "nat", "now_ms", "recirc_ids", "recorder", "rule",
         "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
@@ -152,10 +173,7 @@ class Context:
     ) -> None:
         self.walk = walk
         self.bridge = bridge
-        key = _ACTSET_OUTPUT.put(key, UNSET)
-        self.key = key
-        self.base = key
-        self.first_key = key
+        self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
         self.recorder = recorder
         self.side_effects = side_effects
@@ -174,8 +192,7 @@ class Context:
         self.first_bridge = bridge
         #: The first table costs no resubmit.
         self.has_begun = False
-        self.depth = 0
-        self.n_resubmits = 0
+        self.depth = self.n_resubmits = 0
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
@@ -201,13 +218,8 @@ class Context:
         self.was_mpls = False
         #: `nat` of the `ct` that runs.
         self.nat: a.Nat | None = None
-        # See `freeze`.
-        self.freezing = False
-        self.frozen_actions: list[a.Action] = []
-        self.frozen_place: tuple[int, int] | None = None
-        self.resumes_behind = False
-        self.hash_wanted: tuple[str, int] | None = None
-        self.pause: a.Controller | None = None
+        #: Set while the translation stops to go on later.
+        self.freeze: Freeze | None = None
         self.recirc_ids: list[int] = []
 
     @property

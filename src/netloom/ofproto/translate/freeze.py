@@ -22,7 +22,7 @@ from netloom.flow.key import CT_MASK, TUNNEL_MASK
 from netloom.flow.ports import UNSET
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.commit import commit
-from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.context import Context, Freeze
 from netloom.ofproto.translate.output import emit_to_controller
 from netloom.openflow import actions as a
 from netloom.openflow.action_format import format_actions
@@ -44,39 +44,40 @@ _NAMES_RULE = (
 )  # fmt: skip
 
 
-def trigger_freeze(context: Context, resumes_behind: bool = False) -> None:
+def trigger_freeze(
+    context: Context,
+    *,
+    resumes_behind: bool = False,
+    hash_wanted: tuple[str, int] | None = None,
+    pause: a.Controller | None = None,
+) -> None:
     """Stop here; go on with the action that runs or, with `resumes_behind`, the next."""
-    context.freezing = True
+    context.freeze = Freeze(resumes_behind, hash_wanted, pause)
     context.done = True
-    context.resumes_behind = resumes_behind
-
-
-def cancel_freeze(context: Context) -> None:
-    context.freezing = False
-    context.frozen_actions = []
-    context.frozen_place = None
-    context.hash_wanted = None
-    context.pause = None
 
 
 def freeze_rest(context: Context, actions: a.Actions) -> None:
     """Keep what one list of actions had still to run."""
+    freeze = context.freeze
+    assert freeze is not None
     for action in actions:
         if isinstance(action, a.Nat):
             continue
         names_table = isinstance(action, a.Resubmit) and action.table_id == _SAME_TABLE
         place = (context.table_id, context.cookie)
-        if (names_table or isinstance(action, _NAMES_RULE)) and place != context.frozen_place:
-            context.frozen_actions.append(a.UnrollXlate(*place))
-            context.frozen_place = place
-        context.frozen_actions.append(action)
+        if (names_table or isinstance(action, _NAMES_RULE)) and place != freeze.place:
+            freeze.actions.append(a.UnrollXlate(*place))
+            freeze.place = place
+        freeze.actions.append(action)
 
 
 def finish_freezing(context: Context, table_id: int = 0) -> int:
     """Emit what makes the packet come back; returns the number that it will have (0: it goes to a
     controller and comes back from there)."""
     commit(context)
-    pause = context.pause
+    freeze = context.freeze or Freeze()
+    context.freeze = None
+    pause = freeze.pause
     state = FrozenState(
         context.bridge.name,
         table_id,
@@ -84,7 +85,7 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
         context.conntracked,
         tuple(context.stack),
         context.mirrored,
-        tuple(context.frozen_actions),
+        tuple(freeze.actions),
         tuple(context.action_set),
         pause.userdata if pause is not None else b"",
     )
@@ -95,10 +96,9 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
                            pause.userdata, is_pause=True)  # fmt: skip
         number = 0
     else:
-        if context.hash_wanted is not None:
-            context.emit(dp.Hash(*context.hash_wanted))
+        if freeze.hash_wanted is not None:
+            context.emit(dp.Hash(*freeze.hash_wanted))
         context.emit(dp.Recirc(number))
-    cancel_freeze(context)
     return number
 
 

@@ -78,7 +78,7 @@ def _run_bucket(context: Context, bucket: GroupBucket, is_last: bool) -> None:
     context.credits.append(bucket)
     context.walk.run_actions(context, execution_order(list(bucket.actions)))
     context.depth -= 1
-    if context.freezing:
+    if context.freeze is not None:
         context.walk.finish_freezing(context)
     context.key, context.was_mpls, context.in_bucket = saved
     context.done = False
@@ -179,8 +179,7 @@ def _by_dp_hash(
             number = group.selection_method_param >> 32
             algorithm = _ALGORITHMS[number if number < len(_ALGORITHMS) else 0]
             basis = group.selection_method_param & 0xFFFFFFFF
-        context.hash_wanted = (algorithm, basis)
-        trigger_freeze(context)
+        trigger_freeze(context, hash_wanted=(algorithm, basis))
         return None
     ones = len(shares) - 1
     context.mask |= ones << _DP_HASH.shift

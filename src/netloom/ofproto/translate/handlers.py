@@ -43,13 +43,12 @@ def run_actions(context: Context, actions: a.Actions) -> None:
     if not actions and recorder is not None:
         recorder.add("action", "drop")
     is_last, context.is_last = context.is_last, False
-    at = 0
     final = len(actions) - 1
     for at, action in enumerate(actions):
         if context.was_mpls and not context.done:
             mpls.recirculate_for(context, action)
         if context.done:
-            if context.freezing:
+            if context.freeze is not None:
                 freeze.freeze_rest(context, actions[at:])
             break
         if recorder is not None:
@@ -58,9 +57,9 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             context.is_last = is_last and not context.action_set
         if _HANDLERS[type(action)](context, action):
             break
-        if context.done and context.freezing and not context.frozen_actions:
-            freeze.freeze_rest(context, actions[at + context.resumes_behind :])
-            context.resumes_behind = True
+        if context.done and (frozen := context.freeze) is not None and not frozen.actions:
+            freeze.freeze_rest(context, actions[at + frozen.resumes_behind :])
+            frozen.resumes_behind = True
             break
 
 
@@ -251,8 +250,7 @@ def _output_reg(context: Context, action: a.OutputReg) -> None:
 
 def _controller(context: Context, action: a.Controller) -> None:
     if action.pause:
-        context.pause = action
-        freeze.trigger_freeze(context, resumes_behind=True)
+        freeze.trigger_freeze(context, resumes_behind=True, pause=action)
         return
     to_controller(context, action.max_len, action.reason, action.controller_id, action.userdata)
 

@@ -66,6 +66,7 @@ def recirculate_for(context: Context, action: a.Action) -> None:
 
 
 def push_mpls(context: Context, action: a.PushMpls) -> None:
+    """A copy of the outermost label on top or, with no label, one that says "nothing special"."""
     count = _count_labels(context)
     if not count:
         commit(context)
@@ -96,6 +97,7 @@ def _first_entry(context: Context) -> int:
 
 
 def pop_mpls(context: Context, action: a.PopMpls) -> None:
+    """The outermost label off; what is below is of the type that the action says."""
     count = _count_labels(context)
     if not count:
         return

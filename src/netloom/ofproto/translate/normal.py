@@ -52,6 +52,7 @@ class MacRefresh:
 
 
 def normal(context: Context) -> None:
+    """Learn the source, send to the port of the destination or to all (see the module)."""
     context.mask |= _LOOKED_AT
     context.is_last = False
     key = context.key

@@ -51,9 +51,9 @@ def _cross(context: Context, port: OfPort) -> None:
     context.begin_bridge(peer.bridge)
     if not peer.config & m.OFPPC_NO_RECV:
         context.walk.enter_table(context, 0, as_clone=True)
-        if not context.freezing:
+        if context.freeze is None:
             context.walk.run_action_set(context)
-        if context.freezing:
+        if context.freeze is not None:
             context.walk.finish_freezing(context)
     context.end()
     context.conntracked, context.was_mpls = tracking
