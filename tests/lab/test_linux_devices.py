@@ -78,7 +78,8 @@ def test_a_device_that_does_not_exist_has_the_peers_message(machine: Machine) ->
 assert refused(factory.open, "p1", "system", {}) == (
     "could not open network device p1 (No such device)")
 assert "too long" in refused(factory.open, "a" * 16, "system", {})
-assert "vxlan" in refused(factory.open, "v1", "vxlan", {})
+assert refused(factory.open, "v1", "foo", {}) == (
+    "could not open network device v1 (Address family not supported by protocol)")
 """)
 
 

@@ -160,7 +160,7 @@ def test_updates_replayed_are_the_contents(
 @settings(max_examples=40, deadline=None)
 @given(transactions, st.integers(0, 11))
 def test_merged_history_leads_to_the_same_contents(operations: list[list[Any]], start: int) -> None:
-    database = Database(DatabaseSchema.from_json(SCHEMA))
+    database = Database(DatabaseSchema.from_json(SCHEMA), keeps_history=True)
     new_uuid = UuidSource()
     view = View(database, 3)
     requests = {name: [{"columns": columns}] for name, columns in COLUMNS.items()}

@@ -9,11 +9,11 @@ from netloom.base.errors import Unsupported
 from netloom.lab.switch import Programs
 
 
-def peer_root() -> Path:
-    """Where the peer's packages are unpacked ($NETLOOM_PEERS or ~/.cache/netloom/peers)."""
+def peer_root(peer: str = "ovs") -> Path:
+    """Where a peer's packages are unpacked (in $NETLOOM_PEERS or ~/.cache/netloom/peers)."""
     configured = os.environ.get("NETLOOM_PEERS")
     cache = Path(configured) if configured else Path.home() / ".cache" / "netloom" / "peers"
-    return cache / "ovs"
+    return cache / peer
 
 
 def debian_programs() -> Programs:

@@ -22,8 +22,8 @@ from netloom.netdev.device import (
     Packet,
 )
 from netloom.netdev.errors import unknown_type
-from netloom.netdev.pcap import PcapWriter
 from netloom.packet.offload import finish_offload
+from netloom.packet.pcap import PcapWriter
 
 #: Packets that may wait at a dummy device: a test that forgets to run the switch fills no memory.
 QUEUE_PACKETS = 10_000

@@ -88,9 +88,10 @@ def _name(action: a.Action) -> str:
 
 
 class _Check:
-    """The match as it stands before an action, and what is allowed so far."""
+    """The match as it stands before an action, and what is allowed so far. The match tells of the
+    outer VLAN tag only, hence `inner_vlan`: whether one more is known to be behind it."""
 
-    __slots__ = ("match", "max_port", "n_tables", "protocols", "table_id")
+    __slots__ = ("inner_vlan", "match", "max_port", "n_tables", "protocols", "table_id")
 
     def __init__(self, match: Match, max_port: int, table_id: int, n_tables: int) -> None:
         self.match = match
@@ -98,6 +99,7 @@ class _Check:
         self.table_id = table_id
         self.n_tables = n_tables
         self.protocols = P_ANY
+        self.inner_vlan = False
 
     def inconsistent(self) -> None:
         """Only OpenFlow 1.0 lets this pass."""
@@ -204,10 +206,15 @@ def _set_vlan(c: _Check, action: a.SetVlanVid | a.SetVlanPcp) -> None:
 def _strip_vlan(c: _Check, action: a.StripVlan) -> None:
     if not c.has_vlan:
         c.inconsistent()
-    _have_vlan(c, False)
+    _have_vlan(c, c.inner_vlan)
+    c.inner_vlan = False
 
 
 def _push_vlan(c: _Check, action: a.PushVlan) -> None:
+    if c.inner_vlan:
+        # Two tags are as many as a flow can tell of.
+        raise OpenFlowError("OFPBAC_BAD_TAG")
+    c.inner_vlan = c.has_vlan
     _have_vlan(c, True)
 
 
@@ -342,16 +349,16 @@ def _sample(c: _Check, action: a.Sample) -> None:
 
 
 def _clone(c: _Check, action: a.Clone) -> None:
-    before = c.match
+    before, inner_vlan = c.match, c.inner_vlan
     _check_list(c, action.actions)
-    c.match = before
+    c.match, c.inner_vlan = before, inner_vlan
 
 
 def _write_actions(c: _Check, action: a.WriteActions) -> None:
     """When the set is carried out, the packet may be another: only hard errors count."""
-    before, protocols = c.match, c.protocols
+    before, inner_vlan, protocols = c.match, c.inner_vlan, c.protocols
     _check_list(c, action.actions)
-    c.match, c.protocols = before, protocols
+    c.match, c.inner_vlan, c.protocols = before, inner_vlan, protocols
 
 
 _CHECKS: dict[type[a.Action], Callable[[_Check, Any], None]] = {

@@ -88,10 +88,10 @@ def versions_text(versions: tuple[int, ...]) -> str:
     return f"version{'s' if len(versions) > 1 else ''} {listed}"
 
 
-def _range_text(versions: tuple[int, ...]) -> str:
-    """As `versions_text`, but `version 0x04 and earlier` for all up to one."""
-    if len(versions) > 1 and set(versions) == set(range(1, max(versions) + 1)):
-        return f"version {version_text(max(versions))} and earlier"
+def supported_text(versions: tuple[int, ...]) -> str:
+    """Versions in a log: `version 0x04 and earlier` if there is no gap."""
+    if len(versions) > 1 and versions == tuple(range(1, len(versions) + 1)):
+        return f"version {version_text(versions[-1])} and earlier"
     return versions_text(versions)
 
 
@@ -118,7 +118,9 @@ class Xids:
 
 
 class Connection:
-    """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes."""
+    """See the module. `now_ms` is monotonic time; `probe_interval_ms` 0 sends no probes. With
+    `any_version` messages of other versions than the one agreed upon are let through: somebody
+    else's, on a connection for snooping."""
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class Connection:
         probe_interval_ms: int = 0,
         *,
         raw: bool = False,
-        snoop: bool = False,
+        any_version: bool = False,
         xids: Xids | None = None,
     ) -> None:
         self.name = name
@@ -141,9 +143,11 @@ class Connection:
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
         self._raw = raw
+        self._any_version = any_version
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._events: list[Event] = []
+        self._n_taken = 0
         self._xids = xids or Xids()
         self._failure: ProtocolError | None = None
         self._log_limit = RateLimit(LOGGED_PER_MINUTE, LOGGED_PER_MINUTE)
@@ -151,12 +155,8 @@ class Connection:
         self._quiet_since_ms = now_ms
         self._heard = False
         self._probe_sent = False
-        if snoop:
-            # The other side of a snooping socket sends no hello of its own.
-            self._settle(versions[0])
-        else:
-            hello = m.Hello(versions)
-            self._out.append(encode_message(hello, self.new_xid(), INITIAL[versions[-1]]))
+        hello = m.Hello(versions)
+        self._out.append(encode_message(hello, self.new_xid(), INITIAL[versions[-1]]))
 
     # Sending
 
@@ -219,8 +219,13 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next event; ProtocolError once the peer broke the protocol."""
-        if self._events:
-            return self._events.pop(0)
+        events, at = self._events, self._n_taken
+        if at < len(events):
+            self._n_taken = at + 1
+            return events[at]
+        if at:
+            events.clear()
+            self._n_taken = 0
         if self._failure is not None:
             raise self._failure
         return None
@@ -233,7 +238,8 @@ class Connection:
         if not self.version:
             self._take_hello(data)
             return
-        if data[0] != self.version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
+        wrong_version = data[0] != self.version and not self._any_version
+        if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
             log.err(
                 "%s: received OpenFlow version 0x%02x != expected %02x",
                 self._stream_name, data[0], self.version,
@@ -290,7 +296,7 @@ class Connection:
             log.dbg(
                 "%s: negotiated OpenFlow version %s (we support %s, peer supports %s)",
                 self._stream_name, version_text(self.version),
-                _range_text(self.versions), _range_text(theirs),
+                supported_text(self.versions), supported_text(theirs),
             )  # fmt: skip
 
     def _settle(self, version: int) -> None:

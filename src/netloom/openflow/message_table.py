@@ -171,7 +171,11 @@ def read_frame(data: bytes) -> Frame:
     kind = data[1]
     xid = int.from_bytes(data[4:8], "big")
     if not 1 <= version <= 6:
-        raise OpenFlowError("OFPBRC_BAD_VERSION")
+        # The messages of a connection's first moments are the same in versions to come.
+        row = _BY_NUMBER.get((6, MESSAGE, kind)) if version and kind < OFPT_VENDOR else None
+        if row is None:
+            raise OpenFlowError("OFPBRC_BAD_TYPE")
+        return Frame(data, version, xid, row, 8, False, False)
     part = is_multipart_type(version, kind)
     if part:
         return _multipart(data, version, xid, part == 2)

@@ -95,6 +95,8 @@ def header_text(frame: Frame) -> str:
     if frame.row.multipart:
         name += " reply" if frame.reply else " request"
     version = "" if frame.version == 1 else f" (OF1.{frame.version - 1})"
+    if frame.version > 6:
+        version = f" (OF 0x{frame.version:02x})"
     more = " flags=[more]" if frame.more else ""
     return f"{name}{version} (xid={frame.xid:#x}):{more}"
 
@@ -168,6 +170,13 @@ def hex_dump(data: bytes, ascii_too: bool = True) -> str:
         line = f"{at:08x}  {cells}"
         if ascii_too:
             shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
-            line = f"{line:<58}|{shown:<16}|"
-        lines.append(line.rstrip(" ") + "\n")
+            lines.append(f"{line:<58}|{shown:<16}|\n")
+        else:
+            lines.append(line.rstrip(" ") + "\n")
     return "".join(lines)
+
+
+def bare_hex_dump(data: bytes) -> str:
+    """As `hex_dump` without ASCII, but for lines of eight bytes, which end with the last of them:
+    what commands print by themselves."""
+    return hex_dump(data, ascii_too=False).replace("-\n", "\n")

@@ -80,3 +80,12 @@ def leading_u64(text: str) -> int:
     while end < len(digits) and digits[end] in allowed:
         end += 1
     return int(digits[:end], base) if end else 0
+
+
+def atoi(text: str) -> int:
+    """The decimal number at the start of `text`, 0 if there is none: as C's atoi() reads it."""
+    text = text.lstrip(" \t\n\v\f\r")
+    sign = text[:1] if text[:1] in ("-", "+") else ""
+    digits = text[len(sign) :]
+    end = next((n for n, char in enumerate(digits) if char not in "0123456789"), len(digits))
+    return int(f"{sign}{digits[:end] or '0'}")

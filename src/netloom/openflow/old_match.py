@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from struct import Struct
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.flow.prerequisites import normalize_match
 from netloom.openflow.errors import OpenFlowError
+
+log = get_logger("ofp_port")
 
 OFP10_MATCH = Struct(">IH6s6sHBxHBB2xIIHH")
 OFP11_MATCH = Struct(">HHII6s6s6s6sHBxHBBIIIIHHIB3xQQ")
@@ -56,6 +59,12 @@ def _vlan10(vlan: int, pcp: int, no_vlan: bool, no_pcp: bool) -> tuple[int, int]
 
 
 def decode_ofp10_match(data: bytes, pos: int) -> Match:
+    """The match at `pos`, without what its Ethernet type or protocol does not have."""
+    return normalize_match(read_ofp10_match(data, pos))[0]
+
+
+def read_ofp10_match(data: bytes, pos: int) -> Match:
+    """The match at `pos`, with all that it demands."""
     (wild, in_port, src, dst, vlan, pcp, dl_type, tos, proto, nw_src, nw_dst, tp_src,
      tp_dst) = OFP10_MATCH.unpack_from(data, pos)  # fmt: skip
     found = {
@@ -80,7 +89,7 @@ def decode_ofp10_match(data: bytes, pos: int) -> Match:
         shift = SLOT[name].shift
         value |= (number & bits) << shift
         mask |= bits << shift
-    return normalize_match(Match(value, mask))[0]
+    return Match(value, mask)
 
 
 def is_exact10(data: bytes, pos: int) -> bool:
@@ -147,6 +156,7 @@ _OFPMT11_STANDARD = 0
 
 
 def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
+    """The match at `pos`, without what its Ethernet type or protocol does not have, and its end."""
     if len(data) - pos < OFP11_MATCH.size:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     (kind, size, in_port, wild, src, src_mask, dst, dst_mask, vlan, pcp, dl_type, tos, proto,
@@ -158,6 +168,10 @@ def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     port = port_from_of11(in_port)
     if port is None and not wild & _W11_IN_PORT:
+        log.warn_rl(
+            "port %d is outside the supported range 0 through 65279 or 0xffffff00 through "
+            "0xffffffff", in_port,
+        )  # fmt: skip
         raise OpenFlowError("OFPBMC_BAD_VALUE")
     tci, tci_mask = _decode_vlan11(vlan, pcp, wild)
     l4 = proto in (6, 17, 132, 1)
@@ -208,7 +222,7 @@ def _encode_vlan11(tci: int, mask: int, wild: int) -> tuple[int, int, int]:
     if not mask:
         return 0, 0, wild
     wild &= ~_W11_VLAN
-    if not tci & VLAN_CFI:
+    if mask & VLAN_CFI and not tci & VLAN_CFI:
         return OFP_VLAN_NONE, 0, wild
     vlan = tci & 0xFFF if mask & 0xFFF else _OFPVID_ANY
     if mask >> 13:

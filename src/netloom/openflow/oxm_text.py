@@ -6,6 +6,8 @@ from netloom.base.errors import ConfigError
 from netloom.flow.fields import BY_CODE, CodePoint
 from netloom.openflow.oxm import COOKIE_HEADER, COOKIE_HEADER_W
 
+_GAP = ", "
+_HEX_DIGITS = "0123456789abcdefABCDEF"
 _COOKIES = {
     "NXM_NX_COOKIE": (COOKIE_HEADER, 8, False),
     "NXM_NX_COOKIE_W": (COOKIE_HEADER_W, 8, True),
@@ -13,59 +15,72 @@ _COOKIES = {
 
 
 def _codes() -> dict[str, CodePoint]:
-    return {code.name: code for _, code in BY_CODE.values()}
+    """Names, with _W for those of fields that take a mask too."""
+    codes = {code.name: code for _, code in BY_CODE.values()}
+    return codes | {f"{code.name}_W": code for field, code in BY_CODE.values() if field.maskable}
 
 
 def parse_entries(text: str) -> bytes:
     """The bytes of the entries that `text` lists. A header may also be a hexadecimal number."""
     codes = _codes()
-    text = text.strip(" \t,")
     if text == "<any>":
         return b""
     out = b""
-    while text:
-        name, paren, rest = text.partition("(")
+    rest = text.lstrip(_GAP)
+    while rest:
+        name, paren, rest = rest.partition("(")
         if not paren:
-            raise ConfigError(f"{text}: missing ( at end of field name")
-        value_text, _, text = rest.partition(")")
-        text = text.strip(" \t,")
-        out += _entry(name.strip(), value_text, codes, f"{name}({value_text})")
+            raise ConfigError(f"{text}: missing ( at end of nx_match")
+        header, n_bytes, masked = _header(name, codes, text)
+        value, rest = _hex(rest, n_bytes)
+        mask = b""
+        if masked:
+            rest = rest.lstrip(" ")
+            if not rest.startswith("/"):
+                raise ConfigError(f"{text}: missing / in masked field {name}")
+            mask, rest = _hex(rest[1:], n_bytes)
+        rest = rest.lstrip(" ")
+        if not rest.startswith(")"):
+            raise ConfigError(f"{text}: missing ) following field {name}")
+        out += header + value + mask
+        rest = rest[1:].lstrip(_GAP)
     return out
 
 
-def _entry(name: str, values: str, codes: dict[str, CodePoint], whole: str) -> bytes:
-    masked = name.endswith("_W")
-    vendor = b""
+def _header(name: str, codes: dict[str, CodePoint], text: str) -> tuple[bytes, int, bool]:
+    """The bytes of a header, how many bytes its value has, and whether a mask follows."""
     if name in _COOKIES:
         header, n_bytes, masked = _COOKIES[name]
-    elif (code := codes.get(name.removesuffix("_W"))) is not None:
-        header, n_bytes = code.header(masked), code.n_bytes
+        return header.to_bytes(4, "big"), n_bytes, masked
+    code = codes.get(name)
+    if code is not None:
+        masked = name.endswith("_W")
         vendor = code.vendor.to_bytes(4, "big") if code.vendor else b""
-    else:
-        try:
-            header = int(name, 16)
-        except ValueError:
-            raise ConfigError(f"{whole}: unknown field `{name}'") from None
-        masked = bool(header & 0x100)
-        n_bytes = (header & 0xFF) // (2 if masked else 1)
-    value_text, _, mask_text = values.partition("/")
-    body = _hex(value_text, n_bytes)
-    if masked:
-        body += _hex(mask_text, n_bytes)
-    return header.to_bytes(4, "big") + vendor + body
-
-
-def _hex(text: str, n_bytes: int) -> bytes:
-    digits = "".join(text.split())
-    if digits.startswith("0x"):
-        digits = digits[2:].rjust(2 * n_bytes, "0")
+        return code.header(masked).to_bytes(4, "big") + vendor, code.n_bytes, masked
     try:
-        data = bytes.fromhex(digits)
+        digits = bytes.fromhex(name) if len(name) in (8, 16) else b""
     except ValueError:
-        raise ConfigError(f"{text}: invalid hexadecimal digits") from None
-    if len(data) != n_bytes:
-        raise ConfigError(f"expected to read {n_bytes} bytes but got {len(data)}")
-    return data
+        digits = b""
+    if not any(digits):
+        raise ConfigError(f"{text}: unknown field `{name}'")
+    masked = bool(digits[2] & 1)
+    n_bytes = digits[3] - len(digits) + 4
+    return digits, n_bytes // 2 if masked else n_bytes, masked
+
+
+def _hex(text: str, n_bytes: int) -> tuple[bytes, str]:
+    """The bytes at the start of `text`, of which there must be `n_bytes`, and what follows."""
+    out = bytearray()
+    while True:
+        text = text.lstrip(" \t\r\n")
+        pair = text[:2]
+        if len(pair) < 2 or pair.strip(_HEX_DIGITS):
+            break
+        out.append(int(pair, 16))
+        text = text[2:]
+    if len(out) != n_bytes:
+        raise ConfigError(f"expected to read {n_bytes} bytes but got {len(out)}")
+    return bytes(out), text
 
 
 def format_entries(data: bytes) -> str:

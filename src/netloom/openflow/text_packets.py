@@ -5,7 +5,6 @@ from __future__ import annotations
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
-from netloom.flow.ports import ANY, format_port
 from netloom.flow.print import format_flow, format_match
 from netloom.openflow import messages as m
 from netloom.openflow import names
@@ -80,13 +79,9 @@ def format_resume(message: m.Resume, frame: Frame, style: Style) -> str:
 
 
 def format_packet_out(message: m.PacketOut, frame: Frame, style: Style) -> str:
-    port = SLOT["in_port"].get(message.match.value)
-    if message.match.mask & ~SLOT["in_port"].mask:
-        where = format_match(message.match, style.port_names)
-    else:
-        where = f"in_port={'NONE' if port == ANY else format_port(port, style.port_names)}"
+    where = _metadata(message.match, style)
     out = f" {where} actions={format_actions(message.actions, style.port_names)}"
     if message.buffer_id != m.NO_BUFFER:
         return f"{out} buffer=0x{message.buffer_id:08x}\n"
     out += f" data_len={len(message.packet)}\n"
-    return out + _tail(message.packet, style) if message.packet else out + "\n"
+    return out + _tail(message.packet, style) if message.packet else out

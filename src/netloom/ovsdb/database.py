@@ -12,10 +12,12 @@ from values to row. `Database.install` is the only place that changes any of the
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 
 from netloom.ovsdb.datum import set_changes
 from netloom.ovsdb.schema import ColumnSchema
 from netloom.ovsdb.types import BaseType, ColumnType
+from netloom.ovsdb.uuids import ZERO_UUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Table:
         "n_columns",
         "name",
         "persistent",
+        "rank",
         "ref_counts",
         "rows",
         "schema",
@@ -115,6 +118,8 @@ class Table:
         self.indexes: list[dict[object, Uuid]] = [{} for _ in schema.indexes]
         self.strong: list[Reference] = []
         self.weak: list[Reference] = []
+        #: Place in the order in which clients are told of tables: see `_rank_tables`.
+        self.rank = 0
 
     def index_key(self, number: int, row: RowData) -> object:
         """The values of a row in the index with that number."""
@@ -139,13 +144,18 @@ class Committed:
 
 
 class Database:
-    """All tables of one database, and the recent transactions."""
+    """All tables of one database, and the recent transactions if it `keeps_history`.
 
-    def __init__(self, schema: DatabaseSchema) -> None:
+    Open vSwitch keeps that of clustered databases only. Of a standalone one, whose transactions
+    have no ids that outlive the server, a client that comes back is sent everything; clients rely
+    on seeing the rows again."""
+
+    def __init__(self, schema: DatabaseSchema, *, keeps_history: bool = False) -> None:
         self.schema = schema
         self.name = schema.name
         self.tables = {name: Table(table) for name, table in schema.tables.items()}
-        self.history: deque[Committed] = deque(maxlen=HISTORY_LENGTH)
+        self.history: deque[Committed] = deque(maxlen=HISTORY_LENGTH if keeps_history else 0)
+        self.keeps_history = keeps_history
         for table in self.tables.values():
             for column in table.schema.columns.values():
                 for base, is_key in ((column.type.key, True), (column.type.value, False)):
@@ -153,6 +163,7 @@ class Database:
                         continue
                     reference = Reference(column, is_key, self.tables[base.ref_table])
                     (table.weak if base.ref_weak else table.strong).append(reference)
+        _rank_tables(self.tables)
 
     def install(self, changes: Changes) -> None:
         """Make checked changes the state of the database."""
@@ -181,6 +192,11 @@ class Database:
         """Keep a committed transaction for clients that come back."""
         self.history.append(Committed(txn_id, changes))
 
+    @property
+    def last_txn_id(self) -> Uuid:
+        """The newest transaction in the history; all zeros if there is none."""
+        return self.history[-1].txn_id if self.history else ZERO_UUID
+
     def changes_since(self, txn_id: str) -> Changes | None:
         """What changed after that transaction, as one change per row; None if it is not known."""
         later: list[Committed] = []
@@ -192,6 +208,25 @@ class Database:
 
     def n_rows(self) -> int:
         return sum(len(table.rows) for table in self.tables.values())
+
+
+def _rank_tables(tables: dict[str, Table]) -> None:
+    """Order the tables so that rows come after those they refer to, as far as references run in no
+    circles: clients with indexes on references (python-ovs) stumble over rows that are not there
+    yet."""
+    ranked: set[str] = set()
+
+    def visit(table: Table) -> None:
+        if table.name in ranked:
+            return
+        ranked.add(table.name)
+        for reference in (*table.strong, *table.weak):
+            visit(reference.target)
+        table.rank = next(ranks)
+
+    ranks = count()
+    for name in sorted(tables):
+        visit(tables[name])
 
 
 def _merge(transactions: Iterator[Committed]) -> Changes:

@@ -150,6 +150,7 @@ class Monitor:
             for json in table_json if type(table_json) is list else [table_json]:
                 monitored.add_request(json, version)
             monitor.tables[table] = monitored
+        monitor.tables = dict(sorted(monitor.tables.items(), key=_rank))
         monitor._rekey()
         return monitor
 
@@ -219,7 +220,7 @@ class Monitor:
         """The `<table-updates>` for one transaction; empty if it does not concern the monitor."""
         updates: dict[str, Any] = {}
         compose = _compose1 if self.version == 1 else _compose2
-        for table, rows in changes.items():
+        for table, rows in sorted(changes.items(), key=_rank):
             monitored = self.tables.get(table)
             if monitored is None:
                 continue
@@ -233,6 +234,10 @@ class Monitor:
             if composed:
                 updates[table.name] = composed
         return updates
+
+
+def _rank(item: tuple[Table, Any]) -> int:
+    return item[0].rank
 
 
 def _parse_where(table_name: str, json: Any) -> list[Any]:

@@ -248,14 +248,15 @@ class Server:
         if not changes:
             return
         served.database.install(changes)
-        txn_id = self.new_uuid()
-        served.database.remember(txn_id, changes)
+        if served.database.keeps_history:
+            served.database.remember(self.new_uuid(), changes)
         if served.monitors:
-            self._notify(served, changes, txn_id)
+            self._notify(served, changes)
         for watcher in self.watchers:
             watcher(served.database.name, changes)
 
-    def _notify(self, served: Served, changes: Changes, txn_id: Uuid) -> None:
+    def _notify(self, served: Served, changes: Changes) -> None:
+        txn_id = served.database.last_txn_id
         bodies: dict[str, bytes] = {}
         for monitor, session in served.monitors.items():
             body = bodies.get(monitor.key)

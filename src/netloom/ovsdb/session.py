@@ -13,7 +13,7 @@ from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.members import is_id
 from netloom.ovsdb.monitor import METHODS, Monitor
 from netloom.ovsdb.schema import DatabaseSchema
-from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
+from netloom.ovsdb.uuids import parse_uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ class Session:
         uuid = parse_uuid(last_id)
         if uuid is None:
             raise syntax_error(last_id, "last-txn-id must be UUID format.")
-        history = served.database.history
-        current = history[-1].txn_id if history else ZERO_UUID
+        current = served.database.last_txn_id
         missed = served.database.changes_since(uuid)
         if missed is not None:
             return [True, current, monitor.compose(missed)]
@@ -227,8 +226,7 @@ class Session:
             self._monitors[new_id] = monitor
             self._heads.pop(monitor, None)
         if updates:
-            history = monitor.database.history
-            txn_id = history[-1].txn_id if history else ZERO_UUID
+            txn_id = monitor.database.last_txn_id
             self.send_update(monitor, txn_id, self._server.encode(updates))
         return {}
 

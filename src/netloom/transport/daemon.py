@@ -59,10 +59,17 @@ class Daemon:
     """The daemon options and what they do."""
 
     def __init__(
-        self, program: str, vlog: Vlog, signals: FatalSignals, *, datapath: bool = False
+        self,
+        program: str,
+        vlog: Vlog,
+        signals: FatalSignals,
+        *,
+        datapath: bool = False,
+        keep_stderr: bool = False,
     ) -> None:
         """`datapath`: this daemon handles network devices, and keeps the right to if it changes
-        its user."""
+        its user. `keep_stderr`: the standard error is where its output goes, even detached."""
+        self._closed_files = (0, 1) if keep_stderr else (0, 1, 2)
         self._program = program
         self._datapath = datapath
         self._vlog = vlog
@@ -222,7 +229,7 @@ class Daemon:
 
     def _close_standard_files(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
-        for fd in range(3):
+        for fd in self._closed_files:
             os.dup2(null, fd)
         if null > 2:
             os.close(null)

@@ -147,6 +147,23 @@ class Dialogue(Generic[Event]):
             if not data:
                 raise EOFError(f"{self._stream.name}: connection closed by peer")
 
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def ready_event(self) -> Event | None:
+        """The machine's next event of what has arrived by now; None if there is none. Errors as of
+        `next_event`."""
+        while True:
+            event = self.machine.next_event()
+            if event is not None:
+                return event
+            data = self._stream.receive_ready()
+            if data is None:
+                return None
+            self.machine.receive_data(data)
+            if not data:
+                raise EOFError(f"{self._stream.name}: connection closed by peer")
+
     def close(self) -> None:
         self._stream.close()
 

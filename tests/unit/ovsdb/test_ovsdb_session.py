@@ -76,6 +76,13 @@ def server(clock: ManualClock) -> Server:
     return made
 
 
+def keep_history(server: Server) -> None:
+    """Serve the database as a clustered one is, whose clients come back to what they know."""
+    database = Database(DatabaseSchema.from_json(SCHEMA), keeps_history=True)
+    server.remove_database("D")
+    server.add_database(database, None)
+
+
 def insert(name: str) -> dict[str, Any]:
     return {"op": "insert", "table": "Root", "row": {"name": name}}
 
@@ -184,7 +191,36 @@ def test_failed_write_is_the_clients_error_and_changes_nothing(server: Server) -
     assert server.served["D"].database.tables["Root"].rows == {}
 
 
+def test_client_of_a_standalone_database_that_comes_back_gets_all_rows(server: Server) -> None:
+    requests = {"Root": [{"columns": ["name"]}]}
+    zero = "00000000-0000-0000-0000-000000000000"
+    client = Client(server)
+    client.call("monitor_cond_since", "D", "m", requests, zero)
+    client.call("transact", "D", insert("a"))
+    (last_id,) = [m["params"][1] for m in client.take() if m.get("method") == "update3"]
+    assert last_id == zero
+    found, latest, updates = Client(server).call("monitor_cond_since", "D", "m", requests, last_id)[
+        "result"
+    ]
+    assert (found, latest) == (False, zero)
+    assert [list(row) for row in updates["Root"].values()] == [["initial"]]
+
+
+def test_rows_are_told_after_the_rows_that_they_refer_to(server: Server) -> None:
+    client = Client(server)
+    requests = {name: [{"columns": ["name"]}] for name in ("Root", "Kid")}
+    client.call("monitor_cond", "D", "m", requests)
+    kid = {"op": "insert", "table": "Kid", "row": {"name": "k"}, "uuid-name": "k"}
+    root = {"op": "insert", "table": "Root", "row": {"name": "r", "kids": ["named-uuid", "k"]}}
+    client.call("transact", "D", root, kid)
+    (update,) = [m["params"][1] for m in client.take() if m.get("method") == "update2"]
+    assert list(update) == ["Kid", "Root"]
+    reply = Client(server).call("monitor_cond", "D", "m", requests)
+    assert list(reply["result"]) == ["Kid", "Root"]
+
+
 def test_client_that_comes_back_gets_only_what_it_missed(server: Server) -> None:
+    keep_history(server)
     client = Client(server)
     requests = {"Root": [{"columns": ["name"]}]}
     zero = "00000000-0000-0000-0000-000000000000"

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """What a command gets: its arguments and the options."""
+    """What a command gets: its arguments, the options, and what to tidy up after a signal."""
 
-    __slots__ = ("args", "operands", "xids")
+    __slots__ = ("args", "operands", "signals", "xids")
 
-    def __init__(self, args: Arguments, operands: list[str]) -> None:
+    def __init__(self, args: Arguments, operands: list[str], signals: FatalSignals) -> None:
         self.args = args
         self.operands = operands
+        self.signals = signals
         self.xids = Xids()
 
     def operand(self, index: int, default: str = "") -> str:
@@ -87,13 +88,10 @@ def _run(argv: list[str]) -> int:
     if args.print:
         _print_text(args)
         return 0
-    if args.color == "always":
-        raise Fatal("--color is not supported by this version of Netloom")
     command = _command(args)
-    if args.daemon and command.name in ("monitor", "snoop"):
-        raise Fatal(f"--{args.daemon[0]} is not supported by this version of Netloom")
-    set_timeout(FatalSignals(), args.timeout_s)
-    return _function(command)(Context(args, args.command[1:])) or 0
+    signals = FatalSignals()
+    set_timeout(signals, args.timeout_s)
+    return _function(command)(Context(args, args.command[1:], signals)) or 0
 
 
 def main(argv: list[str] | None = None) -> int:

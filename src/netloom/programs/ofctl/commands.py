@@ -6,7 +6,7 @@ from __future__ import annotations
 #: Modules are those of this package; `-` is a command that this version refuses.
 _COMMANDS = """
 show 1 1 r dumps.show usage:switch
-monitor 1 4 w monitor.monitor usage:switch [misslen] [invalid_ttl] [watch:[...]]
+monitor 1 3 r monitor.monitor usage:switch [misslen] [invalid_ttl] [watch:[...]]
 snoop 1 1 r monitor.snoop usage:switch
 dump-desc 1 1 r dumps.dump_desc usage:switch
 dump-tables 1 1 r dumps.dump_tables usage:switch
@@ -45,7 +45,7 @@ dump-ipfix-flow 1 1 r - usage:switch
 ct-flush-zone 2 2 w - usage:switch zone
 ct-flush 1 4 w - usage:switch [zone=N] [ct-orig-tuple [ct-reply-tuple]]
 ofp-parse 1 1 w debug.ofp_parse usage:file
-ofp-parse-pcap 1 -1 w - usage:pcap
+ofp-parse-pcap 1 -1 w packets.ofp_parse_pcap usage:pcap
 add-group 1 2 w groups.add_group usage:switch group
 add-groups 1 2 w groups.add_groups usage:switch file
 mod-group 1 2 w groups.mod_group usage:switch group
@@ -64,22 +64,22 @@ list-commands 0 -1 r debug.list_commands usage:
 parse-flow 1 1 w debug.parse_flow usage:
 parse-flows 1 1 w debug.parse_flows usage:
 parse-group 1 1 w groups.parse_group usage:
-parse-nx-match 0 0 w debug.parse_nx_match usage:
-parse-nxm 0 0 w debug.parse_nx_match usage:
-parse-oxm 1 1 w debug.parse_oxm usage:
+parse-nx-match 0 0 w matches.parse_nx_match usage:
+parse-nxm 0 0 w matches.parse_nx_match usage:
+parse-oxm 1 1 w matches.parse_oxm usage:
 parse-actions 1 1 w debug.parse_action_bytes usage:
 parse-instructions 1 1 w debug.parse_instruction_bytes usage:
-parse-ofp10-match 0 0 w - usage:
-parse-ofp11-match 0 0 w - usage:
-parse-pcap 1 -1 w - usage:
-check-vlan 2 2 w - usage:
+parse-ofp10-match 0 0 w matches.parse_ofp10_match usage:
+parse-ofp11-match 0 0 w matches.parse_ofp11_match usage:
+parse-pcap 1 -1 w packets.parse_pcap usage:
+check-vlan 2 2 w matches.check_vlan usage:
 print-error 1 1 w debug.print_error usage:
 encode-error-reply 2 2 w debug.encode_error_reply usage:
 ofp-print 1 2 w debug.ofp_print usage:
 encode-hello 1 1 w debug.encode_hello usage:
 parse-key-value 1 -1 w debug.parse_key_value usage:
-compose-packet 1 2 w - usage:
-parse-packet 0 0 w - usage:
+compose-packet 1 2 w packets.compose_packet usage:
+parse-packet 0 0 w packets.parse_packet usage:
 """
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 
+from netloom.base.log import get_logger
 from netloom.base.paths import logdir, rundir
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_text import Style, format_message, hex_dump
+from netloom.openflow.message_text import Style, bare_hex_dump, format_message
+from netloom.programs.ofctl.input import input_lines, read_bytes
 from netloom.programs.ofctl.options import Fatal, parse_versions, protocols_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.actions import Action
     from netloom.programs.ofctl import Context
+
+_HEADER_BYTES = 8
 
 
 def print_help(context: Context) -> None:
@@ -64,44 +68,7 @@ def parse_flows(context: Context) -> None:
     _print_flows(context, flows, usable)
 
 
-# Matches
-
-
-def _input_lines() -> list[str]:
-    text = sys.stdin.read()
-    return text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")
-
-
-def _match_entries(version: int) -> None:
-    from netloom.flow.match import Match
-    from netloom.openflow.oxm import oxm_table
-    from netloom.openflow.oxm_text import format_entries, parse_entries
-
-    for line in _input_lines():
-        if line.startswith("#"):
-            sys.stdout.write(line + "\n")
-            continue
-        text = line.partition("#")[0]
-        if not text.strip(" "):
-            sys.stdout.write("\n")
-            continue
-        data = parse_entries(text)
-        table = oxm_table(version)
-        try:
-            value, mask, cookie, cookie_mask = table.decode(data, 0, len(data), cookie=True)
-        except OpenFlowError as error:
-            sys.stdout.write(f"nx_pull_match() returned error {error.name}\n")
-            continue
-        entries = table.encode(Match(value, mask), cookie, cookie_mask)
-        sys.stdout.write(format_entries(entries) + "\n")
-
-
-def parse_nx_match(context: Context) -> None:
-    _match_entries(1)
-
-
-def parse_oxm(context: Context) -> None:
-    _match_entries(_version(context.operands[0]))
+# Actions in bytes
 
 
 def _version(text: str) -> int:
@@ -109,19 +76,17 @@ def _version(text: str) -> int:
     return versions[0]
 
 
-# Actions in bytes
-
-
 def _print_action_bytes(context: Context, *, instructions: bool) -> None:
     from netloom.openflow.action_decode import decode_actions, decode_instructions
     from netloom.openflow.action_encode import encode_actions, encode_instructions
     from netloom.openflow.action_format import format_actions
+    from netloom.programs.ofctl.matches import differences
 
     name = context.operands[0]
     version = _version(name)
     instructions = instructions and version > 1
     what = "instructions" if instructions else "actions"
-    for line in _input_lines():
+    for line in input_lines():
         digits = "".join(line.partition("#")[0].split())
         if not digits:
             continue
@@ -136,11 +101,7 @@ def _print_action_bytes(context: Context, *, instructions: bool) -> None:
         sys.stdout.write(f"actions={format_actions(actions)}\n")
         encode = encode_instructions if instructions else encode_actions
         again = encode(actions, version)
-        for at in range(max(len(data), len(again))):
-            before, after = data[at : at + 1].hex(), again[at : at + 1].hex()
-            if before != after:
-                sys.stdout.write(f"{at:2d}: {before or '(none)'} -> {after or '(none)'}\n")
-        sys.stdout.write("\n")
+        sys.stdout.write(differences(data, again) + "\n")
 
 
 def parse_action_bytes(context: Context) -> None:
@@ -154,12 +115,11 @@ def parse_instruction_bytes(context: Context) -> None:
 # Messages in bytes
 
 
-def _hex_operand(text: str) -> bytes:
-    digits = "".join(text.split())
+def _hex_operand(text: str, complaint: str) -> bytes:
     try:
-        return bytes.fromhex(digits)
+        return bytes.fromhex("".join(text.split()))
     except ValueError:
-        raise Fatal("trailing garbage following hex bytes") from None
+        raise Fatal(complaint) from None
 
 
 def ofp_print(context: Context) -> None:
@@ -167,21 +127,14 @@ def ofp_print(context: Context) -> None:
     if len(context.operands) > 1:
         text = context.operands[1]
         verbosity = int(text) if text.isdigit() else 0
-    data = _hex_operand(context.operands[0])
+    data = _hex_operand(context.operands[0], "trailing garbage following hex bytes")
     sys.stdout.write(format_message(data, Style(verbosity)))
 
 
 def ofp_parse(context: Context) -> None:
     """Messages as they follow each other on a connection, from a file."""
     path = context.operands[0]
-    try:
-        if path == "-":
-            data = sys.stdin.buffer.read()
-        else:
-            with open(path, "rb") as file:
-                data = file.read()
-    except OSError as error:
-        raise Fatal(f"{path}: open failed ({error.strerror})") from None
+    data = read_bytes(path)
     pos = 0
     while pos < len(data):
         if len(data) - pos < 8:
@@ -199,9 +152,9 @@ def ofp_parse(context: Context) -> None:
 def print_error(context: Context) -> None:
     from netloom.openflow.error_table import ERRORS
 
-    name = context.operands[0].removeprefix("OFPERR_")
+    name = context.operands[0]
     if name not in ERRORS:
-        raise Fatal(f'unknown error "{context.operands[0]}"')
+        raise Fatal(f'unknown error "{name}"')
     for version, number in enumerate(ERRORS[name], 1):
         if number is not None:
             vendor, kind, code = number
@@ -212,31 +165,41 @@ def print_error(context: Context) -> None:
 
 
 def encode_error_reply(context: Context) -> None:
+    """The command `encode-error-reply ERROR REQUEST`: the answer of a switch that refuses."""
     from netloom.openflow.codec import encode_message
     from netloom.openflow.error_table import ERRORS
 
-    name = context.operands[0].removeprefix("OFPERR_")
+    name = context.operands[0]
     if name not in ERRORS:
-        raise Fatal(f'unknown error "{context.operands[0]}"')
-    request = _hex_operand(context.operands[1])
-    if len(request) < 8:
+        raise Fatal(f'unknown error "{name}"')
+    request = _hex_operand(context.operands[1], "Trailing garbage in hex data")
+    if len(request) < _HEADER_BYTES:
         raise Fatal("Request too short")
-    xid = int.from_bytes(request[4:8], "big")
-    reply = encode_message(m.Error(name, request), xid, p.INITIAL[request[0]])
-    sys.stdout.write(hex_dump(reply, ascii_too=False))
+    if int.from_bytes(request[2:4], "big") != len(request):
+        raise Fatal("Request size inconsistent")
+    protocol = p.INITIAL.get(request[0])
+    if protocol is None:
+        version = f"0x{request[0]:02x}"
+        get_logger("ofp_errors").err("cannot encode error for unknown OpenFlow version %s", version)
+        protocol = p.P_OF10
+    reply = encode_message(m.Error(name, request), int.from_bytes(request[4:8], "big"), protocol)
+    sys.stdout.write(bare_hex_dump(reply))
 
 
 def encode_hello(context: Context) -> None:
-    from netloom.openflow.codec import encode_message
+    """The command `encode-hello BITMAP`: version N is bit N, versions to come included."""
     from netloom.openflow.number_text import c_int
 
-    bitmap = c_int(context.operands[0]) or 0
-    versions = tuple(n for n in range(1, 7) if bitmap >> n & 1)
-    if not versions:
+    bitmap = (c_int(context.operands[0]) or 0) & 0xFFFFFFFF
+    if bitmap < 2:
         raise Fatal("no OpenFlow version in the bitmap")
-    hello = encode_message(m.Hello(versions), context.xids.new(), p.INITIAL[versions[-1]])
-    sys.stdout.write(hex_dump(hello, ascii_too=False))
-    sys.stdout.write(format_message(hello))
+    highest = bitmap.bit_length() - 1
+    # The number of the version says it all if every one before it is spoken too.
+    element = b"" if bitmap | 1 == (2 << highest) - 1 else b"\0\1\0\x08" + bitmap.to_bytes(4, "big")
+    hello = bytes((highest, 0, 0, _HEADER_BYTES + len(element)))
+    hello += context.xids.new().to_bytes(4, "big") + element
+    sys.stdout.write(bare_hex_dump(hello))
+    sys.stdout.write(format_message(hello, Style(context.args.verbosity)))
 
 
 def parse_key_value(context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from netloom.flow.ports import MAX
@@ -9,6 +10,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.flow_text import Names, parse_query
 from netloom.openflow.message_text import Style, format_message
+from netloom.openflow.number_text import atoi
 from netloom.programs.ofctl.names import accepted_names, find_port, port_list, shown_style
 from netloom.programs.ofctl.names import shows_names as _shows_names
 from netloom.programs.ofctl.options import Fatal, protocols_text
@@ -16,6 +18,7 @@ from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from netloom.openflow.flow_colors import Painter
     from netloom.programs.ofctl import Context
 
 
@@ -83,12 +86,11 @@ def dump_ports_desc(context: Context) -> None:
     print_replies(context, switch, m.PortDescRequest(port))
 
 
-def _queue(text: str) -> int:
-    if not text or text.lower() == "all":
+def _queue(text: str, everything: str) -> int:
+    """A queue's number, read as C's atoi() does; OFPQ_ALL for the word `everything`."""
+    if not text or text.lower() == everything:
         return m.OFPQ_ALL
-    if not text.isdigit() or int(text) > 0xFFFFFFFF:
-        raise Fatal(f"invalid numeric format {text}")
-    return int(text)
+    return atoi(text) & 0xFFFFFFFF
 
 
 def _port_or_any(context: Context) -> int:
@@ -101,16 +103,14 @@ def _port_or_any(context: Context) -> int:
 def queue_stats(context: Context) -> None:
     switch = open_switch(context)
     port = _port_or_any(context)
-    request = m.QueueStatsRequest(port, _queue(context.operand(2)))
+    request = m.QueueStatsRequest(port, _queue(context.operand(2), "all"))
     print_replies(context, switch, request)
 
 
 def queue_get_config(context: Context) -> None:
     switch = open_switch(context)
     port = _port_or_any(context)
-    queue = _queue(context.operand(2))
-    if queue != m.OFPQ_ALL and switch.version < 5:
-        raise Fatal("queue argument valid only for OpenFlow 1.4+")
+    queue = _queue(context.operand(2), "any")
     requests = [m.QueueGetConfigRequest(port, queue)]
     if port == m.OFPP_ANY and switch.version == 1:
         # OpenFlow 1.0 asks about one port at a time.
@@ -161,15 +161,33 @@ def open_for_dump(context: Context, name: str, usable: int) -> Switch:
     )
 
 
+def _painter(context: Context) -> Painter | None:
+    """What colors lines, if they are to be colored."""
+    wanted = context.args.color
+    if wanted == "auto":
+        wanted = "always" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else ""
+    if wanted != "always":
+        return None
+    from netloom.openflow.flow_colors import Painter, parse_colors
+
+    return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
+
+
 def dump_flows(context: Context) -> None:
     """Prints as the switch sends, unless something is to be sorted, named or left out."""
     from netloom.base.record import replace
 
+    painter = _painter(context)
     switch, request = open_for_query(context)
     request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
     plain = not context.args.sort and context.args.show_stats
     if plain and not _shows_names(context):
-        print_replies(context, switch, request)
+        style = Style(context.args.verbosity + 1)
+        for data in list(switch.ask(request)):
+            text = format_message(data, style)
+            if painter is not None:
+                text = "".join([painter.line(line) for line in text.splitlines(True)])
+            sys.stdout.write(text)
         return
     from netloom.openflow.text_flows import flow_stats_text
     from netloom.programs.ofctl.sorting import sort_flows
@@ -182,9 +200,12 @@ def dump_flows(context: Context) -> None:
     sort_flows(flows, context.args.sort)
     style = shown_style(context, context.switch) if flows else Style()
     for flow in flows:
-        # Ages are shown by the other form only.
-        bare = replace(flow, idle_age=-1, hard_age=-1)
-        line = flow_stats_text(bare, style, context.args.show_stats)
+        if switch.version < 6:
+            # Nicira's ages are shown by the other form only.
+            flow = replace(flow, idle_age=-1, hard_age=-1)
+        line = flow_stats_text(flow, style, context.args.show_stats)
+        if painter is not None:
+            line = painter.line(line)
         sys.stdout.write(f" {line}\n")
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 
 from netloom.openflow import messages as m
+from netloom.openflow.number_text import atoi
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
 
@@ -29,18 +30,8 @@ def probe(context: Context) -> None:
     switch.close()
 
 
-def _atoi(text: str) -> int:
-    """The number at the start of `text`, as C reads it."""
-    digits = ""
-    for char in text.strip():
-        if not char.isdigit():
-            break
-        digits += char
-    return int(digits or 0)
-
-
 def ping(context: Context) -> None:
-    payload = _atoi(context.operands[1]) if len(context.operands) > 1 else 64
+    payload = atoi(context.operands[1]) if len(context.operands) > 1 else 64
     if payload > 0xFFFF - _HEADER:
         raise Fatal(f"payload must be between 0 and {0xFFFF - _HEADER} bytes")
     switch = _open(context)
@@ -63,7 +54,7 @@ def ping(context: Context) -> None:
 
 
 def benchmark(context: Context) -> None:
-    payload, count = _atoi(context.operands[1]), _atoi(context.operands[2])
+    payload, count = atoi(context.operands[1]), atoi(context.operands[2])
     if payload > 0xFFFF - _HEADER:
         raise Fatal(f"payload must be between 0 and {0xFFFF - _HEADER} bytes")
     size = payload + _HEADER

@@ -102,10 +102,8 @@ def dump_groups(context: Context) -> None:
 
 def dump_group_stats(context: Context) -> None:
     """The command `dump-group-stats`."""
-    group_id = g.OFPG_ALL
-    if len(context.operands) > 1:
-        names = accepted_names(context, context.switch)
-        group_id = parse_group_mod(context.operands[1], g.OFPGC_DELETE, names)[0].group_id
+    names = accepted_names(context, context.switch)
+    group_id = parse_group_mod(context.operand(1), g.OFPGC_DELETE, names)[0].group_id
     print_replies(context, open_switch(context), g.GroupStatsRequest(group_id))
 
 

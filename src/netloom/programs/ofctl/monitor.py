@@ -1,70 +1,71 @@
-"""monitor and snoop: print messages as they come, until the end.
-
-Messages go to the standard error, as ever.
-"""
+"""monitor and snoop: what is asked of the switch before its messages are printed."""
 
 from __future__ import annotations
 
-import sys
-import time
-
 from netloom.openflow import messages as m
-from netloom.openflow.codec import encode_message
-from netloom.openflow.message_text import Style, format_message
-from netloom.programs.ofctl.options import Fatal
+from netloom.openflow.number_text import atoi
+from netloom.programs.ofctl.names import shown_style
+from netloom.programs.ofctl.options import Fatal, versions_text
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
-_ECHO_REQUEST = 2
+_MISS_SEND_ALL = 0xFFFF
+#: Versions in which a switch can be asked to send packets whose time to live is up.
+_INVALID_TTL_VERSIONS = (1, 2, 3)
+_PACKET_IN_NAMES = {
+    m.PACKET_IN_STANDARD: "standard", m.PACKET_IN_NXT: "nxt_packet_in",
+    m.PACKET_IN_NXT2: "nxt_packet_in2",
+}  # fmt: skip
 
 
-def _timestamp() -> str:
-    now = time.time()
-    milliseconds = int(now * 1000) % 1000
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now)) + f".{milliseconds:03d}: "
-
-
-def _print_forever(context: Context, switch: Switch, answer_echo: bool) -> None:
-    style = Style(context.args.verbosity + 2)
-    while True:
-        data = switch.receive()
-        stamp = _timestamp() if context.args.timestamp else ""
-        sys.stderr.write(stamp + format_message(data, style))
-        sys.stderr.flush()
-        if answer_echo and data[1] == _ECHO_REQUEST:
-            reply = encode_message(
-                m.EchoReply(data[8:]), int.from_bytes(data[4:8], "big"), switch.protocol
-            )
-            switch.send(reply)
-
-
-def _set_config(switch: Switch, miss_send_len: int | None, invalid_ttl: bool) -> None:
+def _fetch_config(switch: Switch) -> m.GetConfigReply:
     for data in switch.ask(m.GetConfigRequest()):
         config = switch.decode(data)
-        if not isinstance(config, m.GetConfigReply):
-            raise Fatal(f"{switch.name}: bad reply to config request")
-        flags = config.flags | (m.OFPC_INVALID_TTL_TO_CONTROLLER if invalid_ttl else 0)
-        length = config.miss_send_len if miss_send_len is None else miss_send_len
-        switch.must_change(switch.encode(m.SetConfig(flags, length)))
+        if isinstance(config, m.GetConfigReply):
+            return config
+    raise Fatal(f"{switch.connection.name}: bad reply to config request")
 
 
-def _check_invalid_ttl(switch: Switch) -> None:
-    """The switch may have ignored the wish."""
-    for data in switch.ask(m.GetConfigRequest()):
-        config = switch.decode(data)
-        if isinstance(config, m.GetConfigReply) and not (
-            config.flags & m.OFPC_INVALID_TTL_TO_CONTROLLER
-        ):
-            raise Fatal("setting invalid_ttl_to_controller failed (this switch probably "
-                        "doesn't support this flag)")  # fmt: skip
+def _set_miss_send_len(switch: Switch, length: int) -> None:
+    config = _fetch_config(switch)
+    switch.must_change(switch.encode(m.SetConfig(config.flags, length)))
+
+
+def _set_invalid_ttl(switch: Switch) -> None:
+    """Asks for packets with an invalid TTL; the switch may ignore the wish."""
+    wish = m.OFPC_INVALID_TTL_TO_CONTROLLER
+    config = _fetch_config(switch)
+    if config.flags & wish:
+        return
+    switch.must_change(switch.encode(m.SetConfig(config.flags | wish, config.miss_send_len)))
+    if not _fetch_config(switch).flags & wish:
+        raise Fatal("setting invalid_ttl_to_controller failed (this switch probably "
+                    "doesn't support this flag)")  # fmt: skip
+
+
+def _limit_versions(context: Context) -> None:
+    """`invalid_ttl` among the arguments: only versions that have it."""
+    if "invalid_ttl" not in context.operands[1:]:
+        return
+    usable = tuple(v for v in context.args.versions if v in _INVALID_TTL_VERSIONS)
+    if not usable:
+        raise Fatal(
+            f"invalid_ttl requires one of the OpenFlow versions "
+            f"{versions_text(_INVALID_TTL_VERSIONS)} but none is enabled (use -O)"
+        )
+    context.args.versions = usable
 
 
 def _set_packet_in_format(switch: Switch, wanted: int | None) -> None:
+    """The format of -P, or the most capable one that the switch has."""
     if wanted is not None:
-        switch.must_change(switch.encode(m.SetPacketInFormat(wanted)))
+        if switch.change(switch.encode(m.SetPacketInFormat(wanted))) is not None:
+            name = _PACKET_IN_NAMES[wanted]
+            raise Fatal(f"{switch.connection.name}: failed to set packet in format to "
+                        f"{name}, server replied: %s")  # fmt: skip
         return
     formats = [m.PACKET_IN_NXT2]
     if switch.version == 1:
@@ -74,22 +75,34 @@ def _set_packet_in_format(switch: Switch, wanted: int | None) -> None:
             return
 
 
-def monitor(context: Context) -> None:
+def monitor(context: Context) -> int:
+    """The command `monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:...] [resume]`."""
+    from netloom.programs.ofctl.watching import Watch, watch
+
+    _limit_versions(context)
     switch = Switch(context.switch, context.args, context.xids)
+    resume = False
     for argument in context.operands[1:]:
-        if argument.startswith("watch:"):
+        if argument[:1].isdigit():
+            _set_miss_send_len(switch, atoi(argument) & 0xFFFF)
+        elif argument == "invalid_ttl":
+            _set_invalid_ttl(switch)
+        elif argument.startswith("watch:"):
             raise Fatal("watch: is not supported by this version of Netloom")
-        if not argument[:1].isdigit() and argument != "invalid_ttl":
-            raise Fatal(f'{argument}: unsupported "monitor" argument')
-        if argument == "invalid_ttl":
-            _set_config(switch, None, True)
-            _check_invalid_ttl(switch)
+        elif argument == "resume":
+            resume = True
+            _set_miss_send_len(switch, _MISS_SEND_ALL)
         else:
-            _set_config(switch, int(argument) if argument.isdigit() else 0, False)
+            raise Fatal(f'{argument}: unsupported "monitor" argument')
     _set_packet_in_format(switch, context.args.packet_in_format)
-    _print_forever(context, switch, answer_echo=True)
+    style = shown_style(context, context.switch, 2)
+    return watch(context, Watch(switch, style, answer_echo=True, resume=resume))
 
 
-def snoop(context: Context) -> None:
+def snoop(context: Context) -> int:
+    """The command `snoop SWITCH`."""
+    from netloom.openflow.message_text import Style
+    from netloom.programs.ofctl.watching import Watch, watch
+
     switch = Switch(context.switch, context.args, context.xids, kind="snoop")
-    _print_forever(context, switch, answer_echo=False)
+    return watch(context, Watch(switch, Style(context.args.verbosity + 2)))

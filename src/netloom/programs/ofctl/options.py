@@ -22,7 +22,7 @@ class Fatal(NetloomError):
 
 
 #: Of the daemon options, for `monitor` and `snoop`.
-_DAEMON = (*[option.key for option in DAEMON_OPTIONS], "unixctl")
+_DAEMON = tuple(option.key for option in DAEMON_OPTIONS)
 
 OPTIONS = (
     Option("timeout", REQUIRED, "t"),
@@ -46,6 +46,8 @@ OPTIONS = (
     Option("may-create"),
     Option("pcap"),
     Option("raw"),
+    Option("bare"),
+    Option("bad-csum"),
     Option("read-only"),
     *DAEMON_OPTIONS,
     Option("version", NO, "V"),
@@ -111,6 +113,10 @@ class Arguments:
         #: mod-group adds what is not there.
         self.may_create = False
         self.timestamp = False
+        #: How compose-packet writes a packet, and whether with wrong checksums.
+        self.pcap = False
+        self.bare = False
+        self.bad_checksum = False
         self.verbosity = 0
         #: Set of P_*.
         self.allowed_protocols = p.P_ANY
@@ -122,7 +128,9 @@ class Arguments:
         #: (field name or "", descending) in order.
         self.sort: list[tuple[str, bool]] = []
         self.color = ""
-        self.daemon: list[str] = []
+        #: Daemon options with their values, for monitor and snoop.
+        self.daemon: list[tuple[str, str | None]] = []
+        self.unixctl: str | None = None
         self.tls: TlsSettings | None = None
         #: 'help', 'option' or 'version': to be printed instead of running a command.
         self.print = ""
@@ -155,10 +163,15 @@ def _allow_bundles(args: Arguments) -> None:
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
-    if option in ("strict", "readd", "bundle", "timestamp"):
+    if option in ("strict", "readd", "bundle", "timestamp", "pcap", "bare"):
         setattr(args, option, True)
     elif option in ("read-only", "may-create"):
         setattr(args, option.replace("-", "_"), True)
+    elif option == "bad-csum":
+        args.bad_checksum = True
+    elif option == "raw":
+        # There is one form of bytes that are not asked for otherwise.
+        return True
     elif option == "timeout":
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**32):
             raise Fatal(f"value {value} on -t or --timeout is invalid")
@@ -183,11 +196,12 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
         args.color = _color(value)
     elif option in ("help", "option", "version"):
         args.print = option
+    elif option == "unixctl":
+        args.unixctl = value
     elif option in _DAEMON:
-        args.daemon.append(option)
+        args.daemon.append((option, value or None))
     else:
-        # These change commands that this version refuses as a whole.
-        return option in ("pcap", "raw")
+        return False
     return True
 
 
@@ -209,24 +223,24 @@ def _sort_field(value: str) -> str:
 
 
 def _color(value: str) -> str:
-    if value.lower() in ("", "always", "yes", "force"):
+    if value.lower() in ("always", "yes", "force"):
         return "always"
     if value.lower() in ("never", "no", "none"):
         return "never"
-    if value.lower() in ("auto", "tty", "if-tty"):
+    if value.lower() in ("", "auto", "tty", "if-tty"):
         return "auto"
     raise Fatal(f"incorrect value `{value}' for --color")
 
 
 def parse_versions(text: str) -> tuple[int, ...]:
-    """The versions that -O allows, in increasing order."""
+    """The versions that -O allows, in increasing order: all if it names none."""
     numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}
     found = set()
     for word in text.replace(",", " ").split():
         if word.lower() not in numbers:
             raise Fatal(f'Unknown OpenFlow version: "{word}"')
         found.add(numbers[word.lower()])
-    return tuple(sorted(found)) or (1,)
+    return tuple(sorted(found)) or tuple(sorted(p.VERSION_NAMES))
 
 
 def parse_flow_formats(text: str) -> int:

@@ -12,7 +12,12 @@ from netloom.base.paths import rundir
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.codec import decode_message, encode_message
-from netloom.openflow.connection import Connection, Negotiated, RawMessage, Xids
+from netloom.openflow.connection import (
+    Connection,
+    Negotiated,
+    RawMessage,
+    Xids,
+)
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import is_multipart_type
 from netloom.programs.ofctl.options import Fatal, protocols_text
@@ -21,7 +26,7 @@ from netloom.transport.sync import Deadline, Dialogue, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from netloom.openflow.connection import Event
     from netloom.programs.ofctl.options import Arguments
@@ -39,10 +44,30 @@ def find_switch(name: str, kind: str = "mgmt") -> Address | str:
     """Where the switch `name` listens: an address, or the text of one that is none."""
     if ":" in name:
         return name
-    for path in (name, f"{rundir()}/{name}.{kind}"):
+    if not name:
+        raise Fatal(f": failed to open socket ({os.strerror(errno.ECONNREFUSED)})")
+    bridge = name.rpartition("@")[2]
+    for path in (name, f"{rundir()}/{name}.{kind}", f"{rundir()}/{bridge}.{kind}"):
         if os.path.exists(path):
             return Address(f"unix:{path}", "unix", False, path=path)
     raise Fatal(f"{name} is not a bridge or a socket")
+
+
+def _parse(text: str) -> Address:
+    """The address that `text` names, with what the log says of the default port."""
+    kind, _, rest = text.partition(":")
+    over_tcp = kind in ("tcp", "ssl")
+    if over_tcp and (not rest or rest.endswith("]") or ":" not in rest):
+        text = f"{text}:{OPENFLOW_PORT}"
+        get_logger("stream").warn_rl(
+            "The default OpenFlow port number has changed from 6633 to %d", OPENFLOW_PORT
+        )
+    try:
+        return parse_address(text, OPENFLOW_PORT)
+    except OSError as error:
+        if over_tcp:
+            get_logger("stream_tcp").err("%s: connect: %s", text, error.strerror)
+        raise
 
 
 class Switch:
@@ -57,7 +82,7 @@ class Switch:
         target = find_switch(name, kind)
         text = target if isinstance(target, str) else target.text
         spoken = versions if isinstance(versions, tuple) else args.versions
-        self.connection = Connection(text, spoken, raw=True, snoop=kind == "snoop", xids=xids)
+        self.connection = Connection(text, spoken, raw=True, any_version=kind == "snoop", xids=xids)
         self.dialogue = self._open(name, target)
         self.protocol = self.connection.protocol
 
@@ -68,7 +93,7 @@ class Switch:
     def _open(self, name: str, target: Address | str) -> Dialogue[Event]:
         by_name = isinstance(target, Address)
         try:
-            address = parse_address(target, OPENFLOW_PORT) if isinstance(target, str) else target
+            address = _parse(target) if isinstance(target, str) else target
             if address.passive:
                 raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
             stream = connect(address, _FOREVER, self.args.tls)
@@ -81,7 +106,7 @@ class Switch:
         try:
             event = dialogue.next_event(_FOREVER)
         except (EOFError, ProtocolError, OSError) as error:
-            reason = self._last_words(dialogue) or _reason(error)
+            reason = self._last_words(dialogue) or failure_text(error)
             if by_name:
                 raise Fatal(f"{name}: failed to connect to socket ({reason})") from None
             raise Fatal(f"connecting to {name} ({reason})") from None
@@ -102,8 +127,22 @@ class Switch:
 
     # Messages
 
-    def send(self, data: bytes) -> None:
-        self.connection.send_bytes(data)
+    def fileno(self) -> int:
+        """What becomes readable when the switch has something to say."""
+        return self.dialogue.fileno()
+
+    def receive_ready(self) -> bytes | None:
+        """The next message of the switch, or None if it is not there yet; EOFError, OSError and
+        ProtocolError as they come."""
+        event = self.dialogue.ready_event()
+        if event is None:
+            return None
+        assert isinstance(event, RawMessage)
+        return event.data
+
+    def send(self, *messages: bytes) -> None:
+        for message in messages:
+            self.connection.send_bytes(message)
         try:
             self.dialogue.flush(_FOREVER)
         except OSError as error:
@@ -119,7 +158,7 @@ class Switch:
         try:
             event = self.dialogue.next_event(_FOREVER)
         except (EOFError, ProtocolError, OSError) as error:
-            raise Fatal(f"OpenFlow receive failed ({_reason(error)})") from None
+            raise Fatal(f"OpenFlow receive failed ({failure_text(error)})") from None
         assert isinstance(event, RawMessage)
         return event.data
 
@@ -174,6 +213,17 @@ class Switch:
         if error is not None:
             self.fail(error)
 
+    def must_change_each(self, requests: Iterable[bytes]) -> None:
+        """As `must_change` for each: the one after an error is not sent any more, so the switch
+        must have answered one before the next goes out."""
+        barrier = self.encode(m.BarrierRequest(), 0)[:4]
+        for request in requests:
+            barrier_xid = self.connection.new_xid().to_bytes(4, "big")
+            self.send(request, barrier + barrier_xid)
+            error = self.until_barrier(barrier_xid, request[4:8])
+            if error is not None:
+                self.fail(error)
+
     def fail(self, error: bytes) -> None:
         """Prints the switch's error and ends the program."""
         from netloom.openflow.message_text import Style, format_message
@@ -211,7 +261,8 @@ class Switch:
         return True
 
 
-def _reason(error: Exception) -> str:
+def failure_text(error: Exception) -> str:
+    """What ended a connection, in a few words."""
     if isinstance(error, EOFError):
         return "End of file"
     if isinstance(error, ProtocolError):
