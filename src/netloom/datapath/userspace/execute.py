@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
-from zlib import crc32
 
 from netloom.datapath import actions as dp
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
@@ -24,25 +23,14 @@ from netloom.datapath.userspace.conntrack.nat import translate_packet
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.flow.extract import extract_key
+from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
 from netloom.flow.key import (
     CT_MASK,
     DP_HASH_MASK,
     DP_HASH_SHIFT,
-    IPV6_DST_MASK,
-    IPV6_SRC_MASK,
     METADATA_ALL_MASK,
-    NW_DST_MASK,
-    NW_DST_SHIFT,
-    NW_PROTO_MASK,
-    NW_SRC_MASK,
-    NW_SRC_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
-    TP_DST_MASK,
-    TP_DST_SHIFT,
-    TP_SRC_MASK,
-    TP_SRC_SHIFT,
-    shift_of,
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
@@ -282,25 +270,13 @@ def _compile_recirc(action: dp.Recirc) -> list[Step]:
     return [recirc]
 
 
-_TUPLE_MASK = NW_PROTO_MASK | IPV6_SRC_MASK | IPV6_DST_MASK | NW_SRC_MASK | NW_DST_MASK
-_IPV6_SRC_SHIFT, _IPV6_DST_SHIFT = shift_of("ipv6_src"), shift_of("ipv6_dst")
-_IPV6_ONES = (1 << 128) - 1
-
-
 def hash_packet(key: int, algorithm: str, basis: int) -> int:
     """The dp_hash of a packet: of its connection's addresses, protocol and ports; the same in both
     directions for "sym_l4"."""
     if algorithm == "sym_l4":
-        parts = (
-            (key >> NW_SRC_SHIFT ^ key >> NW_DST_SHIFT) & 0xFFFFFFFF,
-            (key >> _IPV6_SRC_SHIFT ^ key >> _IPV6_DST_SHIFT) & _IPV6_ONES,
-            (key >> TP_SRC_SHIFT ^ key >> TP_DST_SHIFT) & 0xFFFF,
-            key & NW_PROTO_MASK,
-        )
-        data = b"".join([part.to_bytes(176, "big") for part in parts])
-    else:
-        data = (key & (_TUPLE_MASK | TP_SRC_MASK | TP_DST_MASK)).to_bytes(512, "big")
-    return crc32(data, basis) or 1
+        return hash_symmetric_l3l4(key, basis) or 1
+    # Of the hash that a received packet is spread over queues by.
+    return hash_pair(hash_five_tuple(key, 0), basis) or 1
 
 
 def _compile_hash(action: dp.Hash) -> list[Step]:
