@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.learn import perform as perform_learning
 from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
@@ -82,4 +83,6 @@ def translate(
     else:
         enter_table(context, 0, is_entry=True)
     run_action_set(context)
+    if side_effects and not context.error:
+        perform_learning(context)
     return finish(context)

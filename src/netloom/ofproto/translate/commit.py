@@ -27,6 +27,7 @@ _IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
 _ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
 _PORTS = _slots("tp_src", "tp_dst")
 _ND = _slots("nd_target", "arp_sha", "arp_tha")
+_PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
     _ETH: _parts("dl_src", "dl_dst"),
@@ -35,6 +36,8 @@ _PARTS = {
     _ARP: _parts("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto"),
     _PORTS: _parts("tp_src", "tp_dst"),
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
+    _PRIORITY: (_PRIORITY,),
+    _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
 _SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
@@ -64,7 +67,7 @@ _TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
 _TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
-_ALL = _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK
+_ALL = _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK | _PRIORITY | _MARK
 
 
 def commit(context: Context) -> None:
@@ -80,6 +83,8 @@ def commit(context: Context) -> None:
             _set(context, *network)
         _commit_transport(context, dl_type)
     _commit_tags(context)
+    _set(context, "skb_priority", _PRIORITY)
+    _set(context, "skb_mark", _MARK)
 
 
 def _set(context: Context, header: str, slots: int) -> None:

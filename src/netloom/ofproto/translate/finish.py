@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
-from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK
+from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import Context, Translated
 
 #: Metadata that a data path knows; registers and the like exist in translation only.
@@ -16,6 +16,7 @@ _DATAPATH_METADATA = (
 )
 #: What flows of a data path can match.
 DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
+_TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
@@ -35,6 +36,9 @@ def finish(context: Context) -> Translated:
             mac_lookups=tuple(context.mac_lookups),
         )  # fmt: skip
     mask = context.mask & DATAPATH_MASK
+    if not key & _TUNNEL_DST:
+        # What an action sets is no property of a packet that came in without a tunnel.
+        mask &= ~TUNNEL_MASK
     for tpid, tci in _TAGS:
         if not tci.get(key) & VLAN_CFI:
             # That there is no tag is part of every data-path flow; bits of none say nothing.

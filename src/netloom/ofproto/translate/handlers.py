@@ -8,6 +8,7 @@ from typing import Any
 from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, VLAN_CFI, Field
 from netloom.flow.ports import UNSET
 from netloom.flow.value_text import format_field_value
+from netloom.ofproto.translate import learn, packet_length, sampling, small
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output, to_controller
@@ -26,7 +27,7 @@ _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
 #: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_", "tun_opts")
+_NOT_WRITTEN = ("mpls_", "nsh_", "ct_", "tun_opts")
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -39,11 +40,14 @@ def run_actions(context: Context, actions: a.Actions) -> None:
     recorder = context.recorder
     if not actions and recorder is not None:
         recorder.add("action", "drop")
-    for action in actions:
+    for at, action in enumerate(actions):
         if context.done:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if isinstance(action, a.CheckPktLarger):
+            packet_length.check_pkt_larger(context, action, actions[at + 1 :])
+            break
         if _HANDLERS[type(action)](context, action):
             break
 
@@ -171,6 +175,8 @@ def _pop(context: Context, action: a.Pop) -> None:
     context.mask |= bits
     in_place = value << target.field.shift + target.offset & bits
     context.key = _with_tpid(context.key & ~bits | in_place)
+    if context.recorder is not None:
+        context.detail(f"{format_subfield(target)} is now {_format_value(target, value)}")
 
 
 # VLAN tags
@@ -365,4 +371,14 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.WriteMetadata: _write_metadata,
     a.WriteActions: _write_actions,
     a.ClearActions: _clear_actions,
+    a.Learn: learn.learn,
+    a.Sample: sampling.sample,
+    a.SetQueue: small.set_queue,
+    a.PopQueue: small.pop_queue,
+    a.Enqueue: small.enqueue,
+    a.OutputTrunc: small.output_trunc,
+    a.Meter: small.meter,
+    a.FinTimeout: small.fin_timeout,
+    a.DebugSlow: small.debug_slow,
+    a.CheckPktLarger: packet_length.check_pkt_larger,
 }
