@@ -46,7 +46,8 @@ class Rule:
     __slots__ = (
         "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
         "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
-        "modified_ms", "n_bytes", "n_packets", "priority", "queued_ms", "removed", "table_id", "used_ms",
+        "modified_ms", "n_bytes", "n_packets", "priority", "queued_ms",
+        "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(

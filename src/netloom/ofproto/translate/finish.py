@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from netloom.datapath import actions as dp
+from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.output import metered
+from netloom.openflow.messages_meters import OFPM_SLOWPATH
 
 #: Metadata that a data path knows; registers and the like exist in translation only.
 _DATAPATH_METADATA = (
@@ -52,5 +56,13 @@ def finish(context: Context) -> Translated:
         mask &= ~_PORTS
     return Translated(
         tuple(context.actions), mask, context.key, context.credits, "",
-        slow=context.slow, mac_lookups=tuple(context.mac_lookups),
+        slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
     )  # fmt: skip
+
+
+def slow_path(context: Context) -> DpActions:
+    """What a flow does whose packets each go up; nothing if none need to."""
+    if not context.slow:
+        return ()
+    upcall = dp.Userspace("slow_path", ("action",))
+    return (metered(upcall, context.first_bridge, OFPM_SLOWPATH),)
