@@ -1,4 +1,5 @@
-"""Adds the classic tools to what pyproject.toml declares: one generated start script for each."""
+"""Adds to what pyproject.toml declares: a start script for each classic tool, and the eBPF
+programs, compiled into the package (into the source tree, when the installation is editable)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,12 @@ from setuptools import setup
 
 # Brought by setuptools, which must be imported first.
 from distutils.command.build_scripts import build_scripts  # isort: skip
+from setuptools.command.build_py import build_py  # isort: skip
 
-LAUNCH = runpy.run_path(str(Path(__file__).parent / "src/netloom/programs/launch.py"))
+ROOT = Path(__file__).resolve().parent
+LAUNCH = runpy.run_path(str(ROOT / "src/netloom/programs/launch.py"))
+BPF = runpy.run_path(str(ROOT / "tools/build_bpf.py"))
+OBJECT = f"netloom/datapath/ebpf/{BPF['OBJECT_NAME']}"
 
 
 class BuildLaunchers(build_scripts):
@@ -26,8 +31,16 @@ class BuildLaunchers(build_scripts):
             script.chmod(0o755)
 
 
+class BuildPrograms(build_py):
+    """Compiles the eBPF programs, beside copying the package."""
+
+    def run(self) -> None:
+        super().run()
+        BPF["build"](ROOT / "src" / OBJECT if self.editable_mode else Path(self.build_lib) / OBJECT)
+
+
 setup(
     # The names only tell setuptools that there are scripts; BuildLaunchers writes them.
     scripts=[f"src/netloom/programs/{tool}" for tool in LAUNCH["TOOLS"]],
-    cmdclass={"build_scripts": BuildLaunchers},
+    cmdclass={"build_scripts": BuildLaunchers, "build_py": BuildPrograms},
 )

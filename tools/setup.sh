@@ -42,7 +42,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 extras=""
 [ "$target" = run ] || extras="[test]"
 say "installing netloom and its libraries into .venv"
-.venv/bin/python -m pip install -qq -c constraints.txt setuptools wheel
+.venv/bin/python -m pip install -qq -c constraints.txt setuptools wheel ziglang
 .venv/bin/python -m pip install -qq -c constraints.txt --no-build-isolation -e ".$extras"
 if [ "$target" != run ]; then
     .venv/bin/python tools/fetch_peers.py

@@ -71,3 +71,27 @@ def test_only_flows_that_asked_are_translated_again(monkeypatch: pytest.MonkeyPa
     switch.control("fdb/add", "br0", "p2", "0", MACS[3])
     switch.backer.settle(0)
     assert asked == [4]
+
+
+def test_flow_that_learned_an_address_itself_is_not_translated_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    switch = stand()
+    key = parse_flow(f"in_port=1,dl_src=00:00:00:00:00:77,dl_dst={MACS[3]}")
+    port = switch.backer.bridges["br0"].ports_by_number[1]
+    result = translate(port.bridge, key, 0)
+    key = IN_PORT.put(key, port.dp_port)
+    switch.backer.revalidator.install(key, datapath_mask(result.mask), result, port, 0)
+    asked: list[int] = []
+    monkeypatch.setattr(revalidate, "translate", lambda *args, **options: asked.append(args[1]))
+    switch.backer.settle(0)
+    assert asked == []
+
+
+def test_flow_that_was_taken_out_of_the_data_path_is_forgotten_by_the_next_sweep() -> None:
+    switch = stand()
+    gone = next(switch.dpif.flow_dump())
+    switch.dpif.flow_del(gone.key & gone.mask, gone.mask)
+    assert switch.backer.revalidator.n_flows == len(MACS)
+    switch.backer.revalidator.sweep(500)
+    assert switch.backer.revalidator.n_flows == len(MACS) - 1

@@ -31,6 +31,7 @@ from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
 
@@ -62,13 +63,17 @@ class FlowStats(Record):
 
 class Flow(Record):
     """A flow as dumped. `key & mask` and `mask` name it; `key` is whole, as it was put (bits that
-    are not matched are shown to people by -m). `ufid` is a hash that is stable for its life."""
+    are not matched are shown to people by -m)."""
 
     key: int
     mask: int
     actions: DpActions
     stats: FlowStats
-    ufid: int
+
+    @property
+    def ufid(self) -> int:
+        """Its id for people and tools, which only key and mask decide."""
+        return flow_ufid(self.key & self.mask, self.mask)
 
 
 class Upcall(Record):
@@ -127,6 +132,9 @@ class Dpif(Protocol):
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
         """Remove the flow and return it with its final statistics."""
+
+    def flow_get(self, key: int, mask: int) -> Flow | None:
+        """The flow with this key and mask, as dumped."""
 
     def flow_dump(self) -> Iterator[Flow]:
         """All flows; flows put or deleted meanwhile may or may not be seen."""

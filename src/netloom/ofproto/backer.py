@@ -9,6 +9,7 @@ time has gone by for revalidation to take a tenth of the time at most.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -39,6 +40,8 @@ class Backer:
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
+        #: Orders changes of MAC tables and the translations that asked them.
+        self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
@@ -107,9 +110,9 @@ class Backer:
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         started_ms = self.clock.now_ms()
         moved = {
-            (bridge.name, mac, vlan)
+            (bridge.name, mac, vlan): stamp
             for bridge in self.bridges.values()
-            for mac, vlan in bridge.macs.changed
+            for (mac, vlan), stamp in bridge.macs.changed.items()
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
@@ -131,14 +134,20 @@ class Backer:
         now_ms = self.clock.now_ms()
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
-        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
-        self._upcalls.handle(waiting, now_ms)
-        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        self._answer(now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)
         for bridge in list(self.bridges.values()):
             bridge.run(now_ms)
+        # Packets that controllers sent out may have come up.
+        self._answer(now_ms)
+
+    def _answer(self, now_ms: int) -> None:
+        """Take a batch of upcalls."""
+        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+        self._upcalls.handle(waiting, now_ms)
+        self._busy = self._busy or len(waiting) == UPCALL_BATCH
 
     def deadline(self) -> int | None:
         if self._busy:

@@ -62,7 +62,7 @@ class Ofproto:
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
-        self.macs: MacTable[Bundle] = MacTable()
+        self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}

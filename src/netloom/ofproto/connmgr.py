@@ -175,15 +175,15 @@ class ConnectionManager:
 
     def handle(self, session: Session, event: Event, now_ms: int) -> None:
         """Carry out what one event of `session` asks for."""
-        if isinstance(event, Negotiated):
-            session.negotiated(event.version)
+        if isinstance(event, Received):
+            self._request(session, event, now_ms)
         elif isinstance(event, Refused):
             self.refuse(session, event.error, event.data)
-        elif isinstance(event, Received):
-            self._request(session, event, now_ms)
+        elif isinstance(event, Negotiated):
+            session.negotiated(event.version)
 
     def _request(self, session: Session, event: Received, now_ms: int) -> None:
-        if not isinstance(event.message, connmgr_requests.NOT_ADMITTING):
+        if type(event.message) not in connmgr_requests.NOT_ADMITTING:
             session.admitted = True
         self.requester = session
         self.request = event.data
@@ -232,7 +232,7 @@ class ConnectionManager:
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
-        told = [change for change in changes if _is_told(change)]
+        told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
@@ -259,9 +259,8 @@ class ConnectionManager:
 
 
 def _is_told(change: Change) -> bool:
-    if change.kind != "removed" or change.rule.is_hidden:
-        return False
-    return bool(change.rule.flags & m.OFPFF_SEND_FLOW_REM)
+    rule = change.rule
+    return bool(rule.flags & m.OFPFF_SEND_FLOW_REM) and not rule.is_hidden
 
 
 def _kind(request: bytes) -> str:

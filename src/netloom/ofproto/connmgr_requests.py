@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
 #: Messages that do not show that a controller does its work.
-NOT_ADMITTING = (
+NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
     m.Error, m.EchoRequest, m.EchoReply, m.FeaturesRequest, m.GetConfigRequest, m.SetConfig,
     m.Hello, m.Experimenter,
-)  # fmt: skip
+})  # fmt: skip
 #: Messages that a secondary controller may not send.
 _CHANGES = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,

@@ -15,6 +15,7 @@ A static entry (`fdb/add`) neither ages nor moves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Generic, TypeVar
 
 DEFAULT_AGING_S = 300
@@ -47,7 +48,7 @@ class MacEntry(Generic[B]):
 class MacTable(Generic[B]):
     """One bridge's table; bundles are any hashable objects."""
 
-    def __init__(self) -> None:
+    def __init__(self, stamps: Iterator[int] | None = None) -> None:
         # Least recently used first: an entry that is used is taken out and put back.
         self._entries: dict[tuple[int, int], MacEntry[B]] = {}
         self._per_bundle: dict[B, int] = {}
@@ -55,8 +56,10 @@ class MacTable(Generic[B]):
         self.max_entries = DEFAULT_ENTRIES
         self.flood_vlans: frozenset[int] = frozenset()
         self.generation = 0
-        #: Addresses and VLANs whose answer has changed since somebody emptied this.
-        self.changed: set[tuple[int, int]] = set()
+        #: Addresses and VLANs whose answer has changed since somebody emptied this, with the stamp
+        #: of the change: whoever took a later one from `stamps` asked after it.
+        self.changed: dict[tuple[int, int], int] = {}
+        self._stamps = stamps or count(1)
         self.clear_stats()
 
     def __len__(self) -> int:
@@ -186,7 +189,7 @@ class MacTable(Generic[B]):
         self._changed(entry.mac, entry.vlan)
 
     def _changed(self, mac: int, vlan: int) -> None:
-        self.changed.add((mac, vlan))
+        self.changed[mac, vlan] = next(self._stamps)
         self.generation += 1
 
     def _drop_all(self, entries: list[MacEntry[B]]) -> None:

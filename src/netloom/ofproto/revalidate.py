@@ -12,6 +12,7 @@ removed (its last counters come with the removal).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from netloom.base.log import get_logger
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 log = get_logger("ofproto_dpif_upcall")
 
+#: Flows are asked for one by one if they are fewer than this share of all.
+SHARE_OF_DUMP = 8
 #: A flow that carried nothing for this long is removed (other_config:max-idle).
 MAX_IDLE_MS = 10_000
 #: Above the limit flows are removed much sooner.
@@ -36,18 +39,24 @@ IDLE_ABOVE_LIMIT_MS = 100
 FLOW_LIMIT = 200_000
 
 
+#: Masked key and mask.
+FlowName = tuple[int, int]
+
+
 class InstalledFlow:
     """A flow of the data path, seen from here."""
 
     __slots__ = ("actions", "credits", "installed_ms", "key", "mac_lookups", "mask", "n_bytes",
-                 "n_packets", "used_ms")  # fmt: skip
+                 "n_packets", "stamp", "used_ms")  # fmt: skip
 
-    def __init__(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
+    def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
         self.key = key
         self.mask = mask
         self.actions = result.flow_actions
         self.credits = result.credits
         self.mac_lookups = result.mac_lookups
+        #: When MAC tables were asked: see `MacTable.changed`.
+        self.stamp = stamp
         self.installed_ms = now_ms
         self.used_ms = now_ms
         self.n_packets = 0
@@ -59,9 +68,9 @@ class Revalidator:
 
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
-        self._flows: dict[tuple[int, int], InstalledFlow] = {}
+        self._flows: dict[FlowName, InstalledFlow] = {}
         #: The flows that depend on what a MAC table answered.
-        self._by_mac: dict[MacLookup, set[tuple[int, int]]] = {}
+        self._by_mac: dict[MacLookup, set[FlowName]] = {}
         self.max_idle_ms = MAX_IDLE_MS
         self.flow_limit = FLOW_LIMIT
         self.max_flows = 0
@@ -83,15 +92,18 @@ class Revalidator:
         name = (key & mask, mask)
         if len(self._flows) >= self.flow_limit or name in self._flows:
             return
-        self._flows[name] = InstalledFlow(key, mask, result, now_ms)
+        self._flows[name] = InstalledFlow(key, mask, result, now_ms, next(self._backer.stamps))
         self._index(name, result.mac_lookups)
         self.max_flows = max(self.max_flows, len(self._flows))
         self._backer.dpif.flow_put(key, mask, result.flow_actions)
 
     def sweep(self, now_ms: int) -> None:
-        """Credit what flows counted, and remove the idle ones."""
+        """Credit what flows counted, and remove the idle ones. Flows that somebody else took out of
+        the data path (`dpctl/del-flows`) are forgotten, so that misses bring them back."""
         started_ms = self._backer.clock.now_ms()
-        self.push_statistics()
+        present = self.push_statistics()
+        for name in [name for name in self._flows if name not in present]:
+            self._remove(name, self._flows[name])
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
         for name, flow in list(self._flows.items()):
@@ -101,18 +113,40 @@ class Revalidator:
         self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
 
-    def push_statistics(self) -> None:
-        """Credit what the data path has counted since the last time."""
+    def _outdated(self, moved: Mapping[MacLookup, int]) -> list[FlowName]:
+        names: dict[FlowName, None] = {}
+        for lookup, stamp in moved.items():
+            for name in self._by_mac.get(lookup, ()):
+                if self._flows[name].stamp < stamp:
+                    names[name] = None
+        return list(names)
+
+    def _push_statistics_of(self, names: Sequence[FlowName]) -> None:
+        """Credit what these flows have counted: to whom they were credited so far."""
+        if len(names) > len(self._flows) // SHARE_OF_DUMP:
+            self.push_statistics()
+            return
+        for name in names:
+            dumped = self._backer.dpif.flow_get(*name)
+            if dumped is not None:
+                _credit(self._flows[name], dumped)
+
+    def push_statistics(self) -> set[FlowName]:
+        """Credit what the data path has counted since the last time; returns what flows it has."""
+        present = set()
         for dumped in self._backer.dpif.flow_dump():
-            flow = self._flows.get((dumped.key & dumped.mask, dumped.mask))
+            name = (dumped.key & dumped.mask, dumped.mask)
+            present.add(name)
+            flow = self._flows.get(name)
             if flow is not None:
                 _credit(flow, dumped)
+        return present
 
-    def _index(self, name: tuple[int, int], lookups: tuple[MacLookup, ...]) -> None:
+    def _index(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
             self._by_mac.setdefault(lookup, set()).add(name)
 
-    def _unindex(self, name: tuple[int, int], lookups: tuple[MacLookup, ...]) -> None:
+    def _unindex(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
             names = self._by_mac.get(lookup)
             if names is not None:
@@ -120,13 +154,11 @@ class Revalidator:
                 if not names:
                     del self._by_mac[lookup]
 
-    def revalidate(self, now_ms: int, moved: set[MacLookup] | None = None) -> None:
+    def revalidate(self, now_ms: int, moved: Mapping[MacLookup, int] | None = None) -> None:
         """Translate every flow again, and change or remove what came out otherwise; with `moved`,
-        only the flows that depend on these answers of MAC tables."""
-        self.push_statistics()
-        names = set(self._flows) if moved is None else set()
-        for lookup in moved or ():
-            names |= self._by_mac.get(lookup, set())
+        only the flows that depend on these answers of MAC tables, and asked before that stamp."""
+        names = list(self._flows) if moved is None else self._outdated(moved)
+        self._push_statistics_of(names)
         for name in names:
             flow = self._flows[name]
             port = self._backer.ports.get(IN_PORT.get(flow.key))
@@ -140,6 +172,7 @@ class Revalidator:
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits
+            flow.stamp = next(self._backer.stamps)
             if result.mac_lookups != flow.mac_lookups:
                 self._unindex(name, flow.mac_lookups)
                 flow.mac_lookups = result.mac_lookups
@@ -158,7 +191,7 @@ class Revalidator:
         dump = self._backer.dpif.flow_dump()
         return [flow for flow in dump if IN_PORT.get(flow.key) in bridge_ports]
 
-    def _remove(self, name: tuple[int, int], flow: InstalledFlow) -> None:
+    def _remove(self, name: FlowName, flow: InstalledFlow) -> None:
         del self._flows[name]
         self._unindex(name, flow.mac_lookups)
         last = self._backer.dpif.flow_del(*name)

@@ -147,6 +147,7 @@ class Connection:
         self._buffer = bytearray()
         self._out: list[bytes] = []
         self._events: list[Event] = []
+        self._n_taken = 0
         self._xids = xids or Xids()
         self._failure: ProtocolError | None = None
         self._log_limit = RateLimit(LOGGED_PER_MINUTE, LOGGED_PER_MINUTE)
@@ -218,8 +219,13 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next event; ProtocolError once the peer broke the protocol."""
-        if self._events:
-            return self._events.pop(0)
+        events, at = self._events, self._n_taken
+        if at < len(events):
+            self._n_taken = at + 1
+            return events[at]
+        if at:
+            events.clear()
+            self._n_taken = 0
         if self._failure is not None:
             raise self._failure
         return None

@@ -31,6 +31,7 @@ from netloom.flow.fields import (
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.oxm_template import EncodeRow, Recipe, Templates, derive_recipe
 
 log = get_logger("nx_match")
 
@@ -149,16 +150,16 @@ class DecodeRow:
             self.field_mask = field.slot.mask
 
 
-EncodeRow = tuple[int, int, int, bytes, bytes]
-
-
 class OxmTable:
     """The rows of one version, for both directions."""
 
     def __init__(self, version: int) -> None:
         self.version = version
+        self.templates = Templates()
         self._rows: dict[int, DecodeRow] = {}
         self._plans: dict[tuple[int, int, int], tuple[EncodeRow, ...]] = {}
+        #: How to write matches with this mask, Ethernet type and protocol; None: slowly.
+        self._recipes: dict[tuple[int, int, int, int], Recipe | None] = {}
         for field, code in BY_CODE.values():
             if field.dynamic:
                 continue
@@ -251,11 +252,16 @@ class OxmTable:
         nd = 0
         if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
             nd = value >> _TP_SRC.shift & 0xFFFF
+        recipe = self._recipes.get((mask, dl_type, nw_proto, nd))
+        if recipe is not None and not cookie_mask:
+            return recipe.write(value)
         plan = self._plans.get((dl_type, nw_proto, nd))
         if plan is None:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
+        if len(self._recipes) < 256 and mask & _ETHERNET:
+            self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
         out = []
         if mask & _DEEP and not mask & _ETHERNET:
             # A match on what only some frames have, but not on which: that it is a frame is left.
@@ -404,7 +410,14 @@ def decode_ofp12_match(
     after = pos + (size + 7 & ~7)
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    value, mask, _, _ = oxm_table(version).decode(data, pos + 4, pos + size, strict=strict)
+    table = oxm_table(version)
+    body = data[pos + 4 : pos + size]
+    known = table.templates.decode(body)
+    if known is not None:
+        return Match(known[0], known[1]), after
+    value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict)
+    if strict:
+        table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 
 

@@ -101,8 +101,11 @@ def format_flow_removed(message: m.FlowRemoved, frame: Frame, style: Style) -> s
 # Statistics
 
 
-def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> str:
-    """One line of dump-flows, without the space at its start."""
+def flow_stats_text(
+    f: m.FlowStats, style: Style, show_stats: bool = True, known: dict[int, str] | None = None
+) -> str:
+    """One line of dump-flows, without the space at its start. `known` keeps the texts of lists of
+    actions, by identity, for flows that live as long as it does."""
     out = []
     if show_stats or f.cookie:
         out.append(f"cookie={f.cookie:#x}, ")
@@ -125,12 +128,18 @@ def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> st
         out.append(f"hard_age={f.hard_age}, ")
     match = match_text(f, style)
     out.append(match + " " if match else "")
-    out.append(f"actions={format_actions(f.actions, style.port_names, style.table_names)}")
+    text = known.get(id(f.actions)) if known is not None else None
+    if text is None:
+        text = f"actions={format_actions(f.actions, style.port_names, style.table_names)}"
+        if known is not None:
+            known[id(f.actions)] = text
+    out.append(text)
     return "".join(out)
 
 
 def format_flow_stats_reply(message: m.FlowStatsReply, frame: Frame, style: Style) -> str:
-    return "".join(f"\n {flow_stats_text(flow, style)}" for flow in message.flows)
+    known: dict[int, str] = {}
+    return "".join([f"\n {flow_stats_text(flow, style, True, known)}" for flow in message.flows])
 
 
 def _query(query: m.FlowStatsRequest | m.AggregateRequest, style: Style) -> str:

@@ -20,7 +20,6 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
-from netloom.datapath.ufid import flow_ufid
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
@@ -138,6 +137,10 @@ class UserspaceDpif:
             return None
         self._flows.remove(flow)
         return _describe(flow)
+
+    def flow_get(self, key: int, mask: int) -> Flow | None:
+        flow = self._flows.find(key, mask)
+        return _describe(flow) if flow is not None else None
 
     def flow_dump(self) -> Iterator[Flow]:
         return map(_describe, self._flows.flows())
@@ -299,6 +302,4 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
 
 def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
-    return Flow(
-        flow.key, flow.mask, flow.actions, stats, flow_ufid(flow.key & flow.mask, flow.mask)
-    )
+    return Flow(flow.key, flow.mask, flow.actions, stats)

@@ -1,0 +1,267 @@
+/* Actions of flows. Checksums are kept right by difference, also those that only the device will
+ * complete (the helpers know), and where none covers the change, the kernel's sum over the whole packet
+ * (CHECKSUM_COMPLETE) is told. */
+#ifndef NL_ACTIONS_H
+#define NL_ACTIONS_H
+
+#include "base.h"
+#include "parse.h"
+#include "upcall.h"
+
+#define RECOMPUTE 1
+#define PSEUDO 0x10
+#define MANGLED_0 0x20
+#define CLONE_INGRESS 1
+
+enum { GO_ON, STOP, RECIRCULATE };
+
+/* Where the transport checksum is, from s->l4; 0 for none. `covers_addresses` for a change in the
+ * pseudo header. */
+INLINE u32 checksum_offset(struct nl_scratch *s, int covers_addresses)
+{
+	u32 size = s->l4_size;
+	if (!s->l4 || s->key.nw_frag & FRAG_LATER)
+		return 0;
+	switch (s->proto) {
+	case TCP:
+		return size >= 20 ? 16 : 0;
+	case UDP:
+		return size >= 8 ? 6 : 0;
+	case ICMPV6:
+		return size >= 4 ? 2 : 0;
+	case ICMP:
+		return size >= 8 && !covers_addresses ? 2 : 0;
+	}
+	return 0;
+}
+
+/* Whether the packet has the header that a SET is about: `what` is the kind of network header, or the
+ * protocol of transport. */
+INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what)
+{
+	if (layer == NL_LAYER_ETHERNET)
+		return 1;
+	if (layer == NL_LAYER_NETWORK) {
+		if (what == NL_NET_IPV4 && !s->l4)
+			return 0;
+		return s->net == what;
+	}
+	if (!s->l4 || s->key.nw_frag & FRAG_LATER || s->proto != what)
+		return 0;
+	switch (what) {
+	case TCP:
+		return s->l4_size >= 20 && s->key.tp_src | s->key.tp_dst | s->key.tcp_flags;
+	case UDP:
+		return s->l4_size >= 8;
+	}
+	return s->l4_size >= 4;
+}
+
+/* Write four bytes under a mask. */
+INLINE int set_bytes(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
+{
+	u32 layer = a->a8 & 3, what = a->a64 >> 32, sum = a->a8 >> 4;
+	u32 start = layer == NL_LAYER_ETHERNET ? 0 : layer == NL_LAYER_NETWORK ? s->l3 : s->l4;
+	u32 at = start + a->a16, old, new;
+	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
+
+	if (!has_header(s, layer, what) || load_bytes(skb, at, &old, 4))
+		return GO_ON;
+	new = (old & ~a->a32) | ((u32)a->a64 & a->a32);
+	if (new == old)
+		return GO_ON;
+	s->is_changed = 1;
+	if (store_bytes(skb, at, &new, 4, flags))
+		return STOP;
+	if (sum == NL_SUM_IPV4 || sum == NL_SUM_IPV4_PSEUDO)
+		l3_csum_replace(skb, s->l3 + 10, old, new, 4);
+	if (sum >= NL_SUM_IPV4_PSEUDO) {
+		int is_pseudo = sum != NL_SUM_TRANSPORT;
+		u32 offset = checksum_offset(s, is_pseudo);
+		u64 how = 4 | (is_pseudo ? PSEUDO : 0) | (s->proto == UDP ? MANGLED_0 : 0);
+		if (sum == NL_SUM_PSEUDO && s->is_routed && a->a16 >= 24)
+			offset = 0;
+		if (offset)
+			l4_csum_replace(skb, s->l4 + offset, old, new, how);
+	}
+	return GO_ON;
+}
+
+/* The offsets of headers after tags went into or out of the packet's bytes. */
+INLINE void move_headers(struct nl_scratch *s, u32 before, u32 after)
+{
+	s->l3 += after - before;
+	if (s->l4)
+		s->l4 += after - before;
+	s->is_changed = 1;
+}
+
+INLINE int push_vlan(struct __sk_buff *skb, struct nl_scratch *s, be16 tpid, u16 tci)
+{
+	u32 before = skb->len;
+	if (vlan_push(skb, tpid, tci & ~VLAN_CFI))
+		return STOP;
+	move_headers(s, before, skb->len);
+	return GO_ON;
+}
+
+INLINE int pop_vlan(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u32 before = skb->len;
+	if (vlan_pop(skb))
+		return STOP;
+	move_headers(s, before, skb->len);
+	return GO_ON;
+}
+
+INLINE int set_vlan(struct __sk_buff *skb, struct nl_scratch *s, u16 tci, u16 mask)
+{
+	u16 old = skb->vlan_tci;
+	be16 tpid = skb->vlan_proto;
+
+	if (!skb->vlan_present) {
+		be16 tag[2];
+		if (load_bytes(skb, 12, tag, 4) || !is_vlan(tag[0]))
+			return GO_ON;
+		tpid = tag[0];
+		old = ntohs(tag[1]);
+	}
+	mask &= ~VLAN_CFI;
+	if (pop_vlan(skb, s))
+		return STOP;
+	u32 before = skb->len;
+	if (vlan_push(skb, tpid, (old & ~mask) | (tci & mask)))
+		return STOP;
+	move_headers(s, before, skb->len);
+	return GO_ON;
+}
+
+/* One action that is not an output. */
+GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || !a)
+		return STOP;
+	int verdict = GO_ON;
+
+	switch (a->op) {
+	case NL_OP_SET:
+		verdict = set_bytes(skb, s, a);
+		break;
+	case NL_OP_PUSH_VLAN:
+		verdict = push_vlan(skb, s, a->a32, a->a16);
+		break;
+	case NL_OP_POP_VLAN:
+		verdict = pop_vlan(skb, s);
+		break;
+	case NL_OP_SET_VLAN:
+		verdict = set_vlan(skb, s, a->a16, a->a32);
+		break;
+	case NL_OP_TRUNC:
+		if (skb->len > a->a32 && change_tail(skb, a->a32, 0))
+			verdict = STOP;
+		break;
+	case NL_OP_SET_MARK:
+		s->key.pkt_mark = htonl((ntohl(s->key.pkt_mark) & ~(u32)a->a64) | a->a32);
+		skb->mark = ntohl(s->key.pkt_mark);
+		return GO_ON;
+	case NL_OP_SET_PRIORITY:
+		s->key.skb_priority = htonl((ntohl(s->key.skb_priority) & ~(u32)a->a64) | a->a32);
+		skb->priority = ntohl(s->key.skb_priority);
+		return GO_ON;
+	case NL_OP_SLOW:
+		count(NL_COUNT_SLOW);
+		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
+		return STOP;
+	case NL_OP_RECIRC:
+		s->key.recirc_id = htonl(a->a32);
+		return RECIRCULATE;
+	case NL_OP_DROP:
+		count(NL_COUNT_DROP_EXPLICIT);
+		return STOP;
+	}
+	if (verdict == STOP)
+		count(NL_COUNT_DROP_ACTION);
+	return verdict;
+}
+
+/* The action that brings up a packet with its key as it is now. */
+GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	if (!s || !c)
+		return STOP;
+	if (s->is_changed)
+		parse(skb, s, c->vlan_limit);
+	nl_upcall(skb, NL_UPCALL_USERSPACE, argument);
+	return GO_ON;
+}
+
+/* The device behind a port; 0 (counted) if there is none. */
+INLINE u32 device_of(u32 port)
+{
+	struct nl_output *output = map_lookup(&outputs, &port);
+	u32 ifindex = output ? output->ifindex : 0;
+	if (!ifindex)
+		count(NL_COUNT_DROP_PORT);
+	return ifindex;
+}
+
+GLOBAL int nl_send_copy(struct __sk_buff *skb, u32 ifindex)
+{
+	return clone_redirect(skb, ifindex, 0);
+}
+
+/* Run the actions of s->slot; returns what to tell tc. */
+INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_flow *flow)
+{
+	u32 pending = 0;
+	int verdict = GO_ON;
+
+	if (!flow->n_actions) {
+		count(NL_COUNT_DROP_EXPLICIT);
+		return NL_DROP;
+	}
+	NO_UNROLL
+	for (int part = 0; part < NL_MAX_CHAIN; part++) {
+		u32 n = flow->n_actions, next = flow->next;
+		NO_UNROLL
+		for (u32 i = 0; i < NL_SLOT_ACTIONS; i++) {
+			if (i >= n)
+				break;
+			struct nl_action *a = (struct nl_action *)flow->actions + i;
+			u32 op = a->op;
+			if (pending) {
+				nl_send_copy(skb, pending);
+				pending = 0;
+			}
+			if (op == NL_OP_OUTPUT) {
+				pending = device_of(a->a32);
+				continue;
+			}
+			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
+			if (verdict != GO_ON)
+				goto done;
+		}
+		if (!next)
+			break;
+		flow = map_lookup(&flows, &next);
+		if (!flow)
+			break;
+	}
+done:
+	if (pending)
+		return redirect(pending, 0);
+	if (verdict == RECIRCULATE) {
+		if (s->depth < NL_MAX_RECIRCULATIONS) {
+			s->depth++;
+			tail_call(skb, &programs, NL_PROGRAM_RECIRCULATE);
+		}
+		count(NL_COUNT_DROP_RECIRCULATION);
+	}
+	return NL_DROP;
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* What every part needs: types, the helpers of the kernel that are used, the generated layout.
+ *
+ * The numbers of helpers are those of linux/bpf.h and never change. Nothing newer than Linux 6.1 is
+ * used without a probe. */
+#ifndef NL_BASE_H
+#define NL_BASE_H
+
+#include <linux/bpf.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __u16 be16;
+typedef __u32 be32;
+typedef __u64 be64;
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+/* A function that the verifier checks once, whoever calls it. */
+#define GLOBAL __attribute__((noinline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define NO_UNROLL _Pragma("clang loop unroll(disable)")
+/* Keeps the compiler from computing a checked bound a second time in another register. */
+#define OPAQUE(x) asm volatile("" : "+r"(x))
+
+#define htons(x) __builtin_bswap16(x)
+#define ntohs(x) __builtin_bswap16(x)
+#define htonl(x) __builtin_bswap32(x)
+#define ntohl(x) __builtin_bswap32(x)
+
+/* What becomes of a packet, as tc's return values. */
+#define NL_DROP 2
+
+struct nl_map {
+	u32 unused;
+};
+
+#include "generated.h"
+
+static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
+static int (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static int (*const store_bytes)(struct __sk_buff *skb, u32 offset, const void *from, u32 size,
+				u64 flags) = (void *)9;
+static int (*const l3_csum_replace)(struct __sk_buff *skb, u32 offset, u64 from, u64 to,
+				    u64 flags) = (void *)10;
+static int (*const l4_csum_replace)(struct __sk_buff *skb, u32 offset, u64 from, u64 to,
+				    u64 flags) = (void *)11;
+static int (*const tail_call)(void *context, void *programs, u32 index) = (void *)12;
+static int (*const clone_redirect)(struct __sk_buff *skb, u32 ifindex, u64 flags) = (void *)13;
+static int (*const vlan_push)(struct __sk_buff *skb, be16 tpid, u16 tci) = (void *)18;
+static int (*const vlan_pop)(struct __sk_buff *skb) = (void *)19;
+static int (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
+static int (*const load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
+static int (*const change_tail)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)38;
+static int (*const pull_data)(struct __sk_buff *skb, u32 size) = (void *)39;
+static void *(*const ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
+static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
+static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
+static u64 (*const coarse_ns)(void) = (void *)160;
+
+/* Which network header the packet has, whole. */
+enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP };
+
+/* What is known of the packet that this CPU works on. The key is the first member, so that it may be
+ * taken for words. */
+struct nl_scratch {
+	union {
+		struct nl_key key;
+		u64 words[NL_KEY_WORDS];
+	};
+	/* A key under a mask, behind the number of the mask. */
+	u64 masked[NL_KEY_WORDS + 1];
+	/* Whether words before NL_FIRST_HOT are not zero: those of the packet, and metadata. */
+	u32 rare;
+	u32 rare_metadata;
+	u32 depth;
+	u32 port;
+	/* Offsets of the network and transport headers; l4 is 0 without one. */
+	u32 l3;
+	u32 l4;
+	/* Bytes from l4 to the end of the packet, padding not counted. */
+	u32 l4_size;
+	u32 net;
+	u32 proto;
+	/* A routing header that has segments left: the checksum covers another destination. */
+	u32 is_routed;
+	/* The packet was changed since it was parsed. */
+	u32 is_changed;
+	u32 slot;
+};
+_Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
+
+INLINE struct nl_scratch *scratch_of_cpu(void)
+{
+	u32 zero = 0;
+	return map_lookup(&scratch, &zero);
+}
+
+INLINE void count(u32 what)
+{
+	u64 *counter = map_lookup(&counters, &what);
+	if (counter)
+		*counter += 1;
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* From a key to its flow: an exact-match cache of each CPU, behind it one hash per mask.
+ *
+ * The cache holds keys under the union of all masks (config.wanted), so what no flow looks at does not
+ * split connections. An entry is good for one generation; the daemon counts the generation up when a
+ * flow goes or changes, or the union grows.
+ *
+ * A masked key is packed: only the words that the mask touches, behind the mask's number. The time of a
+ * hash lookup follows the size of the key, hence one hash for each of a few sizes. */
+#ifndef NL_LOOKUP_H
+#define NL_LOOKUP_H
+
+#include "base.h"
+
+#define NO_SLOT 0xffffffff
+
+static const u64 factors[NL_KEY_WORDS - NL_FIRST_HOT] = {
+	0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb, 0xd6e8feb86659fd93,
+	0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3,
+	0x1d8e4e27c47d124f, 0xeb44accab455d165, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9,
+};
+
+/* Write the words that mask number `id` touches to s->masked and return their number. */
+INLINE struct nl_mask *mask_key(struct nl_scratch *s, u32 id)
+{
+	struct nl_mask *mask = map_lookup(&masks, &id);
+	if (!mask)
+		return 0;
+	u32 n = mask->n_words;
+	s->masked[0] = id;
+	NO_UNROLL
+	for (u32 i = 0; i < NL_KEY_WORDS; i++) {
+		if (i >= n)
+			break;
+		u32 index = mask->index[i];
+		if (index >= NL_KEY_WORDS)
+			break;
+		s->masked[i + 1] = s->words[index] & mask->words[i];
+	}
+	return mask;
+}
+
+INLINE u32 *find_masked(struct nl_scratch *s, struct nl_mask *mask)
+{
+	switch (mask->size_class) {
+	case 0:
+		return map_lookup(&keys_3, s->masked);
+	case 1:
+		return map_lookup(&keys_7, s->masked);
+	case 2:
+		return map_lookup(&keys_15, s->masked);
+	default:
+		return map_lookup(&keys_42, s->masked);
+	}
+}
+
+/* Whether mask number `id` has a flow for the key: it goes to s->slot. */
+GLOBAL int nl_try_mask(u32 id)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return 0;
+	struct nl_mask *mask = mask_key(s, id);
+	if (!mask)
+		return 0;
+	u32 *slot = find_masked(s, mask);
+	if (!slot)
+		return 0;
+	s->slot = *slot;
+	__sync_fetch_and_add(&mask->hits, 1);
+	return 1;
+}
+
+INLINE int find_slowly(struct nl_config *c)
+{
+	u32 n = c->n_masks;
+	NO_UNROLL
+	for (u32 i = 0; i < NL_MAX_MASKS; i++) {
+		if (i >= n)
+			break;
+		if (nl_try_mask(c->order[i]))
+			return 1;
+	}
+	return 0;
+}
+
+/* The flow's slot goes to s->slot; false if there is none. */
+INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
+{
+	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
+	u32 rare = s->rare | s->rare_metadata, generation = c->generation;
+
+	UNROLL
+	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++) {
+		hot[i] = s->words[NL_FIRST_HOT + i] & c->wanted[NL_FIRST_HOT + i];
+		hash += (hot[i] ^ hot[i] >> 32) * factors[i];
+	}
+	if (rare) {
+		NO_UNROLL
+		for (int i = 0; i < NL_FIRST_HOT; i++)
+			hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
+	}
+	hash ^= hash >> 32;
+	hash *= 0xbf58476d1ce4e5b9;
+	u32 index = (hash >> 40) & (NL_CACHE_ENTRIES - 1);
+	struct nl_cached *entry = map_lookup(&cache, &index);
+	if (!entry)
+		return 0;
+	difference = (entry->generation ^ generation) | (entry->rare ^ rare);
+	UNROLL
+	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
+		difference |= hot[i] ^ entry->words[NL_FIRST_HOT + i];
+	if (rare && !difference) {
+		NO_UNROLL
+		for (int i = 0; i < NL_FIRST_HOT; i++)
+			difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
+	}
+	if (!difference) {
+		s->slot = entry->slot;
+		return 1;
+	}
+	if (!find_slowly(c))
+		return 0;
+	UNROLL
+	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
+		entry->words[NL_FIRST_HOT + i] = hot[i];
+	if (rare) {
+		NO_UNROLL
+		for (int i = 0; i < NL_FIRST_HOT; i++)
+			entry->words[i] = s->words[i] & c->wanted[i];
+	}
+	entry->rare = rare;
+	entry->slot = s->slot;
+	entry->generation = generation;
+	return 1;
+}
+
+#endif

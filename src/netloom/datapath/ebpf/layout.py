@@ -1,0 +1,99 @@
+"""The key as the kernel programs hold it: some 64-bit words of the key of `flow.fields`.
+
+The key of the field table is a struct of `KEY_BYTES` bytes, every member in network byte order and
+none across a boundary of eight bytes. The kernel leaves out the words that no packet and no flow of
+a data path ever fills (registers, OpenFlow's metadata) and, so far, the TLV options of tunnels.
+What it keeps it keeps in the same order, so taking a key apart or together is copying a few ranges
+of bytes, and a mask is the same words of the mask.
+
+The last `HOT_WORDS` words hold all that is read from common packets (Ethernet, tags, IPv4,
+transport) and the small metadata. The others stay zero for most packets, and the programs touch
+them only for packets that fill them.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from struct import Struct
+
+from netloom.flow.fields import KEY_BYTES, SLOTS, Slot
+
+WORD_BYTES = 8
+#: Slots that exist in translation only, or (tun_opts) that the programs do not know.
+_LEFT_OUT = ("tun_opts", "tun_opt_present", "metadata", "actset_output", "conj_id")
+
+
+def _is_kept(slot: Slot) -> bool:
+    return slot.name not in _LEFT_OUT and not slot.name.startswith("reg")
+
+
+def offset_of(slot: Slot) -> int:
+    """Byte of the whole key at which `slot` starts."""
+    return KEY_BYTES - slot.shift // 8 - slot.n_bytes
+
+
+def _kept_words() -> tuple[int, ...]:
+    words = set()
+    for slot in SLOTS:
+        if _is_kept(slot):
+            first = offset_of(slot)
+            words |= set(range(first // WORD_BYTES, (first + slot.n_bytes - 1) // WORD_BYTES + 1))
+    return tuple(sorted(words))
+
+
+#: Numbers of the words of the whole key that the kernel keeps, in their order.
+WORDS = _kept_words()
+N_WORDS = len(WORDS)
+KERNEL_KEY_BYTES = N_WORDS * WORD_BYTES
+#: The slots of these words, top to bottom: the members of the C struct.
+MEMBERS = tuple(slot for slot in SLOTS if offset_of(slot) // WORD_BYTES in WORDS)
+
+
+def member_offset(slot: Slot) -> int:
+    """Byte of the kernel's key at which `slot` starts."""
+    whole = offset_of(slot)
+    return WORDS.index(whole // WORD_BYTES) * WORD_BYTES + whole % WORD_BYTES
+
+
+#: The first word of those that common packets fill.
+FIRST_HOT_WORD = member_offset(next(slot for slot in SLOTS if slot.name == "skb_priority")) // 8
+HOT_WORDS = N_WORDS - FIRST_HOT_WORD
+
+
+def _ranges() -> tuple[tuple[int, int, int], ...]:
+    """Runs of neighbouring words: (first byte in the kernel's key, bytes, shift in the key)."""
+    runs = []
+    for _, group in groupby(enumerate(WORDS), lambda pair: pair[1] - pair[0]):
+        pairs = list(group)
+        first, word = pairs[0]
+        size = len(pairs) * WORD_BYTES
+        runs.append((first * WORD_BYTES, size, 8 * (KEY_BYTES - word * WORD_BYTES - size)))
+    return tuple(runs)
+
+
+_RANGES = _ranges()
+#: All bits of a key that the kernel keeps.
+KERNEL_MASK = sum(((1 << 8 * size) - 1) << shift for _, size, shift in _RANGES)
+_unpack_words = Struct(f"<{N_WORDS}Q").unpack
+
+
+def encode_key(key: int) -> bytes:
+    """The kernel's form of a key or mask; bits that it does not keep are lost."""
+    return b"".join(
+        [(key >> shift & (1 << 8 * size) - 1).to_bytes(size, "big") for _, size, shift in _RANGES]
+    )
+
+
+def decode_key(data: bytes | memoryview) -> int:
+    """The key of the `KERNEL_KEY_BYTES` bytes of `data`."""
+    key = 0
+    for at, size, shift in _RANGES:
+        key |= int.from_bytes(data[at : at + size], "big") << shift
+    return key
+
+
+def mask_words(mask: int) -> list[tuple[int, int]]:
+    """(number of the word in the kernel's key, its bits as the machine loads them) of every word
+    that `mask` touches."""
+    words = _unpack_words(encode_key(mask))
+    return [(number, word) for number, word in enumerate(words) if word]

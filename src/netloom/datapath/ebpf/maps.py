@@ -1,0 +1,189 @@
+"""Maps, as Python uses them: arrays mapped into memory, hashes filled in batches, ring buffers.
+
+An array that the kernel shares (`SharedArray`) costs no system call to read or write; that is how
+counters of all flows are read and actions are written. Ring buffers are read in place as well
+(Documentation/bpf/ringbuf.rst): a record has a header of 8 bytes, and the reader's position tells
+the kernel what is free again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+
+from netloom.datapath.ebpf.spec import RINGBUF, MapSpec
+from netloom.datapath.ebpf.syscall import (
+    MAP_DELETE,
+    MAP_LOOKUP,
+    MAP_LOOKUP_BATCH,
+    MAP_UPDATE,
+    MAP_UPDATE_BATCH,
+    address,
+    bpf,
+)
+
+_ELEMENT = Struct("<IIQQQ").pack
+_BATCH = Struct("<QQQQIIQQ")
+_RING_BUSY, _RING_DISCARDED = 1 << 31, 1 << 30
+_RING_LENGTH = _RING_DISCARDED - 1
+_RING_HEADER = 8
+
+
+def possible_cpus() -> int:
+    """How many copies a per-CPU map has of each value."""
+    text = Path("/sys/devices/system/cpu/possible").read_text().strip()
+    return max(int(part.rpartition("-")[2]) for part in text.split(",")) + 1
+
+
+class SharedArray:
+    """An array map of the flag BPF_F_MMAPABLE: entry n is at `n * stride` of `view`."""
+
+    def __init__(self, fd: int, spec: MapSpec) -> None:
+        self.stride = spec.value_size + 7 & ~7
+        page = mmap.PAGESIZE
+        size = (self.stride * spec.max_entries + page - 1) // page * page
+        self._memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self.view = memoryview(self._memory)
+
+    def close(self) -> None:
+        self.view.release()
+        self._memory.close()
+
+
+class HashMap:
+    """A hash from keys to values of fixed sizes."""
+
+    def __init__(self, fd: int, spec: MapSpec) -> None:
+        self._fd = fd
+        self._spec = spec
+        self._key = ctypes.create_string_buffer(spec.key_size)
+        self._value = ctypes.create_string_buffer(spec.value_size)
+        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Raises OSError (E2BIG) when the map is full."""
+        self._key.raw, self._value.raw = key, value
+        bpf(MAP_UPDATE, self._attributes)
+
+    def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        rows = list(pairs)
+        if len(rows) < 2:
+            for key, value in rows:
+                self.put(key, value)
+            return
+        keys, values = b"".join([row[0] for row in rows]), b"".join([row[1] for row in rows])
+        key_buffer = ctypes.create_string_buffer(keys, len(keys))
+        value_buffer = ctypes.create_string_buffer(values, len(values))
+        bpf(
+            MAP_UPDATE_BATCH,
+            _BATCH.pack(
+                0, 0, address(key_buffer), address(value_buffer), len(rows), self._fd, 0, 0
+            ),
+        )
+
+    def delete(self, key: bytes) -> None:
+        """Deleting what is not there does nothing."""
+        self._key.raw = key
+        try:
+            bpf(MAP_DELETE, self._attributes)
+        except FileNotFoundError:
+            return
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All pairs; those put or deleted meanwhile may or may not be seen."""
+        spec = self._spec
+        keys = ctypes.create_string_buffer(spec.key_size * spec.max_entries)
+        values = ctypes.create_string_buffer(spec.value_size * spec.max_entries)
+        cursor = ctypes.create_string_buffer(max(spec.key_size, 8))
+        attributes = ctypes.create_string_buffer(
+            _BATCH.pack(
+                0, address(cursor), address(keys), address(values), spec.max_entries, self._fd, 0, 0
+            )
+        )
+        # ENOENT is no error: there is nothing behind what was read.
+        with suppress(FileNotFoundError):
+            bpf(MAP_LOOKUP_BATCH, attributes)
+        count = _BATCH.unpack_from(attributes.raw)[4]
+        key_data, value_data = keys.raw, values.raw
+        for n in range(count):
+            yield (
+                key_data[n * spec.key_size : (n + 1) * spec.key_size],
+                value_data[n * spec.value_size : (n + 1) * spec.value_size],
+            )
+
+
+class PerCpuArray:
+    """An array of which every CPU has its own."""
+
+    def __init__(self, fd: int, spec: MapSpec) -> None:
+        self._stride = spec.value_size + 7 & ~7
+        self._cpus = possible_cpus()
+        self._key = ctypes.create_string_buffer(4)
+        self._value = ctypes.create_string_buffer(self._stride * self._cpus)
+        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+
+    def get(self, index: int) -> list[bytes]:
+        """The values of all CPUs."""
+        self._key.raw = index.to_bytes(4, "little")
+        bpf(MAP_LOOKUP, self._attributes)
+        data = self._value.raw
+        return [data[n * self._stride : (n + 1) * self._stride] for n in range(self._cpus)]
+
+    def total(self, index: int) -> int:
+        """The sum over all CPUs, of values that are numbers."""
+        return sum(int.from_bytes(value, "little") for value in self.get(index))
+
+
+class Ring:
+    """The reading end of a ring buffer."""
+
+    def __init__(self, fd: int, spec: MapSpec) -> None:
+        assert spec.type == RINGBUF
+        page, size = mmap.PAGESIZE, spec.max_entries
+        self.fd = fd
+        self._mask = size - 1
+        self._consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        # The data is mapped twice, one behind the other, so no record is ever in two pieces.
+        self._producer = mmap.mmap(
+            fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+        )
+        self._position = memoryview(self._consumer).cast("Q")
+        self._end = memoryview(self._producer)[:8].cast("Q")
+        self._data = memoryview(self._producer)[page:]
+        self._headers = self._data.cast("I")
+
+    def is_empty(self) -> bool:
+        return self._position[0] >= self._end[0]
+
+    def drain(self, limit: int) -> list[bytes]:
+        """Up to `limit` records, oldest first; they are free for the kernel afterwards."""
+        records: list[bytes] = []
+        position = self._position[0]
+        while len(records) < limit and position < self._end[0]:
+            at = position & self._mask
+            header = self._headers[at >> 2]
+            if header & _RING_BUSY:
+                break
+            length = header & _RING_LENGTH
+            if not header & _RING_DISCARDED:
+                start = at + _RING_HEADER
+                records.append(bytes(self._data[start : start + length]))
+            position += length + _RING_HEADER + 7 & ~7
+        self._position[0] = position
+        return records
+
+    def close(self) -> None:
+        for view in (self._position, self._end, self._headers, self._data):
+            view.release()
+        self._consumer.close()
+        self._producer.close()
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)

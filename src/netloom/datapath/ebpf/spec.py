@@ -1,0 +1,246 @@
+"""What C and Python have to agree on: operations, records, maps. Written here once.
+
+`c_header` is the header that the programs are compiled with; Python packs and unpacks by the same
+tables. Records are in the machine's byte order (little-endian: the object is built for bpfel),
+members of keys in network byte order.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from netloom.datapath.ebpf.layout import FIRST_HOT_WORD, KERNEL_KEY_BYTES, MEMBERS, N_WORDS
+
+#: Changes whenever a map or a record does: a daemon adopts only what has its own number.
+ABI_VERSION = 1
+
+# Map types of linux/bpf.h.
+HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
+NO_PREALLOC, MMAPABLE = 0x01, 0x400
+
+#: Flows (and continuations of long ones) that the kernel holds at most.
+MAX_SLOTS = 65_536
+#: Masks that it holds at most.
+MAX_MASKS = 256
+#: Data-path ports above this are served in user space.
+MAX_PORTS = 4_096
+#: Devices found by their index in one step; others take a hash.
+DEVICE_SLOTS = 4_096
+#: Entries of the exact-match cache, of each CPU.
+CACHE_ENTRIES = 4_096
+#: Actions in one slot, and slots that one flow may take.
+SLOT_ACTIONS = 13
+MAX_CHAIN = 12
+#: How often one packet may be looked up again.
+MAX_RECIRCULATIONS = 6
+
+#: Actions. Each is a record of 16 bytes: {op, a8, a16, a32, a64}.
+OPERATIONS = (
+    "END",
+    "OUTPUT",  # a32 port
+    "SET",  # a8 layer | checksum << 4, a16 offset, a32 mask, a64 value | which header << 32
+    "PUSH_VLAN",  # a16 tci, a32 tpid
+    "POP_VLAN",
+    "SET_VLAN",  # a16 tci, a32 mask
+    "TRUNC",  # a32 length
+    "SLOW",  # all of the flow's actions in user space
+    "USERSPACE",  # a32 which
+    "DROP",
+    "RECIRC",  # a32 id
+    "SET_MARK",  # a32 value, a64 mask
+    "SET_PRIORITY",  # a32 value, a64 mask
+)
+#: Which header a SET's offset counts from, and the checksum that its bytes are part of.
+LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
+CHECKSUMS = ("NONE", "IPV4", "IPV4_PSEUDO", "PSEUDO", "TRANSPORT")
+#: What a packet comes up for; the ring is chosen by it.
+UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
+#: Counters of packets, by CPU: hits and what became of the rest.
+COUNTERS = (
+    "HITS",
+    "UPCALLS",
+    "SLOW",
+    "LOST",
+    "DROP_EXPLICIT",
+    "DROP_PORT",
+    "DROP_RECIRCULATION",
+    "DROP_INVALID",
+    "DROP_ACTION",
+)
+#: Bytes of packet that one record of a ring has room for: short packets, MTUs, GSO.
+UPCALL_ROOMS = (256, 2_048, 16_384, 65_664)
+
+OP = {name: number for number, name in enumerate(OPERATIONS)}
+LAYER = {name: number for number, name in enumerate(LAYERS)}
+CHECKSUM = {name: number for number, name in enumerate(CHECKSUMS)}
+UPCALL = {name: number for number, name in enumerate(UPCALLS)}
+COUNTER = {name: number for number, name in enumerate(COUNTERS)}
+
+
+_MEMBER_FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+
+
+class Structure:
+    """A C struct: `text` has a member a line, "type name" or "type name[count]", with no holes."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.members: list[tuple[str, str, int]] = []
+        self.offsets: dict[str, int] = {}
+        layout = "<"
+        size = 0
+        for line in text.strip().split("\n"):
+            kind, _, member = line.strip().partition(" ")
+            label, _, count = member.rstrip("]").partition("[")
+            n = int(count or 1)
+            self.members.append((kind, label, n if count else 0))
+            self.offsets[label] = size
+            layout += f"{n}{_MEMBER_FORMATS[kind]}" if count else _MEMBER_FORMATS[kind]
+            size = Struct(layout).size
+        self.size = size
+        self.pack = Struct(layout).pack
+        self.unpack_from = Struct(layout).unpack_from
+
+    def c_text(self) -> str:
+        lines = [
+            f"\t{kind} {label}[{count}];" if count else f"\t{kind} {label};"
+            for kind, label, count in self.members
+        ]
+        check = f'_Static_assert(sizeof(struct nl_{self.name}) == {self.size}, "{self.name}");'
+        return f"struct nl_{self.name} {{\n" + "\n".join(lines) + f"\n}};\n{check}\n"
+
+
+ACTION = Structure("action", "u8 op\nu8 a8\nu16 a16\nu32 a32\nu64 a64")
+FLOW = Structure(
+    "flow",
+    "u64 packets\nu64 bytes\nu64 used_ns\nu32 tcp_flags\nu32 n_actions\nu32 next\nu32 pad\n"
+    f"u64 actions[{2 * SLOT_ACTIONS}]\nu64 spare",
+)
+MASK = Structure(
+    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[48]\nu64 words[{N_WORDS}]"
+)
+CACHED = Structure("cached", f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{N_WORDS}]")
+CONFIG = Structure(
+    "config",
+    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 pad\n"
+    f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
+)
+DEVICE = Structure("device", "u32 ifindex\nu32 port")
+OUTPUT = Structure("output", "u32 ifindex\nu32 kind")
+SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
+UPCALL_RECORD = Structure(
+    "upcall",
+    "u32 kind\nu32 port\nu32 length\nu32 captured\nu32 argument\nu32 gso_size\n"
+    "u32 vlan\nu32 room\n"
+    f"u64 key[{N_WORDS}]",
+)
+#: Words of a masked key that its hash has room for, beside the number of the mask.
+SIZE_CLASSES = (3, 7, 15, N_WORDS)
+STRUCTURES = (
+    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, SHARE, UPCALL_RECORD,
+)  # fmt: skip
+
+
+class MapSpec(NamedTuple):
+    """A map: its name in C and on the pin, type, sizes and flags."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int = 0
+
+
+#: Rings, by what they are for: misses, actions that bring packets up, and the slow path. They are
+#: drained in the order USERSPACE, SLOW, MISS.
+RINGS = ("ring_miss", "ring_slow", "ring_userspace")
+RING_BYTES = 4 * 1024 * 1024
+#: Bytes of one ring that one port may fill.
+PORT_SHARE_BYTES = RING_BYTES // 4
+PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only")
+
+MAPS = (
+    MapSpec("config", ARRAY, 4, CONFIG.size, 1, MMAPABLE),
+    MapSpec("devices", ARRAY, 4, DEVICE.size, DEVICE_SLOTS, MMAPABLE),
+    MapSpec("more_devices", HASH, 4, 4, MAX_PORTS, NO_PREALLOC),
+    MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
+    MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
+    MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
+    MapSpec("masks", ARRAY, 4, MASK.size, MAX_MASKS, MMAPABLE),
+    *(
+        MapSpec(f"keys_{words}", HASH, 8 * (words + 1), 4, MAX_SLOTS, NO_PREALLOC)
+        for words in SIZE_CLASSES
+    ),
+    MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
+    MapSpec("scratch", PERCPU_ARRAY, 4, 1_024, 1),
+    MapSpec("counters", PERCPU_ARRAY, 4, 8, len(COUNTERS)),
+    MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
+    *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
+)
+
+
+def _key_struct() -> str:
+    types = {1: "u8", 2: "be16", 4: "be32", 8: "be64"}
+    lines = [
+        f"\t{types[slot.n_bytes]} {slot.name};"
+        if slot.n_bytes in types
+        else f"\tu8 {slot.name}[{slot.n_bytes}];"
+        for slot in MEMBERS
+    ]
+    return "struct nl_key {\n" + "\n".join(lines) + "\n} __attribute__((packed, aligned(8)));\n"
+
+
+def c_header() -> str:
+    """The header `generated.h`."""
+    names = (
+        ("OP", OPERATIONS),
+        ("LAYER", LAYERS),
+        ("SUM", CHECKSUMS),
+        ("UPCALL", UPCALLS),
+        ("COUNT", COUNTERS),
+    )
+    enums = [
+        f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
+        for prefix, words in names
+    ]
+    constants = {
+        "KEY_WORDS": N_WORDS,
+        "FIRST_HOT": FIRST_HOT_WORD,
+        "MAX_SLOTS": MAX_SLOTS,
+        "MAX_MASKS": MAX_MASKS,
+        "MAX_PORTS": MAX_PORTS,
+        "DEVICE_SLOTS": DEVICE_SLOTS,
+        "CACHE_ENTRIES": CACHE_ENTRIES,
+        "SLOT_ACTIONS": SLOT_ACTIONS,
+        "MAX_CHAIN": MAX_CHAIN,
+        "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
+        "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
+        **{f"ROOM_{n}": room for n, room in enumerate(UPCALL_ROOMS)},
+        **{f"CLASS_{n}": words for n, words in enumerate(SIZE_CLASSES)},
+        "SCRATCH_BYTES": next(spec.value_size for spec in MAPS if spec.name == "scratch"),
+    }
+    return "\n".join(
+        [
+            "/* Generated from the field table and datapath/ebpf/spec.py. */",
+            *(f"#define NL_{name} {value}" for name, value in constants.items()),
+            *enums,
+            _key_struct(),
+            f'_Static_assert(sizeof(struct nl_key) == {KERNEL_KEY_BYTES}, "key");',
+            *(structure.c_text() for structure in STRUCTURES),
+            *(f'struct nl_map {spec.name} SEC("maps");' for spec in MAPS),
+            "",
+        ]
+    )
+
+
+def c_offset_checks() -> str:
+    """Assertions that every member of the key lies where Python thinks."""
+    from netloom.datapath.ebpf.layout import member_offset
+
+    return "\n".join(
+        f"_Static_assert(__builtin_offsetof(struct nl_key, {slot.name}) == {member_offset(slot)}, "
+        f'"{slot.name}");'
+        for slot in MEMBERS
+    )
