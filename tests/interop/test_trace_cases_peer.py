@@ -41,6 +41,8 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
             switch.use_prefixes(bridge, ("ip_dst", "ip_src", "ipv6_dst"))
         for words in fdb_entries(case):
             switch.control("fdb/add", *words)
+        for bridge, groups in case.groups.items():
+            switch.replace_groups(bridge, groups)
         for bridge, flows in case.flows.items():
             switch.replace_flows(bridge, flows)
         names = switch.dp_ports()

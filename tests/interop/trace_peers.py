@@ -29,6 +29,10 @@ class TracePeer(PeerSwitch):
         self.ofctl("del-flows", bridge)
         self.ofctl("add-flows", bridge, "-", stdin=flows)
 
+    def replace_groups(self, bridge: str, groups: str) -> None:
+        self.run("ovs-ofctl", "-O", "OpenFlow15", "del-groups", bridge)
+        self.run("ovs-ofctl", "-O", "OpenFlow15", "add-groups", bridge, "-", stdin=groups)
+
     def dp_ports(self) -> dict[str, str]:
         """Data-path port number -> name, over all bridges."""
         rows = re.findall(r"^ +(\S+) \d+/(\d+):", self.control("dpif/show"), re.MULTILINE)

@@ -21,9 +21,11 @@ from netloom.ofproto.settings import (
     PortSettings,
 )
 from netloom.openflow import messages as m
+from netloom.openflow import messages_groups as g
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.flow_text import parse_flow_mod
-from netloom.openflow.protocol import P_OF13
+from netloom.openflow.group_text import parse_group_mod
+from netloom.openflow.protocol import P_OF13, P_OF15
 
 
 class SmallSwitch:
@@ -98,6 +100,15 @@ class SmallSwitch:
         for line in flows.splitlines():
             self.add_flow(bridge, line)
 
+    def replace_groups(self, bridge: str, groups: str) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ofproto.groups.apply(g.GroupMod(g.OFPGC_DELETE, g.OFPG_ALL), self.clock.now_ms())
+        for line in groups.splitlines():
+            mod, _ = parse_group_mod(line, g.OFPGC_ADD)
+            received, _ = decode_message(encode_message(mod, 1, P_OF15), P_OF15)
+            assert isinstance(received, g.GroupMod)
+            ofproto.groups.apply(received, self.clock.now_ms())
+
     def add_flow(self, bridge: str, flow: str) -> None:
         mod, _ = parse_flow_mod(flow, m.OFPFC_ADD)
         self.backer.bridges[bridge].tables.apply(_as_received(mod), self.clock.now_ms())
@@ -132,6 +143,8 @@ def small_switch_of(case: TraceCase) -> SmallSwitch:
             switch.add_mirror(bridge, name, dict(word.partition("=")[::2] for word in options))
     for words in fdb_entries(case):
         switch.control("fdb/add", *words)
+    for bridge, groups in case.groups.items():
+        switch.replace_groups(bridge, groups)
     for bridge, flows in case.flows.items():
         switch.replace_flows(bridge, flows)
     return switch

@@ -19,6 +19,7 @@ from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.upcall import Upcalls
 
@@ -43,6 +44,7 @@ class Backer:
         #: Orders changes of MAC tables and the translations that asked them.
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
+        self.recirculations = Recirculations()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -135,6 +137,7 @@ class Backer:
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)
+        self.recirculations.run(now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)

@@ -241,6 +241,11 @@ class Ofproto:
             max_speed_kbps=seen.speed_bps // 1_000,
         )
 
+    def is_port_live(self, number: int) -> bool:
+        """Is there a port of that number whose link is up, as controllers were told?"""
+        port = self._phy_ports.get(number)
+        return port is not None and bool(port.state & m.OFPPS_LIVE)
+
     def port_stats(self) -> list[m.PortStats]:
         now_ms = self.backer.clock.now_ms()
         return [self._port_stats(port, now_ms) for port in self._sorted_ports()]
@@ -309,6 +314,8 @@ class Ofproto:
                 base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
                 self.backer.dpif.execute(message.packet, base, result.actions)
 
+        self.backer.recirculations.release(result.recirc_ids, now_ms)
+
         return send
 
     def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
@@ -357,6 +364,8 @@ class Ofproto:
             before = self._phy_ports.get(port.number)
             if before is not None and before != self._phy_port(port):
                 self._tell(m.OFPPR_MODIFY, port)
+                # Buckets of groups and members of bundles may watch it.
+                self.backer.config_changed()
 
     def _tell(self, reason: int, port: OfPort) -> None:
         phy_port = self._phy_ports[port.number] = self._phy_port(port)

@@ -7,6 +7,7 @@ from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
 from netloom.ofproto.translate.output import metered
 from netloom.openflow.messages_meters import OFPM_SLOWPATH
 
@@ -37,7 +38,7 @@ def finish(context: Context) -> Translated:
     if context.error:
         return Translated(
             (), context.mask, context.key, context.credits, context.error,
-            mac_lookups=tuple(context.mac_lookups),
+            mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
     mask = context.mask & DATAPATH_MASK
     if not key & _TUNNEL_DST:
@@ -49,6 +50,9 @@ def finish(context: Context) -> Translated:
             mask &= ~(tpid.mask | tci.mask)
         elif mask & tci.mask:
             mask |= VLAN_CFI << tci.shift
+    if mask & LABELS_MASK and SLOT["dl_type"].get(key) not in MPLS_TYPES:
+        # What was said of labels was said of those that actions pushed.
+        mask &= ~LABELS_MASK
     if (SLOT["dl_type"].get(key), SLOT["nw_proto"].get(key)) in _ICMP:
         mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
@@ -57,6 +61,7 @@ def finish(context: Context) -> Translated:
     return Translated(
         tuple(context.actions), mask, context.key, context.credits, "",
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
+        recirc_ids=tuple(context.recirc_ids),
     )  # fmt: skip
 
 
