@@ -21,6 +21,7 @@ from netloom.network.ml2.segments import (
     wanted_segments,
 )
 from netloom.network.rbac import grants
+from netloom.network.secgroup.groups import default_group
 
 #: Ports that the service itself puts on networks, and takes away with them.
 AUTO_DELETED = frozenset(
@@ -43,6 +44,8 @@ def create_network(call: Call, body: dict[str, Any]) -> Document:
     network["_segments"] = stored_segments(call, segments)
     extended(call, Change("network", "create", None, network), body)
     created(call, "network", network)
+    if network["project_id"]:
+        default_group(call, network["project_id"])
     claim_segments(call, network["id"], segments, wanted)
     for name, action in grants.FLAGS.items():
         if network[name]:

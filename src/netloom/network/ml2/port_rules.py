@@ -11,15 +11,19 @@ from netloom.network.errors import fail
 ROUTER_OWNERS = "network:router_"
 
 
-def check_port_security(port: Document) -> None:
-    """Groups and pairs mean something only where packets are checked."""
-    if not port["port_security_enabled"]:
-        if port["security_groups"]:
-            raise fail("PortSecurityPortHasSecurityGroup")
-        if port["allowed_address_pairs"]:
-            raise fail("AddressPairAndPortSecurityRequired")
-    elif port["security_groups"] and not port["fixed_ips"]:
-        raise fail("PortSecurityAndIPRequiredForSecurityGroups")
+def check_port_security(port: Document, *, asked: bool) -> None:
+    """Groups and pairs mean something only where packets are checked; `asked` tells whether the
+    request names groups."""
+    if port["port_security_enabled"]:
+        return
+    if port["security_groups"]:
+        raise fail(
+            "PortSecurityAndIPRequiredForSecurityGroups"
+            if asked
+            else "PortSecurityPortHasSecurityGroup"
+        )
+    if port["allowed_address_pairs"]:
+        raise fail("AddressPairAndPortSecurityRequired")
 
 
 def complete_address_pairs(port: Document) -> None:

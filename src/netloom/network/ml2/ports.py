@@ -98,12 +98,13 @@ def _secure(call: Call, port: Document, body: dict[str, Any]) -> None:
     protected = port["port_security_enabled"]
     trusted = port["device_owner"].startswith("network:")
     if groups is None:
-        wanted = protected and port["fixed_ips"] and not trusted
-        groups = [default_group(call, port["project_id"])] if wanted else []
+        wanted = protected and not trusted
+        chosen = [default_group(call, port["project_id"])] if wanted else []
     else:
         check_groups(call, groups)
-    port["security_groups"] = list(groups)
-    check_port_security(port)
+        chosen = list(groups)
+    port["security_groups"] = chosen
+    check_port_security(port, asked=bool(groups))
     complete_address_pairs(port)
     check_address_pairs(call, port)
 
@@ -132,7 +133,7 @@ def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
         new = [group for group in body["security_groups"] if group not in before["security_groups"]]
         check_groups(call, new)
     extended(call, Change("port", "update", before, after), body, network)
-    check_port_security(after)
+    check_port_security(after, asked=bool(body.get("security_groups")))
     if "allowed_address_pairs" in body or "mac_address" in body:
         complete_address_pairs(after)
     check_address_pairs(call, after)

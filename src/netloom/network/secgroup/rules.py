@@ -12,35 +12,8 @@ from netloom.network.errors import fail
 from netloom.network.identity.policy import is_visible
 from netloom.network.model.table import resource
 from netloom.network.secgroup.groups import DEFAULT_NAME
+from netloom.network.secgroup.protocols import PROTOCOLS, protocol_number
 
-#: Names of protocols and their numbers (IANA).
-PROTOCOLS = {
-    "ah": 51,
-    "dccp": 33,
-    "egp": 8,
-    "esp": 50,
-    "gre": 47,
-    "hopopt": 0,
-    "icmp": 1,
-    "igmp": 2,
-    "ip": 0,
-    "ipip": 4,
-    "ipv6-encap": 41,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "icmpv6": 58,
-    "ipv6-nonxt": 59,
-    "ipv6-opts": 60,
-    "ipv6-route": 43,
-    "ospf": 89,
-    "pgm": 113,
-    "rsvp": 46,
-    "sctp": 132,
-    "tcp": 6,
-    "udp": 17,
-    "udplite": 136,
-    "vrrp": 112,
-}
 WITH_PORTS = ("dccp", "sctp", "tcp", "udp", "udplite")
 ONLY_IPV6 = frozenset(
     {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
@@ -91,14 +64,6 @@ def _identity(rule: Document) -> tuple[Any, ...]:
     if values["remote_ip_prefix"]:
         values["remote_ip_prefix"] = str(ip_interface(values["remote_ip_prefix"]).network)
     return tuple(values.values())
-
-
-def protocol_number(protocol: str | None) -> int | None:
-    """The IANA number; None means any protocol."""
-    if protocol in (None, "any"):
-        return None
-    assert protocol is not None
-    return int(protocol) if protocol.isdigit() else PROTOCOLS[protocol]
 
 
 def _judge(call: Call, rule: Document) -> None:
