@@ -1,8 +1,10 @@
-"""Unpack the peers of the tests, Debian's Open vSwitch, into a private cache.
+"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, PostgreSQL, and the
+clients of OpenStack.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
-need come along, so that a bare machine can run them with LD_LIBRARY_PATH.
+need come along, so that a bare machine can run them with LD_LIBRARY_PATH. Clients in Python get a
+virtual environment of their own there, since they bring many libraries that nothing else wants.
 """
 
 from __future__ import annotations
@@ -27,6 +29,27 @@ PACKAGES = (
     "libunbound8",
     "libxdp1",
 )
+POSTGRESQL = (
+    "postgresql-15",
+    "postgresql-client-15",
+    "libcom-err2",
+    "libgssapi-krb5-2",
+    "libicu72",
+    "libk5crypto3",
+    "libkeyutils1",
+    "libkrb5-3",
+    "libkrb5support0",
+    "libldap-2.5-0",
+    "liblz4-1",
+    "libpq5",
+    "libsasl2-2",
+    "libxml2",
+    "libxslt1.1",
+    "libzstd1",
+)
+#: Where a system that has PostgreSQL already has it.
+SYSTEM_POSTGRESQL = Path("/usr/lib/postgresql")
+OPENSTACK = ("python-openstackclient==10.5.0", "openstacksdk==4.22.0")
 
 
 def cache_dir() -> Path:
@@ -40,19 +63,17 @@ def run(*argv: str, cwd: Path) -> None:
         sys.exit(f"fetch_peers: {' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
 
 
-def download(into: Path) -> None:
+def download(into: Path, packages: tuple[str, ...]) -> None:
     """Fetch the packages; a fresh machine has no package lists yet, so try again with them."""
-    argv = ("apt-get", "download", "-q", *PACKAGES)
+    argv = ("apt-get", "download", "-q", *packages)
     if subprocess.run(argv, cwd=into, capture_output=True).returncode:
         run("apt-get", "update", "-qq", cwd=into)
         run(*argv, cwd=into)
 
 
-def main() -> int:
-    target = cache_dir() / "ovs"
-    if (target / "usr/lib/openvswitch-switch/ovs-vswitchd").exists():
-        return 0
-    print("netloom: unpacking Debian's Open vSwitch for the interop tests", file=sys.stderr)
+def unpack(target: Path, packages: tuple[str, ...], what: str) -> None:
+    """Unpack Debian packages into `target`."""
+    print(f"netloom: unpacking {what} for the interop tests", file=sys.stderr)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         debs, tree = Path(scratch, "debs"), Path(scratch, "tree")
@@ -60,11 +81,29 @@ def main() -> int:
         # apt-get downloads as its own user where it can; let it in.
         os.chmod(scratch, 0o755)
         os.chmod(debs, 0o777)
-        download(debs)
+        download(debs, packages)
         for deb in sorted(debs.glob("*.deb")):
             run("dpkg", "-x", str(deb), str(tree), cwd=debs)
         shutil.rmtree(target, ignore_errors=True)
         tree.rename(target)
+
+
+def install_clients(target: Path) -> None:
+    """The clients of OpenStack, in a virtual environment."""
+    print("netloom: installing OpenStack's clients for the interop tests", file=sys.stderr)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(sys.executable, "-m", "venv", "--clear", str(target), cwd=target.parent)
+    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *OPENSTACK, cwd=target)
+
+
+def main() -> int:
+    cache = cache_dir()
+    if not (cache / "ovs/usr/lib/openvswitch-switch/ovs-vswitchd").exists():
+        unpack(cache / "ovs", PACKAGES, "Debian's Open vSwitch")
+    if not SYSTEM_POSTGRESQL.exists() and not (cache / "postgresql/usr/lib/postgresql").exists():
+        unpack(cache / "postgresql", POSTGRESQL, "PostgreSQL")
+    if not (cache / "openstack/bin/openstack").exists():
+        install_clients(cache / "openstack")
     return 0
 
 
