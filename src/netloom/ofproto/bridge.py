@@ -12,6 +12,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.bundle import Bundle
+from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -27,10 +28,12 @@ from netloom.ofproto.settings import (
     PortSettings,
 )
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_nx import CtFlush
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -60,6 +63,7 @@ class Ofproto:
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
+        self.tlv_table = TlvTable()
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -80,7 +84,12 @@ class Ofproto:
     @property
     def generation(self) -> int:
         """Grows with every change of what tables, groups and meters do to packets."""
-        return self.tables.generation + self.groups.generation + self.meters.generation
+        return (
+            self.tables.generation
+            + self.groups.generation
+            + self.meters.generation
+            + self.tlv_table.generation
+        )
 
     @property
     def frag_mode(self) -> int:
@@ -308,6 +317,20 @@ class Ofproto:
                 self.backer.dpif.execute(message.packet, base, result.actions)
 
         return send
+
+    def resume(self, packet_in: m.PacketIn, now_ms: int) -> None:
+        # No translation pauses for a controller (such flows are refused): none can be gone on with.
+        raise OpenFlowError("NXR_STALE")
+
+    def flush_connections(self, request: CtFlush) -> None:
+        tracker = self.backer.dpif.conntrack
+        if tracker is None:
+            raise OpenFlowError("OFPBRC_BAD_TYPE")
+        original, reply = connection_texts(request)
+        if original or reply:
+            tracker.flush_tuples(request.zone_id or 0, original, reply)
+        else:
+            tracker.flush_zone(request.zone_id)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()
