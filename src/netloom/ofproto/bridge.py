@@ -215,7 +215,7 @@ class Ofproto:
         self.connections.accept(machine, controller, self.backer.clock.now_ms())
 
     def forget(self, machine: Connection) -> None:
-        self.connections.forget(machine)
+        self.connections.forget(machine, self.backer.clock.now_ms())
 
     # What `connmgr` asks
 

@@ -4,7 +4,7 @@
     manager.configure(settings, now_ms)
     manager.accept(machine, controller, now_ms)     # None: somebody on the management socket
     manager.run(now_ms)                             # read what came, answer, send what is due
-    manager.forget(machine)
+    manager.forget(machine, now_ms)
 
 What it is: everything of OpenFlow that is between the bytes of a connection (`openflow.connection`)
 and the tables and ports of a switch (`SwitchSide`). Nothing here does I/O: machines are read and
@@ -133,8 +133,11 @@ class ConnectionManager:
         """Serve a new connection."""
         self.sessions.append(Session(machine, controller, now_ms))
 
-    def forget(self, machine: Peer) -> None:
+    def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
+        for session in self.sessions:
+            if session.peer is machine:
+                session.flow_mods.report(session.name, now_ms)
         self.sessions = [session for session in self.sessions if session.peer is not machine]
         self.monitors_changed()
 
@@ -157,6 +160,7 @@ class ConnectionManager:
             self._read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
+            session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
