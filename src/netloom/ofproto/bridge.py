@@ -19,6 +19,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -313,8 +314,16 @@ class Ofproto:
                 self.backer.dpif.execute(message.packet, base, result.actions)
 
         self.backer.recirculations.release(result.recirc_ids, now_ms)
-
         return send
+
+    @property
+    def uuid(self) -> int:
+        """Names the bridge in what controllers keep for it."""
+        return hash_name(self.name) << 64 | hash_name(f"bridge {self.name}")
+
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+        resume_packet(self.backer, message, version, now_ms)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()

@@ -111,6 +111,13 @@ def _packet_out(
     return ()
 
 
+def _resume(
+    manager: ConnectionManager, session: Session, message: m.Resume, now_ms: int
+) -> tuple[m.Message, ...]:
+    manager.switch.resume(message.packet_in, session.peer.version, now_ms)
+    return ()
+
+
 def _port_mod(
     manager: ConnectionManager, session: Session, mod: m.PortMod, now_ms: int
 ) -> tuple[m.Message, ...]:
@@ -122,4 +129,5 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.FlowMod: _flow_mod,
     m.PacketOut: _packet_out,
     m.PortMod: _port_mod,
+    m.Resume: _resume,
 }
