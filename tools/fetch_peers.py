@@ -1,5 +1,5 @@
-"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL, and
-the clients of OpenStack.
+"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
+and the clients of OpenStack.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs

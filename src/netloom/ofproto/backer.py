@@ -25,6 +25,8 @@ from netloom.ofproto.upcall import Upcalls
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
+#: How often packets that come back are answered at once.
+RECIRCULATIONS = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
 MAC_PAUSE_FACTOR = 10
 #: How often statistics are read and idle flows removed.
@@ -147,10 +149,14 @@ class Backer:
         self._answer(now_ms)
 
     def _answer(self, now_ms: int) -> None:
-        """Take a batch of upcalls."""
-        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
-        self._upcalls.handle(waiting, now_ms)
-        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        """Take a batch of upcalls, and those that follow from answering them: packets that come
+        back."""
+        for _ in range(RECIRCULATIONS):
+            waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+            if not waiting:
+                return
+            self._upcalls.handle(waiting, now_ms)
+        self._busy = True
 
     def deadline(self) -> int | None:
         if self._busy:

@@ -21,6 +21,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -324,7 +325,6 @@ class Ofproto:
                 self.backer.dpif.execute(message.packet, base, result.actions)
 
         self.backer.recirculations.release(result.recirc_ids, now_ms)
-
         return send
 
     def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
@@ -333,10 +333,6 @@ class Ofproto:
     def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
         """Add the flow that a packet asks for."""
         learning.learn(self.tables, mod, limit, now_ms, self._changed)
-
-    def resume(self, packet_in: m.PacketIn, now_ms: int) -> None:
-        # No translation pauses for a controller (such flows are refused): none can be gone on with.
-        raise OpenFlowError("NXR_STALE")
 
     def flush_connections(self, request: CtFlush) -> None:
         tracker = self.backer.dpif.conntrack
@@ -347,6 +343,15 @@ class Ofproto:
             tracker.flush_tuples(request.zone_id or 0, original, reply)
         else:
             tracker.flush_zone(request.zone_id)
+
+    @property
+    def uuid(self) -> int:
+        """Names the bridge in what controllers keep for it."""
+        return hash_name(self.name) << 64 | hash_name(f"bridge {self.name}")
+
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+        resume_packet(self.backer, message, version, now_ms)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()

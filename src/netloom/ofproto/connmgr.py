@@ -46,6 +46,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
+from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
 from netloom.openflow.messages_nx import CtFlush
@@ -78,12 +79,12 @@ class SwitchSide(Protocol):
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Raises OpenFlowError."""
 
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         """Decide on a packet-out by the tables as they are now; what is returned sends it. Raises
         OpenFlowError."""
-
-    def resume(self, packet_in: m.PacketIn, now_ms: int) -> None:
-        """Go on with a packet that a translation paused for. Raises OpenFlowError."""
 
     def flush_connections(self, request: CtFlush) -> None:
         """Forget the tracked connections that the request means."""
@@ -236,6 +237,7 @@ class ConnectionManager:
     def send_packet_in(
         self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
         max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
+        continuation: Continuation | None = None,
     ) -> None:  # fmt: skip
         """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
         kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
@@ -245,9 +247,13 @@ class ConnectionManager:
             return
         match = metadata_match(key)
         for session in wanting:
+            version, form = session.peer.version, session.packet_in_format
+            rest = b""
+            if continuation is not None and form == m.PACKET_IN_NXT2:
+                rest = encode_continuation(continuation, version)
             packet_in = m.PacketIn(
-                packet, match, wire_reason(reason, session.peer.version), len(packet),
-                m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
+                packet, match, wire_reason(reason, version), len(packet),
+                m.NO_BUFFER, table_id, cookie, form, userdata, rest,
             )  # fmt: skip
             session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
 

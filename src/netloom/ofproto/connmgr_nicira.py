@@ -48,7 +48,7 @@ def _ct_flush(
 def _resume(
     manager: ConnectionManager, session: Session, request: m.Resume, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.switch.resume(request.packet_in, now_ms)
+    manager.switch.resume(request.packet_in, session.peer.version, now_ms)
     return ()
 
 

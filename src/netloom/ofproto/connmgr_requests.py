@@ -39,6 +39,7 @@ NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
 #: Messages that a secondary controller may not send.
 _CHANGES = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,
+    m.Resume,
 )  # fmt: skip
 _N_TABLES = 255
 
