@@ -70,7 +70,7 @@ class KernelBackend:
         self._sent: dict[int, list[bytes]] = {number: [] for number in self._ends}
         self.dpif.recv_upcalls(1_000_000)
         self._before = self._totals()
-        self._started = self.dpif.stats()
+        self.dpif.reasons.clear()
 
     def put(self, flow: str, actions: str) -> None:
         self.dpif.flow_put(*parse_odp_flow(flow), parse_actions(actions))
@@ -102,6 +102,10 @@ class KernelBackend:
             for name, total in self._totals().items()
             if total > self._before.get(name, 0)
         }
+
+    def reasons(self) -> set[str]:
+        """Why flows are not run in the kernel."""
+        return set(self.dpif.reasons)
 
     def close(self) -> None:
         self.dpif.close()

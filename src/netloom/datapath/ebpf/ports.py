@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from netloom.base.errors import ConfigError
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.spec import (
     DEVICE_SLOTS,
     MAPS,
@@ -23,7 +24,7 @@ from netloom.datapath.ebpf.spec import (
     PORT_SHARE_BYTES,
     SHARE,
 )
-from netloom.datapath.ebpf.syscall import link_create
+from netloom.datapath.ebpf.syscall import link_create, link_update
 
 _SPECS = {spec.name: spec for spec in MAPS}
 _PAIR, _U64 = Struct("<II"), Struct("<Q")
@@ -40,14 +41,44 @@ class KernelDevice(Protocol):
 class Ports:
     """The kernel's side of the ports of one data path."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, pins: PinDirectory | None) -> None:
         self._loaded = loaded
+        self._pins = pins
         self._devices = SharedArray(loaded.maps["devices"], _SPECS["devices"])
         self._more = HashMap(loaded.maps["more_devices"], _SPECS["more_devices"])
         self._outputs = SharedArray(loaded.maps["outputs"], _SPECS["outputs"])
         self._shares = SharedArray(loaded.maps["shares"], _SPECS["shares"])
         self._links: dict[int, int] = {}
+        #: Port number -> index of its device.
         self._indexes: dict[int, int] = {}
+        #: The same, of ports that an earlier daemon had and this one has not added yet.
+        self.left_behind = self._find_earlier()
+
+    def _find_earlier(self) -> dict[int, int]:
+        found = {}
+        for number in range(MAX_PORTS):
+            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * _PAIR.size)
+            if kind == PORT_KIND["DEVICE"]:
+                found[number] = ifindex
+        return found
+
+    def earlier_number(self, ifindex: int) -> int | None:
+        """The number that the port of this device had under an earlier daemon."""
+        numbers = [number for number, index in self.left_behind.items() if index == ifindex]
+        return numbers[0] if numbers else None
+
+    def renew_links(self) -> None:
+        """Have what an earlier daemon attached run the programs of this one."""
+        for ifindex in self._pins.link_indexes() if self._pins is not None else ():
+            if (link := self._take_over(ifindex)) is not None:
+                os.close(link)
+
+    def remove_left_behind(self) -> None:
+        """Remove the ports that this daemon did not add."""
+        for number, ifindex in list(self.left_behind.items()):
+            self._indexes[number] = ifindex
+            self.remove(number)
+        self.left_behind.clear()
 
     def close(self) -> None:
         for link in self._links.values():
@@ -69,11 +100,35 @@ class Ports:
         else:
             self._more.put(ifindex.to_bytes(4, "little"), number.to_bytes(4, "little"))
         self._indexes[number] = ifindex
+        self.left_behind.pop(number, None)
         try:
-            self._links[number] = link_create(self._loaded.programs["nl_ingress"], ifindex)
+            self._links[number] = self._link(ifindex)
         except OSError as error:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
+
+    def _link(self, ifindex: int) -> int:
+        link = self._take_over(ifindex)
+        if link is None:
+            link = link_create(self._loaded.programs["nl_ingress"], ifindex)
+            if self._pins is not None:
+                self._pins.keep_link(ifindex, link)
+        return link
+
+    def _take_over(self, ifindex: int) -> int | None:
+        """The link that an earlier daemon made to the device, now to our program; None if there is
+        none, or that device is gone and another has its index."""
+        link = self._pins.find_link(ifindex) if self._pins is not None else None
+        if link is None:
+            return None
+        try:
+            link_update(link, self._loaded.programs["nl_ingress"])
+        except OSError:
+            os.close(link)
+            assert self._pins is not None
+            self._pins.drop_link(ifindex)
+            return None
+        return link
 
     def serve_in_user_space(self, number: int) -> None:
         """Have the programs send up what is for port `number`."""
@@ -90,6 +145,8 @@ class Ports:
         ifindex = self._indexes.pop(number, 0)
         if not ifindex:
             return
+        if self._pins is not None:
+            self._pins.drop_link(ifindex)
         slot = ifindex % DEVICE_SLOTS
         taken, _ = _PAIR.unpack_from(self._devices.view, slot * _PAIR.size)
         if taken == ifindex:
