@@ -13,7 +13,7 @@ from netloom.flow.address import (
     format_ipv6_masked,
     format_mac_masked,
 )
-from netloom.flow.fields import N_REGS, SLOT, VLAN_CFI, Slot
+from netloom.flow.fields import N_REGS, SLOT, SLOTS, VLAN_CFI, Slot
 from netloom.flow.match import Match
 from netloom.flow.ports import format_port
 from netloom.flow.value_text import format_frag, format_packet_type
@@ -87,6 +87,19 @@ _dec32 = _of_width(_decimal_masked, 32)
 _plain32 = _of_width(_plain_hex_masked, 32)
 
 
+def _bits_of(*beginnings: str) -> int:
+    """The bits of the slots whose names begin so."""
+    return sum(slot.mask for slot in SLOTS if slot.name.startswith(beginnings))
+
+
+#: Most matches have nothing of these.
+_METADATA_BITS = _bits_of(
+    "pkt_mark", "recirc_id", "dp_hash", "conj_id", "skb_priority", "actset_output", "ct_"
+)
+_REGISTER_BITS = _bits_of("reg")
+_TUNNEL_BITS = _bits_of("tun_")
+
+
 class _Printer:
     """The words of one match, as they come."""
 
@@ -125,12 +138,15 @@ def format_match(
     out = _Printer(match, port_names)
     if priority is not None:
         out.words.append(f"priority={priority}")
-    _put_metadata(out)
+    if match.mask & _METADATA_BITS:
+        _put_metadata(out)
     dl_type = _put_packet_type(out)
     dl_type, type_said, proto_said = _put_shorthand(out, dl_type)
-    for n in range(N_REGS):
-        out.put(f"reg{n}", _hex32)
-    _put_tunnel(out)
+    if match.mask & _REGISTER_BITS:
+        for n in range(N_REGS):
+            out.put(f"reg{n}", _hex32)
+    if match.mask & _TUNNEL_BITS:
+        _put_tunnel(out)
     out.put("metadata", _hex64)
     out.put_port("in_port")
     _put_vlans(out)

@@ -134,14 +134,20 @@ class Backer:
         now_ms = self.clock.now_ms()
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
-        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
-        self._upcalls.handle(waiting, now_ms)
-        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        self._answer(now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)
         for bridge in list(self.bridges.values()):
             bridge.run(now_ms)
+        # Packets that controllers sent out may have come up.
+        self._answer(now_ms)
+
+    def _answer(self, now_ms: int) -> None:
+        """Take a batch of upcalls."""
+        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+        self._upcalls.handle(waiting, now_ms)
+        self._busy = self._busy or len(waiting) == UPCALL_BATCH
 
     def deadline(self) -> int | None:
         if self._busy:

@@ -100,7 +100,8 @@ class _Subtable(Generic[R]):
 
     def __init__(self, mask: int, tries: list[_Trie]) -> None:
         self.mask = mask
-        self.rules: dict[int, list[R]] = {}
+        #: The rules of one value, best first.
+        self.rules: dict[int, tuple[R, ...]] = {}
         self.max_priority = -1
         #: (mask up to here, bits of this stage, partial key -> number of rules), but for the last.
         self.stages: list[tuple[int, int, dict[int, int]]] = []
@@ -184,16 +185,15 @@ class Classifier(Generic[R]):
             self._order.append(subtable)
         same = subtable.rules.get(value)
         if same is None:
-            same = subtable.rules[value] = []
-        for at, other in enumerate(same):
-            if other.priority == rule.priority:
-                same[at] = rule
-                return other
-            if other.priority < rule.priority:
-                same.insert(at, rule)
-                break
+            subtable.rules[value] = (rule,)
         else:
-            same.append(rule)
+            at = 0
+            while at < len(same) and same[at].priority > rule.priority:
+                at += 1
+            if at < len(same) and same[at].priority == rule.priority:
+                subtable.rules[value] = (*same[:at], rule, *same[at + 1 :])
+                return same[at]
+            subtable.rules[value] = (*same[:at], rule, *same[at:])
         self._added(subtable, value)
         if rule.priority > subtable.max_priority:
             subtable.max_priority = rule.priority
@@ -205,9 +205,10 @@ class Classifier(Generic[R]):
         mask, value = rule.match.mask, rule.match.value
         subtable = self._subtables[mask]
         same = subtable.rules[value]
-        same.remove(rule)
-        if not same:
+        if len(same) == 1:
             del subtable.rules[value]
+        else:
+            subtable.rules[value] = tuple([other for other in same if other is not rule])
         self._removed(subtable, value)
         if not subtable.rules:
             del self._subtables[mask]
@@ -304,7 +305,7 @@ class Classifier(Generic[R]):
         key: int,
         wildcards: int,
         looked_up: list[tuple[int, int] | None],
-    ) -> tuple[list[R] | None, int]:
+    ) -> tuple[tuple[R, ...] | None, int]:
         """The rules of one subtable that match, best first, and the bits that decided; `wildcards`
         are those that are looked at anyhow, `looked_up` what tries have said in this lookup."""
         seen = 0

@@ -12,7 +12,7 @@ match, which may be soft or hard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from netloom.openflow.actions import Conjunction
@@ -39,7 +39,7 @@ class Soft(Generic[R]):
 
     __slots__ = ("at", "rule", "same")
 
-    def __init__(self, same: list[R]) -> None:
+    def __init__(self, same: tuple[R, ...]) -> None:
         self.same = same
         self.at = 0
         self.rule: R | None = same[0]
@@ -81,7 +81,7 @@ def decide(
                 soft.rule = None
 
 
-def _met(rules: list[R]) -> Iterable[int]:
+def _met(rules: Sequence[R]) -> Iterable[int]:
     """Ids of the conjunctions whose clauses are all met, in the order in which that shows; of those
     that one flow completes, the first it names."""
     clauses: dict[int, int] = {}
@@ -99,7 +99,7 @@ def _met(rules: list[R]) -> Iterable[int]:
                 break
 
 
-def _parts_of(rules: list[R], conj_id: int) -> list[R]:
+def _parts_of(rules: Sequence[R], conj_id: int) -> list[R]:
     """The flows of a conjunction, by clause."""
     numbered = [
         (part.clause, number)

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netloom.ofproto import connmgr_bundles, connmgr_changes, connmgr_groups, connmgr_stats
+from netloom.ofproto import (
+    connmgr_bundles,
+    connmgr_changes,
+    connmgr_groups,
+    connmgr_stats,
+    connmgr_tables,
+)
 from netloom.ofproto.sessions import Session
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Received
@@ -25,10 +31,10 @@ if TYPE_CHECKING:
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
 #: Messages that do not show that a controller does its work.
-NOT_ADMITTING = (
+NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
     m.Error, m.EchoRequest, m.EchoReply, m.FeaturesRequest, m.GetConfigRequest, m.SetConfig,
     m.Hello, m.Experimenter,
-)  # fmt: skip
+})  # fmt: skip
 #: Messages that a secondary controller may not send.
 _CHANGES = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,
@@ -112,16 +118,6 @@ def _barrier(
 ) -> tuple[m.Message, ...]:
     manager.switch.settle(now_ms)
     return (m.BarrierReply(),)
-
-
-def _table_mod(
-    manager: ConnectionManager, session: Session, mod: m.TableMod, now_ms: int
-) -> tuple[m.Message, ...]:
-    if mod.table_id != m.OFPTT_ALL and mod.table_id >= _N_TABLES:
-        raise OpenFlowError("OFPTMFC_BAD_TABLE")
-    if mod.config or mod.eviction_flags or mod.vacancy is not None:
-        raise OpenFlowError("OFPTMFC_BAD_CONFIG")
-    return ()
 
 
 # Roles and settings of the session
@@ -217,7 +213,7 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.GetConfigRequest: _get_config,
     m.SetConfig: _set_config,
     m.BarrierRequest: _barrier,
-    m.TableMod: _table_mod,
+    **connmgr_tables.CHANGES,
     m.RoleRequest: _role,
     m.GetAsyncRequest: _get_async,
     m.SetAsync: _set_async,

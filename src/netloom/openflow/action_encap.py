@@ -143,7 +143,8 @@ def format_encap(action: a.Encap, names: TextNames) -> str:
             words.append(f"md_type={data[0]}")
         else:
             number = int.from_bytes(data[:2], "big")
-            words.append(f"tlv({number:#06x},{data[2]},0x{data[4:].hex()})")
+            value = data[4:].hex().lstrip("0") or "0"
+            words.append(f"tlv({number:#06x},{data[2]},0x{value})")
     name = _NAMES[action.packet_type]
     return f"encap({name}({','.join(words)}))" if words else f"encap({name})"
 

@@ -24,12 +24,15 @@ from netloom.openflow import protocol as p
 from netloom.openflow.action_check import conjunction_fault, order_fault
 from netloom.openflow.action_nesting import nesting_fault
 from netloom.openflow.field_protocols import field_protocols
+from netloom.openflow.flow_memory import split_parts
 from netloom.openflow.names import REASONS
 from netloom.openflow.number_text import c_int, to_u8, to_u16, to_u32, to_u64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from netloom.openflow.flow_memory import FlowMemory, ReadActions
 
 log = get_logger("ofp_actions")
 _socket_log = get_logger("socket_util")
@@ -55,6 +58,40 @@ class ActionReader:
 
     def read(self, text: str, outer: str = "") -> tuple[a.Action, ...]:
         """The actions in `text`; `outer` is the action that they stand in, if any."""
+        return self._whole(*self._read_words(text, outer), outer)
+
+    def read_with(self, text: str, memory: FlowMemory) -> tuple[a.Action, ...]:
+        """As `read`, with what `memory` knows of `text` or of its parts."""
+        known = memory.actions.get(text)
+        if known is not None:
+            self.protocols &= known[2]
+            return known[0]
+        parts = split_parts(text)
+        if parts is None:
+            return self.read(text)
+        before, self.protocols = self.protocols, p.P_ANY
+        found: list[a.Action] = []
+        drop = False
+        for part in parts:
+            actions, is_drop, protocols = memory.parts.get(part) or self._read_part(part, memory)
+            found += actions
+            drop |= is_drop
+            self.protocols &= protocols
+        actions = self._whole(found, drop, "")
+        memory.keep(memory.actions, text, (actions, drop, self.protocols))
+        self.protocols &= before
+        return actions
+
+    def _read_part(self, part: str, memory: FlowMemory) -> ReadActions:
+        before, self.protocols = self.protocols, p.P_ANY
+        found, drop = self._read_words(part, "")
+        read = tuple(found), drop, self.protocols
+        self.protocols = before
+        memory.keep(memory.parts, part, read)
+        return read
+
+    def _read_words(self, text: str, outer: str) -> tuple[list[a.Action], bool]:
+        """The actions in `text`, and whether `drop` is among them."""
         found: list[a.Action] = []
         drop = False
         for name, value in split_words(text):
@@ -65,6 +102,11 @@ class ActionReader:
             if keyword == "apply_actions":
                 raise ConfigError("apply_actions is the default instruction")
             found.append(self._read_one(keyword, name, value, outer))
+        return found, drop
+
+    @staticmethod
+    def _whole(found: list[a.Action], drop: bool, outer: str) -> tuple[a.Action, ...]:
+        """The list as a whole, checked."""
         if drop and found:
             raise ConfigError('"drop" must not be accompanied by any other action or instruction')
         actions = tuple(found)

@@ -11,6 +11,7 @@ from struct import Struct, pack, unpack_from
 from netloom.base.record import replace
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
@@ -25,11 +26,7 @@ from netloom.openflow.old_match import (
     encode_ofp11_match,
     is_exact10,
 )
-from netloom.openflow.oxm import (
-    decode_ofp12_match,
-    encode_ofp12_match,
-    oxm_table,
-)
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 
 Encoded = tuple[str, bytes]
 
@@ -64,7 +61,14 @@ def decode_nx_match(
     after = pos + (size + 7 & ~7)
     if after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    found = oxm_table(1).decode(data, pos, pos + size, strict=strict, cookie=cookie)
+    table = oxm_table(1)
+    body = data[pos : pos + size]
+    known = table.templates.decode(body)
+    if known is not None:
+        return Match(known[0], known[1]), 0, 0, after
+    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie)
+    if strict and not found[3]:
+        table.templates.learn(table, body, found[0], found[1])
     return Match(found[0], found[1]), found[2], found[3], after
 
 
@@ -173,6 +177,31 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     )  # fmt: skip
 
 
+class _InstructionMemo:
+    """The instructions of flow mods that came lately: many flows do the same, and then share one
+    tuple, which takes its memory once and is read once."""
+
+    __slots__ = ("_known",)
+
+    _SIZE = 1_024
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bytes], tuple[a.Action, ...]] = {}
+
+    def decode(self, data: bytes, version: int) -> tuple[a.Action, ...]:
+        """Like `decode_instructions`."""
+        found = self._known.get((version, data))
+        if found is None:
+            found = decode_instructions(data, version)
+            if len(self._known) >= self._SIZE:
+                self._known.clear()
+            self._known[version, data] = found
+        return found
+
+
+_INSTRUCTIONS = _InstructionMemo()
+
+
 def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     data = frame.data
     version = frame.version
@@ -180,7 +209,7 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, pos)  # fmt: skip
     match, after = decode_match(data, pos + 40, version)
-    actions = decode_instructions(data[after:], version)
+    actions = _INSTRUCTIONS.decode(data[after:], version)
     _check_command(command)
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
@@ -196,14 +225,18 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     )  # fmt: skip
 
 
-def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
+def encode_flow_mod(
+    message: m.FlowMod, version: int, protocol: int, actions: bytes | None = None
+) -> Encoded:
+    """`actions`: those of the message, if they are encoded already."""
+    if actions is None:
+        actions = encode_flow_actions(message, version)
     if version > 1:
-        return _encode_flow_mod11(message, version)
+        return _encode_flow_mod11(message, version, actions)
     command = message.command
     if protocol & p.P_TID:
         command |= message.table_id << 8
     cookie = m.UNKNOWN if message.new_cookie is None else message.new_cookie
-    actions = encode_actions(message.actions, 1, message.match)
     flags = _encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
@@ -220,7 +253,15 @@ def encode_flow_mod(message: m.FlowMod, version: int, protocol: int) -> Encoded:
     return "OFPT_FLOW_MOD", encode_ofp10_match(message.match) + head + actions
 
 
-def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
+def encode_flow_actions(message: m.FlowMod, version: int) -> bytes:
+    """The actions or instructions of a flow mod. They depend on its match only by whether that
+    demands a VLAN tag, and by its IP protocol."""
+    if version == 1:
+        return encode_actions(message.actions, 1, message.match)
+    return encode_instructions(message.actions, version, message.match)
+
+
+def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) -> Encoded:
     command = message.command
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not message.cookie_mask):
@@ -237,9 +278,7 @@ def _encode_flow_mod11(message: m.FlowMod, version: int) -> Encoded:
         message.importance if version >= 5 else 0,
     )  # fmt: skip
     match = encode_match(message.match, version)
-    return "OFPT_FLOW_MOD", head + match + encode_instructions(
-        message.actions, version, message.match
-    )
+    return "OFPT_FLOW_MOD", head + match + instructions
 
 
 # Flows that are gone
@@ -388,48 +427,68 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     flows = []
     data = frame.data
     pos = frame.body
+    # Many flows of a table do the same: the lists that were decoded before in this message.
+    known: dict[bytes, tuple[a.Action, ...]] = {}
     while pos < len(data):
         if len(data) - pos < minimum:
             raise OpenFlowError("OFPBRC_BAD_LEN")
         size = int.from_bytes(data[pos : pos + 2], "big")
         if size < minimum or pos + size > len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        flows.append(read(data[pos : pos + size], frame.version))
+        flows.append(read(data[pos : pos + size], frame.version, known))
         pos += size
     return m.FlowStatsReply(tuple(flows), nx, frame.more)
 
 
-def _read_stats10(entry: bytes, version: int) -> m.FlowStats:
+def _known_actions(
+    data: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]], *, instructions: bool
+) -> tuple[a.Action, ...]:
+    actions = known.get(data)
+    if actions is None:
+        decode = decode_instructions if instructions else decode_actions
+        actions = known[data] = decode(data, version)
+    return actions
+
+
+def _read_stats10(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     match = decode_ofp10_match(entry, 4)
     sec, nsec, priority, idle, hard, cookie, packets, octets = _STATS10.unpack_from(entry, 44)
-    actions = decode_actions(entry[88:], 1)
+    actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
         match, priority, entry[2], actions, cookie, sec, nsec, idle, hard, -1, -1, 0, 0, packets,
         octets,
     )  # fmt: skip
 
 
-def _read_nx_stats(entry: bytes, version: int) -> m.FlowStats:
+def _read_nx_stats(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
     match, _, _, after = decode_nx_match(entry, 48, size, strict=False)
-    actions = decode_actions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
         hard_age - 1, 0, 0, packets, octets,
     )  # fmt: skip
 
 
-def _read_stats15(entry: bytes, version: int) -> m.FlowStats:
-    flow, flags = c15.read_stats15(entry)
+def _read_stats15(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
+    flow, flags = c15.read_stats15(entry, known)
     return replace(flow, flags=_decode_flags(flags, version))
 
 
-def _read_stats11(entry: bytes, version: int) -> m.FlowStats:
+def _read_stats11(
+    entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
+) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
     match, after = decode_match(entry, 48, version, strict=False)
-    actions = decode_instructions(entry[after:], version)
+    actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,
         _decode_flags(flags, version) if version >= 4 else 0, importance if version >= 5 else 0,
@@ -448,7 +507,34 @@ def encode_flow_stats_reply(
         return "OFPST_FLOW", [
             c15.write_stats15(flow, _encode_flags(flow.flags, version)) for flow in message.flows
         ]
-    return "OFPST_FLOW", [_write_stats11(flow, version) for flow in message.flows]
+    instructions = _InstructionWriter(version)
+    return "OFPST_FLOW", [_write_stats11(flow, version, instructions) for flow in message.flows]
+
+
+class _InstructionWriter:
+    """Writes the instructions of many flows, those that flows share once."""
+
+    __slots__ = ("_known", "_version")
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        #: By identity of the actions, which the flows keep alive; None: they depend on the match.
+        self._known: dict[int, bytes | None] = {}
+
+    def write(self, actions: tuple[a.Action, ...], match: Match) -> bytes:
+        number = id(actions)
+        known = self._known.get(number)
+        if known is not None:
+            return known
+        written = encode_instructions(actions, self._version, match)
+        if number not in self._known:
+            plain = all(type(action) in _PLAIN for action in actions)
+            self._known[number] = written if plain else None
+        return written
+
+
+#: Actions whose bytes do not depend on the match.
+_PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
 def _write_stats10(f: m.FlowStats) -> bytes:
@@ -476,9 +562,9 @@ def _write_nx_stats(f: m.FlowStats) -> bytes:
     return head + match + actions
 
 
-def _write_stats11(f: m.FlowStats, version: int) -> bytes:
+def _write_stats11(f: m.FlowStats, version: int, instructions: _InstructionWriter) -> bytes:
     rest = encode_match(f.match, version)
-    rest += encode_instructions(f.actions, version, f.match)
+    rest += instructions.write(f.actions, f.match)
     flags = _encode_flags(f.flags, version) if version >= 4 else 0
     head = _STATS11.pack(
         48 + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,

@@ -9,6 +9,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import oxs
 from netloom.openflow.action_decode import decode_instructions
 from netloom.openflow.action_encode import encode_instructions
+from netloom.openflow.actions import Action
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 VERSION = 6
@@ -19,14 +20,17 @@ _HEAD = Struct(">H2xBBHHHHHQ")
 _REMOVED = Struct(">BBHHHQ")
 
 
-def read_stats15(entry: bytes) -> tuple[m.FlowStats, int]:
-    """One flow of a reply, and its flags as they came."""
+def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[m.FlowStats, int]:
+    """One flow of a reply, and its flags as they came. `known` has lists of actions that were
+    decoded before."""
     (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
     match, pos = decode_ofp12_match(entry, 24, VERSION, strict=False)
     found, pos = oxs.decode_oxs(entry, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
-    actions = decode_instructions(entry[pos:], VERSION)
+    actions = known.get(entry[pos:])
+    if actions is None:
+        actions = known[entry[pos:]] = decode_instructions(entry[pos:], VERSION)
     flow = m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, age, -1, 0,
         importance, found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),

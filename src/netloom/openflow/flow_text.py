@@ -11,7 +11,7 @@ from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.ports import parse_port
+from netloom.flow.ports import CONTROLLER, parse_port
 from netloom.flow.prerequisites import normalize_match
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
@@ -21,11 +21,13 @@ from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.field_protocols import field_protocols
+from netloom.openflow.flow_memory import Effect, FlowMemory, split_plain
 from netloom.openflow.number_text import to_u16, to_u64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 log = get_logger("ofp_match")
 
@@ -101,10 +103,54 @@ class _FlowReader:
         self.matches = MatchReader(names.ports)
         self.protocols = p.P_ANY
         self.actions = ActionReader(names.ports, names.tables)
-        modifies = command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
-        new_cookie = None if modifies else 0
-        self.flow = m.FlowMod(max(command, 0), new_cookie=new_cookie)
         self._found: dict[str, int] = {}
+
+    def read_text(self, text: str, memory: FlowMemory | None) -> None:
+        """Takes the words of `text`, with what `memory` knows of them."""
+        words = split_plain(text) if memory is not None else None
+        if words is None or memory is None:
+            for word, argument in split_words(text):
+                self.read(word, argument)
+            return
+        effects = memory.effects
+        match = self.matches.match
+        value, mask, protocols = match.value, match.mask, self.protocols
+        for word in words:
+            effect = effects.get(word)
+            if effect is None and memory.is_back(word):
+                effect = self._effect(word)
+                if effect is not None:
+                    effects[word] = effect
+            if effect is None:
+                self.matches.match, self.protocols = Match(value, mask), protocols
+                self.read(*_split_word(word))
+                match = self.matches.match
+                value, mask, protocols = match.value, match.mask, self.protocols
+                continue
+            value = value & effect.keep_value | effect.set_value
+            mask = mask & effect.keep_mask | effect.set_mask
+            protocols &= effect.protocols
+            if effect.found:
+                flags = self._found.get("flags", 0)
+                self._found |= effect.found
+                if flags:
+                    self._found["flags"] |= flags
+        self.matches.match, self.protocols = Match(value, mask), protocols
+
+    def _effect(self, word: str) -> Effect | None:
+        """What `word` does to any flow: seen at a match of nothing and a match of everything. None
+        if what it does depends on what was said before."""
+        name, text = _split_word(word)
+        if "[" in name:
+            return None
+        low, high = _FlowReader(self.command, self.names), _FlowReader(self.command, self.names)
+        high.matches.match = Match(-1, -1)
+        low.read(name, text)
+        high.read(name, text)
+        if low.protocols != high.protocols:
+            return None
+        put, keep = low.matches.match, high.matches.match
+        return Effect((keep.value, keep.mask), (put.value, put.mask), low.protocols, low._found)
 
     def read(self, name: str, value: str) -> None:
         if name in PROTOCOLS or name == "eth":
@@ -184,7 +230,10 @@ class _FlowReader:
                 self.protocols &= p.P_NXM_ANY | _OF11_UP
         else:
             if self.command not in (m.OFPFC_ADD, m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT):
-                raise ConfigError("cannot set cookie")
+                raise ConfigError(
+                    "cannot set cookie (to match on a cookie, specify a mask, "
+                    f"e.g. cookie={text}/-1)"
+                )
             self._found["new_cookie"] = to_u64(text)
 
     def finish(self) -> m.FlowMod:
@@ -193,15 +242,19 @@ class _FlowReader:
             SLOT[name].get(match.mask) for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst")
         ):
             self.protocols &= _NXM_OXM
-        flow = replace(self.flow, match=match, **self._found)
         modifies = self.command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
+        said: dict[str, Any] = {"new_cookie": None if modifies else 0, **self._found}
+        flow = m.FlowMod(max(self.command, 0), match, **said)
         if modifies and not flow.cookie_mask and flow.new_cookie in (None, m.UNKNOWN):
             # Such a modification may add the flow, which then has cookie 0.
             flow = replace(flow, new_cookie=0)
         return flow
 
-    def read_actions(self, text: str, flow: m.FlowMod) -> m.FlowMod:
-        actions = self.actions.read(text)
+    def read_actions(self, text: str, flow: m.FlowMod, memory: FlowMemory | None) -> m.FlowMod:
+        if memory is None:
+            actions = self.actions.read(text)
+        else:
+            actions = self.actions.read_with(text, memory)
         self.protocols &= self.actions.protocols
         try:
             self.protocols &= check_actions(actions, flow.match, table_id=flow.table_id)
@@ -210,6 +263,14 @@ class _FlowReader:
         except OpenFlowError as error:
             raise ConfigError(f"actions are invalid with specified match ({error.name})") from None
         return replace(flow, actions=actions)
+
+
+def _split_word(word: str) -> tuple[str, str]:
+    """`NAME`, `NAME=VALUE` or `NAME:VALUE`."""
+    name, equals, value = word.partition("=")
+    if not equals or ":" in name:
+        name, _, value = word.partition(":")
+    return name, value
 
 
 def _split_actions(text: str) -> tuple[str, str | None]:
@@ -225,9 +286,13 @@ def _split_actions(text: str) -> tuple[str, str | None]:
 
 
 def parse_flow_mod(
-    text: str, command: int | None = None, names: Names = NO_NAMES
+    text: str,
+    command: int | None = None,
+    names: Names = NO_NAMES,
+    memory: FlowMemory | None = None,
 ) -> tuple[m.FlowMod, int]:
-    """A flow mod; `command` None: the text may start with one, `add` if it does not."""
+    """A flow mod; `command` None: the text may start with one, `add` if it does not. `memory` is
+    for one command only."""
     if command is None:
         command, text = _leading_command(text)
     reader = _FlowReader(command, names)
@@ -236,11 +301,10 @@ def parse_flow_mod(
         text, action_text = _split_actions(text)
         if action_text is None:
             raise ConfigError("must specify an action")
-    for name, value in split_words(text):
-        reader.read(name, value)
+    reader.read_text(text, memory)
     flow = reader.finish()
     if action_text is not None:
-        flow = reader.read_actions(action_text, flow)
+        flow = reader.read_actions(action_text, flow, memory)
     _log_if_not_normal(flow.match, names)
     return flow, reader.protocols
 
@@ -293,12 +357,15 @@ def parse_flow_lines(
     """Flow mods of a file: one per line, `#` starts a comment. `where` names the file in errors."""
     flows = []
     usable = p.P_ANY
+    memories: dict[int, FlowMemory] = {}
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
+        kind, rest = (command, text) if command is not None else _leading_command(text)
+        memory = memories.setdefault(kind, FlowMemory())
         try:
-            flow, protocols = parse_flow_mod(text, command, names)
+            flow, protocols = parse_flow_mod(rest, kind, names, memory)
         except ConfigError as error:
             raise ConfigError(f"{where}:{number}: {error}") from None
         flows.append(flow)
@@ -308,9 +375,13 @@ def parse_flow_lines(
 
 # Packets to send
 
+#: Beginnings of the names of fields that a packet to send may come with.
+_PIPELINE = ("tun_", "metadata", "reg", "xreg", "xxreg", "packet_type")
+
 
 def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, int]:
-    """`in_port=PORT [FIELD=VALUE...] packet=HEX [actions=...]`."""
+    """`in_port=PORT [FIELD=VALUE...] packet=HEX [actions=...]`; without a port it is from the
+    controller."""
     protocols = p.P_ANY
     text, action_text = _split_actions(text)
     match = Match()
@@ -324,12 +395,13 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             if port is None:
                 raise ConfigError(f"{value} is not a valid OpenFlow port")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
-        elif name in ("packet_type",) or name in FIELD:
+        elif name in FIELD:
             field = FIELD[name]
-            if field.slot.stage != 0 or field.name.startswith("ct_"):
+            if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
             matches.read(name, value)
-            protocols &= p.P_OF15
+            # Connections that cannot say it do without.
+            protocols &= field_protocols(field, matches.match.mask >> field.shift & field.ones)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:
@@ -338,7 +410,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
         raise ConfigError("must specify packet")
     match = matches.match
     if not match.mask & SLOT["in_port"].mask:
-        raise ConfigError("must specify in_port")
+        match = match.with_field(FIELD["in_port_oxm"], CONTROLLER)
     reader = ActionReader(names.ports, names.tables)
     actions = reader.read(action_text or "")
     return m.PacketOut(packet, match, actions), protocols & reader.protocols

@@ -22,6 +22,11 @@ _FLAGS = (
 )
 
 
+_DEFAULT_PRIORITY = 0x8000
+#: The verbosity that shows the match of a flow mod in the form that it came in.
+_AS_IT_CAME = 3
+
+
 def format_flags(flags: int) -> str:
     """Words, each with a space after it."""
     return "".join(f"{word} " for bit, word in _FLAGS if flags & bit)
@@ -55,14 +60,20 @@ def format_flow_mod(message: m.FlowMod, frame: Frame, style: Style) -> str:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     if message.flags & m.OFPFF_EMERG:
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    return " " + flow_mod_text(message, style)
+    where = None
+    if style.verbosity >= _AS_IT_CAME:
+        from netloom.openflow.match_bytes_text import flow_mod_match_text
+
+        where = flow_mod_match_text(frame, style.port_names)
+    return " " + flow_mod_text(message, style, where)
 
 
-def flow_mod_text(fm: m.FlowMod, style: Style, table_known: bool = True) -> str:
+def flow_mod_text(fm: m.FlowMod, style: Style, where: str | None = None) -> str:
+    """`where` is the text of the match, without priority, if it is not to be the usual one."""
     out = names.COMMANDS[fm.command]
     if fm.table_id:
         out += f" table:{table_text(fm.table_id, style.table_names)}"
-    out += f" {match_text(fm, style)}"
+    out += f" {match_text(fm, style) if where is None else where}"
     if not out.endswith(" "):
         out += " "
     if fm.new_cookie:
@@ -75,6 +86,8 @@ def flow_mod_text(fm: m.FlowMod, style: Style, table_known: bool = True) -> str:
         out += f"hard:{fm.hard_timeout} "
     if fm.importance:
         out += f"importance:{fm.importance} "
+    if where is not None and fm.priority != _DEFAULT_PRIORITY:
+        out += f"pri:{fm.priority} "
     if fm.buffer_id != m.NO_BUFFER:
         out += f"buf:{fm.buffer_id:#x} "
     if fm.out_port != m.OFPP_ANY:
@@ -101,8 +114,11 @@ def format_flow_removed(message: m.FlowRemoved, frame: Frame, style: Style) -> s
 # Statistics
 
 
-def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> str:
-    """One line of dump-flows, without the space at its start."""
+def flow_stats_text(
+    f: m.FlowStats, style: Style, show_stats: bool = True, known: dict[int, str] | None = None
+) -> str:
+    """One line of dump-flows, without the space at its start. `known` keeps the texts of lists of
+    actions, by identity, for flows that live as long as it does."""
     out = []
     if show_stats or f.cookie:
         out.append(f"cookie={f.cookie:#x}, ")
@@ -125,12 +141,18 @@ def flow_stats_text(f: m.FlowStats, style: Style, show_stats: bool = True) -> st
         out.append(f"hard_age={f.hard_age}, ")
     match = match_text(f, style)
     out.append(match + " " if match else "")
-    out.append(f"actions={format_actions(f.actions, style.port_names, style.table_names)}")
+    text = known.get(id(f.actions)) if known is not None else None
+    if text is None:
+        text = f"actions={format_actions(f.actions, style.port_names, style.table_names)}"
+        if known is not None:
+            known[id(f.actions)] = text
+    out.append(text)
     return "".join(out)
 
 
 def format_flow_stats_reply(message: m.FlowStatsReply, frame: Frame, style: Style) -> str:
-    return "".join(f"\n {flow_stats_text(flow, style)}" for flow in message.flows)
+    known: dict[int, str] = {}
+    return "".join([f"\n {flow_stats_text(flow, style, True, known)}" for flow in message.flows])
 
 
 def _query(query: m.FlowStatsRequest | m.AggregateRequest, style: Style) -> str:

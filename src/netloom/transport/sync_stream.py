@@ -47,6 +47,8 @@ class Stream:
 
     def __init__(self, sock: _socket.socket, name: str) -> None:
         self._sock = sock
+        self._readable = select.poll()
+        self._readable.register(sock.fileno(), select.POLLIN)
         self.name = name
 
     def fileno(self) -> int:
@@ -67,7 +69,8 @@ class Stream:
             try:
                 return self._sock.recv(READ_BYTES)
             except BlockingIOError:
-                wait(self.fileno(), select.POLLIN, deadline)
+                if not self._readable.poll(deadline.remaining_ms()) and deadline.expired:
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
 
     def receive_ready(self) -> bytes | None:
         """What is there now, or None."""

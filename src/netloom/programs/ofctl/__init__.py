@@ -88,8 +88,6 @@ def _run(argv: list[str]) -> int:
     if args.print:
         _print_text(args)
         return 0
-    if args.color == "always":
-        raise Fatal("--color is not supported by this version of Netloom")
     command = _command(args)
     signals = FatalSignals()
     set_timeout(signals, args.timeout_s)

@@ -9,6 +9,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import messages_bundles as b
 from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
+from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch, open_for_flows
@@ -34,7 +35,13 @@ def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> 
 
 def transact(context: Context, switch: Switch, changes: Sequence[m.Message]) -> None:
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
-    messages = [switch.encode(change) for change in changes]
+    encoder = FlowEncoder(switch.protocol)
+    messages = [
+        encoder.encode(change, switch.connection.new_xid())
+        if isinstance(change, m.FlowMod)
+        else switch.encode(change)
+        for change in changes
+    ]
     errors: list[bytes] = []
     sent: dict[bytes, bytes] = {message[4:8]: message for message in messages}
     _control(switch, b.OFPBCT_OPEN_REQUEST, sent, errors)
@@ -66,14 +73,11 @@ def _control(switch: Switch, kind: int, sent: dict[bytes, bytes], errors: list[b
 
 def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
     """Adds the messages, and looks at what the switch says of them with a barrier after them."""
+    empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)
     for start in range(0, len(messages), 500):
         # Neither side's buffers must fill up while nobody reads.
         part = messages[start : start + 500]
-        whole = [
-            switch.encode(b.BundleAdd(0, _FLAGS, data), int.from_bytes(data[4:8], "big"))
-            for data in part
-        ]
-        switch.send(b"".join(whole))
+        switch.send(*[_wrapped(empty, data) for data in part])
     barrier = switch.encode(m.BarrierRequest())
     switch.send(barrier)
     while True:
@@ -82,6 +86,12 @@ def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
             errors.append(data)
         if data[4:8] == barrier[4:8]:
             return
+
+
+def _wrapped(empty: bytes, data: bytes) -> bytes:
+    """The message that adds `data` to a bundle, made of one that adds nothing."""
+    size = len(empty) + len(data)
+    return empty[:2] + size.to_bytes(2, "big") + data[4:8] + empty[8:] + data
 
 
 def _print_error(context: Context, data: bytes, sent: dict[bytes, bytes]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 #: Modules are those of this package; `-` is a command that this version refuses.
 _COMMANDS = """
 show 1 1 r dumps.show usage:switch
-monitor 1 4 w monitor.monitor usage:switch [misslen] [invalid_ttl] [watch:[...]]
+monitor 1 3 r monitor.monitor usage:switch [misslen] [invalid_ttl] [watch:[...]]
 snoop 1 1 r monitor.snoop usage:switch
 dump-desc 1 1 r dumps.dump_desc usage:switch
 dump-tables 1 1 r dumps.dump_tables usage:switch

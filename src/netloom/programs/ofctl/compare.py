@@ -67,7 +67,7 @@ def _text(key: Key, version: Version) -> str:
 
 def read_file(path: str, names: Names) -> tuple[Flows, int]:
     """The flows of a file, the last one with a key counting, and the protocols for all."""
-    mods, usable = parse_flow_lines(read_lines(path), m.OFPFC_ADD, names, path)
+    mods, usable = parse_flow_lines(read_lines(path, "open"), m.OFPFC_ADD, names, path)
     flows: Flows = {}
     for mod in mods:
         table_id = 0 if mod.table_id == 255 else mod.table_id
@@ -165,7 +165,7 @@ def _change_all(switch: Switch, requests: list[bytes]) -> None:
     # Neither side's buffers must fill up while nobody reads.
     for start in range(0, len(pairs), 100):
         part = pairs[start : start + 100]
-        switch.send(b"".join(request + barrier for request, barrier in part))
+        switch.send(*[message for pair in part for message in pair])
         for request, barrier in part:
             error = switch.until_barrier(barrier[4:8], request[4:8])
             if error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from netloom.flow.ports import MAX
@@ -17,6 +18,7 @@ from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from netloom.openflow.flow_colors import Painter
     from netloom.programs.ofctl import Context
 
 
@@ -159,15 +161,33 @@ def open_for_dump(context: Context, name: str, usable: int) -> Switch:
     )
 
 
+def _painter(context: Context) -> Painter | None:
+    """What colors lines, if they are to be colored."""
+    wanted = context.args.color
+    if wanted == "auto":
+        wanted = "always" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else ""
+    if wanted != "always":
+        return None
+    from netloom.openflow.flow_colors import Painter, parse_colors
+
+    return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
+
+
 def dump_flows(context: Context) -> None:
     """Prints as the switch sends, unless something is to be sorted, named or left out."""
     from netloom.base.record import replace
 
+    painter = _painter(context)
     switch, request = open_for_query(context)
     request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
     plain = not context.args.sort and context.args.show_stats
     if plain and not _shows_names(context):
-        print_replies(context, switch, request)
+        style = Style(context.args.verbosity + 1)
+        for data in list(switch.ask(request)):
+            text = format_message(data, style)
+            if painter is not None:
+                text = "".join([painter.line(line) for line in text.splitlines(True)])
+            sys.stdout.write(text)
         return
     from netloom.openflow.text_flows import flow_stats_text
     from netloom.programs.ofctl.sorting import sort_flows
@@ -184,6 +204,8 @@ def dump_flows(context: Context) -> None:
             # Nicira's ages are shown by the other form only.
             flow = replace(flow, idle_age=-1, hard_age=-1)
         line = flow_stats_text(flow, style, context.args.show_stats)
+        if painter is not None:
+            line = painter.line(line)
         sys.stdout.write(f" {line}\n")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.flow.ports import parse_port
 from netloom.openflow import messages as m
+from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.openflow.flow_text import (
     Names,
     parse_flow_lines,
@@ -27,8 +29,8 @@ def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
         send_bundle(context, flows, usable)
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
-    for flow in flows:
-        switch.must_change(switch.encode(flow))
+    encoder = FlowEncoder(switch.protocol)
+    switch.must_change_each(encoder.encode(flow, switch.connection.new_xid()) for flow in flows)
     switch.close()
 
 
@@ -69,6 +71,8 @@ def del_flows(context: Context) -> None:
 def packet_out(context: Context) -> None:
     """`SWITCH "in_port=... packet=..."`, or the older `SWITCH PORT ACTIONS PACKET...`."""
     operands = context.operands
+    if len(operands) == 3:
+        raise Fatal(f"Too many arguments ({len(operands) + 1})")
     if len(operands) == 2:
         names = accepted_names(context, context.switch)
         message, usable = parse_packet_out(operands[1], names)
@@ -83,8 +87,9 @@ def packet_out(context: Context) -> None:
 
 
 def _old_packet_out(operands: list[str], names: Names) -> tuple[list[m.PacketOut], int]:
-    if len(operands) < 4:
-        raise Fatal("packet-out: missing packet")
+    port = parse_port(operands[1], names.ports)
+    if port is None:
+        raise Fatal(f"{operands[0]}: unknown port `{operands[1]}'")
     messages = []
     usable = -1
     for packet in operands[3:]:
@@ -92,6 +97,6 @@ def _old_packet_out(operands: list[str], names: Names) -> tuple[list[m.PacketOut
         try:
             message, usable = parse_packet_out(text, names)
         except ConfigError as error:
-            raise Fatal(str(error)) from None
+            raise Fatal(str(error).removeprefix("packet: ")) from None
         messages.append(message)
     return messages, usable

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def read_lines(path: str) -> list[str]:
-    """The lines of a file; `-` is the standard input."""
+def read_lines(path: str, what: str = "open failed") -> list[str]:
+    """The lines of a file; `-` is the standard input. `what` is how an error calls itself."""
     if path == "-":
         return sys.stdin.read().split("\n")
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().split("\n")
     except OSError as error:
-        raise Fatal(f"{path}: open failed ({error.strerror})") from None
+        raise Fatal(f"{path}: {what} ({error.strerror})") from None
 
 
 def read_bytes(path: str) -> bytes:

@@ -223,24 +223,24 @@ def _sort_field(value: str) -> str:
 
 
 def _color(value: str) -> str:
-    if value.lower() in ("", "always", "yes", "force"):
+    if value.lower() in ("always", "yes", "force"):
         return "always"
     if value.lower() in ("never", "no", "none"):
         return "never"
-    if value.lower() in ("auto", "tty", "if-tty"):
+    if value.lower() in ("", "auto", "tty", "if-tty"):
         return "auto"
     raise Fatal(f"incorrect value `{value}' for --color")
 
 
 def parse_versions(text: str) -> tuple[int, ...]:
-    """The versions that -O allows, in increasing order."""
+    """The versions that -O allows, in increasing order: all if it names none."""
     numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}
     found = set()
     for word in text.replace(",", " ").split():
         if word.lower() not in numbers:
             raise Fatal(f'Unknown OpenFlow version: "{word}"')
         found.add(numbers[word.lower()])
-    return tuple(sorted(found)) or (1,)
+    return tuple(sorted(found)) or tuple(sorted(p.VERSION_NAMES))
 
 
 def parse_flow_formats(text: str) -> int:

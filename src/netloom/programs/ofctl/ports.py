@@ -30,8 +30,9 @@ def _port_action(word: str) -> tuple[int, bool]:
     plain = lower.removeprefix("no-").removeprefix("no")
     if lower in _ACTIONS:
         return _ACTIONS[lower]
-    if plain in _ACTIONS and plain not in ("up", "down") and lower.startswith("no"):
-        return _ACTIONS[plain][0], True
+    if plain in _ACTIONS:
+        bit, on = _ACTIONS[plain]
+        return bit, not on
     raise Fatal(f"unknown mod-port command '{word}'")
 
 
@@ -44,7 +45,7 @@ def _find(context: Context, text: str) -> m.PhyPort:
         if number is not None:
             if port.port_no == number:
                 return port
-        elif port.name == text and context.args.names is not False:
+        elif port.name == text:
             return port
     raise Fatal(f"{context.switch}: couldn't find port `{text}'")
 

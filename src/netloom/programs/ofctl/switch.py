@@ -26,7 +26,7 @@ from netloom.transport.sync import Deadline, Dialogue, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from netloom.openflow.connection import Event
     from netloom.programs.ofctl.options import Arguments
@@ -140,8 +140,9 @@ class Switch:
         assert isinstance(event, RawMessage)
         return event.data
 
-    def send(self, data: bytes) -> None:
-        self.connection.send_bytes(data)
+    def send(self, *messages: bytes) -> None:
+        for message in messages:
+            self.connection.send_bytes(message)
         try:
             self.dialogue.flush(_FOREVER)
         except OSError as error:
@@ -211,6 +212,17 @@ class Switch:
         error = self.change(request)
         if error is not None:
             self.fail(error)
+
+    def must_change_each(self, requests: Iterable[bytes]) -> None:
+        """As `must_change` for each: the one after an error is not sent any more, so the switch
+        must have answered one before the next goes out."""
+        barrier = self.encode(m.BarrierRequest(), 0)[:4]
+        for request in requests:
+            barrier_xid = self.connection.new_xid().to_bytes(4, "big")
+            self.send(request, barrier + barrier_xid)
+            error = self.until_barrier(barrier_xid, request[4:8])
+            if error is not None:
+                self.fail(error)
 
     def fail(self, error: bytes) -> None:
         """Prints the switch's error and ends the program."""
