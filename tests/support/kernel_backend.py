@@ -45,10 +45,12 @@ class KernelBackend:
     """Ports p1 to p4 of a data path; at the other ends of their wires, devices x1 to x4. Must be
     made, used and closed in a private namespace."""
 
-    def __init__(self, numbers: tuple[int, ...]) -> None:
+    def __init__(self, numbers: tuple[int, ...], use_tcx: bool | None = None) -> None:
         self.counters = Counters()
         self.clock = SystemClock()
-        self.dpif = EbpfDpif("system", "system@ovs-system", self.clock, self.counters)
+        self.dpif = EbpfDpif(
+            "system", "system@ovs-system", self.clock, self.counters, use_tcx=use_tcx
+        )
         self._rtnl = Rtnl()
         self.devices: dict[str, PacketSocketDevice] = {}
         self._ends: dict[int, PacketSocketDevice] = {}

@@ -29,6 +29,7 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Userspace
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import Uncompilable, compile_actions, slow_record
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
@@ -87,6 +88,7 @@ class EbpfDpif:
         clock: Clock,
         counters: Counters,
         pins: PinDirectory | None = None,
+        use_tcx: bool | None = None,
     ) -> None:
         self.type = type_
         self.name = name
@@ -96,7 +98,8 @@ class EbpfDpif:
         self._loaded = load() if pins is None else load_pinned(pins)
         self._slow = UserspaceDpif(type_, name, clock, counters)
         self._table = FlowTable(self._loaded)
-        self._ports = Ports(self._loaded, pins)
+        attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
+        self._ports = Ports(self._loaded, attachments)
         self._ports.renew_links()
         #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
         #: here.

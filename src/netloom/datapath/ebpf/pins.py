@@ -129,10 +129,6 @@ class PinDirectory:
         path = self._links / str(ifindex)
         return obj_get(str(path)) if path.exists() else None
 
-    def link_indexes(self) -> list[int]:
-        """The devices that links are pinned for."""
-        return [int(path.name) for path in self._links.iterdir()]
-
     def keep_link(self, ifindex: int, link: int) -> None:
         self.drop_link(ifindex)
         obj_pin(link, str(self._links / str(ifindex)))
