@@ -17,6 +17,14 @@ from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 
 PORTS = (1, 2, 3, 4)
+#: Cases whose flows the kernel programs leave to user space, and why.
+SLOW = {
+    "a label is pushed": {"PushMpls"},
+    "a label is popped": {"PopMpls"},
+    "a clone's changes stay in the clone": {"clone"},
+    "length decides": {"CheckPktLen"},
+    "a neighbour solicitation": {"set(nd(sll, tll))"},
+}
 
 
 class UserspaceBackend:
@@ -84,6 +92,8 @@ def test_case(case: Case, backend: Backend) -> None:
         expected = [bytes(packet).hex() for number, packet in case.expected if number == port]
         assert [packet.hex() for packet in backend.sent(port)] == expected, f"port {port}"
     assert backend.drops() == case.drops
+    if isinstance(backend, KernelBackend):
+        assert backend.reasons() == SLOW.get(case.name, set())
     assert len(backend.dpif.recv_upcalls(100)) == case.misses
 
 

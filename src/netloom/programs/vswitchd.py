@@ -261,6 +261,8 @@ class Program:
     def close(self) -> None:
         # The control socket takes one more turn to answer `exit`: without the switch.
         self.loop.unregister(self)
+        if "--cleanup" not in (self.control.exit_args or ()):
+            self.datapaths.leave()
         self.switch.close()
         self.datapaths.close()
         self.database.close()

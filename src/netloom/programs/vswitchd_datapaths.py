@@ -16,6 +16,7 @@ from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux.factory import LinuxFactory
@@ -54,6 +55,7 @@ class DataPathSet:
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
+        self._kernel: EbpfDpif | None = None
 
     # -- vswitchd.apply.DataPaths --------------------------------------------------------
 
@@ -110,6 +112,12 @@ class DataPathSet:
         """Counts for `memory/show`."""
         return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
 
+    def leave(self) -> None:
+        """The daemon ends, and the kernel data path with its ports goes on without it."""
+        if self._kernel is not None and self._linux is not None:
+            self._kernel.leave()
+            self._linux.leave()
+
     def close(self) -> None:
         for backer in self.backers.values():
             backer.close()
@@ -136,11 +144,13 @@ class DataPathSet:
             try:
                 if os.environ.get("NETLOOM_SYSTEM_DATAPATH", DEFAULT) != "kernel":
                     raise Unsupported("not asked for")
-                dpif = EbpfDpif(datapath_type, name, self._loop.clock, self._counters)
+                pins = PinDirectory(paths.rundir())
+                dpif = EbpfDpif(datapath_type, name, self._loop.clock, self._counters, pins)
             except Unsupported as error:
                 log.info("%s: processing packets in user space (%s)", name, error)
             else:
                 self._linux.use_kernel_ports(paths.rundir())
+                self._kernel = dpif
                 return dpif
         return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
 
