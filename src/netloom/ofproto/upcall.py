@@ -90,12 +90,11 @@ class Upcalls:
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:
         """Say what a flow should do that the data path has from before this daemon. There is no
         packet to execute, but MAC addresses are learned as from one; its counters go on."""
-        port = self._backer.ports.get(IN_PORT.get(upcall.key))
-        if port is not None:
-            key = IN_PORT.put(upcall.key, port.number)
-            result = translate(port.bridge, key, now_ms)
+        found = origin(self._backer, upcall.key)
+        if found is not None:
+            result = translate(*found, now_ms)
             mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
-            self._backer.revalidator.install(upcall.key, mask, result, port, now_ms)
+            self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:
         """Do for one packet what the data path cannot; its flow has counted it."""
