@@ -15,6 +15,7 @@ from trace_cases import (
     TraceCase,
     fdb_entries,
     mirror_lines,
+    sampler_lines,
     vsctl_lines,
     with_port_names,
     without_flood_order,
@@ -32,6 +33,8 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
     try:
         for line in vsctl_lines(case):
             switch.vsctl(line)
+        for words in sampler_lines(case):
+            switch.vsctl("-- " + " ".join(words))
         for words in mirror_lines(case):
             switch.vsctl(" ".join(words))
         for bridge in case.flows:

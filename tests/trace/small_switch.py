@@ -74,6 +74,10 @@ class SmallSwitch:
             )
         )
 
+    def add_sampler(self, bridge: str) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ofproto.configure(replace(ofproto.settings, samples_flows=True))
+
     def add_mirror(self, bridge: str, name: str, options: Mapping[str, str]) -> None:
         ofproto = self.backer.bridges[bridge]
         ports = frozenset(ofproto.bundles) if "all" in options else frozenset()
@@ -132,6 +136,8 @@ def small_switch_of(case: TraceCase) -> SmallSwitch:
             peer = options.pop(0) if kind == "patch" else ""
             pairs = dict(option.split("=") for option in options)
             switch.add_port(bridge, name, int(number), pairs, peer)
+        elif kind == "sampler":
+            switch.add_sampler(bridge)
         elif kind == "mirror":
             name, *options = words
             switch.add_mirror(bridge, name, dict(word.partition("=")[::2] for word in options))

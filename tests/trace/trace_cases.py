@@ -8,6 +8,7 @@ A file is a comment and sections that begin with `===`:
     port BRIDGE NAME OFPORT [tag=N] [trunks=N,N] [vlan_mode=MODE] [cvlans=N] [other_config:K=V]
     patch BRIDGE NAME OFPORT PEER [the same]
     fdb BRIDGE PORT VLAN MAC
+    sampler BRIDGE COLLECTOR-SET-ID
     mirror BRIDGE NAME [all] [src=PORT,PORT] [dst=PORT] [vlans=N,N] [port=PORT] [vlan=N] [snaplen=N]
     === groups BRIDGE
     group_id=1,type=all,bucket=output:2
@@ -111,6 +112,15 @@ def mirror_lines(case: TraceCase) -> Iterator[list[str]]:
                 "vlans": f"select_vlan={value}", "vlan": f"output_vlan={value}",
             }.get(key, f"{key}={value}"))  # fmt: skip
         yield [*line, "--", "add", "Bridge", bridge, "mirrors", "@mirror"]
+
+
+def sampler_lines(case: TraceCase) -> Iterator[list[str]]:
+    """Words of ovs-vsctl for the collector sets, which need their bridges."""
+    for kind, bridge, *words in case.setup:
+        if kind == "sampler":
+            yield ["--id=@bridge", "get", "Bridge", bridge, "--", "--id=@ipfix", "create", "IPFIX",
+                   'targets="127.0.0.1:4739"', "--", "create", "Flow_Sample_Collector_Set",
+                   f"id={words[0]}", "bridge=@bridge", "ipfix=@ipfix"]  # fmt: skip
 
 
 def fdb_entries(case: TraceCase) -> Iterator[list[str]]:

@@ -11,6 +11,7 @@ from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
+from netloom.ofproto import learning
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
@@ -29,6 +30,7 @@ from netloom.ofproto.settings import (
 )
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
@@ -306,8 +308,8 @@ class Ofproto:
         result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
 
         def send() -> None:
-            for target in result.credits:
-                target.credit(1, len(message.packet), now_ms)
+            flags = TCP_FLAGS.get(key)
+            credit_all(result.credits, 1, len(message.packet), now_ms, flags)
             if result.actions:
                 dp_port = self.ports_by_number[in_port].dp_port if known else -1
                 base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
@@ -324,6 +326,13 @@ class Ofproto:
     def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
         """Have a paused packet go on; raises OpenFlowError."""
         resume_packet(self.backer, message, version, now_ms)
+
+    def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
+        return learning.may_learn(self.tables, mod, limit)
+
+    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
+        """Add the flow that a packet asks for."""
+        learning.learn(self.tables, mod, limit, now_ms, self._changed)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()

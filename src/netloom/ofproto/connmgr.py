@@ -33,17 +33,22 @@ from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
+from netloom.ofproto.connmgr_tables import table_desc
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
+from netloom.ofproto.table import Table
 from netloom.ofproto.tables import Change, Tables
 from netloom.openflow import messages as m
+from netloom.openflow.action_encode import Unencodable
+from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
+from netloom.openflow.messages_tables import RequestForward, TableStatus
 
 log = get_logger("connmgr")
 
@@ -103,6 +108,7 @@ class ConnectionManager:
         self.requester: Session | None = None
         #: The bytes of that request.
         self.request = b""
+        self._is_monitored = False
 
     # Configuration and connections
 
@@ -125,6 +131,7 @@ class ConnectionManager:
     def forget(self, machine: Peer) -> None:
         """The connection is gone."""
         self.sessions = [session for session in self.sessions if session.peer is not machine]
+        self.monitors_changed()
 
     def role_of(self, machine: Peer) -> str:
         """The role of a controller, in the words of the Controller row."""
@@ -144,6 +151,7 @@ class ConnectionManager:
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
+            session.resume_updates()
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
@@ -241,11 +249,61 @@ class ConnectionManager:
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
+        if self._is_monitored:
+            self._report(changes)
+        self._watch_vacancy(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
                 self._send_flow_removed(change, now_ms)
+
+    def monitors_changed(self) -> None:
+        """Somebody made or cancelled a flow monitor."""
+        self._is_monitored = any(session.monitors for session in self.sessions)
+
+    def _report(self, changes: list[Change]) -> None:
+        """Let flow monitors know."""
+        xid = int.from_bytes(self.request[4:8], "big")
+        for session in self.sessions:
+            if session.monitors:
+                own_xid = xid if session is self.requester else None
+                for change in changes:
+                    if not change.rule.is_hidden and _is_news(change):
+                        session.monitors.report(change, own_xid)
+                session.send_updates()
+
+    def _watch_vacancy(self, changes: list[Change]) -> None:
+        """Tell of tables that have become full or empty enough."""
+        tables = self.switch.tables
+        for change in changes:
+            if change.kind in ("added", "removed"):
+                table = tables.table(change.rule.table_id)
+                if table.vacancy_event:
+                    self._send_table_status(table)
+
+    def _send_table_status(self, table: Table) -> None:
+        reason = table.vacancy_reached()
+        if not reason:
+            return
+        desc = table_desc(table, table.id)
+        for session in self.sessions:
+            if session.wants_table_status(reason):
+                session.peer.send(TableStatus(reason, desc), 0)
+
+    def forward_request(self, message: m.Message, reason: int) -> None:
+        """Let other controllers know of a group or meter mod, an OFPRFR_*, that was carried
+        out."""
+        xid = int.from_bytes(self.request[4:8], "big")
+        for session in self.sessions:
+            if session is self.requester or not session.wants_request_forward(reason):
+                continue
+            try:
+                data = encode_message(message, xid, session.peer.protocol)
+            except (OpenFlowError, Unencodable) as error:
+                log.dbg("%s: cannot forward a request: %s", session.name, error)
+                continue
+            session.peer.send(RequestForward(data), 0)
 
     def _send_flow_removed(self, change: Change, now_ms: int) -> None:
         rule = change.rule
@@ -265,6 +323,14 @@ class ConnectionManager:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
                 session.peer.send(m.PortStatus(reason, port), 0)
+
+
+def _is_news(change: Change) -> bool:
+    """A modification that changes nothing is none."""
+    before, rule = change.before, change.rule
+    if change.kind != "modified" or before is None:
+        return True
+    return before.cookie != rule.cookie or before.actions != rule.actions
 
 
 def _is_told(change: Change) -> bool:

@@ -15,6 +15,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import messages_groups as g
 from netloom.openflow import messages_meters as mm
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_tables import OFPRFR_GROUP_MOD, OFPRFR_METER_MOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _group_mod(
     manager: ConnectionManager, session: Session, mod: g.GroupMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     manager.flows_changed(apply_group_mod(manager, mod, now_ms)[1], now_ms)
+    manager.forward_request(mod, OFPRFR_GROUP_MOD)
     return ()
 
 
@@ -117,6 +119,7 @@ def _meter_mod(
         _delete_meters(manager, mod.meter_id, now_ms)
     else:
         raise OpenFlowError("OFPMMFC_BAD_COMMAND")
+    manager.forward_request(mod, OFPRFR_METER_MOD)
     return ()
 
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netloom.ofproto import connmgr_bundles, connmgr_changes, connmgr_groups, connmgr_stats
+from netloom.ofproto import (
+    connmgr_bundles,
+    connmgr_changes,
+    connmgr_groups,
+    connmgr_stats,
+    connmgr_tables,
+)
 from netloom.ofproto.sessions import Session
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Received
@@ -115,16 +121,6 @@ def _barrier(
     return (m.BarrierReply(),)
 
 
-def _table_mod(
-    manager: ConnectionManager, session: Session, mod: m.TableMod, now_ms: int
-) -> tuple[m.Message, ...]:
-    if mod.table_id != m.OFPTT_ALL and mod.table_id >= _N_TABLES:
-        raise OpenFlowError("OFPTMFC_BAD_TABLE")
-    if mod.config or mod.eviction_flags or mod.vacancy is not None:
-        raise OpenFlowError("OFPTMFC_BAD_CONFIG")
-    return ()
-
-
 # Roles and settings of the session
 
 
@@ -218,7 +214,7 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.GetConfigRequest: _get_config,
     m.SetConfig: _set_config,
     m.BarrierRequest: _barrier,
-    m.TableMod: _table_mod,
+    **connmgr_tables.CHANGES,
     m.RoleRequest: _role,
     m.GetAsyncRequest: _get_async,
     m.SetAsync: _set_async,

@@ -20,6 +20,7 @@ from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.upcall import IN_PORT, datapath_mask, origin
 
 if TYPE_CHECKING:
@@ -210,5 +211,4 @@ def _credit(flow: InstalledFlow, dumped: Flow) -> None:
         return
     flow.n_packets, flow.n_bytes = stats.packets, stats.bytes
     flow.used_ms = stats.used_ms
-    for target in flow.credits:
-        target.credit(n_packets, n_bytes, stats.used_ms)
+    credit_all(flow.credits, n_packets, n_bytes, stats.used_ms, stats.tcp_flags)

@@ -15,6 +15,7 @@ from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import DATAPATH_MASK
+from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
 
@@ -77,8 +78,8 @@ class Upcalls:
             return
         bridge, key = found
         result = translate(bridge, key, now_ms)
-        for target in result.credits:
-            target.credit(1, len(upcall.packet), now_ms)
+        flags = TCP_FLAGS.get(upcall.key)
+        credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         if result.actions:
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK

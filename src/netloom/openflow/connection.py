@@ -42,6 +42,10 @@ _ERROR_DATA_BYTES = 0xFFFF - 12
 #: Messages of a connection that the log shows at level `dbg`: as many as Open vSwitch.
 LOGGED_PER_MINUTE = 600
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 log = get_logger("vconn")
 
 
@@ -142,6 +146,8 @@ class Connection:
         self.protocol = 0
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
+        #: Bytes that the stream has taken and not sent; its owner may set it.
+        self.unsent: Callable[[], int] = _none
         self._raw = raw
         self._any_version = any_version
         self._buffer = bytearray()
@@ -178,6 +184,10 @@ class Connection:
         """Answers the request in `request` with an OFPT_ERROR."""
         xid = int.from_bytes(request[4:8], "big")
         self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
+
+    def backlog(self) -> int:
+        """Bytes that wait to be sent, here and (as far as the owner says) in the stream."""
+        return sum(map(len, self._out)) + self.unsent()
 
     def data_to_send(self) -> bytes:
         """What to write to the stream; it is forgotten here."""
@@ -342,6 +352,10 @@ class Connection:
             return
         self._probe_sent = True
         self.send(m.EchoRequest(), 0)
+
+
+def _none() -> int:
+    return 0
 
 
 def hello_versions(data: bytes) -> tuple[int, ...]:

@@ -105,6 +105,7 @@ class Service:
             name,
         )
         machine.break_off = lambda: connection.break_off(errno.EPROTO)
+        machine.unsent = lambda: connection.backlog_bytes
         self._connections[id(machine)] = connection
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
@@ -171,6 +172,7 @@ class Client:
     def _connected(self, connection: Connection[None]) -> None:
         assert self._machine is not None
         self._machine.break_off = lambda: connection.break_off(errno.EPROTO)
+        self._machine.unsent = lambda: connection.backlog_bytes
         self._bridge.accept(self._machine, self.settings)
 
     def _disconnected(self, error: int) -> None:

@@ -21,8 +21,10 @@ from netloom.datapath import actions as dp
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
 from netloom.datapath.userspace.conntrack.nat import translate_packet
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
+from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.flow.extract import extract_key
+from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
 from netloom.flow.key import (
     CT_MASK,
@@ -37,6 +39,7 @@ from netloom.packet import edit
 from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 
+_NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
 MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
@@ -45,12 +48,14 @@ MAX_FRAME_BYTES = 65_535 + 14 + 8
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
 DROP_EXPLICIT = "drop_action_of_pipeline"
+DROP_METER = "datapath_drop_meter"
 
 
 class Outlet(Protocol):
     """Where packets go: the data path that runs the actions."""
 
     conntrack: ConnTracker
+    meters: Meters
 
     def now_ms(self) -> int:
         """The time of the packets that are processed."""
@@ -358,8 +363,32 @@ def _drop(execution: Execution) -> bool:
     return True
 
 
-def _pass_meter(execution: Execution) -> None:
-    """A meter that does not exist lets everything pass, as in Open vSwitch; none can be made."""
+def _compile_meter(action: dp.Meter) -> list[Step]:
+    number = action.meter_id
+
+    def meter(execution: Execution) -> bool:
+        outlet = execution.outlet
+        packet = execution.frozen()
+        verdict = outlet.meters.judge(number, len(packet.data), outlet.now_ms())
+        if verdict == DROP:
+            outlet.drop(DROP_METER)
+            return True
+        if verdict != PASS:
+            _remark(execution, verdict)
+        return False
+
+    return [meter]
+
+
+def _remark(execution: Execution, levels: int) -> None:
+    """Raise the drop precedence of an IP packet."""
+    key = execution.current_key()
+    tos = raise_drop_precedence(_NW_TOS.get(key), levels)
+    headers = execution.parsed()
+    if _DL_TYPE.get(key) == 0x0800:
+        edit.set_ipv4(execution.data(), headers, tos=tos)
+    elif _DL_TYPE.get(key) == 0x86DD:
+        edit.set_ipv6(execution.data(), headers, tclass=tos)
 
 
 _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
@@ -375,7 +404,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
-    dp.Meter: lambda action: [_pass_meter],
+    dp.Meter: _compile_meter,
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.Ct: _compile_ct,
     dp.CtClear: lambda action: [_ct_clear],

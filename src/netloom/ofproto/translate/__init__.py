@@ -34,6 +34,7 @@ from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.freeze import finish_freezing, thaw
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.learn import perform as perform_learning
 from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
@@ -108,6 +109,8 @@ def translate(
         run_action_set(context)
     if context.freeze is not None and not context.error:
         finish_freezing(context)
+    if side_effects and not context.error:
+        perform_learning(context)
     return finish(context)
 
 

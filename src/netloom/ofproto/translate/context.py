@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from netloom.datapath.actions import DpAction, DpActions, Userspace
+from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
@@ -79,9 +79,6 @@ class Walk(Protocol):
         """Copy a packet that has just come in; False if it may not come in."""
 
 
-_SLOW_PATH: DpActions = (Userspace("slow_path", ("action",)),)
-
-
 class Credit(Protocol):
     """Somebody whose counters a flow's packets go to."""
 
@@ -94,8 +91,8 @@ MacLookup = tuple[str, int, int]
 
 class Translated:
     """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
-    `key`, whom packets are credited to, why the packet was dropped whole, if so, and whether some
-    action is `slow`: one that data paths cannot do."""
+    `key`, whom packets are credited to, why the packet was dropped whole, if so, and, if some
+    action is one that data paths cannot do, what to do `slow`: hand each packet up."""
 
     __slots__ = (
         "actions", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids", "slow",
@@ -108,7 +105,7 @@ class Translated:
         key: int,
         credits_: list[Credit],
         error: str,
-        slow: bool = False,
+        slow: DpActions = (),
         mac_lookups: tuple[MacLookup, ...] = (),
         recirc_ids: tuple[int, ...] = (),
     ) -> None:
@@ -126,7 +123,7 @@ class Translated:
     @property
     def flow_actions(self) -> DpActions:
         """The actions of the data path's flow: up to here, packet by packet, if need be."""
-        return _SLOW_PATH if self.slow else self.actions
+        return self.slow or self.actions
 
 
 class Freeze:

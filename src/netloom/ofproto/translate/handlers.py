@@ -8,7 +8,18 @@ from typing import Any
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
 from netloom.flow.ports import UNSET
 from netloom.flow.value_text import format_field_value
-from netloom.ofproto.translate import choice, clone, ct, freeze, groups, mpls
+from netloom.ofproto.translate import (
+    choice,
+    clone,
+    ct,
+    freeze,
+    groups,
+    learn,
+    mpls,
+    packet_length,
+    sampling,
+    small,
+)
 from netloom.ofproto.translate.action_set import execution_order
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
@@ -53,6 +64,9 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if isinstance(action, a.CheckPktLarger):
+            packet_length.check_pkt_larger(context, action, actions[at + 1 :])
+            break
         if at == final:
             context.is_last = is_last and not context.action_set
         if _HANDLERS[type(action)](context, action):
@@ -342,6 +356,16 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.WriteMetadata: _write_metadata,
     a.WriteActions: _write_actions,
     a.ClearActions: _clear_actions,
+    a.Learn: learn.learn,
+    a.Sample: sampling.sample,
+    a.SetQueue: small.set_queue,
+    a.PopQueue: small.pop_queue,
+    a.Enqueue: small.enqueue,
+    a.OutputTrunc: small.output_trunc,
+    a.Meter: small.meter,
+    a.FinTimeout: small.fin_timeout,
+    a.DebugSlow: small.debug_slow,
+    a.CheckPktLarger: packet_length.check_pkt_larger,
     a.Group: groups.group,
     a.Conntrack: ct.conntrack,
     a.Nat: ct.nat,

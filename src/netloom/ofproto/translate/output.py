@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT
@@ -11,6 +13,10 @@ from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.openflow import messages as m
+from netloom.openflow.messages_meters import OFPM_CONTROLLER
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
 
 _ACTSET_OUTPUT = SLOT["actset_output"]
 
@@ -101,24 +107,31 @@ def emit_to_controller(
 ) -> None:
     """The data path's action for it; `recirc_id` is that of the frozen state to go on with."""
     is_trial = context.recorder is not None and not context.side_effects
-    context.emit(
-        dp.Userspace(
-            "controller",
-            (
-                reason,
-                int(is_trial),
-                int(is_pause),
-                recirc_id,
-                context.cookie,
-                controller_id,
-                max_len,
-                context.bridge.name,
-                context.table_id,
-                _metadata(context.key),
-                userdata,
-            ),
-        )
+    upcall = dp.Userspace(
+        "controller",
+        (
+            reason,
+            int(is_trial),
+            int(is_pause),
+            recirc_id,
+            context.cookie,
+            controller_id,
+            max_len,
+            context.bridge.name,
+            context.table_id,
+            _metadata(context.key),
+            userdata,
+        ),
     )
+    context.emit(metered(upcall, context.bridge, OFPM_CONTROLLER))
+
+
+def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction:
+    """Have a meter, if there is that one, see what goes up."""
+    meter = bridge.meters.get(meter_id)
+    if meter is None:
+        return upcall
+    return dp.Sample(0xFFFFFFFF, (dp.Meter(meter.dp_meter), upcall))
 
 
 def _metadata(key: int) -> int:
