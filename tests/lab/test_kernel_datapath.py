@@ -15,7 +15,6 @@ from tests.support.peers import wait_until
 from tests.support.switches import needs_root
 
 from netloom.lab.lab import Lab
-from netloom.lab.namespace import VirtualMachine
 from netloom.lab.switch import Programs, Switch
 
 pytestmark = [pytest.mark.root, needs_root]

@@ -25,6 +25,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
     DROP_EXPLICIT,
     DROP_INVALID,
+    DROP_METER,
     DROP_RECIRCULATION,
     Execution,
     compile_actions,
@@ -51,7 +52,7 @@ ETH_LEN = 14
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
-DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
+DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
 _FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
@@ -156,7 +157,7 @@ class UserspaceDpif:
         return METER_FEATURES
 
     def meter_set(self, number: int, config: DpMeter) -> None:
-        self.meters.set(number, config)
+        self.meters.set(number, config, self._clock.now_ms())
 
     def meter_del(self, number: int) -> DpMeterStats | None:
         return self.meters.remove(number)
