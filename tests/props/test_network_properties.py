@@ -93,7 +93,7 @@ class Requests(RuleBasedStateMachine):
     @rule(port=ports, last=st.integers(0, 20), keep=st.booleans())
     def move_port(self, port: str, last: int, keep: bool) -> None:
         wanted: list[dict[str, str]] = [{"ip_address": f"10.0.0.{last}"}]
-        found = self.send("GET", f"/ports/{port}") if keep else None
+        found = self.send("GET", f"/ports/{port}") if keep and port else None
         wanted += found["port"]["fixed_ips"] if found else []
         self.send("PUT", f"/ports/{port}", {"port": {"fixed_ips": wanted}})
 
