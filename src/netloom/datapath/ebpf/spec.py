@@ -13,7 +13,7 @@ from typing import NamedTuple
 from netloom.datapath.ebpf.layout import FIRST_HOT_WORD, KERNEL_KEY_BYTES, MEMBERS, N_WORDS
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -52,6 +52,16 @@ OPERATIONS = (
     "RECIRC",  # a32 id
     "SET_MARK",  # a32 value, a64 mask
     "SET_PRIORITY",  # a32 value, a64 mask
+    "SKIP",  # a16 records
+    "CHECK_LENGTH",  # a32 longest, a16 records to skip if the packet is not longer
+    "SAMPLE",  # a32 probability, a16 records to skip otherwise
+    "SAVE",  # what follows up to RESTORE is undone
+    "RESTORE",
+    "CUT",  # a32 bytes that the next output may have
+    "HASH",  # a8 which, a32 basis
+    "METER",  # a32 which
+    "COUNT_DROP",  # of a copy: the packet goes on
+    "CT_CLEAR",
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -73,7 +83,14 @@ COUNTERS = (
     "DROP_RECIRCULATION",
     "DROP_INVALID",
     "DROP_ACTION",
+    "DROP_METER",
 )
+#: What packets are hashed by: the connection, or the connection alike in both directions.
+HASHES = ("L4", "SYMMETRIC_L4")
+#: Meters that the programs know; those of higher numbers are user space's.
+MAX_METERS, MAX_BANDS = 4_096, 8
+#: The level of a band that drops.
+BAND_DROPS = (1 << 64) - 1
 #: Bytes of packet that one record of a ring has room for: short packets, MTUs, GSO.
 UPCALL_ROOMS = (256, 2_048, 16_384, 65_664)
 
@@ -82,6 +99,7 @@ LAYER = {name: number for number, name in enumerate(LAYERS)}
 CHECKSUM = {name: number for number, name in enumerate(CHECKSUMS)}
 UPCALL = {name: number for number, name in enumerate(UPCALLS)}
 PORT_KIND = {name: number for number, name in enumerate(PORT_KINDS)}
+HASH_KIND = {name: number for number, name in enumerate(HASHES)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
 
 
@@ -135,6 +153,16 @@ CONFIG = Structure(
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
 OUTPUT = Structure("output", "u32 ifindex\nu32 kind")
+#: A meter. Buckets hold bits or thousandths of packets; `level` is by how much a band raises the
+#: drop precedence, or BAND_DROPS.
+METER = Structure(
+    "meter",
+    "u32 lock\nu32 n_bands\nu32 kbps\nu32 pad\nu64 used_ms\nu64 packets\nu64 bytes\n"
+    + "\n".join(
+        f"u64 {name}[{MAX_BANDS}]"
+        for name in ("rate", "size", "bucket", "level", "band_packets", "band_bytes")
+    ),
+)
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -145,7 +173,7 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, SHARE, UPCALL_RECORD,
+    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SHARE, UPCALL_RECORD,
 )  # fmt: skip
 
 
@@ -174,6 +202,7 @@ MAPS = (
     MapSpec("more_devices", HASH, 4, 4, MAX_PORTS, NO_PREALLOC),
     MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
+    MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
     MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
     MapSpec("masks", ARRAY, 4, MASK.size, MAX_MASKS, MMAPABLE),
     *(
@@ -208,6 +237,7 @@ def c_header() -> str:
         ("UPCALL", UPCALLS),
         ("COUNT", COUNTERS),
         ("PORT", PORT_KINDS),
+        ("HASH", HASHES),
     )
     enums = [
         f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
@@ -223,6 +253,9 @@ def c_header() -> str:
         "CACHE_ENTRIES": CACHE_ENTRIES,
         "SLOT_ACTIONS": SLOT_ACTIONS,
         "MAX_CHAIN": MAX_CHAIN,
+        "MAX_METERS": MAX_METERS,
+        "MAX_BANDS": MAX_BANDS,
+        "BAND_DROPS": f"{BAND_DROPS:#x}ull",
         "TO_PORT": f"{TO_PORT:#x}",
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,

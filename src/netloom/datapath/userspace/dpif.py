@@ -81,7 +81,7 @@ class UserspaceDpif:
         self._now_ms = clock.now_ms()
         self._random = 1
         self.conntrack = ConnTracker(counters, self.draw)
-        self.meters = Meters()
+        self.meters: Meters = Meters()
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
