@@ -20,6 +20,7 @@ from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CHECKSUM,
+    CT_FLAG,
     HASH_KIND,
     LAYER,
     MAX_CHAIN,
@@ -137,11 +138,15 @@ class _Compiler:
         self._register = register
         #: Whether the records are between SAVE and RESTORE.
         self._is_saving = False
+        #: Whether this is what a copy does.
+        self._is_nested = False
 
     def compile(self, actions: Sequence[dp.DpAction], is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
         for at, action in enumerate(actions):
             rest = actions[at + 1 :]
+            if isinstance(action, dp.Ct) and not self._may_track(actions[:at]):
+                raise Uncompilable("ct behind other actions")
             match action:
                 case dp.Trunc():
                     if self._truncate(action, rest, is_last):
@@ -159,12 +164,23 @@ class _Compiler:
                 case _:
                     self._one(action)
 
+    def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
+        """Whether user space may run the flow from its start in place of a `ct` here: the packet
+        and what is known of it must be as they came, or nothing be lost by doing it again."""
+        return not self._is_nested and all(
+            isinstance(action, dp.Ct | dp.CtClear | dp.Hash)
+            or (isinstance(action, dp.Set) and action.header in _METADATA)
+            for action in before
+        )
+
     def _copy(self, actions: dp.DpActions, is_last: bool) -> None:
         """Actions on a copy."""
         if not actions:
             self.records.append(_record("COUNT_DROP"))
         elif is_last or all(isinstance(action, _HARMLESS) for action in actions):
+            before, self._is_nested = self._is_nested, True
             self.compile(actions, is_last)
+            self._is_nested = before
         else:
             self._undone(actions)
 
@@ -245,6 +261,8 @@ class _Compiler:
                 if not 0 <= action.meter_id < MAX_METERS:
                     raise Uncompilable("a meter of a high number")
                 add(_record("METER", a32=action.meter_id))
+            case dp.Ct():
+                self.records += _compile_ct(action)
             case dp.CtClear():
                 add(_record("CT_CLEAR"))
             case dp.DropReason():
@@ -256,6 +274,21 @@ class _Compiler:
 #: What leaves a packet as it is, and what changes it in ways that can be undone.
 _HARMLESS = (dp.Output, dp.Userspace)
 _UNDOABLE = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
+
+
+def _compile_ct(action: dp.Ct) -> list[bytes]:
+    flags = CT_FLAG["COMMIT"] * action.commit | CT_FLAG["FORCE"] * action.force
+    flags |= CT_FLAG["NAT"] * (action.nat is not None)
+    records = []
+    if action.label_mask:
+        flags |= CT_FLAG["LABEL"]
+        for is_mask, number in enumerate((action.label & action.label_mask, action.label_mask)):
+            data = number.to_bytes(16, "big")
+            for half in (0, 1):
+                part = int.from_bytes(data[8 * half : 8 * half + 8], "little")
+                records.append(_record("CT_LABEL", half | is_mask << 1, a64=part))
+    mark, mask = action.mark & action.mark_mask, action.mark_mask
+    return [*records, _record("CT", flags, action.zone, mark, mask)]
 
 
 def _compile_set(action: dp.Set) -> list[bytes]:

@@ -31,6 +31,7 @@ from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import Uncompilable, compile_actions, slow_record
+from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
 from netloom.datapath.ebpf.loader import load, load_pinned
@@ -106,6 +107,9 @@ class EbpfDpif:
         self._slow = UserspaceDpif(type_, name, clock, counters)
         self._table = FlowTable(self._loaded)
         meters = SharedArray(self._loaded.maps["meters"], _SPECS["meters"])
+        self._tracker = self._slow.conntrack = KernelTracker(
+            self._loaded, counters, self._slow.draw, clock.now_ms()
+        )
         self._meters = self._slow.meters = KernelMeters(meters)
         attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
         self._ports = Ports(self._loaded, attachments)
@@ -400,5 +404,6 @@ class EbpfDpif:
             ring.close()
         self._kernel_counters.close()
         self._meters.close()
+        self._tracker.close()
         self._loaded.close()
         self._slow.close()

@@ -203,22 +203,7 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 	return head < size ? head : size;
 }
 
-INLINE void clear_tracking(struct nl_scratch *s)
-{
-	struct nl_key *key = &s->key;
-
-	key->ct_state = 0;
-	key->ct_zone = 0;
-	key->ct_mark = 0;
-	key->ct_nw_proto = 0;
-	key->ct_tp_src = key->ct_tp_dst = 0;
-	key->ct_nw_src = key->ct_nw_dst = 0;
-	if (s->rare_metadata) {
-		__builtin_memset(key->ct_ipv6_src, 0, 16);
-		__builtin_memset(key->ct_ipv6_dst, 0, 16);
-		__builtin_memset(key->ct_label, 0, 16);
-	}
-}
+#include "ct.h"
 
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
@@ -266,6 +251,12 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return nl_meter(skb, a->a32);
 	case NL_OP_COUNT_DROP:
 		count(NL_COUNT_DROP_EXPLICIT);
+		return GO_ON;
+	case NL_OP_CT_LABEL:
+		if (a->a8 & 2)
+			s->label_mask[a->a8 & 1] = a->a64;
+		else
+			s->label[a->a8 & 1] = a->a64;
 		return GO_ON;
 	case NL_OP_CT_CLEAR:
 		clear_tracking(s);
@@ -367,6 +358,15 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 			if (op == NL_OP_OUTPUT) {
 				pending = device_of(skb, s, a->a32);
 				continue;
+			}
+			if (op == NL_OP_CT) {
+				if (s->is_changed)
+					nl_reparse(skb);
+				if (nl_ct(skb, a))
+					continue;
+				count(NL_COUNT_SLOW);
+				nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
+				return NL_DROP;
 			}
 			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 			if (verdict != GO_ON)

@@ -11,6 +11,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
 typedef __u16 be16;
 typedef __u32 be32;
 typedef __u64 be64;
@@ -111,6 +112,14 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	/* 1 + the place of the connection that `ct` last found; 0 for none. */
+	u32 connection;
+	u64 label[2];
+	u64 label_mask[2];
+	/* Working space of ct, which the stack has no room for. */
+	struct nl_tuple tuple;
+	struct nl_side source;
+	struct nl_side destination;
 };
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 
