@@ -15,6 +15,7 @@ from trace_cases import (
     TraceCase,
     fdb_entries,
     mirror_lines,
+    sampler_lines,
     vsctl_lines,
     with_port_names,
     without_flood_order,
@@ -32,12 +33,16 @@ def test_recorded_traces_are_the_peers(path: Path, tmp_path: Path) -> None:
     try:
         for line in vsctl_lines(case):
             switch.vsctl(line)
+        for words in sampler_lines(case):
+            switch.vsctl("-- " + " ".join(words))
         for words in mirror_lines(case):
             switch.vsctl(" ".join(words))
         for bridge in case.flows:
             switch.use_prefixes(bridge, ("ip_dst", "ip_src", "ipv6_dst"))
         for words in fdb_entries(case):
             switch.control("fdb/add", *words)
+        for bridge, groups in case.groups.items():
+            switch.replace_groups(bridge, groups)
         for bridge, flows in case.flows.items():
             switch.replace_flows(bridge, flows)
         names = switch.dp_ports()

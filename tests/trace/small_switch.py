@@ -21,9 +21,11 @@ from netloom.ofproto.settings import (
     PortSettings,
 )
 from netloom.openflow import messages as m
+from netloom.openflow import messages_groups as g
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.flow_text import parse_flow_mod
-from netloom.openflow.protocol import P_OF13
+from netloom.openflow.group_text import parse_group_mod
+from netloom.openflow.protocol import P_OF13, P_OF15
 
 
 class SmallSwitch:
@@ -72,6 +74,10 @@ class SmallSwitch:
             )
         )
 
+    def add_sampler(self, bridge: str) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ofproto.configure(replace(ofproto.settings, samples_flows=True))
+
     def add_mirror(self, bridge: str, name: str, options: Mapping[str, str]) -> None:
         ofproto = self.backer.bridges[bridge]
         ports = frozenset(ofproto.bundles) if "all" in options else frozenset()
@@ -93,6 +99,15 @@ class SmallSwitch:
         ofproto.tables.apply(m.FlowMod(m.OFPFC_DELETE), self.clock.now_ms())
         for line in flows.splitlines():
             self.add_flow(bridge, line)
+
+    def replace_groups(self, bridge: str, groups: str) -> None:
+        ofproto = self.backer.bridges[bridge]
+        ofproto.groups.apply(g.GroupMod(g.OFPGC_DELETE, g.OFPG_ALL), self.clock.now_ms())
+        for line in groups.splitlines():
+            mod, _ = parse_group_mod(line, g.OFPGC_ADD)
+            received, _ = decode_message(encode_message(mod, 1, P_OF15), P_OF15)
+            assert isinstance(received, g.GroupMod)
+            ofproto.groups.apply(received, self.clock.now_ms())
 
     def add_flow(self, bridge: str, flow: str) -> None:
         mod, _ = parse_flow_mod(flow, m.OFPFC_ADD)
@@ -121,11 +136,15 @@ def small_switch_of(case: TraceCase) -> SmallSwitch:
             peer = options.pop(0) if kind == "patch" else ""
             pairs = dict(option.split("=") for option in options)
             switch.add_port(bridge, name, int(number), pairs, peer)
+        elif kind == "sampler":
+            switch.add_sampler(bridge)
         elif kind == "mirror":
             name, *options = words
             switch.add_mirror(bridge, name, dict(word.partition("=")[::2] for word in options))
     for words in fdb_entries(case):
         switch.control("fdb/add", *words)
+    for bridge, groups in case.groups.items():
+        switch.replace_groups(bridge, groups)
     for bridge, flows in case.flows.items():
         switch.replace_flows(bridge, flows)
     return switch

@@ -8,11 +8,16 @@ A file is a comment and sections that begin with `===`:
     port BRIDGE NAME OFPORT [tag=N] [trunks=N,N] [vlan_mode=MODE] [cvlans=N] [other_config:K=V]
     patch BRIDGE NAME OFPORT PEER [the same]
     fdb BRIDGE PORT VLAN MAC
+    sampler BRIDGE COLLECTOR-SET-ID
     mirror BRIDGE NAME [all] [src=PORT,PORT] [dst=PORT] [vlans=N,N] [port=PORT] [vlan=N] [snaplen=N]
+    === groups BRIDGE
+    group_id=1,type=all,bucket=output:2
     === flows BRIDGE
     priority=0 actions=NORMAL
     === trace BRIDGE FLOW
     the whole output, data-path ports by name
+    === trace BRIDGE FLOW --ct-next STATES
+    the same with an answer of the connection tracker (more of them may follow)
     === packet-out BRIDGE FLOW ACTIONS
     the same of ofproto/trace-packet-out
 
@@ -24,6 +29,7 @@ A bridge fails secure. What is expected was recorded from Debian's ovs-vswitchd:
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -39,6 +45,7 @@ class TraceCase:
         self.setup: list[list[str]] = []
         #: bridge -> flows, one a line.
         self.flows: dict[str, str] = {}
+        self.groups: dict[str, str] = {}
         #: Words of a command -> output without the final newline.
         self.traces: dict[tuple[str, ...], str] = {}
         for section in sections:
@@ -48,6 +55,8 @@ class TraceCase:
                 self.setup = [line.split() for line in body.splitlines() if line]
             elif kind == "flows":
                 self.flows[rest] = body.strip()
+            elif kind == "groups":
+                self.groups[rest] = body.strip()
             else:
                 self.traces[_command(head)] = body.rstrip("\n")
         self._sections = sections
@@ -65,7 +74,7 @@ class TraceCase:
 
 def _command(head: str) -> tuple[str, ...]:
     """The words of an appctl command for the head of a section."""
-    kind, bridge, flow, *actions = head.split(" ")
+    kind, bridge, flow, *actions = shlex.split(head)
     names = {"trace": "ofproto/trace", "packet-out": "ofproto/trace-packet-out"}
     return (names[kind], bridge, flow, *actions)
 
@@ -75,7 +84,7 @@ def vsctl_lines(case: TraceCase) -> Iterator[str]:
     for kind, bridge, *words in case.setup:
         if kind == "bridge":
             yield (f"add-br {bridge} -- set bridge {bridge} fail-mode=secure datapath_type=dummy "
-                   "protocols=OpenFlow10,OpenFlow13")  # fmt: skip
+                   "protocols=OpenFlow10,OpenFlow13,OpenFlow15")  # fmt: skip
         elif kind in ("port", "patch"):
             name, number, *options = words
             type_ = "type=dummy"
@@ -105,6 +114,15 @@ def mirror_lines(case: TraceCase) -> Iterator[list[str]]:
         yield [*line, "--", "add", "Bridge", bridge, "mirrors", "@mirror"]
 
 
+def sampler_lines(case: TraceCase) -> Iterator[list[str]]:
+    """Words of ovs-vsctl for the collector sets, which need their bridges."""
+    for kind, bridge, *words in case.setup:
+        if kind == "sampler":
+            yield ["--id=@bridge", "get", "Bridge", bridge, "--", "--id=@ipfix", "create", "IPFIX",
+                   'targets="127.0.0.1:4739"', "--", "create", "Flow_Sample_Collector_Set",
+                   f"id={words[0]}", "bridge=@bridge", "ipfix=@ipfix"]  # fmt: skip
+
+
 def fdb_entries(case: TraceCase) -> Iterator[list[str]]:
     """(bridge, port, VLAN, MAC) of the entries."""
     return (words for kind, *words in case.setup if kind == "fdb")
@@ -112,18 +130,28 @@ def fdb_entries(case: TraceCase) -> Iterator[list[str]]:
 
 def with_port_names(trace: str, names: Mapping[str, str]) -> str:
     """`trace` with data-path ports by name, and recirculation ids made the same."""
-    head, line, rest = trace.partition("Datapath actions: ")
-    actions, _, tail = rest.partition("\n")
-    actions = re.sub(r"(^|,)(\d+)(?=,|$)", lambda found: found[1] + names[found[2]], actions)
+    numbers: dict[str, str] = {}
+
+    def renumber(found: re.Match[str]) -> str:
+        number = str(int(found[2], 0))
+        return found[1] + numbers.setdefault(number, str(len(numbers) + 1))
+
+    def rename(found: re.Match[str]) -> str:
+        port = r"(^|,|clone\()(\d+)(?=[,)]|$)"
+        return found[1] + re.sub(port, lambda port: port[1] + names.get(port[2], port[2]), found[2])
+
     # 3.1, which the cases were recorded from, does not list the flows of a conjunction.
-    head = re.sub(r"^ *-> conj\. .*\n", "", head, flags=re.MULTILINE)
-    actions = re.sub(r"recirc_id=\d+", "recirc_id=1", actions)
-    return f"{head}{line}{actions}\n{tail}".rstrip("\n")
+    trace = re.sub(r"^ *-> conj\. .*\n", "", trace, flags=re.MULTILINE)
+    trace = re.sub(r"^(Datapath actions: )(.*)$", rename, trace, flags=re.MULTILINE)
+    trace = re.sub(r"(recirc\(|recirc_id=)(0x[0-9a-f]+|[1-9]\d*)", renumber, trace)
+    return trace.rstrip("\n")
 
 
 def without_flood_order(trace: str) -> str:
     """`trace` with the outputs of its actions sorted: in which order a flood visits the ports is
     no promise."""
+    if "\nrecirc(" in trace:
+        return trace
     head, line, rest = trace.partition("Datapath actions: ")
     actions, _, tail = rest.partition("\n")
     runs = re.sub(

@@ -18,6 +18,7 @@ from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpctl_ct import COMMANDS as CT_COMMANDS
 from netloom.datapath.dpctl_ct import CtCommand, Failure, describe
+from netloom.datapath.dpctl_ipf import COMMANDS as IPF_COMMANDS
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
@@ -93,7 +94,10 @@ class Dpctl:
             ("list-commands", "", 0, None, self._list_commands),
             ("parse-actions", "actions", 1, None, self._parse_actions),
         ]
-        rows += [(c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c)) for c in CT_COMMANDS]
+        rows += [
+            (c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c))
+            for c in (*CT_COMMANDS, *IPF_COMMANDS)
+        ]
         commands = [
             DpctlCommand(f"dpctl/{name}", usage, least, most, self._handler(run))
             for name, usage, least, most, run in rows

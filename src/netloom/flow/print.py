@@ -64,6 +64,11 @@ def _label_masked(value: int, mask: int) -> str:
     return text if mask & 0xFFFFF == 0xFFFFF else f"{text}/0x{mask:05x}"
 
 
+def _lse(value: int, mask: int) -> str:
+    """The label stack entries below the first."""
+    return str(value) if mask == 0xFFFFFFFF else f"0x{value:08x}/0x{mask:08x}"
+
+
 def _as_decimal(value: int, _mask: int) -> str:
     return str(value)
 
@@ -320,8 +325,8 @@ def _put_mpls(out: _Printer) -> None:
         out.words.append(f"mpls_ttl={lse & 0xFF}")
     if mask & 0x100:
         out.words.append(f"mpls_bos={lse >> 8 & 1}")
-    out.put("mpls_lse1", _dec32)
-    out.put("mpls_lse2", _dec32)
+    out.put("mpls_lse1", _lse)
+    out.put("mpls_lse2", _lse)
 
 
 def _put_transport(out: _Printer, dl_type: int) -> None:

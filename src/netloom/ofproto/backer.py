@@ -19,11 +19,14 @@ from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.upcall import Upcalls
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
+#: How often packets that come back are answered at once.
+RECIRCULATIONS = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
 MAC_PAUSE_FACTOR = 10
 #: How often statistics are read and idle flows removed.
@@ -43,6 +46,7 @@ class Backer:
         #: Orders changes of MAC tables and the translations that asked them.
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
+        self.recirculations = Recirculations()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -135,6 +139,7 @@ class Backer:
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)
+        self.recirculations.run(now_ms)
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)
@@ -144,10 +149,14 @@ class Backer:
         self._answer(now_ms)
 
     def _answer(self, now_ms: int) -> None:
-        """Take a batch of upcalls."""
-        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
-        self._upcalls.handle(waiting, now_ms)
-        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        """Take a batch of upcalls, and those that follow from answering them: packets that come
+        back."""
+        for _ in range(RECIRCULATIONS):
+            waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+            if not waiting:
+                return
+            self._upcalls.handle(waiting, now_ms)
+        self._busy = True
 
     def deadline(self) -> int | None:
         if self._busy:

@@ -11,7 +11,9 @@ from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
+from netloom.ofproto import learning
 from netloom.ofproto.bundle import Bundle
+from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -19,6 +21,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -27,10 +30,13 @@ from netloom.ofproto.settings import (
     PortSettings,
 )
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_nx import CtFlush
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -60,6 +66,7 @@ class Ofproto:
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
+        self.tlv_table = TlvTable()
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -80,7 +87,12 @@ class Ofproto:
     @property
     def generation(self) -> int:
         """Grows with every change of what tables, groups and meters do to packets."""
-        return self.tables.generation + self.groups.generation + self.meters.generation
+        return (
+            self.tables.generation
+            + self.groups.generation
+            + self.meters.generation
+            + self.tlv_table.generation
+        )
 
     @property
     def frag_mode(self) -> int:
@@ -206,7 +218,7 @@ class Ofproto:
         self.connections.accept(machine, controller, self.backer.clock.now_ms())
 
     def forget(self, machine: Connection) -> None:
-        self.connections.forget(machine)
+        self.connections.forget(machine, self.backer.clock.now_ms())
 
     # What `connmgr` asks
 
@@ -238,6 +250,11 @@ class Ofproto:
             current_speed_kbps=seen.speed_bps // 1_000,
             max_speed_kbps=seen.speed_bps // 1_000,
         )
+
+    def is_port_live(self, number: int) -> bool:
+        """Is there a port of that number whose link is up, as controllers were told?"""
+        port = self._phy_ports.get(number)
+        return port is not None and bool(port.state & m.OFPPS_LIVE)
 
     def port_stats(self) -> list[m.PortStats]:
         now_ms = self.backer.clock.now_ms()
@@ -300,14 +317,41 @@ class Ofproto:
         result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
 
         def send() -> None:
-            for target in result.credits:
-                target.credit(1, len(message.packet), now_ms)
+            flags = TCP_FLAGS.get(key)
+            credit_all(result.credits, 1, len(message.packet), now_ms, flags)
             if result.actions:
                 dp_port = self.ports_by_number[in_port].dp_port if known else -1
                 base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
                 self.backer.dpif.execute(message.packet, base, result.actions)
 
+        self.backer.recirculations.release(result.recirc_ids, now_ms)
         return send
+
+    def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
+        return learning.may_learn(self.tables, mod, limit)
+
+    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
+        """Add the flow that a packet asks for."""
+        learning.learn(self.tables, mod, limit, now_ms, self._changed)
+
+    def flush_connections(self, request: CtFlush) -> None:
+        tracker = self.backer.dpif.conntrack
+        if tracker is None:
+            raise OpenFlowError("OFPBRC_BAD_TYPE")
+        original, reply = connection_texts(request)
+        if original or reply:
+            tracker.flush_tuples(request.zone_id or 0, original, reply)
+        else:
+            tracker.flush_zone(request.zone_id)
+
+    @property
+    def uuid(self) -> int:
+        """Names the bridge in what controllers keep for it."""
+        return hash_name(self.name) << 64 | hash_name(f"bridge {self.name}")
+
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+        resume_packet(self.backer, message, version, now_ms)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()
@@ -348,6 +392,8 @@ class Ofproto:
             before = self._phy_ports.get(port.number)
             if before is not None and before != self._phy_port(port):
                 self._tell(m.OFPPR_MODIFY, port)
+                # Buckets of groups and members of bundles may watch it.
+                self.backer.config_changed()
 
     def _tell(self, reason: int, port: OfPort) -> None:
         phy_port = self._phy_ports[port.number] = self._phy_port(port)

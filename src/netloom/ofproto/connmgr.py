@@ -4,7 +4,7 @@
     manager.configure(settings, now_ms)
     manager.accept(machine, controller, now_ms)     # None: somebody on the management socket
     manager.run(now_ms)                             # read what came, answer, send what is due
-    manager.forget(machine)
+    manager.forget(machine, now_ms)
 
 What it is: everything of OpenFlow that is between the bytes of a connection (`openflow.connection`)
 and the tables and ports of a switch (`SwitchSide`). Nothing here does I/O: machines are read and
@@ -41,12 +41,15 @@ from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.table import Table
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import messages as m
 from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
+from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
+from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
 log = get_logger("connmgr")
@@ -61,6 +64,7 @@ class SwitchSide(Protocol):
     tables: Tables
     groups: Groups
     meters: Meters
+    tlv_table: TlvTable
 
     @property
     def datapath_id(self) -> int: ...
@@ -75,9 +79,15 @@ class SwitchSide(Protocol):
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Raises OpenFlowError."""
 
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         """Decide on a packet-out by the tables as they are now; what is returned sends it. Raises
         OpenFlowError."""
+
+    def flush_connections(self, request: CtFlush) -> None:
+        """Forget the tracked connections that the request means."""
 
     def refresh_statistics(self) -> None:
         """Credit the rules with what the data path has counted."""
@@ -124,8 +134,11 @@ class ConnectionManager:
         """Serve a new connection."""
         self.sessions.append(Session(machine, controller, now_ms))
 
-    def forget(self, machine: Peer) -> None:
+    def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
+        for session in self.sessions:
+            if session.peer is machine:
+                session.flow_mods.report(session.name, now_ms)
         self.sessions = [session for session in self.sessions if session.peer is not machine]
         self.monitors_changed()
 
@@ -148,6 +161,7 @@ class ConnectionManager:
             self._read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
+            session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
@@ -223,6 +237,7 @@ class ConnectionManager:
     def send_packet_in(
         self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
         max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
+        continuation: Continuation | None = None,
     ) -> None:  # fmt: skip
         """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
         kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
@@ -232,9 +247,13 @@ class ConnectionManager:
             return
         match = metadata_match(key)
         for session in wanting:
+            version, form = session.peer.version, session.packet_in_format
+            rest = b""
+            if continuation is not None and form == m.PACKET_IN_NXT2:
+                rest = encode_continuation(continuation, version)
             packet_in = m.PacketIn(
-                packet, match, wire_reason(reason, session.peer.version), len(packet),
-                m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
+                packet, match, wire_reason(reason, version), len(packet),
+                m.NO_BUFFER, table_id, cookie, form, userdata, rest,
             )  # fmt: skip
             session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
 

@@ -59,8 +59,8 @@ class Group:
     `fields` are (name, mask) of what is hashed."""
 
     __slots__ = (
-        "buckets", "created_ms", "fields", "group_id", "n_bytes", "n_packets", "properties",
-        "selection_method", "selection_method_param", "type",
+        "buckets", "created_ms", "fields", "group_id", "hash_shares", "n_bytes",
+        "n_packets", "properties", "selection_method", "selection_method_param", "type",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,8 @@ class Group:
         self.selection_method = properties.selection_method
         self.selection_method_param = properties.selection_method_param
         self.fields = properties.fields
+        #: Hash value -> bucket of a select group; None until worked out (`translate.groups`).
+        self.hash_shares: tuple[GroupBucket, ...] | None = None
         self.created_ms = created_ms
         self.n_packets = 0
         self.n_bytes = 0

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
-from netloom.ofproto.ports import OfPort
-from netloom.ofproto.translate import Translated, translate
+from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import MacLookup
-from netloom.ofproto.upcall import IN_PORT, datapath_mask
+from netloom.ofproto.translate.small import credit_all
+from netloom.ofproto.upcall import IN_PORT, datapath_mask, origin
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -46,7 +46,7 @@ class InstalledFlow:
     """A flow of the data path, seen from here."""
 
     __slots__ = ("actions", "credits", "installed_ms", "key", "mac_lookups", "mask", "n_bytes",
-                 "n_packets", "stamp", "used_ms")  # fmt: skip
+                 "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
         self.key = key
@@ -54,6 +54,8 @@ class InstalledFlow:
         self.actions = result.flow_actions
         self.credits = result.credits
         self.mac_lookups = result.mac_lookups
+        #: Frozen states that the actions mention, held as long as the flow is there.
+        self.recirc_ids = result.recirc_ids
         #: When MAC tables were asked: see `MacTable.changed`.
         self.stamp = stamp
         self.installed_ms = now_ms
@@ -85,11 +87,12 @@ class Revalidator:
         """The mean number of flows over all sweeps."""
         return self._flows_dumped // self._n_dumps if self._n_dumps else 0
 
-    def install(self, key: int, mask: int, result: Translated, port: OfPort, now_ms: int) -> None:
+    def install(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         """Give the data path the flow of a translated miss."""
         mask &= KEY_MASK
         name = (key & mask, mask)
         if len(self._flows) >= self.flow_limit or name in self._flows:
+            self._backer.recirculations.release(result.recirc_ids, now_ms)
             return
         self._flows[name] = InstalledFlow(key, mask, result, now_ms, next(self._backer.stamps))
         self._index(name, result.mac_lookups)
@@ -160,14 +163,16 @@ class Revalidator:
         self._push_statistics_of(names)
         for name in names:
             flow = self._flows[name]
-            port = self._backer.ports.get(IN_PORT.get(flow.key))
-            if port is None:
+            found = origin(self._backer, flow.key)
+            if found is None:
                 self._remove(name, flow)
                 continue
-            key = IN_PORT.put(flow.key, port.number)
-            result = translate(port.bridge, key, now_ms, side_effects=False)
-            if datapath_mask(result.mask) & ~flow.mask:
-                # It depends on more than the flow matches. (To depend on less does no harm.)
+            result = translate(*found, now_ms, side_effects=False)
+            self._backer.recirculations.release(flow.recirc_ids, now_ms)
+            flow.recirc_ids = result.recirc_ids
+            if datapath_mask(result.mask) & ~flow.mask or result.error == NO_CONTEXT:
+                # It depends on more than the flow matches (to depend on less does no harm), or
+                # its packets come back no more.
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits
@@ -193,6 +198,7 @@ class Revalidator:
     def _remove(self, name: FlowName, flow: InstalledFlow) -> None:
         del self._flows[name]
         self._unindex(name, flow.mac_lookups)
+        self._backer.recirculations.release(flow.recirc_ids, self._backer.clock.now_ms())
         last = self._backer.dpif.flow_del(*name)
         if last is not None:
             _credit(flow, last)
@@ -205,5 +211,4 @@ def _credit(flow: InstalledFlow, dumped: Flow) -> None:
         return
     flow.n_packets, flow.n_bytes = stats.packets, stats.bytes
     flow.used_ms = stats.used_ms
-    for target in flow.credits:
-        target.credit(n_packets, n_bytes, stats.used_ms)
+    credit_all(flow.credits, n_packets, n_bytes, stats.used_ms, stats.tcp_flags)

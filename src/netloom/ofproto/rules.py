@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
+from netloom.ofproto.learned_flows import answered_for
 from netloom.openflow import actions as a
 from netloom.openflow.action_nesting import flattened
 from netloom.openflow.messages import OFPG_ANY, OFPP_ANY
@@ -43,9 +44,10 @@ class Rule:
     was). `id` names the rule for as long as the switch runs and is never given out again."""
 
     __slots__ = (
-        "actions", "conjunctions", "cookie", "created_ms", "flags", "groups", "hard_timeout_s",
-        "id", "idle_timeout_s", "importance", "match", "meter_id", "modified_ms", "n_bytes",
-        "n_packets", "priority", "queued_ms", "removed", "table_id", "used_ms",
+        "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
+        "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
+        "modified_ms", "n_bytes", "n_packets", "priority", "queued_ms",
+        "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +84,8 @@ class Rule:
         self.conjunctions: tuple[a.Conjunction, ...] = ()
         #: The groups that its actions name, each time they do.
         self.groups: tuple[int, ...] = ()
+        #: (table, cookie) of the learned flows that go when it goes.
+        self.answers_for: tuple[tuple[int, int], ...] = ()
         #: The meter of its `meter` instruction; 0 for none.
         self.meter_id = 0
         for action in actions:
@@ -94,6 +98,7 @@ class Rule:
         self.groups = tuple(
             action.group_id for action in flattened(actions) if isinstance(action, a.Group)
         )
+        self.answers_for = answered_for(actions)
         self.meter_id = next(
             (action.meter_id for action in actions if isinstance(action, a.Meter)), 0
         )

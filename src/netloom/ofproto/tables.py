@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
 from netloom.base.record import Record
-from netloom.flow.match import Match
+from netloom.flow.match import MATCH_ALL, Match
+from netloom.ofproto.learned_flows import LearnedCookies
 from netloom.ofproto.rules import Rule, RuleState
 from netloom.ofproto.settings import TableSettings
 from netloom.ofproto.table import Table
@@ -58,6 +59,7 @@ class Tables:
         #: The rules that name a group, or a meter.
         self._by_group: dict[int, dict[int, Rule]] = {}
         self._by_meter: dict[int, dict[int, Rule]] = {}
+        self._learned_cookies = LearnedCookies()
 
     def table(self, table_id: int) -> Table:
         """The table of that number, made when it is first asked for."""
@@ -109,7 +111,7 @@ class Tables:
         handler = _COMMANDS.get(mod.command)
         if handler is None:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
-        changes = handler(self, mod, now_ms)
+        changes = self._with_learned(handler(self, mod, now_ms))
         if changes:
             self.generation += 1
         return changes
@@ -135,12 +137,12 @@ class Tables:
     def remove_users_of_group(self, group_id: int) -> list[Change]:
         """The group goes, and with it every rule that names it."""
         users = list(self._by_group.get(group_id, {}).values())
-        return [self.remove(rule, m.OFPRR_GROUP_DELETE) for rule in users]
+        return self._with_learned([self.remove(rule, m.OFPRR_GROUP_DELETE) for rule in users])
 
     def remove_users_of_meter(self, meter_id: int) -> list[Change]:
         """The meter goes, and with it every rule that names it."""
         users = list(self._by_meter.get(meter_id, {}).values())
-        return [self.remove(rule, m.OFPRR_METER_DELETE) for rule in users]
+        return self._with_learned([self.remove(rule, m.OFPRR_METER_DELETE) for rule in users])
 
     def count_users_of_group(self, group_id: int) -> int:
         """How often rules name the group."""
@@ -201,12 +203,25 @@ class Tables:
             self._by_group.setdefault(group_id, {})[rule.id] = rule
         if rule.meter_id:
             self._by_meter.setdefault(rule.meter_id, {})[rule.id] = rule
+        self._learned_cookies.hold(rule.answers_for)
 
     def _forget(self, rule: Rule) -> None:
         for group_id in set(rule.groups):
             self._by_group[group_id].pop(rule.id)
         if rule.meter_id:
             self._by_meter[rule.meter_id].pop(rule.id)
+        self._learned_cookies.release(rule.answers_for)
+
+    def _with_learned(self, changes: list[Change]) -> list[Change]:
+        """`changes`, and with the rules that are gone the flows that they have learned."""
+        while orphaned := self._learned_cookies.take_orphaned():
+            for table_id, cookie in orphaned:
+                wanted = m.FlowStatsRequest(
+                    MATCH_ALL, table_id, cookie=cookie, cookie_mask=0xFFFFFFFFFFFFFFFF
+                )
+                rules = self.select_loose(wanted)
+                changes += [self.remove(rule, m.OFPRR_DELETE) for rule in rules]
+        return changes
 
     def reschedule(self, rule: Rule) -> None:
         """The rule's timeouts (or what they count from) have been set."""
@@ -313,7 +328,7 @@ class Tables:
             hard = rule.hard_timeout_s and rule.modified_ms + 1_000 * rule.hard_timeout_s <= now_ms
             reason = m.OFPRR_HARD_TIMEOUT if hard else m.OFPRR_IDLE_TIMEOUT
             changes.append(self.remove(rule, reason))
-        return changes
+        return self._with_learned(changes)
 
     def deadline(self) -> int | None:
         """When the next rule may expire."""

@@ -13,6 +13,7 @@ packet is one that a controller sends; `-consistent` refuses actions for fields 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -29,7 +30,9 @@ from netloom.flow.text import parse_flow
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.tables import N_TABLES
+from netloom.ofproto.trace_resume import read_state, resume
 from netloom.ofproto.translate import Recorder, translate
+from netloom.ofproto.translate.record import Fork
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.actions import Actions
@@ -56,23 +59,30 @@ class World(Protocol):
 class _Request:
     """What a command line asks for."""
 
-    __slots__ = ("generate", "names", "packet", "words")
+    __slots__ = ("_wants_state", "ct_states", "generate", "names", "packet", "words")
 
     def __init__(self, args: list[str]) -> None:
         self.words: list[str] = []
         self.packet: bytes | None = None
         self.names = False
         self.generate = False
+        self.ct_states: list[int] = []
+        self._wants_state = False
         for arg in args:
             self._take(arg)
+        if self._wants_state:
+            raise CommandError("Missing argument for option --ct-next")
 
     def _take(self, arg: str) -> None:
-        if arg in ("-generate", "--generate"):
+        if self._wants_state:
+            self._wants_state = False
+            self.ct_states.append(read_state(arg))
+        elif arg in ("-generate", "--generate"):
             self.generate = True
         elif arg in ("--names", "--no-names"):
             self.names = arg == "--names"
-        elif arg.startswith("--ct-next"):
-            raise CommandError("--ct-next needs connection tracking, which is not supported yet")
+        elif arg == "--ct-next":
+            self._wants_state = True
         elif arg.startswith("-"):
             raise CommandError(f"{arg}: unknown option")
         else:
@@ -83,7 +93,7 @@ def command_trace(args: list[str], world: World) -> str:
     """The text of a trace; raises CommandError with the words of Open vSwitch."""
     request = _Request(args)
     bridge, key = _read_key(request, world)
-    return trace(bridge, key, world, names=request.names, side_effects=request.generate)
+    return trace(bridge, key, world, request)
 
 
 def _read_key(request: _Request, world: World) -> tuple[Ofproto, int]:
@@ -120,22 +130,30 @@ def command_trace_packet_out(args: list[str], world: World) -> str:
             raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     except OpenFlowError as error:
         raise CommandError(f"Bad actions: {error}") from error
-    return trace(
-        bridge, key, world, names=request.names, side_effects=request.generate, actions=actions
-    )
+    return trace(bridge, key, world, request, actions)
 
 
-def trace(
-    bridge: Ofproto,
-    key: int,
-    world: World,
-    *,
-    names: bool = False,
-    side_effects: bool = False,
-    actions: Actions = (),
-) -> str:
-    """Translate `key` (in_port of OpenFlow) and tell what happened; without `actions`, those of
-    the tables."""
+def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: Actions = ()) -> str:
+    """Translate `key` (in_port of OpenFlow) and tell what happened, and what becomes of copies
+    that come back; without `actions`, those of the tables."""
+    text, forks, held = _trace_once(bridge, key, world, request, actions)
+    now_ms = world.now_ms()
+    waiting = deque(forks)
+    while waiting:
+        key, heading = resume(waiting.popleft(), request.ct_states)
+        more, forks, ids = _trace_once(bridge, key, world, request, actions)
+        text += "\n\n" + "\n".join(heading) + "\n\n" + more
+        waiting += forks
+        held += ids
+    bridge.backer.recirculations.release(held, now_ms)
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _trace_once(
+    bridge: Ofproto, key: int, world: World, request: _Request, actions: Actions
+) -> tuple[str, list[Fork], tuple[int, ...]]:
+    """The text up to the end of one translation, the copies that come back, and the frozen states
+    that are held for them."""
     key = _ACTSET_OUTPUT.put(key, UNSET)
     recorder = Recorder()
     result = translate(
@@ -143,27 +161,29 @@ def trace(
         key,
         world.now_ms(),
         actions=actions or None,
+        has_packet=request.packet is not None or request.generate,
         recorder=recorder,
-        side_effects=side_effects,
+        side_effects=request.generate,
     )
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
-    port_names = ports if names else None
+    port_names = ports if request.names else None
     dp_names = {number: name for name, number in world.dp_port_numbers().items()}
     final = "unchanged" if result.key == key else format_flow(result.key, port_names)
+    actions_text = format_actions(result.actions, dp_names if request.names else None)
     lines = [
         f"Flow: {format_flow(key, port_names)}",
         *recorder.lines(),
         "",
         f"Final flow: {final}",
         f"Megaflow: {format_megaflow(Match(key, result.mask), port_names)}",
-        f"Datapath actions: {format_actions(result.actions, dp_names if names else None)}",
+        f"Datapath actions: {actions_text}",
     ]
     if result.slow:
         lines.append("This flow is handled by the userspace slow path because it:")
         lines.append("  - Uses action(s) not supported by datapath.")
     if result.error:
-        lines.append(f"Translation failed ({result.error}), packet is dropped.")
-    return "\n".join(lines) + "\n"
+        lines += [f"Translation failed ({result.error}), packet is dropped.", ""]
+    return "\n".join(lines), recorder.forks, result.recirc_ids
 
 
 def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:

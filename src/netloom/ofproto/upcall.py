@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, cast
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import DATAPATH_MASK
+from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
+    from netloom.ofproto.bridge import Ofproto
 
 log = get_logger("ofproto_dpif_upcall")
 
 IN_PORT = SLOT["in_port"]
+_RECIRC_ID = SLOT["recirc_id"]
 _VLAN_TCI = SLOT["vlan_tci"].mask
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT = "upcall_unknown_port"
@@ -32,6 +37,17 @@ def datapath_mask(mask: int) -> int:
     for data paths cannot express that (nor can their text)."""
     mask &= DATAPATH_MASK
     return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
+
+
+def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
+    """The bridge where a packet of the data path comes in, and its key there; None if nobody has
+    its port. One that comes back may have come from no port: a controller sent it."""
+    port = backer.ports.get(key >> IN_PORT.shift & IN_PORT.ones)
+    if port is not None:
+        return port.bridge, IN_PORT.put(key, port.number)
+    state = backer.recirculations.find(_RECIRC_ID.get(key))
+    bridge = backer.bridges.get(state.bridge) if state is not None else None
+    return None if bridge is None else (bridge, IN_PORT.put(key, NONE))
 
 
 class Upcalls:
@@ -49,36 +65,48 @@ class Upcalls:
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":
                 self._slow_path(upcall, now_ms)
+            elif upcall.kind == "adopt":
+                self._adopt(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
 
     def _miss(self, upcall: Upcall, now_ms: int) -> None:
         backer = self._backer
-        port = backer.ports.get(IN_PORT.get(upcall.key))
-        if port is None:
+        found = origin(backer, upcall.key)
+        if found is None:
             backer.counters.counter(DROP_UNKNOWN_PORT).add()
             log.info_rl("received packet on unassociated datapath port %d",
                         IN_PORT.get(upcall.key))  # fmt: skip
             return
-        key = IN_PORT.put(upcall.key, port.number)
-        result = translate(port.bridge, key, now_ms)
-        for target in result.credits:
-            target.credit(1, len(upcall.packet), now_ms)
+        bridge, key = found
+        result = translate(bridge, key, now_ms)
+        flags = TCP_FLAGS.get(upcall.key)
+        credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         if result.actions:
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
-        backer.revalidator.install(upcall.key, mask, result, port, now_ms)
+        backer.revalidator.install(upcall.key, mask, result, now_ms)
+
+    def _adopt(self, upcall: Upcall, now_ms: int) -> None:
+        """Say what a flow should do that the data path has from before this daemon. There is no
+        packet to execute, but MAC addresses are learned as from one; its counters go on."""
+        found = origin(self._backer, upcall.key)
+        if found is not None:
+            result = translate(*found, now_ms)
+            mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+            self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:
         """Do for one packet what the data path cannot; its flow has counted it."""
-        port = self._backer.ports.get(IN_PORT.get(upcall.key))
-        if port is not None:
-            key = IN_PORT.put(upcall.key, port.number)
-            actions = translate(port.bridge, key, now_ms).actions
-            self._backer.dpif.execute(upcall.packet, upcall.key, actions, upcall.offload)
+        backer = self._backer
+        found = origin(backer, upcall.key)
+        if found is not None:
+            result = translate(*found, now_ms)
+            backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
+            backer.recirculations.release(result.recirc_ids, now_ms)
 
     def _to_controller(self, upcall: Upcall, now_ms: int) -> None:
-        (reason, _, _, _, cookie, controller_id, max_len, name, table_id, metadata,
+        (reason, _, is_pause, recirc_id, cookie, controller_id, max_len, name, table_id, metadata,
          userdata) = upcall.cookie  # fmt: skip
         bridge = self._backer.bridges.get(cast(str, name))
         if bridge is None:
@@ -95,5 +123,17 @@ class Upcalls:
             max_len=cast(int, max_len),
             controller_id=cast(int, controller_id),
             userdata=cast(bytes, userdata),
+            continuation=self._continuation(upcall, cast(int, recirc_id)) if is_pause else None,
             now_ms=now_ms,
         )
+
+    def _continuation(self, upcall: Upcall, recirc_id: int) -> Continuation | None:
+        """What the controller sends back to have the paused packet go on."""
+        state = self._backer.recirculations.find(recirc_id)
+        if state is None:
+            return None
+        bridge = self._backer.bridges[state.bridge]
+        return Continuation(
+            bridge.uuid, state.stack, 0, state.conntracked, state.actions, state.action_set,
+            IN_PORT.get(upcall.key),
+        )  # fmt: skip

@@ -106,7 +106,8 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
     klass, kind = (c_int(part) for part in (*parts, "", "")[:2])
     digits = parts[2][2:] if len(parts) == 3 and parts[2].startswith("0x") else "x"
     try:
-        data = bytes.fromhex(digits)
+        # Whole bytes count; a digit that is left over does not.
+        data = bytes.fromhex(digits[: len(digits) & ~1])
     except ValueError:
         data = b""
     if klass is None or kind is None or not data:

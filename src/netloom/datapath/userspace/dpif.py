@@ -25,6 +25,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
     DROP_EXPLICIT,
     DROP_INVALID,
+    DROP_METER,
     DROP_RECIRCULATION,
     Execution,
     compile_actions,
@@ -51,7 +52,7 @@ ETH_LEN = 14
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
-DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
+DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
 _FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
@@ -156,7 +157,7 @@ class UserspaceDpif:
         return METER_FEATURES
 
     def meter_set(self, number: int, config: DpMeter) -> None:
-        self.meters.set(number, config)
+        self.meters.set(number, config, self._clock.now_ms())
 
     def meter_del(self, number: int) -> DpMeterStats | None:
         return self.meters.remove(number)
@@ -172,7 +173,7 @@ class UserspaceDpif:
     ) -> None:
         self._now_ms = self._clock.now_ms()
         Execution(self, Packet(packet, offload), key).run(compile_actions(actions))
-        self._flush()
+        self.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
@@ -200,7 +201,7 @@ class UserspaceDpif:
                 for packet in packets:
                     self._receive(packet, number)
                 if self._outbox:
-                    self._flush()
+                    self.flush()
         return busy
 
     def poll_fds(self) -> list[int]:
@@ -218,12 +219,21 @@ class UserspaceDpif:
             return
         self._process(packet, extract_key(packet.data, in_port), 0)
 
-    def _process(self, packet: Packet, key: int, depth: int) -> None:
+    def take(self, packet: Packet, key: int) -> bool:
+        """Process a packet that came in elsewhere, by its key; what leaves waits for `flush`. False
+        if no flow matches: it is an upcall then."""
+        return self._process(packet, key, 0)
+
+    def has_upcalls(self) -> bool:
+        """Whether packets wait for `recv_upcalls`."""
+        return bool(self._upcalls)
+
+    def _process(self, packet: Packet, key: int, depth: int) -> bool:
         flow = self._flows.lookup(key)
         if flow is None:
             self._misses += 1
             self._enqueue(Upcall("miss", key, packet.data, (), packet.offload))
-            return
+            return False
         self._hits += 1
         flow.packets += 1
         flow.bytes += len(packet.data)
@@ -234,13 +244,14 @@ class UserspaceDpif:
         outputs = flow.outputs
         if outputs is None:
             Execution(self, packet, key, depth).run(flow.program)
-            return
+            return True
         outbox = self._outbox
         for port in outputs:
             if port in outbox:
                 outbox[port].append(packet)
             else:
                 outbox[port] = [packet]
+        return True
 
     def _enqueue(self, upcall: Upcall) -> None:
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
@@ -249,7 +260,7 @@ class UserspaceDpif:
             return
         self._upcalls.append(upcall)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send what was collected."""
         outbox, self._outbox = self._outbox, {}
         for number, packets in outbox.items():

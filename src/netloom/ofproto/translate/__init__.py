@@ -27,9 +27,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netloom.flow.key import RECIRC_ID_SHIFT as _RECIRC_ID_SHIFT
+from netloom.ofproto.recirculations import FrozenState
+from netloom.ofproto.translate.clone import run_as_clone
 from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.finish import finish
+from netloom.ofproto.translate.freeze import finish_freezing, thaw
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.learn import perform as perform_learning
 from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
@@ -40,7 +45,7 @@ from netloom.openflow.actions import Actions
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
-__all__ = ["Context", "Recorder", "Translated", "translate"]
+__all__ = ["NO_CONTEXT", "Context", "Recorder", "Translated", "translate"]
 
 
 class _Walk:
@@ -49,12 +54,16 @@ class _Walk:
     enter_table = staticmethod(enter_table)
     run_actions = staticmethod(run_actions)
     run_action_set = staticmethod(run_action_set)
+    run_as_clone = staticmethod(run_as_clone)
+    finish_freezing = staticmethod(finish_freezing)
     normal = staticmethod(normal)
     mirror = staticmethod(mirror)
     mirror_entering = staticmethod(mirror_entering)
 
 
 _WALK = _Walk()
+#: The error of a packet that comes back to what is forgotten.
+NO_CONTEXT = "No recirculation context"
 
 
 def translate(
@@ -63,23 +72,58 @@ def translate(
     now_ms: int,
     *,
     actions: Actions | None = None,
+    state: FrozenState | None = None,
+    has_packet: bool = True,
     recorder: Recorder | None = None,
     side_effects: bool = True,
 ) -> Translated:
     """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
-    tables from 0 on, or `actions` (a packet-out)."""
+    tables from 0 on, or `actions` (a packet-out), or what is left of a frozen `state` (that of the
+    key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key."""
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
+    context.has_packet = has_packet
     context.begin_bridge(bridge)
-    port = bridge.ports_by_number.get(context.in_port)
+    recirc_id = key >> _RECIRC_ID_SHIFT & 0xFFFFFFFF
+    if recirc_id and state is None:
+        state = bridge.backer.recirculations.find(recirc_id)
+        if state is None:
+            context.fail(NO_CONTEXT, f"Recirculation context not found for ID {recirc_id:x}")
+            return finish(context)
+    if state is not None and actions is not None:
+        # Open vSwitch cannot go on with a traced packet-out, and says so.
+        if recorder is not None:
+            recorder.enter("thaw", "thaw")
+        context.fail("Recirculation conflict", "Recirculation conflict (actions)!")
+        context.end()
+    elif state is not None:
+        if not thaw(context, state):
+            return finish(context)
+        if state.actions:
+            context.has_begun = True
+            run_actions(context, state.actions)
+        else:
+            enter_table(context, state.table_id, is_entry=True)
+    else:
+        _begin(context, actions)
+    if context.freeze is None:
+        run_action_set(context)
+    if context.freeze is not None and not context.error:
+        finish_freezing(context)
+    if side_effects and not context.error:
+        perform_learning(context)
+    return finish(context)
+
+
+def _begin(context: Context, actions: Actions | None) -> None:
+    """The packet has come in, or is that of a packet-out."""
+    port = context.bridge.ports_by_number.get(context.in_port)
     if port is not None and port.config & m.OFPPC_NO_RECV:
         context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
         context.has_begun = True
         # Open vSwitch tells no reason of its own in a trace.
-        context.in_packet_out = recorder is None
+        context.in_packet_out = context.recorder is None
         if mirror_entering(context):
             run_actions(context, actions)
     else:
         enter_table(context, 0, is_entry=True)
-    run_action_set(context)
-    return finish(context)

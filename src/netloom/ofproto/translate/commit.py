@@ -11,6 +11,7 @@ from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels
 
 
 def _slots(*names: str) -> int:
@@ -27,6 +28,7 @@ _IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
 _ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
 _PORTS = _slots("tp_src", "tp_dst")
 _ND = _slots("nd_target", "arp_sha", "arp_tha")
+_PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
     _ETH: _parts("dl_src", "dl_dst"),
@@ -35,6 +37,8 @@ _PARTS = {
     _ARP: _parts("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto"),
     _PORTS: _parts("tp_src", "tp_dst"),
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
+    _PRIORITY: (_PRIORITY,),
+    _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
 _SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
@@ -64,7 +68,10 @@ _TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
 _TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
-_ALL = _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK
+_ALL = (
+    _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK | LABELS_MASK
+    | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask
+)  # fmt: skip
 
 
 def commit(context: Context) -> None:
@@ -72,14 +79,27 @@ def commit(context: Context) -> None:
     if not (context.key ^ context.base) & _ALL:
         return
     _set(context, "eth", _ETH)
+    has_labels = (context.key | context.base) & LABELS_MASK
+    if has_labels:
+        commit_labels(context, only_last=True)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
-    if network is not None:
-        # A packet of protocol 0 may have no such header; not unless that is what is matched.
-        if context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF:
-            _set(context, *network)
+    if network is not None and _may_have(context):
+        _set(context, *network)
         _commit_transport(context, dl_type)
+    if has_labels:
+        commit_labels(context, only_last=False)
     _commit_tags(context)
+    _set(context, "skb_priority", _PRIORITY)
+    _set(context, "skb_mark", _MARK)
+
+
+def _may_have(context: Context) -> bool:
+    """Has the packet, as it is to be, a header of the network layer? One of protocol 0 may have
+    none; not unless that is what is matched."""
+    if context.key >> _DL_TYPE_SHIFT & 0xFFFF in MPLS_TYPES:
+        return False
+    return bool(context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF)
 
 
 def _set(context: Context, header: str, slots: int) -> None:

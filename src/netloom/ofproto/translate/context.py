@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from netloom.datapath.actions import DpAction, DpActions, Userspace
+from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
@@ -50,15 +50,24 @@ class Walk(Protocol):
         in_port: int | None = None,
         may_packet_in: bool = True,
         is_entry: bool = False,
+        with_ct: bool = False,
+        as_clone: bool = False,
     ) -> None:
         """Run the rule of `table_id` that matches; with `in_port`, as if from that port.
-        `is_entry`: the packet has just come in from outside."""
+        `is_entry`: the packet has just come in from outside. `with_ct`: look it up by the tuple of
+        its connection. `as_clone`: nothing of what the rule does outlives it."""
 
     def run_actions(self, context: Context, actions: a.Actions) -> None:
         """Run a list of actions, up to its end or to one that ends it."""
 
+    def run_as_clone(self, context: Context, actions: a.Actions) -> None:
+        """Run a list of actions, and what it writes to the action set, on a copy of the packet."""
+
     def run_action_set(self, context: Context) -> None:
         """Run what was written, at the end of a bridge's pipeline."""
+
+    def finish_freezing(self, context: Context, table_id: int = 0) -> int:
+        """Freeze the translation as it is and emit what makes the packet come back."""
 
     def normal(self, context: Context) -> None:
         """Treat the packet as a learning switch does."""
@@ -68,9 +77,6 @@ class Walk(Protocol):
 
     def mirror_entering(self, context: Context) -> bool:
         """Copy a packet that has just come in; False if it may not come in."""
-
-
-_SLOW_PATH: DpActions = (Userspace("slow_path", ("action",)),)
 
 
 class Credit(Protocol):
@@ -85,10 +91,12 @@ MacLookup = tuple[str, int, int]
 
 class Translated:
     """The result: `actions` with data-path ports, the `mask` of what they depend on, the final
-    `key`, whom packets are credited to, why the packet was dropped whole, if so, and whether some
-    action is `slow`: one that data paths cannot do."""
+    `key`, whom packets are credited to, why the packet was dropped whole, if so, and, if some
+    action is one that data paths cannot do, what to do `slow`: hand each packet up."""
 
-    __slots__ = ("actions", "credits", "error", "key", "mac_lookups", "mask", "slow")
+    __slots__ = (
+        "actions", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids", "slow",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,8 +105,9 @@ class Translated:
         key: int,
         credits_: list[Credit],
         error: str,
-        slow: bool = False,
+        slow: DpActions = (),
         mac_lookups: tuple[MacLookup, ...] = (),
+        recirc_ids: tuple[int, ...] = (),
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -108,21 +117,46 @@ class Translated:
         self.slow = slow
         #: What was asked of MAC tables: only a change of these answers can change the result.
         self.mac_lookups = mac_lookups
+        #: Numbers of frozen states that the actions mention, held by whoever has this result.
+        self.recirc_ids = recirc_ids
 
     @property
     def flow_actions(self) -> DpActions:
         """The actions of the data path's flow: up to here, packet by packet, if need be."""
-        return _SLOW_PATH if self.slow else self.actions
+        return self.slow or self.actions
+
+
+class Freeze:
+    """What goes into a frozen state besides the packet's own (see `freeze`). `hash_wanted`: an
+    algorithm and a basis, for what the data path is to find out; `pause`: a controller decides when
+    to go on."""
+
+    __slots__ = ("actions", "hash_wanted", "pause", "place", "resumes_behind")
+
+    def __init__(
+        self,
+        resumes_behind: bool = False,
+        hash_wanted: tuple[str, int] | None = None,
+        pause: a.Controller | None = None,
+    ) -> None:
+        #: What is still to be run.
+        self.actions: list[a.Action] = []
+        #: Table and cookie that the actions so far name.
+        self.place: tuple[int, int] | None = None
+        self.resumes_behind = resumes_behind
+        self.hash_wanted = hash_wanted
+        self.pause = pause
 
 
 class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
-        "action_set", "actions", "base", "bridge", "cookie", "credits", "depth", "done", "error",
-        "first_bridge", "first_key", "has_begun", "in_action_set", "in_packet_out", "key",
-        "mac_lookups", "mask", "mirrored", "n_resubmits", "now_ms", "recorder", "rule",
-        "side_effects", "slow", "snaplen", "stack", "table_id", "walk",
+        "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
+        "done", "error", "first_bridge", "first_key", "freeze", "has_begun", "has_packet",
+        "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "mac_lookups", "mask",
+        "mirrored", "n_resubmits", "nat", "now_ms", "recirc_ids", "recorder", "rule",
+        "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -136,10 +170,7 @@ class Context:
     ) -> None:
         self.walk = walk
         self.bridge = bridge
-        key = _ACTSET_OUTPUT.put(key, UNSET)
-        self.key = key
-        self.base = key
-        self.first_key = key
+        self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
         self.recorder = recorder
         self.side_effects = side_effects
@@ -158,8 +189,7 @@ class Context:
         self.first_bridge = bridge
         #: The first table costs no resubmit.
         self.has_begun = False
-        self.depth = 0
-        self.n_resubmits = 0
+        self.depth = self.n_resubmits = 0
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
@@ -173,6 +203,21 @@ class Context:
         #: Bytes of the copy that is being sent to a mirror; 0 for all.
         self.snaplen = 0
         self.mac_lookups: list[MacLookup] = []
+        #: Nothing follows the action that runs: what it does needs not be undone.
+        self.is_last = True
+        #: The action that runs stands in a bucket of a group.
+        self.in_bucket = False
+        #: There is a packet, not only its key.
+        self.has_packet = True
+        #: What connection tracking said of the packet may be looked at.
+        self.conntracked = False
+        #: The last label was popped: what is below is not known before the packet comes back.
+        self.was_mpls = False
+        #: `nat` of the `ct` that runs.
+        self.nat: a.Nat | None = None
+        #: Set while the translation stops to go on later.
+        self.freeze: Freeze | None = None
+        self.recirc_ids: list[int] = []
 
     @property
     def in_port(self) -> int:
@@ -199,6 +244,7 @@ class Context:
     def enter_bridge(self, bridge: Ofproto, in_port: int) -> None:
         """Cross a patch port: what belongs to a bridge stays behind."""
         self.bridge = bridge
+        self.conntracked = False
         self.key = _ACTSET_OUTPUT.put(self.key & ~_LOCAL_TO_BRIDGE, UNSET)
         self.set_in_port(in_port)
 
@@ -216,6 +262,11 @@ class Context:
     def detail(self, text: str) -> None:
         if self.recorder is not None:
             self.recorder.add("detail", text)
+
+    def tell(self, text: str) -> None:
+        """What a thaw restores."""
+        if self.recorder is not None:
+            self.recorder.add("thawed", text)
 
     def warn(self, text: str) -> None:
         if self.recorder is not None:

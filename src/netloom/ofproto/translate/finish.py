@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from netloom.datapath import actions as dp
+from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
-from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK
+from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
+from netloom.ofproto.translate.output import metered
+from netloom.openflow.messages_meters import OFPM_SLOWPATH
 
 #: Metadata that a data path knows; registers and the like exist in translation only.
 _DATAPATH_METADATA = (
@@ -16,6 +21,7 @@ _DATAPATH_METADATA = (
 )
 #: What flows of a data path can match.
 DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
+_TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
@@ -32,15 +38,21 @@ def finish(context: Context) -> Translated:
     if context.error:
         return Translated(
             (), context.mask, context.key, context.credits, context.error,
-            mac_lookups=tuple(context.mac_lookups),
+            mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
     mask = context.mask & DATAPATH_MASK
+    if not key & _TUNNEL_DST:
+        # What an action sets is no property of a packet that came in without a tunnel.
+        mask &= ~TUNNEL_MASK
     for tpid, tci in _TAGS:
         if not tci.get(key) & VLAN_CFI:
             # That there is no tag is part of every data-path flow; bits of none say nothing.
             mask &= ~(tpid.mask | tci.mask)
         elif mask & tci.mask:
             mask |= VLAN_CFI << tci.shift
+    if mask & LABELS_MASK and SLOT["dl_type"].get(key) not in MPLS_TYPES:
+        # What was said of labels was said of those that actions pushed.
+        mask &= ~LABELS_MASK
     if (SLOT["dl_type"].get(key), SLOT["nw_proto"].get(key)) in _ICMP:
         mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
@@ -48,5 +60,14 @@ def finish(context: Context) -> Translated:
         mask &= ~_PORTS
     return Translated(
         tuple(context.actions), mask, context.key, context.credits, "",
-        slow=context.slow, mac_lookups=tuple(context.mac_lookups),
+        slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
+        recirc_ids=tuple(context.recirc_ids),
     )  # fmt: skip
+
+
+def slow_path(context: Context) -> DpActions:
+    """What a flow does whose packets each go up; nothing if none need to."""
+    if not context.slow:
+        return ()
+    upcall = dp.Userspace("slow_path", ("action",))
+    return (metered(upcall, context.first_bridge, OFPM_SLOWPATH),)

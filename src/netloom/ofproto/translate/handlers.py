@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, VLAN_CFI, Field
+from netloom.flow.fields import SLOT, VLAN_CFI, Field
 from netloom.flow.ports import UNSET
 from netloom.flow.value_text import format_field_value
+from netloom.ofproto.translate import (
+    choice,
+    clone,
+    ct,
+    freeze,
+    groups,
+    learn,
+    mpls,
+    packet_length,
+    sampling,
+    small,
+)
+from netloom.ofproto.translate.action_set import execution_order
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.fields import has_field as _has
 from netloom.ofproto.translate.output import output, to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
@@ -26,7 +40,7 @@ _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
 #: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("mpls_", "nsh_", "pkt_mark", "ct_", "tun_opts")
+_NOT_WRITTEN = ("nsh_", "tun_opts")
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -39,12 +53,27 @@ def run_actions(context: Context, actions: a.Actions) -> None:
     recorder = context.recorder
     if not actions and recorder is not None:
         recorder.add("action", "drop")
-    for action in actions:
+    is_last, context.is_last = context.is_last, False
+    final = len(actions) - 1
+    for at, action in enumerate(actions):
+        if context.was_mpls and not context.done:
+            mpls.recirculate_for(context, action)
         if context.done:
+            if context.freeze is not None:
+                freeze.freeze_rest(context, actions[at:])
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if isinstance(action, a.CheckPktLarger):
+            packet_length.check_pkt_larger(context, action, actions[at + 1 :])
+            break
+        if at == final:
+            context.is_last = is_last and not context.action_set
         if _HANDLERS[type(action)](context, action):
+            break
+        if context.done and (frozen := context.freeze) is not None and not frozen.actions:
+            freeze.freeze_rest(context, actions[at + frozen.resumes_behind :])
+            frozen.resumes_behind = True
             break
 
 
@@ -59,9 +88,7 @@ def unsupported(action: a.Action) -> a.Action | None:
     What has no handler is one: an action that this table does not know never gets into a flow."""
     if type(action) not in _HANDLERS:
         return action
-    if isinstance(action, a.Controller) and (
-        action.pause or action.meter_id or action.provider_meter_id
-    ):
+    if isinstance(action, a.Controller) and (action.meter_id or action.provider_meter_id):
         return action
     if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
         return action
@@ -70,29 +97,11 @@ def unsupported(action: a.Action) -> a.Action | None:
     if isinstance(action, a.Move | a.Pop):
         to = action.destination.field
         return action if to.slot.name.startswith(_NOT_WRITTEN) else None
-    nested = action.actions if isinstance(action, a.WriteActions | a.Clone) else ()
+    nested = action.actions if isinstance(action, a.WriteActions | a.Clone | a.Conntrack) else ()
     return next((found for found in map(unsupported, nested) if found is not None), None)
 
 
 # Fields
-
-
-def _has(context: Context, field: Field) -> bool:
-    """Does the packet have `field`? What was looked at to know, is un-wildcarded."""
-    alternatives = PREREQUISITES[field.prerequisite]
-    if not alternatives:
-        return True
-    if field.prerequisite in TRANSPORT and context.is_later_fragment:
-        return False
-    for alternative in alternatives:
-        for name, value, bits in alternative:
-            slot = SLOT[name]
-            context.mask |= bits << slot.shift
-            if context.key >> slot.shift & bits != value:
-                break
-        else:
-            return True
-    return False
 
 
 def _set_field(context: Context, action: a.SetField) -> None:
@@ -171,6 +180,9 @@ def _pop(context: Context, action: a.Pop) -> None:
     context.mask |= bits
     in_place = value << target.field.shift + target.offset & bits
     context.key = _with_tpid(context.key & ~bits | in_place)
+    if context.recorder is not None:
+        value &= (1 << target.n_bits) - 1
+        context.detail(f"{format_subfield(target)} is now {_format_value(target, value)}")
 
 
 # VLAN tags
@@ -251,27 +263,22 @@ def _output_reg(context: Context, action: a.OutputReg) -> None:
 
 
 def _controller(context: Context, action: a.Controller) -> None:
+    if action.pause:
+        freeze.trigger_freeze(context, resumes_behind=True, pause=action)
+        return
     to_controller(context, action.max_len, action.reason, action.controller_id, action.userdata)
 
 
 def _resubmit(context: Context, action: a.Resubmit) -> None:
     in_port = None if action.in_port == _IN_PORT_UNCHANGED else action.in_port
     table_id = context.table_id if action.table_id == 255 else action.table_id
-    context.walk.enter_table(context, table_id, in_port, may_packet_in=False)
+    context.walk.enter_table(
+        context, table_id, in_port, may_packet_in=False, with_ct=action.with_ct
+    )
 
 
 def _goto_table(context: Context, action: a.GotoTable) -> None:
     context.walk.enter_table(context, action.table_id)
-
-
-def _clone(context: Context, action: a.Clone) -> None:
-    """What the nested actions change is undone by the next commit."""
-    saved = (context.key, context.action_set, context.stack)
-    context.action_set, context.stack = list(context.action_set), list(context.stack)
-    run_actions(context, action.actions)
-    run_action_set(context)
-    context.key, context.action_set, context.stack = saved
-    context.done = bool(context.error)
 
 
 def _exit(context: Context, action: a.Exit) -> None:
@@ -295,7 +302,10 @@ def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
 def _write_actions(context: Context, action: a.WriteActions) -> None:
     context.action_set = [*context.action_set, *action.actions]
     ports = [written.port for written in action.actions if isinstance(written, a.Output)]
-    if ports:
+    if any(isinstance(written, a.Group) for written in context.action_set):
+        # The group takes the place of an output.
+        context.key = _ACTSET_OUTPUT.put(context.key, UNSET)
+    elif ports:
         context.key = _ACTSET_OUTPUT.put(context.key, ports[-1])
     if context.recorder is not None:
         context.detail(f"action set is: {format_actions(execution_order(context.action_set))}")
@@ -306,25 +316,6 @@ def _clear_actions(context: Context, action: a.ClearActions) -> None:
         context.detail(f"action set was: {format_actions(execution_order(context.action_set))}")
     context.action_set = []
     context.key = _ACTSET_OUTPUT.put(context.key, UNSET)
-
-
-#: Kinds of action of which an action set keeps the last that was written, in the order of their
-#: execution (OpenFlow 1.3, 5.10). Those that set fields follow, all of them; the output is last.
-_SINGLE: tuple[type[a.Action], ...] = (
-    a.StripVlan, a.PopMpls, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl,
-)  # fmt: skip
-_OUTPUTS = (a.Output, a.OutputReg, a.Resubmit)
-
-
-def execution_order(actions: list[a.Action]) -> a.Actions:
-    """An action set as a list of actions to execute; without an output it does nothing."""
-    last = {type(action): action for action in actions}
-    output_ = next((last[kind] for kind in _OUTPUTS if kind in last), None)
-    if output_ is None:
-        return ()
-    single = [last[kind] for kind in _SINGLE if kind in last]
-    setters = [action for action in actions if not isinstance(action, (*_SINGLE, *_OUTPUTS))]
-    return (*single, *setters, output_)
 
 
 def run_action_set(context: Context) -> None:
@@ -358,11 +349,35 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.SetTunnelId: _set_tunnel_id,
     a.Resubmit: _resubmit,
     a.GotoTable: _goto_table,
-    a.Clone: _clone,
+    a.Clone: clone.clone,
     a.Exit: _exit,
     a.Note: _note,
     a.Conjunction: _conjunction,
     a.WriteMetadata: _write_metadata,
     a.WriteActions: _write_actions,
     a.ClearActions: _clear_actions,
+    a.Learn: learn.learn,
+    a.Sample: sampling.sample,
+    a.SetQueue: small.set_queue,
+    a.PopQueue: small.pop_queue,
+    a.Enqueue: small.enqueue,
+    a.OutputTrunc: small.output_trunc,
+    a.Meter: small.meter,
+    a.FinTimeout: small.fin_timeout,
+    a.DebugSlow: small.debug_slow,
+    a.CheckPktLarger: packet_length.check_pkt_larger,
+    a.Group: groups.group,
+    a.Conntrack: ct.conntrack,
+    a.Nat: ct.nat,
+    a.CtClear: ct.ct_clear,
+    a.Multipath: choice.multipath,
+    a.Bundle: choice.bundle,
+    a.PushMpls: mpls.push_mpls,
+    a.PopMpls: mpls.pop_mpls,
+    a.SetMplsLabel: mpls.set_mpls_label,
+    a.SetMplsTc: mpls.set_mpls_tc,
+    a.SetMplsTtl: mpls.set_mpls_ttl,
+    a.DecMplsTtl: mpls.dec_mpls_ttl,
+    a.DebugRecirc: freeze.debug_recirc,
+    a.UnrollXlate: freeze.unroll_xlate,
 }

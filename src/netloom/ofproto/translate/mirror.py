@@ -29,9 +29,10 @@ def mirror(context: Context, bundle: Bundle, entering: bool) -> None:
             continue
         context.mirrored = context.mirrored | {destination}
         context.credits.append(candidate)
-        saved, context.snaplen = context.snaplen, candidate.settings.snaplen
+        saved = (context.snaplen, context.is_last)
+        context.snaplen, context.is_last = candidate.settings.snaplen, False
         _copy(context, candidate, inside)
-        context.snaplen = saved
+        context.snaplen, context.is_last = saved
 
 
 def mirror_entering(context: Context) -> bool:

@@ -52,7 +52,9 @@ class MacRefresh:
 
 
 def normal(context: Context) -> None:
+    """Learn the source, send to the port of the destination or to all (see the module)."""
     context.mask |= _LOOKED_AT
+    context.is_last = False
     key = context.key
     bundle = _input_bundle(context)
     if bundle is None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.ofproto.ports import OfPort, PatchCrossing
+from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.openflow import messages as m
+from netloom.openflow.messages_meters import OFPM_CONTROLLER
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
 
 _ACTSET_OUTPUT = SLOT["actset_output"]
-
-#: The id of the frozen state that a packet-in could be resumed from. Nothing is resumed in this
-#: version, so all packet-ins share one.
-RECIRC_ID = 1
 
 
 def output_to(context: Context, number: int) -> None:
@@ -47,17 +50,28 @@ def _cross(context: Context, port: OfPort) -> None:
     saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
              context.stack, context.done, context.snaplen, context.mirrored)  # fmt: skip
     context.credits.append(PatchCrossing(port, peer))
+    conntracked = context.conntracked
     context.enter_bridge(peer.bridge, peer.number)
     context.action_set, context.stack, context.done = [], [], False
+    tracking = (conntracked, context.was_mpls)
     context.begin_bridge(peer.bridge)
     if not peer.config & m.OFPPC_NO_RECV:
-        context.walk.enter_table(context, 0)
-        context.walk.run_action_set(context)
+        context.walk.enter_table(context, 0, as_clone=True)
+        if context.freeze is None:
+            context.walk.run_action_set(context)
+        if context.freeze is not None:
+            context.walk.finish_freezing(context)
     context.end()
+    context.conntracked, context.was_mpls = tracking
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,
      context.stack, context.done, context.snaplen, context.mirrored) = saved  # fmt: skip
     # What goes wrong over there is no business of the bridge that sent the packet.
     context.error = ""
+
+
+def is_alive(context: Context, number: int) -> bool:
+    """Is there such a port, and can it carry packets?"""
+    return context.bridge.is_port_live(number)
 
 
 def flood(context: Context, everywhere: bool) -> None:
@@ -74,25 +88,50 @@ def to_controller(
     commit(context)
     if reason == m.OFPR_ACTION and _is_table_miss(context):
         reason = m.OFPR_EXPLICIT_MISS
+    bridge = context.bridge
+    state = FrozenState(bridge.name, context.table_id, context.key & METADATA_ALL_MASK)
+    number = bridge.backer.recirculations.acquire(state)
+    context.recirc_ids.append(number)
+    emit_to_controller(context, number, reason, controller_id, max_len, userdata)
+
+
+def emit_to_controller(
+    context: Context,
+    recirc_id: int,
+    reason: int,
+    controller_id: int,
+    max_len: int,
+    userdata: bytes,
+    *,
+    is_pause: bool = False,
+) -> None:
+    """The data path's action for it; `recirc_id` is that of the frozen state to go on with."""
     is_trial = context.recorder is not None and not context.side_effects
-    context.emit(
-        dp.Userspace(
-            "controller",
-            (
-                reason,
-                int(is_trial),
-                0,
-                RECIRC_ID,
-                context.cookie,
-                controller_id,
-                max_len,
-                context.bridge.name,
-                context.table_id,
-                _metadata(context.key),
-                userdata,
-            ),
-        )
+    upcall = dp.Userspace(
+        "controller",
+        (
+            reason,
+            int(is_trial),
+            int(is_pause),
+            recirc_id,
+            context.cookie,
+            controller_id,
+            max_len,
+            context.bridge.name,
+            context.table_id,
+            _metadata(context.key),
+            userdata,
+        ),
     )
+    context.emit(metered(upcall, context.bridge, OFPM_CONTROLLER))
+
+
+def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction:
+    """Have a meter, if there is that one, see what goes up."""
+    meter = bridge.meters.get(meter_id)
+    if meter is None:
+        return upcall
+    return dp.Sample(0xFFFFFFFF, (dp.Meter(meter.dp_meter), upcall))
 
 
 def _metadata(key: int) -> int:
@@ -125,6 +164,8 @@ def _reason(context: Context) -> int:
     """Why a plain output to CONTROLLER sends."""
     if context.in_packet_out:
         return m.OFPR_PACKET_OUT
+    if context.in_bucket:
+        return m.OFPR_GROUP
     return m.OFPR_ACTION_SET if context.in_action_set else m.OFPR_ACTION
 
 

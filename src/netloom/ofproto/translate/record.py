@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from netloom.openflow.actions import Nat
+
 #: Kinds of node that never take the indentation of a last child.
-_TERMINAL = frozenset({"action", "detail", "warning", "error"})
+_TERMINAL = frozenset({"action", "detail", "warning", "error", "bucket"})
 _FORMS = {
     "action": "{}",
     "detail": " -> {}",
@@ -11,6 +15,9 @@ _FORMS = {
     "error": " >>>> {} <<<<",
     "table": "{}",
     "bridge": "{}",
+    "bucket": "{}",
+    "thaw": "{}",
+    "thawed": "{}",
 }
 
 
@@ -25,10 +32,20 @@ class Node:
         self.children: list[Node] = []
 
 
+class Fork(NamedTuple):
+    """A copy of the packet that comes back from connection tracking: its key, whose recirc_id and
+    zone are those that it will have, and what translates it."""
+
+    key: int
+    zone: int
+    nat: Nat | None
+
+
 class Recorder:
-    """Collects nodes under the innermost that is open."""
+    """Collects nodes under the innermost that is open, and the copies that come back."""
 
     def __init__(self) -> None:
+        self.forks: list[Fork] = []
         self.root = Node("bridge", "")
         self._open = [self.root]
 
@@ -36,6 +53,9 @@ class Recorder:
         node = Node(kind, text)
         self._open[-1].children.append(node)
         return node
+
+    def add_fork(self, key: int, zone: int, nat: Nat | None) -> None:
+        self.forks.append(Fork(key, zone, nat))
 
     def enter(self, kind: str, text: str) -> None:
         self._open.append(self.add(kind, text))

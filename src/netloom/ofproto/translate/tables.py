@@ -8,6 +8,7 @@ from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import format_match
 from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
+from netloom.ofproto.translate.freeze import trigger_freeze
 from netloom.openflow.messages import OFPC_FRAG_DROP, OFPC_FRAG_NX_MATCH, OFPPC_NO_PACKET_IN
 
 if TYPE_CHECKING:
@@ -41,12 +42,20 @@ def enter_table(
     in_port: int | None = None,
     may_packet_in: bool = True,
     is_entry: bool = False,
+    with_ct: bool = False,
+    as_clone: bool = False,
 ) -> None:
     """Run the rule of `table_id` that matches; with `in_port`, as if from that port (which the
     actions do not notice: NORMAL and IN_PORT mean the real one). `may_packet_in`: does a packet
     that matches nothing go to the controllers (that want it)? `is_entry`: the packet has just come
-    in from outside."""
-    if not _may_go_deeper(context):
+    in from outside. `with_ct`: it is looked up by the tuple of its connection. `as_clone`: nothing
+    of what the rule does outlives it."""
+    if context.was_mpls:
+        trigger_freeze(context)
+        return
+    if not may_go_deeper(context):
+        return
+    if with_ct and not _swap_tuple(context):
         return
     real_port = context.in_port
     if in_port is not None:
@@ -55,12 +64,15 @@ def enter_table(
     found = _lookup(context, table_id, parts)
     rule = found or _internal(context, may_packet_in)
     context.set_in_port(real_port)
+    if with_ct:
+        _swap_tuple(context)
     if context.recorder is not None:
         context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
         for part in parts or ():
             # Open vSwitch has this since 3.3.
             context.detail(f"conj. {format_match(part.match, None, part.priority)}")
-    saved = (context.table_id, context.rule, context.depth, context.cookie)
+    saved = (context.table_id, context.rule, context.depth, context.cookie, context.in_bucket)
+    context.in_bucket = False
     is_first = not context.has_begun
     if not is_first:
         context.n_resubmits += 1
@@ -68,11 +80,14 @@ def enter_table(
     context.has_begun = True
     context.table_id, context.rule, context.cookie = table_id, rule, rule.cookie
     context.credits.append(rule)
-    if not is_entry or context.walk.mirror_entering(context):
+    if as_clone:
+        context.walk.run_as_clone(context, rule.actions)
+    elif not is_entry or context.walk.mirror_entering(context):
         context.walk.run_actions(context, rule.actions)
     if not is_first:
         # The action set of the first bridge belongs to its first rule, also in a trace.
-        context.table_id, context.rule, context.depth, context.cookie = saved
+        (context.table_id, context.rule, context.depth, context.cookie,
+         context.in_bucket) = saved  # fmt: skip
         context.end()
 
 
@@ -96,7 +111,8 @@ def _wants_packet_in(context: Context) -> bool:
     return not silent and context.bridge.wants_packet_in_on_miss
 
 
-def _may_go_deeper(context: Context) -> bool:
+def may_go_deeper(context: Context) -> bool:
+    """May there be one more resubmit? If not, the packet is dropped."""
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
@@ -104,6 +120,32 @@ def _may_go_deeper(context: Context) -> bool:
     elif context.n_resubmits >= MAX_RESUBMITS:
         context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
     return not context.error
+
+
+#: Fields of a packet, and those of its connection's first packet.
+_TUPLE = [
+    (SLOT[name].mask, SLOT[f"ct_{name}"].shift - SLOT[name].shift)
+    for name in ("nw_proto", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst")
+]
+_TUPLE_MASK = sum(mask | mask << by for mask, by in _TUPLE)
+_CT_NW_PROTO = SLOT["ct_nw_proto"].mask
+
+
+def _swap_tuple(context: Context) -> bool:
+    """Exchange the packet's addresses, protocol and ports with those of its connection; False if it
+    has none."""
+    if not context.key & _CT_NW_PROTO or context.key >> _DL_TYPE_SHIFT & 0xFFFF not in _IP_TYPES:
+        context.report_error("resubmit(ct) with non-tracked or non-IP packet!")
+        return False
+    context.key, context.mask = _swapped(context.key), _swapped(context.mask)
+    return True
+
+
+def _swapped(key: int) -> int:
+    swapped = key & ~_TUPLE_MASK
+    for mask, by in _TUPLE:
+        swapped |= (key & mask) << by | key >> by & mask
+    return swapped
 
 
 def _lookup(context: Context, table_id: int, parts: list[Rule] | None) -> Rule | None:
