@@ -120,6 +120,9 @@ class Dpif(Protocol):
 
     def port_del(self, number: DpPortNo) -> None: ...
 
+    def port_renumber(self, number: DpPortNo, new_number: DpPortNo) -> None:
+        """Give a port another number, which is free."""
+
     def ports(self) -> list[DpPort]: ...
 
     def port_stats(self, number: DpPortNo) -> DeviceStats: ...

@@ -17,6 +17,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
 from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
@@ -45,6 +46,7 @@ class Backer:
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations()
+        self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -74,6 +76,15 @@ class Backer:
     def detach(self, number: int) -> None:
         self.ports.pop(number, None)
         self.dpif.port_del(DpPortNo(number))
+
+    def renumber(self, number: DpPortNo, new_number: int) -> None:
+        """The data path calls a port by another number from now on."""
+        self.dpif.port_renumber(number, DpPortNo(new_number))
+        port = self.ports.pop(number, None)
+        if port is not None:
+            port.dp_port = new_number
+            self.ports[new_number] = port
+        self.config_changed()
 
     def find_port(self, name: str) -> OfPort | None:
         """The port of that name on any bridge."""

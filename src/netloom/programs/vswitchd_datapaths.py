@@ -9,12 +9,14 @@ from __future__ import annotations
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
-from netloom.datapath.dpif import LOCAL_PORT
+from netloom.datapath.dpctl import full_name
+from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.openflow.connection import Connection
+from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
@@ -42,6 +44,7 @@ class DataPathSet:
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
+        self.spare = SpareDatapaths(loop, counters, devices, self)
 
     # -- vswitchd.apply.DataPaths --------------------------------------------------------
 
@@ -86,6 +89,7 @@ class DataPathSet:
         """Move packets, answer upcalls, serve controllers."""
         for backer in self.backers.values():
             backer.run()
+        self.spare.run()
 
     def deadline(self) -> int | None:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
@@ -98,7 +102,13 @@ class DataPathSet:
         """Counts for `memory/show`."""
         return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
 
+    def dpifs(self) -> list[Dpif]:
+        """All data paths, those that no bridge uses too, by name."""
+        found = [backer.dpif for backer in self.backers.values()]
+        return sorted([*found, *self.spare.dpifs], key=full_name)
+
     def close(self) -> None:
+        self.spare.close()
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
