@@ -39,7 +39,7 @@ fi
 
 [ -x .venv/bin/python ] || { say "making .venv"; /usr/bin/python3 -m venv .venv; }
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-extras=""
+extras="[network]"
 [ "$target" = run ] || extras="[test]"
 say "installing netloom and its libraries into .venv"
 .venv/bin/python -m pip install -qq -c constraints.txt setuptools wheel ziglang

@@ -35,6 +35,20 @@ PREFIXES6 = ["2001:db8::/32", "2001:db8::/64", "2001:db8::1", "fe80::/10"]
 PORTS = [53, 80, 81, 443, 1024, 8080, 65535]
 
 
+GROUPS = """\
+group_id=1,type=all,bucket=set_field:00:00:00:00:00:07->eth_dst,output:2,bucket=output:1,bucket=dec_ttl,output:5
+group_id=2,type=indirect,bucket=push_vlan:0x8100,output:1
+group_id=3,type=select,bucket=weight:10,output:2,bucket=weight:20,output:3
+group_id=4,type=select,selection_method=hash,fields(ip_src,tcp_dst,eth_src),bucket=output:2,bucket=weight:7,output:3
+group_id=5,type=select,selection_method=hash,bucket=output:1,bucket=weight:20,resubmit(,3),bucket=weight:9,group:2
+group_id=6,type=ff,bucket=watch_port:77,output:2,bucket=watch_port:3,output:3
+group_id=7,type=all,bucket=ct(table=2,zone=3),bucket=resubmit(,2),bucket=push_mpls:0x8847,output:4
+"""
+LINKS = "multipath({fields},{basis},{algorithm},{n},{arg},NXM_NX_REG{reg}[{low}..{high}])"
+HASHES = ["eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst",
+          "symmetric_l3"]  # fmt: skip
+
+
 class Generator:
     """Random flows and packets that are valid and have a fair chance to meet."""
 
@@ -99,14 +113,21 @@ class Generator:
 
     def match(self) -> tuple[list[str], str]:
         """Words of a match, and its protocol ("" for any)."""
+        rng = self.rng
         proto = self.rng.choice(["", "", "", "ip", "ip", "tcp", "tcp", "udp", "icmp", "arp",
-                                 "ipv6", "tcp6", "icmp6", "0x88cc"])  # fmt: skip
+                                 "ipv6", "tcp6", "icmp6", "0x88cc", "mpls"])  # fmt: skip
         words = self.l2_match()
         if proto == "":
             return words, proto
         if proto == "0x88cc":
             return [*words, "dl_type=0x88cc"], proto
         words.append(proto)
+        if proto == "mpls":
+            return [*words, *self.mpls_match()], proto
+        if proto != "arp" and self.maybe(0.25):
+            words.append(rng.choice(["ct_state=+new+trk", "ct_state=+est+trk", "ct_state=-trk",
+                                     "ct_state=+trk,ct_zone=1", "ct_state=+trk,ct_mark=1/3",
+                                     "ct_state=+trk,ct_label=1/1"]))  # fmt: skip
         if proto == "arp":
             if self.maybe(0.4):
                 words.append(f"arp_op={self.rng.choice([1, 2])}")
@@ -114,6 +135,11 @@ class Generator:
                 words.append(f"arp_tpa={self.rng.choice(PREFIXES[:-1])}")
             return words, proto
         return [*words, *self.ip_match(proto), *self.l4_match(proto)], proto
+
+    def mpls_match(self) -> list[str]:
+        if self.maybe(0.5):
+            return [self.rng.choice(["mpls_label=1", "mpls_label=2", "mpls_bos=1", "mpls_tc=0"])]
+        return []
 
     def simple_action(self, proto: str) -> str:
         rng = self.rng
@@ -151,9 +177,67 @@ class Generator:
                         "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]"]  # fmt: skip
         return rng.choice(choices)
 
+    def link_action(self) -> str:
+        """A choice among links, or a group."""
+        rng = self.rng
+        kind = rng.choice(["multipath", "bundle", "bundle_load", "group"])
+        fields, basis = rng.choice(HASHES), rng.randint(0, 99)
+        if kind == "group":
+            return f"group:{rng.randint(1, 8)}"
+        if kind == "multipath":
+            algorithm = rng.choice(["modulo_n", "hash_threshold", "hrw", "iter_hash"])
+            return LINKS.format(fields=fields, basis=basis, algorithm=algorithm, arg=0,
+                                n=rng.choice([1, 2, 7, 70]), reg=rng.randint(0, 1),
+                                low=rng.choice([0, 4]), high=15)  # fmt: skip
+        members = ",".join(str(rng.choice([1, 2, 3, 5, 77])) for _ in range(rng.randint(1, 4)))
+        algorithm = rng.choice(["hrw", "hrw", "active_backup"])
+        into = "NXM_NX_REG1[]," if kind == "bundle_load" else ""
+        return f"{kind}({fields},{basis},{algorithm},ofport,{into}members:{members})"
+
+    def ct_action(self, proto: str) -> str:
+        """Through the connection tracker."""
+        rng, words = self.rng, []
+        if self.maybe(0.5):
+            words.append("commit")
+            if self.maybe(0.3):
+                words.append("force")
+            if self.maybe(0.4):
+                words.append(rng.choice(["exec(set_field:0x1->ct_mark)",
+                                         "exec(load:5->NXM_NX_CT_MARK[4..7],"
+                                         "set_field:0x3/0x7->ct_label)",
+                                         "exec(move:NXM_NX_REG0[]->NXM_NX_CT_MARK[])",
+                                         ]))  # fmt: skip
+            if self.maybe(0.4) and not proto.endswith("6") and proto != "ipv6":
+                words.append(rng.choice(["nat(src=10.9.9.1)", "nat(dst=10.9.9.1-10.9.9.4:80)",
+                                         "nat(src=10.9.9.9:1000-1999,random)"]))  # fmt: skip
+        elif self.maybe(0.2):
+            words.append("nat")
+        if self.maybe(0.7):
+            words.append(f"table={rng.randint(1, 3)}")
+        words.append(rng.choice(["zone=1", "zone=NXM_NX_REG0[0..15]", "zone=NXM_NX_CT_ZONE[]",
+                                 "zone=2"]))  # fmt: skip
+        text = f"ct({','.join(words)})"
+        return f"clone({text},output:{rng.randint(1, 6)})" if self.maybe(0.2) else text
+
+    def deep_action(self, proto: str) -> str:
+        """Labels, connections, links: what may need the packet to come back."""
+        rng = self.rng
+        if proto == "mpls":
+            return rng.choice(["pop_mpls:0x0800", "pop_mpls:0x8847", "dec_mpls_ttl",
+                               "set_field:9->mpls_label", "set_mpls_ttl:7", "push_mpls:0x8847",
+                               "set_field:3->mpls_tc"])  # fmt: skip
+        if proto in ("ip", "tcp", "udp", "icmp", "ipv6", "tcp6", "icmp6") and self.maybe(0.6):
+            return self.ct_action(proto)
+        if self.maybe(0.2):
+            return rng.choice(["push_mpls:0x8847", "ct_clear",
+                               "push_mpls:0x8847,set_field:5->mpls_label"])  # fmt: skip
+        return self.link_action()
+
     def actions(self, table: int, proto: str) -> str:
         rng = self.rng
         words = [self.simple_action(proto) for _ in range(rng.randint(0, 3))]
+        if self.maybe(0.25):
+            words.append(self.deep_action(proto))
         # What may leave the table, or several packets of it.
         for _ in range(rng.randint(0, 2)):
             words.append(rng.choice(["NORMAL", "NORMAL", "FLOOD", "ALL", "CONTROLLER:100",
@@ -226,7 +310,8 @@ class Generator:
 
     def packet(self) -> str:
         rng = self.rng
-        proto = rng.choice(["tcp", "tcp", "tcp", "udp", "icmp", "arp", "tcp6", "icmp6", "other"])
+        proto = rng.choice(["tcp", "tcp", "tcp", "udp", "icmp", "arp", "tcp6", "icmp6", "other",
+                            "mpls"])  # fmt: skip
         words = [f"in_port={rng.choice([1, 1, 2, 3, 4, 5, 6, 9, 'LOCAL'])}",
                  f"dl_src={rng.choice(MACS)}",
                  f"dl_dst={rng.choice([*MACS, BROADCAST, '01:80:c2:00:00:00'])}"]  # fmt: skip
@@ -235,6 +320,10 @@ class Generator:
         if proto == "other":
             return ",".join([*words, f"dl_type={rng.choice(['0x88cc', '0x1234'])}"])
         words.append(proto)
+        if proto == "mpls":
+            return ",".join([*words, f"mpls_label={rng.randint(1, 3)}",
+                             f"mpls_ttl={rng.choice([1, 2, 64])}",
+                             f"mpls_bos={rng.choice([0, 1, 1])}"])  # fmt: skip
         if proto == "arp":
             words += [
                 f"arp_op={rng.choice([1, 2, 3])}",

@@ -39,10 +39,17 @@ class TracePeer(PeerSwitch):
         return {number: name for name, number in rows}
 
 
-def verdict(trace: str) -> tuple[str, str]:
-    """(megaflow, data-path actions) of a trace."""
-    found = dict(re.findall(r"^(Megaflow|Datapath actions): (.*)$", trace, re.MULTILINE))
-    return found["Megaflow"], found["Datapath actions"]
+def verdicts(trace: str) -> list[tuple[str, str]]:
+    """(megaflow, data-path actions) of a trace and of the packets that come back, whose numbers are
+    made the same."""
+    found = re.findall(r"^Megaflow: (.*)\nDatapath actions: (.*)$", trace, re.MULTILINE)
+    return [
+        (
+            re.sub(r"recirc_id=0x[0-9a-f]+", "recirc_id=R", megaflow),
+            re.sub(r"recirc\(0x[0-9a-f]+\)", "recirc(R)", actions),
+        )
+        for megaflow, actions in found
+    ]
 
 
 def split_actions(text: str) -> list[str]:
@@ -62,19 +69,34 @@ def deliveries(packet: str, actions: str, names: dict[str, str]) -> Counter[str]
     either switch."""
     tagged = re.search(r"dl_vlan=(\d+),dl_vlan_pcp=(\d+)", packet)
     tags = [f"push_vlan(vid={tagged[1]},pcp={tagged[2]})"] if tagged else []
-    changes: dict[str, str] = {}
+    return _deliveries(actions, names, tags, [], {})
+
+
+def _deliveries(
+    actions: str, names: dict[str, str], tags: list[str], labels: list[str], changes: dict[str, str]
+) -> Counter[str]:
     sent: Counter[str] = Counter()
     for action in split_actions(actions):
         if action.startswith("push_vlan("):
             tags.append(action)
         elif action == "pop_vlan":
             tags.pop()
+        elif action.startswith("push_mpls("):
+            labels.append(action)
+        elif action.startswith("pop_mpls(") and labels and labels[-1].startswith("push_mpls("):
+            labels.pop()
+        elif action.startswith(("pop_mpls(", "set(mpls(")):
+            labels.append(action)
+        elif action.startswith("clone("):
+            inside = (list(tags), list(labels), dict(changes))
+            sent += _deliveries(action[len("clone(") : -1], names, *inside)
         elif action.startswith("set("):
             header, _, rest = action[4:-2].partition("(")
             for change in re.findall(r"[^,]+=[^,]+", rest):
                 changes[f"{header}.{change.partition('=')[0]}"] = change.partition("=")[2]
         else:
             action = re.sub(r"recirc_id=\d+,", "", action)
-            state = ",".join([*tags, *(f"{name}={changes[name]}" for name in sorted(changes))])
+            header = (f"{name}={changes[name]}" for name in sorted(changes))
+            state = ",".join([*tags, *labels, *header])
             sent[f"{names.get(action, action)} [{state}]"] += 1
     return sent

@@ -35,7 +35,7 @@ def stand() -> SmallSwitch:
         port = bridge.ports_by_number[number % 3 + 1]
         result = translate(bridge, key, 0, side_effects=False)
         key = IN_PORT.put(key, port.dp_port)
-        switch.backer.revalidator.install(key, datapath_mask(result.mask), result, port, 0)
+        switch.backer.revalidator.install(key, datapath_mask(result.mask), result, 0)
     switch.backer.settle(0)
     return switch
 
@@ -81,7 +81,7 @@ def test_flow_that_learned_an_address_itself_is_not_translated_again(
     port = switch.backer.bridges["br0"].ports_by_number[1]
     result = translate(port.bridge, key, 0)
     key = IN_PORT.put(key, port.dp_port)
-    switch.backer.revalidator.install(key, datapath_mask(result.mask), result, port, 0)
+    switch.backer.revalidator.install(key, datapath_mask(result.mask), result, 0)
     asked: list[int] = []
     monkeypatch.setattr(revalidate, "translate", lambda *args, **options: asked.append(args[1]))
     switch.backer.settle(0)

@@ -51,7 +51,8 @@ def _value(draw: st.DrawFn, field: Field) -> tuple[int, int]:
 def matches(draw: st.DrawFn) -> Match:
     match = parse_match(draw(st.sampled_from(["", "dl_vlan=7", *PROTOCOLS, "dl_type=0x894f"])))
     for field in draw(st.lists(st.sampled_from(PLAIN), max_size=6)):
-        if prerequisites_met(field, match):
+        changes_type = field.name == "eth_type" and match.mask & field.slot.mask
+        if prerequisites_met(field, match) and not changes_type:
             value, mask = _value(draw, field)
             match = set_match_field(match, field, value, mask)
     return normalize_match(match)[0]

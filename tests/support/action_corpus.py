@@ -169,7 +169,9 @@ class Maker:
             return f"encap({self.choose('ethernet', 'nsh', 'mpls', 'mpls_mc', 'nsh(md_type=1)')})"
         tlvs = "".join(
             f",tlv({self.chance.randint(0, 65535):#x},{self.chance.randint(0, 255)},"
-            f"0x{self.chance.randbytes(self.chance.randint(1, 12)).hex()})"
+            # Texts have no zeros in front, so values with them do not survive.
+            f"0x{self.chance.randint(16, 255):02x}"
+            f"{self.chance.randbytes(self.chance.randint(0, 11)).hex()})"
             for _ in range(self.chance.randint(0, 3))
         )
         return f"encap(nsh(md_type=2{tlvs}))"

@@ -99,6 +99,20 @@ CASES = [
         ((2, tcp4()), (3, tcp4(dst="10.1.2.3"))),
         misses=1,
     ),
+    Case(
+        "masks of many fields stand beside masks of few",
+        (
+            (
+                "in_port(1),eth(src=02:00:00:00:00:0a,dst=02:00:00:00:00:0b),eth_type(0x0800),"
+                "ipv4(src=10.0.0.1,dst=10.0.0.2,proto=6,frag=no),tcp(src=1000,dst=80)",
+                "2",
+            ),
+            ("in_port(2),eth(),eth_type(0x0800),ipv4(frag=no)", "3"),
+            ("in_port(3),eth(),eth_type(0x0800),ipv4(proto=17,frag=no),udp(dst=53)", "4"),
+        ),
+        ((1, tcp4()), (2, tcp4()), (3, udp4()), (1, tcp4()), (2, udp4())),
+        ((2, tcp4()), (3, tcp4()), (4, udp4()), (2, tcp4()), (3, udp4())),
+    ),
     action(
         "Ethernet addresses",
         f"set(eth(src={B},dst={NEW}))",

@@ -25,11 +25,12 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: makes net
 def own_tools(directory: Path) -> Programs:
     """The tools of this checkout, as scripts in `directory`."""
     directory.mkdir(exist_ok=True)
+    path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
     for tool in TOOLS:
         script = directory / tool
         script.write_text(
             "#!/bin/sh\n"
-            f'export PYTHONPATH="{ROOT / "src"}"\n'
+            f'export PYTHONPATH="{path}"\n'
             f'exec "{sys.executable}" -c \'import sys\n'
             "from netloom.programs.launch import run\n"
             f'run("{tool}", sys.argv[1:])\' "$@"\n'

@@ -22,6 +22,20 @@ class Limits(Protocol):
         """Zones that have a limit of their own."""
 
 
+class Fragments(Protocol):
+    """Fragments that wait for the rest of their packet. By family (4 or 6): whether they are
+    waited for, the least size of all but the last, and counts by what became of them."""
+
+    enabled: dict[int, bool]
+    min_sizes: dict[int, int]
+    max_fragments: int
+    n_held: int
+    counts: dict[int, dict[str, int]]
+
+    def lists(self) -> list[str]:
+        """A line of text for each incomplete packet."""
+
+
 class Conntrack(Protocol):
     """A tracker; `len()` is how many connections it holds."""
 
@@ -31,6 +45,9 @@ class Conntrack(Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def fragments(self) -> Fragments: ...
 
     def __len__(self) -> int: ...
 

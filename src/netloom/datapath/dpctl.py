@@ -18,6 +18,7 @@ from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpctl_ct import COMMANDS as CT_COMMANDS
 from netloom.datapath.dpctl_ct import CtCommand, Failure, describe
+from netloom.datapath.dpctl_ipf import COMMANDS as IPF_COMMANDS
 from netloom.datapath.dpctl_ports import COMMANDS as PORT_COMMANDS
 from netloom.datapath.dpctl_ports import DatapathOwner, PortCommand
 from netloom.datapath.dpctl_small import (
@@ -103,7 +104,10 @@ class Dpctl:
             ("list-commands", "", 0, None, self._list_commands),
             ("parse-actions", "actions", 1, None, self._parse_actions),
         ]
-        rows += [(c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c)) for c in CT_COMMANDS]
+        rows += [
+            (c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c))
+            for c in (*CT_COMMANDS, *IPF_COMMANDS)
+        ]
         rows += [
             (c.name, c.usage, c.min_args, c.max_args, self._port_runner(c)) for c in PORT_COMMANDS
         ]

@@ -32,7 +32,7 @@ _ONES = 0xFFFFFFFF
 _IPV6_SRC, _IPV6_DST = shift_of("ipv6_src"), shift_of("ipv6_dst")
 _VLAN1_TCI = shift_of("vlan1_tci")
 _ALL_128 = (1 << 128) - 1
-_IP, _IPV6 = 0x0800, 0x86DD
+_IP, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _TCP, _UDP, _SCTP = 6, 17, 132
 _WITH_PORTS = frozenset({_TCP, _UDP, _SCTP, 1, 58})
 
@@ -250,17 +250,18 @@ hash_nw_dst = _hash_address(NW_DST_SHIFT, _IPV6_DST)
 
 
 def hash_five_tuple(key: int, basis: int) -> int:
-    """Of addresses, protocol and ports, not symmetric."""
+    """Of addresses (of IP or ARP), protocol and ports, not symmetric: what receive-side scaling
+    hashes a packet to."""
     dl_type = key >> DL_TYPE_SHIFT & 0xFFFF
     state = basis
-    if dl_type == _IP:
+    if dl_type in (_IP, _ARP):
         state = add_word(state, _swap(key >> NW_SRC_SHIFT & _ONES, 4))
         state = add_word(state, _swap(key >> NW_DST_SHIFT & _ONES, 4))
     elif dl_type == _IPV6:
         state = _add_words(state, _swap(key >> _IPV6_SRC & _ALL_128, 16), 4)
         state = _add_words(state, _swap(key >> _IPV6_DST & _ALL_128, 16), 4)
     else:
-        return 0
+        return finish(state, 42)
     proto = key >> NW_PROTO_SHIFT & 0xFF
     state = add_word(state, proto)
     if proto in _WITH_PORTS and not key >> NW_FRAG_SHIFT & 2:

@@ -160,7 +160,7 @@ def _number(text: str) -> int | None:
         value, rest = scan_integer(text, 8)
     except ValueError:
         return None
-    return None if rest else value
+    return None if rest or text[-1:] in ("x", "X") else value
 
 
 def format_flags(value: int, names: Sequence[str | None], between: str = "|") -> str:

@@ -15,7 +15,7 @@ from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
-from netloom.flow.value_text import parse_field_value
+from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.flow.words import split_words
 
 TYPE_CHECKING = False
@@ -125,7 +125,8 @@ def parse_subfield_value(name: str, bits: int, field: Field, text: str) -> int:
     if rest:
         raise ConfigError(f"{name}: cannot parse integer value: {text}")
     if value >> bits:
-        raise ConfigError(f"{name}: value {value:#04x} does not fit into {bits} bits")
+        shown = format_field_value(field, value)
+        raise ConfigError(f"{name}: value {shown} does not fit into {bits} bits")
     return value
 
 

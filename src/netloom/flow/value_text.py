@@ -219,5 +219,6 @@ def format_frag(value: int, mask: int) -> str:
 
 
 def format_packet_type(value: int) -> str:
-    """`(1,0x800)`."""
-    return f"({value >> 16},{numbers.format_hex(value & 0xFFFF)})"
+    """`(1,0x800)`; a type of one digit is decimal."""
+    kind = value & 0xFFFF
+    return f"({value >> 16},{kind if kind < 10 else hex(kind)})"

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from netloom.datapath.ebpf.pins import forget
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
 from netloom.lab.switch import Programs, Switch
@@ -79,6 +80,8 @@ def remove_lab(directory: Path) -> None:
     if names.exists():
         for name in names.read_text().split():
             Namespace(name).delete()
+    for rundir in directory.glob("*/"):
+        forget(str(rundir))
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -67,7 +67,9 @@ class Switch:
         return run(*argv, check=check, env=self.env, stdin=stdin)
 
     def _run_inside(self, *argv: str) -> Result:
-        inside = ("ip", "netns", "exec", self.namespace.name) if self.namespace else ()
+        # Not `ip netns exec`: in the mounts that it makes, nothing that is pinned outlives a
+        # daemon.
+        inside = ("nsenter", f"--net=/run/netns/{self.namespace.name}") if self.namespace else ()
         return run(*inside, *argv, env=self.env)
 
     def _daemon_options(self, name: str) -> tuple[str, ...]:

@@ -215,7 +215,7 @@ class OfprotoCommands:
         if backer is None:
             raise CommandError("unknown datapath or not a dummy")
         ports = {port.name: port.number for port in backer.dpif.ports()}
-        if args[1] not in ports:
+        if backer.ports.get(ports.get(args[1], -1)) is None:
             raise CommandError("unknown port")
         number = int(args[2]) if args[2].isascii() and args[2].isdigit() else 0
         if not 0 < number < 0xFFFF:

@@ -26,6 +26,8 @@ from netloom.ofproto.upcall import Upcalls
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
+#: How often packets that come back are answered at once.
+RECIRCULATIONS = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
 MAC_PAUSE_FACTOR = 10
 #: How often statistics are read and idle flows removed.
@@ -79,11 +81,11 @@ class Backer:
 
     def renumber(self, number: DpPortNo, new_number: int) -> None:
         """The data path calls a port by another number from now on."""
-        self.dpif.port_renumber(number, DpPortNo(new_number))
-        port = self.ports.pop(number, None)
-        if port is not None:
-            port.dp_port = new_number
-            self.ports[new_number] = port
+        port = self.ports.pop(number)
+        assert port.device is not None
+        self.dpif.port_del(number)
+        port.dp_port = self.dpif.port_add(port.device, DpPortNo(new_number)).number
+        self.ports[port.dp_port] = port
         self.config_changed()
 
     def find_port(self, name: str) -> OfPort | None:
@@ -158,10 +160,14 @@ class Backer:
         self._answer(now_ms)
 
     def _answer(self, now_ms: int) -> None:
-        """Take a batch of upcalls."""
-        waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
-        self._upcalls.handle(waiting, now_ms)
-        self._busy = self._busy or len(waiting) == UPCALL_BATCH
+        """Take a batch of upcalls, and those that follow from answering them: packets that come
+        back."""
+        for _ in range(RECIRCULATIONS):
+            waiting = self.dpif.recv_upcalls(UPCALL_BATCH)
+            if not waiting:
+                return
+            self._upcalls.handle(waiting, now_ms)
+        self._busy = True
 
     def deadline(self) -> int | None:
         if self._busy:

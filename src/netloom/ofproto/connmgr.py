@@ -4,7 +4,7 @@
     manager.configure(settings, now_ms)
     manager.accept(machine, controller, now_ms)     # None: somebody on the management socket
     manager.run(now_ms)                             # read what came, answer, send what is due
-    manager.forget(machine)
+    manager.forget(machine, now_ms)
 
 What it is: everything of OpenFlow that is between the bytes of a connection (`openflow.connection`)
 and the tables and ports of a switch (`SwitchSide`). Nothing here does I/O: machines are read and
@@ -33,16 +33,24 @@ from netloom.flow.fields import SLOT
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
+from netloom.ofproto.connmgr_tables import table_desc
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
+from netloom.ofproto.table import Table
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import messages as m
+from netloom.openflow.action_encode import Unencodable
+from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
+from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
+from netloom.openflow.messages_nx import CtFlush
+from netloom.openflow.messages_tables import RequestForward, TableStatus
 
 log = get_logger("connmgr")
 
@@ -56,6 +64,7 @@ class SwitchSide(Protocol):
     tables: Tables
     groups: Groups
     meters: Meters
+    tlv_table: TlvTable
 
     @property
     def datapath_id(self) -> int: ...
@@ -70,9 +79,15 @@ class SwitchSide(Protocol):
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         """Raises OpenFlowError."""
 
+    def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
+        """Have a paused packet go on; raises OpenFlowError."""
+
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         """Decide on a packet-out by the tables as they are now; what is returned sends it. Raises
         OpenFlowError."""
+
+    def flush_connections(self, request: CtFlush) -> None:
+        """Forget the tracked connections that the request means."""
 
     def refresh_statistics(self) -> None:
         """Credit the rules with what the data path has counted."""
@@ -99,6 +114,7 @@ class ConnectionManager:
         self.requester: Session | None = None
         #: The bytes of that request.
         self.request = b""
+        self._is_monitored = False
 
     # Configuration and connections
 
@@ -118,9 +134,13 @@ class ConnectionManager:
         """Serve a new connection."""
         self.sessions.append(Session(machine, controller, now_ms))
 
-    def forget(self, machine: Peer) -> None:
+    def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
+        for session in self.sessions:
+            if session.peer is machine:
+                session.flow_mods.report(session.name, now_ms)
         self.sessions = [session for session in self.sessions if session.peer is not machine]
+        self.monitors_changed()
 
     def role_of(self, machine: Peer) -> str:
         """The role of a controller, in the words of the Controller row."""
@@ -140,6 +160,8 @@ class ConnectionManager:
         for session in list(self.sessions):
             self._read(session, now_ms)
             session.send_due(now_ms)
+            session.resume_updates()
+            session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
@@ -215,6 +237,7 @@ class ConnectionManager:
     def send_packet_in(
         self, packet: bytes, key: int, *, reason: int, table_id: int, cookie: int | None,
         max_len: int, controller_id: int, now_ms: int, userdata: bytes = b"",
+        continuation: Continuation | None = None,
     ) -> None:  # fmt: skip
         """Send a packet to the sessions that want it. `reason` is an OFPR_*, also of the two
         kinds of misses; `key` the packet's, with its OpenFlow port. `max_len` has no effect, as
@@ -224,19 +247,73 @@ class ConnectionManager:
             return
         match = metadata_match(key)
         for session in wanting:
+            version, form = session.peer.version, session.packet_in_format
+            rest = b""
+            if continuation is not None and form == m.PACKET_IN_NXT2:
+                rest = encode_continuation(continuation, version)
             packet_in = m.PacketIn(
-                packet, match, wire_reason(reason, session.peer.version), len(packet),
-                m.NO_BUFFER, table_id, cookie, session.packet_in_format, userdata,
+                packet, match, wire_reason(reason, version), len(packet),
+                m.NO_BUFFER, table_id, cookie, form, userdata, rest,
             )  # fmt: skip
             session.push_packet_in(_IN_PORT.get(key), packet_in, now_ms)
 
     def flows_changed(self, changes: list[Change], now_ms: int) -> None:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
+        if self._is_monitored:
+            self._report(changes)
+        self._watch_vacancy(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
                 self._send_flow_removed(change, now_ms)
+
+    def monitors_changed(self) -> None:
+        """Somebody made or cancelled a flow monitor."""
+        self._is_monitored = any(session.monitors for session in self.sessions)
+
+    def _report(self, changes: list[Change]) -> None:
+        """Let flow monitors know."""
+        xid = int.from_bytes(self.request[4:8], "big")
+        for session in self.sessions:
+            if session.monitors:
+                own_xid = xid if session is self.requester else None
+                for change in changes:
+                    if not change.rule.is_hidden and _is_news(change):
+                        session.monitors.report(change, own_xid)
+                session.send_updates()
+
+    def _watch_vacancy(self, changes: list[Change]) -> None:
+        """Tell of tables that have become full or empty enough."""
+        tables = self.switch.tables
+        for change in changes:
+            if change.kind in ("added", "removed"):
+                table = tables.table(change.rule.table_id)
+                if table.vacancy_event:
+                    self._send_table_status(table)
+
+    def _send_table_status(self, table: Table) -> None:
+        reason = table.vacancy_reached()
+        if not reason:
+            return
+        desc = table_desc(table, table.id)
+        for session in self.sessions:
+            if session.wants_table_status(reason):
+                session.peer.send(TableStatus(reason, desc), 0)
+
+    def forward_request(self, message: m.Message, reason: int) -> None:
+        """Let other controllers know of a group or meter mod, an OFPRFR_*, that was carried
+        out."""
+        xid = int.from_bytes(self.request[4:8], "big")
+        for session in self.sessions:
+            if session is self.requester or not session.wants_request_forward(reason):
+                continue
+            try:
+                data = encode_message(message, xid, session.peer.protocol)
+            except (OpenFlowError, Unencodable) as error:
+                log.dbg("%s: cannot forward a request: %s", session.name, error)
+                continue
+            session.peer.send(RequestForward(data), 0)
 
     def _send_flow_removed(self, change: Change, now_ms: int) -> None:
         rule = change.rule
@@ -256,6 +333,14 @@ class ConnectionManager:
             own = session is self.requester and session.peer.version < m.OFP15_VERSION
             if not own and session.wants_port_status(reason):
                 session.peer.send(m.PortStatus(reason, port), 0)
+
+
+def _is_news(change: Change) -> bool:
+    """A modification that changes nothing is none."""
+    before, rule = change.before, change.rule
+    if change.kind != "modified" or before is None:
+        return True
+    return before.cookie != rule.cookie or before.actions != rule.actions
 
 
 def _is_told(change: Change) -> bool:

@@ -99,6 +99,7 @@ def _flow_mod(
     if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    session.flow_mods.note(mod.command, now_ms)
     return ()
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netloom.base.record import replace
 from netloom.datapath.meters import BAND_DROP, BAND_DSCP_REMARK
 from netloom.ofproto.connmgr_features import ACTIONS
 from netloom.ofproto.groups import MAX_GROUPS, Group, GroupChange
-from netloom.ofproto.meters import Meter
+from netloom.ofproto.meters import Meter, with_bursts
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import Change
 from netloom.openflow import messages as m
 from netloom.openflow import messages_groups as g
 from netloom.openflow import messages_meters as mm
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_tables import OFPRFR_GROUP_MOD, OFPRFR_METER_MOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def _group_mod(
     manager: ConnectionManager, session: Session, mod: g.GroupMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     manager.flows_changed(apply_group_mod(manager, mod, now_ms)[1], now_ms)
+    manager.forward_request(mod, OFPRFR_GROUP_MOD)
     return ()
 
 
@@ -117,6 +120,8 @@ def _meter_mod(
         _delete_meters(manager, mod.meter_id, now_ms)
     else:
         raise OpenFlowError("OFPMMFC_BAD_COMMAND")
+    forwarded = replace(mod, bands=with_bursts(mod.bands))
+    manager.forward_request(forwarded, OFPRFR_METER_MOD)
     return ()
 
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netloom.ofproto import connmgr_bundles, connmgr_changes, connmgr_groups, connmgr_stats
+from netloom.ofproto import (
+    connmgr_bundles,
+    connmgr_changes,
+    connmgr_groups,
+    connmgr_nicira,
+    connmgr_stats,
+    connmgr_tables,
+)
 from netloom.ofproto.sessions import Session
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Received
@@ -32,6 +39,7 @@ NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
 #: Messages that a secondary controller may not send.
 _CHANGES = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,
+    m.Resume,
 )  # fmt: skip
 _N_TABLES = 255
 
@@ -114,16 +122,6 @@ def _barrier(
     return (m.BarrierReply(),)
 
 
-def _table_mod(
-    manager: ConnectionManager, session: Session, mod: m.TableMod, now_ms: int
-) -> tuple[m.Message, ...]:
-    if mod.table_id != m.OFPTT_ALL and mod.table_id >= _N_TABLES:
-        raise OpenFlowError("OFPTMFC_BAD_TABLE")
-    if mod.config or mod.eviction_flags or mod.vacancy is not None:
-        raise OpenFlowError("OFPTMFC_BAD_CONFIG")
-    return ()
-
-
 # Roles and settings of the session
 
 
@@ -154,7 +152,7 @@ def _demote_others(manager: ConnectionManager, session: Session) -> None:
         if other is session or other.role != m.OFPCR_ROLE_PRIMARY:
             continue
         other.role = m.OFPCR_ROLE_SECONDARY
-        if other.is_ready and other.peer.version >= m.OFP14_VERSION:
+        if other.is_ready and other.peer.version >= m.OFP13_VERSION:
             generation = m.UNKNOWN if manager.generation_id is None else manager.generation_id
             other.peer.send(m.RoleStatus(other.role, m.OFPCRR_PRIMARY_REQUEST, generation), 0)
 
@@ -217,7 +215,8 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.GetConfigRequest: _get_config,
     m.SetConfig: _set_config,
     m.BarrierRequest: _barrier,
-    m.TableMod: _table_mod,
+    **connmgr_nicira.HANDLERS,
+    **connmgr_tables.CHANGES,
     m.RoleRequest: _role,
     m.GetAsyncRequest: _get_async,
     m.SetAsync: _set_async,

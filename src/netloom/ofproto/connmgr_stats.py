@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netloom import OVS_VERSION
+from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.ofproto import connmgr_groups
+from netloom.ofproto import connmgr_groups, connmgr_tables
 from netloom.ofproto.connmgr_features import table_features
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
+from netloom.ofproto.table import MAX_ENTRIES
 from netloom.ofproto.tables import N_TABLES
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 MANUFACTURER = "Nicira, Inc."
 HARDWARE = "Open vSwitch"
-#: Flows that a table may hold, as the replies say; there is no real limit.
-MAX_ENTRIES = 1_000_000
 #: All fields of OpenFlow 1.0 may be wildcarded.
 _OFPFW10_ALL = (1 << 22) - 1
 #: Every port has one queue, number 0, of which nothing is known, until QoS makes others.
@@ -81,11 +81,15 @@ def _table(
     listed = []
     for number in range(N_TABLES):
         table = used.get(number)
-        active = lookups = matches = 0
-        if table is not None:
-            active = len(table.classifier)
-            lookups, matches = table.n_lookups, table.n_matches
-        listed.append(m.TableStats(number, active, lookups, matches, "", _OFPFW10_ALL, MAX_ENTRIES))
+        if table is None:
+            listed.append(m.TableStats(number, 0, 0, 0, "", _OFPFW10_ALL, MAX_ENTRIES))
+            continue
+        listed.append(
+            m.TableStats(
+                number, len(table.classifier), table.n_lookups, table.n_matches, table.name,
+                _OFPFW10_ALL, table.max_entries,
+            )
+        )  # fmt: skip
     return (m.TableStatsReply(tuple(listed)),)
 
 
@@ -95,7 +99,15 @@ def _table_features(
     if request.body:
         # Tables can do what they can do.
         raise OpenFlowError("OFPTFFC_EPERM")
-    return (m.TableFeaturesReply(table_features(N_TABLES, MAX_ENTRIES, session.peer.version)),)
+    features = table_features(N_TABLES, MAX_ENTRIES, session.peer.version)
+    known = {table.id: table for table in manager.switch.tables}
+    named = tuple(
+        replace(each, name=known[each.table_id].name, max_entries=known[each.table_id].max_entries)
+        if each.table_id in known
+        else each
+        for each in features
+    )
+    return (m.TableFeaturesReply(named),)
 
 
 # Ports and queues
@@ -168,4 +180,5 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.QueueGetConfigRequest: _queue_config,
     m.OpaqueRequest: _opaque,
     **connmgr_groups.REQUESTS,
+    **connmgr_tables.REQUESTS,
 }

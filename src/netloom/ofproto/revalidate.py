@@ -54,10 +54,10 @@ class InstalledFlow:
         self.actions = result.flow_actions
         self.credits = result.credits
         self.mac_lookups = result.mac_lookups
-        #: When MAC tables were asked: see `MacTable.changed`.
-        self.stamp = stamp
         #: Frozen states that the actions mention, held as long as the flow is there.
         self.recirc_ids = result.recirc_ids
+        #: When MAC tables were asked: see `MacTable.changed`.
+        self.stamp = stamp
         self.installed_ms = now_ms
         self.used_ms = now_ms
         self.n_packets = 0

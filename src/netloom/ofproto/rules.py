@@ -146,12 +146,17 @@ class Rule:
 
     def outputs_to(self, port: int, group: int) -> bool:
         """Does some action send to `port` and some to `group` (where not the wildcard)?"""
-        return (port == OFPP_ANY or _sends(self.actions, port, _to_port)) and (
-            group == OFPG_ANY or _sends(self.actions, group, _to_group)
-        )
+        return (port == OFPP_ANY and group == OFPG_ANY) or sends_to(self.actions, port, group)
 
     def __repr__(self) -> str:
         return f"<rule {self.id} table {self.table_id} priority {self.priority}>"
+
+
+def sends_to(actions: a.Actions, port: int, group: int) -> bool:
+    """Does some action send to `port` and some to `group` (where not the wildcard)?"""
+    return (port == OFPP_ANY or _sends(actions, port, _to_port)) and (
+        group == OFPG_ANY or _sends(actions, group, _to_group)
+    )
 
 
 def _to_port(action: a.Action, port: int) -> bool:

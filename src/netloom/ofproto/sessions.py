@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from netloom.base.record import replace
+from netloom.ofproto.flow_mod_log import FlowModLog
+from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
 from netloom.ofproto.packet_in import PacketInQueue
 from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
@@ -51,6 +54,9 @@ class Peer(Protocol):
 
     def reply_error(self, name: str, request: bytes) -> None: ...
 
+    def backlog(self) -> int:
+        """Bytes that the peer has not been sent yet."""
+
 
 class Session:
     """The state of one connection. `role` is an OFPCR_ROLE_*."""
@@ -65,6 +71,8 @@ class Session:
         self.async_config = m.AsyncConfig()
         #: Bundles that wait to be committed, by number.
         self.bundles: dict[int, OpenBundle] = {}
+        self.monitors = FlowMonitors()
+        self.flow_mods = FlowModLog()
         #: The peer broke the protocol; its owner will forget it.
         self.failed = False
         self.connected_ms = now_ms
@@ -105,9 +113,17 @@ class Session:
             queue.set_limits(controller.rate_limit_pps, controller.burst_limit_packets)
 
     def set_async_config(self, config: m.AsyncConfig) -> None:
-        wanted = [_widen(mask, self.peer.version) for mask in config.packet_in]
+        """Take over the masks that `config` has; others stay."""
+        version = self.peer.version
+        old = self.async_config
+        wanted = tuple(_widen(mask, version) if mask >= 0 else mask for mask in config.packet_in)
         self.async_config = m.AsyncConfig(
-            (wanted[0], wanted[1]), config.port_status, config.flow_removed
+            _over(old.packet_in, wanted),
+            _over(old.port_status, config.port_status),
+            _over(old.flow_removed, config.flow_removed),
+            _over(old.role_status, config.role_status),
+            _over(old.table_status, config.table_status),
+            _over(old.requestforward, config.requestforward),
         )
 
     def shown_async_config(self) -> m.AsyncConfig:
@@ -115,20 +131,19 @@ class Session:
         modern = self.peer.version >= m.OFP14_VERSION
         packet_in, flow_removed = (0x3F, 0x3F) if modern else (0x7, 0xF)
         config = self.async_config
-        return m.AsyncConfig(
-            (config.packet_in[0] & packet_in, config.packet_in[1] & packet_in),
-            config.port_status,
-            (config.flow_removed[0] & flow_removed, config.flow_removed[1] & flow_removed),
-        )
+        return replace(
+            config,
+            packet_in=(config.packet_in[0] & packet_in, config.packet_in[1] & packet_in),
+            flow_removed=(
+                config.flow_removed[0] & flow_removed, config.flow_removed[1] & flow_removed,
+            ),
+        )  # fmt: skip
 
     def set_invalid_ttl(self, enable: bool) -> None:
         primary, secondary = self.async_config.packet_in
         bit = 1 << m.OFPR_INVALID_TTL
         primary = primary | bit if enable else primary & ~bit
-        config = self.async_config
-        self.async_config = m.AsyncConfig(
-            (primary, secondary), config.port_status, config.flow_removed
-        )
+        self.async_config = replace(self.async_config, packet_in=(primary, secondary))
 
     def sends_invalid_ttl(self) -> bool:
         return bool(self.async_config.packet_in[0] >> m.OFPR_INVALID_TTL & 1)
@@ -148,8 +163,33 @@ class Session:
     def wants_port_status(self, reason: int) -> bool:
         return self._wants(self.async_config.port_status, reason)
 
+    def wants_table_status(self, reason: int) -> bool:
+        return self._wants(self.async_config.table_status, reason)
+
+    def wants_request_forward(self, reason: int) -> bool:
+        return self.peer.version >= m.OFP14_VERSION and self._wants(
+            self.async_config.requestforward, reason
+        )
+
     def wants_flow_removed(self, reason: int) -> bool:
         return self._wants(self.async_config.flow_removed, reason)
+
+    # Flow monitors
+
+    def send_updates(self) -> None:
+        """Send what the monitors have noted; pause if the peer does not read it."""
+        updates = self.monitors.flush()
+        if updates is None:
+            return
+        self.peer.send(updates, 0)
+        if not self.monitors.is_paused and self.peer.backlog() > PAUSE_BYTES:
+            self.peer.send(self.monitors.pause(self.peer.version), 0)
+
+    def resume_updates(self) -> None:
+        """Go on if the peer has read all."""
+        if self.monitors.is_paused and not self.peer.backlog():
+            for message in self.monitors.resume(self.peer.version):
+                self.peer.send(message, 0)
 
     # Packet-ins
 
@@ -170,6 +210,7 @@ class Session:
 
     def deadline(self) -> int | None:
         due = [queue.deadline() for queue in self._queues]
+        due.append(self.flow_mods.deadline())
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     @property
@@ -179,6 +220,15 @@ class Session:
 
     def is_admitted(self, now_ms: int) -> bool:
         return self.is_ready and now_ms >= self.admitted_at_ms
+
+
+def _over(old: tuple[int, int], new: tuple[int, ...]) -> tuple[int, int]:
+    """The masks of `new`, those of `old` where it leaves them."""
+    primary, secondary = new
+    return (
+        old[0] if primary == m.ASYNC_UNSET else primary,
+        old[1] if secondary == m.ASYNC_UNSET else secondary,
+    )
 
 
 def _widen(mask: int, version: int) -> int:

@@ -62,7 +62,8 @@ class Table:
     def vacancy(self) -> int:
         """Percentage of the table that is free."""
         if self.flow_limit is None:
-            return 100
+            # Of a limit of 2**32 - 1, rounded down.
+            return 99 if len(self.classifier) else 100
         free = max(self.flow_limit - len(self.classifier), 0)
         return free * 100 // self.flow_limit if self.flow_limit else 0
 

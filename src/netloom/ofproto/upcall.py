@@ -16,6 +16,7 @@ from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import DATAPATH_MASK
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Upcalls:
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":
                 self._slow_path(upcall, now_ms)
+            elif upcall.kind == "adopt":
+                self._adopt(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
 
@@ -84,6 +87,15 @@ class Upcalls:
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
+    def _adopt(self, upcall: Upcall, now_ms: int) -> None:
+        """Say what a flow should do that the data path has from before this daemon. There is no
+        packet to execute, but MAC addresses are learned as from one; its counters go on."""
+        found = origin(self._backer, upcall.key)
+        if found is not None:
+            result = translate(*found, now_ms)
+            mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+            self._backer.revalidator.install(upcall.key, mask, result, now_ms)
+
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:
         """Do for one packet what the data path cannot; its flow has counted it."""
         backer = self._backer
@@ -94,7 +106,7 @@ class Upcalls:
             backer.recirculations.release(result.recirc_ids, now_ms)
 
     def _to_controller(self, upcall: Upcall, now_ms: int) -> None:
-        (reason, _, _, _, cookie, controller_id, max_len, name, table_id, metadata,
+        (reason, _, is_pause, recirc_id, cookie, controller_id, max_len, name, table_id, metadata,
          userdata) = upcall.cookie  # fmt: skip
         bridge = self._backer.bridges.get(cast(str, name))
         if bridge is None:
@@ -111,5 +123,17 @@ class Upcalls:
             max_len=cast(int, max_len),
             controller_id=cast(int, controller_id),
             userdata=cast(bytes, userdata),
+            continuation=self._continuation(upcall, cast(int, recirc_id)) if is_pause else None,
             now_ms=now_ms,
         )
+
+    def _continuation(self, upcall: Upcall, recirc_id: int) -> Continuation | None:
+        """What the controller sends back to have the paused packet go on."""
+        state = self._backer.recirculations.find(recirc_id)
+        if state is None:
+            return None
+        bridge = self._backer.bridges[state.bridge]
+        return Continuation(
+            bridge.uuid, state.stack, 0, state.conntracked, state.actions, state.action_set,
+            IN_PORT.get(upcall.key),
+        )  # fmt: skip

@@ -13,7 +13,7 @@ from struct import unpack_from
 
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, Field
-from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, port_from_of10, port_from_of11
+from netloom.flow.ports import IN_PORT, MAX, port_from_of10, port_from_of11
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
@@ -193,7 +193,7 @@ def _read_output(action: bytes, body: int, version: int) -> a.Action:
         if known is None or MAX <= known < IN_PORT:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
         port = known
-    return a.Output(port, max_len if port == CONTROLLER else 0)
+    return a.Output(port, max_len)
 
 
 def _read_strip_vlan(action: bytes, body: int, version: int) -> a.Action:

@@ -106,7 +106,8 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
     klass, kind = (c_int(part) for part in (*parts, "", "")[:2])
     digits = parts[2][2:] if len(parts) == 3 and parts[2].startswith("0x") else "x"
     try:
-        data = bytes.fromhex(digits)
+        # Whole bytes count; a digit that is left over does not.
+        data = bytes.fromhex(digits[: len(digits) & ~1])
     except ValueError:
         data = b""
     if klass is None or kind is None or not data:
@@ -143,7 +144,8 @@ def format_encap(action: a.Encap, names: TextNames) -> str:
             words.append(f"md_type={data[0]}")
         else:
             number = int.from_bytes(data[:2], "big")
-            words.append(f"tlv({number:#06x},{data[2]},0x{data[4:].hex()})")
+            value = data[4:].hex().lstrip("0") or "0"
+            words.append(f"tlv({number:#06x},{data[2]},0x{value})")
     name = _NAMES[action.packet_type]
     return f"encap({name}({','.join(words)}))" if words else f"encap({name})"
 

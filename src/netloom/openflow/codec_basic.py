@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.openflow import messages as m
 from netloom.openflow.error_table import (
     NXET_VENDOR,
@@ -14,6 +15,8 @@ from netloom.openflow.error_table import (
 )
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+
+log = get_logger("ofp_connection")
 
 #: What an encoder returns: the name of the row of the message table ("+" after it for a multipart
 #: reply), and the body.
@@ -261,53 +264,65 @@ def decode_role_status(frame: Frame, protocol: int) -> m.RoleStatus:
 
 def encode_role_status(message: m.RoleStatus, version: int, protocol: int) -> Encoded:
     body = pack(">IB3xQ", message.role, message.reason, message.generation_id)
-    return "OFPT_ROLE_STATUS", body
+    return "ONFT_ROLE_STATUS" if version == m.OFP13_VERSION else "OFPT_ROLE_STATUS", body
 
 
 # Which asynchronous messages to send: three pairs of masks; from 1.4 as properties, of which the
 # even ones are for the secondary role.
 
 
-def _decode_async(frame: Frame) -> m.AsyncConfig:
-    if frame.version >= 5 and not frame.row.name.startswith("NXT"):
-        return _decode_async_properties(frame)
+#: Messages that have properties in 1.3 too.
+_ASYNC2 = "NXT_SET_ASYNC_CONFIG2"
+
+
+def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
+    """`unset` is the mask of what properties do not mention."""
+    name = frame.row.name
+    if name == _ASYNC2 or (frame.version >= 5 and not name.startswith("NXT")):
+        return _decode_async_properties(frame, unset)
     words = unpack_from(">6I", frame.data, frame.exactly(24))
     return m.AsyncConfig(words[0:2], words[2:4], words[4:6])
 
 
-#: Reasons that there are: of packet-in, port status, removed flows.
-_ASYNC_KNOWN = (0x3F, 0x7, 0x3F)
+#: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
+_ASYNC_KNOWN = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
 
 
-def _decode_async_properties(frame: Frame) -> m.AsyncConfig:
-    masks = [0] * 6
+def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
+    masks = [unset] * 12
     pos = frame.body
     while pos < len(frame.data):
         kind, size = unpack_from(">HH", frame.data, pos)
         if size < 4 or pos + size > len(frame.data):
             raise OpenFlowError("OFPBPC_BAD_LEN")
-        if kind < 6:
+        if kind < len(masks):
             if size != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (mask,) = unpack_from(">I", frame.data, pos + 4)
             if mask & ~_ASYNC_KNOWN[kind // 2]:
                 raise OpenFlowError("OFPACFC_INVALID")
             masks[kind ^ 1] = mask
-        elif kind > 11:
+        elif kind >= 0xFFFE and size < 12:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        else:
+            log.warn_rl("unknown async config property type %d", kind)
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
         pos += size + 7 & ~7
-    return m.AsyncConfig((masks[0], masks[1]), (masks[2], masks[3]), (masks[4], masks[5]))
+    return m.AsyncConfig(*[(masks[n], masks[n + 1]) for n in range(0, len(masks), 2)])
 
 
 def _encode_async(config: m.AsyncConfig, properties: bool) -> bytes:
-    words = (*config.packet_in, *config.port_status, *config.flow_removed)
+    words: tuple[int, ...] = (*config.packet_in, *config.port_status, *config.flow_removed)
     if not properties:
         return pack(">6I", *words)
-    return b"".join(pack(">HHI", n, 8, words[n ^ 1]) for n in range(6))
+    words += (*config.role_status, *config.table_status, *config.requestforward)
+    return b"".join(
+        pack(">HHI", n, 8, words[n ^ 1]) for n in range(12) if words[n ^ 1] != m.ASYNC_UNSET
+    )
 
 
 def decode_get_async_reply(frame: Frame, protocol: int) -> m.GetAsyncReply:
-    return m.GetAsyncReply(_decode_async(frame))
+    return m.GetAsyncReply(_decode_async(frame, 0))
 
 
 def encode_get_async_reply(message: m.GetAsyncReply, version: int, protocol: int) -> Encoded:
@@ -315,12 +330,15 @@ def encode_get_async_reply(message: m.GetAsyncReply, version: int, protocol: int
 
 
 def decode_set_async(frame: Frame, protocol: int) -> m.SetAsync:
-    return m.SetAsync(_decode_async(frame))
+    return m.SetAsync(_decode_async(frame, m.ASYNC_UNSET))
 
 
 def encode_set_async(message: m.SetAsync, version: int, protocol: int) -> Encoded:
+    config = message.config
     if version < 4:
-        return "NXT_SET_ASYNC_CONFIG", _encode_async(message.config, False)
+        return "NXT_SET_ASYNC_CONFIG", _encode_async(config, False)
+    if version == 4 and any((*config.role_status, *config.table_status, *config.requestforward)):
+        return _ASYNC2, _encode_async(config, True)
     return "OFPT_SET_ASYNC", _encode_async(message.config, version >= 5)
 
 

@@ -42,6 +42,10 @@ _ERROR_DATA_BYTES = 0xFFFF - 12
 #: Messages of a connection that the log shows at level `dbg`: as many as Open vSwitch.
 LOGGED_PER_MINUTE = 600
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 log = get_logger("vconn")
 
 
@@ -142,6 +146,10 @@ class Connection:
         self.protocol = 0
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
+        #: Bytes that the stream has taken and not sent; its owner may set it.
+        self.unsent: Callable[[], int] = _none
+        #: Connections that get a copy of every message, either way, once both are settled.
+        self.taps: list[Connection] = []
         self._raw = raw
         self._any_version = any_version
         self._buffer = bytearray()
@@ -167,17 +175,32 @@ class Connection:
         """Queues `message`, with a new transaction id unless given; returns the id."""
         if xid is None:
             xid = self.new_xid()
-        self._out.append(encode_message(message, xid, self.protocol or INITIAL[self.versions[-1]]))
+        data = encode_message(message, xid, self.protocol or INITIAL[self.versions[-1]])
+        self._out.append(data)
+        if self.taps:
+            self._copy(data)
         return xid
 
     def send_bytes(self, data: bytes) -> None:
         """Queues a message that is encoded already."""
         self._out.append(data)
+        if self.taps:
+            self._copy(data)
+
+    def _copy(self, data: bytes) -> None:
+        """Give a message to who listens."""
+        for tap in self.taps:
+            if self.version and tap.version:
+                tap.send_bytes(data)
 
     def reply_error(self, name: str, request: bytes) -> None:
         """Answers the request in `request` with an OFPT_ERROR."""
         xid = int.from_bytes(request[4:8], "big")
         self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
+
+    def backlog(self) -> int:
+        """Bytes that wait to be sent, here and (as far as the owner says) in the stream."""
+        return sum(map(len, self._out)) + self.unsent()
 
     def data_to_send(self) -> bytes:
         """What to write to the stream; it is forgotten here."""
@@ -238,6 +261,8 @@ class Connection:
         if not self.version:
             self._take_hello(data)
             return
+        if self.taps:
+            self._copy(data)
         wrong_version = data[0] != self.version and not self._any_version
         if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
             log.err(
@@ -342,6 +367,10 @@ class Connection:
             return
         self._probe_sent = True
         self.send(m.EchoRequest(), 0)
+
+
+def _none() -> int:
+    return 0
 
 
 def hello_versions(data: bytes) -> tuple[int, ...]:

@@ -137,6 +137,9 @@ OFPCRR_EXPERIMENTER = 2
 NXFF_OPENFLOW10 = 0
 NXFF_NXM = 2
 
+#: In a request to set masks: leave this one as it is.
+ASYNC_UNSET = -1
+
 #: Encodings of a packet-in: that of the version, and the two Nicira formats.
 PACKET_IN_STANDARD = 0
 PACKET_IN_NXT = 1

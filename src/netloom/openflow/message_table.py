@@ -1,10 +1,11 @@
 """Numbers of messages: one table, versions as columns.
 
 Columns are OpenFlow 1.0 to 1.5. `7` is a message type, `s3` a multipart ("statistics") type, `n13`
-a Nicira message, `v0` a Nicira multipart type, `o2300` an ONF message; `-` is "not in this
-version"; `=` "as before"; the last column holds for all that follow. Before them: the name that
-messages are printed with, the value classes (of request and reply for multipart types) and the
-module that has their `decode_` and `encode_` functions. Numbers: OpenFlow 1.0-1.5; ovs-ofctl(8).
+a Nicira message, `v0` a Nicira multipart type, `o2300` an ONF message, `p1870` an ONF multipart
+type; `-` is "not in this version"; `=` "as before"; the last column holds for all that follow.
+Before them: the name that messages are printed with, the value classes (of request and reply for
+multipart types) and the module that has their `decode_` and `encode_` functions. Numbers: OpenFlow
+1.0-1.5; ovs-ofctl(8).
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ OFPT_GET_ASYNC_REPLY          GetAsyncReply         basic  - = = 27
 OFPT_SET_ASYNC                SetAsync              basic  - = = 28
 OFPT_METER_MOD                MeterMod              meters - = = 29
 OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
+ONFT_ROLE_STATUS              RoleStatus            basic  - = = o1911 -
+OFPT_TABLE_STATUS             TableStatus           tables - = = = 31
+OFPT_REQUESTFORWARD           RequestForward        tables - = = = 32
 OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33
 OFPT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = = 34
 ONFT_BUNDLE_CONTROL           BundleControl         bundles - = = o2300 -
@@ -57,6 +61,18 @@ NXT_PACKET_IN                 PacketIn              packets n17
 NXT_FLOW_AGE                  FlowAge               basic  n18
 NXT_SET_ASYNC_CONFIG          SetAsync              basic  n19
 NXT_SET_CONTROLLER_ID         SetControllerId       basic  n20
+NXT_FLOW_MONITOR_CANCEL       FlowMonitorCancel     monitor n21 = = -
+NXT_FLOW_MONITOR_PAUSED       FlowMonitorPaused     monitor n22 = = -
+NXT_FLOW_MONITOR_RESUMED      FlowMonitorResumed    monitor n23 = = -
+ONFT_FLOW_MONITOR_CANCEL      FlowMonitorCancel     monitor - = = o1870 -
+ONFT_FLOW_MONITOR_PAUSED      FlowMonitorPaused     monitor - = = o1871 -
+ONFT_FLOW_MONITOR_RESUMED     FlowMonitorResumed    monitor - = = o1872 -
+NXT_TLV_TABLE_MOD             TlvTableMod           nx     n24
+NXT_TLV_TABLE_REQUEST         TlvTableRequest       nx     n25
+NXT_TLV_TABLE_REPLY           TlvTableReply         nx     n26
+NXT_SET_ASYNC_CONFIG2         SetAsync              basic  - = = n27 -
+NXT_CT_FLUSH_ZONE             CtFlushZone           nx     n29
+NXT_CT_FLUSH                  CtFlush               nx     n32
 NXT_RESUME                    Resume                packets n28
 NXT_PACKET_IN2                PacketIn              packets n30
 NXT_GROUP_MOD                 GroupMod              groups n31 -
@@ -74,20 +90,25 @@ OFPST_METER_CONFIG MeterConfigRequest/MeterConfigReply meters - = = s10
 OFPST_METER_FEATURES MeterFeaturesRequest/MeterFeaturesReply meters - = = s11
 OFPST_TABLE_FEATURES  TableFeaturesRequest/TableFeaturesReply features - = = s12
 OFPST_PORT_DESC       PortDescRequest/PortDescReply  ports  s13
-OFPST_TABLE_DESC      OpaqueRequest/OpaqueReply      stats  - = = = s14
+OFPST_TABLE_DESC      TableDescRequest/TableDescReply tables - = = = s14
 OFPST_QUEUE_DESC      QueueGetConfigRequest/QueueGetConfigReply queues - = = = s15
-OFPST_FLOW_MONITOR    OpaqueRequest/OpaqueReply      stats  - = = = s16
+OFPST_FLOW_MONITOR FlowMonitorRequest/FlowMonitorReply monitor - = = = s16
 NXST_FLOW      FlowStatsRequest/FlowStatsReply       flows  v0 -
 NXST_AGGREGATE AggregateRequest/AggregateReply       flows  v1 -
-NXST_FLOW_MONITOR     OpaqueRequest/OpaqueReply      stats  v2 = = = -
-NXST_IPFIX_BRIDGE     OpaqueRequest/OpaqueReply      stats  v3
-NXST_IPFIX_FLOW       OpaqueRequest/OpaqueReply      stats  v4
+NXST_FLOW_MONITOR FlowMonitorRequest/FlowMonitorReply monitor v2 = = -
+ONFST_FLOW_MONITOR FlowMonitorRequest/FlowMonitorReply monitor - = = p1870 -
+NXST_IPFIX_BRIDGE IpfixStatsRequest/IpfixStatsReply nx v3
+NXST_IPFIX_FLOW IpfixStatsRequest/IpfixStatsReply nx v4
 NXST_GROUP            GroupStatsRequest/GroupStatsReply groups v7 -
 NXST_GROUP_DESC       GroupDescRequest/GroupDescReply groups v8 -
 NXST_GROUP_FEATURES   GroupFeaturesRequest/GroupFeaturesReply groups v9 = -
 """
 
-MESSAGE, MULTIPART, NICIRA, NICIRA_MULTIPART, ONF = "", "s", "n", "v", "o"
+MESSAGE, MULTIPART, NICIRA, NICIRA_MULTIPART, ONF, ONF_MULTIPART = "", "s", "n", "v", "o", "p"
+_VENDOR_OF = {
+    NICIRA: NX_VENDOR_ID, NICIRA_MULTIPART: NX_VENDOR_ID, ONF: ONF_VENDOR_ID,
+    ONF_MULTIPART: ONF_VENDOR_ID,
+}  # fmt: skip
 
 OFPT_VENDOR = 4
 _EXPERIMENTER_STATS = 0xFFFF
@@ -112,7 +133,7 @@ class Row:
                 numbers.append(None)
             else:
                 kind = column[0] if column[0].isalpha() else MESSAGE
-                numbers.append((kind, int(column.lstrip("snvo"))))
+                numbers.append((kind, int(column.lstrip("snvop"))))
         self.numbers = tuple(numbers)
 
     @property
@@ -207,10 +228,10 @@ def _multipart(data: bytes, version: int, xid: int, reply: bool) -> Frame:
         if len(data) < 24:
             raise OpenFlowError("OFPBRC_BAD_LEN")
         vendor = int.from_bytes(data[body : body + 4], "big")
-        if vendor != NX_VENDOR_ID:
+        if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
             raise OpenFlowError("OFPBRC_BAD_VENDOR")
         number = int.from_bytes(data[body + 4 : body + 8], "big")
-        kind = NICIRA_MULTIPART
+        kind = NICIRA_MULTIPART if vendor == NX_VENDOR_ID else ONF_MULTIPART
         body = 24
         row = _BY_NUMBER.get((version, kind, number))
         if row is None:
@@ -235,15 +256,14 @@ def head(name: str, version: int, reply: bool = False, more: bool = False) -> by
         return out
     if kind in (NICIRA, ONF):
         out[1] = OFPT_VENDOR
-        vendor = NX_VENDOR_ID if kind == NICIRA else ONF_VENDOR_ID
-        return out + vendor.to_bytes(4, "big") + value.to_bytes(4, "big")
+        return out + _VENDOR_OF[kind].to_bytes(4, "big") + value.to_bytes(4, "big")
     out[1] = (16 if version == 1 else 18) + reply
-    stats = _EXPERIMENTER_STATS if kind == NICIRA_MULTIPART else value
+    stats = value if kind == MULTIPART else _EXPERIMENTER_STATS
     out += stats.to_bytes(2, "big") + (MORE if more else 0).to_bytes(2, "big")
     if version > 1:
         out += bytes(4)
-    if kind == NICIRA_MULTIPART:
-        out += NX_VENDOR_ID.to_bytes(4, "big") + value.to_bytes(4, "big")
+    if kind != MULTIPART:
+        out += _VENDOR_OF[kind].to_bytes(4, "big") + value.to_bytes(4, "big")
         if version == 1:
             out += bytes(4)
     return out

@@ -66,7 +66,11 @@ _MODULES = {
         "FlowMod FlowRemoved FlowStatsRequest FlowStatsReply AggregateRequest AggregateReply"
     ),
     "packets": "PacketIn PacketOut Resume",
-    "tables": "TableMod TableStatsReply TableFeaturesReply",
+    "tables": (
+        "TableMod TableStatsReply TableFeaturesReply TableDescReply TableStatus RequestForward"
+    ),
+    "nx": "TlvTableMod TlvTableReply CtFlushZone CtFlush IpfixStatsReply",
+    "monitor": "FlowMonitorRequest FlowMonitorReply FlowMonitorCancel",
     "groups": (
         "GroupMod GroupStatsRequest GroupStatsReply GroupDescRequest GroupDescReply "
         "GroupFeaturesReply"

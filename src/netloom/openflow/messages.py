@@ -264,11 +264,15 @@ class RoleReply(Message):
 
 
 class AsyncConfig(Record):
-    """Bit per reason that a controller wants, as (primary or equal, secondary)."""
+    """Bit per reason that a controller wants, as (primary or equal, secondary); the last three
+    are of OpenFlow 1.4. A mask of ASYNC_UNSET in a request leaves what there is."""
 
     packet_in: tuple[int, int] = (0, 0)
     port_status: tuple[int, int] = (0, 0)
     flow_removed: tuple[int, int] = (0, 0)
+    role_status: tuple[int, int] = (0, 0)
+    table_status: tuple[int, int] = (0, 0)
+    requestforward: tuple[int, int] = (0, 0)
 
 
 class GetAsyncRequest(Message):

@@ -27,6 +27,15 @@ REMOVED = {
 #: OFPPR_*
 PORT_REASONS = {0: "add", 1: "delete", 2: "modify"}
 
+#: OFPCRR_*
+ROLE_REASONS = {0: "primary_request", 1: "configuration_changed", 2: "experimenter_data_changed"}
+
+#: OFPTR_*
+TABLE_REASONS = {3: "vacancy_down", 4: "vacancy_up"}
+
+#: OFPRFR_*
+FORWARDED = {0: "group_mod_request", 1: "meter_mod_request"}
+
 FRAGMENTS = {0: "normal", 1: "drop", 2: "reassemble", 3: "nx-match"}
 
 COMMANDS = {0: "ADD", 1: "MOD", 2: "MOD_STRICT", 3: "DEL", 4: "DEL_STRICT"}

@@ -75,14 +75,15 @@ _TP_SRC = SLOT["tp_src"]
 _TP_DST = SLOT["tp_dst"]
 _TCI = SLOT["vlan_tci"]
 #: Fields that say that a packet is a frame, and fields that only some frames have.
-_ETHERNET = _TCI.mask | _DL_TYPE.mask
-for _name in ("packet_type", "dl_src", "dl_dst"):
-    _ETHERNET |= SLOT[_name].mask
+_ETHERNET = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_PACKET_TYPE = SLOT["packet_type"].mask
+#: A bit that no match has: a field whose bits include it is never written without its mask.
+_NEVER = 1 << 8192
 _DEEP = 0
 for _field in FIELD.values():
     if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
         _DEEP |= _field.mask
-_DEEP &= ~_ETHERNET
+_DEEP &= ~(_ETHERNET | _PACKET_TYPE)
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
@@ -249,6 +250,8 @@ class OxmTable:
         mask = match.mask
         dl_type = value >> _DL_TYPE.shift & 0xFFFF
         nw_proto = value >> _NW_PROTO.shift & 0xFF
+        if value & _PACKET_TYPE:
+            dl_type = value >> FIELD["packet_type"].shift & 0xFFFF
         nd = 0
         if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
             nd = value >> _TP_SRC.shift & 0xFFFF
@@ -260,12 +263,13 @@ class OxmTable:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
-        if len(self._recipes) < 256 and mask & _ETHERNET:
+        if len(self._recipes) < 256 and mask & _ETHERNET and not mask & _PACKET_TYPE:
             self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
         out = []
-        if mask & _DEEP and not mask & _ETHERNET:
-            # A match on what only some frames have, but not on which: that it is a frame is left.
-            out.append(_entry(FIELD["packet_type"], self.version, 0))
+        if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):
+            # That a packet is a frame goes without saying if something is said of the frame.
+            packet_type = (value & _PACKET_TYPE) >> FIELD["packet_type"].shift
+            out.append(_entry(FIELD["packet_type"], self.version, packet_type))
         for field_mask, shift, n_bytes, exact, masked in plan:
             bits = mask & field_mask
             if bits:
@@ -327,6 +331,9 @@ class OxmTable:
         bits = field.mask
         if field.name == "nw_tos":
             bits = 0xFC << field.shift
+        elif field.name == "ct_state":
+            # Of its 32 bits, those that there are.
+            bits |= _NEVER
         elif field.name == "tun_flags":
             # Flags of which only some are public are never matched as a whole.
             bits = field.slot.mask

@@ -95,8 +95,7 @@ def format_role_reply(message: m.RoleReply, frame: Frame, style: Style) -> str:
 
 
 def format_role_status(message: m.RoleStatus, frame: Frame, style: Style) -> str:
-    reasons = {0: "primary_request", 1: "configuration_changed", 2: "experimenter_data_changed"}
-    reason = reasons.get(message.reason, "(unknown)")
+    reason = names.ROLE_REASONS.get(message.reason, "(unknown)")
     return _role(message.role, message.generation_id) + f" reason={reason}"
 
 
@@ -108,11 +107,11 @@ def _async(config: m.AsyncConfig) -> str:
             ("PACKET_IN", config.packet_in, names.REASONS),
             ("PORT_STATUS", config.port_status, names.PORT_REASONS),
             ("FLOW_REMOVED", config.flow_removed, names.REMOVED),
-            ("ROLE_STATUS", (0, 0), {}),
-            ("TABLE_STATUS", (0, 0), {}),
-            ("REQUESTFORWARD", (0, 0), {}),
+            ("ROLE_STATUS", config.role_status, names.ROLE_REASONS),
+            ("TABLE_STATUS", config.table_status, names.TABLE_REASONS),
+            ("REQUESTFORWARD", config.requestforward, names.FORWARDED),
         ):
-            mask = pair[role]
+            mask = max(pair[role], 0)
             reasons = [word for bit, word in words.items() if mask >> bit & 1]
             out += f"{name:>16}: {' '.join(reasons) or '(off)'}\n"
         if not role:

@@ -22,6 +22,11 @@ _FLAGS = (
 )
 
 
+_DEFAULT_PRIORITY = 0x8000
+#: The verbosity that shows the match of a flow mod in the form that it came in.
+_AS_IT_CAME = 3
+
+
 def format_flags(flags: int) -> str:
     """Words, each with a space after it."""
     return "".join(f"{word} " for bit, word in _FLAGS if flags & bit)
@@ -55,14 +60,20 @@ def format_flow_mod(message: m.FlowMod, frame: Frame, style: Style) -> str:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     if message.flags & m.OFPFF_EMERG:
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    return " " + flow_mod_text(message, style)
+    where = None
+    if style.verbosity >= _AS_IT_CAME:
+        from netloom.openflow.match_bytes_text import flow_mod_match_text
+
+        where = flow_mod_match_text(frame, style.port_names)
+    return " " + flow_mod_text(message, style, where)
 
 
-def flow_mod_text(fm: m.FlowMod, style: Style, table_known: bool = True) -> str:
+def flow_mod_text(fm: m.FlowMod, style: Style, where: str | None = None) -> str:
+    """`where` is the text of the match, without priority, if it is not to be the usual one."""
     out = names.COMMANDS[fm.command]
     if fm.table_id:
         out += f" table:{table_text(fm.table_id, style.table_names)}"
-    out += f" {match_text(fm, style)}"
+    out += f" {match_text(fm, style) if where is None else where}"
     if not out.endswith(" "):
         out += " "
     if fm.new_cookie:
@@ -75,6 +86,8 @@ def flow_mod_text(fm: m.FlowMod, style: Style, table_known: bool = True) -> str:
         out += f"hard:{fm.hard_timeout} "
     if fm.importance:
         out += f"importance:{fm.importance} "
+    if where is not None and fm.priority != _DEFAULT_PRIORITY:
+        out += f"pri:{fm.priority} "
     if fm.buffer_id != m.NO_BUFFER:
         out += f"buf:{fm.buffer_id:#x} "
     if fm.out_port != m.OFPP_ANY:

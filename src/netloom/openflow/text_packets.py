@@ -51,10 +51,10 @@ def _metadata(match: Match, style: Style) -> str:
 
 
 def format_packet_in(message: m.PacketIn, frame: Frame, style: Style) -> str:
-    return _packet_in(message, style)
+    return _packet_in(message, style, frame.version)
 
 
-def _packet_in(p: m.PacketIn, style: Style) -> str:
+def _packet_in(p: m.PacketIn, style: Style, version: int) -> str:
     out = ""
     if p.table_id:
         out += f" table_id={p.table_id}"
@@ -71,11 +71,31 @@ def _packet_in(p: m.PacketIn, style: Style) -> str:
     out += "\n"
     if p.userdata:
         out += f" userdata={p.userdata.hex('.')}\n"
+    if p.continuation:
+        out += _continuation_text(p.continuation, version, style)
     return out + _tail(p.packet, style)
 
 
+def _continuation_text(data: bytes, version: int, style: Style) -> str:
+    from netloom.openflow.continuations import decode_continuation
+
+    rest = decode_continuation(data, version)
+    bridge = rest.bridge.to_bytes(16, "big").hex()
+    parts = [bridge[:8], bridge[8:12], bridge[12:16], bridge[16:20], bridge[20:]]
+    words = {"bridge": "-".join(parts) if rest.bridge else ""}
+    if rest.stack:
+        values = [f"{value:#x}" if value else "0" for value, _ in reversed(rest.stack)]
+        words["stack"] = f"(top) {' '.join(values)} (bottom)"
+    words["mirrors"] = f"{rest.mirrors:#x}" if rest.mirrors else ""
+    words["conntracked"] = "true" if rest.conntracked else ""
+    for name, actions in (("actions", rest.actions), ("action_set", rest.action_set)):
+        words[name] = format_actions(actions, style.port_names) if actions else ""
+    words["odp_port"] = str(rest.odp_port) if rest.odp_port else ""
+    return "".join(f" continuation.{name}={text}\n" for name, text in words.items() if text)
+
+
 def format_resume(message: m.Resume, frame: Frame, style: Style) -> str:
-    return _packet_in(message.packet_in, style)
+    return _packet_in(message.packet_in, style, frame.version)
 
 
 def format_packet_out(message: m.PacketOut, frame: Frame, style: Style) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from netloom.openflow import messages as m
+from netloom.openflow import messages_tables as mt
 from netloom.openflow.field_set import format_field_names
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
+from netloom.openflow.text_flows import table_text
 
 #: Wildcard bits of OpenFlow 1.0 -> field, in the order of the field table.
 _WILDCARDS = (
@@ -33,6 +35,48 @@ def format_table_mod(message: m.TableMod, frame: Frame, style: Style) -> str:
         if message.vacancy and message.config & 8:
             out += f" vacancy:{message.vacancy[0]},{message.vacancy[1]}"
     return out
+
+
+_EVICTION = ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
+
+
+def _desc_text(desc: mt.TableDesc, style: Style) -> str:
+    words = [word for bit, word in _EVICTION if (desc.eviction_flags or 0) & bit]
+    out = (
+        f"\n  table {table_text(desc.table_id, style.table_names)}:\n"
+        f"   eviction={'on' if desc.config & mt.OFPTC_EVICTION else 'off'} "
+        f"eviction_flags={'|'.join(words) or '(default)'}\n"
+    )
+    if not desc.config & mt.OFPTC_VACANCY_EVENTS:
+        return out + "   vacancy=off\n"
+    down, up, now = desc.vacancy or (0, 0, 0)
+    return f"{out}   vacancy=on vacancy_down={down}% vacancy_up={up}% vacancy={now}%\n"
+
+
+def format_table_desc_reply(message: mt.TableDescReply, frame: Frame, style: Style) -> str:
+    return "".join([_desc_text(desc, style) for desc in message.tables])
+
+
+def format_table_status(message: mt.TableStatus, frame: Frame, style: Style) -> str:
+    reason = "VACANCY_DOWN" if message.reason == mt.OFPTR_VACANCY_DOWN else "VACANCY_UP"
+    return f" reason={reason}\ntable_desc:-{_desc_text(message.table, style)}"
+
+
+def format_request_forward(message: mt.RequestForward, frame: Frame, style: Style) -> str:
+    """The request without the first line that it would have."""
+    from netloom.openflow.codec import decoder_of
+    from netloom.openflow.message_table import read_frame
+    from netloom.openflow.messages_groups import GroupMod
+
+    inner = read_frame(message.data)
+    request = decoder_of(inner)(inner, style.protocol)
+    if isinstance(request, GroupMod):
+        from netloom.openflow.text_groups import format_group_mod
+
+        return f" reason=group_mod{format_group_mod(request, inner, style)}"
+    from netloom.openflow.text_meters import format_meter_mod
+
+    return f" reason=meter_mod{format_meter_mod(request, inner, style)}"  # type: ignore[arg-type]
 
 
 class _Printer:

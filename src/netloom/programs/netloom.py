@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -13,6 +14,19 @@ app = typer.Typer(
     help="Open vSwitch and Neutron's ML2 in Python, with an eBPF data path.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+)
+
+
+network_app = typer.Typer(
+    help="The network service: OpenStack Networking API v2.0.", no_args_is_help=True
+)
+database_app = typer.Typer(help="The service's database.", no_args_is_help=True)
+network_app.add_typer(database_app, name="db")
+app.add_typer(network_app, name="network")
+_CONFIG_FILES = typer.Option(
+    [],
+    "--config-file",
+    help="neutron.conf, ml2_conf.ini; later files override. Default: those in /etc/neutron.",
 )
 
 
@@ -39,6 +53,29 @@ def clean_host() -> None:
 
     removed = remove_leftovers()
     print(f"removed: {', '.join(removed)}" if removed else "nothing to remove")
+
+
+@network_app.command("serve")
+def network_serve(
+    config_file: list[Path] = _CONFIG_FILES,
+    host: str = typer.Option("", help="Listen on this address instead of bind_host."),
+    port: int = typer.Option(-1, help="Listen on this port instead of bind_port; 0: any."),
+    workers: int = typer.Option(0, help="Processes, instead of api_workers."),
+) -> None:
+    """Serve the Networking API until a signal ends it."""
+    from netloom.programs.network_service import read_settings, serve, with_options
+
+    settings = with_options(read_settings(config_file), host, port, workers)
+    raise typer.Exit(serve(settings))
+
+
+@database_app.command("upgrade")
+def network_db_upgrade(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Bring the database to the tables of this version."""
+    from netloom.programs.network_service import read_settings, upgrade_database
+
+    before, after = upgrade_database(read_settings(config_file))
+    print(f"database: {before or 'empty'} -> {after}" if before != after else f"database: {after}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -150,9 +150,10 @@ def lock_memory() -> None:
         log.err("mlockall failed: %s", os.strerror(ctypes.get_errno()))
 
 
-def make_devices(arguments: Arguments, clock: Clock) -> tuple[DeviceFactory, DummyFactory | None]:
+def make_devices(
+    arguments: Arguments, linux: LinuxFactory | None, clock: Clock
+) -> tuple[DeviceFactory, DummyFactory | None]:
     """The devices of this machine, with dummies as the command line has it."""
-    linux = None if arguments.dummy == "override" else LinuxFactory()
     if arguments.dummy is None:
         assert linux is not None
         return linux, None
@@ -169,13 +170,15 @@ class Program:
         self.counters = Counters()
         self.registry = make_registry(PROGRAM)
         self.control = Control(PROGRAM, self.loop, self.registry, signals)
-        self.devices, self.dummies = make_devices(arguments, self.clock)
+        linux = None if arguments.dummy == "override" else LinuxFactory()
+        self.devices, self.dummies = make_devices(arguments, linux, self.clock)
         self.datapaths = DataPathSet(
             self.loop,
             self.counters,
             self.devices,
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
+            linux=None if arguments.dummy == "system" else linux,
         )
         self.links = OpenFlowLinks(self.loop, arguments.tls, self.datapaths.role_of, signals)
         self.idl = Idl("Open_vSwitch", TABLES)
@@ -258,6 +261,8 @@ class Program:
     def close(self) -> None:
         # The control socket takes one more turn to answer `exit`: without the switch.
         self.loop.unregister(self)
+        if "--cleanup" not in (self.control.exit_args or ()):
+            self.datapaths.leave()
         self.switch.close()
         self.datapaths.close()
         self.database.close()

@@ -1,18 +1,26 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
-Until there is a kernel data path, `system` is served in user space like `netdev`; both exist at the
-same time, as in Open vSwitch, and ports of one are no ports of the other.
+`system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
+installation without the compiled programs) the log says why, and `system` is served in user space
+like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
+of the other. The environment variable NETLOOM_SYSTEM_DATAPATH chooses: `kernel` or `userspace`.
 """
 
 from __future__ import annotations
 
+import os
+
+from netloom.base import paths
 from netloom.base.counters import Counters
-from netloom.base.errors import ConfigError
+from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
+from netloom.datapath.ebpf.dpif import EbpfDpif
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Device, DeviceFactory
+from netloom.netdev.linux.factory import LinuxFactory
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.openflow.connection import Connection
@@ -20,6 +28,9 @@ from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
+
+#: What serves `system` unless the environment says otherwise.
+DEFAULT = "userspace"
 
 
 class DataPathSet:
@@ -32,9 +43,11 @@ class DataPathSet:
         devices: DeviceFactory,
         dummy: str | None,
         has_system: bool,
+        linux: LinuxFactory | None = None,
     ) -> None:
         self._loop = loop
         self._devices = devices
+        self._linux = linux
         self._own_devices: list[Device] = []
         self._counters = counters
         self._dummy = dummy
@@ -45,6 +58,7 @@ class DataPathSet:
         )
         self.backers: dict[str, Backer] = {}
         self.spare = SpareDatapaths(loop, counters, devices, self)
+        self._kernel: EbpfDpif | None = None
 
     # -- vswitchd.apply.DataPaths --------------------------------------------------------
 
@@ -107,6 +121,12 @@ class DataPathSet:
         found = [backer.dpif for backer in self.backers.values()]
         return sorted([*found, *self.spare.dpifs], key=full_name)
 
+    def leave(self) -> None:
+        """The daemon ends, and the kernel data path with its ports goes on without it."""
+        if self._kernel is not None and self._linux is not None:
+            self._kernel.leave()
+            self._linux.leave()
+
     def close(self) -> None:
         self.spare.close()
         for backer in self.backers.values():
@@ -121,20 +141,30 @@ class DataPathSet:
     def _backer(self, datapath_type: str) -> Backer:
         backer = self.backers.get(datapath_type)
         if backer is None:
-            if datapath_type == "system" and not self._dummy:
-                log.info(
-                    "system@ovs-system: there is no kernel data path in this version, "
-                    "packets are processed in user space"
-                )
             name = f"{datapath_type}@ovs-{datapath_type}"
-            dpif = UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+            dpif = self._make_dpif(datapath_type, name)
             self._add_local_port(dpif)
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters
             )
         return backer
 
-    def _add_local_port(self, dpif: UserspaceDpif) -> None:
+    def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
+        if datapath_type == "system" and self._linux is not None:
+            try:
+                if os.environ.get("NETLOOM_SYSTEM_DATAPATH", DEFAULT) != "kernel":
+                    raise Unsupported("not asked for")
+                pins = PinDirectory(paths.rundir())
+                dpif = EbpfDpif(datapath_type, name, self._loop.clock, self._counters, pins)
+            except Unsupported as error:
+                log.info("%s: processing packets in user space (%s)", name, error)
+            else:
+                self._linux.use_kernel_ports(paths.rundir())
+                self._kernel = dpif
+                return dpif
+        return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+
+    def _add_local_port(self, dpif: Dpif) -> None:
         """Port 0, `ovs-netdev` and the like: no bridge's, but there in every data path of Open
         vSwitch, so that its number and its name are never somebody else's."""
         name = f"ovs-{dpif.type}"

@@ -64,6 +64,8 @@ class HashMap:
         self._key = ctypes.create_string_buffer(spec.key_size)
         self._value = ctypes.create_string_buffer(spec.value_size)
         self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+        # Deleting takes no value, and the kernel insists on that.
+        self._by_key = _ELEMENT(fd, 0, address(self._key), 0, 0)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Raises OSError (E2BIG) when the map is full."""
@@ -90,7 +92,7 @@ class HashMap:
         """Deleting what is not there does nothing."""
         self._key.raw = key
         try:
-            bpf(MAP_DELETE, self._attributes)
+            bpf(MAP_DELETE, self._by_key)
         except FileNotFoundError:
             return
 

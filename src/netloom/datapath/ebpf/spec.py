@@ -32,6 +32,8 @@ CACHE_ENTRIES = 4_096
 #: Actions in one slot, and slots that one flow may take.
 SLOT_ACTIONS = 13
 MAX_CHAIN = 12
+#: Each CPU has a block of counters of its own.
+MAX_CPUS, COUNTER_STRIDE = 512, 16
 #: How often one packet may be looked up again.
 MAX_RECIRCULATIONS = 6
 
@@ -55,6 +57,10 @@ OPERATIONS = (
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
 CHECKSUMS = ("NONE", "IPV4", "IPV4_PSEUDO", "PSEUDO", "TRANSPORT")
 #: What a packet comes up for; the ring is chosen by it.
+#: What is behind a port: nothing, a device of the kernel, or one that user space serves.
+PORT_KINDS = ("NONE", "DEVICE", "USERSPACE")
+#: In the argument of a USERSPACE upcall: send the packet to the port in the other bits.
+TO_PORT = 1 << 31
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest.
 COUNTERS = (
@@ -75,6 +81,7 @@ OP = {name: number for number, name in enumerate(OPERATIONS)}
 LAYER = {name: number for number, name in enumerate(LAYERS)}
 CHECKSUM = {name: number for number, name in enumerate(CHECKSUMS)}
 UPCALL = {name: number for number, name in enumerate(UPCALLS)}
+PORT_KIND = {name: number for number, name in enumerate(PORT_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
 
 
@@ -175,7 +182,7 @@ MAPS = (
     ),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 1_024, 1),
-    MapSpec("counters", PERCPU_ARRAY, 4, 8, len(COUNTERS)),
+    MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
     MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
 )
@@ -200,6 +207,7 @@ def c_header() -> str:
         ("SUM", CHECKSUMS),
         ("UPCALL", UPCALLS),
         ("COUNT", COUNTERS),
+        ("PORT", PORT_KINDS),
     )
     enums = [
         f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
@@ -215,6 +223,8 @@ def c_header() -> str:
         "CACHE_ENTRIES": CACHE_ENTRIES,
         "SLOT_ACTIONS": SLOT_ACTIONS,
         "MAX_CHAIN": MAX_CHAIN,
+        "TO_PORT": f"{TO_PORT:#x}",
+        "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
         **{f"ROOM_{n}": room for n, room in enumerate(UPCALL_ROOMS)},

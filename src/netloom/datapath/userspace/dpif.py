@@ -126,10 +126,6 @@ class UserspaceDpif:
                 return DpPortNo(number)
         raise ConfigError("the data path has no port number left")
 
-    def port_renumber(self, number: DpPortNo, new_number: DpPortNo) -> None:
-        port, device = self._ports.pop(number)
-        self._ports[new_number] = (DpPort(new_number, port.name, port.type), device)
-
     def port_del(self, number: DpPortNo) -> None:
         self._ports.pop(number, None)
 
@@ -212,7 +208,7 @@ class UserspaceDpif:
     ) -> None:
         self._now_ms = self._clock.now_ms()
         Execution(self, Packet(packet, offload), key).run(compile_actions(actions))
-        self._flush()
+        self.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
@@ -240,7 +236,7 @@ class UserspaceDpif:
                 for packet in packets:
                     self._receive(packet, number)
                 if self._outbox:
-                    self._flush()
+                    self.flush()
         return busy
 
     def poll_fds(self) -> list[int]:
@@ -258,12 +254,21 @@ class UserspaceDpif:
             return
         self._process(packet, extract_key(packet.data, in_port), 0)
 
-    def _process(self, packet: Packet, key: int, depth: int) -> None:
+    def take(self, packet: Packet, key: int) -> bool:
+        """Process a packet that came in elsewhere, by its key; what leaves waits for `flush`. False
+        if no flow matches: it is an upcall then."""
+        return self._process(packet, key, 0)
+
+    def has_upcalls(self) -> bool:
+        """Whether packets wait for `recv_upcalls`."""
+        return bool(self._upcalls)
+
+    def _process(self, packet: Packet, key: int, depth: int) -> bool:
         flow = self._flows.lookup(key)
         if flow is None:
             self._misses += 1
             self._enqueue(Upcall("miss", key, packet.data, (), packet.offload))
-            return
+            return False
         self._hits += 1
         flow.packets += 1
         flow.bytes += len(packet.data)
@@ -274,13 +279,14 @@ class UserspaceDpif:
         outputs = flow.outputs
         if outputs is None:
             Execution(self, packet, key, depth).run(flow.program)
-            return
+            return True
         outbox = self._outbox
         for port in outputs:
             if port in outbox:
                 outbox[port].append(packet)
             else:
                 outbox[port] = [packet]
+        return True
 
     def _enqueue(self, upcall: Upcall) -> None:
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
@@ -289,7 +295,7 @@ class UserspaceDpif:
             return
         self._upcalls.append(upcall)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send what was collected."""
         outbox, self._outbox = self._outbox, {}
         for number, packets in outbox.items():

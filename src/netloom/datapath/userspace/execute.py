@@ -15,36 +15,24 @@ label, where no device would find the headers, the work is done here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
-from zlib import crc32
 
 from netloom.datapath import actions as dp
-from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
-from netloom.datapath.userspace.conntrack.nat import translate_packet
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
+from netloom.datapath.userspace.track import track
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
+from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
 from netloom.flow.key import (
     CT_MASK,
     DP_HASH_MASK,
     DP_HASH_SHIFT,
-    IPV6_DST_MASK,
-    IPV6_SRC_MASK,
     METADATA_ALL_MASK,
-    NW_DST_MASK,
-    NW_DST_SHIFT,
-    NW_PROTO_MASK,
-    NW_SRC_MASK,
-    NW_SRC_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
-    TP_DST_MASK,
-    TP_DST_SHIFT,
-    TP_SRC_MASK,
-    TP_SRC_SHIFT,
-    shift_of,
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
@@ -86,8 +74,8 @@ class Outlet(Protocol):
     def drop(self, reason: str) -> None: ...
 
 
-#: One action: does it to the execution; True if nothing may follow.
-Step = Callable[["Execution"], "bool | None"]
+#: One action: does it to the execution; True if nothing may follow, or what follows for these.
+Step = Callable[["Execution"], "bool | list[Execution] | None"]
 Program = tuple[Step, ...]
 
 
@@ -115,7 +103,11 @@ class Execution:
             if step is _segment and self._has_gso():
                 self._run_segments(program[at + 1 :])
                 return
-            if step(self):
+            ends = step(self)
+            if ends:
+                if ends is not True:
+                    for execution in ends:
+                        execution.run(program[at + 1 :] or _NOTHING)
                 return
 
     def _has_gso(self) -> bool:
@@ -178,6 +170,13 @@ class Execution:
             packet = Packet(data[: self.max_len])
             self.max_len = 0
         return packet
+
+
+def _nothing(execution: Execution) -> None:
+    """What follows the last action."""
+
+
+_NOTHING: Program = (_nothing,)
 
 
 def compile_actions(actions: dp.DpActions) -> Program:
@@ -267,8 +266,8 @@ def _compile_set(action: dp.Set) -> list[Step]:
     def set_header(execution: Execution) -> None:
         headers = execution.parsed()
         offload = execution.offload
-        partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
-        setter(execution.data(), headers, partial)
+        unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
+        setter(execution.data(), headers, unfinished)
 
     return [set_header]
 
@@ -287,25 +286,13 @@ def _compile_recirc(action: dp.Recirc) -> list[Step]:
     return [recirc]
 
 
-_TUPLE_MASK = NW_PROTO_MASK | IPV6_SRC_MASK | IPV6_DST_MASK | NW_SRC_MASK | NW_DST_MASK
-_IPV6_SRC_SHIFT, _IPV6_DST_SHIFT = shift_of("ipv6_src"), shift_of("ipv6_dst")
-_IPV6_ONES = (1 << 128) - 1
-
-
 def hash_packet(key: int, algorithm: str, basis: int) -> int:
     """The dp_hash of a packet: of its connection's addresses, protocol and ports; the same in both
     directions for "sym_l4"."""
     if algorithm == "sym_l4":
-        parts = (
-            (key >> NW_SRC_SHIFT ^ key >> NW_DST_SHIFT) & 0xFFFFFFFF,
-            (key >> _IPV6_SRC_SHIFT ^ key >> _IPV6_DST_SHIFT) & _IPV6_ONES,
-            (key >> TP_SRC_SHIFT ^ key >> TP_DST_SHIFT) & 0xFFFF,
-            key & NW_PROTO_MASK,
-        )
-        data = b"".join([part.to_bytes(176, "big") for part in parts])
-    else:
-        data = (key & (_TUPLE_MASK | TP_SRC_MASK | TP_DST_MASK)).to_bytes(512, "big")
-    return crc32(data, basis) or 1
+        return hash_symmetric_l3l4(key, basis) or 1
+    # Of the hash that a received packet is spread over queues by.
+    return hash_pair(hash_five_tuple(key, 0), basis) or 1
 
 
 def _compile_hash(action: dp.Hash) -> list[Step]:
@@ -356,26 +343,6 @@ def _compile_check_pkt_len(action: dp.CheckPktLen) -> list[Step]:
         execution.copy().run(greater if length > action.max_len else less)
 
     return [check_pkt_len]
-
-
-def _compile_ct(action: dp.Ct) -> list[Step]:
-    def ct(execution: Execution) -> None:
-        outlet, headers, offload = execution.outlet, execution.parsed(), execution.offload
-        packet = execution.frozen()
-        verdict = outlet.conntrack.track(
-            packet.data,
-            headers,
-            tracked_of(execution.key),
-            action,
-            outlet.now_ms(),
-            offload is not None,
-        )
-        if (how := verdict.translation) is not None:
-            partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
-            translate_packet(execution.data(), headers, how.wanted, how.action, how.inner, partial)
-        execution.key = write_tracked(execution.key, verdict.tracked)
-
-    return [ct]
 
 
 def _ct_clear(execution: Execution) -> None:
@@ -430,7 +397,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Sample: _compile_sample,
     dp.Meter: _compile_meter,
     dp.CheckPktLen: _compile_check_pkt_len,
-    dp.Ct: _compile_ct,
+    dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: lambda action: [_drop],
 }

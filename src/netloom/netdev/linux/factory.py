@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from netloom.base.errors import ConfigError
 from netloom.netdev.device import Device
 from netloom.netdev.errors import unknown_type
+from netloom.netdev.linux.internal import InternalDevice
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.tap import TapDevice
@@ -16,10 +17,23 @@ NAME_BYTES = 15
 
 
 class LinuxFactory:
-    """System devices, and the TAPs behind internal and tap ports."""
+    """System devices, and what is behind internal and tap ports: TAPs, or for internal ports of the
+    kernel data path (`use_kernel_ports`) pairs of devices that outlive the daemon."""
 
     def __init__(self) -> None:
         self._rtnl = Rtnl()
+        self._owner = ""
+        self._internal: list[InternalDevice] = []
+
+    def use_kernel_ports(self, owner: str) -> None:
+        """From now on, make internal devices for the kernel data path; `owner` tells the switches
+        of one machine apart."""
+        self._owner = owner
+
+    def leave(self) -> None:
+        """The daemon ends, its internal devices of the kernel data path do not."""
+        for device in self._internal:
+            device.keeps = True
 
     def types(self) -> frozenset[str]:
         return frozenset({"system", "internal", "tap"})
@@ -29,6 +43,10 @@ class LinuxFactory:
             raise ConfigError(f"could not open network device {name} (File name too long)")
         if type_ == "system":
             return PacketSocketDevice(name, self._rtnl)
+        if type_ == "internal" and self._owner:
+            device = InternalDevice(name, self._owner, self._rtnl)
+            self._internal.append(device)
+            return device
         if type_ in ("internal", "tap"):
             return TapDevice(name, type_, self._rtnl)
         raise unknown_type(name, type_)

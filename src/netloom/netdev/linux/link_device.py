@@ -20,6 +20,10 @@ class LinkHandle:
         self._rtnl = rtnl
         self.is_gone = False
 
+    @property
+    def ifindex(self) -> int:
+        return self._ifindex
+
     def _link(self, fresh: bool = False) -> Link | None:
         link = None if self.is_gone else self._rtnl.link(self._name, fresh)
         if link is None or link.ifindex != self._ifindex:

@@ -47,6 +47,7 @@ class PacketSocketDevice:
         self.name = name
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
+        self._ring: PacketRing | None
         try:
             self._socket, self._ring = _open_socket(name, link.ifindex)
         except OSError as error:
@@ -59,11 +60,13 @@ class PacketSocketDevice:
         stats = self._link.stats()
         return replace(
             stats,
-            rx_dropped=stats.rx_dropped + self._ring.count_dropped(),
+            rx_dropped=stats.rx_dropped + (self._ring.count_dropped() if self._ring else 0),
             tx_dropped=stats.tx_dropped + self._tx_dropped,
         )
 
     def receive(self, limit: int) -> list[Packet]:
+        if self._ring is None:
+            return []
         packets = self._ring.receive(limit)
         if not packets:
             # A device that went down leaves an error on the socket, which is readable until the
@@ -103,8 +106,16 @@ class PacketSocketDevice:
         elif error.errno not in _QUIET:
             log.warn_rl("error sending Ethernet packet on %s: %s", self.name, error.strerror)
 
+    def hand_over(self) -> int:
+        """Leave what comes in to somebody else and only send from now on; returns the index of the
+        device."""
+        sender = _open_sender(self.name, self._link.ifindex)
+        self.close()
+        self._socket, self._ring = sender, None
+        return self._link.ifindex
+
     def fileno(self) -> int | None:
-        return self._socket.fileno()
+        return self._socket.fileno() if self._ring is not None else None
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """System devices have no options; unknown ones are ignored, as Open vSwitch does."""
@@ -119,7 +130,8 @@ class PacketSocketDevice:
         self._link.set_admin_up(up)
 
     def close(self) -> None:
-        self._ring.close()
+        if self._ring is not None:
+            self._ring.close()
         self._socket.close()
 
 
@@ -129,8 +141,7 @@ def _open_socket(name: str, ifindex: int) -> tuple[socket.socket, PacketRing]:
     try:
         for option in (PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING):
             sock.setsockopt(SOL_PACKET, option, 1)
-        membership = Struct("=iHH8s").pack(ifindex, PACKET_MR_PROMISC, 0, b"")
-        sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
+        _be_promiscuous(sock, ifindex)
         _set_buffer(sock)
         ring = PacketRing(sock)
         sock.bind((name, ETH_P_ALL))
@@ -138,6 +149,24 @@ def _open_socket(name: str, ifindex: int) -> tuple[socket.socket, PacketRing]:
         sock.close()
         raise
     return sock, ring
+
+
+def _open_sender(name: str, ifindex: int) -> socket.socket:
+    """A socket that nothing is delivered to."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    try:
+        sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        _be_promiscuous(sock, ifindex)
+        sock.bind((name, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _be_promiscuous(sock: socket.socket, ifindex: int) -> None:
+    membership = Struct("=iHH8s").pack(ifindex, PACKET_MR_PROMISC, 0, b"")
+    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)
 
 
 def _set_buffer(sock: socket.socket) -> None:

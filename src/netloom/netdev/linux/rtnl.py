@@ -14,8 +14,14 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
-from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
-from pyroute2.netlink.rtnl import RTM_GETLINK, RTM_SETLINK, RTMGRP_LINK
+from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
+from pyroute2.netlink.rtnl import (
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    RTM_SETLINK,
+    RTMGRP_LINK,
+)
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 
@@ -109,6 +115,19 @@ class Rtnl:
         if "up" in changes:
             fields |= {"flags": IFF_UP if changes["up"] else 0, "change": IFF_UP}
         self._request(RTM_SETLINK, NLM_F_ACK, attributes, fields)
+        self._links.clear()
+
+    def create_veth(self, name: str, peer: str) -> None:
+        """Make a pair of virtual devices; raises OSError with the kernel's reason."""
+        data = {"attrs": [("VETH_INFO_PEER", {"attrs": [("IFLA_IFNAME", peer)]})]}
+        info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
+        attributes = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)]
+        flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+        self._request(RTM_NEWLINK, flags, attributes, {})
+
+    def delete_link(self, ifindex: int) -> None:
+        """Remove a link; raises OSError with the kernel's reason."""
+        self._request(RTM_DELLINK, NLM_F_ACK, [], {"index": ifindex})
         self._links.clear()
 
     def close(self) -> None:

@@ -89,6 +89,8 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
         tuple(context.action_set),
         pause.userdata if pause is not None else b"",
     )
+    if pause is not None and context.recorder is not None and not context.side_effects:
+        return 0
     number = context.bridge.backer.recirculations.acquire(state)
     context.recirc_ids.append(number)
     if pause is not None:

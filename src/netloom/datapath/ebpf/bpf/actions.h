@@ -37,24 +37,18 @@ INLINE u32 checksum_offset(struct nl_scratch *s, int covers_addresses)
 
 /* Whether the packet has the header that a SET is about: `what` is the kind of network header, or the
  * protocol of transport. */
-INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what)
+INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what, u32 end)
 {
 	if (layer == NL_LAYER_ETHERNET)
 		return 1;
-	if (layer == NL_LAYER_NETWORK) {
-		if (what == NL_NET_IPV4 && !s->l4)
-			return 0;
-		return s->net == what;
-	}
-	if (!s->l4 || s->key.nw_frag & FRAG_LATER || s->proto != what)
+	if (layer == NL_LAYER_NETWORK)
+		return s->net == what && (what != NL_NET_IPV4 || s->l4);
+	if (!s->l4 || s->key.nw_frag & FRAG_LATER || s->proto != what || s->l4_size < end)
 		return 0;
-	switch (what) {
-	case TCP:
-		return s->l4_size >= 20 && s->key.tp_src | s->key.tp_dst | s->key.tcp_flags;
-	case UDP:
-		return s->l4_size >= 8;
-	}
-	return s->l4_size >= 4;
+	/* Ports are written where they count as such; flags wherever TCP's header is long enough. */
+	if (what == TCP)
+		return end > 4 ? s->l4_size >= 20 : s->has_ports;
+	return what == UDP ? s->has_ports : what == ICMPV6 && end > 4 ? s->l4_size >= 24 : 1;
 }
 
 /* Write four bytes under a mask. */
@@ -65,7 +59,7 @@ INLINE int set_bytes(struct __sk_buff *skb, struct nl_scratch *s, struct nl_acti
 	u32 at = start + a->a16, old, new;
 	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
 
-	if (!has_header(s, layer, what) || load_bytes(skb, at, &old, 4))
+	if (!has_header(s, layer, what, a->a16 + 4) || load_bytes(skb, at, &old, 4))
 		return GO_ON;
 	new = (old & ~a->a32) | ((u32)a->a64 & a->a32);
 	if (new == old)
@@ -158,8 +152,9 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		verdict = set_vlan(skb, s, a->a16, a->a32);
 		break;
 	case NL_OP_TRUNC:
+		/* The kernel cuts no packet within its headers: user space does. */
 		if (skb->len > a->a32 && change_tail(skb, a->a32, 0))
-			verdict = STOP;
+			s->cut = a->a32;
 		break;
 	case NL_OP_SET_MARK:
 		s->key.pkt_mark = htonl((ntohl(s->key.pkt_mark) & ~(u32)a->a64) | a->a32);
@@ -199,14 +194,18 @@ GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
 	return GO_ON;
 }
 
-/* The device behind a port; 0 (counted) if there is none. */
-INLINE u32 device_of(u32 port)
+/* The device behind a port; 0 if there is none: such an output is counted, or done by user space. */
+INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 {
 	struct nl_output *output = map_lookup(&outputs, &port);
-	u32 ifindex = output ? output->ifindex : 0;
-	if (!ifindex)
+	u32 kind = output ? output->kind : NL_PORT_NONE;
+	if (kind == NL_PORT_DEVICE && !s->cut)
+		return output->ifindex;
+	if (kind != NL_PORT_NONE)
+		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_PORT | port);
+	else
 		count(NL_COUNT_DROP_PORT);
-	return ifindex;
+	return 0;
 }
 
 GLOBAL int nl_send_copy(struct __sk_buff *skb, u32 ifindex)
@@ -238,7 +237,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 				pending = 0;
 			}
 			if (op == NL_OP_OUTPUT) {
-				pending = device_of(a->a32);
+				pending = device_of(skb, s, a->a32);
 				continue;
 			}
 			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);

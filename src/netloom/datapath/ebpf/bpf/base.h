@@ -40,6 +40,7 @@ struct nl_map {
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static int (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static u32 (*const cpu_id)(void) = (void *)8;
 static int (*const store_bytes)(struct __sk_buff *skb, u32 offset, const void *from, u32 size,
 				u64 flags) = (void *)9;
 static int (*const l3_csum_replace)(struct __sk_buff *skb, u32 offset, u64 from, u64 to,
@@ -83,11 +84,15 @@ struct nl_scratch {
 	u32 l4_size;
 	u32 net;
 	u32 proto;
+	/* TCP's or UDP's header is whole. */
+	u32 has_ports;
 	/* A routing header that has segments left: the checksum covers another destination. */
 	u32 is_routed;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
 	u32 slot;
+	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
+	u32 cut;
 };
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 
@@ -99,7 +104,8 @@ INLINE struct nl_scratch *scratch_of_cpu(void)
 
 INLINE void count(u32 what)
 {
-	u64 *counter = map_lookup(&counters, &what);
+	u32 index = cpu_id() * NL_COUNTER_STRIDE + what;
+	u64 *counter = map_lookup(&counters, &index);
 	if (counter)
 		*counter += 1;
 }

@@ -36,6 +36,7 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	key->in_port = htonl(port);
 	s->port = port;
 	s->depth = 0;
+	s->cut = 0;
 }
 
 /* Find the flow of a parsed packet and run it. */

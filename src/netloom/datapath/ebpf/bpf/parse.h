@@ -98,11 +98,14 @@ INLINE int parse_transport(struct __sk_buff *skb, struct nl_scratch *s)
 			break;
 		__builtin_memcpy(&key->tp_src, head, 4);
 		key->tcp_flags = *(be16 *)(head + 12) & htons(0x0fff);
+		s->has_ports = 1;
 		break;
 	case UDP:
 	case SCTP:
-		if (size >= (s->proto == UDP ? 8 : 12))
+		if (size >= (s->proto == UDP ? 8 : 12)) {
 			load_bytes(skb, s->l4, &key->tp_src, 4);
+			s->has_ports = 1;
+		}
 		break;
 	case ICMP:
 	case IGMP:
@@ -317,6 +320,7 @@ INLINE void clear_packet_members(struct nl_scratch *s)
 	__builtin_memset(&key->igmp_group, 0, 40);
 	__builtin_memset(key->dl_src, 0, 16);
 	s->l4 = s->l4_size = s->net = s->proto = s->is_routed = s->is_changed = 0;
+	s->has_ports = 0;
 }
 
 INLINE u16 key_tci(be16 tci)
@@ -342,9 +346,11 @@ INLINE int parse_plain_ipv4(struct nl_scratch *s, void *ip, void *data_end, u32 
 		if (header >= 20 && header <= length - 20) {
 			__builtin_memcpy(&key->tp_src, ip + 20, 4);
 			key->tcp_flags = *(be16 *)(ip + 32) & htons(0x0fff);
+			s->has_ports = 1;
 		}
 	} else if (proto == UDP) {
 		__builtin_memcpy(&key->tp_src, ip + 20, 4);
+		s->has_ports = 1;
 	} else {
 		return 0;
 	}

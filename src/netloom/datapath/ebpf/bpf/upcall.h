@@ -21,7 +21,7 @@ INLINE int send_up(struct __sk_buff *skb, struct nl_scratch *s, u32 kind, u32 ar
 		up = ring_reserve(&ring_miss, sizeof(*up) + room, 0);
 	if (!up)
 		return -1;
-	u64 less = skb->len - 1;
+	u64 less = (s->cut && s->cut < skb->len ? s->cut : skb->len) - 1;
 	up->kind = kind;
 	up->port = s->port;
 	up->length = skb->len;

@@ -9,8 +9,8 @@ that translation can be undone; zones know nothing of each other.
 * `tcp`: states and sequence windows; `connection`: one connection and its timeouts
 * `nat`: choice of address and port, and the rewriting; `limits`: connections by zone
 * `tracker`: the table, and the `ct` action on top of all these
+* `fragments`: fragments are held until their packet is whole
 * `text`: what `dpctl/dump-conntrack` and its siblings print
 
 Cost: one dict lookup and a checksum a packet, about 6 µs; a connection takes about 1.5 kB.
-Fragments are not put together: they are `inv`.
 """

@@ -28,6 +28,7 @@ from netloom.datapath.userspace.conntrack.connection import (
     Connection,
 )
 from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
+from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
@@ -110,6 +111,7 @@ class ConnTracker:
         self._table: dict[Tuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
         self.limits = ZoneLimits()
+        self.fragments = Fragments()
         self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
@@ -309,6 +311,7 @@ class ConnTracker:
         if now_ms < self._next_sweep_ms:
             return
         self._next_sweep_ms = now_ms + self.sweep_interval_ms
+        self.fragments.purge(now_ms)
         for connection in [c for c in self._connections if c.expires_ms <= now_ms]:
             self._remove(connection)
 

@@ -1,0 +1,234 @@
+"""From actions of a flow (`datapath.actions`) to records that the kernel programs run.
+
+What the programs cannot do is no error: `compile_actions` says why, and the flow is run in user
+space (`dpif`). So this module must never compile an action to something that merely resembles it.
+
+A `Set` becomes writes of four bytes under a mask, each with the checksums that it is part of. An
+output of a cut packet is moved behind other outputs, for the cut changes the packet itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from netloom.datapath import actions as dp
+from netloom.datapath.ebpf.spec import (
+    ACTION,
+    CHECKSUM,
+    LAYER,
+    MAX_CHAIN,
+    MAX_PORTS,
+    OP,
+    SLOT_ACTIONS,
+)
+from netloom.flow.fields import SLOT
+
+#: Records that one flow may have.
+MAX_RECORDS = SLOT_ACTIONS * MAX_CHAIN
+_TAGS = (0x8100, 0x88A8)
+_IPV4, _IPV6, _ARP = 1, 2, 3
+_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+
+
+class Uncompilable(Exception):
+    """An action that the kernel programs cannot do; the text says which."""
+
+
+class _Member(NamedTuple):
+    """Where the value of a slot is in its header: `at` bytes from the start, `low` bits above the
+    least significant bit of these `n_bytes`."""
+
+    slot: str
+    at: int
+    n_bytes: int
+    low: int = 0
+
+
+class _Header(NamedTuple):
+    layer: str
+    what: int
+    size: int
+    members: tuple[_Member, ...]
+    #: Offset of a word -> its checksum; those left out have `checksum`.
+    checksum: str
+    checksums: dict[int, str]
+
+
+_PORTS = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
+_TYPES = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
+_HEADERS = {
+    "eth": _Header(
+        "ETHERNET", 0, 12, (_Member("dl_dst", 0, 6), _Member("dl_src", 6, 6)), "NONE", {}
+    ),
+    "ipv4": _Header(
+        "NETWORK", _IPV4, 20,
+        (_Member("nw_tos", 1, 1), _Member("nw_ttl", 8, 1), _Member("nw_src", 12, 4),
+         _Member("nw_dst", 16, 4)),
+        "IPV4_PSEUDO", {0: "IPV4", 8: "IPV4"},
+    ),
+    "ipv6": _Header(
+        "NETWORK", _IPV6, 40,
+        (_Member("nw_tos", 0, 4, 20), _Member("ipv6_label", 0, 4), _Member("nw_ttl", 7, 1),
+         _Member("ipv6_src", 8, 16), _Member("ipv6_dst", 24, 16)),
+        "PSEUDO", {0: "NONE", 4: "NONE"},
+    ),
+    "arp": _Header(
+        "NETWORK", _ARP, 28,
+        (_Member("nw_proto", 6, 2), _Member("arp_sha", 8, 6), _Member("nw_src", 14, 4),
+         _Member("arp_tha", 18, 6), _Member("nw_dst", 24, 4)),
+        "NONE", {},
+    ),
+    "tcp": _Header("TRANSPORT", _TCP, 4, _PORTS, "TRANSPORT", {}),
+    "udp": _Header("TRANSPORT", _UDP, 4, _PORTS, "TRANSPORT", {}),
+    "tcp_flags": _Header(
+        "TRANSPORT", _TCP, 16, (_Member("tcp_flags", 12, 2),), "TRANSPORT", {}
+    ),
+    "icmp": _Header("TRANSPORT", _ICMP, 4, _TYPES, "TRANSPORT", {}),
+    "icmpv6": _Header("TRANSPORT", _ICMPV6, 4, _TYPES, "TRANSPORT", {}),
+    "nd": _Header("TRANSPORT", _ICMPV6, 24, (_Member("nd_target", 8, 16),), "TRANSPORT", {}),
+}  # fmt: skip
+#: Bits of a slot that have a place in its header; a TCP header has four more bits in the word.
+_WRITABLE_BITS = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
+_ALL_OF_ARP_OP = 0xFF
+_METADATA = {
+    "skb_mark": ("pkt_mark", "SET_MARK"),
+    "skb_priority": ("skb_priority", "SET_PRIORITY"),
+}
+
+#: Turns an action that brings packets up into the number that comes up with them.
+Register = Callable[[dp.Userspace], int]
+
+
+def compile_actions(actions: dp.DpActions, register: Register) -> list[bytes]:
+    """The records of `actions`; none for a flow that drops.
+
+    Raises Uncompilable for what the programs cannot do."""
+    compiler = _Compiler(register)
+    compiler.compile(actions, is_last=True)
+    if len(compiler.records) > MAX_RECORDS:
+        raise Uncompilable("too many actions")
+    return compiler.records
+
+
+def slow_record() -> bytes:
+    """The only record of a flow that user space runs."""
+    return _record("SLOW")
+
+
+def _record(op: str, a8: int = 0, a16: int = 0, a32: int = 0, a64: int = 0) -> bytes:
+    return ACTION.pack(OP[op], a8, a16, a32, a64)
+
+
+class _Compiler:
+    def __init__(self, register: Register) -> None:
+        self.records: list[bytes] = []
+        self._register = register
+
+    def compile(self, actions: Sequence[dp.DpAction], is_last: bool) -> None:
+        """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
+        for at, action in enumerate(actions):
+            rest = actions[at + 1 :]
+            if isinstance(action, dp.Trunc):
+                self._truncate(action, rest, is_last)
+                return
+            if isinstance(action, dp.Clone):
+                self._branch(action.actions, is_last and not rest)
+            elif isinstance(action, dp.Sample):
+                if action.probability and action.probability < 0xFFFFFFFF:
+                    raise Uncompilable("sample")
+                if action.probability:
+                    self._branch(action.actions, is_last and not rest)
+            else:
+                self._one(action)
+
+    def _branch(self, actions: dp.DpActions, is_last: bool) -> None:
+        """Actions on a copy: as good as in line if they change nothing or nothing follows."""
+        harmless = all(isinstance(action, dp.Output | dp.Userspace) for action in actions)
+        if not harmless and not is_last:
+            raise Uncompilable("clone")
+        self.compile(actions, is_last)
+
+    def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> None:
+        outputs = [after for after in rest if isinstance(after, dp.Output)]
+        if not is_last or not outputs or len(outputs) != len(rest):
+            raise Uncompilable("trunc")
+        for output in outputs[1:]:
+            self._one(output)
+        self.records.append(_record("TRUNC", a32=action.max_len))
+        self._one(outputs[0])
+
+    def _one(self, action: dp.DpAction) -> None:
+        add = self.records.append
+        match action:
+            case dp.Output():
+                if not 0 <= action.port < MAX_PORTS:
+                    raise Uncompilable("output to a port of a high number")
+                add(_record("OUTPUT", a32=action.port))
+            case dp.Set():
+                self.records += _compile_set(action)
+            case dp.PushVlan() if action.tpid in _TAGS:
+                tpid = int.from_bytes(action.tpid.to_bytes(2, "big"), "little")
+                add(_record("PUSH_VLAN", a16=action.tci, a32=tpid))
+            case dp.PopVlan():
+                add(_record("POP_VLAN"))
+            case dp.Recirc():
+                add(_record("RECIRC", a32=action.recirc_id))
+            case dp.Userspace() if not action.max_len:
+                add(_record("USERSPACE", a32=self._register(action)))
+            case dp.DropReason():
+                add(_record("DROP"))
+            case _:
+                raise Uncompilable(type(action).__name__)
+
+
+def _compile_set(action: dp.Set) -> list[bytes]:
+    if action.header in _METADATA:
+        name, op = _METADATA[action.header]
+        slot = SLOT[name]
+        return [_record(op, a32=slot.get(action.value & action.mask), a64=slot.get(action.mask))]
+    if action.header == "vlan":
+        tci = SLOT["vlan_tci"]
+        return [_record("SET_VLAN", a16=tci.get(action.value), a32=tci.get(action.mask))]
+    header = _HEADERS.get(action.header)
+    if header is None:
+        raise Uncompilable(f"set({action.header}())")
+    _check_members(action, header)
+    value = bytearray(header.size)
+    mask = bytearray(header.size)
+    for member in header.members:
+        _put(value, member, action.value & action.mask)
+        _put(mask, member, action.mask)
+    if action.header == "arp" and any(mask[6:8]):
+        # The key has the low byte; the packet's other byte becomes zero.
+        mask[6:8] = b"\xff\xff"
+    return [
+        _record(
+            "SET",
+            LAYER[header.layer] | CHECKSUM[header.checksums.get(at, header.checksum)] << 4,
+            at,
+            int.from_bytes(mask[at : at + 4], "little"),
+            int.from_bytes(value[at : at + 4], "little") | header.what << 32,
+        )
+        for at in range(0, header.size, 4)
+        if any(mask[at : at + 4])
+    ]
+
+
+def _check_members(action: dp.Set, header: _Header) -> None:
+    """Refuse what is written elsewhere than in the header's fixed part."""
+    if action.header == "nd" and action.mask & (SLOT["arp_sha"].mask | SLOT["arp_tha"].mask):
+        raise Uncompilable("set(nd(sll, tll))")
+    if action.header == "arp" and SLOT["nw_proto"].get(action.mask) not in (0, _ALL_OF_ARP_OP):
+        raise Uncompilable("a part of ARP's operation")
+
+
+def _put(header: bytearray, member: _Member, key: int) -> None:
+    """Write the member's bits of `key` (a key or a mask) to their place."""
+    bits = SLOT[member.slot].get(key) & _WRITABLE_BITS.get(member.slot, -1)
+    room = 8 * member.n_bytes
+    if member.slot in ("nw_proto", "tp_src", "tp_dst"):
+        bits &= (1 << room) - 1
+    end = member.at + member.n_bytes
+    old = int.from_bytes(header[member.at : end], "big")
+    header[member.at : end] = (old | bits << member.low).to_bytes(member.n_bytes, "big")

@@ -1,0 +1,385 @@
+"""The flows in the kernel: slots with actions and counters, masks, and hashes from keys to slots.
+
+A flow's actions lie in one slot of the array `flows`, or in a chain of them. Nothing in a slot that
+the kernel may be reading is ever changed: other actions mean other slots, to which the hash is
+switched in one step; the old ones rest until no CPU can be using them any more. What they count
+until then belongs to the flow still, so counters are exact also across changes.
+
+The generation tells the programs' caches what to forget. It grows when a flow goes or changes, and
+when the union of the masks does; a flow that comes only adds.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Iterable, Iterator
+from struct import Struct, pack_into
+
+from netloom.datapath.ebpf.layout import (
+    KERNEL_MASK,
+    N_WORDS,
+    decode_key,
+    encode_key,
+    mask_words,
+)
+from netloom.datapath.ebpf.loader import Loaded
+from netloom.datapath.ebpf.maps import HashMap, SharedArray
+from netloom.datapath.ebpf.spec import (
+    CONFIG,
+    FLOW,
+    MAPS,
+    MASK,
+    MAX_CHAIN,
+    MAX_MASKS,
+    MAX_SLOTS,
+    SIZE_CLASSES,
+    SLOT_ACTIONS,
+)
+
+#: How long a slot rests before it is used again. No program runs longer than a few microseconds.
+REST_MS = 200
+_SPECS = {spec.name: spec for spec in MAPS}
+_read_counters = Struct("<QQQI").unpack_from
+_U32, _U64 = Struct("<I"), Struct("<Q")
+_ACTIONS_AT = FLOW.offsets["actions"]
+
+
+class NoRoom(Exception):
+    """The kernel's tables are full; the text says which."""
+
+
+class Counters:
+    """What flows count; `used_ns` is on the kernel's monotonic clock, 0 for never."""
+
+    __slots__ = ("bytes", "packets", "tcp_flags", "used_ns")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.used_ns = 0
+        self.tcp_flags = 0
+
+    def add(self, packets: int, n_bytes: int, used_ns: int, tcp_flags: int) -> None:
+        self.packets += packets
+        self.bytes += n_bytes
+        self.used_ns = max(self.used_ns, used_ns)
+        self.tcp_flags |= tcp_flags
+
+
+class _Mask:
+    """A mask in use: its stable number, which hash its flows are in, which words they pack."""
+
+    __slots__ = ("id", "mask", "n_flows", "size_class", "words")
+
+    def __init__(self, number: int, mask: int) -> None:
+        self.id = number
+        self.mask = mask
+        self.words = mask_words(mask)
+        self.n_flows = 0
+        self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.words) <= room)
+
+    def pack(self, key: int) -> bytes:
+        """The hash key of a flow's key: number, masked words, zeros."""
+        data = encode_key(key)
+        parts = [_U64.pack(self.id)]
+        parts += [
+            _U64.pack(_U64.unpack_from(data, 8 * index)[0] & word) for index, word in self.words
+        ]
+        return b"".join(parts).ljust(8 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+
+    def unpack(self, hash_key: bytes) -> int:
+        """The key under the mask, of what `pack` made."""
+        data = bytearray(8 * N_WORDS)
+        for number, (index, _) in enumerate(self.words):
+            data[8 * index : 8 * index + 8] = hash_key[8 * number + 8 : 8 * number + 16]
+        return decode_key(bytes(data))
+
+
+class KernelFlow:
+    """A flow that the kernel has. `carried` is what slots counted that are in use no more."""
+
+    __slots__ = ("carried", "hash_key", "mask", "resting", "slots")
+
+    def __init__(self, mask: _Mask, hash_key: bytes) -> None:
+        self.mask = mask
+        self.hash_key = hash_key
+        self.slots: list[int] = []
+        self.resting: list[int] = []
+        self.carried = Counters()
+
+
+class FlowTable:
+    """The flows of one data path, named by (key & mask, mask)."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
+        self._slots = SharedArray(loaded.maps["flows"], _SPECS["flows"])
+        self._mask_array = SharedArray(loaded.maps["masks"], _SPECS["masks"])
+        self._hashes = [
+            HashMap(loaded.maps[f"keys_{words}"], _SPECS[f"keys_{words}"]) for words in SIZE_CLASSES
+        ]
+        self._flows: dict[tuple[int, int], KernelFlow] = {}
+        self._masks: dict[int, _Mask] = {}
+        # Slot 0 is none: it ends a chain.
+        self._free: deque[int] = deque()
+        self._free_masks: deque[int] = deque()
+        self._resting: deque[tuple[int, KernelFlow | None, list[int]]] = deque()
+        view = self._config.view
+        # 0 is the generation of cache entries that nobody has written.
+        self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
+        self._next_generation()
+        self._write_config("vlan_limit", 1)
+        self._adopt()
+        self._publish_masks()
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    @property
+    def n_masks(self) -> int:
+        return len(self._masks)
+
+    def close(self) -> None:
+        for array in (self._config, self._slots, self._mask_array):
+            array.close()
+
+    def _adopt(self) -> None:
+        """Take over the flows that the maps already hold. What their actions mean only the kernel
+        knows; their keys, masks and counters are read back."""
+        n_masks = _U32.unpack_from(self._config.view, CONFIG.offsets["n_masks"])[0]
+        at = CONFIG.offsets["order"]
+        numbers = [
+            _U32.unpack_from(self._config.view, at + 4 * n)[0]
+            for n in range(min(n_masks, MAX_MASKS))
+        ]
+        masks = {number: _Mask(number, self._read_mask(number)) for number in numbers}
+        used = {0}
+        for hash_map in self._hashes:
+            for hash_key, value in hash_map.items():
+                entry = masks.get(_U64.unpack_from(hash_key)[0])
+                if entry is None:
+                    hash_map.delete(hash_key)
+                    continue
+                flow = KernelFlow(entry, hash_key)
+                flow.slots = self._chain(_U32.unpack(value)[0])
+                used.update(flow.slots)
+                entry.n_flows += 1
+                self._flows[entry.unpack(hash_key), entry.mask] = flow
+        self._masks = {entry.mask: entry for entry in masks.values() if entry.n_flows}
+        self._free_masks = deque(
+            sorted(set(range(MAX_MASKS)) - {entry.id for entry in self._masks.values()})
+        )
+        self._free = deque(slot for slot in range(MAX_SLOTS) if slot not in used)
+
+    def _read_mask(self, number: int) -> int:
+        values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
+        n_words, index, words = values[1], values[3:51], values[51:]
+        data = bytearray(8 * len(words))
+        for n in range(n_words):
+            if not words[n]:
+                break
+            _U64.pack_into(data, 8 * index[n], words[n])
+        return decode_key(bytes(data))
+
+    def _chain(self, slot: int) -> list[int]:
+        slots: list[int] = []
+        at = FLOW.offsets["next"]
+        while slot and len(slots) < MAX_CHAIN:
+            slots.append(slot)
+            slot = _U32.unpack_from(self._slots.view, slot * self._slots.stride + at)[0]
+        return slots
+
+    # Changes
+
+    def put(self, key: int, mask: int, records: list[bytes], now_ms: int) -> None:
+        """Add a flow, or give it other actions. Raises NoRoom; then the flow is not there."""
+        self.put_many([(key, mask, records)], now_ms)
+
+    def put_many(self, flows: Iterable[tuple[int, int, list[bytes]]], now_ms: int) -> list[int]:
+        """Add or change flows; returns the places in `flows` of those for which there was no
+        room."""
+        batches: list[list[tuple[bytes, bytes]]] = [[] for _ in SIZE_CLASSES]
+        failed: list[int] = []
+        changed = False
+        for place, (key, mask, records) in enumerate(flows):
+            name = (key & mask, mask)
+            try:
+                slots = self._write_slots(records)
+            except NoRoom:
+                failed.append(place)
+                self.delete(key, mask, now_ms)
+                continue
+            flow = self._flows.get(name)
+            if flow is None:
+                try:
+                    entry = self._hold_mask(mask)
+                except NoRoom:
+                    self._free.extend(slots)
+                    failed.append(place)
+                    continue
+                flow = self._flows[name] = KernelFlow(entry, entry.pack(key))
+            else:
+                flow.resting += flow.slots
+                self._resting.append((now_ms, flow, flow.slots))
+                changed = True
+            flow.slots = slots
+            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0])))
+        for size_class, pairs in enumerate(batches):
+            self._hashes[size_class].put_many(pairs)
+        if changed:
+            self._next_generation()
+        return failed
+
+    def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
+        """Remove a flow; its last counters, or None if it is not here."""
+        flow = self._flows.pop((key & mask, mask), None)
+        if flow is None:
+            return None
+        self._hashes[flow.mask.size_class].delete(flow.hash_key)
+        self._drop_mask(flow.mask)
+        self._next_generation()
+        counters = self._counters_of(flow)
+        # Those that rested before are freed when their time comes.
+        flow.resting = []
+        self._resting.append((now_ms, None, flow.slots))
+        return counters
+
+    def clear(self, now_ms: int) -> None:
+        for key, mask in list(self._flows):
+            self.delete(key, mask, now_ms)
+
+    def reclaim(self, now_ms: int) -> None:
+        """Free the slots that have rested."""
+        while self._resting and self._resting[0][0] + REST_MS <= now_ms:
+            _, flow, slots = self._resting.popleft()
+            for slot in slots:
+                if flow is not None and slot in flow.resting:
+                    flow.resting.remove(slot)
+                    flow.carried.add(*self._read_slot(slot))
+                self._free.append(slot)
+
+    def _write_slots(self, records: list[bytes]) -> list[int]:
+        """Put the records into free slots, chained."""
+        parts = [
+            records[at : at + SLOT_ACTIONS] for at in range(0, len(records), SLOT_ACTIONS)
+        ] or [[]]
+        if len(self._free) < len(parts):
+            raise NoRoom("flows")
+        slots = [self._free.popleft() for _ in parts]
+        view, stride = self._slots.view, self._slots.stride
+        for number, part in enumerate(parts):
+            after = slots[number + 1] if number + 1 < len(slots) else 0
+            data = bytearray(stride)
+            pack_into("<II", data, FLOW.offsets["n_actions"], len(part), after)
+            body = b"".join(part)
+            data[_ACTIONS_AT : _ACTIONS_AT + len(body)] = body
+            start = slots[number] * stride
+            view[start : start + stride] = data
+        return slots
+
+    # Masks
+
+    def _hold_mask(self, mask: int) -> _Mask:
+        """The entry of `mask`, made if there is none, with one flow more."""
+        entry = self._masks.get(mask)
+        if entry is None:
+            if not self._free_masks:
+                raise NoRoom("masks")
+            entry = self._masks[mask] = _Mask(self._free_masks.popleft(), mask)
+            self._write_mask(entry)
+            self._publish_masks()
+        entry.n_flows += 1
+        return entry
+
+    def _drop_mask(self, entry: _Mask) -> None:
+        entry.n_flows -= 1
+        if not entry.n_flows:
+            del self._masks[entry.mask]
+            self._free_masks.append(entry.id)
+            self._publish_masks()
+
+    def _write_mask(self, entry: _Mask) -> None:
+        data = bytearray(MASK.size)
+        # What fills the hash key up is written as well: words under masks of 0.
+        pack_into("<II", data, 0, entry.size_class, SIZE_CLASSES[entry.size_class])
+        for number, (index, word) in enumerate(entry.words):
+            data[MASK.offsets["index"] + number] = index
+            _U64.pack_into(data, MASK.offsets["words"] + 8 * number, word)
+        start = entry.id * self._mask_array.stride
+        self._mask_array.view[start : start + MASK.size] = data
+
+    def _hits(self, entry: _Mask) -> int:
+        at = entry.id * self._mask_array.stride + MASK.offsets["hits"]
+        return int(_U64.unpack_from(self._mask_array.view, at)[0])
+
+    def sort_masks(self) -> None:
+        """Have the masks that were hit most asked first."""
+        order = sorted(self._masks.values(), key=self._hits, reverse=True)
+        if list(self._masks.values()) != order:
+            self._masks = {entry.mask: entry for entry in order}
+            self._publish_masks()
+
+    def _publish_masks(self) -> None:
+        """Tell the programs the masks, in order, and the union of them."""
+        union = 0
+        for mask in self._masks:
+            union |= mask
+        view = self._config.view
+        at = CONFIG.offsets["order"]
+        for number, entry in enumerate(self._masks.values()):
+            _U32.pack_into(view, at + 4 * number, entry.id)
+        self._write_config("n_masks", len(self._masks))
+        data = encode_key(union)
+        at = CONFIG.offsets["wanted"]
+        if bytes(view[at : at + len(data)]) != data:
+            view[at : at + len(data)] = data
+            self._next_generation()
+
+    def _next_generation(self) -> None:
+        self._generation = self._generation + 1 & 0xFFFFFFFF or 1
+        self._write_config("generation", self._generation)
+
+    def _write_config(self, member: str, value: int) -> None:
+        _U32.pack_into(self._config.view, CONFIG.offsets[member], value)
+
+    # Counters
+
+    def _read_slot(self, slot: int) -> tuple[int, int, int, int]:
+        packets, n_bytes, used_ns, flags = _read_counters(
+            self._slots.view, slot * self._slots.stride
+        )
+        return packets, n_bytes, used_ns, flags
+
+    def _counters_of(self, flow: KernelFlow) -> Counters:
+        counters = Counters()
+        carried = flow.carried
+        counters.add(carried.packets, carried.bytes, carried.used_ns, carried.tcp_flags)
+        counters.add(*self._read_slot(flow.slots[0]))
+        for slot in flow.resting:
+            counters.add(*self._read_slot(slot))
+        return counters
+
+    def has(self, key: int, mask: int) -> bool:
+        return (key & mask, mask) in self._flows
+
+    def counters(self, key: int, mask: int) -> Counters | None:
+        """What the flow has counted, or None if it is not here."""
+        flow = self._flows.get((key & mask, mask))
+        return self._counters_of(flow) if flow is not None else None
+
+    def names(self) -> Iterator[tuple[int, int]]:
+        """(key & mask, mask) of every flow."""
+        return iter(list(self._flows))
+
+
+def fits(mask: int) -> str:
+    """Why flows of this mask cannot be in the kernel; "" if they can."""
+    if mask & ~KERNEL_MASK:
+        return "a match on fields that the kernel programs do not know"
+    return ""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a map refused an entry for want of room."""
+    return error.errno in (errno.E2BIG, errno.ENOMEM)

@@ -1,0 +1,96 @@
+"""Packets that the kernel programs send up: from records of a ring to packets with keys.
+
+The kernel tells how a packet is to be cut into segments, but not whether its checksum is complete.
+A checksum field that holds exactly the pseudo header's sum is taken for one that the sender left to
+the device: were it complete by chance, completing it again gives the same.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from netloom.datapath.ebpf.layout import decode_key
+from netloom.datapath.ebpf.spec import UPCALL, UPCALL_RECORD, UPCALL_ROOMS
+from netloom.flow.extract import extract_key
+from netloom.flow.key import METADATA_ALL_MASK
+from netloom.netdev.device import Packet
+from netloom.packet.checksum import pseudo_sum
+from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
+from netloom.packet.offload import (
+    GSO_ECN,
+    GSO_TCPV4,
+    GSO_TCPV6,
+    GSO_UDP_L4,
+    NEEDS_CSUM,
+    Offload,
+)
+from netloom.packet.parse import Headers, parse
+
+_KEY_AT = UPCALL_RECORD.offsets["key"]
+_HEAD_SIZE = UPCALL_RECORD.size
+_VLAN_PRESENT, _IS_SERVICE_TAG = 1 << 31, 1 << 16
+#: Offset of the checksum and least length of the header.
+_CHECKSUMS = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8)}
+
+
+class Received(NamedTuple):
+    """A packet from a ring. `kind` is a number of `spec.UPCALLS`; `cost` what the record took of
+    its port's share."""
+
+    kind: int
+    port: int
+    argument: int
+    key: int
+    packet: Packet
+    cost: int
+
+
+def decode_record(record: bytes) -> Received:
+    """What is in one record."""
+    kind, port, _, captured, argument, gso_size, vlan, room, *_ = UPCALL_RECORD.unpack_from(record)
+    data = record[_HEAD_SIZE : _HEAD_SIZE + captured]
+    if vlan & _VLAN_PRESENT:
+        tpid = b"\x88\xa8" if vlan & _IS_SERVICE_TAG else b"\x81\x00"
+        data = data[:12] + tpid + (vlan & 0xFFFF).to_bytes(2, "big") + data[12:]
+    key = decode_key(record[_KEY_AT:_HEAD_SIZE])
+    if kind == UPCALL["UNPARSED"]:
+        key = extract_key(data, 0, key & METADATA_ALL_MASK)
+    packet = Packet(data, find_offload(data, gso_size))
+    return Received(kind, port, argument, key, packet, _HEAD_SIZE + UPCALL_ROOMS[room])
+
+
+def find_offload(data: bytes, gso_size: int) -> Offload | None:
+    """What the sender of the packet left undone."""
+    if not gso_size and (len(data) < 34 or data[12:14] not in _NETWORKS):
+        return None
+    headers = parse(data)
+    offset, least = _CHECKSUMS.get(headers.proto, (0, 0))
+    if not offset or headers.l4 < 0 or headers.frag or headers.end - headers.l4 < least:
+        return None
+    if gso_size:
+        return _segmentation(data, headers, gso_size, offset)
+    found = int.from_bytes(data[headers.l4 + offset : headers.l4 + offset + 2], "big")
+    if found != _pseudo_sum(data, headers):
+        return None
+    return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=offset)
+
+
+_NETWORKS = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
+
+
+def _pseudo_sum(data: bytes, headers: Headers) -> int:
+    l3 = headers.l3
+    size, first = (4, l3 + 12) if headers.dl_type == 0x0800 else (16, l3 + 8)
+    source, destination = data[first : first + size], data[first + size : first + 2 * size]
+    return pseudo_sum(source, destination, headers.proto, headers.end - headers.l4)
+
+
+def _segmentation(data: bytes, headers: Headers, gso_size: int, offset: int) -> Offload:
+    if headers.proto == IPPROTO_UDP:
+        gso_type, length = GSO_UDP_L4, 8
+    else:
+        gso_type = GSO_TCPV4 if headers.dl_type == 0x0800 else GSO_TCPV6
+        length = (data[headers.l4 + 12] >> 4) * 4
+        if data[headers.l4 + 13] & TCP_CWR:
+            gso_type |= GSO_ECN
+    return Offload(NEEDS_CSUM, gso_type, headers.l4 + length, gso_size, headers.l4, offset)

@@ -1,0 +1,57 @@
+"""A request and its answer, free of any web framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from netloom.network.errors import ApiError, bad_request
+
+encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+JSON_TYPE = "application/json"
+#: Largest body that is read, in bytes: bulk creations of thousands of ports fit.
+MAX_BODY = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`path` begins with a slash; header names are in lower case; `base` is scheme and host."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    base: str = "http://localhost"
+
+    def json(self) -> Any:
+        """The body; an empty one is None."""
+        if not self.body:
+            return None
+        try:
+            return _decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise bad_request("Body contains invalid data") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What goes back; an empty body means none."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def answer(status: int, content: Any) -> Response:
+    """An answer with JSON."""
+    return Response(status, encode(content))
+
+
+def error_answer(error: ApiError) -> Response:
+    """The one shape of errors."""
+    body = {"type": error.kind, "message": error.message, "detail": error.detail}
+    return Response(error.status, encode({"NeutronError": body}))

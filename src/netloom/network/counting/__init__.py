@@ -1,0 +1,1 @@
+"""Counting: quotas and how many addresses are left."""

@@ -1,0 +1,1 @@
+"""Floating addresses as ports see them: letting go when a port or an address goes."""

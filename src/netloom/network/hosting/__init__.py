@@ -1,0 +1,1 @@
+"""Agents as the service sees them: their reports, what is scheduled to them, their zones."""

@@ -1,0 +1,1 @@
+"""Which address a port gets: arithmetic and choice, without a database."""

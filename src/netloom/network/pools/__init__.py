@@ -1,0 +1,1 @@
+"""Subnet pools: prefixes that subnets are cut from."""

@@ -1,0 +1,1 @@
+"""Sharing: which other projects may use something."""

@@ -1,0 +1,54 @@
+"""NXT_RESUME: a packet that `controller(pause)` stopped goes on where it was.
+
+All that is needed comes back with it: the switch keeps nothing of a paused packet. What the
+controller changed of the packet and its metadata holds. Mirrors that have the packet already are
+not remembered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import FIELD, SLOT
+from netloom.ofproto.recirculations import FrozenState
+from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.freeze import FROZEN_MASK
+from netloom.openflow import actions as a
+from netloom.openflow import messages as m
+from netloom.openflow.continuations import decode_continuation
+from netloom.openflow.errors import OpenFlowError
+
+if TYPE_CHECKING:
+    from netloom.ofproto.backer import Backer
+
+_IN_PORT = SLOT["in_port"]
+
+
+def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int) -> None:
+    """Go on with the packet of `message`; raises OpenFlowError if its bridge is gone."""
+    rest = decode_continuation(message.continuation, version)
+    found = [bridge for bridge in backer.bridges.values() if bridge.uuid == rest.bridge]
+    if not found:
+        raise OpenFlowError("NXR_STALE")
+    bridge = found[0]
+    in_port = FIELD["in_port_oxm"].get(message.match.value)
+    key = extract_key(message.packet, in_port, message.match.value & ~_IN_PORT.mask)
+    state = FrozenState(
+        bridge.name,
+        0,
+        key & FROZEN_MASK,
+        rest.conntracked,
+        rest.stack,
+        frozenset(),
+        # With nothing left to do it would begin anew.
+        rest.actions or (a.Note(b""),),
+        rest.action_set,
+    )
+    result = translate(bridge, key, now_ms, state=state)
+    for target in result.credits:
+        target.credit(1, len(message.packet), now_ms)
+    if result.actions:
+        base = _IN_PORT.put(key, rest.odp_port)
+        backer.dpif.execute(message.packet, base, result.actions)
+    backer.recirculations.release(result.recirc_ids, now_ms)

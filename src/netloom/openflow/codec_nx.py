@@ -1,0 +1,199 @@
+"""Bytes of Nicira's messages about tunnel options, connection tracking and IPFIX."""
+
+from __future__ import annotations
+
+from struct import pack, unpack_from
+
+from netloom.openflow import messages_nx as n
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import Frame
+
+Encoded = tuple[str, bytes]
+
+
+# Tunnel options
+
+
+def _decode_maps(data: bytes, pos: int) -> tuple[n.TlvMap, ...]:
+    if (len(data) - pos) % 8:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    maps = []
+    for at in range(pos, len(data), 8):
+        one = n.TlvMap(*unpack_from(">HBBH", data, at))
+        if one.option_len % 4 or not 4 <= one.option_len <= 124:
+            raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
+        if one.index >= 64:
+            raise OpenFlowError("NXTTMFC_BAD_FIELD_IDX")
+        maps.append(one)
+    return tuple(maps)
+
+
+def _encode_maps(maps: tuple[n.TlvMap, ...]) -> bytes:
+    return b"".join(
+        [pack(">HBBH2x", t.option_class, t.option_type, t.option_len, t.index) for t in maps]
+    )
+
+
+def decode_tlv_table_mod(frame: Frame, protocol: int) -> n.TlvTableMod:
+    """A change of the table of tunnel options."""
+    pos = frame.need(8)
+    (command,) = unpack_from(">H", frame.data, pos)
+    if command > n.NXTTMC_CLEAR:
+        raise OpenFlowError("NXTTMFC_BAD_COMMAND")
+    return n.TlvTableMod(command, _decode_maps(frame.data, pos + 8))
+
+
+def encode_tlv_table_mod(message: n.TlvTableMod, version: int, protocol: int) -> Encoded:
+    return "NXT_TLV_TABLE_MOD", pack(">H6x", message.command) + _encode_maps(message.maps)
+
+
+def decode_tlv_table_request(frame: Frame, protocol: int) -> n.TlvTableRequest:
+    frame.exactly(0)
+    return n.TlvTableRequest()
+
+
+def encode_tlv_table_request(message: n.TlvTableRequest, version: int, protocol: int) -> Encoded:
+    return "NXT_TLV_TABLE_REQUEST", b""
+
+
+def decode_tlv_table_reply(frame: Frame, protocol: int) -> n.TlvTableReply:
+    pos = frame.need(16)
+    space, fields = unpack_from(">IH", frame.data, pos)
+    return n.TlvTableReply(space, fields, _decode_maps(frame.data, pos + 16))
+
+
+def encode_tlv_table_reply(message: n.TlvTableReply, version: int, protocol: int) -> Encoded:
+    head = pack(">IH10x", message.max_option_space, message.max_fields)
+    return "NXT_TLV_TABLE_REPLY", head + _encode_maps(message.maps)
+
+
+# Connection tracking
+
+
+def decode_ct_flush_zone(frame: Frame, protocol: int) -> n.CtFlushZone:
+    pos = frame.exactly(8)
+    if any(frame.data[pos : pos + 6]):
+        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
+    return n.CtFlushZone(*unpack_from(">H", frame.data, pos + 6))
+
+
+def encode_ct_flush_zone(message: n.CtFlushZone, version: int, protocol: int) -> Encoded:
+    return "NXT_CT_FLUSH_ZONE", pack(">6xH", message.zone_id)
+
+
+_ORIGINAL, _REPLY, _ZONE = range(3)
+#: Property of a tuple: field of CtTuple, bytes of its value.
+_TUPLE = (
+    ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2),
+    ("icmp_type", 1), ("icmp_code", 1),
+)  # fmt: skip
+_ICMP = (1, 58)
+
+
+def _property(kind: int, body: bytes) -> bytes:
+    size = 4 + len(body)
+    return pack(">HH", kind, size) + body + bytes(-size % 8)
+
+
+def _read_properties(data: bytes, pos: int, end: int) -> list[tuple[int, bytes]]:
+    found = []
+    while pos < end:
+        if end - pos < 4:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        kind, size = unpack_from(">HH", data, pos)
+        if size < 4 or pos + size > end:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        found.append((kind, data[pos + 4 : pos + size]))
+        pos += size + 7 & ~7
+    return found
+
+
+def _decode_tuple(body: bytes, ip_proto: int) -> n.CtTuple:
+    # The tuple's properties start at a multiple of 8 bytes.
+    values: dict[str, int] = {}
+    for kind, value in _read_properties(body, 4, len(body)):
+        if kind >= len(_TUPLE):
+            raise OpenFlowError("OFPBPC_BAD_TYPE")
+        name, size = _TUPLE[kind]
+        if len(value) != size:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if (kind > 3) != (ip_proto in _ICMP) and kind > 1:
+            raise OpenFlowError("OFPBPC_BAD_TYPE")
+        values[name] = int.from_bytes(value, "big")
+    return n.CtTuple(**values)
+
+
+def _encode_tuple(one: n.CtTuple) -> bytes:
+    out = bytes(4)
+    for kind, (name, size) in enumerate(_TUPLE):
+        value = getattr(one, name)
+        if value is not None:
+            out += _property(kind, value.to_bytes(size, "big"))
+    return out
+
+
+def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
+    """A wish to forget connections."""
+    pos = frame.need(8)
+    ip_proto = frame.data[pos]
+    if any(frame.data[pos + 1 : pos + 8]):
+        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
+    tuples = {_ORIGINAL: n.NO_TUPLE, _REPLY: n.NO_TUPLE}
+    zone: int | None = None
+    for kind, body in _read_properties(frame.data, pos + 8, len(frame.data)):
+        if kind in tuples:
+            tuples[kind] = _decode_tuple(body, ip_proto)
+        elif kind == _ZONE:
+            if len(body) != 2:
+                raise OpenFlowError("OFPBPC_BAD_LEN")
+            zone = int.from_bytes(body, "big")
+        else:
+            raise OpenFlowError("OFPBPC_BAD_TYPE")
+    return n.CtFlush(ip_proto, tuples[_ORIGINAL], tuples[_REPLY], zone)
+
+
+def encode_ct_flush(message: n.CtFlush, version: int, protocol: int) -> Encoded:
+    """Tuples that say nothing are left out."""
+    out = pack(">B7x", message.ip_proto)
+    for kind, one in ((_ORIGINAL, message.original), (_REPLY, message.reply)):
+        if one != n.NO_TUPLE:
+            out += _property(kind, _encode_tuple(one))
+    if message.zone_id is not None:
+        out += _property(_ZONE, message.zone_id.to_bytes(2, "big"))
+    return "NXT_CT_FLUSH", out
+
+
+# IPFIX
+
+
+def _ipfix_name(flow: bool) -> str:
+    return "NXST_IPFIX_FLOW" if flow else "NXST_IPFIX_BRIDGE"
+
+
+def decode_ipfix_stats_request(frame: Frame, protocol: int) -> n.IpfixStatsRequest:
+    frame.exactly(0)
+    return n.IpfixStatsRequest(frame.row.name == "NXST_IPFIX_FLOW")
+
+
+def encode_ipfix_stats_request(
+    message: n.IpfixStatsRequest, version: int, protocol: int
+) -> Encoded:
+    return _ipfix_name(message.flow), b""
+
+
+def decode_ipfix_stats_reply(frame: Frame, protocol: int) -> n.IpfixStatsReply:
+    """Counters of the exporters, one of the bridge's, any number of flows'."""
+    if (len(frame.data) - frame.body) % 88:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    stats = tuple(
+        n.IpfixStats(*unpack_from(">10QI", frame.data, at))
+        for at in range(frame.body, len(frame.data), 88)
+    )
+    return n.IpfixStatsReply(frame.row.name == "NXST_IPFIX_FLOW", stats, frame.more)
+
+
+def encode_ipfix_stats_reply(
+    message: n.IpfixStatsReply, version: int, protocol: int
+) -> tuple[str, list[bytes]]:
+    entries = [pack(">10QI4x", *one._values()) for one in message.stats]
+    return _ipfix_name(message.flow), entries

@@ -1,0 +1,95 @@
+"""Text of Nicira's messages about tunnel options, connection tracking and IPFIX."""
+
+from __future__ import annotations
+
+from netloom.flow.address import format_ipv4, format_ipv6
+from netloom.openflow import messages_nx as n
+from netloom.openflow.message_table import Frame
+from netloom.openflow.message_text import Style
+
+_COMMANDS = {n.NXTTMC_ADD: "ADD", n.NXTTMC_DELETE: "DEL", n.NXTTMC_CLEAR: "CLEAR"}
+
+
+def _hex(number: int) -> str:
+    """As C's %#x: no prefix before zero."""
+    return f"{number:#x}" if number else "0"
+
+
+def _maps_text(maps: tuple[n.TlvMap, ...]) -> str:
+    out = (
+        " mapping table:\n"
+        "  class  type  length  match field\n"
+        " ------  ----  ------  --------------\n"
+    )
+    rows = [
+        f" {_hex(one.option_class):>6}  {_hex(one.option_type):>4}  {one.option_len:>6}  "
+        f"tun_metadata{one.index}"
+        for one in maps
+    ]
+    return out + "\n".join(rows)
+
+
+def format_tlv_table_mod(message: n.TlvTableMod, frame: Frame, style: Style) -> str:
+    out = f"\n {_COMMANDS[message.command]}"
+    return out if message.command == n.NXTTMC_CLEAR else out + _maps_text(message.maps)
+
+
+def format_tlv_table_reply(message: n.TlvTableReply, frame: Frame, style: Style) -> str:
+    used = sum(one.option_len for one in message.maps)
+    return (
+        f"\n max option space={message.max_option_space} max fields={message.max_fields}\n"
+        f" allocated option space={used}\n\n{_maps_text(message.maps)}"
+    )
+
+
+def format_ct_flush_zone(message: n.CtFlushZone, frame: Frame, style: Style) -> str:
+    return f" zone_id={message.zone_id}"
+
+
+_V4_MAPPED = 0xFFFF << 32
+
+
+def _is_v4(address: int | None) -> bool:
+    return address is not None and address >> 32 == 0xFFFF
+
+
+def _address(address: int | None) -> str:
+    number = address or 0
+    return format_ipv4(number & 0xFFFFFFFF) if _is_v4(address) else format_ipv6(number)
+
+
+def _tuple_text(one: n.CtTuple, ip_proto: int) -> str:
+    name = "nw" if _is_v4(one.src) or _is_v4(one.dst) else "ipv6"
+    out = f"ct_{name}_src={_address(one.src)},ct_{name}_dst={_address(one.dst)},"
+    if ip_proto in (1, 58):
+        return out + (
+            f"icmp_id={one.icmp_id or 0},icmp_type={one.icmp_type or 0},"
+            f"icmp_code={one.icmp_code or 0}"
+        )
+    return f"{out}ct_tp_src={one.src_port or 0},ct_tp_dst={one.dst_port or 0}"
+
+
+def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
+    original = _tuple_text(message.original, message.ip_proto)
+    reply = _tuple_text(message.reply, message.ip_proto)
+    return f" zone={message.zone_id or 0} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
+
+
+def _stats_text(s: n.IpfixStats, margin: str) -> str:
+    return (
+        f" flows={s.total_flows}, current flows={s.current_flows}, sampled pkts={s.packets}, "
+        f"ipv4 ok={s.ipv4_packets}, ipv6 ok={s.ipv6_packets}, tx pkts={s.tx_packets}\n"
+        f"{margin}pkts errs={s.error_packets}, ipv4 errs={s.ipv4_error_packets}, "
+        f"ipv6 errs={s.ipv6_error_packets}, tx errs={s.tx_errors}\n"
+    )
+
+
+def format_ipfix_stats_reply(message: n.IpfixStatsReply, frame: Frame, style: Style) -> str:
+    if not message.flow:
+        return "".join(
+            [f"\n  bridge ipfix:{_stats_text(one, ' ' * 16)}" for one in message.stats[:1]]
+        )
+    out = f" {len(message.stats)} ids\n"
+    for one in message.stats:
+        out += f"  id {one.collector_set_id:>3}:{_stats_text(one, ' ' * 10)}"
+    return out
