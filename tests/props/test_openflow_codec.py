@@ -257,7 +257,7 @@ def plain_messages(version: int):
             st.builds(m.QueueStats, ports, u32, u64, u64, u64), max_size=3).map(tuple)),
         st.builds(m.AggregateReply, u64, u64, u32),
         st.builds(m.FlowStatsRequest, matches(), u8, ports),
-        st.builds(m.SetFlowFormat, st.sampled_from([0, 2])),
+        st.builds(m.SetFlowFormat, st.sampled_from([0, 2])) if version == 1 else st.nothing(),
         st.builds(m.FlowModTableId, st.booleans()),
         st.builds(m.SetPacketInFormat, st.integers(0, 2)),
         st.builds(m.SetControllerId, u16),

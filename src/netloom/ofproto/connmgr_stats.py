@@ -160,14 +160,6 @@ def _queue_config(
     return (m.QueueGetConfigReply(request.port, queues),)
 
 
-def _opaque(
-    manager: ConnectionManager, session: Session, request: m.OpaqueRequest, now_ms: int
-) -> tuple[m.Message, ...]:
-    """Of what this switch does not have."""
-    vendor = request.name.startswith("NXST")
-    raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if vendor else "OFPBRC_BAD_STAT")
-
-
 HANDLERS: dict[type[m.Message], Handler] = {
     m.DescRequest: _desc,
     m.FlowStatsRequest: _flow,
@@ -178,7 +170,6 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.PortDescRequest: _port_desc,
     m.QueueStatsRequest: _queue,
     m.QueueGetConfigRequest: _queue_config,
-    m.OpaqueRequest: _opaque,
     **connmgr_groups.REQUESTS,
     **connmgr_tables.REQUESTS,
 }

@@ -67,7 +67,7 @@ def decode_table_stats_reply(frame: Frame, protocol: int) -> m.TableStatsReply:
             table_id, name = unpack_from(">B7x32s", data, pos)
             max_entries, active, lookups, matches = unpack_from(">IIQQ", data, pos + size - 24)
             wildcards = 0
-        text = name.split(b"\0", 1)[0].decode("utf-8", "replace")
+        text = name[:31].split(b"\0", 1)[0].decode("utf-8", "replace")
         tables.append(
             m.TableStats(table_id, active, lookups, matches, text, wildcards, max_entries)
         )
@@ -90,19 +90,3 @@ def _encode_table(t: m.TableStats, version: int) -> bytes:
     if version == 2:
         return pack(">B7x32s24xIIQQ", t.table_id, name, t.max_entries, *counters)
     return pack(">B7x32s64xIIQQ", t.table_id, name, t.max_entries, *counters)
-
-
-def decode_opaque_request(frame: Frame, protocol: int) -> m.OpaqueRequest:
-    return m.OpaqueRequest(frame.row.name, frame.data[frame.body :])
-
-
-def encode_opaque_request(message: m.OpaqueRequest, version: int, protocol: int) -> Encoded:
-    return message.name, message.body
-
-
-def decode_opaque_reply(frame: Frame, protocol: int) -> m.OpaqueReply:
-    return m.OpaqueReply(frame.row.name, frame.data[frame.body :], frame.more)
-
-
-def encode_opaque_reply(message: m.OpaqueReply, version: int, protocol: int) -> Encoded:
-    return message.name + "+", message.body

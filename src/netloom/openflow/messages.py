@@ -510,17 +510,3 @@ class TableFeatures(Record):
 class TableFeaturesReply(Message):
     tables: tuple[TableFeatures, ...] = ()
     more: bool = False
-
-
-class OpaqueRequest(Message):
-    """A multipart request of groups, meters or others that this version only recognises: `name`
-    is that of its type, such as "OFPST_GROUP"."""
-
-    name: str
-    body: bytes = b""
-
-
-class OpaqueReply(Message):
-    name: str
-    body: bytes = b""
-    more: bool = False

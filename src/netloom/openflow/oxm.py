@@ -412,9 +412,9 @@ def decode_ofp12_match(
         raise OpenFlowError("OFPBMC_BAD_LEN")
     kind = int.from_bytes(data[pos : pos + 2], "big")
     size = int.from_bytes(data[pos + 2 : pos + 4], "big")
-    if kind != 1:
-        raise OpenFlowError("OFPBMC_BAD_TYPE")
     after = pos + (size + 7 & ~7)
+    if size >= 4 and kind != 1:
+        raise OpenFlowError("OFPBMC_BAD_TYPE")
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
     table = oxm_table(version)

@@ -89,7 +89,7 @@ def format_group_desc_request(message: g.GroupDescRequest, frame: Frame, style: 
 
 def format_group_desc_reply(message: g.GroupDescReply, frame: Frame, style: Style) -> str:
     lines = [f"\n {group_text(group, frame.version, style)}" for group in message.groups]
-    return "".join(lines) or "\n"
+    return "".join(lines) or ("" if frame.error else "\n")
 
 
 def format_group_stats_reply(message: g.GroupStatsReply, frame: Frame, style: Style) -> str:
@@ -108,6 +108,8 @@ def format_group_stats_reply(message: g.GroupStatsReply, frame: Frame, style: St
                 f",bucket{number}:packet_count={counter.packet_count},"
                 f"byte_count={counter.byte_count}"
             )
+    if frame.error:
+        return f"{out} ***parse error***\n"
     return out or "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.openflow import messages as m
 from netloom.openflow import messages_tables as mt
+from netloom.openflow.codec_features import decode_table_features_reply
 from netloom.openflow.field_set import format_field_names
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
@@ -32,8 +33,9 @@ def format_table_mod(message: m.TableMod, frame: Frame, style: Style) -> str:
                      if message.eviction_flags & bit]  # fmt: skip
             out += f" eviction_flags={'|'.join(words)}"
         out += f", vacancy={'on' if message.config & 8 else 'off'}"
-        if message.vacancy and message.config & 8:
-            out += f" vacancy:{message.vacancy[0]},{message.vacancy[1]}"
+        if message.config & 8:
+            down, up = message.vacancy or (0, 0)
+            out += f" vacancy:{down},{up}"
     return out
 
 
@@ -109,7 +111,7 @@ class _Printer:
 
 def _features10(table: m.TableStats) -> str:
     out = f"    max_entries={table.max_entries}\n" if table.max_entries else ""
-    fields = [name for bits, name in _WILDCARDS if table.wildcards & bits == bits]
+    fields = [name for bits, name in _WILDCARDS if table.wildcards & bits]
     if fields:
         out += "    matching:\n"
         out += f"      exact match or wildcard: {format_field_names(fields)}\n"
@@ -137,8 +139,19 @@ def format_table_stats_reply(message: m.TableStatsReply, frame: Frame, style: St
     return "\n" + printer.text()
 
 
+def format_table_features_request(
+    message: m.TableFeaturesRequest, frame: Frame, style: Style
+) -> str:
+    """What is to be set is printed as what is told."""
+    if not message.body:
+        return ""
+    return format_table_features_reply(
+        decode_table_features_reply(frame, style.protocol), frame, style
+    )
+
+
 def format_table_features_reply(message: m.TableFeaturesReply, frame: Frame, style: Style) -> str:
-    return "\n" + tables_text(message.tables)
+    return "" if frame.error and not message.tables else "\n" + tables_text(message.tables)
 
 
 _INSTRUCTION_NAMES = (
