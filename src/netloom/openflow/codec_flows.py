@@ -358,10 +358,12 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     known: dict[bytes, tuple[a.Action, ...]] = {}
 
     def entry(data: bytes, pos: int, version: int) -> tuple[m.FlowStats, int]:
-        if len(data) - pos < minimum:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
         size = int.from_bytes(data[pos : pos + 2], "big")
         if size < minimum or pos + size > len(data):
+            old = data[pos + 48 : pos + 50] == b"\0\0"
+            if 1 < version < c15.VERSION and len(data) - pos >= minimum - 8 and not old:
+                # What is wrong with the match is said first.
+                decode_match(data, pos + 48, version)
             raise OpenFlowError("OFPBRC_BAD_LEN")
         return read(data[pos : pos + size], version, known), pos + size
 

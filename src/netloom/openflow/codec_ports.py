@@ -103,6 +103,7 @@ def _decode_port14(data: bytes, pos: int) -> tuple[m.PhyPort, int]:
     end = pos + size
     if size < 40 or end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
+    port_from_wire(number)
     features = [0] * 6
     at = pos + 40
     while at < end:
