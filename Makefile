@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab bench clean-host clean
+.PHONY: help demo test check lab bench fuzz clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -22,6 +22,9 @@ lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)
 
+fuzz: $(STAMPS)/fuzz ## look with atheris for bytes that break a decoder (SECONDS=60 for each)
+	@$(PY) -m fuzz $(or $(SECONDS),60) $(ARGS)
+
 clean-host: $(STAMPS)/run ## remove what a killed lab or test left behind
 	@.venv/bin/netloom clean-host
 
@@ -36,3 +39,6 @@ $(STAMPS)/test: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fet
 
 $(STAMPS)/bench: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fetch_peers.py
 	@sh tools/setup.sh bench
+
+$(STAMPS)/fuzz: $(STAMPS)/test
+	@$(PY) -m pip install -qq -c constraints.txt -e ".[fuzz]" && touch $@
