@@ -369,7 +369,19 @@ class Maker:
         return m.TableStatsReply(self.some(self._table_stats))
 
     def _table_stats(self) -> m.TableStats:
-        return m.TableStats(self.bits(8), self.bits(32), self.bits(64), self.bits(64))
+        counts = (self.bits(8), self.bits(32), self.bits(64), self.bits(64))
+        if self.version not in (2, 3):
+            return m.TableStats(*counts)
+        fields = ("metadata", "eth_src", "eth_dst", "eth_type", "ip_src")
+        sets = fields if self.version == 3 else ()
+        actions = self.bits(25)
+        able = m.InstructionFeatures((), 6, actions, actions, sets, sets)
+        all_bits = self.bits(64) if self.version == 3 else 0
+        can = m.TableFeatures(
+            counts[0], "x", all_bits, all_bits, 5, self.chance.randint(0, 2), able, able, fields,
+            (), fields[:2],
+        )  # fmt: skip
+        return m.TableStats(*counts, "x", 0, 5, can)
 
     def _TableFeaturesRequest(self) -> m.Message:
         if self.chance.random() < 0.5:

@@ -131,7 +131,8 @@ _ACTIONS11 = (
 _ONLY_11 = range(1, 15)
 
 
-def _actions_of(bits: int, version: int) -> str:
+def action_names(bits: int, version: int) -> str:
+    """The actions of a bitmap of OpenFlow 1.0 to 1.5, as they are listed."""
     table = _ACTIONS10 if version == 1 else _ACTIONS11
     words = [
         name
@@ -152,6 +153,6 @@ def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, sty
         if message.types >> number & 1:
             out += (
                 f"    {name} group:\n       max_groups={message.max_groups[number]:#x}\n"
-                f"       actions: {_actions_of(message.actions[number], frame.version)}\n"
+                f"       actions: {action_names(message.actions[number], frame.version)}\n"
             )
     return out
