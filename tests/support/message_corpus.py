@@ -170,7 +170,7 @@ class Maker:
         return m.GetConfigReply(self.bits(3), self.bits(16))
 
     def _SetConfig(self) -> m.Message:
-        return m.SetConfig(self.bits(3), self.bits(16))
+        return m.SetConfig(self.bits(3 if self.version < 4 else 2), self.bits(16))
 
     def _BarrierRequest(self) -> m.Message:
         return m.BarrierRequest()
@@ -234,7 +234,7 @@ class Maker:
             self.bits(16), self.bits(16), self.bits(2), self.bits(32),
             self.port() if deletes or not later else m.OFPP_ANY,
             self.bits(32) if deletes and later else m.OFPG_ANY,
-            self.bits(16) if self.version > 4 else 0,
+            self.bits(16) if self.version > 4 and not command else 0,
         )  # fmt: skip
 
     def _FlowRemoved(self) -> m.Message:
@@ -374,7 +374,7 @@ class Maker:
             return m.TableStats(*counts)
         fields = ("metadata", "eth_src", "eth_dst", "eth_type", "ip_src")
         sets = fields if self.version == 3 else ()
-        actions = self.bits(25)
+        actions = self.bits(25) & (0x01FFE7FF if self.version == 2 else 0x03FF8001)
         able = m.InstructionFeatures((), 6, actions, actions, sets, sets)
         all_bits = self.bits(64) if self.version == 3 else 0
         can = m.TableFeatures(
@@ -465,6 +465,8 @@ class Maker:
         if command in (3, 5):
             where = self.chance.choice([g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_LAST, 4])
         properties = self.properties(kind) if command < 2 else g.NO_PROPERTIES
+        if command == g.OFPGC_REMOVE_BUCKET:
+            return g.GroupMod(command, self.bits(31), g.OFPGT_ALL, (), where)
         return g.GroupMod(command, self.bits(31), kind, self.buckets(kind), where, properties)
 
     def _GroupStatsRequest(self) -> m.Message:

@@ -180,7 +180,9 @@ def encode_get_config_reply(message: m.GetConfigReply, version: int, protocol: i
 
 def decode_set_config(frame: Frame, protocol: int) -> m.SetConfig:
     flags, miss_send_len = unpack_from(">HH", frame.data, frame.exactly(4))
-    known = m.OFPC_FRAG_MASK | m.OFPC_INVALID_TTL_TO_CONTROLLER
+    known = m.OFPC_FRAG_MASK
+    if frame.version < m.OFP13_VERSION:
+        known |= m.OFPC_INVALID_TTL_TO_CONTROLLER
     if flags & ~known:
         raise OpenFlowError("OFPSCFC_BAD_FLAGS")
     return m.SetConfig(flags, miss_send_len)

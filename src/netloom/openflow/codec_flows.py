@@ -150,7 +150,7 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
         _decode_flags(flags, version), buffer_id, port, out_group if deletes else m.OFPG_ANY,
-        importance if version >= 5 else 0,
+        importance if version >= 5 and command == m.OFPFC_ADD else 0,
     )  # fmt: skip
 
 

@@ -310,6 +310,8 @@ def _check(mod: g.GroupMod, version: int) -> None:
         raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     if mod.type == g.OFPGT_INDIRECT and mod.command != g.OFPGC_DELETE and len(mod.buckets) != 1:
         raise OpenFlowError("OFPGMFC_INVALID_GROUP")
+    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
+        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
     if mod.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
         return
     for bucket in mod.buckets:

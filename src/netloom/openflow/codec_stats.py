@@ -96,6 +96,8 @@ _COUNTS = ">IIQQ"
 _MISS_MASK = 3
 #: From goto_table to clear_actions.
 _INSTRUCTIONS = 0x3E
+#: Actions that there are.
+_ACTIONS11, _ACTIONS12 = 0x01FFE7FF, 0x03FF8001
 
 
 def _field_names(version: int) -> tuple[str, ...]:
@@ -128,14 +130,11 @@ def _read_table(data: bytes, pos: int, version: int) -> m.TableStats:
     max_entries, active, lookups, matches = unpack_from(
         _COUNTS, data, pos + _TABLE_SIZES[version - 1] - 24
     )
+    known = _ACTIONS11 if version == m.OFP11_VERSION else _ACTIONS12
     able = m.InstructionFeatures(
-        (),
-        instructions & _INSTRUCTIONS,
-        write,
-        apply,
-        _fields(set_write, version),
-        _fields(set_apply, version),
-    )
+        (), instructions & _INSTRUCTIONS, write & known, apply & known,
+        _fields(set_write, version), _fields(set_apply, version),
+    )  # fmt: skip
     features = m.TableFeatures(
         table_id, _text(name), matched, written, max_entries, _miss(config), able, able,
         _fields(match | wild, version), (), _fields(wild, version),

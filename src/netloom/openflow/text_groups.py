@@ -143,6 +143,10 @@ def action_names(bits: int, version: int) -> str:
     return " ".join(words)
 
 
+def _hex(number: int) -> str:
+    return f"{number:#x}" if number else "0"
+
+
 def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, style: Style) -> str:
     """What follows the first line's colon in a group features reply."""
     out = (
@@ -151,8 +155,9 @@ def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, sty
     )
     for number, name in enumerate(_GROUP_NAMES):
         if message.types >> number & 1:
+            actions = action_names(message.actions[number], frame.version)
             out += (
-                f"    {name} group:\n       max_groups={message.max_groups[number]:#x}\n"
-                f"       actions: {action_names(message.actions[number], frame.version)}\n"
+                f"    {name} group:\n       max_groups={_hex(message.max_groups[number])}\n"
+                f"       actions: {actions or '<none>'}\n"
             )
     return out

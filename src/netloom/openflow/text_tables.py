@@ -29,11 +29,7 @@ def format_table_mod(message: m.TableMod, frame: Frame, style: Style) -> str:
     if frame.version <= 3:
         out += f", flow_miss_config={_MISS.get(message.config & 3, 'controller')}"
     if frame.version >= 5:
-        out += f", eviction={'on' if message.config & 4 else 'off'}"
-        if message.eviction_flags:
-            words = [word for bit, word in ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
-                     if message.eviction_flags & bit]  # fmt: skip
-            out += f" eviction_flags={'|'.join(words)}"
+        out += _eviction_text(message)
         out += f", vacancy={'on' if message.config & 8 else 'off'}"
         if message.config & 8:
             down, up = message.vacancy or (0, 0)
@@ -41,6 +37,16 @@ def format_table_mod(message: m.TableMod, frame: Frame, style: Style) -> str:
     return out
 
 
+def _eviction_text(message: m.TableMod) -> str:
+    """Flags of eviction, if there are any, are taken for what is to be done."""
+    if message.eviction_flags is None:
+        return f", eviction={'on' if message.config & mt.OFPTC_EVICTION else 'off'}"
+    if not message.eviction_flags:
+        return ""
+    return f", eviction={_ON_OFF.get(message.eviction_flags, '***error***')}"
+
+
+_ON_OFF = {1: "on", 2: "off"}
 _EVICTION = ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
 
 
