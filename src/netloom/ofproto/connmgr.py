@@ -364,4 +364,4 @@ def _kind(request: bytes) -> str:
     try:
         return read_frame(request).row.name
     except (OpenFlowError, ProtocolError):
-        return "unknown"
+        return "invalid"
