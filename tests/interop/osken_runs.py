@@ -2,11 +2,11 @@
 
     python -m tests.interop.osken_runs [of10 of13 of14]
 
-runs every pattern of matches, actions and groups against Debian's switch and against ours, and
+runs every pattern of matches and actions against Debian's switch and against ours, and
 prints the failures of each side that the other has not, and the counts. `osken_failures.txt` keeps
 what Debian's switch fails (OpenFlow that Open vSwitch has not: PBB, IPv6 extension headers and so
-on); `--record` writes it anew. Patterns of meters take half a minute each and measure
-the machine rather than the switch: they are left out.
+on); `--record` writes it anew. Patterns of groups and meters measure throughput, the machine's and
+the tool's rather than the switch's: they are left out.
 
 Debian's switch gets a pause between flow mod and packet, without which its caches fail patterns at
 random; ours gets none.
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def pattern_files(version: str, *kinds: str) -> list[Path]:
-    """The files of patterns that os-ken brings, by the kind: match, action, group."""
+    """The files of patterns that os-ken brings, by the kind: match, action, group, meter."""
     import os_ken.tests.switch
 
     root = Path(os_ken.tests.switch.__path__[0]) / version
@@ -140,7 +140,7 @@ def known_failures() -> frozenset[str]:
 
 
 def _both(version: str) -> dict[str, Found]:
-    files = pattern_files(version, "match", "action", "group")
+    files = pattern_files(version, "match", "action")
     found = {}
     for side, pause_s in (("debian", 0.05), ("ours", 0.0)):
         with running(side) as switch:
