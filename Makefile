@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab bench fuzz soak record-neutron clean-host clean
+.PHONY: help demo test check lab osken bench fuzz soak record-neutron clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -18,6 +18,9 @@ check: $(STAMPS)/test ## the quick checks: format, lint, types, imports, unit te
 
 lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (needs root)
 	@$(PY) -m pytest tests/lab $(ARGS)
+
+osken: $(STAMPS)/test ## os-ken's whole switch test tool against Debian's switch and ours
+	@$(PY) -m tests.interop.osken_runs $(ARGS)
 
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)

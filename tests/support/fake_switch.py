@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _REFERENCES = {
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
+    ("Open_vSwitch", "manager_options"): "Manager",
     ("Bridge", "controller"): "Controller",
     ("Bridge", "mirrors"): "Mirror",
     ("Mirror", "output_port"): "Port",

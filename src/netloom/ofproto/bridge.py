@@ -223,6 +223,10 @@ class Ofproto:
 
     # What `connmgr` asks
 
+    def local_mac(self) -> int | None:
+        port = self.ports_by_number.get(reserved.LOCAL)
+        return None if port is None else self._phy_port(port).hw_addr
+
     def phy_ports(self) -> list[m.PhyPort]:
         return [self._phy_port(port) for port in self._sorted_ports()]
 
@@ -395,6 +399,7 @@ class Ofproto:
                 self._tell(m.OFPPR_MODIFY, port)
                 # Buckets of groups and members of bundles may watch it.
                 self.backer.config_changed()
+        self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
         phy_port = self._phy_ports[port.number] = self._phy_port(port)

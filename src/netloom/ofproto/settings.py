@@ -100,6 +100,8 @@ class BridgeSettings(Record):
     #: In-band control: queue of what is sent to controllers (-1: none), and whether there is any.
     in_band_queue: int = -1
     disable_in_band: bool = False
+    #: Targets of the database's managers that are reached in-band too.
+    in_band_managers: tuple[str, ...] = ()
     #: Is there a collector set for the samples of its flows?
     samples_flows: bool = False
     #: OpenFlow bundles that nobody touches for so long are forgotten.

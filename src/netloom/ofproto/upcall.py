@@ -82,8 +82,8 @@ class Upcalls:
         result = translate(bridge, key, now_ms)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
-        if result.actions:
-            backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
+        # No actions are executed too: the data path counts the drop.
+        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 

@@ -266,7 +266,9 @@ class OxmTable:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
-        if len(self._recipes) < 256 and mask & _ETHERNET and not mask & _PACKET_TYPE:
+        # Does it go without saying that a packet is a frame, or does nobody ask?
+        plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _PACKET_TYPE
+        if plain and len(self._recipes) < 256:
             self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
         out = []
         if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):

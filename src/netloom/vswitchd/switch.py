@@ -40,6 +40,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "dpdk_initialized",
         "dpdk_version",
         "iface_types",
+        "manager_options",
         "next_cfg",
         "other_config",
         "ssl",
@@ -127,6 +128,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "target",
         "type",
     ),
+    "Manager": ("connection_mode", "target"),
     "Flow_Table": ("flow_limit", "groups", "name", "overflow_policy", "prefixes"),
     "Mirror": (
         "filter",
