@@ -78,7 +78,7 @@ def _track_fragment(execution: Execution, action: dp.Ct) -> bool | list[Executio
 
 def _track_joined(execution: Execution, action: dp.Ct, whole: Whole) -> list[Execution]:
     outlet = execution.outlet
-    headers = parse(whole.data)
+    headers = parse(whole.data, max_vlans=execution.parsed().n_vlans)
     verdict: Verdict = outlet.conntrack.track(
         whole.data, headers, tracked_of(execution.key), action, outlet.now_ms()
     )
