@@ -26,6 +26,8 @@ from tests.support.peers import wait_until
 from trace_cases import TraceCase, fdb_entries, vsctl_lines
 from trace_peers import TracePeer
 
+from netloom.packet.parse import FRAG_LATER, parse
+
 pytestmark = pytest.mark.interop
 ROUNDS = int(os.environ.get("NETLOOM_PACKET_ROUNDS", "6"))
 SEED = int(os.environ.get("NETLOOM_PACKET_SEED", "20261121"))
@@ -33,6 +35,16 @@ PACKETS = 60
 OURS = (sys.executable, "-m", "netloom.programs.vswitchd")
 #: What nobody can foresee: which address is taken first, and random numbers.
 UNFORESEEN = ("random", "10.9.9.1-", "group:8")
+
+
+def comparable(frame: bytes) -> bytes:
+    """The frame, without two bytes of a later fragment: where a whole packet has its checksum, 3.1
+    adjusts what is data here when an address changes."""
+    headers = parse(frame)
+    at = headers.l4 + {6: 16, 17: 6}.get(headers.proto, 0)
+    if headers.frag & FRAG_LATER and at > headers.l4 and at + 2 <= headers.end:
+        return frame[:at] + b"--" + frame[at + 2 :]
+    return frame
 
 
 class Port:
@@ -53,7 +65,7 @@ class Port:
             at += 16 + size
         self._read = max(at, 24)
         # Which copy of a packet leaves first is not promised: one that comes back may be faster.
-        return sorted(frames)
+        return sorted(map(comparable, frames))
 
 
 class Side:
