@@ -23,6 +23,7 @@ from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.openflow.connection import Connection
 from netloom.transport.loop import MainLoop
+from netloom.vswitchd.wish import ZonesWish
 
 log = get_logger("dpif")
 
@@ -84,6 +85,12 @@ class DataPathSet:
             if found is bridge:
                 backer.remove_bridge(bridge.name)
                 return
+
+    def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
+        wanted = {wish.datapath_type: wish for wish in zones}
+        for type_, backer in self.backers.items():
+            wish = wanted.get(type_, ZonesWish(type_))
+            backer.set_zones(wish.zones, wish.default_limit)
 
     def role_of(self, bridge: str, connection: Connection) -> str:
         """The role of a bridge's controller, as the Controller row names it."""
