@@ -1,8 +1,10 @@
-"""Unpack the peers of the tests, Debian's Open vSwitch and OVN, into a private cache.
+"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
+and the clients of OpenStack.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
-need come along, so that a bare machine can run them with LD_LIBRARY_PATH.
+need come along, so that a bare machine can run them with LD_LIBRARY_PATH. Clients in Python get a
+virtual environment of their own there, since they bring many libraries that nothing else wants.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: Peer -> a program of it, which tells that it is there, and the packages that it takes.
+#: Peer -> a file of it, which tells that it is there, and the packages that it takes.
 PEERS = {
     "ovs": (
         "usr/lib/openvswitch-switch/ovs-vswitchd",
@@ -33,7 +35,31 @@ PEERS = {
         ),
     ),
     "ovn": ("usr/bin/ovn-northd", ("ovn-central", "ovn-common", "ovn-host")),
+    "postgresql": (
+        "usr/lib/postgresql",
+        (
+            "postgresql-15",
+            "postgresql-client-15",
+            "libcom-err2",
+            "libgssapi-krb5-2",
+            "libicu72",
+            "libk5crypto3",
+            "libkeyutils1",
+            "libkrb5-3",
+            "libkrb5support0",
+            "libldap-2.5-0",
+            "liblz4-1",
+            "libpq5",
+            "libsasl2-2",
+            "libxml2",
+            "libxslt1.1",
+            "libzstd1",
+        ),
+    ),
 }
+#: Where a system has a peer that its tests can take as well.
+OF_THE_SYSTEM = {"postgresql": Path("/usr/lib/postgresql")}
+OPENSTACK = ("python-openstackclient==10.5.0", "openstacksdk==4.22.0")
 
 
 def cache_dir() -> Path:
@@ -70,13 +96,24 @@ def fetch(target: Path, packages: tuple[str, ...]) -> None:
         tree.rename(target)
 
 
+def install_clients(target: Path) -> None:
+    """The clients of OpenStack, in a virtual environment."""
+    print("netloom: installing OpenStack's clients for the interop tests", file=sys.stderr)
+    run(sys.executable, "-m", "venv", "--clear", str(target), cwd=target.parent)
+    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *OPENSTACK, cwd=target)
+
+
 def main() -> int:
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     for name, (program, packages) in PEERS.items():
-        if not (cache / name / program).exists():
-            print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
-            fetch(cache / name, packages)
+        of_the_system = OF_THE_SYSTEM.get(name)
+        if (cache / name / program).exists() or (of_the_system and of_the_system.exists()):
+            continue
+        print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
+        fetch(cache / name, packages)
+    if not (cache / "openstack/bin/openstack").exists():
+        install_clients(cache / "openstack")
     return 0
 
 

@@ -45,10 +45,12 @@ class KernelBackend:
     """Ports p1 to p4 of a data path; at the other ends of their wires, devices x1 to x4. Must be
     made, used and closed in a private namespace."""
 
-    def __init__(self, numbers: tuple[int, ...]) -> None:
+    def __init__(self, numbers: tuple[int, ...], use_tcx: bool | None = None) -> None:
         self.counters = Counters()
         self.clock = SystemClock()
-        self.dpif = EbpfDpif("system", "system@ovs-system", self.clock, self.counters)
+        self.dpif = EbpfDpif(
+            "system", "system@ovs-system", self.clock, self.counters, use_tcx=use_tcx
+        )
         self._rtnl = Rtnl()
         self.devices: dict[str, PacketSocketDevice] = {}
         self._ends: dict[int, PacketSocketDevice] = {}
@@ -70,7 +72,7 @@ class KernelBackend:
         self._sent: dict[int, list[bytes]] = {number: [] for number in self._ends}
         self.dpif.recv_upcalls(1_000_000)
         self._before = self._totals()
-        self._started = self.dpif.stats()
+        self.dpif.reasons.clear()
 
     def put(self, flow: str, actions: str) -> None:
         self.dpif.flow_put(*parse_odp_flow(flow), parse_actions(actions))
@@ -102,6 +104,10 @@ class KernelBackend:
             for name, total in self._totals().items()
             if total > self._before.get(name, 0)
         }
+
+    def reasons(self) -> set[str]:
+        """Why flows are not run in the kernel."""
+        return set(self.dpif.reasons)
 
     def close(self) -> None:
         self.dpif.close()

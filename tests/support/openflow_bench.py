@@ -13,10 +13,12 @@ from netloom.ofproto.groups import Groups
 from netloom.ofproto.meters import MeterNumbers, Meters
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection, Received
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_nx import CtFlush
 
 TARGET = "tcp:127.0.0.1:6653"
 PORT = m.PhyPort(1, 0xAA55AA55000F, "p1")
@@ -42,6 +44,7 @@ class FakeSwitch:
         self.datapath_id = 0xFAEE858A1749
         self.tables = Tables()
         self.groups = Groups()
+        self.tlv_table = TlvTable()
         self.dpif = make_dpif()
         self.meters = Meters(self.dpif, MeterNumbers())
         self.calls: list[object] = []
@@ -64,6 +67,12 @@ class FakeSwitch:
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         return lambda: self.packet_out(message, now_ms)
+
+    def resume(self, packet_in: m.PacketIn, now_ms: int) -> None:
+        raise OpenFlowError("NXR_STALE")
+
+    def flush_connections(self, request: CtFlush) -> None:
+        """No connections."""
 
     def refresh_statistics(self) -> None:
         self.calls.append("refresh")

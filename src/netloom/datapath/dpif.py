@@ -77,7 +77,8 @@ class Flow(Record):
 
 
 class Upcall(Record):
-    """A packet that came up. `kind` is "miss" or the `kind` of the Userspace action that sent it;
+    """A packet that came up. `kind` is "miss", "adopt" (no packet: a flow from before this process
+    whose actions are asked for) or the `kind` of the Userspace action that sent it;
     `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
     the Ethernet header. `offload` is what its sender left undone: who shows the packet to somebody
     does it first (`packet.offload.finish_offload`)."""

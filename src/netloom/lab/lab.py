@@ -79,6 +79,8 @@ def remove_lab(directory: Path) -> None:
     if names.exists():
         for name in names.read_text().split():
             Namespace(name).delete()
+    for rundir in directory.glob("*/"):
+        Switch(rundir).forget()
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
 from netloom.ofproto.bundle import Bundle
+from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -29,11 +30,13 @@ from netloom.ofproto.settings import (
     PortSettings,
 )
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_nx import CtFlush
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -63,6 +66,7 @@ class Ofproto:
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
+        self.tlv_table = TlvTable()
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -83,7 +87,12 @@ class Ofproto:
     @property
     def generation(self) -> int:
         """Grows with every change of what tables, groups and meters do to packets."""
-        return self.tables.generation + self.groups.generation + self.meters.generation
+        return (
+            self.tables.generation
+            + self.groups.generation
+            + self.meters.generation
+            + self.tlv_table.generation
+        )
 
     @property
     def frag_mode(self) -> int:
@@ -115,6 +124,7 @@ class Ofproto:
         number = self._choose_number(settings)
         port = OfPort(self, settings, number, self.backer.clock.now_ms())
         if device is not None:
+            port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
         self.ports_by_number[number] = port
@@ -209,7 +219,7 @@ class Ofproto:
         self.connections.accept(machine, controller, self.backer.clock.now_ms())
 
     def forget(self, machine: Connection) -> None:
-        self.connections.forget(machine)
+        self.connections.forget(machine, self.backer.clock.now_ms())
 
     # What `connmgr` asks
 
@@ -318,6 +328,23 @@ class Ofproto:
         self.backer.recirculations.release(result.recirc_ids, now_ms)
         return send
 
+    def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
+        return learning.may_learn(self.tables, mod, limit)
+
+    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
+        """Add the flow that a packet asks for."""
+        learning.learn(self.tables, mod, limit, now_ms, self._changed)
+
+    def flush_connections(self, request: CtFlush) -> None:
+        tracker = self.backer.dpif.conntrack
+        if tracker is None:
+            raise OpenFlowError("OFPBRC_BAD_TYPE")
+        original, reply = connection_texts(request)
+        if original or reply:
+            tracker.flush_tuples(request.zone_id or 0, original, reply)
+        else:
+            tracker.flush_zone(request.zone_id)
+
     @property
     def uuid(self) -> int:
         """Names the bridge in what controllers keep for it."""
@@ -326,13 +353,6 @@ class Ofproto:
     def resume(self, message: m.PacketIn, version: int, now_ms: int) -> None:
         """Have a paused packet go on; raises OpenFlowError."""
         resume_packet(self.backer, message, version, now_ms)
-
-    def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
-        return learning.may_learn(self.tables, mod, limit)
-
-    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
-        """Add the flow that a packet asks for."""
-        learning.learn(self.tables, mod, limit, now_ms, self._changed)
 
     def refresh_statistics(self) -> None:
         self.backer.revalidator.push_statistics()

@@ -4,7 +4,7 @@
     manager.configure(settings, now_ms)
     manager.accept(machine, controller, now_ms)     # None: somebody on the management socket
     manager.run(now_ms)                             # read what came, answer, send what is due
-    manager.forget(machine)
+    manager.forget(machine, now_ms)
 
 What it is: everything of OpenFlow that is between the bytes of a connection (`openflow.connection`)
 and the tables and ports of a switch (`SwitchSide`). Nothing here does I/O: machines are read and
@@ -41,6 +41,7 @@ from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.table import Table
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import messages as m
 from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.codec import encode_message
@@ -48,6 +49,7 @@ from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
+from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
 log = get_logger("connmgr")
@@ -62,6 +64,7 @@ class SwitchSide(Protocol):
     tables: Tables
     groups: Groups
     meters: Meters
+    tlv_table: TlvTable
 
     @property
     def datapath_id(self) -> int: ...
@@ -82,6 +85,9 @@ class SwitchSide(Protocol):
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         """Decide on a packet-out by the tables as they are now; what is returned sends it. Raises
         OpenFlowError."""
+
+    def flush_connections(self, request: CtFlush) -> None:
+        """Forget the tracked connections that the request means."""
 
     def refresh_statistics(self) -> None:
         """Credit the rules with what the data path has counted."""
@@ -128,8 +134,11 @@ class ConnectionManager:
         """Serve a new connection."""
         self.sessions.append(Session(machine, controller, now_ms))
 
-    def forget(self, machine: Peer) -> None:
+    def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
+        for session in self.sessions:
+            if session.peer is machine:
+                session.flow_mods.report(session.name, now_ms)
         self.sessions = [session for session in self.sessions if session.peer is not machine]
         self.monitors_changed()
 
@@ -152,6 +161,7 @@ class ConnectionManager:
             self._read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
+            session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)

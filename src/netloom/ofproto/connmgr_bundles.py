@@ -58,12 +58,14 @@ class _Commit:
         self._now_ms = now_ms
         self._done: list[tuple[list[GroupChange], list[Change]]] = []
         self._packets: list[Callable[[], None]] = []
+        self._commands: list[int] = []
 
     def apply(self, message: m.Message) -> None:
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
             check_presence(manager, message.actions)
             self._done.append(([], manager.switch.tables.apply(message, now_ms)))
+            self._commands.append(message.command)
         elif isinstance(message, GroupMod):
             self._done.append(apply_group_mod(manager, message, now_ms))
         elif isinstance(message, m.PacketOut):
@@ -82,6 +84,8 @@ class _Commit:
     def finish(self) -> None:
         changes = [change for _, some in self._done for change in some]
         self._manager.flows_changed(changes, self._now_ms)
+        for command in self._commands:
+            self._session.flow_mods.note(command, self._now_ms)
         for send in self._packets:
             send()
 

@@ -99,6 +99,7 @@ def _flow_mod(
     if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    session.flow_mods.note(mod.command, now_ms)
     return ()
 
 
@@ -108,13 +109,6 @@ def _packet_out(
     check_packet_out(session, message)
     check_presence(manager, message.actions)
     manager.switch.packet_out(message, now_ms)
-    return ()
-
-
-def _resume(
-    manager: ConnectionManager, session: Session, message: m.Resume, now_ms: int
-) -> tuple[m.Message, ...]:
-    manager.switch.resume(message.packet_in, session.peer.version, now_ms)
     return ()
 
 
@@ -129,5 +123,4 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.FlowMod: _flow_mod,
     m.PacketOut: _packet_out,
     m.PortMod: _port_mod,
-    m.Resume: _resume,
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netloom.base.record import replace
 from netloom.datapath.meters import BAND_DROP, BAND_DSCP_REMARK
 from netloom.ofproto.connmgr_features import ACTIONS
 from netloom.ofproto.groups import MAX_GROUPS, Group, GroupChange
-from netloom.ofproto.meters import Meter
+from netloom.ofproto.meters import Meter, with_bursts
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import Change
 from netloom.openflow import messages as m
@@ -119,7 +120,8 @@ def _meter_mod(
         _delete_meters(manager, mod.meter_id, now_ms)
     else:
         raise OpenFlowError("OFPMMFC_BAD_COMMAND")
-    manager.forward_request(mod, OFPRFR_METER_MOD)
+    forwarded = replace(mod, bands=with_bursts(mod.bands))
+    manager.forward_request(forwarded, OFPRFR_METER_MOD)
     return ()
 
 

@@ -12,6 +12,7 @@ from netloom.ofproto import (
     connmgr_bundles,
     connmgr_changes,
     connmgr_groups,
+    connmgr_nicira,
     connmgr_stats,
     connmgr_tables,
 )
@@ -151,7 +152,7 @@ def _demote_others(manager: ConnectionManager, session: Session) -> None:
         if other is session or other.role != m.OFPCR_ROLE_PRIMARY:
             continue
         other.role = m.OFPCR_ROLE_SECONDARY
-        if other.is_ready and other.peer.version >= m.OFP14_VERSION:
+        if other.is_ready and other.peer.version >= m.OFP13_VERSION:
             generation = m.UNKNOWN if manager.generation_id is None else manager.generation_id
             other.peer.send(m.RoleStatus(other.role, m.OFPCRR_PRIMARY_REQUEST, generation), 0)
 
@@ -214,6 +215,7 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     m.GetConfigRequest: _get_config,
     m.SetConfig: _set_config,
     m.BarrierRequest: _barrier,
+    **connmgr_nicira.HANDLERS,
     **connmgr_tables.CHANGES,
     m.RoleRequest: _role,
     m.GetAsyncRequest: _get_async,

@@ -33,7 +33,8 @@ def _table_mod(
     tables = manager.switch.tables
     if mod.table_id != m.OFPTT_ALL and mod.table_id > INTERNAL_TABLE:
         raise OpenFlowError("OFPTMFC_BAD_TABLE")
-    if mod.eviction_flags not in (None, EVICTION_FLAGS):
+    evicts = mod.config & t.OFPTC_EVICTION
+    if evicts and mod.eviction_flags not in (None, EVICTION_FLAGS):
         raise OpenFlowError("OFPTMFC_BAD_CONFIG")
     if mod.table_id == INTERNAL_TABLE:
         raise OpenFlowError("OFPTMFC_EPERM")
@@ -49,7 +50,9 @@ def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
         table.miss = _MISSES.get(mod.config & _MISS_MASK, table.miss)
     if version < m.OFP14_VERSION:
         return
-    table.evict_by_mod(bool(mod.config & t.OFPTC_EVICTION))
+    evicts = bool(mod.config & t.OFPTC_EVICTION)
+    if evicts or mod.eviction_flags is None:
+        table.evict_by_mod(evicts)
     if not mod.config & t.OFPTC_VACANCY_EVENTS:
         table.watch_vacancy(None)
     elif mod.vacancy is not None:
@@ -59,10 +62,10 @@ def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
 def table_desc(table: Table | None, table_id: int) -> t.TableDesc:
     """How a table is configured; None: as any that was never touched."""
     if table is None:
-        return t.TableDesc(table_id, 0, EVICTION_FLAGS, (0, 0, 0))
+        return t.TableDesc(table_id, 0, EVICTION_FLAGS)
     config = t.OFPTC_EVICTION if table.evicts_by_mod else 0
     if not table.vacancy_event:
-        return t.TableDesc(table_id, config, EVICTION_FLAGS, (0, 0, 0))
+        return t.TableDesc(table_id, config, EVICTION_FLAGS)
     vacancy = (table.vacancy_down, table.vacancy_up, table.vacancy)
     return t.TableDesc(table_id, config | t.OFPTC_VACANCY_EVENTS, EVICTION_FLAGS, vacancy)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netloom.base.record import replace
 from netloom.datapath.dpif import Dpif
 from netloom.datapath.meters import (
     BAND_DROP,
@@ -103,7 +104,8 @@ class Meters:
             raise OpenFlowError("OFPMMFC_OUT_OF_METERS")
         number = self._numbers.take()
         self._dpif.meter_set(number, config)
-        self._meters[mod.meter_id] = Meter(mod.meter_id, number, mod.flags, mod.bands, now_ms)
+        bands = with_bursts(mod.bands)
+        self._meters[mod.meter_id] = Meter(mod.meter_id, number, mod.flags, bands, now_ms)
         self.generation += 1
 
     def modify(self, mod: mm.MeterMod) -> None:
@@ -114,7 +116,7 @@ class Meters:
             raise OpenFlowError("OFPMMFC_UNKNOWN_METER")
         self._dpif.meter_set(meter.dp_meter, self._config(mod))
         meter.flags = mod.flags
-        meter.bands = mod.bands
+        meter.bands = with_bursts(mod.bands)
 
     def remove(self, meter: Meter) -> None:
         """Remove a meter, whose flows are gone."""
@@ -148,3 +150,8 @@ class Meters:
         return DpMeter(
             not units & mm.OFPMF_PKTPS, bool(mod.flags & mm.OFPMF_BURST), tuple(bands)
         )  # fmt: skip
+
+
+def with_bursts(bands: tuple[mm.MeterBand, ...]) -> tuple[mm.MeterBand, ...]:
+    """A burst that was not given is a second's worth, also for who asks."""
+    return tuple(band if band.burst_size else replace(band, burst_size=band.rate) for band in bands)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from netloom.base.record import replace
+from netloom.ofproto.flow_mod_log import FlowModLog
 from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
 from netloom.ofproto.packet_in import PacketInQueue
 from netloom.ofproto.settings import ControllerSettings
@@ -71,6 +72,7 @@ class Session:
         #: Bundles that wait to be committed, by number.
         self.bundles: dict[int, OpenBundle] = {}
         self.monitors = FlowMonitors()
+        self.flow_mods = FlowModLog()
         #: The peer broke the protocol; its owner will forget it.
         self.failed = False
         self.connected_ms = now_ms
@@ -208,6 +210,7 @@ class Session:
 
     def deadline(self) -> int | None:
         due = [queue.deadline() for queue in self._queues]
+        due.append(self.flow_mods.deadline())
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     @property

@@ -65,6 +65,8 @@ class Upcalls:
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":
                 self._slow_path(upcall, now_ms)
+            elif upcall.kind == "adopt":
+                self._adopt(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
 
@@ -84,6 +86,15 @@ class Upcalls:
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
+
+    def _adopt(self, upcall: Upcall, now_ms: int) -> None:
+        """Say what a flow should do that the data path has from before this daemon. There is no
+        packet to execute, but MAC addresses are learned as from one; its counters go on."""
+        found = origin(self._backer, upcall.key)
+        if found is not None:
+            result = translate(*found, now_ms)
+            mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+            self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:
         """Do for one packet what the data path cannot; its flow has counted it."""

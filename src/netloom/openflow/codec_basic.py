@@ -264,7 +264,7 @@ def decode_role_status(frame: Frame, protocol: int) -> m.RoleStatus:
 
 def encode_role_status(message: m.RoleStatus, version: int, protocol: int) -> Encoded:
     body = pack(">IB3xQ", message.role, message.reason, message.generation_id)
-    return "OFPT_ROLE_STATUS", body
+    return "ONFT_ROLE_STATUS" if version == m.OFP13_VERSION else "OFPT_ROLE_STATUS", body
 
 
 # Which asynchronous messages to send: three pairs of masks; from 1.4 as properties, of which the

@@ -148,6 +148,8 @@ class Connection:
         self.peer_hello = b""
         #: Bytes that the stream has taken and not sent; its owner may set it.
         self.unsent: Callable[[], int] = _none
+        #: Connections that get a copy of every message, either way, once both are settled.
+        self.taps: list[Connection] = []
         self._raw = raw
         self._any_version = any_version
         self._buffer = bytearray()
@@ -173,12 +175,23 @@ class Connection:
         """Queues `message`, with a new transaction id unless given; returns the id."""
         if xid is None:
             xid = self.new_xid()
-        self._out.append(encode_message(message, xid, self.protocol or INITIAL[self.versions[-1]]))
+        data = encode_message(message, xid, self.protocol or INITIAL[self.versions[-1]])
+        self._out.append(data)
+        if self.taps:
+            self._copy(data)
         return xid
 
     def send_bytes(self, data: bytes) -> None:
         """Queues a message that is encoded already."""
         self._out.append(data)
+        if self.taps:
+            self._copy(data)
+
+    def _copy(self, data: bytes) -> None:
+        """Give a message to who listens."""
+        for tap in self.taps:
+            if self.version and tap.version:
+                tap.send_bytes(data)
 
     def reply_error(self, name: str, request: bytes) -> None:
         """Answers the request in `request` with an OFPT_ERROR."""
@@ -248,6 +261,8 @@ class Connection:
         if not self.version:
             self._take_hello(data)
             return
+        if self.taps:
+            self._copy(data)
         wrong_version = data[0] != self.version and not self._any_version
         if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
             log.err(

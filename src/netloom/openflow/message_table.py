@@ -43,6 +43,7 @@ OFPT_GET_ASYNC_REPLY          GetAsyncReply         basic  - = = 27
 OFPT_SET_ASYNC                SetAsync              basic  - = = 28
 OFPT_METER_MOD                MeterMod              meters - = = 29
 OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
+ONFT_ROLE_STATUS              RoleStatus            basic  - = = o1911 -
 OFPT_TABLE_STATUS             TableStatus           tables - = = = 31
 OFPT_REQUESTFORWARD           RequestForward        tables - = = = 32
 OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33

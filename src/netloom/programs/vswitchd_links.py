@@ -1,7 +1,7 @@
 """The OpenFlow sockets of all bridges: management sockets, listeners and controllers.
 
-Every bridge listens on `RUNDIR/BRIDGE.mgmt` (and has `BRIDGE.snoop`, which refuses); what its
-Controller rows ask for comes on top. Bytes go between a socket and an OpenFlow machine; the bridge
+Every bridge listens on `RUNDIR/BRIDGE.mgmt` and `BRIDGE.snoop`; what its Controller rows ask for
+comes on top. Bytes go between a socket and an OpenFlow machine; the bridge
 reads the machine's events and writes the answers (`ofproto.interface`).
 """
 
@@ -17,6 +17,7 @@ from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import ControllerSettings, ControllerStatus
 from netloom.openflow import connection as openflow
 from netloom.openflow.messages import EchoRequest
+from netloom.programs.vswitchd_snoop import Snooped, accept_snooper
 from netloom.transport.address import OPENFLOW_PORT, is_passive, parse_address
 from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection
@@ -93,8 +94,8 @@ class Service:
 
     def _accept(self, name: str) -> Connection[None] | None:
         if self._is_snoop:
-            log.warn_rl("%s: snooping is not supported by this version", self.settings.target)
-            return None
+            snooped = self._links.snooped(self._bridge.name)
+            return accept_snooper(self._links.loop, name, self._versions, snooped)
         now_ms = self._links.loop.clock.now_ms()
         machine = BridgeEnd(f"{self._bridge.name}<->{name}", self._versions, now_ms)
         connection: Connection[None] = Connection(
@@ -148,6 +149,8 @@ class Client:
         self._bridge: Bridge = live.bridge
         self._versions = _versions(live)
         self._machine: BridgeEnd | None = None
+        self._taps: list[openflow.Connection] = []
+        self._snoopers: list[Connection[None]] = []
         now_ms = links.loop.clock.now_ms()
         self._rconn = Rconn(f"{live.name}<->{target}", settings, now_ms)
         self._shown = ("", "", "")
@@ -167,6 +170,7 @@ class Client:
     def _make(self) -> ByteMover:
         now_ms = self._links.loop.clock.now_ms()
         self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms)
+        self._machine.taps = self._taps
         return ByteMover(self._machine)
 
     def _connected(self, connection: Connection[None]) -> None:
@@ -200,6 +204,14 @@ class Client:
             role = self._links.role_of(self._bridge.name, self._machine)
         return self._rconn.status(self.settings.target, role, now_ms)
 
+    def snooped(self) -> Snooped | None:
+        """What a snooper may tap, if this is a controller in charge."""
+        if self.settings.type != "primary":
+            return None
+        return Snooped(
+            self.status(self._links.loop.clock.now_ms()).role, self._taps, self._snoopers
+        )
+
     def update(self, settings: ControllerSettings) -> None:
         self.settings = settings
         self._rconn.set(settings)
@@ -211,6 +223,8 @@ class Client:
         return int(self._rconn.is_connected)
 
     def close(self) -> None:
+        for snooper in list(self._snoopers):
+            snooper.close()
         self._client.close()
         self._disconnected(0)
 
@@ -279,6 +293,12 @@ class OpenFlowLinks:
                 link.reconnect()
         self.loop.wake()
 
+    def snooped(self, bridge: str) -> list[Snooped]:
+        """The controllers of a bridge that can be snooped."""
+        clients = [link for (name, _), link in self._links.items() if name == bridge]
+        found = [link.snooped() for link in clients if isinstance(link, Client)]
+        return [each for each in found if each is not None]
+
     def n_connections(self) -> int:
         return sum(link.n_connections() for link in self._links.values())
 
@@ -294,7 +314,6 @@ class OpenFlowLinks:
                 return
         link = self._links.pop(key)
         del self._made_for[key]
-        link.close()
         name, target = key
         if wanted is None:
             if not _is_snoop(name, target):
@@ -305,6 +324,7 @@ class OpenFlowLinks:
                 name,
                 target,
             )
+        link.close()
 
     def _open(self, key: tuple[str, str], live: LiveBridge, settings: ControllerSettings) -> None:
         name, target = key

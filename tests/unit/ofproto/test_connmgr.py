@@ -260,7 +260,7 @@ def test_a_broken_peer_does_not_disturb_the_others() -> None:
     broken, sound = bench.join(), bench.join()
     assert broken.ask(bytes((4, 20, 0, 3, 0, 0, 0, 1))) == []
     assert sound.ask(m.BarrierRequest()) == [m.BarrierReply()]
-    bench.manager.forget(broken.machine)
+    bench.manager.forget(broken.machine, 0)
     assert [s.peer for s in bench.manager.sessions] == [sound.machine]
 
 

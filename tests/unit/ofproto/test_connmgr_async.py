@@ -15,9 +15,12 @@ from netloom.ofproto.packet_in import PacketInQueue, metadata_match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import Change, Tables
+from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import messages as m
 from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Connection
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.protocol import INITIAL
 
 FRAME = bytes(range(60))
@@ -34,6 +37,7 @@ class QuietSwitch:
     def __init__(self) -> None:
         self.tables = Tables()
         self.groups = Groups()
+        self.tlv_table = TlvTable()
         self.meters = make_meters()
         self.uncredited: list[Rule] = []
 
@@ -51,6 +55,12 @@ class QuietSwitch:
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
         return lambda: self.packet_out(message, now_ms)
+
+    def resume(self, packet_in: m.PacketIn, now_ms: int) -> None:
+        raise OpenFlowError("NXR_STALE")
+
+    def flush_connections(self, request: CtFlush) -> None:
+        """No connections."""
 
     def refresh_statistics(self) -> None:
         for rule in self.uncredited:

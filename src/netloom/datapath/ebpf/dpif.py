@@ -17,6 +17,7 @@ translation; a flow one system call, or a share of one when many are put togethe
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 
@@ -28,11 +29,15 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Userspace
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import Uncompilable, compile_actions, slow_record
+from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
-from netloom.datapath.ebpf.loader import Loaded, load
+from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.meters import KernelMeters
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.spec import (
     COUNTER,
@@ -46,7 +51,13 @@ from netloom.datapath.ebpf.spec import (
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
-from netloom.datapath.userspace.execute import DROP_EXPLICIT, DROP_INVALID, DROP_RECIRCULATION
+from netloom.datapath.userspace.execute import (
+    DROP_EXPLICIT,
+    DROP_INVALID,
+    DROP_METER,
+    DROP_RECIRCULATION,
+)
+from netloom.flow.fields import SLOT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
@@ -57,6 +68,9 @@ RING_BATCH = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS = 1_000
+#: How long flows and ports of an earlier daemon wait for this one's configuration.
+ORPHAN_MS = 10_000
+IN_PORT = SLOT["in_port"]
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
@@ -64,6 +78,7 @@ _DROPS = {
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
+    "DROP_METER": DROP_METER,
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
 }
@@ -80,20 +95,35 @@ class EbpfDpif:
         name: str,
         clock: Clock,
         counters: Counters,
-        loaded: Loaded | None = None,
+        pins: PinDirectory | None = None,
+        use_tcx: bool | None = None,
     ) -> None:
         self.type = type_
         self.name = name
         self._clock = clock
         self._counters = counters
-        self._loaded = loaded or load()
+        self._pins = pins
+        self._loaded = load() if pins is None else load_pinned(pins)
         self._slow = UserspaceDpif(type_, name, clock, counters)
         self._table = FlowTable(self._loaded)
-        self._ports = Ports(self._loaded)
+        meters = SharedArray(self._loaded.maps["meters"], _SPECS["meters"])
+        self._tracker = self._slow.conntrack = KernelTracker(
+            self._loaded, counters, self._slow.draw, clock.now_ms()
+        )
+        self._meters = self._slow.meters = KernelMeters(meters)
+        attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
+        self._ports = Ports(self._loaded, attachments)
+        self._ports.renew_links()
+        #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
+        #: here.
+        self._orphans = set(self._table.names())
+        self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._asked: list[tuple[int, int]] = []
+        self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
-        self._counted = dict.fromkeys(COUNTER, 0)
         self._n_cpus = possible_cpus()
+        self._counted = self._read_counters()
         #: The actions that bring packets up, by the number that comes up with these.
         self._userspace: dict[int, Userspace] = {}
         self._numbers: dict[Userspace, int] = {}
@@ -111,12 +141,18 @@ class EbpfDpif:
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
-        port = self._slow.port_add(device, number)
-        if not isinstance(device, KernelDevice) or port.number >= MAX_PORTS:
+        if not isinstance(device, KernelDevice):
+            port = self._slow.port_add(device, self._choose_number(number))
             self._ports.serve_in_user_space(port.number)
             return port
+        ifindex = device.hand_over()
+        earlier = self._ports.earlier_number(ifindex)
+        wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)
+        port = self._slow.port_add(device, wanted)
         try:
-            self._ports.attach(port.number, device.hand_over())
+            if port.number >= MAX_PORTS:
+                raise ConfigError("no port number left")
+            self._ports.attach(port.number, ifindex)
         except ConfigError as error:
             self._slow.port_del(port.number)
             raise ConfigError(
@@ -124,8 +160,16 @@ class EbpfDpif:
             ) from error
         return port
 
+    def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
+        """A free number, also of those that ports of an earlier daemon had."""
+        taken = {port.number for port in self._slow.ports()} | set(self._ports.left_behind)
+        if wanted is not None and wanted not in taken:
+            return wanted
+        return next(DpPortNo(number) for number in range(1, 65_536) if number not in taken)
+
     def port_del(self, number: DpPortNo) -> None:
-        self._ports.remove(number)
+        if not self._leaves:
+            self._ports.remove(number)
         self._slow.port_del(number)
 
     def ports(self) -> list[DpPort]:
@@ -144,6 +188,7 @@ class EbpfDpif:
         now_ms = self._clock.now_ms()
         for key, mask, actions in flows:
             self._slow.flow_put(key, mask, actions)
+            self._orphans.discard((key & mask, mask))
             if reason := fits(mask):
                 self._count_reason(reason)
                 self._table.delete(key, mask, now_ms)
@@ -161,11 +206,14 @@ class EbpfDpif:
 
     def _count_reason(self, reason: str) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        log.dbg("%s: a flow runs in user space: %s", self.name, reason)
 
     def _register(self, action: Userspace) -> int:
         number = self._numbers.get(action)
         if number is None:
-            number = self._numbers[action] = len(self._numbers) + 1
+            # With the process in it, for rings outlive us: see `_receive`.
+            number = (os.getpid() & 0x7FFF) << 16 | len(self._numbers) & 0xFFFF
+            self._numbers[action] = number
             self._userspace[number] = action
         return number
 
@@ -174,14 +222,18 @@ class EbpfDpif:
         return None if flow is None else self._with_counters(flow)
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
-        counters = self._table.delete(key, mask, self._clock.now_ms())
         flow = self._slow.flow_del(key, mask)
+        if self._leaves:
+            counters = self._table.counters(key, mask)
+        else:
+            counters = self._table.delete(key, mask, self._clock.now_ms())
         return flow if flow is None or counters is None else self._add(flow, counters)
 
     def flow_dump(self) -> Iterator[Flow]:
         return map(self._with_counters, self._slow.flow_dump())
 
     def flow_flush(self) -> None:
+        self._orphans.clear()
         self._table.clear(self._clock.now_ms())
         self._slow.flow_flush()
 
@@ -216,7 +268,7 @@ class EbpfDpif:
         return self._slow.meter_del(number)
 
     def meter_stats(self, number: int) -> DpMeterStats | None:
-        return self._slow.meter_stats(number)
+        return self._meters.stats(number)
 
     # Packets
 
@@ -226,7 +278,37 @@ class EbpfDpif:
         self._slow.execute(packet, key, actions, offload)
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
-        return self._slow.recv_upcalls(limit)
+        upcalls = self._slow.recv_upcalls(limit)
+        if self._orphans and len(upcalls) < limit:
+            upcalls += self._ask_for_orphans(limit - len(upcalls))
+        return upcalls
+
+    def _ask_for_orphans(self, limit: int) -> list[Upcall]:
+        """Have `ofproto` say what flows that an earlier daemon left should do. The flow that it
+        puts replaces the orphan, if its mask is the same; else the orphan goes."""
+        ports = {port.number for port in self._slow.ports()}
+        now_ms = self._clock.now_ms()
+        asked: list[Upcall] = []
+        for key, mask in list(self._orphans):
+            if len(asked) >= limit:
+                break
+            if IN_PORT.get(key) in ports:
+                asked.append(Upcall("adopt", key, b""))
+                self._orphans.discard((key, mask))
+                self._asked.append((key, mask))
+            elif now_ms >= self._give_up_ms:
+                self._orphans.discard((key, mask))
+                self._table.delete(key, mask, now_ms)
+        return asked
+
+    def _drop_orphans(self, now_ms: int) -> None:
+        """Remove orphans that `ofproto` did not want, and ports that nobody asked for again."""
+        for key, mask in self._asked:
+            if self._slow.flow_get(key, mask) is None:
+                self._table.delete(key, mask, now_ms)
+        self._asked.clear()
+        if now_ms >= self._give_up_ms and self._ports.left_behind:
+            self._ports.remove_left_behind()
 
     def stats(self) -> DpStats:
         self._take_counters()
@@ -246,6 +328,8 @@ class EbpfDpif:
 
     def run(self, now_ms: int) -> bool:
         is_busy = self._slow.run(now_ms)
+        if self._asked or self._ports.left_behind:
+            self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()
         for ring in _DRAIN_ORDER:
@@ -269,7 +353,12 @@ class EbpfDpif:
         elif received.argument & TO_PORT:
             self._slow.output(received.argument & ~TO_PORT, packet)
         else:
-            self._slow.upcall(self._userspace[received.argument], key, packet)
+            action = self._userspace.get(received.argument)
+            if action is not None:
+                self._slow.upcall(action, key, packet)
+            else:
+                # An earlier daemon's: what it wanted with the packet is not known any more.
+                self._counters.counter(DROP_UPCALL).add()
 
     def _process(self, packet: Packet, key: int) -> None:
         if key in self._missed:
@@ -284,26 +373,37 @@ class EbpfDpif:
         for key, packet in waiting:
             self._process(packet, key)
 
+    def _read_counters(self) -> dict[str, int]:
+        words = self._kernel_counters.view.cast("Q")
+        end = COUNTER_STRIDE * self._n_cpus
+        totals = {name: sum(words[number:end:COUNTER_STRIDE]) for name, number in COUNTER.items()}
+        words.release()
+        return totals
+
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
-        words = self._kernel_counters.view.cast("Q")
-        for name, number in COUNTER.items():
-            total = sum(words[number : COUNTER_STRIDE * self._n_cpus : COUNTER_STRIDE])
-            grown = total - self._counted[name]
-            if grown:
-                self._counted[name] = total
-                if name in _DROPS:
-                    self._counters.counter(_DROPS[name]).add(grown)
-        words.release()
+        totals = self._read_counters()
+        for name, counter in _DROPS.items():
+            if grown := totals[name] - self._counted[name]:
+                self._counters.counter(counter).add(grown)
+        self._counted = totals
 
     def poll_fds(self) -> list[int]:
         return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
 
+    def leave(self) -> None:
+        """The daemon ends: whatever is removed from now on, the kernel goes on with."""
+        self._leaves = self._pins is not None
+
     def close(self) -> None:
+        if self._pins is not None and not self._leaves:
+            self._pins.remove()
         self._ports.close()
         self._table.close()
         for ring in self._rings.values():
             ring.close()
         self._kernel_counters.close()
+        self._meters.close()
+        self._tracker.close()
         self._loaded.close()
         self._slow.close()

@@ -16,7 +16,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from struct import Struct, pack_into
 
-from netloom.datapath.ebpf.layout import KERNEL_MASK, encode_key, mask_words
+from netloom.datapath.ebpf.layout import (
+    FIRST_HOT_WORD,
+    KERNEL_MASK,
+    N_WORDS,
+    decode_key,
+    encode_key,
+    mask_words,
+)
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
@@ -24,6 +31,7 @@ from netloom.datapath.ebpf.spec import (
     FLOW,
     MAPS,
     MASK,
+    MAX_CHAIN,
     MAX_MASKS,
     MAX_SLOTS,
     SIZE_CLASSES,
@@ -81,6 +89,13 @@ class _Mask:
         ]
         return b"".join(parts).ljust(8 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
 
+    def unpack(self, hash_key: bytes) -> int:
+        """The key under the mask, of what `pack` made."""
+        data = bytearray(8 * N_WORDS)
+        for number, (index, _) in enumerate(self.words):
+            data[8 * index : 8 * index + 8] = hash_key[8 * number + 8 : 8 * number + 16]
+        return decode_key(bytes(data))
+
 
 class KernelFlow:
     """A flow that the kernel has. `carried` is what slots counted that are in use no more."""
@@ -108,11 +123,15 @@ class FlowTable:
         self._flows: dict[tuple[int, int], KernelFlow] = {}
         self._masks: dict[int, _Mask] = {}
         # Slot 0 is none: it ends a chain.
-        self._free = deque(range(1, MAX_SLOTS))
-        self._free_masks = deque(range(MAX_MASKS))
+        self._free: deque[int] = deque()
+        self._free_masks: deque[int] = deque()
         self._resting: deque[tuple[int, KernelFlow | None, list[int]]] = deque()
-        self._generation = 1
+        view = self._config.view
+        # 0 is the generation of cache entries that nobody has written.
+        self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
+        self._next_generation()
         self._write_config("vlan_limit", 1)
+        self._adopt()
         self._publish_masks()
 
     def __len__(self) -> int:
@@ -125,6 +144,52 @@ class FlowTable:
     def close(self) -> None:
         for array in (self._config, self._slots, self._mask_array):
             array.close()
+
+    def _adopt(self) -> None:
+        """Take over the flows that the maps already hold. What their actions mean only the kernel
+        knows; their keys, masks and counters are read back."""
+        n_masks = _U32.unpack_from(self._config.view, CONFIG.offsets["n_masks"])[0]
+        at = CONFIG.offsets["order"]
+        numbers = [
+            _U32.unpack_from(self._config.view, at + 4 * n)[0]
+            for n in range(min(n_masks, MAX_MASKS))
+        ]
+        masks = {number: _Mask(number, self._read_mask(number)) for number in numbers}
+        used = {0}
+        for hash_map in self._hashes:
+            for hash_key, value in hash_map.items():
+                entry = masks.get(_U64.unpack_from(hash_key)[0])
+                if entry is None:
+                    hash_map.delete(hash_key)
+                    continue
+                flow = KernelFlow(entry, hash_key)
+                flow.slots = self._chain(_U32.unpack(value)[0])
+                used.update(flow.slots)
+                entry.n_flows += 1
+                self._flows[entry.unpack(hash_key), entry.mask] = flow
+        self._masks = {entry.mask: entry for entry in masks.values() if entry.n_flows}
+        self._free_masks = deque(
+            sorted(set(range(MAX_MASKS)) - {entry.id for entry in self._masks.values()})
+        )
+        self._free = deque(slot for slot in range(MAX_SLOTS) if slot not in used)
+
+    def _read_mask(self, number: int) -> int:
+        values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
+        n_words, index, words = values[1], values[3:51], values[51:]
+        data = bytearray(8 * len(words))
+        for n in range(n_words):
+            if not words[n]:
+                break
+            _U64.pack_into(data, 8 * index[n], words[n])
+        return decode_key(bytes(data))
+
+    def _chain(self, slot: int) -> list[int]:
+        slots: list[int] = []
+        at = FLOW.offsets["next"]
+        while slot and len(slots) < MAX_CHAIN:
+            slots.append(slot)
+            slot = _U32.unpack_from(self._slots.view, slot * self._slots.stride + at)[0]
+        return slots
 
     # Changes
 
@@ -237,7 +302,8 @@ class FlowTable:
 
     def _write_mask(self, entry: _Mask) -> None:
         data = bytearray(MASK.size)
-        pack_into("<II", data, 0, entry.size_class, len(entry.words))
+        # What fills the hash key up is written as well: words under masks of 0.
+        pack_into("<II", data, 0, entry.size_class, SIZE_CLASSES[entry.size_class])
         for number, (index, word) in enumerate(entry.words):
             data[MASK.offsets["index"] + number] = index
             _U64.pack_into(data, MASK.offsets["words"] + 8 * number, word)
@@ -266,6 +332,7 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
+        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
             view[at : at + len(data)] = data
@@ -294,6 +361,9 @@ class FlowTable:
         for slot in flow.resting:
             counters.add(*self._read_slot(slot))
         return counters
+
+    def has(self, key: int, mask: int) -> bool:
+        return (key & mask, mask) in self._flows
 
     def counters(self, key: int, mask: int) -> Counters | None:
         """What the flow has counted, or None if it is not here."""

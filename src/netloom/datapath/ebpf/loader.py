@@ -13,6 +13,7 @@ from struct import pack
 
 from netloom.base.errors import Unsupported
 from netloom.base.log import get_logger
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.spec import MAPS, PROGRAMS
 from netloom.datapath.ebpf.syscall import (
     MAP_UPDATE,
@@ -87,3 +88,16 @@ def _fill_tail_calls(table: int, programs: dict[str, int]) -> None:
         key = ctypes.create_string_buffer(number.to_bytes(4, "little"), 4)
         value = ctypes.create_string_buffer(programs[name].to_bytes(4, "little"), 4)
         bpf(MAP_UPDATE, pack("<IIQQQ", table, 0, address(key), address(value), 0))
+
+
+def load_pinned(pins: PinDirectory) -> Loaded:
+    """Load the programs over the maps that an earlier daemon left; or over new ones, pinned."""
+    found = pins.find_maps()
+    loaded = load(found)
+    if not found:
+        try:
+            pins.keep_maps(loaded.maps)
+        except OSError as error:
+            loaded.close()
+            raise Unsupported(f"cannot pin maps ({error.strerror})", "bpffs") from error
+    return loaded

@@ -8,11 +8,11 @@ by the low bits of the device's index with a hash behind it for those that colli
 
 from __future__ import annotations
 
-import os
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
 from netloom.base.errors import ConfigError
+from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
@@ -23,7 +23,6 @@ from netloom.datapath.ebpf.spec import (
     PORT_SHARE_BYTES,
     SHARE,
 )
-from netloom.datapath.ebpf.syscall import link_create
 
 _SPECS = {spec.name: spec for spec in MAPS}
 _PAIR, _U64 = Struct("<II"), Struct("<Q")
@@ -40,19 +39,43 @@ class KernelDevice(Protocol):
 class Ports:
     """The kernel's side of the ports of one data path."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: Loaded, attachments: Attachments) -> None:
+        self._attachments = attachments
         self._devices = SharedArray(loaded.maps["devices"], _SPECS["devices"])
         self._more = HashMap(loaded.maps["more_devices"], _SPECS["more_devices"])
         self._outputs = SharedArray(loaded.maps["outputs"], _SPECS["outputs"])
         self._shares = SharedArray(loaded.maps["shares"], _SPECS["shares"])
-        self._links: dict[int, int] = {}
+        #: Port number -> index of its device.
         self._indexes: dict[int, int] = {}
+        #: The same, of ports that an earlier daemon had and this one has not added yet.
+        self.left_behind = self._find_earlier()
+
+    def _find_earlier(self) -> dict[int, int]:
+        found = {}
+        for number in range(MAX_PORTS):
+            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * _PAIR.size)
+            if kind == PORT_KIND["DEVICE"]:
+                found[number] = ifindex
+        return found
+
+    def earlier_number(self, ifindex: int) -> int | None:
+        """The number that the port of this device had under an earlier daemon."""
+        numbers = [number for number, index in self.left_behind.items() if index == ifindex]
+        return numbers[0] if numbers else None
+
+    def renew_links(self) -> None:
+        """Have what an earlier daemon attached run the programs of this one."""
+        self._attachments.renew(list(self.left_behind.values()))
+
+    def remove_left_behind(self) -> None:
+        """Remove the ports that this daemon did not add."""
+        for number, ifindex in list(self.left_behind.items()):
+            self._indexes[number] = ifindex
+            self.remove(number)
+        self.left_behind.clear()
 
     def close(self) -> None:
-        for link in self._links.values():
-            os.close(link)
-        self._links.clear()
+        self._attachments.close()
         for array in (self._devices, self._outputs, self._shares):
             array.close()
 
@@ -61,7 +84,7 @@ class Ports:
 
         Raises ConfigError with the kernel's reason."""
         self._write_output(number, ifindex, PORT_KIND["DEVICE"])
-        self._reset_share(number)
+        self._open_share(number)
         slot = ifindex % DEVICE_SLOTS
         taken, _ = _PAIR.unpack_from(self._devices.view, slot * _PAIR.size)
         if taken in (0, ifindex):
@@ -69,8 +92,9 @@ class Ports:
         else:
             self._more.put(ifindex.to_bytes(4, "little"), number.to_bytes(4, "little"))
         self._indexes[number] = ifindex
+        self.left_behind.pop(number, None)
         try:
-            self._links[number] = link_create(self._loaded.programs["nl_ingress"], ifindex)
+            self._attachments.attach(ifindex)
         except OSError as error:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
@@ -79,17 +103,16 @@ class Ports:
         """Have the programs send up what is for port `number`."""
         if number < MAX_PORTS:
             self._write_output(number, 0, PORT_KIND["USERSPACE"])
-            self._reset_share(number)
+            self._open_share(number)
 
     def remove(self, number: int) -> None:
         if number >= MAX_PORTS:
             return
         self._write_output(number, 0, PORT_KIND["NONE"])
-        if (link := self._links.pop(number, None)) is not None:
-            os.close(link)
         ifindex = self._indexes.pop(number, 0)
         if not ifindex:
             return
+        self._attachments.detach(ifindex)
         slot = ifindex % DEVICE_SLOTS
         taken, _ = _PAIR.unpack_from(self._devices.view, slot * _PAIR.size)
         if taken == ifindex:
@@ -111,12 +134,11 @@ class Ports:
             int(_U64.unpack_from(view, number * SHARE.size + at)[0]) for number in self._indexes
         )
 
-    def _reset_share(self, number: int) -> None:
-        """What is in the rings from an earlier port of this number is no more this one's."""
-        start = number * SHARE.size
-        produced = bytes(self._shares.view[start : start + 24])
-        data = produced + produced + bytes(8) + _U64.pack(PORT_SHARE_BYTES)
-        self._shares.view[start : start + SHARE.size] = data
+    def _open_share(self, number: int) -> None:
+        """Let the port use the rings. What it has in there, or an earlier port of this number has,
+        stays counted until it is consumed."""
+        at = number * SHARE.size + SHARE.offsets["limit"]
+        _U64.pack_into(self._shares.view, at, PORT_SHARE_BYTES)
 
     def _write_output(self, number: int, ifindex: int, kind: int) -> None:
         _PAIR.pack_into(self._outputs.view, number * _PAIR.size, ifindex, kind)

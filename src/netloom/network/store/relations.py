@@ -33,7 +33,9 @@ _RBAC = schema.RBAC_POLICIES
 
 def _claim(table: Table, dialect: str) -> Insert:
     make = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    return make(table).on_conflict_do_nothing()
+    statement = make(table).on_conflict_do_nothing()
+    # Without it the count of inserted rows is lost.
+    return statement.execution_options(preserve_rowcount=True)
 
 
 _CLAIMS = {

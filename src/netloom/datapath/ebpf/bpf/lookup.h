@@ -19,7 +19,8 @@ static const u64 factors[NL_KEY_WORDS - NL_FIRST_HOT] = {
 	0x1d8e4e27c47d124f, 0xeb44accab455d165, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9,
 };
 
-/* Write the words that mask number `id` touches to s->masked and return their number. */
+/* Write the words that mask number `id` touches to s->masked, and zeros up to the size of its hash's
+ * keys (words under masks of 0). */
 INLINE struct nl_mask *mask_key(struct nl_scratch *s, u32 id)
 {
 	struct nl_mask *mask = map_lookup(&masks, &id);
@@ -87,7 +88,8 @@ INLINE int find_slowly(struct nl_config *c)
 INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 {
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
-	u32 rare = s->rare | s->rare_metadata, generation = c->generation;
+	/* Of words that no flow looks at, it does not matter whether they are zero. */
+	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;
 
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++) {

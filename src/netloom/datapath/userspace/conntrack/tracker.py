@@ -91,7 +91,7 @@ class Verdict(NamedTuple):
     adjustment: Adjustment | None = None
 
 
-class _Work:
+class Work:
     """One packet on its way through the tracker."""
 
     __slots__ = (
@@ -163,19 +163,23 @@ class ConnTracker:
         segment = None
         if found.key.proto == IPPROTO_TCP and not found.related:
             segment = read_segment(packet, headers.l4, headers.end)
-        work = _Work(ct, found, segment, before)
+        work = Work(ct, found, segment, before)
         if self._is_known(work, before, now_ms):
             is_new_here = work.translation is not None
-            return self._heard(work, packet, headers) if is_new_here else self._finish(work)
+            if not is_new_here:
+                return self._finish(work, now_ms)
+            return self._heard(work, packet, headers, now_ms)
         self._find(work, before, now_ms)
         if self._update(work, now_ms):
             self._open(work, packet, headers, now_ms)
-        return self._heard(work, packet, headers)
+        return self._heard(work, packet, headers, now_ms)
 
-    def _heard(self, work: _Work, packet: bytes | bytearray, headers: Headers) -> Verdict:
+    def _heard(
+        self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int
+    ) -> Verdict:
         """The verdict, and what the packet says to a helper."""
         connection = work.connection
-        verdict = self._finish(work)
+        verdict = self._finish(work, now_ms)
         if connection is None or not connection.helper or work.found.related:
             return verdict
         heard = listen(
@@ -200,7 +204,7 @@ class ConnTracker:
             return None
         return row
 
-    def _find(self, work: _Work, before: Tracked, now_ms: int) -> None:
+    def _find(self, work: Work, before: Tracked, now_ms: int) -> None:
         row = self._lookup(work.found.key, now_ms)
         if row is None and work.ct.nat is None and before.state & (SNAT | DNAT):
             # It was translated since it was tracked: it is known by what it was.
@@ -214,7 +218,7 @@ class ConnTracker:
             self._remove(work.connection)
             work.connection, work.is_reply = None, False
 
-    def _is_known(self, work: _Work, before: Tracked, now_ms: int) -> bool:
+    def _is_known(self, work: Work, before: Tracked, now_ms: int) -> bool:
         """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
         counted against its connection again, only marked and translated."""
         original, key = before.original, work.found.key
@@ -238,7 +242,7 @@ class ConnTracker:
             self._translate(work)
         return True
 
-    def _update(self, work: _Work, now_ms: int) -> bool:
+    def _update(self, work: Work, now_ms: int) -> bool:
         """Hold the packet against its connection; True if it opens one."""
         connection = work.connection
         if connection is None:
@@ -270,11 +274,11 @@ class ConnTracker:
             self._translate(work)
         return False
 
-    def _invalid(self, work: _Work) -> None:
+    def _invalid(self, work: Work) -> None:
         work.state = INV
         self._counters.counter(INVALID_STATE).add()
 
-    def _translate(self, work: _Work) -> None:
+    def _translate(self, work: Work) -> None:
         connection = work.connection
         assert connection is not None
         if not connection.nat:
@@ -288,7 +292,7 @@ class ConnTracker:
         work.state |= SNAT if action == NAT_SRC else DNAT
         work.translation = Translation(other.reversed(), action, work.found.inner)
 
-    def _open(self, work: _Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
+    def _open(self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
         key = work.found.key
         if not _may_open(key, work.segment, packet[headers.l4] if headers.l4 >= 0 else 0):
             self._invalid(work)
@@ -325,7 +329,7 @@ class ConnTracker:
         if connection.nat:
             self._translate(work)
 
-    def _finish(self, work: _Work) -> Verdict:
+    def _finish(self, work: Work, now_ms: int) -> Verdict:
         connection, ct = work.connection, work.ct
         if connection is None and work.expected is not None:
             # Not kept (yet): known by its parent.
@@ -357,9 +361,12 @@ class ConnTracker:
                 del self._table[key]
         self.limits.remove(connection.key.zone)
 
+    def is_sweep_due(self, now_ms: int) -> bool:
+        return now_ms >= self._next_sweep_ms
+
     def expire(self, now_ms: int) -> None:
         """Remove what expired, if a sweep is due."""
-        if now_ms < self._next_sweep_ms:
+        if not self.is_sweep_due(now_ms):
             return
         self._next_sweep_ms = now_ms + self.sweep_interval_ms
         self.fragments.purge(now_ms)

@@ -1,0 +1,42 @@
+"""What a request to forget tracked connections means, in the text of `dpctl/flush-conntrack`."""
+
+from __future__ import annotations
+
+from netloom.flow.address import format_ipv6
+from netloom.openflow.messages_nx import NO_TUPLE, CtFlush, CtTuple
+
+_MAPPED = 0xFFFF << 32
+_PORTS = (
+    ("src_port", "ct_tp_src"),
+    ("dst_port", "ct_tp_dst"),
+    ("icmp_id", "icmp_id"),
+    ("icmp_type", "icmp_type"),
+    ("icmp_code", "icmp_code"),
+)
+
+
+def connection_texts(request: CtFlush) -> tuple[str, str]:
+    """The tuples of both directions; "" for one that says nothing."""
+    original = _text(request.original)
+    if request.ip_proto and (original or request.reply == NO_TUPLE):
+        original = ",".join(filter(None, (f"ct_nw_proto={request.ip_proto}", original)))
+    return original, _text(request.reply)
+
+
+def _text(each: CtTuple) -> str:
+    words = [
+        _address(end, value) for end in ("src", "dst") if (value := getattr(each, end)) is not None
+    ]
+    words += [
+        f"{name}={value}"
+        for attribute, name in _PORTS
+        if (value := getattr(each, attribute)) is not None
+    ]
+    return ",".join(words)
+
+
+def _address(end: str, value: int) -> str:
+    if value >> 32 == _MAPPED >> 32:
+        octets = ".".join(str(value >> shift & 0xFF) for shift in (24, 16, 8, 0))
+        return f"ct_nw_{end}={octets}"
+    return f"ct_ipv6_{end}={format_ipv6(value)}"
