@@ -78,6 +78,15 @@ class TableSettings(Record):
     prefixes: tuple[str, ...] | None = None
 
 
+class ZoneSettings(Record):
+    """A connection tracking zone: seconds of silence by the names of CT_Timeout_Policy (() for the
+    defaults), and connections that it may have (-1: nothing is said of it)."""
+
+    zone: int
+    timeouts_s: tuple[tuple[str, int], ...] = ()
+    limit: int = -1
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 

@@ -31,6 +31,7 @@ from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
 RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
@@ -109,6 +110,7 @@ class _Reader:
         interval_ms = integer(root.mapping("other_config"), "stats-update-interval", 0)
         return Wish(
             bridges=bridges,
+            zones=tuple(read_zones(self._replica.rows, root)),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             problems=tuple(self._problems),
         )

@@ -37,6 +37,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "bridges",
         "cur_cfg",
         "datapath_types",
+        "datapaths",
         "dpdk_initialized",
         "dpdk_version",
         "iface_types",
@@ -129,6 +130,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "type",
     ),
     "Manager": ("connection_mode", "target"),
+    "Datapath": ("ct_zone_default_limit", "ct_zones"),
+    "CT_Zone": ("limit", "timeout_policy"),
+    "CT_Timeout_Policy": ("timeouts",),
     "Flow_Table": ("flow_limit", "groups", "name", "overflow_policy", "prefixes"),
     "Mirror": (
         "filter",
