@@ -17,6 +17,7 @@ from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
+from netloom.ofproto import mcast_commands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
@@ -59,8 +60,7 @@ class OfprotoCommands:
             ("fdb/show", "bridge", 1, 1, self._fdb_show),
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
-            ("mdb/flush", "[bridge]", 0, 1, self._mdb),
-            ("mdb/show", "bridge", 1, 1, self._mdb),
+            *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
@@ -182,11 +182,6 @@ class OfprotoCommands:
             f"  Total number of evicted MAC entries     : {macs.total_evicted}\n"
             f"  Total number of port moved MAC entries  : {macs.total_moved}\n"
         )
-
-    def _mdb(self, args: list[str]) -> str:
-        for _ in map(self._bridge, args):
-            raise CommandError("multicast snooping is disabled")
-        return "table successfully flushed"
 
     # Data paths
 

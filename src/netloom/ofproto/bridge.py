@@ -26,6 +26,7 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    McastSettings,
     PortInfo,
     PortSettings,
 )
@@ -37,6 +38,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import CtFlush
+from netloom.protocols.mcast_snooping import McastTable
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -68,6 +70,9 @@ class Ofproto:
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
+        #: None unless it snoops.
+        self.mcast: McastTable[Bundle] | None = None
+        self._mcast_generations = 0
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
@@ -92,6 +97,8 @@ class Ofproto:
             + self.groups.generation
             + self.meters.generation
             + self.tlv_table.generation
+            + self._mcast_generations
+            + (self.mcast.generation if self.mcast is not None else 0)
         )
 
     @property
@@ -111,10 +118,35 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
+        self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
+
+    def _configure_mcast(self, settings: McastSettings | None) -> None:
+        if settings is None:
+            if self.mcast is not None:
+                self._mcast_generations += self.mcast.generation
+            self.mcast = None
+            return
+        if self.mcast is None:
+            self.mcast = McastTable()
+        self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
+        self._flag_mcast()
+
+    def _flag_mcast(self) -> None:
+        if self.mcast is not None:
+            bundles = self.bundles.values()
+            self.mcast.flag(
+                [bundle for bundle in bundles if bundle.settings.mcast_flood],
+                [bundle for bundle in bundles if bundle.settings.mcast_flood_reports],
+            )
+
+    def _forget_bundle(self, bundle: Bundle) -> None:
+        self.macs.forget_bundle(bundle)
+        if self.mcast is not None:
+            self.mcast.forget_bundle(bundle)
 
     # Ports
 
@@ -182,7 +214,7 @@ class Ofproto:
             bundle = self.bundles[settings.name] = Bundle(settings)
         elif bundle.settings == settings and bundle.members == members:
             return
-        self.macs.forget_bundle(bundle)
+        self._forget_bundle(bundle)
         bundle.settings = settings
         for port in bundle.members:
             port.bundle = None
@@ -191,13 +223,14 @@ class Ofproto:
                 port.bundle.members.remove(port)
             port.bundle = bundle
         bundle.members = members
+        self._flag_mcast()
         self.backer.config_changed()
 
     def bundle_del(self, name: str) -> None:
         bundle = self.bundles.pop(name, None)
         if bundle is None:
             return
-        self.macs.forget_bundle(bundle)
+        self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
         self.backer.config_changed()
@@ -377,10 +410,14 @@ class Ofproto:
             self.refresh_statistics()
             self._changed(self.tables.expire(now_ms), now_ms)
         self.macs.run(now_ms)
+        if self.mcast is not None:
+            self.mcast.run(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
-        due = (self.tables.deadline(), self.macs.deadline(), self.connections.deadline())
+        due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
+        if self.mcast is not None:
+            due.append(self.mcast.deadline())
         return min((at for at in due if at is not None), default=None)
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:

@@ -31,6 +31,9 @@ class BundleSettings(Record):
     qinq_ethtype: int = 0x88A8
     priority_tags: str = "no-tag"
     protected: bool = False
+    #: Does it get all multicast packets, or all reports, of a bridge that snoops?
+    mcast_flood: bool = False
+    mcast_flood_reports: bool = False
     #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
     other_config: tuple[tuple[str, str], ...] = ()
 
@@ -78,6 +81,14 @@ class TableSettings(Record):
     prefixes: tuple[str, ...] | None = None
 
 
+class McastSettings(Record):
+    """How a bridge snoops multicast groups."""
+
+    aging_s: int = 300
+    table_size: int = 2_048
+    floods_unregistered: bool = True
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 
@@ -104,6 +115,8 @@ class BridgeSettings(Record):
     samples_flows: bool = False
     #: OpenFlow bundles that nobody touches for so long are forgotten.
     bundle_idle_timeout_ms: int = 10_000
+    #: None: packets to group addresses go everywhere.
+    mcast: McastSettings | None = None
 
 
 class PortSettings(Record):

@@ -21,6 +21,7 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    McastSettings,
     MirrorSettings,
     TableSettings,
 )
@@ -170,6 +171,7 @@ class _Reader:
             in_band_queue=queue if queue >= 0 else -1,
             disable_in_band=boolean(config, "disable-in-band"),
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
+            mcast=_mcast(row),
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:
@@ -367,6 +369,18 @@ class _Reader:
             return replace(wish, peer=peer)
         self._complain("err", "netdev_vport", error)
         return replace(wish, error=error)
+
+
+def _mcast(row: Row) -> McastSettings | None:
+    """How the bridge snoops multicast groups, if it does."""
+    if not row.flag("mcast_snooping_enable"):
+        return None
+    config = row.mapping("other_config")
+    return McastSettings(
+        aging_s=integer(config, "mcast-snooping-aging-time", 300),
+        table_size=min(max(integer(config, "mcast-snooping-table-size", 2_048), 10), 1_000_000),
+        floods_unregistered=not boolean(config, "mcast-snooping-disable-flood-unregistered"),
+    )
 
 
 def _usable_ofport(number: int) -> int:

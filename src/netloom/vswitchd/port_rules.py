@@ -48,6 +48,8 @@ class PortRules:
             qinq_ethtype=self._qinq_ethtype(),
             priority_tags=self._priority_tags(),
             protected=row.flag("protected"),
+            mcast_flood=self._config.get("mcast-snooping-flood") == "true",
+            mcast_flood_reports=self._config.get("mcast-snooping-flood-reports") == "true",
             other_config=tuple(sorted(self._config.items())),
         )
 

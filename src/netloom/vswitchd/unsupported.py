@@ -12,7 +12,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "Bridge": (
         "stp_enable",
         "rstp_enable",
-        "mcast_snooping_enable",
         "netflow",
         "sflow",
         "ipfix",

@@ -76,12 +76,15 @@ def translate(
     has_packet: bool = True,
     recorder: Recorder | None = None,
     side_effects: bool = True,
+    packet: bytes = b"",
 ) -> Translated:
     """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
     tables from 0 on, or `actions` (a packet-out), or what is left of a frozen `state` (that of the
-    key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key."""
+    key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key;
+    `packet`, if given, is that packet, for those who learn from more than keys tell."""
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
     context.has_packet = has_packet
+    context.packet = packet
     context.begin_bridge(bridge)
     recirc_id = key >> _RECIRC_ID_SHIFT & 0xFFFFFFFF
     if recirc_id and state is None:

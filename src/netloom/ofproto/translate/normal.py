@@ -7,6 +7,7 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
+from netloom.ofproto.translate import multicast
 from netloom.ofproto.translate.commit import with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
@@ -131,21 +132,30 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
+    mcast = context.bridge.mcast
+    if mcast is not None and multicast.concerns(context.key):
+        multicast.forward(context, mcast, bundle, inside, _flood, send)
+        return
     context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
-        reserved = context.bridge.mirrors.outputs
-        for other in list(context.bridge.bundles.values()):
-            if other is bundle or other.name in reserved:
-                continue
-            if other.is_floodable and other.carries(inside):
-                send(context, bundle, other, inside)
+        _flood(context, bundle, inside)
     elif entry.bundle is bundle:
         context.detail("learned port is input port, dropping")
     else:
         context.detail("forwarding to learned port")
         send(context, bundle, entry.bundle, inside)
+
+
+def _flood(context: Context, source: Bundle, inside: Tags) -> None:
+    """Send everywhere but back."""
+    reserved = context.bridge.mirrors.outputs
+    for other in list(context.bridge.bundles.values()):
+        if other is source or other.name in reserved:
+            continue
+        if other.is_floodable and other.carries(inside):
+            send(context, source, other, inside)
 
 
 def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
