@@ -29,12 +29,15 @@ from netloom.ofproto.settings import (
     McastSettings,
     PortInfo,
     PortSettings,
+    StpSettings,
 )
+from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow import messages as m
+from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import CtFlush
@@ -73,6 +76,10 @@ class Ofproto:
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
+        #: None: no spanning tree.
+        self.tree: SpanningTree | None = None
+        #: Grows with what the database is told of trees and bonds.
+        self.status_version = 0
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
@@ -120,6 +127,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
+        self._configure_tree(settings.stp, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -134,6 +142,54 @@ class Ofproto:
             self.mcast = McastTable()
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
+
+    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
+        if settings is None:
+            if self.tree is not None:
+                self.tree.destroy()
+            self.tree = None
+        elif self.tree is None:
+            self.tree = SpanningTree(self, settings, now_ms)
+        else:
+            self.tree.configure(settings, now_ms)
+
+    def _bundles_changed(self) -> None:
+        self._flag_mcast()
+        if self.tree is not None:
+            self.tree.follow_ports(self.backer.clock.now_ms())
+        self.backer.config_changed()
+
+    def port_state_changed(self, port: OfPort, stp_bits: int) -> None:
+        """A spanning tree lets a port do more, or less."""
+        port.stp_bits = stp_bits
+        self.status_version += 1
+        self.backer.config_changed()
+        if port.number in self.ports_by_number:
+            self._tell(m.OFPPR_MODIFY, port)
+
+    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        """Port.status and Port.statistics."""
+        found = self.bundles.get(bundle)
+        if self.tree is None or found is None or len(found.members) != 1:
+            return {}, {}
+        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+
+    def bridge_status(self) -> dict[str, str]:
+        """Bridge.status."""
+        return {} if self.tree is None else self.tree.bridge_status()
+
+    def address_of(self, port: OfPort) -> bytes:
+        return self._phy_port(port).hw_addr.to_bytes(6, "big")
+
+    def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
+        """Send a packet of the switch's own."""
+        key = extract_key(frame, reserved.NONE, 0)
+        actions = (Output(port.number, 0),)
+        result = translate(self, key, now_ms, actions=actions, packet=frame)
+        credit_all(result.credits, 1, len(frame), now_ms, 0)
+        if result.actions:
+            self.backer.dpif.execute(frame, _IN_PORT.put(key, _IN_PORT.ones), result.actions)
+        self.backer.recirculations.release(result.recirc_ids, now_ms)
 
     def _flag_mcast(self) -> None:
         if self.mcast is not None:
@@ -223,8 +279,7 @@ class Ofproto:
                 port.bundle.members.remove(port)
             port.bundle = bundle
         bundle.members = members
-        self._flag_mcast()
-        self.backer.config_changed()
+        self._bundles_changed()
 
     def bundle_del(self, name: str) -> None:
         bundle = self.bundles.pop(name, None)
@@ -233,7 +288,7 @@ class Ofproto:
         self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
-        self.backer.config_changed()
+        self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:
         return [
@@ -269,7 +324,8 @@ class Ofproto:
             mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
             if port.settings.mac:
                 mac = int(port.settings.mac.replace(":", ""), 16)
-            state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
+            # It is up, whether its other end is there or not.
+            state = m.OFPPS_LIVE | port.stp_bits
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
         down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
@@ -279,7 +335,7 @@ class Ofproto:
             int(seen.mac.replace(":", "") or "0", 16),
             port.name,
             port.config & ~m.OFPPC_PORT_DOWN | down,
-            m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN,
+            (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
             current=_speed_bits(seen.speed_bps),
             current_speed_kbps=seen.speed_bps // 1_000,
             max_speed_kbps=seen.speed_bps // 1_000,
@@ -412,12 +468,16 @@ class Ofproto:
         self.macs.run(now_ms)
         if self.mcast is not None:
             self.mcast.run(now_ms)
+        if self.tree is not None:
+            self.tree.run(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
         due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
         if self.mcast is not None:
             due.append(self.mcast.deadline())
+        if self.tree is not None:
+            due.append(self.tree.deadline())
         return min((at for at in due if at is not None), default=None)
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:

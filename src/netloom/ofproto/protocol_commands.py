@@ -82,7 +82,7 @@ def _bond_hash(args: list[str]) -> str:
     return f"{hash_source(mac, vlan, basis) & _BUCKETS}\n"
 
 
-_NO_STP, _NO_RSTP = "no such stp object", "No such RSTP object"
+_NO_RSTP = "No such RSTP object"
 _NO_CFM, _NO_LACP = "no such CFM object", "no such lacp object"
 
 COMMANDS: tuple[ProtocolCommand, ...] = (
@@ -108,6 +108,4 @@ COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("lacp/show-stats", "[port]", 0, 1, _shows("", _NO_LACP)),
     ProtocolCommand("rstp/show", "[bridge]", 0, 1, _shows("", _NO_RSTP)),
     ProtocolCommand("rstp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_RSTP)),
-    ProtocolCommand("stp/show", "[bridge]", 0, 1, _shows("", _NO_STP)),
-    ProtocolCommand("stp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_STP)),
 )  # fmt: skip

@@ -14,6 +14,29 @@ from netloom.openflow.actions import Subfield
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
 
 
+class StpPortSettings(Record):
+    """How a port takes part in STP; `number` 0: any, `cost` 0: that of its speed."""
+
+    number: int = 0
+    priority: int = 128
+    cost: int = 0
+
+
+class StpSettings(Record):
+    """STP of a bridge; `system_id` 0: the bridge's own address."""
+
+    system_id: int = 0
+    priority: int = 32_768
+    hello_ms: int = 2_000
+    max_age_ms: int = 20_000
+    forward_delay_ms: int = 15_000
+
+    @property
+    def bridge_id(self) -> int:
+        """Priority and address, as STP compares them."""
+        return self.priority << 48 | self.system_id
+
+
 class BundleSettings(Record):
     """A Port row: a group of OpenFlow ports that VLANs, bonds and mirrors treat as one.
 
@@ -34,6 +57,8 @@ class BundleSettings(Record):
     #: Does it get all multicast packets, or all reports, of a bridge that snoops?
     mcast_flood: bool = False
     mcast_flood_reports: bool = False
+    #: None: it takes no part in a spanning tree.
+    stp: StpPortSettings | None = StpPortSettings()
     #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
     other_config: tuple[tuple[str, str], ...] = ()
 
@@ -117,6 +142,8 @@ class BridgeSettings(Record):
     bundle_idle_timeout_ms: int = 10_000
     #: None: packets to group addresses go everywhere.
     mcast: McastSettings | None = None
+    #: None: no STP.
+    stp: StpSettings | None = None
 
 
 class PortSettings(Record):

@@ -23,6 +23,7 @@ from netloom.ofproto.settings import (
     ControllerSettings,
     McastSettings,
     MirrorSettings,
+    StpSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
@@ -172,6 +173,23 @@ class _Reader:
             disable_in_band=boolean(config, "disable-in-band"),
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
             mcast=_mcast(row),
+            stp=self._stp(name, row),
+        )
+
+    def _stp(self, name: str, row: Row) -> StpSettings | None:
+        if not row.flag("stp_enable"):
+            return None
+        config = row.mapping("other_config")
+        text = config.get("stp-system-id")
+        mac = parse_mac(text) if text is not None else None
+        if text is not None and mac is None:
+            self._complain("err", "bridge", f'bridge {name}: invalid stp-system-id "{text}"')
+        return StpSettings(
+            system_id=int.from_bytes(mac or b"", "big"),
+            priority=integer(config, "stp-priority", 32_768) & 0xFFFF,
+            hello_ms=integer(config, "stp-hello-time", 2) * 1_000,
+            max_age_ms=integer(config, "stp-max-age", 20) * 1_000,
+            forward_delay_ms=integer(config, "stp-forward-delay", 15) * 1_000,
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:

@@ -59,7 +59,13 @@ class Collector:
             if with_counters or not mirror.mapping("statistics"):
                 counts = None if live is None else live.bridge.mirror_stats(str(mirror.uuid))
                 _note(found, mirror, status.mirror_columns(counts))
+        if live is not None and (with_counters or live.bridge.status_version):
+            _note(found, row, {"status": dict(sorted(live.bridge.bridge_status().items()))})
         for port in self._idl.refs(row, "ports"):
+            if live is not None and (with_counters or live.bridge.status_version):
+                shown, counters = live.bridge.port_status(port.text("name"))
+                _note(found, port, {"status": dict(sorted(shown.items()))})
+                _note(found, port, {"statistics": dict(sorted(counters.items()))})
             for interface in self._idl.refs(port, "interfaces"):
                 columns = self._interface(live, interface, with_counters)
                 _note(found, interface, columns)

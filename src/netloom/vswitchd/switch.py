@@ -64,6 +64,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "protocols",
         "rstp_enable",
         "sflow",
+        "status",
         "stp_enable",
     ),
     "Port": (
@@ -77,6 +78,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "other_config",
         "protected",
         "qos",
+        "statistics",
+        "status",
         "tag",
         "trunks",
         "vlan_mode",
@@ -153,7 +156,8 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
             "statistics",
         }
     ),
-    "Bridge": frozenset({"datapath_id", "datapath_version"}),
+    "Bridge": frozenset({"datapath_id", "datapath_version", "status"}),
+    "Port": frozenset({"status", "statistics"}),
     "Interface": frozenset(
         {
             "admin_state",
@@ -216,7 +220,7 @@ class Switch:
         self._status_is_stale = True
         self._status_due_ms = 0
         self._counters_due_ms = 0
-        self._versions = (-1, -1)
+        self._versions = (-1, -1, -1)
         idl.set_lock(LOCK)
 
     # -- one turn ------------------------------------------------------------------------
@@ -315,7 +319,8 @@ class Switch:
     # -- status --------------------------------------------------------------------------
 
     def _tell(self, now_ms: int) -> None:
-        versions = (self.applier.version, self._connections.changes())
+        trees = sum(live.bridge.status_version for live in self.applier.bridges.values())
+        versions = (self.applier.version, self._connections.changes(), trees)
         if versions != self._versions:
             self._versions = versions
             self._status_is_stale = True

@@ -31,6 +31,7 @@ from netloom.flow.key import RECIRC_ID_SHIFT as _RECIRC_ID_SHIFT
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.clone import run_as_clone
 from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.entry import cancel, enter
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.freeze import finish_freezing, thaw
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
@@ -108,6 +109,9 @@ def translate(
             enter_table(context, state.table_id, is_entry=True)
     else:
         _begin(context, actions)
+    port = context.first_bridge.ports_by_number.get(context.in_port)
+    if port is not None and not port.forwards:
+        cancel(context, 0)
     if context.freeze is None:
         run_action_set(context)
     if context.freeze is not None and not context.error:
@@ -120,13 +124,13 @@ def translate(
 def _begin(context: Context, actions: Actions | None) -> None:
     """The packet has come in, or is that of a packet-out."""
     port = context.bridge.ports_by_number.get(context.in_port)
-    if port is not None and port.config & m.OFPPC_NO_RECV:
+    if port is not None and port.config & m.OFPPC_NO_RECV and not context.bridge.tree:
         context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
         context.has_begun = True
         # Open vSwitch tells no reason of its own in a trace.
         context.in_packet_out = context.recorder is None
-        if mirror_entering(context):
+        if enter(context):
             run_actions(context, actions)
     else:
         enter_table(context, 0, is_entry=True)
