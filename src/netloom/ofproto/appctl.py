@@ -19,6 +19,7 @@ from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
 from netloom.ofproto import mcast_commands
 from netloom.ofproto.backer import Backer
+from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
@@ -63,6 +64,7 @@ class OfprotoCommands:
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
             ("stp/show", "[bridge]", 0, 1, self._stp_show),
             ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),

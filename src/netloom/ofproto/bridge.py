@@ -12,6 +12,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
+from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
@@ -155,6 +156,7 @@ class Ofproto:
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
+        self._run_bonds(self.backer.clock.now_ms())
         if self.tree is not None:
             self.tree.follow_ports(self.backer.clock.now_ms())
         self.backer.config_changed()
@@ -470,6 +472,7 @@ class Ofproto:
             self.mcast.run(now_ms)
         if self.tree is not None:
             self.tree.run(now_ms)
+        self._run_bonds(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
@@ -478,7 +481,24 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
+        due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
+
+    def _run_bonds(self, now_ms: int) -> None:
+        for bundle in self.bundles.values():
+            is_bond = bundle.settings.bond is not None or bundle.bond is not None
+            if is_bond and bundle.run_bond(now_ms):
+                self.status_version += 1
+                self.backer.config_changed()
+            bond = bundle.bond
+            if bond is not None and bond.should_announce:
+                bond.should_announce = False
+                announce_addresses(self, bundle, now_ms)
+
+    def active_member(self, bundle: str) -> str:
+        """Port.bond_active_slave: the address of the member that is active; empty if none is."""
+        bond = self.bundles[bundle].bond if bundle in self.bundles else None
+        return bond.active.mac if bond is not None and bond.active is not None else ""
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:
         if changes:

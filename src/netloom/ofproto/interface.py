@@ -64,6 +64,9 @@ class Bridge(Protocol):
     def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
         """Port.status and Port.statistics: how the port fares in a spanning tree."""
 
+    def active_member(self, bundle: str) -> str:
+        """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
+
     def bridge_status(self) -> dict[str, str]:
         """Bridge.status."""
 

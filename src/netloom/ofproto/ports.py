@@ -48,6 +48,13 @@ class OfPort:
     def is_patch(self) -> bool:
         return self.settings.type == "patch"
 
+    def link(self) -> tuple[bool, str]:
+        """Is its link up, and its address."""
+        if self.device is None:
+            return True, self.settings.mac
+        state = self.device.state()
+        return state.link_up and state.admin_up, state.mac
+
     def patch_stats(self) -> DeviceStats:
         """What went through a patch port."""
         return DeviceStats(self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.openflow.actions import Subfield
+from netloom.protocols.bond import BondSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -55,6 +56,8 @@ class BundleSettings(Record):
     priority_tags: str = "no-tag"
     protected: bool = False
     #: Does it get all multicast packets, or all reports, of a bridge that snoops?
+    #: None: it has one member.
+    bond: BondSettings | None = None
     mcast_flood: bool = False
     mcast_flood_reports: bool = False
     #: None: it takes no part in a spanning tree.

@@ -295,8 +295,9 @@ class _Reader:
         if not members:
             return None
         interfaces = tuple(self._interface(bridge, member) for member in members)
-        if len(interfaces) > 1:
-            interfaces = self._refuse_bond(name, interfaces)
+        problem = self._bond_problem(row) if len(interfaces) > 1 else ""
+        if problem:
+            interfaces = self._refuse_bond(name, problem, interfaces)
         mac = parse_mac(row.opt_text("mac") or "")
         return PortWish(
             name=name,
@@ -318,10 +319,21 @@ class _Reader:
         )
         return False
 
+    def _bond_problem(self, row: Row) -> str:
+        """Why a bond cannot be had; empty if it can."""
+        if row.opt_text("bond_mode") == "balance-tcp":
+            return "bonds of mode balance-tcp are not supported by this version"
+        if row.opt_text("lacp") in ("active", "passive"):
+            return "bonds with LACP are not supported by this version"
+        if row.mapping("other_config").get("bond-detect-mode") == "miimon":
+            self._complain("warn", "bridge", f"port {row.text('name')}: unsupported "
+                           "bond-detect-mode miimon, defaulting to carrier")  # fmt: skip
+        return ""
+
     def _refuse_bond(
-        self, port: str, interfaces: tuple[InterfaceWish, ...]
+        self, port: str, problem: str, interfaces: tuple[InterfaceWish, ...]
     ) -> tuple[InterfaceWish, ...]:
-        text = f"port {port}: bonds are not supported by this version"
+        text = f"port {port}: {problem}"
         self._complain("err", "bridge", text)
         return tuple(replace(interface, error=text) for interface in interfaces)
 

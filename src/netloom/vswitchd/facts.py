@@ -66,6 +66,8 @@ class Collector:
                 shown, counters = live.bridge.port_status(port.text("name"))
                 _note(found, port, {"status": dict(sorted(shown.items()))})
                 _note(found, port, {"statistics": dict(sorted(counters.items()))})
+                active = live.bridge.active_member(port.text("name"))
+                _note(found, port, {"bond_active_slave": (active,) if active else ()})
             for interface in self._idl.refs(port, "interfaces"):
                 columns = self._interface(live, interface, with_counters)
                 _note(found, interface, columns)

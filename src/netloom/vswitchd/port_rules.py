@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from netloom.ofproto.settings import BundleSettings, StpPortSettings
 from netloom.ovsdb.row import Row
+from netloom.protocols.bond import BondSettings
 
 MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
 _NATIVE = ("native-tagged", "native-untagged")
@@ -48,10 +49,24 @@ class PortRules:
             qinq_ethtype=self._qinq_ethtype(),
             priority_tags=self._priority_tags(),
             stp=self._stp(),
+            bond=self._bond() if len(members) > 1 else None,
             protected=row.flag("protected"),
             mcast_flood=self._config.get("mcast-snooping-flood") == "true",
             mcast_flood_reports=self._config.get("mcast-snooping-flood-reports") == "true",
             other_config=tuple(sorted(self._config.items())),
+        )
+
+    def _bond(self) -> BondSettings:
+        rebalance_ms = self._number("bond-rebalance-interval", 10_000, 2**31 - 1)
+        return BondSettings(
+            mode=self._row.opt_text("bond_mode") or "active-backup",
+            updelay_ms=max(self._row.integer("bond_updelay"), 0),
+            downdelay_ms=max(self._row.integer("bond_downdelay"), 0),
+            hash_basis=self._number("bond-hash-basis", 0, 2**32 - 1),
+            # Less than a second would keep moving what was just moved.
+            rebalance_ms=max(rebalance_ms, 1_000) if rebalance_ms else 0,
+            primary=self._config.get("bond-primary", ""),
+            all_members_active=self._config.get("all-members-active") == "true",
         )
 
     def _stp(self) -> StpPortSettings | None:

@@ -68,7 +68,10 @@ TABLES: dict[str, tuple[str, ...]] = {
         "stp_enable",
     ),
     "Port": (
+        "bond_active_slave",
+        "bond_downdelay",
         "bond_mode",
+        "bond_updelay",
         "cvlans",
         "fake_bridge",
         "interfaces",
@@ -157,7 +160,7 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
         }
     ),
     "Bridge": frozenset({"datapath_id", "datapath_version", "status"}),
-    "Port": frozenset({"status", "statistics"}),
+    "Port": frozenset({"bond_active_slave", "status", "statistics"}),
     "Interface": frozenset(
         {
             "admin_state",
