@@ -21,9 +21,12 @@ from typing import Any
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ct_text import format_ct
+from netloom.flow.fields import SLOT
 from netloom.flow.odp_text import format_odp_attribute
 
 PortNames = Mapping[int, str]
+
+_LABEL = SLOT["mpls_lse0"].mask
 
 #: kind -> (word, members: name and whether it is hexadecimal).
 USERSPACE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
@@ -110,10 +113,16 @@ def _check_pkt_len(action: dp.CheckPktLen, port_names: PortNames | None) -> str:
     return f"check_pkt_len(size={action.max_len},gt({greater}),le({less}))"
 
 
+def _format_set(action: dp.Set) -> str:
+    if action.header == dp.KNOWN_LABEL:
+        return f"set({format_odp_attribute('mpls', action.value, _LABEL)})"
+    return f"set({format_odp_attribute(action.header, action.value, action.mask)})"
+
+
 _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Output: _output,
     dp.Userspace: _userspace,
-    dp.Set: lambda a, _: f"set({format_odp_attribute(a.header, a.value, a.mask)})",
+    dp.Set: lambda a, _: _format_set(a),
     dp.PushVlan: _push_vlan,
     dp.PopVlan: lambda a, _: "pop_vlan",
     dp.PushMpls: _push_mpls,

@@ -1,9 +1,10 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
 `system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
-installation without the compiled programs) the log says why, and `system` is served in user space
-like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
-of the other. The environment variable NETLOOM_SYSTEM_DATAPATH chooses: `kernel` or `userspace`.
+installation without the compiled programs) the log and the Bridge rows say why, and `system` is
+served in user space like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports
+of one are no ports of the other. With NETLOOM_SYSTEM_DATAPATH=userspace in the environment nobody
+tries the kernel.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import PinDirectory
+from netloom.datapath.ebpf.pins import PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.linux.internal import remove_internal_devices
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.openflow.connection import Connection
@@ -29,8 +31,15 @@ from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
 
-#: What serves `system` unless the environment says otherwise.
-DEFAULT = "userspace"
+#: Names what serves `system`, for those who do not want the kernel: `userspace`.
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+
+
+def remove_remains(rundir: str) -> None:
+    """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
+    programs, and its internal devices in this network namespace."""
+    remove_internal_devices(rundir)
+    forget(rundir)
 
 
 class DataPathSet:
@@ -59,6 +68,8 @@ class DataPathSet:
         self.backers: dict[str, Backer] = {}
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
+        #: Why `system` is not served by the kernel, if it should be.
+        self._shortfall = ""
 
     # -- vswitchd.apply.DataPaths --------------------------------------------------------
 
@@ -89,6 +100,9 @@ class DataPathSet:
             if found is bridge:
                 backer.remove_bridge(bridge.name)
                 return
+
+    def shortfall(self, datapath_type: str) -> str:
+        return self._shortfall if datapath_type == "system" else ""
 
     def role_of(self, bridge: str, connection: Connection) -> str:
         """The role of a bridge's controller, as the Controller row names it."""
@@ -151,18 +165,24 @@ class DataPathSet:
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
         if datapath_type == "system" and self._linux is not None:
-            try:
-                if os.environ.get("NETLOOM_SYSTEM_DATAPATH", DEFAULT) != "kernel":
-                    raise Unsupported("not asked for")
-                pins = PinDirectory(paths.rundir())
-                dpif = EbpfDpif(datapath_type, name, self._loop.clock, self._counters, pins)
-            except Unsupported as error:
-                log.info("%s: processing packets in user space (%s)", name, error)
-            else:
-                self._linux.use_kernel_ports(paths.rundir())
-                self._kernel = dpif
-                return dpif
+            if os.environ.get(CHOICE) == "userspace":
+                log.info("%s: processing packets in user space, as asked for", name)
+            elif (kernel := self._make_kernel_dpif(name)) is not None:
+                return kernel
         return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+
+    def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
+        assert self._linux is not None
+        try:
+            pins = PinDirectory(paths.rundir())
+            dpif = EbpfDpif("system", name, self._loop.clock, self._counters, pins)
+        except Unsupported as error:
+            self._shortfall = f"no kernel data path: {error}"
+            log.warn("%s: %s; processing packets in user space", name, self._shortfall)
+            return None
+        self._linux.use_kernel_ports(paths.rundir())
+        self._kernel = dpif
+        return dpif
 
     def _add_local_port(self, dpif: Dpif) -> None:
         """Port 0, `ovs-netdev` and the like: no bridge's, but there in every data path of Open

@@ -52,15 +52,15 @@ class Collector:
     ) -> None:
         live = self._applier.bridges.get(row.text("name"))
         number = 0 if live is None else live.datapath_id
-        _note(found, row, status.bridge_columns(number))
+        shortfall = "" if live is None else self._applier.shortfall(live)
+        trees = {} if live is None else live.bridge.bridge_status()
+        _note(found, row, status.bridge_columns(number, shortfall, trees))
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
         for mirror in self._idl.refs(row, "mirrors"):
             if with_counters or not mirror.mapping("statistics"):
                 counts = None if live is None else live.bridge.mirror_stats(str(mirror.uuid))
                 _note(found, mirror, status.mirror_columns(counts))
-        if live is not None and (with_counters or live.bridge.status_version):
-            _note(found, row, {"status": dict(sorted(live.bridge.bridge_status().items()))})
         for port in self._idl.refs(row, "ports"):
             if live is not None and (with_counters or live.bridge.status_version):
                 shown, counters = live.bridge.port_status(port.text("name"))

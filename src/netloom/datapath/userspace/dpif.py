@@ -100,8 +100,8 @@ class UserspaceDpif:
         self._cleared = ThreadStats(*(0,) * len(ThreadStats._fields))
         self._now_ms = clock.now_ms()
         self._random = 1
-        self.conntrack = ConnTracker(counters, self.draw)
-        self.meters = Meters()
+        self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
+        self.meters: Meters = Meters()
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
