@@ -179,6 +179,8 @@ class FakeDevices:
 class FakeBridge:
     """Hands out port numbers; `calls` is what it was told, in order."""
 
+    status_version = 0
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.calls: list[tuple[str, str]] = []
@@ -243,6 +245,15 @@ class FakeBridge:
 
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
+
+    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        return {}, {}
+
+    def active_member(self, bundle: str) -> str:
+        return ""
+
+    def bridge_status(self) -> dict[str, str]:
+        return {}
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None

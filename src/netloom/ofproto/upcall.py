@@ -79,7 +79,7 @@ class Upcalls:
                         IN_PORT.get(upcall.key))  # fmt: skip
             return
         bridge, key = found
-        result = translate(bridge, key, now_ms)
+        result = translate(bridge, key, now_ms, packet=upcall.packet)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         # No actions are executed too: the data path counts the drop.
@@ -101,7 +101,7 @@ class Upcalls:
         backer = self._backer
         found = origin(backer, upcall.key)
         if found is not None:
-            result = translate(*found, now_ms)
+            result = translate(*found, now_ms, packet=upcall.packet)
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
             backer.recirculations.release(result.recirc_ids, now_ms)
 

@@ -12,6 +12,7 @@ from netloom.ofproto.ports import OfPort, PatchCrossing
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.entry import cancel, receives, skips_output
 from netloom.openflow import messages as m
 from netloom.openflow.messages_meters import OFPM_CONTROLLER
 
@@ -30,6 +31,8 @@ def output_to(context: Context, number: int) -> None:
         context.detail("OFPPC_NO_FWD set, skipping output")
     elif context.snaplen and port.is_patch:
         context.warn("Mirror truncate to ODPP_NONE, skipping output")
+    elif (not port.forwards or not port.relays_bpdus) and skips_output(context, port):
+        return
     elif port.is_patch:
         _cross(context, port)
     else:
@@ -55,12 +58,15 @@ def _cross(context: Context, port: OfPort) -> None:
     context.action_set, context.stack, context.done = [], [], False
     tracking = (conntracked, context.was_mpls)
     context.begin_bridge(peer.bridge)
-    if not peer.config & m.OFPPC_NO_RECV:
+    if receives(context, peer):
+        n_actions = len(context.actions)
         context.walk.enter_table(context, 0, as_clone=True)
         if context.freeze is None:
             context.walk.run_action_set(context)
         if context.freeze is not None:
             context.walk.finish_freezing(context)
+        if not peer.forwards:
+            cancel(context, n_actions)
     context.end()
     context.conntracked, context.was_mpls = tracking
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,
