@@ -79,6 +79,7 @@ _DROPS = {
 class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
+    pushes_tunnels = False
     dump_heading = ""
 
     def __init__(
