@@ -87,6 +87,7 @@ _DROPS = {
 class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
+    pushes_tunnels = False
     dump_heading = ""
 
     def __init__(
@@ -316,6 +317,7 @@ class EbpfDpif:
         return replace(
             stats,
             hits=stats.hits + self._counted["HITS"],
+            misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
         )

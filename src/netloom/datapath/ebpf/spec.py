@@ -86,6 +86,7 @@ COUNTERS = (
     "DROP_INVALID",
     "DROP_ACTION",
     "DROP_METER",
+    "LOST_MISS",
 )
 #: Flags of CT, and of the configuration: that every connection has an entry, that sequence numbers
 #: are looked at.

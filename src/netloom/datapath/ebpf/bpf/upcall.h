@@ -79,6 +79,8 @@ GLOBAL int nl_upcall(struct __sk_buff *skb, u32 kind, u32 argument)
 lost:
 	__sync_fetch_and_add(&share->lost, 1);
 	count(NL_COUNT_LOST);
+	if (!ring)
+		count(NL_COUNT_LOST_MISS);
 	return -1;
 }
 
