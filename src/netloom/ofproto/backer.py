@@ -17,6 +17,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
 from netloom.netdev.device import Device
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
@@ -47,6 +48,7 @@ class Backer:
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations()
+        self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -76,6 +78,15 @@ class Backer:
     def detach(self, number: int) -> None:
         self.ports.pop(number, None)
         self.dpif.port_del(DpPortNo(number))
+
+    def renumber(self, number: DpPortNo, new_number: int) -> None:
+        """The data path calls a port by another number from now on."""
+        port = self.ports.pop(number)
+        assert port.device is not None
+        self.dpif.port_del(number)
+        port.dp_port = self.dpif.port_add(port.device, DpPortNo(new_number)).number
+        self.ports[port.dp_port] = port
+        self.config_changed()
 
     def find_port(self, name: str) -> OfPort | None:
         """The port of that name on any bridge."""

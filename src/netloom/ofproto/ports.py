@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloom.netdev.device import DeviceStats
+from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ class OfPort:
     for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
 
     __slots__ = (
-        "bridge", "bundle", "config", "created_ms", "dp_port", "number", "rx_bytes", "rx_packets",
-        "settings", "tx_bytes", "tx_packets",
+        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "number", "rx_bytes",
+        "rx_packets", "settings", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -26,6 +26,8 @@ class OfPort:
         self.settings = settings
         self.number = number
         self.dp_port = -1
+        #: None: a patch port.
+        self.device: Device | None = None
         self.bundle: Bundle | None = None
         self.config = 0
         self.created_ms = now_ms

@@ -15,6 +15,7 @@ from netloom.base import paths
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
+from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import PinDirectory, forget
@@ -25,6 +26,7 @@ from netloom.netdev.linux.internal import remove_internal_devices
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.openflow.connection import Connection
+from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
@@ -64,6 +66,7 @@ class DataPathSet:
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
+        self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
         #: Why `system` is not served by the kernel, if it should be.
         self._shortfall = ""
@@ -114,6 +117,7 @@ class DataPathSet:
         """Move packets, answer upcalls, serve controllers."""
         for backer in self.backers.values():
             backer.run()
+        self.spare.run()
 
     def deadline(self) -> int | None:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
@@ -126,6 +130,11 @@ class DataPathSet:
         """Counts for `memory/show`."""
         return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
 
+    def dpifs(self) -> list[Dpif]:
+        """All data paths, those that no bridge uses too, by name."""
+        found = [backer.dpif for backer in self.backers.values()]
+        return sorted([*found, *self.spare.dpifs], key=full_name)
+
     def leave(self) -> None:
         """The daemon ends, and the kernel data path with its ports goes on without it."""
         if self._kernel is not None and self._linux is not None:
@@ -133,6 +142,7 @@ class DataPathSet:
             self._linux.leave()
 
     def close(self) -> None:
+        self.spare.close()
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
