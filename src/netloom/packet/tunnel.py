@@ -75,6 +75,7 @@ def read_vxlan(data: bytes, at: int, has_gpe: bool = True) -> Outer | None:
 
 
 def read_geneve(data: bytes, at: int) -> Outer | None:
+    """Geneve, which carries frames only."""
     start = at + UDP_LEN
     if len(data) < start + GENEVE_LEN:
         return None
@@ -93,6 +94,7 @@ def read_geneve(data: bytes, at: int) -> Outer | None:
 
 
 def read_gtpu(data: bytes, at: int) -> Outer | None:
+    """GTP-U with a packet in it; its other messages are nobody's here."""
     start = at + UDP_LEN
     if len(data) < start + GTPU_LEN:
         return None
@@ -176,6 +178,7 @@ def build_vxlan(tun_id: int, gbp: tuple[int, int] | None = None, gpe: int = 0) -
 
 
 def build_geneve(tun_id: int, options: bytes = b"", *, oam: bool = False) -> bytes:
+    """`options` are raw."""
     flags = GENEVE_OAM if oam else 0
     if has_critical(options):
         flags |= GENEVE_CRITICAL
@@ -210,6 +213,7 @@ def build_option(option_class: int, option_type: int, data: bytes) -> bytes:
 def build_gre(
     eth_type: int, *, csum: bool = False, key: int | None = None, seq: bool = False
 ) -> bytes:
+    """A checksum and a sequence number are left to be filled in; `key` None means none."""
     flags = (GRE_CSUM if csum else 0) | (GRE_SEQ if seq else 0)
     body = bytes(4) if csum else b""
     if key is not None:
