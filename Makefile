@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab bench clean-host clean
+.PHONY: help demo test check lab bench soak clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -21,6 +21,9 @@ lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (
 
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)
+
+soak: $(STAMPS)/test ## half an hour of changes and kills, both data paths (MINUTES=n; needs root)
+	@$(PY) tools/soak.py $(or $(MINUTES),30) $(SEED)
 
 clean-host: $(STAMPS)/run ## remove what a killed lab or test left behind
 	@.venv/bin/netloom clean-host

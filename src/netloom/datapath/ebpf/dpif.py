@@ -140,6 +140,15 @@ class EbpfDpif:
     def conntrack(self) -> Conntrack | None:
         return self._slow.conntrack
 
+    @property
+    def source_ports(self) -> tuple[int, int]:
+        """The range of UDP ports that packets in tunnels are sent from."""
+        return self._slow.source_ports
+
+    @source_ports.setter
+    def source_ports(self, ports: tuple[int, int]) -> None:
+        self._slow.source_ports = ports
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
