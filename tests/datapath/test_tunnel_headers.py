@@ -15,6 +15,10 @@ from tests.support.kernel_programs import require_programs
 
 from netloom.datapath.actions import Clone, DpActions, Output, PopVlan, TunnelPop, TunnelPush
 from netloom.datapath.dpif import Upcall
+from netloom.datapath.ebpf.loader import load
+from netloom.datapath.ebpf.maps import SharedArray
+from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.spec import MAPS
 from netloom.flow.key import explain_key
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.tunnel import TunnelPort
@@ -159,3 +163,24 @@ def test_what_the_programs_do_not_know_python_does(kernel: KernelBackend) -> Non
             == bytes(INNER["tagged"])[:12] + (bytes(INNER["tagged"])[16:])
         )
     assert kernel.dpif.slow_packets == slow + 2
+
+
+def test_headers_of_an_earlier_daemon_keep_their_places() -> None:
+    require_programs()
+    loaded = load()
+    spec = next(spec for spec in MAPS if spec.name == "templates")
+    array = SharedArray(loaded.maps["templates"], spec)
+    try:
+        first = Registry(array)
+        first.source_ports = (32768, 61000)
+        headers = [outer(kind, is_ipv6) for kind in NUMBERS for is_ipv6 in (False, True)]
+        places = [first.add_header(header) for header in headers]
+        assert places == list(range(len(headers)))
+        second = Registry(array)
+        second.source_ports = (32768, 61000)
+        assert [second.add_header(header) for header in reversed(headers)] == places[::-1]
+        second.source_ports = (5, 10)
+        assert second.add_header(headers[0]) == len(headers)
+    finally:
+        array.close()
+        loaded.close()

@@ -25,7 +25,7 @@ class Registry:
         self._lists: dict[int, dp.DpActions] = {}
         self._numbers: dict[object, int] = {}
         self._templates = templates
-        self._headers: dict[tuple[bytes, tuple[int, int]], int] = {}
+        self._headers = _read_templates(templates)
         #: Type of the tunnels at each of their ports.
         self.tunnels: dict[int, int] = {}
         #: The range of UDP source ports of tunnels, as tuple of both ends.
@@ -73,6 +73,19 @@ class Registry:
             start = number * self._templates.stride
             self._templates.view[start : start + len(data)] = data
         return number
+
+
+def _read_templates(templates: SharedArray) -> dict[tuple[bytes, tuple[int, int]], int]:
+    """The templates that are there: flows of an earlier process may still use them."""
+    found = {}
+    for number in range(MAX_TEMPLATES):
+        start = number * templates.stride
+        length, low, high, *_ = TEMPLATE.unpack_from(templates.view, start)
+        if not length:
+            break
+        at = start + TEMPLATE.offsets["header"]
+        found[bytes(templates.view[at : at + length]), (low, high)] = number
+    return found
 
 
 def _shape(header: bytes) -> tuple[int, int] | None:
