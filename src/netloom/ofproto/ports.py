@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.netdev.device import DeviceStats
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class OfPort:
 
     __slots__ = (
         "bridge", "bundle", "config", "created_ms", "dp_port", "number", "rx_bytes", "rx_packets",
-        "settings", "tx_bytes", "tx_packets",
+        "settings", "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -26,6 +27,8 @@ class OfPort:
         self.settings = settings
         self.number = number
         self.dp_port = -1
+        #: The device, if it is a tunnel's.
+        self.tunnel: TunnelDevice | None = None
         self.bundle: Bundle | None = None
         self.config = 0
         self.created_ms = now_ms

@@ -16,6 +16,7 @@ from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
@@ -155,9 +156,8 @@ def make_devices(
 ) -> tuple[DeviceFactory, DummyFactory | None]:
     """The devices of this machine, with dummies as the command line has it."""
     if arguments.dummy is None:
-        assert linux is not None
-        return linux, None
-    dummies = DummyFactory(linux, arguments.dummy, clock.wall_ms)
+        return TunnelFactory(linux), None
+    dummies = DummyFactory(TunnelFactory(linux), arguments.dummy, clock.wall_ms)
     return dummies, dummies
 
 

@@ -12,6 +12,7 @@ from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
+from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
 
 if TYPE_CHECKING:
     from netloom.programs.vswitchd import Program
@@ -35,10 +36,15 @@ def register_commands(program: Program) -> None:
         lambda name: Path(name).read_text(),
     )
     bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
-    for command in (*dpctl.commands(), *bridges.commands()):
+    underlay = UnderlayCommands(
+        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
+    )
+    for command in (*dpctl.commands(), *bridges.commands(), *underlay.commands()):
         registry.register(*command)
     if program.dummies is not None:
         _register_dummies(program, program.dummies)
+        for command in DummyAddresses(program.datapaths.underlay).commands():
+            registry.register(*command)
 
 
 def _reconnect(program: Program) -> Callable[[list[str]], str]:

@@ -80,6 +80,7 @@ class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = False
+    source_ports = (32768, 61000)
     dump_heading = ""
 
     def __init__(
