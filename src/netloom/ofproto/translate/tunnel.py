@@ -27,6 +27,7 @@ log = get_logger("tunnel")
 _TOS, _TTL, _FLAGS = SLOT["tun_tos"], SLOT["tun_ttl"], SLOT["tun_flags"]
 _SRC, _DST = SLOT["tun_src"], SLOT["tun_dst"]
 _SRC6, _DST6 = SLOT["tun_ipv6_src"], SLOT["tun_ipv6_dst"]
+_DL_DST, _DL_SRC = SLOT["dl_dst"], SLOT["dl_src"]
 _TP_DST, _MARK = SLOT["tun_tp_dst"], SLOT["pkt_mark"]
 _NW_TOS, _DL_TYPE, _PACKET_TYPE = SLOT["nw_tos"], SLOT["dl_type"], SLOT["packet_type"]
 _TUN_ID_MASK = SLOT["tun_id"].mask
@@ -78,6 +79,11 @@ def begin(context: Context) -> None:
     key = context.key
     if not key & TUNNEL_DST_MASK:
         return
+    port = context.bridge.ports_by_number.get(context.in_port)
+    is_l3 = port is not None and port.tunnel is not None and port.tunnel.config.pt_mode == LEGACY_L3
+    if _PACKET_TYPE.get(key) and is_l3:
+        # Tables see an Ethernet header, which the packet gets before it leaves.
+        context.key = _DL_DST.put(_DL_SRC.put(_PACKET_TYPE.put(key, 0), 0), 0)
     addresses = (_SRC.mask | _DST.mask) if _DST.get(key) else (_SRC6.mask | _DST6.mask)
     context.mask |= _RECEIVED | addresses
     if _is_ce(key):

@@ -194,9 +194,10 @@ def terminate(context: Context, port: OfPort) -> int | None:
 def _learn_from_arp(context: Context, underlay: Underlay) -> None:
     """From replies, and from announcements (RFC 5227)."""
     key = context.key
-    context.mask |= _NW_PROTO.mask
-    if not _is_announcement(context) and _NW_PROTO.get(key) != 2:
-        return
+    if not _is_announcement(context):
+        context.mask |= _NW_PROTO.mask
+        if _NW_PROTO.get(key) != 2:
+            return
     context.mask |= _ARP_SHA.mask
     if not _ARP_SHA.get(key):
         return
@@ -214,11 +215,11 @@ def _is_announcement(context: Context) -> bool:
 
 def _learn_from_advertisement(context: Context, underlay: Underlay) -> None:
     key = context.key
-    context.mask |= _NW_PROTO.mask | _TP_SRC.mask
-    if _TP_SRC.get(key) != _ND_ADVERT:
-        return
-    context.mask |= _TP_DST.mask
+    context.mask |= _NW_PROTO.mask | _TP_DST.mask
     if _TP_DST.get(key):
+        return
+    context.mask |= _TP_SRC.mask
+    if _TP_SRC.get(key) != _ND_ADVERT:
         return
     context.mask |= _ARP_THA.mask
     if not _ARP_THA.get(key):
