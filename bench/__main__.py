@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("first_light", "openflow", "pipeline")
+NAMES = ("first_light", "datapath", "openflow", "pipeline")
 
 
 def main(argv: list[str]) -> int:

@@ -5,57 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.support.dummy_backend import UserspaceBackend
 from tests.support.kernel_backend import KernelBackend, private_namespace
 from tests.support.kernel_programs import require_programs
 from tests.support.packet_cases import CASES, Case
-
-from netloom.base.clock import ManualClock
-from netloom.base.counters import Counters
-from netloom.datapath.action_parse import parse_actions
-from netloom.datapath.userspace.dpif import UserspaceDpif
-from netloom.flow.odp_parse import parse_odp_flow
-from netloom.netdev.dummy import DummyFactory
 
 PORTS = (1, 2, 3, 4)
 #: Cases whose flows the kernel programs leave to user space, and why.
 SLOW = {
     "a label is pushed": {"PushMpls"},
     "a label is popped": {"PopMpls"},
-    "a clone's changes stay in the clone": {"clone"},
-    "length decides": {"CheckPktLen"},
     "a neighbour solicitation": {"set(nd(sll, tll))"},
 }
-
-
-class UserspaceBackend:
-    """The data path in Python, over dummy devices p1 to p4."""
-
-    def __init__(self) -> None:
-        self.counters = Counters()
-        self.clock = ManualClock(1_000)
-        factory = DummyFactory(None)
-        self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
-        for number in PORTS:
-            factory.open(f"p{number}", "dummy", {})
-            assert self.dpif.port_add(factory.devices[f"p{number}"]).number == number
-        self.devices = factory.devices
-
-    def put(self, flow: str, actions: str) -> None:
-        self.dpif.flow_put(*parse_odp_flow(flow), parse_actions(actions))
-
-    def inject(self, port: int, packet: bytes) -> None:
-        self.devices[f"p{port}"].inject(packet)
-
-    def run(self) -> None:
-        while self.dpif.run(self.clock.now_ms()):
-            pass
-
-    def sent(self, port: int) -> list[bytes]:
-        return [packet.data for packet in self.devices[f"p{port}"].sent]
-
-    def drops(self) -> dict[str, int]:
-        counters = self.counters.all()
-        return {counter.name: counter.total for counter in counters if counter.total}
 
 
 Backend = UserspaceBackend | KernelBackend
@@ -73,7 +34,7 @@ def kernel() -> Iterator[KernelBackend]:
 @pytest.fixture(params=["userspace", pytest.param("kernel", marks=pytest.mark.root)])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "userspace":
-        return UserspaceBackend()
+        return UserspaceBackend(PORTS)
     kernel: KernelBackend = request.getfixturevalue("kernel")
     kernel.start()
     return kernel

@@ -1,4 +1,8 @@
-"""A lab for each test: namespaces, a switch, virtual machines; all gone afterwards."""
+"""A lab for each test: namespaces, a switch, virtual machines; all gone afterwards.
+
+Every test with a lab runs twice: `system` bridges are served by the kernel data path, and by the
+one in user space.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.kernel_programs import require_programs
 from tests.support.switches import own_tools
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
+
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +25,20 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return own_tools(Path(tmp_path_factory.mktemp("tools")))
 
 
+@pytest.fixture(params=["kernel", "userspace"])
+def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What serves `system` bridges; the daemons of the test inherit it."""
+    chosen: str = request.param
+    if chosen == "kernel":
+        require_programs()
+        monkeypatch.delenv(CHOICE, raising=False)
+    else:
+        monkeypatch.setenv(CHOICE, chosen)
+    return chosen
+
+
 @pytest.fixture
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, datapath: str) -> Iterator[Lab]:
     """An empty lab; its directory's name stays short, as socket paths must."""
     with Lab(f"t{abs(hash(request.node.name)) % 10_000}") as made:
         yield made

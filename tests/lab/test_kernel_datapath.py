@@ -6,18 +6,20 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.kernel_programs import require_programs
 from tests.support.peers import wait_until
 from tests.support.switches import needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs, Switch
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [
+    pytest.mark.root,
+    needs_root,
+    pytest.mark.parametrize("datapath", ["kernel"], indirect=True),
+]
 
 
 class Pair:
@@ -60,10 +62,8 @@ def flow_packets(switch: Switch) -> dict[str, int]:
 
 
 @pytest.fixture
-def pair(lab: Lab, tools: Programs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    require_programs()
-    monkeypatch.setenv("NETLOOM_SYSTEM_DATAPATH", "kernel")
-    yield Pair(lab, tools)
+def pair(lab: Lab, tools: Programs) -> Pair:
+    return Pair(lab, tools)
 
 
 def pins_of(switch: Switch) -> list[Path]:
@@ -127,3 +127,30 @@ def test_two_switches_never_see_each_others_ports(pair: Pair, tools: Programs) -
         other.switch.kill("ovs-vswitchd", signal.SIGKILL)
         assert received(pair.ping()) == 3
         assert received(other.ping()) == 3
+
+
+def test_cleanup_removes_what_a_killed_daemon_left(pair: Pair) -> None:
+    assert received(pair.ping()) == 3
+    pair.switch.kill("ovs-vswitchd")
+    host = ("nsenter", f"--net=/run/netns/{pair.lab.host.name}")
+    pair.switch.run(*host, "ovs-vswitchd", "--cleanup")
+    assert not pins_of(pair.switch)
+    assert received(pair.ping(count=1)) == 0
+    links = subprocess.run(
+        ["ip", "-n", pair.lab.host.name, "-br", "link"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "br0" not in links and "nl-" not in links
+
+
+def test_without_rights_the_bridge_says_so_and_works(lab: Lab, tools: Programs) -> None:
+    switch = lab.add_switch("switch", tools)
+    switch.start()
+    switch.kill("ovs-vswitchd", signal.SIGTERM)
+    inside = ("nsenter", f"--net=/run/netns/{lab.host.name}")
+    rights = ("setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon")
+    switch.run(*inside, *rights, "ovs-vswitchd", *switch._daemon_options("ovs-vswitchd"),
+               f"unix:{switch.db_socket}")  # fmt: skip
+    switch.run("ovs-vsctl", "--timeout=10", "add-br", "br0")
+    status = switch.run("ovs-vsctl", "get", "bridge", "br0", "status").stdout
+    assert status.startswith('{datapath_error="no kernel data path: '), status
+    assert "processing packets in user space" in (switch.rundir / "ovs-vswitchd.log").read_text()

@@ -160,7 +160,7 @@ def test_internal_devices_vanish_with_their_ports_and_with_the_switch(stand: Sta
     assert {"br0", "i1"} <= devices()
     stand.switch.vsctl("del-port", "i1")
     assert "i1" not in devices()
-    stand.switch.appctl("exit")
+    stand.switch.appctl("exit", "--cleanup")
     assert wait_until(lambda: "br0" not in devices())
 
 

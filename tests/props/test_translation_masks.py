@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netloom.base.errors import ConfigError
+from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT
 from netloom.flow.key import PACKET_MASK
 from netloom.flow.text import parse_flow
@@ -45,6 +48,29 @@ def switch_with(flows: list[str]) -> SmallSwitch:
     return switch
 
 
+def effects(actions: Iterable[Any], key: int) -> list[Any]:
+    """What is done to a packet, without writes of what it has already: a translation may have
+    looked at more bits of one packet than of another, and writes those as they are."""
+    done: list[Any] = []
+    changed = 0
+    for action in actions:
+        if isinstance(action, dp.Set):
+            changed = changed & ~action.mask | (key ^ action.value) & action.mask
+        else:
+            done.append((changed, with_effects(action, key ^ changed)))
+    return done
+
+
+def with_effects(action: dp.DpAction, key: int) -> Any:
+    """An action, with those inside it told by their effects."""
+    match action:
+        case dp.Clone(actions=inside) | dp.Sample(actions=inside):
+            return type(action), effects(inside, key)
+        case dp.CheckPktLen(max_len=length, if_greater=greater, if_less=fits):
+            return length, effects(greater, key), effects(fits, key)
+    return action
+
+
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_bits_outside_the_mask_do_not_matter(seed: int) -> None:
     rng = random.Random(seed)
@@ -60,4 +86,5 @@ def test_bits_outside_the_mask_do_not_matter(seed: int) -> None:
             if rng.random() < 0.5:
                 other = key ^ (1 << rng.randrange(PACKET_MASK.bit_length()) & free)
             again = translate(bridge, other, 0, side_effects=False)
-            assert again.actions == first.actions, f"{key:x} {other:x} {first.mask:x}"
+            done = effects(again.actions, other)
+            assert done == effects(first.actions, key), f"{key:x} {other:x} {first.mask:x}"

@@ -259,6 +259,10 @@ class FakeDataPaths:
 
     def __init__(self) -> None:
         self.made: list[FakeBridge] = []
+        self.lacks = ""
+
+    def shortfall(self, datapath_type: str) -> str:
+        return self.lacks if datapath_type == "system" else ""
 
     def types(self) -> frozenset[str]:
         return frozenset({"system", "netdev"})

@@ -278,6 +278,60 @@ CASES = [
         ((2, ETH / IP(src="10.0.0.1", dst="10.0.0.2") / UDP()), (3, tcp4())),
     ),
     Case(
+        "what a clone changes is undone behind it",
+        (
+            (
+                IN1,
+                f"clone(set(eth(dst={NEW})),set(ipv4(src=1.2.3.4,ttl=9)),set(tcp(dst=99)),"
+                "push_vlan(vid=5,pcp=0),2),3",
+            ),
+        ),
+        ((1, tcp4()),),
+        (
+            (
+                2,
+                tagged(
+                    Ether(src=A, dst=NEW)
+                    / IP(src="1.2.3.4", dst="10.0.0.2", ttl=9, id=7)
+                    / TCP(sport=1000, dport=99, flags="S", seq=5)
+                    / DATA,
+                    5,
+                ),
+            ),
+            (3, tcp4()),
+        ),
+    ),
+    Case(
+        "clones may drop, one after the other",
+        ((IN1, "clone(),clone(set(ipv4(ttl=3)),2),4"),),
+        ((1, tcp4()),),
+        ((2, tcp4(ttl=3)), (4, tcp4())),
+        drops={"drop_action_of_pipeline": 1},
+    ),
+    Case(
+        "branches of different length",
+        (
+            (
+                IN1,
+                f"check_pkt_len(size=100,gt(set(eth(dst={NEW})),3,4),le(set(ipv4(ttl=1)),2)),2",
+            ),
+        ),
+        ((1, tcp4()), (1, ETH / IP(src="10.0.0.1", dst="10.0.0.2") / UDP())),
+        (
+            (2, tcp4()),
+            (2, ETH / IP(src="10.0.0.1", dst="10.0.0.2", ttl=1) / UDP()),
+            (2, ETH / IP(src="10.0.0.1", dst="10.0.0.2") / UDP()),
+            (3, rewritten(tcp4(), dst=NEW)),
+            (4, rewritten(tcp4(), dst=NEW)),
+        ),
+    ),
+    Case(
+        "a copy is cut, the packet is not",
+        ((IN1, "trunc(40),2,set(ipv4(ttl=5)),3"),),
+        ((1, tcp4()),),
+        ((2, Raw(bytes(tcp4())[:40])), (3, tcp4(ttl=5))),
+    ),
+    Case(
         "a packet that is no frame is dropped",
         ((IN1, "2"),),
         ((1, Raw(b"12345678")),),

@@ -23,9 +23,12 @@ from netloom.datapath import actions as dp
 from netloom.datapath.ct_text import format_ct
 from netloom.datapath.tunnel_text import format_header
 from netloom.flow.address import format_mac
+from netloom.flow.fields import SLOT
 from netloom.flow.odp_text import format_odp_attribute
 
 PortNames = Mapping[int, str]
+
+_LABEL = SLOT["mpls_lse0"].mask
 
 #: kind -> (word, members: name and whether it is hexadecimal).
 USERSPACE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
@@ -129,10 +132,16 @@ def _tunnel_push(action: dp.TunnelPush, port_names: PortNames | None) -> str:
     )
 
 
+def _format_set(action: dp.Set) -> str:
+    if action.header == dp.KNOWN_LABEL:
+        return f"set({format_odp_attribute('mpls', action.value, _LABEL)})"
+    return f"set({format_odp_attribute(action.header, action.value, action.mask)})"
+
+
 _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Output: _output,
     dp.Userspace: _userspace,
-    dp.Set: lambda a, _: f"set({format_odp_attribute(a.header, a.value, a.mask)})",
+    dp.Set: lambda a, _: _format_set(a),
     dp.PushVlan: _push_vlan,
     dp.PopVlan: lambda a, _: "pop_vlan",
     dp.PushMpls: _push_mpls,

@@ -13,6 +13,11 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 
+#: The header of a `Set` that writes some bits of an MPLS label stack entry of which all are known.
+#: It reads as if it wrote them all, as in Open vSwitch, which would give every packet of the flow
+#: the TTL of the first.
+KNOWN_LABEL = "known mpls"
+
 
 class DpAction(Record):
     """Base of all data-path actions."""

@@ -19,6 +19,14 @@ from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpctl_ct import COMMANDS as CT_COMMANDS
 from netloom.datapath.dpctl_ct import CtCommand, Failure, describe
 from netloom.datapath.dpctl_ipf import COMMANDS as IPF_COMMANDS
+from netloom.datapath.dpctl_ports import COMMANDS as PORT_COMMANDS
+from netloom.datapath.dpctl_ports import DatapathOwner, PortCommand
+from netloom.datapath.dpctl_small import (
+    cache_sizes,
+    normalize_actions,
+    refuse_cache_size,
+    refuse_offload_stats,
+)
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
@@ -65,7 +73,9 @@ class Dpctl:
         now_ms: Callable[[], int],
         read_file: Callable[[str], str],
         program: str = "ovs-vswitchd",
+        owner: DatapathOwner | None = None,
     ) -> None:
+        self._owner = owner
         self._dpifs = dpifs
         self._now_ms = now_ms
         self._read_file = read_file
@@ -98,6 +108,15 @@ class Dpctl:
             (c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c))
             for c in (*CT_COMMANDS, *IPF_COMMANDS)
         ]
+        rows += [
+            (c.name, c.usage, c.min_args, c.max_args, self._port_runner(c)) for c in PORT_COMMANDS
+        ]
+        rows += [
+            ("cache-get-size", "[dp]", 0, 1, self._cache_sizes),
+            ("cache-set-size", "dp cache <size>", 3, 3, self._set_cache_size),
+            ("offload-stats-show", "[dp]", 0, 1, self._offload_stats),
+            ("normalize-actions", "actions", 2, None, self._normalize_actions),
+        ]
         commands = [
             DpctlCommand(f"dpctl/{name}", usage, least, most, self._handler(run))
             for name, usage, least, most, run in rows
@@ -119,6 +138,44 @@ class Dpctl:
                 self._fail(call, describe(failure))
 
         return run
+
+    def _port_runner(self, command: PortCommand) -> Callable[[_Call], None]:
+        def run(call: _Call) -> None:
+            type_, at, name = call.args[0].rpartition("@")
+            if self._owner is None:
+                self._fail(call, f"{command.name} of this program", errno.EOPNOTSUPP)
+                return
+            try:
+                failures = command.run(self._owner, type_ if at else "system", name, call.args[1:])
+            except Failure as failure:
+                failures = [failure]
+            for text in map(describe, failures):
+                self._fail(call, text)
+
+        return run
+
+    def _cache_sizes(self, call: _Call) -> None:
+        for name in call.args:
+            if self._find(name) is None:
+                self._fail(call, f"Opening datapath {name} failed", errno.ENODEV)
+                return
+        chosen = [self._find(name) for name in call.args] or list(self._dpifs())
+        call.out += [cache_sizes(full_name(dpif)) for dpif in chosen if dpif is not None]
+
+    def _set_cache_size(self, call: _Call) -> None:
+        if self._one(call, 2) is not None:
+            self._fail(call, describe(refuse_cache_size()))
+
+    def _offload_stats(self, call: _Call) -> None:
+        if self._one(call, 0) is not None:
+            self._fail(call, describe(refuse_offload_stats()))
+
+    def _normalize_actions(self, call: _Call) -> None:
+        ports = {port.name: int(port.number) for dpif in self._dpifs() for port in dpif.ports()}
+        try:
+            call.out.append(normalize_actions(call.args[0], call.args[1], ports))
+        except Failure as failure:
+            self._fail(call, describe(failure))
 
     def _list_commands(self, call: _Call) -> None:
         call.out += ["The available commands are:\n", *self._listing]

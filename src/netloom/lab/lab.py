@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from netloom.datapath.ebpf.pins import forget
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
 from netloom.lab.switch import Programs, Switch
@@ -81,7 +80,7 @@ def remove_lab(directory: Path) -> None:
         for name in names.read_text().split():
             Namespace(name).delete()
     for rundir in directory.glob("*/"):
-        forget(str(rundir))
+        Switch(rundir).forget()
     shutil.rmtree(directory, ignore_errors=True)
 
 

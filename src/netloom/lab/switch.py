@@ -128,6 +128,13 @@ class Switch:
                 raise NetloomError(f"{name} (pid {pid}) does not end")
             time.sleep(0.01)
 
+    def forget(self) -> None:
+        """Remove what a switch that has ended left in the kernel."""
+        code = "from netloom.programs.launch import run; run('ovs-vswitchd', ['--cleanup'])"
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        run(sys.executable, "-c", code, env={**self.env, "PYTHONPATH": path})
+
     def stop(self) -> None:
         """End both daemons, the switch before its database."""
         for name in DAEMONS:

@@ -24,36 +24,6 @@ from netloom.ofproto.rules import Rule
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.openflow.action_format import format_actions
 
-#: `dpif/show-dp-features`: what the data paths of this version can do.
-DP_FEATURES = (
-    ("Masked set action", "Yes"),
-    ("Ufid", "Yes"),
-    ("Truncate action", "Yes"),
-    ("Clone action", "Yes"),
-    ("Sample nesting", "10"),
-    ("Conntrack eventmask", "No"),
-    ("Conntrack clear", "No"),
-    ("Max dp_hash algorithm", "0"),
-    ("Check pkt length action", "Yes"),
-    ("Conntrack timeout policy", "No"),
-    ("Explicit Drop action", "Yes"),
-    ("Optimized Balance TCP mode", "No"),
-    ("Conntrack all-zero IP SNAT", "No"),
-    ("MPLS Label add", "No"),
-    ("Max VLAN headers", "1"),
-    ("Max MPLS depth", "3"),
-    ("Recirc", "Yes"),
-    ("CT state", "No"),
-    ("CT zone", "No"),
-    ("CT mark", "No"),
-    ("CT label", "No"),
-    ("CT state NAT", "No"),
-    ("CT orig tuple", "No"),
-    ("CT orig tuple for IPv6", "No"),
-    ("IPv6 ND Extension", "No"),
-)
-
-
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
 
@@ -95,6 +65,8 @@ class OfprotoCommands:
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
+            ("dpif/set-dp-features", "bridge", 1, 3, self._set_features),
+            ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, self._renumber),
             ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, None, self._dump_flows),
             ("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, self._dump_rules),
             ("upcall/show", "", 0, 0, self._upcall_show),
@@ -217,7 +189,7 @@ class OfprotoCommands:
         )
 
     def _mdb(self, args: list[str]) -> str:
-        for _ in self._chosen(args):
+        for _ in map(self._bridge, args):
             raise CommandError("multicast snooping is disabled")
         return "table successfully flushed"
 
@@ -230,10 +202,33 @@ class OfprotoCommands:
         return "".join(_describe_backer(backer) for backer in self._backers())
 
     def _show_features(self, args: list[str]) -> str:
+        return self._bridge(args[0]).backer.features.show()
+
+    def _set_features(self, args: list[str]) -> str:
         backer = self._bridge(args[0]).backer
-        pushes = ("Tunnel push pop", "Yes" if backer.pushes_tunnels else "No")
-        features = (DP_FEATURES[0], pushes, *DP_FEATURES[1:])
-        return "".join(f"{name}: {value}\n" for name, value in features)
+        if len(args) == 1:
+            return backer.features.describe()
+        text, changed = backer.features.set(args[1], args[2] if len(args) > 2 else None)
+        if changed:
+            backer.config_changed()
+        return text
+
+    def _renumber(self, args: list[str]) -> str:
+        """Give a port of a dummy data path another number: what happens to a real one when its
+        device comes back."""
+        backer = next((b for b in self._backers() if b.dpif.name == f"dummy@{args[0]}"), None)
+        if backer is None:
+            raise CommandError("unknown datapath or not a dummy")
+        ports = {port.name: port.number for port in backer.dpif.ports()}
+        if backer.ports.get(ports.get(args[1], -1)) is None:
+            raise CommandError("unknown port")
+        number = int(args[2]) if args[2].isascii() and args[2].isdigit() else 0
+        if not 0 < number < 0xFFFF:
+            raise CommandError("bad port number")
+        if number in ports.values():
+            raise CommandError("port number already in use")
+        backer.renumber(ports[args[1]], number)
+        return ""
 
     def _dump_flows(self, args: list[str]) -> str:
         bridge = self._bridge(args[-1])

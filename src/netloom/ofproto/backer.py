@@ -19,6 +19,7 @@ from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
@@ -53,8 +54,6 @@ class Backer:
         #: What is under the tunnels of this and other data paths.
         self.underlay = underlay or Underlay()
         self.tunnels = Tunnels(dpif, self.underlay)
-        #: Are tunnels' headers built here, or by the data path?
-        self.pushes_tunnels = dpif.pushes_tunnels
         self.clock = clock
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
@@ -63,6 +62,7 @@ class Backer:
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations()
+        self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -70,6 +70,11 @@ class Backer:
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+
+    @property
+    def pushes_tunnels(self) -> bool:
+        """Are tunnels' headers built here, or by the data path?"""
+        return self.dpif.pushes_tunnels and self.features.has("tnl_push_pop")
 
     # Bridges and ports
 
@@ -109,6 +114,15 @@ class Backer:
         if key & TUNNEL_DST_MASK:
             return self.tunnels.find(key)
         return self.ports.get(key & IN_PORT_MASK)
+
+    def renumber(self, number: DpPortNo, new_number: int) -> None:
+        """The data path calls a port by another number from now on."""
+        port = self.ports.pop(number)
+        assert port.device is not None
+        self.dpif.port_del(number)
+        port.dp_port = self.dpif.port_add(port.device, DpPortNo(new_number)).number
+        self.ports[port.dp_port] = port
+        self.config_changed()
 
     def find_port(self, name: str) -> OfPort | None:
         """The port of that name on any bridge."""

@@ -126,6 +126,7 @@ class Ofproto:
         number = self._choose_number(settings)
         port = OfPort(self, settings, number, self.backer.clock.now_ms())
         if device is not None:
+            port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
         self.ports_by_number[number] = port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloom.netdev.device import DeviceStats
+from netloom.netdev.device import Device, DeviceStats
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.settings import PortSettings
 
@@ -18,8 +18,8 @@ class OfPort:
     for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
 
     __slots__ = (
-        "bridge", "bundle", "config", "created_ms", "dp_port", "number", "rx_bytes", "rx_packets",
-        "settings", "tunnel", "tx_bytes", "tx_packets",
+        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "number", "rx_bytes",
+        "rx_packets", "settings", "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -27,7 +27,9 @@ class OfPort:
         self.settings = settings
         self.number = number
         self.dp_port = -1
-        #: The device, if it is a tunnel's.
+        #: None: a patch port.
+        self.device: Device | None = None
+        #: The device, if it is a tunnel's and in the data path.
         self.tunnel: TunnelDevice | None = None
         self.bundle: Bundle | None = None
         self.config = 0

@@ -81,7 +81,9 @@ def encode_ct_flush_zone(message: n.CtFlushZone, version: int, protocol: int) ->
     return "NXT_CT_FLUSH_ZONE", pack(">6xH", message.zone_id)
 
 
-_ORIGINAL, _REPLY, _ZONE = range(3)
+_ORIGINAL, _REPLY, _ZONE, _MARK, _MARK_MASK, _LABELS, _LABELS_MASK = range(7)
+#: Bytes of the properties that are numbers.
+_SIZES = {_ZONE: 2, _MARK: 4, _MARK_MASK: 4, _LABELS: 16, _LABELS_MASK: 16}
 #: Property of a tuple: field of CtTuple, bytes of its value.
 _TUPLE = (
     ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2),
@@ -139,17 +141,38 @@ def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
     if any(frame.data[pos + 1 : pos + 8]):
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     tuples = {_ORIGINAL: n.NO_TUPLE, _REPLY: n.NO_TUPLE}
-    zone: int | None = None
+    numbers: dict[int, int] = {}
     for kind, body in _read_properties(frame.data, pos + 8, len(frame.data)):
         if kind in tuples:
             tuples[kind] = _decode_tuple(body, ip_proto)
-        elif kind == _ZONE:
-            if len(body) != 2:
+        elif kind in _SIZES:
+            if len(body) != _SIZES[kind]:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
-            zone = int.from_bytes(body, "big")
+            numbers[kind] = int.from_bytes(body, "big")
         else:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
-    return n.CtFlush(ip_proto, tuples[_ORIGINAL], tuples[_REPLY], zone)
+    return n.CtFlush(
+        ip_proto, tuples[_ORIGINAL], tuples[_REPLY], numbers.get(_ZONE),
+        _masked(numbers, _MARK, _MARK_MASK), _masked(numbers, _LABELS, _LABELS_MASK),
+    )  # fmt: skip
+
+
+def _masked(numbers: dict[int, int], value: int, mask: int) -> tuple[int, int]:
+    """A value and its mask; without one, all bits of the value count."""
+    if value not in numbers:
+        return 0, 0
+    return numbers[value], numbers.get(mask, (1 << 8 * _SIZES[value]) - 1)
+
+
+def _masked_properties(kind: int, value: int, mask: int) -> bytes:
+    """The properties of a value, and of its mask unless that is all ones."""
+    size = _SIZES[kind]
+    if not mask:
+        return b""
+    out = _property(kind, value.to_bytes(size, "big"))
+    if mask != (1 << 8 * size) - 1:
+        out += _property(kind + 1, mask.to_bytes(size, "big"))
+    return out
 
 
 def encode_ct_flush(message: n.CtFlush, version: int, protocol: int) -> Encoded:
@@ -160,6 +183,8 @@ def encode_ct_flush(message: n.CtFlush, version: int, protocol: int) -> Encoded:
             out += _property(kind, _encode_tuple(one))
     if message.zone_id is not None:
         out += _property(_ZONE, message.zone_id.to_bytes(2, "big"))
+    out += _masked_properties(_MARK, *message.mark)
+    out += _masked_properties(_LABELS, *message.labels)
     return "NXT_CT_FLUSH", out
 
 

@@ -56,12 +56,15 @@ NO_TUPLE = CtTuple()
 
 
 class CtFlush(Message):
-    """NXT_CT_FLUSH: connections of `zone_id` (None: of all) that fit the tuples."""
+    """NXT_CT_FLUSH: connections of `zone_id` (None: of all) that fit the tuples, the mark and the
+    labels (value and mask; mask 0: any)."""
 
     ip_proto: int = 0
     original: CtTuple = NO_TUPLE
     reply: CtTuple = NO_TUPLE
     zone_id: int | None = None
+    mark: tuple[int, int] = (0, 0)
+    labels: tuple[int, int] = (0, 0)
 
 
 class IpfixStatsRequest(Message):

@@ -59,8 +59,7 @@ def _update_text(u: w.FlowUpdate, style: Style) -> str:
     if u.hard_timeout:
         out += f" hard_timeout={u.hard_timeout}"
     out += f" cookie={u.cookie:#x}" if u.cookie else " cookie=0"
-    priority = None if u.priority == 0x8000 else u.priority
-    match = format_match(u.match, style.port_names, priority)
+    match = format_match(u.match, style.port_names)
     out += f" {match}" if match else ""
     if not u.actions:
         return out

@@ -58,8 +58,8 @@ def _address(address: int | None) -> str:
     return format_ipv4(number & 0xFFFFFFFF) if _is_v4(address) else format_ipv6(number)
 
 
-def _tuple_text(one: n.CtTuple, ip_proto: int) -> str:
-    name = "nw" if _is_v4(one.src) or _is_v4(one.dst) else "ipv6"
+def _tuple_text(one: n.CtTuple, ip_proto: int, is_v4: bool) -> str:
+    name = "nw" if is_v4 else "ipv6"
     out = f"ct_{name}_src={_address(one.src)},ct_{name}_dst={_address(one.dst)},"
     if ip_proto in (1, 58):
         return out + (
@@ -70,9 +70,16 @@ def _tuple_text(one: n.CtTuple, ip_proto: int) -> str:
 
 
 def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
-    original = _tuple_text(message.original, message.ip_proto)
-    reply = _tuple_text(message.reply, message.ip_proto)
-    return f" zone={message.zone_id or 0} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
+    tuples = message.original, message.reply
+    is_v4 = any(_is_v4(address) for one in tuples for address in (one.src, one.dst))
+    original, reply = [_tuple_text(one, message.ip_proto, is_v4) for one in tuples]
+    out = f" zone={message.zone_id or 0}"
+    for name, (value, mask), bits in (
+        ("mark", message.mark, 32), ("labels", message.labels, 128),
+    ):  # fmt: skip
+        if mask:
+            out += f" {name}={value:#x}" + (f"/{mask:#x}" if mask != (1 << bits) - 1 else "")
+    return f"{out} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
 
 
 def _stats_text(s: n.IpfixStats, margin: str) -> str:

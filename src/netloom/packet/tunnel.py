@@ -77,6 +77,7 @@ def read_vxlan(data: bytes, at: int, has_gpe: bool = True) -> Outer | None:
 
 
 def read_geneve(data: bytes, at: int) -> Outer | None:
+    """`options` are raw."""
     start = at + UDP_LEN
     if len(data) < start + GENEVE_LEN:
         return None
@@ -95,6 +96,7 @@ def read_geneve(data: bytes, at: int) -> Outer | None:
 
 
 def read_gtpu(data: bytes, at: int) -> Outer | None:
+    """User data only; what manages the tunnel is none of ours."""
     start = at + UDP_LEN
     if len(data) < start + GTPU_LEN:
         return None
@@ -183,6 +185,7 @@ def build_vxlan(tun_id: int, gbp: tuple[int, int] | None = None, gpe: int = 0) -
 
 
 def build_geneve(tun_id: int, options: bytes = b"", *, oam: bool = False) -> bytes:
+    """`options` are whole, each a multiple of 4 bytes long."""
     flags = GENEVE_OAM if oam else 0
     if has_critical(options):
         flags |= GENEVE_CRITICAL
@@ -217,6 +220,7 @@ def build_option(option_class: int, option_type: int, data: bytes) -> bytes:
 def build_gre(
     eth_type: int, *, csum: bool = False, key: int | None = None, seq: bool = False
 ) -> bytes:
+    """`key` None: without one."""
     flags = (GRE_CSUM if csum else 0) | (GRE_SEQ if seq else 0)
     body = bytes(4) if csum else b""
     if key is not None:

@@ -25,6 +25,7 @@ TOOLS = {
     "ovs-vsctl": ("netloom.programs.vsctl.main", False),
     "ovs-ofctl": ("netloom.programs.ofctl", False),
     "ovs-appctl": ("netloom.programs.appctl", False),
+    "ovs-dpctl": ("netloom.programs.dpctl", False),
     "ovsdb-client": ("netloom.programs.ovsdb_client.main", False),
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),

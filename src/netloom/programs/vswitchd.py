@@ -23,7 +23,7 @@ from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_H
 from netloom.programs.outcome import outcome
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
-from netloom.programs.vswitchd_datapaths import DataPathSet
+from netloom.programs.vswitchd_datapaths import DataPathSet, remove_remains
 from netloom.programs.vswitchd_links import OpenFlowLinks
 from netloom.transport.daemon import Daemon
 from netloom.transport.daemon_options import DAEMON_OPTIONS
@@ -37,6 +37,7 @@ PROGRAM = "ovs-vswitchd"
 log = get_logger("vswitchd")
 
 OPTIONS = (
+    Option("cleanup", NO),
     Option("mlockall", NO),
     Option("unixctl", REQUIRED),
     Option("enable-dummy", OPTIONAL),
@@ -99,6 +100,8 @@ class Arguments:
         self.dummy: str | None = None
         self.disable_system = False
         self.mlockall = False
+        #: Only remove what the kernel data path of an earlier run left in the kernel.
+        self.cleanup = False
         self.tls = TlsSettings()
 
 
@@ -126,6 +129,8 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
 
 def _apply_own(arguments: Arguments, key: str, value: str | None) -> None:
     match key:
+        case "cleanup":
+            arguments.cleanup = True
         case "mlockall":
             arguments.mlockall = True
         case "unixctl":
@@ -279,6 +284,9 @@ def run(argv: list[str]) -> int:
     daemon = Daemon(PROGRAM, vlog, signals)
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
+        return 0
+    if arguments.cleanup:
+        remove_remains(paths.rundir())
         return 0
     daemon.start()
     if arguments.mlockall:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.dpctl import Dpctl
+from netloom.datapath.userspace.thread_commands import ThreadCommands
 from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
+from netloom.ofproto.protocol_commands import COMMANDS as PROTOCOL_COMMANDS
 from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
 
 if TYPE_CHECKING:
@@ -31,15 +33,20 @@ def register_commands(program: Program) -> None:
         _qos(program, "No QoS types supported for interface: {}\n"),
     )
     dpctl = Dpctl(
-        lambda: [backer.dpif for backer in program.datapaths.backers.values()],
+        program.datapaths.dpifs,
         program.clock.now_ms,
         lambda name: Path(name).read_text(),
+        owner=program.datapaths.spare,
     )
+    threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
     )
-    for command in (*dpctl.commands(), *bridges.commands(), *underlay.commands()):
+    for command in (
+        *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
+        *underlay.commands(),
+    ):  # fmt: skip
         registry.register(*command)
     if program.dummies is not None:
         _register_dummies(program, program.dummies)

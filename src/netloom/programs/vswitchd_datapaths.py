@@ -1,9 +1,10 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
 `system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
-installation without the compiled programs) the log says why, and `system` is served in user space
-like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
-of the other. The environment variable NETLOOM_SYSTEM_DATAPATH chooses: `kernel` or `userspace`.
+installation without the compiled programs) the log and the Bridge rows say why, and `system` is
+served in user space like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports
+of one are no ports of the other. With NETLOOM_SYSTEM_DATAPATH=userspace in the environment nobody
+tries the kernel.
 """
 
 from __future__ import annotations
@@ -14,23 +15,33 @@ from netloom.base import paths
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
+from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import PinDirectory
+from netloom.datapath.ebpf.pins import PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.linux.internal import remove_internal_devices
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
+from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
 
 log = get_logger("dpif")
 
-#: What serves `system` unless the environment says otherwise.
-DEFAULT = "userspace"
+#: Names what serves `system`, for those who do not want the kernel: `userspace`.
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+
+
+def remove_remains(rundir: str) -> None:
+    """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
+    programs, and its internal devices in this network namespace."""
+    remove_internal_devices(rundir)
+    forget(rundir)
 
 
 class DataPathSet:
@@ -58,8 +69,11 @@ class DataPathSet:
         )
         self.backers: dict[str, Backer] = {}
         self.underlay = Underlay()
-        self._kernel: EbpfDpif | None = None
         self._source_ports = SOURCE_PORTS
+        self.spare = SpareDatapaths(loop, counters, devices, self)
+        self._kernel: EbpfDpif | None = None
+        #: Why `system` is not served by the kernel, if it should be.
+        self._shortfall = ""
 
     # -- vswitchd.apply.DataPaths --------------------------------------------------------
 
@@ -91,6 +105,9 @@ class DataPathSet:
                 backer.remove_bridge(bridge.name)
                 return
 
+    def shortfall(self, datapath_type: str) -> str:
+        return self._shortfall if datapath_type == "system" else ""
+
     def role_of(self, bridge: str, connection: Connection) -> str:
         """The role of a bridge's controller, as the Controller row names it."""
         for backer in self.backers.values():
@@ -104,6 +121,7 @@ class DataPathSet:
         """Move packets, answer upcalls, serve controllers."""
         for backer in self.backers.values():
             backer.run()
+        self.spare.run()
 
     def deadline(self) -> int | None:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
@@ -122,6 +140,11 @@ class DataPathSet:
         """Counts for `memory/show`."""
         return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
 
+    def dpifs(self) -> list[Dpif]:
+        """All data paths, those that no bridge uses too, by name."""
+        found = [backer.dpif for backer in self.backers.values()]
+        return sorted([*found, *self.spare.dpifs], key=full_name)
+
     def leave(self) -> None:
         """The daemon ends, and the kernel data path with its ports goes on without it."""
         if self._kernel is not None and self._linux is not None:
@@ -129,6 +152,7 @@ class DataPathSet:
             self._linux.leave()
 
     def close(self) -> None:
+        self.spare.close()
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
@@ -152,18 +176,24 @@ class DataPathSet:
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
         if datapath_type == "system" and self._linux is not None:
-            try:
-                if os.environ.get("NETLOOM_SYSTEM_DATAPATH", DEFAULT) != "kernel":
-                    raise Unsupported("not asked for")
-                pins = PinDirectory(paths.rundir())
-                dpif = EbpfDpif(datapath_type, name, self._loop.clock, self._counters, pins)
-            except Unsupported as error:
-                log.info("%s: processing packets in user space (%s)", name, error)
-            else:
-                self._linux.use_kernel_ports(paths.rundir())
-                self._kernel = dpif
-                return dpif
+            if os.environ.get(CHOICE) == "userspace":
+                log.info("%s: processing packets in user space, as asked for", name)
+            elif (kernel := self._make_kernel_dpif(name)) is not None:
+                return kernel
         return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+
+    def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
+        assert self._linux is not None
+        try:
+            pins = PinDirectory(paths.rundir())
+            dpif = EbpfDpif("system", name, self._loop.clock, self._counters, pins)
+        except Unsupported as error:
+            self._shortfall = f"no kernel data path: {error}"
+            log.warn("%s: %s; processing packets in user space", name, self._shortfall)
+            return None
+        self._linux.use_kernel_ports(paths.rundir())
+        self._kernel = dpif
+        return dpif
 
     def _add_local_port(self, dpif: Dpif) -> None:
         """Port 0, `ovs-netdev` and the like: no bridge's, but there in every data path of Open

@@ -37,6 +37,9 @@ class DataPaths(Protocol):
     def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         """Raises ConfigError if there is no such data path."""
 
+    def shortfall(self, datapath_type: str) -> str:
+        """What the data path of existing bridges lacks of its type's promise; "" if nothing."""
+
     def remove_bridge(self, bridge: Bridge) -> None:
         """Destroy a bridge, whose ports are gone already."""
 
@@ -201,6 +204,10 @@ class Applier:
             self._del_interface(live, name)
         self._datapaths.remove_bridge(live.bridge)
         del self.bridges[live.name]
+
+    def shortfall(self, bridge: LiveBridge) -> str:
+        """What the data path of a bridge lacks; "" if nothing."""
+        return self._datapaths.shortfall(bridge.wish.datapath_type)
 
     def close(self) -> None:
         """Remove all bridges."""

@@ -53,7 +53,8 @@ class Collector:
     ) -> None:
         live = self._applier.bridges.get(row.text("name"))
         number = 0 if live is None else live.datapath_id
-        _note(found, row, status.bridge_columns(number))
+        shortfall = "" if live is None else self._applier.shortfall(live)
+        _note(found, row, status.bridge_columns(number, shortfall))
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
         for mirror in self._idl.refs(row, "mirrors"):

@@ -132,11 +132,17 @@ def mirror_columns(counts: tuple[int, int] | None) -> dict[str, Datum]:
     return {"statistics": {"tx_bytes": counts[1], "tx_packets": counts[0]}}
 
 
-def bridge_columns(datapath_id: int) -> dict[str, Datum]:
-    """Bridge.datapath_id and datapath_version; both empty for a bridge that could not be had."""
+def bridge_columns(datapath_id: int, shortfall: str = "") -> dict[str, Datum]:
+    """Bridge.datapath_id, datapath_version and status; the first two are empty for a bridge that
+    could not be had. `shortfall` is what its data path lacks."""
+    shown: Datum = {"datapath_error": shortfall} if shortfall else {}
     if not datapath_id:
-        return {"datapath_id": (), "datapath_version": ""}
-    return {"datapath_id": (f"{datapath_id:016x}",), "datapath_version": BUILT_IN}
+        return {"datapath_id": (), "datapath_version": "", "status": shown}
+    return {
+        "datapath_id": (f"{datapath_id:016x}",),
+        "datapath_version": BUILT_IN,
+        "status": shown,
+    }
 
 
 def controller_columns(status: ControllerStatus | None) -> dict[str, Datum]:

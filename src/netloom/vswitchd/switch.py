@@ -64,6 +64,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "protocols",
         "rstp_enable",
         "sflow",
+        "status",
         "stp_enable",
     ),
     "Port": (
@@ -153,7 +154,7 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
             "statistics",
         }
     ),
-    "Bridge": frozenset({"datapath_id", "datapath_version"}),
+    "Bridge": frozenset({"datapath_id", "datapath_version", "status"}),
     "Interface": frozenset(
         {
             "admin_state",

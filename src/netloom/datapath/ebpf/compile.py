@@ -5,6 +5,10 @@ space (`dpif`). So this module must never compile an action to something that me
 
 A `Set` becomes writes of four bytes under a mask, each with the checksums that it is part of. An
 output of a cut packet is moved behind other outputs, for the cut changes the packet itself.
+
+The programs cannot copy a packet, except to send it. So what a `Clone` changes, and is not last, is
+undone behind it: the writes from a log that the programs keep, a tag by taking it off. What cannot
+be undone so is not compiled. Branches are records to be skipped.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CHECKSUM,
+    CT_FLAG,
+    HASH_KIND,
     LAYER,
     MAX_CHAIN,
+    MAX_METERS,
     MAX_PORTS,
     OP,
     SLOT_ACTIONS,
@@ -96,6 +103,11 @@ _METADATA = {
     "skb_priority": ("skb_priority", "SET_PRIORITY"),
 }
 
+_HASHES = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
+#: Writes that the programs can undo.
+MAX_UNDO = 16
+_ALWAYS = 0xFFFFFFFF
+
 #: Turns an action that brings packets up into the number that comes up with them.
 Register = Callable[[dp.Userspace], int]
 
@@ -124,39 +136,106 @@ class _Compiler:
     def __init__(self, register: Register) -> None:
         self.records: list[bytes] = []
         self._register = register
+        #: Whether the records are between SAVE and RESTORE.
+        self._is_saving = False
+        #: Whether this is what a copy does.
+        self._is_nested = False
 
     def compile(self, actions: Sequence[dp.DpAction], is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
         for at, action in enumerate(actions):
             rest = actions[at + 1 :]
-            if isinstance(action, dp.Trunc):
-                self._truncate(action, rest, is_last)
-                return
-            if isinstance(action, dp.Clone):
-                self._branch(action.actions, is_last and not rest)
-            elif isinstance(action, dp.Sample):
-                if action.probability and action.probability < 0xFFFFFFFF:
-                    raise Uncompilable("sample")
-                if action.probability:
-                    self._branch(action.actions, is_last and not rest)
-            else:
-                self._one(action)
+            if isinstance(action, dp.Ct) and not self._may_track(actions[:at]):
+                raise Uncompilable("ct behind other actions")
+            match action:
+                case dp.Trunc():
+                    if self._truncate(action, rest, is_last):
+                        return
+                case dp.Clone():
+                    self._copy(action.actions, is_last and not rest)
+                case dp.Sample():
+                    self._sample(action, is_last and not rest)
+                case dp.CheckPktLen():
+                    self._check_length(action, is_last and not rest)
+                case dp.DropReason() if not is_last:
+                    # Of a copy, or of a branch that others follow.
+                    self.records.append(_record("COUNT_DROP"))
+                    return
+                case _:
+                    self._one(action)
 
-    def _branch(self, actions: dp.DpActions, is_last: bool) -> None:
-        """Actions on a copy: as good as in line if they change nothing or nothing follows."""
-        harmless = all(isinstance(action, dp.Output | dp.Userspace) for action in actions)
-        if not harmless and not is_last:
-            raise Uncompilable("clone")
-        self.compile(actions, is_last)
+    def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
+        """Whether user space may run the flow from its start in place of a `ct` here: the packet
+        and what is known of it must be as they came, or nothing be lost by doing it again."""
+        return not self._is_nested and all(
+            isinstance(action, dp.Ct | dp.CtClear | dp.Hash)
+            or (isinstance(action, dp.Set) and action.header in _METADATA)
+            for action in before
+        )
 
-    def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> None:
+    def _copy(self, actions: dp.DpActions, is_last: bool) -> None:
+        """Actions on a copy."""
+        if not actions:
+            self.records.append(_record("COUNT_DROP"))
+        elif is_last or all(isinstance(action, _HARMLESS) for action in actions):
+            before, self._is_nested = self._is_nested, True
+            self.compile(actions, is_last)
+            self._is_nested = before
+        else:
+            self._undone(actions)
+
+    def _undone(self, actions: dp.DpActions) -> None:
+        if self._is_saving:
+            raise Uncompilable("a clone in a clone")
+        for action in actions:
+            is_tag = isinstance(action, dp.Set) and action.header == "vlan"
+            if is_tag or not isinstance(action, _UNDOABLE):
+                raise Uncompilable(f"clone({type(action).__name__})")
+        self._is_saving = True
+        self.records.append(_record("SAVE"))
+        start = len(self.records)
+        self.compile(actions, is_last=False)
+        if sum(record[0] == OP["SET"] for record in self.records[start:]) > MAX_UNDO:
+            raise Uncompilable("a clone with many changes")
+        tags = sum(isinstance(action, dp.PushVlan) for action in actions)
+        self.records += [_record("POP_VLAN")] * tags
+        self.records.append(_record("RESTORE"))
+        self._is_saving = False
+
+    def _branch(self, actions: dp.DpActions, is_last: bool) -> list[bytes]:
+        """The records of a copy's actions, to be put behind something that may skip them."""
+        before, self.records = self.records, []
+        self._copy(actions, is_last)
+        branch, self.records = self.records, before
+        return branch
+
+    def _sample(self, action: dp.Sample, is_last: bool) -> None:
+        if action.probability >= _ALWAYS:
+            self._copy(action.actions, is_last)
+        elif action.probability:
+            branch = self._branch(action.actions, is_last)
+            self.records.append(_record("SAMPLE", a16=len(branch), a32=action.probability))
+            self.records += branch
+
+    def _check_length(self, action: dp.CheckPktLen, is_last: bool) -> None:
+        greater = self._branch(action.if_greater, is_last)
+        less = self._branch(action.if_less, is_last)
+        skipped = len(greater) + 1
+        self.records.append(_record("CHECK_LENGTH", a16=skipped, a32=action.max_len))
+        self.records += [*greater, _record("SKIP", a16=len(less)), *less]
+
+    def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> bool:
+        """Cut the next output. True if the rest of the actions is done with."""
         outputs = [after for after in rest if isinstance(after, dp.Output)]
         if not is_last or not outputs or len(outputs) != len(rest):
-            raise Uncompilable("trunc")
+            # The packet is needed whole behind the output: user space sends the piece.
+            self.records.append(_record("CUT", a32=action.max_len))
+            return False
         for output in outputs[1:]:
             self._one(output)
         self.records.append(_record("TRUNC", a32=action.max_len))
         self._one(outputs[0])
+        return True
 
     def _one(self, action: dp.DpAction) -> None:
         add = self.records.append
@@ -174,12 +253,42 @@ class _Compiler:
                 add(_record("POP_VLAN"))
             case dp.Recirc():
                 add(_record("RECIRC", a32=action.recirc_id))
-            case dp.Userspace() if not action.max_len:
+            case dp.Userspace():
                 add(_record("USERSPACE", a32=self._register(action)))
+            case dp.Hash() if action.algorithm in _HASHES:
+                add(_record("HASH", _HASHES[action.algorithm], a32=action.basis & _ALWAYS))
+            case dp.Meter():
+                if not 0 <= action.meter_id < MAX_METERS:
+                    raise Uncompilable("a meter of a high number")
+                add(_record("METER", a32=action.meter_id))
+            case dp.Ct():
+                self.records += _compile_ct(action)
+            case dp.CtClear():
+                add(_record("CT_CLEAR"))
             case dp.DropReason():
                 add(_record("DROP"))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+#: What leaves a packet as it is, and what changes it in ways that can be undone.
+_HARMLESS = (dp.Output, dp.Userspace)
+_UNDOABLE = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
+
+
+def _compile_ct(action: dp.Ct) -> list[bytes]:
+    flags = CT_FLAG["COMMIT"] * action.commit | CT_FLAG["FORCE"] * action.force
+    flags |= CT_FLAG["NAT"] * (action.nat is not None)
+    records = []
+    if action.label_mask:
+        flags |= CT_FLAG["LABEL"]
+        for is_mask, number in enumerate((action.label & action.label_mask, action.label_mask)):
+            data = number.to_bytes(16, "big")
+            for half in (0, 1):
+                part = int.from_bytes(data[8 * half : 8 * half + 8], "little")
+                records.append(_record("CT_LABEL", half | is_mask << 1, a64=part))
+    mark, mask = action.mark & action.mark_mask, action.mark_mask
+    return [*records, _record("CT", flags, action.zone, mark, mask)]
 
 
 def _compile_set(action: dp.Set) -> list[bytes]:

@@ -31,10 +31,12 @@ from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import Uncompilable, compile_actions, slow_record
+from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.spec import (
@@ -49,7 +51,12 @@ from netloom.datapath.ebpf.spec import (
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
-from netloom.datapath.userspace.execute import DROP_EXPLICIT, DROP_INVALID, DROP_RECIRCULATION
+from netloom.datapath.userspace.execute import (
+    DROP_EXPLICIT,
+    DROP_INVALID,
+    DROP_METER,
+    DROP_RECIRCULATION,
+)
 from netloom.flow.fields import SLOT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
@@ -71,6 +78,7 @@ _DROPS = {
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
+    "DROP_METER": DROP_METER,
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
 }
@@ -100,6 +108,11 @@ class EbpfDpif:
         self._loaded = load() if pins is None else load_pinned(pins)
         self._slow = UserspaceDpif(type_, name, clock, counters)
         self._table = FlowTable(self._loaded)
+        meters = SharedArray(self._loaded.maps["meters"], _SPECS["meters"])
+        self._tracker = self._slow.conntrack = KernelTracker(
+            self._loaded, counters, self._slow.draw, clock.now_ms()
+        )
+        self._meters = self._slow.meters = KernelMeters(meters)
         attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
         self._ports = Ports(self._loaded, attachments)
         self._ports.renew_links()
@@ -257,7 +270,7 @@ class EbpfDpif:
         return self._slow.meter_del(number)
 
     def meter_stats(self, number: int) -> DpMeterStats | None:
-        return self._slow.meter_stats(number)
+        return self._meters.stats(number)
 
     # Packets
 
@@ -392,5 +405,7 @@ class EbpfDpif:
         for ring in self._rings.values():
             ring.close()
         self._kernel_counters.close()
+        self._meters.close()
+        self._tracker.close()
         self._loaded.close()
         self._slow.close()

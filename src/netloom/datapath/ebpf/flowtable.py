@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from struct import Struct, pack_into
 
 from netloom.datapath.ebpf.layout import (
+    FIRST_HOT_WORD,
     KERNEL_MASK,
     N_WORDS,
     decode_key,
@@ -331,6 +332,7 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
+        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
             view[at : at + len(data)] = data

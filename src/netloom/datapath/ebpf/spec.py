@@ -13,7 +13,7 @@ from typing import NamedTuple
 from netloom.datapath.ebpf.layout import FIRST_HOT_WORD, KERNEL_KEY_BYTES, MEMBERS, N_WORDS
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -52,6 +52,18 @@ OPERATIONS = (
     "RECIRC",  # a32 id
     "SET_MARK",  # a32 value, a64 mask
     "SET_PRIORITY",  # a32 value, a64 mask
+    "SKIP",  # a16 records
+    "CHECK_LENGTH",  # a32 longest, a16 records to skip if the packet is not longer
+    "SAMPLE",  # a32 probability, a16 records to skip otherwise
+    "SAVE",  # what follows up to RESTORE is undone
+    "RESTORE",
+    "CUT",  # a32 bytes that the next output may have
+    "HASH",  # a8 which, a32 basis
+    "METER",  # a32 which
+    "COUNT_DROP",  # of a copy: the packet goes on
+    "CT_CLEAR",
+    "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
+    "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -73,7 +85,36 @@ COUNTERS = (
     "DROP_RECIRCULATION",
     "DROP_INVALID",
     "DROP_ACTION",
+    "DROP_METER",
 )
+#: Flags of CT, and of the configuration: that every connection has an entry, that sequence numbers
+#: are looked at.
+CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL")
+CT_COMPLETE, CT_CHECKS_SEQUENCE = 1, 2
+#: Connections that the programs know at most, and what they are: those that are SLOW are only known
+#: to be there.
+MAX_CONNECTIONS = 65_536
+CONNECTION_KINDS = ("FREE", "SLOW", "TCP", "UDP", "ICMP")
+NATS = ("NONE", "SOURCE", "DESTINATION")
+#: Limits of a connection's silence, by kind, in the order of their places.
+CT_LIMITS = {
+    "TCP": (
+        "tcp_first_packet",
+        "tcp_opening",
+        "tcp_established",
+        "tcp_closing",
+        "tcp_fin_wait",
+        "tcp_closed",
+    ),
+    "UDP": ("udp_first", "udp_single", "udp_multiple"),
+    "ICMP": ("icmp_first", "icmp_reply"),
+}
+#: What packets are hashed by: the connection, or the connection alike in both directions.
+HASHES = ("L4", "SYMMETRIC_L4")
+#: Meters that the programs know; those of higher numbers are user space's.
+MAX_METERS, MAX_BANDS = 4_096, 8
+#: The level of a band that drops.
+BAND_DROPS = (1 << 64) - 1
 #: Bytes of packet that one record of a ring has room for: short packets, MTUs, GSO.
 UPCALL_ROOMS = (256, 2_048, 16_384, 65_664)
 
@@ -82,10 +123,13 @@ LAYER = {name: number for number, name in enumerate(LAYERS)}
 CHECKSUM = {name: number for number, name in enumerate(CHECKSUMS)}
 UPCALL = {name: number for number, name in enumerate(UPCALLS)}
 PORT_KIND = {name: number for number, name in enumerate(PORT_KINDS)}
+HASH_KIND = {name: number for number, name in enumerate(HASHES)}
+CT_FLAG = {name: 1 << bit for bit, name in enumerate(CT_FLAGS)}
+CONNECTION_KIND = {name: number for number, name in enumerate(CONNECTION_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
 
 
-_MEMBER_FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+_MEMBER_FORMATS = {"s32": "i", "u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 
 
 class Structure:
@@ -130,11 +174,37 @@ MASK = Structure(
 CACHED = Structure("cached", f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{N_WORDS}]")
 CONFIG = Structure(
     "config",
-    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 pad\n"
+    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 pad\n"
     f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
 OUTPUT = Structure("output", "u32 ifindex\nu32 kind")
+#: A meter. Buckets hold bits or thousandths of packets; `level` is by how much a band raises the
+#: drop precedence, or BAND_DROPS.
+METER = Structure(
+    "meter",
+    "u32 lock\nu32 n_bands\nu32 kbps\nu32 pad\nu64 used_ms\nu64 packets\nu64 bytes\n"
+    + "\n".join(
+        f"u64 {name}[{MAX_BANDS}]"
+        for name in ("rate", "size", "bucket", "level", "band_packets", "band_bytes")
+    ),
+)
+#: The sides of a TCP connection, as in `userspace.conntrack.tcp`.
+SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
+#: A tracked connection: its first packet's tuple (src ...), that of answers as they come, and the
+#: seconds that it may be silent, by CT_LIMITS. Ports are numbers, addresses as in packets.
+CONNECTION = Structure(
+    "connection",
+    "u32 lock\nu32 kind\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\nu64 label[2]\nu32 mark\n"
+    "u32 limits[8]\nu32 first[5]\nu32 second[5]\n"
+    "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\n"
+    "u32 reply_src[4]\nu32 reply_dst[4]\nu32 reply_sport\nu32 reply_dport\n"
+    "u16 zone\nu8 proto\nu8 family",
+)
+#: What a connection is found by, in either direction.
+TUPLE = Structure(
+    "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
+)
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -145,7 +215,8 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, SHARE, UPCALL_RECORD,
+    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
+    UPCALL_RECORD,
 )  # fmt: skip
 
 
@@ -174,6 +245,9 @@ MAPS = (
     MapSpec("more_devices", HASH, 4, 4, MAX_PORTS, NO_PREALLOC),
     MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
+    MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
+    MapSpec("tuples", HASH, TUPLE.size, 4, 2 * MAX_CONNECTIONS, NO_PREALLOC),
+    MapSpec("connections", ARRAY, 4, CONNECTION.size, MAX_CONNECTIONS, MMAPABLE),
     MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
     MapSpec("masks", ARRAY, 4, MASK.size, MAX_MASKS, MMAPABLE),
     *(
@@ -181,7 +255,7 @@ MAPS = (
         for words in SIZE_CLASSES
     ),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
-    MapSpec("scratch", PERCPU_ARRAY, 4, 1_024, 1),
+    MapSpec("scratch", PERCPU_ARRAY, 4, 2_048, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
     MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
@@ -208,6 +282,9 @@ def c_header() -> str:
         ("UPCALL", UPCALLS),
         ("COUNT", COUNTERS),
         ("PORT", PORT_KINDS),
+        ("HASH", HASHES),
+        ("CONNECTION", CONNECTION_KINDS),
+        ("NAT", NATS),
     )
     enums = [
         f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
@@ -223,6 +300,17 @@ def c_header() -> str:
         "CACHE_ENTRIES": CACHE_ENTRIES,
         "SLOT_ACTIONS": SLOT_ACTIONS,
         "MAX_CHAIN": MAX_CHAIN,
+        "MAX_METERS": MAX_METERS,
+        "MAX_BANDS": MAX_BANDS,
+        "BAND_DROPS": f"{BAND_DROPS:#x}ull",
+        **{f"CT_{name}": 1 << bit for bit, name in enumerate(CT_FLAGS)},
+        "CT_COMPLETE": CT_COMPLETE,
+        "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
+        **{
+            f"LIMIT_{name.upper()}": at
+            for names in CT_LIMITS.values()
+            for at, name in enumerate(names)
+        },
         "TO_PORT": f"{TO_PORT:#x}",
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,

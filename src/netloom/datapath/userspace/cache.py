@@ -68,6 +68,9 @@ class FlowCache:
         self._exact: dict[int, CachedFlow] = {}
         self._union = 0
         self._until_sort = SORT_INTERVAL
+        #: Packets that were found in a group, and groups that were asked for them.
+        self.group_hits = 0
+        self.groups_asked = 0
 
     def __len__(self) -> int:
         return sum(len(subtable.flows) for subtable in self._order)
@@ -82,10 +85,12 @@ class FlowCache:
         flow = self._exact.get(short)
         if flow is not None:
             return flow
-        for subtable in self._order:
+        for asked, subtable in enumerate(self._order, 1):
             flow = subtable.flows.get(short & subtable.mask)
             if flow is not None:
                 subtable.hits += 1
+                self.group_hits += 1
+                self.groups_asked += asked
                 self._remember(short, flow)
                 return flow
         return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -69,6 +70,21 @@ _FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
 _PROTO_TO_FLAGS = (1 << _FLAGS_BIT + 12) - 1
 
 
+class ThreadStats(NamedTuple):
+    """What the thread has done: `passes` are lookups, `received` packets; `sent` packets left in
+    `batches`."""
+
+    received: int
+    passes: int
+    exact_hits: int
+    megaflow_hits: int
+    subtable_lookups: int
+    misses: int
+    lost: int
+    sent: int
+    batches: int
+
+
 class UserspaceDpif:
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
@@ -89,11 +105,15 @@ class UserspaceDpif:
         self._hits = 0
         self._misses = 0
         self._lost = 0
+        self._recirculated = 0
+        self._sent = 0
+        self._batches = 0
+        self._cleared = ThreadStats(*(0,) * len(ThreadStats._fields))
         self._now_ms = clock.now_ms()
         self._random = 1
-        self.conntrack = ConnTracker(counters, self.draw)
-        self.meters = Meters()
-        self.source_ports = SOURCE_PORTS
+        self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
+        self.meters: Meters = Meters()
+        self.source_ports: tuple[int, int] = SOURCE_PORTS
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
@@ -167,6 +187,21 @@ class UserspaceDpif:
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
+
+    def _thread_totals(self) -> ThreadStats:
+        passes, flows = self._hits + self._misses, self._flows
+        return ThreadStats(
+            passes - self._recirculated, passes, self._hits - flows.group_hits, flows.group_hits,
+            flows.groups_asked, self._misses - self._lost, self._lost, self._sent, self._batches,
+        )  # fmt: skip
+
+    def thread_stats(self) -> ThreadStats:
+        """What was done since `clear_thread_stats`."""
+        totals = self._thread_totals()
+        return ThreadStats(*(now - then for now, then in zip(totals, self._cleared, strict=True)))
+
+    def clear_thread_stats(self) -> None:
+        self._cleared = self._thread_totals()
 
     # Meters
 
@@ -281,6 +316,8 @@ class UserspaceDpif:
         """Send what was collected."""
         outbox, self._outbox = self._outbox, {}
         for number, packets in outbox.items():
+            self._sent += len(packets)
+            self._batches += 1
             found = self._ports.get(number)
             if found is None:
                 self._counters.counter(DROP_PORT).add(len(packets))
@@ -305,6 +342,7 @@ class UserspaceDpif:
         return number
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
+        self._recirculated += 1
         self._process(packet, extract_key(packet.data, 0, metadata), depth)
 
     def now_ms(self) -> int:

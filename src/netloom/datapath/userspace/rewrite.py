@@ -47,12 +47,14 @@ def _row(editor: Callable[..., None], members: str) -> tuple[Callable[..., None]
 
 
 _PORTS = _row(edit.set_ports, "tp_src=src tp_dst=dst")
+_LABEL = _row(edit.set_mpls_lse, "mpls_lse0=lse")
 _ICMP = _row(edit.set_icmp, "tp_src=kind tp_dst=code")
 
 _HEADERS = {
     "eth": _row(_set_eth, "dl_src=*src dl_dst=*dst"),
     "vlan": _row(edit.set_vlan_tci, "vlan_tci=tci"),
-    "mpls": _row(edit.set_mpls_lse, "mpls_lse0=lse"),
+    "mpls": _LABEL,
+    dp.KNOWN_LABEL: _LABEL,
     "ipv4": _row(edit.set_ipv4, "nw_src=*src nw_dst=*dst nw_tos=tos nw_ttl=ttl"),
     "ipv6": _row(
         edit.set_ipv6,

@@ -54,6 +54,7 @@ def source_port(key: int, ports: tuple[int, int]) -> int:
 
 
 def compile_push(action: dp.TunnelPush) -> list[Step]:
+    """The step of `tnl_push`."""
     header = action.header
     out_port = SLOT["in_port"].put(0, action.out_port)
     kind = TYPES_BY_NUMBER.get(action.type)
@@ -76,6 +77,7 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
 
 
 def compile_pop(action: dp.TunnelPop) -> list[Step]:
+    """The step of `tnl_pop`, which ends a list of actions."""
     port = action.port
 
     def pop(execution: Execution) -> bool:
@@ -189,6 +191,7 @@ def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Ou
 
 
 def push_eth(action: dp.PushEth) -> list[Step]:
+    """The step of `push_eth`: nothing for a packet that has an Ethernet header."""
     addresses = action.dst.to_bytes(6, "big") + action.src.to_bytes(6, "big")
 
     def push(execution: Execution) -> None:

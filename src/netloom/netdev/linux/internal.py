@@ -11,6 +11,7 @@ The hidden end takes frames of any length: what the visible end may send, its ow
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Mapping
 from hashlib import blake2s
 from pathlib import Path
@@ -119,6 +120,20 @@ class InternalDevice:
         hidden = None if self.keeps else self._rtnl.link(self._hidden, fresh=True)
         if hidden is not None:
             self._rtnl.delete_link(hidden.ifindex)
+
+
+def remove_internal_devices(owner: str) -> None:
+    """Remove the internal devices of a switch that are in this namespace with both ends."""
+    rtnl = Rtnl()
+    try:
+        for _, name in socket.if_nameindex():
+            if name.startswith(HIDDEN_PREFIX):
+                continue
+            hidden = rtnl.link(hidden_name(owner, name), fresh=True)
+            if hidden is not None:
+                rtnl.delete_link(hidden.ifindex)
+    finally:
+        rtnl.close()
 
 
 def _make_pair(name: str, hidden: str, rtnl: Rtnl) -> None:

@@ -45,8 +45,10 @@ def _run_in_clone(context: Context, actions: a.Actions) -> None:
     _run(context, actions)
     inner, context.actions = tuple(context.actions), outer
     context.base, context.was_mpls, context.conntracked = saved
-    if inner:
+    if inner and context.bridge.backer.features.has("clone"):
         context.emit(dp.Clone(inner))
+    elif inner:
+        context.emit(dp.Sample(0xFFFFFFFF, inner))
 
 
 def clone(context: Context, action: a.Clone) -> None:

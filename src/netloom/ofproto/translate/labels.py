@@ -55,7 +55,8 @@ def commit_labels(context: Context, only_last: bool) -> None:
         if len(old) - 1 == common and len(new) > common:
             # One entry differs: it is written over, not popped and pushed.
             old[0] = new[len(new) - len(old)]
-            context.emit(dp.Set("mpls", old[0] << LSES[0].shift, LSES[0].mask))
+            mask = context.mask & LSES[0].mask
+            context.emit(dp.Set(dp.KNOWN_LABEL, old[0] << LSES[0].shift, mask))
             common += 1
         else:
             below = _MPLS if new_type not in MPLS_TYPES and len(old) > 1 else new_type

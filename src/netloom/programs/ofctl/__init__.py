@@ -66,8 +66,6 @@ def _command(args: Arguments) -> Command:
         raise Fatal(f"'{name}' command takes at most {command.most} arguments")
     if args.read_only and command.writes:
         raise Fatal(f"'{name}' command does not work in read only mode")
-    if command.function == "-":
-        raise Fatal(f"'{name}' command is not supported by this version of Netloom")
     return command
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: name, least and most arguments, `w` if it changes the switch, module.function.
-#: Modules are those of this package; `-` is a command that this version refuses.
+#: Modules are those of this package.
 _COMMANDS = """
 show 1 1 r dumps.show usage:switch
 monitor 1 3 r monitor.monitor usage:switch [misslen] [invalid_ttl] [watch:[...]]
@@ -11,7 +11,7 @@ snoop 1 1 r monitor.snoop usage:switch
 dump-desc 1 1 r dumps.dump_desc usage:switch
 dump-tables 1 1 r dumps.dump_tables usage:switch
 dump-table-features 1 1 r dumps.dump_table_features usage:switch
-dump-table-desc 1 1 r - usage:switch
+dump-table-desc 1 1 r tables.dump_table_desc usage:switch
 dump-flows 1 2 r dumps.dump_flows usage:switch
 dump-aggregate 1 2 r dumps.dump_aggregate usage:switch
 queue-stats 1 3 r dumps.queue_stats usage:switch [port [queue]]
@@ -34,16 +34,16 @@ packet-out 2 -1 w flows.packet_out usage:switch "in_port=<port> packet=<hex data
 dump-ports 1 2 r dumps.dump_ports usage:switch [port]
 dump-ports-desc 1 2 r dumps.dump_ports_desc usage:switch [port]
 mod-port 3 3 w ports.mod_port usage:switch iface act
-mod-table 3 3 w ports.mod_table usage:switch mod
+mod-table 3 3 w tables.mod_table usage:switch mod
 get-frags 1 1 r ports.get_frags usage:switch
 set-frags 2 2 w ports.set_frags usage:switch frag_mode
 probe 1 1 r echo.probe usage:target
 ping 1 2 r echo.ping usage:target [n]
 benchmark 3 3 r echo.benchmark usage:target n count
-dump-ipfix-bridge 1 1 r - usage:switch
-dump-ipfix-flow 1 1 r - usage:switch
-ct-flush-zone 2 2 w - usage:switch zone
-ct-flush 1 4 w - usage:switch [zone=N] [ct-orig-tuple [ct-reply-tuple]]
+dump-ipfix-bridge 1 1 r nicira.dump_ipfix_bridge usage:switch
+dump-ipfix-flow 1 1 r nicira.dump_ipfix_flow usage:switch
+ct-flush-zone 2 2 w nicira.ct_flush_zone usage:switch zone
+ct-flush 1 6 w nicira.ct_flush usage:switch [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]
 ofp-parse 1 1 w debug.ofp_parse usage:file
 ofp-parse-pcap 1 -1 w packets.ofp_parse_pcap usage:pcap
 add-group 1 2 w groups.add_group usage:switch group
@@ -56,9 +56,9 @@ dump-groups 1 2 r groups.dump_groups usage:switch [group]
 dump-group-stats 1 2 r groups.dump_group_stats usage:switch [group]
 dump-group-features 1 1 r groups.dump_group_features usage:switch
 bundle 2 2 w bundles.bundle usage:switch file
-add-tlv-map 2 2 w - usage:switch map
-del-tlv-map 1 2 w - usage:switch [map]
-dump-tlv-map 1 1 r - usage:switch
+add-tlv-map 2 2 w nicira.add_tlv_map usage:switch map
+del-tlv-map 1 2 w nicira.del_tlv_map usage:switch [map]
+dump-tlv-map 1 1 r nicira.dump_tlv_map usage:switch
 help 0 -1 r debug.print_help usage:
 list-commands 0 -1 r debug.list_commands usage:
 parse-flow 1 1 w debug.parse_flow usage:
@@ -80,7 +80,7 @@ encode-hello 1 1 w debug.encode_hello usage:
 parse-key-value 1 -1 w debug.parse_key_value usage:
 compose-packet 1 2 w packets.compose_packet usage:
 parse-packet 0 0 w packets.parse_packet usage:
-"""
+"""  # noqa: E501
 
 
 class Command:

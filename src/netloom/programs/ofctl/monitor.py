@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from netloom.openflow import messages as m
+from netloom.openflow.message_text import format_message
 from netloom.openflow.number_text import atoi
-from netloom.programs.ofctl.names import shown_style
-from netloom.programs.ofctl.options import Fatal, versions_text
+from netloom.programs.ofctl.names import accepted_names, shown_style
+from netloom.programs.ofctl.options import Fatal, protocols_text, versions_text
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
@@ -75,6 +78,24 @@ def _set_packet_in_format(switch: Switch, wanted: int | None) -> None:
             return
 
 
+def _watch_flows(context: Context, switch: Switch, text: str, number: int) -> None:
+    """Asks to be told of changes to flows, and prints the flows that are there."""
+    from netloom.openflow.messages_monitor import FlowMonitorRequest
+    from netloom.programs.ofctl.flow_watch import parse_flow_watch
+
+    names = accepted_names(context, context.switch)
+    request, usable = parse_flow_watch(text, names, number)
+    if not usable & context.args.allowed_protocols:
+        raise Fatal(
+            f"none of the usable flow formats ({protocols_text(usable)}) is among the allowed "
+            f"flow formats ({protocols_text(context.args.allowed_protocols)})"
+        )
+    style = shown_style(context, context.switch, 1)
+    for data in switch.ask(FlowMonitorRequest((request,))):
+        sys.stdout.write(format_message(data, style))
+    sys.stdout.flush()
+
+
 def monitor(context: Context) -> int:
     """The command `monitor SWITCH [MISS_LEN] [invalid_ttl] [watch:...] [resume]`."""
     from netloom.programs.ofctl.watching import Watch, watch
@@ -82,13 +103,15 @@ def monitor(context: Context) -> int:
     _limit_versions(context)
     switch = Switch(context.switch, context.args, context.xids)
     resume = False
+    watches = 0
     for argument in context.operands[1:]:
         if argument[:1].isdigit():
             _set_miss_send_len(switch, atoi(argument) & 0xFFFF)
         elif argument == "invalid_ttl":
             _set_invalid_ttl(switch)
         elif argument.startswith("watch:"):
-            raise Fatal("watch: is not supported by this version of Netloom")
+            watches += 1
+            _watch_flows(context, switch, argument.removeprefix("watch:"), watches - 1)
         elif argument == "resume":
             resume = True
             _set_miss_send_len(switch, _MISS_SEND_ALL)

@@ -1,4 +1,4 @@
-"""Commands that configure ports, tables and the treatment of fragments."""
+"""Commands that configure ports and the treatment of fragments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from netloom.openflow import messages as m
 from netloom.openflow import names
 from netloom.openflow.number_text import c_int
-from netloom.programs.ofctl.names import ask_ports, ask_tables
+from netloom.programs.ofctl.names import ask_ports
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
 
@@ -91,30 +91,3 @@ def set_frags(context: Context) -> None:
             f"{context.switch}: setting fragment handling mode failed (this switch probably "
             f'doesn\'t support mode "{mode}")'
         )
-
-
-_MISS = {"controller": 0, "continue": 1, "drop": 2}
-
-
-def mod_table(context: Context) -> None:
-    table_text, setting = context.operands[1:3]
-    tables = {} if context.args.names is False else ask_tables(context, context.switch)
-    numbers = {label: number for number, label in tables.items()}
-    table_id = 255 if table_text.lower() == "all" else c_int(table_text)
-    if table_id is None:
-        table_id = numbers.get(table_text)
-    if table_id is None or not 0 <= table_id <= 255:
-        raise Fatal(f'unknown table "{table_text}"')
-    if setting in ("evict", "noevict", "novacancy") or setting.startswith(("vacancy:", "name:")):
-        raise Fatal(f"mod-table setting '{setting}' is not supported by this version of Netloom")
-    if setting not in _MISS:
-        raise Fatal(f"invalid table_mod setting {setting}")
-    versions = tuple(version for version in (2, 3) if version in context.args.versions)
-    if not versions:
-        raise Fatal(
-            f"table setting '{setting}' is supported by OpenFlow 1.1 and 1.2 only "
-            "(use -O to enable them)"
-        )
-    switch = Switch(context.switch, context.args, context.xids, versions=versions)
-    switch.must_change(switch.encode(m.TableMod(table_id, _MISS[setting])))
-    switch.close()

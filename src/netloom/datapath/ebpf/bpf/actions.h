@@ -7,6 +7,7 @@
 #include "base.h"
 #include "parse.h"
 #include "upcall.h"
+#include "hash.h"
 
 #define RECOMPUTE 1
 #define PSEUDO 0x10
@@ -14,6 +15,8 @@
 #define CLONE_INGRESS 1
 
 enum { GO_ON, STOP, RECIRCULATE };
+
+#include "meter.h"
 
 /* Where the transport checksum is, from s->l4; 0 for none. `covers_addresses` for a change in the
  * pseudo header. */
@@ -51,19 +54,31 @@ INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what, u32 end)
 	return what == UDP ? s->has_ports : what == ICMPV6 && end > 4 ? s->l4_size >= 24 : 1;
 }
 
-/* Write four bytes under a mask. */
-INLINE int set_bytes(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
+/* Write the bits of `mask` of the four bytes at `word` in a layer; `how` is a SET's a8. */
+GLOBAL int nl_write(struct __sk_buff *skb, u32 how, u32 word, u32 value, u32 mask)
 {
-	u32 layer = a->a8 & 3, what = a->a64 >> 32, sum = a->a8 >> 4;
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return STOP;
+	u32 layer = how & 3, sum = how >> 4;
 	u32 start = layer == NL_LAYER_ETHERNET ? 0 : layer == NL_LAYER_NETWORK ? s->l3 : s->l4;
-	u32 at = start + a->a16, old, new;
+	u32 at = start + word, old, new;
 	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
 
-	if (!has_header(s, layer, what, a->a16 + 4) || load_bytes(skb, at, &old, 4))
+	if (load_bytes(skb, at, &old, 4))
 		return GO_ON;
-	new = (old & ~a->a32) | ((u32)a->a64 & a->a32);
+	new = (old & ~mask) | (value & mask);
 	if (new == old)
 		return GO_ON;
+	if (s->is_saving) {
+		u32 n = s->n_undo;
+		if (n >= NL_MAX_UNDO)
+			return STOP;
+		s->undo[n].how = how;
+		s->undo[n].offset = word;
+		s->undo[n].old = old;
+		s->n_undo = n + 1;
+	}
 	s->is_changed = 1;
 	if (store_bytes(skb, at, &new, 4, flags))
 		return STOP;
@@ -73,12 +88,51 @@ INLINE int set_bytes(struct __sk_buff *skb, struct nl_scratch *s, struct nl_acti
 		int is_pseudo = sum != NL_SUM_TRANSPORT;
 		u32 offset = checksum_offset(s, is_pseudo);
 		u64 how = 4 | (is_pseudo ? PSEUDO : 0) | (s->proto == UDP ? MANGLED_0 : 0);
-		if (sum == NL_SUM_PSEUDO && s->is_routed && a->a16 >= 24)
+		if (sum == NL_SUM_PSEUDO && s->is_routed && word >= 24)
 			offset = 0;
 		if (offset)
 			l4_csum_replace(skb, s->l4 + offset, old, new, how);
 	}
 	return GO_ON;
+}
+
+INLINE int set_bytes(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
+{
+	if (!has_header(s, a->a8 & 3, a->a64 >> 32, a->a16 + 4))
+		return GO_ON;
+	return nl_write(skb, a->a8, a->a16, a->a64, a->a32);
+}
+
+/* From here on, RESTORE will undo what is done to the packet. */
+INLINE void save(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	s->is_saving = 1;
+	s->n_undo = 0;
+	s->saved_mark = skb->mark;
+	s->saved_priority = skb->priority;
+	s->saved_hash = s->key.dp_hash;
+}
+
+INLINE void restore(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u32 n = s->n_undo;
+	s->is_saving = 0;
+	NO_UNROLL
+	for (u32 i = 0; i < NL_MAX_UNDO; i++) {
+		if (i >= n)
+			break;
+		u32 last = n - 1 - i;
+		OPAQUE(last);
+		last &= NL_MAX_UNDO - 1;
+		struct nl_undo *undo = &s->undo[last];
+		nl_write(skb, undo->how, undo->offset, undo->old, 0xffffffff);
+	}
+	skb->mark = s->saved_mark;
+	skb->priority = s->saved_priority;
+	s->key.pkt_mark = htonl(s->saved_mark);
+	s->key.skb_priority = htonl(s->saved_priority);
+	s->key.dp_hash = s->saved_hash;
+	s->cut = 0;
 }
 
 /* The offsets of headers after tags went into or out of the packet's bytes. */
@@ -130,6 +184,27 @@ INLINE int set_vlan(struct __sk_buff *skb, struct nl_scratch *s, u16 tci, u16 ma
 	return GO_ON;
 }
 
+INLINE u32 packet_size(struct __sk_buff *skb)
+{
+	return skb->len + (skb->vlan_present ? 4 : 0);
+}
+
+/* The size of the longest packet that this one will be cut into; its own if it is in one piece. */
+INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u32 size = packet_size(skb), head = s->l4 + skb->gso_size;
+	u8 offset = 0x20;
+
+	if (!skb->gso_size || !s->l4)
+		return size;
+	if (s->proto == TCP)
+		load_bytes(skb, s->l4 + 12, &offset, 1);
+	head += (offset >> 4) * 4 + (skb->vlan_present ? 4 : 0);
+	return head < size ? head : size;
+}
+
+#include "ct.h"
+
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 {
@@ -151,6 +226,41 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 	case NL_OP_SET_VLAN:
 		verdict = set_vlan(skb, s, a->a16, a->a32);
 		break;
+	case NL_OP_CHECK_LENGTH:
+		if (longest_segment(skb, s) <= a->a32)
+			s->skip = a->a16;
+		return GO_ON;
+	case NL_OP_SAMPLE:
+		if (random_u32() >= a->a32)
+			s->skip = a->a16;
+		return GO_ON;
+	case NL_OP_SAVE:
+		save(skb, s);
+		return GO_ON;
+	case NL_OP_RESTORE:
+		restore(skb, s);
+		return GO_ON;
+	case NL_OP_CUT:
+		s->cut = a->a32;
+		return GO_ON;
+	case NL_OP_HASH:
+		nl_reparse(skb);
+		s->key.dp_hash = htonl(packet_hash(&s->key, a->a8, a->a32));
+		return GO_ON;
+	case NL_OP_METER:
+		return nl_meter(skb, a->a32);
+	case NL_OP_COUNT_DROP:
+		count(NL_COUNT_DROP_EXPLICIT);
+		return GO_ON;
+	case NL_OP_CT_LABEL:
+		if (a->a8 & 2)
+			s->label_mask[a->a8 & 1] = a->a64;
+		else
+			s->label[a->a8 & 1] = a->a64;
+		return GO_ON;
+	case NL_OP_CT_CLEAR:
+		clear_tracking(s);
+		return GO_ON;
 	case NL_OP_TRUNC:
 		/* The kernel cuts no packet within its headers: user space does. */
 		if (skb->len > a->a32 && change_tail(skb, a->a32, 0))
@@ -184,13 +294,11 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
+	if (!s)
 		return STOP;
-	if (s->is_changed)
-		parse(skb, s, c->vlan_limit);
+	nl_reparse(skb);
 	nl_upcall(skb, NL_UPCALL_USERSPACE, argument);
+	s->cut = 0;
 	return GO_ON;
 }
 
@@ -201,10 +309,13 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	u32 kind = output ? output->kind : NL_PORT_NONE;
 	if (kind == NL_PORT_DEVICE && !s->cut)
 		return output->ifindex;
-	if (kind != NL_PORT_NONE)
+	if (kind != NL_PORT_NONE) {
+		count(NL_COUNT_SLOW);
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_PORT | port);
-	else
+	} else {
 		count(NL_COUNT_DROP_PORT);
+	}
+	s->cut = 0;
 	return 0;
 }
 
@@ -216,7 +327,7 @@ GLOBAL int nl_send_copy(struct __sk_buff *skb, u32 ifindex)
 /* Run the actions of s->slot; returns what to tell tc. */
 INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_flow *flow)
 {
-	u32 pending = 0;
+	u32 pending = 0, skip = 0;
 	int verdict = GO_ON;
 
 	if (!flow->n_actions) {
@@ -232,6 +343,14 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 				break;
 			struct nl_action *a = (struct nl_action *)flow->actions + i;
 			u32 op = a->op;
+			if (skip) {
+				skip--;
+				continue;
+			}
+			if (op == NL_OP_SKIP) {
+				skip = a->a16;
+				continue;
+			}
 			if (pending) {
 				nl_send_copy(skb, pending);
 				pending = 0;
@@ -240,9 +359,20 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 				pending = device_of(skb, s, a->a32);
 				continue;
 			}
+			if (op == NL_OP_CT) {
+				if (s->is_changed)
+					nl_reparse(skb);
+				if (nl_ct(skb, a))
+					continue;
+				count(NL_COUNT_SLOW);
+				nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
+				return NL_DROP;
+			}
 			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 			if (verdict != GO_ON)
 				goto done;
+			skip = s->skip;
+			s->skip = 0;
 		}
 		if (!next)
 			break;

@@ -11,6 +11,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
 typedef __u16 be16;
 typedef __u32 be32;
 typedef __u64 be64;
@@ -40,6 +41,7 @@ struct nl_map {
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static int (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static u32 (*const random_u32)(void) = (void *)7;
 static u32 (*const cpu_id)(void) = (void *)8;
 static int (*const store_bytes)(struct __sk_buff *skb, u32 offset, const void *from, u32 size,
 				u64 flags) = (void *)9;
@@ -62,6 +64,14 @@ static u64 (*const coarse_ns)(void) = (void *)160;
 
 /* Which network header the packet has, whole. */
 enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP };
+
+#define NL_MAX_UNDO 16
+/* Four bytes of the packet as they were; `how` and `offset` as in nl_write. */
+struct nl_undo {
+	u32 how;
+	u32 offset;
+	u32 old;
+};
 
 /* What is known of the packet that this CPU works on. The key is the first member, so that it may be
  * taken for words. */
@@ -93,6 +103,23 @@ struct nl_scratch {
 	u32 slot;
 	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
 	u32 cut;
+	/* Records that the action just run wants to be left out. */
+	u32 skip;
+	/* Between SAVE and RESTORE: what was overwritten, oldest first. */
+	u32 is_saving;
+	u32 n_undo;
+	struct nl_undo undo[NL_MAX_UNDO];
+	u32 saved_mark;
+	u32 saved_priority;
+	u32 saved_hash;
+	/* 1 + the place of the connection that `ct` last found; 0 for none. */
+	u32 connection;
+	u64 label[2];
+	u64 label_mask[2];
+	/* Working space of ct, which the stack has no room for. */
+	struct nl_tuple tuple;
+	struct nl_side source;
+	struct nl_side destination;
 };
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 

@@ -88,7 +88,8 @@ INLINE int find_slowly(struct nl_config *c)
 INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 {
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
-	u32 rare = s->rare | s->rare_metadata, generation = c->generation;
+	/* Of words that no flow looks at, it does not matter whether they are zero. */
+	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;
 
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++) {

@@ -432,4 +432,15 @@ INLINE int parse(struct __sk_buff *skb, struct nl_scratch *s, u32 vlan_limit)
 	return nl_parse_network(skb);
 }
 
+/* Parse again, if the packet was changed since. */
+GLOBAL int nl_reparse(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	if (!s || !c)
+		return NL_INVALID;
+	return s->is_changed ? parse(skb, s, c->vlan_limit) : NL_PARSED;
+}
+
 #endif

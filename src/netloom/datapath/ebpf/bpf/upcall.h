@@ -26,7 +26,7 @@ INLINE int send_up(struct __sk_buff *skb, struct nl_scratch *s, u32 kind, u32 ar
 	up->port = s->port;
 	up->length = skb->len;
 	up->argument = argument;
-	up->gso_size = skb->gso_size;
+	up->gso_size = s->cut ? 0 : skb->gso_size;
 	up->vlan = skb->vlan_present ? 1u << 31 | (ntohs(skb->vlan_proto) == 0x88a8) << 16 | skb->vlan_tci
 				     : 0;
 	up->room = room_no;

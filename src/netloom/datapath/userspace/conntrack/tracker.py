@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
     translation: Translation | None = None
 
 
-class _Work:
+class Work:
     """One packet on its way through the tracker."""
 
     __slots__ = (
@@ -151,13 +151,13 @@ class ConnTracker:
         segment = None
         if found.key.proto == IPPROTO_TCP and not found.related:
             segment = read_segment(packet, headers.l4, headers.end)
-        work = _Work(ct, found, segment, before)
+        work = Work(ct, found, segment, before)
         if self._is_known(work, before, now_ms):
-            return self._finish(work)
+            return self._finish(work, now_ms)
         self._find(work, before, now_ms)
         if self._update(work, now_ms):
             self._open(work, packet, headers, now_ms)
-        return self._finish(work)
+        return self._finish(work, now_ms)
 
     def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
         row = self._table.get(key)
@@ -166,7 +166,7 @@ class ConnTracker:
             return None
         return row
 
-    def _find(self, work: _Work, before: Tracked, now_ms: int) -> None:
+    def _find(self, work: Work, before: Tracked, now_ms: int) -> None:
         row = self._lookup(work.found.key, now_ms)
         if row is None and work.ct.nat is None and before.state & (SNAT | DNAT):
             # It was translated since it was tracked: it is known by what it was.
@@ -180,7 +180,7 @@ class ConnTracker:
             self._remove(work.connection)
             work.connection, work.is_reply = None, False
 
-    def _is_known(self, work: _Work, before: Tracked, now_ms: int) -> bool:
+    def _is_known(self, work: Work, before: Tracked, now_ms: int) -> bool:
         """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
         counted against its connection again, only marked and translated."""
         original, key = before.original, work.found.key
@@ -201,7 +201,7 @@ class ConnTracker:
             self._translate(work)
         return True
 
-    def _update(self, work: _Work, now_ms: int) -> bool:
+    def _update(self, work: Work, now_ms: int) -> bool:
         """Hold the packet against its connection; True if it opens one."""
         connection = work.connection
         if connection is None:
@@ -230,11 +230,11 @@ class ConnTracker:
             self._translate(work)
         return False
 
-    def _invalid(self, work: _Work) -> None:
+    def _invalid(self, work: Work) -> None:
         work.state = INV
         self._counters.counter(INVALID_STATE).add()
 
-    def _translate(self, work: _Work) -> None:
+    def _translate(self, work: Work) -> None:
         connection = work.connection
         assert connection is not None
         if not connection.nat:
@@ -248,7 +248,7 @@ class ConnTracker:
         work.state |= SNAT if action == NAT_SRC else DNAT
         work.translation = Translation(other.reversed(), action, work.found.inner)
 
-    def _open(self, work: _Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
+    def _open(self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
         key = work.found.key
         if not _may_open(key, work.segment, packet[headers.l4] if headers.l4 >= 0 else 0):
             self._invalid(work)
@@ -279,7 +279,7 @@ class ConnTracker:
         if connection.nat:
             self._translate(work)
 
-    def _finish(self, work: _Work) -> Verdict:
+    def _finish(self, work: Work, now_ms: int) -> Verdict:
         connection, ct = work.connection, work.ct
         if connection is None:
             return Verdict(Tracked(work.state | TRK, ct.zone))
@@ -306,9 +306,12 @@ class ConnTracker:
                 del self._table[key]
         self.limits.remove(connection.key.zone)
 
+    def is_sweep_due(self, now_ms: int) -> bool:
+        return now_ms >= self._next_sweep_ms
+
     def expire(self, now_ms: int) -> None:
         """Remove what expired, if a sweep is due."""
-        if now_ms < self._next_sweep_ms:
+        if not self.is_sweep_due(now_ms):
             return
         self._next_sweep_ms = now_ms + self.sweep_interval_ms
         self.fragments.purge(now_ms)

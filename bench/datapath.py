@@ -1,0 +1,272 @@
+"""The data paths side by side: a wire, Linux's bridge, ours in the kernel, Debian's in user space.
+
+Every side is two machines (namespaces) and what joins them. The sides take turns at every figure,
+so that whatever else the machine does hits all of them; what counts are the ratios to the wire.
+The figures: small UDP packets a second, TCP with one and four streams, the time of a question and
+its answer, connections opened and closed a second. Ours and Debian's are measured with more than
+NORMAL as well: many megaflows, connection tracking.
+
+The peer's packet sockets do not understand checksum offload, so its machines send with `tx off`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from netloom.lab.lab import Lab
+from netloom.lab.namespace import VirtualMachine
+from netloom.lab.peers import debian_programs
+from netloom.lab.switch import Programs, Switch, own_programs
+
+ROUNDS = 3
+SECONDS = 2.0
+TCP_SECONDS = 2
+N_FLOWS = (64, 2_000)
+
+#: Sends frames of 60 bytes for some ports, many with one system call. The address is nobody's: the
+#: other machine drops them as soon as it has looked for a route.
+SENDER = """
+import ctypes, socket, struct, sys, time
+seconds, n_ports, batch = float(sys.argv[1]), int(sys.argv[2]), 64
+libc = ctypes.CDLL(None)
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("eth0", 0))
+head = bytes.fromhex("020000000002" "020000000001" "0800"
+                     "4500002e000040004011" "2672" "0a000001" "0a00004d")
+kept, batches = [], []
+for first in range(0, max(n_ports, batch), batch):
+    headers = bytearray()
+    for port in range(first, first + batch):
+        frame = head + struct.pack("!HHHH", 999, 1000 + port % n_ports, 26, 0) + bytes(18)
+        data = ctypes.create_string_buffer(frame, len(frame))
+        vector = (ctypes.c_uint64 * 2)(ctypes.addressof(data), len(frame))
+        kept += [data, vector]
+        headers += struct.pack("=QIxxxxQQQQixxxxIxxxx",
+                               0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0)
+    batches.append(ctypes.create_string_buffer(bytes(headers), len(headers)))
+send, fd, end = libc.sendmmsg, sock.fileno(), time.monotonic() + seconds
+while time.monotonic() < end:
+    for headers in batches:
+        send(fd, headers, batch, 0)
+"""
+ANSWERER = """
+import socket, sys, threading
+def serve(peer):
+    with peer:
+        while data := peer.recv(64):
+            peer.send(data)
+with socket.create_server((sys.argv[1], 7002), backlog=512) as listener:
+    print("ready", flush=True)
+    while True:
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.argv[2] == "many":
+            peer.recv(1)
+            peer.close()
+        else:
+            threading.Thread(target=serve, args=(peer,), daemon=True).start()
+"""
+#: Prints the median of the microseconds that an answer takes, or connections a second.
+ASKER = """
+import socket, sys, time
+address, kind, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+took, end = [], time.monotonic() + seconds
+if kind == "one":
+    peer = socket.create_connection((address, 7002))
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while (start := time.monotonic()) < end:
+        peer.send(b"x")
+        peer.recv(1)
+        took.append(time.monotonic() - start)
+    print(sorted(took)[len(took) // 2] * 1e6)
+else:
+    count = 0
+    while time.monotonic() < end:
+        peer = socket.create_connection((address, 7002))
+        peer.send(b"x")
+        peer.recv(1)
+        peer.close()
+        count += 1
+    print(count / seconds)
+"""
+
+
+class Side:
+    """Two machines and what joins them: here nothing but a wire."""
+
+    title = "veth"
+    offloads = True
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.lab = stack.enter_context(Lab(f"bench-{type(self).__name__}"))
+        self.vm1 = self.lab.add_vm("vm1", "vif1", "10.0.0.1/24")
+        self.vm2 = self.lab.add_vm("vm2", "vif2", "10.0.0.2/24")
+        for number, vm in ((2, self.vm1), (1, self.vm2)):
+            vm.ip("neigh", "replace", f"10.0.0.{number}", "lladdr", f"02:00:00:00:00:0{number}",
+                  "dev", "eth0", "nud", "permanent")  # fmt: skip
+            if not self.offloads:
+                vm.run("ethtool", "-K", "eth0", "tx", "off")
+        self.join()
+
+    def join(self) -> None:
+        """One pair of devices from machine to machine, in place of one each to the host."""
+        for vm in (self.vm1, self.vm2):
+            vm.ip("link", "del", "eth0")
+        self.vm1.run("ip", "link", "add", "eth0", "address", "02:00:00:00:00:01", "type", "veth",
+                     "peer", "name", "eth0", "address", "02:00:00:00:00:02",
+                     "netns", self.vm2.name)  # fmt: skip
+        for number, vm in ((1, self.vm1), (2, self.vm2)):
+            vm.ip("addr", "add", f"10.0.0.{number}/24", "dev", "eth0")
+            vm.ip("link", "set", "eth0", "up")
+
+    def prepare(self, scenario: str) -> None:
+        """Set the scene; only switches have more than one."""
+
+
+class BridgeSide(Side):
+    title = "Linux bridge"
+
+    def join(self) -> None:
+        ip = self.lab.host.ip
+        ip("link", "add", "br0", "type", "bridge")
+        ip("link", "set", "br0", "up")
+        for name in ("vif1", "vif2"):
+            ip("link", "set", name, "master", "br0")
+
+
+class SwitchSide(Side):
+    """A bridge of a switch."""
+
+    datapath_type = "system"
+
+    def programs(self) -> Programs:
+        return own_programs()
+
+    def join(self) -> None:
+        self.switch: Switch = self.lab.add_switch(programs=self.programs())
+        self.switch.start()
+        self.switch.run(
+            *("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0"),
+            f"datapath_type={self.datapath_type}",
+            *("--", "add-port", "br0", "vif1", "--", "add-port", "br0", "vif2"),
+        )
+
+    def prepare(self, scenario: str) -> None:
+        self.switch.run("ovs-ofctl", "del-flows", "br0")
+        self.switch.run("ovs-ofctl", "add-flows", "br0", "-", stdin=flows_of(scenario))
+
+
+class OwnSide(SwitchSide):
+    title = "netloom in the kernel"
+
+
+class PeerSide(SwitchSide):
+    title = "Open vSwitch in user space"
+    datapath_type = "netdev"
+    offloads = False
+
+    def programs(self) -> Programs:
+        return debian_programs()
+
+
+def flows_of(scenario: str) -> str:
+    """The flow table of a scenario, as text."""
+    if scenario == "conntrack":
+        return (
+            "table=0,priority=10,ip,ct_state=-trk,actions=ct(zone=1,table=1)\n"
+            "table=0,priority=0,actions=NORMAL\n"
+            "table=1,priority=10,ip,ct_state=+new,actions=ct(commit,zone=1),NORMAL\n"
+            "table=1,priority=9,ip,ct_state=+est,actions=NORMAL\n"
+        )
+    if scenario.isdigit():
+        rules = [
+            f"priority=10,udp,in_port=vif1,tp_dst={1000 + n},actions=output:vif2"
+            for n in range(int(scenario))
+        ]
+        return "\n".join([*rules, "priority=0,actions=NORMAL"]) + "\n"
+    return "actions=NORMAL\n"
+
+
+def received(vm: VirtualMachine) -> int:
+    shown = json.loads(vm.run("ip", "-s", "-j", "link", "show", "eth0").stdout)
+    return int(shown[0]["stats64"]["rx"]["packets"])
+
+
+def packets_per_second(side: Side, n_ports: int = 1) -> float:
+    side.vm1.run("python3", "-c", SENDER, "0.3", str(n_ports))
+    before = received(side.vm2)
+    side.vm1.run("python3", "-c", SENDER, str(SECONDS), str(n_ports))
+    return (received(side.vm2) - before) / SECONDS
+
+
+def tcp_gbps(side: Side, n_streams: int) -> float:
+    side.vm2.run("sh", "-c", "iperf3 -s -1 -D >/dev/null 2>&1; sleep 0.3")
+    argv = ("iperf3", "-c", "10.0.0.2", "-t", str(TCP_SECONDS), "-P", str(n_streams), "-J")
+    result = json.loads(side.vm1.run(*argv).stdout)
+    return float(result["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+
+def ask(side: Side, kind: str) -> float:
+    inside = ("ip", "netns", "exec", side.vm2.name, "python3", "-c", ANSWERER, "10.0.0.2", kind)
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stdout.readline() == "ready\n"
+            asked = side.vm1.run("python3", "-c", ASKER, "10.0.0.2", kind, str(SECONDS))
+            return float(asked.stdout)
+        finally:
+            server.kill()
+
+
+#: (figure, unit, scenario, sides that take part, how it is measured); times are better if lower.
+_ALL: tuple[type[Side], ...] = (Side, BridgeSide, OwnSide, PeerSide)
+_SWITCHES = (Side, OwnSide, PeerSide)
+FIGURES: tuple[tuple[str, str, str, tuple[type[Side], ...], Callable[[Side], float]], ...] = (
+    ("UDP, 60 bytes", "packets/s", "", _ALL, packets_per_second),
+    ("TCP, 1 stream", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 1)),
+    ("TCP, 4 streams", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 4)),
+    ("TCP_RR, median", "us", "", _ALL, lambda side: ask(side, "one")),
+    ("TCP_CRR", "connections/s", "", _ALL, lambda side: ask(side, "many")),
+    *(
+        (f"UDP, {n} megaflows", "packets/s", str(n), _SWITCHES,
+         lambda side, n=n: packets_per_second(side, n))
+        for n in N_FLOWS
+    ),
+    ("UDP, conntrack", "packets/s", "conntrack", _SWITCHES, packets_per_second),
+    ("TCP, conntrack", "Gb/s", "conntrack", _SWITCHES, lambda side: tcp_gbps(side, 1)),
+    ("TCP_CRR, conntrack", "connections/s", "conntrack", _SWITCHES, lambda side: ask(side, "many")),
+)  # fmt: skip
+
+
+def main() -> None:
+    samples: dict[str, dict[type[Side], list[float]]] = {}
+    with ExitStack() as stack:
+        sides = {kind: kind(stack) for kind in _ALL}
+        for _ in range(ROUNDS):
+            for title, _unit, scenario, kinds, measure in FIGURES:
+                for kind in kinds:
+                    side = sides[kind]
+                    side.prepare(scenario)
+                    if not side.vm1.ping("10.0.0.2", count=2):
+                        raise SystemExit(f"{kind.title} forwards nothing")
+                    samples.setdefault(title, {}).setdefault(kind, []).append(measure(side))
+    show(samples)
+
+
+def show(samples: dict[str, dict[type[Side], list[float]]]) -> None:
+    table = Table("figure", "unit", *(kind.title for kind in _ALL), title="Data paths (x of veth)")
+    for title, unit, _, _, _ in FIGURES:
+        row = samples[title]
+        wire = median(row[Side])
+        cells = []
+        for kind in _ALL:
+            value = median(row[kind]) if kind in row else 0.0
+            cells.append(f"{value:.4g} ({value / wire:.2f})" if value else "")
+        table.add_row(title, unit, *cells)
+    Console(width=140).print(table)

@@ -1,0 +1,92 @@
+"""`dpctl/cache-get-size`, `offload-stats-show`, `normalize-actions`."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+
+from netloom.base.errors import ConfigError
+from netloom.datapath import actions as dp
+from netloom.datapath.action_parse import parse_actions
+from netloom.datapath.action_text import format_actions
+from netloom.datapath.dpctl_ct import Failure
+from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.odp_table import ATTRIBUTE_MASKS
+from netloom.flow.odp_text import format_odp_flow
+
+_TCI = SLOT["vlan_tci"]
+_LABEL = SLOT["mpls_lse0"]
+
+
+def cache_sizes(title: str) -> str:
+    """Data paths in user space have no caches whose size could be told."""
+    return f"{title}:\n"
+
+
+def refuse_cache_size() -> Failure:
+    return Failure("Setting caches not supported", errno.EOPNOTSUPP)
+
+
+def refuse_offload_stats() -> Failure:
+    return Failure("retrieving offload statistics", errno.EINVAL)
+
+
+def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:
+    """The actions on a packet of `flow`, gathered by the tags and labels that it has when they
+    run: lists that differ in the order of independent outputs become equal. Raises Failure."""
+    try:
+        key, _ = parse_odp_flow(flow, ports)
+        parsed = parse_actions(actions, ports)
+    except ConfigError as error:
+        raise Failure(f"odp_flow_key_from_string ({error})", errno.EINVAL) from error
+    groups: dict[tuple[int, int], list[dp.DpAction]] = {}
+    state = (_TCI.get(key), _LABEL.get(key))
+    for action in parsed:
+        changed = _STATES.get(type(action))
+        if changed is None:
+            groups.setdefault(state, []).append(action)
+        else:
+            state = changed(action, state)
+    text = f"input flow: {format_odp_flow(key, _named_bits(flow), None, False)}\n"
+    for tci, label in sorted(groups):
+        members = tuple(groups[tci, label])
+        text += f"{_tag(tci)}: {_mpls(label)}: {format_actions(members)}"
+    return text + "\n"
+
+
+def _named_bits(flow: str) -> int:
+    """All bits of the attributes that the text of a flow names."""
+    return sum(
+        bits for name, bits in ATTRIBUTE_MASKS.items() if f",{name}(" in "," + flow.replace(" ", "")
+    )
+
+
+def _push_vlan(action: dp.DpAction, state: tuple[int, int]) -> tuple[int, int]:
+    assert isinstance(action, dp.PushVlan)
+    return action.tci | VLAN_CFI, state[1]
+
+
+def _push_mpls(action: dp.DpAction, state: tuple[int, int]) -> tuple[int, int]:
+    assert isinstance(action, dp.PushMpls)
+    return state[0], action.lse
+
+
+_STATES: dict[type[dp.DpAction], Callable[[dp.DpAction, tuple[int, int]], tuple[int, int]]] = {
+    dp.PushVlan: _push_vlan,
+    dp.PopVlan: lambda action, state: (0, state[1]),
+    dp.PushMpls: _push_mpls,
+    dp.PopMpls: lambda action, state: (state[0], 0),
+}
+
+
+def _tag(tci: int) -> str:
+    if not tci & VLAN_CFI:
+        return "no vlan"
+    return f"vlan(vid={tci & 0xFFF},pcp={tci >> 13})"
+
+
+def _mpls(lse: int) -> str:
+    if not lse:
+        return "no mpls"
+    return f"mpls(label={lse >> 12},tc={lse >> 9 & 7},ttl={lse & 0xFF},bos={lse >> 8 & 1})"

@@ -1,0 +1,41 @@
+"""The data path in Python over dummy devices, for tests that run on every data path."""
+
+from __future__ import annotations
+
+from netloom.base.clock import ManualClock
+from netloom.base.counters import Counters
+from netloom.datapath.action_parse import parse_actions
+from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.flow.odp_parse import parse_odp_flow
+from netloom.netdev.dummy import DummyFactory
+
+
+class UserspaceBackend:
+    """The data path in Python, over dummy devices p1, p2 ..."""
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self.counters = Counters()
+        self.clock = ManualClock(1_000)
+        factory = DummyFactory(None)
+        self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
+        for number in numbers:
+            factory.open(f"p{number}", "dummy", {})
+            assert self.dpif.port_add(factory.devices[f"p{number}"]).number == number
+        self.devices = factory.devices
+
+    def put(self, flow: str, actions: str) -> None:
+        self.dpif.flow_put(*parse_odp_flow(flow), parse_actions(actions))
+
+    def inject(self, port: int, packet: bytes) -> None:
+        self.devices[f"p{port}"].inject(packet)
+
+    def run(self) -> None:
+        while self.dpif.run(self.clock.now_ms()):
+            pass
+
+    def sent(self, port: int) -> list[bytes]:
+        return [packet.data for packet in self.devices[f"p{port}"].sent]
+
+    def drops(self) -> dict[str, int]:
+        counters = self.counters.all()
+        return {counter.name: counter.total for counter in counters if counter.total}
