@@ -15,10 +15,11 @@ Addresses are numbers of 128 bits (`flow.mapped`).
 
 from __future__ import annotations
 
+from netloom.base.record import replace
 from netloom.netdev.device import Device
 from netloom.ofproto.underlay.listeners import Listeners
 from netloom.ofproto.underlay.neighbours import Neighbours
-from netloom.ofproto.underlay.routes import Route, Routes
+from netloom.ofproto.underlay.routes import Route, Routes, source_for
 
 
 class Underlay:
@@ -82,6 +83,13 @@ class Underlay:
     def set_host(
         self, addresses: dict[str, tuple[tuple[int, int], ...]], routes: tuple[Route, ...]
     ) -> None:
-        """What the host's kernel has now."""
+        """What the host's kernel has now; routes without a source get that of their device."""
         self._host = addresses
-        self.routes.set_system(routes)
+        found = []
+        for route in routes:
+            own = addresses.get(route.device, ())
+            source = route.source or source_for(route.prefix, own)
+            source = source or (source_for(route.gateway, own) if route.gateway else 0)
+            if source:
+                found.append(replace(route, source=source))
+        self.routes.set_system(tuple(found))
