@@ -122,6 +122,8 @@ class Dpif(Protocol):
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
     pushes_tunnels: bool
+    #: The range of UDP source ports of tunnels' packets.
+    source_ports: tuple[int, int]
 
     @property
     def conntrack(self) -> Conntrack | None:

@@ -56,9 +56,6 @@ class TunnelPort:
     def stats(self) -> DeviceStats:
         return DeviceStats()
 
-    def addresses(self) -> tuple[tuple[int, int], ...]:
-        return ()
-
     def receive(self, limit: int) -> list[Packet]:
         return []
 

@@ -164,22 +164,20 @@ class _Reader:
         l3 = row.l3 or "gpe" in config.exts
         mode = self._options.get("packet_type", "")
         if mode == LEGACY_L2 and not row.l2:
-            self._complain(
-                f"legacy_l2 configured on {row.name} tunnel that cannot carry L2 traffic"
-            )
-        elif mode == LEGACY_L3 and not l3:
-            self._complain(
-                f"legacy_l3 configured on {row.name} tunnel that cannot carry L3 traffic"
-            )
-        elif mode in (LEGACY_L2, LEGACY_L3, PTAP):
+            raise self._wrong_mode(mode, "L2")
+        if mode == LEGACY_L3 and not l3:
+            raise self._wrong_mode(mode, "L3")
+        if mode in (LEGACY_L2, LEGACY_L3, PTAP):
             return replace(config, pt_mode=mode)
-        elif mode:
-            self._complain(f"unknown packet_type '{mode}'")
+        if mode:
+            raise self._fail(f"unknown packet_type '{mode}'")
         return replace(config, pt_mode=_default_mode(row))
 
-    def _complain_of_mode(self, mode: str, layer: str) -> None:
+    def _wrong_mode(self, mode: str, layer: str) -> ConfigError:
         name = self._row.name
-        self._complain(f"{mode} configured on {name} tunnel that cannot carry {layer} traffic")
+        if name == "vxlan":
+            name = "VXLAN (without GPE)"
+        return self._fail(f"{mode} configured on {name} tunnel that cannot carry {layer} traffic")
 
     def _take(self, key: str, value: str) -> bool:
         """Take one option; False if the type has no such option."""
@@ -193,9 +191,9 @@ class _Reader:
         elif key == "ttl":
             values["ttl_inherit"] = value == "inherit"
             if value != "inherit":
-                values["ttl"] = _atoi(value) & 0xFF or DEFAULT_TTL
+                values["ttl"] = _leading_number(value) & 0xFF or DEFAULT_TTL
         elif key == "dst_port" and row.has_dst_port:
-            values["dst_port"] = _atoi(value) & 0xFFFF
+            values["dst_port"] = _leading_number(value) & 0xFFFF
         elif key == "csum" and row.has_csum:
             values["csum"], values["csum_given"] = value == "true", True
         elif key == "seq" and row.has_seq:
@@ -220,7 +218,7 @@ class _Reader:
         if address is None:
             self._complain(f"bad {self._row.name} '{key}'")
         elif key == "remote_ip" and _is_multicast(address):
-            self._complain(f"multicast remote_ip={text} not allowed")
+            raise self._fail(f"multicast remote_ip={text} not allowed")
         else:
             self._values[key] = 0 if address == 0xFFFF << 32 else address
 
@@ -250,14 +248,10 @@ class _Reader:
         if text == "flow":
             self._values[f"{key}_flow"] = True
             return True
-        try:
-            number = int(text, base)
-        except ValueError:
-            number = -1
+        number = _leading_number(text, base)
         if number not in allowed:
-            self._complain(f"invalid erspan {what}: {text}")
-        else:
-            self._values[key] = number
+            raise self._fail(f"invalid erspan {what}: {text}")
+        self._values[key] = number
         return True
 
     def _take_key(self, option: str, value: str, present: str) -> None:
@@ -299,12 +293,15 @@ def _number(text: str, n_bytes: int) -> int | None:
     return None if rest else value
 
 
-def _atoi(text: str) -> int:
-    digits = text.strip()
+def _leading_number(text: str, base: int = 10) -> int:
+    """The number that `text` starts with, 0 if with none: as C's strtoul and atoi have it."""
+    digits = text.strip().lower()
+    if base == 16:
+        digits = digits.removeprefix("0x")
     end = 0
-    while end < len(digits) and digits[end].isdigit():
+    while end < len(digits) and digits[end] in "0123456789abcdef"[:base]:
         end += 1
-    return int(digits[:end] or 0)
+    return int(digits[:end] or "0", base)
 
 
 def config_options(config: TunnelConfig) -> dict[str, str]:

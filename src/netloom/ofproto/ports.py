@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.netdev.device import Device, DeviceStats
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class OfPort:
 
     __slots__ = (
         "bridge", "bundle", "config", "created_ms", "device", "dp_port", "number", "rx_bytes",
-        "rx_packets", "settings", "tx_bytes", "tx_packets",
+        "rx_packets", "settings", "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -28,6 +29,8 @@ class OfPort:
         self.dp_port = -1
         #: None: a patch port.
         self.device: Device | None = None
+        #: The device, if it is a tunnel's and in the data path.
+        self.tunnel: TunnelDevice | None = None
         self.bundle: Bundle | None = None
         self.config = 0
         self.created_ms = now_ms

@@ -26,6 +26,8 @@ GRE_CSUM, GRE_KEY, GRE_SEQ = 0x8000, 0x2000, 0x1000
 _GRE_KNOWN = GRE_CSUM | GRE_KEY | GRE_SEQ
 GTPU_LEN, GTPU_DEFAULT_FLAGS, GTPU_TPDU = 8, 0x30, 255
 _GTPU_OPTIONAL = 0x07
+#: Where the outer IP header of a built header stands.
+IP_OFFSET = ETH_LEN
 #: Next protocols of VXLAN's generic protocol extension: number -> Ethernet type.
 GPE_PROTOCOLS = {1: 0x0800, 2: 0x86DD, 3: ETH_TYPE_TEB, 4: 0x894F}
 
@@ -75,7 +77,7 @@ def read_vxlan(data: bytes, at: int, has_gpe: bool = True) -> Outer | None:
 
 
 def read_geneve(data: bytes, at: int) -> Outer | None:
-    """Geneve, which carries frames only."""
+    """`options` are raw."""
     start = at + UDP_LEN
     if len(data) < start + GENEVE_LEN:
         return None
@@ -94,7 +96,7 @@ def read_geneve(data: bytes, at: int) -> Outer | None:
 
 
 def read_gtpu(data: bytes, at: int) -> Outer | None:
-    """GTP-U with a packet in it; its other messages are nobody's here."""
+    """User data only; what manages the tunnel is none of ours."""
     start = at + UDP_LEN
     if len(data) < start + GTPU_LEN:
         return None
@@ -115,15 +117,13 @@ def read_gtpu(data: bytes, at: int) -> Outer | None:
 
 
 def read_gre(data: bytes, at: int, end: int) -> Outer | None:
-    """GRE, or ERSPAN in it; `end` is where the IP packet ends."""
+    """GRE; `end` is where the IP packet ends."""
     if len(data) < at + 4:
         return None
     flags = int.from_bytes(data[at : at + 2], "big")
     eth_type = int.from_bytes(data[at + 2 : at + 4], "big")
     if flags & ~_GRE_KNOWN:
         return None
-    if eth_type in (ETH_TYPE_ERSPAN1, ETH_TYPE_ERSPAN2):
-        return _read_erspan(data, at, flags, eth_type)
     length = 4 + 4 * (flags & _GRE_KNOWN).bit_count()
     if at + length > len(data):
         return None
@@ -136,7 +136,14 @@ def read_gre(data: bytes, at: int, end: int) -> Outer | None:
     return Outer(length, eth_type, tun_id, bool(flags & GRE_KEY), bool(flags & GRE_CSUM))
 
 
-def _read_erspan(data: bytes, at: int, flags: int, eth_type: int) -> Outer | None:
+def read_erspan(data: bytes, at: int) -> Outer | None:
+    """ERSPAN in GRE."""
+    if len(data) < at + 4:
+        return None
+    flags = int.from_bytes(data[at : at + 2], "big")
+    eth_type = int.from_bytes(data[at + 2 : at + 4], "big")
+    if flags & ~_GRE_KNOWN or eth_type not in (ETH_TYPE_ERSPAN1, ETH_TYPE_ERSPAN2):
+        return None
     start = at + 4 + (4 if flags & GRE_SEQ else 0)
     second = eth_type == ETH_TYPE_ERSPAN2
     if not flags & GRE_SEQ or len(data) < start + (12 if second else 8):
@@ -178,7 +185,7 @@ def build_vxlan(tun_id: int, gbp: tuple[int, int] | None = None, gpe: int = 0) -
 
 
 def build_geneve(tun_id: int, options: bytes = b"", *, oam: bool = False) -> bytes:
-    """`options` are raw."""
+    """`options` are whole, each a multiple of 4 bytes long."""
     flags = GENEVE_OAM if oam else 0
     if has_critical(options):
         flags |= GENEVE_CRITICAL
@@ -213,7 +220,7 @@ def build_option(option_class: int, option_type: int, data: bytes) -> bytes:
 def build_gre(
     eth_type: int, *, csum: bool = False, key: int | None = None, seq: bool = False
 ) -> bytes:
-    """A checksum and a sequence number are left to be filled in; `key` None means none."""
+    """`key` None: without one."""
     flags = (GRE_CSUM if csum else 0) | (GRE_SEQ if seq else 0)
     body = bytes(4) if csum else b""
     if key is not None:
@@ -241,9 +248,12 @@ def build_gtpu(tun_id: int, msgtype: int = 0) -> bytes:
 # Sending
 
 
-def finish_tunnel(packet: bytearray, ip: int, src_port: int, seq: int) -> None:
-    """Fill in what depends on the packet: lengths, source port, sequence number, checksums. `ip` is
-    the offset of the outer IP header; the headers in front of the payload are as built."""
+def finish_tunnel(
+    packet: bytearray, src_port: int, seq: int, is_gtpu: bool = False, now_ms: int = 0
+) -> None:
+    """Fill in what depends on the packet: lengths, source port, sequence number, checksums. The
+    headers in front of the payload are as built."""
+    ip = IP_OFFSET
     is_ipv4 = packet[ip] >> 4 == 4
     at = ip + (20 if is_ipv4 else 40)
     proto = packet[ip + 9] if is_ipv4 else packet[ip + 6]
@@ -258,15 +268,25 @@ def finish_tunnel(packet: bytearray, ip: int, src_port: int, seq: int) -> None:
     if proto == 17:
         packet[at : at + 2] = src_port.to_bytes(2, "big")
         packet[at + 4 : at + 6] = (len(packet) - at & 0xFFFF).to_bytes(2, "big")
-        if packet[at + 6] | packet[at + 7]:
+        if is_gtpu:
+            # Its own length; and its checksum is always there.
+            packet[at + 10 : at + 12] = (len(packet) - at - 16 & 0xFFFF).to_bytes(2, "big")
+        if packet[at + 6] | packet[at + 7] or is_gtpu:
             packet[at + 6 : at + 8] = b"\0\0"
             value = transport_checksum(src, dst, proto, packet[at:])
             packet[at + 6 : at + 8] = value.to_bytes(2, "big")
     else:
-        _finish_gre(packet, at, seq)
+        _finish_gre(packet, at, seq, now_ms)
 
 
-def _finish_gre(packet: bytearray, at: int, seq: int) -> None:
+def has_sequence(header: bytes) -> bool:
+    """Has the built header room for a sequence number?"""
+    at = IP_OFFSET + (20 if header[IP_OFFSET] >> 4 == 4 else 40)
+    proto = header[IP_OFFSET + 9] if header[IP_OFFSET] >> 4 == 4 else header[IP_OFFSET + 6]
+    return proto == 47 and bool(header[at] << 8 & GRE_SEQ)
+
+
+def _finish_gre(packet: bytearray, at: int, seq: int, now_ms: int) -> None:
     flags = packet[at] << 8
     pos = at + 4
     if flags & GRE_CSUM:
@@ -275,6 +295,9 @@ def _finish_gre(packet: bytearray, at: int, seq: int) -> None:
         pos += 4
     if flags & GRE_SEQ:
         packet[pos : pos + 4] = (seq & 0xFFFFFFFF).to_bytes(4, "big")
+        if int.from_bytes(packet[at + 2 : at + 4], "big") == ETH_TYPE_ERSPAN2:
+            # A time stamp in units of 100 microseconds.
+            packet[pos + 8 : pos + 12] = (now_ms * 10 & 0xFFFFFFFF).to_bytes(4, "big")
     if flags & GRE_CSUM:
         packet[at + 4 : at + 8] = bytes(4)
         packet[at + 4 : at + 6] = checksum(packet[at:]).to_bytes(2, "big")
@@ -286,7 +309,3 @@ def udp_checksum_is_wrong(data: bytes, at: int, src: bytes, dst: bytes) -> bool:
         return False
     end = at + int.from_bytes(data[at + 4 : at + 6], "big")
     return bool(checksum(data[at:end], pseudo_sum(src, dst, 17, end - at)))
-
-
-#: Where the outer IP header of a built header stands.
-IP_OFFSET = ETH_LEN

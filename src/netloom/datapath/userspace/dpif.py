@@ -113,7 +113,7 @@ class UserspaceDpif:
         self._random = 1
         self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
         self.meters: Meters = Meters()
-        self.source_ports = SOURCE_PORTS
+        self.source_ports: tuple[int, int] = SOURCE_PORTS
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.

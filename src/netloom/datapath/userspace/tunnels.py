@@ -58,7 +58,7 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
     header = action.header
     out_port = SLOT["in_port"].put(0, action.out_port)
     kind = TYPES_BY_NUMBER.get(action.type)
-    counts = kind is not None and kind.name in ("erspan", "ip6erspan")
+    counts = kind is not None and t.has_sequence(header)
 
     def push(execution: Execution) -> bool:
         outlet = execution.outlet
@@ -68,7 +68,7 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
             return True
         seq = outlet.next_sequence(action.tunnel_port) if counts else 0
         port = source_port(execution.key, outlet.source_ports)
-        t.finish_tunnel(packet, ETH_LEN, port, seq)
+        t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
         execution.replace(Packet(bytes(packet)))
         execution.key = out_port
         return False
@@ -77,7 +77,7 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
 
 
 def compile_pop(action: dp.TunnelPop) -> list[Step]:
-    """The step of `tnl_pop`."""
+    """The step of `tnl_pop`, which ends a list of actions."""
     port = action.port
 
     def pop(execution: Execution) -> bool:
@@ -178,6 +178,8 @@ def _read_ip(data: bytes, eth_type: int) -> tuple[int, int, bytes, bytes, int, i
 
 def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Outer | None:
     if proto == 47:
+        if type_ in ("erspan", "ip6erspan"):
+            return t.read_erspan(data, at)
         return t.read_gre(data, at, end)
     if proto != 17:
         return None
@@ -189,7 +191,7 @@ def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Ou
 
 
 def push_eth(action: dp.PushEth) -> list[Step]:
-    """The step of `push_eth`."""
+    """The step of `push_eth`: nothing for a packet that has an Ethernet header."""
     addresses = action.dst.to_bytes(6, "big") + action.src.to_bytes(6, "big")
 
     def push(execution: Execution) -> None:
