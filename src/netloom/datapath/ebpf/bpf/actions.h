@@ -264,7 +264,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_TRUNC:
 		/* The kernel cuts no packet within its headers: user space does. */
-		if (skb->len > a->a32 && change_tail(skb, a->a32, 0))
+		if (packet_size(skb) > a->a32 &&
+		    change_tail(skb, a->a32 - (skb->vlan_present ? 4 : 0), 0))
 			s->cut = a->a32;
 		break;
 	case NL_OP_SET_MARK:
