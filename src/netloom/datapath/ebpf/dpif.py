@@ -74,6 +74,8 @@ _SORT_INTERVAL_MS = 1_000
 ORPHAN_MS = 10_000
 IN_PORT = SLOT["in_port"]
 _SPECS = {spec.name: spec for spec in MAPS}
+#: Packets for which the programs left something to Python.
+SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
     "DROP_EXPLICIT": DROP_EXPLICIT,
@@ -83,6 +85,7 @@ _DROPS = {
     "DROP_METER": DROP_METER,
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
+    "SLOW": SLOW_PACKETS,
 }
 
 
@@ -126,6 +129,7 @@ class EbpfDpif:
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
         self._n_cpus = possible_cpus()
+        counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
         self._registry = Registry(self._templates)
