@@ -324,6 +324,71 @@ priority=0 actions=output:9
     assert len(out) == len(inner)
 
 
+#: The tables that an agent of Neutron gives its tunnel bridge: two networks, 1 by VXLAN, 2 by GRE;
+#: `pa` (9 here) leads to the integration bridge.
+MESH = """\
+priority=1,in_port=9 actions=resubmit(,2)
+priority=1,in_port=4 actions=resubmit(,3)
+priority=1,in_port=1 actions=resubmit(,4)
+priority=1,in_port=21 actions=resubmit(,6)
+priority=0 actions=drop
+table=2,priority=1,arp,dl_dst=ff:ff:ff:ff:ff:ff actions=resubmit(,21)
+table=2,priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00 actions=resubmit(,20)
+table=2,priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 actions=resubmit(,22)
+table=3,priority=1,tun_id=0x1c8 actions=mod_vlan_vid:2,resubmit(,10)
+table=4,priority=1,tun_id=0x7b actions=mod_vlan_vid:1,resubmit(,10)
+table=6,priority=1,tun_id=0x5/0xf actions=mod_vlan_vid:3,resubmit(,10)
+table=10,priority=1 actions=learn(table=20,hard_timeout=300,priority=1,NXM_OF_VLAN_TCI[0..11],\
+NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],\
+load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:OXM_OF_IN_PORT[]),output:9
+table=20,priority=2,dl_vlan=1,dl_dst=fa:16:3e:31:d5:69 actions=strip_vlan,\
+set_field:0x7b->tun_id,output:1
+table=20,priority=0 actions=resubmit(,22)
+table=21,priority=1,arp,dl_vlan=2,arp_tpa=10.11.0.11 actions=set_field:2->arp_op,\
+move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],\
+set_field:fa:16:3e:96:52:5f->arp_sha,set_field:10.11.0.11->arp_spa,\
+move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],set_field:fa:16:3e:96:52:5f->eth_src,IN_PORT
+table=21,priority=0 actions=resubmit(,22)
+table=22,priority=1,dl_vlan=1 actions=strip_vlan,set_field:0x7b->tun_id,output:1
+table=22,priority=1,dl_vlan=2 actions=strip_vlan,set_field:0x1c8->tun_id,output:4
+table=22,priority=1,dl_vlan=3 actions=strip_vlan,set_field:0x5->tun_id,output:21,output:3
+table=22,priority=0 actions=drop
+"""
+MESH_PACKETS = (
+    "in_port=9,dl_vlan=1,ip,dl_src=fa:16:3e:00:00:01,dl_dst=fa:16:3e:31:d5:69",
+    "in_port=9,dl_vlan=1,ip,dl_src=fa:16:3e:00:00:01,dl_dst=fa:16:3e:31:d5:70",
+    "in_port=9,dl_vlan=2,ip,dl_src=fa:16:3e:00:00:01,dl_dst=01:16:3e:31:d5:70,nw_tos=2",
+    "in_port=9,dl_vlan=3,ipv6,dl_src=fa:16:3e:00:00:01,dl_dst=33:33:00:31:d5:70",
+    "in_port=9,dl_vlan=2,arp,dl_src=fa:16:3e:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa=10.11.0.11,"
+    "arp_op=1,arp_spa=10.11.0.7,arp_sha=fa:16:3e:00:00:01",
+    "in_port=9,dl_vlan=2,arp,dl_src=fa:16:3e:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa=10.11.0.12",
+    "in_port=9,dl_vlan=7,ip,dl_dst=ff:ff:ff:ff:ff:ff",
+)
+MESH_ARRIVALS = (
+    "tun_id=0x7b,src=1.1.2.92,dst=1.1.2.88,ttl=64,flags(key) 4789",
+    "tun_id=0x1c8,src=1.1.2.92,dst=1.1.2.88,ttl=64,flags(key) 3",
+    "tun_id=0x15,src=1.1.2.94,dst=1.1.2.88,ttl=64,flags(key) 6082",
+    "tun_id=0x16,src=1.1.2.94,dst=1.1.2.88,ttl=64,flags(key) 6082",
+)
+
+
+def test_a_mesh_as_neutron_makes_it_is_traced_alike(pair: Pair) -> None:
+    pair.ofctl("del-flows", "int")
+    pair.ofctl("add-flows", "int", "-", stdin=MESH.replace("\\\n", ""))
+    for know in (lambda: pair.agree("tnl/neigh/flush"), lambda: _know_neighbours(pair)):
+        know()
+        for packet in MESH_PACKETS:
+            pair.agree("ofproto/trace", "int", packet)
+    for tunnel in MESH_ARRIVALS:
+        members, port = tunnel.split(" ")
+        for inner in ("eth_type(0x0800),ipv4(tos=1,frag=no)", "eth_type(0x0806),arp(op=2)"):
+            flow = f"tunnel({members}),in_port({port}),eth(src=00:00:00:00:00:05),{inner}"
+            pair.agree("ofproto/trace", flow, "-generate")
+    for vlan in (1, 2, 3):
+        # The addresses behind the tunnels have been learned.
+        pair.agree("ofproto/trace", "int", f"in_port=9,dl_vlan={vlan},ip,dl_dst=00:00:00:00:00:05")
+
+
 COMMANDS = """\
 ovs/route/add 9.9.9.0/24 br0 1.1.2.1
 ovs/route/add 9.9.8.0/24 br0 1.1.2.1 pkt_mark=7

@@ -73,6 +73,11 @@ class Site:
     def appctl(self, *argv: str) -> str:
         return self._tools.run("ovs-appctl", "--timeout=10", *argv).stdout
 
+    def status(self) -> str:
+        """What is told of the tunnel's road."""
+        row = ("get", "interface", "tun0", "status")
+        return self._tools.run("ovs-vsctl", "--timeout=10", *row).stdout
+
     def add_tunnel(self, type_: str, remote: str, *options: str) -> None:
         words = [f"options:{option}" for option in (f"remote_ip={remote}", *options)]
         self.vsctl("add-port", "br-int", "tun0", "--", "set", "interface", "tun0",
@@ -136,6 +141,7 @@ def test_machines_talk_through_a_tunnel(
     assert _reach(sites[0].vm, sites[1].vm)
     assert _copy(sites[0].vm, sites[1].vm) == b"200000 %d" % (sum(range(200)) * 1000)
     assert ends[1] in sites[0].appctl("tnl/neigh/show")
+    assert wait_until(lambda: "tunnel_egress_iface=br-phy" in sites[0].status(), 10)
 
 
 @pytest.mark.interop

@@ -186,6 +186,7 @@ class Backer:
         """One turn: packets, upcalls, statistics, bridges."""
         now_ms = self.clock.now_ms()
         self.underlay.run(now_ms)
+        self.tunnels.follow_routes()
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)

@@ -101,6 +101,7 @@ class Tunnels:
         self._ports: dict[_Name, OfPort] = {}
         self._names: dict[OfPort, tuple[_Name, TunnelConfig]] = {}
         self._kinds: Counter[_Kind] = Counter()
+        self._followed = -1
 
     def add(self, port: OfPort, device: TunnelDevice) -> int:
         """Take a tunnel in; returns the number of its data-path port. Raises ConfigError."""
@@ -116,6 +117,7 @@ class Tunnels:
         self._ports[name] = port
         self._names[port] = (name, config)
         self._kinds[name.kind] += 1
+        self._followed = -1
         self._listen(config, number)
         log.info("adding tunnel port %s (%s)", port.name, name.describe())
         return number
@@ -159,6 +161,21 @@ class Tunnels:
             return
         del self._shared[config.port_name]
         self._dpif.port_del(DpPortNo(number))
+
+    def follow_routes(self) -> None:
+        """Note through which device of the host each tunnel leaves, if its end is fixed."""
+        generation = self._underlay.generation
+        if generation == self._followed:
+            return
+        self._followed = generation
+        for port, (_, config) in self._names.items():
+            route = self._underlay.routes.lookup(config.remote_ip) if config.remote_ip else None
+            if port.tunnel is None:
+                continue
+            if route is None or route.is_user:
+                port.tunnel.egress = ("", None)
+            else:
+                port.tunnel.egress = (route.device, self._underlay.has_carrier(route.device))
 
     def shared_ports(self) -> dict[int, str]:
         """Number -> name of the data path's ports for tunnels."""

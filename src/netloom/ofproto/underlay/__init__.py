@@ -49,6 +49,11 @@ class Underlay:
         text = device.state().mac if device is not None else ""
         return int(text.replace(":", "") or "0", 16)
 
+    def has_carrier(self, name: str) -> bool:
+        """Is the link of a device up? One that is nobody's port is taken to be."""
+        device = self.devices.get(name)
+        return device is None or device.state().link_up
+
     def run(self, now_ms: int) -> None:
         """Look whether devices that routes lead through changed their addresses, and listen at the
         new ones; forget neighbours that have not been heard of."""
