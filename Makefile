@@ -31,6 +31,9 @@ record-neutron: $(STAMPS)/test ## ask a real Neutron (from PyPI) what the tests 
 fuzz: $(STAMPS)/fuzz ## look with atheris for bytes that break a decoder (SECONDS=60 for each)
 	@$(PY) -m fuzz $(or $(SECONDS),60) $(ARGS)
 
+soak: $(STAMPS)/test ## half an hour of changes and kills, both data paths (MINUTES=n; needs root)
+	@$(PY) tools/soak.py $(or $(MINUTES),30) $(SEED)
+
 clean-host: $(STAMPS)/run ## remove what a killed lab or test left behind
 	@.venv/bin/netloom clean-host
 

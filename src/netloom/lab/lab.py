@@ -51,23 +51,32 @@ class Lab:
             names.write(namespace.name + "\n")
         namespace.create()
 
+    def add_host(self, label: str) -> Namespace:
+        """One more host beside the lab's first."""
+        host = Namespace(f"{self.name}-{label}")
+        self._create(host)
+        return host
+
     def add_switch(
         self,
         name: str = "switch",
         programs: Programs | None = None,
         options: tuple[str, ...] = (),
+        host: Namespace | None = None,
     ) -> Switch:
-        """A switch in the lab's host, not yet started."""
-        switch = Switch(self.directory / name, self.host, programs, options)
+        """A switch in the lab's host or another, not yet started."""
+        switch = Switch(self.directory / name, host or self.host, programs, options)
         self.switches.append(switch)
         return switch
 
-    def add_vm(self, label: str, vif: str, address: str) -> VirtualMachine:
+    def add_vm(
+        self, label: str, vif: str, address: str, host: Namespace | None = None
+    ) -> VirtualMachine:
         """A machine whose eth0 has `address` and ends in the host as device `vif`."""
         vm = VirtualMachine(f"{self.name}-{label}", label, vif, address)
         self._create(vm)
         self.vms.append(vm)
-        vm.connect(self.host, mac=f"02:00:00:00:00:{len(self.vms):02x}")
+        vm.connect(host or self.host, mac=f"02:00:00:00:00:{len(self.vms):02x}")
         return vm
 
 

@@ -42,7 +42,7 @@ def datapath_mask(mask: int) -> int:
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
     """The bridge where a packet of the data path comes in, and its key there; None if nobody has
     its port. One that comes back may have come from no port: a controller sent it."""
-    port = backer.ports.get(key >> IN_PORT.shift & IN_PORT.ones)
+    port = backer.port_of(key)
     if port is not None:
         return port.bridge, IN_PORT.put(key, port.number)
     state = backer.recirculations.find(_RECIRC_ID.get(key))
