@@ -89,12 +89,12 @@ class MatchReader:
         return True
 
     def _read_field(self, field: Field, text: str) -> Match:
-        if field.dynamic:
-            raise ConfigError(f"{field.name}: this switch has no tunnel metadata mapping")
         if field.name == "dl_vlan" and _is_no_vlan(text):
             return set_match_field(self.match, field, _VLAN_NONE)
         # A name without a value asks for nothing but that the field is there.
         value, mask = parse_field_value(field, text or "0/0", self._port_names)
+        if field.dynamic and mask == field.ones:
+            mask = option_mask(value)
         return set_match_field(self.match, field, value, mask)
 
     def _read_subfield(self, name: str, text: str) -> Match:
@@ -106,6 +106,11 @@ class MatchReader:
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
         return set_match_field(self.match, field, old_value & ~mask | value << low, old_mask | mask)
+
+
+def option_mask(value: int) -> int:
+    """All bits of a tunnel option with `value`, as long as nothing tells how long it is."""
+    return (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1
 
 
 def _is_no_vlan(text: str) -> bool:

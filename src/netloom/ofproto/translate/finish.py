@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.datapath.actions import DpActions
-from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
+from netloom.flow.fields import (
+    KEY_MASK,
+    SLOT,
+    TUN_OPTIONS_MASK,
+    TUN_PRESENT_SHIFT,
+    VLAN_CFI,
+)
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import Context, Translated
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
@@ -40,7 +46,11 @@ def finish(context: Context) -> Translated:
             (), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
+    options = context.mask >> TUN_PRESENT_SHIFT
     mask = context.mask & DATAPATH_MASK
+    if options and key & _TUNNEL_DST:
+        mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
+        mask |= context.mask & TUN_OPTIONS_MASK
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK
