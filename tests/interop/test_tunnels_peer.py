@@ -394,7 +394,8 @@ tun_metadata0=0x12345678 actions=output:9
 tun_metadata1=0x5/0xff actions=output:9
 in_port=9,ip actions=set_field:0xa->tun_metadata0,output:3
 in_port=9,arp actions=load:0x7->NXM_NX_TUN_METADATA1[0..15],output:3,output:9
-tun_metadata0=0x1 actions=move:NXM_NX_TUN_METADATA0[0..31]->NXM_NX_REG0[],resubmit(,1)
+priority=40000,tun_metadata0=0x1 actions=\\
+move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG0[0..15],resubmit(,1)
 table=1,reg0=1 actions=output:9,output:3
 """
 OPTIONS = (
@@ -409,7 +410,7 @@ def test_geneve_options_are_traced_alike(pair: Pair) -> None:
     pair.ofctl("del-flows", "int")
     pair.ofctl("add-tlv-map", "int", "{class=0xffff,type=0x80,len=4}->tun_metadata0,"
                "{class=0xffff,type=0x81,len=8}->tun_metadata1")  # fmt: skip
-    pair.ofctl("add-flows", "int", "-", stdin=OPTION_FLOWS)
+    pair.ofctl("add-flows", "int", "-", stdin=OPTION_FLOWS.replace("\\\n", ""))
     for options in OPTIONS:
         flow = (f"tunnel(tun_id=0x7b,src=1.1.2.92,dst=1.1.2.88,ttl=64,geneve({options}),"
                 "flags(key)),in_port(6081),eth(src=00:00:00:00:00:01),eth_type(0x0800),"

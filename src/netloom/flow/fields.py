@@ -472,6 +472,12 @@ FIELD: dict[str, Field] = {name: field for field in FIELDS
 #: The fields of tunnel options, by number.
 TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
 
+
+def option_mask(value: int) -> int:
+    """All bits of a tunnel option with `value`, as long as nothing tells how long it is."""
+    return (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1
+
+
 #: (class, experimenter, number) of every code point -> (field, code point).
 BY_CODE: dict[tuple[int, int, int], tuple[Field, CodePoint]] = {
     (code.klass, code.vendor, code.number): (field, code)

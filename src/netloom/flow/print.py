@@ -21,6 +21,7 @@ from netloom.flow.fields import (
     TUN_PRESENT_SHIFT,
     VLAN_CFI,
     Slot,
+    option_mask,
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import format_port
@@ -265,7 +266,7 @@ def _put_options(out: _Printer) -> None:
         mask = out.mask >> field.shift & field.ones
         if mask:
             value = out.value >> field.shift & field.ones
-            is_exact = not mask & mask + 1 and mask.bit_length() % 32 == 0
+            is_exact = mask == field.ones or (not mask & mask + 1 and mask.bit_length() % 32 == 0)
             text = f"{value:#x}" + ("" if is_exact else f"/{mask:#x}")
             out.words.append(f"{field.name}={text}")
 
@@ -405,7 +406,7 @@ def mask_for_packet(key: int) -> int:
         for n, field in enumerate(TUN_METADATA):
             if present >> n & 1:
                 value = field.get(key)
-                mask |= (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1 << field.shift
+                mask |= option_mask(value) << field.shift
     for name in names:
         mask |= SLOT[name].mask
     return mask

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, Field
+from netloom.flow.fields import FIELD, SLOT, Field, option_mask
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
@@ -106,11 +106,6 @@ class MatchReader:
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
         return set_match_field(self.match, field, old_value & ~mask | value << low, old_mask | mask)
-
-
-def option_mask(value: int) -> int:
-    """All bits of a tunnel option with `value`, as long as nothing tells how long it is."""
-    return (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1
 
 
 def _is_no_vlan(text: str) -> bool:

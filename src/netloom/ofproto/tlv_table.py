@@ -95,7 +95,7 @@ class TlvTable:
             if each is None:
                 raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
             ones = (1 << 8 * each.option_len) - 1
-            if not bits & bits + 1 and bits.bit_length() % 32 == 0:
+            if bits == field.ones:
                 bits = ones
             mask = mask & ~field.mask | (bits & ones) << field.shift
         return Match(match.value, mask)

@@ -29,6 +29,7 @@ from netloom.flow.fields import (
     VLAN_CFI,
     CodePoint,
     Field,
+    option_mask,
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
@@ -200,10 +201,10 @@ class OxmTable:
                 if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
                     cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
                 elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in _OPTIONS:
-                    option_value, option_mask = _decode_option(data, pos, header)
+                    option_value, option_bits = _decode_option(data, pos, header)
                     if mask & _OPTIONS[header >> 9 & 0x7F].mask:
                         raise OpenFlowError("OFPBMC_DUP_FIELD")
-                    value, mask = value | option_value, mask | option_mask
+                    value, mask = value | option_value, mask | option_bits
                 else:
                     self._check_unknown(header, strict)
             else:
@@ -371,7 +372,7 @@ def _decode_option(data: bytes, pos: int, header: int) -> tuple[int, int]:
     if not 0 < n_bytes <= field.n_bytes or (header & 0x100 and size % 2):
         raise OpenFlowError("OFPBMC_BAD_LEN")
     value = int.from_bytes(data[pos + 4 : pos + 4 + n_bytes], "big")
-    mask = (1 << 8 * n_bytes) - 1
+    mask = field.ones
     if header & 0x100:
         mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + size], "big")
         if value & ~mask:
@@ -385,6 +386,9 @@ def _encode_options(value: int, mask: int) -> list[bytes]:
     for field in TUN_METADATA:
         bits = mask >> field.shift & field.ones
         if bits:
+            if bits == field.ones:
+                # Nobody has said how long the option is: as long as its value.
+                bits = option_mask(value >> field.shift & bits)
             n_bytes = (bits.bit_length() + 31) // 32 * 4
             is_exact = bits == (1 << 8 * n_bytes) - 1
             body = (value >> field.shift & bits).to_bytes(n_bytes, "big")

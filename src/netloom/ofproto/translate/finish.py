@@ -7,7 +7,7 @@ from netloom.datapath.actions import DpActions
 from netloom.flow.fields import (
     KEY_MASK,
     SLOT,
-    TUN_OPTIONS_MASK,
+    TUN_METADATA,
     TUN_PRESENT_SHIFT,
     VLAN_CFI,
 )
@@ -50,7 +50,7 @@ def finish(context: Context) -> Translated:
     mask = context.mask & DATAPATH_MASK
     if options and key & _TUNNEL_DST:
         mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
-        mask |= context.mask & TUN_OPTIONS_MASK
+        mask |= context.mask & _present_options(key)
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK
@@ -69,10 +69,23 @@ def finish(context: Context) -> Translated:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
     return Translated(
-        tuple(context.actions), mask, context.key, context.credits, "",
+        _without_last_clone(context.actions), mask, context.key, context.credits, "",
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
         recirc_ids=tuple(context.recirc_ids),
     )  # fmt: skip
+
+
+def _without_last_clone(actions: list[dp.DpAction]) -> DpActions:
+    """What comes last needs no copy of the packet."""
+    if actions and isinstance(actions[-1], dp.Clone):
+        return (*actions[:-1], *actions[-1].actions)
+    return tuple(actions)
+
+
+def _present_options(key: int) -> int:
+    """The bits of the tunnel options that a packet has."""
+    present = key >> TUN_PRESENT_SHIFT
+    return sum(field.mask for n, field in enumerate(TUN_METADATA) if present >> n & 1)
 
 
 def slow_path(context: Context) -> DpActions:
