@@ -389,6 +389,50 @@ def test_a_mesh_as_neutron_makes_it_is_traced_alike(pair: Pair) -> None:
         pair.agree("ofproto/trace", "int", f"in_port=9,dl_vlan={vlan},ip,dl_dst=00:00:00:00:00:05")
 
 
+OPTION_FLOWS = """\
+tun_metadata0=0x12345678 actions=output:9
+tun_metadata1=0x5/0xff actions=output:9
+in_port=9,ip actions=set_field:0xa->tun_metadata0,output:3
+in_port=9,arp actions=load:0x7->NXM_NX_TUN_METADATA1[0..15],output:3,output:9
+priority=40000,tun_metadata0=0x1 actions=\\
+move:NXM_NX_TUN_METADATA0[0..15]->NXM_NX_REG0[0..15],resubmit(,1)
+table=1,reg0=1 actions=output:9,output:3
+"""
+OPTIONS = (
+    "{class=0xffff,type=0x80,len=4,0x12345678}",
+    "{class=0xffff,type=0x80,len=4,0x1}{class=0xffff,type=0x81,len=8,0x5}",
+    "{class=0xffff,type=0x81,len=8,0x5}",
+)
+
+
+def test_geneve_options_are_traced_alike(pair: Pair) -> None:
+    _know_neighbours(pair)
+    pair.ofctl("del-flows", "int")
+    pair.ofctl("add-tlv-map", "int", "{class=0xffff,type=0x80,len=4}->tun_metadata0,"
+               "{class=0xffff,type=0x81,len=8}->tun_metadata1")  # fmt: skip
+    pair.ofctl("add-flows", "int", "-", stdin=OPTION_FLOWS.replace("\\\n", ""))
+    for options in OPTIONS:
+        flow = (f"tunnel(tun_id=0x7b,src=1.1.2.92,dst=1.1.2.88,ttl=64,geneve({options}),"
+                "flags(key)),in_port(6081),eth(src=00:00:00:00:00:01),eth_type(0x0800),"
+                "ipv4(frag=no)")  # fmt: skip
+        ours, theirs = (_without_absent(text) for text in pair.both("ofproto/trace", flow))
+        assert ours == theirs
+    for packet in ("in_port=9,ip", "in_port=9,arp"):
+        ours, theirs = (_final(text) for text in pair.both("ofproto/trace", "int", packet))
+        assert ours == theirs
+    pair.ofctl("del-flows", "int")
+    pair.ofctl("del-tlv-map", "int")
+
+
+def _without_absent(trace: str) -> str:
+    """Less the options that a megaflow demands not to be there, which ours does not mention."""
+    return re.sub(r",tun_metadata\d+=NP", "", trace)
+
+
+def _final(trace: str) -> str:
+    return trace[trace.index("Datapath actions") :]
+
+
 COMMANDS = """\
 ovs/route/add 9.9.9.0/24 br0 1.1.2.1
 ovs/route/add 9.9.8.0/24 br0 1.1.2.1 pkt_mark=7

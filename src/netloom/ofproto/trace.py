@@ -235,4 +235,4 @@ def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
         raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {number}")
-    return port.bridge, _IN_PORT.put(key, port.number)
+    return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

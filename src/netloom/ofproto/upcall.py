@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = get_logger("ofproto_dpif_upcall")
 
 IN_PORT = SLOT["in_port"]
+_HAS_OPTIONS = SLOT["tun_opt_present"].mask
 _RECIRC_ID = SLOT["recirc_id"]
 _VLAN_TCI = SLOT["vlan_tci"].mask
 #: Coverage counter of packets from ports that no bridge has.
@@ -44,6 +45,8 @@ def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
     its port. One that comes back may have come from no port: a controller sent it."""
     port = backer.port_of(key)
     if port is not None:
+        if key & _HAS_OPTIONS:
+            key = port.bridge.tlv_table.unpack(key)
         return port.bridge, IN_PORT.put(key, port.number)
     state = backer.recirculations.find(_RECIRC_ID.get(key))
     bridge = backer.bridges.get(state.bridge) if state is not None else None

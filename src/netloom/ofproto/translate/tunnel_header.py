@@ -58,7 +58,8 @@ def _tunnel_header(context: Context, config: TunnelConfig) -> bytes | None:
         number = _GPE.get(eth_type)
         return None if number is None else t.build_vxlan(tun_id, gpe=number)
     if type_ == "geneve":
-        return t.build_geneve(tun_id, oam=bool(_FLAGS.get(key) & _OAM))
+        options = context.bridge.tlv_table.pack(key)
+        return t.build_geneve(tun_id, options, oam=bool(_FLAGS.get(key) & _OAM))
     if type_ in ("gre", "ip6gre"):
         flags = _FLAGS.get(key)
         return t.build_gre(
