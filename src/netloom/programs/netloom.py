@@ -69,6 +69,14 @@ def network_serve(
     raise typer.Exit(serve(settings))
 
 
+@network_app.command("l2-agent")
+def network_l2_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Plug in this host's ports: the agent of br-int, br-tun and provider bridges."""
+    from netloom.programs.network_agents import read_l2_settings, run_l2_agent
+
+    raise typer.Exit(run_l2_agent(read_l2_settings(config_file)))
+
+
 @database_app.command("upgrade")
 def network_db_upgrade(config_file: list[Path] = _CONFIG_FILES) -> None:
     """Bring the database to the tables of this version."""
