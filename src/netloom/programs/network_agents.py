@@ -36,8 +36,16 @@ def run_l2_agent(settings: L2Settings) -> int:
     return 0
 
 
+def open_client(server_url: str) -> httpx.AsyncClient:
+    """A client of the service at an http(s) URL, or `unix:PATH`."""
+    if server_url.startswith("unix:"):
+        transport = httpx.AsyncHTTPTransport(uds=server_url.removeprefix("unix:"))
+        return httpx.AsyncClient(base_url="http://localhost", transport=transport)
+    return httpx.AsyncClient(base_url=server_url, trust_env=False)
+
+
 async def _l2_agent(settings: L2Settings) -> None:
-    async with httpx.AsyncClient(base_url=settings.server_url, trust_env=False) as client:
+    async with open_client(settings.server_url) as client:
         agent = L2Agent(settings, ServiceLink(client, settings.host), Path(rundir()))
         task = asyncio.current_task()
         assert task is not None
