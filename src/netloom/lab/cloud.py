@@ -29,6 +29,7 @@ from netloom.base.errors import NetloomError
 from netloom.lab.commands import run
 from netloom.lab.lab import LABS, Lab
 from netloom.lab.namespace import Namespace, VirtualMachine
+from netloom.lab.peers import service_program
 from netloom.lab.process import Process
 from netloom.lab.switch import Programs, Switch
 
@@ -63,6 +64,17 @@ report_interval = 2
 tunnel_types = {tunnels}
 l2_population = {population}
 arp_responder = {population}
+"""
+ROOM_CONFIG = """\
+[DEFAULT]
+host = {host}
+state_path = {directory}
+[netloom]
+server_url = unix:{socket}
+dnsmasq = {dnsmasq}
+nft = {nft}
+[agent]
+report_interval = 2
 """
 WAIT_S = 20.0
 PAUSE_S = 0.02
@@ -105,6 +117,8 @@ class Host:
         self.namespace = namespace
         self.switch = switch
         self.physical: tuple[str, ...] = ()
+        #: Whether it has the agents for DHCP and routers.
+        self.is_network_node = False
         self.agents: dict[str, Process] = {}
 
     @property
@@ -162,8 +176,11 @@ class Cloud(Lab):
 
     # Hosts
 
-    def add_host(self, name: str, physical: Sequence[str] = ("physnet1",)) -> Host:
-        """A host with an address on the underlay and a bridge for each physical network."""
+    def add_host(
+        self, name: str, physical: Sequence[str] = ("physnet1",), network_node: bool = False
+    ) -> Host:
+        """A host with an address on the underlay and a bridge for each physical network; a
+        network node has the agents for DHCP and routers as well."""
         namespace = Namespace(f"{self.name}-{name}")
         self._create(namespace)
         address = UNDERLAY.format(len(self.hosts) + 1)
@@ -173,6 +190,7 @@ class Cloud(Lab):
         self.switches.append(switch)
         host = Host(name, address, namespace, switch)
         host.physical = tuple(physical)
+        host.is_network_node = network_node
         for network in physical:
             self._cable(namespace, network, f"eth-{network}", f"{network[:8]}{len(self.hosts)}")
         self.hosts[name] = host
@@ -194,12 +212,12 @@ class Cloud(Lab):
         """Start the switches and agents of all hosts, side by side, and wait for the agents."""
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(self.start_host, self.hosts.values()))
-        names = set(self.hosts)
-        self.wait("all agents report", lambda: names <= self._reporting())
+        wanted = sum(len(host.agents) for host in self.hosts.values())
+        self.wait("all agents report", lambda: self._reporting() == wanted)
 
-    def _reporting(self) -> set[str]:
-        agents = self.api.request("GET", "agents?agent_type=Open%20vSwitch%20agent")["agents"]
-        return {agent["host"] for agent in agents if agent["alive"]}
+    def _reporting(self) -> int:
+        agents = self.api.request("GET", "agents")["agents"]
+        return len([agent for agent in agents if agent["alive"]])
 
     def start_host(self, host: Host) -> None:
         """Start a host's switch and its agent."""
@@ -221,9 +239,32 @@ class Cloud(Lab):
                 population=self.population,
             )
         )
-        words = ("network", "l2-agent", "--config-file", str(config))
-        agent = Process(host.directory, "l2-agent", words, host.namespace, host.switch.env)
-        host.agents["l2"] = agent
+        self._start_agent(host, "l2", config)
+        if host.is_network_node:
+            self._start_room_agents(host)
+
+    def _start_room_agents(self, host: Host) -> None:
+        programs = {name: service_program(name) for name in ("dnsmasq", "nft")}
+        libraries = next((folder for _, folder in programs.values() if folder), "")
+        config = host.directory / "rooms.ini"
+        config.write_text(
+            ROOM_CONFIG.format(
+                host=host.name,
+                directory=host.directory,
+                socket=self.socket,
+                **{name: path for name, (path, _) in programs.items()},
+            )
+        )
+        for kind in ("dhcp", "l3"):
+            self._start_agent(host, kind, config, {"LD_LIBRARY_PATH": libraries})
+
+    def _start_agent(
+        self, host: Host, kind: str, config: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        words = ("network", f"{kind}-agent", "--config-file", str(config))
+        environment = {**host.switch.env, **{k: v for k, v in (env or {}).items() if v}}
+        agent = Process(host.directory, f"{kind}-agent", words, host.namespace, environment)
+        host.agents[kind] = agent
         agent.start()
 
     # Machines

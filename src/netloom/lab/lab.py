@@ -77,8 +77,7 @@ def remove_lab(directory: Path) -> None:
     stop_processes(directory)
     for pidfile in directory.glob("*/*.pid"):
         Switch(pidfile.parent).stop()
-    names = directory / "namespaces"
-    if names.exists():
+    for names in [*directory.glob("namespaces"), *directory.glob("*/namespaces")]:
         for name in names.read_text().split():
             Namespace(name).delete()
     for rundir in directory.glob("*/"):

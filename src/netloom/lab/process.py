@@ -73,7 +73,8 @@ class Process:
 
 def stop_processes(directory: Path) -> None:
     """End what `Process` started in the directories of a lab."""
-    for pidfile in sorted(directory.glob("**/*.pid")):
+    pidfiles = [*directory.glob("**/*.pid"), *directory.glob("*/dhcp/*/pid")]
+    for pidfile in sorted(pidfiles):
         if pidfile.stem not in DAEMONS:
             _end(pidfile, signal.SIGTERM)
 

@@ -79,6 +79,22 @@ def network_l2_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
     raise typer.Exit(run_l2_agent(read_l2_settings(config_file)))
 
 
+@network_app.command("l3-agent")
+def network_l3_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Route: this host's routers, floating addresses and port forwardings."""
+    from netloom.programs.network_agents import run_l3_agent
+
+    raise typer.Exit(run_l3_agent(config_file))
+
+
+@network_app.command("dhcp-agent")
+def network_dhcp_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Serve addresses: one dnsmasq for each network of this host."""
+    from netloom.programs.network_agents import run_dhcp_agent
+
+    raise typer.Exit(run_dhcp_agent(config_file))
+
+
 @database_app.command("upgrade")
 def network_db_upgrade(config_file: list[Path] = _CONFIG_FILES) -> None:
     """Bring the database to the tables of this version."""
