@@ -13,6 +13,7 @@ from types import TracebackType
 
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
+from netloom.lab.process import stop_processes
 from netloom.lab.switch import Programs, Switch
 
 #: Where labs are written down. A tmpfs: what a reboot removes need not be cleaned up.
@@ -82,10 +83,10 @@ class Lab:
 
 def remove_lab(directory: Path) -> None:
     """End the daemons of the lab, delete its namespaces and its directory."""
+    stop_processes(directory)
     for pidfile in directory.glob("*/*.pid"):
         Switch(pidfile.parent).stop()
-    names = directory / "namespaces"
-    if names.exists():
+    for names in [*directory.glob("namespaces"), *directory.glob("*/namespaces")]:
         for name in names.read_text().split():
             Namespace(name).delete()
     for rundir in directory.glob("*/"):
