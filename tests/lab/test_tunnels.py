@@ -29,7 +29,7 @@ ADDRESSES6 = ("fd31::1", "fd31::2")
 def wired(request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Namespace, Namespace]]:
     """Two hosts with a wire between them: eth9 in both."""
     with Lab(f"u{abs(hash(request.node.name)) % 10_000}") as lab:
-        far = lab.add_host("far")
+        far = lab.add_namespace("far")
         lab.host.run(
             "ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9", "netns", far.name
         )

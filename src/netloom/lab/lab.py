@@ -52,7 +52,7 @@ class Lab:
             names.write(namespace.name + "\n")
         namespace.create()
 
-    def add_host(self, label: str) -> Namespace:
+    def add_namespace(self, label: str) -> Namespace:
         """One more host beside the lab's first."""
         host = Namespace(f"{self.name}-{label}")
         self._create(host)
