@@ -127,11 +127,13 @@ def _split(name: str, version: int, entries: list[bytes], xid: int, more: bool) 
             size = 0
         parts[-1].append(entry)
         size += len(entry)
-    out = b""
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        out += finish(head(name, version, True, more or not last) + b"".join(part), xid)
-    return out
+    last = parts[-1]
+    return b"".join(
+        [
+            finish(head(name, version, True, more or part is not last) + b"".join(part), xid)
+            for part in parts
+        ]
+    )
 
 
 def finish(message: bytearray, xid: int) -> bytes:

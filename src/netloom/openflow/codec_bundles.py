@@ -18,6 +18,10 @@ def _name(name: str, version: int) -> str:
     return ("ONFT_BUNDLE_" if version < 5 else "OFPT_BUNDLE_") + name
 
 
+#: OFPT_FLOW_MOD, of which most bundles are made.
+_FLOW_MOD = 14
+
+
 def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
     return b.BundleControl(*unpack_from(">IHH", frame.data, frame.need(8)))
 
@@ -25,6 +29,13 @@ def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
 def encode_bundle_control(message: b.BundleControl, version: int, protocol: int) -> Encoded:
     body = pack(">IHH", message.bundle_id, message.type, message.flags)
     return _name("CONTROL", version), body
+
+
+def _is_bundlable(data: bytes) -> bool:
+    try:
+        return read_frame(data).row.name in BUNDLABLE
+    except OpenFlowError:
+        return False
 
 
 def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
@@ -42,11 +53,7 @@ def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
     data = frame.data[pos : pos + size]
     if data[4:8] != frame.data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
-    try:
-        name = read_frame(data).row.name
-    except OpenFlowError:
-        name = ""
-    if name not in BUNDLABLE:
+    if data[1] != _FLOW_MOD and not _is_bundlable(data):
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
     return b.BundleAdd(bundle_id, flags, data)
 

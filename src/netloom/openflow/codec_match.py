@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netloom.flow.fields import TUN_PRESENT_SHIFT
 from netloom.flow.match import Match
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.old_match import (
@@ -55,7 +56,7 @@ def decode_nx_match(
     if known is not None:
         return Match(known[0], known[1]), 0, 0, after
     found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie, options=options)
-    if strict and not options and not found[3]:
+    if strict and not options and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, found[0], found[1])
     return Match(found[0], found[1]), found[2], found[3], after
 
