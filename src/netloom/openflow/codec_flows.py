@@ -232,7 +232,7 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, hard, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", data, pos
     )
-    match, _ = decode_match(data, pos + 40, frame.version)
+    match, _ = decode_match(data, pos + 40, frame.version, options=True)
     if frame.version == 2:
         hard = 0
     return m.FlowRemoved(
@@ -245,7 +245,7 @@ def _decode_nx_flow_removed(frame: Frame) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, size, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", frame.data, pos
     )
-    match, _, _, after = decode_nx_match(frame.data, pos + 40, size)
+    match, _, _, after = decode_nx_match(frame.data, pos + 40, size, options=True)
     if after != len(frame.data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     table_id = table_id - 1 if table_id else 255
@@ -397,7 +397,7 @@ def _read_nx_stats(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
-    match, _, _, after = decode_nx_match(entry, 48, size)
+    match, _, _, after = decode_nx_match(entry, 48, size, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
@@ -417,7 +417,7 @@ def _read_stats11(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
-    match, after = decode_match(entry, 48, version)
+    match, after = decode_match(entry, 48, version, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,

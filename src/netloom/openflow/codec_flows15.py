@@ -25,7 +25,7 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     """One flow of a reply, and its flags as they came. `known` has lists of actions that were
     decoded before."""
     (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
-    match, pos = decode_match(entry, 24, VERSION)
+    match, pos = decode_match(entry, 24, VERSION, options=True)
     found, pos = oxs.decode_oxs(entry, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
@@ -75,7 +75,7 @@ def read_removed15(data: bytes, pos: int) -> m.FlowRemoved:
     """A removed flow from its bytes at `pos`."""
     table_id, reason, priority, idle, hard, cookie = _REMOVED.unpack_from(data, pos)
     match: Match
-    match, pos = decode_match(data, pos + 16, VERSION)
+    match, pos = decode_match(data, pos + 16, VERSION, options=True)
     found, _ = oxs.decode_oxs(data, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
     return m.FlowRemoved(

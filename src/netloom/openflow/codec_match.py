@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netloom.flow.fields import TUN_PRESENT_SHIFT
 from netloom.flow.match import Match
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.old_match import (
@@ -13,8 +14,10 @@ from netloom.openflow.old_match import (
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 
 
-def decode_match(data: bytes, pos: int, version: int, *, strict: bool = True) -> tuple[Match, int]:
-    """The match at `pos` and where it ends."""
+def decode_match(
+    data: bytes, pos: int, version: int, *, options: bool = False
+) -> tuple[Match, int]:
+    """The match at `pos` and where it ends. `options`: see `oxm.OxmTable.decode`."""
     if version == 1:
         return decode_ofp10_match(data, pos), pos + 40
     if data[pos : pos + 2] == b"\0\0":
@@ -22,8 +25,8 @@ def decode_match(data: bytes, pos: int, version: int, *, strict: bool = True) ->
         return decode_ofp11_match(data, pos)
     if version == 2:
         # Open vSwitch's way to say in 1.1 what its match cannot: NXM entries.
-        return decode_ofp12_match(data, pos, 1, strict=strict)
-    return decode_ofp12_match(data, pos, version, strict=strict)
+        return decode_ofp12_match(data, pos, 1, options=options)
+    return decode_ofp12_match(data, pos, version, options=options)
 
 
 def encode_match(match: Match, version: int) -> bytes:
@@ -35,7 +38,13 @@ def encode_match(match: Match, version: int) -> bytes:
 
 
 def decode_nx_match(
-    data: bytes, pos: int, size: int, *, strict: bool = True, cookie: bool = False
+    data: bytes,
+    pos: int,
+    size: int,
+    *,
+    strict: bool = True,
+    cookie: bool = False,
+    options: bool = False,
 ) -> tuple[Match, int, int, int]:
     """Match, cookie, cookie mask and where the padding of the NXM entries ends."""
     after = pos + (size + 7 & ~7)
@@ -46,8 +55,8 @@ def decode_nx_match(
     known = table.templates.decode(body)
     if known is not None:
         return Match(known[0], known[1]), 0, 0, after
-    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie)
-    if strict and not found[3]:
+    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie, options=options)
+    if strict and not options and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, found[0], found[1])
     return Match(found[0], found[1]), found[2], found[3], after
 

@@ -170,10 +170,10 @@ def _read_update(entry: bytes, number: int, version: int) -> w.FlowUpdate:
     else:
         table_id, reason, idle, hard, priority, cookie = unpack_from(">BBHHH4xQ", entry, 4)
     if version < 4:
-        match, _, _, after = decode_nx_match(entry, 24, size)
+        match, _, _, after = decode_nx_match(entry, 24, size, options=True)
         actions = decode_actions(entry[after:], version)
     else:
-        match, after = decode_ofp12_match(entry, 24, version)
+        match, after = decode_ofp12_match(entry, 24, version, options=True)
         actions = decode_instructions(entry[after:], version)
     return w.FlowUpdate(event, 0, reason, table_id, priority, idle, hard, cookie, match, actions)
 

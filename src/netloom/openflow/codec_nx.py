@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import N_TUN_METADATA
 from netloom.openflow import messages_nx as n
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 
 Encoded = tuple[str, bytes]
+
+log = get_logger("ofp_match")
 
 #: Bytes of the longest tunnel option.
 _MAX_OPTION = 124
@@ -20,10 +23,13 @@ _MAX_OPTION = 124
 
 def _decode_maps(data: bytes, pos: int, n_fields: int) -> tuple[n.TlvMap, ...]:
     maps = [n.TlvMap(*unpack_from(">HBBH", data, at)) for at in range(pos, len(data), 8)]
-    if any(one.option_len % 4 or one.option_len > _MAX_OPTION for one in maps):
-        raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
-    if any(one.index >= n_fields for one in maps):
-        raise OpenFlowError("NXTTMFC_BAD_FIELD_IDX")
+    for one in maps:
+        if one.option_len % 4 or one.option_len > _MAX_OPTION:
+            log.warn_rl("tlv table option length (%d) is not a valid option size", one.option_len)
+            raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
+        if one.index >= n_fields:
+            log.warn_rl("tlv table field index (%d) is too large (max %d)", one.index, n_fields - 1)
+            raise OpenFlowError("NXTTMFC_BAD_FIELD_IDX")
     return tuple(maps)
 
 

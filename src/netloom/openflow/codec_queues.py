@@ -25,7 +25,7 @@ def decode_queue_get_config_request(frame: Frame, protocol: int) -> m.QueueGetCo
         return m.QueueGetConfigRequest(_with_queues(port))
     number, queue = unpack_from(">II", data, frame.exactly(8))
     port = port_from_wire(number)
-    if port != m.OFPP_ANY:
+    if port != m.OFPP_ANY and frame.version < m.OFP14_VERSION:
         _with_queues(port)
     return m.QueueGetConfigRequest(port, queue if frame.version >= 5 else m.OFPQ_ALL)
 

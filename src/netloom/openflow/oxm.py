@@ -183,12 +183,14 @@ class OxmTable:
         return self._rows.get(header)
 
     def decode(
-        self, data: bytes, pos: int, end: int, *, strict: bool = True, cookie: bool = False
-    ) -> tuple[int, int, int, int]:
+        self, data: bytes, pos: int, end: int, *, strict: bool = True, cookie: bool = False,
+        options: bool = False,
+    ) -> tuple[int, int, int, int]:  # fmt: skip
         """Value, mask, cookie and cookie mask of the entries in data[pos:end].
 
-        Not `strict`: unknown fields are passed over (statistics of a newer switch), and so is the
-        lack of those that others need."""
+        Not `strict`: unknown fields are passed over (metadata of a newer switch), and so is the
+        lack of those that others need. `options`: of tunnel options, which mean nothing without a
+        table of them, the same holds in a strict list."""
         value = mask = cookie_value = cookie_mask = 0
         rows = self._rows
         from_bytes = int.from_bytes
@@ -209,7 +211,7 @@ class OxmTable:
                         raise OpenFlowError("OFPBMC_DUP_FIELD")
                     value, mask = value | option_value, mask | option_bits
                 else:
-                    self._check_unknown(header, strict)
+                    self._check_unknown(header, strict, options)
             else:
                 start = pos + row.offset
                 middle = start + row.n_bytes
@@ -238,12 +240,14 @@ class OxmTable:
             pos += size
         return value, mask, cookie_value, cookie_mask
 
-    def _check_unknown(self, header: int, strict: bool) -> None:
+    def _check_unknown(self, header: int, strict: bool, options: bool) -> None:
         """Names what is wrong with an entry that no row explains."""
         vendor = 0
         if header >> 48:
             header, vendor = header >> 32, header & 0xFFFFFFFF
         code = (header >> 16, vendor, header >> 9 & 0x7F)
+        if options and code in BY_CODE and BY_CODE[code][0].dynamic:
+            return
         if code in BY_CODE and not BY_CODE[code][0].dynamic:
             field, point = BY_CODE[code]
             # A field of another length is an unknown field.
@@ -461,7 +465,7 @@ def encode_ofp12_match(match: Match, version: int) -> bytes:
 
 
 def decode_ofp12_match(
-    data: bytes, pos: int, version: int, *, strict: bool = True
+    data: bytes, pos: int, version: int, *, strict: bool = True, options: bool = False
 ) -> tuple[Match, int]:
     """The match at `pos` and the position after its padding."""
     if len(data) - pos < 4:
@@ -478,8 +482,8 @@ def decode_ofp12_match(
     known = table.templates.decode(body)
     if known is not None:
         return Match(known[0], known[1]), after
-    value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict)
-    if strict and not mask >> TUN_PRESENT_SHIFT:
+    value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
+    if strict and not options and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 

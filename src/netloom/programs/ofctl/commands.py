@@ -43,11 +43,11 @@ benchmark 3 3 r echo.benchmark usage:target n count
 dump-ipfix-bridge 1 1 r nicira.dump_ipfix_bridge usage:switch
 dump-ipfix-flow 1 1 r nicira.dump_ipfix_flow usage:switch
 ct-flush-zone 2 2 w nicira.ct_flush_zone usage:switch zone
-ct-flush 1 6 w nicira.ct_flush usage:switch [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]
+ct-flush 1 6 r nicira.ct_flush usage:switch [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]
 ofp-parse 1 1 w debug.ofp_parse usage:file
 ofp-parse-pcap 1 -1 w packets.ofp_parse_pcap usage:pcap
 add-group 1 2 w groups.add_group usage:switch group
-add-groups 1 2 w groups.add_groups usage:switch file
+add-groups 2 2 w groups.add_groups usage:switch file
 mod-group 1 2 w groups.mod_group usage:switch group
 del-groups 1 2 w groups.del_groups usage:switch [group]
 insert-buckets 1 2 w groups.insert_buckets usage:switch [group]

@@ -11,7 +11,7 @@ from netloom.openflow import protocol as p
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_text import Style, bare_hex_dump, format_message
 from netloom.programs.ofctl.input import input_lines, read_bytes
-from netloom.programs.ofctl.options import Fatal, parse_versions, protocols_text
+from netloom.programs.ofctl.options import Fatal, parse_version, protocols_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ def parse_flows(context: Context) -> None:
 
 
 def _version(text: str) -> int:
-    versions = parse_versions(text)
-    return versions[0]
+    version = parse_version(text)
+    if not version:
+        raise Fatal(f"{text}: not a valid OpenFlow version")
+    return version
 
 
 def _print_action_bytes(context: Context, *, instructions: bool) -> None:

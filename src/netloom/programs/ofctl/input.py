@@ -36,7 +36,8 @@ def read_bytes(path: str) -> bytes:
 def input_lines() -> list[str]:
     """The lines of the standard input, all of them."""
     text = sys.stdin.read()
-    return text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")
+    lines = text.split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def significant_lines(lines: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,10 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.oxm import oxm_table
 from netloom.openflow.oxm_text import format_entries, parse_entries
 from netloom.programs.ofctl.input import input_lines, significant_lines
-from netloom.programs.ofctl.options import Fatal, parse_versions
+from netloom.programs.ofctl.options import Fatal, parse_version
+
+#: OpenFlow 1.2.
+_FIRST_WITH_OXM = 3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +64,11 @@ def parse_nx_match(context: Context) -> None:
 
 def parse_oxm(context: Context) -> None:
     """The command `parse-oxm VERSION`."""
-    _convert_entries(parse_versions(context.operands[0])[0], context.args.strict)
+    text = context.operands[0]
+    version = parse_version(text)
+    if version < _FIRST_WITH_OXM:
+        raise Fatal(f"{text}: not a valid version for OXM")
+    _convert_entries(version, context.args.strict)
 
 
 # OpenFlow 1.0 and 1.1

@@ -232,6 +232,12 @@ def _color(value: str) -> str:
     raise Fatal(f"incorrect value `{value}' for --color")
 
 
+def parse_version(text: str) -> int:
+    """The version of a name such as OpenFlow13; 0 for none."""
+    numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}
+    return numbers.get(text.lower(), 0)
+
+
 def parse_versions(text: str) -> tuple[int, ...]:
     """The versions that -O allows, in increasing order: all if it names none."""
     numbers = {name.lower(): number for number, name in p.VERSION_NAMES.items()}

@@ -37,10 +37,8 @@ def _port_action(word: str) -> tuple[int, bool]:
 
 
 def _find(context: Context, text: str) -> m.PhyPort:
-    """The description of a port given by number or name."""
+    """The description of a port given by number or name; the word LOCAL is neither."""
     number = c_int(text)
-    if text.upper() == "LOCAL":
-        number = 0xFFFFFFFE
     for port in ask_ports(context, context.switch):
         if number is not None:
             if port.port_no == number:

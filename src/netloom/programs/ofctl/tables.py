@@ -107,7 +107,7 @@ def mod_table(context: Context) -> None:
     elif setting in _MISS:
         switch.must_change(switch.encode(m.TableMod(table_id, _MISS[setting])))
     else:
-        tables = range(_ALL_TABLES) if table_id == _ALL_TABLES else (table_id,)
+        tables = range(_ALL_TABLES - 1) if table_id == _ALL_TABLES else (table_id,)
         for number in tables:
             _set_eviction(switch, number, setting, vacancy)
     switch.close()
