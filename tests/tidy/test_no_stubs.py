@@ -56,7 +56,7 @@ def test_no_file_names_a_place_of_one_machine() -> None:
     home = re.compile(r"(?<![\w.])/(work|home/\w+|root)/")
     scratch = re.compile(r"(?<![\w.])/tmp\b")
     found = []
-    for folder in ("src", "tests", "tools", "docs", "bench", "examples"):
+    for folder in ("src", "tests", "tools", "docs", "bench", "examples", "fuzz"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".py", ".md", ".txt", ".sh") and path != Path(__file__):
                 text = path.read_text(errors="replace")

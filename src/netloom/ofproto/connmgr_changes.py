@@ -11,6 +11,7 @@ from typing import Any
 
 from netloom.base.record import replace
 from netloom.flow import ports
+from netloom.flow.fields import TUN_PRESENT_SHIFT
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
@@ -96,6 +97,8 @@ def _flow_mod(
     manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     mod = check_flow_mod(session, mod)
+    if mod.match.mask >> TUN_PRESENT_SHIFT:
+        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
     if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)

@@ -43,12 +43,14 @@ def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
     pos = frame.need(8)
     bundle_id, flags = unpack_from(">I2xH", frame.data, pos)
     pos += 8
+    if len(frame.data) - pos < 8:
+        raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
+    if frame.data[pos] != frame.version:
+        raise OpenFlowError("OFPBFC_BAD_VERSION")
     size = int.from_bytes(frame.data[pos + 2 : pos + 4], "big")
     if size < 8 or pos + size > len(frame.data):
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
     data = frame.data[pos : pos + size]
-    if data[0] != frame.version:
-        raise OpenFlowError("OFPBFC_BAD_VERSION")
     if data[4:8] != frame.data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
     if data[1] != _FLOW_MOD and not _is_bundlable(data):

@@ -31,6 +31,7 @@ from netloom.base.record import Record
 from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.instruction_memo import InstructionMemo
 from netloom.openflow.protocol import INITIAL
 
 OFP_HEADER_BYTES = 8
@@ -148,6 +149,7 @@ class Connection:
         self.version = 0
         #: A `protocol.P_*`; changes with the peer's wishes in OpenFlow 1.0.
         self.protocol = 0
+        self._memo = InstructionMemo()
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
         #: Bytes that the stream has taken and not sent; its owner may set it.
@@ -308,7 +310,7 @@ class Connection:
 
     def _decode(self, data: bytes, xid: int) -> None:
         try:
-            message, xid = decode_message(data, self.protocol)
+            message, xid = decode_message(data, self.protocol, self._memo)
         except OpenFlowError as error:
             self._events.append(Refused(error.name, xid, data))
         else:

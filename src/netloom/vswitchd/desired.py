@@ -21,7 +21,9 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    McastSettings,
     MirrorSettings,
+    StpSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
@@ -31,6 +33,7 @@ from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
 RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
@@ -109,6 +112,7 @@ class _Reader:
         interval_ms = integer(root.mapping("other_config"), "stats-update-interval", 0)
         return Wish(
             bridges=bridges,
+            zones=tuple(read_zones(self._replica.rows, root)),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             problems=tuple(self._problems),
         )
@@ -176,6 +180,24 @@ class _Reader:
             disable_in_band=boolean(config, "disable-in-band"),
             in_band_managers=self._in_band_managers,
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
+            mcast=_mcast(row),
+            stp=self._stp(name, row),
+        )
+
+    def _stp(self, name: str, row: Row) -> StpSettings | None:
+        if not row.flag("stp_enable"):
+            return None
+        config = row.mapping("other_config")
+        text = config.get("stp-system-id")
+        mac = parse_mac(text) if text is not None else None
+        if text is not None and mac is None:
+            self._complain("err", "bridge", f'bridge {name}: invalid stp-system-id "{text}"')
+        return StpSettings(
+            system_id=int.from_bytes(mac or b"", "big"),
+            priority=integer(config, "stp-priority", 32_768) & 0xFFFF,
+            hello_ms=integer(config, "stp-hello-time", 2) * 1_000,
+            max_age_ms=integer(config, "stp-max-age", 20) * 1_000,
+            forward_delay_ms=integer(config, "stp-forward-delay", 15) * 1_000,
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:
@@ -267,8 +289,9 @@ class _Reader:
         if not members:
             return None
         interfaces = tuple(self._interface(bridge, member) for member in members)
-        if len(interfaces) > 1:
-            interfaces = self._refuse_bond(name, interfaces)
+        problem = self._bond_problem(row) if len(interfaces) > 1 else ""
+        if problem:
+            interfaces = self._refuse_bond(name, problem, interfaces)
         mac = parse_mac(row.opt_text("mac") or "")
         return PortWish(
             name=name,
@@ -290,10 +313,21 @@ class _Reader:
         )
         return False
 
+    def _bond_problem(self, row: Row) -> str:
+        """Why a bond cannot be had; empty if it can."""
+        if row.opt_text("bond_mode") == "balance-tcp":
+            return "bonds of mode balance-tcp are not supported by this version"
+        if row.opt_text("lacp") in ("active", "passive"):
+            return "bonds with LACP are not supported by this version"
+        if row.mapping("other_config").get("bond-detect-mode") == "miimon":
+            self._complain("warn", "bridge", f"port {row.text('name')}: unsupported "
+                           "bond-detect-mode miimon, defaulting to carrier")  # fmt: skip
+        return ""
+
     def _refuse_bond(
-        self, port: str, interfaces: tuple[InterfaceWish, ...]
+        self, port: str, problem: str, interfaces: tuple[InterfaceWish, ...]
     ) -> tuple[InterfaceWish, ...]:
-        text = f"port {port}: bonds are not supported by this version"
+        text = f"port {port}: {problem}"
         self._complain("err", "bridge", text)
         return tuple(replace(interface, error=text) for interface in interfaces)
 
@@ -359,6 +393,18 @@ class _Reader:
             return replace(wish, peer=peer)
         self._complain("err", "netdev_vport", error)
         return replace(wish, error=error)
+
+
+def _mcast(row: Row) -> McastSettings | None:
+    """How the bridge snoops multicast groups, if it does."""
+    if not row.flag("mcast_snooping_enable"):
+        return None
+    config = row.mapping("other_config")
+    return McastSettings(
+        aging_s=integer(config, "mcast-snooping-aging-time", 300),
+        table_size=min(max(integer(config, "mcast-snooping-table-size", 2_048), 10), 1_000_000),
+        floods_unregistered=not boolean(config, "mcast-snooping-disable-flood-unregistered"),
+    )
 
 
 def _usable_ofport(number: int) -> int:
