@@ -49,7 +49,7 @@ from netloom.openflow.codec import encode_message
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_table import read_frame
+from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
@@ -362,6 +362,6 @@ def _is_told(change: Change) -> bool:
 def _kind(request: bytes) -> str:
     """The name of a message, for the log."""
     try:
-        return read_frame(request).row.name
+        return read_headers(request).row.name
     except (OpenFlowError, ProtocolError):
         return "invalid"

@@ -40,6 +40,23 @@ def _read_table(data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, i
     return _decode_table(data[pos : pos + size]), pos + size
 
 
+def read_table_names(frame: Frame) -> dict[int, str]:
+    """Table number -> name, of the tables in a reply that have names: what most who ask want of
+    its one and a half megabytes. Raises OpenFlowError."""
+    data = frame.data
+    pos = frame.body
+    found = {}
+    while pos < len(data):
+        size = int.from_bytes(data[pos : pos + 2], "big")
+        if size < 64 or pos + size > len(data):
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+        table_id, name = data[pos + 2], data[pos + 8 : pos + 40].split(b"\0", 1)[0]
+        if name:
+            found[table_id] = name.decode("utf-8", "replace")
+        pos += size
+    return found
+
+
 def _decode_table(data: bytes) -> m.TableFeatures:
     table_id, name, match, write, config, max_entries = unpack_from(">2xB5x32sQQII", data)
     found: dict[int, bytes] = {}
@@ -112,11 +129,6 @@ def _put(kind: int, body: bytes) -> bytes:
     return pack(">HH", kind, size) + body + bytes(-size % 8)
 
 
-def _put_fields(kind: int, names: tuple[str, ...], masked: tuple[str, ...], version: int) -> bytes:
-    headers = [encode_field_header(FIELD[name], version, name in masked) for name in names]
-    return _put(kind, b"".join(headers))
-
-
 def _put_types(kind: int, bits: int) -> bytes:
     return _put(kind, b"".join(pack(">HH", n, 4) for n in range(64) if bits >> n & 1))
 
@@ -124,20 +136,45 @@ def _put_types(kind: int, bits: int) -> bytes:
 def encode_table_features_reply(
     message: m.TableFeaturesReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    return "OFPST_TABLE_FEATURES", [_encode_table(table, version) for table in message.tables]
+    """Each table as one entry."""
+    writer = _TableWriter(version)
+    return "OFPST_TABLE_FEATURES", [writer.write(table) for table in message.tables]
 
 
-def _encode_table(t: m.TableFeatures, version: int) -> bytes:
-    out = b""
-    for miss, f in ((0, t.nonmiss), (1, t.miss)):
-        out += _put_types(_INSTRUCTIONS + miss, f.instructions)
-        out += _put(_NEXT + miss, bytes(f.next_tables))
-        out += _put_types(_WRITE + miss, f.write_actions)
-        out += _put_fields(_WRITE_SET + miss, f.write_set_fields, (), version)
-        out += _put_types(_APPLY + miss, f.apply_actions)
-        out += _put_fields(_APPLY_SET + miss, f.apply_set_fields, (), version)
-    out += _put_fields(_MATCH, t.match, t.maskable, version)
-    out += _put_fields(_WILDCARDS, t.wildcards, (), version)
-    head = pack(">HB5x32sQQII", 64 + len(out), t.table_id, t.name.encode()[:31],
-                t.metadata_match, t.metadata_write, t.config, t.max_entries)  # fmt: skip
-    return head + out
+class _TableWriter:
+    """Writes many tables; the lists of fields that they share, once."""
+
+    __slots__ = ("_known", "_version")
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        #: By kind and the identity of both lists, which the tables keep alive.
+        self._known: dict[tuple[int, int, int], bytes] = {}
+
+    def write(self, t: m.TableFeatures) -> bytes:
+        parts: list[bytes] = []
+        for miss, f in ((0, t.nonmiss), (1, t.miss)):
+            parts += (
+                _put_types(_INSTRUCTIONS + miss, f.instructions),
+                _put(_NEXT + miss, bytes(f.next_tables)),
+                _put_types(_WRITE + miss, f.write_actions),
+                self._fields(_WRITE_SET + miss, f.write_set_fields),
+                _put_types(_APPLY + miss, f.apply_actions),
+                self._fields(_APPLY_SET + miss, f.apply_set_fields),
+            )
+        parts.append(self._fields(_MATCH, t.match, t.maskable))
+        parts.append(self._fields(_WILDCARDS, t.wildcards))
+        out = b"".join(parts)
+        head = pack(">HB5x32sQQII", 64 + len(out), t.table_id, t.name.encode()[:31],
+                    t.metadata_match, t.metadata_write, t.config, t.max_entries)  # fmt: skip
+        return head + out
+
+    def _fields(self, kind: int, names: tuple[str, ...], masked: tuple[str, ...] = ()) -> bytes:
+        shape = (kind, id(names), id(masked))
+        known = self._known.get(shape)
+        if known is None:
+            headers = [
+                encode_field_header(FIELD[name], self._version, name in masked) for name in names
+            ]
+            known = self._known[shape] = _put(kind, b"".join(headers))
+        return known

@@ -11,6 +11,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.flow_text import Names
+from netloom.openflow.message_table import read_frame
 from netloom.openflow.message_text import Style
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
@@ -54,15 +55,26 @@ def ask_tables(context: Context, name: str) -> dict[int, str]:
             if data[1] == 1:
                 return {}
             try:
-                reply = decode_message(data)[0]
+                found |= _table_names(data)
             except OpenFlowError:
                 # A switch whose tables cannot be told apart still has flows to show.
                 return {}
-            if isinstance(reply, (m.TableFeaturesReply, m.TableStatsReply)):
-                found |= {table.table_id: table.name for table in reply.tables if table.name}
     finally:
         switch.close()
     return found
+
+
+def _table_names(data: bytes) -> dict[int, str]:
+    """The names that a reply tells; raises OpenFlowError."""
+    frame = read_frame(data)
+    if frame.row.name == "OFPST_TABLE_FEATURES":
+        from netloom.openflow.codec_features import read_table_names
+
+        return read_table_names(frame)
+    reply = decode_message(data)[0]
+    if not isinstance(reply, m.TableStatsReply):
+        return {}
+    return {table.table_id: table.name for table in reply.tables if table.name}
 
 
 def _unique(pairs: list[tuple[str, int]]) -> dict[str, int]:
