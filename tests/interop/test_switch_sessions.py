@@ -83,6 +83,22 @@ SESSIONS: dict[str, tuple[str, ...]] = {
         "ovs-appctl netdev-dummy/receive nobody in_port(1)",
         "ovs-appctl ofproto/trace br0 in_port=nobody",
     ),
+    "in-band": (
+        # Each with one remote, as the order of equal priorities is chance.
+        "ovs-vsctl set-controller br0 tcp:1.2.3.4:6633",
+        "ovs-appctl bridge/dump-flows br0",
+        "ovs-ofctl dump-flows br0",
+        "ovs-ofctl del-flows br0",
+        "ovs-appctl ofproto/trace br0 in_port=1,tcp,nw_src=1.2.3.4,tp_src=6633",
+        "ovs-vsctl set bridge br0 other-config:in-band-queue=3",
+        "ovs-appctl bridge/dump-flows br0",
+        "ovs-vsctl set controller br0 connection_mode=out-of-band",
+        "ovs-appctl bridge/dump-flows br0",
+        "ovs-vsctl set-manager ssl:4.4.4.4",
+        "ovs-appctl bridge/dump-flows br0",
+        "ovs-vsctl set bridge br0 other-config:disable-in-band=true",
+        "ovs-appctl bridge/dump-flows br0",
+    ),
     "vlans": (
         # Each VLAN has two ports at most, as the order of flooding is chance.
         "ovs-vsctl set port br0 tag=4000",

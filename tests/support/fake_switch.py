@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _REFERENCES = {
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
+    ("Open_vSwitch", "manager_options"): "Manager",
     ("Bridge", "controller"): "Controller",
     ("Bridge", "mirrors"): "Mirror",
     ("Mirror", "output_port"): "Port",
@@ -178,6 +179,8 @@ class FakeDevices:
 class FakeBridge:
     """Hands out port numbers; `calls` is what it was told, in order."""
 
+    status_version = 0
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.calls: list[tuple[str, str]] = []
@@ -242,6 +245,15 @@ class FakeBridge:
 
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
+
+    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        return {}, {}
+
+    def active_member(self, bundle: str) -> str:
+        return ""
+
+    def bridge_status(self) -> dict[str, str]:
+        return {}
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None

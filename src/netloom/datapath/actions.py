@@ -146,6 +146,36 @@ class CtClear(DpAction):
     pass
 
 
+class PushEth(DpAction):
+    """Put an Ethernet header in front of a packet that has none. Addresses are 48-bit numbers."""
+
+    dst: int
+    src: int
+
+
+class PopEth(DpAction):
+    """Take the Ethernet header off; the packet then starts at layer 3."""
+
+
+class TunnelPush(DpAction):
+    """Put a tunnel's headers (`header`, Ethernet first, less what differs from packet to packet:
+    `packet.tunnel.finish_tunnel`) in front of the packet. `type` is the number of the tunnel's
+    type, `tunnel_port` the data-path port of that tunnel, `out_port` the port the packet now seems
+    to come from. Nobody sends it yet: an `Output` follows."""
+
+    tunnel_port: int
+    out_port: int
+    type: int
+    header: bytes
+
+
+class TunnelPop(DpAction):
+    """The packet is for the tunnel at data-path port `port`: take the tunnel's headers off, note
+    what they said in the key's tunnel fields, and look the packet up again as one from `port`."""
+
+    port: int
+
+
 class DropReason(DpAction):
     """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
 

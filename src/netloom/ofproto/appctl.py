@@ -17,10 +17,13 @@ from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
+from netloom.ofproto import mcast_commands
 from netloom.ofproto.backer import Backer
+from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
+from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.openflow.action_format import format_actions
 
@@ -53,14 +56,17 @@ class OfprotoCommands:
             ("ofproto/list", "", 0, 0, self._list),
             ("ofproto/trace", _TRACE_USAGE, 1, None, self._trace),
             ("ofproto/trace-packet-out", _PACKET_OUT_USAGE, 2, None, self._trace_packet_out),
+            ("ofproto/list-tunnels", "", 0, 0, self._tunnels),
             ("fdb/add", "bridge port vlan mac", 4, 4, self._fdb_add),
             ("fdb/del", "bridge vlan mac", 3, 3, self._fdb_del),
             ("fdb/flush", "[bridge]", 0, 1, self._fdb_flush),
             ("fdb/show", "bridge", 1, 1, self._fdb_show),
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
-            ("mdb/flush", "[bridge]", 0, 1, self._mdb),
-            ("mdb/show", "bridge", 1, 1, self._mdb),
+            ("stp/show", "[bridge]", 0, 1, self._stp_show),
+            ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
+            *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
@@ -108,8 +114,9 @@ class OfprotoCommands:
     def find_bridge(self, name: str) -> Ofproto | None:
         return self._bridges().get(name)
 
-    def find_dp_port(self, number: int) -> OfPort | None:
-        return next((b.ports[number] for b in self._backers() if number in b.ports), None)
+    def find_dp_port(self, key: int) -> OfPort | None:
+        found = (backer.port_of(key) for backer in self._backers())
+        return next((port for port in found if port is not None), None)
 
     def dp_port_numbers(self) -> dict[str, int]:
         return {
@@ -123,6 +130,9 @@ class OfprotoCommands:
 
     def _list(self, args: list[str]) -> str:
         return "".join(f"{name}\n" for name in self._bridges())
+
+    def _tunnels(self, args: list[str]) -> str:
+        return "".join(backer.tunnels.describe() for backer in self._backers())
 
     # MAC tables
 
@@ -183,10 +193,24 @@ class OfprotoCommands:
             f"  Total number of port moved MAC entries  : {macs.total_moved}\n"
         )
 
-    def _mdb(self, args: list[str]) -> str:
-        for _ in map(self._bridge, args):
-            raise CommandError("multicast snooping is disabled")
-        return "table successfully flushed"
+    # Spanning trees
+
+    def _trees(self, args: list[str]) -> list[SpanningTree]:
+        bridges = self._bridges()
+        chosen = [bridges.get(args[0])] if args else list(bridges.values())
+        trees = [bridge.tree for bridge in chosen if bridge is not None and bridge.tree is not None]
+        trees = [tree for tree in trees if not tree.is_disabled]
+        if args and not trees:
+            raise CommandError("no such stp object")
+        return trees
+
+    def _stp_show(self, args: list[str]) -> str:
+        return "".join(tree.show() for tree in self._trees(args))
+
+    def _stp_tcn(self, args: list[str]) -> str:
+        for tree in self._trees(args):
+            tree.announce_change(self._clock.now_ms())
+        return "OK\n"
 
     # Data paths
 
@@ -337,6 +361,10 @@ def _describe_backer(backer: Backer) -> str:
             options = ""
             if port.is_patch:
                 kind, options = "patch", f": peer={port.settings.peer}"
+            if port.tunnel is not None:
+                kind = port.tunnel.type
+                words = [f"{name}={value}" for name, value in port.tunnel.options.items()]
+                options = f": {', '.join(words)}" if words else ""
             of_number = port.number & 0xFFFF
             lines.append(f"    {port.name} {of_number}/{number}: ({kind}{options})\n")
     return "".join(lines)

@@ -7,8 +7,9 @@ The same translation that serves real packets, with a recorder. Forms, as in ovs
     ofproto/trace-packet-out [-consistent] (one of these) ACTIONS
 
 PACKET is hex digits; its headers take the place of FLOW's, whose metadata stays. `-generate` makes
-a packet of the flow, and what the packet would have the bridge learn is learned. With ACTIONS the
-packet is one that a controller sends; `-consistent` refuses actions for fields that it lacks.
+a packet of the flow. With either, what the packet would have the bridge learn is learned. With
+ACTIONS the packet is one that a controller sends; `-consistent` refuses actions for fields that it
+lacks.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.tables import N_TABLES
 from netloom.ofproto.trace_resume import read_state, resume
 from netloom.ofproto.translate import Recorder, translate
+from netloom.ofproto.translate.context import SLOW_REASONS
 from netloom.ofproto.translate.record import Fork
+from netloom.ofproto.tunnels import TUNNEL_DST_MASK
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.actions import Actions
@@ -48,7 +51,8 @@ class World(Protocol):
 
     def find_bridge(self, name: str) -> Ofproto | None: ...
 
-    def find_dp_port(self, number: int) -> OfPort | None: ...
+    def find_dp_port(self, key: int) -> OfPort | None:
+        """The port that a packet with a data path's `key` came in at."""
 
     def dp_port_numbers(self) -> Mapping[str, int]:
         """Name -> data-path port number."""
@@ -163,7 +167,8 @@ def _trace_once(
         actions=actions or None,
         has_packet=request.packet is not None or request.generate,
         recorder=recorder,
-        side_effects=request.generate,
+        side_effects=request.packet is not None or request.generate,
+        packet=request.packet or b"",
     )
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
     port_names = ports if request.names else None
@@ -180,7 +185,7 @@ def _trace_once(
     ]
     if result.slow:
         lines.append("This flow is handled by the userspace slow path because it:")
-        lines.append("  - Uses action(s) not supported by datapath.")
+        lines += [f"  - {SLOW_REASONS[reason]}" for reason in result.slow_reasons]
     if result.error:
         lines += [f"Translation failed ({result.error}), packet is dropped.", ""]
     return "\n".join(lines), recorder.forks, result.recirc_ids
@@ -225,7 +230,9 @@ def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
     except ConfigError as error:
         raise CommandError(str(error)) from error
     number = _IN_PORT.get(key)
-    port = world.find_dp_port(number)
+    port = world.find_dp_port(key)
+    if port is None and key & TUNNEL_DST_MASK:
+        raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {number}")
-    return port.bridge, _IN_PORT.put(key, port.number)
+    return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

@@ -23,6 +23,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import track
+from netloom.datapath.userspace.tunnels import compile_pop, compile_push, pop_eth, push_eth
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -31,6 +32,7 @@ from netloom.flow.key import (
     DP_HASH_MASK,
     DP_HASH_SHIFT,
     METADATA_ALL_MASK,
+    PACKET_TYPE_MASK,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
 )
@@ -59,6 +61,14 @@ class Outlet(Protocol):
 
     conntrack: ConnTracker
     meters: Meters
+    #: Range of the UDP source ports of tunnels.
+    source_ports: tuple[int, int]
+
+    def tunnel_type(self, port: int) -> str | None:
+        """The type of the tunnel at a port; None if it is none."""
+
+    def next_sequence(self, port: int) -> int:
+        """The number of the next packet out of a tunnel that counts them, from 0."""
 
     def now_ms(self) -> int:
         """The time of the packets that are processed."""
@@ -273,11 +283,16 @@ def _compile_set(action: dp.Set) -> list[Step]:
 
         return [set_metadata]
 
-    def set_header(execution: Execution) -> None:
+    def set_header(execution: Execution) -> bool:
+        if execution.key & PACKET_TYPE_MASK:
+            # A header of a packet without Ethernet: nothing asks for that.
+            execution.outlet.drop(DROP_INVALID)
+            return True
         headers = execution.parsed()
         offload = execution.offload
         unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         setter(execution.data(), headers, unfinished)
+        return False
 
     return [set_header]
 
@@ -410,4 +425,8 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: lambda action: [_drop],
+    dp.PushEth: lambda action: [_segment, *push_eth(action)],
+    dp.PopEth: lambda action: [_segment, pop_eth],
+    dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
+    dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }
