@@ -58,7 +58,9 @@ class PeerSwitch:
         def is_there() -> bool:
             for process in self._processes:
                 assert process.poll() is None, f"{process.args} ended"
-            return path.exists()
+            # The file is there a moment before anybody listens.
+            with socket.socket(socket.AF_UNIX) as attempt:
+                return attempt.connect_ex(str(path)) == 0
 
         assert wait_until(is_there, 20), f"{path} does not appear"
 

@@ -340,3 +340,12 @@ def test_zone_limit_falls_back_to_the_default_one() -> None:
     assert talk.count("conntrack_zone_full") == 3
     assert talk.tracker.flush() == 3
     assert talk.tracker.limits.count(5) == 0
+
+
+def test_packet_without_any_payload_is_a_connection_of_its_protocol() -> None:
+    packet = ipv4(A, B, 99, b"")
+    (action,) = parse_actions("ct(commit)")
+    assert isinstance(action, Ct)
+    verdict = ConnTracker(Counters(), lambda: 0).track(packet, parse(packet), Tracked(), action, 0)
+    assert verdict.tracked.original is not None
+    assert verdict.tracked.original.proto == 99

@@ -294,7 +294,9 @@ class ConnTracker:
 
     def _open(self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
         key = work.found.key
-        if not _may_open(key, work.segment, packet[headers.l4] if headers.l4 >= 0 else 0):
+        if not _may_open(
+            key, work.segment, packet[headers.l4] if 0 <= headers.l4 < headers.end else 0
+        ):
             self._invalid(work)
             return
         work.expected = expected = self._expectations.find(key)
