@@ -111,7 +111,7 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | columns | keys of `other_config` |
 |---|---|---|
 {columns}
-Bonds (ports of several interfaces), interface types other than `system`, `internal`, `tap`, `patch`
+Bonds of mode `balance-tcp` or with LACP, interface types other than `system`, `internal`, `tap`, `patch`
 and `dummy`, and roles of remotes (`role` columns, which keep their remote closed) belong here, too.
 
 ## ovs-ofctl
