@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.support.kernel_programs import require_programs
 from tests.support.peers import peer_tools, wait_until
 from tests.support.switches import needs_root
 
@@ -42,7 +43,13 @@ class Site:
     """A host with a switch: br-phy over the wire, br-int with a machine."""
 
     def __init__(
-        self, lab: Lab, host: Namespace, number: int, daemons: Programs, tools: Programs
+        self,
+        lab: Lab,
+        host: Namespace,
+        number: int,
+        daemons: Programs,
+        tools: Programs,
+        datapath_type: str = "netdev",
     ) -> None:
         self.host = host
         self.number = number
@@ -51,7 +58,9 @@ class Site:
         self.switch.start()
         self.vm = lab.add_vm(f"m{number}", f"vif{number}", f"10.0.0.{number + 1}/24", host)
         for name in ("br-phy", "br-int"):
-            self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
+            self.vsctl(
+                "add-br", name, "--", "set", "bridge", name, f"datapath_type={datapath_type}"
+            )
         self.vsctl("add-port", "br-phy", "eth9")
         self.vsctl("add-port", "br-int", self.vm.vif)
         host.ip("addr", "add", f"{ADDRESSES[number]}/24", "dev", "br-phy")
@@ -113,6 +122,7 @@ TUNNELS = (
 )
 
 
+@pytest.mark.parametrize("datapath_type", ["netdev", "system"])
 @pytest.mark.parametrize(("type_", "ends", "options"), TUNNELS)
 def test_machines_talk_through_a_tunnel(
     wired: tuple[Lab, Namespace, Namespace],
@@ -120,9 +130,12 @@ def test_machines_talk_through_a_tunnel(
     type_: str,
     ends: tuple[str, str],
     options: tuple[str, ...],
+    datapath_type: str,
 ) -> None:
     lab, near, far = wired
-    sites = [Site(lab, host, n, tools, tools) for n, host in enumerate((near, far))]
+    if datapath_type == "system":
+        require_programs()
+    sites = [Site(lab, host, n, tools, tools, datapath_type) for n, host in enumerate((near, far))]
     for site in sites:
         site.add_tunnel(type_, ends[1 - site.number], *options)
     assert _reach(sites[0].vm, sites[1].vm)
@@ -132,13 +145,14 @@ def test_machines_talk_through_a_tunnel(
 
 
 @pytest.mark.interop
+@pytest.mark.parametrize("datapath_type", ["netdev", "system"])
 @pytest.mark.parametrize("type_", ["vxlan", "geneve", "gre"])
 def test_the_other_end_may_be_open_vswitch(
-    wired: tuple[Lab, Namespace, Namespace], tools: Programs, type_: str
+    wired: tuple[Lab, Namespace, Namespace], tools: Programs, type_: str, datapath_type: str
 ) -> None:
     lab, near, far = wired
     peer = peer_tools()
-    sites = [Site(lab, near, 0, tools, tools), Site(lab, far, 1, peer, peer)]
+    sites = [Site(lab, near, 0, tools, tools, datapath_type), Site(lab, far, 1, peer, peer)]
     for site in sites:
         site.add_tunnel(type_, ADDRESSES[1 - site.number], "key=9")
     # Only pings: what its machine sends over TCP, Debian's switch leaves without checksums.
@@ -146,8 +160,9 @@ def test_the_other_end_may_be_open_vswitch(
     assert ADDRESSES[0] in sites[1].appctl("tnl/neigh/show")
 
 
+@pytest.mark.parametrize("datapath_type", ["netdev", "system"])
 def test_the_other_end_may_be_a_device_of_the_kernel(
-    wired: tuple[Lab, Namespace, Namespace], tools: Programs
+    wired: tuple[Lab, Namespace, Namespace], tools: Programs, datapath_type: str
 ) -> None:
     lab, near, far = wired
     made = far.run(
@@ -159,6 +174,6 @@ def test_the_other_end_may_be_a_device_of_the_kernel(
     far.ip("addr", "add", f"{ADDRESSES[1]}/24", "dev", "eth9")
     far.ip("addr", "add", "10.0.0.2/24", "dev", "vx0")
     far.ip("link", "set", "vx0", "up")
-    site = Site(lab, near, 0, tools, tools)
+    site = Site(lab, near, 0, tools, tools, datapath_type)
     site.add_tunnel("vxlan", ADDRESSES[1], "key=42")
     assert wait_until(lambda: site.vm.ping("10.0.0.2", count=2), 15)

@@ -47,7 +47,8 @@ class PeerSwitch:
         self._await(control)
         self._control = socket.socket(socket.AF_UNIX)
         self._control.settimeout(30)
-        self._control.connect(str(control))
+        # A socket has its name a moment before it listens.
+        assert wait_until(lambda: self._control.connect_ex(str(control)) == 0, 5)
 
     def _start(self, *command: str) -> None:
         with (self.directory / f"{len(self._processes)}.err").open("wb") as stderr:

@@ -6,7 +6,7 @@ are data-path ports, tables and resubmits are gone, every header change is expli
 
 A `Set` writes the bits of `mask` (both laid out as a flow key, all within one header: Ethernet,
 one VLAN tag, ARP, IPv4, IPv6, TCP ...; `header` names it as the text does) and keeps checksums
-right. Actions run in order; a `Recirc` must be the last.
+right. Actions run in order; what a `Recirc` looks up is a copy of the packet.
 """
 
 from __future__ import annotations

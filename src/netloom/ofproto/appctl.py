@@ -17,10 +17,13 @@ from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
+from netloom.ofproto import mcast_commands
 from netloom.ofproto.backer import Backer
+from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
+from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.openflow.action_format import format_actions
 
@@ -60,8 +63,10 @@ class OfprotoCommands:
             ("fdb/show", "bridge", 1, 1, self._fdb_show),
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
-            ("mdb/flush", "[bridge]", 0, 1, self._mdb),
-            ("mdb/show", "bridge", 1, 1, self._mdb),
+            ("stp/show", "[bridge]", 0, 1, self._stp_show),
+            ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
+            *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
@@ -188,10 +193,24 @@ class OfprotoCommands:
             f"  Total number of port moved MAC entries  : {macs.total_moved}\n"
         )
 
-    def _mdb(self, args: list[str]) -> str:
-        for _ in map(self._bridge, args):
-            raise CommandError("multicast snooping is disabled")
-        return "table successfully flushed"
+    # Spanning trees
+
+    def _trees(self, args: list[str]) -> list[SpanningTree]:
+        bridges = self._bridges()
+        chosen = [bridges.get(args[0])] if args else list(bridges.values())
+        trees = [bridge.tree for bridge in chosen if bridge is not None and bridge.tree is not None]
+        trees = [tree for tree in trees if not tree.is_disabled]
+        if args and not trees:
+            raise CommandError("no such stp object")
+        return trees
+
+    def _stp_show(self, args: list[str]) -> str:
+        return "".join(tree.show() for tree in self._trees(args))
+
+    def _stp_tcn(self, args: list[str]) -> str:
+        for tree in self._trees(args):
+            tree.announce_change(self._clock.now_ms())
+        return "OK\n"
 
     # Data paths
 

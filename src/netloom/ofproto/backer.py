@@ -24,9 +24,11 @@ from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
+from netloom.ofproto.settings import ZoneSettings
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.upcall import Upcalls
+from netloom.ofproto.zones import Zones
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
@@ -62,6 +64,7 @@ class Backer:
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations()
+        self.zones = Zones(dpif.conntrack)
         self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
@@ -70,6 +73,11 @@ class Backer:
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+
+    def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
+        """Have these connection tracking zones."""
+        if self.zones.set(zones, default_limit):
+            self._config_generation += 1
 
     @property
     def pushes_tunnels(self) -> bool:

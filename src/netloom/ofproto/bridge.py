@@ -13,6 +13,7 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import Match
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
+from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
@@ -27,9 +28,12 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    McastSettings,
     PortInfo,
     PortSettings,
+    StpSettings,
 )
+from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
@@ -39,6 +43,7 @@ from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import CtFlush
+from netloom.protocols.mcast_snooping import McastTable
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -70,6 +75,13 @@ class Ofproto:
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
+        #: None unless it snoops.
+        self.mcast: McastTable[Bundle] | None = None
+        self._mcast_generations = 0
+        #: None: no spanning tree.
+        self.tree: SpanningTree | None = None
+        #: Grows with what the database is told of trees and bonds.
+        self.status_version = 0
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
@@ -94,6 +106,8 @@ class Ofproto:
             + self.groups.generation
             + self.meters.generation
             + self.tlv_table.generation
+            + self._mcast_generations
+            + (self.mcast.generation if self.mcast is not None else 0)
         )
 
     @property
@@ -113,10 +127,85 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
+        self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
+        self._configure_tree(settings.stp, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
+
+    def _configure_mcast(self, settings: McastSettings | None) -> None:
+        if settings is None:
+            if self.mcast is not None:
+                self._mcast_generations += self.mcast.generation
+            self.mcast = None
+            return
+        if self.mcast is None:
+            self.mcast = McastTable()
+        self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
+        self._flag_mcast()
+
+    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
+        if settings is None:
+            if self.tree is not None:
+                self.tree.destroy()
+            self.tree = None
+        elif self.tree is None:
+            self.tree = SpanningTree(self, settings, now_ms)
+        else:
+            self.tree.configure(settings, now_ms)
+
+    def _bundles_changed(self) -> None:
+        self._flag_mcast()
+        self._run_bonds(self.backer.clock.now_ms())
+        if self.tree is not None:
+            self.tree.follow_ports(self.backer.clock.now_ms())
+        self.backer.config_changed()
+
+    def port_state_changed(self, port: OfPort, stp_bits: int) -> None:
+        """A spanning tree lets a port do more, or less."""
+        port.stp_bits = stp_bits
+        self.status_version += 1
+        self.backer.config_changed()
+        if port.number in self.ports_by_number:
+            self._tell(m.OFPPR_MODIFY, port)
+
+    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        """Port.status and Port.statistics."""
+        found = self.bundles.get(bundle)
+        if self.tree is None or found is None or len(found.members) != 1:
+            return {}, {}
+        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+
+    def bridge_status(self) -> dict[str, str]:
+        """Bridge.status."""
+        return {} if self.tree is None else self.tree.bridge_status()
+
+    def address_of(self, port: OfPort) -> bytes:
+        return self._phy_port(port).hw_addr.to_bytes(6, "big")
+
+    def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
+        """Send a packet of the switch's own."""
+        key = extract_key(frame, reserved.NONE, 0)
+        actions = (Output(port.number, 0),)
+        result = translate(self, key, now_ms, actions=actions, packet=frame)
+        credit_all(result.credits, 1, len(frame), now_ms, 0)
+        if result.actions:
+            self.backer.dpif.execute(frame, _IN_PORT.put(key, _IN_PORT.ones), result.actions)
+        self.backer.recirculations.release(result.recirc_ids, now_ms)
+
+    def _flag_mcast(self) -> None:
+        if self.mcast is not None:
+            bundles = self.bundles.values()
+            self.mcast.flag(
+                [bundle for bundle in bundles if bundle.settings.mcast_flood],
+                [bundle for bundle in bundles if bundle.settings.mcast_flood_reports],
+            )
+
+    def _forget_bundle(self, bundle: Bundle) -> None:
+        self.macs.forget_bundle(bundle)
+        if self.mcast is not None:
+            self.mcast.forget_bundle(bundle)
 
     # Ports
 
@@ -191,7 +280,7 @@ class Ofproto:
             bundle = self.bundles[settings.name] = Bundle(settings)
         elif bundle.settings == settings and bundle.members == members:
             return
-        self.macs.forget_bundle(bundle)
+        self._forget_bundle(bundle)
         bundle.settings = settings
         for port in bundle.members:
             port.bundle = None
@@ -200,16 +289,16 @@ class Ofproto:
                 port.bundle.members.remove(port)
             port.bundle = bundle
         bundle.members = members
-        self.backer.config_changed()
+        self._bundles_changed()
 
     def bundle_del(self, name: str) -> None:
         bundle = self.bundles.pop(name, None)
         if bundle is None:
             return
-        self.macs.forget_bundle(bundle)
+        self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
-        self.backer.config_changed()
+        self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:
         return [
@@ -232,6 +321,10 @@ class Ofproto:
 
     # What `connmgr` asks
 
+    def local_mac(self) -> int | None:
+        port = self.ports_by_number.get(reserved.LOCAL)
+        return None if port is None else self._phy_port(port).hw_addr
+
     def phy_ports(self) -> list[m.PhyPort]:
         return [self._phy_port(port) for port in self._sorted_ports()]
 
@@ -245,7 +338,8 @@ class Ofproto:
             mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
             if port.settings.mac:
                 mac = int(port.settings.mac.replace(":", ""), 16)
-            state = m.OFPPS_LIVE if self.peer_of(port) else m.OFPPS_LINK_DOWN
+            # It is up, whether its other end is there or not.
+            state = m.OFPPS_LIVE | port.stp_bits
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
         down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
@@ -255,7 +349,7 @@ class Ofproto:
             int(seen.mac.replace(":", "") or "0", 16),
             port.name,
             port.config & ~m.OFPPC_PORT_DOWN | down,
-            m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN,
+            (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
             current=_speed_bits(seen.speed_bps),
             current_speed_kbps=seen.speed_bps // 1_000,
             max_speed_kbps=seen.speed_bps // 1_000,
@@ -392,11 +486,37 @@ class Ofproto:
             self.refresh_statistics()
             self._changed(self.tables.expire(now_ms), now_ms)
         self.macs.run(now_ms)
+        if self.mcast is not None:
+            self.mcast.run(now_ms)
+        if self.tree is not None:
+            self.tree.run(now_ms)
+        self._run_bonds(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
-        due = (self.tables.deadline(), self.macs.deadline(), self.connections.deadline())
+        due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
+        if self.mcast is not None:
+            due.append(self.mcast.deadline())
+        if self.tree is not None:
+            due.append(self.tree.deadline())
+        due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
+
+    def _run_bonds(self, now_ms: int) -> None:
+        for bundle in self.bundles.values():
+            is_bond = bundle.settings.bond is not None or bundle.bond is not None
+            if is_bond and bundle.run_bond(now_ms):
+                self.status_version += 1
+                self.backer.config_changed()
+            bond = bundle.bond
+            if bond is not None and bond.should_announce:
+                bond.should_announce = False
+                announce_addresses(self, bundle, now_ms)
+
+    def active_member(self, bundle: str) -> str:
+        """Port.bond_active_slave: the address of the member that is active; empty if none is."""
+        bond = self.bundles[bundle].bond if bundle in self.bundles else None
+        return bond.active.mac if bond is not None and bond.active is not None else ""
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:
         if changes:
@@ -410,6 +530,7 @@ class Ofproto:
                 self._tell(m.OFPPR_MODIFY, port)
                 # Buckets of groups and members of bundles may watch it.
                 self.backer.config_changed()
+        self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
         phy_port = self._phy_ports[port.number] = self._phy_port(port)

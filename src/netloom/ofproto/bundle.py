@@ -11,6 +11,7 @@ from netloom.base.record import Record
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import BundleSettings
 from netloom.openflow.messages import OFPPC_NO_FLOOD
+from netloom.protocols.bond import Bond
 
 ETH_VLAN = 0x8100
 _CFI = 0x1000
@@ -39,15 +40,31 @@ def read_tag(tpid: int, tci: int) -> Tag:
 class Bundle:
     """A group of ports; identity, not value, is what the MAC table compares."""
 
-    __slots__ = ("members", "settings")
+    __slots__ = ("bond", "members", "settings")
 
     def __init__(self, settings: BundleSettings) -> None:
         self.settings = settings
         self.members: list[OfPort] = []
+        self.bond: Bond | None = None
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    def run_bond(self, now_ms: int) -> bool:
+        """Have the bond follow its members' links; True if packets may go other ways now."""
+        settings = self.settings.bond
+        if settings is None or not self.members:
+            self.bond = None
+            return False
+        links = {port.name: port.link() for port in self.members}
+        if self.bond is None:
+            self.bond = Bond(self.name, settings, now_ms)
+        before = self.bond.changes
+        if settings != self.bond.settings or links.keys() != self.bond.members.keys():
+            self.bond.configure(settings, links, now_ms)
+        self.bond.run(links, now_ms)
+        return self.bond.changes != before
 
     @property
     def is_floodable(self) -> bool:

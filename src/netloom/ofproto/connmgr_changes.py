@@ -40,7 +40,7 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
     if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
         # There is no table for emergencies: it is full.
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
+    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         allowed = check_actions(
             mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
         )
@@ -57,7 +57,7 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
     return mod
 
 
-def _is_simple(actions: a.Actions) -> bool:
+def is_simple(actions: a.Actions) -> bool:
     """Nothing but one output to a port, as most flows have, or nothing at all."""
     if len(actions) != 1:
         return not actions
@@ -99,7 +99,7 @@ def _flow_mod(
     mod = check_flow_mod(session, mod)
     if mod.match.mask >> TUN_PRESENT_SHIFT:
         mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
+    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
     session.flow_mods.note(mod.command, now_ms)

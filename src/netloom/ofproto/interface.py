@@ -59,6 +59,17 @@ class Bridge(Protocol):
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes that a mirror has copied; None if there is no such mirror."""
 
+    status_version: int
+
+    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        """Port.status and Port.statistics: how the port fares in a spanning tree."""
+
+    def active_member(self, bundle: str) -> str:
+        """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
+
+    def bridge_status(self) -> dict[str, str]:
+        """Bridge.status."""
+
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""
 

@@ -18,8 +18,9 @@ class OfPort:
     for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
 
     __slots__ = (
-        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "number", "rx_bytes",
-        "rx_packets", "settings", "tunnel", "tx_bytes", "tx_packets",
+        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "learns",
+        "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits", "tunnel",
+        "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -33,6 +34,9 @@ class OfPort:
         self.tunnel: TunnelDevice | None = None
         self.bundle: Bundle | None = None
         self.config = 0
+        #: What a spanning tree lets it do, and what OpenFlow calls that (OFPPS_STP_*).
+        self.forwards = self.learns = self.relays_bpdus = True
+        self.stp_bits = 0
         self.created_ms = now_ms
         self.rx_packets = 0
         self.rx_bytes = 0
@@ -46,6 +50,13 @@ class OfPort:
     @property
     def is_patch(self) -> bool:
         return self.settings.type == "patch"
+
+    def link(self) -> tuple[bool, str]:
+        """Is its link up, and its address."""
+        if self.device is None:
+            return True, self.settings.mac
+        state = self.device.state()
+        return state.link_up and state.admin_up, state.mac
 
     def patch_stats(self) -> DeviceStats:
         """What went through a patch port."""

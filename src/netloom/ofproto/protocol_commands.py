@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 from netloom.base.errors import CommandError
 from netloom.flow.address import parse_mac
-from netloom.flow.hashes import add_word, finish
+from netloom.protocols.bond import hash_source
 
 Handler = Callable[[list[str]], str]
 
-_BONDS = "bond\ttype\trecircID\tmembers\n"
 _FAULTS = frozenset({"normal", "true", "false"})
 _BUCKETS = 0xFF
-_WORD = 0xFFFFFFFF
 
 
 class ProtocolCommand(NamedTuple):
@@ -55,18 +53,9 @@ def _faults(missing: str) -> Handler:
     return set_state
 
 
-def _no_bond(args: list[str]) -> str:
-    raise CommandError("no such bond")
-
-
 def _quiet(args: list[str]) -> str:
     """What bridges without auto-attach say."""
     return ""
-
-
-def hash_source(mac: int, vlan: int, basis: int) -> int:
-    """The hash by which bonds of `balance-slb` choose, of which the low byte is the bucket."""
-    return finish(add_word(add_word(basis, mac & _WORD), vlan << 16 | mac >> 32), 8)
 
 
 def _bond_hash(args: list[str]) -> str:
@@ -82,7 +71,7 @@ def _bond_hash(args: list[str]) -> str:
     return f"{hash_source(mac, vlan, basis) & _BUCKETS}\n"
 
 
-_NO_STP, _NO_RSTP = "no such stp object", "No such RSTP object"
+_NO_RSTP = "No such RSTP object"
 _NO_CFM, _NO_LACP = "no such CFM object", "no such lacp object"
 
 COMMANDS: tuple[ProtocolCommand, ...] = (
@@ -93,13 +82,7 @@ COMMANDS: tuple[ProtocolCommand, ...] = (
         "bfd/set-forwarding", "[interface] normal|false|true", 1, 2, _faults("no such BFD object")
     ),
     ProtocolCommand("bfd/show", "[interface]", 0, 1, _shows("", "no such bfd object")),
-    ProtocolCommand("bond/disable-member", "port member", 2, 2, _no_bond),
-    ProtocolCommand("bond/enable-member", "port member", 2, 2, _no_bond),
     ProtocolCommand("bond/hash", "mac [vlan] [basis]", 1, 3, _bond_hash),
-    ProtocolCommand("bond/list", "", 0, 0, _shows(_BONDS, "")),
-    ProtocolCommand("bond/migrate", "port hash member", 3, 3, _no_bond),
-    ProtocolCommand("bond/set-active-member", "port member", 2, 2, _no_bond),
-    ProtocolCommand("bond/show", "[port]", 0, 1, _shows("", "no such bond")),
     ProtocolCommand(
         "cfm/set-fault", "[interface] normal|false|true", 1, 2, _faults(_NO_CFM)
     ),
@@ -108,6 +91,4 @@ COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("lacp/show-stats", "[port]", 0, 1, _shows("", _NO_LACP)),
     ProtocolCommand("rstp/show", "[bridge]", 0, 1, _shows("", _NO_RSTP)),
     ProtocolCommand("rstp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_RSTP)),
-    ProtocolCommand("stp/show", "[bridge]", 0, 1, _shows("", _NO_STP)),
-    ProtocolCommand("stp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_STP)),
 )  # fmt: skip

@@ -9,9 +9,33 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.openflow.actions import Subfield
+from netloom.protocols.bond import BondSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
+
+
+class StpPortSettings(Record):
+    """How a port takes part in STP; `number` 0: any, `cost` 0: that of its speed."""
+
+    number: int = 0
+    priority: int = 128
+    cost: int = 0
+
+
+class StpSettings(Record):
+    """STP of a bridge; `system_id` 0: the bridge's own address."""
+
+    system_id: int = 0
+    priority: int = 32_768
+    hello_ms: int = 2_000
+    max_age_ms: int = 20_000
+    forward_delay_ms: int = 15_000
+
+    @property
+    def bridge_id(self) -> int:
+        """Priority and address, as STP compares them."""
+        return self.priority << 48 | self.system_id
 
 
 class BundleSettings(Record):
@@ -31,6 +55,13 @@ class BundleSettings(Record):
     qinq_ethtype: int = 0x88A8
     priority_tags: str = "no-tag"
     protected: bool = False
+    #: Does it get all multicast packets, or all reports, of a bridge that snoops?
+    #: None: it has one member.
+    bond: BondSettings | None = None
+    mcast_flood: bool = False
+    mcast_flood_reports: bool = False
+    #: None: it takes no part in a spanning tree.
+    stp: StpPortSettings | None = StpPortSettings()
     #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
     other_config: tuple[tuple[str, str], ...] = ()
 
@@ -78,6 +109,23 @@ class TableSettings(Record):
     prefixes: tuple[str, ...] | None = None
 
 
+class ZoneSettings(Record):
+    """A connection tracking zone: seconds of silence by the names of CT_Timeout_Policy (() for the
+    defaults), and connections that it may have (-1: nothing is said of it)."""
+
+    zone: int
+    timeouts_s: tuple[tuple[str, int], ...] = ()
+    limit: int = -1
+
+
+class McastSettings(Record):
+    """How a bridge snoops multicast groups."""
+
+    aging_s: int = 300
+    table_size: int = 2_048
+    floods_unregistered: bool = True
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 
@@ -100,10 +148,16 @@ class BridgeSettings(Record):
     #: In-band control: queue of what is sent to controllers (-1: none), and whether there is any.
     in_band_queue: int = -1
     disable_in_band: bool = False
+    #: Targets of the database's managers that are reached in-band too.
+    in_band_managers: tuple[str, ...] = ()
     #: Is there a collector set for the samples of its flows?
     samples_flows: bool = False
     #: OpenFlow bundles that nobody touches for so long are forgotten.
     bundle_idle_timeout_ms: int = 10_000
+    #: None: packets to group addresses go everywhere.
+    mcast: McastSettings | None = None
+    #: None: no STP.
+    stp: StpSettings | None = None
 
 
 class PortSettings(Record):

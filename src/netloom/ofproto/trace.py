@@ -7,8 +7,9 @@ The same translation that serves real packets, with a recorder. Forms, as in ovs
     ofproto/trace-packet-out [-consistent] (one of these) ACTIONS
 
 PACKET is hex digits; its headers take the place of FLOW's, whose metadata stays. `-generate` makes
-a packet of the flow, and what the packet would have the bridge learn is learned. With ACTIONS the
-packet is one that a controller sends; `-consistent` refuses actions for fields that it lacks.
+a packet of the flow. With either, what the packet would have the bridge learn is learned. With
+ACTIONS the packet is one that a controller sends; `-consistent` refuses actions for fields that it
+lacks.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.tables import N_TABLES
 from netloom.ofproto.trace_resume import read_state, resume
 from netloom.ofproto.translate import Recorder, translate
+from netloom.ofproto.translate.context import SLOW_REASONS
 from netloom.ofproto.translate.record import Fork
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK
 from netloom.openflow.action_check import check_actions
@@ -165,7 +167,8 @@ def _trace_once(
         actions=actions or None,
         has_packet=request.packet is not None or request.generate,
         recorder=recorder,
-        side_effects=request.generate,
+        side_effects=request.packet is not None or request.generate,
+        packet=request.packet or b"",
     )
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
     port_names = ports if request.names else None
@@ -182,7 +185,7 @@ def _trace_once(
     ]
     if result.slow:
         lines.append("This flow is handled by the userspace slow path because it:")
-        lines.append("  - Uses action(s) not supported by datapath.")
+        lines += [f"  - {SLOW_REASONS[reason]}" for reason in result.slow_reasons]
     if result.error:
         lines += [f"Translation failed ({result.error}), packet is dropped.", ""]
     return "\n".join(lines), recorder.forks, result.recirc_ids

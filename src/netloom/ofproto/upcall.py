@@ -82,11 +82,11 @@ class Upcalls:
                         IN_PORT.get(upcall.key))  # fmt: skip
             return
         bridge, key = found
-        result = translate(bridge, key, now_ms)
+        result = translate(bridge, key, now_ms, packet=upcall.packet)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
-        if result.actions:
-            backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
+        # No actions are executed too: the data path counts the drop.
+        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
@@ -104,7 +104,7 @@ class Upcalls:
         backer = self._backer
         found = origin(backer, upcall.key)
         if found is not None:
-            result = translate(*found, now_ms)
+            result = translate(*found, now_ms, packet=upcall.packet)
             backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
             backer.recirculations.release(result.recirc_ids, now_ms)
 

@@ -90,10 +90,10 @@ _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
-_PLAIN, _PORT10, _PORT11, _COOKIE = range(4)
+_PLAIN, _PORT10, _PORT11, _ONE_OR_TWO = range(4)
 
 #: Bits that a value may have, where that is not simply a number of bits.
-_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF}
+_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF, "nsh_ttl": 0x3F}
 
 
 def code_of(field: Field, version: int) -> CodePoint | None:
@@ -149,7 +149,10 @@ class DecodeRow:
             self.kind = _PORT10
         elif field.form == "port":
             self.kind = _PORT11
-        if self.kind:
+        elif field.name == "nsh_mdtype":
+            # No bit may be just any.
+            self.kind, self.valid = _ONE_OR_TWO, 0
+        if self.kind in (_PORT10, _PORT11):
             self.valid = (1 << 8 * code.n_bytes) - 1
             self.field_mask = field.slot.mask
 
@@ -271,7 +274,9 @@ class OxmTable:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
-        if len(self._recipes) < 256 and mask & _ETHERNET and not mask & _PACKET_TYPE:
+        # Does it go without saying that a packet is a frame, or does nobody ask?
+        plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _PACKET_TYPE
+        if plain and len(self._recipes) < 256:
             self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
         out = []
         if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):
@@ -416,6 +421,8 @@ def _check_value(row: DecodeRow, value: int) -> int:
         if port is None:
             raise OpenFlowError("OFPBMC_BAD_VALUE")
         return port
+    if row.kind == _ONE_OR_TWO and value in (1, 2):
+        return value
     raise OpenFlowError("OFPBMC_BAD_VALUE")
 
 
@@ -461,9 +468,9 @@ def decode_ofp12_match(
         raise OpenFlowError("OFPBMC_BAD_LEN")
     kind = int.from_bytes(data[pos : pos + 2], "big")
     size = int.from_bytes(data[pos + 2 : pos + 4], "big")
-    if kind != 1:
-        raise OpenFlowError("OFPBMC_BAD_TYPE")
     after = pos + (size + 7 & ~7)
+    if size >= 4 and kind != 1:
+        raise OpenFlowError("OFPBMC_BAD_TYPE")
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
     table = oxm_table(version)

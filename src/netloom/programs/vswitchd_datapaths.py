@@ -30,6 +30,7 @@ from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
+from netloom.vswitchd.wish import ZonesWish
 
 log = get_logger("dpif")
 
@@ -104,6 +105,12 @@ class DataPathSet:
             if found is bridge:
                 backer.remove_bridge(bridge.name)
                 return
+
+    def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
+        wanted = {wish.datapath_type: wish for wish in zones}
+        for type_, backer in self.backers.items():
+            wish = wanted.get(type_, ZonesWish(type_))
+            backer.set_zones(wish.zones, wish.default_limit)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""

@@ -21,7 +21,9 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    McastSettings,
     MirrorSettings,
+    StpSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
@@ -31,6 +33,7 @@ from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
 RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
@@ -81,6 +84,7 @@ class _Reader:
         self._replica = replica
         self._problems: dict[tuple[str, str, str], None] = {}
         self._bundle_timeout_ms = 10_000
+        self._in_band_managers: tuple[str, ...] = ()
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
 
@@ -94,6 +98,10 @@ class _Reader:
         root = roots[0]
         idle_s = integer(root.mapping("other_config"), "bundle-idle-timeout", 10)
         self._bundle_timeout_ms = max(idle_s, 1) * 1_000
+        managers = self._replica.refs(root, "manager_options")
+        self._in_band_managers = tuple(
+            sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
+        )
         for text in complaints("Open_vSwitch", root):
             self._complain("warn", "bridge", text)
         bridges = tuple(
@@ -104,6 +112,7 @@ class _Reader:
         interval_ms = integer(root.mapping("other_config"), "stats-update-interval", 0)
         return Wish(
             bridges=bridges,
+            zones=tuple(read_zones(self._replica.rows, root)),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             problems=tuple(self._problems),
         )
@@ -169,7 +178,26 @@ class _Reader:
             tables=self._tables(name, row),
             in_band_queue=queue if queue >= 0 else -1,
             disable_in_band=boolean(config, "disable-in-band"),
+            in_band_managers=self._in_band_managers,
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
+            mcast=_mcast(row),
+            stp=self._stp(name, row),
+        )
+
+    def _stp(self, name: str, row: Row) -> StpSettings | None:
+        if not row.flag("stp_enable"):
+            return None
+        config = row.mapping("other_config")
+        text = config.get("stp-system-id")
+        mac = parse_mac(text) if text is not None else None
+        if text is not None and mac is None:
+            self._complain("err", "bridge", f'bridge {name}: invalid stp-system-id "{text}"')
+        return StpSettings(
+            system_id=int.from_bytes(mac or b"", "big"),
+            priority=integer(config, "stp-priority", 32_768) & 0xFFFF,
+            hello_ms=integer(config, "stp-hello-time", 2) * 1_000,
+            max_age_ms=integer(config, "stp-max-age", 20) * 1_000,
+            forward_delay_ms=integer(config, "stp-forward-delay", 15) * 1_000,
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:
@@ -221,7 +249,6 @@ class _Reader:
     # -- controllers ---------------------------------------------------------------------
 
     def _controllers(self, name: str, row: Row) -> tuple[ControllerSettings, ...]:
-        config = row.mapping("other_config")
         found: dict[str, ControllerSettings] = {}
         for controller in self._replica.refs(row, "controller"):
             target = controller.text("target")
@@ -231,21 +258,8 @@ class _Reader:
                 continue
             for text in complaints("Controller", controller):
                 self._complain("warn", "bridge", f'bridge {name}: controller "{target}": {text}')
-            if self._wants_in_band(controller, config):
-                self._complain(
-                    "warn",
-                    "bridge",
-                    f'bridge {name}: controller "{target}": connection_mode in-band is not '
-                    "supported by this version, using out-of-band",
-                )
             found[target] = _controller_settings(controller, target)
         return tuple(found[target] for target in sorted(found))
-
-    def _wants_in_band(self, controller: Row, config: dict[str, str]) -> bool:
-        """Whether in-band control is asked for in so many words (it is Open vSwitch's default,
-        but nobody who left the column empty has to rely on it)."""
-        explicit = controller.opt_text("connection_mode") == "in-band"
-        return explicit and not boolean(config, "disable-in-band")
 
     # -- ports and interfaces ------------------------------------------------------------
 
@@ -275,8 +289,9 @@ class _Reader:
         if not members:
             return None
         interfaces = tuple(self._interface(bridge, member) for member in members)
-        if len(interfaces) > 1:
-            interfaces = self._refuse_bond(name, interfaces)
+        problem = self._bond_problem(row) if len(interfaces) > 1 else ""
+        if problem:
+            interfaces = self._refuse_bond(name, problem, interfaces)
         mac = parse_mac(row.opt_text("mac") or "")
         return PortWish(
             name=name,
@@ -298,10 +313,21 @@ class _Reader:
         )
         return False
 
+    def _bond_problem(self, row: Row) -> str:
+        """Why a bond cannot be had; empty if it can."""
+        if row.opt_text("bond_mode") == "balance-tcp":
+            return "bonds of mode balance-tcp are not supported by this version"
+        if row.opt_text("lacp") in ("active", "passive"):
+            return "bonds with LACP are not supported by this version"
+        if row.mapping("other_config").get("bond-detect-mode") == "miimon":
+            self._complain("warn", "bridge", f"port {row.text('name')}: unsupported "
+                           "bond-detect-mode miimon, defaulting to carrier")  # fmt: skip
+        return ""
+
     def _refuse_bond(
-        self, port: str, interfaces: tuple[InterfaceWish, ...]
+        self, port: str, problem: str, interfaces: tuple[InterfaceWish, ...]
     ) -> tuple[InterfaceWish, ...]:
-        text = f"port {port}: bonds are not supported by this version"
+        text = f"port {port}: {problem}"
         self._complain("err", "bridge", text)
         return tuple(replace(interface, error=text) for interface in interfaces)
 
@@ -369,6 +395,18 @@ class _Reader:
         return replace(wish, error=error)
 
 
+def _mcast(row: Row) -> McastSettings | None:
+    """How the bridge snoops multicast groups, if it does."""
+    if not row.flag("mcast_snooping_enable"):
+        return None
+    config = row.mapping("other_config")
+    return McastSettings(
+        aging_s=integer(config, "mcast-snooping-aging-time", 300),
+        table_size=min(max(integer(config, "mcast-snooping-table-size", 2_048), 10), 1_000_000),
+        floods_unregistered=not boolean(config, "mcast-snooping-disable-flood-unregistered"),
+    )
+
+
 def _usable_ofport(number: int) -> int:
     """The number that a port had when the database was last written, if one may ask for it."""
     return number if 0 < number < 0xFF00 else 0
@@ -416,6 +454,11 @@ def _controller_problem(bridge: str, target: str) -> tuple[str, str, str] | None
     return None
 
 
+def _connection_mode(row: Row) -> str:
+    """Of a Controller or Manager row."""
+    return row.opt_text("connection_mode") or "in-band"
+
+
 def _controller_settings(row: Row, target: str) -> ControllerSettings:
     passive = target.startswith("p")
     probe_ms = row.opt_int("inactivity_probe")
@@ -426,7 +469,7 @@ def _controller_settings(row: Row, target: str) -> ControllerSettings:
         type=row.opt_text("type") or ("service" if passive else "primary"),
         max_backoff_ms=max(row.opt_int("max_backoff") or 8_000, 1_000),
         inactivity_probe_ms=5_000 if probe_ms is None else max(probe_ms, 0),
-        connection_mode="out-of-band",
+        connection_mode=_connection_mode(row),
         enable_async_messages=async_messages is not False,
         rate_limit_pps=max(rate, 0),
         burst_limit_packets=max(row.opt_int("controller_burst_limit") or 0, 0),

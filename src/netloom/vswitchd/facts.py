@@ -54,7 +54,8 @@ class Collector:
         live = self._applier.bridges.get(row.text("name"))
         number = 0 if live is None else live.datapath_id
         shortfall = "" if live is None else self._applier.shortfall(live)
-        _note(found, row, status.bridge_columns(number, shortfall))
+        trees = {} if live is None else live.bridge.bridge_status()
+        _note(found, row, status.bridge_columns(number, shortfall, trees))
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
         for mirror in self._idl.refs(row, "mirrors"):
@@ -62,6 +63,12 @@ class Collector:
                 counts = None if live is None else live.bridge.mirror_stats(str(mirror.uuid))
                 _note(found, mirror, status.mirror_columns(counts))
         for port in self._idl.refs(row, "ports"):
+            if live is not None and (with_counters or live.bridge.status_version):
+                shown, counters = live.bridge.port_status(port.text("name"))
+                _note(found, port, {"status": dict(sorted(shown.items()))})
+                _note(found, port, {"statistics": dict(sorted(counters.items()))})
+                active = live.bridge.active_member(port.text("name"))
+                _note(found, port, {"bond_active_slave": (active,) if active else ()})
             for interface in self._idl.refs(port, "interfaces"):
                 columns = self._interface(live, interface, with_counters)
                 _note(found, interface, columns)

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from netloom.ofproto.settings import BundleSettings
+from netloom.ofproto.settings import BundleSettings, StpPortSettings
 from netloom.ovsdb.row import Row
+from netloom.protocols.bond import BondSettings
 
 MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
 _NATIVE = ("native-tagged", "native-untagged")
@@ -47,9 +48,44 @@ class PortRules:
             cvlans=cvlans if mode == "dot1q-tunnel" else frozenset(),
             qinq_ethtype=self._qinq_ethtype(),
             priority_tags=self._priority_tags(),
+            stp=self._stp(),
+            bond=self._bond() if len(members) > 1 else None,
             protected=row.flag("protected"),
+            mcast_flood=self._config.get("mcast-snooping-flood") == "true",
+            mcast_flood_reports=self._config.get("mcast-snooping-flood-reports") == "true",
             other_config=tuple(sorted(self._config.items())),
         )
+
+    def _bond(self) -> BondSettings:
+        rebalance_ms = self._number("bond-rebalance-interval", 10_000, 2**31 - 1)
+        return BondSettings(
+            mode=self._row.opt_text("bond_mode") or "active-backup",
+            updelay_ms=max(self._row.integer("bond_updelay"), 0),
+            downdelay_ms=max(self._row.integer("bond_downdelay"), 0),
+            hash_basis=self._number("bond-hash-basis", 0, 2**32 - 1),
+            # Less than a second would keep moving what was just moved.
+            rebalance_ms=max(rebalance_ms, 1_000) if rebalance_ms else 0,
+            primary=self._config.get("bond-primary", ""),
+            all_members_active=self._config.get("all-members-active") == "true",
+        )
+
+    def _stp(self) -> StpPortSettings | None:
+        """How the port takes part in STP; values out of range are as if they were not there."""
+        if self._config.get("stp-enable") == "false":
+            return None
+        number = self._number("stp-port-num", 0, 255)
+        if number == 0 and "stp-port-num" in self._config:
+            self.complaints.append("invalid stp-port-num")
+            return None
+        return StpPortSettings(
+            number,
+            self._number("stp-port-priority", 128, 255),
+            self._number("stp-path-cost", 0, 65_535),
+        )
+
+    def _number(self, key: str, default: int, most: int) -> int:
+        text = self._config.get(key, "")
+        return int(text) if text.isascii() and text.isdigit() and int(text) <= most else default
 
     def _mode(self, tag: int, has_trunks: bool) -> str:
         mode = self._row.opt_text("vlan_mode")

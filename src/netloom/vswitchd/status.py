@@ -132,10 +132,14 @@ def mirror_columns(counts: tuple[int, int] | None) -> dict[str, Datum]:
     return {"statistics": {"tx_bytes": counts[1], "tx_packets": counts[0]}}
 
 
-def bridge_columns(datapath_id: int, shortfall: str = "") -> dict[str, Datum]:
+def bridge_columns(
+    datapath_id: int, shortfall: str = "", trees: Mapping[str, str] | None = None
+) -> dict[str, Datum]:
     """Bridge.datapath_id, datapath_version and status; the first two are empty for a bridge that
-    could not be had. `shortfall` is what its data path lacks."""
-    shown: Datum = {"datapath_error": shortfall} if shortfall else {}
+    could not be had. `shortfall` is what its data path lacks, `trees` what its
+    spanning tree says."""
+    said = {**({"datapath_error": shortfall} if shortfall else {}), **(trees or {})}
+    shown: Datum = dict(sorted(said.items()))
     if not datapath_id:
         return {"datapath_id": (), "datapath_version": "", "status": shown}
     return {

@@ -37,9 +37,11 @@ TABLES: dict[str, tuple[str, ...]] = {
         "bridges",
         "cur_cfg",
         "datapath_types",
+        "datapaths",
         "dpdk_initialized",
         "dpdk_version",
         "iface_types",
+        "manager_options",
         "next_cfg",
         "other_config",
         "ssl",
@@ -68,7 +70,10 @@ TABLES: dict[str, tuple[str, ...]] = {
         "stp_enable",
     ),
     "Port": (
+        "bond_active_slave",
+        "bond_downdelay",
         "bond_mode",
+        "bond_updelay",
         "cvlans",
         "fake_bridge",
         "interfaces",
@@ -78,6 +83,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "other_config",
         "protected",
         "qos",
+        "statistics",
+        "status",
         "tag",
         "trunks",
         "vlan_mode",
@@ -127,6 +134,10 @@ TABLES: dict[str, tuple[str, ...]] = {
         "target",
         "type",
     ),
+    "Manager": ("connection_mode", "target"),
+    "Datapath": ("ct_zone_default_limit", "ct_zones"),
+    "CT_Zone": ("limit", "timeout_policy"),
+    "CT_Timeout_Policy": ("timeouts",),
     "Flow_Table": ("flow_limit", "groups", "name", "overflow_policy", "prefixes"),
     "Mirror": (
         "filter",
@@ -155,6 +166,7 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
         }
     ),
     "Bridge": frozenset({"datapath_id", "datapath_version", "status"}),
+    "Port": frozenset({"bond_active_slave", "status", "statistics"}),
     "Interface": frozenset(
         {
             "admin_state",
@@ -217,7 +229,7 @@ class Switch:
         self._status_is_stale = True
         self._status_due_ms = 0
         self._counters_due_ms = 0
-        self._versions = (-1, -1)
+        self._versions = (-1, -1, -1)
         idl.set_lock(LOCK)
 
     # -- one turn ------------------------------------------------------------------------
@@ -316,7 +328,8 @@ class Switch:
     # -- status --------------------------------------------------------------------------
 
     def _tell(self, now_ms: int) -> None:
-        versions = (self.applier.version, self._connections.changes())
+        trees = sum(live.bridge.status_version for live in self.applier.bridges.values())
+        versions = (self.applier.version, self._connections.changes(), trees)
         if versions != self._versions:
             self._versions = versions
             self._status_is_stale = True

@@ -10,9 +10,7 @@ from netloom.ovsdb.row import Row
 #: Columns that must stay at their default.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "Bridge": (
-        "stp_enable",
         "rstp_enable",
-        "mcast_snooping_enable",
         "netflow",
         "sflow",
         "ipfix",

@@ -6,6 +6,7 @@ import pytest
 from tests.support.fake_switch import FakeReplica
 
 from netloom.ofproto.settings import ALL_VERSIONS, BundleSettings
+from netloom.protocols.bond import BondSettings
 from netloom.vswitchd.desired import read_wish
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Wish
 
@@ -163,16 +164,29 @@ def test_a_reserved_name_is_refused() -> None:
     assert found.error == "could not create interface ovs-netdev, name is reserved"
 
 
-def test_a_bond_is_refused_on_each_of_its_interfaces() -> None:
+def test_a_bond_of_a_mode_that_cannot_be_had_is_refused_on_each_of_its_interfaces() -> None:
     replica = FakeReplica()
     members = [replica.add("Interface", name=name) for name in ("e1", "e2")]
-    port = replica.add("Port", name="bond0", interfaces=tuple(row.uuid for row in members))
+    port = replica.add("Port", name="bond0", interfaces=tuple(row.uuid for row in members),
+                       bond_mode=("balance-tcp",))  # fmt: skip
     replica.add_bridge("br0", port)
     wish = read_wish(replica)
     errors = {i.name: i.error for p in wish.bridges[0].ports for i in p.interfaces}
-    text = "port bond0: bonds are not supported by this version"
+    text = "port bond0: bonds of mode balance-tcp are not supported by this version"
     assert errors == {"br0": "", "e1": text, "e2": text}
     assert ("err", "bridge", text) in wish.problems
+
+
+def test_a_bond_has_the_settings_of_its_port() -> None:
+    replica = FakeReplica()
+    members = [replica.add("Interface", name=name) for name in ("e1", "e2")]
+    port = replica.add("Port", name="bond0", interfaces=tuple(row.uuid for row in members),
+                       bond_mode=("balance-slb",), bond_updelay=30,
+                       other_config={"bond-rebalance-interval": "50"})  # fmt: skip
+    replica.add_bridge("br0", port)
+    bundle = next(p.bundle for p in read_wish(replica).bridges[0].ports if p.name == "bond0")
+    assert bundle.bond == BondSettings("balance-slb", updelay_ms=30, rebalance_ms=1_000)
+    assert bundle.members == ("e1", "e2")
 
 
 def test_an_interface_of_two_ports_belongs_to_the_first() -> None:
@@ -251,9 +265,9 @@ def test_numbers_out_of_range_are_clamped_and_garbage_is_named() -> None:
 
 def test_what_is_not_supported_is_said() -> None:
     replica = FakeReplica()
-    replica.add_bridge("br0", stp_enable=True)
+    replica.add_bridge("br0", rstp_enable=True)
     assert problems(read_wish(replica)) == [
-        "bridge br0: stp_enable is not supported by this version"
+        "bridge br0: rstp_enable is not supported by this version"
     ]
 
 

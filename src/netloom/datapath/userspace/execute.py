@@ -47,6 +47,9 @@ MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
 MAX_FRAME_BYTES = 65_535 + 14 + 8
 
+#: Tags that are read of a packet: as many as keys have (other_config:vlan-limit).
+VLAN_LIMIT = 1
+
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
 DROP_EXPLICIT = "drop_action_of_pipeline"
@@ -116,8 +119,7 @@ class Execution:
             ends = step(self)
             if ends:
                 if ends is not True:
-                    for execution in ends:
-                        execution.run(program[at + 1 :] or _NOTHING)
+                    _run_together(ends, program[at + 1 :])
                 return
 
     def _has_gso(self) -> bool:
@@ -152,7 +154,9 @@ class Execution:
     def parsed(self) -> Headers:
         """Where the headers are now."""
         if self.headers is None:
-            self.headers = parse(self._data if self._packet is None else self._packet.data)  # type: ignore[arg-type]
+            data = self._data if self._packet is None else self._packet.data
+            assert data is not None
+            self.headers = parse(data, max_vlans=VLAN_LIMIT)
         return self.headers
 
     def current_key(self) -> int:
@@ -182,11 +186,17 @@ class Execution:
         return packet
 
 
-def _nothing(execution: Execution) -> None:
-    """What follows the last action."""
-
-
-_NOTHING: Program = (_nothing,)
+def _run_together(executions: list[Execution], program: Program) -> None:
+    """Run the rest of a program on packets that go on side by side, action by action."""
+    for step in program:
+        going_on: list[Execution] = []
+        for execution in executions:
+            ends = step(execution)
+            if not ends:
+                going_on.append(execution)
+            elif ends is not True:
+                going_on += ends
+        executions = going_on
 
 
 def compile_actions(actions: dp.DpActions) -> Program:
@@ -288,15 +298,15 @@ def _compile_set(action: dp.Set) -> list[Step]:
 
 
 def _compile_recirc(action: dp.Recirc) -> list[Step]:
+    """A copy is looked up again: what follows is done to the packet as it is here."""
     recirc_id = action.recirc_id << RECIRC_ID_SHIFT
 
-    def recirc(execution: Execution) -> bool:
+    def recirc(execution: Execution) -> None:
         if execution.depth >= MAX_RECIRCULATIONS:
             execution.outlet.drop(DROP_RECIRCULATION)
-            return True
+            return
         metadata = execution.key & METADATA_ALL_MASK & ~RECIRC_ID_MASK | recirc_id
         execution.outlet.recirculate(execution.frozen(), metadata, execution.depth + 1)
-        return True
 
     return [recirc]
 

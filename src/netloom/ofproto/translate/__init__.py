@@ -31,6 +31,7 @@ from netloom.flow.key import RECIRC_ID_SHIFT as _RECIRC_ID_SHIFT
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.clone import run_as_clone
 from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.entry import cancel, enter
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.freeze import finish_freezing, thaw
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
@@ -77,12 +78,15 @@ def translate(
     has_packet: bool = True,
     recorder: Recorder | None = None,
     side_effects: bool = True,
+    packet: bytes = b"",
 ) -> Translated:
     """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
     tables from 0 on, or `actions` (a packet-out), or what is left of a frozen `state` (that of the
-    key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key."""
+    key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key;
+    `packet`, if given, is that packet, for those who learn from more than keys tell."""
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
     context.has_packet = has_packet
+    context.packet = packet
     begin_tunnel(context)
     context.begin_bridge(bridge)
     recirc_id = key >> _RECIRC_ID_SHIFT & 0xFFFFFFFF
@@ -107,6 +111,9 @@ def translate(
             enter_table(context, state.table_id, is_entry=True)
     else:
         _begin(context, actions)
+    port = context.first_bridge.ports_by_number.get(context.in_port)
+    if port is not None and not port.forwards:
+        cancel(context, 0)
     if context.freeze is None:
         run_action_set(context)
     if context.freeze is not None and not context.error:
@@ -119,13 +126,13 @@ def translate(
 def _begin(context: Context, actions: Actions | None) -> None:
     """The packet has come in, or is that of a packet-out."""
     port = context.bridge.ports_by_number.get(context.in_port)
-    if port is not None and port.config & m.OFPPC_NO_RECV:
+    if port is not None and port.config & m.OFPPC_NO_RECV and not context.bridge.tree:
         context.detail("OFPPC_NO_RECV set, dropping")
     elif actions is not None:
         context.has_begun = True
         # Open vSwitch tells no reason of its own in a trace.
         context.in_packet_out = context.recorder is None
-        if mirror_entering(context):
+        if enter(context):
             run_actions(context, actions)
     else:
         enter_table(context, 0, is_entry=True)

@@ -123,7 +123,7 @@ def _set(context: Context, header: str, slots: int) -> None:
         return
     mask = context.mask & sum([part for part in _PARTS[slots] if different & part])
     if header in _SLOW:
-        context.slow = True
+        context.slow.add("action")
         if header.startswith("icmp"):
             # Type and code are one: there is no writing one of them only.
             context.mask |= _ICMP_BYTES

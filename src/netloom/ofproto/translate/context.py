@@ -23,6 +23,15 @@ MAX_RESUBMITS = MAX_DEPTH * MAX_DEPTH
 #: Data-path actions of one flow: what Open vSwitch's 64 kB of encoded actions come to.
 MAX_ACTIONS = 8_192
 
+#: Why packets of a flow each go up to the switch -> what a trace says of it.
+SLOW_REASONS = {
+    "cfm": "Consists of CFM packets.",
+    "bfd": "Consists of BFD packets.",
+    "lacp": "Consists of LACP packets.",
+    "stp": "Consists of STP packets.",
+    "lldp": "Consists of LLDP packets.",
+    "action": "Uses action(s) not supported by datapath.",
+}
 _IN_PORT = SLOT["in_port"]
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _DL_TYPE = SLOT["dl_type"]
@@ -97,6 +106,7 @@ class Translated:
 
     __slots__ = (
         "actions", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids", "slow",
+        "slow_reasons",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +119,7 @@ class Translated:
         slow: DpActions = (),
         mac_lookups: tuple[MacLookup, ...] = (),
         recirc_ids: tuple[int, ...] = (),
+        slow_reasons: tuple[str, ...] = (),
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -116,6 +127,7 @@ class Translated:
         self.credits = credits_
         self.error = error
         self.slow = slow
+        self.slow_reasons = slow_reasons
         #: What was asked of MAC tables: only a change of these answers can change the result.
         self.mac_lookups = mac_lookups
         #: Numbers of frozen states that the actions mention, held by whoever has this result.
@@ -156,7 +168,7 @@ class Context:
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
         "done", "error", "first_bridge", "first_key", "freeze", "has_begun", "has_packet",
         "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "mac_lookups", "mask",
-        "mirrored", "n_resubmits", "nat", "now_ms", "recirc_ids", "recorder", "rule",
+        "mirrored", "n_resubmits", "nat", "now_ms", "packet", "recirc_ids", "recorder", "rule",
         "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
@@ -194,8 +206,9 @@ class Context:
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
-        #: Set when an action is beyond data paths.
-        self.slow = False
+        #: Why each packet has to come up: words of SLOW_REASONS.
+        self.slow: set[str] = set()
+        self.packet = b""
         #: Why a packet goes to the controller depends on where the output stands.
         self.in_action_set = False
         self.in_packet_out = False
@@ -208,7 +221,7 @@ class Context:
         self.is_last = True
         #: The action that runs stands in a bucket of a group.
         self.in_bucket = False
-        #: There is a packet, not only its key.
+        #: There is a packet, not only its key (`packet`, if it is at hand).
         self.has_packet = True
         #: What connection tracking said of the packet may be looked at.
         self.conntracked = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.ofproto.ports import OfPort, PatchCrossing
 from netloom.ofproto.translate.context import Context
-from netloom.openflow import messages as m
+from netloom.ofproto.translate.entry import cancel, receives
 
 
 def cross(context: Context, port: OfPort) -> None:
@@ -26,12 +26,15 @@ def go_on_at(context: Context, peer: OfPort) -> None:
     context.action_set, context.stack, context.done = [], [], False
     tracking = (conntracked, context.was_mpls)
     context.begin_bridge(peer.bridge)
-    if not peer.config & m.OFPPC_NO_RECV:
+    if receives(context, peer):
+        n_actions = len(context.actions)
         context.walk.enter_table(context, 0, as_clone=True)
         if context.freeze is None:
             context.walk.run_action_set(context)
         if context.freeze is not None:
             context.walk.finish_freezing(context)
+        if not peer.forwards:
+            cancel(context, n_actions)
     context.end()
     context.conntracked, context.was_mpls = tracking
     (context.bridge, context.key, context.table_id, context.rule, context.action_set,

@@ -12,7 +12,7 @@ from netloom.flow.fields import (
     VLAN_CFI,
 )
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
-from netloom.ofproto.translate.context import Context, Translated
+from netloom.ofproto.translate.context import SLOW_REASONS, Context, Translated
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
 from netloom.ofproto.translate.output import metered
 from netloom.openflow.messages_meters import OFPM_SLOWPATH
@@ -72,6 +72,7 @@ def finish(context: Context) -> Translated:
         _without_last_clone(context.actions), mask, context.key, context.credits, "",
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
         recirc_ids=tuple(context.recirc_ids),
+        slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
     )  # fmt: skip
 
 
@@ -92,5 +93,6 @@ def slow_path(context: Context) -> DpActions:
     """What a flow does whose packets each go up; nothing if none need to."""
     if not context.slow:
         return ()
-    upcall = dp.Userspace("slow_path", ("action",))
+    reason = next(reason for reason in SLOW_REASONS if reason in context.slow)
+    upcall = dp.Userspace("slow_path", (reason,))
     return (metered(upcall, context.first_bridge, OFPM_SLOWPATH),)

@@ -175,7 +175,7 @@ def _push(context: Context, action: a.Push) -> None:
 
 def _pop(context: Context, action: a.Pop) -> None:
     if not context.stack:
-        context.warn("attempted to pop from an empty stack")
+        context.report_error("stack underflow")
         return
     target = action.destination
     bits = _bits(target)

@@ -7,9 +7,11 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
+from netloom.ofproto.translate import multicast
 from netloom.ofproto.translate.commit import with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
+from netloom.protocols.bond import DROP, DROP_IF_MOVED
 
 _DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
 _TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
@@ -75,6 +77,8 @@ def normal(context: Context) -> None:
     if is_reserved(_DL_DST.get(key)) and not context.bridge.settings.forward_bpdu:
         context.detail("packet has reserved destination MAC, dropping")
         return
+    if bundle.bond is not None and not _bond_admits(context, bundle, inside[0].vid):
+        return
     _learn(context, bundle, inside[0].vid)
     _forward(context, bundle, inside)
 
@@ -131,21 +135,61 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
+    mcast = context.bridge.mcast
+    if mcast is not None and multicast.concerns(context.key):
+        multicast.forward(context, mcast, bundle, inside, _flood, send)
+        return
     context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
-        reserved = context.bridge.mirrors.outputs
-        for other in list(context.bridge.bundles.values()):
-            if other is bundle or other.name in reserved:
-                continue
-            if other.is_floodable and other.carries(inside):
-                send(context, bundle, other, inside)
+        _flood(context, bundle, inside)
     elif entry.bundle is bundle:
         context.detail("learned port is input port, dropping")
     else:
         context.detail("forwarding to learned port")
         send(context, bundle, entry.bundle, inside)
+
+
+def _flood(context: Context, source: Bundle, inside: Tags) -> None:
+    """Send everywhere but back."""
+    reserved = context.bridge.mirrors.outputs
+    for other in list(context.bridge.bundles.values()):
+        if other is source or other.name in reserved:
+            continue
+        if other.is_floodable and other.carries(inside):
+            send(context, source, other, inside)
+
+
+def _bond_admits(context: Context, bundle: Bundle, vlan: int) -> bool:
+    """May a packet come in on this member of a bond? If not, it is a copy, or an echo."""
+    assert bundle.bond is not None
+    port = context.bridge.ports_by_number[context.in_port]
+    verdict = bundle.bond.admits(port.name, _DL_DST.get(context.key))
+    if verdict == DROP:
+        context.detail("bonding refused admissibility, dropping")
+        return False
+    if verdict == DROP_IF_MOVED:
+        entry = context.bridge.macs.lookup(_DL_SRC.get(context.key), vlan)
+        if entry is not None and entry.bundle is not bundle:
+            is_locked = context.now_ms < entry.lock_until_ms
+            if is_locked or not _is_gratuitous_arp(context):
+                context.detail("SLB bond thinks this packet looped back, dropping")
+                return False
+    return True
+
+
+def _member(context: Context, bundle: Bundle, vlan: int) -> int:
+    """The port by which a packet leaves; -1 for none."""
+    if bundle.bond is None:
+        return bundle.members[0].number
+    chosen = bundle.bond.choose(_DL_SRC.get(context.key), vlan)
+    if chosen is None:
+        return -1
+    name, bucket = chosen
+    if bucket is not None:
+        context.credits.append(bucket)
+    return next((port.number for port in bundle.members if port.name == name), -1)
 
 
 def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
@@ -161,7 +205,9 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
         tags.append((tag.tpid or 0x8100, tci))
     saved = context.key
     context.key = with_tags(saved, tags)
-    output_to(context, bundle.members[0].number)
+    number = _member(context, bundle, inside[0].vid)
+    if number >= 0:
+        output_to(context, number)
     context.key = saved
 
 

@@ -14,6 +14,7 @@ from netloom.ofproto.translate import tunnel, underlay
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.crossing import cross
+from netloom.ofproto.translate.entry import skips_output
 from netloom.openflow import messages as m
 from netloom.openflow.messages_meters import OFPM_CONTROLLER
 
@@ -32,6 +33,8 @@ def output_to(context: Context, number: int) -> None:
         context.detail("OFPPC_NO_FWD set, skipping output")
     elif context.snaplen and port.is_patch:
         context.warn("Mirror truncate to ODPP_NONE, skipping output")
+    elif (not port.forwards or not port.relays_bpdus) and skips_output(context, port):
+        return
     elif port.is_patch:
         cross(context, port)
     else:

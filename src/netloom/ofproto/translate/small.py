@@ -85,7 +85,7 @@ def meter(context: Context, action: a.Meter) -> None:
 
 def debug_slow(context: Context, action: a.DebugSlow) -> None:
     """Pretend that the data path could not do it."""
-    context.slow = True
+    context.slow.add("action")
 
 
 class FinCredit:

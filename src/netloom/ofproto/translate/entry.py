@@ -1,0 +1,76 @@
+"""Packets that come in: those that the switch keeps to itself, and ports that do not let them in.
+
+A BPDU on a bridge with a spanning tree is for the switch, whatever the tables say. A port that
+neither forwards nor learns drops all others; one that learns lets the tables look at the packet,
+and what they would do is dropped (`receives`, then `cancel`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.flow.fields import SLOT
+from netloom.openflow import messages as m
+
+if TYPE_CHECKING:
+    from netloom.ofproto.ports import OfPort
+    from netloom.ofproto.translate.context import Context
+
+_DL_DST, _DL_TYPE = SLOT["dl_dst"], SLOT["dl_type"]
+_BRIDGES = 0x0180C2000000
+_NO_TYPE = 0x05FF
+
+
+def is_bpdu(context: Context) -> bool:
+    """Is the packet, as it is now, one of bridges to one another?"""
+    key = context.key
+    return _DL_DST.get(key) == _BRIDGES and _DL_TYPE.get(key) == _NO_TYPE
+
+
+def enter(context: Context) -> bool:
+    """The packet has come in from outside: does the bridge run what its tables say? Mirrors get
+    it, too."""
+    port = context.bridge.ports_by_number.get(context.in_port)
+    if port is not None and not receives(context, port):
+        return False
+    return context.walk.mirror_entering(context)
+
+
+def receives(context: Context, port: OfPort) -> bool:
+    """May tables have a look at what came in here?"""
+    if _is_special(context, port):
+        return False
+    refuses = m.OFPPC_NO_RECV_STP if is_bpdu(context) else m.OFPPC_NO_RECV
+    return not port.config & refuses and (port.forwards or port.learns)
+
+
+def _is_special(context: Context, port: OfPort) -> bool:
+    """Is this a packet of a protocol that the switch speaks here? If so, it gets it."""
+    tree = context.bridge.tree
+    if tree is None or tree.is_disabled:
+        return False
+    context.mask |= _DL_DST.mask
+    if _DL_DST.get(context.key) != _BRIDGES:
+        return False
+    if context.packet and context.side_effects:
+        tree.receive(port, context.packet, context.now_ms)
+    context.slow.add("stp")
+    return True
+
+
+def skips_output(context: Context, port: OfPort) -> bool:
+    """Does the spanning tree keep this packet from leaving here?"""
+    if is_bpdu(context):
+        if not port.relays_bpdus:
+            context.warn("STP not in listening state, skipping bpdu output")
+        return not port.relays_bpdus
+    if not port.forwards:
+        context.warn("STP not in forwarding state, skipping output")
+    return not port.forwards
+
+
+def cancel(context: Context, n_actions: int) -> None:
+    """Take back what the tables did with a packet that was only to be looked at."""
+    del context.actions[n_actions:]
+    context.freeze = None
+    context.action_set = []

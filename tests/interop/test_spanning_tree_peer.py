@@ -1,0 +1,189 @@
+"""Spanning trees: bridges that are wired the same way find the same tree in Debian's switch and in
+ours, tell the same of it, and forward the same packets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.peer_switch import CommandFailed, PeerSwitch
+from tests.support.peers import wait_until
+from tests.support.switches import own_tools
+
+pytestmark = pytest.mark.interop
+
+Pair = tuple[PeerSwitch, PeerSwitch]
+LINKS = ((0, 1), (1, 2), (0, 2), (2, 3))
+N_BRIDGES = 4
+
+
+def bridge_words(number: int, kind: str) -> list[str]:
+    return ["--", "add-br", f"br{number}", "--", "set", "bridge", f"br{number}",
+            "datapath_type=dummy", f"{kind}_enable=true",
+            f"other-config:{kind}-priority={0x1000 * number}",
+            f"other-config:hwaddr=aa:66:aa:66:00:0{number}"]  # fmt: skip
+
+
+def port_words(bridge: int, peer: int, kind: str, config: str) -> list[str]:
+    name = f"p{bridge}{peer}"
+    return ["--", "add-port", f"br{bridge}", name, "--", "set", "interface", name, "type=patch",
+            f"options:peer=p{peer}{bridge}", f"ofport_request={peer + 1}",
+            "--", "set", "port", name, f"other_config:{kind}-port-num={peer + 1}",
+            *config.split()]  # fmt: skip
+
+
+def set_up(switch: PeerSwitch, kind: str) -> None:
+    words = [word for n in range(N_BRIDGES) for word in bridge_words(n, kind)]
+    for one, other in LINKS:
+        words += port_words(one, other, kind, "")
+        words += port_words(other, one, kind, "")
+    switch.run("ovs-vsctl", *words[1:])
+    switch.run("ovs-vsctl", "add-port", "br0", "d1", "--", "set", "interface", "d1", "type=dummy",
+               "ofport_request=9", "--", "set", "port", "d1", f"other_config:{kind}-port-num=9",
+               f"other_config:{kind}-path-cost=7",
+               f"other_config:{kind}-port-priority=32")  # fmt: skip
+
+
+@pytest.fixture
+def switches(tmp_path: Path) -> Iterator[Pair]:
+    own_tools(tmp_path / "bin")
+    theirs = PeerSwitch(tmp_path / "a")
+    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
+    try:
+        for switch in (theirs, ours):
+            switch.control("time/stop")
+        yield theirs, ours
+    finally:
+        for switch in (theirs, ours):
+            switch.close()
+
+
+def both(switches: Pair, *words: str) -> None:
+    for switch in switches:
+        switch.control(*words)
+
+
+def configure(switches: Pair, *words: str) -> None:
+    for switch in switches:
+        switch.run("ovs-vsctl", *words)
+
+
+def agree(switches: Pair, *words: str) -> str:
+    """The answer that both give; the peer may take a moment, for it has threads."""
+    answers: list[str] = []
+
+    def same() -> bool:
+        answers[:] = [switch.control(*words) for switch in switches]
+        return answers[0] == answers[1]
+
+    assert wait_until(same, 3), "\n".join(answers)
+    return answers[1]
+
+
+def agree_on_tree(switches: Pair, kind: str) -> None:
+    for number in range(N_BRIDGES):
+        try:
+            agree(switches, f"{kind}/show", f"br{number}")
+        except CommandFailed:
+            with pytest.raises(CommandFailed):
+                switches[1].control(f"{kind}/show", f"br{number}")
+
+
+def openflow_states(switch: PeerSwitch, bridge: str) -> list[str]:
+    shown = switch.run("ovs-ofctl", "show", bridge).stdout
+    return [line for line in shown.splitlines() if re.match(r" *(state|\d+\()", line)
+            and "addr" not in line]  # fmt: skip
+
+
+def rows(switch: PeerSwitch, table: str, columns: str) -> list[str]:
+    done = switch.run(
+        "ovs-vsctl", "-f", "csv", "--no-headings", f"--columns={columns}", "list", table
+    )
+    return sorted(done.stdout.splitlines())
+
+
+def agree_on_rows(switches: Pair, table: str, columns: str) -> None:
+    answers: list[list[str]] = []
+
+    def same() -> bool:
+        both(switches, "time/warp", "100")
+        answers[:] = [
+            [re.sub(r'sec_in_state="*\d+"*', "sec", line) for line in rows(switch, table, columns)]
+            for switch in switches
+        ]
+        return answers[0] == answers[1]
+
+    assert wait_until(same, 10), answers
+
+
+def agree_on_everything(switches: Pair, kind: str) -> None:
+    agree_on_tree(switches, kind)
+    for number in range(N_BRIDGES):
+        theirs, ours = (openflow_states(switch, f"br{number}") for switch in switches)
+        assert theirs == ours
+    for bridge, flow in (
+        ("br2", "in_port=1"), ("br2", "in_port=2"), ("br0", "in_port=9"), ("br3", "in_port=3"),
+        ("br2", "in_port=2,dl_dst=01:80:c2:00:00:00,dl_type=0x05ff"),
+        ("br2", "in_port=LOCAL,dl_dst=01:80:c2:00:00:02"),
+    ):  # fmt: skip
+        theirs, ours = (
+            re.sub(
+                r"Datapath actions: .*", lambda found: str(sorted(found[0][18:].split(","))), text
+            )
+            for text in (switch.control("ofproto/trace", bridge, flow) for switch in switches)
+        )
+        assert sections(ours) == sections(theirs), f"{bridge} {flow}\n{theirs}\n{ours}"
+
+
+def sections(trace: str) -> list[str]:
+    """The lines in any order: the peer floods in the order of a hash table."""
+    return sorted(line.strip() for line in trace.splitlines())
+
+
+def test_the_tree_of_stp(switches: Pair) -> None:
+    for switch in switches:
+        set_up(switch, "stp")
+    both(switches, "time/warp", "4000", "500")
+    agree_on_tree(switches, "stp")
+    both(switches, "time/warp", "15000", "500")
+    agree_on_everything(switches, "stp")
+    both(switches, "time/warp", "20000", "500")
+    agree_on_everything(switches, "stp")
+    agree_on_rows(switches, "port", "name,status")
+    agree_on_rows(switches, "bridge", "name,status")
+    assert "alternate  blocking" in agree(switches, "stp/show", "br2")
+
+
+def test_the_tree_heals_and_follows_its_settings(switches: Pair) -> None:
+    for switch in switches:
+        set_up(switch, "stp")
+    both(switches, "time/warp", "40000", "500")
+    configure(switches, "del-port", "p02")
+    both(switches, "time/warp", "60000", "500")
+    assert "alternate" not in agree(switches, "stp/show", "br2")
+    configure(switches, "set", "bridge", "br3", "other_config:stp-priority=0",
+              "other_config:stp-system-id=00:00:00:00:00:01",
+              "other_config:stp-max-age=14", "other_config:stp-forward-delay=10")  # fmt: skip
+    both(switches, "time/warp", "60000", "500")
+    agree_on_everything(switches, "stp")
+    configure(switches, "set", "port", "p20", "other_config:stp-path-cost=300")
+    both(switches, "time/warp", "60000", "500")
+    agree_on_tree(switches, "stp")
+    both(switches, "stp/tcn", "br1")
+    configure(switches, "set", "bridge", "br3", "stp_enable=false")
+    both(switches, "time/warp", "60000", "500")
+    agree_on_everything(switches, "stp")
+    configure(switches, "remove", "port", "p10", "other_config", "stp-port-num")
+    agree_on_tree(switches, "stp")
+
+
+def test_no_packet_goes_round(switches: Pair) -> None:
+    for switch in switches:
+        set_up(switch, "stp")
+    both(switches, "time/warp", "60000", "500")
+    trace = switches[1].control("ofproto/trace", "br0", "in_port=9")
+    assert sorted(trace.split("Datapath actions: ")[1].split("\n")[0].split(",")) == [
+        "100", "101", "102", "103",
+    ]  # fmt: skip
