@@ -7,7 +7,7 @@ STAMPS := .venv/.stamps
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
-demo: $(STAMPS)/run ## the first lab with real packets, from nothing (KEEP=1 keeps it; needs root)
+demo: $(STAMPS)/run ## networks of three hosts on real packets, from nothing (KEEP=1 keeps them; needs root)
 	@.venv/bin/netloom demo $(if $(KEEP),--keep)
 
 test: $(STAMPS)/test ## every test, from nothing (needs root for namespaces and peers)

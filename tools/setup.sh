@@ -14,6 +14,7 @@ say() { printf '%s\n' "netloom: $*" >&2; }
 commands="ip:iproute2 ping:iputils-ping"
 packages="python3-venv"
 case $target in
+    run) commands="$commands dnsmasq:dnsmasq-base nft:nftables" ;;
     test) commands="$commands tcpdump:tcpdump ethtool:ethtool" ;;
     bench) commands="$commands iperf3:iperf3 ethtool:ethtool" ;;
 esac

@@ -17,11 +17,12 @@ bridge `br-<network>`. The service listens on a Unix socket, which agents in eve
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -76,6 +77,7 @@ nft = {nft}
 [agent]
 report_interval = 2
 """
+RUN_UNTIL_TERM = """"$@" & child=$!; trap 'kill $child' TERM; wait"""
 WAIT_S = 20.0
 PAUSE_S = 0.02
 UNDERLAY = "192.168.100.{}"
@@ -150,6 +152,10 @@ class Cloud(Lab):
         self.service = Process(self.directory, "service", ())
         self.api = Api(self.socket)
 
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
+
     # The service
 
     def serve(self, vlans: str = "physnet1:100:199") -> None:
@@ -209,9 +215,19 @@ class Cloud(Lab):
         namespace.ip("link", "set", device, "up")
 
     def start(self) -> None:
-        """Start the switches and agents of all hosts, side by side, and wait for the agents."""
+        """Start the switches and agents of all hosts, and wait for the agents."""
+        self.start_switches()
+        self.start_agents()
+
+    def start_switches(self) -> None:
+        """Start the switches of all hosts, side by side."""
         with ThreadPoolExecutor(len(self.hosts)) as pool:
-            list(pool.map(self.start_host, self.hosts.values()))
+            list(pool.map(self._start_switch, self.hosts.values()))
+
+    def start_agents(self) -> None:
+        """Start all agents, and wait until the service knows them."""
+        for host in self.hosts.values():
+            self._start_agents_of(host)
         wanted = sum(len(host.agents) for host in self.hosts.values())
         self.wait("all agents report", lambda: self._reporting() == wanted)
 
@@ -219,8 +235,7 @@ class Cloud(Lab):
         agents = self.api.request("GET", "agents")["agents"]
         return len([agent for agent in agents if agent["alive"]])
 
-    def start_host(self, host: Host) -> None:
-        """Start a host's switch and its agent."""
+    def _start_switch(self, host: Host) -> None:
         host.switch.start()
         for network in host.physical:
             bridge = f"br-{network}"
@@ -228,6 +243,8 @@ class Cloud(Lab):
                 *("ovs-vsctl", "--may-exist", "add-br", bridge),
                 *("--", "--may-exist", "add-port", bridge, f"eth-{network}"),
             )
+
+    def _start_agents_of(self, host: Host) -> None:
         config = host.directory / "openvswitch_agent.ini"
         config.write_text(
             L2_CONFIG.format(
@@ -293,8 +310,24 @@ class Cloud(Lab):
         mtu = self.api.show("network", port["network_id"])["mtu"]
         vm.ip("link", "set", "eth0", "mtu", str(mtu))
         if gateway:
+            vm.gateway = gateway
             vm.ip("route", "add", "default", "via", gateway)
         return vm
+
+    def spawn(self, vm: VirtualMachine, name: str, *argv: str) -> None:
+        """Run a command in a machine until the lab ends."""
+        directory = self.directory / vm.label
+        directory.mkdir(exist_ok=True)
+        # The shell's command line has the directory, by which it is known at the end.
+        words = ("sh", "-c", RUN_UNTIL_TERM, str(directory), *argv)
+        with (directory / f"{name}.log").open("a") as log:
+            started = subprocess.Popen(
+                ("nsenter", f"--net=/run/netns/{vm.name}", *words),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        (directory / f"{name}.pid").write_text(f"{started.pid}\n")
 
     def plug(self, host: Host, device: str, port: Mapping[str, Any]) -> None:
         """Make the device a port of the integration bridge, as a hypervisor does."""

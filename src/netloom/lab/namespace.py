@@ -39,6 +39,8 @@ class VirtualMachine(Namespace):
         self.vif = vif
         #: Address of eth0 with prefix length.
         self.address = address
+        #: Where its default route leads; empty if it has none.
+        self.gateway = ""
 
     @property
     def ip_address(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 import netloom
-from netloom.base.errors import NetloomError
+from netloom.base.errors import ConfigError, NetloomError
 
 app = typer.Typer(
     help="Open vSwitch and Neutron's ML2 in Python, with an eBPF data path.",
@@ -39,12 +39,18 @@ def version() -> None:
 
 @app.command()
 def demo(
+    story: str = typer.Argument("networks", help="networks (three hosts) or vlan (one switch)."),
     keep: bool = typer.Option(False, help="Leave the lab in place at the end."),
 ) -> None:
     """Bring up a lab with real packets, show what it does, and take it down. Needs root."""
-    from netloom.lab.demo import run_demo
+    if story not in ("networks", "vlan"):
+        raise ConfigError(f"no story '{story}': networks or vlan")
+    if story == "vlan":
+        from netloom.lab.demo import run_demo as run
+    else:
+        from netloom.lab.story import run_story as run
 
-    raise typer.Exit(0 if run_demo(keep) else 1)
+    raise typer.Exit(0 if run(keep) else 1)
 
 
 @app.command("clean-host")

@@ -14,6 +14,7 @@ from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud
 from netloom.lab.namespace import VirtualMachine
 from netloom.lab.peers import service_program
+from netloom.lab.story import Story
 
 pytestmark = [needs_root, pytest.mark.root]
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
@@ -99,6 +100,14 @@ def test_a_machine_reaches_the_outside_and_is_reached_by_a_floating_address(clou
     cloud.api.request("PUT", f"floatingips/{floating['id']}", {"floatingip": {"port_id": None}})
     cloud.wait("the way in is closed", lambda: not cloud.host.run(*ping, check=False).ok)
     assert vm.ping(OUTSIDE, 2)
+
+
+def test_the_story_of_the_demo_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CHOICE, "userspace")
+    with Cloud("ts", programs=own_tools(tmp_path / "t"), tunnels=("vxlan",)) as made:
+        assert Story(made).tell(), capsys.readouterr().out
 
 
 def test_a_machine_gets_its_address_by_dhcp(cloud: Cloud) -> None:
