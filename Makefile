@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab bench clean-host clean
+.PHONY: help demo test check lab osken bench fuzz soak record-neutron clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -19,8 +19,20 @@ check: $(STAMPS)/test ## the quick checks: format, lint, types, imports, unit te
 lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (needs root)
 	@$(PY) -m pytest tests/lab $(ARGS)
 
+osken: $(STAMPS)/test ## os-ken's whole switch test tool against Debian's switch and ours
+	@$(PY) -m tests.interop.osken_runs $(ARGS)
+
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)
+
+record-neutron: $(STAMPS)/test ## ask a real Neutron (from PyPI) what the tests compare our answers with
+	@$(PY) tools/record_neutron.py
+
+fuzz: $(STAMPS)/fuzz ## look with atheris for bytes that break a decoder (SECONDS=60 for each)
+	@$(PY) -m fuzz $(or $(SECONDS),60) $(ARGS)
+
+soak: $(STAMPS)/test ## half an hour of changes and kills, both data paths (MINUTES=n; needs root)
+	@$(PY) tools/soak.py $(or $(MINUTES),30) $(SEED)
 
 clean-host: $(STAMPS)/run ## remove what a killed lab or test left behind
 	@.venv/bin/netloom clean-host
@@ -36,3 +48,6 @@ $(STAMPS)/test: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fet
 
 $(STAMPS)/bench: pyproject.toml setup.py constraints.txt tools/setup.sh tools/fetch_peers.py
 	@sh tools/setup.sh bench
+
+$(STAMPS)/fuzz: $(STAMPS)/test
+	@$(PY) -m pip install -qq -c constraints.txt -e ".[fuzz]" && touch $@

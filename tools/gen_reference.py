@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT / "src"))
 from netloom.flow.fields import CLASSES, FIELDS, Field  # noqa: E402
 from netloom.ofproto.translate.handlers import translated_actions  # noqa: E402
 from netloom.openflow.actions import Action  # noqa: E402
-from netloom.programs.ofctl.commands import all_commands  # noqa: E402
 from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import COLUMNS, KEYS  # noqa: E402
 
@@ -111,12 +110,8 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | columns | keys of `other_config` |
 |---|---|---|
 {columns}
-Bonds of mode `balance-tcp` or with LACP, interface types other than `system`, `internal`, `tap`, `patch`
-and `dummy`, and roles of remotes (`role` columns, which keep their remote closed) belong here, too.
-
-## ovs-ofctl
-
-These commands: {commands}. Also `--color=always`, and the daemon options of `monitor`.
+Bonds of mode `balance-tcp` or with LACP, and roles of remotes (`role` columns, which keep their
+remote closed) belong here, too.
 
 ## Actions of OpenFlow
 
@@ -138,7 +133,6 @@ def unsupported_page() -> str:
     cells = [(name, _words(COLUMNS.get(name, ())), _words(KEYS.get(name, ()))) for name in tables]
     return UNSUPPORTED.format(
         columns="".join([f"| {' | '.join(row)} |\n" for row in cells]),
-        commands=_words([command.name for command in all_commands() if command.function == "-"]),
         actions=_words(refused_actions()),
         options=_words([f"--{option.name}" for option in REFUSED_OPTIONS]),
     )

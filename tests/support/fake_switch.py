@@ -26,6 +26,7 @@ from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import LiveBridge
+from netloom.vswitchd.wish import ZonesWish
 
 if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _REFERENCES = {
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
+    ("Open_vSwitch", "manager_options"): "Manager",
     ("Bridge", "controller"): "Controller",
     ("Bridge", "mirrors"): "Mirror",
     ("Mirror", "output_port"): "Port",
@@ -280,6 +282,9 @@ class FakeDataPaths:
 
     def device_type(self, datapath_type: str, interface_type: str) -> str:
         return interface_type
+
+    def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
+        self.zones = zones
 
     def create_bridge(self, name: str, datapath_type: str) -> FakeBridge:
         if datapath_type not in self.types():

@@ -15,7 +15,7 @@ from netloom.base.clock import SystemClock
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.dpif import DpPortNo
-from netloom.datapath.ebpf.dpif import EbpfDpif
+from netloom.datapath.ebpf.dpif import SLOW_PACKETS, EbpfDpif
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.device import Packet
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
@@ -102,7 +102,7 @@ class KernelBackend:
         return {
             name: total - self._before.get(name, 0)
             for name, total in self._totals().items()
-            if total > self._before.get(name, 0)
+            if total > self._before.get(name, 0) and name != SLOW_PACKETS
         }
 
     def reasons(self) -> set[str]:

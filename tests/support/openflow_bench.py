@@ -50,6 +50,9 @@ class FakeSwitch:
         self.calls: list[object] = []
         self.manager: ConnectionManager | None = None
 
+    def local_mac(self) -> int | None:
+        return 0xFAEE858A1749
+
     def phy_ports(self) -> list[m.PhyPort]:
         return [PORT, LOCAL]
 

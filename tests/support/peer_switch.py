@@ -14,6 +14,9 @@ from pathlib import Path
 from tests.support.peers import SCHEMA, peer_environment, wait_until
 
 THEIRS = ("ovs-vswitchd",)
+#: Every device a dummy; tunnels are real only beside them.
+ALL_DUMMIES = ("--enable-dummy=override", "--disable-system")
+REAL_TUNNELS = ("--enable-dummy", "--disable-system", "--disable-system-route")
 
 
 class CommandFailed(Exception):
@@ -23,7 +26,12 @@ class CommandFailed(Exception):
 class PeerSwitch:
     """ovsdb-server and one ovs-vswitchd in a directory of their own."""
 
-    def __init__(self, directory: Path, vswitchd: tuple[str, ...] = THEIRS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        vswitchd: tuple[str, ...] = THEIRS,
+        options: tuple[str, ...] = ALL_DUMMIES,
+    ) -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self.env = peer_environment(directory)
@@ -35,8 +43,7 @@ class PeerSwitch:
         self._await(remote)
         self.run("ovs-vsctl", "--no-wait", "init")
         control = directory / "switch.ctl"
-        self._start(*vswitchd, f"unix:{remote}", "--enable-dummy=override", "--disable-system",
-                    f"--unixctl={control}")  # fmt: skip
+        self._start(*vswitchd, f"unix:{remote}", *options, f"--unixctl={control}")
         self._await(control)
         self._control = socket.socket(socket.AF_UNIX)
         self._control.settimeout(30)

@@ -51,9 +51,9 @@ class RunningSwitch:
     def start(self) -> None:
         self.daemons.start()
 
-    def run(self, *argv: str, check: bool = True) -> Result:
+    def run(self, *argv: str, check: bool = True, stdin: str | None = None) -> Result:
         """Run a tool."""
-        return self._commands.run(*argv, check=check)
+        return self._commands.run(*argv, check=check, stdin=stdin)
 
     def vsctl(self, *argv: str) -> str:
         return self.run("ovs-vsctl", "--timeout=10", *argv).stdout

@@ -8,6 +8,8 @@ from netloom.base.errors import ConfigError
 from netloom.datapath import actions as dp
 from netloom.datapath.action_text import USERSPACE
 from netloom.datapath.ct_text import parse_ct
+from netloom.datapath.tunnel_text import parse_header
+from netloom.flow.address import parse_mac
 from netloom.flow.odp_parse import parse_odp_flow
 
 PortNumbers = Mapping[str, int]
@@ -120,6 +122,32 @@ class _Reader:
     def ct(self, text: str) -> dp.DpAction:
         return parse_ct(_split(text))
 
+    def push_eth(self, text: str) -> dp.DpAction:
+        words = _members(text, {"src", "dst"})
+        src, dst = parse_mac(words["src"]), parse_mac(words["dst"])
+        if src is None or dst is None:
+            raise ValueError(text)
+        return dp.PushEth(dst, src)
+
+    def _port(self, text: str) -> int:
+        number = self._port_numbers.get(text)
+        return _number(text, 32) if number is None else number
+
+    def tnl_pop(self, text: str) -> dp.DpAction:
+        return dp.TunnelPop(self._port(text))
+
+    def tnl_push(self, text: str) -> dp.DpAction:
+        words = _members(text, {"tnl_port", "header", "out_port"})
+        parts = {}
+        for word in _split(words["header"]):
+            at = min(at for at in (word.find("="), word.find("(")) if at >= 0)
+            parts[word[:at]] = word[at + 1 :].removesuffix(")")
+        header = parse_header(parts, lambda inside: _members(inside, None))
+        if len(header) != _number(parts["size"], 16):
+            raise ValueError(text)
+        tunnel_port, out_port = self._port(words["tnl_port"]), self._port(words["out_port"])
+        return dp.TunnelPush(tunnel_port, out_port, _number(parts["type"], 32), header)
+
     def userspace(self, text: str) -> dp.DpAction:
         pid, *rest = _split(text)
         if not pid.startswith("pid=") or len(rest) != 1:
@@ -154,6 +182,7 @@ def _parse_userspace(kind: str, text: str) -> dp.Userspace:
 
 _BARE: dict[str, Callable[[], dp.DpAction]] = {
     "ct": dp.Ct,
+    "pop_eth": dp.PopEth,
     "pop_vlan": dp.PopVlan,
     "ct_clear": dp.CtClear,
 }
@@ -171,6 +200,9 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "meter": _Reader.meter,
     "check_pkt_len": _Reader.check_pkt_len,
     "ct": _Reader.ct,
+    "push_eth": _Reader.push_eth,
+    "tnl_pop": _Reader.tnl_pop,
+    "tnl_push": _Reader.tnl_push,
     "userspace": _Reader.userspace,
 }
 
@@ -203,15 +235,15 @@ def _split(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-def _members(text: str, names: set[str]) -> dict[str, str]:
-    """`a=1,b(2)` as a dict; only `names` may occur."""
+def _members(text: str, names: set[str] | None) -> dict[str, str]:
+    """`a=1,b(2)` as a dict; only `names` may occur (None: any)."""
     found = {}
     for word in _split(text):
         name, equals, value = word.partition("=")
         if "(" in name or not equals:
             name, _, value = word.partition("(")
             value = value.removesuffix(")")
-        if name not in names:
+        if names is not None and name not in names:
             raise ValueError(word)
         found[name] = value
     return found

@@ -21,6 +21,8 @@ from typing import Any
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ct_text import format_ct
+from netloom.datapath.tunnel_text import format_header
+from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT
 from netloom.flow.odp_text import format_odp_attribute
 
@@ -113,6 +115,23 @@ def _check_pkt_len(action: dp.CheckPktLen, port_names: PortNames | None) -> str:
     return f"check_pkt_len(size={action.max_len},gt({greater}),le({less}))"
 
 
+def _port_name(port: int, port_names: PortNames | None) -> str:
+    return (port_names or {}).get(port, str(port))
+
+
+def _push_eth(action: dp.PushEth, port_names: PortNames | None) -> str:
+    return f"push_eth(src={format_mac(action.src)},dst={format_mac(action.dst)})"
+
+
+def _tunnel_push(action: dp.TunnelPush, port_names: PortNames | None) -> str:
+    header = format_header(action.header, action.type)
+    return (
+        f"tnl_push(tnl_port({_port_name(action.tunnel_port, port_names)}),"
+        f"header(size={len(action.header)},type={action.type},{header}),"
+        f"out_port({_port_name(action.out_port, port_names)}))"
+    )
+
+
 def _format_set(action: dp.Set) -> str:
     if action.header == dp.KNOWN_LABEL:
         return f"set({format_odp_attribute('mpls', action.value, _LABEL)})"
@@ -137,4 +156,8 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Ct: lambda a, _: format_ct(a),
     dp.CtClear: lambda a, _: "ct_clear",
     dp.DropReason: lambda a, _: "drop",
+    dp.PushEth: _push_eth,
+    dp.PopEth: lambda a, _: "pop_eth",
+    dp.TunnelPush: _tunnel_push,
+    dp.TunnelPop: lambda a, names: f"tnl_pop({_port_name(a.port, names)})",
 }

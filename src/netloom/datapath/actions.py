@@ -6,7 +6,7 @@ are data-path ports, tables and resubmits are gone, every header change is expli
 
 A `Set` writes the bits of `mask` (both laid out as a flow key, all within one header: Ethernet,
 one VLAN tag, ARP, IPv4, IPv6, TCP ...; `header` names it as the text does) and keeps checksums
-right. Actions run in order; a `Recirc` must be the last.
+right. Actions run in order; what a `Recirc` looks up is a copy of the packet.
 """
 
 from __future__ import annotations
@@ -144,6 +144,36 @@ class Ct(DpAction):
 
 class CtClear(DpAction):
     pass
+
+
+class PushEth(DpAction):
+    """Put an Ethernet header in front of a packet that has none. Addresses are 48-bit numbers."""
+
+    dst: int
+    src: int
+
+
+class PopEth(DpAction):
+    """Take the Ethernet header off; the packet then starts at layer 3."""
+
+
+class TunnelPush(DpAction):
+    """Put a tunnel's headers (`header`, Ethernet first, less what differs from packet to packet:
+    `packet.tunnel.finish_tunnel`) in front of the packet. `type` is the number of the tunnel's
+    type, `tunnel_port` the data-path port of that tunnel, `out_port` the port the packet now seems
+    to come from. Nobody sends it yet: an `Output` follows."""
+
+    tunnel_port: int
+    out_port: int
+    type: int
+    header: bytes
+
+
+class TunnelPop(DpAction):
+    """The packet is for the tunnel at data-path port `port`: take the tunnel's headers off, note
+    what they said in the key's tunnel fields, and look the packet up again as one from `port`."""
+
+    port: int
 
 
 class DropReason(DpAction):

@@ -51,6 +51,9 @@ class Conntrack(Protocol):
 
     def __len__(self) -> int: ...
 
+    def set_timeout_policy(self, name: str, timeouts_s: dict[str, int]) -> None:
+        """What the timeout policy `name` of `ct` actions means."""
+
     def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
         """A line of text for each connection (of a zone)."""
 

@@ -436,7 +436,9 @@ def _describe_dpif(dpif: Dpif, with_statistics: bool) -> list[str]:
         f"  flows: {stats.flows}\n",
     ]
     for port in dpif.ports():
-        type_ = "" if port.type == "system" else f" ({port.type})"
+        options = ", ".join(f"{name}={value}" for name, value in port.options)
+        kind = f"{port.type}: {options}" if options else port.type
+        type_ = "" if port.type == "system" else f" ({kind})"
         lines.append(f"  port {port.number}: {port.name}{type_}\n")
         if with_statistics:
             lines += _describe_port(dpif, port)

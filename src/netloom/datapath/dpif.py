@@ -18,6 +18,13 @@ What must hold, in every implementation:
 Costs: one call of `flow_put`, `execute` or `recv_upcalls` may be a system call; `*_many` exist so
 that implementations can batch. `flow_dump` of 100,000 flows takes well below a second.
 
+Tunnels: all tunnels of a type (with the same UDP port) share one port, whose device is a
+`netdev.tunnel.TunnelPort`. A packet that came through a tunnel has that port as in_port and the
+tunnel's fields in its key: tun_src and tun_dst (or tun_ipv6_*), tun_id, tun_tos, tun_ttl,
+tun_tp_src, tun_tp_dst, tun_flags (1 oam, 2 don't fragment, 4 csum, 8 key), group policy, ERSPAN and
+GTP-U words. Geneve options are raw: the bytes from the start of the slot `tun_opts`,
+their number in `tun_opt_present`. A key without tun_dst and tun_ipv6_dst came through none.
+
 `in_port` in keys and actions is a data-path port number (`DpPort.number`). A key's `recirc_id` is 0
 for packets from ports. Masks of flows always include in_port, recirc_id and dl_type.
 """
@@ -49,6 +56,8 @@ class DpPort(Record):
     number: DpPortNo
     name: str
     type: str
+    #: What `dpctl/show` tells of it besides: the options of a tunnel's port.
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class FlowStats(Record):
@@ -109,6 +118,12 @@ class Dpif(Protocol):
     name: str
     #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
     dump_heading: str
+    #: Does it put on and take off tunnels' headers as it is told (`TunnelPush`, `TunnelPop`)? If
+    #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
+    #: by itself, routes and neighbours too.
+    pushes_tunnels: bool
+    #: The range of UDP source ports of tunnels' packets.
+    source_ports: tuple[int, int]
 
     @property
     def conntrack(self) -> Conntrack | None:

@@ -17,8 +17,9 @@ documentation are derived from them:
   tell them apart, as `eth_type` and `nw_proto` are part of the key.
 * `PREREQUISITES`: what a flow must match for a field to mean anything.
 
-The TLV options of tunnels (`tun_metadata0` to 63) have numbers and names here but no place of
-their own: each switch's TLV table gives out parts of the slot `tun_opts`.
+The TLV options of tunnels (`tun_metadata0` to 63) stand above the key (TUN_PRESENT_SHIFT): they
+exist in matches and in translation only. A bridge's TLV table says which bytes of the slot
+`tun_opts`, which data paths know, they are.
 
 Numbers: OpenFlow 1.0-1.5, and ovs-fields(7) for the extensions.
 """
@@ -353,6 +354,9 @@ class Field:
         self.bits = bits or (8 * self.n_bytes if wide else self.slot.bits)
         if self.slot.name == "tun_opts":
             self.bits = 8 * self.n_bytes
+            number = int(self.name.removeprefix("tun_metadata"))
+            shift = TUN_PRESENT_SHIFT + N_TUN_METADATA + number * self.bits
+            self.slot = Slot(self.name, self.n_bytes, shift, 0)
         self.bits = min(self.bits, _NARROW.get(self.name, self.bits))
         self.shift = self.slot.shift + low
         self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
@@ -373,7 +377,7 @@ class Field:
 
     @property
     def dynamic(self) -> bool:
-        return self.slot.name == "tun_opts"
+        return self.slot.name.startswith("tun_metadata")
 
     def get(self, key: int) -> int:
         return key >> self.shift & self.ones
@@ -456,11 +460,23 @@ SLOT: dict[str, Slot] = _lay_out_slots()
 SLOTS: tuple[Slot, ...] = tuple(reversed(SLOT.values()))
 KEY_BYTES = sum(slot.n_bytes for slot in SLOTS)
 KEY_MASK = (1 << 8 * KEY_BYTES) - 1
+#: Where tunnel options stand while a packet is translated: above the key, one bit for each that it
+#: has, then their values. Keys and masks of data paths end below.
+TUN_PRESENT_SHIFT = 8 * KEY_BYTES
 
 FIELDS: tuple[Field, ...] = _read_fields()
 #: By name and by alias.
 FIELD: dict[str, Field] = {name: field for field in FIELDS
                            for name in (field.name, field.alias) if name}  # fmt: skip
+
+#: The fields of tunnel options, by number.
+TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
+
+
+def option_mask(value: int) -> int:
+    """All bits of a tunnel option with `value`, as long as nothing tells how long it is."""
+    return (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1
+
 
 #: (class, experimenter, number) of every code point -> (field, code point).
 BY_CODE: dict[tuple[int, int, int], tuple[Field, CodePoint]] = {
@@ -469,7 +485,10 @@ BY_CODE: dict[tuple[int, int, int], tuple[Field, CodePoint]] = {
     for code in field.codes
 }
 
+#: Everything that stands above the key.
+TUN_OPTIONS_MASK = ((1 << N_TUN_METADATA * (1 + 8 * 124)) - 1) << TUN_PRESENT_SHIFT
+
 #: stage -> mask of all slots up to and including that stage.
 STAGE_MASKS: tuple[int, ...] = tuple(
-    sum(slot.mask for slot in SLOTS if slot.stage <= stage) for stage in range(4)
+    sum(slot.mask for slot in SLOTS if slot.stage <= stage) | TUN_OPTIONS_MASK for stage in range(4)
 )

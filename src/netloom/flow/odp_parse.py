@@ -13,6 +13,7 @@ from netloom.flow import numbers
 from netloom.flow.address import parse_ipv4, parse_ipv6, parse_mac
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.key import DL_TYPE_NONE
+from netloom.flow.odp_options import parse_options
 from netloom.flow.odp_table import ATTRIBUTES, Member
 
 _FRAGMENTS = {"no": 0, "first": 1, "later": 3}
@@ -215,6 +216,8 @@ class _Reader:
             elif word == "oam":
                 self.key |= 1 << slot.shift
                 self.mask |= 1 << slot.shift
+            elif word == "geneve":
+                self._options(text)
             elif word == "vxlan":
                 self._gbp(text)
             elif word in rows:
@@ -230,6 +233,14 @@ class _Reader:
             raise _SyntaxError from None
         self.key |= flags << slot.shift
         self.mask |= (slot.ones if mask is None else mask) << slot.shift
+
+    def _options(self, text: str) -> None:
+        try:
+            key, mask = parse_options(text)
+        except (ValueError, KeyError, OverflowError):
+            raise _SyntaxError from None
+        self.key |= key
+        self.mask |= mask
 
     def _gbp(self, text: str) -> None:
         name, _, rest = text.partition("(")

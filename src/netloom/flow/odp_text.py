@@ -17,6 +17,7 @@ from netloom.flow.address import (
     format_mac,
 )
 from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.odp_options import format_options
 from netloom.flow.odp_table import ATTRIBUTE_MASKS, ATTRIBUTES, Member
 from netloom.flow.print import is_neighbour_discovery
 
@@ -147,6 +148,8 @@ def _format_tunnel(out: _Printer) -> str:
     gbp_id, gbp_flags = SLOT["tun_gbp_id"].get(out.key), SLOT["tun_gbp_flags"].get(out.key)
     if (gbp_id or gbp_flags) and SLOT["tun_gbp_id"].get(out.mask):
         words.append(f"vxlan(gbp(id={gbp_id},flags={numbers.format_hex(gbp_flags)}))")
+    if options := format_options(out.key, out.mask):
+        words.append(options)
     flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
     if mask & 1 and flags & 1:
         words.append("oam")

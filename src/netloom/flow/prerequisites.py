@@ -59,6 +59,11 @@ def _ct_entry_matched(value: int, mask: int) -> bool:
     return bool(state & _CT_ENTRY or explicitly_valid)
 
 
+#: A match that leaves them open is taken to mean 0: Ethernet, and the code of ICMP that neighbour
+#: discovery has.
+_MAY_BE_WILD = ("packet_type", "tp_dst")
+
+
 def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
     packet_type = _PACKET_TYPE.get(value)
     if packet_type >> 16 == 1:  # the packet type says what the Ethernet type would
@@ -67,7 +72,7 @@ def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
     for alternative in PREREQUISITES[prerequisite]:
         for name, wanted, bits in alternative:
             slot = SLOT[name]
-            if name != "packet_type" and mask >> slot.shift & bits != bits:
+            if name not in _MAY_BE_WILD and mask >> slot.shift & bits != bits:
                 break
             if value >> slot.shift & bits != wanted:
                 break

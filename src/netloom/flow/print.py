@@ -13,7 +13,16 @@ from netloom.flow.address import (
     format_ipv6_masked,
     format_mac_masked,
 )
-from netloom.flow.fields import N_REGS, SLOT, SLOTS, VLAN_CFI, Slot
+from netloom.flow.fields import (
+    N_REGS,
+    SLOT,
+    SLOTS,
+    TUN_METADATA,
+    TUN_PRESENT_SHIFT,
+    VLAN_CFI,
+    Slot,
+    option_mask,
+)
 from netloom.flow.match import Match
 from netloom.flow.ports import format_port
 from netloom.flow.value_text import format_frag, format_packet_type
@@ -150,7 +159,7 @@ def format_match(
     if match.mask & _REGISTER_BITS:
         for n in range(N_REGS):
             out.put(f"reg{n}", _hex32)
-    if match.mask & _TUNNEL_BITS:
+    if match.mask & _TUNNEL_BITS or match.mask >> TUN_PRESENT_SHIFT:
         _put_tunnel(out)
     out.put("metadata", _hex64)
     out.put_port("in_port")
@@ -247,6 +256,19 @@ def _put_tunnel(out: _Printer) -> None:
             flags, mask, numbers.TUN_FLAG_NAMES, numbers.TUN_FLAGS_MASK
         )
         out.words.append(f"tun_flags={text}")
+    if out.mask >> TUN_PRESENT_SHIFT:
+        _put_options(out)
+
+
+def _put_options(out: _Printer) -> None:
+    """What the TLV options of the tunnel are."""
+    for field in TUN_METADATA:
+        mask = out.mask >> field.shift & field.ones
+        if mask:
+            value = out.value >> field.shift & field.ones
+            is_exact = mask == field.ones or (not mask & mask + 1 and mask.bit_length() % 32 == 0)
+            text = f"{value:#x}" + ("" if is_exact else f"/{mask:#x}")
+            out.words.append(f"{field.name}={text}")
 
 
 def _put_vlans(out: _Printer) -> None:
@@ -380,6 +402,11 @@ def mask_for_packet(key: int) -> int:
         names.append("tun_id")
     names += _network_names(key)
     mask = 0
+    if present := key >> TUN_PRESENT_SHIFT:
+        for n, field in enumerate(TUN_METADATA):
+            if present >> n & 1:
+                value = field.get(key)
+                mask |= option_mask(value) << field.shift
     for name in names:
         mask |= SLOT[name].mask
     return mask

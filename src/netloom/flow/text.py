@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, Field
+from netloom.flow.fields import FIELD, SLOT, Field, option_mask
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
@@ -89,12 +89,12 @@ class MatchReader:
         return True
 
     def _read_field(self, field: Field, text: str) -> Match:
-        if field.dynamic:
-            raise ConfigError(f"{field.name}: this switch has no tunnel metadata mapping")
         if field.name == "dl_vlan" and _is_no_vlan(text):
             return set_match_field(self.match, field, _VLAN_NONE)
         # A name without a value asks for nothing but that the field is there.
         value, mask = parse_field_value(field, text or "0/0", self._port_names)
+        if field.dynamic and mask == field.ones:
+            mask = option_mask(value)
         return set_match_field(self.match, field, value, mask)
 
     def _read_subfield(self, name: str, text: str) -> Match:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
+from netloom.lab.process import stop_processes
 from netloom.lab.switch import Programs, Switch
 
 #: Where labs are written down. A tmpfs: what a reboot removes need not be cleaned up.
@@ -51,32 +52,41 @@ class Lab:
             names.write(namespace.name + "\n")
         namespace.create()
 
+    def add_namespace(self, label: str) -> Namespace:
+        """One more host beside the lab's first."""
+        host = Namespace(f"{self.name}-{label}")
+        self._create(host)
+        return host
+
     def add_switch(
         self,
         name: str = "switch",
         programs: Programs | None = None,
         options: tuple[str, ...] = (),
+        host: Namespace | None = None,
     ) -> Switch:
-        """A switch in the lab's host, not yet started."""
-        switch = Switch(self.directory / name, self.host, programs, options)
+        """A switch in the lab's host or another, not yet started."""
+        switch = Switch(self.directory / name, host or self.host, programs, options)
         self.switches.append(switch)
         return switch
 
-    def add_vm(self, label: str, vif: str, address: str) -> VirtualMachine:
+    def add_vm(
+        self, label: str, vif: str, address: str, host: Namespace | None = None
+    ) -> VirtualMachine:
         """A machine whose eth0 has `address` and ends in the host as device `vif`."""
         vm = VirtualMachine(f"{self.name}-{label}", label, vif, address)
         self._create(vm)
         self.vms.append(vm)
-        vm.connect(self.host, mac=f"02:00:00:00:00:{len(self.vms):02x}")
+        vm.connect(host or self.host, mac=f"02:00:00:00:00:{len(self.vms):02x}")
         return vm
 
 
 def remove_lab(directory: Path) -> None:
     """End the daemons of the lab, delete its namespaces and its directory."""
+    stop_processes(directory)
     for pidfile in directory.glob("*/*.pid"):
         Switch(pidfile.parent).stop()
-    names = directory / "namespaces"
-    if names.exists():
+    for names in [*directory.glob("namespaces"), *directory.glob("*/namespaces")]:
         for name in names.read_text().split():
             Namespace(name).delete()
     for rundir in directory.glob("*/"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from netloom.base.errors import Unsupported
@@ -14,6 +15,21 @@ def peer_root(peer: str = "ovs") -> Path:
     configured = os.environ.get("NETLOOM_PEERS")
     cache = Path(configured) if configured else Path.home() / ".cache" / "netloom" / "peers"
     return cache / peer
+
+
+def service_program(name: str) -> tuple[str, str]:
+    """A program that agents run (dnsmasq, nft): its path, and the path of its libraries (empty if
+    the system has it). Raises Unsupported if it is neither installed nor unpacked."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found:
+        return found, ""
+    root = peer_root("services")
+    program = root / "usr/sbin" / name
+    if not program.exists():
+        package = {"dnsmasq": "dnsmasq-base", "nft": "nftables"}.get(name, name)
+        raise Unsupported(f"{name} is not installed (package {package})", "services")
+    folders = {str(path.parent) for path in root.glob("**/lib*.so*")}
+    return str(program), os.pathsep.join(sorted(folders))
 
 
 def debian_programs() -> Programs:

@@ -22,6 +22,7 @@ from netloom.netdev.device import (
     Packet,
 )
 from netloom.netdev.errors import unknown_type
+from netloom.netdev.tunnel_config import TYPES
 from netloom.packet.offload import finish_offload
 from netloom.packet.pcap import PcapWriter
 
@@ -35,7 +36,7 @@ MAC_PREFIX = "aa:55:aa:55:00"
 OVERRIDES = ("", "override", "system")
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
 #: Types of real devices, which dummies may stand in for.
-REPLACED_TYPES = frozenset({"system", "internal", "tap"})
+REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
 #: Least length that --len may ask for: the shortest frame of an Ethernet.
 LEAST_LENGTH = 64
 ETH_LEN = 14

@@ -338,6 +338,16 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Invalid input for operation: Security group rule protocol {protocol} not supported. Only "
         "protocol values {values} and integer representations [0 to 255] are supported..",
     ),
+    "AllowedAddressPairsMissingIP": (400, "AllowedAddressPair must contain ip_address."),
+    "InvalidActionForType": (
+        400,
+        "Invalid action '{action}' for object type '{object_type}'. Valid actions: {valid_actions}",
+    ),
+    "InvalidCIDR": (400, "Invalid CIDR {input} given as IP prefix."),
+    "SecurityGroupNotSingleGroupRules": (
+        400,
+        "Only allowed to update rules for one security profile at a time.",
+    ),
     "SecurityGroupRuleInvalidEtherType": (
         400,
         "Invalid input for operation: Security group rule for ethertype '{ethertype}' not "
@@ -421,6 +431,22 @@ def fail(kind: str, **places: object) -> ApiError:
 def bad_request(message: str) -> ApiError:
     """The request makes no sense: type HTTPBadRequest."""
     return fail("HTTPBadRequest", message=message)
+
+
+class Refused(ValueError):
+    """A value that cannot be used, where the API has an error type of its own for that."""
+
+    def __init__(self, message: str, kind: str = "InvalidInput", **places: object) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.places = places
+
+
+def refusal(name: str, error: ValueError) -> ApiError:
+    """What the API says when the value of an attribute does not pass its check."""
+    if isinstance(error, Refused):
+        return fail(error.kind, message=error, **error.places)
+    return bad_request(f"Invalid input for {name}. Reason: {error}.")
 
 
 def invalid_input(message: str) -> ApiError:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from netloom.network.call import Call
 from netloom.network.document import Document
+from netloom.network.errors import fail
 from netloom.network.fleet import reports
 from netloom.network.l3 import floatingips, routers
 from netloom.network.ml2 import networks, ports, subnets
+from netloom.network.model.attribute import Resource
 from netloom.network.pools import pools
 from netloom.network.rbac import grants
 from netloom.network.secgroup import groups, rules
@@ -29,6 +31,15 @@ class Operations(NamedTuple):
     update: Callable[[Call, Document, Body], Document] | None = None
     delete: Callable[[Call, Document], None] | None = None
     view: Callable[[Call, list[Document]], list[Document]] = _as_they_are
+
+
+def check_together(row: Resource, bodies: list[Body]) -> None:
+    """Raise if things that are made at once may not be: rules belong to one security group."""
+    if (
+        row.name == "security_group_rule"
+        and len({body["security_group_id"] for body in bodies}) > 1
+    ):
+        raise fail("SecurityGroupNotSingleGroupRules")
 
 
 def _view_policies(call: Call, policies: list[Document]) -> list[Document]:

@@ -7,7 +7,7 @@ from typing import Any
 from netloom.network.call import Call
 from netloom.network.commit import updated
 from netloom.network.document import Document
-from netloom.network.errors import bad_request, fail
+from netloom.network.errors import bad_request, fail, invalid_input, refusal
 from netloom.network.model.kinds import TAGS
 
 MAX_TAGS = 50
@@ -17,11 +17,11 @@ def checked(body: Any) -> list[str]:
     """The tags of a request's body."""
     given = body.get("tags") if isinstance(body, dict) else None
     if not isinstance(given, list):
-        raise bad_request("Invalid input. Reason: 'tags' must be a list of strings.")
+        raise invalid_input("'tags' must be a list of strings")
     try:
         tags = TAGS.check(given)
     except ValueError as error:
-        raise bad_request(f"Invalid input for tags. Reason: {error}.") from None
+        raise refusal("tags", error) from None
     return list(dict.fromkeys(tags))
 
 

@@ -56,6 +56,7 @@ class OfprotoCommands:
             ("ofproto/list", "", 0, 0, self._list),
             ("ofproto/trace", _TRACE_USAGE, 1, None, self._trace),
             ("ofproto/trace-packet-out", _PACKET_OUT_USAGE, 2, None, self._trace_packet_out),
+            ("ofproto/list-tunnels", "", 0, 0, self._tunnels),
             ("fdb/add", "bridge port vlan mac", 4, 4, self._fdb_add),
             ("fdb/del", "bridge vlan mac", 3, 3, self._fdb_del),
             ("fdb/flush", "[bridge]", 0, 1, self._fdb_flush),
@@ -113,8 +114,9 @@ class OfprotoCommands:
     def find_bridge(self, name: str) -> Ofproto | None:
         return self._bridges().get(name)
 
-    def find_dp_port(self, number: int) -> OfPort | None:
-        return next((b.ports[number] for b in self._backers() if number in b.ports), None)
+    def find_dp_port(self, key: int) -> OfPort | None:
+        found = (backer.port_of(key) for backer in self._backers())
+        return next((port for port in found if port is not None), None)
 
     def dp_port_numbers(self) -> dict[str, int]:
         return {
@@ -128,6 +130,9 @@ class OfprotoCommands:
 
     def _list(self, args: list[str]) -> str:
         return "".join(f"{name}\n" for name in self._bridges())
+
+    def _tunnels(self, args: list[str]) -> str:
+        return "".join(backer.tunnels.describe() for backer in self._backers())
 
     # MAC tables
 
@@ -356,6 +361,10 @@ def _describe_backer(backer: Backer) -> str:
             options = ""
             if port.is_patch:
                 kind, options = "patch", f": peer={port.settings.peer}"
+            if port.tunnel is not None:
+                kind = port.tunnel.type
+                words = [f"{name}={value}" for name, value in port.tunnel.options.items()]
+                options = f": {', '.join(words)}" if words else ""
             of_number = port.number & 0xFFFF
             lines.append(f"    {port.name} {of_number}/{number}: ({kind}{options})\n")
     return "".join(lines)

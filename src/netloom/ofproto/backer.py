@@ -15,14 +15,20 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
+from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.device import Device
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
+from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
+from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.upcall import Upcalls
+from netloom.ofproto.zones import Zones
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
@@ -37,9 +43,19 @@ SWEEP_INTERVAL_MS = 500
 class Backer:
     """One data path with its bridges."""
 
-    def __init__(self, type_: str, dpif: Dpif, clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self,
+        type_: str,
+        dpif: Dpif,
+        clock: Clock,
+        counters: Counters,
+        underlay: Underlay | None = None,
+    ) -> None:
         self.type = type_
         self.dpif = dpif
+        #: What is under the tunnels of this and other data paths.
+        self.underlay = underlay or Underlay()
+        self.tunnels = Tunnels(dpif, self.underlay)
         self.clock = clock
         self.counters = counters
         self.bridges: dict[str, Ofproto] = {}
@@ -48,6 +64,7 @@ class Backer:
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations()
+        self.zones = Zones(dpif.conntrack)
         self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
@@ -56,6 +73,16 @@ class Backer:
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+
+    def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
+        """Have these connection tracking zones."""
+        if self.zones.set(zones, default_limit):
+            self._config_generation += 1
+
+    @property
+    def pushes_tunnels(self) -> bool:
+        """Are tunnels' headers built here, or by the data path?"""
+        return self.dpif.pushes_tunnels and self.features.has("tnl_push_pop")
 
     # Bridges and ports
 
@@ -71,13 +98,30 @@ class Backer:
 
     def attach(self, device: Device, port: OfPort) -> int:
         """Make `device` a port of the data path; returns its number."""
+        if isinstance(device, TunnelDevice):
+            number = self.tunnels.add(port, device)
+            port.tunnel = device
+            return number
         number = self.dpif.port_add(device).number
         self.ports[number] = port
+        self.underlay.attach(device)
         return number
 
-    def detach(self, number: int) -> None:
+    def detach(self, number: int, port: OfPort, device: Device) -> None:
+        """Take a port and its device out of the data path."""
+        if port.tunnel is not None:
+            self.tunnels.remove(port)
+            port.tunnel = None
+            return
         self.ports.pop(number, None)
+        self.underlay.detach(device)
         self.dpif.port_del(DpPortNo(number))
+
+    def port_of(self, key: int) -> OfPort | None:
+        """The port that a packet with the data path's `key` came in at."""
+        if key & TUNNEL_DST_MASK:
+            return self.tunnels.find(key)
+        return self.ports.get(key & IN_PORT_MASK)
 
     def renumber(self, number: DpPortNo, new_number: int) -> None:
         """The data path calls a port by another number from now on."""
@@ -98,7 +142,8 @@ class Backer:
 
     def port_names(self) -> Mapping[int, str]:
         """Data-path port number -> name."""
-        return {number: port.name for number, port in self.ports.items()}
+        names = {number: port.name for number, port in self.ports.items()}
+        return names | self.tunnels.shared_ports()
 
     def enable_megaflows(self, enabled: bool) -> None:
         """Have flows with wildcards installed, or only exact ones (`upcall/disable-megaflows`)."""
@@ -114,6 +159,7 @@ class Backer:
     def _generations(self) -> tuple[int, int]:
         bridges = self.bridges.values()
         tables = self._config_generation + sum(bridge.generation for bridge in bridges)
+        tables += self.underlay.generation
         return tables, sum(bridge.macs.generation for bridge in bridges)
 
     def settle(self, now_ms: int) -> None:
@@ -147,6 +193,8 @@ class Backer:
     def run(self) -> None:
         """One turn: packets, upcalls, statistics, bridges."""
         now_ms = self.clock.now_ms()
+        self.underlay.run(now_ms)
+        self.tunnels.follow_routes()
         self._settle_in_time(now_ms)
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)

@@ -10,6 +10,7 @@ from netloom.base.log import get_logger
 from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.match import Match
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
 from netloom.ofproto.bond_announcements import announce_addresses
@@ -239,6 +240,13 @@ class Ofproto:
 
     def port_configure(self, settings: PortSettings) -> None:
         port = self.ports_by_name[settings.name]
+        tunnel = port.tunnel
+        if tunnel is not None and self.backer.tunnels.config_of(port) != tunnel.config:
+            self.backer.tunnels.remove(port)
+            port.tunnel = None
+            port.dp_port = -1
+            port.dp_port = self.backer.attach(tunnel, port)
+            self.backer.config_changed()
         if settings != port.settings:
             port.settings = settings
             self.backer.config_changed()
@@ -251,7 +259,7 @@ class Ofproto:
             port.bundle.members.remove(port)
             port.bundle = None
         if port.dp_port >= 0:
-            self.backer.detach(port.dp_port)
+            self.backer.detach(port.dp_port, port, self._devices[name])
         self._devices.pop(name, None)
         self.backer.config_changed()
         if gone is not None:
@@ -312,6 +320,10 @@ class Ofproto:
         self.connections.forget(machine, self.backer.clock.now_ms())
 
     # What `connmgr` asks
+
+    def local_mac(self) -> int | None:
+        port = self.ports_by_number.get(reserved.LOCAL)
+        return None if port is None else self._phy_port(port).hw_addr
 
     def phy_ports(self) -> list[m.PhyPort]:
         return [self._phy_port(port) for port in self._sorted_ports()]
@@ -419,6 +431,12 @@ class Ofproto:
         self.backer.recirculations.release(result.recirc_ids, now_ms)
         return send
 
+    def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
+        """Have the tables treat a packet as one that came in at port `number`."""
+        actions = (Output(reserved.TABLE),)
+        match = Match().with_field(FIELD["in_port_oxm"], number)
+        self.packet_out(m.PacketOut(packet, match, actions), now_ms)
+
     def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
         return learning.may_learn(self.tables, mod, limit)
 
@@ -512,6 +530,7 @@ class Ofproto:
                 self._tell(m.OFPPR_MODIFY, port)
                 # Buckets of groups and members of bundles may watch it.
                 self.backer.config_changed()
+        self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
         phy_port = self._phy_ports[port.number] = self._phy_port(port)

@@ -94,8 +94,8 @@ class _Subtable(Generic[R]):
     """The rules with one mask."""
 
     __slots__ = (
-        "final_mask", "mask", "max_priority", "plens", "port_bits", "port_length", "port_trie",
-        "rules", "stages",
+        "counted", "final_mask", "mask", "max_priority", "plens", "port_bits", "port_length",
+        "port_trie", "rules", "stages",
     )  # fmt: skip
 
     def __init__(self, mask: int, tries: list[_Trie]) -> None:
@@ -107,6 +107,8 @@ class _Subtable(Generic[R]):
         self.stages: list[tuple[int, int, dict[int, int]]] = []
         self.final_mask = 0
         self.plens: list[int] = []
+        #: The tries that know this mask, and how long its prefixes are in them.
+        self.counted: list[tuple[_Trie, int]] = []
         self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
         #: Up to the last bit that the mask has, which need not be a prefix.
         self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
@@ -123,6 +125,9 @@ class _Subtable(Generic[R]):
 
     def use_tries(self, tries: list[_Trie]) -> None:
         self.plens = [trie.prefix_length(self.mask) for trie in tries]
+        self.counted = [
+            (trie, length) for trie, length in zip(tries, self.plens, strict=True) if length
+        ]
 
 
 class Classifier(Generic[R]):
@@ -249,10 +254,9 @@ class Classifier(Generic[R]):
             subtable.port_trie.remove(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
 
     def _count_prefixes(self, subtable: _Subtable[R], value: int, add: bool) -> None:
-        for trie, length in zip(self._tries, subtable.plens, strict=True):
-            if length:
-                change = trie.trie.insert if add else trie.trie.remove
-                change(value >> trie.shift & trie.ones, length)
+        for trie, length in subtable.counted:
+            change = trie.trie.insert if add else trie.trie.remove
+            change(value >> trie.shift & trie.ones, length)
 
     # Lookup
 

@@ -35,6 +35,7 @@ from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
 from netloom.ofproto.connmgr_tables import table_desc
 from netloom.ofproto.groups import Groups
+from netloom.ofproto.in_band import InBand
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.packet_in import metadata_match, wire_reason
 from netloom.ofproto.sessions import ROLE_NAMES, Peer, Session
@@ -68,6 +69,9 @@ class SwitchSide(Protocol):
 
     @property
     def datapath_id(self) -> int: ...
+
+    def local_mac(self) -> int | None:
+        """The address of the bridge's own port, if there is one."""
 
     def phy_ports(self) -> list[m.PhyPort]: ...
 
@@ -110,6 +114,7 @@ class ConnectionManager:
         self.generation_id: int | None = None
         self.sessions: list[Session] = []
         self.fail_modes = FailModes(self)
+        self.in_band = InBand()
         #: Whose request is being carried out.
         self.requester: Session | None = None
         #: The bytes of that request.
@@ -129,6 +134,7 @@ class ConnectionManager:
             if controller is not None and controller != session.controller:
                 session.reconfigure(controller)
         self.fail_modes.configure(settings, now_ms)
+        self.follow_local_port(now_ms)
 
     def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
         """Serve a new connection."""
@@ -152,6 +158,11 @@ class ConnectionManager:
     def flushed(self, now_ms: int) -> None:
         """All rules were removed; put back those that the fail mode demands."""
         self.fail_modes.flushed(now_ms)
+        self.follow_local_port(now_ms)
+
+    def follow_local_port(self, now_ms: int) -> None:
+        """The bridge's own port may have come or have another address."""
+        self.in_band.follow(self.switch.tables, self.settings, self.switch.local_mac(), now_ms)
 
     # Running
 
@@ -353,4 +364,4 @@ def _kind(request: bytes) -> str:
     try:
         return read_frame(request).row.name
     except (OpenFlowError, ProtocolError):
-        return "unknown"
+        return "invalid"

@@ -16,7 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from netloom.base.record import replace
-from netloom.ofproto.connmgr_changes import check_flow_mod, check_packet_out, check_presence
+from netloom.ofproto.connmgr_changes import (
+    check_flow_mod,
+    check_packet_out,
+    check_presence,
+    is_simple,
+)
 from netloom.ofproto.connmgr_groups import apply_group_mod
 from netloom.ofproto.groups import GroupChange
 from netloom.ofproto.sessions import Session
@@ -63,7 +68,8 @@ class _Commit:
     def apply(self, message: m.Message) -> None:
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
-            check_presence(manager, message.actions)
+            if not is_simple(message.actions):
+                check_presence(manager, message.actions)
             self._done.append(([], manager.switch.tables.apply(message, now_ms)))
             self._commands.append(message.command)
         elif isinstance(message, GroupMod):

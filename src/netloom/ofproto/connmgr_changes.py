@@ -11,6 +11,7 @@ from typing import Any
 
 from netloom.base.record import replace
 from netloom.flow import ports
+from netloom.flow.fields import TUN_PRESENT_SHIFT
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
@@ -39,7 +40,7 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
     if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
         # There is no table for emergencies: it is full.
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
+    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         allowed = check_actions(
             mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
         )
@@ -56,7 +57,7 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
     return mod
 
 
-def _is_simple(actions: a.Actions) -> bool:
+def is_simple(actions: a.Actions) -> bool:
     """Nothing but one output to a port, as most flows have, or nothing at all."""
     if len(actions) != 1:
         return not actions
@@ -96,7 +97,9 @@ def _flow_mod(
     manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     mod = check_flow_mod(session, mod)
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not _is_simple(mod.actions):
+    if mod.match.mask >> TUN_PRESENT_SHIFT:
+        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
     session.flow_mods.note(mod.command, now_ms)

@@ -132,7 +132,7 @@ class FailModes:
             if rule.table_id != INTERNAL_TABLE
         ]
         self._manager.flows_changed(changes, now_ms)
-        self.flushed(now_ms)
+        self._manager.flushed(now_ms)
 
     def _admitted(self, now_ms: int) -> list[str]:
         return [

@@ -18,6 +18,8 @@ _METER = 1 << 6
 #: OFPAT_* of 1.3: output, set and decrement of TTLs, push and pop of VLAN and MPLS tags, set_queue,
 #: group, set_field.
 ACTIONS = 0x03FF8001
+#: Of 1.1: without copying TTLs, and with an action for each field that can be set.
+ACTIONS11 = 0x01FFE7FF
 
 
 def table_features(n_tables: int, max_entries: int, version: int) -> tuple[m.TableFeatures, ...]:
@@ -33,14 +35,27 @@ def table_features(n_tables: int, max_entries: int, version: int) -> tuple[m.Tab
     )
 
 
+def stats_features(n_tables: int, max_entries: int, version: int) -> tuple[m.TableFeatures, ...]:
+    """The same for OpenFlow 1.1 and 1.2, which have no meters and where 1.1 has actions of its
+    own to set fields."""
+    fields = [field for field in FIELD.values() if field.codes]
+    names = tuple(dict.fromkeys(field.name for field in fields))
+    writable = tuple(field.name for field in fields if field.writable)
+    actions = ACTIONS11 if version == m.OFP11_VERSION else ACTIONS
+    return tuple(
+        _table(number, n_tables, max_entries, _INSTRUCTIONS, names, (), writable, actions)
+        for number in range(n_tables)
+    )
+
+
 def _table(
     number: int, n_tables: int, max_entries: int, instructions: int, names: tuple[str, ...],
-    maskable: tuple[str, ...], writable: tuple[str, ...],
+    maskable: tuple[str, ...], writable: tuple[str, ...], actions: int = ACTIONS,
 ) -> m.TableFeatures:  # fmt: skip
     able = m.InstructionFeatures(
         next_tables=tuple(range(number + 1, n_tables)),
         instructions=instructions if number < n_tables - 1 else instructions & ~_GOTO_TABLE,
-        write_actions=ACTIONS, apply_actions=ACTIONS,
+        write_actions=actions, apply_actions=actions,
         write_set_fields=writable, apply_set_fields=writable,
     )  # fmt: skip
     return m.TableFeatures(

@@ -206,8 +206,6 @@ def _controller_id(
 
 
 _HANDLERS: dict[type[m.Message], Handler] = {
-    m.Hello: _nothing,
-    m.Error: _nothing,
     m.EchoReply: _nothing,
     m.FlowAge: _nothing,
     m.EchoRequest: lambda _manager, _session, message, _now: (m.EchoReply(message.data),),

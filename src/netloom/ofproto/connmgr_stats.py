@@ -9,7 +9,8 @@ from netloom import OVS_VERSION
 from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.ofproto import connmgr_groups, connmgr_tables
-from netloom.ofproto.connmgr_features import table_features
+from netloom.ofproto.connmgr_features import stats_features, table_features
+from netloom.ofproto.connmgr_tables import miss_config
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
@@ -78,16 +79,24 @@ def _table(
 ) -> tuple[m.Message, ...]:
     manager.switch.refresh_statistics()
     used = {table.id: table for table in manager.switch.tables}
+    version = session.peer.version
+    features = {
+        each.table_id: each
+        for each in (stats_features(N_TABLES, MAX_ENTRIES, version) if version in (2, 3) else ())
+    }
     listed = []
     for number in range(N_TABLES):
         table = used.get(number)
+        can = features.get(number)
         if table is None:
-            listed.append(m.TableStats(number, 0, 0, 0, "", _OFPFW10_ALL, MAX_ENTRIES))
+            listed.append(m.TableStats(number, 0, 0, 0, "", _OFPFW10_ALL, MAX_ENTRIES, can))
             continue
+        if can is not None:
+            can = replace(can, config=miss_config(table))
         listed.append(
             m.TableStats(
                 number, len(table.classifier), table.n_lookups, table.n_matches, table.name,
-                _OFPFW10_ALL, table.max_entries,
+                _OFPFW10_ALL, table.max_entries, can,
             )
         )  # fmt: skip
     return (m.TableStatsReply(tuple(listed)),)
@@ -160,14 +169,6 @@ def _queue_config(
     return (m.QueueGetConfigReply(request.port, queues),)
 
 
-def _opaque(
-    manager: ConnectionManager, session: Session, request: m.OpaqueRequest, now_ms: int
-) -> tuple[m.Message, ...]:
-    """Of what this switch does not have."""
-    vendor = request.name.startswith("NXST")
-    raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if vendor else "OFPBRC_BAD_STAT")
-
-
 HANDLERS: dict[type[m.Message], Handler] = {
     m.DescRequest: _desc,
     m.FlowStatsRequest: _flow,
@@ -178,7 +179,6 @@ HANDLERS: dict[type[m.Message], Handler] = {
     m.PortDescRequest: _port_desc,
     m.QueueStatsRequest: _queue,
     m.QueueGetConfigRequest: _queue_config,
-    m.OpaqueRequest: _opaque,
     **connmgr_groups.REQUESTS,
     **connmgr_tables.REQUESTS,
 }

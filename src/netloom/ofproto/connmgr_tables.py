@@ -45,6 +45,11 @@ def _table_mod(
     return ()
 
 
+def miss_config(table: Table) -> int:
+    """What a miss means in `table`, as OpenFlow 1.1 and 1.2 number it."""
+    return next((number for number, miss in _MISSES.items() if miss == table.miss), 0)
+
+
 def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
     if version in (m.OFP11_VERSION, m.OFP12_VERSION):
         table.miss = _MISSES.get(mod.config & _MISS_MASK, table.miss)

@@ -40,7 +40,7 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"clone"})
+_OPTIONAL = frozenset({"clone", "tnl_push_pop"})
 
 
 class Features:

@@ -14,6 +14,7 @@ numbers within a group are distinct. Semantics: OpenFlow 1.3, 5.6 and 6.4; 1.5, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from netloom.base.record import Record
@@ -107,6 +108,8 @@ class Groups:
 
     def __init__(self) -> None:
         self._groups: dict[int, Group] = {}
+        #: How many there are of each type.
+        self._n_of_type: Counter[int] = Counter()
         self.generation = 0
 
     def get(self, group_id: int) -> Group | None:
@@ -136,10 +139,12 @@ class Groups:
             self._put(change.group_id, change.old)
 
     def _put(self, group_id: int, group: Group | None) -> None:
-        if group is None:
-            self._groups.pop(group_id, None)
-        else:
+        old = self._groups.pop(group_id, None)
+        if old is not None:
+            self._n_of_type[old.type] -= 1
+        if group is not None:
             self._groups[group_id] = group
+            self._n_of_type[group.type] += 1
         self.generation += 1
 
     def _add(self, mod: g.GroupMod, now_ms: int) -> list[GroupChange]:
@@ -147,7 +152,7 @@ class Groups:
             raise OpenFlowError("OFPGMFC_INVALID_GROUP")
         if mod.group_id in self._groups:
             raise OpenFlowError("OFPGMFC_GROUP_EXISTS")
-        if sum(group.type == mod.type for group in self._groups.values()) >= MAX_GROUPS:
+        if self._n_of_type[mod.type] >= MAX_GROUPS:
             raise OpenFlowError("OFPGMFC_OUT_OF_GROUPS")
         new = Group(mod.group_id, mod.type, mod.buckets, mod.properties, now_ms)
         return self._change(None, new)

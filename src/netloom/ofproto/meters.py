@@ -8,6 +8,7 @@ Open vSwitch's own numbers, `controller` and `slowpath`, limit what goes up to t
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 from netloom.base.record import replace
@@ -32,17 +33,20 @@ class MeterNumbers:
     """Gives out the numbers of meters in one data path."""
 
     def __init__(self) -> None:
-        self._used: set[int] = set()
+        #: All below were given out; those that came back are in `_free`, a heap.
+        self._next = 0
+        self._free: list[int] = []
 
     def take(self) -> int:
-        number = 0
-        while number in self._used:
-            number += 1
-        self._used.add(number)
-        return number
+        """The lowest number that is not in use."""
+        if self._free:
+            return heapq.heappop(self._free)
+        self._next += 1
+        return self._next - 1
 
     def give_back(self, number: int) -> None:
-        self._used.discard(number)
+        """Nobody uses the number any more."""
+        heapq.heappush(self._free, number)
 
 
 class Meter:

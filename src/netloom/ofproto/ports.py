@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.netdev.device import Device, DeviceStats
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ class OfPort:
 
     __slots__ = (
         "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "learns",
-        "number", "relays_bpdus", "rx_bytes",
-        "rx_packets", "settings", "stp_bits", "tx_bytes", "tx_packets",
+        "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits", "tunnel",
+        "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -29,6 +30,8 @@ class OfPort:
         self.dp_port = -1
         #: None: a patch port.
         self.device: Device | None = None
+        #: The device, if it is a tunnel's and in the data path.
+        self.tunnel: TunnelDevice | None = None
         self.bundle: Bundle | None = None
         self.config = 0
         #: What a spanning tree lets it do, and what OpenFlow calls that (OFPPS_STP_*).

@@ -109,6 +109,15 @@ class TableSettings(Record):
     prefixes: tuple[str, ...] | None = None
 
 
+class ZoneSettings(Record):
+    """A connection tracking zone: seconds of silence by the names of CT_Timeout_Policy (() for the
+    defaults), and connections that it may have (-1: nothing is said of it)."""
+
+    zone: int
+    timeouts_s: tuple[tuple[str, int], ...] = ()
+    limit: int = -1
+
+
 class McastSettings(Record):
     """How a bridge snoops multicast groups."""
 
@@ -139,6 +148,8 @@ class BridgeSettings(Record):
     #: In-band control: queue of what is sent to controllers (-1: none), and whether there is any.
     in_band_queue: int = -1
     disable_in_band: bool = False
+    #: Targets of the database's managers that are reached in-band too.
+    in_band_managers: tuple[str, ...] = ()
     #: Is there a collector set for the samples of its flows?
     samples_flows: bool = False
     #: OpenFlow bundles that nobody touches for so long are forgotten.

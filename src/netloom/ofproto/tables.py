@@ -203,14 +203,17 @@ class Tables:
             self._by_group.setdefault(group_id, {})[rule.id] = rule
         if rule.meter_id:
             self._by_meter.setdefault(rule.meter_id, {})[rule.id] = rule
-        self._learned_cookies.hold(rule.answers_for)
+        if rule.answers_for:
+            self._learned_cookies.hold(rule.answers_for)
 
     def _forget(self, rule: Rule) -> None:
-        for group_id in set(rule.groups):
-            self._by_group[group_id].pop(rule.id)
+        if rule.groups:
+            for group_id in set(rule.groups):
+                self._by_group[group_id].pop(rule.id)
         if rule.meter_id:
             self._by_meter[rule.meter_id].pop(rule.id)
-        self._learned_cookies.release(rule.answers_for)
+        if rule.answers_for:
+            self._learned_cookies.release(rule.answers_for)
 
     def _with_learned(self, changes: list[Change]) -> list[Change]:
         """`changes`, and with the rules that are gone the flows that they have learned."""

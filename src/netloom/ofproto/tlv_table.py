@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT
+from netloom.flow.match import Match
 from netloom.openflow import messages_nx as nx
 from netloom.openflow.errors import OpenFlowError
+from netloom.packet.tunnel import build_option, split_options
 
 MAX_FIELDS = 64
 OPTION_SPACE = 256
+_OPTIONS, _OPTIONS_LENGTH = SLOT["tun_opts"], SLOT["tun_opt_present"]
+
+
+def raw_options(key: int) -> bytes:
+    """The options in a data path's key."""
+    length = _OPTIONS_LENGTH.get(key)
+    return _OPTIONS.get(key).to_bytes(_OPTIONS.n_bytes, "big")[:length] if length else b""
 
 
 class TlvTable:
@@ -33,6 +43,62 @@ class TlvTable:
             if (each.option_class, each.option_type) == (option_class, option_type):
                 return each
         return None
+
+    # Between what data paths know of options and what tables match
+
+    def unpack(self, key: int) -> int:
+        """`key` of a data path, with the options that are mapped at the fields' places."""
+        for option_class, option_type, data in split_options(raw_options(key)):
+            found = self.find(option_class, option_type)
+            if found is not None and found.option_len == len(data):
+                field = TUN_METADATA[found.index]
+                key = key & ~field.mask | int.from_bytes(data, "big") << field.shift
+                key |= 1 << TUN_PRESENT_SHIFT + found.index
+        return key
+
+    def raw_mask(self, key: int, mask: int) -> int:
+        """The bits of `tun_opts` in a data path's `key` that a `mask` on options' fields depends
+        on: which options there are, and the values that were asked for."""
+        bits = _OPTIONS_LENGTH.mask
+        at = 8 * _OPTIONS.n_bytes
+        for option_class, option_type, data in split_options(raw_options(key)):
+            at -= 32
+            bits |= 0xFFFFFFFF << _OPTIONS.shift + at
+            at -= 8 * len(data)
+            found = self.find(option_class, option_type)
+            if found is not None and found.option_len == len(data):
+                wanted = mask >> TUN_METADATA[found.index].shift & (1 << 8 * len(data)) - 1
+                bits |= wanted << _OPTIONS.shift + at
+        return bits
+
+    def pack(self, key: int) -> bytes:
+        """The options of a packet that is sent: those that it came with or was given."""
+        present = key >> TUN_PRESENT_SHIFT
+        options = b""
+        if present:
+            for each in self:
+                if present >> each.index & 1:
+                    value = TUN_METADATA[each.index].get(key) & (1 << 8 * each.option_len) - 1
+                    data = value.to_bytes(each.option_len, "big")
+                    options += build_option(each.option_class, each.option_type, data)
+        return options
+
+    def adopt(self, match: Match) -> Match:
+        """A match of a controller, whose exact values are as long as the options are. Raises
+        OpenFlowError for an option that is not mapped."""
+        mask = match.mask
+        for field in TUN_METADATA if mask >> TUN_PRESENT_SHIFT else ():
+            bits = mask >> field.shift & field.ones
+            if not bits:
+                continue
+            each = self._maps.get(int(field.name.removeprefix("tun_metadata")))
+            if each is None:
+                raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
+            ones = (1 << 8 * each.option_len) - 1
+            if bits == field.ones:
+                bits = ones
+            mask = mask & ~field.mask | (bits & ones) << field.shift
+        return Match(match.value, mask)
 
     def __iter__(self) -> Iterator[nx.TlvMap]:
         return iter([self._maps[index] for index in sorted(self._maps)])

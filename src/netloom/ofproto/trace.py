@@ -35,6 +35,7 @@ from netloom.ofproto.trace_resume import read_state, resume
 from netloom.ofproto.translate import Recorder, translate
 from netloom.ofproto.translate.context import SLOW_REASONS
 from netloom.ofproto.translate.record import Fork
+from netloom.ofproto.tunnels import TUNNEL_DST_MASK
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.actions import Actions
@@ -50,7 +51,8 @@ class World(Protocol):
 
     def find_bridge(self, name: str) -> Ofproto | None: ...
 
-    def find_dp_port(self, number: int) -> OfPort | None: ...
+    def find_dp_port(self, key: int) -> OfPort | None:
+        """The port that a packet with a data path's `key` came in at."""
 
     def dp_port_numbers(self) -> Mapping[str, int]:
         """Name -> data-path port number."""
@@ -228,7 +230,9 @@ def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
     except ConfigError as error:
         raise CommandError(str(error)) from error
     number = _IN_PORT.get(key)
-    port = world.find_dp_port(number)
+    port = world.find_dp_port(key)
+    if port is None and key & TUNNEL_DST_MASK:
+        raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {number}")
-    return port.bridge, _IN_PORT.put(key, port.number)
+    return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = get_logger("ofproto_dpif_upcall")
 
 IN_PORT = SLOT["in_port"]
+_HAS_OPTIONS = SLOT["tun_opt_present"].mask
 _RECIRC_ID = SLOT["recirc_id"]
 _VLAN_TCI = SLOT["vlan_tci"].mask
 #: Coverage counter of packets from ports that no bridge has.
@@ -42,8 +43,10 @@ def datapath_mask(mask: int) -> int:
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
     """The bridge where a packet of the data path comes in, and its key there; None if nobody has
     its port. One that comes back may have come from no port: a controller sent it."""
-    port = backer.ports.get(key >> IN_PORT.shift & IN_PORT.ones)
+    port = backer.port_of(key)
     if port is not None:
+        if key & _HAS_OPTIONS:
+            key = port.bridge.tlv_table.unpack(key)
         return port.bridge, IN_PORT.put(key, port.number)
     state = backer.recirculations.find(_RECIRC_ID.get(key))
     bridge = backer.bridges.get(state.bridge) if state is not None else None
@@ -82,8 +85,8 @@ class Upcalls:
         result = translate(bridge, key, now_ms, packet=upcall.packet)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
-        if result.actions:
-            backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
+        # No actions are executed too: the data path counts the drop.
+        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
         mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 

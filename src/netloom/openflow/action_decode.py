@@ -81,13 +81,14 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
     end = len(data)
     while pos < end:
         kind, size = unpack_from(">HH", data, pos)
-        if size < 8 or size & 7 or pos + size > end:
-            raise OpenFlowError("OFPBAC_BAD_LEN")
+        wrong_size = size < 8 or size & 7 or pos + size > end
         vendor = 0
         body = 4
-        if kind == t.OFPAT_EXPERIMENTER:
+        if kind == t.OFPAT_EXPERIMENTER and not wrong_size:
             vendor, kind, body = _vendor_header(data, pos, size)
         name = t.NAMES.get((version, vendor, kind))
+        if wrong_size and (name or kind == t.OFPAT_EXPERIMENTER):
+            raise OpenFlowError("OFPBAC_BAD_LEN")
         if name is None:
             raise OpenFlowError("OFPBAC_BAD_VENDOR_TYPE" if vendor else "OFPBAC_BAD_TYPE")
         reader = _READERS.get(name)

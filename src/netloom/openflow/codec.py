@@ -27,6 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netloom.openflow.instruction_memo import InstructionMemo
+
     Decoder = Callable[[Frame, int], m.Message]
     Encoder = Callable[[m.Message, int, int], tuple[str, bytes | list[bytes]]]
 
@@ -64,11 +66,13 @@ def decoder_of(frame: Frame) -> Decoder:
     return _function("decode", name)  # type: ignore[return-value]
 
 
-def decode_message(data: bytes, protocol: int = 0) -> tuple[m.Message, int]:
+def decode_message(
+    data: bytes, protocol: int = 0, memo: InstructionMemo | None = None
+) -> tuple[m.Message, int]:
     """The message in `data` (exactly one) and its transaction id.
 
     `protocol`: that of the connection; says whether flow mods of OpenFlow 1.0 carry table
-    numbers."""
+    numbers. `memo` lets flow mods with equal instructions share them."""
     if len(data) < 8 or int.from_bytes(data[2:4], "big") != len(data):
         raise ProtocolError("OpenFlow message has a wrong length")
     try:
@@ -79,6 +83,7 @@ def decode_message(data: bytes, protocol: int = 0) -> tuple[m.Message, int]:
             raise UnknownExperimenter(error.name, m.Experimenter(vendor, subtype, data[16:])) \
                 from None  # fmt: skip
         raise
+    frame.memo = memo
     try:
         return decoder_of(frame)(frame, protocol), frame.xid
     except (StructError, IndexError):
@@ -122,11 +127,13 @@ def _split(name: str, version: int, entries: list[bytes], xid: int, more: bool) 
             size = 0
         parts[-1].append(entry)
         size += len(entry)
-    out = b""
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        out += finish(head(name, version, True, more or not last) + b"".join(part), xid)
-    return out
+    last = parts[-1]
+    return b"".join(
+        [
+            finish(head(name, version, True, more or part is not last) + b"".join(part), xid)
+            for part in parts
+        ]
+    )
 
 
 def finish(message: bytearray, xid: int) -> bytes:

@@ -26,18 +26,29 @@ Encoded = tuple[str, bytes]
 # Hello: since 1.3 elements may follow, of which type 1 is a bitmap of versions.
 
 
-def decode_hello(frame: Frame, protocol: int) -> m.Hello:
-    data = frame.data
+def read_hello(data: bytes) -> tuple[tuple[int, ...], bool]:
+    """The versions that a hello names, and whether all of it was understood."""
+    versions = tuple(range(1, data[0] + 1))
+    understood = True
     pos = 8
-    while pos + 4 <= len(data):
+    while pos < len(data):
+        if pos + 4 > len(data):
+            return versions, False
         kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > len(data):
-            break
-        if kind == 1 and size >= 8:
-            bitmap = int.from_bytes(data[pos + 4 : pos + 8], "big")
-            return m.Hello(tuple(n for n in range(1, 32) if bitmap >> n & 1))
-        pos += size + 7 & ~7
-    return m.Hello(tuple(range(1, frame.version + 1)))
+        after = pos + (size + 7 & ~7)
+        if size < 4 or after > len(data):
+            return versions, False
+        bitmap = int.from_bytes(data[pos + 4 : pos + 8], "big") & ~1
+        if kind == 1 and size > 4 and size % 4 == 0 and bitmap:
+            versions = tuple(n for n in range(1, 32) if bitmap >> n & 1)
+        else:
+            understood = False
+        pos = after
+    return versions, understood
+
+
+def decode_hello(frame: Frame, protocol: int) -> m.Hello:
+    return m.Hello(read_hello(frame.data)[0])
 
 
 def encode_hello(message: m.Hello, version: int, protocol: int) -> Encoded:
@@ -169,7 +180,9 @@ def encode_get_config_reply(message: m.GetConfigReply, version: int, protocol: i
 
 def decode_set_config(frame: Frame, protocol: int) -> m.SetConfig:
     flags, miss_send_len = unpack_from(">HH", frame.data, frame.exactly(4))
-    known = m.OFPC_FRAG_MASK | m.OFPC_INVALID_TTL_TO_CONTROLLER
+    known = m.OFPC_FRAG_MASK
+    if frame.version < m.OFP13_VERSION:
+        known |= m.OFPC_INVALID_TTL_TO_CONTROLLER
     if flags & ~known:
         raise OpenFlowError("OFPSCFC_BAD_FLAGS")
     return m.SetConfig(flags, miss_send_len)
@@ -198,7 +211,7 @@ def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
             low, high = unpack_from(">BB", frame.data, pos + 4)
             vacancy = low, high
         else:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
+            raise OpenFlowError("OFPBRC_BAD_TYPE")
         pos += size
     return m.TableMod(table_id, config, eviction, vacancy)
 
@@ -259,7 +272,10 @@ def encode_role_reply(message: m.RoleReply, version: int, protocol: int) -> Enco
 
 
 def decode_role_status(frame: Frame, protocol: int) -> m.RoleStatus:
-    return m.RoleStatus(*unpack_from(">IB3xQ", frame.data, frame.exactly(16)))
+    role, reason, generation = unpack_from(">IB3xQ", frame.data, frame.need(16))
+    if role > m.OFPCR_ROLE_SECONDARY:
+        raise OpenFlowError("OFPRRFC_BAD_ROLE")
+    return m.RoleStatus(role, reason, generation)
 
 
 def encode_role_status(message: m.RoleStatus, version: int, protocol: int) -> Encoded:
@@ -281,16 +297,22 @@ def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
     if name == _ASYNC2 or (frame.version >= 5 and not name.startswith("NXT")):
         return _decode_async_properties(frame, unset)
     words = unpack_from(">6I", frame.data, frame.exactly(24))
-    return m.AsyncConfig(words[0:2], words[2:4], words[4:6])
+    allowed = _ASYNC_KNOWN_BEFORE if frame.version < 5 else _ASYNC_KNOWN_14
+    masks = [word & known for word, known in zip(words, allowed)]
+    return m.AsyncConfig((masks[0], masks[1]), (masks[2], masks[3]), (masks[4], masks[5]))
 
 
 #: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
 _ASYNC_KNOWN = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
+#: Those of the fixed form, for each role; others are passed over.
+_ASYNC_KNOWN_BEFORE = (0x7, 0x7, 0x7, 0x7, 0x3F, 0x3F)
+_ASYNC_KNOWN_14 = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
 
 
 def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
     masks = [unset] * 12
     pos = frame.body
+    told = frame.row.name == "OFPT_GET_ASYNC_REPLY"
     while pos < len(frame.data):
         kind, size = unpack_from(">HH", frame.data, pos)
         if size < 4 or pos + size > len(frame.data):
@@ -299,12 +321,12 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
             if size != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (mask,) = unpack_from(">I", frame.data, pos + 4)
-            if mask & ~_ASYNC_KNOWN[kind // 2]:
+            if mask & ~_ASYNC_KNOWN[kind // 2] and not told:
                 raise OpenFlowError("OFPACFC_INVALID")
-            masks[kind ^ 1] = mask
+            masks[kind ^ 1] = mask & _ASYNC_KNOWN[kind // 2]
         elif kind >= 0xFFFE and size < 12:
             raise OpenFlowError("OFPBPC_BAD_LEN")
-        else:
+        elif not told:
             log.warn_rl("unknown async config property type %d", kind)
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
         pos += size + 7 & ~7
@@ -352,7 +374,7 @@ def _decode_word(frame: Frame) -> int:
 
 def decode_set_flow_format(frame: Frame, protocol: int) -> m.SetFlowFormat:
     value = _decode_word(frame)
-    if value not in (m.NXFF_OPENFLOW10, m.NXFF_NXM):
+    if value not in (m.NXFF_OPENFLOW10, m.NXFF_NXM) and not frame.printed:
         raise OpenFlowError("OFPBRC_EPERM")
     return m.SetFlowFormat(value)
 
@@ -384,7 +406,7 @@ def encode_set_packet_in_format(
 
 def decode_set_controller_id(frame: Frame, protocol: int) -> m.SetControllerId:
     pos = frame.exactly(8)
-    if any(frame.data[pos : pos + 6]):
+    if any(frame.data[pos : pos + 6]) and not frame.printed:
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     return m.SetControllerId(int.from_bytes(frame.data[pos + 6 : pos + 8], "big"))
 

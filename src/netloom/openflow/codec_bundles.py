@@ -18,6 +18,10 @@ def _name(name: str, version: int) -> str:
     return ("ONFT_BUNDLE_" if version < 5 else "OFPT_BUNDLE_") + name
 
 
+#: OFPT_FLOW_MOD, of which most bundles are made.
+_FLOW_MOD = 14
+
+
 def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
     return b.BundleControl(*unpack_from(">IHH", frame.data, frame.need(8)))
 
@@ -27,24 +31,29 @@ def encode_bundle_control(message: b.BundleControl, version: int, protocol: int)
     return _name("CONTROL", version), body
 
 
+def _is_bundlable(data: bytes) -> bool:
+    try:
+        return read_frame(data).row.name in BUNDLABLE
+    except OpenFlowError:
+        return False
+
+
 def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
     """Read a bundle add from its bytes."""
     pos = frame.need(8)
     bundle_id, flags = unpack_from(">I2xH", frame.data, pos)
     pos += 8
+    if len(frame.data) - pos < 8:
+        raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
+    if frame.data[pos] != frame.version:
+        raise OpenFlowError("OFPBFC_BAD_VERSION")
     size = int.from_bytes(frame.data[pos + 2 : pos + 4], "big")
     if size < 8 or pos + size > len(frame.data):
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
     data = frame.data[pos : pos + size]
-    if data[0] != frame.version:
-        raise OpenFlowError("OFPBFC_BAD_VERSION")
     if data[4:8] != frame.data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
-    try:
-        name = read_frame(data).row.name
-    except OpenFlowError:
-        name = ""
-    if name not in BUNDLABLE:
+    if data[1] != _FLOW_MOD and not _is_bundlable(data):
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
     return b.BundleAdd(bundle_id, flags, data)
 

@@ -30,16 +30,14 @@ def encode_table_features_request(
 
 
 def decode_table_features_reply(frame: Frame, protocol: int) -> m.TableFeaturesReply:
-    data = frame.data
-    pos = frame.body
-    tables = []
-    while pos < len(data):
-        size = int.from_bytes(data[pos : pos + 2], "big")
-        if size < 64 or pos + size > len(data):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        tables.append(_decode_table(data[pos : pos + size]))
-        pos += size
-    return m.TableFeaturesReply(tuple(tables), frame.more)
+    return m.TableFeaturesReply(frame.entries(_read_table), frame.more)
+
+
+def _read_table(data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, int]:
+    size = int.from_bytes(data[pos : pos + 2], "big")
+    if size < 64 or pos + size > len(data):
+        raise OpenFlowError("OFPBPC_BAD_LEN")
+    return _decode_table(data[pos : pos + size]), pos + size
 
 
 def _decode_table(data: bytes) -> m.TableFeatures:

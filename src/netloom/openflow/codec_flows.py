@@ -17,65 +17,17 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
+from netloom.openflow.codec_match import (
+    decode_match,
+    decode_nx_match,
+    encode_match,
+    encode_nx_match,
+)
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.old_match import (
-    decode_ofp10_match,
-    decode_ofp11_match,
-    encode_ofp10_match,
-    encode_ofp11_match,
-    is_exact10,
-)
-from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
+from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
 
 Encoded = tuple[str, bytes]
-
-
-# Matches, as each version writes them
-
-
-def decode_match(data: bytes, pos: int, version: int, *, strict: bool = True) -> tuple[Match, int]:
-    """The match at `pos` and where it ends."""
-    if version == 1:
-        return decode_ofp10_match(data, pos), pos + 40
-    if version == 2 and data[pos : pos + 2] == b"\0\0":
-        return decode_ofp11_match(data, pos)
-    if version == 2:
-        # Open vSwitch's way to say in 1.1 what its match cannot: NXM entries.
-        return decode_ofp12_match(data, pos, 1, strict=strict)
-    return decode_ofp12_match(data, pos, version, strict=strict)
-
-
-def encode_match(match: Match, version: int) -> bytes:
-    if version == 1:
-        return encode_ofp10_match(match)
-    if version == 2:
-        return encode_ofp11_match(match)
-    return encode_ofp12_match(match, version)
-
-
-def decode_nx_match(
-    data: bytes, pos: int, size: int, *, strict: bool = True, cookie: bool = False
-) -> tuple[Match, int, int, int]:
-    """Match, cookie, cookie mask and where the padding of the NXM entries ends."""
-    after = pos + (size + 7 & ~7)
-    if after > len(data):
-        raise OpenFlowError("OFPBMC_BAD_LEN")
-    table = oxm_table(1)
-    body = data[pos : pos + size]
-    known = table.templates.decode(body)
-    if known is not None:
-        return Match(known[0], known[1]), 0, 0, after
-    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie)
-    if strict and not found[3]:
-        table.templates.learn(table, body, found[0], found[1])
-    return Match(found[0], found[1]), found[2], found[3], after
-
-
-def encode_nx_match(match: Match, cookie: int = 0, cookie_mask: int = 0) -> tuple[bytes, int]:
-    """NXM entries with their padding, and their length without."""
-    body = oxm_table(1).encode(match, cookie, cookie_mask)
-    return body + bytes(-len(body) % 8), len(body)
 
 
 def _port10(number: int | None) -> int:
@@ -165,41 +117,17 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     new_cookie, word, idle, hard, priority, buffer_id, out_port, flags, size = (
         _NX_FLOW_MOD.unpack_from(data, pos)
     )
-    command, table_id = _command(word, protocol)
     match, cookie, cookie_mask, after = decode_nx_match(data, pos + 32, size, cookie=True)
+    command, table_id = _command(word, protocol)
     if command == m.OFPFC_ADD and cookie_mask:
         raise OpenFlowError("NXBRC_NXM_INVALID")
-    actions = decode_actions(data[after:], frame.version)
+    decode = decode_actions if frame.version == 1 else decode_instructions
+    actions = decode(data[after:], frame.version)
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask,
         _new_cookie(new_cookie), idle, hard, _decode_flags(flags, 1), buffer_id,
         port_from_of10(out_port),
     )  # fmt: skip
-
-
-class _InstructionMemo:
-    """The instructions of flow mods that came lately: many flows do the same, and then share one
-    tuple, which takes its memory once and is read once."""
-
-    __slots__ = ("_known",)
-
-    _SIZE = 1_024
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, bytes], tuple[a.Action, ...]] = {}
-
-    def decode(self, data: bytes, version: int) -> tuple[a.Action, ...]:
-        """Like `decode_instructions`."""
-        found = self._known.get((version, data))
-        if found is None:
-            found = decode_instructions(data, version)
-            if len(self._known) >= self._SIZE:
-                self._known.clear()
-            self._known[version, data] = found
-        return found
-
-
-_INSTRUCTIONS = _InstructionMemo()
 
 
 def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
@@ -209,7 +137,8 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, pos)  # fmt: skip
     match, after = decode_match(data, pos + 40, version)
-    actions = _INSTRUCTIONS.decode(data[after:], version)
+    decode = frame.memo.decode if frame.memo is not None else decode_instructions
+    actions = decode(data[after:], version)
     _check_command(command)
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
@@ -221,7 +150,7 @@ def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
         _decode_flags(flags, version), buffer_id, port, out_group if deletes else m.OFPG_ANY,
-        importance if version >= 5 else 0,
+        importance if version >= 5 and command == m.OFPFC_ADD else 0,
     )  # fmt: skip
 
 
@@ -303,7 +232,7 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, hard, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", data, pos
     )
-    match, _ = decode_match(data, pos + 40, frame.version, strict=False)
+    match, _ = decode_match(data, pos + 40, frame.version)
     if frame.version == 2:
         hard = 0
     return m.FlowRemoved(
@@ -316,7 +245,7 @@ def _decode_nx_flow_removed(frame: Frame) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, size, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", frame.data, pos
     )
-    match, _, _, after = decode_nx_match(frame.data, pos + 40, size, strict=False)
+    match, _, _, after = decode_nx_match(frame.data, pos + 40, size)
     if after != len(frame.data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     table_id = table_id - 1 if table_id else 255
@@ -371,8 +300,9 @@ def _decode_query(frame: Frame) -> Query:
         return decode_ofp10_match(data, pos), table_id, port, m.OFPG_ANY, 0, 0, False
     pos = frame.need(32)
     table_id, out_port, out_group, cookie, cookie_mask = unpack_from(">B3xII4xQQ", data, pos)
+    port = _any_port11(out_port)
     match, _ = decode_match(data, pos + 32, frame.version)
-    return match, table_id, _any_port11(out_port), out_group, cookie, cookie_mask, False
+    return match, table_id, port, out_group, cookie, cookie_mask, False
 
 
 def _encode_query(
@@ -424,20 +354,20 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
         minimum, read = c15.MINIMUM, _read_stats15
     else:
         minimum, read = 56, _read_stats11
-    flows = []
-    data = frame.data
-    pos = frame.body
     # Many flows of a table do the same: the lists that were decoded before in this message.
     known: dict[bytes, tuple[a.Action, ...]] = {}
-    while pos < len(data):
-        if len(data) - pos < minimum:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+
+    def entry(data: bytes, pos: int, version: int) -> tuple[m.FlowStats, int]:
         size = int.from_bytes(data[pos : pos + 2], "big")
         if size < minimum or pos + size > len(data):
+            old = data[pos + 48 : pos + 50] == b"\0\0"
+            if 1 < version < c15.VERSION and len(data) - pos >= minimum - 8 and not old:
+                # What is wrong with the match is said first.
+                decode_match(data, pos + 48, version)
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        flows.append(read(data[pos : pos + size], frame.version, known))
-        pos += size
-    return m.FlowStatsReply(tuple(flows), nx, frame.more)
+        return read(data[pos : pos + size], version, known), pos + size
+
+    return m.FlowStatsReply(frame.entries(entry), nx, frame.more)
 
 
 def _known_actions(
@@ -467,7 +397,7 @@ def _read_nx_stats(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
-    match, _, _, after = decode_nx_match(entry, 48, size, strict=False)
+    match, _, _, after = decode_nx_match(entry, 48, size)
     actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
@@ -487,7 +417,7 @@ def _read_stats11(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = _STATS11.unpack_from(entry)  # fmt: skip
-    match, after = decode_match(entry, 48, version, strict=False)
+    match, after = decode_match(entry, 48, version)
     actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,

@@ -10,7 +10,8 @@ from netloom.openflow import oxs
 from netloom.openflow.action_decode import decode_instructions
 from netloom.openflow.action_encode import encode_instructions
 from netloom.openflow.actions import Action
-from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
+from netloom.openflow.codec_match import decode_match
+from netloom.openflow.oxm import encode_ofp12_match
 
 VERSION = 6
 MINIMUM = 24
@@ -24,7 +25,7 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     """One flow of a reply, and its flags as they came. `known` has lists of actions that were
     decoded before."""
     (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
-    match, pos = decode_ofp12_match(entry, 24, VERSION, strict=False)
+    match, pos = decode_match(entry, 24, VERSION)
     found, pos = oxs.decode_oxs(entry, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
@@ -74,7 +75,7 @@ def read_removed15(data: bytes, pos: int) -> m.FlowRemoved:
     """A removed flow from its bytes at `pos`."""
     table_id, reason, priority, idle, hard, cookie = _REMOVED.unpack_from(data, pos)
     match: Match
-    match, pos = decode_ofp12_match(data, pos + 16, VERSION, strict=False)
+    match, pos = decode_match(data, pos + 16, VERSION)
     found, _ = oxs.decode_oxs(data, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
     return m.FlowRemoved(

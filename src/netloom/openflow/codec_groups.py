@@ -279,7 +279,7 @@ def _decode_flexible_mod(frame: Frame, command: int, kind: int, group_id: int) -
     _check_command_bucket(command, bucket_id)
     end = pos + 16 + buckets_len
     if end > len(data):
-        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     buckets = _decode_flexible(data, pos + 16, end, version, kind)
     properties = _decode_group_properties(data, end, len(data), version, kind, command)
     return g.GroupMod(command, group_id, kind, buckets, bucket_id, properties)
@@ -310,6 +310,8 @@ def _check(mod: g.GroupMod, version: int) -> None:
         raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     if mod.type == g.OFPGT_INDIRECT and mod.command != g.OFPGC_DELETE and len(mod.buckets) != 1:
         raise OpenFlowError("OFPGMFC_INVALID_GROUP")
+    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
+        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
     if mod.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
         return
     for bucket in mod.buckets:
@@ -385,24 +387,23 @@ def encode_group_features_request(
 
 def decode_group_stats_reply(frame: Frame, protocol: int) -> g.GroupStatsReply:
     """Read a group stats reply from its bytes."""
-    data, pos = frame.data, frame.body
-    timed = frame.version not in (2, 3)
+    return g.GroupStatsReply(frame.entries(_read_stats), frame.more)
+
+
+def _read_stats(data: bytes, pos: int, version: int) -> tuple[g.GroupStats, int]:
+    timed = version not in (2, 3)
     least = 40 if timed else 32
-    groups = []
-    while pos < len(data):
-        if len(data) - pos < least:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        size, group_id, refs, packets, octets = unpack_from(">H2xII4xQQ", data, pos)
-        if size < least or pos + size > len(data):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        sec, nsec = unpack_from(">II", data, pos + 32) if timed else (0xFFFFFFFF, 0xFFFFFFFF)
-        counters = tuple(
-            g.BucketCounter(*unpack_from(">QQ", data, at))
-            for at in range(pos + least, pos + size - 15, 16)
-        )
-        groups.append(g.GroupStats(group_id, refs, packets, octets, sec, nsec, counters))
-        pos += size
-    return g.GroupStatsReply(tuple(groups), frame.more)
+    if len(data) - pos < least:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    size, group_id, refs, packets, octets = unpack_from(">H2xII4xQQ", data, pos)
+    if size < least or pos + size > len(data):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    sec, nsec = unpack_from(">II", data, pos + 32) if timed else (0xFFFFFFFF, 0xFFFFFFFF)
+    counters = tuple(
+        g.BucketCounter(*unpack_from(">QQ", data, at))
+        for at in range(pos + least, pos + size - 15, 16)
+    )
+    return g.GroupStats(group_id, refs, packets, octets, sec, nsec, counters), pos + size
 
 
 def encode_group_stats_reply(
@@ -421,29 +422,28 @@ def encode_group_stats_reply(
 
 def decode_group_desc_reply(frame: Frame, protocol: int) -> g.GroupDescReply:
     """Read a group desc reply from its bytes."""
-    data, pos, version = frame.data, frame.body, frame.version
+    return g.GroupDescReply(frame.entries(_read_desc), frame.more)
+
+
+def _read_desc(data: bytes, pos: int, version: int) -> tuple[g.GroupDesc, int]:
     flexible = _has_properties(version)
     least = 16 if flexible else 8
-    groups = []
-    while pos < len(data):
-        if len(data) - pos < least:
+    if len(data) - pos < least:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    size, kind, group_id = unpack_from(">HBxI", data, pos)
+    if size < least or pos + size > len(data):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    if flexible:
+        (buckets_len,) = unpack_from(">H", data, pos + 8)
+        end = pos + 16 + buckets_len
+        if end > pos + size:
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        size, kind, group_id = unpack_from(">HBxI", data, pos)
-        if size < least or pos + size > len(data):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        if flexible:
-            (buckets_len,) = unpack_from(">H", data, pos + 8)
-            end = pos + 16 + buckets_len
-            if end > pos + size:
-                raise OpenFlowError("OFPBRC_BAD_LEN")
-            buckets = _decode_flexible(data, pos + 16, end, version, kind)
-            properties = _decode_group_properties(data, end, pos + size, version, kind, g.OFPGC_ADD)
-        else:
-            buckets = _decode_fixed(data, pos + 8, pos + size, version)
-            properties = g.NO_PROPERTIES
-        groups.append(g.GroupDesc(group_id, kind, buckets, properties))
-        pos += size
-    return g.GroupDescReply(tuple(groups), frame.more)
+        buckets = _decode_flexible(data, pos + 16, end, version, kind)
+        properties = _decode_group_properties(data, end, pos + size, version, kind, g.OFPGC_ADD)
+    else:
+        buckets = _decode_fixed(data, pos + 8, pos + size, version)
+        properties = g.NO_PROPERTIES
+    return g.GroupDesc(group_id, kind, buckets, properties), pos + size
 
 
 def _encode_desc(group: g.GroupDesc, version: int) -> bytes:

@@ -100,18 +100,19 @@ def _entry(data: bytes, pos: int, size: int, least: int) -> int:
 
 def decode_meter_stats_reply(frame: Frame, protocol: int) -> t.MeterStatsReply:
     """Read a meter stats reply from its bytes."""
-    data, pos = frame.data, frame.body
-    meters = []
-    while pos < len(data):
-        meter_id, size = unpack_from(">IH", data, pos)
-        end = _entry(data, pos, size, 40)
-        bands = tuple(
-            t.BandStats(*unpack_from(">QQ", data, at)) for at in range(pos + 40, end - 15, 16)
-        )
-        flows, packets, octets, sec, nsec = unpack_from(">IQQII", data, pos + 12)
-        meters.append(t.MeterStats(meter_id, flows, packets, octets, sec, nsec, bands))
-        pos = end
-    return t.MeterStatsReply(tuple(meters), frame.more)
+    return t.MeterStatsReply(frame.entries(_read_stats), frame.more)
+
+
+def _read_stats(data: bytes, pos: int, version: int) -> tuple[t.MeterStats, int]:
+    meter_id, size = unpack_from(">IH", data, pos)
+    end = _entry(data, pos, size, 40)
+    if (size - 40) % 16:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    bands = tuple(
+        t.BandStats(*unpack_from(">QQ", data, at)) for at in range(pos + 40, end - 15, 16)
+    )
+    flows, packets, octets, sec, nsec = unpack_from(">IQQII", data, pos + 12)
+    return t.MeterStats(meter_id, flows, packets, octets, sec, nsec, bands), end
 
 
 def encode_meter_stats_reply(
@@ -129,14 +130,13 @@ def encode_meter_stats_reply(
 
 def decode_meter_config_reply(frame: Frame, protocol: int) -> t.MeterConfigReply:
     """Read a meter config reply from its bytes."""
-    data, pos = frame.data, frame.body
-    meters = []
-    while pos < len(data):
-        size, flags, meter_id = unpack_from(">HHI", data, pos)
-        end = _entry(data, pos, size, 8)
-        meters.append(t.MeterConfig(meter_id, flags, _decode_bands(data, pos + 8, end)))
-        pos = end
-    return t.MeterConfigReply(tuple(meters), frame.more)
+    return t.MeterConfigReply(frame.entries(_read_config), frame.more)
+
+
+def _read_config(data: bytes, pos: int, version: int) -> tuple[t.MeterConfig, int]:
+    size, flags, meter_id = unpack_from(">HHI", data, pos)
+    end = _entry(data, pos, size, 8)
+    return t.MeterConfig(meter_id, flags, _decode_bands(data, pos + 8, end)), end
 
 
 def encode_meter_config_reply(

@@ -12,7 +12,7 @@ from netloom.flow.ports import port_from_of10, port_from_of11
 from netloom.openflow import messages_monitor as w
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
-from netloom.openflow.codec_flows import decode_nx_match, encode_nx_match
+from netloom.openflow.codec_match import decode_nx_match, encode_nx_match
 from netloom.openflow.codec_ports import port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
@@ -42,7 +42,7 @@ def _name(version: int) -> str:
 def _port11(port: int) -> int:
     known = port_from_of11(port)
     if known is None:
-        raise OpenFlowError("OFPBRC_BAD_PORT")
+        raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
     return known
 
 
@@ -99,10 +99,10 @@ def _read_onf(frame: Frame, pos: int) -> tuple[w.MonitorRequest, int]:
 
 def _read_14(frame: Frame, pos: int) -> tuple[w.MonitorRequest, int]:
     monitor_id, port, group, flags, table_id, command = unpack_from(">IIIHBB", frame.data, pos)
-    if command > w.OFPFMC_DELETE:
-        raise OpenFlowError("OFPMOFC_BAD_COMMAND")
     if command != w.OFPFMC_DELETE:
         _check_flags(flags, 0x7F)
+    if command > w.OFPFMC_DELETE:
+        raise OpenFlowError("OFPMOFC_BAD_COMMAND")
     match, after = decode_ofp12_match(frame.data, pos + 16, frame.version)
     request = w.MonitorRequest(monitor_id, flags, match, _port11(port), group, table_id, command)
     return request, after
@@ -170,10 +170,10 @@ def _read_update(entry: bytes, number: int, version: int) -> w.FlowUpdate:
     else:
         table_id, reason, idle, hard, priority, cookie = unpack_from(">BBHHH4xQ", entry, 4)
     if version < 4:
-        match, _, _, after = decode_nx_match(entry, 24, size, strict=False)
+        match, _, _, after = decode_nx_match(entry, 24, size)
         actions = decode_actions(entry[after:], version)
     else:
-        match, after = decode_ofp12_match(entry, 24, version, strict=False)
+        match, after = decode_ofp12_match(entry, 24, version)
         actions = decode_instructions(entry[after:], version)
     return w.FlowUpdate(event, 0, reason, table_id, priority, idle, hard, cookie, match, actions)
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.flow.fields import N_TUN_METADATA
 from netloom.openflow import messages_nx as n
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 
 Encoded = tuple[str, bytes]
 
+#: Bytes of the longest tunnel option.
+_MAX_OPTION = 124
+
 
 # Tunnel options
 
 
-def _decode_maps(data: bytes, pos: int) -> tuple[n.TlvMap, ...]:
-    if (len(data) - pos) % 8:
-        raise OpenFlowError("OFPBRC_BAD_LEN")
-    maps = []
-    for at in range(pos, len(data), 8):
-        one = n.TlvMap(*unpack_from(">HBBH", data, at))
-        if one.option_len % 4 or not 4 <= one.option_len <= 124:
-            raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
-        if one.index >= 64:
-            raise OpenFlowError("NXTTMFC_BAD_FIELD_IDX")
-        maps.append(one)
+def _decode_maps(data: bytes, pos: int, n_fields: int) -> tuple[n.TlvMap, ...]:
+    maps = [n.TlvMap(*unpack_from(">HBBH", data, at)) for at in range(pos, len(data), 8)]
+    if any(one.option_len % 4 or one.option_len > _MAX_OPTION for one in maps):
+        raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
+    if any(one.index >= n_fields for one in maps):
+        raise OpenFlowError("NXTTMFC_BAD_FIELD_IDX")
     return tuple(maps)
 
 
@@ -40,7 +39,10 @@ def decode_tlv_table_mod(frame: Frame, protocol: int) -> n.TlvTableMod:
     (command,) = unpack_from(">H", frame.data, pos)
     if command > n.NXTTMC_CLEAR:
         raise OpenFlowError("NXTTMFC_BAD_COMMAND")
-    return n.TlvTableMod(command, _decode_maps(frame.data, pos + 8))
+    maps = _decode_maps(frame.data, pos + 8, N_TUN_METADATA)
+    if not frame.printed and not all(one.option_len for one in maps):
+        raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
+    return n.TlvTableMod(command, maps)
 
 
 def encode_tlv_table_mod(message: n.TlvTableMod, version: int, protocol: int) -> Encoded:
@@ -59,7 +61,7 @@ def encode_tlv_table_request(message: n.TlvTableRequest, version: int, protocol:
 def decode_tlv_table_reply(frame: Frame, protocol: int) -> n.TlvTableReply:
     pos = frame.need(16)
     space, fields = unpack_from(">IH", frame.data, pos)
-    return n.TlvTableReply(space, fields, _decode_maps(frame.data, pos + 16))
+    return n.TlvTableReply(space, fields, _decode_maps(frame.data, pos + 16, fields))
 
 
 def encode_tlv_table_reply(message: n.TlvTableReply, version: int, protocol: int) -> Encoded:
@@ -72,7 +74,7 @@ def encode_tlv_table_reply(message: n.TlvTableReply, version: int, protocol: int
 
 def decode_ct_flush_zone(frame: Frame, protocol: int) -> n.CtFlushZone:
     pos = frame.exactly(8)
-    if any(frame.data[pos : pos + 6]):
+    if any(frame.data[pos : pos + 6]) and not frame.printed:
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     return n.CtFlushZone(*unpack_from(">H", frame.data, pos + 6))
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import MATCH_ALL, Match
-from netloom.flow.ports import CONTROLLER, MAX, UNSET, port_from_of10, port_from_of11
+from netloom.flow.ports import CONTROLLER, MAX, UNSET, port_from_of10
 from netloom.openflow import messages as m
 from netloom.openflow.action_decode import decode_actions
 from netloom.openflow.action_encode import encode_actions
-from netloom.openflow.codec_flows import decode_nx_match, encode_nx_match
-from netloom.openflow.codec_ports import port_to_10
+from netloom.openflow.codec_match import decode_nx_match, encode_nx_match
+from netloom.openflow.codec_ports import port_from_wire, port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 
 Encoded = tuple[str, bytes]
+
+log = get_logger("ofp_packet")
 
 _IN_PORT = FIELD["in_port_oxm"]
 
@@ -58,9 +61,7 @@ def decode_packet_in(frame: Frame, protocol: int) -> m.PacketIn:
     if frame.version == 2:
         pos = frame.need(16)
         buffer_id, port, _, total_len, reason, table_id = unpack_from(">IIIHBB", data, pos)
-        known = port_from_of11(port)
-        if known is None:
-            raise OpenFlowError("OFPBRC_BAD_PORT")
+        known = port_from_wire(port)
         return m.PacketIn(
             data[pos + 16 :], _port_match(known), reason, total_len, buffer_id, table_id
         )
@@ -113,14 +114,15 @@ def _decode_properties(frame: Frame, pos: int) -> m.PacketIn:
             numbers[kind] = int.from_bytes(data[pos + offset : pos + size], "big")
         elif kind <= _CONTINUATION:
             raw[kind] = data[pos + 4 : pos + size]
-        elif kind & 1 or kind == 0xFFFF:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
         pos += size + 7 & ~7
     entries = raw.get(_METADATA, b"")
     found = oxm_table(frame.version if frame.version >= 3 else 1).decode(
         entries, 0, len(entries), strict=False
     )
     packet = raw.get(_PACKET, b"")
+    if not packet:
+        log.warn_rl("NXT_PACKET_IN2 lacks packet")
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     if numbers.get(_FULL_LEN, len(packet)) < len(packet):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     return m.PacketIn(
@@ -204,9 +206,7 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
     else:
         pos = frame.need(16)
         buffer_id, port, actions_len = unpack_from(">IIH", data, pos)
-        known = port_from_of11(port)
-        if known is None:
-            raise OpenFlowError("OFPBRC_BAD_PORT")
+        known = port_from_wire(port)
         match, start = _port_match(known), pos + 16
     _check_in_port(in_port(match))
     end = start + actions_len

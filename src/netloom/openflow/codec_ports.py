@@ -43,7 +43,7 @@ def _features_to10(bits: int) -> int:
 def port_from_wire(number: int) -> int:
     port = port_from_of11(number)
     if port is None:
-        raise OpenFlowError("OFPBRC_BAD_PORT")
+        raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
     return port
 
 
@@ -55,7 +55,9 @@ def port_to_10(port: int) -> int:
 
 
 def _text(data: bytes) -> str:
-    return data.split(b"\0", 1)[0].decode("utf-8", "replace")
+    """A port's name: at most 15 characters, up to the first that is not printable ASCII."""
+    end = next((at for at, byte in enumerate(data[:15]) if not 32 <= byte < 127), 15)
+    return data[:end].decode("ascii")
 
 
 def _name(name: str, size: int = 16) -> bytes:
@@ -101,6 +103,7 @@ def _decode_port14(data: bytes, pos: int) -> tuple[m.PhyPort, int]:
     end = pos + size
     if size < 40 or end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
+    port_from_wire(number)
     features = [0] * 6
     at = pos + 40
     while at < end:
@@ -134,14 +137,6 @@ def encode_port(port: m.PhyPort, version: int) -> bytes:
                 0, 32, *features, *speeds)  # fmt: skip
 
 
-def _decode_ports(data: bytes, pos: int, version: int) -> tuple[m.PhyPort, ...]:
-    ports = []
-    while pos < len(data):
-        port, pos = decode_port(data, pos, version)
-        ports.append(port)
-    return tuple(ports)
-
-
 # Features, status, changes
 
 
@@ -154,7 +149,8 @@ def decode_features_reply(frame: Frame, protocol: int) -> m.FeaturesReply:
     ports: tuple[m.PhyPort, ...] = ()
     if version < 4:
         auxiliary_id = 0
-        ports = _decode_ports(frame.data, pos + 24, version)
+        frame.body += 24
+        ports = frame.entries(decode_port)
     else:
         frame.exactly(24)
     return m.FeaturesReply(
@@ -214,6 +210,7 @@ def decode_port_mod(frame: Frame, protocol: int) -> m.PortMod:
 def _port_mod14(frame: Frame) -> tuple[int, bytes, int, int, int]:
     pos = frame.need(24)
     number, mac, config, mask = unpack_from(">I4x6s2xII", frame.data, pos)
+    port_from_wire(number)
     advertise = 0
     pos += 24
     while pos < len(frame.data):
@@ -265,7 +262,7 @@ def encode_port_desc_request(message: m.PortDescRequest, version: int, protocol:
 
 
 def decode_port_desc_reply(frame: Frame, protocol: int) -> m.PortDescReply:
-    return m.PortDescReply(_decode_ports(frame.data, frame.body, frame.version), frame.more)
+    return m.PortDescReply(frame.entries(decode_port), frame.more)
 
 
 def encode_port_desc_reply(
@@ -292,13 +289,7 @@ def encode_port_stats_request(message: m.PortStatsRequest, version: int, protoco
 
 
 def decode_port_stats_reply(frame: Frame, protocol: int) -> m.PortStatsReply:
-    data, version = frame.data, frame.version
-    ports = []
-    pos = frame.body
-    while pos < len(data):
-        stats, pos = _decode_stats(data, pos, version)
-        ports.append(stats)
-    return m.PortStatsReply(tuple(ports), frame.more)
+    return m.PortStatsReply(frame.entries(_decode_stats), frame.more)
 
 
 def _decode_stats(data: bytes, pos: int, version: int) -> tuple[m.PortStats, int]:
@@ -319,6 +310,7 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
     end = pos + size
     if size < 80 or end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
+    port = port_from_wire(number)
     ethernet: tuple[int, ...] = (m.UNKNOWN,) * 4
     at = pos + 80
     while at < end:
@@ -331,7 +323,7 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
             ethernet = unpack_from(">4Q", data, at + 8)
         at += length + 7 & ~7
     everything = (*counters, *ethernet, sec, nsec)
-    return m.PortStats(port_from_wire(number), *everything), end
+    return m.PortStats(port, *everything), end
 
 
 def _encode_stats(s: m.PortStats, version: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from netloom.flow.ports import port_from_of10
+from netloom.flow.ports import MAX, port_from_of10
 from netloom.openflow import messages as m
 from netloom.openflow.codec_ports import port_from_wire, port_to_10
 from netloom.openflow.errors import OpenFlowError
@@ -21,10 +21,20 @@ _MIN_RATE, _MAX_RATE = 1, 2
 def decode_queue_get_config_request(frame: Frame, protocol: int) -> m.QueueGetConfigRequest:
     data = frame.data
     if frame.version == 1:
-        return m.QueueGetConfigRequest(port_from_of10(unpack_from(">H", data, frame.exactly(4))[0]))
+        port = port_from_of10(unpack_from(">H", data, frame.exactly(4))[0])
+        return m.QueueGetConfigRequest(_with_queues(port))
     number, queue = unpack_from(">II", data, frame.exactly(8))
     port = port_from_wire(number)
+    if port != m.OFPP_ANY:
+        _with_queues(port)
     return m.QueueGetConfigRequest(port, queue if frame.version >= 5 else m.OFPQ_ALL)
+
+
+def _with_queues(port: int) -> int:
+    """`port`, which must be one that can have queues."""
+    if port >= MAX:
+        raise OpenFlowError("OFPQOFC_BAD_PORT")
+    return port
 
 
 def encode_queue_get_config_request(
@@ -45,7 +55,8 @@ def decode_queue_get_config_reply(frame: Frame, protocol: int) -> m.QueueGetConf
     if version == 1:
         port = port_from_of10(unpack_from(">H", data, pos)[0])
     else:
-        port = port_from_wire(unpack_from(">I", data, pos)[0])
+        (number,) = unpack_from(">I", data, pos)
+        port = port_from_wire(number) if len(data) > pos + 8 else number
     pos += 8
     head = 8 if version < 3 else 16
     queues = []
@@ -62,17 +73,16 @@ def decode_queue_get_config_reply(frame: Frame, protocol: int) -> m.QueueGetConf
 
 
 def _decode_queue_desc(frame: Frame) -> m.QueueGetConfigReply:
-    data = frame.data
-    pos = frame.body
-    queues = []
-    while pos < len(data):
-        number, queue, size = unpack_from(">IIH", data, pos)
-        if size < 16 or pos + size > len(data):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        rates = _rates(data, pos + 16, pos + size, 4)
-        queues.append(m.QueueConfig(port_from_wire(number), queue, *rates))
-        pos += size
-    return m.QueueGetConfigReply(m.OFPP_ANY, tuple(queues), frame.more)
+    return m.QueueGetConfigReply(m.OFPP_ANY, frame.entries(_read_desc), frame.more)
+
+
+def _read_desc(data: bytes, pos: int, version: int) -> tuple[m.QueueConfig, int]:
+    number, queue, size = unpack_from(">IIH", data, pos)
+    port = port_from_wire(number)
+    if size < 16 or pos + size > len(data):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    rates = _rates(data, pos + 16, pos + size, 4)
+    return m.QueueConfig(port, queue, *rates), pos + size
 
 
 def _rates(data: bytes, pos: int, end: int, offset: int) -> tuple[int, int]:
@@ -134,29 +144,23 @@ def encode_queue_stats_request(
 
 
 def decode_queue_stats_reply(frame: Frame, protocol: int) -> m.QueueStatsReply:
-    data, version = frame.data, frame.version
-    queues = []
-    pos = frame.body
-    while pos < len(data):
-        if version == 1:
-            number, *rest = unpack_from(">H2xI3Q", data, pos)
-            queues.append(m.QueueStats(port_from_of10(number), *rest))
-            pos += 32
-        elif version < 4:
-            number, *rest = unpack_from(">II3Q", data, pos)
-            queues.append(m.QueueStats(port_from_wire(number), *rest))
-            pos += 32
-        elif version < 5:
-            number, *rest = unpack_from(">II3QII", data, pos)
-            queues.append(m.QueueStats(port_from_wire(number), *rest))
-            pos += 40
-        else:
-            size, number, *rest = unpack_from(">H6xII3QII", data, pos)
-            if size < 48 or pos + size > len(data):
-                raise OpenFlowError("OFPBRC_BAD_LEN")
-            queues.append(m.QueueStats(port_from_wire(number), *rest))
-            pos += size
-    return m.QueueStatsReply(tuple(queues), frame.more)
+    return m.QueueStatsReply(frame.entries(_read_stats), frame.more)
+
+
+def _read_stats(data: bytes, pos: int, version: int) -> tuple[m.QueueStats, int]:
+    if version == 1:
+        number, *rest = unpack_from(">H2xI3Q", data, pos)
+        return m.QueueStats(port_from_of10(number), *rest), pos + 32
+    if version < 4:
+        number, *rest = unpack_from(">II3Q", data, pos)
+        return m.QueueStats(port_from_wire(number), *rest), pos + 32
+    if version < 5:
+        number, *rest = unpack_from(">II3QII", data, pos)
+        return m.QueueStats(port_from_wire(number), *rest), pos + 40
+    size, number, *rest = unpack_from(">H6xII3QII", data, pos)
+    if size < 48 or pos + size > len(data):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    return m.QueueStats(port_from_wire(number), *rest), pos + size
 
 
 def encode_queue_stats_reply(

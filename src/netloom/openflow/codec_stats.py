@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
+from netloom.flow.fields import BY_CODE
 from netloom.openflow import messages as m
+from netloom.openflow.field_set import rank
 from netloom.openflow.message_table import Frame
 
 Encoded = tuple[str, bytes]
+
+log = get_logger("ofp_table")
 
 
 def decode_desc_request(frame: Frame, protocol: int) -> m.DescRequest:
@@ -64,14 +69,100 @@ def decode_table_stats_reply(frame: Frame, protocol: int) -> m.TableStatsReply:
             table_id, active, lookups, matches = unpack_from(">B3xIQQ", data, pos)
             name, wildcards, max_entries = b"", 0, 0
         else:
-            table_id, name = unpack_from(">B7x32s", data, pos)
-            max_entries, active, lookups, matches = unpack_from(">IIQQ", data, pos + size - 24)
-            wildcards = 0
-        text = name.split(b"\0", 1)[0].decode("utf-8", "replace")
+            tables.append(_read_table(data, pos, version))
+            continue
         tables.append(
-            m.TableStats(table_id, active, lookups, matches, text, wildcards, max_entries)
+            m.TableStats(table_id, active, lookups, matches, _text(name), wildcards, max_entries)
         )
     return m.TableStatsReply(tuple(tables), frame.more)
+
+
+def _text(name: bytes) -> str:
+    return name[:31].split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+# Tables of 1.1 and 1.2, with what they can do: fields as bits.
+
+#: Fields of 1.1, by bit.
+_FIELDS11 = (
+    "in_port", "vlan_vid", "vlan_pcp", "eth_type", "nw_tos", "nw_proto", "tcp_src", "tcp_dst",
+    "mpls_label", "mpls_tc", "", "eth_src", "eth_dst", "ip_src", "ip_dst", "metadata",
+)  # fmt: skip
+_OXM_CLASS, _N_FIELDS12 = 0x8000, 36
+_HEAD = ">B7x32s"
+_CAN11, _CAN12 = ">IIIIII", ">QQIIQQQQII"
+_COUNTS = ">IIQQ"
+#: What a packet meets that no flow wants: the lowest bits.
+_MISS_MASK = 3
+#: From goto_table to clear_actions.
+_INSTRUCTIONS = 0x3E
+#: Actions that there are.
+_ACTIONS11, _ACTIONS12 = 0x01FFE7FF, 0x03FF8001
+
+
+def _field_names(version: int) -> tuple[str, ...]:
+    if version == m.OFP11_VERSION:
+        return _FIELDS11
+    known = (BY_CODE.get((_OXM_CLASS, 0, number)) for number in range(_N_FIELDS12))
+    return tuple(found[0].name if found else "" for found in known)
+
+
+def _fields(bits: int, version: int) -> tuple[str, ...]:
+    names = _field_names(version)
+    found = [name for n, name in enumerate(names) if name and bits >> n & 1]
+    return tuple(sorted(found, key=rank))
+
+
+def _bits(fields: tuple[str, ...], version: int) -> int:
+    return sum(1 << n for n, name in enumerate(_field_names(version)) if name and name in fields)
+
+
+def _read_table(data: bytes, pos: int, version: int) -> m.TableStats:
+    table_id, name = unpack_from(_HEAD, data, pos)
+    matched = written = set_write = set_apply = 0
+    if version == m.OFP11_VERSION:
+        wild, match, instructions, write, _, config = unpack_from(_CAN11, data, pos + 40)
+        # The actions to apply are those to write, whatever the message says, as ever.
+        apply = write
+    else:
+        (match, wild, write, apply, set_write, set_apply, matched, written, instructions,
+         config) = unpack_from(_CAN12, data, pos + 40)  # fmt: skip
+    max_entries, active, lookups, matches = unpack_from(
+        _COUNTS, data, pos + _TABLE_SIZES[version - 1] - 24
+    )
+    known = _ACTIONS11 if version == m.OFP11_VERSION else _ACTIONS12
+    able = m.InstructionFeatures(
+        (), instructions & _INSTRUCTIONS, write & known, apply & known,
+        _fields(set_write, version), _fields(set_apply, version),
+    )  # fmt: skip
+    features = m.TableFeatures(
+        table_id, _text(name), matched, written, max_entries, _miss(config), able, able,
+        _fields(match | wild, version), (), _fields(wild, version),
+    )  # fmt: skip
+    return m.TableStats(table_id, active, lookups, matches, _text(name), 0, max_entries, features)
+
+
+def _miss(config: int) -> int:
+    miss = config & _MISS_MASK
+    if miss == _MISS_MASK:
+        log.warn_rl("bad table miss config %d", miss)
+        return 0
+    return miss
+
+
+def _write_table(t: m.TableStats, version: int) -> bytes:
+    f = t.features or m.TableFeatures(t.table_id, t.name, 0, 0, t.max_entries)
+    able = f.nonmiss
+    match, wild = _bits(f.match, version), _bits(f.wildcards, version)
+    actions = able.write_actions, able.apply_actions
+    if version == m.OFP11_VERSION:
+        can = pack(_CAN11, wild, match, able.instructions, *actions, f.config)
+    else:
+        sets = [_bits(names, version) for names in (able.write_set_fields, able.apply_set_fields)]
+        can = pack(_CAN12, match, wild, *actions, *sets, f.metadata_match, f.metadata_write,
+                   able.instructions, f.config)  # fmt: skip
+    counts = pack(_COUNTS, t.max_entries, t.active_count, t.lookup_count, t.matched_count)
+    return pack(_HEAD, t.table_id, t.name.encode()[:31]) + can + counts
 
 
 def encode_table_stats_reply(
@@ -87,22 +178,4 @@ def _encode_table(t: m.TableStats, version: int) -> bytes:
     name = t.name.encode()[:31]
     if version == 1:
         return pack(">B3x32sIIIQQ", t.table_id, name, t.wildcards, t.max_entries, *counters)
-    if version == 2:
-        return pack(">B7x32s24xIIQQ", t.table_id, name, t.max_entries, *counters)
-    return pack(">B7x32s64xIIQQ", t.table_id, name, t.max_entries, *counters)
-
-
-def decode_opaque_request(frame: Frame, protocol: int) -> m.OpaqueRequest:
-    return m.OpaqueRequest(frame.row.name, frame.data[frame.body :])
-
-
-def encode_opaque_request(message: m.OpaqueRequest, version: int, protocol: int) -> Encoded:
-    return message.name, message.body
-
-
-def decode_opaque_reply(frame: Frame, protocol: int) -> m.OpaqueReply:
-    return m.OpaqueReply(frame.row.name, frame.data[frame.body :], frame.more)
-
-
-def encode_opaque_reply(message: m.OpaqueReply, version: int, protocol: int) -> Encoded:
-    return message.name + "+", message.body
+    return _write_table(t, version)

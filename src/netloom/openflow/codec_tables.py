@@ -13,7 +13,7 @@ Encoded = tuple[str, bytes]
 _EVICTION, _VACANCY = 2, 3
 
 
-def _decode_desc(data: bytes, pos: int) -> tuple[t.TableDesc, int]:
+def _decode_desc(data: bytes, pos: int, version: int) -> tuple[t.TableDesc, int]:
     if len(data) - pos < 8:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     size, table_id, config = unpack_from(">HBxI", data, pos)
@@ -59,12 +59,7 @@ def encode_table_desc_request(message: t.TableDescRequest, version: int, protoco
 
 def decode_table_desc_reply(frame: Frame, protocol: int) -> t.TableDescReply:
     """How tables are configured."""
-    tables = []
-    pos = frame.body
-    while pos < len(frame.data):
-        desc, pos = _decode_desc(frame.data, pos)
-        tables.append(desc)
-    return t.TableDescReply(tuple(tables), frame.more)
+    return t.TableDescReply(frame.entries(_decode_desc), frame.more)
 
 
 def encode_table_desc_reply(
@@ -77,9 +72,9 @@ def decode_table_status(frame: Frame, protocol: int) -> t.TableStatus:
     """News of a table's vacancy."""
     pos = frame.need(8)
     reason = frame.data[pos]
-    desc, _ = _decode_desc(frame.data, pos + 8)
     if reason not in (t.OFPTR_VACANCY_DOWN, t.OFPTR_VACANCY_UP):
         raise OpenFlowError("OFPBPC_BAD_VALUE")
+    desc, _ = _decode_desc(frame.data, pos + 8, frame.version)
     return t.TableStatus(reason, desc)
 
 
@@ -97,10 +92,13 @@ def decode_request_forward(frame: Frame, protocol: int) -> t.RequestForward:
     if size < 8 or pos + size > len(frame.data):
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
     data = frame.data[pos : pos + size]
+    if data[0] != frame.version:
+        raise OpenFlowError("OFPBRC_BAD_VERSION")
     if read_frame(data).row.name not in FORWARDED:
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
     return t.RequestForward(data)
 
 
 def encode_request_forward(message: t.RequestForward, version: int, protocol: int) -> Encoded:
-    return "OFPT_REQUESTFORWARD", message.data
+    name = "ONFT_REQUESTFORWARD" if version == 4 else "OFPT_REQUESTFORWARD"
+    return name, message.data

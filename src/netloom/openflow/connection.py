@@ -12,10 +12,11 @@ after as long again; numbers requests. Every other message is an event, decoded 
 that print what they get, raw.
 
 What must hold: nothing but a hello is accepted before the version is settled, and every later
-message has that version (an OFPT_ERROR may have another). A peer that breaks the framing or the
-handshake gets `ProtocolError` from `next_event`, after which the connection sends what is queued
-(OFPHFC_INCOMPATIBLE with a text, if it can) and is of no more use. A message that is well framed
-but wrong becomes a `Refused` event; `reply_error` answers it.
+message has that version (hellos, errors and echoes may have another; anything else is answered with
+OFPBRC_BAD_VERSION). A peer that breaks the framing or the handshake gets `ProtocolError` from
+`next_event`, after which the connection sends what is queued (OFPHFC_INCOMPATIBLE with a text, if
+it can) and is of no more use. A message that is well framed but wrong becomes a `Refused` event;
+`reply_error` answers it.
 
 `flow protocol`: a switch changes `protocol` when the peer asks for NXM or table numbers in flow
 mods; both sides then read and write flow mods accordingly. Standards: OpenFlow 1.0-1.5, "Connection
@@ -30,6 +31,7 @@ from netloom.base.record import Record
 from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.instruction_memo import InstructionMemo
 from netloom.openflow.protocol import INITIAL
 
 OFP_HEADER_BYTES = 8
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 log = get_logger("vconn")
+stream_log = get_logger("vconn_stream")
 
 
 class Received(Record):
@@ -94,6 +97,8 @@ def versions_text(versions: tuple[int, ...]) -> str:
 
 def supported_text(versions: tuple[int, ...]) -> str:
     """Versions in a log: `version 0x04 and earlier` if there is no gap."""
+    if not versions:
+        return "no versions"
     if len(versions) > 1 and versions == tuple(range(1, len(versions) + 1)):
         return f"version {version_text(versions[-1])} and earlier"
     return versions_text(versions)
@@ -144,6 +149,7 @@ class Connection:
         self.version = 0
         #: A `protocol.P_*`; changes with the peer's wishes in OpenFlow 1.0.
         self.protocol = 0
+        self._memo = InstructionMemo()
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
         #: Bytes that the stream has taken and not sent; its owner may set it.
@@ -228,10 +234,13 @@ class Connection:
         buffer += data
         pos = 0
         size = len(buffer)
+        if size and not data:
+            stream_log.err_rl("connection dropped mid-packet")
+            raise ProtocolError("OpenFlow stream that ends in a message")
         while size - pos >= OFP_HEADER_BYTES:
             length = buffer[pos + 2] << 8 | buffer[pos + 3]
             if length < OFP_HEADER_BYTES:
-                log.err("%s: received too-short ofp_header (%d bytes)", self._stream_name, length)
+                stream_log.err_rl("received too-short ofp_header (%d bytes)", length)
                 raise ProtocolError("OpenFlow message shorter than its header")
             if size - pos < length:
                 break
@@ -239,6 +248,11 @@ class Connection:
             pos += length
             self._take(message)
         del buffer[:pos]
+
+    @property
+    def has_failed(self) -> bool:
+        """Did the peer break the protocol?"""
+        return self._failure is not None
 
     def next_event(self) -> Event | None:
         """The next event; ProtocolError once the peer broke the protocol."""
@@ -263,13 +277,8 @@ class Connection:
             return
         if self.taps:
             self._copy(data)
-        wrong_version = data[0] != self.version and not self._any_version
-        if wrong_version and kind not in (_HELLO, _ERROR, _ECHO_REPLY):
-            log.err(
-                "%s: received OpenFlow version 0x%02x != expected %02x",
-                self._stream_name, data[0], self.version,
-            )  # fmt: skip
-            raise ProtocolError("OpenFlow message of another version")
+        if data[0] != self.version and not self._any_version and self._is_foreign(data, xid):
+            return
         if self._raw:
             self._events.append(RawMessage(xid, data))
             return
@@ -278,12 +287,30 @@ class Connection:
         elif kind == _ECHO_REPLY and xid == 0:
             # The answer to a probe; that it came is all that matters.
             return
-        elif kind != _HELLO:
+        else:
             self._decode(data, xid)
+
+    def _is_foreign(self, data: bytes, xid: int) -> bool:
+        """Deal with a message of another version, unless it is a kind that may have one."""
+        version, kind = data[0], data[1]
+        if version in INITIAL:
+            if kind in (_HELLO, _ERROR, _ECHO_REPLY):
+                return False
+            if kind == _ECHO_REQUEST:
+                reply = m.EchoReply(data[OFP_HEADER_BYTES:])
+                self.send_bytes(encode_message(reply, xid, INITIAL[version]))
+                return True
+        log.err_rl(
+            "%s: received OpenFlow version 0x%02x != expected %02x",
+            self._stream_name, version, self.version,
+        )  # fmt: skip
+        error = m.Error("OFPBRC_BAD_VERSION", data[:_ERROR_DATA_BYTES])
+        self.send_bytes(encode_message(error, xid, INITIAL.get(version, INITIAL[1])))
+        return True
 
     def _decode(self, data: bytes, xid: int) -> None:
         try:
-            message, xid = decode_message(data, self.protocol)
+            message, xid = decode_message(data, self.protocol, self._memo)
         except OpenFlowError as error:
             self._events.append(Refused(error.name, xid, data))
         else:
@@ -292,29 +319,24 @@ class Connection:
     # Version negotiation
 
     def _take_hello(self, data: bytes) -> None:
-        if data[1] != _HELLO:
-            if data[1] == _ERROR:
-                self._log_hello_error(data)
-            else:
-                log.warn(
-                    "%s: received unexpected message (type %d) waiting for hello",
-                    self._stream_name, data[1],
-                )  # fmt: skip
-                self._refuse_hello("Expected hello message.")
+        if data[1] != _HELLO or data[0] not in range(1, 0x80):
+            text = _text(data)
+            log.warn_rl("%s: received message while expecting hello: %s", self._stream_name, text)
             raise ProtocolError("expected an OpenFlow hello")
         self.peer_hello = data
-        if not data[0]:
-            self._refuse_hello(self._incompatible(()))
-            raise ProtocolError("OpenFlow hello of an impossible version")
         theirs = hello_versions(data)
+        if not _is_plain_hello(data):
+            dump = _hex_dump(data)
+            log.warn_rl("%s: unknown data in hello:\n%s", self._stream_name, dump)
         common = [version for version in self.versions if version in theirs]
         if not common:
-            text = self._incompatible(theirs)
-            log.warn(
+            ours, wanted = supported_text(self.versions), supported_text(theirs)
+            log.warn_rl(
                 "%s: version negotiation failed (we support %s, peer supports %s)",
-                self._stream_name, versions_text(self.versions), versions_text(theirs),
+                self._stream_name, ours, wanted,
             )  # fmt: skip
-            self._refuse_hello(text)
+            text = f"We support {ours}, you support {wanted}, no common versions."
+            self._refuse_hello(text, max(theirs, default=1))
             raise ProtocolError("no OpenFlow version in common")
         self._settle(max(common))
         if log.is_dbg_enabled:
@@ -329,16 +351,9 @@ class Connection:
         self.protocol = INITIAL[version]
         self._events.append(Negotiated(version))
 
-    def _incompatible(self, theirs: tuple[int, ...]) -> str:
-        text = f"We support {versions_text(self.versions)}"
-        return f"{text}, you support {versions_text(theirs)}, no common versions."
-
-    def _refuse_hello(self, text: str) -> None:
+    def _refuse_hello(self, text: str, version: int) -> None:
         error = m.Error("OFPHFC_INCOMPATIBLE", text.encode())
-        self._out.append(encode_message(error, self.new_xid(), INITIAL[self.versions[-1]]))
-
-    def _log_hello_error(self, data: bytes) -> None:
-        log.warn("%s: received error waiting for hello: %s", self._stream_name, _text(data))
+        self._out.append(encode_message(error, 0, INITIAL.get(version, INITIAL[1])))
 
     def _log_message(self, what: str, data: bytes) -> None:
         log.log_rl(DBG, self._log_limit, "%s: %s: %s", self._stream_name, what, _text(data))
@@ -371,6 +386,24 @@ class Connection:
 
 def _none() -> int:
     return 0
+
+
+def _hex_dump(data: bytes) -> str:
+    from netloom.openflow.message_text import hex_dump
+
+    return hex_dump(data)
+
+
+def _is_plain_hello(data: bytes) -> bool:
+    """Is there nothing in a hello but bitmaps of versions?"""
+    pos = OFP_HEADER_BYTES
+    while pos < len(data):
+        kind = int.from_bytes(data[pos : pos + 2], "big")
+        size = int.from_bytes(data[pos + 2 : pos + 4], "big")
+        if kind != 1 or size < 8:
+            return False
+        pos += size + 7 & ~7
+    return True
 
 
 def hello_versions(data: bytes) -> tuple[int, ...]:

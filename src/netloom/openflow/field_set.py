@@ -16,6 +16,7 @@ _ORDER = {
     )
 }
 _LATE = ("nw_proto", "nw_tos", "ip_dscp", "nw_ecn", "nw_ttl", "ip_frag", "arp_op")
+_BEFORE_PORT = ("metadata", "in_port")
 _NSH = ("flags", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4", "ttl")
 
 
@@ -23,6 +24,10 @@ def rank(name: str) -> tuple[int, int]:
     """A key to sort names by for printing."""
     if name in _ORDER:
         return -1, _ORDER[name]
+    if name in _BEFORE_PORT:
+        return FIELD["in_port_oxm"].id, _BEFORE_PORT.index(name) - len(_BEFORE_PORT)
+    if name == "vlan_tci":
+        return FIELD["vlan_vid"].id, -1
     if name.startswith("nsh_"):
         return 1000, _NSH.index(name[4:])
     if name in _LATE:

@@ -10,9 +10,24 @@ multipart types) and the module that has their `decode_` and `encode_` functions
 
 from __future__ import annotations
 
+from struct import error as StructError
+
 from netloom.base.errors import ProtocolError
+from netloom.base.log import get_logger
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_sizes import SIZES
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from netloom.openflow.instruction_memo import InstructionMemo
+
+    Entry = TypeVar("Entry")
+
+log = get_logger("ofp_msgs")
 
 _ROWS = """
 OFPT_HELLO                    Hello                 basic  0
@@ -46,13 +61,14 @@ OFPT_ROLE_STATUS              RoleStatus            basic  - = = = 30
 ONFT_ROLE_STATUS              RoleStatus            basic  - = = o1911 -
 OFPT_TABLE_STATUS             TableStatus           tables - = = = 31
 OFPT_REQUESTFORWARD           RequestForward        tables - = = = 32
+ONFT_REQUESTFORWARD           RequestForward        tables - = = o2350 -
 OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33
 OFPT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = = 34
 ONFT_BUNDLE_CONTROL           BundleControl         bundles - = = o2300 -
 ONFT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = o2301 -
 NXT_ROLE_REQUEST              RoleRequest           basic  n10
 NXT_ROLE_REPLY                RoleReply             basic  n11
-NXT_SET_FLOW_FORMAT           SetFlowFormat         basic  n12
+NXT_SET_FLOW_FORMAT           SetFlowFormat         basic  n12 -
 NXT_FLOW_MOD                  FlowMod               flows  n13
 NXT_FLOW_REMOVED              FlowRemoved           flows  n14
 NXT_FLOW_MOD_TABLE_ID         FlowModTableId        basic  n15
@@ -70,7 +86,7 @@ ONFT_FLOW_MONITOR_RESUMED     FlowMonitorResumed    monitor - = = o1872 -
 NXT_TLV_TABLE_MOD             TlvTableMod           nx     n24
 NXT_TLV_TABLE_REQUEST         TlvTableRequest       nx     n25
 NXT_TLV_TABLE_REPLY           TlvTableReply         nx     n26
-NXT_SET_ASYNC_CONFIG2         SetAsync              basic  - = = n27 -
+NXT_SET_ASYNC_CONFIG2         SetAsync              basic  n27 = = = -
 NXT_CT_FLUSH_ZONE             CtFlushZone           nx     n29
 NXT_CT_FLUSH                  CtFlush               nx     n32
 NXT_RESUME                    Resume                packets n28
@@ -119,7 +135,7 @@ MORE = 1
 class Row:
     """A kind of message; `numbers[version - 1]` is (kind of number, number) or None."""
 
-    __slots__ = ("module", "name", "numbers", "reply", "request")
+    __slots__ = ("module", "name", "numbers", "reply", "request", "sizes")
 
     def __init__(self, text: str) -> None:
         self.name, classes, self.module, *columns = text.split()
@@ -135,6 +151,9 @@ class Row:
                 kind = column[0] if column[0].isalpha() else MESSAGE
                 numbers.append((kind, int(column.lstrip("snvop"))))
         self.numbers = tuple(numbers)
+        #: Of its requests (or of the message, if it is no multipart) and of its replies.
+        kinds = ("request", "reply") if self.reply else ("",)
+        self.sizes = [SIZES[self.name, kind] for kind in kinds]
 
     @property
     def multipart(self) -> bool:
@@ -151,9 +170,24 @@ _BY_NUMBER: dict[tuple[int, str, int], Row] = {
 
 
 class Frame:
-    """A message with its headers read: `body` is where its own structure starts in `data`."""
+    """A message with its headers read: `body` is where its own structure starts in `data`.
 
-    __slots__ = ("body", "data", "more", "reply", "row", "version", "xid")
+    `printed`: the message is decoded to be shown, not to be obeyed. Then its values are not judged,
+    and of a reply with several entries those before the first wrong one are decoded; `error` is
+    the name of what was wrong. `memo`: instructions that the connection has seen before."""
+
+    __slots__ = (
+        "body",
+        "data",
+        "error",
+        "memo",
+        "more",
+        "printed",
+        "reply",
+        "row",
+        "version",
+        "xid",
+    )
 
     def __init__(
         self, data: bytes, version: int, xid: int, row: Row, body: int, reply: bool, more: bool
@@ -165,6 +199,25 @@ class Frame:
         self.body = body
         self.reply = reply
         self.more = more
+        self.printed = False
+        self.error = ""
+        self.memo: InstructionMemo | None = None
+
+    def entries(self, read: Callable[[bytes, int, int], tuple[Entry, int]]) -> tuple[Entry, ...]:
+        """What `read(data, position, version)` finds from the start of the body to the end; it
+        returns an entry and where that ends."""
+        found = []
+        data, pos = self.data, self.body
+        while pos < len(data):
+            try:
+                entry, pos = read(data, pos, self.version)
+            except (OpenFlowError, StructError, IndexError) as error:
+                if not self.printed:
+                    raise
+                self.error = error.name if isinstance(error, OpenFlowError) else "OFPBRC_BAD_LEN"
+                break
+            found.append(entry)
+        return tuple(found)
 
     def need(self, size: int) -> int:
         """Where the body starts, which must have at least `size` bytes."""
@@ -185,7 +238,21 @@ def is_multipart_type(version: int, kind: int) -> int:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Reads the headers of a message, which `data` holds exactly."""
+    """Reads the headers of a message, which `data` holds exactly; OpenFlowError if there is no
+    such message, or none of that length."""
+    frame = read_headers(data)
+    size = frame.row.sizes[frame.reply][min(frame.version, 6) - 1]
+    if size is not None:
+        least, step = size
+        extra = len(data) - frame.body - least
+        if extra < 0 or (extra % step if step else extra):
+            _log_length(frame, least + frame.body, step)
+            raise OpenFlowError("OFPBRC_BAD_LEN")
+    return frame
+
+
+def read_headers(data: bytes) -> Frame:
+    """Reads the headers of a message of which `data` may have only the first part."""
     if len(data) < 8:
         raise ProtocolError("OpenFlow message shorter than its header")
     version = data[0]
@@ -217,6 +284,18 @@ def read_frame(data: bytes) -> Frame:
     return Frame(data, version, xid, row, 8, False, False)
 
 
+def _log_length(frame: Frame, least: int, step: int) -> None:
+    name = frame.row.name
+    if frame.row.multipart:
+        name += " reply" if frame.reply else " request"
+    expected = f"expected length {least}"
+    if step == 1:
+        expected = f"expected length at least {least} bytes"
+    elif step:
+        expected = f"must be exactly {least} bytes or longer by an integer multiple of {step} bytes"
+    log.warn_rl("received %s with incorrect length %d (%s)", name, len(frame.data), expected)
+
+
 def _multipart(data: bytes, version: int, xid: int, reply: bool) -> Frame:
     body = 12 if version == 1 else 16
     if len(data) < body:
@@ -228,7 +307,7 @@ def _multipart(data: bytes, version: int, xid: int, reply: bool) -> Frame:
         if len(data) < 24:
             raise OpenFlowError("OFPBRC_BAD_LEN")
         vendor = int.from_bytes(data[body : body + 4], "big")
-        if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
+        if vendor != NX_VENDOR_ID and (vendor != ONF_VENDOR_ID or version == 1):
             raise OpenFlowError("OFPBRC_BAD_VENDOR")
         number = int.from_bytes(data[body + 4 : body + 8], "big")
         kind = NICIRA_MULTIPART if vendor == NX_VENDOR_ID else ONF_MULTIPART

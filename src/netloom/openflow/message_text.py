@@ -14,12 +14,18 @@ from struct import error as StructError
 from netloom.base.log import get_logger
 from netloom.openflow.codec import decoder_of
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_table import OFPT_VENDOR, Frame, is_multipart_type, read_frame
+from netloom.openflow.message_table import (
+    OFPT_VENDOR,
+    Frame,
+    is_multipart_type,
+    read_frame,
+    read_headers,
+)
 from netloom.openflow.protocol import P_OF10_TID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from netloom.openflow.messages import Message
 
@@ -67,7 +73,8 @@ _MODULES = {
     ),
     "packets": "PacketIn PacketOut Resume",
     "tables": (
-        "TableMod TableStatsReply TableFeaturesReply TableDescReply TableStatus RequestForward"
+        "TableMod TableStatsReply TableFeaturesRequest TableFeaturesReply TableDescReply "
+        "TableStatus RequestForward"
     ),
     "nx": "TlvTableMod TlvTableReply CtFlushZone CtFlush IpfixStatsReply",
     "monitor": "FlowMonitorRequest FlowMonitorReply FlowMonitorCancel",
@@ -80,7 +87,6 @@ _MODULES = {
         "MeterFeaturesReply"
     ),
     "bundles": "BundleControl BundleAdd",
-    "raw": "OpaqueRequest OpaqueReply TableFeaturesRequest",
 }
 
 
@@ -122,15 +128,19 @@ def format_message(data: bytes, style: Style = PLAIN) -> str:
     except OpenFlowError as error:
         _log_unknown(data, error)
         return f"***decode error: {error.name}***\n" + hex_dump(data)
+    frame.printed = True
     text = header_text(frame) + _body_text(frame, style)
     text = text.rstrip(" ")
+    if frame.error:
+        space = "" if text.endswith("\n") else " "
+        return f"{text}{space}***decode error: {frame.error}***\n{hex_dump(data)}"
     return text if text.endswith("\n") else text + "\n"
 
 
 def _header_of_part(data: bytes) -> str:
     """The first line of a message that is not whole, if there is enough of it."""
     try:
-        return header_text(read_frame(data)) + "\n"
+        return header_text(read_headers(data)) + "\n"
     except OpenFlowError:
         return ""
 
@@ -163,6 +173,18 @@ def _body_text(frame: Frame, style: Style) -> str:
     except (StructError, IndexError):
         name = "OFPBRC_BAD_LEN"
     return f" ***decode error: {name}***\n" + hex_dump(frame.data)
+
+
+def bit_names(bits: int, names: Iterable[tuple[int, str]]) -> str:
+    """The names of the bits that are set, then those without a name as a number; 0 for none."""
+    words = []
+    for bit, name in names:
+        if bits & bit:
+            words.append(name)
+            bits &= ~bit
+    if bits or not words:
+        words.append(f"{bits:#x}" if bits else "0")
+    return " ".join(words)
 
 
 def hex_dump(data: bytes, ascii_too: bool = True) -> str:

@@ -396,7 +396,8 @@ class TableStatsRequest(Message):
 
 
 class TableStats(Record):
-    """`name`, `wildcards` and `max_entries` are OpenFlow 1.0's (1.1 and 1.2 have more)."""
+    """`name` and `max_entries` are of OpenFlow 1.0 to 1.2, `wildcards` of 1.0 alone; 1.1 and 1.2
+    tell here what a table can do, which later has a message of its own."""
 
     table_id: int
     active_count: int
@@ -405,6 +406,7 @@ class TableStats(Record):
     name: str = ""
     wildcards: int = 0
     max_entries: int = 0
+    features: TableFeatures | None = None
 
 
 class TableStatsReply(Message):
@@ -509,18 +511,4 @@ class TableFeatures(Record):
 
 class TableFeaturesReply(Message):
     tables: tuple[TableFeatures, ...] = ()
-    more: bool = False
-
-
-class OpaqueRequest(Message):
-    """A multipart request of groups, meters or others that this version only recognises: `name`
-    is that of its type, such as "OFPST_GROUP"."""
-
-    name: str
-    body: bytes = b""
-
-
-class OpaqueReply(Message):
-    name: str
-    body: bytes = b""
     more: bool = False

@@ -89,6 +89,13 @@ class IpfixStats(Record):
     collector_set_id: int = 0
 
 
+#: The members of IpfixStats that count, in their order on the wire.
+IPFIX_COUNTERS = (
+    "total_flows", "current_flows", "packets", "ipv4_packets", "ipv6_packets", "error_packets",
+    "ipv4_error_packets", "ipv6_error_packets", "tx_packets", "tx_errors",
+)  # fmt: skip
+
+
 class IpfixStatsReply(Message):
     flow: bool
     stats: tuple[IpfixStats, ...] = ()

@@ -24,9 +24,12 @@ from netloom.flow.fields import (
     PREREQUISITES,
     SLOT,
     TRANSPORT,
+    TUN_METADATA,
+    TUN_PRESENT_SHIFT,
     VLAN_CFI,
     CodePoint,
     Field,
+    option_mask,
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
@@ -87,10 +90,10 @@ _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
-_PLAIN, _PORT10, _PORT11, _COOKIE = range(4)
+_PLAIN, _PORT10, _PORT11, _ONE_OR_TWO = range(4)
 
 #: Bits that a value may have, where that is not simply a number of bits.
-_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF}
+_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF, "nsh_ttl": 0x3F}
 
 
 def code_of(field: Field, version: int) -> CodePoint | None:
@@ -146,7 +149,10 @@ class DecodeRow:
             self.kind = _PORT10
         elif field.form == "port":
             self.kind = _PORT11
-        if self.kind:
+        elif field.name == "nsh_mdtype":
+            # No bit may be just any.
+            self.kind, self.valid = _ONE_OR_TWO, 0
+        if self.kind in (_PORT10, _PORT11):
             self.valid = (1 << 8 * code.n_bytes) - 1
             self.field_mask = field.slot.mask
 
@@ -197,6 +203,11 @@ class OxmTable:
             if row is None:
                 if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
                     cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
+                elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in _OPTIONS:
+                    option_value, option_bits = _decode_option(data, pos, header)
+                    if mask & _OPTIONS[header >> 9 & 0x7F].mask:
+                        raise OpenFlowError("OFPBMC_DUP_FIELD")
+                    value, mask = value | option_value, mask | option_bits
                 else:
                     self._check_unknown(header, strict)
             else:
@@ -256,14 +267,16 @@ class OxmTable:
         if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
             nd = value >> _TP_SRC.shift & 0xFFFF
         recipe = self._recipes.get((mask, dl_type, nw_proto, nd))
-        if recipe is not None and not cookie_mask:
+        if recipe is not None and not cookie_mask and not mask >> TUN_PRESENT_SHIFT:
             return recipe.write(value)
         plan = self._plans.get((dl_type, nw_proto, nd))
         if plan is None:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
-        if len(self._recipes) < 256 and mask & _ETHERNET and not mask & _PACKET_TYPE:
+        # Does it go without saying that a packet is a frame, or does nobody ask?
+        plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _PACKET_TYPE
+        if plain and len(self._recipes) < 256:
             self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
         out = []
         if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):
@@ -280,6 +293,8 @@ class OxmTable:
                 else:
                     out.append(masked + ((value & field_mask) >> shift).to_bytes(n_bytes, "big")
                                + (bits >> shift).to_bytes(n_bytes, "big"))  # fmt: skip
+        if mask >> TUN_PRESENT_SHIFT:
+            out += _encode_options(value, mask)
         if cookie_mask == 0xFFFFFFFFFFFFFFFF:
             out.append((COOKIE_HEADER << 64 | cookie).to_bytes(12, "big"))
         elif cookie_mask:
@@ -349,6 +364,45 @@ def _entry(field: Field, version: int, value: int, mask: int | None = None) -> b
             + mask.to_bytes(code.n_bytes, "big"))  # fmt: skip
 
 
+_NXM_1 = 1
+#: The fields of tunnel options by their number in that class.
+_OPTIONS = {field.codes[0].number: field for field in TUN_METADATA}
+
+
+def _decode_option(data: bytes, pos: int, header: int) -> tuple[int, int]:
+    """Value and mask of a tunnel option, which is as long as its entry says."""
+    field = _OPTIONS[header >> 9 & 0x7F]
+    size = header & 0xFF
+    n_bytes = size // 2 if header & 0x100 else size
+    if not 0 < n_bytes <= field.n_bytes or (header & 0x100 and size % 2):
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    value = int.from_bytes(data[pos + 4 : pos + 4 + n_bytes], "big")
+    mask = field.ones
+    if header & 0x100:
+        mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + size], "big")
+        if value & ~mask:
+            _log_wildcards(header)
+            raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
+    return value << field.shift, mask << field.shift
+
+
+def _encode_options(value: int, mask: int) -> list[bytes]:
+    found = []
+    for field in TUN_METADATA:
+        bits = mask >> field.shift & field.ones
+        if bits:
+            if bits == field.ones:
+                # Nobody has said how long the option is: as long as its value.
+                bits = option_mask(value >> field.shift & bits)
+            n_bytes = (bits.bit_length() + 31) // 32 * 4
+            is_exact = bits == (1 << 8 * n_bytes) - 1
+            body = (value >> field.shift & bits).to_bytes(n_bytes, "big")
+            body += b"" if is_exact else bits.to_bytes(n_bytes, "big")
+            head = field.codes[0].header(not is_exact) & ~0xFF | len(body)
+            found.append(head.to_bytes(4, "big") + body)
+    return found
+
+
 def _log_wildcards(header: int) -> None:
     vendor = header & 0xFFFFFFFF if header >> 32 else 0
     header = header >> 32 or header
@@ -367,6 +421,8 @@ def _check_value(row: DecodeRow, value: int) -> int:
         if port is None:
             raise OpenFlowError("OFPBMC_BAD_VALUE")
         return port
+    if row.kind == _ONE_OR_TWO and value in (1, 2):
+        return value
     raise OpenFlowError("OFPBMC_BAD_VALUE")
 
 
@@ -412,9 +468,9 @@ def decode_ofp12_match(
         raise OpenFlowError("OFPBMC_BAD_LEN")
     kind = int.from_bytes(data[pos : pos + 2], "big")
     size = int.from_bytes(data[pos + 2 : pos + 4], "big")
-    if kind != 1:
-        raise OpenFlowError("OFPBMC_BAD_TYPE")
     after = pos + (size + 7 & ~7)
+    if size >= 4 and kind != 1:
+        raise OpenFlowError("OFPBMC_BAD_TYPE")
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
     table = oxm_table(version)
@@ -423,7 +479,7 @@ def decode_ofp12_match(
     if known is not None:
         return Match(known[0], known[1]), after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict)
-    if strict:
+    if strict and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 

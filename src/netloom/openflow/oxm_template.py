@@ -197,7 +197,7 @@ def _add_entry(template: _Template, row: DecodeRow, body: bytes, pos: int, size:
     middle = start + row.n_bytes
     ones = (1 << 8 * row.n_bytes) - 1
     free = ones & row.valid
-    if row.kind:
+    if row.kind and row.valid:
         template.ports.append(shift(middle))
         free &= 0xFFFF
     if row.masked:

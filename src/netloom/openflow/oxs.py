@@ -21,11 +21,11 @@ _SIZES = {DURATION: 8, IDLE_TIME: 8, FLOW_COUNT: 4, PACKET_COUNT: 8, BYTE_COUNT:
 def decode_oxs(data: bytes, pos: int) -> tuple[dict[int, int], int]:
     """Field -> value of the list at `pos`, and where what follows it starts."""
     if len(data) - pos < 4:
-        raise OpenFlowError("OFPBRC_BAD_LEN")
+        raise OpenFlowError("OFPBMC_BAD_LEN")
     size = int.from_bytes(data[pos + 2 : pos + 4], "big")
     end = pos + size
     if size < 4 or end > len(data):
-        raise OpenFlowError("OFPBRC_BAD_LEN")
+        raise OpenFlowError("OFPBMC_BAD_LEN")
     found: dict[int, int] = {}
     at = pos + 4
     while at + 4 <= end:
@@ -33,7 +33,7 @@ def decode_oxs(data: bytes, pos: int) -> tuple[dict[int, int], int]:
         field = data[at + 2] >> 1
         known = int.from_bytes(data[at : at + 2], "big") == _CLASS and field in _SIZES
         if at + 4 + length > end or (known and length != _SIZES[field]):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+            raise OpenFlowError("OFPBMC_BAD_LEN")
         if known:
             found[field] = int.from_bytes(data[at + 4 : at + 4 + length], "big")
         at += 4 + length

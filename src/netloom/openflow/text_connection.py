@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from netloom.openflow import messages as m
 from netloom.openflow import names
+from netloom.openflow.codec_basic import read_hello
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style, format_message, hex_dump
 
 
 def format_hello(message: m.Hello, frame: Frame, style: Style) -> str:
     versions = ", ".join(f"0x{version:02x}" for version in message.versions)
-    return f"\n version bitmap: {versions}\n"
+    text = f"\n version bitmap: {versions}\n"
+    if read_hello(frame.data)[1]:
+        return text
+    return f"{text} unknown data in hello:\n" + hex_dump(frame.data)
 
 
 def format_error(message: m.Error, frame: Frame, style: Style) -> str:
@@ -23,17 +27,11 @@ def format_error(message: m.Error, frame: Frame, style: Style) -> str:
 
 
 def printable(data: bytes) -> str:
-    """`data` with what is not printable ASCII escaped."""
-    out = []
-    for byte in data.rstrip(b"\0"):
-        if 32 <= byte < 127:
-            out.append("\\\\" if byte == 92 else chr(byte))
-        else:
-            out.append(_ESCAPES.get(byte) or f"\\x{byte:02x}")
-    return "".join(out)
-
-
-_ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
+    """`data` with what is not printable ASCII in octal, and so the two characters that are special
+    in a string."""
+    return "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}" for byte in data
+    )
 
 
 def _echo(data: bytes, style: Style) -> str:
@@ -65,7 +63,8 @@ def format_get_config_reply(message: m.GetConfigReply, frame: Frame, style: Styl
 
 
 def format_set_flow_format(message: m.SetFlowFormat, frame: Frame, style: Style) -> str:
-    return f" format={'nxm' if message.format == m.NXFF_NXM else 'openflow10'}"
+    known = {m.NXFF_OPENFLOW10: "openflow10", m.NXFF_NXM: "nxm"}
+    return f" format={known.get(message.format, '(unknown)')}"
 
 
 def format_flow_mod_table_id(message: m.FlowModTableId, frame: Frame, style: Style) -> str:

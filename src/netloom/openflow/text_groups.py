@@ -89,7 +89,7 @@ def format_group_desc_request(message: g.GroupDescRequest, frame: Frame, style: 
 
 def format_group_desc_reply(message: g.GroupDescReply, frame: Frame, style: Style) -> str:
     lines = [f"\n {group_text(group, frame.version, style)}" for group in message.groups]
-    return "".join(lines) or "\n"
+    return "".join(lines) or ("" if frame.error else "\n")
 
 
 def format_group_stats_reply(message: g.GroupStatsReply, frame: Frame, style: Style) -> str:
@@ -108,6 +108,8 @@ def format_group_stats_reply(message: g.GroupStatsReply, frame: Frame, style: St
                 f",bucket{number}:packet_count={counter.packet_count},"
                 f"byte_count={counter.byte_count}"
             )
+    if frame.error:
+        return f"{out} ***parse error***\n"
     return out or "\n"
 
 
@@ -129,7 +131,8 @@ _ACTIONS11 = (
 _ONLY_11 = range(1, 15)
 
 
-def _actions_of(bits: int, version: int) -> str:
+def action_names(bits: int, version: int) -> str:
+    """The actions of a bitmap of OpenFlow 1.0 to 1.5, as they are listed."""
     table = _ACTIONS10 if version == 1 else _ACTIONS11
     words = [
         name
@@ -140,6 +143,10 @@ def _actions_of(bits: int, version: int) -> str:
     return " ".join(words)
 
 
+def _hex(number: int) -> str:
+    return f"{number:#x}" if number else "0"
+
+
 def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, style: Style) -> str:
     """What follows the first line's colon in a group features reply."""
     out = (
@@ -148,8 +155,9 @@ def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, sty
     )
     for number, name in enumerate(_GROUP_NAMES):
         if message.types >> number & 1:
+            actions = action_names(message.actions[number], frame.version)
             out += (
-                f"    {name} group:\n       max_groups={message.max_groups[number]:#x}\n"
-                f"       actions: {_actions_of(message.actions[number], frame.version)}\n"
+                f"    {name} group:\n       max_groups={_hex(message.max_groups[number])}\n"
+                f"       actions: {actions or '<none>'}\n"
             )
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.openflow import messages_meters as t
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style
+from netloom.openflow.message_text import Style, bit_names
 from netloom.openflow.text_flows import format_duration
 
 _COMMANDS = {t.OFPMC_ADD: "ADD", t.OFPMC_MODIFY: "MOD", t.OFPMC_DELETE: "DEL"}
@@ -68,9 +68,9 @@ def format_meter_stats_reply(message: t.MeterStatsReply, frame: Frame, style: St
 
 def format_meter_features_reply(message: t.MeterFeaturesReply, frame: Frame, style: Style) -> str:
     """What follows the first line's colon in a meter features reply."""
-    bands = "".join(f" {name}" for bit, name in _BANDS.items() if message.band_types >> bit & 1)
-    flags = "".join(f" {word}" for bit, word in _FLAGS if message.capabilities & bit)
+    bands = bit_names(message.band_types, [(1 << bit, name) for bit, name in _BANDS.items()])
+    flags = bit_names(message.capabilities, _FLAGS)
     return (
         f"\nmax_meter:{message.max_meters} max_bands:{message.max_bands} "
-        f"max_color:{message.max_color}\nband_types:{bands}\ncapabilities:{flags}\n"
+        f"max_color:{message.max_color}\nband_types: {bands}\ncapabilities: {flags}\n"
     )

@@ -28,11 +28,14 @@ def format_flow_monitor_request(message: w.FlowMonitorRequest, frame: Frame, sty
     """A line per monitor."""
     out = ""
     for r in message.requests:
+        if r.command == w.OFPFMC_DELETE:
+            out += f"\n id={r.monitor_id} command=delete"
+            continue
         flags = ",".join(word for bit, word in _FLAGS if r.flags & bit)
         out += f"\n id={r.monitor_id} flags={flags or '0'}"
         if r.out_port != OFPP_ANY:
             out += f" out_port={format_port(r.out_port, style.port_names)}"
-        if r.out_group != OFPG_ANY:
+        if r.out_group not in (0, OFPG_ANY):
             out += f" out_group={r.out_group}"
         if r.table_id != 255:
             out += f" table={table_text(r.table_id, style.table_names)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.openflow import messages_nx as n
+from netloom.openflow.constants import UNKNOWN
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
 
@@ -82,12 +83,19 @@ def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
     return f"{out} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
 
 
+def _count(value: int) -> str:
+    return "?" if value == UNKNOWN else str(value)
+
+
 def _stats_text(s: n.IpfixStats, margin: str) -> str:
+    flows, current, packets, v4, v6, errors, v4_errors, v6_errors, sent, sent_errors = (
+        _count(getattr(s, name)) for name in n.IPFIX_COUNTERS
+    )
     return (
-        f" flows={s.total_flows}, current flows={s.current_flows}, sampled pkts={s.packets}, "
-        f"ipv4 ok={s.ipv4_packets}, ipv6 ok={s.ipv6_packets}, tx pkts={s.tx_packets}\n"
-        f"{margin}pkts errs={s.error_packets}, ipv4 errs={s.ipv4_error_packets}, "
-        f"ipv6 errs={s.ipv6_error_packets}, tx errs={s.tx_errors}\n"
+        f" flows={flows}, current flows={current}, sampled pkts={packets}, "
+        f"ipv4 ok={v4}, ipv6 ok={v6}, tx pkts={sent}\n"
+        f"{margin}pkts errs={errors}, ipv4 errs={v4_errors}, "
+        f"ipv6 errs={v6_errors}, tx errs={sent_errors}\n"
     )
 
 

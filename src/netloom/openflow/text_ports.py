@@ -84,8 +84,8 @@ def format_features_reply(message: m.FeaturesReply, frame: Frame, style: Style) 
             words.append("STP" if frame.version == 1 else "GROUP_STATS")
         if known & bit:
             words.append(word)
-    out += f"\ncapabilities: {' '.join(words)}\n"
-    if frame.version == 1:
+    out += f"\ncapabilities: {' '.join(words) or 0}\n"
+    if f.actions:
         actions = [_ACTIONS10[n] for n in _ACTION_ORDER if f.actions >> n & 1]
         out += f"actions: {' '.join(actions)}\n"
     return out + _ports(f.ports)
@@ -190,5 +190,6 @@ def format_queue_stats_reply(message: m.QueueStatsReply, frame: Frame, style: St
         if s.duration_sec != 0xFFFFFFFF:
             duration = format_duration(s.duration_sec, s.duration_nsec)
         port = format_port(s.port_no, style.port_names)
-        out += f"  port {port} queue {s.queue}: {counts}, duration={duration}\n"
+        queue = "ALL" if s.queue == m.OFPQ_ALL else s.queue
+        out += f"  port {port} queue {queue}: {counts}, duration={duration}\n"
     return out

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from netloom.base.record import replace
 from netloom.openflow import messages as m
 from netloom.openflow import messages_tables as mt
+from netloom.openflow.codec_features import decode_table_features_reply
 from netloom.openflow.field_set import format_field_names
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
 from netloom.openflow.text_flows import table_text
+from netloom.openflow.text_groups import action_names
 
 #: Wildcard bits of OpenFlow 1.0 -> field, in the order of the field table.
 _WILDCARDS = (
@@ -26,17 +29,24 @@ def format_table_mod(message: m.TableMod, frame: Frame, style: Style) -> str:
     if frame.version <= 3:
         out += f", flow_miss_config={_MISS.get(message.config & 3, 'controller')}"
     if frame.version >= 5:
-        out += f", eviction={'on' if message.config & 4 else 'off'}"
-        if message.eviction_flags:
-            words = [word for bit, word in ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
-                     if message.eviction_flags & bit]  # fmt: skip
-            out += f" eviction_flags={'|'.join(words)}"
+        out += _eviction_text(message)
         out += f", vacancy={'on' if message.config & 8 else 'off'}"
-        if message.vacancy and message.config & 8:
-            out += f" vacancy:{message.vacancy[0]},{message.vacancy[1]}"
+        if message.config & 8:
+            down, up = message.vacancy or (0, 0)
+            out += f" vacancy:{down},{up}"
     return out
 
 
+def _eviction_text(message: m.TableMod) -> str:
+    """Flags of eviction, if there are any, are taken for what is to be done."""
+    if message.eviction_flags is None:
+        return f", eviction={'on' if message.config & mt.OFPTC_EVICTION else 'off'}"
+    if not message.eviction_flags:
+        return ""
+    return f", eviction={_ON_OFF.get(message.eviction_flags, '***error***')}"
+
+
+_ON_OFF = {1: "on", 2: "off"}
 _EVICTION = ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
 
 
@@ -109,7 +119,7 @@ class _Printer:
 
 def _features10(table: m.TableStats) -> str:
     out = f"    max_entries={table.max_entries}\n" if table.max_entries else ""
-    fields = [name for bits, name in _WILDCARDS if table.wildcards & bits == bits]
+    fields = [name for bits, name in _WILDCARDS if table.wildcards & bits]
     if fields:
         out += "    matching:\n"
         out += f"      exact match or wildcard: {format_field_names(fields)}\n"
@@ -117,28 +127,57 @@ def _features10(table: m.TableStats) -> str:
 
 
 def format_table_stats_reply(message: m.TableStatsReply, frame: Frame, style: Style) -> str:
+    """What tables have counted, and what they can do where the version tells it here."""
     printer = _Printer()
-    before: tuple[str, str] | None = None
+    before: m.TableStats | None = None
     for table in message.tables:
-        counts = (
+        same_features = before is not None and _can(table) == _can(before)
+        body = (
             f"    active={table.active_count}, lookup={table.lookup_count}, "
             f"matched={table.matched_count}\n"
         )
-        features = _features10(table)
+        features = _stats_features(table, before, frame.version)
+        body += features if not same_features else "    (same features)\n" if features else ""
         head = f'{table.table_id} ("{table.name}")' if table.name else str(table.table_id)
-        body = counts
-        if before is not None and before[1] == features:
-            body += "    (same features)\n" if features else ""
-        else:
-            body += features
-        same = before == (counts, features)
+        same = same_features and before is not None and _counts(table) == _counts(before)
         printer.put(head, body, same, bool(table.name), table.table_id)
-        before = counts, features
+        before = table
     return "\n" + printer.text()
 
 
+def _counts(table: m.TableStats) -> tuple[int, int, int]:
+    return table.active_count, table.lookup_count, table.matched_count
+
+
+def _can(table: m.TableStats) -> tuple[object, ...]:
+    """What a table can do, to compare."""
+    f = table.features
+    return table.max_entries, table.wildcards, f and replace(f, table_id=0, name="")
+
+
+def _stats_features(table: m.TableStats, before: m.TableStats | None, version: int) -> str:
+    if table.features is None:
+        return _features10(table)
+    return _features_text(table.features, before.features if before else None, version)
+
+
+def format_table_features_request(
+    message: m.TableFeaturesRequest, frame: Frame, style: Style
+) -> str:
+    """What is to be set is printed as what is told."""
+    if not message.body:
+        return ""
+    return format_table_features_reply(
+        decode_table_features_reply(frame, style.protocol), frame, style
+    )
+
+
 def format_table_features_reply(message: m.TableFeaturesReply, frame: Frame, style: Style) -> str:
-    return "\n" + tables_text(message.tables)
+    return (
+        ""
+        if frame.error and not message.tables
+        else "\n" + tables_text(message.tables, frame.version)
+    )
 
 
 _INSTRUCTION_NAMES = (
@@ -152,12 +191,16 @@ _ACTION_NAMES = (
 )  # fmt: skip
 
 
-def _actions_text(actions: int, fields: tuple[str, ...]) -> str:
-    words = [name for bit, name in _ACTION_NAMES if actions >> bit & 1]
-    return (
-        f"        actions: {' '.join(words)}\n"
-        f"        supported on Set-Field: {format_field_names(list(fields))}\n"
-    )
+def _actions_text(actions: int, fields: tuple[str, ...], version: int) -> str:
+    if version <= m.OFP12_VERSION:
+        names = action_names(actions, version)
+    else:
+        names = " ".join(name for bit, name in _ACTION_NAMES if actions >> bit & 1)
+    told = version > m.OFP12_VERSION
+    out = f"        actions: {names}\n" if names or told else ""
+    if fields or told:
+        out += f"        supported on Set-Field: {format_field_names(list(fields))}\n"
+    return out
 
 
 def _table_ranges(tables: tuple[int, ...]) -> str:
@@ -170,15 +213,24 @@ def _table_ranges(tables: tuple[int, ...]) -> str:
     return ",".join(f"{a}-{b}" if a != b else str(a) for a, b in runs)
 
 
-def _instructions_text(f: m.InstructionFeatures, before: m.InstructionFeatures | None) -> str:
+def _instructions_text(
+    f: m.InstructionFeatures, before: m.InstructionFeatures | None, version: int
+) -> str:
     out = ""
     if f.next_tables:
         out += f"      next tables: {_table_ranges(f.next_tables)}\n"
     words = [name for bit, name in _INSTRUCTION_NAMES if f.instructions >> bit & 1]
-    out += f"      instructions: {' '.join(words)}\n"
-    write = _actions_text(f.write_actions, f.write_set_fields)
-    apply = _actions_text(f.apply_actions, f.apply_set_fields)
-    if before is not None and _actions_of(f) == _actions_of(before):
+    if before is not None and f.instructions == before.instructions and words:
+        out += "      (same instructions)\n"
+    elif words or version > m.OFP12_VERSION:
+        out += f"      instructions: {' '.join(words)}\n"
+    write = _actions_text(f.write_actions, f.write_set_fields, version)
+    apply = _actions_text(f.apply_actions, f.apply_set_fields, version)
+    if not write and not apply:
+        return out
+    # For 1.1 the actions are said again for every table.
+    same = before is not None and _actions_of(f) == _actions_of(before)
+    if same and version > m.OFP11_VERSION:
         return out + "      (same actions)\n"
     if write == apply:
         return out + f"      Write-Actions and Apply-Actions features:\n{write}"
@@ -200,52 +252,66 @@ def _matching_text(t: m.TableFeatures) -> str:
             kinds["exact match or wildcard"].append(name)
         else:
             kinds["must exact match"].append(name)
-    out = "    matching:\n"
+    out = ""
     for title, found in kinds.items():
         if found:
             out += f"      {title}: {format_field_names(found)}\n"
-    return out
+    return "    matching:\n" + out if out else ""
 
 
-def tables_text(tables: tuple[m.TableFeatures, ...]) -> str:
+def tables_text(tables: tuple[m.TableFeatures, ...], version: int) -> str:
     """The tables of a switch, for dump-table-features."""
     printer = _Printer()
     before: m.TableFeatures | None = None
     for t in tables:
         head = f'{t.table_id} ("{t.name}")' if t.name else str(t.table_id)
-        body = f"    metadata: match={t.metadata_match:#x} write={t.metadata_write:#x}\n"
-        if t.max_entries:
-            body += f"    max_entries={t.max_entries}\n"
-        body += _both_instructions(t, before)
-        if before is not None and _matching_text(t) == _matching_text(before):
-            body += "    (same matching)\n"
-        else:
-            body += _matching_text(t)
         same = before is not None and _without_table(t) == _without_table(before)
-        printer.put(head, body, same, bool(t.name), t.table_id)
+        printer.put(head, _features_text(t, before, version), same, bool(t.name), t.table_id)
         before = t
     return printer.text()
 
 
-def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None) -> str:
+def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: int) -> str:
+    out = ""
+    if t.metadata_match or t.metadata_write:
+        out += f"    metadata: match={t.metadata_match:#x} write={t.metadata_write:#x}\n"
+    if version <= m.OFP12_VERSION:
+        out += f"    config={_MISS.get(t.config, _MISS[0])}\n"
+    if version >= m.OFP14_VERSION:
+        for bit, name in (
+            (mt.OFPTC_EVICTION, "eviction"),
+            (mt.OFPTC_VACANCY_EVENTS, "vacancy events"),
+        ):
+            out += f"    {name}: {'' if t.config & bit else 'not '}supported\n"
+    if t.max_entries:
+        out += f"    max_entries={t.max_entries}\n"
+    out += _both_instructions(t, before, version)
+    matching = _matching_text(t)
+    if matching and before is not None and matching == _matching_text(before):
+        return out + "    (same matching)\n"
+    return out + matching
+
+
+def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None, version: int) -> str:
+    if before is not None and t.nonmiss == before.nonmiss and t.miss == before.miss:
+        return "    (same instructions)\n"
     if t.miss == t.nonmiss:
-        earlier = before.nonmiss if before is not None else None
-        text = _instructions_text(t.nonmiss, earlier)
-        return f"    instructions (table miss and others):\n{text}"
+        earlier = before.nonmiss if before else None
+        text = _instructions_text(t.nonmiss, earlier, version)
+        return f"    instructions (table miss and others):\n{text}" if text else ""
+    other = _instructions_text(t.nonmiss, None, version)
     return (
-        f"    instructions (other than table miss):\n{_instructions_text(t.nonmiss, None)}"
-        f"    instructions (table miss):\n{_instructions_text(t.miss, None)}"
+        f"    instructions (other than table miss):\n{other}"
+        f"    instructions (table miss):\n{_instructions_text(t.miss, None, version)}"
     )
 
 
 def _without_table(t: m.TableFeatures) -> m.TableFeatures:
     """`t` with what differs from table to table by nature taken out: its number, and that it
     leads to the tables after it."""
-    from netloom.base.record import replace
-
     nonmiss = replace(t.nonmiss, next_tables=_relative(t.nonmiss.next_tables, t.table_id))
     miss = replace(t.miss, next_tables=_relative(t.miss.next_tables, t.table_id))
-    return replace(t, table_id=0, nonmiss=nonmiss, miss=miss)
+    return replace(t, table_id=0, name="", nonmiss=nonmiss, miss=miss)
 
 
 def _relative(tables: tuple[int, ...], table_id: int) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ _TAGS = (b"\x81\x00", b"\x88\xa8")
 #: dl_type of 802.3 without SNAP.
 _TYPE_NONE = 0x05FF
 
+#: More tags than any packet has.
+ALL_VLANS = 65_535
 FRAG_ANY = 1
 FRAG_LATER = 2
 
@@ -52,9 +54,9 @@ class Headers:
         return f"Headers({', '.join(f'{name}={getattr(self, name)}' for name in self.__slots__)})"
 
 
-def parse(packet: bytes | bytearray, packet_type: int = 0) -> Headers:
+def parse(packet: bytes | bytearray, packet_type: int = 0, max_vlans: int = ALL_VLANS) -> Headers:
     """The offsets of `packet`. A `packet_type` other than 0 (Ethernet) says what its layer 3 is,
-    at offset 0. All tags are walked, whatever a switch's limit is."""
+    at offset 0. No more than `max_vlans` tags are read: what is behind them is not known."""
     headers = Headers()
     headers.end = size = len(packet)
     if packet_type:
@@ -62,7 +64,7 @@ def parse(packet: bytes | bytearray, packet_type: int = 0) -> Headers:
     elif size < ETH_LEN:
         return headers
     else:
-        offset = _parse_ethernet(packet, headers)
+        offset = _parse_ethernet(packet, headers, max_vlans)
     if headers.dl_type in (0x8847, 0x8848):
         headers.l2_5 = offset
         offset = _skip_labels(packet, offset)
@@ -76,9 +78,13 @@ def parse(packet: bytes | bytearray, packet_type: int = 0) -> Headers:
     return headers
 
 
-def _parse_ethernet(packet: bytes | bytearray, headers: Headers) -> int:
+def _parse_ethernet(packet: bytes | bytearray, headers: Headers, max_vlans: int) -> int:
     offset = 12
-    while packet[offset : offset + 2] in _TAGS and len(packet) >= offset + 6:
+    while (
+        packet[offset : offset + 2] in _TAGS
+        and len(packet) >= offset + 6
+        and headers.n_vlans < max_vlans
+    ):
         offset += 4
         headers.n_vlans += 1
     dl_type = packet[offset] << 8 | packet[offset + 1]

@@ -28,6 +28,7 @@ _CONFIG_FILES = typer.Option(
     "--config-file",
     help="neutron.conf, ml2_conf.ini; later files override. Default: those in /etc/neutron.",
 )
+_UNIX = typer.Option(None, help="Listen on this Unix socket as well.")
 
 
 @app.command()
@@ -61,12 +62,37 @@ def network_serve(
     host: str = typer.Option("", help="Listen on this address instead of bind_host."),
     port: int = typer.Option(-1, help="Listen on this port instead of bind_port; 0: any."),
     workers: int = typer.Option(0, help="Processes, instead of api_workers."),
+    unix: Path | None = _UNIX,
 ) -> None:
     """Serve the Networking API until a signal ends it."""
     from netloom.programs.network_service import read_settings, serve, with_options
 
     settings = with_options(read_settings(config_file), host, port, workers)
-    raise typer.Exit(serve(settings))
+    raise typer.Exit(serve(settings, unix))
+
+
+@network_app.command("l2-agent")
+def network_l2_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Plug in this host's ports: the agent of br-int, br-tun and provider bridges."""
+    from netloom.programs.network_agents import read_l2_settings, run_l2_agent
+
+    raise typer.Exit(run_l2_agent(read_l2_settings(config_file)))
+
+
+@network_app.command("l3-agent")
+def network_l3_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Route: this host's routers, floating addresses and port forwardings."""
+    from netloom.programs.network_agents import run_l3_agent
+
+    raise typer.Exit(run_l3_agent(config_file))
+
+
+@network_app.command("dhcp-agent")
+def network_dhcp_agent(config_file: list[Path] = _CONFIG_FILES) -> None:
+    """Serve addresses: one dnsmasq for each network of this host."""
+    from netloom.programs.network_agents import run_dhcp_agent
+
+    raise typer.Exit(run_dhcp_agent(config_file))
 
 
 @database_app.command("upgrade")

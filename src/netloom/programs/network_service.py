@@ -111,10 +111,26 @@ def check_database(settings: Settings) -> None:
     upgrade_database(settings)
 
 
-def serve(settings: Settings) -> int:
+def listen_unix(path: Path) -> socket.socket:
+    """A Unix socket that only its owner may open, for agents and clients of this machine."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}", "--unix") from None
+    finally:
+        os.umask(before)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def serve(settings: Settings, unix: Path | None = None) -> int:
     """Serve until a signal ends it; the exit status."""
     check_database(settings)
     load_drivers(settings)
+    listeners = [listen_unix(unix)] if unix is not None else []
     family = socket.AF_INET6 if ":" in settings.bind_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,15 +141,16 @@ def serve(settings: Settings) -> int:
             f"{settings.bind_host}:{settings.bind_port}: {error.strerror}", "[DEFAULT] bind_port"
         ) from None
     listener.listen(BACKLOG)
+    listeners.append(listener)
     host, port = listener.getsockname()[:2]
     print(f"netloom: serving the Networking API on http://{host}:{port}/", flush=True)
     if settings.api_workers <= 1:
-        _run_worker(settings, listener)
+        _run_worker(settings, listeners)
         return 0
-    return Supervisor(settings, listener).run()
+    return Supervisor(settings, listeners).run()
 
 
-def _run_worker(settings: Settings, listener: socket.socket) -> None:
+def _run_worker(settings: Settings, listeners: list[socket.socket]) -> None:
     config = uvicorn.Config(
         make_application(settings).asgi,
         log_config=None,
@@ -142,15 +159,15 @@ def _run_worker(settings: Settings, listener: socket.socket) -> None:
         # Agents and clients keep their connections; a proxy may close them when it likes.
         timeout_keep_alive=75,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=listeners)
 
 
 class Supervisor:
-    """Keeps a number of workers alive; they share the listening socket."""
+    """Keeps a number of workers alive; they share the listening sockets."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._workers: set[int] = set()
         self._stopping = False
 
@@ -183,7 +200,7 @@ class Supervisor:
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            _run_worker(self._settings, self._listener)
+            _run_worker(self._settings, self._listeners)
             status = 0
         finally:
             sys.stdout.flush()

@@ -16,6 +16,8 @@ from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.linux.host_routes import HostRoutes
+from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
@@ -24,6 +26,7 @@ from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet, remove_remains
 from netloom.programs.vswitchd_links import OpenFlowLinks
+from netloom.programs.vswitchd_routes import follow_host
 from netloom.transport.daemon import Daemon
 from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
@@ -98,6 +101,7 @@ class Arguments:
         self.unixctl: str | None = None
         self.dummy: str | None = None
         self.disable_system = False
+        self.use_system_routes = True
         self.mlockall = False
         #: Only remove what the kernel data path of an earlier run left in the kernel.
         self.cleanup = False
@@ -144,8 +148,7 @@ def _apply_own(arguments: Arguments, key: str, value: str | None) -> None:
         case "dummy-numa":
             raise Fatal("--dummy-numa: there are no poll-mode threads in this version")
         case "disable-system-route":
-            # No route of the system is used so far: there is nothing to switch off.
-            return
+            arguments.use_system_routes = False
 
 
 def lock_memory() -> None:
@@ -160,9 +163,8 @@ def make_devices(
 ) -> tuple[DeviceFactory, DummyFactory | None]:
     """The devices of this machine, with dummies as the command line has it."""
     if arguments.dummy is None:
-        assert linux is not None
-        return linux, None
-    dummies = DummyFactory(linux, arguments.dummy, clock.wall_ms)
+        return TunnelFactory(linux), None
+    dummies = DummyFactory(TunnelFactory(linux), arguments.dummy, clock.wall_ms)
     return dummies, dummies
 
 
@@ -189,6 +191,7 @@ class Program:
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
+        self._routes = HostRoutes() if arguments.use_system_routes else None
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()
@@ -213,6 +216,8 @@ class Program:
         self.counters.sample(now_ms)
         self._check_schema()
         self.switch.run(now_ms)
+        if self._routes is not None and self._routes.has_changed():
+            follow_host(self.datapaths.underlay, self._routes)
         self.datapaths.run()
         if self.switch.applier.version != self._version:
             self._version = self.switch.applier.version
@@ -236,6 +241,8 @@ class Program:
     def _watch_descriptors(self) -> None:
         """Wake for packets and for devices that come and go."""
         wanted = {*self.datapaths.poll_fds(), *self.devices.poll_fds()}
+        if self._routes is not None:
+            wanted.add(self._routes.fileno())
         for fd in self._watched - wanted:
             self.loop.unwatch(fd)
         # A number may be a new descriptor by now, which the loop's selector does not know.
@@ -270,6 +277,8 @@ class Program:
             self.datapaths.leave()
         self.switch.close()
         self.datapaths.close()
+        if self._routes is not None:
+            self._routes.close()
         self.database.close()
         self.control.close()
 

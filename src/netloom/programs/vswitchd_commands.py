@@ -14,6 +14,7 @@ from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.protocol_commands import COMMANDS as PROTOCOL_COMMANDS
+from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
 
 if TYPE_CHECKING:
     from netloom.programs.vswitchd import Program
@@ -39,12 +40,18 @@ def register_commands(program: Program) -> None:
     )
     threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
+    underlay = UnderlayCommands(
+        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
+    )
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
+        *underlay.commands(),
     ):  # fmt: skip
         registry.register(*command)
     if program.dummies is not None:
         _register_dummies(program, program.dummies)
+        for command in DummyAddresses(program.datapaths.underlay).commands():
+            registry.register(*command)
 
 
 def _reconnect(program: Program) -> Callable[[list[str]], str]:

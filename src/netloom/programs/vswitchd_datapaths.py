@@ -20,14 +20,17 @@ from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
+from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
+from netloom.vswitchd.wish import ZonesWish
 
 log = get_logger("dpif")
 
@@ -66,6 +69,8 @@ class DataPathSet:
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
+        self.underlay = Underlay()
+        self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
         #: Why `system` is not served by the kernel, if it should be.
@@ -101,6 +106,12 @@ class DataPathSet:
                 backer.remove_bridge(bridge.name)
                 return
 
+    def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
+        wanted = {wish.datapath_type: wish for wish in zones}
+        for type_, backer in self.backers.items():
+            wish = wanted.get(type_, ZonesWish(type_))
+            backer.set_zones(wish.zones, wish.default_limit)
+
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
 
@@ -125,6 +136,12 @@ class DataPathSet:
 
     def poll_fds(self) -> list[int]:
         return [fd for backer in self.backers.values() for fd in backer.dpif.poll_fds()]
+
+    def set_tunnel_source_ports(self, low: int, high: int) -> None:
+        """Which UDP ports tunnels send from, of all data paths that there are and will be."""
+        self._source_ports = (low, high)
+        for backer in self.backers.values():
+            backer.dpif.source_ports = self._source_ports
 
     def memory(self) -> dict[str, int]:
         """Counts for `memory/show`."""
@@ -157,9 +174,10 @@ class DataPathSet:
         if backer is None:
             name = f"{datapath_type}@ovs-{datapath_type}"
             dpif = self._make_dpif(datapath_type, name)
+            dpif.source_ports = self._source_ports
             self._add_local_port(dpif)
             backer = self.backers[datapath_type] = Backer(
-                datapath_type, dpif, self._loop.clock, self._counters
+                datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
         return backer
 

@@ -39,14 +39,19 @@ class BridgeEnd(openflow.Connection):
         super().__init__(name, tuple(sorted(versions)), now_ms)
         #: Breaks the connection off; the owner of the socket sets it.
         self.break_off: Callable[[], None] = _nothing
+        #: Is told when the version is settled.
+        self.negotiated: Callable[[], None] = _nothing
 
     def next_event(self) -> openflow.Event | None:
         try:
-            return super().next_event()
+            event = super().next_event()
         except ProtocolError as error:
             log.dbg("%s: closing after protocol error: %s", self.name, error)
             self.break_off()
             return None
+        if type(event) is openflow.Negotiated:
+            self.negotiated()
+        return event
 
     def send_probe(self) -> None:
         """Ask whether the peer lives; whatever it answers is proof."""
@@ -57,10 +62,16 @@ class ByteMover:
     """A machine for the transport that leaves events to the bridge."""
 
     def __init__(self, end: BridgeEnd) -> None:
-        self.receive_data = end.receive_data
+        self._end = end
         self.data_to_send = end.data_to_send
         self.deadline = end.deadline
         self.advance = end.advance
+
+    def receive_data(self, data: bytes) -> None:
+        self._end.receive_data(data)
+        if not data and self._end.has_failed:
+            # The bridge cannot say so any more: the socket is closed at once.
+            self._end.break_off()
 
     def next_event(self) -> None:
         """None: the bridge takes them."""
@@ -166,11 +177,14 @@ class Client:
             default_port=OPENFLOW_PORT,
             tls=links.tls,
         )
+        # Call at once, as the log of Open vSwitch shows it.
+        self._client.run()
 
     def _make(self) -> ByteMover:
         now_ms = self._links.loop.clock.now_ms()
         self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms)
         self._machine.taps = self._taps
+        self._machine.negotiated = self._negotiated
         return ByteMover(self._machine)
 
     def _connected(self, connection: Connection[None]) -> None:
@@ -178,6 +192,9 @@ class Client:
         self._machine.break_off = lambda: connection.break_off(errno.EPROTO)
         self._machine.unsent = lambda: connection.backlog_bytes
         self._bridge.accept(self._machine, self.settings)
+
+    def _negotiated(self) -> None:
+        self._rconn.negotiated(self._links.loop.clock.now_ms())
 
     def _disconnected(self, error: int) -> None:
         del error

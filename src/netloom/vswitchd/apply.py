@@ -17,7 +17,7 @@ from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
 from netloom.vswitchd import plan as steps
 from netloom.vswitchd.identity import bridge_mac, datapath_id, fake_bridge_mac
-from netloom.vswitchd.wish import BridgeWish, InterfaceWish, PortWish, Wish
+from netloom.vswitchd.wish import BridgeWish, InterfaceWish, PortWish, Wish, ZonesWish
 
 log = get_logger("bridge")
 
@@ -33,6 +33,9 @@ class DataPaths(Protocol):
 
     def device_type(self, datapath_type: str, interface_type: str) -> str:
         """What a data path opens for an Interface type ("tap" for "internal", say)."""
+
+    def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
+        """The connection tracking zones of all data paths; what is not named is as by default."""
 
     def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         """Raises ConfigError if there is no such data path."""
@@ -149,6 +152,7 @@ class Applier:
         self.errors |= {name: i.error for name, i in wished.items() if i.error}
         for step in todo:
             self._perform(step)
+        self._datapaths.set_zones(wish.zones)
         if todo:
             self.version += 1
             # A port that came or went may be the other end of a patch port of any bridge.

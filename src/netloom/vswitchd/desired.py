@@ -33,6 +33,7 @@ from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
 RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
@@ -83,6 +84,7 @@ class _Reader:
         self._replica = replica
         self._problems: dict[tuple[str, str, str], None] = {}
         self._bundle_timeout_ms = 10_000
+        self._in_band_managers: tuple[str, ...] = ()
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
 
@@ -96,6 +98,10 @@ class _Reader:
         root = roots[0]
         idle_s = integer(root.mapping("other_config"), "bundle-idle-timeout", 10)
         self._bundle_timeout_ms = max(idle_s, 1) * 1_000
+        managers = self._replica.refs(root, "manager_options")
+        self._in_band_managers = tuple(
+            sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
+        )
         for text in complaints("Open_vSwitch", root):
             self._complain("warn", "bridge", text)
         bridges = tuple(
@@ -106,6 +112,7 @@ class _Reader:
         interval_ms = integer(root.mapping("other_config"), "stats-update-interval", 0)
         return Wish(
             bridges=bridges,
+            zones=tuple(read_zones(self._replica.rows, root)),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             problems=tuple(self._problems),
         )
@@ -171,6 +178,7 @@ class _Reader:
             tables=self._tables(name, row),
             in_band_queue=queue if queue >= 0 else -1,
             disable_in_band=boolean(config, "disable-in-band"),
+            in_band_managers=self._in_band_managers,
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
             mcast=_mcast(row),
             stp=self._stp(name, row),
@@ -241,7 +249,6 @@ class _Reader:
     # -- controllers ---------------------------------------------------------------------
 
     def _controllers(self, name: str, row: Row) -> tuple[ControllerSettings, ...]:
-        config = row.mapping("other_config")
         found: dict[str, ControllerSettings] = {}
         for controller in self._replica.refs(row, "controller"):
             target = controller.text("target")
@@ -251,21 +258,8 @@ class _Reader:
                 continue
             for text in complaints("Controller", controller):
                 self._complain("warn", "bridge", f'bridge {name}: controller "{target}": {text}')
-            if self._wants_in_band(controller, config):
-                self._complain(
-                    "warn",
-                    "bridge",
-                    f'bridge {name}: controller "{target}": connection_mode in-band is not '
-                    "supported by this version, using out-of-band",
-                )
             found[target] = _controller_settings(controller, target)
         return tuple(found[target] for target in sorted(found))
-
-    def _wants_in_band(self, controller: Row, config: dict[str, str]) -> bool:
-        """Whether in-band control is asked for in so many words (it is Open vSwitch's default,
-        but nobody who left the column empty has to rely on it)."""
-        explicit = controller.opt_text("connection_mode") == "in-band"
-        return explicit and not boolean(config, "disable-in-band")
 
     # -- ports and interfaces ------------------------------------------------------------
 
@@ -460,6 +454,11 @@ def _controller_problem(bridge: str, target: str) -> tuple[str, str, str] | None
     return None
 
 
+def _connection_mode(row: Row) -> str:
+    """Of a Controller or Manager row."""
+    return row.opt_text("connection_mode") or "in-band"
+
+
 def _controller_settings(row: Row, target: str) -> ControllerSettings:
     passive = target.startswith("p")
     probe_ms = row.opt_int("inactivity_probe")
@@ -470,7 +469,7 @@ def _controller_settings(row: Row, target: str) -> ControllerSettings:
         type=row.opt_text("type") or ("service" if passive else "primary"),
         max_backoff_ms=max(row.opt_int("max_backoff") or 8_000, 1_000),
         inactivity_probe_ms=5_000 if probe_ms is None else max(probe_ms, 0),
-        connection_mode="out-of-band",
+        connection_mode=_connection_mode(row),
         enable_async_messages=async_messages is not False,
         rate_limit_pps=max(rate, 0),
         burst_limit_packets=max(row.opt_int("controller_burst_limit") or 0, 0),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.record import replace
+from netloom.netdev.tunnel_config import TYPES
 from netloom.ofproto.settings import ControllerStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.row import Row
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     Columns = dict[str, Datum]
 
-#: Devices with the counters of a kernel device, by Interface type.
-DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
+#: Devices without the counters of a kernel device, by Interface type.
+DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"}) | frozenset(TYPES)
 
 
 class ControllerFacts(Protocol):

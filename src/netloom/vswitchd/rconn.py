@@ -110,12 +110,17 @@ class Rconn:
         self._enter(CONNECTING, now_ms)
 
     def connected(self, now_ms: int) -> None:
+        """The stream is there; the connection is not before the hellos are exchanged."""
+
+    def negotiated(self, now_ms: int) -> None:
+        """The OpenFlow version is settled."""
         log.info("%s: connected", self.name)
         self._enter(ACTIVE, now_ms)
         self._activity_ms = now_ms
         self.last_connected_ms = now_ms
 
     def activity(self, now_ms: int) -> None:
+        """The peer has sent something."""
         self._activity_ms = now_ms
         if self.state == IDLE:
             self._enter(ACTIVE, now_ms)
@@ -126,7 +131,7 @@ class Rconn:
         self._back_off(now_ms, error)
 
     def disconnected(self, now_ms: int, error: int = 0) -> None:
-        if self.state == CONNECTING:
+        if self.state == CONNECTING and not error:
             if self._is_logging:
                 log.info("%s: connection timed out", self.name)
             self._back_off(now_ms, errno.ETIMEDOUT)

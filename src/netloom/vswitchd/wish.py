@@ -8,7 +8,7 @@ chooses them when the devices are known.
 from __future__ import annotations
 
 from netloom.base.record import Record
-from netloom.ofproto.settings import BridgeSettings, BundleSettings
+from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -65,10 +65,19 @@ class BridgeWish(Record):
         return next((i for port in self.ports for i in port.interfaces if i.name == name), None)
 
 
+class ZonesWish(Record):
+    """The connection tracking zones of the data path of a type; `default_limit` -1 for none."""
+
+    datapath_type: str
+    zones: tuple[ZoneSettings, ...] = ()
+    default_limit: int = -1
+
+
 class Wish(Record):
     """The whole configuration. `problems` are complaints for the log, by where they are."""
 
     bridges: tuple[BridgeWish, ...] = ()
+    zones: tuple[ZonesWish, ...] = ()
     stats_interval_ms: int = 5_000
     problems: tuple[tuple[str, str, str], ...] = ()
 

@@ -13,6 +13,7 @@ from netloom.flow.fields import (
     SLOT,
     SLOTS,
     STAGE_MASKS,
+    TUN_OPTIONS_MASK,
     VLAN_CFI,
 )
 from netloom.flow.match import Match
@@ -81,4 +82,4 @@ def test_a_match_is_replaced_per_field() -> None:
 def test_stages_grow() -> None:
     for smaller, larger in itertools.pairwise(STAGE_MASKS):
         assert smaller & ~larger == 0
-    assert STAGE_MASKS[3] == KEY_MASK
+    assert STAGE_MASKS[3] == KEY_MASK | TUN_OPTIONS_MASK

@@ -172,7 +172,9 @@ arp_spa arp yes
 ipv6_src ip no
 icmp_type icmp yes
 nd_target icmp6,icmpv6_type=136,icmpv6_code=0 yes
-nd_target icmp6,icmpv6_type=136 no
+nd_target icmp6,icmpv6_type=136 yes
+nd_target icmp6,icmpv6_type=136,icmpv6_code=1 no
+nd_target icmp6 no
 nd_sll icmp6,icmpv6_type=136,icmpv6_code=0 no
 vlan_pcp dl_vlan=5 yes
 vlan_pcp vlan_tci=0 no

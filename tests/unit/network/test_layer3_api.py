@@ -220,9 +220,9 @@ def test_every_project_has_a_default_group_that_trusts_itself(api: Api) -> None:
         ({"protocol": "256"}, "SecurityGroupRuleInvalidProtocol"),
         ({"protocol": "ipv6-icmp"}, "SecurityGroupEthertypeConflictWithProtocol"),
         ({"remote_ip_prefix": "2001:db8::/32"}, "SecurityGroupRuleParameterConflict"),
-        ({"remote_ip_prefix": "10.0.0.0/33"}, "HTTPBadRequest"),
+        ({"remote_ip_prefix": "10.0.0.0/33"}, "InvalidCIDR"),
         ({"direction": "sideways"}, "HTTPBadRequest"),
-        ({"ethertype": "IPX"}, "HTTPBadRequest"),
+        ({"ethertype": "IPX"}, "SecurityGroupRuleInvalidEtherType"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(api: Api, rule: dict[str, object], kind: str) -> None:

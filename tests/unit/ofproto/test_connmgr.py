@@ -102,7 +102,6 @@ def test_a_flow_that_replaces_another_counts_from_zero_in_openflow_10_only() -> 
         (add(a.GotoTable(0), table_id=3), "OFPBIC_BAD_TABLE_ID"),
         (add(a.DecTtl()), "OFPBAC_MATCH_INCONSISTENT"),
         (m.BarrierReply(), "OFPBRC_BAD_TYPE"),
-        (m.SetFlowFormat(m.NXFF_NXM), "OFPBRC_BAD_SUBTYPE"),
         (m.PortMod(77, 1, 0, 0), "OFPPMFC_BAD_PORT"),
         (m.QueueStatsRequest(77), "OFPQOFC_BAD_PORT"),
         (m.QueueStatsRequest(1, 5), "OFPQOFC_BAD_QUEUE"),

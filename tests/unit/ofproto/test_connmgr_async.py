@@ -41,6 +41,9 @@ class QuietSwitch:
         self.meters = make_meters()
         self.uncredited: list[Rule] = []
 
+    def local_mac(self) -> int | None:
+        return 0xFAEE858A1749
+
     def phy_ports(self) -> list[m.PhyPort]:
         return []
 

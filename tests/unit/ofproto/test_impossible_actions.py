@@ -38,10 +38,3 @@ def test_an_action_has_a_handler_or_is_refused_wherever_it_stands(action: a.Acti
 def test_a_controller_action_with_a_meter_is_refused() -> None:
     action = a.Controller(meter_id=1)
     assert handlers.unsupported(a.Clone((action,))) == action
-
-
-def test_tunnel_options_without_a_place_are_neither_read_nor_written() -> None:
-    option = a.Subfield(FIELD["tun_metadata0"], 0, 1)
-    for action in (a.Push(option), a.Pop(option), a.Move(option, PART), a.OutputReg(option),
-                   a.SetField(option.field, 1, 1)):  # fmt: skip
-        assert handlers.unsupported(action) == action

@@ -115,12 +115,31 @@ def test_a_wrong_message_is_refused_with_its_error_and_the_connection_goes_on():
     assert received.message == m.BarrierRequest()
 
 
-@pytest.mark.parametrize("bad", ["0406000700000001", "0305000800000001"])
-def test_impossible_length_or_other_version_ends_the_connection(bad):
+def test_impossible_length_ends_the_connection():
     connection = ready()
-    connection.receive_data(bytes.fromhex(bad))
+    connection.receive_data(bytes.fromhex("0406000700000001"))
     with pytest.raises(ProtocolError):
         connection.next_event()
+
+
+def test_end_in_the_middle_of_a_message_breaks_the_protocol():
+    connection = ready()
+    connection.receive_data(bytes.fromhex("04060010"))
+    connection.receive_data(b"")
+    assert connection.has_failed
+
+
+def test_another_version_is_an_error_in_that_version_and_the_connection_goes_on():
+    connection = ready()
+    connection.receive_data(bytes.fromhex("0305000800000001"))
+    assert connection.next_event() is None
+    assert connection.data_to_send()[:12].hex() == "030100140000000100010000"
+
+
+def test_echo_of_another_version_is_answered_in_that_version():
+    connection = ready()
+    connection.receive_data(bytes.fromhex("0102000800000007"))
+    assert connection.data_to_send().hex() == "0103000800000007"
 
 
 def test_silence_is_probed_and_then_declared_dead():

@@ -49,3 +49,15 @@ def test_messages_are_logged_by_the_name_of_their_stream(
 def test_nothing_is_logged_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     converse()
     assert capsys.readouterr().err == ""
+
+
+def test_a_broken_stream_is_logged_without_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for data in ("04000004", "0402000800"):
+        connection = Connection("br0<->tcp:1.2.3.4:6653")
+        connection.receive_data(bytes.fromhex(data).ljust(8, b"\0")[: 8 if data[7] == "4" else 5])
+        connection.receive_data(b"")
+    lines = [line.partition("|vconn_stream|")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "ERR|received too-short ofp_header (4 bytes)",
+        "ERR|connection dropped mid-packet",
+    ]

@@ -44,7 +44,7 @@ def test_a_connection_that_lasted_makes_the_next_pause_short() -> None:
     for _ in range(3):
         now_ms += fail_once(rconn, now_ms)
     rconn.connecting(now_ms)
-    rconn.connected(now_ms)
+    rconn.negotiated(now_ms)
     rconn.disconnected(now_ms + 60_000, EOF)
     assert rconn.deadline() == now_ms + 61_000
 
@@ -68,7 +68,7 @@ def test_an_attempt_that_takes_too_long_is_given_up() -> None:
 def test_a_silent_controller_is_probed_and_then_dropped() -> None:
     rconn = make(inactivity_probe_ms=5_000)
     rconn.connecting(0)
-    rconn.connected(0)
+    rconn.negotiated(0)
     assert rconn.run(5_000) == "probe"
     assert rconn.run(9_999) is None
     assert rconn.run(10_000) == "disconnect"
@@ -77,7 +77,7 @@ def test_a_silent_controller_is_probed_and_then_dropped() -> None:
 def test_an_answer_to_the_probe_keeps_the_connection() -> None:
     rconn = make(inactivity_probe_ms=5_000)
     rconn.connecting(0)
-    rconn.connected(0)
+    rconn.negotiated(0)
     assert rconn.run(5_000) == "probe"
     rconn.activity(5_001)
     assert rconn.run(10_000) is None
@@ -87,7 +87,7 @@ def test_an_answer_to_the_probe_keeps_the_connection() -> None:
 def test_without_an_interval_nothing_is_probed() -> None:
     rconn = make(inactivity_probe_ms=0)
     rconn.connecting(0)
-    rconn.connected(0)
+    rconn.negotiated(0)
     assert rconn.deadline() is None
 
 
@@ -102,7 +102,7 @@ def test_the_row_shows_state_error_and_times() -> None:
     )
     assert (first.sec_since_connect, first.sec_since_disconnect) == (-1, -1)
     rconn.connecting(1_000)
-    rconn.connected(1_000)
+    rconn.negotiated(1_000)
     assert rconn.status("t", "master", 4_000).sec_since_connect == 3
     rconn.disconnected(5_000, EOF)
     last = rconn.status("t", "other", 7_000)
@@ -113,7 +113,7 @@ def test_the_row_shows_state_error_and_times() -> None:
 def test_a_forced_reconnect_drops_the_connection_now() -> None:
     rconn = make()
     rconn.connecting(0)
-    rconn.connected(0)
+    rconn.negotiated(0)
     rconn.reconnect()
     assert rconn.run(1) == "disconnect"
     assert rconn.run(1) is None

@@ -13,10 +13,11 @@ be undone so is not compiled. Branches are records to be skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from netloom.datapath import actions as dp
+from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CHECKSUM,
@@ -28,6 +29,7 @@ from netloom.datapath.ebpf.spec import (
     MAX_PORTS,
     OP,
     SLOT_ACTIONS,
+    TUNNELS,
 )
 from netloom.flow.fields import SLOT
 
@@ -108,19 +110,18 @@ _HASHES = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
 MAX_UNDO = 16
 _ALWAYS = 0xFFFFFFFF
 
-#: Turns an action that brings packets up into the number that comes up with them.
-Register = Callable[[dp.Userspace], int]
 
-
-def compile_actions(actions: dp.DpActions, register: Register) -> list[bytes]:
-    """The records of `actions`; none for a flow that drops.
-
-    Raises Uncompilable for what the programs cannot do."""
-    compiler = _Compiler(register)
-    compiler.compile(actions, is_last=True)
-    if len(compiler.records) > MAX_RECORDS:
-        raise Uncompilable("too many actions")
-    return compiler.records
+def compile_actions(actions: dp.DpActions, registry: Registry) -> tuple[list[bytes], list[str]]:
+    """The records of `actions` (none for a flow that drops), and why some of them are not done by
+    the programs, if so. What these cannot do, user space does, with all actions behind it."""
+    compiler = _Compiler(registry)
+    try:
+        compiler.compile(actions, is_last=True)
+        if len(compiler.records) > MAX_RECORDS:
+            raise Uncompilable("too many actions")
+    except Uncompilable as error:
+        return [slow_record()], [str(error)]
+    return compiler.records, compiler.reasons
 
 
 def slow_record() -> bytes:
@@ -133,36 +134,88 @@ def _record(op: str, a8: int = 0, a16: int = 0, a32: int = 0, a64: int = 0) -> b
 
 
 class _Compiler:
-    def __init__(self, register: Register) -> None:
+    def __init__(self, registry: Registry) -> None:
         self.records: list[bytes] = []
-        self._register = register
-        #: Whether the records are between SAVE and RESTORE.
+        self.reasons: list[str] = []
+        self._registry = registry
         self._is_saving = False
         #: Whether this is what a copy does.
         self._is_nested = False
 
-    def compile(self, actions: Sequence[dp.DpAction], is_last: bool) -> None:
+    def compile(self, actions: dp.DpActions, is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
-        for at, action in enumerate(actions):
-            rest = actions[at + 1 :]
-            if isinstance(action, dp.Ct) and not self._may_track(actions[:at]):
-                raise Uncompilable("ct behind other actions")
-            match action:
-                case dp.Trunc():
-                    if self._truncate(action, rest, is_last):
-                        return
-                case dp.Clone():
-                    self._copy(action.actions, is_last and not rest)
-                case dp.Sample():
-                    self._sample(action, is_last and not rest)
-                case dp.CheckPktLen():
-                    self._check_length(action, is_last and not rest)
-                case dp.DropReason() if not is_last:
-                    # Of a copy, or of a branch that others follow.
-                    self.records.append(_record("COUNT_DROP"))
+        if self._is_nested or self._is_saving:
+            for at in range(len(actions)):
+                if self._step(actions, at, is_last):
                     return
-                case _:
-                    self._one(action)
+            return
+        records = self.records
+        for at in range(len(actions)):
+            start = len(records)
+            try:
+                if self._step(actions, at, is_last):
+                    return
+            except Uncompilable as error:
+                if not at:
+                    raise
+                self.records = records
+                del records[start:]
+                records.append(_record("RESUME", a32=self._registry.add_list(actions[at:])))
+                self.reasons.append(str(error))
+                return
+
+    def _step(self, actions: dp.DpActions, at: int, is_last: bool) -> bool:
+        """Append what one of the actions does; True if the rest is done with as well."""
+        action, rest = actions[at], actions[at + 1 :]
+        match action:
+            case dp.Trunc():
+                return self._truncate(action, rest, is_last)
+            case dp.Clone():
+                self._copy(action.actions, is_last and not rest)
+            case dp.Sample():
+                self._sample(action, is_last and not rest)
+            case dp.CheckPktLen():
+                self._check_length(action, is_last and not rest)
+            case dp.DropReason() if not is_last:
+                # Of a copy, or of a branch that others follow.
+                self.records.append(_record("COUNT_DROP"))
+                return True
+            case dp.Ct():
+                self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
+                self.records += _compile_ct(action)
+            case dp.TunnelPush():
+                self._push_tunnel(actions, at)
+            case dp.TunnelPop():
+                self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+                if action.port not in self._registry.tunnels:
+                    raise Uncompilable("a tunnel that the programs do not know")
+                kind = self._registry.tunnels[action.port]
+                self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
+            case _:
+                self._one(action)
+        return False
+
+    def _resume_at(self, actions: dp.DpActions, at: int, is_ready: bool) -> None:
+        """Say what is left to be done in user space if the programs leave the next record to it:
+        nothing need be said if that is all of the flow, on the packet as it came."""
+        if is_ready:
+            return
+        if self._is_saving:
+            raise Uncompilable(f"clone({type(actions[at]).__name__})")
+        # Of a copy that is last, what is left is what is left of the copy's actions.
+        number = self._registry.add_list(actions[at:])
+        self.records.append(_record("RESUME_AT", a32=number))
+
+    def _push_tunnel(self, actions: dp.DpActions, at: int) -> None:
+        action = actions[at]
+        assert isinstance(action, dp.TunnelPush)
+        if not all(isinstance(after, dp.Output) for after in actions[at + 1 :]):
+            raise Uncompilable("actions behind a tunnel's headers")
+        number = self._registry.add_header(action.header)
+        if number is None or action.type not in TUNNELS.values():
+            raise Uncompilable("a tunnel that the programs do not know")
+        self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+        self.records.append(_record("TUNNEL_PUSH", a32=number))
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
@@ -254,15 +307,13 @@ class _Compiler:
             case dp.Recirc():
                 add(_record("RECIRC", a32=action.recirc_id))
             case dp.Userspace():
-                add(_record("USERSPACE", a32=self._register(action)))
+                add(_record("USERSPACE", a32=self._registry.add_userspace(action)))
             case dp.Hash() if action.algorithm in _HASHES:
                 add(_record("HASH", _HASHES[action.algorithm], a32=action.basis & _ALWAYS))
             case dp.Meter():
                 if not 0 <= action.meter_id < MAX_METERS:
                     raise Uncompilable("a meter of a high number")
                 add(_record("METER", a32=action.meter_id))
-            case dp.Ct():
-                self.records += _compile_ct(action)
             case dp.CtClear():
                 add(_record("CT_CLEAR"))
             case dp.DropReason():

@@ -17,7 +17,6 @@ translation; a flow one system call, or a share of one when many are put togethe
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 
@@ -26,11 +25,11 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.base.record import replace
-from netloom.datapath.actions import DpActions, Userspace
+from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.ebpf.attach import Attachments
-from netloom.datapath.ebpf.compile import Uncompilable, compile_actions, slow_record
+from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
@@ -39,13 +38,16 @@ from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
+from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.spec import (
     COUNTER,
     COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
     RINGS,
+    TO_ACTIONS,
     TO_PORT,
+    TUNNELS,
     UPCALL,
 )
 from netloom.datapath.ebpf.upcalls import Received, decode_record
@@ -72,6 +74,8 @@ _SORT_INTERVAL_MS = 1_000
 ORPHAN_MS = 10_000
 IN_PORT = SLOT["in_port"]
 _SPECS = {spec.name: spec for spec in MAPS}
+#: Packets for which the programs left something to Python.
+SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
     "DROP_EXPLICIT": DROP_EXPLICIT,
@@ -81,12 +85,14 @@ _DROPS = {
     "DROP_METER": DROP_METER,
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
+    "SLOW": SLOW_PACKETS,
 }
 
 
 class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
+    pushes_tunnels = True
     dump_heading = ""
 
     def __init__(
@@ -123,10 +129,10 @@ class EbpfDpif:
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
         self._n_cpus = possible_cpus()
+        counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
-        #: The actions that bring packets up, by the number that comes up with these.
-        self._userspace: dict[int, Userspace] = {}
-        self._numbers: dict[Userspace, int] = {}
+        self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
+        self._registry = Registry(self._templates)
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []
@@ -138,12 +144,23 @@ class EbpfDpif:
     def conntrack(self) -> Conntrack | None:
         return self._slow.conntrack
 
+    @property
+    def source_ports(self) -> tuple[int, int]:
+        """The range of UDP ports that packets in tunnels are sent from."""
+        return self._slow.source_ports
+
+    @source_ports.setter
+    def source_ports(self, ports: tuple[int, int]) -> None:
+        self._slow.source_ports = ports
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         if not isinstance(device, KernelDevice):
             port = self._slow.port_add(device, self._choose_number(number))
             self._ports.serve_in_user_space(port.number)
+            if device.type in TUNNELS:
+                self._registry.tunnels[port.number] = TUNNELS[device.type]
             return port
         ifindex = device.hand_over()
         earlier = self._ports.earlier_number(ifindex)
@@ -170,6 +187,7 @@ class EbpfDpif:
     def port_del(self, number: DpPortNo) -> None:
         if not self._leaves:
             self._ports.remove(number)
+        self._registry.tunnels.pop(number, None)
         self._slow.port_del(number)
 
     def ports(self) -> list[DpPort]:
@@ -198,24 +216,15 @@ class EbpfDpif:
             self._count_reason("no room")
 
     def _compile(self, actions: DpActions) -> list[bytes]:
-        try:
-            return compile_actions(actions, self._register)
-        except Uncompilable as error:
-            self._count_reason(str(error))
-            return [slow_record()]
+        self._registry.source_ports = self._slow.source_ports
+        records, reasons = compile_actions(actions, self._registry)
+        for reason in reasons:
+            self._count_reason(reason)
+        return records
 
     def _count_reason(self, reason: str) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         log.dbg("%s: a flow runs in user space: %s", self.name, reason)
-
-    def _register(self, action: Userspace) -> int:
-        number = self._numbers.get(action)
-        if number is None:
-            # With the process in it, for rings outlive us: see `_receive`.
-            number = (os.getpid() & 0x7FFF) << 16 | len(self._numbers) & 0xFFFF
-            self._numbers[action] = number
-            self._userspace[number] = action
-        return number
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
         flow = self._slow.flow_get(key, mask)
@@ -316,6 +325,7 @@ class EbpfDpif:
         return replace(
             stats,
             hits=stats.hits + self._counted["HITS"],
+            misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
         )
@@ -352,8 +362,14 @@ class EbpfDpif:
             self._process(packet, key)
         elif received.argument & TO_PORT:
             self._slow.output(received.argument & ~TO_PORT, packet)
+        elif received.argument & TO_ACTIONS:
+            rest = self._registry.list(received.argument & ~TO_ACTIONS)
+            if rest is not None:
+                self._slow.execute(packet.data, key, rest, packet.offload)
+            else:
+                self._counters.counter(DROP_UPCALL).add()
         else:
-            action = self._userspace.get(received.argument)
+            action = self._registry.userspace(received.argument)
             if action is not None:
                 self._slow.upcall(action, key, packet)
             else:
@@ -404,6 +420,7 @@ class EbpfDpif:
             ring.close()
         self._kernel_counters.close()
         self._meters.close()
+        self._templates.close()
         self._tracker.close()
         self._loaded.close()
         self._slow.close()

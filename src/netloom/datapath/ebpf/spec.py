@@ -62,8 +62,13 @@ OPERATIONS = (
     "METER",  # a32 which
     "COUNT_DROP",  # of a copy: the packet goes on
     "CT_CLEAR",
-    "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
     "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
+    # From here on, what user space does where the programs cannot.
+    "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
+    "RESUME_AT",  # a32 which actions are left if the next record is such a case
+    "RESUME",  # a32 which actions are left
+    "TUNNEL_PUSH",  # a32 template
+    "TUNNEL_POP",  # a16 type, a32 port
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -73,6 +78,11 @@ CHECKSUMS = ("NONE", "IPV4", "IPV4_PSEUDO", "PSEUDO", "TRANSPORT")
 PORT_KINDS = ("NONE", "DEVICE", "USERSPACE")
 #: In the argument of a USERSPACE upcall: send the packet to the port in the other bits.
 TO_PORT = 1 << 31
+#: The same: run the actions of the number in the other bits.
+TO_ACTIONS = 1 << 30
+#: Numbers of types of tunnels, as in actions, that the programs know; headers that they may put on.
+TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
+MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 184
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest.
 COUNTERS = (
@@ -86,6 +96,7 @@ COUNTERS = (
     "DROP_INVALID",
     "DROP_ACTION",
     "DROP_METER",
+    "LOST_MISS",
 )
 #: Flags of CT, and of the configuration: that every connection has an entry, that sequence numbers
 #: are looked at.
@@ -205,6 +216,12 @@ CONNECTION = Structure(
 TUPLE = Structure(
     "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
 )
+#: Headers of a tunnel, Ethernet's first; `*_port` is the range of UDP source ports.
+TEMPLATE = Structure(
+    "template",
+    "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\n"
+    f"u64 header[{TEMPLATE_BYTES // 8}]",
+)
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -216,7 +233,7 @@ UPCALL_RECORD = Structure(
 SIZE_CLASSES = (3, 7, 15, N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
-    UPCALL_RECORD,
+    TEMPLATE, UPCALL_RECORD,
 )  # fmt: skip
 
 
@@ -246,6 +263,7 @@ MAPS = (
     MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
     MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
+    MapSpec("templates", ARRAY, 4, TEMPLATE.size, MAX_TEMPLATES, MMAPABLE),
     MapSpec("tuples", HASH, TUPLE.size, 4, 2 * MAX_CONNECTIONS, NO_PREALLOC),
     MapSpec("connections", ARRAY, 4, CONNECTION.size, MAX_CONNECTIONS, MMAPABLE),
     MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
@@ -273,24 +291,9 @@ def _key_struct() -> str:
     return "struct nl_key {\n" + "\n".join(lines) + "\n} __attribute__((packed, aligned(8)));\n"
 
 
-def c_header() -> str:
-    """The header `generated.h`."""
-    names = (
-        ("OP", OPERATIONS),
-        ("LAYER", LAYERS),
-        ("SUM", CHECKSUMS),
-        ("UPCALL", UPCALLS),
-        ("COUNT", COUNTERS),
-        ("PORT", PORT_KINDS),
-        ("HASH", HASHES),
-        ("CONNECTION", CONNECTION_KINDS),
-        ("NAT", NATS),
-    )
-    enums = [
-        f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
-        for prefix, words in names
-    ]
-    constants = {
+def _constants() -> dict[str, object]:
+    """What C calls NL_... -> its value."""
+    return {
         "KEY_WORDS": N_WORDS,
         "FIRST_HOT": FIRST_HOT_WORD,
         "MAX_SLOTS": MAX_SLOTS,
@@ -312,6 +315,10 @@ def c_header() -> str:
             for at, name in enumerate(names)
         },
         "TO_PORT": f"{TO_PORT:#x}",
+        "TO_ACTIONS": f"{TO_ACTIONS:#x}",
+        "TEMPLATE_BYTES": TEMPLATE_BYTES,
+        **{f"TUNNEL_{name.upper()}": number for name, number in TUNNELS.items()},
+        "TUNNEL_HAS_KEY": 8,
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
@@ -319,10 +326,29 @@ def c_header() -> str:
         **{f"CLASS_{n}": words for n, words in enumerate(SIZE_CLASSES)},
         "SCRATCH_BYTES": next(spec.value_size for spec in MAPS if spec.name == "scratch"),
     }
+
+
+def c_header() -> str:
+    """The header `generated.h`."""
+    names = (
+        ("OP", OPERATIONS),
+        ("LAYER", LAYERS),
+        ("SUM", CHECKSUMS),
+        ("UPCALL", UPCALLS),
+        ("COUNT", COUNTERS),
+        ("PORT", PORT_KINDS),
+        ("HASH", HASHES),
+        ("CONNECTION", CONNECTION_KINDS),
+        ("NAT", NATS),
+    )
+    enums = [
+        f"enum {{ {', '.join(f'NL_{prefix}_{name}' for name in words)} }};"
+        for prefix, words in names
+    ]
     return "\n".join(
         [
             "/* Generated from the field table and datapath/ebpf/spec.py. */",
-            *(f"#define NL_{name} {value}" for name, value in constants.items()),
+            *(f"#define NL_{name} {value}" for name, value in _constants().items()),
             *enums,
             _key_struct(),
             f'_Static_assert(sizeof(struct nl_key) == {KERNEL_KEY_BYTES}, "key");',

@@ -47,11 +47,14 @@ class Received(NamedTuple):
 
 def decode_record(record: bytes) -> Received:
     """What is in one record."""
-    kind, port, _, captured, argument, gso_size, vlan, room, *_ = UPCALL_RECORD.unpack_from(record)
+    kind, port, length, captured, argument, gso_size, vlan, room, *_ = UPCALL_RECORD.unpack_from(
+        record
+    )
     data = record[_HEAD_SIZE : _HEAD_SIZE + captured]
     if vlan & _VLAN_PRESENT:
         tpid = b"\x88\xa8" if vlan & _IS_SERVICE_TAG else b"\x81\x00"
         data = data[:12] + tpid + (vlan & 0xFFFF).to_bytes(2, "big") + data[12:]
+    data = data[:length]
     key = decode_key(record[_KEY_AT:_HEAD_SIZE])
     if kind == UPCALL["UNPARSED"]:
         key = extract_key(data, 0, key & METADATA_ALL_MASK)

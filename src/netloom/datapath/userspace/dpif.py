@@ -33,9 +33,16 @@ from netloom.datapath.userspace.execute import (
 )
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.meters import Meters
+from netloom.datapath.userspace.tunnels import (
+    DROP_POP,
+    DROP_PUSH,
+    DROP_TUNNEL_PORT,
+    SOURCE_PORTS,
+)
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
 #: Packets taken from one port before the next has its turn.
@@ -53,7 +60,10 @@ ETH_LEN = 14
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
-DROP_REASONS = (DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_PORT, DROP_RECIRCULATION, DROP_UPCALL)
+DROP_REASONS = (
+    DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION,
+    DROP_TUNNEL_PORT, DROP_UPCALL,
+)  # fmt: skip
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
 _FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
@@ -79,6 +89,7 @@ class UserspaceDpif:
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
+    pushes_tunnels = True
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         self.type = type_
@@ -102,6 +113,8 @@ class UserspaceDpif:
         self._random = 1
         self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
         self.meters: Meters = Meters()
+        self.source_ports: tuple[int, int] = SOURCE_PORTS
+        self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
@@ -113,12 +126,15 @@ class UserspaceDpif:
             raise ConfigError(f"could not add network device {device.name} (File exists)")
         if number is None or number in self._ports:
             number = self._choose_number(device)
-        port = DpPort(number, device.name, device.type)
+        options = device.options if isinstance(device, TunnelPort) else {}
+        port = DpPort(number, device.name, device.type, tuple(options.items()))
         self._ports[number] = (port, device)
         return port
 
     def _choose_number(self, device: Device) -> DpPortNo:
         is_dummy = device.fileno() is None
+        if isinstance(device, TunnelPort):
+            is_dummy = self.type == "dummy"
         if is_dummy and (wanted := _number_in_name(device.name)) not in self._ports and wanted:
             return DpPortNo(wanted)
         for number in range(1, MAX_PORTS):
@@ -128,6 +144,7 @@ class UserspaceDpif:
 
     def port_del(self, number: DpPortNo) -> None:
         self._ports.pop(number, None)
+        self._sequences.pop(number, None)
 
     def ports(self) -> list[DpPort]:
         return [port for port, _ in sorted(self._ports.values(), key=lambda row: row[0].number)]
@@ -314,6 +331,15 @@ class UserspaceDpif:
 
     def upcall(self, action: Userspace, key: int, packet: Packet) -> None:
         self._enqueue(Upcall(action.kind, key, packet.data, action.cookie, packet.offload))
+
+    def tunnel_type(self, port: int) -> str | None:
+        found = self._ports.get(port)
+        return found[0].type if found is not None and isinstance(found[1], TunnelPort) else None
+
+    def next_sequence(self, port: int) -> int:
+        number = self._sequences.get(port, 0)
+        self._sequences[port] = number + 1
+        return number
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
         self._recirculated += 1

@@ -23,6 +23,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import track
+from netloom.datapath.userspace.tunnels import compile_pop, compile_push, pop_eth, push_eth
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -31,6 +32,7 @@ from netloom.flow.key import (
     DP_HASH_MASK,
     DP_HASH_SHIFT,
     METADATA_ALL_MASK,
+    PACKET_TYPE_MASK,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
 )
@@ -45,6 +47,9 @@ MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
 MAX_FRAME_BYTES = 65_535 + 14 + 8
 
+#: Tags that are read of a packet: as many as keys have (other_config:vlan-limit).
+VLAN_LIMIT = 1
+
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
 DROP_EXPLICIT = "drop_action_of_pipeline"
@@ -56,6 +61,14 @@ class Outlet(Protocol):
 
     conntrack: ConnTracker
     meters: Meters
+    #: Range of the UDP source ports of tunnels.
+    source_ports: tuple[int, int]
+
+    def tunnel_type(self, port: int) -> str | None:
+        """The type of the tunnel at a port; None if it is none."""
+
+    def next_sequence(self, port: int) -> int:
+        """The number of the next packet out of a tunnel that counts them, from 0."""
 
     def now_ms(self) -> int:
         """The time of the packets that are processed."""
@@ -106,8 +119,7 @@ class Execution:
             ends = step(self)
             if ends:
                 if ends is not True:
-                    for execution in ends:
-                        execution.run(program[at + 1 :] or _NOTHING)
+                    _run_together(ends, program[at + 1 :])
                 return
 
     def _has_gso(self) -> bool:
@@ -142,7 +154,9 @@ class Execution:
     def parsed(self) -> Headers:
         """Where the headers are now."""
         if self.headers is None:
-            self.headers = parse(self._data if self._packet is None else self._packet.data)  # type: ignore[arg-type]
+            data = self._data if self._packet is None else self._packet.data
+            assert data is not None
+            self.headers = parse(data, max_vlans=VLAN_LIMIT)
         return self.headers
 
     def current_key(self) -> int:
@@ -172,11 +186,17 @@ class Execution:
         return packet
 
 
-def _nothing(execution: Execution) -> None:
-    """What follows the last action."""
-
-
-_NOTHING: Program = (_nothing,)
+def _run_together(executions: list[Execution], program: Program) -> None:
+    """Run the rest of a program on packets that go on side by side, action by action."""
+    for step in program:
+        going_on: list[Execution] = []
+        for execution in executions:
+            ends = step(execution)
+            if not ends:
+                going_on.append(execution)
+            elif ends is not True:
+                going_on += ends
+        executions = going_on
 
 
 def compile_actions(actions: dp.DpActions) -> Program:
@@ -263,25 +283,30 @@ def _compile_set(action: dp.Set) -> list[Step]:
 
         return [set_metadata]
 
-    def set_header(execution: Execution) -> None:
+    def set_header(execution: Execution) -> bool:
+        if execution.key & PACKET_TYPE_MASK:
+            # A header of a packet without Ethernet: nothing asks for that.
+            execution.outlet.drop(DROP_INVALID)
+            return True
         headers = execution.parsed()
         offload = execution.offload
         unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         setter(execution.data(), headers, unfinished)
+        return False
 
     return [set_header]
 
 
 def _compile_recirc(action: dp.Recirc) -> list[Step]:
+    """A copy is looked up again: what follows is done to the packet as it is here."""
     recirc_id = action.recirc_id << RECIRC_ID_SHIFT
 
-    def recirc(execution: Execution) -> bool:
+    def recirc(execution: Execution) -> None:
         if execution.depth >= MAX_RECIRCULATIONS:
             execution.outlet.drop(DROP_RECIRCULATION)
-            return True
+            return
         metadata = execution.key & METADATA_ALL_MASK & ~RECIRC_ID_MASK | recirc_id
         execution.outlet.recirculate(execution.frozen(), metadata, execution.depth + 1)
-        return True
 
     return [recirc]
 
@@ -400,4 +425,8 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: lambda action: [_drop],
+    dp.PushEth: lambda action: [_segment, *push_eth(action)],
+    dp.PopEth: lambda action: [_segment, pop_eth],
+    dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
+    dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

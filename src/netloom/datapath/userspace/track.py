@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
+from netloom.datapath.userspace.conntrack.expected import adjust_packet
 from netloom.datapath.userspace.conntrack.fragments import HELD, Piece, Whole, cut
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
 from netloom.datapath.userspace.conntrack.nat import translate_packet
@@ -18,7 +19,7 @@ from netloom.datapath.userspace.conntrack.tracker import INV, TRK, Tracked, Verd
 from netloom.flow.key import RECIRC_ID_SHIFT
 from netloom.netdev.device import Packet
 from netloom.packet.headers import ETH_TYPE_IP
-from netloom.packet.offload import NEEDS_CSUM
+from netloom.packet.offload import NEEDS_CSUM, finish_offload
 from netloom.packet.parse import parse
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def _track_whole(execution: Execution, action: dp.Ct) -> None:
     if (how := verdict.translation) is not None:
         partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         translate_packet(execution.data(), headers, how.wanted, how.action, how.inner, partial)
+    if verdict.adjustment is not None:
+        if offload is not None:
+            # Numbers and lengths of what was not segmented yet cannot be told.
+            execution.replace(Packet(finish_offload(execution.frozen().data, offload)[0]))
+        adjust_packet(execution.data(), execution.parsed(), verdict.adjustment)
     execution.key = write_tracked(execution.key, verdict.tracked)
 
 
@@ -78,7 +84,7 @@ def _track_fragment(execution: Execution, action: dp.Ct) -> bool | list[Executio
 
 def _track_joined(execution: Execution, action: dp.Ct, whole: Whole) -> list[Execution]:
     outlet = execution.outlet
-    headers = parse(whole.data)
+    headers = parse(whole.data, max_vlans=execution.parsed().n_vlans)
     verdict: Verdict = outlet.conntrack.track(
         whole.data, headers, tracked_of(execution.key), action, outlet.now_ms()
     )

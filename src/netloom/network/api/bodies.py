@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netloom.network.errors import bad_request
+from netloom.network.errors import bad_request, refusal
 from netloom.network.model.attribute import Missing, Resource
 
 
@@ -56,4 +56,4 @@ def _value(row: Resource, name: str, value: Any) -> Any:
     try:
         return row.by_name[name].kind.check(value)
     except ValueError as error:
-        raise bad_request(f"Invalid input for {name}. Reason: {error}.") from None
+        raise refusal(name, error) from None

@@ -25,6 +25,7 @@ from netloom.network.l3.floatingips import list_pools
 from netloom.network.lost import Lost
 from netloom.network.model.attribute import Resource
 from netloom.network.model.table import BY_PATH
+from netloom.network.secgroup.groups import default_group
 from netloom.network.store import journal
 from netloom.network.store.database import Database
 from netloom.network.store.queries import listing
@@ -123,7 +124,9 @@ class Service:
         caller = self._authenticator.caller(request.headers)
         route = self._route(request)
         if request.method == "GET":
-            return Outcome(self.database.read(lambda tx: route(Call(tx, caller, self.parts))))
+            revision = self._make_default_group(request, caller)
+            answered = self.database.read(lambda tx: route(Call(tx, caller, self.parts)))
+            return Outcome(answered, revision)
         tasks = False
 
         def work(tx: Any) -> Response:
@@ -134,6 +137,16 @@ class Service:
 
         response, revision = self.database.run(work)
         return Outcome(response, revision, tasks)
+
+    def _make_default_group(self, request: Request, caller: Caller) -> int:
+        """Whoever lists security groups sees a default one; the revision if it is new, else 0."""
+        project = caller.project_id
+        if request.path.rstrip("/") != f"{PREFIX}/security-groups" or not project:
+            return 0
+        if self.database.read(lambda tx: tx.relations.default_group(project)) is not None:
+            return 0
+        made = self.database.run(lambda tx: default_group(Call(tx, caller, self.parts), project))
+        return made[1]
 
     def _route(self, request: Request) -> Callable[[Call], Response]:
         """What answers this method and path."""

@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 from netloom.network.api.message import Request
 from netloom.network.call import Call, not_found
 from netloom.network.document import Document
-from netloom.network.errors import bad_request, fail
+from netloom.network.errors import Refused, bad_request, fail, refusal
 from netloom.network.model.attribute import ADMIN, Resource
+from netloom.network.model.kinds import BOOLEAN, Kind
 from netloom.network.operations import OPERATIONS
 from netloom.network.store.queries import Page, listing
 from netloom.network.store.schema import COLUMNS
@@ -55,6 +56,7 @@ def parse_query(row: Resource, request: Request, max_limit: int = -1) -> Query:
         if name in TAG_FILTERS and row.tagged:
             tags[name] = [tag for text in given for tag in text.split(",")]
         elif name in row.by_name and row.by_name[name].filter:
+            _check_booleans(row.by_name[name].kind, given)
             filters[ALIASES.get(name, name)] = given
         else:
             unknown.append(name)
@@ -71,11 +73,22 @@ def parse_query(row: Resource, request: Request, max_limit: int = -1) -> Query:
     )
 
 
+def _check_booleans(kind: Kind, given: list[str]) -> None:
+    if kind is not BOOLEAN:
+        return
+    for text in given:
+        try:
+            kind.check(text)
+        except Refused as error:
+            raise refusal("filter", error) from None
+
+
 def _limit(text: str, largest: int) -> int | None:
     if not text:
         return largest if largest > 0 else None
     if not text.isdigit():
-        raise bad_request(f"Limit must be an integer 0 or greater and not '{text}'")
+        reason = f"Limit must be an integer 0 or greater and not '{text}'"
+        raise fail("BadRequest", resource="limit", msg=reason)
     number = int(text) or None
     if largest > 0:
         number = min(number or largest, largest)
@@ -86,7 +99,6 @@ def _sort(row: Resource, values: dict[str, list[str]]) -> tuple[tuple[str, bool]
     keys, directions = values.get("sort_key", []), values.get("sort_dir", [])
     if not keys:
         return ()
-    directions = directions or ["asc"] * len(keys)
     if len(keys) != len(directions):
         raise bad_request("The number of sort_keys and sort_dirs must be same")
     absent = [key for key in keys if key not in row.by_name or not row.by_name[key].sort]

@@ -14,7 +14,7 @@ from netloom.network.api.resources import fetch, owned, require_admin, shown, wr
 from netloom.network.call import Call, not_found
 from netloom.network.counting import quotas
 from netloom.network.document import Document
-from netloom.network.errors import bad_request, fail
+from netloom.network.errors import bad_request, fail, refusal
 from netloom.network.fleet.hosted import WORDS, add_hosted, hosted_by, hosts_of, remove_hosted
 from netloom.network.l3 import forwardings, interfaces, routes
 from netloom.network.model.attribute import Resource
@@ -52,7 +52,7 @@ def _checked(kind: Any, name: str, value: Any) -> Any:
     try:
         return kind.check(value)
     except ValueError as error:
-        raise bad_request(f"Invalid input for {name}. Reason: {error}.") from None
+        raise refusal(name, error) from None
 
 
 def _add_prefixes(call: Call, pool: Document, body: Any) -> Any:

@@ -18,7 +18,7 @@ from netloom.network.document import Document
 from netloom.network.errors import ApiError, bad_request, fail
 from netloom.network.identity.policy import enforce, is_visible, may
 from netloom.network.model.attribute import ADMIN, Resource
-from netloom.network.operations import OPERATIONS
+from netloom.network.operations import OPERATIONS, check_together
 
 REVISION = "revision_number="
 
@@ -75,6 +75,7 @@ def create(call: Call, row: Resource, request: Request) -> Response:
     bodies, many = read_body(row, request.json(), create=True)
     if many and not call.settings.allow_bulk:
         raise fail("HTTPNotImplemented", message=f"Bulk operation not supported: {row.collection}")
+    check_together(row, bodies)
     documents = []
     for body in bodies:
         owner = body.get("project_id", body.get("tenant_id", call.caller.project_id))

@@ -6,7 +6,7 @@ from typing import Any
 
 from netloom.network.call import Call
 from netloom.network.commit import quota_limit
-from netloom.network.errors import bad_request, fail
+from netloom.network.errors import bad_request, fail, refusal
 from netloom.network.model.kinds import integer
 from netloom.network.model.table import RESOURCES
 
@@ -58,7 +58,7 @@ def update(call: Call, project_id: str, body: Any) -> dict[str, int]:
         try:
             limits[kind] = _LIMIT.check(value)
         except ValueError as error:
-            raise bad_request(f"Invalid input for {kind}. Reason: {error}.") from None
+            raise refusal(kind, error) from None
     unders = [
         kind
         for kind, limit in sorted(limits.items())

@@ -45,8 +45,9 @@ def from_mac(cidr: str, mac: str) -> str:
     return str(ip_address(int(ip_network(cidr).network_address) + number))
 
 
-def is_usable(address: str, cidr: str) -> bool:
-    """Whether a host may have the address: inside, and neither the first nor, in IPv4, the last."""
+def is_usable(address: str, cidr: str, *, router: bool = False) -> bool:
+    """Whether a host may have the address: inside, and neither the first nor, in IPv4, the last.
+    The first of IPv6 is its routers' (RFC 4291, section 2.6.1)."""
     network = ip_network(cidr)
     found = ip_address(address)
     if found.version != network.version or found not in network:
@@ -54,7 +55,7 @@ def is_usable(address: str, cidr: str) -> bool:
     if network.prefixlen >= network.max_prefixlen - 1:
         return True
     if found == network.network_address:
-        return False
+        return router and network.version == 6
     return network.version == 6 or found != network.broadcast_address
 
 
@@ -65,8 +66,11 @@ def contains(cidr: str, address: str) -> bool:
 
 
 def default_gateway(cidr: str) -> str:
-    """The first address of the subnet."""
+    """The first host's address; of IPv6, the subnet's own, which every router answers to
+    (RFC 4291, section 2.6.1)."""
     network = ip_network(cidr)
+    if network.version == 6:
+        return str(network.network_address)
     offset = 0 if network.prefixlen >= network.max_prefixlen - 1 else 1
     if network.prefixlen == network.max_prefixlen - 1 and network.version == 4:
         offset = 0

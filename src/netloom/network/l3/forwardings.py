@@ -23,14 +23,14 @@ def _bad(message: str) -> ApiError:
 def create_forwarding(call: Call, floating: Document, body: dict[str, Any]) -> Document:
     """A new forwarding. Those of one floating address are made one at a time, so that none
     collide."""
-    if floating["port_id"]:
-        raise fail("FipInUseByPortForwarding", id=floating["id"])
     body = _ranges(body, {})
     forwarding = new_document(call, "port_forwarding", body)
     forwarding["project_id"] = floating["project_id"]
     forwarding["floatingip_id"] = floating["id"]
     forwarding |= {key: body[key] for key in body if key.endswith(("_port", "_range"))}
     router = _judge(call, floating, forwarding)
+    if floating["port_id"]:
+        raise fail("FipInUseByPortForwarding", id=floating["id"])
     current = call.tx.touch("floatingip", floating["id"])
     assert current is not None
     created(call, "port_forwarding", forwarding)

@@ -61,13 +61,11 @@ def add_interface(call: Call, router: Document, body: Any) -> dict[str, Any]:
 def _answer(router: Document, port: Document, subnets: list[str]) -> dict[str, Any]:
     return {
         "id": router["id"],
-        "tenant_id": router["project_id"],
         "project_id": router["project_id"],
         "port_id": port["id"],
         "network_id": port["network_id"],
         "subnet_id": subnets[0],
         "subnet_ids": subnets,
-        "tags": router["tags"],
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from netloom.network.call import Call
 from netloom.network.document import Document
-from netloom.network.errors import fail, invalid_input
+from netloom.network.errors import bad_request, fail, invalid_input
 from netloom.network.ipam.addresses import address_key, from_mac, is_automatic, is_usable
 from netloom.network.ipam.choice import choose_address
 from netloom.network.lost import Lost
@@ -69,7 +69,7 @@ class Addressing:
             taken.append(result[place])
         pairs = [(entry["subnet_id"], entry["ip_address"]) for entry in result]
         if len(set(pairs)) != len(pairs):
-            raise invalid_input("Duplicate IP address in fixed_ips")
+            raise bad_request("Duplicate IP address in fixed_ips")
         return result
 
     def _one(self, entry: dict[str, str], taken: Sequence[FixedIp]) -> FixedIp:
@@ -85,7 +85,7 @@ class Addressing:
         if is_automatic(subnet) and self._owner not in ROUTER_INTERFACES:
             if address != from_mac(subnet["cidr"], self._port["mac_address"]):
                 raise fail("AllocationOnAutoAddressSubnet", ip=address, subnet_id=subnet["id"])
-        elif not is_usable(address, subnet["cidr"]):
+        elif not is_usable(address, subnet["cidr"], router=self._owner in ROUTER_INTERFACES):
             raise fail("InvalidIpForSubnet", ip_address=address)
         holder = self._call.tx.relations.address_holder(subnet["id"], address_key(address))
         if holder is not None and holder != self._port["id"]:

@@ -44,6 +44,11 @@ BUILT_IN: tuple[EntryPoint, ...] = (
         GROUPS["extension_drivers"],
     ),
     EntryPoint("dns", f"{_HERE}.extensions.dns:DnsDriver", GROUPS["extension_drivers"]),
+    # Neutron's driver of this name adds a domain for each port to what "dns" does; here ports
+    # always have one.
+    EntryPoint(
+        "dns_domain_ports", f"{_HERE}.extensions.dns:DnsDriver", GROUPS["extension_drivers"]
+    ),
 )
 
 

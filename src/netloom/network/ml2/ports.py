@@ -73,7 +73,7 @@ def _complete(port: Document, body: dict[str, Any]) -> None:
     port["allowed_address_pairs"] = body.get("allowed_address_pairs") or []
     port["extra_dhcp_opts"] = merge_dhcp_options([], body.get("extra_dhcp_opts") or [])
     port["port_security_enabled"] = body.get("port_security_enabled", True)
-    port["ip_allocation"] = "immediate"
+    port["ip_allocation"] = "none" if body.get("fixed_ips") == [] else "immediate"
     port["dns_assignment"] = []
 
 

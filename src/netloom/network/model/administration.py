@@ -71,7 +71,7 @@ RBAC_POLICY = Resource(
     (
         ID,
         *PROJECT,
-        once("object_type", kinds.one_of(*SHARED_ACTIONS), REQUIRED),
+        once("object_type", kinds.convertible(kinds.one_of(*SHARED_ACTIONS)), REQUIRED),
         once("object_id", kinds.UUID, REQUIRED),
         once("action", kinds.string(), REQUIRED),
         given("target_tenant", kinds.string(255, blank=False), REQUIRED),

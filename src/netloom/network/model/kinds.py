@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from netloom.network.errors import Refused
+
 Json = Any
 Check = Callable[[Json], Json]
 
@@ -19,8 +21,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")
 _MAC = re.compile(r"(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\Z")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
 _PORTS = re.compile(r"(\d+):(\d+)\Z")
-TRUE_WORDS = frozenset({"true", "1"})
-FALSE_WORDS = frozenset({"false", "0"})
+TRUE_WORDS = frozenset({"1", "t", "true", "on", "y", "yes"})
+FALSE_WORDS = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
 class Kind(NamedTuple):
@@ -61,7 +63,7 @@ def string_or_none(limit: int = 255) -> Kind:
 def _name_not_default(value: Json) -> Json:
     text = _string(255)(value)
     if text.lower() == "default":
-        raise ValueError(f"'{text}' is not a valid name: it is kept for the default group")
+        raise Refused(f"'{text}' is kept", "SecurityGroupDefaultAlreadyExists")
     return text
 
 
@@ -72,16 +74,16 @@ def _boolean(value: Json) -> bool:
         return value.lower() in TRUE_WORDS
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
-    raise ValueError(f"'{value}' cannot be converted to boolean")
+    raise Refused(f"'{value}' cannot be converted to boolean")
 
 
 def _to_int(value: Json) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"'{value}' is not an integer")
+        raise Refused(f"'{value}' is not an integer")
     try:
         number = int(value)
     except ValueError:
-        raise ValueError(f"'{value}' is not an integer") from None
+        raise Refused(f"'{value}' is not an integer") from None
     if abs(number) >= 1 << 63:
         raise ValueError(f"'{str(value)[:40]}' is too large")
     return number
@@ -130,6 +132,18 @@ def one_of(*values: Json, convert: Check | None = None) -> Kind:
     return Kind("enumeration", check, {"enum": list(values)})
 
 
+def convertible(kind: Kind) -> Kind:
+    """`kind`, whose errors the API calls invalid input instead of a bad request."""
+
+    def check(value: Json) -> Json:
+        try:
+            return kind.check(value)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    return kind._replace(check=check)
+
+
 def _uuid(value: Json) -> str:
     if not isinstance(value, str) or not _UUID.match(value):
         raise ValueError(f"'{value}' is not a valid UUID")
@@ -151,7 +165,7 @@ def _mac(value: Json) -> str:
     if not isinstance(value, str) or not _MAC.match(value):
         raise ValueError(f"'{value}' is not a valid MAC address")
     text = value.lower().replace("-", ":")
-    if text == "00:00:00:00:00:00":
+    if text in ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"):
         raise ValueError(f"'{value}' is not a valid MAC address")
     return text
 
@@ -171,7 +185,14 @@ def _cidr(value: Json) -> str:
             raise ValueError
         return str(ipaddress.ip_network(value, strict=False))
     except ValueError:
-        raise ValueError(f"'{value}' is not a valid IP subnet") from None
+        raise Refused(f"'{value}' is not a valid IP subnet") from None
+
+
+def _pool_prefix(value: Json) -> str:
+    try:
+        return _cidr(value)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
 
 
 def _route_cidr(value: Json) -> str:
@@ -197,7 +218,7 @@ def _prefix(value: Json) -> str | None:
             raise ValueError
         interface = ipaddress.ip_interface(value)
     except ValueError:
-        raise ValueError(f"'{value}' is not a valid CIDR") from None
+        raise Refused(f"'{value}' is not a valid CIDR", "InvalidCIDR", input=value) from None
     return str(interface) if "/" in value else f"{interface.ip}/{interface.max_prefixlen}"
 
 
@@ -221,7 +242,7 @@ def list_of(name: str, item: Check, schema: Mapping[str, Any], *, unique: bool =
         if value is None:
             return []
         if not isinstance(value, list):
-            raise ValueError(f"Invalid data format for {name}: '{value}'")
+            raise Refused(f"Invalid data format for {name}: '{value}'")
         items = [item(entry) for entry in value]
         if unique:
             for position, entry in enumerate(items):
@@ -263,7 +284,7 @@ def _address_pair(value: Json) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError(f"'{value}' is not a dictionary")
     if "ip_address" not in value:
-        raise ValueError("AllowedAddressPair must contain ip_address")
+        raise Refused("AllowedAddressPair must contain ip_address", "AllowedAddressPairsMissingIP")
     extra = sorted(value.keys() - {"ip_address", "mac_address"})
     if extra:
         raise ValueError(f"Unrecognized attribute(s) '{', '.join(extra)}'")
@@ -276,12 +297,15 @@ def _address_pair(value: Json) -> dict[str, str]:
 
 
 def _dhcp_option(value: Json) -> dict[str, Any]:
-    option = _keys(value, ("opt_name", "opt_value"), ("opt_name", "opt_value", "ip_version"))
+    try:
+        option = _keys(value, ("opt_name", "opt_value"), ("opt_name", "opt_value", "ip_version"))
+        version = one_of(4, 6, convert=_to_int).check(option.get("ip_version", 4))
+    except ValueError as error:
+        raise Refused(str(error)) from None
     name = _string(255, blank=False)(option["opt_name"])
     given = option["opt_value"]
     if given is not None:
         given = _string(255, blank=name in ("router", "classless-static-route"))(given)
-    version = one_of(4, 6, convert=_to_int).check(option.get("ip_version", 4))
     return {"opt_name": name, "opt_value": given, "ip_version": version}
 
 
@@ -380,7 +404,7 @@ FIXED_IPS = list_of("fixed IP", _fixed_ip, {"type": "object"})
 ADDRESS_PAIRS = list_of("address pair", _address_pair, {"type": "object"})
 DHCP_OPTIONS = list_of("DHCP option", _dhcp_option, {"type": "object"})
 SEGMENTS = list_of("segment", _segment, {"type": "object"})
-CIDRS = list_of("prefix", _cidr, CIDR.schema, unique=True)
+CIDRS = list_of("prefix", _pool_prefix, CIDR.schema, unique=True)
 STRINGS = list_of("string", _string(255), {"type": "string"}, unique=True)
 TAGS = list_of("tag", _tag, {"type": "string"})
 GATEWAY = Kind("external gateway", _gateway, {"type": "object", "nullable": True})

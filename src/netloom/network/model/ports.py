@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netloom.network.errors import Refused
 from netloom.network.model import kinds
 from netloom.network.model.attribute import (
     ADMIN,
@@ -137,7 +138,10 @@ PORT = Resource(
 def _ethertype(value: Any) -> Any:
     """IPv4 and IPv6, however they are spelled."""
     if isinstance(value, str):
-        return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(value.lower(), value)
+        value = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(value.lower(), value)
+    if value not in ("IPv4", "IPv6"):
+        places = {"ethertype": value, "values": ["IPv4", "IPv6"]}
+        raise Refused(f"'{value}' is no ethertype", "SecurityGroupRuleInvalidEtherType", **places)
     return value
 
 
@@ -156,7 +160,8 @@ def _port_value(value: Any) -> int | None:
     try:
         return kinds.integer(0, 65535).check(value)  # type: ignore[no-any-return]
     except ValueError:
-        raise ValueError(f"Invalid value for port {value}") from None
+        text = f"Invalid value for port {value}"
+        raise Refused(text, "SecurityGroupInvalidPortValue", port=value) from None
 
 
 SECURITY_GROUP = Resource(

@@ -129,7 +129,9 @@ PORT_FORWARDING = Resource(
         given("internal_port_id", kinds.UUID, REQUIRED),
         given(
             "protocol",
-            kinds.one_of(*FORWARDED_PROTOCOLS, convert=lambda value: str(value).lower()),
+            kinds.convertible(
+                kinds.one_of(*FORWARDED_PROTOCOLS, convert=lambda value: str(value).lower())
+            ),
             REQUIRED,
         ),
         given(

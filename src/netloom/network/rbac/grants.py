@@ -63,11 +63,11 @@ def create_policy(call: Call, body: dict[str, Any]) -> Document:
     kind, action, target = body["object_type"], body["action"], body["target_tenant"]
     if action not in SHARED_ACTIONS[kind]:
         known = list(SHARED_ACTIONS[kind])
-        raise invalid_input(f"Invalid action '{action}' for object type '{kind}'. {known}")
+        raise fail("InvalidActionForType", action=action, object_type=kind, valid_actions=known)
     thing = call.tx.get(kind, body["object_id"])
     me = call.caller
     if thing is None:
-        raise fail("HTTPNotFound", message="The resource could not be found.")
+        raise invalid_input(f"there is no {kind} {body['object_id']}")
     if not me.is_admin and thing["project_id"] != me.project_id:
         raise invalid_input("Only admins can manipulate policies on objects they do not own")
     if not me.is_admin and (target == "*" or action == "access_as_external"):

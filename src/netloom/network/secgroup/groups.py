@@ -50,7 +50,7 @@ def add_rule(
             "remote_address_group_id": None,
             "normalized_cidr": None,
             "belongs_to_default_sg": remote is not None or group["name"] == DEFAULT_NAME,
-            "description": "",
+            "description": None,
         },
     )
 

@@ -118,20 +118,23 @@ def port_rules(replica: Replica, port: Document) -> tuple[Rule, ...]:
     return group_rules(replica, port["security_groups"])
 
 
-def group_rules(replica: Replica, groups: Iterable[str]) -> tuple[Rule, ...]:
-    """The rules of these groups, each once."""
+def group_rules(
+    replica: Replica, groups: Iterable[str], with_members: bool = True
+) -> tuple[Rule, ...]:
+    """The rules of these groups, each once. Without members a remote group is only named."""
     found = {
-        _rule(replica, rule)
+        _rule(replica, rule, with_members)
         for group in groups
         for rule in replica.find("security_group_rule", "security_group_id", group)
     }
     return tuple(sorted(found, key=repr))
 
 
-def _rule(replica: Replica, rule: Document) -> Rule:
+def _rule(replica: Replica, rule: Document, with_members: bool) -> Rule:
     remote: tuple[str, ...] | None = None
     if rule["remote_group_id"]:
-        remote = members(replica, rule["remote_group_id"], rule["ethertype"])
+        if with_members:
+            remote = members(replica, rule["remote_group_id"], rule["ethertype"])
     elif rule["remote_ip_prefix"]:
         remote = (str(ip_interface(rule["remote_ip_prefix"]).network),)
     return Rule(

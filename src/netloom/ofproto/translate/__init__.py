@@ -40,6 +40,7 @@ from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
+from netloom.ofproto.translate.tunnel import begin as begin_tunnel
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 
@@ -86,6 +87,7 @@ def translate(
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
     context.has_packet = has_packet
     context.packet = packet
+    begin_tunnel(context)
     context.begin_bridge(bridge)
     recirc_id = key >> _RECIRC_ID_SHIFT & 0xFFFFFFFF
     if recirc_id and state is None:

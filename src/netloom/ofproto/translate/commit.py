@@ -47,6 +47,7 @@ _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
 _NW_FRAG_SHIFT = SLOT["nw_frag"].shift
 _TP_SRC = SLOT["tp_src"]
+_PACKET_TYPE, _DL_DST, _DL_SRC = SLOT["packet_type"], SLOT["dl_dst"], SLOT["dl_src"]
 
 #: dl_type -> header name of the network layer and its slots.
 _NETWORK = {
@@ -70,7 +71,7 @@ _TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: packet.
 _ALL = (
     _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK | LABELS_MASK
-    | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask
+    | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def commit(context: Context) -> None:
     """Emit what makes `base` equal to `key`."""
     if not (context.key ^ context.base) & _ALL:
         return
-    _set(context, "eth", _ETH)
+    _commit_ethernet(context)
     has_labels = (context.key | context.base) & LABELS_MASK
     if has_labels:
         commit_labels(context, only_last=True)
@@ -92,6 +93,20 @@ def commit(context: Context) -> None:
     _commit_tags(context)
     _set(context, "skb_priority", _PRIORITY)
     _set(context, "skb_mark", _MARK)
+
+
+def _commit_ethernet(context: Context) -> None:
+    """Take the header off, put one on, or set its addresses."""
+    wanted = _PACKET_TYPE.get(context.key)
+    if wanted and not _PACKET_TYPE.get(context.base):
+        context.emit(dp.PopEth())
+        context.base = context.base & ~_ETH | context.key & _ETH
+    elif _PACKET_TYPE.get(context.base) and not wanted:
+        context.emit(dp.PushEth(_DL_DST.get(context.key), _DL_SRC.get(context.key)))
+        context.base = context.base & ~_ETH | context.key & _ETH
+    elif not wanted:
+        _set(context, "eth", _ETH)
+    context.base = _PACKET_TYPE.put(context.base, wanted)
 
 
 def _may_have(context: Context) -> bool:

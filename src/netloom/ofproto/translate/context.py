@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from netloom.datapath.actions import DpAction, DpActions
-from netloom.flow.fields import SLOT
+from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
 from netloom.openflow import actions as a
@@ -46,6 +46,7 @@ _LOCAL_TO_BRIDGE = (
     | TUNNEL_MASK
     | CT_MASK
 )
+_CARRIED = KEY_MASK & ~_LOCAL_TO_BRIDGE
 
 
 class Walk(Protocol):
@@ -258,7 +259,7 @@ class Context:
         """Cross a patch port: what belongs to a bridge stays behind."""
         self.bridge = bridge
         self.conntracked = False
-        self.key = _ACTSET_OUTPUT.put(self.key & ~_LOCAL_TO_BRIDGE, UNSET)
+        self.key = _ACTSET_OUTPUT.put(self.key & _CARRIED, UNSET)
         self.set_in_port(in_port)
 
     # What ofproto/trace shows

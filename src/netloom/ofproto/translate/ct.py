@@ -63,7 +63,7 @@ def _zone(context: Context, zone: a.Subfield | int) -> int:
 
 
 def _timeout(context: Context, zone: int) -> str:
-    return ""
+    return context.bridge.backer.zones.policy(zone)
 
 
 def _nat_of(nat: a.Nat | None) -> dp.Nat | None:

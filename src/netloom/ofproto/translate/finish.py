@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.datapath.actions import DpActions
-from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
+from netloom.flow.fields import (
+    KEY_MASK,
+    SLOT,
+    TUN_METADATA,
+    TUN_PRESENT_SHIFT,
+    VLAN_CFI,
+)
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
 from netloom.ofproto.translate.context import SLOW_REASONS, Context, Translated
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
@@ -40,7 +46,11 @@ def finish(context: Context) -> Translated:
             (), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
+    options = context.mask >> TUN_PRESENT_SHIFT
     mask = context.mask & DATAPATH_MASK
+    if options and key & _TUNNEL_DST:
+        mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
+        mask |= context.mask & _present_options(key)
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK
@@ -59,11 +69,24 @@ def finish(context: Context) -> Translated:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
     return Translated(
-        tuple(context.actions), mask, context.key, context.credits, "",
+        _without_last_clone(context.actions), mask, context.key, context.credits, "",
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
         recirc_ids=tuple(context.recirc_ids),
         slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
     )  # fmt: skip
+
+
+def _without_last_clone(actions: list[dp.DpAction]) -> DpActions:
+    """What comes last needs no copy of the packet."""
+    if actions and isinstance(actions[-1], dp.Clone):
+        return (*actions[:-1], *actions[-1].actions)
+    return tuple(actions)
+
+
+def _present_options(key: int) -> int:
+    """The bits of the tunnel options that a packet has."""
+    present = key >> TUN_PRESENT_SHIFT
+    return sum(field.mask for n, field in enumerate(TUN_METADATA) if present >> n & 1)
 
 
 def slow_path(context: Context) -> DpActions:

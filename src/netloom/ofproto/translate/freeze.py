@@ -17,7 +17,7 @@ beside it.
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
-from netloom.flow.fields import SLOT
+from netloom.flow.fields import KEY_MASK, SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import CT_MASK, TUNNEL_MASK
 from netloom.flow.ports import UNSET
 from netloom.ofproto.recirculations import FrozenState
@@ -35,7 +35,9 @@ FROZEN_MASK = (
     | SLOT["metadata"].mask
     | sum(SLOT[f"reg{n}"].mask for n in range(32))
     | TUNNEL_MASK
+    | TUN_OPTIONS_MASK
 )
+_NOT_FROZEN = KEY_MASK & ~FROZEN_MASK
 _SAME_TABLE = 255
 #: Actions whose packet-ins carry table and cookie of their rule.
 _NAMES_RULE = (
@@ -131,7 +133,7 @@ def thaw(context: Context, state: FrozenState) -> bool:
     context.conntracked = state.conntracked
     if not state.conntracked:
         context.key &= ~CT_MASK
-    context.key = context.key & ~FROZEN_MASK | state.metadata
+    context.key = context.key & _NOT_FROZEN | state.metadata
     if state.stack:
         context.stack = list(state.stack)
     context.mirrored = state.mirrored

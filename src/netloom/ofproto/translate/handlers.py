@@ -40,7 +40,7 @@ _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
 #: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("nsh_", "tun_opts")
+_NOT_WRITTEN = ("nsh_",)
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -92,8 +92,6 @@ def unsupported(action: a.Action) -> a.Action | None:
         return action
     if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
         return action
-    if isinstance(action, a.Move | a.Push | a.OutputReg) and action.source.field.dynamic:
-        return action
     if isinstance(action, a.Move | a.Pop):
         to = action.destination.field
         return action if to.slot.name.startswith(_NOT_WRITTEN) else None
@@ -110,12 +108,15 @@ def _set_field(context: Context, action: a.SetField) -> None:
         if not action.legacy:
             context.warn(f"unmet prerequisites for {field.name}, set_field ignored")
         return
-    in_place = action.mask << field.shift
+    # A key has not all of some fields' bits (ARP's operation).
+    in_place = action.mask << field.shift & field.mask
     context.mask |= in_place
     if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
         # Whether there is a header to write to is known by the protocol in it.
         context.mask |= _NW_PROTO.mask
     key = context.key & ~in_place | action.value << field.shift & in_place
+    if field.dynamic:
+        key |= small.option_present(field)
     context.key = _with_tpid(key | field.implied)
 
 
@@ -146,6 +147,8 @@ def _move(context: Context, action: a.Move) -> None:
     context.mask |= from_bits | to_bits
     value = (context.key & from_bits) >> from_shift
     context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
+    if destination.field.dynamic:
+        context.key |= small.option_present(destination.field)
     if context.recorder is not None:
         context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
 
@@ -172,7 +175,7 @@ def _push(context: Context, action: a.Push) -> None:
 
 def _pop(context: Context, action: a.Pop) -> None:
     if not context.stack:
-        context.warn("attempted to pop from an empty stack")
+        context.report_error("stack underflow")
         return
     target = action.destination
     bits = _bits(target)

@@ -8,11 +8,13 @@ from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT
 from netloom.flow.key import METADATA_ALL_MASK
-from netloom.ofproto.ports import OfPort, PatchCrossing
+from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import FrozenState
+from netloom.ofproto.translate import tunnel, underlay
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.entry import cancel, receives, skips_output
+from netloom.ofproto.translate.crossing import cross
+from netloom.ofproto.translate.entry import skips_output
 from netloom.openflow import messages as m
 from netloom.openflow.messages_meters import OFPM_CONTROLLER
 
@@ -34,45 +36,26 @@ def output_to(context: Context, number: int) -> None:
     elif (not port.forwards or not port.relays_bpdus) and skips_output(context, port):
         return
     elif port.is_patch:
-        _cross(context, port)
+        cross(context, port)
     else:
-        commit(context)
-        if context.snaplen:
-            context.emit(dp.Trunc(context.snaplen))
-        context.emit(dp.Output(port.dp_port))
+        if port.tunnel is not None:
+            if not tunnel.output_to_tunnel(context, port, port.tunnel):
+                return
+        else:
+            _emit_output(context, port)
         if context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
 
 
-def _cross(context: Context, port: OfPort) -> None:
-    """Go on in the bridge at the other end of a patch port, and come back."""
-    peer = context.bridge.peer_of(port)
-    if peer is None:
-        # A wire without another end: Open vSwitch does not mention it either.
+def _emit_output(context: Context, port: OfPort) -> None:
+    commit(context)
+    number = underlay.terminate(context, port)
+    if number is not None:
+        context.emit(dp.TunnelPop(number))
         return
-    saved = (context.bridge, context.key, context.table_id, context.rule, context.action_set,
-             context.stack, context.done, context.snaplen, context.mirrored)  # fmt: skip
-    context.credits.append(PatchCrossing(port, peer))
-    conntracked = context.conntracked
-    context.enter_bridge(peer.bridge, peer.number)
-    context.action_set, context.stack, context.done = [], [], False
-    tracking = (conntracked, context.was_mpls)
-    context.begin_bridge(peer.bridge)
-    if receives(context, peer):
-        n_actions = len(context.actions)
-        context.walk.enter_table(context, 0, as_clone=True)
-        if context.freeze is None:
-            context.walk.run_action_set(context)
-        if context.freeze is not None:
-            context.walk.finish_freezing(context)
-        if not peer.forwards:
-            cancel(context, n_actions)
-    context.end()
-    context.conntracked, context.was_mpls = tracking
-    (context.bridge, context.key, context.table_id, context.rule, context.action_set,
-     context.stack, context.done, context.snaplen, context.mirrored) = saved  # fmt: skip
-    # What goes wrong over there is no business of the bridge that sent the packet.
-    context.error = ""
+    if context.snaplen:
+        context.emit(dp.Trunc(context.snaplen))
+    context.emit(dp.Output(port.dp_port))
 
 
 def is_alive(context: Context, number: int) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
-from netloom.flow.fields import SLOT
+from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
 from netloom.flow.ports import format_port
 from netloom.ofproto.translate.context import Context, Credit
 from netloom.ofproto.translate.output import output_to
@@ -23,6 +23,11 @@ _NOT_TRUNCATED = frozenset({
     reserved.TABLE, reserved.NORMAL, reserved.FLOOD, reserved.ALL, reserved.CONTROLLER,
     reserved.NONE,
 })  # fmt: skip
+
+
+def option_present(field: Field) -> int:
+    """The bit that says that a packet has the tunnel option of `field`."""
+    return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
 
 
 def set_queue(context: Context, action: a.SetQueue) -> None:

@@ -10,6 +10,7 @@ from netloom.flow.print import format_match
 from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
+from netloom.ofproto.translate.tunnel import receive
 from netloom.openflow.messages import OFPC_FRAG_DROP, OFPC_FRAG_NX_MATCH, OFPPC_NO_PACKET_IN
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def enter_table(
     context.credits.append(rule)
     if as_clone:
         context.walk.run_as_clone(context, rule.actions)
-    elif not is_entry or enter(context):
+    elif not is_entry or (receive(context) and enter(context)):
         context.walk.run_actions(context, rule.actions)
     if not is_first:
         # The action set of the first bridge belongs to its first rule, also in a trace.

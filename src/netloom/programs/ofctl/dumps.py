@@ -68,7 +68,7 @@ def dump_table_features(context: Context) -> None:
         reply = switch.decode(data)
         assert isinstance(reply, m.TableFeaturesReply)
         tables.extend(reply.tables)
-    text = tables_text(tuple(tables))
+    text = tables_text(tuple(tables), switch.version)
     sys.stdout.write(text + "\n")
 
 

@@ -204,6 +204,7 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 }
 
 #include "ct.h"
+#include "tunnel.h"
 
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
@@ -263,7 +264,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_TRUNC:
 		/* The kernel cuts no packet within its headers: user space does. */
-		if (skb->len > a->a32 && change_tail(skb, a->a32, 0))
+		if (packet_size(skb) > a->a32 &&
+		    change_tail(skb, a->a32 - (skb->vlan_present ? 4 : 0), 0))
 			s->cut = a->a32;
 		break;
 	case NL_OP_SET_MARK:
@@ -319,6 +321,46 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	return 0;
 }
 
+/* Have user space do the rest: the actions of number `rest`, or all of the flow's. */
+GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return STOP;
+	nl_reparse(skb);
+	count(NL_COUNT_SLOW);
+	if (rest)
+		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_ACTIONS | rest);
+	else
+		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
+	return STOP;
+}
+
+/* An action that user space has to do in some cases. */
+INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a, u32 op)
+{
+	u32 rest = s->resume;
+	int done = 0;
+
+	s->resume = 0;
+	if (op == NL_OP_RESUME_AT) {
+		s->resume = a->a32;
+		return GO_ON;
+	}
+	if (op == NL_OP_RESUME)
+		return nl_leave(skb, a->a32);
+	if (op == NL_OP_TUNNEL_PUSH) {
+		done = nl_tunnel_push(skb, a->a32);
+	} else {
+		if (s->is_changed)
+			nl_reparse(skb);
+		done = op == NL_OP_CT ? nl_ct(skb, a) : nl_tunnel_pop(skb, a->a16, a->a32);
+	}
+	if (!done)
+		return nl_leave(skb, rest);
+	return op == NL_OP_TUNNEL_POP ? RECIRCULATE : GO_ON;
+}
+
 GLOBAL int nl_send_copy(struct __sk_buff *skb, u32 ifindex)
 {
 	return clone_redirect(skb, ifindex, 0);
@@ -359,14 +401,11 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 				pending = device_of(skb, s, a->a32);
 				continue;
 			}
-			if (op == NL_OP_CT) {
-				if (s->is_changed)
-					nl_reparse(skb);
-				if (nl_ct(skb, a))
-					continue;
-				count(NL_COUNT_SLOW);
-				nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
-				return NL_DROP;
+			if (op >= NL_OP_CT) {
+				verdict = run_or_leave(skb, s, a, op);
+				if (verdict != GO_ON)
+					goto done;
+				continue;
 			}
 			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 			if (verdict != GO_ON)

@@ -120,6 +120,11 @@ struct nl_scratch {
 	struct nl_tuple tuple;
 	struct nl_side source;
 	struct nl_side destination;
+	/* Which actions are left if the next one cannot be done here; 0 for all of the flow's. */
+	u32 resume;
+	u32 pad;
+	/* Outer headers. */
+	u64 header[NL_TEMPLATE_BYTES / 8];
 };
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 

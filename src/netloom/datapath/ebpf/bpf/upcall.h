@@ -24,7 +24,8 @@ INLINE int send_up(struct __sk_buff *skb, struct nl_scratch *s, u32 kind, u32 ar
 	u64 less = (s->cut && s->cut < skb->len ? s->cut : skb->len) - 1;
 	up->kind = kind;
 	up->port = s->port;
-	up->length = skb->len;
+	/* A tag beside the packet counts, too: what is too much because of it, user space cuts off. */
+	up->length = s->cut ? s->cut : 0xffffffff;
 	up->argument = argument;
 	up->gso_size = s->cut ? 0 : skb->gso_size;
 	up->vlan = skb->vlan_present ? 1u << 31 | (ntohs(skb->vlan_proto) == 0x88a8) << 16 | skb->vlan_tci
@@ -79,6 +80,8 @@ GLOBAL int nl_upcall(struct __sk_buff *skb, u32 kind, u32 argument)
 lost:
 	__sync_fetch_and_add(&share->lost, 1);
 	count(NL_COUNT_LOST);
+	if (!ring)
+		count(NL_COUNT_LOST_MISS);
 	return -1;
 }
 

@@ -10,6 +10,7 @@ that translation can be undone; zones know nothing of each other.
 * `nat`: choice of address and port, and the rewriting; `limits`: connections by zone
 * `tracker`: the table, and the `ct` action on top of all these
 * `fragments`: fragments are held until their packet is whole
+* `expected`: connections that FTP and TFTP announce
 * `text`: what `dpctl/dump-conntrack` and its siblings print
 
 Cost: one dict lookup and a checksum a packet, about 6 µs; a connection takes about 1.5 kB.

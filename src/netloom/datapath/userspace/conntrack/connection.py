@@ -32,8 +32,8 @@ class Connection:
     translated. `parent` is the key of the control connection of a related one (FTP)."""
 
     __slots__ = (
-        "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase", "reverse", "tcp",
-        "timeouts",
+        "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase", "reverse", "skew",
+        "skews_replies", "tcp", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,9 @@ class Connection:
         self.nat = 0
         self.helper = helper
         self.parent: Tuple | None = None
+        #: Bytes that a helper added to what one side sends (see `expected`), and which side.
+        self.skew = 0
+        self.skews_replies = False
         self.expires_ms = 0
         self._extend("tcp_first_packet" if self.tcp is not None else self.phase, now_ms)
 

@@ -27,6 +27,12 @@ from netloom.datapath.userspace.conntrack.connection import (
     TIMEOUTS_S,
     Connection,
 )
+from netloom.datapath.userspace.conntrack.expected import (
+    Adjustment,
+    Expectations,
+    Expected,
+    listen,
+)
 from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
@@ -78,15 +84,19 @@ class Translation(NamedTuple):
 
 
 class Verdict(NamedTuple):
+    """What is said of a packet, and how to rewrite it: first translated, then adjusted."""
+
     tracked: Tracked
     translation: Translation | None = None
+    adjustment: Adjustment | None = None
 
 
 class Work:
     """One packet on its way through the tracker."""
 
     __slots__ = (
-        "connection", "ct", "found", "is_reply", "segment", "state", "translation", "was_zone",
+        "connection", "ct", "expected", "found", "is_reply", "segment", "state", "translation",
+        "was_zone",
     )  # fmt: skip
 
     def __init__(self, ct: Ct, found: Found, segment: Segment | None, before: Tracked) -> None:
@@ -96,6 +106,7 @@ class Work:
         self.state = before.state
         self.was_zone = before.zone
         self.connection: Connection | None = None
+        self.expected: Expected | None = None
         self.is_reply = False
         self.translation: Translation | None = None
 
@@ -112,6 +123,7 @@ class ConnTracker:
         self._connections: dict[Connection, None] = {}
         self.limits = ZoneLimits()
         self.fragments = Fragments()
+        self._expectations = Expectations()
         self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
@@ -153,11 +165,37 @@ class ConnTracker:
             segment = read_segment(packet, headers.l4, headers.end)
         work = Work(ct, found, segment, before)
         if self._is_known(work, before, now_ms):
-            return self._finish(work, now_ms)
+            is_new_here = work.translation is not None
+            if not is_new_here:
+                return self._finish(work, now_ms)
+            return self._heard(work, packet, headers, now_ms)
         self._find(work, before, now_ms)
         if self._update(work, now_ms):
             self._open(work, packet, headers, now_ms)
-        return self._finish(work, now_ms)
+        return self._heard(work, packet, headers, now_ms)
+
+    def _heard(
+        self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int
+    ) -> Verdict:
+        """The verdict, and what the packet says to a helper."""
+        connection = work.connection
+        verdict = self._finish(work, now_ms)
+        if connection is None or not connection.helper or work.found.related:
+            return verdict
+        heard = listen(
+            self._expectations,
+            connection,
+            packet,
+            headers,
+            is_reply=work.is_reply,
+            may_rewrite=work.translation is not None,
+        )
+        if isinstance(heard, ValueError):
+            self._counters.counter(INVALID_STATE).add()
+            return verdict._replace(
+                tracked=verdict.tracked._replace(state=verdict.tracked.state | INV)
+            )
+        return verdict._replace(adjustment=heard)
 
     def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
         row = self._table.get(key)
@@ -184,6 +222,9 @@ class ConnTracker:
         """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
         counted against its connection again, only marked and translated."""
         original, key = before.original, work.found.key
+        if before.state & REL:
+            # The tuple is that of the connection which announced this one.
+            return False
         if original is None or before.zone != key.zone or work.ct.force or work.found.related:
             return False
         if is_icmp(original):
@@ -213,9 +254,12 @@ class ConnTracker:
             work.state |= REL | (RPL if work.is_reply else 0)
         else:
             work.state |= REL if connection.parent is not None else 0
-            result = connection.update(
-                work.segment, work.is_reply, self.checks_tcp_sequence, now_ms
-            )
+            segment = work.segment
+            if segment is not None and connection.skew:
+                # Answers acknowledge what was made of the text.
+                by = connection.skew if work.is_reply != connection.skews_replies else 0
+                segment = segment._replace(ack=segment.ack - by & 0xFFFFFFFF)
+            result = connection.update(segment, work.is_reply, self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
                 self._remove(connection)
                 work.connection, work.is_reply = None, False
@@ -253,7 +297,8 @@ class ConnTracker:
         if not _may_open(key, work.segment, packet[headers.l4] if headers.l4 >= 0 else 0):
             self._invalid(work)
             return
-        work.state = NEW
+        work.expected = expected = self._expectations.find(key)
+        work.state = NEW if expected is None else NEW | REL
         if not work.ct.commit:
             return
         if not self.limits.may_add(key.zone):
@@ -264,8 +309,13 @@ class ConnTracker:
             return
         timeouts = self._policies.get(work.ct.timeout, TIMEOUTS_S)
         connection = Connection(key, work.segment, timeouts, now_ms, work.ct.helper)
+        if expected is not None:
+            connection.parent = expected.parent
+            connection.mark, connection.label = expected.mark, expected.label
         nat = work.ct.nat
-        if nat is not None and nat.kind:
+        if nat is not None and expected is not None:
+            expected.translate(connection)
+        elif nat is not None and nat.kind:
             reverse = choose_reverse(
                 key, nat, lambda found: self._lookup(found, now_ms) is not None, self._draw()
             )
@@ -281,6 +331,10 @@ class ConnTracker:
 
     def _finish(self, work: Work, now_ms: int) -> Verdict:
         connection, ct = work.connection, work.ct
+        if connection is None and work.expected is not None:
+            # Not kept (yet): known by its parent.
+            parent, mark, label, _, _ = work.expected
+            return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
             return Verdict(Tracked(work.state | TRK, ct.zone))
         if ct.commit or ct.mark_mask or ct.label_mask:
@@ -300,6 +354,7 @@ class ConnTracker:
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
+        self._expectations.forget(connection)
         for key in (connection.key, connection.reverse):
             row = self._table.get(key)
             if row is not None and row[0] is connection:

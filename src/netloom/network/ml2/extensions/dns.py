@@ -37,9 +37,9 @@ class DnsDriver:
         ]
 
     def _record(self, name: str, address: str) -> dict[str, str]:
-        host = name.removesuffix(f".{self._domain}") or "host-" + str(
-            ip_address(address).exploded if ":" in address else address
-        ).replace(".", "-").replace(":", "-")
+        host = name.removesuffix(f".{self._domain}") or "host-" + str(ip_address(address)).replace(
+            ".", "-"
+        ).replace(":", "-")
         return {
             "ip_address": address,
             "hostname": host,

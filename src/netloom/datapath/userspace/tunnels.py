@@ -1,0 +1,212 @@
+"""Tunnels in the data path in Python: headers on, headers off, with or without Ethernet.
+
+A `tnl_push` puts ready headers in front of the packet and fills in what differs from packet to
+packet; its UDP source port is a hash of the inner connection, so that the underlay can spread
+connections. A `tnl_pop` checks the outer headers, keeps what they said as the tunnel fields of the
+key, and hands the inner packet back to be looked up as one from the tunnel's port.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.datapath import actions as dp
+from netloom.flow.fields import SLOT
+from netloom.flow.hashes import hash_five_tuple
+from netloom.flow.key import (
+    PACKET_TYPE_MASK,
+    PACKET_TYPE_SHIFT,
+    TUN_DST_SHIFT,
+    TUN_ID_SHIFT,
+    TUN_IPV6_DST_SHIFT,
+    TUN_IPV6_SRC_SHIFT,
+    TUN_SRC_SHIFT,
+    make_key,
+)
+from netloom.netdev.device import Packet
+from netloom.netdev.tunnel_config import TYPES_BY_NUMBER
+from netloom.packet import tunnel as t
+from netloom.packet.checksum import checksum
+from netloom.packet.headers import ETH_LEN, ETH_TYPE_TEB, IPV4_LEN, IPV6_LEN
+
+if TYPE_CHECKING:
+    from netloom.datapath.userspace.execute import Execution, Step
+
+DROP_PUSH = "datapath_drop_tunnel_push_error"
+DROP_POP = "datapath_drop_tunnel_pop_error"
+DROP_TUNNEL_PORT = "datapath_drop_invalid_tnl_port"
+#: UDP source ports of tunnels unless told otherwise (`tnl/egress_port_range`).
+SOURCE_PORTS = (32768, 61000)
+
+_CSUM, _KEY, _OAM = 0x4, 0x8, 0x1
+_OPTIONS, _OPTIONS_LENGTH = SLOT["tun_opts"], SLOT["tun_opt_present"]
+_FIELDS = (
+    "gbp_id", "gbp_flags", "erspan_ver", "erspan_idx", "erspan_dir", "erspan_hwid", "gtpu_flags",
+    "gtpu_msgtype",
+)  # fmt: skip
+_IP, _IPV6 = 0x0800, 0x86DD
+
+
+def source_port(key: int, ports: tuple[int, int]) -> int:
+    """The UDP port that a packet with `key` is sent from inside a tunnel."""
+    low, high = ports
+    return (hash_five_tuple(key, 0) * (high - low) >> 32) + low
+
+
+def compile_push(action: dp.TunnelPush) -> list[Step]:
+    """The step of `tnl_push`."""
+    header = action.header
+    out_port = SLOT["in_port"].put(0, action.out_port)
+    kind = TYPES_BY_NUMBER.get(action.type)
+    counts = kind is not None and t.has_sequence(header)
+
+    def push(execution: Execution) -> bool:
+        outlet = execution.outlet
+        packet = bytearray(header + execution.frozen().data)
+        if kind is None or len(packet) > 0xFFFF + ETH_LEN:
+            outlet.drop(DROP_PUSH)
+            return True
+        seq = outlet.next_sequence(action.tunnel_port) if counts else 0
+        port = source_port(execution.key, outlet.source_ports)
+        t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
+        execution.replace(Packet(bytes(packet)))
+        execution.key = out_port
+        return False
+
+    return [push]
+
+
+def compile_pop(action: dp.TunnelPop) -> list[Step]:
+    """The step of `tnl_pop`, which ends a list of actions."""
+    port = action.port
+
+    def pop(execution: Execution) -> bool:
+        outlet = execution.outlet
+        type_ = outlet.tunnel_type(port)
+        if type_ is None:
+            outlet.drop(DROP_TUNNEL_PORT)
+            return True
+        found = pop_tunnel(execution.frozen().data, type_)
+        if found is None:
+            outlet.drop(DROP_POP)
+            return True
+        inner, key = found
+        outlet.recirculate(Packet(inner), key | port, execution.depth + 1)
+        return True
+
+    return [pop]
+
+
+def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
+    """The packet inside `data`, and the key's tunnel fields and packet type; None if `data` is no
+    sound packet of a tunnel of that type."""
+    eth_type = int.from_bytes(data[12:14], "big")
+    outer = _read_ip(data, eth_type)
+    if outer is None:
+        return None
+    at, end, src, dst, proto, tos, ttl = outer
+    data = data[:end]
+    is_udp = proto == 17
+    if is_udp and (len(data) < at + 8 or t.udp_checksum_is_wrong(data, at, src, dst)):
+        return None
+    said = _read_tunnel(data, at, end, type_, proto)
+    if said is None:
+        return None
+    flags = (_KEY if said.has_key else 0) | (_OAM if said.oam else 0)
+    ports = (0, 0)
+    if is_udp:
+        flags |= _CSUM if data[at + 6] | data[at + 7] else 0
+        ports = (int.from_bytes(data[at : at + 2], "big"),
+                 int.from_bytes(data[at + 2 : at + 4], "big"))  # fmt: skip
+    flags |= _CSUM if said.has_csum else 0
+    key = (
+        make_key(tun_flags=0, tun_tp_src=ports[0], tun_tp_dst=ports[1], tun_tos=tos, tun_ttl=ttl)
+        | flags << SLOT["tun_flags"].shift
+        | said.tun_id << TUN_ID_SHIFT
+    )
+    key |= _addresses(src, dst)
+    for name in _FIELDS:
+        if value := getattr(said, name):
+            key |= value << SLOT[f"tun_{name}"].shift
+    if said.options:
+        key = pack_options(key, said.options)
+    if said.eth_type != ETH_TYPE_TEB:
+        key |= (1 << 16 | said.eth_type) << PACKET_TYPE_SHIFT
+    return data[at + said.length :], key
+
+
+def pack_options(key: int, options: bytes) -> int:
+    """`key` with raw Geneve options, as data paths carry them: the bytes at the start of the slot
+    `tun_opts`, their number in `tun_opt_present`."""
+    value = int.from_bytes(options.ljust(_OPTIONS.n_bytes, b"\0"), "big")
+    return _OPTIONS_LENGTH.put(_OPTIONS.put(key, value), len(options))
+
+
+def unpack_options(key: int) -> bytes:
+    """The raw options of a data path's key."""
+    length = _OPTIONS_LENGTH.get(key)
+    return _OPTIONS.get(key).to_bytes(_OPTIONS.n_bytes, "big")[:length]
+
+
+def _addresses(src: bytes, dst: bytes) -> int:
+    from_, to = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
+    if len(src) == 4:
+        return from_ << TUN_SRC_SHIFT | to << TUN_DST_SHIFT
+    return from_ << TUN_IPV6_SRC_SHIFT | to << TUN_IPV6_DST_SHIFT
+
+
+def _read_ip(data: bytes, eth_type: int) -> tuple[int, int, bytes, bytes, int, int, int] | None:
+    """Offset behind the IP header, end of the packet, addresses, protocol, TOS and TTL."""
+    at = ETH_LEN
+    if eth_type == _IP and len(data) >= at + IPV4_LEN:
+        if data[at] != 0x45 or checksum(data[at : at + IPV4_LEN]):
+            return None
+        end = at + int.from_bytes(data[at + 2 : at + 4], "big")
+        behind = at + IPV4_LEN
+        src, dst = data[at + 12 : at + 16], data[at + 16 : at + 20]
+        proto, tos, ttl = data[at + 9], data[at + 1], data[at + 8]
+    elif eth_type == _IPV6 and len(data) >= at + IPV6_LEN:
+        behind = at + IPV6_LEN
+        end = behind + int.from_bytes(data[at + 4 : at + 6], "big")
+        src, dst = data[at + 8 : at + 24], data[at + 24 : at + 40]
+        proto, ttl = data[at + 6], data[at + 7]
+        tos = int.from_bytes(data[at : at + 2], "big") >> 4 & 0xFF
+    else:
+        return None
+    return None if not behind <= end <= len(data) else (behind, end, src, dst, proto, tos, ttl)
+
+
+def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Outer | None:
+    if proto == 47:
+        if type_ in ("erspan", "ip6erspan"):
+            return t.read_erspan(data, at)
+        return t.read_gre(data, at, end)
+    if proto != 17:
+        return None
+    if type_ == "vxlan":
+        return t.read_vxlan(data, at)
+    if type_ == "geneve":
+        return t.read_geneve(data, at)
+    return t.read_gtpu(data, at) if type_ == "gtpu" else None
+
+
+def push_eth(action: dp.PushEth) -> list[Step]:
+    """The step of `push_eth`: nothing for a packet that has an Ethernet header."""
+    addresses = action.dst.to_bytes(6, "big") + action.src.to_bytes(6, "big")
+
+    def push(execution: Execution) -> None:
+        packet_type = execution.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF
+        if packet_type:
+            header = addresses + (packet_type & 0xFFFF).to_bytes(2, "big")
+            execution.replace(Packet(header + execution.frozen().data))
+            execution.key &= ~PACKET_TYPE_MASK
+
+    return [push]
+
+
+def pop_eth(execution: Execution) -> None:
+    """A frame with tags is left alone: its tags are popped before."""
+    data = execution.frozen().data
+    execution.replace(Packet(data[ETH_LEN:]))
+    packet_type = 1 << 16 | int.from_bytes(data[12:14], "big")
+    execution.key = execution.key & ~PACKET_TYPE_MASK | packet_type << PACKET_TYPE_SHIFT

@@ -1,0 +1,147 @@
+"""The host's routes and addresses, followed by netlink: what tunnels are to be sent over.
+
+Events only say that something changed; `read` then asks for everything again, in three dumps: a
+host has few routes, and they change seldom. Routes of the tables local, main and default count,
+that lead to one device: directly or by a gateway.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
+from pyroute2.netlink.rtnl import (
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETROUTE,
+    RTMGRP_IPV4_IFADDR,
+    RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV6_IFADDR,
+    RTMGRP_IPV6_ROUTE,
+    RTMGRP_LINK,
+)
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.marshal import MarshalRtnl
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from netloom.base.record import Record
+from netloom.flow.mapped import V4_BITS, parse_mapped
+
+_GROUPS = (
+    RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_LINK
+)
+ANSWER_BYTES = 65_536
+TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 253, 254, 255
+_UNICAST, _LOCAL = 1, 2
+_NLMSG_DONE = 3
+
+
+class HostRoute(Record):
+    """One route; addresses are mapped (`flow.mapped`), 0 for none."""
+
+    prefix: int
+    length: int
+    device: str
+    gateway: int
+    source: int
+    is_local: bool
+    table: int
+
+
+#: Device -> (address, prefix length).
+HostAddresses = dict[str, tuple[tuple[int, int], ...]]
+
+
+class HostRoutes:
+    """See the module. The descriptor is readable when something may have changed."""
+
+    def __init__(self) -> None:
+        self._events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._events.bind((0, _GROUPS))
+        self._events.setblocking(False)
+        self._requests = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._requests.bind((0, 0))
+        self._marshal = MarshalRtnl()
+        self._sequence = 0
+        self._is_stale = True
+
+    def fileno(self) -> int:
+        return self._events.fileno()
+
+    def has_changed(self) -> bool:
+        """Is there reason to `read`?"""
+        while True:
+            try:
+                self._events.recv(ANSWER_BYTES)
+            except BlockingIOError:
+                return self._is_stale
+            except OSError:
+                # ENOBUFS: events were lost, which says that there were some.
+                self._is_stale = True
+            self._is_stale = True
+
+    def read(self) -> tuple[HostAddresses, list[HostRoute]]:
+        """Addresses and routes as they are now."""
+        self._is_stale = False
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._dump(RTM_GETLINK)}
+        addresses: dict[str, tuple[tuple[int, int], ...]] = {}
+        for message in self._dump(RTM_GETADDR):
+            name = names.get(message["index"])
+            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            address = parse_mapped(text or "")
+            if name is not None and address is not None:
+                length = _mapped_length(message["family"], message["prefixlen"])
+                addresses[name] = (*addresses.get(name, ()), (address, length))
+        families = (socket.AF_INET, socket.AF_INET6)
+        messages = [m for family in families for m in self._dump(RTM_GETROUTE, family)]
+        routes = [self._route(message, names) for message in messages]
+        return addresses, [route for route in routes if route is not None]
+
+    def _route(self, message: Any, names: dict[int, str]) -> HostRoute | None:
+        table = message.get_attr("RTA_TABLE") or message["table"]
+        name = names.get(message.get_attr("RTA_OIF") or 0)
+        is_known = message["type"] in (_UNICAST, _LOCAL)
+        if not is_known or name is None or table not in (TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL):
+            return None
+        family = message["family"]
+        zero = "0.0.0.0" if family == socket.AF_INET else "::"
+        prefix = parse_mapped(message.get_attr("RTA_DST") or zero) or 0
+        return HostRoute(
+            prefix,
+            _mapped_length(family, message["dst_len"]),
+            name,
+            parse_mapped(message.get_attr("RTA_GATEWAY") or "") or 0,
+            parse_mapped(message.get_attr("RTA_PREFSRC") or "") or 0,
+            message["type"] == _LOCAL,
+            table,
+        )
+
+    def _dump(self, kind: int, family: int = 0) -> list[Any]:
+        self._sequence += 1
+        message = {RTM_GETLINK: ifinfmsg, RTM_GETADDR: ifaddrmsg, RTM_GETROUTE: rtmsg}[kind]()
+        message["header"]["type"] = kind
+        message["header"]["flags"] = NLM_F_REQUEST | NLM_F_DUMP
+        message["header"]["sequence_number"] = self._sequence
+        message["family"] = family
+        message.encode()
+        self._requests.send(bytes(message.data))
+        found: list[Any] = []
+        while True:
+            for answer in self._marshal.parse(self._requests.recv(ANSWER_BYTES)):
+                if answer["header"]["sequence_number"] != self._sequence:
+                    continue
+                if answer["header"]["type"] == _NLMSG_DONE:
+                    return found
+                if answer["header"].get("error") is not None:
+                    return found
+                found.append(answer)
+
+    def close(self) -> None:
+        self._events.close()
+        self._requests.close()
+
+
+def _mapped_length(family: int, length: int) -> int:
+    return length + V4_BITS if family == socket.AF_INET else length

@@ -1,0 +1,1 @@
+"""The DHCP agent: a dnsmasq in a namespace for each network."""

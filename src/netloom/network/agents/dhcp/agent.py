@@ -1,0 +1,133 @@
+"""The DHCP agent at work: ports, namespaces, and one dnsmasq each.
+
+A dnsmasq outlives the agent; the next one finds it by its pid file. Hosts, options and names are
+files that it reads again on SIGHUP; other command lines need another process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from netloom.base.log import get_logger
+from netloom.network.agents.dhcp.wish import OWNER, Server, device_id, servers_of
+from netloom.network.agents.links import SwitchFailed
+from netloom.network.agents.rooms import furnish, inside, vacate
+from netloom.network.agents.rounds import RoomAgent
+from netloom.network.agents.service import ServiceLink
+from netloom.network.agents.settings import RoomSettings
+from netloom.network.hosting.zones import DHCP_AGENT
+
+log = get_logger("dhcp_agent")
+
+
+class DhcpAgent(RoomAgent):
+    """Serves the networks of this host."""
+
+    def __init__(self, settings: RoomSettings, service: ServiceLink, rundir: Path) -> None:
+        super().__init__(settings, service, rundir, "dhcp")
+        self._standing: dict[str, Server] = {}
+
+    async def reconcile(self) -> None:
+        settings = self.settings
+        servers = servers_of(self.replica, settings.host, settings.dns_domain)
+        wanted = {server.network_id: server for server in servers}
+        for key in self._standing.keys() - wanted.keys():
+            self._stop(key)
+            await vacate(f"qdhcp-{key}")
+            del self._standing[key]
+        for key, server in wanted.items():
+            if server.room is None:
+                await self._make_port(server)
+            elif self._standing.get(key) != server:
+                settings.note_room(server.room.name)
+                await furnish(server.room)
+                await self._serve(server)
+                self._standing[key] = server
+        await self.plugs.set(
+            link for server in servers if server.room is not None for link in server.room.links
+        )
+
+    async def _make_port(self, server: Server) -> None:
+        body = {
+            "network_id": server.network_id,
+            "device_owner": OWNER,
+            "device_id": device_id(self.settings.host, server.network_id),
+            "binding:host_id": self.settings.host,
+            "fixed_ips": [{"subnet_id": subnet} for subnet in server.subnets],
+        }
+        try:
+            answer = await self.service.client.post("/v2.0/ports", json={"port": body})
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise SwitchFailed(f"no port for DHCP: {error}") from None
+
+    def _folder(self, network: str) -> Path:
+        return Path(self.settings.state_path) / "dhcp" / network
+
+    async def _serve(self, server: Server) -> None:
+        folder = self._folder(server.network_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {"host": server.hosts, "opts": server.opts, "addn_hosts": server.names}
+        for name, text in files.items():
+            _write(folder / name, text)
+        command = [
+            *(self.settings.dnsmasq, "--no-hosts", "--no-resolv", "--strict-order"),
+            *("--conf-file=/dev/null", "--bind-interfaces", "--except-interface=lo"),
+            f"--pid-file={folder / 'pid'}",
+            f"--dhcp-hostsfile={folder / 'host'}",
+            f"--addn-hosts={folder / 'addn_hosts'}",
+            f"--dhcp-optsfile={folder / 'opts'}",
+            f"--dhcp-leasefile={folder / 'leases'}",
+            *("--dhcp-authoritative", "--user=root", "--group=root"),
+            *server.options,
+        ]
+        line = folder / "command"
+        text = "\n".join(command)
+        pid = self._pid(server.network_id)
+        if pid is not None and line.exists() and line.read_text() == text:
+            os.kill(pid, signal.SIGHUP)
+            return
+        self._stop(server.network_id)
+        assert server.room is not None
+        await inside(server.room.name, *command)
+        _write(line, text)
+
+    def _pid(self, network: str) -> int | None:
+        """The process of the network's dnsmasq, if it runs."""
+        pidfile = self._folder(network) / "pid"
+        try:
+            pid = int(pidfile.read_text())
+            cmdline = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if str(pidfile).encode() in cmdline else None
+
+    def _stop(self, network: str) -> None:
+        pid = self._pid(network)
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+
+    def report(self) -> Mapping[str, Any]:
+        return {
+            "agent_type": DHCP_AGENT,
+            "binary": "neutron-dhcp-agent",
+            "topic": "dhcp_agent",
+            "configurations": {
+                "dhcp_driver": "dnsmasq",
+                "dhcp_lease_duration": 86400,
+                "log_agent_heartbeats": False,
+            },
+        }
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file at once, as dnsmasq may read it at any time."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.rename(path)

@@ -1,0 +1,1 @@
+"""The L3 agent: routers as namespaces, addresses translated by nftables."""

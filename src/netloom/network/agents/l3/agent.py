@@ -1,0 +1,60 @@
+"""The L3 agent at work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from netloom.network.agents.l3.wish import Router, routers_of, ruleset
+from netloom.network.agents.rooms import furnish, inside, vacate
+from netloom.network.agents.rounds import RoomAgent
+from netloom.network.agents.service import ServiceLink
+from netloom.network.agents.settings import RoomSettings
+from netloom.network.hosting.zones import L3_AGENT
+
+
+class L3Agent(RoomAgent):
+    """Makes the routers of this host; one that it knows unchanged is left alone."""
+
+    def __init__(self, settings: RoomSettings, service: ServiceLink, rundir: Path) -> None:
+        super().__init__(settings, service, rundir, "l3")
+        self._standing: dict[str, Router] = {}
+
+    async def reconcile(self) -> None:
+        wanted = {router.id: router for router in routers_of(self.replica, self.settings.host)}
+        for key in self._standing.keys() - wanted.keys():
+            await vacate(self._standing[key].room.name)
+            del self._standing[key]
+        for key, router in wanted.items():
+            if self._standing.get(key) != router:
+                self.settings.note_room(router.room.name)
+                await furnish(router.room)
+                await inside(router.room.name, self.settings.nft, "-f", "-", stdin=ruleset(router))
+                self._standing[key] = router
+        await self.plugs.set(link for router in wanted.values() for link in router.room.links)
+        await self._tell(wanted)
+
+    async def _tell(self, wanted: Mapping[str, Router]) -> None:
+        statuses = {}
+        for router in wanted.values():
+            for key in router.floating:
+                floating = self.replica.get("floatingip", key) or {}
+                status = "ACTIVE" if floating.get("router_id") else "DOWN"
+                if floating.get("status") != status:
+                    statuses[key] = status
+        if statuses:
+            await self.service.tell_statuses("floatingips", statuses)
+
+    def report(self) -> Mapping[str, Any]:
+        return {
+            "agent_type": L3_AGENT,
+            "binary": "neutron-l3-agent",
+            "topic": "l3_agent",
+            "configurations": {
+                "agent_mode": "legacy",
+                "handle_internal_only_routers": True,
+                "interface_driver": "openvswitch",
+                "log_agent_heartbeats": False,
+            },
+        }

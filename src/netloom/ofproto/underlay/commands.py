@@ -1,0 +1,213 @@
+"""The `ovs-appctl` commands about the network under the tunnels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netloom.base.clock import Clock
+from netloom.base.errors import CommandError
+from netloom.flow.address import parse_mac
+from netloom.flow.mapped import format_mapped, is_ipv4, parse_mapped, parse_mapped_prefix
+from netloom.flow.numbers import scan_integer
+from netloom.netdev.dummy import DummyDevice
+from netloom.ofproto.underlay import Underlay
+from netloom.ofproto.underlay.neighbours import MAX_AGING_S
+
+Run = Callable[[list[str]], str]
+#: Name, usage, least and most arguments, what it does.
+Command = tuple[str, str, int, "int | None", Run]
+
+_ROUTE_USAGE = "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip]"
+
+
+class UnderlayCommands:
+    """`set_ports` tells data paths which UDP source ports tunnels use, `ports` what they use."""
+
+    def __init__(
+        self, underlay: Underlay, clock: Clock, set_ports: Callable[[int, int], None]
+    ) -> None:
+        self._underlay = underlay
+        self._clock = clock
+        self._set_ports = set_ports
+        self._ports = (32768, 61000)
+
+    def commands(self) -> list[Command]:
+        neighbours = [
+            (f"tnl/{word}/{verb}", usage, least, most, run)
+            for word in ("arp", "neigh")
+            for verb, usage, least, most, run in (
+                ("show", "", 0, 0, self._show_neighbours),
+                ("set", "BRIDGE IP MAC", 3, 3, self._set_neighbour),
+                ("flush", "", 0, 0, self._flush),
+                ("aging", "[SECS]", 0, 1, self._aging),
+            )
+        ]
+        return [
+            ("ovs/route/add", _ROUTE_USAGE, 2, 5, self._add),
+            ("ovs/route/show", "", 0, 1, self._show),
+            ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, self._del),
+            ("ovs/route/lookup", "ip_addr [pkt_mark=mark] [src=src_ip]", 1, 3, self._lookup),
+            *neighbours,
+            ("tnl/ports/show", "-v", 0, 1, self._listening),
+            ("tnl/egress_port_range", "min max", 0, 2, self._port_range),
+        ]
+
+    # Routes
+
+    def _add(self, args: list[str]) -> str:
+        prefix = parse_mapped_prefix(args[0])
+        if prefix is None:
+            raise CommandError("Invalid parameters")
+        gateway = mark = source = 0
+        for word in args[2:]:
+            name, equals, value = word.partition("=")
+            if name == "pkt_mark" and equals:
+                mark = _mark(value)
+            elif name == "src" and equals:
+                source = parse_mapped(value) or 0
+                if not source:
+                    raise CommandError("Invalid src_ip")
+            elif not gateway and (address := parse_mapped(word)):
+                gateway = address
+            else:
+                raise CommandError("Invalid pkt_mark or gateway")
+        if not self._underlay.routes.add(*prefix, args[1], gateway, mark, source):
+            raise CommandError("Error while inserting route.")
+        return "OK"
+
+    def _del(self, args: list[str]) -> str:
+        prefix = parse_mapped_prefix(args[0])
+        if prefix is None:
+            raise CommandError("Invalid parameters")
+        mark = _mark_word(args[1]) if len(args) > 1 else 0
+        if not self._underlay.routes.remove(*prefix, mark):
+            raise CommandError("Not found")
+        return "OK"
+
+    def _show(self, args: list[str]) -> str:
+        if args and not args[0].startswith("table="):
+            raise CommandError("Invalid param, expected table=ID|all")
+        table = args[0].removeprefix("table=") if args else ""
+        if table not in ("", "all") and not table.isdigit():
+            raise CommandError(f"Invalid table {table!r}")
+        usual = (0, 254, 255)
+        shown = [
+            route.describe()
+            for route in self._underlay.routes
+            if table == "all"
+            or (str(route.table or 254) == table if table else route.table in usual)
+        ]
+        return "\n".join(["Route Table:", *shown]) + "\n"
+
+    def _lookup(self, args: list[str]) -> str:
+        address = parse_mapped(args[0])
+        if address is None:
+            raise CommandError("Invalid parameters")
+        mark = source = 0
+        for word in args[1:]:
+            if word.startswith("src="):
+                source = parse_mapped(word.removeprefix("src=")) or 0
+                if not source:
+                    raise CommandError("Invalid src_ip")
+            else:
+                mark = _mark_word(word)
+        route = self._underlay.routes.lookup(address, mark, source)
+        if route is None:
+            raise CommandError("Not found")
+        gateway = format_mapped(route.gateway)
+        return (
+            f"src {format_mapped(source or route.source)}\ngateway {gateway}\ndev {route.device}\n"
+        )
+
+    # Neighbours
+
+    def _show_neighbours(self, args: list[str]) -> str:
+        return self._underlay.neighbours.show()
+
+    def _set_neighbour(self, args: list[str]) -> str:
+        address = parse_mapped(args[1])
+        if address is None:
+            raise CommandError("bad IP address")
+        mac = parse_mac(args[2])
+        if mac is None:
+            raise CommandError("bad MAC address")
+        self._underlay.neighbours.set(args[0], address, mac, self._clock.now_ms())
+        return "OK"
+
+    def _flush(self, args: list[str]) -> str:
+        self._underlay.neighbours.flush()
+        return "OK"
+
+    def _aging(self, args: list[str]) -> str:
+        if not args:
+            return f"{self._underlay.neighbours.aging_s}"
+        seconds = int(args[0]) if args[0].isascii() and args[0].isdigit() else 0
+        if not 0 < seconds <= MAX_AGING_S:
+            raise CommandError("bad aging value")
+        self._underlay.neighbours.aging_s = seconds
+        return "OK"
+
+    # Ports
+
+    def _listening(self, args: list[str]) -> str:
+        return self._underlay.listeners.show(args == ["-v"])
+
+    def _port_range(self, args: list[str]) -> str:
+        if len(args) < 2:
+            low, high = self._ports
+            return f"Tunnel UDP source port range: {low}-{high}\n"
+        numbers = []
+        for name, text in zip(("min", "max"), args, strict=True):
+            number = int(text) if text.isascii() and text.isdigit() else 0
+            if not 0 < number <= 65535:
+                raise CommandError(f"Invalid {name}.")
+            numbers.append(number)
+        self._ports = (min(numbers), max(numbers))
+        self._set_ports(*self._ports)
+        return "OK"
+
+
+def _mark(text: str) -> int:
+    try:
+        value, rest = scan_integer(text, 4)
+    except ValueError:
+        value, rest = 0, "?"
+    if rest:
+        raise CommandError("Invalid pkt_mark")
+    return value
+
+
+def _mark_word(word: str) -> int:
+    name, _, value = word.partition("=")
+    if name != "pkt_mark":
+        raise CommandError("Invalid pkt_mark")
+    return _mark(value)
+
+
+class DummyAddresses:
+    """`netdev-dummy/ip4addr` and its like: give dummies addresses."""
+
+    def __init__(self, underlay: Underlay) -> None:
+        self._underlay = underlay
+
+    def commands(self) -> list[Command]:
+        return [
+            ("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, self._add4),
+            ("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, self._add6),
+        ]
+
+    def _add4(self, args: list[str]) -> str:
+        return self._add(args, is_v4=True)
+
+    def _add6(self, args: list[str]) -> str:
+        return self._add(args, is_v4=False)
+
+    def _add(self, args: list[str], is_v4: bool) -> str:
+        if not isinstance(self._underlay.devices.get(args[0]), DummyDevice):
+            raise CommandError("Unknown Dummy Interface")
+        prefix = parse_mapped_prefix(args[1])
+        if prefix is None or is_ipv4(prefix[0]) != is_v4:
+            family = "IP" if is_v4 else "IPv6"
+            raise CommandError(f"{args[1]}: invalid {family} address")
+        self._underlay.give(args[0], *prefix)
+        return "OK"

@@ -1,0 +1,148 @@
+"""Routes: which device and which of its addresses lead to an address.
+
+Longest prefix wins; of equal prefixes a route that a person added wins over one of the system.
+Routes may be for packets with a mark only. A route whose own address is not known cannot be added:
+a tunnel must know what it sends from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from netloom.base.record import Record
+from netloom.flow.mapped import format_mapped, format_mapped_prefix, is_ipv4, mask_of_length
+
+#: (address, prefix length) of the device of that name.
+Addresses = Callable[[str], tuple[tuple[int, int], ...]]
+
+
+class Route(Record):
+    """`prefix`/`length` is reached through `device`, by `gateway` (0: directly), from `source`.
+    `is_local`: the destinations are the host's own. `table` is the routing table that it came
+    from, 0 for the usual one."""
+
+    prefix: int
+    length: int
+    device: str
+    gateway: int = 0
+    source: int = 0
+    mark: int = 0
+    is_user: bool = False
+    is_local: bool = False
+    table: int = 0
+
+    def describe(self) -> str:
+        """A line of `ovs/route/show`."""
+        words = [f"{'User' if self.is_user else 'Cached'}:"]
+        words.append(format_mapped_prefix(self.prefix, self.length))
+        if self.mark:
+            words.append(f"MARK {self.mark}")
+        words.append(f"dev {self.device}")
+        if self.gateway:
+            words.append(f"GW {format_mapped(self.gateway)}")
+        words.append(f"SRC {format_mapped(self.source)}")
+        return " ".join(words) + (" local" if self.is_local else "")
+
+
+def source_for(address: int, addresses: Iterable[tuple[int, int]]) -> int:
+    """Of a device's addresses the one whose network `address` is in, by longest prefix; 0 if it is
+    in none."""
+    found, longest = 0, -1
+    for own, length in addresses:
+        mask = mask_of_length(length)
+        if is_ipv4(own) == is_ipv4(address) and not (own ^ address) & mask and length > longest:
+            found, longest = own, length
+    return found
+
+
+class Routes:
+    """The table. `generation` grows with every change."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self._user: list[Route] = []
+        self._dummy: list[Route] = []
+        self._system: tuple[Route, ...] = ()
+        #: (length, mark) -> prefix -> route; longest first.
+        self._index: dict[tuple[int, int, bool], dict[int, Route]] = {}
+        self.generation = 0
+
+    def add(
+        self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0
+    ) -> bool:
+        """Add a route by hand; False if no own address for it is known."""
+        addresses = self._addresses(device)
+        if source and all(own != source for own, _ in addresses):
+            return False
+        source = source or source_for(prefix, addresses)
+        if not source and gateway:
+            source = source_for(gateway, addresses)
+        if not source:
+            return False
+        route = Route(prefix & mask_of_length(length), length, device, gateway, source, mark, True)
+        self._user = [other for other in self._user if not _is_same(other, route)] + [route]
+        self._changed()
+        return True
+
+    def remove(self, prefix: int, length: int, mark: int) -> bool:
+        """Remove one that was added by hand; False if there is none."""
+        prefix &= mask_of_length(length)
+        kept = [r for r in self._user if (r.prefix, r.length, r.mark) != (prefix, length, mark)]
+        if len(kept) == len(self._user):
+            return False
+        self._user = kept
+        self._changed()
+        return True
+
+    def add_own(self, device: str, address: int, length: int) -> None:
+        """The network of an address that a dummy device was given, as a system would have it."""
+        route = Route(
+            address & mask_of_length(length), length, device, source=address, is_local=True
+        )
+        self._dummy = [other for other in self._dummy if not _is_same(other, route)] + [route]
+        self._changed()
+
+    def remove_own(self, device: str) -> None:
+        """The dummy device of that name is gone."""
+        self._dummy = [route for route in self._dummy if route.device != device]
+        self._changed()
+
+    def set_system(self, routes: tuple[Route, ...]) -> None:
+        """The routes of the host."""
+        if routes != self._system:
+            self._system = routes
+            self._changed()
+
+    def _changed(self) -> None:
+        self.generation += 1
+        index: dict[tuple[int, int, bool], dict[int, Route]] = {}
+        for route in (*self._system, *self._dummy, *self._user):
+            name = (route.length, route.mark, route.is_user)
+            index.setdefault(name, {})[route.prefix] = route
+        order = sorted(index, key=lambda name: (name[0], name[2]), reverse=True)
+        self._index = {name: index[name] for name in order}
+
+    def lookup(self, address: int, mark: int = 0, source: int = 0) -> Route | None:
+        """The route to `address` for packets with `mark`. With a `source`, that must be the host's
+        own, and the route's is that."""
+        if source:
+            own = self._find(source, mark)
+            if own is None or not own.is_local:
+                return None
+        return self._find(address, mark)
+
+    def _find(self, address: int, mark: int) -> Route | None:
+        for (length, route_mark, _), routes in self._index.items():
+            if route_mark == mark and (found := routes.get(address & mask_of_length(length))):
+                return found
+        return None
+
+    def devices(self) -> set[str]:
+        return {route.device for route in (*self._system, *self._dummy, *self._user)}
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter((*self._system, *self._dummy, *self._user))
+
+
+def _is_same(one: Route, other: Route) -> bool:
+    return (one.prefix, one.length, one.mark) == (other.prefix, other.length, other.mark)

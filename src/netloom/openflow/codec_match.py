@@ -1,0 +1,58 @@
+"""Matches in messages, as each version writes them."""
+
+from __future__ import annotations
+
+from netloom.flow.match import Match
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.old_match import (
+    decode_ofp10_match,
+    decode_ofp11_match,
+    encode_ofp10_match,
+    encode_ofp11_match,
+)
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
+
+
+def decode_match(data: bytes, pos: int, version: int, *, strict: bool = True) -> tuple[Match, int]:
+    """The match at `pos` and where it ends."""
+    if version == 1:
+        return decode_ofp10_match(data, pos), pos + 40
+    if data[pos : pos + 2] == b"\0\0":
+        # The match of 1.1, which later versions read too.
+        return decode_ofp11_match(data, pos)
+    if version == 2:
+        # Open vSwitch's way to say in 1.1 what its match cannot: NXM entries.
+        return decode_ofp12_match(data, pos, 1, strict=strict)
+    return decode_ofp12_match(data, pos, version, strict=strict)
+
+
+def encode_match(match: Match, version: int) -> bytes:
+    if version == 1:
+        return encode_ofp10_match(match)
+    if version == 2:
+        return encode_ofp11_match(match)
+    return encode_ofp12_match(match, version)
+
+
+def decode_nx_match(
+    data: bytes, pos: int, size: int, *, strict: bool = True, cookie: bool = False
+) -> tuple[Match, int, int, int]:
+    """Match, cookie, cookie mask and where the padding of the NXM entries ends."""
+    after = pos + (size + 7 & ~7)
+    if after > len(data):
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    table = oxm_table(1)
+    body = data[pos : pos + size]
+    known = table.templates.decode(body)
+    if known is not None:
+        return Match(known[0], known[1]), 0, 0, after
+    found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie)
+    if strict and not found[3]:
+        table.templates.learn(table, body, found[0], found[1])
+    return Match(found[0], found[1]), found[2], found[3], after
+
+
+def encode_nx_match(match: Match, cookie: int = 0, cookie_mask: int = 0) -> tuple[bytes, int]:
+    """NXM entries with their padding, and their length without."""
+    body = oxm_table(1).encode(match, cookie, cookie_mask)
+    return body + bytes(-len(body) % 8), len(body)

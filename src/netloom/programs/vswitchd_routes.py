@@ -1,0 +1,20 @@
+"""The host's routes, for the tunnels."""
+
+from __future__ import annotations
+
+from netloom.netdev.linux.host_routes import HostRoutes
+from netloom.ofproto.underlay import Underlay
+from netloom.ofproto.underlay.routes import Route
+
+
+def follow_host(underlay: Underlay, host: HostRoutes) -> None:
+    """Tell the underlay what the host has now."""
+    addresses, routes = host.read()
+    found = [
+        Route(
+            route.prefix, route.length, route.device, route.gateway, route.source,
+            is_local=route.is_local, table=route.table,
+        )
+        for route in routes
+    ]  # fmt: skip
+    underlay.set_host(addresses, tuple(found))

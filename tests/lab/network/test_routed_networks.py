@@ -1,0 +1,111 @@
+"""Routers, floating addresses, forwardings and DHCP: machines and the world outside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.kernel_programs import require_programs
+from tests.support.switches import needs_root, own_tools
+
+from netloom.base.errors import Unsupported
+from netloom.lab.cloud import Cloud
+from netloom.lab.namespace import VirtualMachine
+from netloom.lab.peers import service_program
+
+pytestmark = [needs_root, pytest.mark.root]
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+OUTSIDE = "203.0.113.254"
+DISCOVER = """
+import sys
+from scapy.all import *
+conf.checkIPaddr = False
+mac = get_if_hwaddr("eth0")
+frame = (Ether(dst="ff:ff:ff:ff:ff:ff", src=mac) / IP(src="0.0.0.0", dst="255.255.255.255")
+         / UDP(sport=68, dport=67) / BOOTP(chaddr=mac2str(mac), xid=7, flags=0x8000)
+         / DHCP(options=[("message-type", "discover"), "end"]))
+answer = srp1(frame, iface="eth0", timeout=5, verbose=0)
+options = dict(one[:2] for one in answer[DHCP].options if isinstance(one, tuple))
+print(answer[BOOTP].yiaddr, options.get("router"), options.get("interface-mtu"))
+"""
+
+
+@pytest.fixture(params=["kernel", "userspace"])
+def cloud(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    if request.param == "kernel":
+        require_programs()
+        monkeypatch.delenv(CHOICE, raising=False)
+    else:
+        monkeypatch.setenv(CHOICE, request.param)
+    try:
+        service_program("dnsmasq"), service_program("nft")
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    with Cloud(f"r{abs(hash(request.node.name)) % 1000}", programs=own_tools(tmp_path / "t")) as it:
+        it.serve()
+        it.add_host("net", ("physnet1", "public"), network_node=True)
+        it.add_host("node")
+        it.start()
+        it.host.ip("addr", "add", f"{OUTSIDE}/24", "dev", "public")
+        yield it
+
+
+def routed(cloud: Cloud) -> tuple[VirtualMachine, dict[str, str]]:
+    """A machine behind a router to the outside; ids of what there is."""
+    make = cloud.api.make
+    public = make(
+        "network",
+        **{
+            "name": "public",
+            "router:external": True,
+            "provider:network_type": "flat",
+            "provider:physical_network": "public",
+        },
+    )
+    make(
+        "subnet",
+        network_id=public["id"],
+        cidr="203.0.113.0/24",
+        ip_version=4,
+        gateway_ip=OUTSIDE,
+        enable_dhcp=False,
+    )
+    inner = make("network", name="inner")
+    subnet = make("subnet", network_id=inner["id"], cidr="10.5.0.0/24", ip_version=4)
+    router = make("router", name="r", external_gateway_info={"network_id": public["id"]})
+    cloud.api.request(
+        "PUT", f"routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]}
+    )
+    group = make("security_group", name="icmp")
+    make("security_group_rule", security_group_id=group["id"], direction="ingress", protocol="icmp")
+    port = cloud.port(inner, cloud.hosts["node"], security_groups=[group["id"]])
+    vm = cloud.boot("vm", cloud.hosts["node"], port, gateway="10.5.0.1")
+    ids = {"public": public["id"], "port": port["id"], "router": router["id"]}
+    return vm, ids
+
+
+def test_a_machine_reaches_the_outside_and_is_reached_by_a_floating_address(cloud: Cloud) -> None:
+    vm, ids = routed(cloud)
+    cloud.wait("the way out works", lambda: vm.ping(OUTSIDE, 1))
+    floating = cloud.api.make("floatingip", floating_network_id=ids["public"], port_id=ids["port"])
+    address = floating["floating_ip_address"]
+    ping = ("ping", "-n", "-q", "-c", "1", "-W", "1", address)
+    cloud.wait("the way in works", lambda: cloud.host.run(*ping, check=False).ok)
+    assert cloud.api.show("floatingip", floating["id"])["status"] == "ACTIVE"
+    cloud.api.request("PUT", f"floatingips/{floating['id']}", {"floatingip": {"port_id": None}})
+    cloud.wait("the way in is closed", lambda: not cloud.host.run(*ping, check=False).ok)
+    assert vm.ping(OUTSIDE, 2)
+
+
+def test_a_machine_gets_its_address_by_dhcp(cloud: Cloud) -> None:
+    vm, ids = routed(cloud)
+    expected = cloud.api.show("port", ids["port"])["fixed_ips"][0]["ip_address"]
+
+    def answer() -> str:
+        return vm.run(sys.executable, "-c", DISCOVER, check=False).stdout.strip()
+
+    cloud.wait("DHCP answers", lambda: answer() == f"{expected} 10.5.0.1 1500", 60)
