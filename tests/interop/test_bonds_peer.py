@@ -156,8 +156,6 @@ bond/migrate bond1 3 q2
 bond/migrate bond1 300 q2
 bond/migrate bond1 3 zz
 bond/migrate bond1 x q2
-bond/disable-member bond1 q3
-bond/migrate bond1 3 q3
 bond/show zz
 """
 
