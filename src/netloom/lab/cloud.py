@@ -244,6 +244,20 @@ class Cloud(Lab):
                 *("--", "--may-exist", "add-port", bridge, f"eth-{network}"),
             )
 
+        if self.tunnels:
+            self._give_underlay_to_switch(host)
+
+    def _give_underlay_to_switch(self, host: Host) -> None:
+        """The switch sends tunnelled packets through a bridge: the one with the address."""
+        address = f"{host.address}/24"
+        host.switch.run(
+            *("ovs-vsctl", "--may-exist", "add-br", "br-underlay"),
+            *("--", "--may-exist", "add-port", "br-underlay", "under0"),
+        )
+        host.namespace.ip("addr", "del", address, "dev", "under0")
+        host.namespace.ip("addr", "add", address, "dev", "br-underlay")
+        host.namespace.ip("link", "set", "br-underlay", "up")
+
     def _start_agents_of(self, host: Host) -> None:
         config = host.directory / "openvswitch_agent.ini"
         config.write_text(
