@@ -7,8 +7,9 @@ STAMPS := .venv/.stamps
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
-demo: $(STAMPS)/run ## networks of three hosts on real packets, from nothing (KEEP=1 keeps them; needs root)
-	@.venv/bin/netloom demo $(if $(KEEP),--keep)
+demo: $(STAMPS)/run ## two stories on real packets, from nothing: one switch, three hosts (KEEP=1 keeps them; needs root)
+	@.venv/bin/netloom demo vlan $(if $(KEEP),--keep)
+	@.venv/bin/netloom demo networks $(if $(KEEP),--keep)
 
 test: $(STAMPS)/test ## every test, from nothing (needs root for namespaces and peers)
 	@$(PY) tools/run_tests.py $(ARGS)
