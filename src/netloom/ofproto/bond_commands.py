@@ -71,10 +71,11 @@ class BondCommands:
 
     def _describe(self, bond: Bond) -> str:
         settings, now_ms = bond.settings, self._now_ms()
+        recirc_id = 0 if bond.falls_back else self._recirc_id(bond.name)
         lines = [
             f"---- {bond.name} ----",
             f"bond_mode: {settings.mode}",
-            f"bond may use recirculation: {_recirculation(0 if bond.falls_back else self._recirc_id(bond.name))}",
+            f"bond may use recirculation: {_recirculation(recirc_id)}",
             f"bond-hash-basis: {settings.hash_basis}",
             "lb_output action: disabled, bond-id: -1",
         ]

@@ -23,6 +23,7 @@ from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
+from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
@@ -85,6 +86,7 @@ class Ofproto:
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
+        self.monitoring = Monitoring(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -495,6 +497,7 @@ class Ofproto:
             self.mcast.run(now_ms)
         if self.tree is not None:
             self.tree.run(now_ms)
+        self.monitoring.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
         self.connections.run(now_ms)
@@ -505,7 +508,7 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
-        due.append(self.aggregation.deadline())
+        due += [self.aggregation.deadline(), self.monitoring.deadline()]
         due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
@@ -526,6 +529,10 @@ class Ofproto:
         """Port.bond_active_slave: the address of the member that is active; empty if none is."""
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
         return bond.active.mac if bond is not None and bond.active is not None else ""
+
+    def bfd_status(self, name: str) -> dict[str, str]:
+        """Interface.bfd_status."""
+        return self.monitoring.status(name)
 
     def lacp_current(self, name: str) -> bool | None:
         """Interface.lacp_current; None where LACP is not spoken."""

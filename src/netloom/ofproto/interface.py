@@ -67,6 +67,9 @@ class Bridge(Protocol):
     def active_member(self, bundle: str) -> str:
         """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
 
+    def bfd_status(self, name: str) -> dict[str, str]:
+        """Interface.bfd_status; empty without a session."""
+
     def lacp_current(self, name: str) -> bool | None:
         """Interface.lacp_current: does a port hear from its partner? None: no LACP."""
 

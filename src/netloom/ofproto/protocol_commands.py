@@ -1,4 +1,4 @@
-"""The commands of what ports may speak with their neighbours: bonds, BFD, CFM, STP, RSTP.
+"""The commands of what ports may speak with their neighbours: bonds, CFM, STP, RSTP.
 
 As long as no port of the switch speaks one of them, its commands have nothing to show, and name
 what they were asked for as missing, in the words of Open vSwitch. One row a command.
@@ -78,10 +78,6 @@ COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("autoattach/show-isid", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/statistics", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/status", "[bridge]", 0, 1, _quiet),
-    ProtocolCommand(
-        "bfd/set-forwarding", "[interface] normal|false|true", 1, 2, _faults("no such BFD object")
-    ),
-    ProtocolCommand("bfd/show", "[interface]", 0, 1, _shows("", "no such bfd object")),
     ProtocolCommand("bond/hash", "mac [vlan] [basis]", 1, 3, _bond_hash),
     ProtocolCommand(
         "cfm/set-fault", "[interface] normal|false|true", 1, 2, _faults(_NO_CFM)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.openflow.actions import Subfield
+from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.lacp import LacpSettings
 
@@ -180,6 +181,8 @@ class PortSettings(Record):
     lacp_port_id: int = 0
     lacp_port_priority: int = 65_535
     lacp_key: int = 0
+    #: None: no BFD session.
+    bfd: BfdSettings | None = None
 
 
 class PortInfo(Record):

@@ -392,4 +392,5 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         lacp_port_id=wish.lacp[0],
         lacp_port_priority=wish.lacp[1],
         lacp_key=wish.lacp[2],
+        bfd=wish.bfd,
     )

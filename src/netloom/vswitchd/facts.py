@@ -112,6 +112,7 @@ class Collector:
         else:
             assert port.state is not None
             columns = status.state_columns(port.ofport, port.state)
+        columns |= status.bfd_columns(live.bridge.bfd_status(name))
         current = live.bridge.lacp_current(name)
         columns["lacp_current"] = () if current is None else (current,)
         if with_counters or not row.mapping("statistics"):

@@ -125,6 +125,11 @@ def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, D
     return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 
+def bfd_columns(said: Mapping[str, str]) -> dict[str, Datum]:
+    """Interface.bfd_status: what the session of an interface says."""
+    return {"bfd_status": dict(sorted(said.items()))}
+
+
 def mirror_columns(counts: tuple[int, int] | None) -> dict[str, Datum]:
     """Mirror.statistics: packets and bytes; None for a mirror that could not be had."""
     if counts is None:

@@ -92,6 +92,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Interface": (
         "admin_state",
         "bfd",
+        "bfd_status",
         "cfm_mpid",
         "duplex",
         "error",
@@ -171,6 +172,7 @@ OWN_COLUMNS: dict[str, frozenset[str]] = {
     "Interface": frozenset(
         {
             "admin_state",
+            "bfd_status",
             "duplex",
             "error",
             "ifindex",

@@ -22,7 +22,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "ingress_policing_burst",
         "ingress_policing_kpkts_rate",
         "ingress_policing_kpkts_burst",
-        "bfd",
         "cfm_mpid",
         "lldp",
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
+from netloom.protocols.bfd import BfdSettings
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -32,6 +33,7 @@ class InterfaceWish(Record):
     mtu: int = 0
     #: LACP's number of the port, priority and key; 0 for the usual number and key.
     lacp: tuple[int, int, int] = (0, 65_535, 0)
+    bfd: BfdSettings | None = None
     error: str = ""
 
 

@@ -1,0 +1,46 @@
+"""The columns of an Interface row that watch its link: `bfd` -> `BfdSettings`."""
+
+from __future__ import annotations
+
+from netloom.flow.address import parse_ipv4
+from netloom.protocols.bfd import BfdSettings
+from netloom.vswitchd.addresses import parse_mac
+
+_USUAL = BfdSettings()
+
+
+def read_bfd(config: dict[str, str]) -> BfdSettings | None:
+    """How the interface is watched, if it is; what makes no sense is as if it were not there."""
+    if config.get("enable") != "true":
+        return None
+    min_rx = _number(config, "min_rx", _USUAL.min_rx_ms)
+    decay = _number(config, "decay_min_rx", 0)
+    return BfdSettings(
+        min_rx_ms=min_rx,
+        min_tx_ms=_number(config, "min_tx", _USUAL.min_tx_ms),
+        decay_min_rx_ms=decay if decay >= min_rx else 0,
+        mult=min(_number(config, "mult", _USUAL.mult), 255),
+        forwarding_if_rx=config.get("forwarding_if_rx") == "true",
+        cpath_down=config.get("cpath_down") == "true",
+        check_tunnel_key=config.get("check_tnl_key") == "true",
+        local_src_mac=_mac(config, "bfd_local_src_mac", 0),
+        local_dst_mac=_mac(config, "bfd_local_dst_mac", _USUAL.local_dst_mac),
+        remote_dst_mac=_mac(config, "bfd_remote_dst_mac", 0),
+        src_ip=_ip(config, "bfd_src_ip", _USUAL.src_ip),
+        dst_ip=_ip(config, "bfd_dst_ip", _USUAL.dst_ip),
+    )
+
+
+def _number(config: dict[str, str], key: str, default: int) -> int:
+    text = config.get(key, "")
+    return max(int(text), 1) if text.isascii() and text.isdigit() else default
+
+
+def _mac(config: dict[str, str], key: str, default: int) -> int:
+    mac = parse_mac(config.get(key, ""))
+    return default if mac is None else int.from_bytes(mac, "big")
+
+
+def _ip(config: dict[str, str], key: str, default: int) -> int:
+    address = parse_ipv4(config.get(key, ""))
+    return default if address is None else address

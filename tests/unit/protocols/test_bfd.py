@@ -1,0 +1,69 @@
+"""BFD: two sessions, joined by a wire that can be cut."""
+
+from netloom.protocols.bfd import DOWN, UP, Bfd, BfdSettings
+
+Ends = tuple[Bfd, Bfd]
+
+
+def pair() -> Ends:
+    return Bfd("one", 11, BfdSettings()), Bfd("other", 22, BfdSettings())
+
+
+def carry(ends: Ends, start_ms: int, end_ms: int, *, cut: bool = False) -> None:
+    for now_ms in range(start_ms, end_ms, 50):
+        for end, other in (ends, ends[::-1]):
+            end.run(0, now_ms)
+            data = end.packet(now_ms)
+            if data is not None and not cut:
+                other.receive(data, 255, now_ms)
+            end.is_forwarding(now_ms)
+
+
+def test_sessions_come_up_by_three_packets() -> None:
+    ends = pair()
+    carry(ends, 0, 3_000)
+    assert [end.state for end in ends] == [UP, UP]
+    assert ends[0].status(3_000)["flap_count"] == "1"
+
+
+def test_silence_for_three_intervals_is_the_end() -> None:
+    ends = pair()
+    carry(ends, 0, 3_000)
+    carry(ends, 3_000, 5_500, cut=True)
+    assert ends[0].state == UP
+    carry(ends, 5_500, 7_000, cut=True)
+    assert ends[0].state == DOWN and ends[0].diagnostic == 1
+    carry(ends, 7_000, 12_000)
+    assert ends[0].is_forwarding(12_000) and ends[0].n_flaps == 3
+
+
+def test_packets_from_more_than_a_hop_away_or_for_others_are_not_heard() -> None:
+    ends = pair()
+    data = ends[0].packet(0)
+    assert data is not None
+    ends[1].receive(data, 254, 0)
+    assert ends[1].state == DOWN
+    ends[1].receive(data[:8] + (99).to_bytes(4, "big") + data[12:], 255, 0)
+    ends[1].receive(data[:-1], 255, 0)
+    ends[1].receive(data[:2] + b"\0" + data[3:], 255, 0)
+    ends[1].receive(data[:8] + data[8:12] + data[12:], 255, 0)
+    assert ends[1].remote_discriminator == 11
+
+
+def test_an_interval_grows_only_when_the_other_end_has_agreed() -> None:
+    ends = pair()
+    carry(ends, 0, 3_000)
+    ends[0].configure(BfdSettings(min_tx_ms=700))
+    assert ends[0].min_tx_ms == 100
+    carry(ends, 3_000, 5_000)
+    assert ends[0].min_tx_ms == 700
+
+
+def test_a_path_that_is_down_further_on_is_told() -> None:
+    ends = pair()
+    carry(ends, 0, 3_000)
+    ends[0].configure(BfdSettings(cpath_down=True))
+    carry(ends, 3_000, 5_000)
+    assert ends[0].is_forwarding(5_000) and not ends[1].is_forwarding(5_000)
+    ends[1].order(True)
+    assert ends[1].is_forwarding(5_000)
