@@ -22,6 +22,7 @@ from netloom.ofproto.aggregation import LacpCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.fault_management import CfmCommands
 from netloom.ofproto.monitoring import BfdCommands
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
@@ -67,6 +68,7 @@ class OfprotoCommands:
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
             ("stp/show", "[bridge]", 0, 1, self._stp_show),
             ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *CfmCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *BfdCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),

@@ -18,8 +18,10 @@ from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
+from netloom.ofproto.link_status import LinkStatus, link_status
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
@@ -87,6 +89,7 @@ class Ofproto:
         self.status_version = 0
         self.aggregation = Aggregation(self)
         self.monitoring = Monitoring(self)
+        self.faults = FaultManagement(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -498,6 +501,7 @@ class Ofproto:
         if self.tree is not None:
             self.tree.run(now_ms)
         self.monitoring.run(now_ms)
+        self.faults.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
         self.connections.run(now_ms)
@@ -508,7 +512,8 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
-        due += [self.aggregation.deadline(), self.monitoring.deadline()]
+        watchers = (self.aggregation, self.monitoring, self.faults)
+        due += [watcher.deadline() for watcher in watchers]
         due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
@@ -530,14 +535,10 @@ class Ofproto:
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
         return bond.active.mac if bond is not None and bond.active is not None else ""
 
-    def bfd_status(self, name: str) -> dict[str, str]:
-        """Interface.bfd_status."""
-        return self.monitoring.status(name)
-
-    def lacp_current(self, name: str) -> bool | None:
-        """Interface.lacp_current; None where LACP is not spoken."""
+    def link_status(self, name: str) -> LinkStatus:
+        """What protocols know of an interface's link."""
         port = self.ports_by_name.get(name)
-        return None if port is None else self.aggregation.is_current(port)
+        return LinkStatus() if port is None else link_status(port)
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:
         if changes:

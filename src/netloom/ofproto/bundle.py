@@ -65,7 +65,8 @@ class Bundle:
         links = {}
         for port in self.members:
             up, mac = port.link()
-            up = up and port.bridge.monitoring.is_up(port)
+            bridge = port.bridge
+            up = up and bridge.monitoring.is_up(port) and bridge.faults.is_up(port)
             links[port.name] = up and aggregation.may_enable(port), mac
         if self.bond is None:
             self.bond = Bond(self.name, settings, now_ms)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from netloom.netdev.device import Device, DeviceStats
+from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -67,11 +68,8 @@ class Bridge(Protocol):
     def active_member(self, bundle: str) -> str:
         """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
 
-    def bfd_status(self, name: str) -> dict[str, str]:
-        """Interface.bfd_status; empty without a session."""
-
-    def lacp_current(self, name: str) -> bool | None:
-        """Interface.lacp_current: does a port hear from its partner? None: no LACP."""
+    def link_status(self, name: str) -> LinkStatus:
+        """What protocols know of an interface's link: LACP, BFD, CFM."""
 
     def bridge_status(self) -> dict[str, str]:
         """Bridge.status."""

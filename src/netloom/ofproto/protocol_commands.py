@@ -1,4 +1,4 @@
-"""The commands of what ports may speak with their neighbours: bonds, CFM, STP, RSTP.
+"""The commands of what ports may speak with their neighbours: bonds, STP, RSTP.
 
 As long as no port of the switch speaks one of them, its commands have nothing to show, and name
 what they were asked for as missing, in the words of Open vSwitch. One row a command.
@@ -15,7 +15,6 @@ from netloom.protocols.bond import hash_source
 
 Handler = Callable[[list[str]], str]
 
-_FAULTS = frozenset({"normal", "true", "false"})
 _BUCKETS = 0xFF
 
 
@@ -40,19 +39,6 @@ def _shows(text: str, missing: str) -> Handler:
     return show
 
 
-def _faults(missing: str) -> Handler:
-    """Sets a state, the last argument, for all or for one."""
-
-    def set_state(args: list[str]) -> str:
-        if args[-1] not in _FAULTS:
-            raise CommandError("unknown fault string")
-        if len(args) > 1:
-            raise CommandError(missing)
-        return "OK\n"
-
-    return set_state
-
-
 def _quiet(args: list[str]) -> str:
     """What bridges without auto-attach say."""
     return ""
@@ -72,17 +58,12 @@ def _bond_hash(args: list[str]) -> str:
 
 
 _NO_RSTP = "No such RSTP object"
-_NO_CFM = "no such CFM object"
 
 COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("autoattach/show-isid", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/statistics", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/status", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("bond/hash", "mac [vlan] [basis]", 1, 3, _bond_hash),
-    ProtocolCommand(
-        "cfm/set-fault", "[interface] normal|false|true", 1, 2, _faults(_NO_CFM)
-    ),
-    ProtocolCommand("cfm/show", "[interface]", 0, 1, _shows("", _NO_CFM)),
     ProtocolCommand("rstp/show", "[bridge]", 0, 1, _shows("", _NO_RSTP)),
     ProtocolCommand("rstp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_RSTP)),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from netloom.flow.match import Match
 from netloom.openflow.actions import Subfield
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
+from netloom.protocols.cfm import CfmSettings
 from netloom.protocols.lacp import LacpSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
@@ -183,6 +184,8 @@ class PortSettings(Record):
     lacp_key: int = 0
     #: None: no BFD session.
     bfd: BfdSettings | None = None
+    #: None: no maintenance point.
+    cfm: CfmSettings | None = None
 
 
 class PortInfo(Record):

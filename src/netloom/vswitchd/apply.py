@@ -393,4 +393,5 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         lacp_port_priority=wish.lacp[1],
         lacp_key=wish.lacp[2],
         bfd=wish.bfd,
+        cfm=wish.cfm,
     )

@@ -29,7 +29,7 @@ from netloom.ofproto.settings import (
 from netloom.ovsdb.row import Row
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
 from netloom.vswitchd.mirror_rules import MirrorRules
-from netloom.vswitchd.monitor_rules import read_bfd
+from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.unsupported import complaints
@@ -337,6 +337,7 @@ class _Reader:
             ofport=requested or _usable_ofport(row.opt_int("ofport") or 0),
             ofport_requested=bool(requested),
             mtu=row.opt_int("mtu_request") or 0,
+            cfm=read_cfm(row.opt_int("cfm_mpid"), row.mapping("other_config")),
             bfd=read_bfd(row.mapping("bfd")),
             lacp=_lacp_member(row.mapping("other_config")),
         )

@@ -112,9 +112,7 @@ class Collector:
         else:
             assert port.state is not None
             columns = status.state_columns(port.ofport, port.state)
-        columns |= status.bfd_columns(live.bridge.bfd_status(name))
-        current = live.bridge.lacp_current(name)
-        columns["lacp_current"] = () if current is None else (current,)
+        columns |= status.link_columns(live.bridge.link_status(name))
         if with_counters or not row.mapping("statistics"):
             stats = live.bridge.device_stats(name)
             if stats is not None:

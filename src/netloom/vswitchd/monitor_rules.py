@@ -1,12 +1,14 @@
-"""The columns of an Interface row that watch its link: `bfd` -> `BfdSettings`."""
+"""The columns of an Interface row that watch its link: `bfd`, and CFM's."""
 
 from __future__ import annotations
 
 from netloom.flow.address import parse_ipv4
 from netloom.protocols.bfd import BfdSettings
+from netloom.protocols.cfm import CfmSettings
 from netloom.vswitchd.addresses import parse_mac
 
 _USUAL = BfdSettings()
+_MAX_MPID = 8_191
 
 
 def read_bfd(config: dict[str, str]) -> BfdSettings | None:
@@ -28,6 +30,23 @@ def read_bfd(config: dict[str, str]) -> BfdSettings | None:
         remote_dst_mac=_mac(config, "bfd_remote_dst_mac", 0),
         src_ip=_ip(config, "bfd_src_ip", _USUAL.src_ip),
         dst_ip=_ip(config, "bfd_dst_ip", _USUAL.dst_ip),
+    )
+
+
+def read_cfm(mpid: int | None, config: dict[str, str]) -> CfmSettings | None:
+    """The interface's maintenance point, if it has one whose number may be."""
+    extended = config.get("cfm_extended") == "true"
+    if mpid is None or mpid < 1 or (not extended and mpid > _MAX_MPID):
+        return None
+    vlan = _number(config, "cfm_ccm_vlan", 0)
+    return CfmSettings(
+        mpid=mpid,
+        interval_ms=_number(config, "cfm_interval", 1_000),
+        extended=extended,
+        demand=config.get("cfm_demand") == "true",
+        opup=config.get("cfm_opstate", "up") == "up",
+        vlan=-1 if config.get("cfm_ccm_vlan") == "random" else vlan & 0xFFF,
+        pcp=_number(config, "cfm_ccm_pcp", 0) & 7,
     )
 
 

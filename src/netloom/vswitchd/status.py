@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
 from netloom.netdev.device import UNKNOWN_COUNT, DeviceState, DeviceStats
+from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import ControllerStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.idl_txn import (
@@ -125,9 +126,21 @@ def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, D
     return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 
-def bfd_columns(said: Mapping[str, str]) -> dict[str, Datum]:
-    """Interface.bfd_status: what the session of an interface says."""
-    return {"bfd_status": dict(sorted(said.items()))}
+def link_columns(link: LinkStatus) -> dict[str, Datum]:
+    """What LACP, BFD and CFM say of an interface; empty where they are not spoken."""
+    current, cfm = link.lacp_current, link.cfm
+    opup = None if cfm is None else cfm.remote_opup
+    columns: dict[str, Datum] = {
+        "lacp_current": () if current is None else (current,),
+        "bfd_status": dict(link.bfd),
+        "cfm_fault": () if cfm is None else (bool(cfm.faults),),
+        "cfm_fault_status": () if cfm is None else tuple(sorted(cfm.faults)),
+        "cfm_flap_count": () if cfm is None else (cfm.n_flaps,),
+        "cfm_health": (cfm.health,) if cfm is not None and cfm.health >= 0 else (),
+        "cfm_remote_mpids": () if cfm is None else cfm.remote_mpids,
+        "cfm_remote_opstate": () if opup is None else (_up(opup),),
+    }
+    return columns
 
 
 def mirror_columns(counts: tuple[int, int] | None) -> dict[str, Datum]:

@@ -22,7 +22,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "ingress_policing_burst",
         "ingress_policing_kpkts_rate",
         "ingress_policing_kpkts_burst",
-        "cfm_mpid",
         "lldp",
     ),
     "Controller": ("local_ip", "local_netmask", "local_gateway"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
+from netloom.protocols.cfm import CfmSettings
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -34,6 +35,7 @@ class InterfaceWish(Record):
     #: LACP's number of the port, priority and key; 0 for the usual number and key.
     lacp: tuple[int, int, int] = (0, 65_535, 0)
     bfd: BfdSettings | None = None
+    cfm: CfmSettings | None = None
     error: str = ""
 
 

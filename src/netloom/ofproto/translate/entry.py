@@ -47,7 +47,10 @@ def receives(context: Context, port: OfPort) -> bool:
 
 def _is_special(context: Context, port: OfPort) -> bool:
     """Is this a packet of a protocol that the switch speaks here? If so, it gets it."""
-    if context.bridge.monitoring.takes(context, port) or _is_slow_protocol(context, port):
+    bridge = context.bridge
+    if bridge.faults.takes(context, port) or bridge.monitoring.takes(context, port):
+        return True
+    if _is_slow_protocol(context, port):
         return True
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:
