@@ -22,7 +22,7 @@ from netloom.openflow.oxm import (
 VERSIONS = (1, 2, 3, 4, 5, 6)
 TRIES = 6
 #: Fields that have fewer bits than their place.
-NARROW = {"nsh_ttl": 0x3F, "nsh_mdtype": 0xF}
+NARROW = {"nsh_ttl": 0x3F, "nsh_mdtype": 0x2}
 #: Forms of which not every number is a value: what is done to one.
 LIMITS = {
     "frag": lambda value: value & 3,
