@@ -22,7 +22,7 @@ from netloom.openflow.oxm import (
 VERSIONS = (1, 2, 3, 4, 5, 6)
 TRIES = 6
 #: Fields that have fewer bits than their place.
-NARROW = {"nsh_ttl": 0x3F, "nsh_mdtype": 0x2}
+NARROW = {"nsh_ttl": 0x3F, "nsh_mdtype": 1}
 #: Forms of which not every number is a value: what is done to one.
 LIMITS = {
     "frag": lambda value: value & 3,
@@ -45,6 +45,8 @@ def matches_of(field: Field, seed: int) -> list[Match]:
             # OXM can say that there is a tag, its whole priority, and any bits of its VID.
             value, mask = value | VLAN_CFI, mask | VLAN_CFI | 7 << 13
         value &= NARROW.get(field.name, value)
+        # MD types are 1 and 2.
+        value += field.name == "nsh_mdtype"
         found.append(needed.with_field(field, value))
         if field.maskable and field.form != "frag" and mask:
             found.append(needed.with_field(field, value & mask, mask))
