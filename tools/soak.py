@@ -50,7 +50,7 @@ class World:
     def __init__(self, stack: ExitStack, kind: str, tools: Programs) -> None:
         self.kind = kind
         self.lab = stack.enter_context(Lab(f"soak-{kind}"))
-        env = {CHOICE: "userspace"} if kind == "userspace" else {}
+        env = {CHOICE: kind}
         self.switch = self.lab.add_switch("switch", Programs(tools.path, env))
         self.vms = {
             vif: self.lab.add_vm(f"vm{n}", vif, f"10.0.0.{n}/24") for n, vif in enumerate(VLANS, 1)

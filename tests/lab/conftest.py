@@ -31,9 +31,7 @@ def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     chosen: str = request.param
     if chosen == "kernel":
         require_programs()
-        monkeypatch.delenv(CHOICE, raising=False)
-    else:
-        monkeypatch.setenv(CHOICE, chosen)
+    monkeypatch.setenv(CHOICE, chosen)
     return chosen
 
 

@@ -1,10 +1,10 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
-`system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
-installation without the compiled programs) the log and the Bridge rows say why, and `system` is
-served in user space like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports
-of one are no ports of the other. With NETLOOM_SYSTEM_DATAPATH=userspace in the environment nobody
-tries the kernel.
+With NETLOOM_SYSTEM_DATAPATH=kernel in the environment, `system` is the kernel data path. Where it
+cannot be (no rights, a kernel without what it needs, an installation without the compiled programs)
+the log and the Bridge rows say why. Then, and without that word, `system` is served in user space
+like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
+of the other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from netloom.vswitchd.wish import ZonesWish
 
 log = get_logger("dpif")
 
-#: Names what serves `system`, for those who do not want the kernel: `userspace`.
+#: Names what serves `system`: `kernel`, for those who want that, or `userspace`.
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 
@@ -183,7 +183,7 @@ class DataPathSet:
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
         if datapath_type == "system" and self._linux is not None:
-            if os.environ.get(CHOICE) == "userspace":
+            if os.environ.get(CHOICE) != "kernel":
                 log.info("%s: processing packets in user space, as asked for", name)
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel

@@ -23,9 +23,7 @@ def cloud(
 ) -> Iterator[Cloud]:
     if request.param == "kernel":
         require_programs()
-        monkeypatch.delenv(CHOICE, raising=False)
-    else:
-        monkeypatch.setenv(CHOICE, request.param)
+    monkeypatch.setenv(CHOICE, request.param)
     with Cloud(f"c{abs(hash(request.node.name)) % 1000}", programs=own_tools(tmp_path / "t")) as it:
         it.serve()
         it.add_host("a")

@@ -39,9 +39,7 @@ def cloud(
 ) -> Iterator[Cloud]:
     if request.param == "kernel":
         require_programs()
-        monkeypatch.delenv(CHOICE, raising=False)
-    else:
-        monkeypatch.setenv(CHOICE, request.param)
+    monkeypatch.setenv(CHOICE, request.param)
     try:
         service_program("dnsmasq"), service_program("nft")
     except Unsupported as missing:
