@@ -110,8 +110,8 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | columns | keys of `other_config` |
 |---|---|---|
 {columns}
-Bonds of mode `balance-tcp` or with LACP, and roles of remotes (`role` columns, which keep their
-remote closed) belong here, too.
+The key `oam` of `bfd`, and roles of remotes (`role` columns, which keep their remote closed) belong
+here, too.
 
 ## Actions of OpenFlow
 
