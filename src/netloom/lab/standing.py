@@ -113,7 +113,7 @@ class _Builder:
             "provider:segmentation_id": plan.segment,
             "router:external": plan.external,
         }
-        body = {key: value for key, value in provider.items() if value}
+        body: dict[str, Any] = {key: value for key, value in provider.items() if value}
         made = self.cloud.api.make("network", name=name, **body)
         made["subnets"] = []
         for cidr in plan.subnets:
