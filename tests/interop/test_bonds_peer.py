@@ -185,14 +185,3 @@ def test_the_database_is_told_the_active_member(switches: Pair) -> None:
         return active == mac
 
     assert wait_until(told, 5)
-
-
-def test_a_bond_that_cannot_be_had_is_refused(switches: Pair) -> None:
-    ours = switches[1]
-    ours.run("ovs-vsctl", "--no-wait", "set", "port", "bond0", "bond_mode=balance-tcp")
-
-    def refused() -> bool:
-        error = ours.run("ovs-vsctl", "get", "interface", "p1", "error").stdout
-        return "balance-tcp are not supported" in error
-
-    assert wait_until(refused, 5)

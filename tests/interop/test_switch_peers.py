@@ -54,7 +54,6 @@ def message(kind: int, body: bytes = b"", xid: int = 1, version: int = OFP13) ->
         b"\n\n\0\0GET / HTTP/1.0\r\n\r\n",
         message(HELLO) + struct.pack("!BBHI", OFP13, ECHO_REQUEST, 3, 1),
         message(ECHO_REQUEST),
-        message(HELLO) + message(ECHO_REQUEST, version=1),
     ],
 )
 def test_garbage_costs_a_controller_its_own_connection_only(

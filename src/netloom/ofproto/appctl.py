@@ -18,6 +18,7 @@ from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
 from netloom.ofproto import mcast_commands
+from netloom.ofproto.aggregation import LacpCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
@@ -65,6 +66,7 @@ class OfprotoCommands:
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
             ("stp/show", "[bridge]", 0, 1, self._stp_show),
             ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),

@@ -46,6 +46,11 @@ class BondCommands:
             raise CommandError("no such bond")
         return bond
 
+    def _recirc_id(self, name: str) -> int:
+        """By which number packets come back to be spread; 0 for none."""
+        found = (bridge.spreading.recirc_id(name) for bridge in self._bridges())
+        return next((number for number in found if number), 0)
+
     def _member(self, args: list[str]) -> tuple[Bond, Member]:
         bond = self._bond(args[0])
         member = bond.members.get(args[1])
@@ -56,7 +61,8 @@ class BondCommands:
     def _list(self, args: list[str]) -> str:
         lines = ["bond\ttype\trecircID\tmembers\n"]
         for name, bond in self._all().items():
-            lines.append(f"{name}\t{bond.settings.mode}\t0\t{', '.join(bond.members)}\n")
+            row = (name, bond.settings.mode, str(self._recirc_id(name)), ", ".join(bond.members))
+            lines.append("\t".join(row) + "\n")
         return "".join(lines)
 
     def _show(self, args: list[str]) -> str:
@@ -68,18 +74,18 @@ class BondCommands:
         lines = [
             f"---- {bond.name} ----",
             f"bond_mode: {settings.mode}",
-            "bond may use recirculation: no, Recirc-ID : -1",
+            f"bond may use recirculation: {_recirculation(0 if bond.falls_back else self._recirc_id(bond.name))}",
             f"bond-hash-basis: {settings.hash_basis}",
             "lb_output action: disabled, bond-id: -1",
         ]
-        if bond.is_balanced:
+        if settings.mode == "balance-slb":
             lines.append(f"all members active: {str(settings.all_members_active).lower()}")
         lines += [f"updelay: {settings.updelay_ms} ms", f"downdelay: {settings.downdelay_ms} ms"]
-        if bond.is_balanced:
+        if bond.is_balanced and settings.rebalance_ms:
             lines.append(f"next rebalance: {bond.next_rebalance_ms - now_ms} ms")
         lines += [
-            "lacp_status: off",
-            "lacp_fallback_ab: false",
+            f"lacp_status: {bond.lacp_status}",
+            f"lacp_fallback_ab: {str(bond.settings.fallback_ab).lower()}",
             f"active-backup primary: {_primary(bond)}",
             f"active member mac: {_active(bond)}",
         ]
@@ -93,7 +99,7 @@ class BondCommands:
 
     def _migrate(self, args: list[str]) -> str:
         bond = self._bond(args[0])
-        if not bond.is_balanced:
+        if bond.settings.mode != "balance-slb":
             raise CommandError("not an SLB bond")
         if not args[1].isascii() or not args[1].isdigit():
             raise CommandError("bad hash")
@@ -122,8 +128,12 @@ class BondCommands:
         return "disabled"
 
 
+def _recirculation(recirc_id: int) -> str:
+    return f"yes, Recirc-ID : {recirc_id}" if recirc_id else "no, Recirc-ID : -1"
+
+
 def _primary(bond: Bond) -> str:
-    name = bond.settings.primary if bond.settings.mode == "active-backup" else ""
+    name = bond.settings.primary
     if not name:
         return "<none>"
     return name if name in bond.members else f"{name} (no such member)"

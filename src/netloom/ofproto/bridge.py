@@ -13,6 +13,7 @@ from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import Match
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
+from netloom.ofproto.aggregation import Aggregation
 from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
@@ -34,6 +35,7 @@ from netloom.ofproto.settings import (
     StpSettings,
 )
 from netloom.ofproto.spanning_tree import SpanningTree
+from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
@@ -82,6 +84,8 @@ class Ofproto:
         self.tree: SpanningTree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
+        self.aggregation = Aggregation(self)
+        self.spreading = Spreading(self)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
@@ -157,6 +161,7 @@ class Ofproto:
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
+        self.aggregation.run(self.backer.clock.now_ms())
         self._run_bonds(self.backer.clock.now_ms())
         if self.tree is not None:
             self.tree.follow_ports(self.backer.clock.now_ms())
@@ -490,6 +495,7 @@ class Ofproto:
             self.mcast.run(now_ms)
         if self.tree is not None:
             self.tree.run(now_ms)
+        self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
         self.connections.run(now_ms)
 
@@ -499,24 +505,32 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
+        due.append(self.aggregation.deadline())
         due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
     def _run_bonds(self, now_ms: int) -> None:
+        self.spreading.count(now_ms)
         for bundle in self.bundles.values():
             is_bond = bundle.settings.bond is not None or bundle.bond is not None
-            if is_bond and bundle.run_bond(now_ms):
+            if is_bond and bundle.run_bond(self.aggregation, now_ms):
                 self.status_version += 1
                 self.backer.config_changed()
             bond = bundle.bond
             if bond is not None and bond.should_announce:
                 bond.should_announce = False
                 announce_addresses(self, bundle, now_ms)
+        self.spreading.follow(now_ms)
 
     def active_member(self, bundle: str) -> str:
         """Port.bond_active_slave: the address of the member that is active; empty if none is."""
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
         return bond.active.mac if bond is not None and bond.active is not None else ""
+
+    def lacp_current(self, name: str) -> bool | None:
+        """Interface.lacp_current; None where LACP is not spoken."""
+        port = self.ports_by_name.get(name)
+        return None if port is None else self.aggregation.is_current(port)
 
     def _changed(self, changes: list[Change], now_ms: int) -> None:
         if changes:

@@ -7,11 +7,16 @@ on the wire means depends on the bundle's `vlan_mode` (ovs-vswitchd.conf.db(5), 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.base.record import Record
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import BundleSettings
 from netloom.openflow.messages import OFPPC_NO_FLOOD
 from netloom.protocols.bond import Bond
+
+if TYPE_CHECKING:
+    from netloom.ofproto.aggregation import Aggregation
 
 ETH_VLAN = 0x8100
 _CFI = 0x1000
@@ -51,16 +56,20 @@ class Bundle:
     def name(self) -> str:
         return self.settings.name
 
-    def run_bond(self, now_ms: int) -> bool:
+    def run_bond(self, aggregation: Aggregation, now_ms: int) -> bool:
         """Have the bond follow its members' links; True if packets may go other ways now."""
         settings = self.settings.bond
         if settings is None or not self.members:
             self.bond = None
             return False
-        links = {port.name: port.link() for port in self.members}
+        links = {}
+        for port in self.members:
+            up, mac = port.link()
+            links[port.name] = up and aggregation.may_enable(port), mac
         if self.bond is None:
             self.bond = Bond(self.name, settings, now_ms)
         before = self.bond.changes
+        self.bond.set_lacp_status(aggregation.status(self.name))
         if settings != self.bond.settings or links.keys() != self.bond.members.keys():
             self.bond.configure(settings, links, now_ms)
         self.bond.run(links, now_ms)

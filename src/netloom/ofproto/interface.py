@@ -67,6 +67,9 @@ class Bridge(Protocol):
     def active_member(self, bundle: str) -> str:
         """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
 
+    def lacp_current(self, name: str) -> bool | None:
+        """Interface.lacp_current: does a port hear from its partner? None: no LACP."""
+
     def bridge_status(self) -> dict[str, str]:
         """Bridge.status."""
 

@@ -1,4 +1,4 @@
-"""The commands of what ports may speak with their neighbours: bonds, LACP, BFD, CFM, STP, RSTP.
+"""The commands of what ports may speak with their neighbours: bonds, BFD, CFM, STP, RSTP.
 
 As long as no port of the switch speaks one of them, its commands have nothing to show, and name
 what they were asked for as missing, in the words of Open vSwitch. One row a command.
@@ -72,7 +72,7 @@ def _bond_hash(args: list[str]) -> str:
 
 
 _NO_RSTP = "No such RSTP object"
-_NO_CFM, _NO_LACP = "no such CFM object", "no such lacp object"
+_NO_CFM = "no such CFM object"
 
 COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("autoattach/show-isid", "[bridge]", 0, 1, _quiet),
@@ -87,8 +87,6 @@ COMMANDS: tuple[ProtocolCommand, ...] = (
         "cfm/set-fault", "[interface] normal|false|true", 1, 2, _faults(_NO_CFM)
     ),
     ProtocolCommand("cfm/show", "[interface]", 0, 1, _shows("", _NO_CFM)),
-    ProtocolCommand("lacp/show", "[port]", 0, 1, _shows("", _NO_LACP)),
-    ProtocolCommand("lacp/show-stats", "[port]", 0, 1, _shows("", _NO_LACP)),
     ProtocolCommand("rstp/show", "[bridge]", 0, 1, _shows("", _NO_RSTP)),
     ProtocolCommand("rstp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_RSTP)),
 )  # fmt: skip

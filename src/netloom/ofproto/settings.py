@@ -10,6 +10,7 @@ from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.openflow.actions import Subfield
 from netloom.protocols.bond import BondSettings
+from netloom.protocols.lacp import LacpSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -58,6 +59,8 @@ class BundleSettings(Record):
     #: Does it get all multicast packets, or all reports, of a bridge that snoops?
     #: None: it has one member.
     bond: BondSettings | None = None
+    #: None: it does not speak LACP.
+    lacp: LacpSettings | None = None
     mcast_flood: bool = False
     mcast_flood_reports: bool = False
     #: None: it takes no part in a spanning tree.
@@ -173,6 +176,10 @@ class PortSettings(Record):
     mtu: int = 0
     #: The address of a port without a device (a patch port), for its description.
     mac: str = ""
+    #: LACP's number of the port (0: the OpenFlow one), its priority, its key (0: the port's).
+    lacp_port_id: int = 0
+    lacp_port_priority: int = 65_535
+    lacp_key: int = 0
 
 
 class PortInfo(Record):

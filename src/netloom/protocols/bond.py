@@ -1,5 +1,8 @@
 """Bonds: several links that carry the packets of one port (ovs-vswitchd.conf.db(5), Port table).
 
+`balance-tcp` spreads connections, needs LACP, and is carried out by the data path: each bucket
+of its hash is a rule (`rules_wanted`).
+
 `active-backup` uses one member, the *active* one, and another when that fails. `balance-slb`
 spreads source addresses (with their VLAN) over all members by hash, and moves buckets of the hash
 from loaded members to others now and then; the network behind need not know of it, so packets that
@@ -29,7 +32,7 @@ _GROUP_BIT = 1 << 40
 
 
 class BondSettings(Record):
-    """The columns of a Port row. `mode` is "active-backup" or "balance-slb"."""
+    """The columns of a Port row. `mode` is "active-backup", "balance-slb" or "balance-tcp"."""
 
     mode: str = "active-backup"
     updelay_ms: int = 0
@@ -37,8 +40,11 @@ class BondSettings(Record):
     hash_basis: int = 0
     #: 0: never.
     rebalance_ms: int = 10_000
+    #: Of `active-backup`, and of what falls back to it.
     primary: str = ""
     all_members_active: bool = False
+    #: Without a partner that speaks LACP, be as `active-backup`.
+    fallback_ab: bool = False
 
 
 def hash_source(mac: int, vlan: int, basis: int) -> int:
@@ -81,6 +87,7 @@ class Bond:
         self.members: dict[str, Member] = {}
         self.active: Member | None = None
         self.changes = 0
+        self.lacp_status = "off"
         #: Other switches have to be told where addresses are now.
         self.should_announce = False
         self.next_rebalance_ms = now_ms + settings.rebalance_ms
@@ -90,7 +97,32 @@ class Bond:
 
     @property
     def is_balanced(self) -> bool:
-        return self.settings.mode == "balance-slb"
+        return self.settings.mode != "active-backup" and not self.falls_back
+
+    @property
+    def falls_back(self) -> bool:
+        """Is it as `active-backup` for want of a partner?"""
+        return self.lacp_status == "configured" and self.settings.fallback_ab
+
+    def set_lacp_status(self, status: str) -> None:
+        """ "off", "configured" or "negotiated"."""
+        if status != self.lacp_status:
+            self.lacp_status = status
+            self.changes += 1
+
+    @property
+    def _mode(self) -> str:
+        """How packets are sent now; "" for not at all."""
+        if self.lacp_status == "configured":
+            return "active-backup" if self.settings.fallback_ab else ""
+        if self.settings.mode == "balance-tcp" and self.lacp_status == "off":
+            return ""
+        return self.settings.mode
+
+    @property
+    def recirculates(self) -> bool:
+        """Does the data path choose members?"""
+        return self._mode == "balance-tcp"
 
     def configure(
         self, settings: BondSettings, links: Mapping[str, tuple[bool, str]], now_ms: int
@@ -141,13 +173,19 @@ class Bond:
                 log.info_rl("member %s: will not be %s", member.name,
                             "disabled" if up else "enabled")  # fmt: skip
             else:
-                delay_ms = self.settings.updelay_ms if up else self.settings.downdelay_ms
+                delay_ms = self._delay_ms(up)
                 member.delay_due_ms = now_ms + delay_ms
                 if delay_ms:
                     log.info_rl("member %s: will be %s if it stays %s for %d ms", member.name,
                                 "enabled" if up else "disabled", word, delay_ms)  # fmt: skip
         if member.delay_due_ms is not None and member.delay_due_ms <= now_ms:
             self._enable(member, up)
+
+    def _delay_ms(self, up: bool) -> int:
+        """LACP has its own ways to know that a link is good."""
+        if self.lacp_status != "off":
+            return 0
+        return self.settings.updelay_ms if up else self.settings.downdelay_ms
 
     def _enable(self, member: Member, enable: bool, *, quiet: bool = False) -> None:
         member.delay_due_ms = None
@@ -179,7 +217,7 @@ class Bond:
     def _best(self) -> Member | None:
         """The primary, else the one that is active already, else any that is enabled."""
         primary = self.members.get(self.settings.primary)
-        if self.settings.mode == "active-backup" and primary is not None and primary.enabled:
+        if primary is not None and primary.enabled:
             return primary
         if self.active is not None and self.active.enabled:
             return self.active
@@ -202,7 +240,8 @@ class Bond:
 
     def deadline(self) -> int | None:
         due = [member.delay_due_ms for member in self.members.values()]
-        if any(bucket.n_bytes for bucket in self._buckets) and self.settings.rebalance_ms:
+        has_load = self.recirculates or any(bucket.n_bytes for bucket in self._buckets)
+        if has_load and self.settings.rebalance_ms:
             due.append(self.next_rebalance_ms)
         return min((at for at in due if at is not None), default=None)
 
@@ -211,20 +250,33 @@ class Bond:
     def admits(self, name: str, destination: int) -> str:
         """What becomes of a packet that came in on a member: ACCEPT, DROP, or DROP_IF_MOVED: it is
         dropped if its source was seen elsewhere."""
+        if self.lacp_status == "negotiated":
+            member = self.members.get(name)
+            return ACCEPT if member and (member.enabled or member.may_enable) else DROP
+        mode = self._mode
+        if not mode:
+            return DROP
         is_active = self.active is not None and self.active.name == name
-        takes_all = self.is_balanced and self.settings.all_members_active
+        takes_all = mode == "balance-slb" and self.settings.all_members_active
         if destination & _GROUP_BIT and not is_active and not takes_all:
             return DROP
-        if self.is_balanced:
+        if mode == "balance-slb":
             return DROP_IF_MOVED
         return ACCEPT if is_active else DROP
 
     def choose(self, source: int, vlan: int) -> tuple[str, Bucket | None] | None:
         """The member that carries a packet, and the bucket that its bytes count for, if any; None
         if there is no member."""
-        if not self.is_balanced:
+        mode = self._mode
+        if mode == "active-backup":
             return None if self.active is None else (self.active.name, None)
-        bucket = self._bucket(hash_source(source, vlan, self.settings.hash_basis))
+        if not mode:
+            return None
+        return self.choose_by_hash(hash_source(source, vlan, self.settings.hash_basis))
+
+    def choose_by_hash(self, hash_: int) -> tuple[str, Bucket] | None:
+        """The member that carries packets of a hash."""
+        bucket = self._bucket(hash_)
         if bucket.member is None or not bucket.member.enabled:
             bucket.member = self._next_member()
         return None if bucket.member is None else (bucket.member.name, bucket)
@@ -240,6 +292,13 @@ class Bond:
             return None
         self._turn.append(self._turn.pop(0))
         return self._turn[-1]
+
+    def rules_wanted(self) -> list[tuple[str, Bucket]]:
+        """The member of each bucket, for `balance-tcp`; none if there is none."""
+        if not self.recirculates:
+            return []
+        chosen = [self.choose_by_hash(number) for number in range(BUCKETS)]
+        return [found for found in chosen if found is not None]
 
     def loads(self) -> dict[str, dict[int, int]]:
         """Bytes by member and bucket, of buckets that carried any."""

@@ -389,4 +389,7 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         peer=wish.peer,
         mtu=wish.mtu,
         mac=wish.mac if wish.type == "patch" else "",
+        lacp_port_id=wish.lacp[0],
+        lacp_port_priority=wish.lacp[1],
+        lacp_key=wish.lacp[2],
     )

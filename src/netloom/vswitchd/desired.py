@@ -289,9 +289,8 @@ class _Reader:
         if not members:
             return None
         interfaces = tuple(self._interface(bridge, member) for member in members)
-        problem = self._bond_problem(row) if len(interfaces) > 1 else ""
-        if problem:
-            interfaces = self._refuse_bond(name, problem, interfaces)
+        if len(interfaces) > 1:
+            self._judge_bond(row)
         mac = parse_mac(row.opt_text("mac") or "")
         return PortWish(
             name=name,
@@ -313,23 +312,10 @@ class _Reader:
         )
         return False
 
-    def _bond_problem(self, row: Row) -> str:
-        """Why a bond cannot be had; empty if it can."""
-        if row.opt_text("bond_mode") == "balance-tcp":
-            return "bonds of mode balance-tcp are not supported by this version"
-        if row.opt_text("lacp") in ("active", "passive"):
-            return "bonds with LACP are not supported by this version"
+    def _judge_bond(self, row: Row) -> None:
         if row.mapping("other_config").get("bond-detect-mode") == "miimon":
             self._complain("warn", "bridge", f"port {row.text('name')}: unsupported "
                            "bond-detect-mode miimon, defaulting to carrier")  # fmt: skip
-        return ""
-
-    def _refuse_bond(
-        self, port: str, problem: str, interfaces: tuple[InterfaceWish, ...]
-    ) -> tuple[InterfaceWish, ...]:
-        text = f"port {port}: {problem}"
-        self._complain("err", "bridge", text)
-        return tuple(replace(interface, error=text) for interface in interfaces)
 
     def _bundle(self, row: Row, members: tuple[str, ...]) -> BundleSettings:
         rules = PortRules(row)
@@ -350,6 +336,7 @@ class _Reader:
             ofport=requested or _usable_ofport(row.opt_int("ofport") or 0),
             ofport_requested=bool(requested),
             mtu=row.opt_int("mtu_request") or 0,
+            lacp=_lacp_member(row.mapping("other_config")),
         )
         if name == bridge:
             wish = replace(wish, ofport=0, ofport_requested=False)
@@ -393,6 +380,17 @@ class _Reader:
             return replace(wish, peer=peer)
         self._complain("err", "netdev_vport", error)
         return replace(wish, error=error)
+
+
+def _lacp_member(config: dict[str, str]) -> tuple[int, int, int]:
+    """LACP's number, priority and key of an interface; what is out of range is not there."""
+    keys = (("lacp-port-id", 0), ("lacp-port-priority", 65_535), ("lacp-aggregation-key", 0))
+    values = [integer(config, key, default) for key, default in keys]
+    number, priority, key = (
+        value if 0 < value <= 65_535 else default
+        for value, (_, default) in zip(values, keys, strict=True)
+    )
+    return number, priority, key
 
 
 def _mcast(row: Row) -> McastSettings | None:

@@ -112,6 +112,8 @@ class Collector:
         else:
             assert port.state is not None
             columns = status.state_columns(port.ofport, port.state)
+        current = live.bridge.lacp_current(name)
+        columns["lacp_current"] = () if current is None else (current,)
         if with_counters or not row.mapping("statistics"):
             stats = live.bridge.device_stats(name)
             if stats is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from netloom.ofproto.settings import BundleSettings, StpPortSettings
 from netloom.ovsdb.row import Row
 from netloom.protocols.bond import BondSettings
+from netloom.protocols.lacp import LacpSettings
+from netloom.vswitchd.addresses import parse_mac
 
 MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
 _NATIVE = ("native-tagged", "native-untagged")
@@ -50,6 +52,7 @@ class PortRules:
             priority_tags=self._priority_tags(),
             stp=self._stp(),
             bond=self._bond() if len(members) > 1 else None,
+            lacp=self._lacp(len(members)),
             protected=row.flag("protected"),
             mcast_flood=self._config.get("mcast-snooping-flood") == "true",
             mcast_flood_reports=self._config.get("mcast-snooping-flood-reports") == "true",
@@ -58,15 +61,38 @@ class PortRules:
 
     def _bond(self) -> BondSettings:
         rebalance_ms = self._number("bond-rebalance-interval", 10_000, 2**31 - 1)
+        mode = self._row.opt_text("bond_mode") or "active-backup"
+        falls_back = self._config.get("lacp-fallback-ab") == "true"
+        has_primary = mode == "active-backup" or falls_back
+        primary = self._config.get("bond-primary", "") if has_primary else ""
         return BondSettings(
-            mode=self._row.opt_text("bond_mode") or "active-backup",
+            mode=mode,
+            fallback_ab=falls_back,
             updelay_ms=max(self._row.integer("bond_updelay"), 0),
             downdelay_ms=max(self._row.integer("bond_downdelay"), 0),
             hash_basis=self._number("bond-hash-basis", 0, 2**32 - 1),
             # Less than a second would keep moving what was just moved.
             rebalance_ms=max(rebalance_ms, 1_000) if rebalance_ms else 0,
-            primary=self._config.get("bond-primary", ""),
+            primary=primary,
             all_members_active=self._config.get("all-members-active") == "true",
+        )
+
+    def _lacp(self, n_members: int) -> LacpSettings | None:
+        """How the port speaks LACP, if it does."""
+        mode = self._row.opt_text("lacp")
+        if mode not in ("active", "passive"):
+            return None
+        config = self._config
+        mac = parse_mac(config.get("lacp-system-id", ""))
+        if mac is None and "lacp-system-id" in config:
+            self.complaints.append("LACP system ID must be an Ethernet address")
+        default = 65_535 - (n_members > 1)
+        return LacpSettings(
+            active=mode == "active",
+            fast=config.get("lacp-time", "").lower() == "fast",
+            system_id=int.from_bytes(mac or b"", "big"),
+            priority=self._number("lacp-system-priority", default, 65_535) or default,
+            fallback_ab=config.get("lacp-fallback-ab") == "true",
         )
 
     def _stp(self) -> StpPortSettings | None:

@@ -16,7 +16,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "ipfix",
         "auto_attach",
     ),
-    "Port": ("qos", "lacp"),
+    "Port": ("qos",),
     "Interface": (
         "ingress_policing_rate",
         "ingress_policing_burst",

@@ -30,6 +30,8 @@ class InterfaceWish(Record):
     peer: str = ""
     mac: str = ""
     mtu: int = 0
+    #: LACP's number of the port, priority and key; 0 for the usual number and key.
+    lacp: tuple[int, int, int] = (0, 65_535, 0)
     error: str = ""
 
 

@@ -164,19 +164,6 @@ def test_a_reserved_name_is_refused() -> None:
     assert found.error == "could not create interface ovs-netdev, name is reserved"
 
 
-def test_a_bond_of_a_mode_that_cannot_be_had_is_refused_on_each_of_its_interfaces() -> None:
-    replica = FakeReplica()
-    members = [replica.add("Interface", name=name) for name in ("e1", "e2")]
-    port = replica.add("Port", name="bond0", interfaces=tuple(row.uuid for row in members),
-                       bond_mode=("balance-tcp",))  # fmt: skip
-    replica.add_bridge("br0", port)
-    wish = read_wish(replica)
-    errors = {i.name: i.error for p in wish.bridges[0].ports for i in p.interfaces}
-    text = "port bond0: bonds of mode balance-tcp are not supported by this version"
-    assert errors == {"br0": "", "e1": text, "e2": text}
-    assert ("err", "bridge", text) in wish.problems
-
-
 def test_a_bond_has_the_settings_of_its_port() -> None:
     replica = FakeReplica()
     members = [replica.add("Interface", name=name) for name in ("e1", "e2")]

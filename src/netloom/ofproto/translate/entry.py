@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from netloom.flow.fields import SLOT
 from netloom.openflow import messages as m
+from netloom.packet.headers import ETH_TYPE_LACP
 
 if TYPE_CHECKING:
     from netloom.ofproto.ports import OfPort
@@ -46,6 +47,8 @@ def receives(context: Context, port: OfPort) -> bool:
 
 def _is_special(context: Context, port: OfPort) -> bool:
     """Is this a packet of a protocol that the switch speaks here? If so, it gets it."""
+    if _is_slow_protocol(context, port):
+        return True
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:
         return False
@@ -55,6 +58,17 @@ def _is_special(context: Context, port: OfPort) -> bool:
     if context.packet and context.side_effects:
         tree.receive(port, context.packet, context.now_ms)
     context.slow.add("stp")
+    return True
+
+
+def _is_slow_protocol(context: Context, port: OfPort) -> bool:
+    """Is it of LACP, on a port that speaks it?"""
+    aggregation = context.bridge.aggregation
+    if not aggregation.speaks(port) or _DL_TYPE.get(context.key) != ETH_TYPE_LACP:
+        return False
+    if context.packet and context.side_effects:
+        aggregation.receive(port, context.packet, context.now_ms)
+    context.slow.add("lacp")
     return True
 
 

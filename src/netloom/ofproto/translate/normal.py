@@ -7,6 +7,7 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
+from netloom.ofproto.spreading import spread
 from netloom.ofproto.translate import multicast
 from netloom.ofproto.translate.commit import with_tags
 from netloom.ofproto.translate.context import Context
@@ -183,6 +184,8 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
     """The port by which a packet leaves; -1 for none."""
     if bundle.bond is None:
         return bundle.members[0].number
+    if bundle.bond.recirculates:
+        return spread(context, bundle)
     chosen = bundle.bond.choose(_DL_SRC.get(context.key), vlan)
     if chosen is None:
         return -1

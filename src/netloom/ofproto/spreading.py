@@ -1,0 +1,129 @@
+"""Bonds of mode `balance-tcp`: the data path hashes packets, and rules say where each hash goes.
+
+A packet to such a bond is not output: it is hashed and looked up once more, under a number of the
+bond's own. There a hidden rule of the internal table takes each of the 256 buckets to its member.
+So a flow that carries many connections spreads them, and moving a bucket changes one rule only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netloom.datapath import actions as dp
+from netloom.flow import hashes
+from netloom.flow.fields import FIELD
+from netloom.flow.match import Match
+from netloom.ofproto.recirculations import FrozenState
+from netloom.ofproto.tables import INTERNAL_TABLE
+from netloom.ofproto.translate.commit import commit
+from netloom.openflow import actions as a
+from netloom.openflow import messages as m
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.bundle import Bundle
+    from netloom.ofproto.rules import Rule
+    from netloom.ofproto.translate.context import Context
+    from netloom.protocols.bond import Bond
+
+_PRIORITY = 20
+_BUCKETS = 0xFF
+
+
+class _Spread:
+    """One bond: its number, and what its rules are and had counted, by bucket."""
+
+    def __init__(self, recirc_id: int) -> None:
+        self.recirc_id = recirc_id
+        self.members: list[int] = []
+        self.rules: list[Rule] = []
+        self.counted: list[int] = []
+
+
+class Spreading:
+    """All such bonds of a bridge, by port."""
+
+    def __init__(self, bridge: Ofproto) -> None:
+        self._bridge = bridge
+        self._spreads: dict[str, _Spread] = {}
+
+    def recirc_id(self, bundle: str) -> int:
+        """The number of a bond; 0 if it is none of these."""
+        spread = self._spreads.get(bundle)
+        return 0 if spread is None else spread.recirc_id
+
+    def count(self, now_ms: int) -> None:
+        """Tell bonds that are about to move buckets what these carried."""
+        for name, spread in self._spreads.items():
+            bond = self._bridge.bundles[name].bond if name in self._bridge.bundles else None
+            if bond is None or not bond.settings.rebalance_ms or bond.next_rebalance_ms > now_ms:
+                continue
+            self._bridge.refresh_statistics()
+            for number, (_, bucket) in enumerate(bond.rules_wanted()[: len(spread.rules)]):
+                n_bytes = spread.rules[number].n_bytes
+                bucket.n_bytes += n_bytes - spread.counted[number]
+                spread.counted[number] = n_bytes
+
+    def follow(self, now_ms: int) -> None:
+        """Have the rules that the bonds want now."""
+        wanted = {
+            name: bundle.bond
+            for name, bundle in self._bridge.bundles.items()
+            if bundle.bond is not None and bundle.bond.settings.mode == "balance-tcp"
+        }
+        for name in [name for name in self._spreads if name not in wanted]:
+            self._remove(self._spreads.pop(name), now_ms)
+        for name, bond in wanted.items():
+            if name not in self._spreads:
+                self._spreads[name] = _Spread(self._acquire(name))
+            self._follow_bond(self._spreads[name], name, bond, now_ms)
+
+    def _acquire(self, bundle: str) -> int:
+        # What is frozen is nothing but the table; the name keeps states of bonds apart.
+        state = FrozenState(self._bridge.name, INTERNAL_TABLE, 0, userdata=bundle.encode())
+        return self._bridge.backer.recirculations.acquire(state)
+
+    def _follow_bond(self, spread: _Spread, name: str, bond: Bond, now_ms: int) -> None:
+        numbers = {port.name: port.number for port in self._bridge.bundles[name].members}
+        members = [numbers.get(member, -1) for member, _ in bond.rules_wanted()]
+        if members == spread.members:
+            return
+        self._clear(spread)
+        recirc_id, dp_hash = FIELD["recirc_id"], FIELD["dp_hash"]
+        base = Match().with_field(recirc_id, spread.recirc_id, recirc_id.ones)
+        spread.rules = [
+            self._bridge.tables.add_hidden(
+                INTERNAL_TABLE, base.with_field(dp_hash, bucket, _BUCKETS), _PRIORITY,
+                (a.Output(number, 0),), now_ms,
+            )
+            for bucket, number in enumerate(members)
+        ]  # fmt: skip
+        spread.members = members
+        spread.counted = [0] * len(members)
+
+    def _clear(self, spread: _Spread) -> None:
+        for rule in spread.rules:
+            self._bridge.tables.remove(rule, m.OFPRR_DELETE)
+        spread.rules, spread.members, spread.counted = [], [], []
+
+    def _remove(self, spread: _Spread, now_ms: int) -> None:
+        self._clear(spread)
+        self._bridge.backer.recirculations.release((spread.recirc_id,), now_ms)
+
+
+def spread(context: Context, bundle: Bundle) -> int:
+    """Have the data path choose a member: -1; or, where members are patch ports and no data path
+    sees them, the number of the port by which the packet leaves."""
+    bond = bundle.bond
+    assert bond is not None
+    chosen = bond.choose_by_hash(hashes.hash_five_tuple(context.key, bond.settings.hash_basis))
+    port = next((port for port in bundle.members if chosen and port.name == chosen[0]), None)
+    recirc_id = context.bridge.spreading.recirc_id(bundle.name)
+    if port is None or not recirc_id:
+        return -1
+    if port.is_patch:
+        return port.number
+    commit(context)
+    context.emit(dp.Hash("l4", bond.settings.hash_basis))
+    context.emit(dp.Recirc(recirc_id))
+    return -1
