@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.kernel_programs import require_programs
 from tests.support.switches import needs_root, own_tools
 
 from netloom.lab.cloud import UNDERLAY, Cloud
@@ -20,6 +21,7 @@ from netloom.lab.namespace import VirtualMachine
 from netloom.lab.story import CLIENT, SERVER
 
 pytestmark = [needs_root, pytest.mark.root]
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 #: The attacker's program; frames by name. me, my4, my6, mylocal: its own addresses; to, to4, to6:
 #: the victim's; other, other4: those of a machine of another tenant.
@@ -115,11 +117,17 @@ class Scene:
     tenant: bytes
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+@pytest.fixture(scope="module", params=["kernel", "userspace"])
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     directory = tmp_path_factory.mktemp("attacks")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NETLOOM_SYSTEM_DATAPATH", "userspace")
+        if request.param == "kernel":
+            require_programs()
+            patch.delenv(CHOICE, raising=False)
+        else:
+            patch.setenv(CHOICE, request.param)
         with Cloud("at", programs=own_tools(directory / "t")) as cloud:
             cloud.serve()
             cloud.add_host("a")
