@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from netloom.base.errors import ConfigError
-from netloom.network.agents.rooms import rooms_here
 from netloom.network.config import kinds
 from netloom.network.config.ini import expand, merge, parse_file
 
@@ -57,11 +56,10 @@ class RoomSettings:
             with path.open("a") as names:
                 names.write(f"{name}\n")
 
-    def noted_rooms(self, prefix: str) -> set[str]:
-        """Those written down that are still there and begin with `prefix`."""
+    def noted_rooms(self) -> set[str]:
+        """All names that were written down, whether they are still there or not."""
         path = Path(self.state_path) / "namespaces"
-        known = set(path.read_text().split()) if path.exists() else set[str]()
-        return known & rooms_here(prefix)
+        return set(path.read_text().split()) if path.exists() else set()
 
 
 Table = Mapping[tuple[str, str], tuple[Callable[[str], Any], str]]

@@ -40,8 +40,7 @@ class DhcpAgent(RoomAgent):
         for key in self._standing.keys() - wanted.keys():
             await self._remove(f"{PREFIX}{key}")
             del self._standing[key]
-        for name in settings.noted_rooms(PREFIX) - {f"{PREFIX}{key}" for key in wanted}:
-            # Deleted while no agent looked.
+        for name in self.strangers(PREFIX, wanted):
             await self._remove(name)
         for key, server in wanted.items():
             if server.room is None:

@@ -28,8 +28,7 @@ class L3Agent(RoomAgent):
         for key in self._standing.keys() - wanted.keys():
             await self._remove(self._standing[key].room.name)
             del self._standing[key]
-        for name in self.settings.noted_rooms(PREFIX) - {f"{PREFIX}{key}" for key in wanted}:
-            # Deleted while no agent looked.
+        for name in self.strangers(PREFIX, wanted):
             await self._remove(name)
         changed = [router for key, router in wanted.items() if self._standing.get(key) != router]
         for router in changed:
