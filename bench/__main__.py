@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("first_light", "datapath", "openflow", "pipeline")
+NAMES = ("first_light", "datapath", "openflow", "pipeline", "network_api", "agents")
 
 
 def main(argv: list[str]) -> int:

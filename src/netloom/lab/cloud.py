@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -140,8 +140,9 @@ class Cloud(Lab):
         tunnels: Sequence[str] = (),
         population: bool = True,
         tenant: str = "",
+        standing: bool = False,
     ) -> None:
-        super().__init__(name, keep, labs)
+        super().__init__(name, keep, labs, standing)
         self.programs = programs
         self.tunnels = tuple(tunnels)
         self.population = population
@@ -219,10 +220,16 @@ class Cloud(Lab):
         self.start_switches()
         self.start_agents()
 
-    def start_switches(self) -> None:
-        """Start the switches of all hosts, side by side."""
+    def start_switches(self, started: Callable[[Host], None] | None = None) -> None:
+        """Start the switches of all hosts, side by side; `started` hears of each that runs."""
+
+        def start(host: Host) -> None:
+            self._start_switch(host)
+            if started is not None:
+                started(host)
+
         with ThreadPoolExecutor(len(self.hosts)) as pool:
-            list(pool.map(self._start_switch, self.hosts.values()))
+            list(pool.map(start, self.hosts.values()))
 
     def start_agents(self) -> None:
         """Start all agents, and wait until the service knows them."""
@@ -313,8 +320,7 @@ class Cloud(Lab):
         self, label: str, host: Host, port: Mapping[str, Any], gateway: str = ""
     ) -> VirtualMachine:
         """The machine alone, not plugged in."""
-        addresses = [one["ip_address"] for one in port["fixed_ips"]]
-        prefixes = [f"{one}/{64 if ':' in one else 24}" for one in addresses]
+        prefixes = [self._with_length(fixed) for fixed in port["fixed_ips"]]
         vm = VirtualMachine(f"{self.name}-{label}", label, f"tap{port['id'][:11]}", prefixes[0])
         self._create(vm)
         self.vms.append(vm)
@@ -327,6 +333,10 @@ class Cloud(Lab):
             vm.gateway = gateway
             vm.ip("route", "add", "default", "via", gateway)
         return vm
+
+    def _with_length(self, fixed: Mapping[str, str]) -> str:
+        length = self.api.show("subnet", fixed["subnet_id"])["cidr"].partition("/")[2]
+        return f"{fixed['ip_address']}/{length}"
 
     def spawn(self, vm: VirtualMachine, name: str, *argv: str) -> None:
         """Run a command in a machine until the lab ends."""

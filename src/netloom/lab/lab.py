@@ -21,10 +21,13 @@ LABS = Path("/run/netloom")
 
 
 class Lab:
-    """A context manager; `keep` leaves everything in place at the end."""
+    """A context manager; `keep` leaves everything in place at the end. The name of a `standing` lab
+    is for people to use later; others get the process' number, so that many may have one name."""
 
-    def __init__(self, name: str, keep: bool = False, labs: Path = LABS) -> None:
-        self.name = f"{name}-{os.getpid()}"
+    def __init__(
+        self, name: str, keep: bool = False, labs: Path = LABS, standing: bool = False
+    ) -> None:
+        self.name = name if standing else f"{name}-{os.getpid()}"
         self.keep = keep
         self.directory = labs / self.name
         self.host = Namespace(f"{self.name}-host")

@@ -9,6 +9,7 @@ import typer
 
 import netloom
 from netloom.base.errors import ConfigError, NetloomError
+from netloom.programs.netloom_lab import doctor, lab_app, status
 
 app = typer.Typer(
     help="Open vSwitch and Neutron's ML2 in Python, with an eBPF data path.",
@@ -23,6 +24,9 @@ network_app = typer.Typer(
 database_app = typer.Typer(help="The service's database.", no_args_is_help=True)
 network_app.add_typer(database_app, name="db")
 app.add_typer(network_app, name="network")
+app.add_typer(lab_app, name="lab")
+app.command()(status)
+app.command()(doctor)
 _CONFIG_FILES = typer.Option(
     [],
     "--config-file",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from netloom.base.errors import NetloomError
 from netloom.base.log import get_logger
 from netloom.network.agents.links import DatabaseLink
 from netloom.network.agents.plugs import WANTED, Plugs
+from netloom.network.agents.rooms import rooms_here
 from netloom.network.agents.service import ServiceLink
 from netloom.network.agents.settings import RoomSettings
 from netloom.network.watch.client import follow
@@ -39,6 +40,12 @@ class RoomAgent(ABC):
         idl = Idl("Open_vSwitch", WANTED)
         self._database = DatabaseLink(str(rundir / "db.sock"), idl, self._dirty.set)
         self.plugs = Plugs(idl, self._database, settings.integration_bridge, owner)
+
+    def strangers(self, prefix: str, wanted: Iterable[str]) -> set[str]:
+        """This agent's namespaces that nobody wants: of things deleted while no agent looked.
+        `wanted` are ids; names are the prefix and an id."""
+        noted = self.settings.noted_rooms() & rooms_here(prefix)
+        return noted - {f"{prefix}{key}" for key in wanted}
 
     @abstractmethod
     async def reconcile(self) -> None:

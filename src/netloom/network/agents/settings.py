@@ -56,6 +56,11 @@ class RoomSettings:
             with path.open("a") as names:
                 names.write(f"{name}\n")
 
+    def noted_rooms(self) -> set[str]:
+        """All names that were written down, whether they are still there or not."""
+        path = Path(self.state_path) / "namespaces"
+        return set(path.read_text().split()) if path.exists() else set()
+
 
 Table = Mapping[tuple[str, str], tuple[Callable[[str], Any], str]]
 

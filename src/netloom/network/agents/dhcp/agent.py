@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from netloom.base.log import get_logger
-from netloom.network.agents.dhcp.wish import OWNER, Server, device_id, servers_of
+from netloom.network.agents.dhcp.wish import OWNER, PREFIX, Server, device_id, servers_of
 from netloom.network.agents.links import SwitchFailed
 from netloom.network.agents.rooms import furnish, inside, vacate
 from netloom.network.agents.rounds import RoomAgent
@@ -38,9 +38,10 @@ class DhcpAgent(RoomAgent):
         servers = servers_of(self.replica, settings.host, settings.dns_domain)
         wanted = {server.network_id: server for server in servers}
         for key in self._standing.keys() - wanted.keys():
-            self._stop(key)
-            await vacate(f"qdhcp-{key}")
+            await self._remove(f"{PREFIX}{key}")
             del self._standing[key]
+        for name in self.strangers(PREFIX, wanted):
+            await self._remove(name)
         for key, server in wanted.items():
             if server.room is None:
                 await self._make_port(server)
@@ -52,6 +53,10 @@ class DhcpAgent(RoomAgent):
         await self.plugs.set(
             link for server in servers if server.room is not None for link in server.room.links
         )
+
+    async def _remove(self, name: str) -> None:
+        self._stop(name.removeprefix(PREFIX))
+        await vacate(name)
 
     async def _make_port(self, server: Server) -> None:
         body = {

@@ -11,6 +11,7 @@ from netloom.network.document import Document
 from netloom.network.watch.replica import Replica
 
 OWNER = "network:dhcp"
+PREFIX = "qdhcp-"
 LEASE = "86400s"
 
 
@@ -56,7 +57,7 @@ def _server(
     if own is None:
         return Server(network["id"], ids, None)
     link = link_of(replica, own, "ns-")
-    room = Room(f"qdhcp-{network['id']}", (link,))
+    room = Room(f"{PREFIX}{network['id']}", (link,))
     options = [f"--interface={link.inner}", f"--dhcp-option-force=option:mtu,{network['mtu']}"]
     options += [f"--domain={domain}"] if domain else []
     options += [_range(subnet) for subnet in subnets]

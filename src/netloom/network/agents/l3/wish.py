@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from netloom.network.agents.l3.advertise import Advertisement, advertisement_of
 from netloom.network.agents.rooms import Link, Room, link_of
 from netloom.network.document import Document
 from netloom.network.watch.replica import Replica
 
+PREFIX = "qrouter-"
 GATEWAY = "network:router_gateway"
 INTERFACES = ("network:router_interface", "network:ha_router_replicated_interface")
 
@@ -37,6 +39,7 @@ class Router:
     source: str
     translations: tuple[Translation, ...]
     floating: tuple[str, ...]
+    advertised: tuple[Advertisement, ...] = ()
 
 
 def routers_of(replica: Replica, host: str) -> list[Router]:
@@ -51,12 +54,14 @@ def routers_of(replica: Replica, host: str) -> list[Router]:
 
 def _router(replica: Replica, router: Document) -> Router:
     links: list[Link] = []
+    advertised: list[Advertisement | None] = []
     routes = [(one["destination"], one["nexthop"]) for one in router["routes"]]
     gateway = source = ""
     floating = replica.find("floatingip", "router_id", router["id"])
     for port in replica.find("port", "device_id", router["id"]):
         if port["device_owner"] in INTERFACES:
             links.append(link_of(replica, port, "qr-"))
+            advertised.append(advertisement_of(replica, port, links[-1]))
         elif port["device_owner"] == GATEWAY:
             link = link_of(replica, port, "qg-")
             extra = {f"{one['floating_ip_address']}/32" for one in floating}
@@ -67,14 +72,15 @@ def _router(replica: Replica, router: Document) -> Router:
             if info.get("enable_snat", True):
                 source = next((one.partition("/")[0] for one in link.addresses if "." in one), "")
     room = Room(
-        f"qrouter-{router['id']}",
+        f"{PREFIX}{router['id']}",
         tuple(sorted(links, key=lambda link: link.inner)),
         tuple(sorted(routes)),
         True,
     )
     translations = tuple(one for ip in floating for one in _translations(replica, ip))
     ids = tuple(sorted(one["id"] for one in floating))
-    return Router(router["id"], room, gateway, source, translations, ids)
+    says = tuple(one for one in advertised if one is not None)
+    return Router(router["id"], room, gateway, source, translations, ids, says)
 
 
 def _defaults(replica: Replica, port: Document) -> Iterator[tuple[str, str]]:
