@@ -424,6 +424,23 @@ def test_geneve_options_are_traced_alike(pair: Pair) -> None:
     pair.ofctl("del-tlv-map", "int")
 
 
+@pytest.mark.parametrize("options", OPTIONS)
+def test_an_option_that_is_deleted_is_traced_alike(pair: Pair, options: str) -> None:
+    _know_neighbours(pair)
+    pair.ofctl("del-flows", "int")
+    pair.ofctl("add-tlv-map", "int", "{class=0xffff,type=0x80,len=4}->tun_metadata0,"
+               "{class=0xffff,type=0x81,len=8}->tun_metadata1")  # fmt: skip
+    pair.ofctl("add-flow", "int", "actions=delete_field:tun_metadata0,output:9,in_port")
+    flow = (f"tunnel(tun_id=0x7b,src=1.1.2.92,dst=1.1.2.88,ttl=64,geneve({options}),"
+            "flags(key)),in_port(6081),eth(src=00:00:00:00:00:01),eth_type(0x0800),"
+            "ipv4(frag=no)")  # fmt: skip
+    ours, theirs = (_without_absent(text) for text in pair.both("ofproto/trace", flow))
+    assert "-> delete tun_metadata0" in ours
+    assert ours == theirs
+    pair.ofctl("del-flows", "int")
+    pair.ofctl("del-tlv-map", "int")
+
+
 def _without_absent(trace: str) -> str:
     """Less the options that a megaflow demands not to be there, which ours does not mention."""
     return re.sub(r",tun_metadata\d+=NP", "", trace)

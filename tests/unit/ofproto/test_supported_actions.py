@@ -24,7 +24,8 @@ def test_writing_a_header_that_is_never_committed_is_not_supported() -> None:
      "conjunction(1,1/2),note:01", "set_queue:1,pop_queue", "enqueue:1:2",
      "output(port=1,max_len=100)", "clone(set_queue:1)", "write_actions(set_queue:1,output:1)",
      "learn(table=1,eth_type=0x800)", "sample(probability=1,collector_set_id=1)",
-     "fin_timeout(idle_timeout=1)", "check_pkt_larger(100)->NXM_NX_REG0[0]"],
+     "fin_timeout(idle_timeout=1)", "check_pkt_larger(100)->NXM_NX_REG0[0]",
+     "delete_field:tun_metadata0"],
 )  # fmt: skip
 def test_action_of_this_version_is_supported(actions: str) -> None:
     mod, _ = parse_flow_mod(f"actions={actions}")

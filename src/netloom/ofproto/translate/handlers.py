@@ -341,6 +341,7 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.OutputReg: _output_reg,
     a.Controller: _controller,
     a.SetField: _set_field,
+    a.DeleteField: small.delete_field,
     a.Move: _move,
     a.Push: _push,
     a.Pop: _pop,

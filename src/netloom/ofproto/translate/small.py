@@ -30,6 +30,13 @@ def option_present(field: Field) -> int:
     return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
 
 
+def delete_field(context: Context, action: a.DeleteField) -> None:
+    """Take an option out of the tunnel's metadata: what is sent has it not, even if it came so."""
+    field = action.field
+    context.key &= ~(option_present(field) | field.mask)
+    context.detail(f"delete {field.name}")
+
+
 def set_queue(context: Context, action: a.SetQueue) -> None:
     """Choose a queue for what is sent from here on: the packet's priority names it."""
     context.mask |= _PRIORITY.mask
