@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloom.datapath import actions as dp
-from netloom.flow import hashes
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.tables import INTERNAL_TABLE
-from netloom.ofproto.translate.commit import commit
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
-    from netloom.ofproto.bundle import Bundle
     from netloom.ofproto.rules import Rule
-    from netloom.ofproto.translate.context import Context
     from netloom.protocols.bond import Bond
 
 _PRIORITY = 20
@@ -109,21 +104,3 @@ class Spreading:
     def _remove(self, spread: _Spread, now_ms: int) -> None:
         self._clear(spread)
         self._bridge.backer.recirculations.release((spread.recirc_id,), now_ms)
-
-
-def spread(context: Context, bundle: Bundle) -> int:
-    """Have the data path choose a member: -1; or, where members are patch ports and no data path
-    sees them, the number of the port by which the packet leaves."""
-    bond = bundle.bond
-    assert bond is not None
-    chosen = bond.choose_by_hash(hashes.hash_five_tuple(context.key, bond.settings.hash_basis))
-    port = next((port for port in bundle.members if chosen and port.name == chosen[0]), None)
-    recirc_id = context.bridge.spreading.recirc_id(bundle.name)
-    if port is None or not recirc_id:
-        return -1
-    if port.is_patch:
-        return port.number
-    commit(context)
-    context.emit(dp.Hash("l4", bond.settings.hash_basis))
-    context.emit(dp.Recirc(recirc_id))
-    return -1

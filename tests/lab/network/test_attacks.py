@@ -125,9 +125,7 @@ def scene(
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "kernel":
             require_programs()
-            patch.delenv(CHOICE, raising=False)
-        else:
-            patch.setenv(CHOICE, request.param)
+        patch.setenv(CHOICE, request.param)
         with Cloud("at", programs=own_tools(directory / "t")) as cloud:
             cloud.serve()
             cloud.add_host("a")

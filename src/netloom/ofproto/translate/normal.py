@@ -7,11 +7,11 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
-from netloom.ofproto.spreading import spread
 from netloom.ofproto.translate import multicast
 from netloom.ofproto.translate.commit import with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
+from netloom.ofproto.translate.spread import spread
 from netloom.protocols.bond import DROP, DROP_IF_MOVED
 
 _DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
