@@ -40,18 +40,24 @@ NOWHERE = Bundle(BundleSettings("nowhere", ()))
 
 
 class MacRefresh:
-    """Keeps what NORMAL learned from a flow's packets from ageing while they flow."""
+    """Keeps what NORMAL learned from a flow's packets from ageing while they flow.
 
-    __slots__ = ("bundle", "mac", "macs", "vlan")
+    A flow that is removed because its port is, or is in another VLAN now, had packets that are only
+    counted afterwards: they teach nothing any more.
+    """
+
+    __slots__ = ("bundle", "mac", "macs", "settings", "vlan")
 
     def __init__(self, macs: MacTable[Bundle], mac: int, vlan: int, bundle: Bundle) -> None:
         self.macs = macs
         self.mac = mac
         self.vlan = vlan
         self.bundle = bundle
+        self.settings = bundle.settings
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
-        self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+        if self.bundle.members and self.bundle.settings is self.settings:
+            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
 
 
 def normal(context: Context) -> None:
