@@ -22,11 +22,13 @@ from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.link_status import LinkStatus, link_status
+from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.rapid_tree import RapidTree
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
@@ -35,7 +37,6 @@ from netloom.ofproto.settings import (
     McastSettings,
     PortInfo,
     PortSettings,
-    StpSettings,
 )
 from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.spreading import Spreading
@@ -84,7 +85,7 @@ class Ofproto:
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
         #: None: no spanning tree.
-        self.tree: SpanningTree | None = None
+        self.tree: SpanningTree | RapidTree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
@@ -138,7 +139,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
-        self._configure_tree(settings.stp, now_ms)
+        self._configure_tree(settings, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -154,15 +155,22 @@ class Ofproto:
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
 
-    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
-        if settings is None:
-            if self.tree is not None:
-                self.tree.destroy()
+    def _configure_tree(self, settings: BridgeSettings, now_ms: int) -> None:
+        kind = RapidTree if settings.rstp is not None else SpanningTree
+        wanted = settings.rstp is not None or settings.stp is not None
+        if self.tree is not None and not (wanted and isinstance(self.tree, kind)):
+            self.tree.destroy()
             self.tree = None
-        elif self.tree is None:
-            self.tree = SpanningTree(self, settings, now_ms)
-        else:
-            self.tree.configure(settings, now_ms)
+        if settings.rstp is not None:
+            if isinstance(self.tree, RapidTree):
+                self.tree.configure(settings.rstp, now_ms)
+            else:
+                self.tree = RapidTree(self, settings.rstp, now_ms)
+        elif settings.stp is not None:
+            if isinstance(self.tree, SpanningTree):
+                self.tree.configure(settings.stp, now_ms)
+            else:
+                self.tree = SpanningTree(self, settings.stp, now_ms)
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -183,13 +191,24 @@ class Ofproto:
     def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
         """Port.status and Port.statistics."""
         found = self.bundles.get(bundle)
-        if self.tree is None or found is None or len(found.members) != 1:
+        if not isinstance(self.tree, SpanningTree) or found is None or len(found.members) != 1:
             return {}, {}
         return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
 
     def bridge_status(self) -> dict[str, str]:
         """Bridge.status."""
-        return {} if self.tree is None else self.tree.bridge_status()
+        return self.tree.bridge_status() if isinstance(self.tree, SpanningTree) else {}
+
+    def rapid_port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        """Port.rstp_status and Port.rstp_statistics."""
+        found = self.bundles.get(bundle)
+        if not isinstance(self.tree, RapidTree) or found is None or len(found.members) != 1:
+            return {}, {}
+        return self.tree.port_status(found.members[0])
+
+    def rapid_bridge_status(self) -> dict[str, str]:
+        """Bridge.rstp_status."""
+        return self.tree.bridge_status() if isinstance(self.tree, RapidTree) else {}
 
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
@@ -349,7 +368,7 @@ class Ofproto:
             if port.settings.mac:
                 mac = int(port.settings.mac.replace(":", ""), 16)
             # It is up, whether its other end is there or not.
-            state = m.OFPPS_LIVE | port.stp_bits
+            state = (m.OFPPS_LIVE if is_usable(port, True) else 0) | port.stp_bits
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
         down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
@@ -359,7 +378,9 @@ class Ofproto:
             int(seen.mac.replace(":", "") or "0", 16),
             port.name,
             port.config & ~m.OFPPC_PORT_DOWN | down,
-            (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
+            (0 if up else m.OFPPS_LINK_DOWN)
+            | (m.OFPPS_LIVE if is_usable(port, up) else 0)
+            | port.stp_bits,
             current=_speed_bits(seen.speed_bps),
             current_speed_kbps=seen.speed_bps // 1_000,
             max_speed_kbps=seen.speed_bps // 1_000,
@@ -491,6 +512,8 @@ class Ofproto:
         if self._ports_are_stale:
             self._ports_are_stale = False
             self._watch_ports()
+            if self.tree is not None:
+                self.tree.links_changed()
         due = self.tables.deadline()
         if due is not None and due <= now_ms:
             self.refresh_statistics()
@@ -507,6 +530,8 @@ class Ofproto:
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
+        if self._ports_are_stale:
+            return 0
         due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
         if self.mcast is not None:
             due.append(self.mcast.deadline())

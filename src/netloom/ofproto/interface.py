@@ -74,6 +74,12 @@ class Bridge(Protocol):
     def bridge_status(self) -> dict[str, str]:
         """Bridge.status."""
 
+    def rapid_port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
+        """Port.rstp_status and Port.rstp_statistics."""
+
+    def rapid_bridge_status(self) -> dict[str, str]:
+        """Bridge.rstp_status."""
+
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netloom.base.log import get_logger
 from netloom.ofproto.settings import StpPortSettings, StpSettings
+from netloom.ofproto.tree_ports import bpdu_of, bpdu_payload, mbps_of, tree_bundles
 from netloom.openflow import messages as m
 from netloom.packet import build
 from netloom.protocols import stp
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 log = get_logger("ofproto_dpif")
 
 GROUP = bytes.fromhex("0180c2000000")
-_LLC = b"\x42\x42\x03"
-_ETH_AND_LLC = 17
 #: What OpenFlow calls the states.
 _STATE_BITS = {
     stp.DISABLED: 0,
@@ -31,12 +30,13 @@ _STATE_BITS = {
     stp.FORWARDING: m.OFPPS_STP_FORWARD,
     stp.BLOCKING: m.OFPPS_STP_BLOCK,
 }
-#: Speed of a port that does not tell.
-_DEFAULT_MBPS = 10_000
 
 
 class SpanningTree:
     """The tree of one bridge."""
+
+    #: As warnings call it.
+    protocol = "STP"
 
     def __init__(self, bridge: Ofproto, settings: StpSettings, now_ms: int) -> None:
         self._bridge = bridge
@@ -44,6 +44,7 @@ class SpanningTree:
         self._ports: dict[int, OfPort] = {}
         #: Its configuration makes no sense: it is as if there were no tree.
         self.is_disabled = False
+        self._must_look = False
         self.configure(settings, now_ms)
 
     def configure(self, settings: StpSettings, now_ms: int) -> None:
@@ -59,7 +60,7 @@ class SpanningTree:
             self.stp.remove_port(number, now_ms)
             self._set_free(self._ports.pop(number))
         for number, (port, settings) in wanted.items():
-            cost = settings.cost or stp.path_cost(_mbps(port))
+            cost = settings.cost or stp.path_cost(mbps_of(port))
             if number in self._ports:
                 self.stp.change_port(number, settings.priority, cost, now_ms)
             else:
@@ -70,13 +71,14 @@ class SpanningTree:
     def _choose_ports(self) -> dict[int, tuple[OfPort, StpPortSettings]]:
         """STP's port number -> port; numbers are given by people to all ports or to none."""
         candidates = []
-        for name, bundle in sorted(self._bridge.bundles.items()):
+        for bundle in tree_bundles(self._bridge):
             settings = bundle.settings.stp
-            if settings is None or name in self._bridge.mirrors.outputs:
+            if settings is None:
                 continue
             if len(bundle.members) > 1:
+                name = bundle.settings.name
                 log.err_rl("port %s: cannot enable STP on bonds, disabling", name)
-            elif bundle.members and bundle.members[0].settings.type != "internal":
+            else:
                 candidates.append((bundle.members[0], settings))
         chosen: dict[int, tuple[OfPort, StpPortSettings]] = {}
         numbers = [settings.number for _, settings in candidates]
@@ -93,33 +95,42 @@ class SpanningTree:
                 log.warn_rl("port %s: duplicate stp-port-num %d, disabling", port.name, number)
             else:
                 chosen[number] = port, settings
-        return chosen
+        return {number: found for number, found in chosen.items() if found[0].link()[0]}
 
     def receive(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """A frame to the group of bridges came in."""
         number = self.number_of(port)
         if number is None:
             return
-        length = int.from_bytes(frame[12:14], "big")
-        if frame[14:_ETH_AND_LLC] == _LLC and len(_LLC) <= length <= len(frame) - 14:
-            self.stp.receive(number, frame[_ETH_AND_LLC : 14 + length], now_ms)
+        payload = bpdu_of(frame)
+        if payload is not None:
+            self.stp.receive(number, payload, now_ms)
+
+    def links_changed(self) -> None:
+        """Look at links when it is time to run."""
+        self._must_look = True
 
     def number_of(self, port: OfPort) -> int | None:
         """STP's number of a port, if it takes part."""
         return next((number for number, other in self._ports.items() if other is port), None)
 
     def run(self, now_ms: int) -> None:
+        if self._must_look:
+            self._must_look = False
+            self.follow_ports(now_ms)
         self.stp.run(now_ms)
         self._apply()
         packets, self.stp.packets = self.stp.packets, []
         for number, payload in packets:
             port = self._ports.get(number)
             if port is not None:
-                frame = build.ethernet_8023(GROUP, self._bridge.address_of(port), _LLC + payload)
+                frame = build.ethernet_8023(
+                    GROUP, self._bridge.address_of(port), bpdu_payload(payload)
+                )
                 self._bridge.send_packet(port, frame, now_ms)
 
     def deadline(self) -> int | None:
-        if self.stp.packets or self.stp.changed_ports or self.stp.flush:
+        if self.stp.packets or self.stp.changed_ports or self.stp.flush or self._must_look:
             return 0
         return self.stp.deadline()
 
@@ -224,8 +235,3 @@ def _describe(bridge_id: int, hello_ms: int, age_ms: int, delay_ms: int) -> list
         f"  stp-max-age     {age_ms // 1_000}s\n",
         f"  stp-fwd-delay   {delay_ms // 1_000}s\n",
     ]
-
-
-def _mbps(port: OfPort) -> int:
-    speed = port.device.state().speed_bps if port.device is not None else 0
-    return speed // 1_000_000 or _DEFAULT_MBPS

@@ -56,6 +56,8 @@ class Collector:
         shortfall = "" if live is None else self._applier.shortfall(live)
         trees = {} if live is None else live.bridge.bridge_status()
         _note(found, row, status.bridge_columns(number, shortfall, trees))
+        rapid = {} if live is None else live.bridge.rapid_bridge_status()
+        _note(found, row, {"rstp_status": dict(sorted(rapid.items()))})
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
         for mirror in self._idl.refs(row, "mirrors"):
@@ -67,6 +69,9 @@ class Collector:
                 shown, counters = live.bridge.port_status(port.text("name"))
                 _note(found, port, {"status": dict(sorted(shown.items()))})
                 _note(found, port, {"statistics": dict(sorted(counters.items()))})
+                shown, counters = live.bridge.rapid_port_status(port.text("name"))
+                _note(found, port, {"rstp_status": dict(sorted(shown.items()))})
+                _note(found, port, {"rstp_statistics": dict(sorted(counters.items()))})
                 active = live.bridge.active_member(port.text("name"))
                 _note(found, port, {"bond_active_slave": (active,) if active else ()})
             for interface in self._idl.refs(port, "interfaces"):

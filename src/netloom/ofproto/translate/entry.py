@@ -82,7 +82,9 @@ def skips_output(context: Context, port: OfPort) -> bool:
             context.warn("STP not in listening state, skipping bpdu output")
         return not port.relays_bpdus
     if not port.forwards:
-        context.warn("STP not in forwarding state, skipping output")
+        tree = context.bridge.tree
+        protocol = "STP" if tree is None else tree.protocol
+        context.warn(f"{protocol} not in forwarding state, skipping output")
     return not port.forwards
 
 
