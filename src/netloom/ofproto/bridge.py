@@ -28,7 +28,6 @@ from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.ports import OfPort
-from netloom.ofproto.rapid_tree import RapidTree
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
@@ -38,12 +37,19 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.trees import (
+    BridgeTreeStatus,
+    PortTreeStatus,
+    Tree,
+    bridge_tree_status,
+    configured_tree,
+    port_tree_status,
+)
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
@@ -85,7 +91,7 @@ class Ofproto:
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
         #: None: no spanning tree.
-        self.tree: SpanningTree | RapidTree | None = None
+        self.tree: Tree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
@@ -139,7 +145,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
-        self._configure_tree(settings, now_ms)
+        self.tree = configured_tree(self, settings, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -154,23 +160,6 @@ class Ofproto:
             self.mcast = McastTable()
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
-
-    def _configure_tree(self, settings: BridgeSettings, now_ms: int) -> None:
-        kind = RapidTree if settings.rstp is not None else SpanningTree
-        wanted = settings.rstp is not None or settings.stp is not None
-        if self.tree is not None and not (wanted and isinstance(self.tree, kind)):
-            self.tree.destroy()
-            self.tree = None
-        if settings.rstp is not None:
-            if isinstance(self.tree, RapidTree):
-                self.tree.configure(settings.rstp, now_ms)
-            else:
-                self.tree = RapidTree(self, settings.rstp, now_ms)
-        elif settings.stp is not None:
-            if isinstance(self.tree, SpanningTree):
-                self.tree.configure(settings.stp, now_ms)
-            else:
-                self.tree = SpanningTree(self, settings.stp, now_ms)
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -188,27 +177,13 @@ class Ofproto:
         if port.number in self.ports_by_number:
             self._tell(m.OFPPR_MODIFY, port)
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.status and Port.statistics."""
-        found = self.bundles.get(bundle)
-        if not isinstance(self.tree, SpanningTree) or found is None or len(found.members) != 1:
-            return {}, {}
-        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        """What the database is told of a port in a spanning tree."""
+        return port_tree_status(self, bundle, self.backer.clock.now_ms())
 
-    def bridge_status(self) -> dict[str, str]:
-        """Bridge.status."""
-        return self.tree.bridge_status() if isinstance(self.tree, SpanningTree) else {}
-
-    def rapid_port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.rstp_status and Port.rstp_statistics."""
-        found = self.bundles.get(bundle)
-        if not isinstance(self.tree, RapidTree) or found is None or len(found.members) != 1:
-            return {}, {}
-        return self.tree.port_status(found.members[0])
-
-    def rapid_bridge_status(self) -> dict[str, str]:
-        """Bridge.rstp_status."""
-        return self.tree.bridge_status() if isinstance(self.tree, RapidTree) else {}
+    def bridge_status(self) -> BridgeTreeStatus:
+        """What the database is told of the bridge in a spanning tree."""
+        return bridge_tree_status(self)
 
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
@@ -512,8 +487,6 @@ class Ofproto:
         if self._ports_are_stale:
             self._ports_are_stale = False
             self._watch_ports()
-            if self.tree is not None:
-                self.tree.links_changed()
         due = self.tables.deadline()
         if due is not None and due <= now_ms:
             self.refresh_statistics()

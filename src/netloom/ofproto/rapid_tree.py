@@ -51,7 +51,6 @@ class RapidTree:
         self._states: dict[OfPort, str] = {}
         self._ticked_ms = now_ms
         self._is_sending = False
-        self._must_look = False
         self.configure(settings, now_ms)
 
     def configure(self, settings: values.RstpSettings, now_ms: int) -> None:
@@ -91,10 +90,6 @@ class RapidTree:
                 chosen[bundle.members[0]] = settings
         return chosen
 
-    def links_changed(self) -> None:
-        """Look at links when it is time to run."""
-        self._must_look = True
-
     def receive(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """A frame to the group of bridges came in."""
         member = self._ports.get(port)
@@ -105,10 +100,8 @@ class RapidTree:
 
     def run(self, now_ms: int) -> None:
         is_due = now_ms - self._ticked_ms >= _TICK_MS
-        if is_due or self._must_look:
-            self._must_look = False
-            for port, member in self._ports.items():
-                self.rstp.set_link(member, is_usable(port, port.link()[0]))
+        for port, member in self._ports.items():
+            self.rstp.set_link(member, is_usable(port, port.link()[0]))
         if is_due:
             self._ticked_ms = now_ms
             self.rstp.tick()
@@ -116,7 +109,7 @@ class RapidTree:
         self._apply()
 
     def deadline(self) -> int | None:
-        if self.rstp.packets or self.rstp.changed_ports or self._must_look:
+        if self.rstp.packets or self.rstp.changed_ports:
             return 0
         return self._ticked_ms + _TICK_MS
 
@@ -198,7 +191,7 @@ class RapidTree:
 
     # -- what people see -----------------------------------------------------------------
 
-    def port_status(self, port: OfPort) -> tuple[dict[str, str], dict[str, int]]:
+    def port_status(self, port: OfPort, now_ms: int) -> tuple[dict[str, str], dict[str, int]]:
         """Port.rstp_status and Port.rstp_statistics."""
         member = self._ports.get(port)
         if member is None:

@@ -44,7 +44,7 @@ class SpanningTree:
         self._ports: dict[int, OfPort] = {}
         #: Its configuration makes no sense: it is as if there were no tree.
         self.is_disabled = False
-        self._must_look = False
+        self._links: dict[OfPort, bool] = {}
         self.configure(settings, now_ms)
 
     def configure(self, settings: StpSettings, now_ms: int) -> None:
@@ -95,7 +95,8 @@ class SpanningTree:
                 log.warn_rl("port %s: duplicate stp-port-num %d, disabling", port.name, number)
             else:
                 chosen[number] = port, settings
-        return {number: found for number, found in chosen.items() if found[0].link()[0]}
+        self._links = {port: port.link()[0] for port, _ in chosen.values()}
+        return {number: found for number, found in chosen.items() if self._links[found[0]]}
 
     def receive(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """A frame to the group of bridges came in."""
@@ -106,17 +107,12 @@ class SpanningTree:
         if payload is not None:
             self.stp.receive(number, payload, now_ms)
 
-    def links_changed(self) -> None:
-        """Look at links when it is time to run."""
-        self._must_look = True
-
     def number_of(self, port: OfPort) -> int | None:
         """STP's number of a port, if it takes part."""
         return next((number for number, other in self._ports.items() if other is port), None)
 
     def run(self, now_ms: int) -> None:
-        if self._must_look:
-            self._must_look = False
+        if any(port.link()[0] != is_up for port, is_up in self._links.items()):
             self.follow_ports(now_ms)
         self.stp.run(now_ms)
         self._apply()
@@ -130,7 +126,7 @@ class SpanningTree:
                 self._bridge.send_packet(port, frame, now_ms)
 
     def deadline(self) -> int | None:
-        if self.stp.packets or self.stp.changed_ports or self.stp.flush or self._must_look:
+        if self.stp.packets or self.stp.changed_ports or self.stp.flush:
             return 0
         return self.stp.deadline()
 

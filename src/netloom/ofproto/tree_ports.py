@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.base.log import get_logger
-from netloom.ovsdb.hash_order import table_order, text_hash
+from netloom.flow.hashes import hash_bytes
+from netloom.flow.turns import Turns
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
@@ -23,8 +24,10 @@ _ETH_LEN = 14
 def tree_bundles(bridge: Ofproto) -> list[Bundle]:
     """Bundles that may take part, in the order in which Open vSwitch numbers their ports: that of
     its hash table. Those that more than their settings keep out are not among them."""
-    names = table_order((text_hash(name), name) for name in bridge.bundles)
-    return [bridge.bundles[name] for name in names if _is_possible(bridge, bridge.bundles[name])]
+    turns: Turns[Bundle] = Turns()
+    for name, bundle in bridge.bundles.items():
+        turns.add(hash_bytes(name.encode(), 0), bundle)
+    return [bundle for bundle in turns if _is_possible(bridge, bundle)]
 
 
 def _is_possible(bridge: Ofproto, bundle: Bundle) -> bool:

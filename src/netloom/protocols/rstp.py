@@ -16,9 +16,10 @@ and takes `packets`, `changed_ports`, `flushes` and `root_move` when it has call
 from __future__ import annotations
 
 from netloom.base.log import get_logger
+from netloom.flow.hashes import hash_pair
+from netloom.flow.turns import Turns
 from netloom.protocols import rstp_machines as machines
 from netloom.protocols import rstp_values as v
-from netloom.protocols.rstp_turns import Turns
 
 log = get_logger("rstp")
 _sm_log = get_logger("rstp_sm")
@@ -106,7 +107,7 @@ class Rstp:
         self.name = name
         self.settings = settings
         self.bridge_id = settings.bridge_id
-        self._turns = Turns()
+        self._turns: Turns[RstpPort] = Turns()
         #: In the order of their turns.
         self._ports: list[RstpPort] = []
         self.own_times = v.Times(settings.forward_delay_s, v.HELLO_S, settings.max_age_s)
@@ -199,10 +200,10 @@ class Rstp:
         if wanted == port.number:
             return
         if port.number:
-            self._turns.remove(port)
+            self._turns.remove(hash_pair(port.number, 0), port)
         port.number = wanted
         port.want_selection()
-        self._turns.add(port)
+        self._turns.add(hash_pair(wanted, 0), port)
         self._ports = list(self._turns)
 
     def set_link(self, port: RstpPort, has_link: bool) -> None:
@@ -213,7 +214,7 @@ class Rstp:
 
     def remove_port(self, port: RstpPort) -> None:
         """A port takes part no more: whoever owns it forwards again."""
-        self._turns.remove(port)
+        self._turns.remove(hash_pair(port.number, 0), port)
         self._ports = list(self._turns)
         self.changed_ports.discard(port)
         for other in self._ports:

@@ -56,7 +56,7 @@ def _is_special(context: Context, port: OfPort) -> bool:
     if tree is None or tree.is_disabled:
         return False
     context.mask |= _DL_DST.mask
-    if _DL_DST.get(context.key) != _BRIDGES:
+    if not is_bpdu(context):
         return False
     if context.packet and context.side_effects:
         tree.receive(port, context.packet, context.now_ms)
