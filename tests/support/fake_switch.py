@@ -260,6 +260,10 @@ class FakeBridge:
     def link_status(self, name: str) -> LinkStatus:
         return LinkStatus()
 
+    def link_status(self, name: str) -> LinkStatus:
+        assert name in self.numbers
+        return LinkStatus()
+
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None
 
