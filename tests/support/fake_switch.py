@@ -258,9 +258,6 @@ class FakeBridge:
         return BridgeTreeStatus()
 
     def link_status(self, name: str) -> LinkStatus:
-        return LinkStatus()
-
-    def link_status(self, name: str) -> LinkStatus:
         assert name in self.numbers
         return LinkStatus()
 
