@@ -45,6 +45,7 @@ class SpanningTree:
         #: Its configuration makes no sense: it is as if there were no tree.
         self.is_disabled = False
         self._links: dict[OfPort, bool] = {}
+        self._states: dict[OfPort, str] = {}
         self.configure(settings, now_ms)
 
     def configure(self, settings: StpSettings, now_ms: int) -> None:
@@ -54,7 +55,10 @@ class SpanningTree:
 
     def follow_ports(self, now_ms: int) -> None:
         """Have those ports take part that are to, and no others."""
+        before = self._links
         wanted = self._choose_ports()
+        for port in before.keys() - self._links.keys():
+            port.forwards = port.learns = True
         gone = [n for n, port in self._ports.items() if wanted.get(n, (None,))[0] is not port]
         for number in gone:
             self.stp.remove_port(number, now_ms)
@@ -67,6 +71,14 @@ class SpanningTree:
                 self._ports[number] = port
                 self.stp.add_port(number, settings.priority, cost, now_ms)
         self._apply()
+        self._close_ports_without_link()
+
+    def _close_ports_without_link(self) -> None:
+        """A port whose link is down takes no part, and nothing else may use it meanwhile."""
+        for port, is_up in self._links.items():
+            if not is_up and port.forwards:
+                port.forwards = port.learns = False
+                self._bridge.backer.config_changed()
 
     def _choose_ports(self) -> dict[int, tuple[OfPort, StpPortSettings]]:
         """STP's port number -> port; numbers are given by people to all ports or to none."""
@@ -84,6 +96,7 @@ class SpanningTree:
         numbers = [settings.number for _, settings in candidates]
         self.is_disabled = any(numbers) and not all(numbers)
         if self.is_disabled:
+            self._links = {}
             log.err_rl("bridge %s: must manually configure all STP port IDs or none, disabling",
                        self._bridge.name)  # fmt: skip
             return {}
@@ -112,7 +125,11 @@ class SpanningTree:
         return next((number for number, other in self._ports.items() if other is port), None)
 
     def run(self, now_ms: int) -> None:
-        if any(port.link()[0] != is_up for port, is_up in self._links.items()):
+        changed = [port for port, was_up in self._links.items() if port.link()[0] != was_up]
+        for port in changed:
+            words = ("down", "disabling") if self._links[port] else ("up", "enabling")
+            log.dbg("bridge %s, port %s is %s, %s it.", self._bridge.name, port.name, *words)
+        if changed:
             self.follow_ports(now_ms)
         self.stp.run(now_ms)
         self._apply()
@@ -135,9 +152,11 @@ class SpanningTree:
 
     def destroy(self) -> None:
         """The bridge has no tree any more: all ports forward."""
-        for port in self._ports.values():
+        for port in self._links:
             self._set_free(port)
+            port.forwards = port.learns = True
         self._ports.clear()
+        self._links.clear()
 
     def _apply(self) -> None:
         changed, self.stp.changed_ports = self.stp.changed_ports, set()
@@ -152,6 +171,11 @@ class SpanningTree:
                 self._bridge.mcast.flush()
 
     def _set_state(self, port: OfPort, state: str) -> None:
+        old = self._states.get(port, stp.DISABLED)
+        if state == old:
+            return
+        log.dbg("port %s: STP state changed from %s to %s", port.name, old, state)
+        self._states[port] = state
         learned = port.learns
         port.forwards, port.learns = state in stp.FORWARDS, state in stp.LEARNS
         port.relays_bpdus = state != stp.BLOCKING
