@@ -20,11 +20,11 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
@@ -61,8 +61,8 @@ DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
 DROP_REASONS = (
-    DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION,
-    DROP_TUNNEL_PORT, DROP_UPCALL,
+    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
+    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.datapath.actions import DpActions
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.fields import (
     KEY_MASK,
     SLOT,
@@ -43,7 +44,7 @@ def finish(context: Context) -> Translated:
     key = context.first_key
     if context.error:
         return Translated(
-            (), context.mask, context.key, context.credits, context.error,
+            _failure(context.error), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
     options = context.mask >> TUN_PRESENT_SHIFT
@@ -74,6 +75,12 @@ def finish(context: Context) -> Translated:
         recirc_ids=tuple(context.recirc_ids),
         slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
     )  # fmt: skip
+
+
+def _failure(error: str) -> DpActions:
+    """Actions that drop, and say why if the data path counts that."""
+    number = drop_number(error)
+    return (dp.DropReason(number),) if number else ()
 
 
 def _without_last_clone(actions: list[dp.DpAction]) -> DpActions:
