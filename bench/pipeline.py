@@ -13,9 +13,10 @@ import random
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from bench.agent_flows import address_of, agent_flows, mac_of
 from bench.report import Report
@@ -26,6 +27,8 @@ from netloom.lab.peers import debian_programs
 from netloom.lab.switch import Programs, Switch, own_programs
 from netloom.ofproto.classifier import Classifier
 from netloom.ofproto.rules import Rule
+
+T = TypeVar("T")
 
 ROUNDS = 3
 FRAMES = 4_000
@@ -198,10 +201,10 @@ def bench_classifier() -> None:
         for n in range(size):
             table.insert(_rule(n))
         values = [_match(rng.getrandbits(29), 32).value for _ in range(LOOKUPS)]
-        lookup = _cpu_us(lambda values=values, table=table: [table.lookup(v) for v in values])
+        lookup = _cpu_us(table.lookup, values)
         more = [_rule(size + n) for n in range(UPDATES)]
-        update = _cpu_us(lambda more=more, table=table: [table.insert(rule) for rule in more])
-        print(f"  {size:7,} rules: lookup {lookup / LOOKUPS:.2f}, insertion {update / UPDATES:.2f}")
+        update = _cpu_us(table.insert, more)
+        print(f"  {size:7,} rules: lookup {lookup:.2f}, insertion {update:.2f}")
 
 
 def _match(number: int, length: int) -> Match:
@@ -215,10 +218,12 @@ def _rule(n: int) -> Rule:
     return Rule(n, 0, _match(n >> 3 << 32 - length, length), 100 - (n & 7), (), 0)
 
 
-def _cpu_us(work: Callable[[], object]) -> float:
+def _cpu_us(work: Callable[[T], object], arguments: Sequence[T]) -> float:
+    """What one call costs."""
     started = time.process_time()
-    work()
-    return (time.process_time() - started) * 1e6
+    for argument in arguments:
+        work(argument)
+    return (time.process_time() - started) * 1e6 / len(arguments)
 
 
 def main() -> None:

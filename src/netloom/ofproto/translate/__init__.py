@@ -41,7 +41,6 @@ from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
 from netloom.ofproto.translate.tunnel import begin as begin_tunnel
-from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 
 if TYPE_CHECKING:
@@ -125,10 +124,7 @@ def translate(
 
 def _begin(context: Context, actions: Actions | None) -> None:
     """The packet has come in, or is that of a packet-out."""
-    port = context.bridge.ports_by_number.get(context.in_port)
-    if port is not None and port.config & m.OFPPC_NO_RECV and not context.bridge.tree:
-        context.detail("OFPPC_NO_RECV set, dropping")
-    elif actions is not None:
+    if actions is not None:
         context.has_begun = True
         # Open vSwitch tells no reason of its own in a trace.
         context.in_packet_out = context.recorder is None

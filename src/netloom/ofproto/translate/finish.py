@@ -28,6 +28,8 @@ _DATAPATH_METADATA = (
 #: What flows of a data path can match.
 DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
 _TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
+#: Which options a packet has.
+_PRESENT = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
@@ -50,7 +52,7 @@ def finish(context: Context) -> Translated:
     mask = context.mask & DATAPATH_MASK
     if options and key & _TUNNEL_DST:
         mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
-        mask |= context.mask & _present_options(key)
+        mask |= context.mask & (_present_options(key) | _PRESENT)
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK

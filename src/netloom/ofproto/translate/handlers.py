@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
-from netloom.flow.ports import UNSET
+from netloom.flow.ports import UNSET, port_from_of10
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate import (
     choice,
@@ -260,9 +260,12 @@ def _output_reg(context: Context, action: a.OutputReg) -> None:
     shift = source.field.shift + source.offset
     context.mask |= ones << shift
     number = context.key >> shift & ones
-    if number <= 0xFFFFFFFF:
-        context.detail(f"output port is {number}")
-        output(context, number, action.max_len)
+    if number > 0xFFFF:
+        context.warn(f"output port {number} is out of range")
+        return
+    # Fields hold numbers as OpenFlow 1.0 has them.
+    context.detail(f"output port is {number}")
+    output(context, port_from_of10(number), action.max_len)
 
 
 def _controller(context: Context, action: a.Controller) -> None:

@@ -8,7 +8,7 @@ from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
 from netloom.ofproto.translate import multicast
-from netloom.ofproto.translate.commit import with_tags
+from netloom.ofproto.translate.commit import TAGS_MASK, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
 from netloom.ofproto.translate.spread import spread
@@ -197,7 +197,10 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
 
 def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
     """Send with the tags that `bundle` has on its wire; the key stays as it was."""
-    if not bundle.members or (source.settings.protected and bundle.settings.protected):
+    if not bundle.members:
+        return
+    if source.settings.protected and bundle.settings.protected:
+        context.warn("Flow is between protected ports, skipping output.")
         return
     wire = bundle.output_tags(inside, SLOT["vlan_tci"].get(context.key) & PCP)
     tags = []
@@ -211,7 +214,8 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
     number = _member(context, bundle, inside[0].vid)
     if number >= 0:
         output_to(context, number)
-    context.key = saved
+    # The tags are as before; what a tunnel has set beside them stays.
+    context.key = context.key & ~TAGS_MASK | saved & TAGS_MASK
 
 
 def is_reserved(mac: int) -> bool:
