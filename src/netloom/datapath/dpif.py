@@ -158,9 +158,19 @@ class Dpif(Protocol):
     def flow_flush(self) -> None: ...
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If it
+        is not to `flush`, what leaves may wait until somebody else does."""
+
+    def flush(self) -> None:
+        """Send what waits to leave."""
 
     def meter_features(self) -> DpMeterFeatures: ...
 

@@ -282,9 +282,18 @@ class EbpfDpif:
     # Packets
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        self._slow.execute(packet, key, actions, offload)
+        self._slow.execute(packet, key, actions, offload, flush=flush)
+
+    def flush(self) -> None:
+        self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         upcalls = self._slow.recv_upcalls(limit)

@@ -79,6 +79,8 @@ def commit(context: Context) -> None:
     """Emit what makes `base` equal to `key`."""
     if not (context.key ^ context.base) & _ALL:
         return
+    if context.log is not None and (context.key ^ context.base) & _ALL & ~TAGS_MASK:
+        context.log.give_up()
     _commit_ethernet(context)
     has_labels = (context.key | context.base) & LABELS_MASK
     if has_labels:

@@ -50,7 +50,7 @@ _IN_PORT_UNCHANGED = 0xFFFFFFF8
 def run_actions(context: Context, actions: a.Actions) -> None:
     """Run a list of actions, up to its end or to one that ends it: handlers of such return True
     (`context.done` ends the lists around it, too)."""
-    recorder = context.recorder
+    recorder, log = context.recorder, context.log
     if not actions and recorder is not None:
         recorder.add("action", "drop")
     is_last, context.is_last = context.is_last, False
@@ -64,6 +64,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if log is not None:
+            log.check_action(action)
         if isinstance(action, a.CheckPktLarger):
             packet_length.check_pkt_larger(context, action, actions[at + 1 :])
             break

@@ -35,6 +35,8 @@ _RESERVED = (
 )
 
 
+_RESERVED_OUIS = frozenset(value >> 24 for _, value in _RESERVED)
+
 #: Where a packet-out without a port comes from: carries every VLAN, as a trunk.
 NOWHERE = Bundle(BundleSettings("nowhere", ()))
 
@@ -75,6 +77,8 @@ def normal(context: Context) -> None:
         context.warn("disallowed VLAN VID for this input port, dropping")
         return
     inside = bundle.input_tags(tags)
+    if is_reserved(_DL_DST.get(key)):
+        context.cannot_repeat()
     if is_reserved(_DL_DST.get(key)) and not context.bridge.settings.forward_bpdu:
         context.detail("packet has reserved destination MAC, dropping")
         return
@@ -137,11 +141,16 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
     mcast = context.bridge.mcast
+    if mcast is not None:
+        context.cannot_repeat()
     if mcast is not None and multicast.concerns(context.key):
         multicast.forward(context, mcast, bundle, inside, _flood, send)
         return
     context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
+    if context.log is not None:
+        target = entry.bundle if entry is not None else None
+        context.log.normal(context, bundle, inside[0].vid, target)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
         _flood(context, bundle, inside)
@@ -184,6 +193,7 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
     """The port by which a packet leaves; -1 for none."""
     if bundle.bond is None:
         return bundle.members[0].number
+    context.cannot_repeat()
     if bundle.bond.recirculates:
         return spread(context, bundle)
     chosen = bundle.bond.choose(_DL_SRC.get(context.key), vlan)
@@ -220,4 +230,4 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
 
 def is_reserved(mac: int) -> bool:
     """Is this a group address that a bridge does not forward?"""
-    return any(mac & mask == value for mask, value in _RESERVED)
+    return mac >> 24 in _RESERVED_OUIS and any(mac & mask == value for mask, value in _RESERVED)

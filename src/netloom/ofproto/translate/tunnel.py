@@ -144,6 +144,7 @@ def _address(address: int, shift: int, shift6: int) -> int:
 def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bool:
     """Send into the tunnel `device`, which is `port`; False if it was decided not to."""
     config = device.config
+    context.cannot_repeat()
     packet_type = _PACKET_TYPE.get(context.key)
     if config.pt_mode == LEGACY_L3 and not packet_type:
         context.key = _PACKET_TYPE.put(context.key, 1 << 16 | _DL_TYPE.get(context.key))
