@@ -31,7 +31,7 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NewType, Protocol
 
 from netloom.base.record import Record
@@ -83,6 +83,17 @@ class Flow(Record):
     def ufid(self) -> int:
         """Its id for people and tools, which only key and mask decide."""
         return flow_ufid(self.key & self.mask, self.mask)
+
+
+class UsedFlow(Protocol):
+    """A flow with its counters, as `FlowStats` has them."""
+
+    key: int
+    mask: int
+    packets: int
+    bytes: int
+    used_ms: int
+    tcp_flags: int
 
 
 class Upcall(Record):
@@ -156,6 +167,11 @@ class Dpif(Protocol):
         """All flows; flows put or deleted meanwhile may or may not be seen."""
 
     def flow_flush(self) -> None: ...
+
+    def take_used(self) -> tuple[Sequence[UsedFlow], int] | None:
+        """The flows that have carried packets since the last call (of those that are still there),
+        and a number that grows by one with each flow added or removed; None if only a dump tells
+        these."""
 
     def execute(
         self,

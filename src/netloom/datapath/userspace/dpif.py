@@ -105,6 +105,8 @@ class UserspaceDpif:
         self._flows = FlowCache()
         self._upcalls: deque[Upcall] = deque()
         self._outbox: dict[int, list[Packet]] = {}
+        #: Flows that have carried packets since `take_used`.
+        self._used: list[CachedFlow] = []
         #: By the identity of actions: these, their program, their outputs.
         self._programs: dict[int, tuple[DpActions, Program, tuple[int, ...] | None]] = {}
         self._hits = 0
@@ -188,6 +190,12 @@ class UserspaceDpif:
 
     def flow_flush(self) -> None:
         self._flows.clear()
+
+    def take_used(self) -> tuple[list[CachedFlow], int]:
+        used, self._used = self._used, []
+        for flow in used:
+            flow.is_noted = False
+        return [flow for flow in used if not flow.is_gone], self._flows.changes
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
@@ -319,6 +327,9 @@ class UserspaceDpif:
         flow.packets += 1
         flow.bytes += len(packet.data)
         flow.used_ms = self._now_ms
+        if not flow.is_noted:
+            flow.is_noted = True
+            self._used.append(flow)
         bits = key >> NW_PROTO_SHIFT & _PROTO_TO_FLAGS
         if bits & 0xFF == _TCP:
             flow.tcp_flags |= bits >> _FLAGS_BIT
