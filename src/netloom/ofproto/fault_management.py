@@ -84,6 +84,7 @@ class FaultManagement:
         cfm = self.cfms.get(port.name)
         if cfm is None:
             return False
+        context.cannot_repeat()
         context.mask |= _DL_DST.mask
         key = context.key
         if cfm.settings.check_tunnel_key:

@@ -102,6 +102,7 @@ class Monitoring:
         bfd = self.bfds.get(port.name)
         if bfd is None:
             return False
+        context.cannot_repeat()
         key, wanted = context.key, bfd.settings.remote_dst_mac
         context.mask |= _DL_DST.mask
         if wanted and _DL_DST.get(key) != wanted:
