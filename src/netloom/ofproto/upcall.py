@@ -29,15 +29,16 @@ IN_PORT = SLOT["in_port"]
 _HAS_OPTIONS = SLOT["tun_opt_present"].mask
 _RECIRC_ID = SLOT["recirc_id"]
 _VLAN_TCI = SLOT["vlan_tci"].mask
+_VLAN_ID = 0x1FFF << SLOT["vlan_tci"].shift
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT = "upcall_unknown_port"
 
 
 def datapath_mask(mask: int) -> int:
     """The mask that a flow has in the data path: whether there is a VLAN tag is never left open,
-    for data paths cannot express that (nor can their text)."""
+    for data paths cannot express that (nor can their text); nor is then which VLAN it is."""
     mask &= DATAPATH_MASK
-    return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
+    return mask if mask & _VLAN_TCI else mask | _VLAN_ID
 
 
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:

@@ -63,7 +63,8 @@ def finish(context: Context) -> Translated:
     if mask & LABELS_MASK and SLOT["dl_type"].get(key) not in MPLS_TYPES:
         # What was said of labels was said of those that actions pushed.
         mask &= ~LABELS_MASK
-    if (SLOT["dl_type"].get(key), SLOT["nw_proto"].get(key)) in _ICMP:
+    if (SLOT["dl_type"].get(context.key), SLOT["nw_proto"].get(context.key)) in _ICMP:
+        # As the packet is in the end, which is what Open vSwitch asks.
         mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
         # Later fragments have no ports; a match on ports alone may have looked at them.
