@@ -184,9 +184,9 @@ class Context:
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
         "done", "encap_data", "error", "first_bridge", "first_key", "freeze", "has_begun",
         "has_packet", "in_action_set", "in_bucket", "in_packet_out", "is_last", "key",
-        "mac_lookups", "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet", "pending_decap",
-        "pending_encap", "recirc_ids", "recorder", "rule",
-        "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
+        "mac_lookups", "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet",
+        "pending_decap", "pending_encap", "recirc_ids", "recorder", "rule", "side_effects", "slow",
+        "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -216,8 +216,7 @@ class Context:
         self.cookie = 0xFFFFFFFFFFFFFFFF
         self.first_bridge = bridge
         #: The first table costs no resubmit.
-        self.has_begun = False
-        self.depth = self.n_resubmits = 0
+        self.has_begun, self.depth, self.n_resubmits = False, 0, 0
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
@@ -225,8 +224,7 @@ class Context:
         self.slow: set[str] = set()
         self.packet = b""
         #: Why a packet goes to the controller depends on where the output stands.
-        self.in_action_set = False
-        self.in_packet_out = False
+        self.in_action_set = self.in_packet_out = False
         #: Destinations of mirrors that have the packet: bridge, port, VLAN.
         self.mirrored: frozenset[tuple[str, str, int]] = frozenset()
         #: Bytes of the copy that is being sent to a mirror; 0 for all.
@@ -242,8 +240,7 @@ class Context:
         self.conntracked = False
         #: A header was put in front (`encap_data`: what is not in the key of it), or taken off, and
         #: the data path has not yet been told.
-        self.pending_encap = self.pending_decap = False
-        self.encap_data = b""
+        self.pending_encap, self.pending_decap, self.encap_data = False, False, b""
         #: The last label was popped: what is below is not known before the packet comes back.
         self.was_mpls = False
         #: `nat` of the `ct` that runs.

@@ -28,6 +28,7 @@ _DATAPATH_METADATA = (
 #: What flows of a data path can match.
 DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
 _TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
+_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
@@ -54,6 +55,8 @@ def finish(context: Context) -> Translated:
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK
+    if SLOT["packet_type"].get(key):
+        mask &= ~_ADDRESSES
     for tpid, tci in _TAGS:
         if not tci.get(key) & VLAN_CFI:
             # That there is no tag is part of every data-path flow; bits of none say nothing.
