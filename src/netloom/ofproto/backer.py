@@ -96,6 +96,7 @@ class Backer:
 
     def remove_bridge(self, name: str) -> None:
         self.bridges.pop(name).destroy()
+        self.recirculations.forget_bridge(name)
         self.config_changed()
 
     def attach(self, device: Device, port: OfPort) -> int:
