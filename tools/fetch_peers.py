@@ -1,5 +1,5 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
-and the clients of OpenStack.
+and OpenStack's clients and identity service.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -79,7 +79,11 @@ PEERS = {
 }
 #: Where a system has a peer that its tests can take as well.
 OF_THE_SYSTEM = {"postgresql": Path("/usr/lib/postgresql")}
-OPENSTACK = ("python-openstackclient==10.5.0", "openstacksdk==4.22.0")
+#: Peers in Python -> a program of each, and what is installed.
+PYTHON = {
+    "openstack": ("openstack", ("python-openstackclient==10.5.0", "openstacksdk==4.22.0")),
+    "keystone": ("keystone-manage", ("keystone==30.0.0",)),
+}
 
 
 def cache_dir() -> Path:
@@ -116,11 +120,11 @@ def fetch(target: Path, packages: tuple[str, ...]) -> None:
         tree.rename(target)
 
 
-def install_clients(target: Path) -> None:
-    """The clients of OpenStack, in a virtual environment."""
-    print("netloom: installing OpenStack's clients for the interop tests", file=sys.stderr)
+def install(target: Path, packages: tuple[str, ...]) -> None:
+    """What is from PyPI, in a virtual environment of its own."""
+    print(f"netloom: installing {', '.join(packages)} for the interop tests", file=sys.stderr)
     run(sys.executable, "-m", "venv", "--clear", str(target), cwd=target.parent)
-    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *OPENSTACK, cwd=target)
+    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *packages, cwd=target)
 
 
 def main() -> int:
@@ -132,8 +136,9 @@ def main() -> int:
             continue
         print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
         fetch(cache / name, packages)
-    if not (cache / "openstack/bin/openstack").exists():
-        install_clients(cache / "openstack")
+    for name, (program, packages) in PYTHON.items():
+        if not (cache / name / "bin" / program).exists():
+            install(cache / name, packages)
     return 0
 
 
