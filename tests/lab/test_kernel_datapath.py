@@ -87,6 +87,35 @@ def test_established_flows_survive_a_killed_daemon_and_keep_their_counters(pair:
     assert len(icmp) == 2 and all(200 < n <= 223 for n in icmp), counts
 
 
+def test_flows_outlive_daemons_whose_mounts_end_with_them(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = ("ip", "netns", "exec", pair.lab.host.name)
+    monkeypatch.setattr(pair.switch, "_run_inside", lambda *argv: pair.switch.run(*inside, *argv))
+    pair.switch.kill("ovs-vswitchd")
+    pair.switch.start_vswitchd()
+    assert received(pair.ping()) == 3
+    running = pair.ping(count=200, interval_s=0.02)
+    for _ in range(2):
+        pair.switch.kill("ovs-vswitchd")
+        pair.switch.start_vswitchd()
+    assert received(running) == 200
+    assert received(pair.ping()) == 3
+    assert pins_of(pair.switch)
+
+
+def test_a_daemon_that_shall_not_use_the_kernel_takes_over(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert received(pair.ping()) == 3
+    pair.switch.kill("ovs-vswitchd")
+    monkeypatch.setenv("NETLOOM_SYSTEM_DATAPATH", "userspace")
+    pair.switch.start_vswitchd()
+    answers = pair.ping().communicate()[0]
+    assert "3 received" in answers and "duplicates" not in answers
+    assert not pins_of(pair.switch)
+
+
 def test_an_internal_port_carries_traffic_while_there_is_no_daemon(pair: Pair) -> None:
     host = pair.lab.host.name
     for argv in (("addr", "add", "10.0.0.9/24", "dev", "br0"), ("link", "set", "br0", "up")):

@@ -14,6 +14,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceState, DeviceStats, Packet
 from netloom.ofproto.interface import Bridge
+from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -254,6 +255,10 @@ class FakeBridge:
 
     def bridge_status(self) -> dict[str, str]:
         return {}
+
+    def link_status(self, name: str) -> LinkStatus:
+        assert name in self.numbers
+        return LinkStatus()
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None

@@ -125,6 +125,9 @@ class Dpif(Protocol):
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
 
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        """What of the kernel it uses: title, and is it there?"""
+
     @property
     def conntrack(self) -> Conntrack | None:
         """The connections it tracks; None if its tracker is not ours to look into."""

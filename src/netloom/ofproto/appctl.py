@@ -23,6 +23,7 @@ from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.fault_management import CfmCommands
+from netloom.ofproto.features import list_features
 from netloom.ofproto.monitoring import BfdCommands
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
@@ -227,7 +228,8 @@ class OfprotoCommands:
         return "".join(_describe_backer(backer) for backer in self._backers())
 
     def _show_features(self, args: list[str]) -> str:
-        return self._bridge(args[0]).backer.features.show()
+        backer = self._bridge(args[0]).backer
+        return backer.features.show() + list_features(backer.dpif.kernel_features())
 
     def _set_features(self, args: list[str]) -> str:
         backer = self._bridge(args[0]).backer

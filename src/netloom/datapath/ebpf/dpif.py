@@ -38,6 +38,7 @@ from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
+from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.spec import (
     COUNTER,
@@ -139,6 +140,9 @@ class EbpfDpif:
         self._next_sort_ms = 0
         #: Why flows that are not in the kernel are not: reason -> number of times.
         self.reasons: dict[str, int] = {}
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        return features()
 
     @property
     def conntrack(self) -> Conntrack | None:

@@ -119,6 +119,9 @@ class UserspaceDpif:
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
 
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        return ()
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
