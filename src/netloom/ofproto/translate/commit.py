@@ -28,6 +28,8 @@ _IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
 _ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
 _PORTS = _slots("tp_src", "tp_dst")
 _ND = _slots("nd_target", "arp_sha", "arp_tha")
+#: The reserved word of neighbour messages, and the type of their first option.
+_ND_EXT = SLOT["igmp_group"].mask | 0xFF << SLOT["tcp_flags"].shift
 _PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
@@ -37,11 +39,12 @@ _PARTS = {
     _ARP: _parts("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto"),
     _PORTS: _parts("tp_src", "tp_dst"),
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
+    _ND_EXT: (SLOT["igmp_group"].mask, 0xFF << SLOT["tcp_flags"].shift),
     _PRIORITY: (_PRIORITY,),
     _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
-_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
+_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
 
 _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
@@ -70,7 +73,7 @@ _TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
 _ALL = (
-    _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK | LABELS_MASK
+    _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_EXT | _TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
@@ -139,9 +142,11 @@ def _commit_transport(context: Context, dl_type: int) -> None:
     header = _TRANSPORT.get((dl_type, proto))
     if header is None:
         return
-    _set(context, header, _PORTS)
     if header == "icmpv6" and _TP_SRC.get(context.base) in (135, 136):
+        # An option has its type before its content: the data path finds it by that.
+        _set(context, "nd_ext", _ND_EXT)
         _set(context, "nd", _ND)
+    _set(context, header, _PORTS)
 
 
 def tags_of(key: int) -> list[tuple[int, int]]:
