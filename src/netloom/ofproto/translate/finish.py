@@ -39,8 +39,9 @@ _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
     (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
 )
-#: Type and code of ICMP have eight bits where ports have sixteen.
-_ABOVE_ICMP = 0xFF00 << SLOT["tp_src"].shift | 0xFF00 << SLOT["tp_dst"].shift
+#: Type and code of ICMP have eight bits where ports have sixteen; so has the type of an option
+#: where TCP has its flags.
+_ABOVE_ICMP = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
 _ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
