@@ -10,10 +10,16 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from netloom.datapath.ebpf.layout import FIRST_HOT_WORD, KERNEL_KEY_BYTES, MEMBERS, N_WORDS
+from netloom.datapath.ebpf.layout import (
+    FIRST_HOT_WORD,
+    KERNEL_KEY_BYTES,
+    MEMBERS,
+    N_WORDS,
+    OPTION_WORDS,
+)
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -69,6 +75,8 @@ OPERATIONS = (
     "RESUME",  # a32 which actions are left
     "TUNNEL_PUSH",  # a32 template
     "TUNNEL_POP",  # a16 type, a32 port
+    "PUSH_MPLS",  # a16 type, a32 label stack entry
+    "POP_MPLS",  # a16 type of what follows
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -82,7 +90,7 @@ TO_PORT = 1 << 31
 TO_ACTIONS = 1 << 30
 #: Numbers of types of tunnels, as in actions, that the programs know; headers that they may put on.
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
-MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 184
+MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest.
 COUNTERS = (
@@ -180,7 +188,7 @@ FLOW = Structure(
     f"u64 actions[{2 * SLOT_ACTIONS}]\nu64 spare",
 )
 MASK = Structure(
-    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[48]\nu64 words[{N_WORDS}]"
+    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[80]\nu64 words[{N_WORDS}]"
 )
 CACHED = Structure("cached", f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{N_WORDS}]")
 CONFIG = Structure(
@@ -219,7 +227,7 @@ TUPLE = Structure(
 #: Headers of a tunnel, Ethernet's first; `*_port` is the range of UDP source ports.
 TEMPLATE = Structure(
     "template",
-    "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\n"
+    "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\nu64 has_checksum\n"
     f"u64 header[{TEMPLATE_BYTES // 8}]",
 )
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
@@ -230,7 +238,7 @@ UPCALL_RECORD = Structure(
     f"u64 key[{N_WORDS}]",
 )
 #: Words of a masked key that its hash has room for, beside the number of the mask.
-SIZE_CLASSES = (3, 7, 15, N_WORDS)
+SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
     TEMPLATE, UPCALL_RECORD,
@@ -273,7 +281,7 @@ MAPS = (
         for words in SIZE_CLASSES
     ),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
-    MapSpec("scratch", PERCPU_ARRAY, 4, 2_048, 1),
+    MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
     MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
@@ -296,6 +304,7 @@ def _constants() -> dict[str, object]:
     return {
         "KEY_WORDS": N_WORDS,
         "FIRST_HOT": FIRST_HOT_WORD,
+        "OPTION_WORDS": OPTION_WORDS,
         "MAX_SLOTS": MAX_SLOTS,
         "MAX_MASKS": MAX_MASKS,
         "MAX_PORTS": MAX_PORTS,
@@ -318,6 +327,8 @@ def _constants() -> dict[str, object]:
         "TO_ACTIONS": f"{TO_ACTIONS:#x}",
         "TEMPLATE_BYTES": TEMPLATE_BYTES,
         **{f"TUNNEL_{name.upper()}": number for name, number in TUNNELS.items()},
+        "TUNNEL_IS_OAM": 1,
+        "TUNNEL_HAS_CHECKSUM": 4,
         "TUNNEL_HAS_KEY": 8,
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,

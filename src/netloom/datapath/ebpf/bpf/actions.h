@@ -205,6 +205,7 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 
 #include "ct.h"
 #include "tunnel.h"
+#include "mpls.h"
 
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
@@ -354,7 +355,22 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	} else {
 		if (s->is_changed)
 			nl_reparse(skb);
-		done = op == NL_OP_CT ? nl_ct(skb, a) : nl_tunnel_pop(skb, a->a16, a->a32);
+		switch (op) {
+		case NL_OP_CT:
+			done = nl_ct(skb, a);
+			break;
+		case NL_OP_TUNNEL_POP:
+			done = nl_tunnel_pop(skb, a->a16, a->a32);
+			break;
+		case NL_OP_PUSH_MPLS:
+			done = nl_push_label(skb, a->a16, a->a32);
+			break;
+		case NL_OP_POP_MPLS:
+			done = nl_pop_label(skb, a->a16);
+			/* What was behind the label can be written from now on. */
+			nl_reparse(skb);
+			break;
+		}
 	}
 	if (!done)
 		return nl_leave(skb, rest);
