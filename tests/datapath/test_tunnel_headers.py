@@ -13,7 +13,7 @@ from tests.support.dummy_backend import UserspaceBackend
 from tests.support.kernel_backend import KernelBackend, private_namespace
 from tests.support.kernel_programs import require_programs
 
-from netloom.datapath.actions import Clone, DpActions, Output, PopVlan, TunnelPop, TunnelPush
+from netloom.datapath.actions import Clone, DpActions, Output, TunnelPop, TunnelPush
 from netloom.datapath.dpif import Upcall
 from netloom.datapath.ebpf.loader import load
 from netloom.datapath.ebpf.maps import SharedArray
