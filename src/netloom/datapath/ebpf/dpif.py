@@ -125,6 +125,7 @@ class EbpfDpif:
         #: here.
         self._orphans = set(self._table.names())
         self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._has_given_up = False
         self._asked: list[tuple[int, int]] = []
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
@@ -320,7 +321,8 @@ class EbpfDpif:
             if self._slow.flow_get(key, mask) is None:
                 self._table.delete(key, mask, now_ms)
         self._asked.clear()
-        if now_ms >= self._give_up_ms and self._ports.left_behind:
+        if now_ms >= self._give_up_ms and not self._has_given_up:
+            self._has_given_up = True
             self._ports.remove_left_behind()
 
     def stats(self) -> DpStats:
@@ -342,7 +344,7 @@ class EbpfDpif:
 
     def run(self, now_ms: int) -> bool:
         is_busy = self._slow.run(now_ms)
-        if self._asked or self._ports.left_behind:
+        if self._asked or not self._has_given_up:
             self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()
