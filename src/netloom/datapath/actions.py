@@ -176,6 +176,12 @@ class TunnelPop(DpAction):
     port: int
 
 
+class Normal(DpAction):
+    """Do what the data path was told of the switch of this number (`datapath.switching`)."""
+
+    switch: int
+
+
 class DropReason(DpAction):
     """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
 

@@ -338,6 +338,8 @@ class _Compiler:
                 add(_record("METER", a32=action.meter_id))
             case dp.CtClear():
                 add(_record("CT_CLEAR"))
+            case dp.Normal():
+                add(_record("NORMAL", a32=action.switch))
             case dp.DropReason():
                 add(_record("DROP"))
             case _:

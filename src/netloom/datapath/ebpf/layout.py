@@ -2,7 +2,8 @@
 
 The key of the field table is a struct of `KEY_BYTES` bytes, every member in network byte order and
 none across a boundary of eight bytes. The kernel leaves out the words that no packet and no flow of
-a data path ever fills (registers, OpenFlow's metadata). What it keeps it keeps in the same order, so taking a key apart or together is copying a few ranges
+a data path ever fills (registers, OpenFlow's metadata). What it keeps it keeps in the same order,
+so taking a key apart or together is copying a few ranges
 of bytes, and a mask is the same words of the mask.
 
 The first `OPTION_WORDS` words are the options of tunnels: few packets have any, so even the

@@ -69,6 +69,7 @@ OPERATIONS = (
     "COUNT_DROP",  # of a copy: the packet goes on
     "CT_CLEAR",
     "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
+    "NORMAL",  # a32 switch
     # From here on, what user space does where the programs cannot.
     "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
@@ -134,6 +135,10 @@ HASHES = ("L4", "SYMMETRIC_L4")
 MAX_METERS, MAX_BANDS = 4_096, 8
 #: The level of a band that drops.
 BAND_DROPS = (1 << 64) - 1
+#: Switches that the programs run by themselves, ports of one, addresses of all.
+MAX_SWITCHES, MAX_MEMBERS, MAX_ADDRESSES = 256, 256, 65_536
+SWITCH_FLAGS = ("FORWARDS_BPDUS",)
+MEMBER_FLAGS = ("NO_TAGS", "NATIVE_UNTAGGED", "NO_FLOOD", "PROTECTED")
 #: Bytes of packet that one record of a ring has room for: short packets, MTUs, GSO.
 UPCALL_ROOMS = (256, 2_048, 16_384, 65_664)
 
@@ -146,6 +151,8 @@ HASH_KIND = {name: number for number, name in enumerate(HASHES)}
 CT_FLAG = {name: 1 << bit for bit, name in enumerate(CT_FLAGS)}
 CONNECTION_KIND = {name: number for number, name in enumerate(CONNECTION_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
+SWITCH_FLAG = {name: 1 << bit for bit, name in enumerate(SWITCH_FLAGS)}
+MEMBER_FLAG = {name: 1 << bit for bit, name in enumerate(MEMBER_FLAGS)}
 
 
 _MEMBER_FORMATS = {"s32": "i", "u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
@@ -224,6 +231,18 @@ CONNECTION = Structure(
 TUPLE = Structure(
     "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
 )
+#: A switch that the programs run by themselves: `learned` less `removed` is how many addresses it
+#: has. Only the programs write `learned`, `moved` and `refused`, only Python the rest.
+SWITCH = Structure(
+    "switch",
+    "u64 name\nu32 flags\nu32 n_ports\nu64 max_entries\nu64 learned\nu64 moved\nu64 refused\n"
+    f"u64 removed\nu32 ports[{MAX_MEMBERS}]",
+)
+#: A port of a switch; bits of `admits` and `carries` by VLAN.
+MEMBER = Structure("member", "u32 vlan\nu32 flags\nu64 admits[64]\nu64 carries[64]")
+#: What an address is found by, and what is known of it.
+PLACE = Structure("place", "u32 switch_no\nu16 vlan\nu8 mac[6]")
+ADDRESS = Structure("address", "u32 port\nu32 is_static\nu64 used_ns")
 #: Headers of a tunnel, Ethernet's first; `*_port` is the range of UDP source ports.
 TEMPLATE = Structure(
     "template",
@@ -241,7 +260,7 @@ UPCALL_RECORD = Structure(
 SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
-    TEMPLATE, UPCALL_RECORD,
+    TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS,
 )  # fmt: skip
 
 
@@ -280,6 +299,9 @@ MAPS = (
         MapSpec(f"keys_{words}", HASH, 8 * (words + 1), 4, MAX_SLOTS, NO_PREALLOC)
         for words in SIZE_CLASSES
     ),
+    MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
+    MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
+    MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
@@ -316,6 +338,9 @@ def _constants() -> dict[str, object]:
         "MAX_BANDS": MAX_BANDS,
         "BAND_DROPS": f"{BAND_DROPS:#x}ull",
         **{f"CT_{name}": 1 << bit for bit, name in enumerate(CT_FLAGS)},
+        **{f"SWITCH_{name}": flag for name, flag in SWITCH_FLAG.items()},
+        **{f"MEMBER_{name}": flag for name, flag in MEMBER_FLAG.items()},
+        "MAX_MEMBERS": MAX_MEMBERS,
         "CT_COMPLETE": CT_COMPLETE,
         "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
         **{

@@ -125,7 +125,15 @@ struct nl_scratch {
 	struct nl_side destination;
 	/* Which actions are left if the next one cannot be done here; 0 for all of the flow's. */
 	u32 resume;
-	u32 pad;
+	/* Of a packet that is switched: its VLAN and priority inside of the switch, the tag that it has
+	 * now (0: none), the type of its tags, the device that it is to leave by. */
+	u32 vlan;
+	u32 priority;
+	u32 tag;
+	u32 tag_type;
+	u32 is_protected;
+	u32 pending;
+	u32 n_sent;
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };
