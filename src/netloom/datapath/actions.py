@@ -183,7 +183,7 @@ class Normal(DpAction):
 
 
 class DropReason(DpAction):
-    """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
+    """Drop explicitly; `reason` is a number of `drop_reasons` (the text has only "drop")."""
 
     reason: int
 
