@@ -197,7 +197,10 @@ class ConnectionManager:
                 return
             if event is None:
                 return
-            self.handle(session, event, now_ms)
+            if type(event) is Received:
+                self._request(session, event, now_ms)
+            else:
+                self.handle(session, event, now_ms)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:
         """Like `run`, for an event that somebody else has read from `machine`."""
@@ -216,7 +219,7 @@ class ConnectionManager:
             session.negotiated(event.version)
 
     def _request(self, session: Session, event: Received, now_ms: int) -> None:
-        if type(event.message) not in connmgr_requests.NOT_ADMITTING:
+        if not session.admitted and type(event.message) not in connmgr_requests.NOT_ADMITTING:
             session.admitted = True
         self.requester = session
         self.request = event.data
@@ -272,7 +275,8 @@ class ConnectionManager:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
         if self._is_monitored:
             self._report(changes)
-        self._watch_vacancy(changes)
+        if self.switch.tables.is_vacancy_watched:
+            self._watch_vacancy(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()

@@ -167,9 +167,9 @@ def _check_flags(session: Session, bundle: OpenBundle, bundle_id: int, flags: in
 def _add(
     manager: ConnectionManager, session: Session, message: b.BundleAdd, now_ms: int
 ) -> tuple[m.Message, ...]:
-    entry, _ = decode_message(message.data, session.peer.protocol)
+    entry, _ = decode_message(message.data, session.peer.protocol, session.peer.memo)
     if isinstance(entry, m.FlowMod):
-        entry = check_flow_mod(session, entry)
+        entry = check_flow_mod(session, entry, is_simple(entry.actions))
     elif isinstance(entry, m.PacketOut):
         check_packet_out(session, entry)
     bundle = session.bundles.get(message.bundle_id)

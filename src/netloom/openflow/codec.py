@@ -45,8 +45,11 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
+#: OFPT_FLOW_MOD, and the bytes that it has at least from OpenFlow 1.1 on.
+_FLOW_MOD, _FLOW_MOD_BYTES = 14, 56
 #: Decoders and encoders by direction and class, found at first use.
 _FUNCTIONS: dict[tuple[str, str], object] = {}
+_DECODERS: dict[str, Decoder] = {}
 
 
 def _function(direction: str, name: str) -> object:
@@ -62,8 +65,15 @@ def _load(direction: str, name: str) -> object:
 
 
 def decoder_of(frame: Frame) -> Decoder:
+    """What reads the body of the message."""
     name = frame.row.reply if frame.reply else frame.row.request
-    return _function("decode", name)  # type: ignore[return-value]
+    if name not in _DECODERS:
+        _DECODERS[name] = _function("decode", name)  # type: ignore[assignment]
+    return _DECODERS[name]
+
+
+def _read_flow_mod() -> Callable[[bytes, int, InstructionMemo | None], m.FlowMod]:
+    return _function("read", "FlowMod")  # type: ignore[return-value]
 
 
 def decode_message(
@@ -73,8 +83,15 @@ def decode_message(
 
     `protocol`: that of the connection; says whether flow mods of OpenFlow 1.0 carry table
     numbers. `memo` lets flow mods with equal instructions share them."""
-    if len(data) < 8 or int.from_bytes(data[2:4], "big") != len(data):
+    size = len(data)
+    if size < 8 or data[2] << 8 | data[3] != size:
         raise ProtocolError("OpenFlow message has a wrong length")
+    if data[1] == _FLOW_MOD and 1 < data[0] <= 6 and size >= _FLOW_MOD_BYTES and not size & 7:
+        # Most messages of a busy connection: there is nothing to be learned from their headers.
+        try:
+            return _read_flow_mod()(data, data[0], memo), int.from_bytes(data[4:8], "big")
+        except (StructError, IndexError):
+            raise OpenFlowError("OFPBRC_BAD_LEN") from None
     try:
         frame = read_frame(data)
     except OpenFlowError as error:

@@ -26,6 +26,11 @@ from netloom.openflow.codec_match import (
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
+from netloom.openflow.oxm import decode_ofp12_match
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.openflow.instruction_memo import InstructionMemo
 
 Encoded = tuple[str, bytes]
 
@@ -48,6 +53,8 @@ def _any_port11(number: int) -> int:
 _FLOW_MOD10 = Struct(">QHHHHIHH")
 _NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
+#: The type of matches that are OXM.
+_OXM = 1
 #: Flags that each version knows.
 _FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
 _EMERG10 = 4
@@ -91,7 +98,8 @@ def decode_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
         return _decode_nx_flow_mod(frame, protocol)
     if frame.version == 1:
         return _decode_flow_mod10(frame, protocol)
-    return _decode_flow_mod11(frame)
+    frame.need(40)
+    return read_flow_mod(frame.data, frame.version, frame.memo)
 
 
 def _decode_flow_mod10(frame: Frame, protocol: int) -> m.FlowMod:
@@ -130,26 +138,31 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     )  # fmt: skip
 
 
-def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
-    data = frame.data
-    version = frame.version
-    pos = frame.need(40)
+def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.FlowMod:
+    """The flow mod of OpenFlow 1.1 or later in `data`, which has its fixed part at least."""
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
-     out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, pos)  # fmt: skip
-    match, after = decode_match(data, pos + 40, version)
-    decode = frame.memo.decode if frame.memo is not None else decode_instructions
+     out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, 8)  # fmt: skip
+    if version >= 3 and data[49] == _OXM:
+        match, after = decode_ofp12_match(data, 48, version)
+    else:
+        match, after = decode_match(data, 48, version)
+    decode = decode_instructions if memo is None else memo.decode
     actions = decode(data[after:], version)
-    _check_command(command)
+    if command > m.OFPFC_DELETE_STRICT:
+        raise OpenFlowError("OFPFMFC_BAD_COMMAND")
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
-        new_cookie, cookie, cookie_mask = _new_cookie(cookie), 0, 0
+        new_cookie = None if cookie == m.UNKNOWN else cookie
+        cookie = cookie_mask = 0
     if table_id == 0xFF and (version == 2 or not deletes):
         raise OpenFlowError("OFPFMFC_BAD_TABLE_ID")
     port = _any_port11(out_port) if deletes else m.OFPP_ANY
+    if flags:
+        flags = _decode_flags(flags, version)
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
-        _decode_flags(flags, version), buffer_id, port, out_group if deletes else m.OFPG_ANY,
+        flags, buffer_id, port, out_group if deletes else m.OFPG_ANY,
         importance if version >= 5 and command == m.OFPFC_ADD else 0,
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def decode_nx_match(
     body = data[pos : pos + size]
     known = table.templates.decode(body)
     if known is not None:
-        return Match(known[0], known[1]), 0, 0, after
+        return known, 0, 0, after
     found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie, options=options)
     if strict and not options and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, found[0], found[1])

@@ -237,10 +237,22 @@ def is_multipart_type(version: int, kind: int) -> int:
     return kind - first + 1 if first <= kind <= first + 1 else 0
 
 
+#: Kinds of messages of which all but version and type is body, by these two bytes.
+_PLAIN: dict[bytes, Row] = {
+    bytes((version, number)): row
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind == MESSAGE
+}
+
+
 def read_frame(data: bytes) -> Frame:
     """Reads the headers of a message, which `data` holds exactly; OpenFlowError if there is no
     such message, or none of that length."""
-    frame = read_headers(data)
+    row = _PLAIN.get(data[:2])
+    if row is not None and len(data) >= 8:
+        frame = Frame(data, data[0], int.from_bytes(data[4:8], "big"), row, 8, False, False)
+    else:
+        frame = read_headers(data)
     size = frame.row.sizes[frame.reply][min(frame.version, 6) - 1]
     if size is not None:
         least, step = size

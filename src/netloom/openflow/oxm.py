@@ -470,18 +470,17 @@ def decode_ofp12_match(
     """The match at `pos` and the position after its padding."""
     if len(data) - pos < 4:
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    kind = int.from_bytes(data[pos : pos + 2], "big")
-    size = int.from_bytes(data[pos + 2 : pos + 4], "big")
+    kind, size = data[pos] << 8 | data[pos + 1], data[pos + 2] << 8 | data[pos + 3]
     after = pos + (size + 7 & ~7)
     if size >= 4 and kind != 1:
         raise OpenFlowError("OFPBMC_BAD_TYPE")
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    table = oxm_table(version)
+    table = _TABLES.get(version) or oxm_table(version)
     body = data[pos + 4 : pos + size]
     known = table.templates.decode(body)
     if known is not None:
-        return Match(known[0], known[1]), after
+        return known, after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
     if strict and not options and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)

@@ -20,6 +20,7 @@ whole thing switched off for a while, so that it cannot make reading slower.
 from __future__ import annotations
 
 from netloom.flow.fields import SLOT
+from netloom.flow.match import Match
 from netloom.openflow.constants import OFP12_VERSION
 
 TYPE_CHECKING = False
@@ -57,12 +58,28 @@ class _Template:
         self.demands = 0
         self.demanded = 0
 
+    def settle(self, whole: int) -> None:
+        """What others demand of a value is part of the shape: such values need not be moved.
+        `whole`: the entries."""
+        left = []
+        for move in self.moves:
+            shift, ones, to = move
+            if ones << to & ~self.demands:
+                left.append(move)
+                continue
+            self.head_mask |= ones << shift
+            self.constant |= (whole >> shift & ones) << to
+            self.demands &= ~(ones << to)
+        self.moves = left
+        self.demanded &= self.demands
+        self.head_value = whole & self.head_mask
+
     def read(self, whole: int) -> int | None:
         """The value of the match, if it may be read this way."""
         value = self.constant
         for shift, ones, to in self.moves:
             value |= (whole >> shift & ones) << to
-        if value & self.demands != self.demanded:
+        if self.demands and value & self.demands != self.demanded:
             return None
         for shift in self.ports:
             if whole >> shift & 0xFFFF >= _PORTS_END:
@@ -126,8 +143,8 @@ class Templates:
         self._misses = 0
         self._rest = 0
 
-    def decode(self, body: bytes) -> tuple[int, int] | None:
-        """Value and mask of these entries, if a template has their shape."""
+    def decode(self, body: bytes) -> Match | None:
+        """The match that these entries are, if a template has their shape."""
         bucket = self._buckets.get(len(body))
         if bucket is not None:
             whole = int.from_bytes(body, "big")
@@ -135,7 +152,7 @@ class Templates:
                 if whole & template.head_mask == template.head_value:
                     value = template.read(whole)
                     if value is not None:
-                        return value, template.mask
+                        return Match(value, template.mask)
         return None
 
     def learn(self, table: OxmTable, body: bytes, value: int, mask: int) -> None:
@@ -183,7 +200,7 @@ def _derive(table: OxmTable, body: bytes, value: int, mask: int) -> _Template | 
         # A later entry implies what an earlier one has to say: not to be told apart here.
         return None
     whole = int.from_bytes(body, "big")
-    template.head_value = whole & template.head_mask
+    template.settle(whole)
     return template if template.read(whole) == value else None
 
 
