@@ -259,7 +259,7 @@ class ConnectionManager:
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
-        match = metadata_match(key)
+        match = metadata_match(key, self.switch.tlv_table.option_bits(key))
         for session in wanting:
             version, form = session.peer.version, session.packet_in_format
             rest = b""

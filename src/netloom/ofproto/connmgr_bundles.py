@@ -169,7 +169,7 @@ def _add(
 ) -> tuple[m.Message, ...]:
     entry, _ = decode_message(message.data, session.peer.protocol, session.peer.memo)
     if isinstance(entry, m.FlowMod):
-        entry = check_flow_mod(session, entry, is_simple(entry.actions))
+        entry = check_flow_mod(manager, session, entry, is_simple(entry.actions))
     elif isinstance(entry, m.PacketOut):
         check_packet_out(session, entry)
     bundle = session.bundles.get(message.bundle_id)

@@ -37,9 +37,15 @@ _ANSWERS: dict[type[a.Action], str] = {
 }
 
 
-def check_flow_mod(session: Session, mod: m.FlowMod, simple: bool) -> m.FlowMod:
+def check_flow_mod(
+    manager: ConnectionManager, session: Session, mod: m.FlowMod, simple: bool
+) -> m.FlowMod:
     """Refuses what is wrong with the message alone; returns it as it is to be carried out.
     `simple`: its actions are (`is_simple`)."""
+    if mod.match.mask >= _FIRST_OPTION:
+        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+    if not simple:
+        manager.switch.tlv_table.check(mod.actions)
     if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
         # There is no table for emergencies: it is full.
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
@@ -100,9 +106,7 @@ def _flow_mod(
     manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     simple = is_simple(mod.actions)
-    mod = check_flow_mod(session, mod, simple)
-    if mod.match.mask >= _FIRST_OPTION:
-        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+    mod = check_flow_mod(manager, session, mod, simple)
     if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
         check_presence(manager, mod.actions)
     manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)

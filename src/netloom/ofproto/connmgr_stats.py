@@ -46,9 +46,17 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
+    rules = _chosen_rules(manager, request)
     return (m.FlowStatsReply(tuple(_flow_stats(rule, now_ms) for rule in rules), request.nx),)
+
+
+def _chosen_rules(
+    manager: ConnectionManager, request: m.FlowStatsRequest | m.AggregateRequest
+) -> list[Rule]:
+    """The rules that a request asks about, with all that they have counted."""
+    match = manager.switch.tlv_table.adopt(request.match)
+    manager.switch.refresh_statistics()
+    return manager.switch.tables.select_loose(replace(request, match=match))
 
 
 def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
@@ -64,8 +72,7 @@ def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
 def _aggregate(
     manager: ConnectionManager, session: Session, request: m.AggregateRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
+    rules = _chosen_rules(manager, request)
     n_packets = sum(rule.n_packets for rule in rules)
     n_bytes = sum(rule.n_bytes for rule in rules)
     return (m.AggregateReply(n_packets, n_bytes, len(rules), request.nx),)
