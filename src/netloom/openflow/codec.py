@@ -39,6 +39,7 @@ _MODULE_OF: dict[str, str] = {
     name: row.module for row in ROWS.values() for name in (row.request, row.reply) if name
 }
 _MODULE_OF["Experimenter"] = "basic"
+_MODULE_OF["FlowRowsReply"] = "flows"
 
 
 def _snake(name: str) -> str:

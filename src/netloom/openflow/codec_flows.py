@@ -30,6 +30,8 @@ from netloom.openflow.oxm import decode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netloom.openflow.instruction_memo import InstructionMemo
 
 Encoded = tuple[str, bytes]
@@ -442,16 +444,29 @@ def _read_stats11(
 def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    rows = (
+        (f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
+         f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
+         f.packet_count, f.byte_count)
+        for f in message.flows
+    )  # fmt: skip
+    return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
+
+
+def encode_flow_rows_reply(
+    message: m.FlowRowsReply, version: int, protocol: int
+) -> tuple[str, list[bytes]]:
     if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(flow) for flow in message.flows]
+        return "NXST_FLOW", [_write_nx_stats(row) for row in message.rows]
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(flow) for flow in message.flows]
+        return "OFPST_FLOW", [_write_stats10(row) for row in message.rows]
+    write = _InstructionWriter(version).write
     if version == c15.VERSION:
         return "OFPST_FLOW", [
-            c15.write_stats15(flow, _encode_flags(flow.flags, version)) for flow in message.flows
+            c15.write_stats15(row, _encode_flags(row[11], version), write(row[3], row[0]))
+            for row in message.rows
         ]
-    instructions = _InstructionWriter(version)
-    return "OFPST_FLOW", [_write_stats11(flow, version, instructions) for flow in message.flows]
+    return "OFPST_FLOW", [_write_stats11(row, version, write) for row in message.rows]
 
 
 class _InstructionWriter:
@@ -480,13 +495,12 @@ class _InstructionWriter:
 _PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(f: m.FlowStats) -> bytes:
-    actions = encode_actions(f.actions, 1, f.match)
-    head = pack(">HBx", 88 + len(actions), f.table_id)
-    body = _STATS10.pack(f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
-                         f.hard_timeout, f.cookie, f.packet_count,
-                         f.byte_count)  # fmt: skip
-    return head + encode_ofp10_match(f.match) + body + actions
+def _write_stats10(row: m.FlowRow) -> bytes:
+    match, priority, table_id, actions, cookie, sec, nsec, idle, hard, *_, packets, octets = row
+    encoded = encode_actions(actions, 1, match)
+    head = pack(">HBx", 88 + len(encoded), table_id)
+    body = _STATS10.pack(sec, nsec, priority, idle, hard, cookie, packets, octets)
+    return head + encode_ofp10_match(match) + body + encoded
 
 
 def _age(seconds: int) -> int:
@@ -494,27 +508,30 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(f: m.FlowStats) -> bytes:
-    match, size = encode_nx_match(f.match)
-    actions = encode_actions(f.actions, 1, f.match)
+def _write_nx_stats(row: m.FlowRow) -> bytes:
+    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age, hard_age, _, _,
+     packets, octets) = row  # fmt: skip
+    entries, size = encode_nx_match(match)
+    encoded = encode_actions(actions, 1, match)
     head = _NX_STATS.pack(
-        48 + len(match) + len(actions), f.table_id, f.duration_sec, f.duration_nsec, f.priority,
-        f.idle_timeout, f.hard_timeout, size, _age(f.idle_age), _age(f.hard_age), f.cookie,
-        f.packet_count, f.byte_count,
+        48 + len(entries) + len(encoded), table_id, sec, nsec, priority, idle, hard, size,
+        _age(idle_age), _age(hard_age), cookie, packets, octets,
     )  # fmt: skip
-    return head + match + actions
+    return head + entries + encoded
 
 
-def _write_stats11(f: m.FlowStats, version: int, instructions: _InstructionWriter) -> bytes:
-    rest = encode_match(f.match, version)
-    rest += instructions.write(f.actions, f.match)
-    flags = _encode_flags(f.flags, version) if version >= 4 else 0
-    head = _STATS11.pack(
-        48 + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
-        f.hard_timeout, flags, f.importance if version >= 5 else 0, f.cookie, f.packet_count,
-        f.byte_count,
-    )  # fmt: skip
-    return head + rest
+def _write_stats11(
+    row: m.FlowRow, version: int, write: Callable[[tuple[a.Action, ...], Match], bytes]
+) -> bytes:
+    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
+     packets, octets) = row  # fmt: skip
+    rest = encode_match(match, version) + write(actions, match)
+    if flags:
+        flags = _encode_flags(flags, version) if version >= 4 else 0
+    return _STATS11.pack(
+        48 + len(rest), table_id, sec, nsec, priority, idle, hard, flags,
+        importance if version >= 5 else 0, cookie, packets, octets,
+    ) + rest  # fmt: skip
 
 
 def decode_aggregate_reply(frame: Frame, protocol: int) -> m.AggregateReply:

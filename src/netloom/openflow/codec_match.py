@@ -30,11 +30,9 @@ def decode_match(
 
 
 def encode_match(match: Match, version: int) -> bytes:
-    if version == 1:
-        return encode_ofp10_match(match)
-    if version == 2:
-        return encode_ofp11_match(match)
-    return encode_ofp12_match(match, version)
+    if version >= 3:
+        return encode_ofp12_match(match, version)
+    return encode_ofp11_match(match) if version == 2 else encode_ofp10_match(match)
 
 
 def decode_nx_match(

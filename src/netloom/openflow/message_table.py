@@ -245,6 +245,14 @@ _PLAIN: dict[bytes, Row] = {
 }
 
 
+#: Experimenter messages, by version, experimenter and type.
+_EXPERIMENTERS: dict[bytes, Row] = {
+    bytes((version,)) + _VENDOR_OF[kind].to_bytes(4, "big") + number.to_bytes(4, "big"): row
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind in (NICIRA, ONF)
+}
+
+
 def read_frame(data: bytes) -> Frame:
     """Reads the headers of a message, which `data` holds exactly; OpenFlowError if there is no
     such message, or none of that length."""
@@ -282,13 +290,10 @@ def read_headers(data: bytes) -> Frame:
     if kind == OFPT_VENDOR:
         if len(data) < 16:
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        vendor = int.from_bytes(data[8:12], "big")
-        subtype = int.from_bytes(data[12:16], "big")
-        if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
-            raise OpenFlowError("OFPBRC_BAD_VENDOR")
-        row = _BY_NUMBER.get((version, NICIRA if vendor == NX_VENDOR_ID else ONF, subtype))
+        row = _EXPERIMENTERS.get(data[:1] + data[8:16])
         if row is None:
-            raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
+            known = int.from_bytes(data[8:12], "big") in (NX_VENDOR_ID, ONF_VENDOR_ID)
+            raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if known else "OFPBRC_BAD_VENDOR")
         return Frame(data, version, xid, row, 16, False, False)
     row = _BY_NUMBER.get((version, MESSAGE, kind))
     if row is None:
