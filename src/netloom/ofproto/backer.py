@@ -156,7 +156,10 @@ class Backer:
         """Ports, bundles or settings changed: every flow may be wrong."""
         self._config_generation += 1
 
-    def _generations(self) -> tuple[int, int]:
+    @property
+    def generations(self) -> tuple[int, int]:
+        """They grow with every change of what is done to packets: by all but MAC tables, and by
+        these."""
         bridges = self.bridges.values()
         tables = self._config_generation + sum(bridge.generation for bridge in bridges)
         tables += self.underlay.generation
@@ -164,7 +167,7 @@ class Backer:
 
     def settle(self, now_ms: int) -> None:
         """Have the data path obey all that was asked so far."""
-        generations = self._generations()
+        generations = self.generations
         if generations != self._settled:
             self._revalidate(now_ms, generations)
 
@@ -184,7 +187,7 @@ class Backer:
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
 
     def _settle_in_time(self, now_ms: int) -> None:
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0] or (macs != self._settled[1] and now_ms >= self._next_mac_ms):
             self._revalidate(now_ms, (tables, macs))
 
@@ -223,7 +226,7 @@ class Backer:
         due = [bridge.deadline() for bridge in self.bridges.values()]
         if self.revalidator.n_flows:
             due.append(self._next_sweep_ms)
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0]:
             return self.clock.now_ms()
         if macs != self._settled[1] and self.revalidator.n_flows:

@@ -30,6 +30,7 @@ from typing import Protocol
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
+from netloom.flow.match import MATCH_ALL
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
@@ -120,6 +121,9 @@ class ConnectionManager:
         #: The bytes of that request.
         self.request = b""
         self._is_monitored = False
+        #: The metadata of the packet-in before, and what is told of it.
+        self._last_metadata = (-1, 0)
+        self._last_match = MATCH_ALL
 
     # Configuration and connections
 
@@ -259,7 +263,13 @@ class ConnectionManager:
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
-        match = metadata_match(key, self.switch.tlv_table.option_bits(key))
+        tlv_table = self.switch.tlv_table
+        known = (key, tlv_table.generation)
+        if known != self._last_metadata:
+            # Packets of one port with the same metadata come in rows.
+            self._last_metadata = known
+            self._last_match = metadata_match(key, tlv_table.option_bits(key))
+        match = self._last_match
         for session in wanting:
             version, form = session.peer.version, session.packet_in_format
             rest = b""

@@ -67,17 +67,21 @@ def check_flow_mod(
 
 
 def is_simple(actions: a.Actions) -> bool:
-    """Nothing but one output to a port, as most flows have, or nothing at all."""
+    """Nothing but one output to a port or to controllers, as most flows have, or nothing."""
     if len(actions) != 1:
         return not actions
     action = actions[0]
-    return type(action) is a.Output and 0 < action.port < ports.MAX
+    if type(action) is not a.Output:
+        return False
+    return 0 < action.port < ports.MAX or action.port == ports.CONTROLLER
 
 
-def check_packet_out(session: Session, message: m.PacketOut) -> None:
-    """Refuses what is wrong with the message alone."""
+def check_packet_out(session: Session, message: m.PacketOut, simple: bool) -> None:
+    """Refuses what is wrong with the message alone. `simple`: its actions are."""
     if message.buffer_id != m.NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    if simple:
+        return
     allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
@@ -117,8 +121,10 @@ def _flow_mod(
 def _packet_out(
     manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
 ) -> tuple[m.Message, ...]:
-    check_packet_out(session, message)
-    check_presence(manager, message.actions)
+    simple = is_simple(message.actions)
+    check_packet_out(session, message, simple)
+    if not simple:
+        check_presence(manager, message.actions)
     manager.switch.packet_out(message, now_ms)
     return ()
 

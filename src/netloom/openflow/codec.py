@@ -15,13 +15,21 @@ into 64 KiB; the parts are returned in one string.
 
 from __future__ import annotations
 
+from struct import Struct
 from struct import error as StructError
 
 from netloom.base.errors import ProtocolError
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_table import OFPT_VENDOR, ROWS, Frame, head, read_frame
+from netloom.openflow.message_table import (
+    OFPT_VENDOR,
+    PLAIN_NUMBERS,
+    ROWS,
+    Frame,
+    head,
+    read_frame,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +54,8 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
+_HEADER = Struct(">BBHI")
+_MAX_BODY = 0xFFFF - _HEADER.size
 #: OFPT_FLOW_MOD, and the bytes that it has at least from OpenFlow 1.1 on.
 _FLOW_MOD, _FLOW_MOD_BYTES = 14, 56
 #: Decoders and encoders by direction and class, found at first use.
@@ -127,6 +137,9 @@ def encode_message(message: m.Message, xid: int = 0, protocol: int = p.P_OF10) -
     if isinstance(message, m.Experimenter):
         out = bytearray((version, OFPT_VENDOR, 0, 0, 0, 0, 0, 0)) + bytes(body)  # type: ignore[arg-type]
         return finish(out, xid)
+    number = PLAIN_NUMBERS.get((name, version))
+    if number is not None and type(body) is bytes and len(body) <= _MAX_BODY:
+        return _HEADER.pack(version, number, 8 + len(body), xid) + body
     reply = name.endswith("+")
     name = name.rstrip("+")
     more = bool(getattr(message, "more", False))

@@ -245,6 +245,12 @@ _PLAIN: dict[bytes, Row] = {
 }
 
 
+#: Their types, by name and version.
+PLAIN_NUMBERS: dict[tuple[str, int], int] = {
+    (row.name, version): number
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind == MESSAGE
+}
 #: Experimenter messages, by version, experimenter and type.
 _EXPERIMENTERS: dict[bytes, Row] = {
     bytes((version,)) + _VENDOR_OF[kind].to_bytes(4, "big") + number.to_bytes(4, "big"): row

@@ -29,6 +29,7 @@ from netloom.datapath.userspace.execute import (
     DROP_METER,
     DROP_RECIRCULATION,
     Execution,
+    Program,
     compile_actions,
 )
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
@@ -102,6 +103,8 @@ class UserspaceDpif:
         self._flows = FlowCache()
         self._upcalls: deque[Upcall] = deque()
         self._outbox: dict[int, list[Packet]] = {}
+        #: The actions that were executed last, and their program.
+        self._compiled: tuple[DpActions, Program] = ((), compile_actions(()))
         self._hits = 0
         self._misses = 0
         self._lost = 0
@@ -224,7 +227,9 @@ class UserspaceDpif:
         self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
     ) -> None:
         self._now_ms = self._clock.now_ms()
-        Execution(self, Packet(packet, offload), key).run(compile_actions(actions))
+        if actions is not self._compiled[0]:
+            self._compiled = actions, compile_actions(actions)
+        Execution(self, Packet(packet, offload), key).run(self._compiled[1])
         self.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
