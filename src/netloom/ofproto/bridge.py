@@ -27,6 +27,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
@@ -41,7 +42,7 @@ from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.trees import (
     BridgeTreeStatus,
     PortTreeStatus,
@@ -86,6 +87,7 @@ class Ofproto:
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
+        self._packet_outs = PacketOuts(self)
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
@@ -411,32 +413,10 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
-        self._decide_packet_out(message, now_ms, side_effects=True)()
+        self._packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
-        return self._decide_packet_out(message, now_ms, side_effects=False)
-
-    def _decide_packet_out(
-        self, message: m.PacketOut, now_ms: int, *, side_effects: bool
-    ) -> Callable[[], None]:
-        in_port = FIELD["in_port_oxm"].get(message.match.value)
-        known = in_port in self.ports_by_number
-        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
-            raise OpenFlowError("OFPBRC_BAD_PORT")
-        metadata = message.match.value & ~_IN_PORT.mask
-        key = extract_key(message.packet, in_port, metadata)
-        result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
-
-        def send() -> None:
-            flags = TCP_FLAGS.get(key)
-            credit_all(result.credits, 1, len(message.packet), now_ms, flags)
-            if result.actions:
-                dp_port = self.ports_by_number[in_port].dp_port if known else -1
-                base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
-                self.backer.dpif.execute(message.packet, base, result.actions)
-
-        self.backer.recirculations.release(result.recirc_ids, now_ms)
-        return send
+        return self._packet_outs.decide(message, now_ms, side_effects=False)
 
     def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
         """Have the tables treat a packet as one that came in at port `number`."""

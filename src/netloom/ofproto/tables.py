@@ -54,6 +54,8 @@ class Tables:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
         self.generation = 0
+        #: Did anyone ever ask to be told of full and empty tables?
+        self.is_vacancy_watched = False
         #: (when to look at it, id, rule), a heap; of a rule only the entry that it names counts.
         self._queue: list[tuple[int, int, Rule]] = []
         #: The rules that name a group, or a meter.
@@ -111,7 +113,9 @@ class Tables:
         handler = _COMMANDS.get(mod.command)
         if handler is None:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
-        changes = self._with_learned(handler(self, mod, now_ms))
+        changes = handler(self, mod, now_ms)
+        if self._learned_cookies.orphaned:
+            changes = self._with_learned(changes)
         if changes:
             self.generation += 1
         return changes
@@ -183,8 +187,11 @@ class Tables:
 
     def _put_in(self, rule: Rule) -> None:
         rule.removed = False
-        table = self.table(rule.table_id)
-        table.classifier.insert(rule)
+        self.table(rule.table_id).classifier.insert(rule)
+        self._follow(rule)
+
+    def _follow(self, rule: Rule) -> None:
+        """A rule is new in its table."""
         self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
@@ -217,8 +224,8 @@ class Tables:
 
     def _with_learned(self, changes: list[Change]) -> list[Change]:
         """`changes`, and with the rules that are gone the flows that they have learned."""
-        while orphaned := self._learned_cookies.take_orphaned():
-            for table_id, cookie in orphaned:
+        while self._learned_cookies.orphaned:
+            for table_id, cookie in self._learned_cookies.take_orphaned():
                 wanted = m.FlowStatsRequest(
                     MATCH_ALL, table_id, cookie=cookie, cookie_mask=0xFFFFFFFFFFFFFFFF
                 )
@@ -240,25 +247,43 @@ class Tables:
 
     def _add(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         table_id = 0 if mod.table_id == m.OFPTT_ALL else mod.table_id
-        table = self.table(table_id)
-        classifier = table.classifier
-        old = classifier.find(mod.match, mod.priority)
+        table = self._tables.get(table_id) or self.table(table_id)
+        changes = []
+        if mod.flags & m.OFPFF_CHECK_OVERLAP or table.flow_limit is not None:
+            changes = self._make_room(table, mod)
+        rule = self._new_rule(table_id, mod.match, mod.priority, mod, now_ms)
+        old = table.classifier.insert_new(rule)
         if old is not None:
             return [self._replace(old, mod, now_ms)]
+        self._follow(rule)
+        changes.append(Change("added", rule))
+        return changes
+
+    def _make_room(self, table: Table, mod: m.FlowMod) -> list[Change]:
+        """Checks whether a rule may be added to a table, and evicts another if it takes that."""
+        classifier = table.classifier
+        if classifier.find(mod.match, mod.priority) is not None:
+            return []
         checks = mod.flags & m.OFPFF_CHECK_OVERLAP
         if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
             raise OpenFlowError("OFPFMFC_OVERLAP")
-        changes: list[Change] = []
-        if table.is_full:
-            victim = table.eviction.choose() if table.eviction is not None else None
-            if victim is None:
-                raise OpenFlowError("OFPFMFC_TABLE_FULL")
-            changes.append(self.remove(victim, m.OFPRR_EVICTION))
-        rule = Rule(self._new_id(), table_id, mod.match, mod.priority, mod.actions, now_ms)
-        _set_attributes(rule, mod)
-        self._put_in(rule)
-        changes.append(Change("added", rule))
-        return changes
+        if not table.is_full:
+            return []
+        victim = table.eviction.choose() if table.eviction is not None else None
+        if victim is None:
+            raise OpenFlowError("OFPFMFC_TABLE_FULL")
+        return [self.remove(victim, m.OFPRR_EVICTION)]
+
+    def _new_rule(
+        self, table_id: int, match: Match, priority: int, mod: m.FlowMod, now_ms: int
+    ) -> Rule:
+        """A rule with all that the flow mod says, but for match and priority."""
+        number = self._next_id
+        self._next_id = number + 1
+        return Rule(
+            number, table_id, match, priority, mod.actions, now_ms, mod.new_cookie or 0,
+            mod.idle_timeout, mod.hard_timeout, mod.flags & _KEPT_FLAGS, mod.importance,
+        )  # fmt: skip
 
     def _replace(self, old: Rule, mod: m.FlowMod, now_ms: int) -> Change:
         """A rule with the same match and priority. One that starts to count from 0 is a new one,
@@ -266,8 +291,7 @@ class Tables:
         before = old.state()
         if mod.flags & m.OFPFF_RESET_COUNTS:
             self._take_out(old)
-            rule = Rule(self._new_id(), old.table_id, old.match, old.priority, mod.actions, now_ms)
-            _set_attributes(rule, mod)
+            rule = self._new_rule(old.table_id, old.match, old.priority, mod, now_ms)
             self._put_in(rule)
             return Change("replaced", rule, before=before, old=old)
         self._change_actions(old, mod.actions)
