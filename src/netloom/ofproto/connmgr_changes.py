@@ -101,7 +101,9 @@ def _flow_mod(
         mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
     if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         check_presence(manager, mod.actions)
-    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    starts_anew = session.peer.version < m.OFP12_VERSION
+    changes = manager.switch.tables.apply(mod, now_ms, starts_anew=starts_anew)
+    manager.flows_changed(changes, now_ms)
     session.flow_mods.note(mod.command, now_ms)
     return ()
 
