@@ -164,6 +164,12 @@ class Classifier(Generic[R]):
         self._recent = subtable
         return subtable
 
+    def move_last(self, rule: R) -> None:
+        """List a rule, which is in the table, after all others of its mask: it is the newest."""
+        rules = self._subtables[rule.match.mask].rules
+        value = rule.match.value
+        rules[value] = rules.pop(value)
+
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
         mask, value = rule.match.mask, rule.match.value
