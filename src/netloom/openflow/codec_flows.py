@@ -56,7 +56,7 @@ _FLOW_MOD10 = Struct(">QHHHHIHH")
 _NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
-_OXM = 1
+_OXM = b"\0\1"
 #: Flags that each version knows.
 _FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
 _EMERG10 = 4
@@ -144,7 +144,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     """The flow mod of OpenFlow 1.1 or later in `data`, which has its fixed part at least."""
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, 8)  # fmt: skip
-    if version >= 3 and data[49] == _OXM:
+    if version >= 3 and data[48:50] == _OXM:
         match, after = decode_ofp12_match(data, 48, version)
     else:
         match, after = decode_match(data, 48, version)
