@@ -513,7 +513,7 @@ def decode_ofp12_match(
     if known is not None:
         return known, after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
-    if strict and not options and not mask >> TUN_PRESENT_SHIFT:
+    if strict and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 
