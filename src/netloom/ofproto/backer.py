@@ -68,7 +68,8 @@ class Backer:
         self.features = Features()
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
-        self._config_generation = 0
+        #: Grows with every change of ports, bundles and settings.
+        self.config_generation = 0
         self._settled: tuple[int, int] = (-1, -1)
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
@@ -77,7 +78,7 @@ class Backer:
     def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
         """Have these connection tracking zones."""
         if self.zones.set(zones, default_limit):
-            self._config_generation += 1
+            self.config_generation += 1
 
     @property
     def pushes_tunnels(self) -> bool:
@@ -154,14 +155,14 @@ class Backer:
 
     def config_changed(self) -> None:
         """Ports, bundles or settings changed: every flow may be wrong."""
-        self._config_generation += 1
+        self.config_generation += 1
 
     @property
     def generations(self) -> tuple[int, int]:
         """They grow with every change of what is done to packets: by all but MAC tables, and by
         these."""
         bridges = self.bridges.values()
-        tables = self._config_generation + sum(bridge.generation for bridge in bridges)
+        tables = self.config_generation + sum(bridge.generation for bridge in bridges)
         tables += self.underlay.generation
         return tables, sum(bridge.macs.generation for bridge in bridges)
 
