@@ -173,6 +173,11 @@ class Backer:
             self._revalidate(now_ms, generations)
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        if not self.revalidator.n_flows:
+            for bridge in self.bridges.values():
+                bridge.macs.changed.clear()
+            self._settled = generations
+            return
         started_ms = self.clock.now_ms()
         moved = {
             (bridge.name, mac, vlan): stamp

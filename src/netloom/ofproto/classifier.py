@@ -166,12 +166,14 @@ class Classifier(Generic[R]):
 
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
-        mask, value = rule.match.mask, rule.match.value
-        subtable = self._subtables[mask]
-        same = subtable.rules[value]
-        if len(same) == 1:
-            del subtable.rules[value]
-        else:
+        match = rule.match
+        mask, value = match.mask, match.value
+        subtable = self._recent
+        if subtable is None or mask is not subtable.mask:
+            subtable = self._recent = self._subtables[mask]
+            subtable.mask = mask
+        same = subtable.rules.pop(value)
+        if len(same) > 1:
             subtable.rules[value] = tuple([other for other in same if other is not rule])
         self._n_rules -= 1
         if subtable.note(subtable.went, value):
@@ -181,13 +183,10 @@ class Classifier(Generic[R]):
             del self._subtables[mask]
             self._order.remove(subtable)
             self._recent = None
-        elif rule.priority == subtable.max_priority:
-            self._lower_priority(subtable)
-
-    def _lower_priority(self, subtable: Subtable[R]) -> None:
-        # The value may stay too high for speed: a scan of a large subtable on each removal of its
-        # first rule would be quadratic. Too high is safe; it only delays the end of a search.
-        if len(subtable.rules) <= 64:
+        elif len(subtable.rules) <= 64 and rule.priority == subtable.max_priority:
+            # The value may stay too high for speed: a scan of a large subtable on each removal of
+            # its first rule would be quadratic. Too high is safe; it only delays the end of a
+            # search.
             highest = max(same[0].priority for same in subtable.rules.values())
             if highest != subtable.max_priority:
                 subtable.max_priority = highest

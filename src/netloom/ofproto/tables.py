@@ -192,16 +192,18 @@ class Tables:
 
     def _follow(self, rule: Rule) -> None:
         """A rule is new in its table."""
-        self._refer(rule)
+        if rule.refers:
+            self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
 
     def _take_out(self, rule: Rule) -> None:
-        table = self.table(rule.table_id)
+        table = self._tables[rule.table_id]
         table.classifier.remove(rule)
         if table.eviction is not None:
             table.eviction.remove(rule)
-        self._forget(rule)
+        if rule.refers:
+            self._forget(rule)
         rule.queued_ms = 0
         rule.removed = True
 
