@@ -87,6 +87,8 @@ class Classifier(Generic[R]):
 
     def within(self, value: int, mask: int) -> list[R]:
         """The rules that match no packet which `value` under `mask` does not."""
+        if not mask:
+            return self.rules()
         found: list[R] = []
         for subtable in self._order:
             if mask & ~subtable.mask:
