@@ -27,8 +27,8 @@ RIGHTS = (
     (13, "CAP_NET_RAW", "the userspace data path"),
     (21, "CAP_SYS_ADMIN", "network namespaces"),
 )
-#: The kernel data path attaches by links of the tcx kind, which came with this one.
-KERNEL = (6, 6)
+#: The oldest kernel that the kernel data path is made for.
+KERNEL = (6, 1)
 #: Octets around a tenant's packet in VXLAN over IPv4, and over IPv6.
 VXLAN_OVERHEAD = {4: 50, 6: 70}
 #: Headers of an echo request.

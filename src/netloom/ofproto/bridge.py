@@ -27,6 +27,7 @@ from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.packet_outs import PacketOuts
+from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
@@ -36,14 +37,20 @@ from netloom.ofproto.settings import (
     McastSettings,
     PortInfo,
     PortSettings,
-    StpSettings,
 )
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.small import credit_all
+from netloom.ofproto.trees import (
+    BridgeTreeStatus,
+    PortTreeStatus,
+    Tree,
+    bridge_tree_status,
+    configured_tree,
+    port_tree_status,
+)
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
@@ -86,7 +93,7 @@ class Ofproto:
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
         #: None: no spanning tree.
-        self.tree: SpanningTree | None = None
+        self.tree: Tree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
@@ -99,6 +106,7 @@ class Ofproto:
         self.bundles: dict[str, Bundle] = {}
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
+        self._port_order = PortOrder()
         self._last_number = 0
         self._ports_are_stale = False
         #: The configuration in which no port wants link protocols.
@@ -142,7 +150,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
-        self._configure_tree(settings.stp, now_ms)
+        self.tree = configured_tree(self, settings, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -157,16 +165,6 @@ class Ofproto:
             self.mcast = McastTable()
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
-
-    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
-        if settings is None:
-            if self.tree is not None:
-                self.tree.destroy()
-            self.tree = None
-        elif self.tree is None:
-            self.tree = SpanningTree(self, settings, now_ms)
-        else:
-            self.tree.configure(settings, now_ms)
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -184,16 +182,13 @@ class Ofproto:
         if port.number in self.ports_by_number:
             self._tell(m.OFPPR_MODIFY, port)
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.status and Port.statistics."""
-        found = self.bundles.get(bundle)
-        if self.tree is None or found is None or len(found.members) != 1:
-            return {}, {}
-        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        """What the database is told of a port in a spanning tree."""
+        return port_tree_status(self, bundle, self.backer.clock.now_ms())
 
-    def bridge_status(self) -> dict[str, str]:
-        """Bridge.status."""
-        return {} if self.tree is None else self.tree.bridge_status()
+    def bridge_status(self) -> BridgeTreeStatus:
+        """What the database is told of the bridge in a spanning tree."""
+        return bridge_tree_status(self)
 
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
@@ -233,6 +228,7 @@ class Ofproto:
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
         self.ports_by_number[number] = port
+        self._port_order.add(number)
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
         self._tell(m.OFPPR_ADD, port)
@@ -268,6 +264,7 @@ class Ofproto:
     def port_del(self, name: str) -> None:
         port = self.ports_by_name.pop(name)
         del self.ports_by_number[port.number]
+        self._port_order.remove(port.number)
         gone = self._phy_ports.pop(port.number, None)
         if port.bundle is not None:
             port.bundle.members.remove(port)
@@ -312,6 +309,7 @@ class Ofproto:
         self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
+        bundle.members = []
         self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:
@@ -346,28 +344,7 @@ class Ofproto:
         return [self.ports_by_number[number] for number in sorted(self.ports_by_number)]
 
     def _phy_port(self, port: OfPort) -> m.PhyPort:
-        device = self._devices.get(port.name)
-        if device is None:
-            # A patch port has no device: without an address one that is stable and local will do.
-            mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
-            if port.settings.mac:
-                mac = int(port.settings.mac.replace(":", ""), 16)
-            # It is up, whether its other end is there or not.
-            state = m.OFPPS_LIVE | port.stp_bits
-            return m.PhyPort(port.number, mac, port.name, port.config, state)
-        seen = device.state()
-        down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
-        up = seen.link_up and seen.admin_up
-        return m.PhyPort(
-            port.number,
-            int(seen.mac.replace(":", "") or "0", 16),
-            port.name,
-            port.config & ~m.OFPPC_PORT_DOWN | down,
-            (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
-            current=_speed_bits(seen.speed_bps),
-            current_speed_kbps=seen.speed_bps // 1_000,
-            max_speed_kbps=seen.speed_bps // 1_000,
-        )
+        return describe_port(port, self._devices.get(port.name))
 
     def is_port_live(self, number: int) -> bool:
         """Is there a port of that number whose link is up, as controllers were told?"""
@@ -376,18 +353,8 @@ class Ofproto:
 
     def port_stats(self) -> list[m.PortStats]:
         now_ms = self.backer.clock.now_ms()
-        return [self._port_stats(port, now_ms) for port in self._sorted_ports()]
-
-    def _port_stats(self, port: OfPort, now_ms: int) -> m.PortStats:
-        device = self._devices.get(port.name)
-        stats = device.stats() if device is not None else port.patch_stats()
-        age_ms = now_ms - port.created_ms
-        return m.PortStats(
-            port.number,
-            duration_sec=age_ms // 1_000,
-            duration_nsec=age_ms % 1_000 * 1_000_000,
-            **{name: getattr(stats, name) for name in _COUNTERS},
-        )
+        ports = [self.ports_by_number[number] for number in self._port_order]
+        return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
@@ -461,9 +428,6 @@ class Ofproto:
     def settle(self, now_ms: int) -> None:
         self.backer.settle(now_ms)
 
-    def dp_desc(self) -> str:
-        return self.settings.dp_desc or self.name
-
     # Running
 
     def devices_changed(self) -> None:
@@ -487,6 +451,8 @@ class Ofproto:
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
+        if self._ports_are_stale:
+            return 0
         due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
         if self.mcast is not None:
             due.append(self.mcast.deadline())
@@ -559,32 +525,3 @@ class Ofproto:
         for name in list(self.ports_by_name):
             self.port_del(name)
         self.meters.clear()
-
-
-_COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped",
-             "rx_errors", "tx_errors", "rx_frame_err", "rx_over_err", "rx_crc_err",
-             "collisions")  # fmt: skip
-
-#: Bits per second -> what OpenFlow calls it.
-_SPEEDS = {
-    10_000_000: m.OFPPF_10MB_FD,
-    100_000_000: m.OFPPF_100MB_FD,
-    1_000_000_000: m.OFPPF_1GB_FD,
-    10_000_000_000: m.OFPPF_10GB_FD,
-    40_000_000_000: m.OFPPF_40GB_FD,
-    100_000_000_000: m.OFPPF_100GB_FD,
-}
-
-
-def _speed_bits(speed_bps: int) -> int:
-    if not speed_bps:
-        return 0
-    return _SPEEDS.get(speed_bps, m.OFPPF_OTHER) | m.OFPPF_COPPER
-
-
-def hash_name(name: str) -> int:
-    """A number that only the name decides (Python's own hash differs from run to run)."""
-    value = 0xCBF29CE484222325
-    for byte in name.encode():
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value

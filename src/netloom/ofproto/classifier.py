@@ -31,11 +31,11 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.match import Match
 from netloom.ofproto.conjunctions import Soft, decide
 from netloom.ofproto.subtable import (
-    PORTS_MASK,
-    PORTS_SHIFT,
+    Check,
     FieldTrie,
     Subtable,
 )
@@ -166,6 +166,12 @@ class Classifier(Generic[R]):
         self._recent = subtable
         return subtable
 
+    def move_last(self, rule: R) -> None:
+        """List a rule, which is in the table, after all others of its mask: it is the newest."""
+        rules = self._subtables[rule.match.mask].rules
+        value = rule.match.value
+        rules[value] = rules.pop(value)
+
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
         match = rule.match
@@ -174,8 +180,10 @@ class Classifier(Generic[R]):
         if subtable is None or mask is not subtable.mask:
             subtable = self._recent = self._subtables[mask]
             subtable.mask = mask
-        same = subtable.rules.pop(value)
-        if len(same) > 1:
+        same = subtable.rules[value]
+        if len(same) == 1:
+            del subtable.rules[value]
+        else:
             subtable.rules[value] = tuple([other for other in same if other is not rule])
         self._n_rules -= 1
         if subtable.note(subtable.went, value):
@@ -230,89 +238,56 @@ class Classifier(Generic[R]):
         best: R | None = None
         best_priority = -1
         softs: list[Soft[R]] | None = None
-        looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
+        #: What tries have said in this lookup, by their numbers.
+        said: dict[int, tuple[int, int]] = {}
+        is_no_frame = key & PACKET_TYPE_MASK
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
                 break
-            same, bits = self._search(subtable, key, wildcards, looked_up)
-            wildcards |= bits
-            if same is None:
+            if is_no_frame and subtable.frames_only:
                 continue
-            rule = same[0]
-            if rule.priority <= best_priority:
-                continue
-            if not rule.conjunctions:
-                best = rule
-                best_priority = rule.priority
-            elif softs is None:
-                softs = [Soft(same)]
+            seen = 0
+            for upto, keys, checks in subtable.stages:
+                if checks:
+                    skipped = _skip(checks, key, wildcards, said)
+                    if skipped is not None:
+                        wildcards |= seen | skipped
+                        break
+                if key & upto not in keys:
+                    if subtable.port_trie is not None and upto == subtable.mask:
+                        upto = subtable.explains(key)
+                    wildcards |= upto
+                    break
+                seen = upto
             else:
-                softs.append(Soft(same))
+                wildcards |= seen
+                same = subtable.rules[key & subtable.mask]
+                rule = same[0]
+                if rule.priority <= best_priority:
+                    continue
+                if not rule.conjunctions:
+                    best = rule
+                    best_priority = rule.priority
+                elif softs is None:
+                    softs = [Soft(same)]
+                else:
+                    softs.append(Soft(same))
         return best, wildcards, softs
 
-    def _search(
-        self,
-        subtable: Subtable[R],
-        key: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> tuple[tuple[R, ...] | None, int]:
-        """The rules of one subtable that match, best first, and the bits that decided; `wildcards`
-        are those that are looked at anyhow, `looked_up` what tries have said in this lookup."""
-        seen = 0
-        tries = any(subtable.plens)
-        for upto, bits, counts in subtable.stages:
-            if tries:
-                skipped = self._skip(subtable, key, bits, wildcards, looked_up)
-                if skipped is not None:
-                    return None, seen | skipped
-            seen = upto
-            if key & upto not in counts:
-                return None, seen
-        if tries:
-            skipped = self._skip(subtable, key, subtable.final_mask, wildcards, looked_up)
-            if skipped is not None:
-                return None, seen | skipped
-        same = subtable.rules.get(key & subtable.mask)
-        if same is not None:
-            return same, subtable.mask
-        if subtable.port_trie is not None:
-            ports = key >> PORTS_SHIFT & subtable.port_bits
-            _, n_bits = subtable.port_trie.lookup(ports)
-            needed = _prefix_mask(n_bits, 32) & subtable.port_bits
-            return None, subtable.mask & ~PORTS_MASK | needed << PORTS_SHIFT
-        return None, subtable.mask
 
-    def _skip(
-        self,
-        subtable: Subtable[R],
-        key: int,
-        stage_bits: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> int | None:
-        """If a trie on a field of this stage tells that the subtable cannot match: the bits that
-        say so; else None. Never more bits than searching the subtable would take."""
-        for number, length in enumerate(subtable.plens):
-            trie = self._tries[number]
-            if not length or not stage_bits >> trie.shift & trie.ones:
-                continue
-            known = looked_up[number]
-            if known is None:
-                if trie.applies(key):
-                    known = trie.trie.lookup(key >> trie.shift & trie.ones)
-                else:
-                    known = (-1, 0)
-                looked_up[number] = known
-            lengths, n_bits = known
-            if lengths >> length & 1:
-                continue
-            needed = _prefix_mask(n_bits, trie.field.bits) << trie.shift
-            if n_bits <= length or not needed & ~wildcards:
-                return needed
-        return None
-
-
-def _prefix_mask(length: int, bits: int) -> int:
-    """The first `length` of `bits` bits."""
-    return (1 << length) - 1 << bits - length
+def _skip(
+    checks: tuple[Check, ...], key: int, wildcards: int, said: dict[int, tuple[int, int]]
+) -> int | None:
+    """If a trie tells that a subtable cannot match: the bits that say so; else None. Never more
+    bits than searching the subtable would take. `wildcards` are looked at anyhow."""
+    for number, trie, length in checks:
+        known = said.get(number)
+        if known is None:
+            known = said[number] = trie.lookup(key)
+        lengths, n_bits = known
+        if lengths >> length & 1:
+            continue
+        needed = trie.masks[n_bits]
+        if n_bits <= length or not needed & ~wildcards:
+            return needed
+    return None

@@ -100,8 +100,6 @@ class SwitchSide(Protocol):
     def settle(self, now_ms: int) -> None:
         """Make the data path obey all that was asked so far."""
 
-    def dp_desc(self) -> str: ...
-
 
 class ConnectionManager:
     """See the module."""
@@ -176,6 +174,8 @@ class ConnectionManager:
             self._read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
+            for request in session.requests.expire(now_ms):
+                self.refuse(session, "OFPBRC_MULTIPART_REQUEST_TIMEOUT", request)
             session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
@@ -228,7 +228,10 @@ class ConnectionManager:
         self.requester = session
         self.request = event.data
         try:
-            for reply in connmgr_requests.carry_out(self, session, event, now_ms):
+            whole = session.requests.take(event, now_ms)
+            if whole is None:
+                return
+            for reply in connmgr_requests.carry_out(self, session, whole, now_ms):
                 session.peer.send(reply, event.xid)
         except OpenFlowError as error:
             self.refuse(session, error.name, error.data or event.data)

@@ -118,7 +118,9 @@ def _flow_mod(
     mod = check_flow_mod(manager, session, mod, simple)
     if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
         check_presence(manager, mod.actions)
-    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    starts_anew = session.peer.version < m.OFP12_VERSION
+    changes = manager.switch.tables.apply(mod, now_ms, starts_anew=starts_anew)
+    manager.flows_changed(changes, now_ms)
     session.flow_mods.note(mod.command, now_ms)
     return ()
 

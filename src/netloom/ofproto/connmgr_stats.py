@@ -14,8 +14,10 @@ from netloom.ofproto.connmgr_tables import miss_config
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
+from netloom.ofproto.table_features import rename_tables
 from netloom.ofproto.tables import N_TABLES
 from netloom.openflow import messages as m
+from netloom.openflow.codec_features import decode_wanted_features
 from netloom.openflow.errors import OpenFlowError
 
 TYPE_CHECKING = False
@@ -36,7 +38,7 @@ def _desc(
     manager: ConnectionManager, session: Session, request: m.DescRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     serial = manager.settings.dp_sn or "None"
-    described = manager.switch.dp_desc() or "None"
+    described = manager.settings.dp_desc or "None"
     return (m.DescReply(MANUFACTURER, HARDWARE, OVS_VERSION, serial, described),)
 
 
@@ -119,8 +121,8 @@ def _table_features(
     manager: ConnectionManager, session: Session, request: m.TableFeaturesRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     if request.body:
-        # Tables can do what they can do.
-        raise OpenFlowError("OFPTFFC_EPERM")
+        wanted = decode_wanted_features(request.body, session.peer.version)
+        rename_tables(manager.switch.tables, wanted)
     features = table_features(N_TABLES, MAX_ENTRIES, session.peer.version)
     known = {table.id: table for table in manager.switch.tables}
     named = tuple(
@@ -157,7 +159,7 @@ def _port_desc(
 
 def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[int]:
     """The ports that have the queue asked for."""
-    known = [port.port_no for port in manager.switch.phy_ports()]
+    known = [stats.port_no for stats in manager.switch.port_stats()]
     if port_no not in (ports.ANY, ports.ALL) and port_no not in known:
         raise OpenFlowError("OFPQOFC_BAD_PORT")
     if queue not in (m.OFPQ_ALL, _DEFAULT_QUEUE):

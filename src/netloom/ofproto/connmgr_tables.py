@@ -47,8 +47,9 @@ def _table_mod(
 
 
 def miss_config(table: Table) -> int:
-    """What a miss means in `table`, as OpenFlow 1.1 and 1.2 number it."""
-    return next((number for number, miss in _MISSES.items() if miss == table.miss), 0)
+    """What a miss means in `table`, as Open vSwitch tells it in the statistics of OpenFlow 1.1 and
+    1.2: by its own numbers (MISS_*), one more than OFPTC_TABLE_MISS_*."""
+    return table.miss
 
 
 def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:

@@ -12,10 +12,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from netloom.flow.fields import PREREQUISITES, SLOT, STAGE_MASKS, Field
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.ofproto.prefix_trie import PrefixTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 R = TypeVar("R")
 
@@ -23,29 +24,42 @@ PORTS_SHIFT = SLOT["tp_dst"].shift
 PORTS_ONES = 0xFFFFFFFF
 PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 assert SLOT["tp_src"].shift == PORTS_SHIFT + 16
+_ETHERNET_MASK = sum(
+    SLOT[name].mask
+    for name in ("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
+)
 #: Values that may wait to be counted: some milliseconds of work.
 _MAX_LATE = 8_192
+
+
+def prefix_mask(length: int, bits: int) -> int:
+    """The first `length` of `bits` bits."""
+    return (1 << length) - 1 << bits - length
 
 
 class FieldTrie:
     """The prefixes of one field in the whole table."""
 
-    __slots__ = ("field", "ones", "prerequisites", "shift", "trie")
+    __slots__ = ("masks", "ones", "prerequisites", "shift", "trie")
 
     def __init__(self, field: Field) -> None:
-        self.field = field
         self.shift = field.shift
         self.ones = field.ones
         self.trie = PrefixTrie(field.bits)
+        #: Number of leading bits -> these bits of a key.
+        self.masks = [prefix_mask(n, field.bits) << field.shift for n in range(field.bits + 1)]
         self.prerequisites = [
             (sum(mask << SLOT[slot].shift for slot, _, mask in alternative),
              sum(value << SLOT[slot].shift for slot, value, _ in alternative))
             for alternative in PREREQUISITES[field.prerequisite]
         ]  # fmt: skip
 
-    def applies(self, key: int) -> bool:
-        """Do packets with this key have the field?"""
-        return any(key & mask == value for mask, value in self.prerequisites)
+    def lookup(self, key: int) -> tuple[int, int]:
+        """What `PrefixTrie.lookup` says of this field; any length may match a packet without it."""
+        for mask, value in self.prerequisites:
+            if key & mask == value:
+                return self.trie.lookup(key >> self.shift & self.ones)
+        return -1, 0
 
     def prefix_length(self, mask: int) -> int:
         """Length of the prefix that `mask` has of this field; 0 if it has none or no prefix."""
@@ -56,25 +70,35 @@ class FieldTrie:
         return bits.bit_count()
 
 
+#: A trie, its number among those of the table, and how long a subtable's prefix is in it.
+Check = tuple[int, FieldTrie, int]
+
+
 class Subtable(Generic[R]):
     """The rules with one mask."""
 
     __slots__ = (
-        "came", "counted", "final_mask", "mask", "max_priority", "plens", "port_bits",
+        "came", "counted", "cuts", "frames_only", "mask", "max_priority", "port_bits",
         "port_length", "port_trie", "rules", "stages", "went",
     )  # fmt: skip
 
     def __init__(self, mask: int, tries: list[FieldTrie]) -> None:
         self.mask = mask
+        #: What is said of an Ethernet header is said of frames, without saying so.
+        self.frames_only = bool(mask & _ETHERNET_MASK and not mask & PACKET_TYPE_MASK)
         #: The rules of one value, best first.
         self.rules: dict[int, tuple[R, ...]] = {}
         self.max_priority = -1
-        #: (mask up to here, bits of this stage, partial key -> number of rules), but for the last.
-        self.stages: list[tuple[int, int, Counter[int]]] = []
-        self.final_mask = 0
-        self.plens: list[int] = []
-        #: The tries that know this mask, and how long its prefixes are in them.
-        self.counted: list[tuple[FieldTrie, int]] = []
+        #: (mask up to here, partial key -> number of rules) of the stages but the last.
+        self.cuts: list[tuple[int, Counter[int]]] = []
+        before = 0
+        for stage_mask in STAGE_MASKS:
+            upto = mask & stage_mask
+            if upto != before:
+                self.cuts.append((upto, Counter()))
+                before = upto
+        if self.cuts:
+            self.cuts.pop()
         self.port_bits = mask >> PORTS_SHIFT & PORTS_ONES
         #: Up to the last bit that the mask has, which need not be a prefix.
         self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
@@ -82,22 +106,40 @@ class Subtable(Generic[R]):
         #: Values of rules that are to be counted, and that are not to be counted any more.
         self.came: list[int] = []
         self.went: list[int] = []
+        #: The tries that know this mask, and how long its prefixes are in them.
+        self.counted: list[tuple[FieldTrie, int]] = []
+        #: What a search does in turn: ask tries, then look for the key under a mask. The last finds
+        #: the rules.
+        self.stages: tuple[tuple[int, Mapping[int, object], tuple[Check, ...]], ...] = ()
         self.use_tries(tries)
-        before = 0
-        for stage_mask in STAGE_MASKS:
-            upto = mask & stage_mask
-            if upto != before:
-                self.stages.append((upto, upto & ~before, Counter()))
-                before = upto
-        if self.stages:
-            self.final_mask = self.stages.pop()[1]
 
     def use_tries(self, tries: list[FieldTrie]) -> None:
         """Know these tries from now on; nothing is put into them."""
-        self.plens = [trie.prefix_length(self.mask) for trie in tries]
+        lengths = [trie.prefix_length(self.mask) for trie in tries]
         self.counted = [
-            (trie, length) for trie, length in zip(tries, self.plens, strict=True) if length
+            (trie, length) for trie, length in zip(tries, lengths, strict=True) if length
         ]
+        stages: list[tuple[int, Mapping[int, object], tuple[Check, ...]]] = []
+        before = 0
+        levels: list[tuple[int, Mapping[int, object]]] = [*self.cuts, (self.mask, self.rules)]
+        for upto, keys in levels:
+            new = upto & ~before
+            before = upto
+            checks = tuple(
+                (number, trie, lengths[number])
+                for number, trie in enumerate(tries)
+                if lengths[number] and new >> trie.shift & trie.ones
+            )
+            stages.append((upto, keys, checks))
+        self.stages = tuple(stages)
+
+    def explains(self, key: int) -> int:
+        """The bits that tell that no rule has the ports of `key`, whose other bits some rules
+        may have."""
+        assert self.port_trie is not None
+        _, n_bits = self.port_trie.lookup(key >> PORTS_SHIFT & self.port_bits)
+        needed = prefix_mask(n_bits, 32) & self.port_bits
+        return self.mask & ~PORTS_MASK | needed << PORTS_SHIFT
 
     def count_in_tries(self) -> None:
         """Put all rules into tries that are new. Nothing may be late."""
@@ -118,7 +160,7 @@ class Subtable(Generic[R]):
         """Count what came and went."""
         came, went = self.came, self.went
         if came:
-            for upto, _, counts in self.stages:
+            for upto, counts in self.cuts:
                 counts.update(map(upto.__and__, came))
             for trie, length in self.counted:
                 trie.trie.insert_all(_parts(came, trie.shift, trie.ones), length)
@@ -126,7 +168,7 @@ class Subtable(Generic[R]):
                 self.port_trie.insert_all(_parts(came, PORTS_SHIFT, PORTS_ONES), self.port_length)
             came.clear()
         if went:
-            for upto, _, counts in self.stages:
+            for upto, counts in self.cuts:
                 _uncount(counts, map(upto.__and__, went))
             for trie, length in self.counted:
                 trie.trie.remove_all(_parts(went, trie.shift, trie.ones), length)

@@ -31,6 +31,12 @@ def raw_options(key: int) -> bytes:
     return _OPTIONS.get(key).to_bytes(_OPTIONS.n_bytes, "big")[:length] if length else b""
 
 
+def packed_options(options: bytes) -> int:
+    """The bits of a data path's key that say these options."""
+    value = int.from_bytes(options.ljust(_OPTIONS.n_bytes, b"\0"), "big")
+    return _OPTIONS_LENGTH.put(_OPTIONS.put(0, value), len(options))
+
+
 def with_options_present(match: Match) -> int:
     """The key that a match on metadata describes: an option that is named is there."""
     key = match.value
@@ -111,12 +117,12 @@ class TlvTable:
         return bits
 
     def adopt(self, match: Match) -> Match:
-        """A match of a controller, whose exact values are as long as the options are. Raises
-        OpenFlowError for an option that is not mapped."""
-        mask = match.mask
+        """A match of a controller, whose exact values are as long as the options are; it matches
+        packets that have the options. Raises OpenFlowError for an option that is not mapped."""
+        value, mask = match.value, match.mask
         if mask < _FIRST_OPTION:
             return match
-        for field in TUN_METADATA:
+        for field in TUN_METADATA if mask >> TUN_PRESENT_SHIFT else ():
             bits = mask >> field.shift & field.ones
             if not bits:
                 continue
@@ -126,8 +132,10 @@ class TlvTable:
             ones = (1 << 8 * each.option_len) - 1
             if bits == field.ones:
                 bits = ones
-            mask = mask & ~field.mask | (bits & ones) << field.shift
-        return Match(match.value, mask)
+            present = 1 << TUN_PRESENT_SHIFT + each.index
+            mask = mask & ~field.mask | (bits & ones) << field.shift | present
+            value |= present
+        return Match(value, mask)
 
     def check(self, actions: Actions) -> None:
         """Raises OpenFlowError for actions on an option that is not mapped."""

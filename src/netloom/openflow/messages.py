@@ -438,7 +438,9 @@ class PortStatsRequest(Message):
 
 
 class PortStats(Record):
-    """Counters; UNKNOWN where the switch has none. `custom` are OVS's own, of OpenFlow 1.4."""
+    """Counters; UNKNOWN where the switch has none. OpenFlow 1.4 and later carry more, of a vendor:
+    `rfc2819`, packets by size and kind in the order of `port_counters.RFC2819` (empty: none known);
+    `custom`, whatever else the device counts, by name."""
 
     port_no: int
     rx_packets: int = UNKNOWN
@@ -455,6 +457,8 @@ class PortStats(Record):
     collisions: int = UNKNOWN
     duration_sec: int = 0xFFFFFFFF
     duration_nsec: int = 0xFFFFFFFF
+    rfc2819: tuple[int, ...] = ()
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 class PortStatsReply(Message):
@@ -499,6 +503,9 @@ class TableFeaturesRequest(Message):
     body: bytes = b""
 
 
+OFPTFC_REPLACE, OFPTFC_MODIFY, OFPTFC_ENABLE, OFPTFC_DISABLE = range(4)
+
+
 class InstructionFeatures(Record):
     """What a flow of a table (or its table-miss flow) may do: `instructions`, `write_actions` and
     `apply_actions` as bits of OFPIT_* and OFPAT_* of the wire, fields by name."""
@@ -512,6 +519,9 @@ class InstructionFeatures(Record):
 
 
 class TableFeatures(Record):
+    """`command` (OFPTFC_*) is of OpenFlow 1.5 requests; `described`: what the table can do is said
+    at all."""
+
     table_id: int
     name: str
     metadata_match: int
@@ -524,6 +534,8 @@ class TableFeatures(Record):
     match: tuple[str, ...] = ()
     maskable: tuple[str, ...] = ()
     wildcards: tuple[str, ...] = ()
+    command: int = 0
+    described: bool = True
 
 
 class TableFeaturesReply(Message):

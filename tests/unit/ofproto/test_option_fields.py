@@ -66,7 +66,8 @@ def test_a_flow_of_a_bundle_matches_as_much_as_the_option_is_long() -> None:
     client.ask(encode_message(b.BundleAdd(1, 0, mod), 7, P_OF13))
     client.ask(b.BundleControl(1, b.OFPBCT_COMMIT_REQUEST))
     (rule,) = bench.switch.tables.rules()
-    assert rule.match == Match(5 << OPTION.shift, 0xFFFFFFFF << OPTION.shift)
+    present = 1 << TUN_PRESENT_SHIFT + 3
+    assert rule.match == Match(5 << OPTION.shift | present, 0xFFFFFFFF << OPTION.shift | present)
 
 
 @pytest.mark.parametrize("form", [m.PACKET_IN_STANDARD, m.PACKET_IN_NXT2])
