@@ -292,13 +292,13 @@ class OxmTable:
         value, mask = match.value, match.mask
         recent = self._recent
         if recent is not None and mask == recent.mask and value & recent.pins == recent.pinned:
-            return recent
+            return recent if recent.fits(value) else None
         dl_type, nw_proto, nd = _protocols(value)
         found = self._recipes.get((mask, dl_type, nw_proto, nd))
         if found is not None and nw_proto != _ICMPV6:
             # The types of ICMPv6 have fields of their own.
             self._recent = found
-        return found
+        return found if found is None or found.fits(value) else None
 
     def encode(self, match: Match, cookie: int = 0, cookie_mask: int = 0) -> bytes:
         """The entries of `match`, without padding."""
@@ -524,7 +524,7 @@ def decode_ofp12_match(
     if known is not None:
         return known, after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
-    if strict and not options and not mask >> TUN_PRESENT_SHIFT:
+    if strict and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 
