@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import CommandError
 from netloom.flow.fields import SLOT
+from netloom.ofproto.liveness import note_watchers
 from netloom.packet import build
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_VLAN_8021Q, VLAN_LEN
 from netloom.protocols.cfm import ETH_TYPE, EXTENDED_GROUP, GROUP, Cfm
@@ -64,6 +65,8 @@ class FaultManagement:
 
     def _changed(self) -> None:
         self._bridge.status_version += 1
+        for port in self._bridge.ports_by_name.values():
+            note_watchers(port)
         self._bridge.backer.config_changed()
         self._bridge.devices_changed()
 
@@ -81,6 +84,16 @@ class FaultManagement:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the point of this port? If so, it gets it."""
+        if not self.knows(context, port):
+            return False
+        if context.packet and context.side_effects:
+            tag = VLAN_LEN if context.packet[12:14] != ETH_TYPE.to_bytes(2, "big") else 0
+            self.cfms[port.name].receive(context.packet[ETH_LEN + tag :], context.now_ms)
+        context.slow.add("cfm")
+        return True
+
+    def knows(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
         cfm = self.cfms.get(port.name)
         if cfm is None:
             return False
@@ -91,13 +104,7 @@ class FaultManagement:
             if _TUN_ID.get(key):
                 return False
         group = EXTENDED_GROUP if cfm.settings.extended else GROUP
-        if _DL_TYPE.get(key) != ETH_TYPE or _DL_DST.get(key) != group:
-            return False
-        if context.packet and context.side_effects:
-            tag = VLAN_LEN if context.packet[12:14] != ETH_TYPE.to_bytes(2, "big") else 0
-            cfm.receive(context.packet[ETH_LEN + tag :], context.now_ms)
-        context.slow.add("cfm")
-        return True
+        return _DL_TYPE.get(key) == ETH_TYPE and _DL_DST.get(key) == group
 
 
 class CfmCommands:
