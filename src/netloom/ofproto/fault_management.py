@@ -97,14 +97,15 @@ class FaultManagement:
         cfm = self.cfms.get(port.name)
         if cfm is None:
             return False
-        context.mask |= _DL_DST.mask
         key = context.key
+        if _DL_TYPE.get(key) != ETH_TYPE:
+            return False
+        context.mask |= _DL_DST.mask
+        if _DL_DST.get(key) != (EXTENDED_GROUP if cfm.settings.extended else GROUP):
+            return False
         if cfm.settings.check_tunnel_key:
             context.mask |= _TUN_ID.mask
-            if _TUN_ID.get(key):
-                return False
-        group = EXTENDED_GROUP if cfm.settings.extended else GROUP
-        return _DL_TYPE.get(key) == ETH_TYPE and _DL_DST.get(key) == group
+        return not (cfm.settings.check_tunnel_key and _TUN_ID.get(key))
 
 
 class CfmCommands:
