@@ -86,7 +86,10 @@ class _Printer:
             return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:x}")
         if form == "op" and value == member.ones:
             value = 0xFFFF  # all ones of a mask are all ones of 16 bits, and keys go the same way
-        text = numbers.format_hex(value) if form == "hex" else str(value)
+        if form == "hex0":
+            text = f"{value:#x}"
+        else:
+            text = numbers.format_hex(value) if form == "hex" else str(value)
         return _masked(text, mask, member.ones)
 
 

@@ -302,6 +302,7 @@ class Ofproto:
         self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
+        bundle.members = []
         self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:

@@ -78,7 +78,7 @@ class Bundle:
 
     @property
     def is_floodable(self) -> bool:
-        return not any(port.config & OFPPC_NO_FLOOD for port in self.members)
+        return not any(port.config & OFPPC_NO_FLOOD or port.is_layer3 for port in self.members)
 
     def _trunks(self, vid: int) -> bool:
         settings = self.settings

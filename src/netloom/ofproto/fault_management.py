@@ -84,6 +84,9 @@ class FaultManagement:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the point of this port? If so, it gets it."""
+        if port.name not in self.cfms:
+            return False
+        context.cannot_repeat()
         if not self.knows(context, port):
             return False
         if context.packet and context.side_effects:

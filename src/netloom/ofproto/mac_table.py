@@ -165,13 +165,16 @@ class MacTable(Generic[B]):
     def run(self, now_ms: int) -> None:
         """Let entries age."""
         limit = now_ms - self.aging_ms
-        for entry in list(self._entries.values()):
+        old = []
+        for entry in self._entries.values():
             if entry.is_static:
                 continue
             if entry.used_ms > limit:
                 break
+            old.append(entry)
+        for entry in old:
             self._drop(entry)
-            self.total_expired += 1
+        self.total_expired += len(old)
 
     def deadline(self) -> int | None:
         """When the oldest entry will have aged."""

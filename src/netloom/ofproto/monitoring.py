@@ -102,6 +102,9 @@ class Monitoring:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the session of this port? If so, it gets it."""
+        if port.name not in self.bfds:
+            return False
+        context.cannot_repeat()
         if not self.knows(context, port):
             return False
         if context.packet and context.side_effects:

@@ -246,6 +246,10 @@ class EbpfDpif:
     def flow_dump(self) -> Iterator[Flow]:
         return map(self._with_counters, self._slow.flow_dump())
 
+    def take_used(self) -> None:
+        """The kernel counts; who was used takes asking for all."""
+        self._slow.take_used()
+
     def flow_flush(self) -> None:
         self._orphans.clear()
         self._table.clear(self._clock.now_ms())
@@ -287,9 +291,18 @@ class EbpfDpif:
     # Packets
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        self._slow.execute(packet, key, actions, offload)
+        self._slow.execute(packet, key, actions, offload, flush=flush)
+
+    def flush(self) -> None:
+        self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         upcalls = self._slow.recv_upcalls(limit)

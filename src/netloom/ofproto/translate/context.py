@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.bundle import Bundle
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.translate.record import Recorder
+    from netloom.ofproto.translate.walk_log import WalkLog
 
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
 MAX_DEPTH = 64
@@ -167,9 +168,9 @@ class Context:
     __slots__ = (
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
         "done", "error", "first_bridge", "first_key", "freeze", "has_begun", "has_packet",
-        "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "mac_lookups", "mask",
-        "mirrored", "n_resubmits", "nat", "now_ms", "packet", "recirc_ids", "recorder", "rule",
-        "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
+        "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "log", "mac_lookups",
+        "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet", "recirc_ids", "recorder",
+        "rule", "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -180,8 +181,10 @@ class Context:
         recorder: Recorder | None,
         side_effects: bool,
         walk: Walk,
+        log: WalkLog | None = None,
     ) -> None:
         self.walk = walk
+        self.log = log
         self.bridge = bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
@@ -201,8 +204,7 @@ class Context:
         self.cookie = 0xFFFFFFFFFFFFFFFF
         self.first_bridge = bridge
         #: The first table costs no resubmit.
-        self.has_begun = False
-        self.depth = self.n_resubmits = 0
+        self.has_begun, self.depth, self.n_resubmits = False, 0, 0
         #: Set when an action ends the processing of its list.
         self.done = False
         self.error = ""
@@ -210,8 +212,7 @@ class Context:
         self.slow: set[str] = set()
         self.packet = b""
         #: Why a packet goes to the controller depends on where the output stands.
-        self.in_action_set = False
-        self.in_packet_out = False
+        self.in_action_set = self.in_packet_out = False
         #: Destinations of mirrors that have the packet: bridge, port, VLAN.
         self.mirrored: frozenset[tuple[str, str, int]] = frozenset()
         #: Bytes of the copy that is being sent to a mirror; 0 for all.
@@ -247,6 +248,11 @@ class Context:
         self.report_error(detail or reason)
         self.error = reason
         self.done = True
+
+    def cannot_repeat(self) -> None:
+        """What is done here to this packet need not be right for another of its kind."""
+        if self.log is not None:
+            self.log.give_up()
 
     def set_in_port(self, number: int) -> None:
         self.key = _IN_PORT.put(self.key, number)

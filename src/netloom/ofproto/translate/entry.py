@@ -55,6 +55,7 @@ def _is_special(context: Context, port: OfPort) -> bool:
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:
         return False
+    context.cannot_repeat()
     context.mask |= _DL_DST.mask
     if not is_bpdu(context):
         return False
