@@ -78,6 +78,7 @@ def _is_slow_protocol(context: Context, port: OfPort) -> bool:
 
 def skips_output(context: Context, port: OfPort) -> bool:
     """Does the spanning tree keep this packet from leaving here?"""
+    context.cannot_repeat()
     if is_bpdu(context):
         if not port.relays_bpdus:
             context.warn("STP not in listening state, skipping bpdu output")
