@@ -136,6 +136,47 @@ def test_packets_cross(switches: Pair) -> None:
         assert wait_until(lambda path=path, packet=packet: packet in path.read_bytes().hex(), 5)
 
 
+def test_dummies_count_what_theirs_count(switches: Pair) -> None:
+    shown: list[list[str]] = []
+    for switch in switches:
+        switch.control("time/stop")
+        switch.run(
+            "ovs-vsctl",
+            "add-br",
+            "br0",
+            "--",
+            "set",
+            "bridge",
+            "br0",
+            "datapath_type=dummy",
+            "protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15",
+            "--",
+            "add-port",
+            "br0",
+            "p1",
+            "--",
+            "set",
+            "interface",
+            "p1",
+            "type=dummy",
+            "ofport_request=1",
+        )
+        switch.control("netdev-dummy/receive", "p1", "50540000000150540000000a1234" + "00" * 50)
+        switch.control("version")
+        shown.append(
+            [
+                re.sub(
+                    r"duration=\S+",
+                    "",
+                    switch.run("ovs-ofctl", "-O", version, "dump-ports", "br0").stdout,
+                )
+                for version in ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
+            ]
+        )
+    assert shown[0] == shown[1]
+    assert "rx_custom_packets_1=1" in shown[1][2]
+
+
 def test_a_bond_negotiates_lacp(switches: Pair) -> None:
     for switch in switches:
         words: list[str] = []

@@ -380,6 +380,7 @@ class Ofproto:
             duration_sec=age_ms // 1_000,
             duration_nsec=age_ms % 1_000 * 1_000_000,
             **{name: getattr(stats, name) for name in _COUNTERS},
+            custom=stats.custom,
         )
 
     def device_stats(self, name: str) -> DeviceStats | None:

@@ -438,6 +438,7 @@ class PortStats(Record):
     collisions: int = UNKNOWN
     duration_sec: int = 0xFFFFFFFF
     duration_nsec: int = 0xFFFFFFFF
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 class PortStatsReply(Message):

@@ -142,7 +142,18 @@ def format_port_stats_reply(message: m.PortStatsReply, frame: Frame, style: Styl
         if s.duration_sec != 0xFFFFFFFF:
             duration = format_duration(s.duration_sec, s.duration_nsec)
             out += f"           duration={duration}\n"
+        out += _custom(s.custom)
     return out
+
+
+def _custom(counters: tuple[tuple[str, int], ...]) -> str:
+    """Counters that only this kind of device has, three in a row."""
+    if not counters:
+        return ""
+    words = [f"{name}={count}," for name, count in counters]
+    rows = (" ".join(words[at : at + 3]) for at in range(0, len(words), 3))
+    lines = "".join(f"                      {row}\n" for row in rows)
+    return f"           CUSTOM Statistics\n{lines}"
 
 
 # Queues
