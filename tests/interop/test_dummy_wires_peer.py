@@ -305,3 +305,30 @@ def test_bridges_of_both_makers_find_one_tree(switches: Pair) -> None:
 
     agreed = [["Designated", "Forwarding"], ["Root", "Forwarding"]]
     assert wait_until(lambda: roles() == agreed, 10), roles()
+
+
+def test_wires_are_shown_with_their_ports(switches: Pair) -> None:
+    shown = []
+    for switch in switches:
+        add_bridges(
+            switch,
+            "--",
+            "add-port",
+            "br0",
+            "p0",
+            "--",
+            "add-port",
+            "br1",
+            "p1",
+            *plugged(switch, "p0", "p1"),
+        )
+        await_wires(switch, "p1")
+        lines = switch.control("dpif/show").splitlines() + switch.control("dpctl/show").splitlines()
+        shown.append(
+            sorted(
+                re.sub(r"\d+/\d+|port \d+|/\S+/", "", line)
+                for line in lines
+                if "p0" in line or "p1" in line
+            )
+        )
+    assert shown[0] == shown[1]

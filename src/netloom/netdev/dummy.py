@@ -191,6 +191,11 @@ class DummyDevice:
             self._wire = self._open_wire(*option)
 
     @property
+    def options(self) -> dict[str, str]:
+        """What it shows of its configuration: where its wire goes."""
+        return {} if self._wire is None else dict([self._wire_option])
+
+    @property
     def wire_state(self) -> str:
         """ "connected", "disconnected" or "unknown"."""
         return "unknown" if self._wire is None else self._wire.state
