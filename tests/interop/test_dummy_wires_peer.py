@@ -162,7 +162,10 @@ def test_dummies_count_what_theirs_count(switches: Pair) -> None:
             "ofport_request=1",
         )
         switch.control("netdev-dummy/receive", "p1", "50540000000150540000000a1234" + "00" * 50)
-        switch.control("version")
+        assert wait_until(
+            lambda: "pkts=1" in switch.run("ovs-ofctl", "dump-ports", "br0", "p1").stdout,
+            5,  # noqa: B023
+        )
         shown.append(
             [
                 re.sub(

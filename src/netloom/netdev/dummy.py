@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.base.log import get_logger
@@ -98,20 +97,13 @@ class DummyDevice:
         return self._state
 
     def stats(self) -> DeviceStats:
-        counts: dict[str, Any] = {**_UNKNOWN, **self._counts}
-        return DeviceStats(**counts, custom=self._custom())
-
-    def _custom(self) -> tuple[tuple[str, int], ...]:
-        """What only dummies count: two names for packets that came in, and those of its queues."""
-        seen = self._counts
-        return (
-            ("rx_custom_packets_1", seen["rx_packets"]),
-            ("rx_custom_packets_2", seen["rx_packets"]),
-            ("rx_q0_bytes", seen["rx_bytes"]),
-            ("rx_q0_packets", seen["rx_packets"]),
-            ("tx_q0_bytes", seen["tx_bytes"]),
-            ("tx_q0_packets", seen["tx_packets"]),
-        )
+        counts = self._counts
+        received = counts["rx_packets"]
+        custom = (
+            ("rx_custom_packets_1", received), ("rx_custom_packets_2", received),
+            *((f"{name[:2]}_q0_{name[3:]}", counts[name]) for name in sorted(counts)),
+        )  # fmt: skip
+        return DeviceStats(**_UNKNOWN | counts, custom=custom)
 
     def inject(self, data: bytes) -> None:
         """A packet comes in over the wire."""

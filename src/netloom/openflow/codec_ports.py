@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from struct import Struct, pack, unpack_from
+from struct import pack, unpack_from
 
 from netloom.base.record import replace
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+from netloom.openflow.port_counters import EXPERIMENTER, decode_counters, encode_counters
 
 Encoded = tuple[str, bytes]
 
@@ -274,12 +275,6 @@ def encode_port_desc_reply(
 
 # Statistics
 
-_EXPERIMENTER, _INTEL = 0xFFFF, 0x0000_AA01
-_RFC2819, _CUSTOM = 1, 2
-_CUSTOM_HEADER = Struct(">HHII2xH")
-#: The counters of RFC 2819, which no device here keeps: sent all the same, as Open vSwitch does.
-_NO_RFC2819 = pack(">HHII4x", _EXPERIMENTER, 184, _INTEL, _RFC2819) + b"\xff" * 168
-
 
 def decode_port_stats_request(frame: Frame, protocol: int) -> m.PortStatsRequest:
     if frame.version == 1:
@@ -319,6 +314,7 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     port = port_from_wire(number)
     ethernet: tuple[int, ...] = (m.UNKNOWN,) * 4
+    rfc2819: tuple[int, ...] = ()
     custom: tuple[tuple[str, int], ...] = ()
     at = pos + 80
     while at < end:
@@ -329,42 +325,12 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
             if length != 40:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             ethernet = unpack_from(">4Q", data, at + 8)
-        elif kind == _EXPERIMENTER:
-            custom += _decode_custom(data[at : at + length])
+        elif kind == EXPERIMENTER:
+            sized, named = decode_counters(data[at : at + length])
+            rfc2819, custom = rfc2819 or sized, custom or named
         at += length + 7 & ~7
     everything = (*counters, *ethernet, sec, nsec)
-    found = m.PortStats(port, *everything)
-    return (replace(found, custom=custom) if custom else found), end
-
-
-def _decode_custom(data: bytes) -> tuple[tuple[str, int], ...]:
-    """An experimenter's property: Intel's counters with names; others say nothing here."""
-    if len(data) < _CUSTOM_HEADER.size:
-        raise OpenFlowError("OFPBPC_BAD_LEN")
-    _, _, experimenter, kind, count = _CUSTOM_HEADER.unpack_from(data)
-    if (experimenter, kind) != (_INTEL, _CUSTOM):
-        return ()
-    found, at = [], _CUSTOM_HEADER.size
-    for _ in range(count):
-        end = at + 1 + (data[at] if at < len(data) else 0)
-        if end + 8 > len(data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        name = data[at + 1 : end].decode("ascii", "replace")
-        found.append((name, int.from_bytes(data[end : end + 8], "big")))
-        at = end + 8
-    return tuple(found)
-
-
-def _encode_custom(custom: tuple[tuple[str, int], ...]) -> bytes:
-    """As a property; nothing for no counters."""
-    if not custom:
-        return b""
-    body = b"".join(
-        bytes((len(name),)) + name.encode() + count.to_bytes(8, "big") for name, count in custom
-    )
-    length = _CUSTOM_HEADER.size + len(body)
-    head = _CUSTOM_HEADER.pack(_EXPERIMENTER, length, _INTEL, _CUSTOM, len(custom))
-    return head + body + bytes(-length % 8)
+    return replace(m.PortStats(port, *everything), rfc2819=rfc2819, custom=custom), end
 
 
 def _encode_stats(s: m.PortStats, version: int) -> bytes:
@@ -378,12 +344,10 @@ def _encode_stats(s: m.PortStats, version: int) -> bytes:
     duration = (s.duration_sec, s.duration_nsec)
     if version < 5:
         return pack(">I4x12QII", s.port_no, *basic, *ethernet, *duration)
-    properties = _NO_RFC2819 + _encode_custom(s.custom)
-    return (
-        pack(">H2x3I8QHH4x4Q", 120 + len(properties), s.port_no, *duration, *basic, 0, 40,
-             *ethernet)
-        + properties
-    )  # fmt: skip
+    more = encode_counters(s)
+    size = 120 + len(more)
+    head = pack(">H2x3I8QHH4x4Q", size, s.port_no, *duration, *basic, 0, 40, *ethernet)
+    return head + more
 
 
 def encode_port_stats_reply(

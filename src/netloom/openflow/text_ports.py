@@ -7,6 +7,7 @@ from netloom.flow.ports import format_port
 from netloom.openflow import messages as m
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
+from netloom.openflow.port_counters import format_counters
 from netloom.openflow.text_flows import format_duration
 
 _CONFIG = ("PORT_DOWN", "NO_STP", "NO_RECV", "NO_RECV_STP", "NO_FLOOD", "NO_FWD",
@@ -142,18 +143,9 @@ def format_port_stats_reply(message: m.PortStatsReply, frame: Frame, style: Styl
         if s.duration_sec != 0xFFFFFFFF:
             duration = format_duration(s.duration_sec, s.duration_nsec)
             out += f"           duration={duration}\n"
-        out += _custom(s.custom)
+        if s.rfc2819 or s.custom:
+            out += format_counters(s)
     return out
-
-
-def _custom(counters: tuple[tuple[str, int], ...]) -> str:
-    """Counters that only this kind of device has, three in a row."""
-    if not counters:
-        return ""
-    words = [f"{name}={count}," for name, count in counters]
-    rows = (" ".join(words[at : at + 3]) for at in range(0, len(words), 3))
-    lines = "".join(f"                      {row}\n" for row in rows)
-    return f"           CUSTOM Statistics\n{lines}"
 
 
 # Queues

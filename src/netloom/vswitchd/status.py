@@ -123,8 +123,9 @@ def patch_columns(ofport: int, mac: str, error: str) -> dict[str, Datum]:
 def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, Datum]:
     """Interface.statistics: the counters that the device keeps."""
     names = KERNEL_COUNTERS if is_kernel_device else BASIC_COUNTERS
-    counts = {name: getattr(stats, name) for name in names} | dict(stats.custom)
-    return {"statistics": {name: n for name, n in sorted(counts.items()) if n != UNKNOWN_COUNT}}
+    counts = {name: getattr(stats, name) for name in sorted(names)}
+    counts.update(stats.custom)
+    return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 
 def link_columns(link: LinkStatus) -> dict[str, Datum]:
