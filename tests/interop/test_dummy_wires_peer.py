@@ -15,6 +15,7 @@ from tests.support.switches import own_tools
 pytestmark = pytest.mark.interop
 
 Pair = tuple[PeerSwitch, PeerSwitch]
+VERSIONS = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 
 
 @pytest.fixture
@@ -136,6 +137,11 @@ def test_packets_cross(switches: Pair) -> None:
         assert wait_until(lambda path=path, packet=packet: packet in path.read_bytes().hex(), 5)
 
 
+def counters(switch: PeerSwitch, version: str) -> str:
+    shown = switch.run("ovs-ofctl", "-O", version, "dump-ports", "br0", "p1").stdout
+    return re.sub(r"duration=\S+", "", shown)
+
+
 def test_dummies_count_what_theirs_count(switches: Pair) -> None:
     shown: list[list[str]] = []
     for switch in switches:
@@ -162,20 +168,8 @@ def test_dummies_count_what_theirs_count(switches: Pair) -> None:
             "ofport_request=1",
         )
         switch.control("netdev-dummy/receive", "p1", "50540000000150540000000a1234" + "00" * 50)
-        assert wait_until(
-            lambda: "pkts=1" in switch.run("ovs-ofctl", "dump-ports", "br0", "p1").stdout,
-            5,  # noqa: B023
-        )
-        shown.append(
-            [
-                re.sub(
-                    r"duration=\S+",
-                    "",
-                    switch.run("ovs-ofctl", "-O", version, "dump-ports", "br0").stdout,
-                )
-                for version in ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
-            ]
-        )
+        assert wait_until(lambda switch=switch: "pkts=1" in counters(switch, "OpenFlow10"), 5)
+        shown.append([counters(switch, version) for version in VERSIONS])
     assert shown[0] == shown[1]
     assert "rx_custom_packets_1=1" in shown[1][2]
 
