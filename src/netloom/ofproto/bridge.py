@@ -492,9 +492,12 @@ class Ofproto:
         self.spreading.follow(now_ms)
 
     def active_member(self, bundle: str) -> str:
-        """Port.bond_active_slave: the address of the member that is active; empty if none is."""
+        """Port.bond_active_slave: the address of the member that is active, of zeros if none is;
+        empty for what is no bond."""
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
-        return bond.active.mac if bond is not None and bond.active is not None else ""
+        if bond is None:
+            return ""
+        return "00:00:00:00:00:00" if bond.active is None else bond.active.mac
 
     def link_status(self, name: str) -> LinkStatus:
         """What protocols know of an interface's link."""
