@@ -322,9 +322,12 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* An action that user space has to do in some cases. */
-INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a, u32 op)
+GLOBAL int nl_run_or_leave(struct __sk_buff *skb, struct nl_action *a)
 {
-	u32 rest = s->resume;
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || !a)
+		return STOP;
+	u32 rest = s->resume, op = a->op;
 	int done = 0;
 
 	s->resume = 0;
@@ -408,7 +411,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 				continue;
 			}
 			if (op >= NL_OP_CT) {
-				verdict = run_or_leave(skb, s, a, op);
+				verdict = nl_run_or_leave(skb, a);
 				if (verdict != GO_ON)
 					goto done;
 				continue;
