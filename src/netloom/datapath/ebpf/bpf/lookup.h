@@ -86,7 +86,7 @@ INLINE int find_slowly(struct nl_config *c)
 	return 0;
 }
 
-/* The rarely filled words of the key from number `first` on: functions of their own, for the verifier
+/* The rarely filled words of the key, those of options only if `first` is 0: functions of their own, for the verifier
  * goes through each loop once then. */
 GLOBAL u32 nl_hash_rare(u32 first)
 {
@@ -94,14 +94,13 @@ GLOBAL u32 nl_hash_rare(u32 first)
 	u32 zero = 0;
 	struct nl_config *c = map_lookup(&config, &zero);
 	u64 hash = 0;
+	u32 from = first ? NL_OPTION_WORDS : 0;
 
 	if (!s || !c)
 		return 0;
 	NO_UNROLL
-	for (u32 i = 0; i < NL_FIRST_HOT; i++) {
-		if (i >= first)
-			hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
-	}
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
 	return hash ^ hash >> 32;
 }
 
@@ -112,14 +111,13 @@ GLOBAL int nl_is_same_rare(u32 index, u32 first)
 	struct nl_config *c = map_lookup(&config, &zero);
 	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
 	u64 difference = 0;
+	u32 from = first ? NL_OPTION_WORDS : 0;
 
 	if (!s || !c || !entry)
 		return 0;
 	NO_UNROLL
-	for (u32 i = 0; i < NL_FIRST_HOT; i++) {
-		if (i >= first)
-			difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
-	}
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
 	return !difference;
 }
 
@@ -129,20 +127,25 @@ GLOBAL int nl_keep_rare(u32 index, u32 first)
 	u32 zero = 0;
 	struct nl_config *c = map_lookup(&config, &zero);
 	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
+	u32 from = first ? NL_OPTION_WORDS : 0;
 
 	if (!s || !c || !entry)
 		return 0;
 	NO_UNROLL
-	for (u32 i = 0; i < NL_FIRST_HOT; i++) {
-		if (i >= first)
-			entry->words[i] = s->words[i] & c->wanted[i];
-	}
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		entry->words[i] = s->words[i] & c->wanted[i];
 	return 0;
 }
 
-/* The flow's slot goes to s->slot; false if there is none. */
-INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
+/* The flow's slot goes to s->slot; false if there is none. A function of its own, for its stack: there
+ * are 512 bytes for all that call one another. */
+GLOBAL int nl_find_flow(void)
 {
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	if (!s || !c)
+		return 0;
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
 	/* Of words that no flow looks at, it does not matter whether they are zero. */
 	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;

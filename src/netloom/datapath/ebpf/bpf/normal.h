@@ -172,7 +172,7 @@ GLOBAL int nl_to_member(struct __sk_buff *skb, u32 port, u32 is_flood)
 	return 1;
 }
 
-/* Returns the device that the packet is to be redirected to; 0 for none. */
+/* Leaves the device that the packet is to be redirected to in s->pending; 0 for none. */
 GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 {
 	struct nl_scratch *s = scratch_of_cpu();
@@ -198,7 +198,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 		if (to != (u32)-1) {
 			if (to != port)
 				nl_to_member(skb, to, 0);
-			return s->pending;
+			return 0;
 		}
 	}
 	u32 n = here->n_ports;
@@ -208,7 +208,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 			break;
 		nl_to_member(skb, here->ports[i], 1);
 	}
-	return s->pending;
+	return 0;
 }
 
 #endif

@@ -128,7 +128,7 @@ INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, u32 at)
 	u64 sum = (u64)outer + inner;
 	if (t->is_udp) {
 		u32 addresses = ETH_SIZE + (t->is_ipv6 ? 8 : 12);
-		sum += sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
+		sum += nl_sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
 	}
 	be16 value = ~fold(sum);
 	if (!value && t->is_udp)
@@ -179,7 +179,7 @@ INLINE int is_sum_right(struct __sk_buff *skb, struct nl_scratch *s, u32 at)
 	if (skb->gso_size || csum_level(skb, 0) >= 0)
 		return 1;
 	if (s->proto == UDP) {
-		pseudo = sum_pseudo(skb, s->l3 + (is_ipv6 ? 8 : 12), is_ipv6, UDP, s->l4_size);
+		pseudo = nl_sum_pseudo(skb, s->l3 + (is_ipv6 ? 8 : 12), is_ipv6, UDP, s->l4_size);
 		if (pseudo < 0)
 			return 0;
 	}
@@ -271,7 +271,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 		return 0;
 	struct nl_key *key = &s->key;
 	u32 id = 0, flags = 0, at = s->l4, size, end = s->l4 + s->l4_size;
-	u8 ip[IPV4_SIZE], ethernet[ETH_SIZE];
+	u8 *ip = (u8 *)s->work, ethernet[ETH_SIZE];
 
 	if (skb->vlan_present || s->l3 != ETH_SIZE || key->nw_frag || (end != skb->len && !skb->gso_size))
 		return 0;
