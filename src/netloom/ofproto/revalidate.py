@@ -20,8 +20,9 @@ from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import credit_all
-from netloom.ofproto.upcall import IN_PORT, datapath_mask, origin
+from netloom.ofproto.upcall import IN_PORT, origin
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer

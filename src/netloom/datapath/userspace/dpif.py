@@ -388,6 +388,9 @@ class UserspaceDpif:
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
         self._recirculated += 1
+        if len(packet.data) < ETH_LEN:
+            self.drop(DROP_INVALID)
+            return
         self._process(packet, extract_key(packet.data, 0, metadata), depth)
 
     def now_ms(self) -> int:
