@@ -406,7 +406,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		return NL_DROP;
 	}
 	struct nl_action *first = (struct nl_action *)flow->actions;
-	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT) {
+	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->cut) {
 		/* The most common of flows, without a call. */
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
