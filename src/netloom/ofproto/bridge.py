@@ -397,8 +397,6 @@ class Ofproto:
     ) -> Callable[[], None]:
         in_port = FIELD["in_port_oxm"].get(message.match.value)
         known = in_port in self.ports_by_number
-        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
-            raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
         key = extract_key(message.packet, in_port, metadata)
         result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)

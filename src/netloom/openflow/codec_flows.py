@@ -26,6 +26,7 @@ from netloom.openflow.codec_match import (
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
+from netloom.openflow.oxm import encode_ofp12_match
 
 Encoded = tuple[str, bytes]
 
@@ -493,7 +494,8 @@ def _write_nx_stats(f: m.FlowStats) -> bytes:
 
 
 def _write_stats11(f: m.FlowStats, version: int, instructions: _InstructionWriter) -> bytes:
-    rest = encode_match(f.match, version)
+    # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
+    rest = encode_ofp12_match(f.match, version)
     rest += instructions.write(f.actions, f.match)
     flags = _encode_flags(f.flags, version) if version >= 4 else 0
     head = _STATS11.pack(
