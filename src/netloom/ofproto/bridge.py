@@ -519,8 +519,9 @@ class Ofproto:
         self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
+        before = self._phy_ports.get(port.number) if reason == m.OFPPR_MODIFY else None
         phy_port = self._phy_ports[port.number] = self._phy_port(port)
-        self.connections.port_status(reason, phy_port)
+        self.connections.port_status(reason, phy_port, before)
 
     def destroy(self) -> None:
         for name in list(self.bundles):

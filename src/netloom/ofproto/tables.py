@@ -341,7 +341,8 @@ class Tables:
     def _modify_rules(self, rules: list[Rule], mod: m.FlowMod, now_ms: int) -> list[Change]:
         if not rules:
             # OpenFlow 1.0 and 1.1: a modify that finds nothing adds, unless it asked for a cookie.
-            return self._add(mod, now_ms) if mod.new_cookie is not None else []
+            may_add = mod.new_cookie is not None and not mod.cookie_mask
+            return self._add(mod, now_ms) if may_add else []
         changes = []
         for rule in rules:
             changes.append(Change("modified", rule, before=rule.state()))

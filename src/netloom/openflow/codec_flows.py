@@ -26,7 +26,7 @@ from netloom.openflow.codec_match import (
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
-from netloom.openflow.oxm import decode_ofp12_match
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -531,7 +531,8 @@ def _write_nx_stats(row: m.FlowRow, write: _Write) -> bytes:
 def _write_stats11(row: m.FlowRow, version: int, write: _Write) -> bytes:
     (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
      packets, octets) = row  # fmt: skip
-    rest = encode_match(match, version) + write(actions, match)
+    # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
+    rest = encode_ofp12_match(match, version) + write(actions, match)
     if flags:
         flags = _encode_flags(flags, version) if version >= 4 else 0
     return _STATS11.pack(

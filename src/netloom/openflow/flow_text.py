@@ -429,7 +429,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
     if not match.mask & SLOT["in_port"].mask:
         match = match.with_field(FIELD["in_port_oxm"], CONTROLLER)
     reader = ActionReader(names.ports, names.tables)
-    actions = reader.read(action_text or "")
+    actions = reader.read(action_text or "", outer="packet-out")
     return m.PacketOut(packet, match, actions), protocols & reader.protocols
 
 

@@ -348,7 +348,7 @@ class OxmTable:
         if field_mask == _TCI.mask:
             return self._encode_vlan(_TCI.get(value), _TCI.get(mask))
         port = SLOT["in_port"].get(value)
-        if self.version >= 3:
+        if self.version >= 2:
             return _entry(FIELD["in_port_oxm"], self.version, port)
         return _entry(FIELD["in_port"], self.version, port_to_of10(port) or 0)
 
@@ -364,7 +364,7 @@ class OxmTable:
 
     def _plan(self, dl_type: int, nw_proto: int, nd: int) -> tuple[EncodeRow, ...]:
         """The rows that can occur with this Ethernet type and protocol, in order."""
-        oxm = self.version >= 3
+        oxm = self.version >= 2
         l3 = _L3.get(dl_type, "")
         if "{l4}" in l3:
             l4 = _L4.get((dl_type, nw_proto), _L4.get(nw_proto, ""))
