@@ -22,6 +22,7 @@ from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
@@ -93,6 +94,7 @@ class UserspaceDpif:
 
     dump_heading = "flow-dump from the main thread:\n"
     pushes_tunnels = True
+    switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         self.type = type_
@@ -386,6 +388,9 @@ class UserspaceDpif:
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
         self._recirculated += 1
+        if len(packet.data) < ETH_LEN:
+            self.drop(DROP_INVALID)
+            return
         self._process(packet, extract_key(packet.data, 0, metadata), depth)
 
     def now_ms(self) -> int:
