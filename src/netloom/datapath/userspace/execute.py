@@ -40,8 +40,10 @@ from netloom.flow.key import (
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
+from netloom.packet.headers import ETH_TYPE_TEB
 from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
+from netloom.packet.types import PT_ETHERNET, packet_type_of
 
 _NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
@@ -269,18 +271,26 @@ def _pop_vlan(execution: Execution) -> None:
 def _compile_push_mpls(action: dp.PushMpls) -> list[Step]:
     def push_mpls(execution: Execution) -> None:
         headers = execution.parsed()
-        edit.push_mpls(execution.data(), headers, action.ethertype, action.lse)
+        data = execution.data()
+        edit.push_mpls(data, headers, action.ethertype, action.lse)
+        if execution.packet_type:
+            execution.start_with(bytes(data), packet_type_of(action.ethertype))
 
     return [_segment, push_mpls]
 
 
 def _compile_pop_mpls(action: dp.PopMpls) -> list[Step]:
+    behind = PT_ETHERNET if action.ethertype == ETH_TYPE_TEB else packet_type_of(action.ethertype)
+
     def pop_mpls(execution: Execution) -> None:
         headers = execution.parsed()
         data = execution.data()
         before = len(data)
         edit.pop_mpls(data, headers, action.ethertype)
-        execution.move_offload(len(data) - before)
+        if execution.packet_type:
+            execution.start_with(bytes(data), behind)
+        else:
+            execution.move_offload(len(data) - before)
 
     return [pop_mpls]
 

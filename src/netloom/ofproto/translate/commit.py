@@ -11,7 +11,7 @@ from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT, SLOTS, VLAN_CFI
 from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels
+from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels, with_labels
 from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
 from netloom.packet.types import PT_ETHERNET, PT_MPLS, PT_MPLS_MC, PT_NSH
 
@@ -135,6 +135,9 @@ def _commit_layers(context: Context) -> None:
             context.emit(_push_nsh(context))
             context.base = context.base & ~FRAME_MASK | context.key & FRAME_MASK
         else:
+            if not has:
+                # Labels inside of a frame stay there.
+                context.base = with_labels(context.base, [])
             commit_labels(context, only_last=False, is_encap=True)
     elif context.pending_decap or wanted != has:
         if wanted >> 16 and has == PT_ETHERNET:
