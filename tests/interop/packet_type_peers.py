@@ -41,7 +41,8 @@ def normal(text: str) -> str:
     text = re.sub(r"(recirc_id[(=]|recirc\()(0x[0-9a-f]+)([),]|$)", number, text, flags=re.M)
     text = re.sub(r"recirc_id=\d+,rule_cookie", "recirc_id=N,rule_cookie", text)
     text = re.sub(r"ufid:[0-9a-f-]+, |, dp-extra-info:\S+", "", text)
-    text = re.sub(r"used:[0-9.]+s", "used:Ts", text)
+    # Whether a packet overtakes the flow that the one before it made is chance.
+    text = re.sub(r"packets:\d+, bytes:\d+, used:[^,]+", "packets:N", text)
     return re.sub(r"duration=[0-9.]+s", "duration=Ts", text)
 
 

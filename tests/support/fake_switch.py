@@ -23,6 +23,7 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
+from netloom.ofproto.trees import BridgeTreeStatus, PortTreeStatus
 from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
@@ -247,14 +248,14 @@ class FakeBridge:
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        return {}, {}
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        return PortTreeStatus()
 
     def active_member(self, bundle: str) -> str:
         return ""
 
-    def bridge_status(self) -> dict[str, str]:
-        return {}
+    def bridge_status(self) -> BridgeTreeStatus:
+        return BridgeTreeStatus()
 
     def link_status(self, name: str) -> LinkStatus:
         assert name in self.numbers

@@ -202,7 +202,7 @@ class TunnelPop(DpAction):
 
 
 class DropReason(DpAction):
-    """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
+    """Drop explicitly; `reason` is a number of `drop_reasons` (the text has only "drop")."""
 
     reason: int
 

@@ -31,7 +31,7 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NewType, Protocol
 
 from netloom.base.record import Record
@@ -83,6 +83,17 @@ class Flow(Record):
     def ufid(self) -> int:
         """Its id for people and tools, which only key and mask decide."""
         return flow_ufid(self.key & self.mask, self.mask)
+
+
+class UsedFlow(Protocol):
+    """A flow with its counters, as `FlowStats` has them."""
+
+    key: int
+    mask: int
+    packets: int
+    bytes: int
+    used_ms: int
+    tcp_flags: int
 
 
 class Upcall(Record):
@@ -160,10 +171,25 @@ class Dpif(Protocol):
 
     def flow_flush(self) -> None: ...
 
+    def take_used(self) -> tuple[Sequence[UsedFlow], int] | None:
+        """The flows that have carried packets since the last call (of those that are still there),
+        and a number that grows by one with each flow added or removed; None if only a dump tells
+        these."""
+
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If it
+        is not to `flush`, what leaves may wait until somebody else does."""
+
+    def flush(self) -> None:
+        """Send what waits to leave."""
 
     def meter_features(self) -> DpMeterFeatures: ...
 

@@ -15,7 +15,7 @@ from netloom.flow.fields import SLOT
 
 _ROWS = """
 skb_priority =skb_priority:hex
-tunnel tun_id=tun_id:hex src=tun_src:ipv4 dst=tun_dst:ipv4 ipv6_src=tun_ipv6_src:ipv6 ipv6_dst=tun_ipv6_dst:ipv6 tos=tun_tos:hex ttl=tun_ttl:dec tp_src=tun_tp_src:dec tp_dst=tun_tp_dst:dec
+tunnel tun_id=tun_id:hex0 src=tun_src:ipv4 dst=tun_dst:ipv4 ipv6_src=tun_ipv6_src:ipv6 ipv6_dst=tun_ipv6_dst:ipv6 tos=tun_tos:hex ttl=tun_ttl:dec tp_src=tun_tp_src:dec tp_dst=tun_tp_dst:dec
 skb_mark =pkt_mark:hex
 ct_state =ct_state:ct_state
 ct_zone =ct_zone:hex

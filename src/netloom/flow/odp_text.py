@@ -30,6 +30,7 @@ _TRANSPORT = {6: "tcp", 17: "udp", 132: "sctp"}
 _TUN_FLAGS = numbers.TUN_FLAG_NAMES
 #: The flags that stand in tunnel(flags(..)).
 _TUN_FLAGS_MASK = 0xE
+_TUN_KEY = 0x8
 _ETH_TYPE_MIN = 0x600
 
 
@@ -88,7 +89,10 @@ class _Printer:
             return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:08x}")
         if form == "op" and value == member.ones:
             value = 0xFFFF  # all ones of a mask are all ones of 16 bits, and keys go the same way
-        text = numbers.format_hex(value) if form == "hex" else str(value)
+        if form == "hex0":
+            text = f"{value:#x}"
+        else:
+            text = numbers.format_hex(value) if form == "hex" else str(value)
         return _masked(text, mask, member.ones)
 
 
@@ -143,16 +147,21 @@ def _format_metadata(out: _Printer) -> list[str]:
 def _format_tunnel(out: _Printer) -> str:
     """tunnel(): only members that are in the packet's tunnel and matched; ttl in any case."""
     words = []
+    flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
+    shown = {"ttl", "tun_id"}
+    if not flags & _TUN_KEY and not SLOT["tun_id"].get(out.key):
+        # That a tunnel without a key has none is not said.
+        shown = {"ttl"}
+        mask = mask if mask == SLOT["tun_flags"].ones else mask & ~_TUN_KEY
     for member in ATTRIBUTES["tunnel"]:
-        mask = member.get(out.mask)
-        if mask and (member.get(out.key) or member.word in ("ttl", "tun_id")):
-            words.append(f"{member.word}={out.value(member, mask)}")
+        member_mask = member.get(out.mask)
+        if member_mask and (member.get(out.key) or member.word in shown):
+            words.append(f"{member.word}={out.value(member, member_mask)}")
     gbp_id, gbp_flags = SLOT["tun_gbp_id"].get(out.key), SLOT["tun_gbp_flags"].get(out.key)
     if (gbp_id or gbp_flags) and SLOT["tun_gbp_id"].get(out.mask):
         words.append(f"vxlan(gbp(id={gbp_id},flags={numbers.format_hex(gbp_flags)}))")
     if options := format_options(out.key, out.mask):
         words.append(options)
-    flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
     if mask & 1 and flags & 1:
         words.append("oam")
     text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask)

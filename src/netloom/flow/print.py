@@ -262,7 +262,11 @@ def _put_tunnel(out: _Printer) -> None:
 
 def _put_options(out: _Printer) -> None:
     """What the TLV options of the tunnel are."""
-    for field in TUN_METADATA:
+    absent = (out.mask & ~out.value) >> TUN_PRESENT_SHIFT
+    for number, field in enumerate(TUN_METADATA):
+        if absent >> number & 1:
+            out.words.append(f"{field.name}=NP")
+            continue
         mask = out.mask >> field.shift & field.ones
         if mask:
             value = out.value >> field.shift & field.ones

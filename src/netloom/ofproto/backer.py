@@ -25,6 +25,7 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.upcall import Upcalls
@@ -66,6 +67,7 @@ class Backer:
         self.recirculations = Recirculations()
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
+        self.shortcuts = Shortcuts(self.recirculations)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -157,11 +159,16 @@ class Backer:
         """Ports, bundles or settings changed: every flow may be wrong."""
         self._config_generation += 1
 
+    def table_generation(self) -> int:
+        """A number that changes with whatever translations depend on, less MAC tables."""
+        generation = self._config_generation + self.underlay.generation
+        for bridge in self.bridges.values():
+            generation += bridge.generation
+        return generation
+
     def _generations(self) -> tuple[int, int]:
-        bridges = self.bridges.values()
-        tables = self._config_generation + sum(bridge.generation for bridge in bridges)
-        tables += self.underlay.generation
-        return tables, sum(bridge.macs.generation for bridge in bridges)
+        macs = sum(bridge.macs.generation for bridge in self.bridges.values())
+        return self.table_generation(), macs
 
     def settle(self, now_ms: int) -> None:
         """Have the data path obey all that was asked so far."""

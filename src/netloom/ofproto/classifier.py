@@ -28,6 +28,7 @@ on the number of rules. Many masks are slow: bound by how many distinct masks on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
@@ -70,21 +71,26 @@ R = TypeVar("R", bound=Classified)
 class _Trie:
     """The prefixes of one field in the whole table."""
 
-    __slots__ = ("field", "ones", "prerequisites", "shift", "trie")
+    __slots__ = ("masks", "ones", "prerequisites", "shift", "trie")
 
     def __init__(self, field: Field) -> None:
-        self.field = field
         self.shift = field.shift
         self.ones = field.ones
         self.trie = PrefixTrie(field.bits)
+        #: Number of leading bits -> these bits of a key.
+        self.masks = [_prefix_mask(n, field.bits) << field.shift for n in range(field.bits + 1)]
         self.prerequisites = [
             (sum(mask << SLOT[slot].shift for slot, _, mask in alternative),
              sum(value << SLOT[slot].shift for slot, value, _ in alternative))
             for alternative in PREREQUISITES[field.prerequisite]
         ]  # fmt: skip
 
-    def applies(self, key: int) -> bool:
-        return any(key & mask == value for mask, value in self.prerequisites)
+    def lookup(self, key: int) -> tuple[int, int]:
+        """What `PrefixTrie.lookup` says of this field; any length may match a packet without it."""
+        for mask, value in self.prerequisites:
+            if key & mask == value:
+                return self.trie.lookup(key >> self.shift & self.ones)
+        return -1, 0
 
     def prefix_length(self, mask: int) -> int:
         """Length of the prefix that `mask` has of this field; 0 if it has none or no prefix."""
@@ -95,12 +101,16 @@ class _Trie:
         return bits.bit_count()
 
 
+#: A trie, its number among those of the table, and how long a subtable's prefix is in it.
+_Check = tuple[int, _Trie, int]
+
+
 class _Subtable(Generic[R]):
     """The rules with one mask."""
 
     __slots__ = (
-        "counted", "final_mask", "frames_only", "mask", "max_priority", "plens", "port_bits",
-        "port_length", "port_trie", "rules", "stages",
+        "counted", "cuts", "frames_only", "mask", "max_priority", "port_bits", "port_length",
+        "port_trie", "rules", "stages",
     )  # fmt: skip
 
     def __init__(self, mask: int, tries: list[_Trie]) -> None:
@@ -110,31 +120,53 @@ class _Subtable(Generic[R]):
         #: The rules of one value, best first.
         self.rules: dict[int, tuple[R, ...]] = {}
         self.max_priority = -1
-        #: (mask up to here, bits of this stage, partial key -> number of rules), but for the last.
-        self.stages: list[tuple[int, int, dict[int, int]]] = []
-        self.final_mask = 0
-        self.plens: list[int] = []
-        #: The tries that know this mask, and how long its prefixes are in them.
-        self.counted: list[tuple[_Trie, int]] = []
-        self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
-        #: Up to the last bit that the mask has, which need not be a prefix.
-        self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
-        self.port_trie = PrefixTrie(32) if self.port_bits else None
-        self.use_tries(tries)
+        #: (mask up to here, partial key -> number of rules) of the stages but the last.
+        self.cuts: list[tuple[int, dict[int, int]]] = []
         before = 0
         for stage_mask in STAGE_MASKS:
             upto = mask & stage_mask
             if upto != before:
-                self.stages.append((upto, upto & ~before, {}))
+                self.cuts.append((upto, {}))
                 before = upto
-        if self.stages:
-            self.final_mask = self.stages.pop()[1]
+        if self.cuts:
+            self.cuts.pop()
+        self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
+        #: Up to the last bit that the mask has, which need not be a prefix.
+        self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
+        self.port_trie = PrefixTrie(32) if self.port_bits else None
+        #: The tries that know this mask, and how long its prefixes are in them.
+        self.counted: list[tuple[_Trie, int]] = []
+        #: What a search does in turn: ask tries, then look for the key under a mask. The last finds
+        #: the rules.
+        self.stages: tuple[tuple[int, Mapping[int, object], tuple[_Check, ...]], ...] = ()
+        self.use_tries(tries)
 
     def use_tries(self, tries: list[_Trie]) -> None:
-        self.plens = [trie.prefix_length(self.mask) for trie in tries]
+        lengths = [trie.prefix_length(self.mask) for trie in tries]
         self.counted = [
-            (trie, length) for trie, length in zip(tries, self.plens, strict=True) if length
+            (trie, length) for trie, length in zip(tries, lengths, strict=True) if length
         ]
+        stages: list[tuple[int, Mapping[int, object], tuple[_Check, ...]]] = []
+        before = 0
+        levels: list[tuple[int, Mapping[int, object]]] = [*self.cuts, (self.mask, self.rules)]
+        for upto, keys in levels:
+            new = upto & ~before
+            before = upto
+            checks = tuple(
+                (number, trie, lengths[number])
+                for number, trie in enumerate(tries)
+                if lengths[number] and new >> trie.shift & trie.ones
+            )
+            stages.append((upto, keys, checks))
+        self.stages = tuple(stages)
+
+    def explains(self, key: int) -> int:
+        """The bits that tell that no rule has the ports of `key`, whose other bits some rules
+        may have."""
+        assert self.port_trie is not None
+        _, n_bits = self.port_trie.lookup(key >> _PORTS_SHIFT & self.port_bits)
+        needed = _prefix_mask(n_bits, 32) & self.port_bits
+        return self.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
 
 
 class Classifier(Generic[R]):
@@ -242,7 +274,7 @@ class Classifier(Generic[R]):
 
     def _added(self, subtable: _Subtable[R], value: int) -> None:
         self._n_rules += 1
-        for upto, _, counts in subtable.stages:
+        for upto, counts in subtable.cuts:
             partial = value & upto
             counts[partial] = counts.get(partial, 0) + 1
         self._count_prefixes(subtable, value, add=True)
@@ -251,7 +283,7 @@ class Classifier(Generic[R]):
 
     def _removed(self, subtable: _Subtable[R], value: int) -> None:
         self._n_rules -= 1
-        for upto, _, counts in subtable.stages:
+        for upto, counts in subtable.cuts:
             partial = value & upto
             counts[partial] -= 1
             if not counts[partial]:
@@ -291,89 +323,58 @@ class Classifier(Generic[R]):
         best_priority = -1
         softs: list[Soft[R]] | None = None
         is_no_frame = key & PACKET_TYPE_MASK
-        looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
+        #: What tries have said in this lookup, by their numbers.
+        said: dict[int, tuple[int, int]] = {}
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
                 break
             if is_no_frame and subtable.frames_only:
                 continue
-            same, bits = self._search(subtable, key, wildcards, looked_up)
-            wildcards |= bits
-            if same is None:
-                continue
-            rule = same[0]
-            if rule.priority <= best_priority:
-                continue
-            if not rule.conjunctions:
-                best = rule
-                best_priority = rule.priority
-            elif softs is None:
-                softs = [Soft(same)]
+            seen = 0
+            for upto, keys, checks in subtable.stages:
+                if checks:
+                    skipped = _skip(checks, key, wildcards, said)
+                    if skipped is not None:
+                        wildcards |= seen | skipped
+                        break
+                if key & upto not in keys:
+                    if subtable.port_trie is not None and upto == subtable.mask:
+                        upto = subtable.explains(key)
+                    wildcards |= upto
+                    break
+                seen = upto
             else:
-                softs.append(Soft(same))
+                wildcards |= seen
+                same = subtable.rules[key & subtable.mask]
+                rule = same[0]
+                if rule.priority <= best_priority:
+                    continue
+                if not rule.conjunctions:
+                    best = rule
+                    best_priority = rule.priority
+                elif softs is None:
+                    softs = [Soft(same)]
+                else:
+                    softs.append(Soft(same))
         return best, wildcards, softs
 
-    def _search(
-        self,
-        subtable: _Subtable[R],
-        key: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> tuple[tuple[R, ...] | None, int]:
-        """The rules of one subtable that match, best first, and the bits that decided; `wildcards`
-        are those that are looked at anyhow, `looked_up` what tries have said in this lookup."""
-        seen = 0
-        tries = any(subtable.plens)
-        for upto, bits, counts in subtable.stages:
-            if tries:
-                skipped = self._skip(subtable, key, bits, wildcards, looked_up)
-                if skipped is not None:
-                    return None, seen | skipped
-            seen = upto
-            if key & upto not in counts:
-                return None, seen
-        if tries:
-            skipped = self._skip(subtable, key, subtable.final_mask, wildcards, looked_up)
-            if skipped is not None:
-                return None, seen | skipped
-        same = subtable.rules.get(key & subtable.mask)
-        if same is not None:
-            return same, subtable.mask
-        if subtable.port_trie is not None:
-            ports = key >> _PORTS_SHIFT & subtable.port_bits
-            _, n_bits = subtable.port_trie.lookup(ports)
-            needed = _prefix_mask(n_bits, 32) & subtable.port_bits
-            return None, subtable.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
-        return None, subtable.mask
 
-    def _skip(
-        self,
-        subtable: _Subtable[R],
-        key: int,
-        stage_bits: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> int | None:
-        """If a trie on a field of this stage tells that the subtable cannot match: the bits that
-        say so; else None. Never more bits than searching the subtable would take."""
-        for number, length in enumerate(subtable.plens):
-            trie = self._tries[number]
-            if not length or not stage_bits >> trie.shift & trie.ones:
-                continue
-            known = looked_up[number]
-            if known is None:
-                if trie.applies(key):
-                    known = trie.trie.lookup(key >> trie.shift & trie.ones)
-                else:
-                    known = (-1, 0)
-                looked_up[number] = known
-            lengths, n_bits = known
-            if lengths >> length & 1:
-                continue
-            needed = _prefix_mask(n_bits, trie.field.bits) << trie.shift
-            if n_bits <= length or not needed & ~wildcards:
-                return needed
-        return None
+def _skip(
+    checks: tuple[_Check, ...], key: int, wildcards: int, said: dict[int, tuple[int, int]]
+) -> int | None:
+    """If a trie tells that a subtable cannot match: the bits that say so; else None. Never more
+    bits than searching the subtable would take. `wildcards` are looked at anyhow."""
+    for number, trie, length in checks:
+        known = said.get(number)
+        if known is None:
+            known = said[number] = trie.lookup(key)
+        lengths, n_bits = known
+        if lengths >> length & 1:
+            continue
+        needed = trie.masks[n_bits]
+        if n_bits <= length or not needed & ~wildcards:
+            return needed
+    return None
 
 
 def _prefix_mask(length: int, bits: int) -> int:

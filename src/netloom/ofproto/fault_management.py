@@ -65,9 +65,14 @@ class FaultManagement:
     def _changed(self) -> None:
         self._bridge.status_version += 1
         self._bridge.backer.config_changed()
+        self._bridge.devices_changed()
 
     def deadline(self) -> int | None:
         return min((cfm.deadline() for cfm in self.cfms.values()), default=None)
+
+    def watches(self, port: OfPort) -> bool:
+        """Is there a point on this port?"""
+        return port.name in self.cfms
 
     def is_up(self, port: OfPort) -> bool:
         """Does the point let packets use this port? It does where there is none."""
@@ -79,6 +84,7 @@ class FaultManagement:
         cfm = self.cfms.get(port.name)
         if cfm is None:
             return False
+        context.cannot_repeat()
         context.mask |= _DL_DST.mask
         key = context.key
         if cfm.settings.check_tunnel_key:

@@ -153,16 +153,28 @@ class MacTable(Generic[B]):
         """A bundle is gone, or means something else now."""
         self._drop_all([entry for entry in self._entries.values() if entry.bundle == bundle])
 
+    def move_bundle(self, old: B, new: B) -> None:
+        """What was on one bundle is on another from now on."""
+        for entry in self._entries.values():
+            if entry.bundle == old:
+                self._count(old, -1)
+                self._count(new, 1)
+                entry.bundle = new
+                self._changed(entry.mac, entry.vlan)
+
     def run(self, now_ms: int) -> None:
         """Let entries age."""
         limit = now_ms - self.aging_ms
-        for entry in list(self._entries.values()):
+        old = []
+        for entry in self._entries.values():
             if entry.is_static:
                 continue
             if entry.used_ms > limit:
                 break
+            old.append(entry)
+        for entry in old:
             self._drop(entry)
-            self.total_expired += 1
+        self.total_expired += len(old)
 
     def deadline(self) -> int | None:
         """When the oldest entry will have aged."""

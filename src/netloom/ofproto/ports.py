@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from netloom.netdev.device import Device, DeviceStats
 from netloom.netdev.tunnel import TunnelDevice
+from netloom.netdev.tunnel_config import LEGACY_L3
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class OfPort:
     @property
     def is_patch(self) -> bool:
         return self.settings.type == "patch"
+
+    @property
+    def is_layer3(self) -> bool:
+        """Is it a tunnel that carries packets without Ethernet headers?"""
+        return self.tunnel is not None and self.tunnel.config.pt_mode == LEGACY_L3
 
     def link(self) -> tuple[bool, str]:
         """Is its link up, and its address."""

@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence
+    from collections.abc import MutableSequence, Sequence
 
 #: Prefixes in a block before it is cut in two.
 _BLOCK = 512
@@ -110,7 +110,8 @@ class PrefixTrie:
         n_bits = self.n_bits
         shared = 0
         below = False
-        for entry in self._neighbours(address << _LENGTH_BITS | n_bits):
+        neighbours = self._neighbours(address << _LENGTH_BITS | n_bits)
+        for entry in neighbours:
             length = entry & _LENGTH_ONES
             common = n_bits - (entry >> _LENGTH_BITS ^ address).bit_length()
             if common >= length:
@@ -122,11 +123,14 @@ class PrefixTrie:
                 below = True
         lengths = 0
         for length in self._sizes:
-            if length <= shared and self._has(self._entry(address, length)):
-                lengths |= 1 << length
+            if length <= shared:
+                spare = n_bits - length
+                entry = address >> spare << spare + _LENGTH_BITS | length
+                if entry == neighbours[0] or self._has(entry):
+                    lengths |= 1 << length
         return lengths, shared + below
 
-    def _neighbours(self, entry: int) -> list[int]:
+    def _neighbours(self, entry: int) -> Sequence[int]:
         """The entries beside the place of `entry`: up to it, and after it."""
         firsts = self._firsts
         at = bisect_right(firsts, entry) - 1
@@ -134,12 +138,11 @@ class PrefixTrie:
             return firsts[:1]
         block = self._blocks[at]
         place = bisect_right(block, entry)
-        found = [block[place - 1]]
         if place < len(block):
-            found.append(block[place])
-        elif at + 1 < len(firsts):
-            found.append(firsts[at + 1])
-        return found
+            return (block[place - 1], block[place])
+        if at + 1 < len(firsts):
+            return (block[place - 1], firsts[at + 1])
+        return (block[place - 1],)
 
     def _has(self, entry: int) -> bool:
         at = bisect_right(self._firsts, entry) - 1

@@ -46,7 +46,7 @@ class Rule:
     __slots__ = (
         "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
         "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
-        "modified_ms", "n_bytes", "n_packets", "priority", "queued_ms",
+        "modified_ms", "n_bytes", "n_packets", "plan", "priority", "queued_ms",
         "removed", "table_id", "used_ms",
     )  # fmt: skip
 
@@ -80,6 +80,8 @@ class Rule:
 
     def set_actions(self, actions: a.Actions) -> None:
         self.actions = actions
+        #: Stands for the actions (see `shortcuts`); None until a packet has asked.
+        self.plan: object | None = None
         #: What this rule is part of; it has no other actions then (but notes).
         self.conjunctions: tuple[a.Conjunction, ...] = ()
         #: The groups that its actions name, each time they do.

@@ -26,6 +26,12 @@ def raw_options(key: int) -> bytes:
     return _OPTIONS.get(key).to_bytes(_OPTIONS.n_bytes, "big")[:length] if length else b""
 
 
+def packed_options(options: bytes) -> int:
+    """The bits of a data path's key that say these options."""
+    value = int.from_bytes(options.ljust(_OPTIONS.n_bytes, b"\0"), "big")
+    return _OPTIONS_LENGTH.put(_OPTIONS.put(0, value), len(options))
+
+
 class TlvTable:
     """The maps of one bridge, by number of the field."""
 
@@ -84,9 +90,9 @@ class TlvTable:
         return options
 
     def adopt(self, match: Match) -> Match:
-        """A match of a controller, whose exact values are as long as the options are. Raises
-        OpenFlowError for an option that is not mapped."""
-        mask = match.mask
+        """A match of a controller, whose exact values are as long as the options are; it matches
+        packets that have the options. Raises OpenFlowError for an option that is not mapped."""
+        value, mask = match.value, match.mask
         for field in TUN_METADATA if mask >> TUN_PRESENT_SHIFT else ():
             bits = mask >> field.shift & field.ones
             if not bits:
@@ -97,8 +103,10 @@ class TlvTable:
             ones = (1 << 8 * each.option_len) - 1
             if bits == field.ones:
                 bits = ones
-            mask = mask & ~field.mask | (bits & ones) << field.shift
-        return Match(match.value, mask)
+            present = 1 << TUN_PRESENT_SHIFT + each.index
+            mask = mask & ~field.mask | (bits & ones) << field.shift | present
+            value |= present
+        return Match(value, mask)
 
     def __iter__(self) -> Iterator[nx.TlvMap]:
         return iter([self._maps[index] for index in sorted(self._maps)])

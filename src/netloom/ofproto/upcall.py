@@ -73,9 +73,24 @@ class Upcalls:
                 self._adopt(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
+        self._backer.dpif.flush()
 
     def _miss(self, upcall: Upcall, now_ms: int) -> None:
         backer = self._backer
+        key = upcall.key
+        backer.shortcuts.follow(backer.table_generation(), now_ms)
+        result = backer.shortcuts.find(key, now_ms, len(upcall.packet))
+        if result is None:
+            self._translate_miss(upcall, now_ms)
+            return
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, flush=False)
+        mask = result.mask if self.enable_megaflows else KEY_MASK
+        backer.revalidator.install(key, mask, result, now_ms)
+
+    def _translate_miss(self, upcall: Upcall, now_ms: int) -> None:
+        """The long road."""
+        backer = self._backer
+        is_wanted = backer.shortcuts.wants
         found = origin(backer, upcall.key)
         if found is None:
             backer.counters.counter(DROP_UNKNOWN_PORT).add()
@@ -87,8 +102,12 @@ class Upcalls:
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         # No actions are executed too: the data path counts the drop.
-        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
-        mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload, flush=False)
+        mask = datapath_mask(result.mask)
+        if is_wanted:
+            backer.shortcuts.keep(bridge, key, upcall.key, result, now_ms, mask)
+        if not self.enable_megaflows:
+            mask = KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:

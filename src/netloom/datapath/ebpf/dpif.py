@@ -125,6 +125,7 @@ class EbpfDpif:
         #: here.
         self._orphans = set(self._table.names())
         self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._has_given_up = False
         self._asked: list[tuple[int, int]] = []
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
@@ -245,6 +246,10 @@ class EbpfDpif:
     def flow_dump(self) -> Iterator[Flow]:
         return map(self._with_counters, self._slow.flow_dump())
 
+    def take_used(self) -> None:
+        """The kernel counts; who was used takes asking for all."""
+        self._slow.take_used()
+
     def flow_flush(self) -> None:
         self._orphans.clear()
         self._table.clear(self._clock.now_ms())
@@ -286,9 +291,18 @@ class EbpfDpif:
     # Packets
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        self._slow.execute(packet, key, actions, offload)
+        self._slow.execute(packet, key, actions, offload, flush=flush)
+
+    def flush(self) -> None:
+        self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         upcalls = self._slow.recv_upcalls(limit)
@@ -320,7 +334,8 @@ class EbpfDpif:
             if self._slow.flow_get(key, mask) is None:
                 self._table.delete(key, mask, now_ms)
         self._asked.clear()
-        if now_ms >= self._give_up_ms and self._ports.left_behind:
+        if now_ms >= self._give_up_ms and not self._has_given_up:
+            self._has_given_up = True
             self._ports.remove_left_behind()
 
     def stats(self) -> DpStats:
@@ -342,7 +357,7 @@ class EbpfDpif:
 
     def run(self, now_ms: int) -> bool:
         is_busy = self._slow.run(now_ms)
-        if self._asked or self._ports.left_behind:
+        if self._asked or not self._has_given_up:
             self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()

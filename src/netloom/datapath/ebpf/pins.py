@@ -168,6 +168,7 @@ class PinDirectory:
     def keep_maps(self, maps: dict[str, int]) -> None:
         """Pin new maps, in place of those of an older version."""
         for old in self._path.glob("maps*"):
+            log.warn("what %s holds is another version's; flows begin anew", old.name)
             shutil.rmtree(old)
         self._maps.mkdir(mode=0o700)
         for name, fd in maps.items():
@@ -177,6 +178,10 @@ class PinDirectory:
         """The link to a device that an earlier daemon left."""
         path = self._links / str(ifindex)
         return obj_get(str(path)) if path.exists() else None
+
+    def links(self) -> list[int]:
+        """The devices that have a link."""
+        return [int(path.name) for path in self._links.iterdir()]
 
     def keep_link(self, ifindex: int, link: int) -> None:
         self.drop_link(ifindex)

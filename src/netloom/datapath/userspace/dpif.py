@@ -20,15 +20,16 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
     Execution,
+    Program,
     compile_actions,
 )
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
@@ -55,14 +56,16 @@ UPCALL_QUEUE_PACKETS = 4_096
 MAX_PORTS = 65_535
 #: What is added to the number in the name of a dummy bridge.
 BRIDGE_NUMBERS = 100
+#: Actions whose programs are kept by identity: those of the last misses.
+MAX_PROGRAMS = 1_024
 ETH_LEN = 14
 
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
 DROP_REASONS = (
-    DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION,
-    DROP_TUNNEL_PORT, DROP_UPCALL,
+    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
+    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
@@ -102,6 +105,10 @@ class UserspaceDpif:
         self._flows = FlowCache()
         self._upcalls: deque[Upcall] = deque()
         self._outbox: dict[int, list[Packet]] = {}
+        #: Flows that have carried packets since `take_used`.
+        self._used: list[CachedFlow] = []
+        #: By the identity of actions: these, their program, their outputs.
+        self._programs: dict[int, tuple[DpActions, Program, tuple[int, ...] | None]] = {}
         self._hits = 0
         self._misses = 0
         self._lost = 0
@@ -164,8 +171,7 @@ class UserspaceDpif:
             flow = CachedFlow(key, mask)
             self._flows.insert(flow)
         flow.actions = actions
-        flow.outputs = _only_outputs(actions)
-        flow.program = compile_actions(actions)
+        flow.program, flow.outputs = self._compiled(actions)
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
         for key, mask, actions in flows:
@@ -187,6 +193,12 @@ class UserspaceDpif:
 
     def flow_flush(self) -> None:
         self._flows.clear()
+
+    def take_used(self) -> tuple[list[CachedFlow], int]:
+        used, self._used = self._used, []
+        for flow in used:
+            flow.is_noted = False
+        return [flow for flow in used if not flow.is_gone], self._flows.changes
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
@@ -224,11 +236,36 @@ class UserspaceDpif:
     # Packets
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        self._now_ms = self._clock.now_ms()
-        Execution(self, Packet(packet, offload), key).run(compile_actions(actions))
-        self.flush()
+        program, outputs = self._compiled(actions)
+        if outputs is None:
+            self._now_ms = self._clock.now_ms()
+            Execution(self, Packet(packet, offload), key).run(program)
+        else:
+            whole = Packet(packet, offload)
+            for port in outputs:
+                self.output(port, whole)
+        if flush:
+            self.flush()
+
+    def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
+        """The program of `actions`, and their ports if they do nothing but output."""
+        known = self._programs.get(id(actions))
+        if known is not None and known[0] is actions:
+            return known[1], known[2]
+        program, outputs = compile_actions(actions), _only_outputs(actions)
+        if len(self._programs) >= MAX_PROGRAMS:
+            self._programs.clear()
+        # The actions are kept, too, so that nothing else gets their id.
+        self._programs[id(actions)] = (actions, program, outputs)
+        return program, outputs
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
@@ -293,6 +330,9 @@ class UserspaceDpif:
         flow.packets += 1
         flow.bytes += len(packet.data)
         flow.used_ms = self._now_ms
+        if not flow.is_noted:
+            flow.is_noted = True
+            self._used.append(flow)
         bits = key >> NW_PROTO_SHIFT & _PROTO_TO_FLAGS
         if bits & 0xFF == _TCP:
             flow.tcp_flags |= bits >> _FLAGS_BIT

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
@@ -56,7 +57,7 @@ VLAN_LIMIT = 1
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_EXPLICIT = "drop_action_of_pipeline"
+DROP_EXPLICIT = drop_counter(0)
 DROP_METER = "datapath_drop_meter"
 
 
@@ -391,9 +392,14 @@ def _ct_clear(execution: Execution) -> None:
     execution.key &= ~CT_MASK
 
 
-def _drop(execution: Execution) -> bool:
-    execution.outlet.drop(DROP_EXPLICIT)
-    return True
+def _compile_drop(action: dp.DropReason) -> list[Step]:
+    counter = drop_counter(action.reason)
+
+    def drop(execution: Execution) -> bool:
+        execution.outlet.drop(counter)
+        return True
+
+    return [drop]
 
 
 def _compile_meter(action: dp.Meter) -> list[Step]:
@@ -441,7 +447,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
-    dp.DropReason: lambda action: [_drop],
+    dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],
     dp.PopEth: lambda action: [_segment, pop_eth],
     dp.PushNsh: lambda action: [_segment, *push_nsh(action)],

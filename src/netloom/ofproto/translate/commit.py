@@ -92,11 +92,11 @@ _TRANSPORT = {
 _ICMP_BYTES = 0xFF << SLOT["tp_src"].shift | 0xFF << SLOT["tp_dst"].shift
 _TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
               (("vlan_tpid", "vlan_tci"), ("vlan1_tpid", "vlan1_tci")))  # fmt: skip
-_TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
+TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
 _ALL = (
-    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _TAGS_MASK | LABELS_MASK
+    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
@@ -105,6 +105,8 @@ def commit(context: Context) -> None:
     """Emit what makes `base` equal to `key`."""
     if not ((context.key ^ context.base) & _ALL or context.pending_encap or context.pending_decap):
         return
+    if context.log is not None and (context.key ^ context.base) & _ALL & ~TAGS_MASK:
+        context.log.give_up()
     _commit_layers(context)
     if not _PACKET_TYPE.get(context.base):
         _set(context, "eth", _ETH)
@@ -169,10 +171,10 @@ def _push_nsh(context: Context) -> dp.PushNsh:
 
 def _may_have(context: Context) -> bool:
     """Has the packet, as it is to be, a header of the network layer? One of protocol 0 may have
-    none; not unless that is what is matched."""
+    none."""
     if context.key >> _DL_TYPE_SHIFT & 0xFFFF in MPLS_TYPES:
         return False
-    return bool(context.key >> _NW_PROTO_SHIFT & 0xFF or not context.mask >> _NW_PROTO_SHIFT & 0xFF)
+    return bool(context.key >> _NW_PROTO_SHIFT & 0xFF)
 
 
 def _set(context: Context, header: str, slots: int) -> None:
@@ -210,14 +212,14 @@ def tags_of(key: int) -> list[tuple[int, int]]:
 
 def with_tags(key: int, tags: list[tuple[int, int]]) -> int:
     """`key` with these tags instead; more than a key can hold are cut off at the inside."""
-    key &= ~_TAGS_MASK
+    key &= ~TAGS_MASK
     for (tpid, tci), tag in zip(_TAGS, tags, strict=False):
         key |= tag[0] << tpid.shift | tag[1] << tci.shift
     return key
 
 
 def _commit_tags(context: Context) -> None:
-    if not (context.key ^ context.base) & _TAGS_MASK:
+    if not (context.key ^ context.base) & TAGS_MASK:
         return
     old, new = tags_of(context.base), tags_of(context.key)
     while old and new and old[-1] == new[-1]:
@@ -228,4 +230,4 @@ def _commit_tags(context: Context) -> None:
         context.emit(dp.PopVlan())
     for tpid, tci in reversed(new):
         context.emit(dp.PushVlan(tpid or 0x8100, tci))
-    context.base = context.base & ~_TAGS_MASK | context.key & _TAGS_MASK
+    context.base = context.base & ~TAGS_MASK | context.key & TAGS_MASK

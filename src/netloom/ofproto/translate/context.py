@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.bundle import Bundle
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.translate.record import Recorder
+    from netloom.ofproto.translate.walk_log import WalkLog
 
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
 MAX_DEPTH = 64
@@ -183,7 +184,7 @@ class Context:
     __slots__ = (
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
         "done", "encap_data", "error", "first_bridge", "first_key", "freeze", "has_begun",
-        "has_packet", "in_action_set", "in_bucket", "in_packet_out", "is_last", "key",
+        "has_packet", "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "log",
         "mac_lookups", "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet",
         "pending_decap", "pending_encap", "recirc_ids", "recorder", "rule", "side_effects", "slow",
         "snaplen", "stack", "table_id", "walk", "was_mpls",
@@ -197,8 +198,10 @@ class Context:
         recorder: Recorder | None,
         side_effects: bool,
         walk: Walk,
+        log: WalkLog | None = None,
     ) -> None:
         self.walk = walk
+        self.log = log
         self.bridge = bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
@@ -222,7 +225,6 @@ class Context:
         self.error = ""
         #: Why each packet has to come up: words of SLOW_REASONS.
         self.slow: set[str] = set()
-        self.packet = b""
         #: Why a packet goes to the controller depends on where the output stands.
         self.in_action_set = self.in_packet_out = False
         #: Destinations of mirrors that have the packet: bridge, port, VLAN.
@@ -235,7 +237,7 @@ class Context:
         #: The action that runs stands in a bucket of a group.
         self.in_bucket = False
         #: There is a packet, not only its key (`packet`, if it is at hand).
-        self.has_packet = True
+        self.has_packet, self.packet = True, b""
         #: What connection tracking said of the packet may be looked at.
         self.conntracked = False
         #: A header was put in front (`encap_data`: what is not in the key of it), or taken off, and
@@ -263,6 +265,11 @@ class Context:
         self.report_error(detail or reason)
         self.error = reason
         self.done = True
+
+    def cannot_repeat(self) -> None:
+        """What is done here to this packet need not be right for another of its kind."""
+        if self.log is not None:
+            self.log.give_up()
 
     def set_in_port(self, number: int) -> None:
         self.key = _IN_PORT.put(self.key, number)

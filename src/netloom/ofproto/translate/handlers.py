@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
-from netloom.flow.ports import UNSET
+from netloom.flow.ports import UNSET, port_from_of10
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate import (
     choice,
@@ -49,7 +49,7 @@ _IN_PORT_UNCHANGED = 0xFFFFFFF8
 def run_actions(context: Context, actions: a.Actions) -> None:
     """Run a list of actions, up to its end or to one that ends it: handlers of such return True
     (`context.done` ends the lists around it, too)."""
-    recorder = context.recorder
+    recorder, log = context.recorder, context.log
     if not actions and recorder is not None:
         recorder.add("action", "drop")
     is_last, context.is_last = context.is_last, False
@@ -63,6 +63,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if log is not None:
+            log.check_action(action)
         if isinstance(action, a.CheckPktLarger):
             packet_length.check_pkt_larger(context, action, actions[at + 1 :])
             break
@@ -254,9 +256,12 @@ def _output_reg(context: Context, action: a.OutputReg) -> None:
     shift = source.field.shift + source.offset
     context.mask |= ones << shift
     number = context.key >> shift & ones
-    if number <= 0xFFFFFFFF:
-        context.detail(f"output port is {number}")
-        output(context, number, action.max_len)
+    if number > 0xFFFF:
+        context.warn(f"output port {number} is out of range")
+        return
+    # Fields hold numbers as OpenFlow 1.0 has them.
+    context.detail(f"output port is {number}")
+    output(context, port_from_of10(number), action.max_len)
 
 
 def _controller(context: Context, action: a.Controller) -> None:

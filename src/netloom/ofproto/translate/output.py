@@ -82,6 +82,7 @@ def to_controller(
     context: Context, max_len: int, reason: int, controller_id: int, userdata: bytes = b""
 ) -> None:
     """Have the packet, as it is now, sent to controllers."""
+    context.cannot_repeat()
     commit(context)
     if reason == m.OFPR_ACTION and _is_table_miss(context):
         reason = m.OFPR_EXPLICIT_MISS
