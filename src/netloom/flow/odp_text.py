@@ -17,6 +17,7 @@ from netloom.flow.address import (
     format_mac,
 )
 from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.key import MAX_VLANS
 from netloom.flow.odp_options import format_options
 from netloom.flow.odp_table import ATTRIBUTE_MASKS, ATTRIBUTES, Member
 from netloom.flow.print import is_neighbour_discovery
@@ -105,9 +106,10 @@ def format_odp_flow(
     mask: int = KEY_MASK,
     port_names: Mapping[int, str] | None = None,
     verbose: bool = False,
+    vlan_limit: int = MAX_VLANS,
 ) -> str:
     """The flow `key`/`mask` as dpctl/dump-flows prints it (`verbose` is its -m). Without a mask, a
-    whole key. `port_names` are by data-path port number."""
+    whole key. `port_names` are by data-path port number; `vlan_limit` is how many tags it reads."""
     out = _Printer(key, mask, port_names, verbose)
     words = _format_metadata(out)
     is_ethernet = not SLOT["packet_type"].get(key)
@@ -119,7 +121,7 @@ def format_odp_flow(
             words.append(out.attribute("eth"))
         elif not has_packet_type:
             words.append("eth()")
-    words.append(_format_frame(out, _tags(key) if is_ethernet else []))
+    words.append(_format_frame(out, _tags(key)[:vlan_limit] if is_ethernet else []))
     return ",".join(word for word in words if word)
 
 
@@ -179,8 +181,8 @@ def _format_tunnel_flags(flags: int, mask: int) -> str:
 
 
 def _tags(key: int) -> list[str]:
-    """Suffixes of the tags that a flow of `key` shows: a frame whose inner type is again a tag's
-    shows that tag too, with nothing in it, if the switch did not look into it."""
+    """Names of the tags that a flow of `key` shows: a frame of a tag's type that breaks off there
+    shows that tag too, with nothing in it."""
     tags = []
     for name in ("vlan", "vlan1"):
         tci = SLOT[f"{name}_tci"].get(key)

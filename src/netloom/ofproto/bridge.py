@@ -190,7 +190,7 @@ class Ofproto:
 
     def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """Send a packet of the switch's own."""
-        key = extract_key(frame, reserved.NONE, 0)
+        key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
         actions = (Output(port.number, 0),)
         result = translate(self, key, now_ms, actions=actions, packet=frame)
         credit_all(result.credits, 1, len(frame), now_ms, 0)
@@ -424,7 +424,7 @@ class Ofproto:
         if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
             raise OpenFlowError("OFPBRC_BAD_PORT")
         metadata = message.match.value & ~_IN_PORT.mask
-        key = extract_key(message.packet, in_port, metadata)
+        key = extract_key(message.packet, in_port, metadata, self.backer.dpif.vlan_limit)
         result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
 
         def send() -> None:

@@ -33,7 +33,8 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
         raise OpenFlowError("NXR_STALE")
     bridge = found[0]
     in_port = FIELD["in_port_oxm"].get(message.match.value)
-    key = extract_key(message.packet, in_port, message.match.value & ~_IN_PORT.mask)
+    metadata = message.match.value & ~_IN_PORT.mask
+    key = extract_key(message.packet, in_port, metadata, backer.dpif.vlan_limit)
     state = FrozenState(
         bridge.name,
         0,

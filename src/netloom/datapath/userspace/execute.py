@@ -52,7 +52,7 @@ MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
 MAX_FRAME_BYTES = 65_535 + 14 + 8
 
-#: Tags that are read of a packet: as many as keys have (other_config:vlan-limit).
+#: Tags that are read of a packet, unless other_config:vlan-limit says otherwise.
 VLAN_LIMIT = 1
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
@@ -68,6 +68,8 @@ class Outlet(Protocol):
     meters: Meters
     #: Range of the UDP source ports of tunnels.
     source_ports: tuple[int, int]
+    #: Tags that are read of a packet: as many as keys have.
+    vlan_limit: int
 
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
@@ -161,7 +163,7 @@ class Execution:
         if self.headers is None:
             data = self._data if self._packet is None else self._packet.data
             assert data is not None
-            self.headers = parse(data, self.packet_type, VLAN_LIMIT)
+            self.headers = parse(data, self.packet_type, self.outlet.vlan_limit)
         return self.headers
 
     @property
@@ -176,7 +178,9 @@ class Execution:
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
-        return extract_key(self.frozen().data, 0, self.key & METADATA_ALL_MASK)
+        return extract_key(
+            self.frozen().data, 0, self.key & METADATA_ALL_MASK, self.outlet.vlan_limit
+        )
 
     def replace(self, packet: Packet) -> None:
         """Go on with another packet in place of this one."""

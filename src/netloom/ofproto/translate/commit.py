@@ -222,6 +222,9 @@ def _commit_tags(context: Context) -> None:
     if not (context.key ^ context.base) & TAGS_MASK:
         return
     old, new = tags_of(context.base), tags_of(context.key)
+    if len(old) > 1 and old != new[-len(old) :]:
+        # A pop looks at the tag behind.
+        context.mask |= _TAGS[1][0].mask | _TAGS[1][1].mask
     while old and new and old[-1] == new[-1]:
         old.pop()
         new.pop()
