@@ -104,16 +104,22 @@ class Monitoring:
             return False
         context.cannot_repeat()
         key, wanted = context.key, bfd.settings.remote_dst_mac
-        context.mask |= _DL_DST.mask
-        if wanted and _DL_DST.get(key) != wanted:
-            return False
+        if wanted:
+            context.mask |= _DL_DST.mask
+            if _DL_DST.get(key) != wanted:
+                return False
         if _DL_TYPE.get(key) != ETH_TYPE_IP:
             return False
-        context.mask |= _NW_PROTO.mask | _TP_DST.mask
+        context.mask |= _NW_PROTO.mask
         if bfd.settings.check_tunnel_key:
             context.mask |= _TUN_ID.mask
-        if _NW_PROTO.get(key) != IPPROTO_UDP or _TP_DST.get(key) != PORT:
+        if _NW_PROTO.get(key) != IPPROTO_UDP:
             return False
+        if other := _TP_DST.get(key) ^ PORT:
+            # One bit that differs says enough.
+            context.mask |= 1 << _TP_DST.shift + other.bit_length() - 1
+            return False
+        context.mask |= _TP_DST.mask
         if bfd.settings.check_tunnel_key and _TUN_ID.get(key):
             return False
         if context.packet and context.side_effects:

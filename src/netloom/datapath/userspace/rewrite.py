@@ -74,7 +74,7 @@ _HEADERS = {
     "icmp": _ICMP,
     "icmpv6": _ICMP,
     "nd": _row(edit.set_nd, "nd_target=*target arp_sha=*sll arp_tha=*tll"),
-    "nd_extensions": _row(edit.set_nd_extensions, "igmp_group=reserved tcp_flags=option"),
+    "nd_ext": _row(edit.set_nd_extensions, "igmp_group=reserved tcp_flags=option"),
     "tcp_flags": _row(edit.set_tcp_flags, "tcp_flags=flags"),
 }
 

@@ -41,6 +41,9 @@ _NSH = _slots(
     "nsh_c3",
     "nsh_c4",
 )
+#: The reserved word of neighbour discovery, and the type of its first option.
+_ND_MORE = _slots("igmp_group", "tcp_flags")
+_ND_MORE_BITS = _slots("igmp_group") | 0xFF << SLOT["tcp_flags"].shift
 _PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
@@ -52,11 +55,12 @@ _PARTS = {
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
     # One part: what stays as it is is written again, if it was looked at.
     _NSH: (_NSH & ~_slots("nsh_mdtype", "nsh_np"),),
+    _ND_MORE: (_ND_MORE,),
     _PRIORITY: (_PRIORITY,),
     _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
-_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
+_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
 
 _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
@@ -96,7 +100,7 @@ TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
 _ALL = (
-    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | TAGS_MASK | LABELS_MASK
+    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_MORE | TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
@@ -188,6 +192,8 @@ def _set(context: Context, header: str, slots: int) -> None:
             # Type and code are one: there is no writing one of them only.
             context.mask |= _ICMP_BYTES
             mask = _ICMP_BYTES
+        elif slots == _ND_MORE:
+            mask = _ND_MORE_BITS
     context.emit(dp.Set(header, context.key & mask, mask))
     context.base = context.base & ~slots | context.key & slots
 
@@ -202,6 +208,7 @@ def _commit_transport(context: Context, dl_type: int) -> None:
     _set(context, header, _PORTS)
     if header == "icmpv6" and _TP_SRC.get(context.base) in (135, 136):
         _set(context, "nd", _ND)
+        _set(context, "nd_ext", _ND_MORE)
 
 
 def tags_of(key: int) -> list[tuple[int, int]]:
