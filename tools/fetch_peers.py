@@ -1,5 +1,5 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
-the clients of OpenStack, and the controller Faucet.
+OpenStack's clients and its keystone, and the controller Faucet.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -85,6 +85,7 @@ ENVIRONMENTS = {
         "bin/openstack",
         ("python-openstackclient==10.5.0", "openstacksdk==4.22.0"),
     ),
+    "keystone": ("bin/keystone-manage", ("keystone==30.0.0",)),
     "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),
 }
 

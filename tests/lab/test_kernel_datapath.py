@@ -34,6 +34,10 @@ class Pair:
         for n in (1, 2):
             self.switch.run("ovs-vsctl", "add-port", "br0", f"vif{n}")
 
+    def have_packets_come_up(self) -> None:
+        """The kernel does not run bridges by itself that snoop: packets get flows of their own."""
+        self.switch.run("ovs-vsctl", "set", "bridge", "br0", "mcast_snooping_enable=true")
+
     def ping(self, count: int = 3, interval_s: float = 0.05) -> subprocess.Popen[str]:
         first, second = self.machines
         command = ["ping", "-q", "-c", str(count), "-i", str(interval_s), "-W", "1"]
@@ -74,6 +78,7 @@ def pins_of(switch: Switch) -> list[Path]:
 
 
 def test_established_flows_survive_a_killed_daemon_and_keep_their_counters(pair: Pair) -> None:
+    pair.have_packets_come_up()
     assert received(pair.ping()) == 3
     running = pair.ping(count=200, interval_s=0.02)
     pair.switch.kill("ovs-vswitchd")
@@ -148,6 +153,8 @@ def test_exit_leaves_the_data_path_and_cleanup_removes_it(pair: Pair) -> None:
 def test_two_switches_never_see_each_others_ports(pair: Pair, tools: Programs) -> None:
     with Lab("other") as lab:
         other = Pair(lab, tools)
+        other.have_packets_come_up()
+        pair.have_packets_come_up()
         assert received(other.ping()) == 3
         assert received(pair.ping()) == 3
         for switch in (other.switch, pair.switch):

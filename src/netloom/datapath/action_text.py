@@ -173,6 +173,7 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Ct: lambda a, _: format_ct(a),
     dp.CtClear: lambda a, _: "ct_clear",
     dp.DropReason: lambda a, _: "drop",
+    dp.Normal: lambda a, _: "normal",
     dp.PushEth: _push_eth,
     dp.PopEth: lambda a, _: "pop_eth",
     dp.PushNsh: _push_nsh,

@@ -201,6 +201,12 @@ class TunnelPop(DpAction):
     port: int
 
 
+class Normal(DpAction):
+    """Do what the data path was told of the switch of this number (`datapath.switching`)."""
+
+    switch: int
+
+
 class DropReason(DpAction):
     """Drop explicitly; `reason` is a number of `drop_reasons` (the text has only "drop")."""
 

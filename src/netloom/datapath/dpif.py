@@ -38,6 +38,7 @@ from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
@@ -140,6 +141,9 @@ class Dpif(Protocol):
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         """What of the kernel it uses: title, and is it there?"""
+
+    #: The switches that it runs by itself; None if it runs none.
+    switching: Switching | None
 
     @property
     def conntrack(self) -> Conntrack | None:

@@ -135,12 +135,11 @@ class SpanningTree:
         self._apply()
         packets, self.stp.packets = self.stp.packets, []
         for number, payload in packets:
-            port = self._ports.get(number)
-            if port is not None:
+            if (target := self._ports.get(number)) is not None:
                 frame = build.ethernet_8023(
-                    GROUP, self._bridge.address_of(port), bpdu_payload(payload)
+                    GROUP, self._bridge.address_of(target), bpdu_payload(payload)
                 )
-                self._bridge.send_packet(port, frame, now_ms)
+                self._bridge.send_packet(target, frame, now_ms)
 
     def deadline(self) -> int | None:
         if self.stp.packets or self.stp.changed_ports or self.stp.flush:

@@ -51,8 +51,10 @@ from netloom.datapath.ebpf.spec import (
     TUNNELS,
     UPCALL,
 )
+from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_EXPLICIT,
@@ -74,6 +76,8 @@ _SORT_INTERVAL_MS = 1_000
 #: How long flows and ports of an earlier daemon wait for this one's configuration.
 ORPHAN_MS = 10_000
 IN_PORT = SLOT["in_port"]
+#: The mask of flows of bridges that the programs run by themselves.
+_SWITCHED = IN_PORT.mask | SLOT["recirc_id"].mask
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS = "dpif_slow_packet"
@@ -121,6 +125,8 @@ class EbpfDpif:
         attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
         self._ports = Ports(self._loaded, attachments)
         self._ports.renew_links()
+        self._switches = KernelSwitches(self._loaded, self._ports)
+        self.switching: Switching | None = self._switches
         #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
         #: here.
         self._orphans = set(self._table.names())
@@ -329,6 +335,9 @@ class EbpfDpif:
         for key, mask in list(self._orphans):
             if len(asked) >= limit:
                 break
+            if mask == _SWITCHED and now_ms < self._give_up_ms:
+                # The flow of a bridge that is switched here: it comes again, or goes.
+                continue
             if IN_PORT.get(key) in ports:
                 asked.append(Upcall("adopt", key, b""))
                 self._orphans.discard((key, mask))
@@ -438,7 +447,7 @@ class EbpfDpif:
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
-        self._leaves = self._pins is not None
+        self._leaves = self._switches.leaves = self._pins is not None
 
     def close(self) -> None:
         if self._pins is not None and not self._leaves:
@@ -450,6 +459,7 @@ class EbpfDpif:
         self._kernel_counters.close()
         self._meters.close()
         self._templates.close()
+        self._switches.close()
         self._tracker.close()
         self._loaded.close()
         self._slow.close()

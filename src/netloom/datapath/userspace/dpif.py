@@ -22,6 +22,7 @@ from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
@@ -94,6 +95,7 @@ class UserspaceDpif:
 
     dump_heading = "flow-dump from the main thread:\n"
     pushes_tunnels = True
+    switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         self.type = type_

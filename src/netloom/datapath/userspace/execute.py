@@ -448,6 +448,8 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
     dp.Meter: _compile_meter,
+    # Only programs in the kernel switch by themselves.
+    dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],

@@ -41,9 +41,8 @@ _NSH = _slots(
     "nsh_c3",
     "nsh_c4",
 )
-#: The reserved word of neighbour discovery, and the type of its first option.
-_ND_MORE = _slots("igmp_group", "tcp_flags")
-_ND_MORE_BITS = _slots("igmp_group") | 0xFF << SLOT["tcp_flags"].shift
+#: The reserved word of neighbour messages, and the type of their first option.
+_ND_EXT = SLOT["igmp_group"].mask | 0xFF << SLOT["tcp_flags"].shift
 _PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
@@ -55,7 +54,7 @@ _PARTS = {
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
     # One part: what stays as it is is written again, if it was looked at.
     _NSH: (_NSH & ~_slots("nsh_mdtype", "nsh_np"),),
-    _ND_MORE: (_ND_MORE,),
+    _ND_EXT: (SLOT["igmp_group"].mask, 0xFF << SLOT["tcp_flags"].shift),
     _PRIORITY: (_PRIORITY,),
     _MARK: (_MARK,),
 }
@@ -100,7 +99,7 @@ TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
 _ALL = (
-    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_MORE | TAGS_MASK | LABELS_MASK
+    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_EXT | TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
@@ -109,7 +108,11 @@ def commit(context: Context) -> None:
     """Emit what makes `base` equal to `key`."""
     if not ((context.key ^ context.base) & _ALL or context.pending_encap or context.pending_decap):
         return
-    if context.log is not None and (context.key ^ context.base) & _ALL & ~TAGS_MASK:
+    if context.log is not None and (
+        (context.key ^ context.base) & _ALL & ~TAGS_MASK
+        or context.pending_encap
+        or context.pending_decap
+    ):
         context.log.give_up()
     _commit_layers(context)
     if not _PACKET_TYPE.get(context.base):
@@ -192,8 +195,8 @@ def _set(context: Context, header: str, slots: int) -> None:
             # Type and code are one: there is no writing one of them only.
             context.mask |= _ICMP_BYTES
             mask = _ICMP_BYTES
-        elif slots == _ND_MORE:
-            mask = _ND_MORE_BITS
+        elif slots == _ND_EXT:
+            mask = _ND_EXT
     context.emit(dp.Set(header, context.key & mask, mask))
     context.base = context.base & ~slots | context.key & slots
 
@@ -205,10 +208,11 @@ def _commit_transport(context: Context, dl_type: int) -> None:
     header = _TRANSPORT.get((dl_type, proto))
     if header is None:
         return
-    _set(context, header, _PORTS)
     if header == "icmpv6" and _TP_SRC.get(context.base) in (135, 136):
+        # An option has its type before its content: the data path finds it by that.
+        _set(context, "nd_ext", _ND_EXT)
         _set(context, "nd", _ND)
-        _set(context, "nd_ext", _ND_MORE)
+    _set(context, header, _PORTS)
 
 
 def tags_of(key: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from netloom.protocols.bond import DROP, DROP_IF_MOVED
 _DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
 _TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
 _LOOKED_AT = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+_VLAN_TCI = SLOT["vlan_tci"]
 _NW_SRC, _NW_DST, _NW_PROTO = SLOT["nw_src"], SLOT["nw_dst"], SLOT["nw_proto"]
 _BROADCAST = 0xFFFFFFFFFFFF
 
@@ -218,13 +219,17 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
     if source.settings.protected and bundle.settings.protected:
         context.warn("Flow is between protected ports, skipping output.")
         return
-    wire = bundle.output_tags(inside, SLOT["vlan_tci"].get(context.key) & PCP)
+    tci = _VLAN_TCI.get(context.key)
+    wire = bundle.output_tags(inside, tci & PCP if tci & VLAN_CFI else 0)
+    if tci & VLAN_CFI and not wire[0].vid and bundle.settings.priority_tags != "no-tag":
+        # It is the priority that decides whether there is a tag.
+        context.mask |= PCP << _VLAN_TCI.shift
     tags = []
     for number, tag in enumerate(wire):
-        tci = bundle.wire_tci(tag, outermost=number == 0)
-        if not tci:
+        wire_tci = bundle.wire_tci(tag, outermost=number == 0)
+        if not wire_tci:
             break
-        tags.append((tag.tpid or 0x8100, tci))
+        tags.append((tag.tpid or 0x8100, wire_tci))
     saved = context.key
     context.key = with_tags(saved, tags)
     number = _member(context, bundle, inside[0].vid)
