@@ -196,7 +196,7 @@ def _set(context: Context, header: str, slots: int) -> None:
             context.mask |= _ICMP_BYTES
             mask = _ICMP_BYTES
         elif slots == _ND_EXT:
-            mask = _ND_EXT
+            mask |= SLOT["igmp_group"].mask
     context.emit(dp.Set(header, context.key & mask, mask))
     context.base = context.base & ~slots | context.key & slots
 
