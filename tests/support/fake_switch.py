@@ -28,7 +28,7 @@ from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import LiveBridge
-from netloom.vswitchd.wish import ZonesWish
+from netloom.vswitchd.wish import LimitsWish, ZonesWish
 
 if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
@@ -288,6 +288,9 @@ class FakeDataPaths:
 
     def device_type(self, datapath_type: str, interface_type: str) -> str:
         return interface_type
+
+    def set_limits(self, limits: LimitsWish) -> None:
+        self.limits = limits
 
     def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
         self.zones = zones

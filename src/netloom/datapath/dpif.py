@@ -136,6 +136,8 @@ class Dpif(Protocol):
     pushes_tunnels: bool
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
+    #: How many tags of a packet its key has, at most.
+    vlan_limit: int
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         """What of the kernel it uses: title, and is it there?"""

@@ -42,7 +42,7 @@ sctp src=tp_src:dec dst=tp_dst:dec
 icmp type=tp_src:0:8:dec code=tp_dst:0:8:dec
 icmpv6 type=tp_src:0:8:dec code=tp_dst:0:8:dec
 nd target=nd_target:ipv6 sll=arp_sha:mac tll=arp_tha:mac
-nd_ext nd_reserved=igmp_group:hex nd_options_type=tcp_flags:0:8:dec
+nd_ext nd_reserved=igmp_group:word nd_options_type=tcp_flags:0:8:byte
 """  # noqa: E501
 
 

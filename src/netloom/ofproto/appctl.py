@@ -250,7 +250,7 @@ class OfprotoCommands:
         port_names = backer.port_names() if names else None
         now_ms = backer.clock.now_ms()
         return "".join(
-            f"{format_flow(flow, now_ms, port_names, verbose)}\n"
+            f"{format_flow(flow, now_ms, port_names, verbose, backer.dpif.vlan_limit)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports
         )

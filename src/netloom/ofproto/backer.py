@@ -99,6 +99,15 @@ class Backer:
         bridge = self.bridges[name] = Ofproto(name, self)
         return bridge
 
+    def set_limits(self, n_vlans: int, max_idle_ms: int, n_flows: int) -> None:
+        """How many VLAN tags of a packet are read, how long flows may be idle, how many there may
+        be."""
+        self.revalidator.max_idle_ms = max_idle_ms
+        self.revalidator.flow_limit = n_flows
+        if self.dpif.vlan_limit != n_vlans:
+            self.dpif.vlan_limit = n_vlans
+            self.config_changed()
+
     def remove_bridge(self, name: str) -> None:
         bridge = self.bridges.pop(name)
         self.switched.give_up(bridge)

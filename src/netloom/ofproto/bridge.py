@@ -195,7 +195,7 @@ class Ofproto:
 
     def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """Send a packet of the switch's own."""
-        key = extract_key(frame, reserved.NONE, 0)
+        key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
         actions = (Output(port.number, 0),)
         result = translate(self, key, now_ms, actions=actions, packet=frame)
         credit_all(result.credits, 1, len(frame), now_ms, 0)

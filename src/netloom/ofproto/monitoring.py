@@ -129,9 +129,11 @@ class Monitoring:
         context.mask |= _NW_PROTO.mask
         if _NW_PROTO.get(key) != IPPROTO_UDP or context.is_later_fragment:
             return False
-        context.mask |= _TP_DST.mask
-        if _TP_DST.get(key) != PORT:
+        if other := _TP_DST.get(key) ^ PORT:
+            # One bit that differs says enough.
+            context.mask |= 1 << _TP_DST.shift + other.bit_length() - 1
             return False
+        context.mask |= _TP_DST.mask
         if bfd.settings.check_tunnel_key:
             context.mask |= _TUN_ID.mask
         return not (bfd.settings.check_tunnel_key and _TUN_ID.get(key))

@@ -61,7 +61,12 @@ class PacketOuts:
         bridge = self._bridge
         match = message.match
         in_port = _IN_PORT.get(match.value)
-        key = extract_key(message.packet, in_port, match.value & ~_IN_PORT.mask)
+        key = extract_key(
+            message.packet,
+            in_port,
+            match.value & ~_IN_PORT.mask,
+            bridge.backer.dpif.vlan_limit,
+        )
         result = self._translate(message.actions, in_port, key, now_ms, side_effects)
 
         def send() -> None:

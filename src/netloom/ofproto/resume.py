@@ -35,7 +35,7 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
     bridge = found[0]
     in_port = FIELD["in_port_oxm"].get(message.match.value)
     metadata = with_options_present(message.match) & ~_IN_PORT.mask
-    key = extract_key(message.packet, in_port, metadata)
+    key = extract_key(message.packet, in_port, metadata, backer.dpif.vlan_limit)
     state = FrozenState(
         bridge.name,
         0,

@@ -30,7 +30,7 @@ from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
-from netloom.vswitchd.wish import ZonesWish
+from netloom.vswitchd.wish import LimitsWish, ZonesWish
 
 log = get_logger("dpif")
 
@@ -70,6 +70,7 @@ class DataPathSet:
         )
         self.backers: dict[str, Backer] = {}
         self.underlay = Underlay()
+        self._limits = LimitsWish()
         self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
@@ -112,6 +113,16 @@ class DataPathSet:
         for type_, backer in self.backers.items():
             wish = wanted.get(type_, ZonesWish(type_))
             backer.set_zones(wish.zones, wish.default_limit)
+
+    def set_limits(self, limits: LimitsWish) -> None:
+        if limits != self._limits:
+            self._limits = limits
+            for backer in self.backers.values():
+                self._limit(backer)
+
+    def _limit(self, backer: Backer) -> None:
+        limits = self._limits
+        backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
@@ -180,6 +191,7 @@ class DataPathSet:
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
+            self._limit(backer)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:

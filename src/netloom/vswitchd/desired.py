@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from netloom.base.paths import rundir
 from netloom.base.record import replace
+from netloom.flow.key import MAX_VLANS
 from netloom.ofproto.settings import (
     ALL_VERSIONS,
     BridgeSettings,
@@ -33,7 +34,7 @@ from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.tree_rules import TreeRules
 from netloom.vswitchd.unsupported import complaints
-from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
+from netloom.vswitchd.wish import BridgeWish, InterfaceWish, LimitsWish, Pairs, PortWish, Wish
 from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
@@ -78,6 +79,16 @@ def pairs(values: dict[str, str]) -> Pairs:
     return tuple(sorted(values.items()))
 
 
+def _limits(config: dict[str, str]) -> LimitsWish:
+    default = LimitsWish()
+    n_vlans = integer(config, "vlan-limit", default.n_vlans)
+    return LimitsWish(
+        n_vlans=min(n_vlans, MAX_VLANS) if n_vlans > 0 else MAX_VLANS,
+        max_idle_ms=integer(config, "max-idle", default.max_idle_ms),
+        n_flows=integer(config, "flow-limit", default.n_flows),
+    )
+
+
 class _Reader:
     """One reading of the whole database."""
 
@@ -114,6 +125,7 @@ class _Reader:
         return Wish(
             bridges=bridges,
             zones=tuple(read_zones(self._replica.rows, root)),
+            limits=_limits(root.mapping("other_config")),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             problems=tuple(self._problems),
         )

@@ -33,7 +33,6 @@ KEYS: dict[str, tuple[str, ...]] = {
         "flow-restore-wait",
         "hw-offload",
         "userspace-tso-enable",
-        "vlan-limit",
     ),
     "Controller": ("dscp",),
 }

@@ -164,6 +164,16 @@ class EbpfDpif:
     def source_ports(self, ports: tuple[int, int]) -> None:
         self._slow.source_ports = ports
 
+    @property
+    def vlan_limit(self) -> int:
+        """How many tags of a packet its key has, at most."""
+        return self._slow.vlan_limit
+
+    @vlan_limit.setter
+    def vlan_limit(self, limit: int) -> None:
+        self._slow.vlan_limit = limit
+        self._table.set_vlan_limit(limit)
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
@@ -374,7 +384,7 @@ class EbpfDpif:
             records = self._rings[ring].drain(RING_BATCH)
             is_busy = is_busy or len(records) == RING_BATCH
             for record in records:
-                self._receive(decode_record(record), RINGS.index(ring))
+                self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
         self._take_counters()

@@ -30,6 +30,7 @@ from netloom.datapath.userspace.execute import (
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
+    VLAN_LIMIT,
     Execution,
     Program,
     compile_actions,
@@ -125,6 +126,7 @@ class UserspaceDpif:
         self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
         self.meters: Meters = Meters()
         self.source_ports: tuple[int, int] = SOURCE_PORTS
+        self.vlan_limit: int = VLAN_LIMIT
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
@@ -314,7 +316,7 @@ class UserspaceDpif:
         if len(packet.data) < ETH_LEN:
             self.drop(DROP_INVALID)
             return
-        self._process(packet, extract_key(packet.data, in_port), 0)
+        self._process(packet, extract_key(packet.data, in_port, 0, self.vlan_limit), 0)
 
     def take(self, packet: Packet, key: int) -> bool:
         """Process a packet that came in elsewhere, by its key; what leaves waits for `flush`. False
@@ -394,7 +396,7 @@ class UserspaceDpif:
         if len(packet.data) < ETH_LEN:
             self.drop(DROP_INVALID)
             return
-        self._process(packet, extract_key(packet.data, 0, metadata), depth)
+        self._process(packet, extract_key(packet.data, 0, metadata, self.vlan_limit), depth)
 
     def now_ms(self) -> int:
         return self._now_ms

@@ -41,8 +41,10 @@ from netloom.flow.key import (
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
+from netloom.packet.headers import ETH_TYPE_TEB
 from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
+from netloom.packet.types import PT_ETHERNET, packet_type_of
 
 _NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
@@ -50,7 +52,7 @@ MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
 MAX_FRAME_BYTES = 65_535 + 14 + 8
 
-#: Tags that are read of a packet: as many as keys have (other_config:vlan-limit).
+#: Tags that are read of a packet, unless other_config:vlan-limit says otherwise.
 VLAN_LIMIT = 1
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
@@ -66,6 +68,8 @@ class Outlet(Protocol):
     meters: Meters
     #: Range of the UDP source ports of tunnels.
     source_ports: tuple[int, int]
+    #: Tags that are read of a packet: as many as keys have.
+    vlan_limit: int
 
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
@@ -159,7 +163,7 @@ class Execution:
         if self.headers is None:
             data = self._data if self._packet is None else self._packet.data
             assert data is not None
-            self.headers = parse(data, self.packet_type, VLAN_LIMIT)
+            self.headers = parse(data, self.packet_type, self.outlet.vlan_limit)
         return self.headers
 
     @property
@@ -174,7 +178,9 @@ class Execution:
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
-        return extract_key(self.frozen().data, 0, self.key & METADATA_ALL_MASK)
+        return extract_key(
+            self.frozen().data, 0, self.key & METADATA_ALL_MASK, self.outlet.vlan_limit
+        )
 
     def replace(self, packet: Packet) -> None:
         """Go on with another packet in place of this one."""
@@ -270,18 +276,26 @@ def _pop_vlan(execution: Execution) -> None:
 def _compile_push_mpls(action: dp.PushMpls) -> list[Step]:
     def push_mpls(execution: Execution) -> None:
         headers = execution.parsed()
-        edit.push_mpls(execution.data(), headers, action.ethertype, action.lse)
+        data = execution.data()
+        edit.push_mpls(data, headers, action.ethertype, action.lse)
+        if execution.packet_type:
+            execution.start_with(bytes(data), packet_type_of(action.ethertype))
 
     return [_segment, push_mpls]
 
 
 def _compile_pop_mpls(action: dp.PopMpls) -> list[Step]:
+    behind = PT_ETHERNET if action.ethertype == ETH_TYPE_TEB else packet_type_of(action.ethertype)
+
     def pop_mpls(execution: Execution) -> None:
         headers = execution.parsed()
         data = execution.data()
         before = len(data)
         edit.pop_mpls(data, headers, action.ethertype)
-        execution.move_offload(len(data) - before)
+        if execution.packet_type:
+            execution.start_with(bytes(data), behind)
+        else:
+            execution.move_offload(len(data) - before)
 
     return [pop_mpls]
 

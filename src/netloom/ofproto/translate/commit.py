@@ -11,7 +11,7 @@ from netloom.datapath import actions as dp
 from netloom.flow.fields import SLOT, SLOTS, VLAN_CFI
 from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels
+from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels, with_labels
 from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
 from netloom.packet.types import PT_ETHERNET, PT_MPLS, PT_MPLS_MC, PT_NSH
 
@@ -144,6 +144,9 @@ def _commit_layers(context: Context) -> None:
             context.emit(_push_nsh(context))
             context.base = context.base & ~FRAME_MASK | context.key & FRAME_MASK
         else:
+            if not has:
+                # Labels inside of a frame stay there.
+                context.base = with_labels(context.base, [])
             commit_labels(context, only_last=False, is_encap=True)
     elif context.pending_decap or wanted != has:
         if wanted >> 16 and has == PT_ETHERNET:
@@ -192,6 +195,8 @@ def _set(context: Context, header: str, slots: int) -> None:
             # Type and code are one: there is no writing one of them only.
             context.mask |= _ICMP_BYTES
             mask = _ICMP_BYTES
+        elif slots == _ND_EXT:
+            mask |= SLOT["igmp_group"].mask
     context.emit(dp.Set(header, context.key & mask, mask))
     context.base = context.base & ~slots | context.key & slots
 
@@ -228,6 +233,9 @@ def _commit_tags(context: Context) -> None:
     if not (context.key ^ context.base) & TAGS_MASK:
         return
     old, new = tags_of(context.base), tags_of(context.key)
+    if len(old) > 1 and old != new[-len(old) :]:
+        # A pop looks at the tag behind.
+        context.mask |= _TAGS[1][0].mask | _TAGS[1][1].mask
     while old and new and old[-1] == new[-1]:
         old.pop()
         new.pop()

@@ -223,7 +223,6 @@ class Context:
         self.error = ""
         #: Why each packet has to come up: words of SLOW_REASONS.
         self.slow: set[str] = set()
-        self.packet = b""
         #: Why a packet goes to the controller depends on where the output stands.
         self.in_action_set = self.in_packet_out = False
         #: Destinations of mirrors that have the packet: bridge, port, VLAN.
@@ -236,7 +235,7 @@ class Context:
         #: The action that runs stands in a bucket of a group.
         self.in_bucket = False
         #: There is a packet, not only its key (`packet`, if it is at hand).
-        self.has_packet = True
+        self.has_packet, self.packet = True, b""
         #: What connection tracking said of the packet may be looked at.
         self.conntracked = False
         #: A header was put in front (`encap_data`: what is not in the key of it), or taken off, and

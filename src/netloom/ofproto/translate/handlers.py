@@ -105,7 +105,7 @@ def _set_field(context: Context, action: a.SetField) -> None:
             context.warn(f"unmet prerequisites for {field.name}, set_field ignored")
         return
     # A key has not all of some fields' bits (ARP's operation).
-    in_place = action.mask << field.shift & field.mask
+    in_place = (action.mask & (1 << 8 * field.n_bytes) - 1) << field.shift & field.mask
     context.mask |= in_place
     if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
         # Whether there is a header to write to is known by the protocol in it.

@@ -85,6 +85,7 @@ def begin(context: Context) -> None:
     if _PACKET_TYPE.get(key) and port is not None and port.is_layer3:
         # Tables see an Ethernet header, which the packet gets before it leaves.
         context.key = _DL_DST.put(_DL_SRC.put(_PACKET_TYPE.put(key, 0), 0), 0)
+        context.pending_encap = True
     addresses = (_SRC.mask | _DST.mask) if _DST.get(key) else (_SRC6.mask | _DST6.mask)
     context.mask |= _RECEIVED | addresses
     if _is_ce(key):
