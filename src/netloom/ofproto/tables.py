@@ -197,7 +197,7 @@ class Tables:
 
     def _follow(self, rule: Rule) -> None:
         """A rule is new in its table."""
-        if rule.refers:
+        if rule.groups or rule.meter_id or rule.answers_for:
             self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
@@ -210,7 +210,7 @@ class Tables:
         eviction = self._tables[rule.table_id].eviction
         if eviction is not None:
             eviction.remove(rule)
-        if rule.refers:
+        if rule.groups or rule.meter_id or rule.answers_for:
             self._forget(rule)
         rule.queued_ms = 0
         rule.removed = True
