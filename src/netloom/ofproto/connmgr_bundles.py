@@ -21,6 +21,7 @@ from netloom.ofproto.connmgr_changes import (
     check_packet_out,
     check_presence,
     is_simple,
+    with_options,
 )
 from netloom.ofproto.connmgr_groups import apply_group_mod
 from netloom.ofproto.groups import GroupChange
@@ -68,6 +69,7 @@ class _Commit:
     def apply(self, message: m.Message) -> None:
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
+            message = with_options(manager, message)
             if not is_simple(message.actions):
                 check_presence(manager, message.actions)
             self._done.append(([], manager.switch.tables.apply(message, now_ms)))

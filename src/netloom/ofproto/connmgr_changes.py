@@ -11,7 +11,7 @@ from typing import Any
 
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.flow.fields import TUN_PRESENT_SHIFT
+from netloom.flow.fields import TUN_PRESENT_SHIFT, Field
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
@@ -51,9 +51,6 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if mod.table_id == INTERNAL_TABLE:
         raise OpenFlowError("OFPBRC_EPERM")
-    if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
-        # OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0.
-        return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
     return mod
 
 
@@ -84,8 +81,11 @@ def _check_possible(actions: a.Actions) -> None:
 
 
 def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
-    """Refuses actions that name a group or a meter that is not there."""
+    """Refuses actions that name a group, a meter or a tunnel option that is not there."""
     for action in flattened(actions):
+        for field in _fields_of(action):
+            if field.mask >> TUN_PRESENT_SHIFT and not manager.switch.tlv_table.has(field):
+                raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
         if isinstance(action, a.Group):
             if manager.switch.groups.get(action.group_id) is None:
                 raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
@@ -93,12 +93,28 @@ def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
             raise OpenFlowError("OFPMMFC_INVALID_METER")
 
 
+def _fields_of(action: a.Action) -> tuple[Field, ...]:
+    """The fields that an action reads or writes as such."""
+    if isinstance(action, a.SetField | a.DeleteField):
+        return (action.field,)
+    if isinstance(action, a.Move):
+        return action.source.field, action.destination.field
+    if isinstance(action, a.Push):
+        return (action.source.field,)
+    return (action.destination.field,) if isinstance(action, a.Pop) else ()
+
+
+def with_options(manager: ConnectionManager, mod: m.FlowMod) -> m.FlowMod:
+    """`mod` with the options of tunnels in its match as the bridge maps them."""
+    if not mod.match.mask >> TUN_PRESENT_SHIFT:
+        return mod
+    return replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+
+
 def _flow_mod(
     manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
 ) -> tuple[m.Message, ...]:
-    mod = check_flow_mod(session, mod)
-    if mod.match.mask >> TUN_PRESENT_SHIFT:
-        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+    mod = with_options(manager, check_flow_mod(session, mod))
     if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
         check_presence(manager, mod.actions)
     starts_anew = session.peer.version < m.OFP12_VERSION

@@ -8,6 +8,8 @@ from typing import Any
 from netloom import OVS_VERSION
 from netloom.base.record import replace
 from netloom.flow import ports
+from netloom.flow.fields import TUN_PRESENT_SHIFT
+from netloom.flow.match import Match
 from netloom.ofproto import connmgr_groups, connmgr_tables
 from netloom.ofproto.connmgr_features import stats_features, table_features
 from netloom.ofproto.connmgr_tables import miss_config
@@ -48,9 +50,17 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
+    request = replace(request, match=_with_options(manager, request.match))
     manager.switch.refresh_statistics()
     rules = manager.switch.tables.select_loose(request)
     return (m.FlowStatsReply(tuple(_flow_stats(rule, now_ms) for rule in rules), request.nx),)
+
+
+def _with_options(manager: ConnectionManager, match: Match) -> Match:
+    """`match` with the options of tunnels as the bridge maps them."""
+    if not match.mask >> TUN_PRESENT_SHIFT:
+        return match
+    return manager.switch.tlv_table.adopt(match)
 
 
 def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
@@ -66,6 +76,7 @@ def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
 def _aggregate(
     manager: ConnectionManager, session: Session, request: m.AggregateRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
+    request = replace(request, match=_with_options(manager, request.match))
     manager.switch.refresh_statistics()
     rules = manager.switch.tables.select_loose(request)
     n_packets = sum(rule.n_packets for rule in rules)

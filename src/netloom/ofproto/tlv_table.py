@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT
+from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field
 from netloom.flow.match import Match
 from netloom.openflow import messages_nx as nx
 from netloom.openflow.errors import OpenFlowError
@@ -36,6 +36,10 @@ class TlvTable:
 
     def get(self, index: int) -> nx.TlvMap | None:
         return self._maps.get(index)
+
+    def has(self, field: Field) -> bool:
+        """Is `field`, a tun_metadata, mapped?"""
+        return int(field.name.removeprefix("tun_metadata")) in self._maps
 
     def find(self, option_class: int, option_type: int) -> nx.TlvMap | None:
         """The field of an option."""
