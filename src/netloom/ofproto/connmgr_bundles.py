@@ -69,7 +69,6 @@ class _Commit:
     def apply(self, message: m.Message) -> None:
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
-            message = with_options(manager, message)
             if not is_simple(message.actions):
                 check_presence(manager, message.actions)
             self._done.append(([], manager.switch.tables.apply(message, now_ms)))
@@ -171,7 +170,7 @@ def _add(
 ) -> tuple[m.Message, ...]:
     entry, _ = decode_message(message.data, session.peer.protocol)
     if isinstance(entry, m.FlowMod):
-        entry = check_flow_mod(session, entry)
+        entry = with_options(manager, check_flow_mod(session, entry))
     elif isinstance(entry, m.PacketOut):
         check_packet_out(session, entry)
     bundle = session.bundles.get(message.bundle_id)

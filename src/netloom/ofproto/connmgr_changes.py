@@ -12,6 +12,7 @@ from typing import Any
 from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.flow.fields import TUN_PRESENT_SHIFT, Field
+from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
@@ -102,6 +103,13 @@ def _fields_of(action: a.Action) -> tuple[Field, ...]:
     if isinstance(action, a.Push):
         return (action.source.field,)
     return (action.destination.field,) if isinstance(action, a.Pop) else ()
+
+
+def uses_fields(rule: Rule, bits: int) -> bool:
+    """Does a rule match on fields, or name fields in its actions, that have some of `bits`?"""
+    return bool(rule.match.mask & bits) or any(
+        field.mask & bits for action in flattened(rule.actions) for field in _fields_of(action)
+    )
 
 
 def with_options(manager: ConnectionManager, mod: m.FlowMod) -> m.FlowMod:

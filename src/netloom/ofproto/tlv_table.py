@@ -41,6 +41,10 @@ class TlvTable:
         """Is `field`, a tun_metadata, mapped?"""
         return int(field.name.removeprefix("tun_metadata")) in self._maps
 
+    def field_names(self) -> frozenset[str]:
+        """The fields that are mapped."""
+        return frozenset(TUN_METADATA[index].name for index in self._maps)
+
     def find(self, option_class: int, option_type: int) -> nx.TlvMap | None:
         """The field of an option."""
         for each in self._maps.values():
