@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken bench fuzz soak record-neutron clean-host clean
+.PHONY: help demo test check lab osken bench fuzz soak record-neutron record-trace clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -28,6 +28,10 @@ bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitc
 
 record-neutron: $(STAMPS)/test ## ask a real Neutron (from PyPI) what the tests compare our answers with
 	@$(PY) tools/record_neutron.py
+
+record-trace: $(STAMPS)/test ## ask Debian's Open vSwitch again what the cases in tests/trace expect
+	@NETLOOM_RECORD_TRACES=1 $(PY) -m pytest -q -k recorded_traces \
+		tests/interop/test_trace_cases_peer.py tests/interop/test_whole_traces_peer.py
 
 fuzz: $(STAMPS)/fuzz ## look with atheris for bytes that break a decoder (SECONDS=60 for each)
 	@$(PY) -m fuzz $(or $(SECONDS),60) $(ARGS)

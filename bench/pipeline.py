@@ -4,19 +4,21 @@ Both switches run in labs of their own with `datapath_type=netdev`. A machine se
 each needs a flow of its own, slowly enough that none is lost; what is measured is the processor
 time of the whole daemon, kernel calls included, over the misses that its data path counted.
 
-The second part measures the classifier alone, in this process."""
+Tables of growing size show what a lookup and an update cost there: misses on prefix rules, and
+flow mods that add rules. The last part measures our classifier alone, in this process."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
+from bench.agent_flows import address_of, agent_flows, mac_of
 from bench.report import Report
 from netloom.flow.match import Match
 from netloom.flow.text import parse_match
@@ -25,6 +27,8 @@ from netloom.lab.peers import debian_programs
 from netloom.lab.switch import Programs, Switch, own_programs
 from netloom.ofproto.classifier import Classifier
 from netloom.ofproto.rules import Rule
+
+T = TypeVar("T")
 
 ROUNDS = 3
 FRAMES = 4_000
@@ -50,12 +54,17 @@ while at < len(data):
 """
 
 
-def udp_frame(eth_src: int, ip_dst: int, src_port: int) -> bytes:
-    """A 60-byte UDP packet from 10.0.0.1; checksums left out, as nobody looks."""
-    ethernet = struct.pack(
-        "!6s6sH", bytes.fromhex("020000000002"), eth_src.to_bytes(6, "big"), 0x800
-    )
-    ip = struct.pack("!BBHHHBBHII", 0x45, 0, 46, 0, 0, 64, 17, 0, 0x0A000001, ip_dst)
+def udp_frame(
+    eth_src: int,
+    ip_dst: int,
+    src_port: int,
+    *,
+    eth_dst: int = 0x020000000002,
+    ip_src: int = 0x0A000001,
+) -> bytes:
+    """A 60-byte UDP packet, which needs no checksum."""
+    ethernet = eth_dst.to_bytes(6, "big") + eth_src.to_bytes(6, "big") + b"\x08\0"
+    ip = struct.pack("!BBHHHBBHII", 0x45, 0, 46, 0, 0, 64, 17, 0, ip_src, ip_dst)
     total = sum(struct.unpack("!10H", ip))
     total = (total & 0xFFFF) + (total >> 16)
     ip = ip[:10] + struct.pack("!H", ~total & 0xFFFF) + ip[12:]
@@ -68,57 +77,38 @@ def normal_frames(rng: random.Random) -> list[bytes]:
     return [udp_frame(start + n, 0x0A000002, 1_000) for n in range(FRAMES)]
 
 
-def acl_frames(rng: random.Random) -> list[bytes]:
+def acl_frames(rng: random.Random, n_flows: int = ACL_FLOWS) -> list[bytes]:
     """Each to another of the networks that the ACLs name."""
-    chosen = rng.sample(range(ACL_FLOWS), FRAMES)
+    chosen = rng.sample(range(n_flows), min(FRAMES, n_flows))
     return [udp_frame(0x020000000001, 0x14000000 + (n << 8) + 7, 1_000) for n in chosen]
 
 
 def connection_frames(rng: random.Random) -> list[bytes]:
-    """Each the first of a connection."""
-    start = rng.randrange(1_024, 60_000 - FRAMES)
-    return [udp_frame(0x020000000001, 0x0A000002, start + n) for n in range(FRAMES)]
+    """Each the first of a connection, to a machine of its own: NORMAL, which the tables end in,
+    tells them apart by the address. All but one come back from the tracker and miss then."""
+    port, start = rng.randrange(1_024, 60_000 - FRAMES), 0x060000000000 | rng.getrandbits(24) << 16
+    source = int(mac_of(1).replace(":", ""), 16)
+    address = int.from_bytes(map(int, address_of(1).split(".")), "big")
+    return [
+        udp_frame(source, 0x0A0C0000 + n, port + n, eth_dst=start + n, ip_src=address)
+        for n in range(FRAMES)
+    ]
 
 
-def acl_flows() -> str:
+def acl_flows(n_flows: int = ACL_FLOWS, first: int = 20) -> str:
+    """Rules for the networks from `first`.0.0.0/24 on."""
     return "".join(
-        f"priority=100,ip,nw_dst=20.{n >> 8}.{n & 255}.0/24,actions=output:2\n"
-        for n in range(ACL_FLOWS)
-    )
-
-
-def agent_flows() -> str:
-    """Tables as on a Neutron host: anti-spoofing, egress and ingress rules by connection state, and
-    some hundred flows of other ports that the packets do not match."""
-    others = "".join(
-        f"table=60,priority=100,in_port={port},actions=load:{port}->NXM_NX_REG5[],resubmit(,71)\n"
-        f"table=71,priority=65,reg5={port},ip,dl_src=02:00:00:00:{port >> 8:02x}:{port & 255:02x},"
-        f"nw_src=10.0.{port >> 8}.{port & 255},actions=resubmit(,72)\n"
-        f"table=82,priority=70,ct_state=+est-rel-rpl,reg5={port},actions=output:{port}\n"
-        for port in range(100, 210)
-    )
-    return others + (
-        "table=0,priority=0,actions=resubmit(,60)\n"
-        "table=60,priority=100,in_port=1,actions=load:1->NXM_NX_REG5[],load:7->NXM_NX_REG6[],"
-        "resubmit(,71)\n"
-        "table=71,priority=65,reg5=1,ip,in_port=1,nw_src=10.0.0.1,actions="
-        "ct(table=72,zone=NXM_NX_REG6[0..15])\n"
-        "table=72,priority=77,ct_state=+new-est,ip,reg5=1,actions=resubmit(,73)\n"
-        "table=72,priority=75,ct_state=+est-rel-rpl,reg5=1,actions=resubmit(,73)\n"
-        "table=72,priority=50,ct_state=+inv+trk,actions=drop\n"
-        "table=73,priority=90,ct_state=+new-est,ip,reg5=1,actions="
-        "ct(commit,zone=NXM_NX_REG6[0..15]),resubmit(,91)\n"
-        "table=73,priority=80,reg5=1,actions=resubmit(,91)\n"
-        "table=91,priority=1,actions=resubmit(,94)\n"
-        "table=94,priority=1,actions=output:2\n"
+        f"priority=100,ip,nw_dst={first + (n >> 16)}.{n >> 8 & 255}.{n & 255}.0/24,"
+        "actions=output:2\n"
+        for n in range(n_flows)
     )
 
 
 #: Name of the figure -> flows, frames.
 CASES: dict[str, tuple[Callable[[], str], Callable[[random.Random], list[bytes]]]] = {
     "NORMAL": (lambda: "actions=NORMAL\n", normal_frames),
+    "br-int, conntrack": (agent_flows, connection_frames),
     "10,000 prefixes": (acl_flows, acl_frames),
-    "br-int with conntrack": (agent_flows, connection_frames),
 }
 
 
@@ -130,36 +120,18 @@ class Side:
         self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
         lab.add_vm("vm2", "vif2", "10.0.0.2/24")
         self.switch.start()
-        self.switch.run(
-            *("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"),
-            *(
-                "--",
-                "add-port",
-                "br0",
-                "vif1",
-                "--",
-                "set",
-                "interface",
-                "vif1",
-                "ofport_request=1",
-            ),
-            *(
-                "--",
-                "add-port",
-                "br0",
-                "vif2",
-                "--",
-                "set",
-                "interface",
-                "vif2",
-                "ofport_request=2",
-            ),
-        )
+        command = "ovs-vsctl add-br br0 -- set bridge br0 datapath_type=netdev"
+        for number in (1, 2):
+            command += (
+                f" -- add-port br0 vif{number} -- set interface vif{number} ofport_request={number}"
+            )
+        self.switch.run(*command.split())
 
     def _cpu_seconds(self) -> float:
+        """Of all threads of the daemon, in the kernel too."""
         pid = (self.switch.rundir / "ovs-vswitchd.pid").read_text().strip()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     def _misses(self) -> int:
         shown = self.switch.run("ovs-appctl", "dpctl/show").stdout
@@ -168,10 +140,16 @@ class Side:
         return int(found[1])
 
     def set_flows(self, flows: str) -> None:
+        self.switch.run("ovs-ofctl", "del-flows", "br0")
+        self.add_flows(flows)
+
+    def add_flows(self, flows: str) -> float:
+        """CPU seconds that the daemon takes for these flows."""
         path = self.switch.rundir / "flows"
         path.write_text(flows)
-        self.switch.run("ovs-ofctl", "del-flows", "br0")
+        before = self._cpu_seconds()
         self.switch.run("ovs-ofctl", "add-flows", "br0", str(path))
+        return self._cpu_seconds() - before
 
     def misses_per_cpu_second(self, frames: list[bytes]) -> float:
         self.switch.run("ovs-appctl", "fdb/flush", "br0")
@@ -199,6 +177,19 @@ def bench_misses(report: Report) -> None:
                 for number, side in enumerate(sides):
                     rate = side.misses_per_cpu_second(frames)
                     report.add(f"misses: {name}", "/CPU-s", number, rate)
+        for size in TABLE_SIZES:
+            _bench_table(report, sides, size, rng)
+
+
+def _bench_table(report: Report, sides: list[Side], size: int, rng: random.Random) -> None:
+    """Lookups and updates in a table of `size` prefix rules: misses and flow mods, whole."""
+    for number, side in enumerate(sides):
+        side.set_flows(acl_flows(size))
+        for turn in range(ROUNDS):
+            added = side.add_flows(acl_flows(UPDATES, 40 + turn))
+            report.add(f"flow mods that add among {size:,}", "/CPU-s", number, UPDATES / added)
+            rate = side.misses_per_cpu_second(acl_frames(rng, size))
+            report.add(f"misses among {size:,} prefixes", "/CPU-s", number, rate)
 
 
 def bench_classifier() -> None:
@@ -210,10 +201,10 @@ def bench_classifier() -> None:
         for n in range(size):
             table.insert(_rule(n))
         values = [_match(rng.getrandbits(29), 32).value for _ in range(LOOKUPS)]
-        lookup = _cpu_us(lambda values=values, table=table: [table.lookup(v) for v in values])
+        lookup = _cpu_us(table.lookup, values)
         more = [_rule(size + n) for n in range(UPDATES)]
-        update = _cpu_us(lambda more=more, table=table: [table.insert(rule) for rule in more])
-        print(f"  {size:7,} rules: lookup {lookup / LOOKUPS:.2f}, insertion {update / UPDATES:.2f}")
+        update = _cpu_us(table.insert, more)
+        print(f"  {size:7,} rules: lookup {lookup:.2f}, insertion {update:.2f}")
 
 
 def _match(number: int, length: int) -> Match:
@@ -227,10 +218,12 @@ def _rule(n: int) -> Rule:
     return Rule(n, 0, _match(n >> 3 << 32 - length, length), 100 - (n & 7), (), 0)
 
 
-def _cpu_us(work: Callable[[], object]) -> float:
+def _cpu_us(work: Callable[[T], object], arguments: Sequence[T]) -> float:
+    """What one call costs."""
     started = time.process_time()
-    work()
-    return (time.process_time() - started) * 1e6
+    for argument in arguments:
+        work(argument)
+    return (time.process_time() - started) * 1e6 / len(arguments)
 
 
 def main() -> None:

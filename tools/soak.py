@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.support.switches import own_tools  # noqa: E402
 
+from netloom.lab.commands import CommandFailed  # noqa: E402
 from netloom.lab.lab import Lab  # noqa: E402
 from netloom.lab.namespace import VirtualMachine  # noqa: E402
 from netloom.lab.switch import Programs  # noqa: E402
@@ -38,6 +39,8 @@ VLANS = {"vif1": 10, "vif2": 10, "vif3": 20, "vif4": 20}
 #: Resident memory that the daemon may have more than after its first minute.
 MEMORY_SLACK_KIB = 40_000
 IDLE_S = 15
+#: Of the daemon's log that are told when something is wrong.
+LOG_LINES = 20
 
 
 class Failure(Exception):
@@ -148,21 +151,17 @@ EVENTS: tuple[Callable[[World, random.Random], None], ...] = (
 )  # fmt: skip
 
 
-def kernel_objects() -> dict[str, int]:
-    """How many maps, programs and links the kernel has that are ours."""
-    counts: dict[str, int] = {"map": 0, "prog": 0}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"vswitchd" not in (process / "cmdline").read_bytes():
-                continue
-            for fd in (process / "fd").iterdir():
-                for kind in counts:
-                    counts[kind] += f"bpf-{kind}" in os.readlink(fd)
-        except OSError:
-            # It ended meanwhile.
-            continue
+def kernel_objects(worlds: list[World]) -> dict[str, int]:
+    """How many maps, programs and links the kernel has that are these switches'."""
+    counts: dict[str, int] = {"map": 0, "prog": 0, "pin": 0}
     folder = Path("/sys/fs/bpf/netloom")
-    counts["pin"] = sum(1 for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    for world in worlds:
+        pid, name = world.switch.pid("ovs-vswitchd"), world.switch.rundir.parent.name
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(fd)
+            for kind in ("map", "prog"):
+                counts[kind] += f"bpf-{kind}" in target
+        counts["pin"] += sum(path.is_file() for path in folder.glob(f"*{name}*/*/*"))
     return counts
 
 
@@ -173,19 +172,34 @@ def run(minutes: float, seed: int) -> None:
         worlds = [World(stack, kind, tools) for kind in ("kernel", "userspace")]
         for world in worlds:
             world.check()
-        born, rounds, told = kernel_objects(), 0, 0.0
+        born, rounds, told = kernel_objects(worlds), 0, 0.0
         while (elapsed := time.monotonic() - started) < 60 * minutes:
             event, draw = rng.choice(EVENTS), rng.randrange(1 << 30)
             for world in worlds:
-                event(world, random.Random(draw))
-                world.check()
+                suffer(world, event, random.Random(draw))
             rounds += 1
             if elapsed - told >= 60:
                 told = elapsed
-                print(f"{elapsed / 60:.0f} min, {rounds} changes, {kernel_objects()}", flush=True)
+                print(
+                    f"{elapsed / 60:.0f} min, {rounds} changes, {kernel_objects(worlds)}",
+                    flush=True,
+                )
                 check_memory(worlds)
         check_rest(worlds, born)
         print(f"{rounds} changes survived (seed {seed})")
+
+
+def suffer(world: World, event: Callable[[World, random.Random], None], rng: random.Random) -> None:
+    """Have something happen to a world, which must be whole afterwards."""
+    try:
+        event(world, rng)
+        world.check()
+    except (Failure, CommandFailed) as error:
+        pid = world.switch.pid("ovs-vswitchd")
+        log = (world.switch.rundir / "ovs-vswitchd.log").read_text().splitlines()[-LOG_LINES:]
+        words = f"ovs-vswitchd is process {pid}" if pid else "ovs-vswitchd does not run"
+        lines = [f"{world.kind}: {event.__name__}: {error}", words, *log]
+        raise Failure("\n".join(lines)) from error
 
 
 def check_memory(worlds: list[World]) -> None:
@@ -202,7 +216,7 @@ def check_rest(worlds: list[World], born: dict[str, int]) -> None:
     for world in worlds:
         if (n := world.n_flows()) > 20:
             raise Failure(f"{world.kind}: {n} flows are left")
-    if (now := kernel_objects()) != born:
+    if (now := kernel_objects(worlds)) != born:
         raise Failure(f"objects in the kernel: {born} at first, {now} now")
 
 

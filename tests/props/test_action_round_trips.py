@@ -153,4 +153,10 @@ def test_no_action_of_the_table_is_left_out() -> None:
     texts += SIMPLE
     made = {name for text in texts for version in VERSIONS for name in names_of(text, version)}
     # Inside ct, which the names of its own level do not show; and forms that are only read.
-    assert set(NAMES.values()) - made == {"NAT", "RESUBMIT", "SAMPLE4"}
+    assert set(NAMES.values()) - made == {
+        "NAT",
+        "RESUBMIT",
+        "SAMPLE4",
+        "DEBUG_SLOW",
+        "DEBUG_RECIRC",
+    }

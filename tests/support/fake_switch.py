@@ -14,6 +14,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceState, DeviceStats, Packet
 from netloom.ofproto.interface import Bridge
+from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -22,11 +23,12 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
+from netloom.ofproto.trees import BridgeTreeStatus, PortTreeStatus
 from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import LiveBridge
-from netloom.vswitchd.wish import ZonesWish
+from netloom.vswitchd.wish import LimitsWish, ZonesWish
 
 if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
@@ -246,14 +248,18 @@ class FakeBridge:
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        return {}, {}
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        return PortTreeStatus()
 
     def active_member(self, bundle: str) -> str:
         return ""
 
-    def bridge_status(self) -> dict[str, str]:
-        return {}
+    def bridge_status(self) -> BridgeTreeStatus:
+        return BridgeTreeStatus()
+
+    def link_status(self, name: str) -> LinkStatus:
+        assert name in self.numbers
+        return LinkStatus()
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None
@@ -282,6 +288,9 @@ class FakeDataPaths:
 
     def device_type(self, datapath_type: str, interface_type: str) -> str:
         return interface_type
+
+    def set_limits(self, limits: LimitsWish) -> None:
+        self.limits = limits
 
     def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
         self.zones = zones

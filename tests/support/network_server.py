@@ -52,19 +52,22 @@ class Server:
         return [int(word) for word in path.read_text().split()]
 
 
-def write_config(directory: Path, url: str, workers: int = 1) -> Path:
+def write_config(directory: Path, url: str, workers: int = 1, more: str = "") -> Path:
     """A configuration file without limits."""
     quotas = "\n".join(f"quota_{kind} = -1" for kind in COUNTED)
     path = directory / "neutron.conf"
-    path.write_text(CONFIG.format(workers=workers, url=url, quotas=quotas))
+    path.write_text(CONFIG.format(workers=workers, url=url, quotas=quotas) + more)
     return path
 
 
 @contextmanager
-def network_server(directory: Path, url: str = "", workers: int = 1) -> Iterator[Server]:
-    """Serve on any port of the loopback interface; `url` names the database (default: SQLite)."""
-    config = write_config(directory, url or f"sqlite:///{directory}/n.sqlite", workers)
-    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
+def network_server(
+    directory: Path, url: str = "", workers: int = 1, more: str = "", path: str = str(SOURCE)
+) -> Iterator[Server]:
+    """Serve on any port of the loopback interface; `url` names the database (default: SQLite),
+    `more` is configuration, `path` is where Python looks first."""
+    config = write_config(directory, url or f"sqlite:///{directory}/n.sqlite", workers, more)
+    env = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-c", MAIN, "network"]
     files = ["--config-file", str(config)]
     subprocess.run([*command, "db", "upgrade", *files], check=True, env=env, capture_output=True)

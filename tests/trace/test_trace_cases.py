@@ -26,4 +26,4 @@ def test_trace_reads_as_recorded(name: str, query: tuple[str, ...]) -> None:
             # It may have taught the switch something.
             switch.control(*earlier)
     trace = with_port_names(switch.control(*query), switch.dp_ports())
-    assert without_flood_order(trace) == without_flood_order(case.traces[query])
+    assert without_flood_order(trace) == without_flood_order(case.expected(query))

@@ -253,7 +253,7 @@ class Dpctl:
         verbose = "--more" in call.options
         with_names = (verbose or "--names" in call.options) and "--no-names" not in call.options
         names = {int(port.number): port.name for port in dpif.ports()} if with_names else None
-        return format_flow(flow, self._now_ms(), names, verbose) + "\n"
+        return format_flow(flow, self._now_ms(), names, verbose, dpif.vlan_limit) + "\n"
 
     def _add_flow(self, call: _Call) -> None:
         if (dpif := self._one(call, 2)) is not None:

@@ -31,13 +31,14 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
@@ -85,6 +86,17 @@ class Flow(Record):
         return flow_ufid(self.key & self.mask, self.mask)
 
 
+class UsedFlow(Protocol):
+    """A flow with its counters, as `FlowStats` has them."""
+
+    key: int
+    mask: int
+    packets: int
+    bytes: int
+    used_ms: int
+    tcp_flags: int
+
+
 class Upcall(Record):
     """A packet that came up. `kind` is "miss", "adopt" (no packet: a flow from before this process
     whose actions are asked for) or the `kind` of the Userspace action that sent it;
@@ -124,6 +136,14 @@ class Dpif(Protocol):
     pushes_tunnels: bool
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
+    #: How many tags of a packet its key has, at most.
+    vlan_limit: int
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        """What of the kernel it uses: title, and is it there?"""
+
+    #: The switches that it runs by itself; None if it runs none.
+    switching: Switching | None
 
     @property
     def conntrack(self) -> Conntrack | None:
@@ -157,10 +177,25 @@ class Dpif(Protocol):
 
     def flow_flush(self) -> None: ...
 
+    def take_used(self) -> tuple[Sequence[UsedFlow], int] | None:
+        """The flows that have carried packets since the last call (of those that are still there),
+        and a number that grows by one with each flow added or removed; None if only a dump tells
+        these."""
+
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`."""
+        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If it
+        is not to `flush`, what leaves may wait until somebody else does."""
+
+    def flush(self) -> None:
+        """Send what waits to leave."""
 
     def meter_features(self) -> DpMeterFeatures: ...
 

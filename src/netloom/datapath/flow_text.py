@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpif import Flow, FlowStats
+from netloom.flow.key import MAX_VLANS
 from netloom.flow.odp_text import format_odp_flow
 
 #: Bit 0 upwards: FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, NS and three bits without a name.
@@ -44,10 +45,14 @@ def parse_ufid(text: str) -> int | None:
 
 
 def format_flow(
-    flow: Flow, now_ms: int, port_names: Mapping[int, str] | None = None, verbose: bool = False
+    flow: Flow,
+    now_ms: int,
+    port_names: Mapping[int, str] | None = None,
+    verbose: bool = False,
+    vlan_limit: int = MAX_VLANS,
 ) -> str:
     """The line of `flow`; `verbose` (-m) shows the id and all that is wildcarded too."""
-    key = format_odp_flow(flow.key, flow.mask, port_names, verbose)
+    key = format_odp_flow(flow.key, flow.mask, port_names, verbose, vlan_limit)
     stats = format_flow_stats(flow.stats, now_ms)
     actions = format_actions(flow.actions, port_names)
     if verbose:

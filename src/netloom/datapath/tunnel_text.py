@@ -100,7 +100,7 @@ def _format_geneve(data: bytes) -> str:
     flags = ("oam," if data[1] & 0x80 else "") + ("crit," if data[1] & 0x40 else "")
     text = f"geneve({flags}vni=0x{int.from_bytes(data[4:7], 'big'):x}"
     options = "".join(
-        f"{{class=0x{klass:x},type=0x{kind:x},len={len(value)}{_option_data(value)}}}"
+        f"{{class={_hex(klass)},type={_hex(kind)},len={len(value)}{_option_data(value)}}}"
         for klass, kind, value in split_options(data[8:])
     )
     return f"{text},options({options}))" if options else f"{text})"

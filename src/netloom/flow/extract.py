@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from struct import Struct, unpack_from
 
+from netloom.flow.fields import SLOTS
 from netloom.flow.key import (
     ARP_SHA_SHIFT,
     ARP_THA_SHIFT,
@@ -34,6 +35,7 @@ from netloom.flow.key import (
     IPV6_DST_SHIFT,
     IPV6_LABEL_SHIFT,
     MAX_MPLS_LABELS,
+    MAX_VLANS,
     ND_TARGET_SHIFT,
     NSH_FLAGS_SHIFT,
     NW_DST_SHIFT,
@@ -70,6 +72,12 @@ _read_ipv6 = Struct(">IHBB32s").unpack_from
 
 _LSE_SHIFTS = tuple(shift_of(f"mpls_lse{n}") for n in range(MAX_MPLS_LABELS))
 _VLAN_SHIFTS = (VLAN_TCI_SHIFT, shift_of("vlan1_tci"))
+#: What stands in a frame behind its first tag.
+_BEHIND_TAGS = sum(
+    slot.mask
+    for slot in SLOTS
+    if slot.stage and slot.name not in ("dl_src", "dl_dst", "vlan_tci", "vlan_tpid")
+)
 _MACS_SHIFT = shift_of("dl_src")
 _DST_SHIFT = shift_of("dl_dst")
 _NSH_C4_SHIFT = shift_of("nsh_c4")
@@ -110,6 +118,16 @@ def extract_key(packet: bytes, in_port: int = 0, metadata: int = 0, vlan_limit: 
             )
             return int.from_bytes(low, "big") | in_port | metadata
     return _general(packet, vlan_limit, metadata >> PACKET_TYPE_SHIFT) | in_port | metadata
+
+
+def cut_tags(key: int, vlan_limit: int) -> int:
+    """A key as it is of a switch that reads no more than `vlan_limit` tags: what is behind the last
+    is that tag's payload."""
+    if vlan_limit >= MAX_VLANS or not key >> _VLAN_SHIFTS[1] & VLAN_CFI:
+        return key
+    tpid = key >> shift_of("vlan1_tpid") & 0xFFFF
+    behind = key & _BEHIND_TAGS
+    return key ^ behind | tpid << DL_TYPE_SHIFT
 
 
 _OTHER_TRANSPORTS = frozenset({_SCTP, _ICMP, _IGMP, _ICMPV6})

@@ -233,7 +233,7 @@ CLASSES = {
 
 #: Prerequisite -> alternatives; an alternative is a tuple of (slot, value, mask) that must match.
 #: A transport header exists only in packets that are not later fragments: for those names the
-#: match must not demand nw_frag=later (`TRANSPORT`).
+#: match must not demand nw_frag=later (`TRANSPORT`); Open vSwitch does not ask that of ICMP.
 _IP = ((("dl_type", 0x0800, 0xFFFF),), (("dl_type", 0x86DD, 0xFFFF),))
 _Alternative = tuple[tuple[str, int, int], ...]
 
@@ -266,7 +266,7 @@ PREREQUISITES: dict[str, tuple[_Alternative, ...]] = {
     "nd_adv": (_ND_ADVERT,),
     "ct": ((("ct_state", 0x20, 0x20),),),
 }
-TRANSPORT = frozenset({"tcp", "udp", "sctp", "icmp", "icmp6", "nd", "nd_sol", "nd_adv"})
+TRANSPORT = frozenset({"tcp", "udp", "sctp"})
 
 
 class Slot:

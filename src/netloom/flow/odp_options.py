@@ -6,6 +6,7 @@ A data path's key has options raw: from the start of the slot `tun_opts`, `tun_o
 from __future__ import annotations
 
 from netloom.flow.fields import SLOT
+from netloom.flow.numbers import format_hex
 
 _OPTIONS, _LENGTH = SLOT["tun_opts"], SLOT["tun_opt_present"]
 _HEADER_BYTES = 4
@@ -23,7 +24,8 @@ def format_options(key: int, mask: int) -> str:
     while at + _HEADER_BYTES <= length:
         size = (data[at + 3] & 0x1F) * 4
         start = at + _HEADER_BYTES
-        text = f"class={int.from_bytes(data[at : at + 2], 'big'):#x},type={data[at + 2]:#x}"
+        option_class = int.from_bytes(data[at : at + 2], "big")
+        text = f"class={format_hex(option_class)},type={format_hex(data[at + 2])}"
         text += f",len={size}"
         if size:
             value = int.from_bytes(data[start : start + size], "big")

@@ -17,6 +17,7 @@ from netloom.flow.address import (
     format_mac,
 )
 from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.key import MAX_VLANS
 from netloom.flow.odp_options import format_options
 from netloom.flow.odp_table import ATTRIBUTE_MASKS, ATTRIBUTES, Member
 from netloom.flow.print import is_neighbour_discovery
@@ -30,6 +31,7 @@ _TRANSPORT = {6: "tcp", 17: "udp", 132: "sctp"}
 _TUN_FLAGS = numbers.TUN_FLAG_NAMES
 #: The flags that stand in tunnel(flags(..)).
 _TUN_FLAGS_MASK = 0xE
+_TUN_KEY = 0x8
 _ETH_TYPE_MIN = 0x600
 
 
@@ -82,11 +84,16 @@ class _Printer:
             return str(value) if name is None else name
         if form == "type":
             return f"0x{value:04x}" + ("" if mask == member.ones else f"/0x{mask:04x}")
-        if form == "plain":
-            return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:x}")
+        if form == "byte":
+            return str(value) if mask == member.ones else f"0x{value:02x}/0x{mask:02x}"
+        if form == "word":
+            return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:08x}")
         if form == "op" and value == member.ones:
             value = 0xFFFF  # all ones of a mask are all ones of 16 bits, and keys go the same way
-        text = numbers.format_hex(value) if form == "hex" else str(value)
+        if form == "hex0":
+            text = f"{value:#x}"
+        else:
+            text = numbers.format_hex(value) if form == "hex" else str(value)
         return _masked(text, mask, member.ones)
 
 
@@ -99,9 +106,10 @@ def format_odp_flow(
     mask: int = KEY_MASK,
     port_names: Mapping[int, str] | None = None,
     verbose: bool = False,
+    vlan_limit: int = MAX_VLANS,
 ) -> str:
     """The flow `key`/`mask` as dpctl/dump-flows prints it (`verbose` is its -m). Without a mask, a
-    whole key. `port_names` are by data-path port number."""
+    whole key. `port_names` are by data-path port number; `vlan_limit` is how many tags it reads."""
     out = _Printer(key, mask, port_names, verbose)
     words = _format_metadata(out)
     is_ethernet = not SLOT["packet_type"].get(key)
@@ -113,7 +121,7 @@ def format_odp_flow(
             words.append(out.attribute("eth"))
         elif not has_packet_type:
             words.append("eth()")
-    words.append(_format_frame(out, _tags(key) if is_ethernet else []))
+    words.append(_format_frame(out, _tags(key)[:vlan_limit] if is_ethernet else []))
     return ",".join(word for word in words if word)
 
 
@@ -141,16 +149,21 @@ def _format_metadata(out: _Printer) -> list[str]:
 def _format_tunnel(out: _Printer) -> str:
     """tunnel(): only members that are in the packet's tunnel and matched; ttl in any case."""
     words = []
+    flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
+    shown = {"ttl", "tun_id"}
+    if not flags & _TUN_KEY and not SLOT["tun_id"].get(out.key):
+        # That a tunnel without a key has none is not said.
+        shown = {"ttl"}
+        mask = mask if mask == SLOT["tun_flags"].ones else mask & ~_TUN_KEY
     for member in ATTRIBUTES["tunnel"]:
-        mask = member.get(out.mask)
-        if mask and (member.get(out.key) or member.word in ("ttl", "tun_id")):
-            words.append(f"{member.word}={out.value(member, mask)}")
+        member_mask = member.get(out.mask)
+        if member_mask and (member.get(out.key) or member.word in shown):
+            words.append(f"{member.word}={out.value(member, member_mask)}")
     gbp_id, gbp_flags = SLOT["tun_gbp_id"].get(out.key), SLOT["tun_gbp_flags"].get(out.key)
     if (gbp_id or gbp_flags) and SLOT["tun_gbp_id"].get(out.mask):
         words.append(f"vxlan(gbp(id={gbp_id},flags={numbers.format_hex(gbp_flags)}))")
     if options := format_options(out.key, out.mask):
         words.append(options)
-    flags, mask = SLOT["tun_flags"].get(out.key), SLOT["tun_flags"].get(out.mask)
     if mask & 1 and flags & 1:
         words.append("oam")
     text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask)
@@ -168,8 +181,8 @@ def _format_tunnel_flags(flags: int, mask: int) -> str:
 
 
 def _tags(key: int) -> list[str]:
-    """Suffixes of the tags that a flow of `key` shows: a frame whose inner type is again a tag's
-    shows that tag too, with nothing in it, if the switch did not look into it."""
+    """Names of the tags that a flow of `key` shows: a frame of a tag's type that breaks off there
+    shows that tag too, with nothing in it."""
     tags = []
     for name in ("vlan", "vlan1"):
         tci = SLOT[f"{name}_tci"].get(key)

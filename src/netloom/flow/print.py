@@ -112,6 +112,8 @@ _METADATA_BITS = _bits_of(
 )
 _REGISTER_BITS = _bits_of("reg")
 _TUNNEL_BITS = _bits_of("tun_")
+_ETHERNET_BITS = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
+_MPLS_BITS = _bits_of("mpls_")
 
 
 class _Printer:
@@ -163,13 +165,15 @@ def format_match(
         _put_tunnel(out)
     out.put("metadata", _hex64)
     out.put_port("in_port")
-    _put_vlans(out)
-    out.put("dl_src", format_mac_masked)
-    out.put("dl_dst", format_mac_masked)
+    if match.mask & _ETHERNET_BITS:
+        _put_vlans(out)
+        out.put("dl_src", format_mac_masked)
+        out.put("dl_dst", format_mac_masked)
     if not type_said and out.masked("dl_type"):
         out.words.append(f"dl_type=0x{dl_type:04x}")
     _put_network(out, dl_type, proto_said)
-    _put_mpls(out)
+    if match.mask & _MPLS_BITS:
+        _put_mpls(out)
     fragment_mask = out.masked("nw_frag") & 3
     if fragment_mask:
         out.words.append(f"nw_frag={format_frag(out.get('nw_frag'), fragment_mask)}")
@@ -262,7 +266,11 @@ def _put_tunnel(out: _Printer) -> None:
 
 def _put_options(out: _Printer) -> None:
     """What the TLV options of the tunnel are."""
-    for field in TUN_METADATA:
+    absent = (out.mask & ~out.value) >> TUN_PRESENT_SHIFT
+    for number, field in enumerate(TUN_METADATA):
+        if absent >> number & 1:
+            out.words.append(f"{field.name}=NP")
+            continue
         mask = out.mask >> field.shift & field.ones
         if mask:
             value = out.value >> field.shift & field.ones
@@ -384,6 +392,7 @@ _TUNNEL = tuple(
 )  # fmt: skip
 _TRANSPORT_PROTOS = frozenset({1, 2, 6, 17, 58, 132})
 _TUN_KEY = 0x8
+_CT_ADDRESSES = {_IP: ("ct_nw_src", "ct_nw_dst"), _IPV6: ("ct_ipv6_src", "ct_ipv6_dst")}
 _CT_ENTRY = 0x01 | 0x02 | 0x08
 
 
@@ -413,7 +422,8 @@ def mask_for_packet(key: int) -> int:
 
 
 def _network_names(key: int) -> list[str]:
-    dl_type = SLOT["dl_type"].get(key) or SLOT["packet_type"].get(key) & 0xFFFF
+    packet_type = SLOT["packet_type"].get(key)
+    dl_type = packet_type & 0xFFFF if packet_type else SLOT["dl_type"].get(key)
     names: list[str] = []
     if dl_type == _IP:
         names += ["nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst"]
@@ -431,7 +441,7 @@ def _network_names(key: int) -> list[str]:
             if SLOT[names[-1]].get(key) & 0x100:
                 break
         return names
-    elif dl_type == _NSH:
+    elif SLOT["dl_type"].get(key) == _NSH:
         names += ["nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_path"]
         names += [f"nsh_c{n}" for n in range(1, 5)]
     else:
@@ -466,8 +476,9 @@ def format_flow(key: int, port_names: Mapping[int, str] | None = None) -> str:
         if not SLOT[name].get(key):
             mask &= ~SLOT[name].mask
     if not SLOT["ct_state"].get(key) & _CT_ENTRY or not SLOT["ct_nw_proto"].get(key):
-        for name in ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto",
-                     "ct_tp_src", "ct_tp_dst"):  # fmt: skip
+        # Open vSwitch takes back what an Ethernet type says, not what a packet type does.
+        addresses = _CT_ADDRESSES.get(SLOT["dl_type"].get(key), ())
+        for name in (*addresses, "ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
             mask &= ~SLOT[name].mask
     return format_match(Match(key, mask), port_names)
 

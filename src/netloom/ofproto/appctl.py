@@ -17,17 +17,20 @@ from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
+from netloom.netdev.dummy import DummyDevice
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto import mcast_commands
 from netloom.ofproto.aggregation import LacpCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.fault_management import CfmCommands
+from netloom.ofproto.features import list_features
 from netloom.ofproto.monitoring import BfdCommands
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
+from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.action_format import format_actions
 
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
@@ -66,8 +69,7 @@ class OfprotoCommands:
             ("fdb/show", "bridge", 1, 1, self._fdb_show),
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
-            ("stp/show", "[bridge]", 0, 1, self._stp_show),
-            ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *TreeCommands(self._bridges, self._clock.now_ms).commands(),
             *CfmCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *BfdCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
@@ -199,25 +201,6 @@ class OfprotoCommands:
             f"  Total number of port moved MAC entries  : {macs.total_moved}\n"
         )
 
-    # Spanning trees
-
-    def _trees(self, args: list[str]) -> list[SpanningTree]:
-        bridges = self._bridges()
-        chosen = [bridges.get(args[0])] if args else list(bridges.values())
-        trees = [bridge.tree for bridge in chosen if bridge is not None and bridge.tree is not None]
-        trees = [tree for tree in trees if not tree.is_disabled]
-        if args and not trees:
-            raise CommandError("no such stp object")
-        return trees
-
-    def _stp_show(self, args: list[str]) -> str:
-        return "".join(tree.show() for tree in self._trees(args))
-
-    def _stp_tcn(self, args: list[str]) -> str:
-        for tree in self._trees(args):
-            tree.announce_change(self._clock.now_ms())
-        return "OK\n"
-
     # Data paths
 
     def _dump_dps(self, args: list[str]) -> str:
@@ -227,7 +210,8 @@ class OfprotoCommands:
         return "".join(_describe_backer(backer) for backer in self._backers())
 
     def _show_features(self, args: list[str]) -> str:
-        return self._bridge(args[0]).backer.features.show()
+        backer = self._bridge(args[0]).backer
+        return backer.features.show() + list_features(backer.dpif.kernel_features())
 
     def _set_features(self, args: list[str]) -> str:
         backer = self._bridge(args[0]).backer
@@ -266,7 +250,7 @@ class OfprotoCommands:
         port_names = backer.port_names() if names else None
         now_ms = backer.clock.now_ms()
         return "".join(
-            f"{format_flow(flow, now_ms, port_names, verbose)}\n"
+            f"{format_flow(flow, now_ms, port_names, verbose, backer.dpif.vlan_limit)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports
         )
@@ -367,10 +351,11 @@ def _describe_backer(backer: Backer) -> str:
             options = ""
             if port.is_patch:
                 kind, options = "patch", f": peer={port.settings.peer}"
+            if isinstance(port.device, TunnelDevice | DummyDevice):
+                words = [f"{name}={value}" for name, value in port.device.options.items()]
+                options = f": {', '.join(words)}" if words else ""
             if port.tunnel is not None:
                 kind = port.tunnel.type
-                words = [f"{name}={value}" for name, value in port.tunnel.options.items()]
-                options = f": {', '.join(words)}" if words else ""
             of_number = port.number & 0xFFFF
             lines.append(f"    {port.name} {of_number}/{number}: ({kind}{options})\n")
     return "".join(lines)

@@ -25,6 +25,8 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.shortcuts import Shortcuts
+from netloom.ofproto.switching import SwitchedBridges
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.upcall import Upcalls
@@ -66,18 +68,23 @@ class Backer:
         self.recirculations = Recirculations()
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
+        self.shortcuts = Shortcuts(self.recirculations)
+        self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
-        self._config_generation = 0
+        #: Grows with every change of ports, bundles and settings.
+        self.config_generation = 0
         self._settled: tuple[int, int] = (-1, -1)
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+        #: The data path does not switch yet: an earlier daemon's ports are still there.
+        self._waits = False
 
     def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
         """Have these connection tracking zones."""
         if self.zones.set(zones, default_limit):
-            self._config_generation += 1
+            self.config_generation += 1
 
     @property
     def pushes_tunnels(self) -> bool:
@@ -92,8 +99,21 @@ class Backer:
         bridge = self.bridges[name] = Ofproto(name, self)
         return bridge
 
+    def set_limits(self, n_vlans: int, max_idle_ms: int, n_flows: int) -> None:
+        """How many VLAN tags of a packet are read, how long flows may be idle, how many there may
+        be."""
+        self.revalidator.max_idle_ms = max_idle_ms
+        self.revalidator.flow_limit = n_flows
+        if self.dpif.vlan_limit != n_vlans:
+            self.dpif.vlan_limit = n_vlans
+            self.config_changed()
+
     def remove_bridge(self, name: str) -> None:
-        self.bridges.pop(name).destroy()
+        bridge = self.bridges.pop(name)
+        self.switched.give_up(bridge)
+        self.switched.reasons.pop(name, None)
+        bridge.destroy()
+        self.recirculations.forget_bridge(name)
         self.config_changed()
 
     def attach(self, device: Device, port: OfPort) -> int:
@@ -149,26 +169,44 @@ class Backer:
         """Have flows with wildcards installed, or only exact ones (`upcall/disable-megaflows`)."""
         self._upcalls.enable_megaflows = enabled
         self.revalidator.purge()
+        self.config_changed()
+
+    @property
+    def wants_megaflows(self) -> bool:
+        return self._upcalls.enable_megaflows
 
     # Keeping flows true
 
     def config_changed(self) -> None:
         """Ports, bundles or settings changed: every flow may be wrong."""
-        self._config_generation += 1
+        self.config_generation += 1
 
-    def _generations(self) -> tuple[int, int]:
-        bridges = self.bridges.values()
-        tables = self._config_generation + sum(bridge.generation for bridge in bridges)
-        tables += self.underlay.generation
-        return tables, sum(bridge.macs.generation for bridge in bridges)
+    def table_generation(self) -> int:
+        """A number that changes with whatever translations depend on, less MAC tables."""
+        generation = self.config_generation + self.underlay.generation
+        for bridge in self.bridges.values():
+            generation += bridge.generation
+        return generation
+
+    @property
+    def generations(self) -> tuple[int, int]:
+        """They grow with every change of what is done to packets: by all but MAC tables, and by
+        these."""
+        macs = sum(bridge.macs.generation for bridge in self.bridges.values())
+        return self.table_generation(), macs
 
     def settle(self, now_ms: int) -> None:
         """Have the data path obey all that was asked so far."""
-        generations = self._generations()
+        generations = self.generations
         if generations != self._settled:
             self._revalidate(now_ms, generations)
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        if not self.revalidator.n_flows:
+            for bridge in self.bridges.values():
+                bridge.macs.changed.clear()
+            self._settled = generations
+            return
         started_ms = self.clock.now_ms()
         moved = {
             (bridge.name, mac, vlan): stamp
@@ -178,13 +216,16 @@ class Backer:
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
         only_macs = generations[0] == self._settled[0]
+        if not only_macs:
+            self.switched.follow(now_ms)
+            self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
         self.revalidator.revalidate(now_ms, moved if only_macs else None)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
 
     def _settle_in_time(self, now_ms: int) -> None:
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0] or (macs != self._settled[1] and now_ms >= self._next_mac_ms):
             self._revalidate(now_ms, (tables, macs))
 
@@ -199,6 +240,9 @@ class Backer:
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)
         self.recirculations.run(now_ms)
+        if self._waits and self.dpif.switching is not None:
+            self._waits = self.dpif.switching.is_waiting
+            self.config_generation += not self._waits
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)
@@ -223,7 +267,7 @@ class Backer:
         due = [bridge.deadline() for bridge in self.bridges.values()]
         if self.revalidator.n_flows:
             due.append(self._next_sweep_ms)
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0]:
             return self.clock.now_ms()
         if macs != self._settled[1] and self.revalidator.n_flows:

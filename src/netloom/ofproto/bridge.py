@@ -26,6 +26,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
@@ -36,14 +37,20 @@ from netloom.ofproto.settings import (
     McastSettings,
     PortInfo,
     PortSettings,
-    StpSettings,
 )
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.translate.small import credit_all
+from netloom.ofproto.trees import (
+    BridgeTreeStatus,
+    PortTreeStatus,
+    Tree,
+    bridge_tree_status,
+    configured_tree,
+    port_tree_status,
+)
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
@@ -80,12 +87,13 @@ class Ofproto:
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
+        self._packet_outs = PacketOuts(self)
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
         #: None: no spanning tree.
-        self.tree: SpanningTree | None = None
+        self.tree: Tree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
@@ -101,6 +109,8 @@ class Ofproto:
         self._port_order = PortOrder()
         self._last_number = 0
         self._ports_are_stale = False
+        #: The configuration in which no port wants link protocols.
+        self._quiet_at = -1
         self._phy_ports: dict[int, m.PhyPort] = {}
 
     # Configuration
@@ -140,7 +150,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
-        self._configure_tree(settings.stp, now_ms)
+        self.tree = configured_tree(self, settings, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -155,16 +165,6 @@ class Ofproto:
             self.mcast = McastTable()
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
-
-    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
-        if settings is None:
-            if self.tree is not None:
-                self.tree.destroy()
-            self.tree = None
-        elif self.tree is None:
-            self.tree = SpanningTree(self, settings, now_ms)
-        else:
-            self.tree.configure(settings, now_ms)
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -182,23 +182,20 @@ class Ofproto:
         if port.number in self.ports_by_number:
             self._tell(m.OFPPR_MODIFY, port)
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.status and Port.statistics."""
-        found = self.bundles.get(bundle)
-        if self.tree is None or found is None or len(found.members) != 1:
-            return {}, {}
-        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        """What the database is told of a port in a spanning tree."""
+        return port_tree_status(self, bundle, self.backer.clock.now_ms())
 
-    def bridge_status(self) -> dict[str, str]:
-        """Bridge.status."""
-        return {} if self.tree is None else self.tree.bridge_status()
+    def bridge_status(self) -> BridgeTreeStatus:
+        """What the database is told of the bridge in a spanning tree."""
+        return bridge_tree_status(self)
 
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
 
     def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """Send a packet of the switch's own."""
-        key = extract_key(frame, reserved.NONE, 0)
+        key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
         actions = (Output(port.number, 0),)
         result = translate(self, key, now_ms, actions=actions, packet=frame)
         credit_all(result.credits, 1, len(frame), now_ms, 0)
@@ -312,6 +309,7 @@ class Ofproto:
         self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
+        bundle.members = []
         self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:
@@ -387,30 +385,10 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
-        self._decide_packet_out(message, now_ms, side_effects=True)()
+        self._packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
-        return self._decide_packet_out(message, now_ms, side_effects=False)
-
-    def _decide_packet_out(
-        self, message: m.PacketOut, now_ms: int, *, side_effects: bool
-    ) -> Callable[[], None]:
-        in_port = FIELD["in_port_oxm"].get(message.match.value)
-        known = in_port in self.ports_by_number
-        metadata = message.match.value & ~_IN_PORT.mask
-        key = extract_key(message.packet, in_port, metadata)
-        result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
-
-        def send() -> None:
-            flags = TCP_FLAGS.get(key)
-            credit_all(result.credits, 1, len(message.packet), now_ms, flags)
-            if result.actions:
-                dp_port = self.ports_by_number[in_port].dp_port if known else -1
-                base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
-                self.backer.dpif.execute(message.packet, base, result.actions)
-
-        self.backer.recirculations.release(result.recirc_ids, now_ms)
-        return send
+        return self._packet_outs.decide(message, now_ms, side_effects=False)
 
     def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
         """Have the tables treat a packet as one that came in at port `number`."""
@@ -468,22 +446,37 @@ class Ofproto:
             self.mcast.run(now_ms)
         if self.tree is not None:
             self.tree.run(now_ms)
-        self.monitoring.run(now_ms)
-        self.faults.run(now_ms)
-        self.aggregation.run(now_ms)
-        self._run_bonds(now_ms)
+        if self._quiet_at != self.backer.config_generation:
+            self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
+        if self._ports_are_stale:
+            return 0
         due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
         if self.mcast is not None:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
-        watchers = (self.aggregation, self.monitoring, self.faults)
-        due += [watcher.deadline() for watcher in watchers]
-        due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
+        if self._quiet_at != self.backer.config_generation:
+            watchers = (self.aggregation, self.monitoring, self.faults)
+            due += [watcher.deadline() for watcher in watchers]
+            due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
+
+    def _run_link_protocols(self, now_ms: int) -> None:
+        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        configured: a turn must not cost more the more ports there are."""
+        generation = self.backer.config_generation
+        self.monitoring.run(now_ms)
+        self.faults.run(now_ms)
+        self.aggregation.run(now_ms)
+        self._run_bonds(now_ms)
+        if not (self.monitoring.bfds or self.faults.cfms or self.aggregation.lacps) and not any(
+            bundle.bond is not None or bundle.settings.bond is not None
+            for bundle in self.bundles.values()
+        ):
+            self._quiet_at = generation
 
     def _run_bonds(self, now_ms: int) -> None:
         self.spreading.count(now_ms)
@@ -499,9 +492,12 @@ class Ofproto:
         self.spreading.follow(now_ms)
 
     def active_member(self, bundle: str) -> str:
-        """Port.bond_active_slave: the address of the member that is active; empty if none is."""
+        """Port.bond_active_slave: the address of the member that is active, of zeros if none is;
+        empty for what is no bond."""
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
-        return bond.active.mac if bond is not None and bond.active is not None else ""
+        if bond is None:
+            return ""
+        return "00:00:00:00:00:00" if bond.active is None else bond.active.mac
 
     def link_status(self, name: str) -> LinkStatus:
         """What protocols know of an interface's link."""

@@ -30,20 +30,21 @@ from __future__ import annotations
 
 from typing import Generic, Protocol, TypeVar
 
-from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
+from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.match import Match
 from netloom.ofproto.conjunctions import Soft, decide
-from netloom.ofproto.prefix_trie import PrefixTrie
+from netloom.ofproto.subtable import (
+    Check,
+    FieldTrie,
+    Subtable,
+)
 from netloom.openflow.actions import Conjunction
 
 #: Fields with tries unless the Flow_Table row says otherwise (ovs-vswitchd.conf.db(5), prefixes).
 DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
 
 _CONJ_ID = SLOT["conj_id"]
-_PORTS_SHIFT = SLOT["tp_dst"].shift
-_PORTS_ONES = 0xFFFFFFFF
-_PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-assert SLOT["tp_src"].shift == _PORTS_SHIFT + 16
 
 
 class Classified(Protocol):
@@ -62,82 +63,18 @@ class Classified(Protocol):
 R = TypeVar("R", bound=Classified)
 
 
-class _Trie:
-    """The prefixes of one field in the whole table."""
-
-    __slots__ = ("field", "ones", "prerequisites", "shift", "trie")
-
-    def __init__(self, field: Field) -> None:
-        self.field = field
-        self.shift = field.shift
-        self.ones = field.ones
-        self.trie = PrefixTrie(field.bits)
-        self.prerequisites = [
-            (sum(mask << SLOT[slot].shift for slot, _, mask in alternative),
-             sum(value << SLOT[slot].shift for slot, value, _ in alternative))
-            for alternative in PREREQUISITES[field.prerequisite]
-        ]  # fmt: skip
-
-    def applies(self, key: int) -> bool:
-        return any(key & mask == value for mask, value in self.prerequisites)
-
-    def prefix_length(self, mask: int) -> int:
-        """Length of the prefix that `mask` has of this field; 0 if it has none or no prefix."""
-        bits = mask >> self.shift & self.ones
-        inverted = bits ^ self.ones
-        if inverted & inverted + 1:
-            return 0
-        return bits.bit_count()
-
-
-class _Subtable(Generic[R]):
-    """The rules with one mask."""
-
-    __slots__ = (
-        "counted", "final_mask", "mask", "max_priority", "plens", "port_bits", "port_length",
-        "port_trie", "rules", "stages",
-    )  # fmt: skip
-
-    def __init__(self, mask: int, tries: list[_Trie]) -> None:
-        self.mask = mask
-        #: The rules of one value, best first.
-        self.rules: dict[int, tuple[R, ...]] = {}
-        self.max_priority = -1
-        #: (mask up to here, bits of this stage, partial key -> number of rules), but for the last.
-        self.stages: list[tuple[int, int, dict[int, int]]] = []
-        self.final_mask = 0
-        self.plens: list[int] = []
-        #: The tries that know this mask, and how long its prefixes are in them.
-        self.counted: list[tuple[_Trie, int]] = []
-        self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
-        #: Up to the last bit that the mask has, which need not be a prefix.
-        self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
-        self.port_trie = PrefixTrie(32) if self.port_bits else None
-        self.use_tries(tries)
-        before = 0
-        for stage_mask in STAGE_MASKS:
-            upto = mask & stage_mask
-            if upto != before:
-                self.stages.append((upto, upto & ~before, {}))
-                before = upto
-        if self.stages:
-            self.final_mask = self.stages.pop()[1]
-
-    def use_tries(self, tries: list[_Trie]) -> None:
-        self.plens = [trie.prefix_length(self.mask) for trie in tries]
-        self.counted = [
-            (trie, length) for trie, length in zip(tries, self.plens, strict=True) if length
-        ]
-
-
 class Classifier(Generic[R]):
     """One table's rules."""
 
     def __init__(self, prefixes: tuple[str, ...] = DEFAULT_PREFIXES) -> None:
-        self._subtables: dict[int, _Subtable[R]] = {}
-        self._order: list[_Subtable[R]] = []
-        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        self._subtables: dict[int, Subtable[R]] = {}
+        self._order: list[Subtable[R]] = []
+        self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         self._n_rules = 0
+        #: The subtable that was changed last.
+        self._recent: Subtable[R] | None = None
+        #: Subtables whose counts are behind their rules.
+        self._late: list[Subtable[R]] = []
 
     def __len__(self) -> int:
         return self._n_rules
@@ -150,6 +87,8 @@ class Classifier(Generic[R]):
 
     def within(self, value: int, mask: int) -> list[R]:
         """The rules that match no packet which `value` under `mask` does not."""
+        if not mask:
+            return self.rules()
         found: list[R] = []
         for subtable in self._order:
             if mask & ~subtable.mask:
@@ -164,12 +103,11 @@ class Classifier(Generic[R]):
 
     def set_prefixes(self, prefixes: tuple[str, ...]) -> None:
         """Have tries on other fields."""
-        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        self._catch_up()
+        self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         for subtable in self._order:
             subtable.use_tries(self._tries)
-            for key, same in subtable.rules.items():
-                for _ in same:
-                    self._count_prefixes(subtable, key, add=True)
+            subtable.count_in_tries()
 
     # Changes
 
@@ -183,27 +121,50 @@ class Classifier(Generic[R]):
 
     def insert(self, rule: R) -> R | None:
         """Add `rule`; returns the rule with the same match and priority that it replaced."""
-        mask, value = rule.match.mask, rule.match.value
-        subtable = self._subtables.get(mask)
-        if subtable is None:
-            subtable = self._subtables[mask] = _Subtable(mask, self._tries)
-            self._order.append(subtable)
-        same = subtable.rules.get(value)
-        if same is None:
-            subtable.rules[value] = (rule,)
-        else:
+        old = self.insert_new(rule)
+        if old is not None:
+            same = self._subtables[rule.match.mask].rules
+            value = rule.match.value
+            same[value] = tuple([rule if other is old else other for other in same[value]])
+        return old
+
+    def insert_new(self, rule: R) -> R | None:
+        """Add `rule`, unless there is one with its match and priority, which is returned."""
+        match = rule.match
+        mask, value = match.mask, match.value
+        subtable = self._recent
+        if subtable is None or mask is not subtable.mask:
+            subtable = self._subtable(mask)
+        alone = (rule,)
+        same = subtable.rules.setdefault(value, alone)
+        priority = rule.priority
+        if same is not alone:
             at = 0
-            while at < len(same) and same[at].priority > rule.priority:
+            for other in same:
+                if other.priority <= priority:
+                    if other.priority == priority:
+                        return other
+                    break
                 at += 1
-            if at < len(same) and same[at].priority == rule.priority:
-                subtable.rules[value] = (*same[:at], rule, *same[at + 1 :])
-                return same[at]
             subtable.rules[value] = (*same[:at], rule, *same[at:])
-        self._added(subtable, value)
-        if rule.priority > subtable.max_priority:
-            subtable.max_priority = rule.priority
+        self._n_rules += 1
+        if subtable.note(subtable.came, value):
+            self._late.append(subtable)
+        if priority > subtable.max_priority:
+            subtable.max_priority = priority
             self._sort()
         return None
+
+    def _subtable(self, mask: int) -> Subtable[R]:
+        """The subtable of a mask, made if there is none."""
+        subtable = self._subtables.get(mask)
+        if subtable is None:
+            subtable = self._subtables[mask] = Subtable(mask, self._tries)
+            self._order.append(subtable)
+        # Many rules of one mask often come in a row, and with one and the same number.
+        subtable.mask = mask
+        self._recent = subtable
+        return subtable
 
     def move_last(self, rule: R) -> None:
         """List a rule, which is in the table, after all others of its mask: it is the newest."""
@@ -213,24 +174,29 @@ class Classifier(Generic[R]):
 
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
-        mask, value = rule.match.mask, rule.match.value
-        subtable = self._subtables[mask]
+        match = rule.match
+        mask, value = match.mask, match.value
+        subtable = self._recent
+        if subtable is None or mask is not subtable.mask:
+            subtable = self._recent = self._subtables[mask]
+            subtable.mask = mask
         same = subtable.rules[value]
         if len(same) == 1:
             del subtable.rules[value]
         else:
             subtable.rules[value] = tuple([other for other in same if other is not rule])
-        self._removed(subtable, value)
+        self._n_rules -= 1
+        if subtable.note(subtable.went, value):
+            self._late.append(subtable)
         if not subtable.rules:
+            subtable.catch_up()
             del self._subtables[mask]
             self._order.remove(subtable)
-        elif rule.priority == subtable.max_priority:
-            self._lower_priority(subtable)
-
-    def _lower_priority(self, subtable: _Subtable[R]) -> None:
-        # The value may stay too high for speed: a scan of a large subtable on each removal of its
-        # first rule would be quadratic. Too high is safe; it only delays the end of a search.
-        if len(subtable.rules) <= 64:
+            self._recent = None
+        elif len(subtable.rules) <= 64 and rule.priority == subtable.max_priority:
+            # The value may stay too high for speed: a scan of a large subtable on each removal of
+            # its first rule would be quadratic. Too high is safe; it only delays the end of a
+            # search.
             highest = max(same[0].priority for same in subtable.rules.values())
             if highest != subtable.max_priority:
                 subtable.max_priority = highest
@@ -239,30 +205,11 @@ class Classifier(Generic[R]):
     def _sort(self) -> None:
         self._order.sort(key=lambda subtable: -subtable.max_priority)
 
-    def _added(self, subtable: _Subtable[R], value: int) -> None:
-        self._n_rules += 1
-        for upto, _, counts in subtable.stages:
-            partial = value & upto
-            counts[partial] = counts.get(partial, 0) + 1
-        self._count_prefixes(subtable, value, add=True)
-        if subtable.port_trie is not None:
-            subtable.port_trie.insert(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
-
-    def _removed(self, subtable: _Subtable[R], value: int) -> None:
-        self._n_rules -= 1
-        for upto, _, counts in subtable.stages:
-            partial = value & upto
-            counts[partial] -= 1
-            if not counts[partial]:
-                del counts[partial]
-        self._count_prefixes(subtable, value, add=False)
-        if subtable.port_trie is not None:
-            subtable.port_trie.remove(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
-
-    def _count_prefixes(self, subtable: _Subtable[R], value: int, add: bool) -> None:
-        for trie, length in subtable.counted:
-            change = trie.trie.insert if add else trie.trie.remove
-            change(value >> trie.shift & trie.ones, length)
+    def _catch_up(self) -> None:
+        """Have counts and tries say what the rules are."""
+        for subtable in self._late:
+            subtable.catch_up()
+        self._late.clear()
 
     # Lookup
 
@@ -272,6 +219,8 @@ class Classifier(Generic[R]):
         """The best rule for `key`, and the mask of bits that decided, with those of `wildcards`:
         what is looked at in any case, which a search may use at no price. If a conjunctive match
         decided, `parts` gets its rules, clause by clause."""
+        if self._late:
+            self._catch_up()
         best, wildcards, softs = self._lookup(key, wildcards)
         if not softs:
             return best, wildcards
@@ -289,89 +238,56 @@ class Classifier(Generic[R]):
         best: R | None = None
         best_priority = -1
         softs: list[Soft[R]] | None = None
-        looked_up: list[tuple[int, int] | None] = [None] * len(self._tries)
+        #: What tries have said in this lookup, by their numbers.
+        said: dict[int, tuple[int, int]] = {}
+        is_no_frame = key & PACKET_TYPE_MASK
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
                 break
-            same, bits = self._search(subtable, key, wildcards, looked_up)
-            wildcards |= bits
-            if same is None:
+            if is_no_frame and subtable.frames_only:
                 continue
-            rule = same[0]
-            if rule.priority <= best_priority:
-                continue
-            if not rule.conjunctions:
-                best = rule
-                best_priority = rule.priority
-            elif softs is None:
-                softs = [Soft(same)]
+            seen = 0
+            for upto, keys, checks in subtable.stages:
+                if checks:
+                    skipped = _skip(checks, key, wildcards, said)
+                    if skipped is not None:
+                        wildcards |= seen | skipped
+                        break
+                if key & upto not in keys:
+                    if subtable.port_trie is not None and upto == subtable.mask:
+                        upto = subtable.explains(key)
+                    wildcards |= upto
+                    break
+                seen = upto
             else:
-                softs.append(Soft(same))
+                wildcards |= seen
+                same = subtable.rules[key & subtable.mask]
+                rule = same[0]
+                if rule.priority <= best_priority:
+                    continue
+                if not rule.conjunctions:
+                    best = rule
+                    best_priority = rule.priority
+                elif softs is None:
+                    softs = [Soft(same)]
+                else:
+                    softs.append(Soft(same))
         return best, wildcards, softs
 
-    def _search(
-        self,
-        subtable: _Subtable[R],
-        key: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> tuple[tuple[R, ...] | None, int]:
-        """The rules of one subtable that match, best first, and the bits that decided; `wildcards`
-        are those that are looked at anyhow, `looked_up` what tries have said in this lookup."""
-        seen = 0
-        tries = any(subtable.plens)
-        for upto, bits, counts in subtable.stages:
-            if tries:
-                skipped = self._skip(subtable, key, bits, wildcards, looked_up)
-                if skipped is not None:
-                    return None, seen | skipped
-            seen = upto
-            if key & upto not in counts:
-                return None, seen
-        if tries:
-            skipped = self._skip(subtable, key, subtable.final_mask, wildcards, looked_up)
-            if skipped is not None:
-                return None, seen | skipped
-        same = subtable.rules.get(key & subtable.mask)
-        if same is not None:
-            return same, subtable.mask
-        if subtable.port_trie is not None:
-            ports = key >> _PORTS_SHIFT & subtable.port_bits
-            _, n_bits = subtable.port_trie.lookup(ports)
-            needed = _prefix_mask(n_bits, 32) & subtable.port_bits
-            return None, subtable.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
-        return None, subtable.mask
 
-    def _skip(
-        self,
-        subtable: _Subtable[R],
-        key: int,
-        stage_bits: int,
-        wildcards: int,
-        looked_up: list[tuple[int, int] | None],
-    ) -> int | None:
-        """If a trie on a field of this stage tells that the subtable cannot match: the bits that
-        say so; else None. Never more bits than searching the subtable would take."""
-        for number, length in enumerate(subtable.plens):
-            trie = self._tries[number]
-            if not length or not stage_bits >> trie.shift & trie.ones:
-                continue
-            known = looked_up[number]
-            if known is None:
-                if trie.applies(key):
-                    known = trie.trie.lookup(key >> trie.shift & trie.ones)
-                else:
-                    known = (-1, 0)
-                looked_up[number] = known
-            lengths, n_bits = known
-            if lengths >> length & 1:
-                continue
-            needed = _prefix_mask(n_bits, trie.field.bits) << trie.shift
-            if n_bits <= length or not needed & ~wildcards:
-                return needed
-        return None
-
-
-def _prefix_mask(length: int, bits: int) -> int:
-    """The first `length` of `bits` bits."""
-    return (1 << length) - 1 << bits - length
+def _skip(
+    checks: tuple[Check, ...], key: int, wildcards: int, said: dict[int, tuple[int, int]]
+) -> int | None:
+    """If a trie tells that a subtable cannot match: the bits that say so; else None. Never more
+    bits than searching the subtable would take. `wildcards` are looked at anyhow."""
+    for number, trie, length in checks:
+        known = said.get(number)
+        if known is None:
+            known = said[number] = trie.lookup(key)
+        lengths, n_bits = known
+        if lengths >> length & 1:
+            continue
+        needed = trie.masks[n_bits]
+        if n_bits <= length or not needed & ~wildcards:
+            return needed
+    return None

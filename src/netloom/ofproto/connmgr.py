@@ -30,6 +30,7 @@ from typing import Protocol
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
+from netloom.flow.match import MATCH_ALL
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
@@ -119,6 +120,9 @@ class ConnectionManager:
         #: The bytes of that request.
         self.request = b""
         self._is_monitored = False
+        #: The metadata of the packet-in before, and what is told of it.
+        self._last_metadata = (-1, 0)
+        self._last_match = MATCH_ALL
 
     # Configuration and connections
 
@@ -198,7 +202,10 @@ class ConnectionManager:
                 return
             if event is None:
                 return
-            self.handle(session, event, now_ms)
+            if type(event) is Received:
+                self._request(session, event, now_ms)
+            else:
+                self.handle(session, event, now_ms)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:
         """Like `run`, for an event that somebody else has read from `machine`."""
@@ -217,7 +224,7 @@ class ConnectionManager:
             session.negotiated(event.version)
 
     def _request(self, session: Session, event: Received, now_ms: int) -> None:
-        if type(event.message) not in connmgr_requests.NOT_ADMITTING:
+        if not session.admitted and type(event.message) not in connmgr_requests.NOT_ADMITTING:
             session.admitted = True
         self.requester = session
         self.request = event.data
@@ -260,7 +267,13 @@ class ConnectionManager:
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
-        match = metadata_match(key)
+        tlv_table = self.switch.tlv_table
+        known = (key, tlv_table.generation)
+        if known != self._last_metadata:
+            # Packets of one port with the same metadata come in rows.
+            self._last_metadata = known
+            self._last_match = metadata_match(key, tlv_table.option_bits(key))
+        match = self._last_match
         for session in wanting:
             version, form = session.peer.version, session.packet_in_format
             rest = b""
@@ -276,7 +289,8 @@ class ConnectionManager:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
         if self._is_monitored:
             self._report(changes)
-        self._watch_vacancy(changes)
+        if self.switch.tables.is_vacancy_watched:
+            self._watch_vacancy(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()

@@ -21,7 +21,6 @@ from netloom.ofproto.connmgr_changes import (
     check_packet_out,
     check_presence,
     is_simple,
-    with_options,
 )
 from netloom.ofproto.connmgr_groups import apply_group_mod
 from netloom.ofproto.groups import GroupChange
@@ -42,14 +41,14 @@ if TYPE_CHECKING:
 
 class OpenBundle:
     """A bundle that waits; `request` are the bytes that opened it, `entries` the messages with the
-    bytes that added them."""
+    bytes that added them, and whether they name no group and no meter."""
 
     __slots__ = ("closed", "entries", "flags", "request", "used_ms")
 
     def __init__(self, flags: int, request: bytes, now_ms: int) -> None:
         self.flags = flags
         self.request = request
-        self.entries: list[tuple[m.Message, bytes]] = []
+        self.entries: list[tuple[m.Message, bytes, bool]] = []
         self.closed = False
         self.used_ms = now_ms
 
@@ -62,19 +61,22 @@ class _Commit:
         self._session = session
         self._flags = flags
         self._now_ms = now_ms
-        self._done: list[tuple[list[GroupChange], list[Change]]] = []
+        self._done: list[GroupChange | Change] = []
         self._packets: list[Callable[[], None]] = []
         self._commands: list[int] = []
 
-    def apply(self, message: m.Message) -> None:
+    def apply(self, message: m.Message, simple: bool) -> None:
+        """Carry out one message; raises OpenFlowError. `simple`: it names no group and no meter."""
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
-            if not is_simple(message.actions):
+            if not simple:
                 check_presence(manager, message.actions)
-            self._done.append(([], manager.switch.tables.apply(message, now_ms)))
+            self._done += manager.switch.tables.apply(message, now_ms)
             self._commands.append(message.command)
         elif isinstance(message, GroupMod):
-            self._done.append(apply_group_mod(manager, message, now_ms))
+            groups, changes = apply_group_mod(manager, message, now_ms)
+            self._done += groups
+            self._done += changes
         elif isinstance(message, m.PacketOut):
             check_presence(manager, message.actions)
             self._packets.append(manager.switch.prepare_packet_out(message, now_ms))
@@ -84,12 +86,16 @@ class _Commit:
             manager.switch.port_mod(message)
 
     def undo(self) -> None:
-        for groups, changes in reversed(self._done):
-            self._manager.switch.tables.undo(changes)
-            self._manager.switch.groups.undo(groups)
+        """Make undone what was done, the newest first."""
+        for change in reversed(self._done):
+            if isinstance(change, Change):
+                self._manager.switch.tables.undo([change])
+            else:
+                self._manager.switch.groups.undo([change])
 
     def finish(self) -> None:
-        changes = [change for _, some in self._done for change in some]
+        """Tell who wants to know, and send what is to be sent."""
+        changes = [change for change in self._done if isinstance(change, Change)]
         self._manager.flows_changed(changes, self._now_ms)
         for command in self._commands:
             self._session.flow_mods.note(command, self._now_ms)
@@ -142,9 +148,9 @@ def _commit(
     _check_flags(session, bundle, message.bundle_id, message.flags)
     del session.bundles[message.bundle_id]
     commit = _Commit(manager, session, bundle.flags, now_ms)
-    for entry, data in bundle.entries:
+    for entry, data, simple in bundle.entries:
         try:
-            commit.apply(entry)
+            commit.apply(entry, simple)
         except OpenFlowError as error:
             commit.undo()
             manager.refuse(session, error.name, data)
@@ -168,11 +174,13 @@ def _check_flags(session: Session, bundle: OpenBundle, bundle_id: int, flags: in
 def _add(
     manager: ConnectionManager, session: Session, message: b.BundleAdd, now_ms: int
 ) -> tuple[m.Message, ...]:
-    entry, _ = decode_message(message.data, session.peer.protocol)
+    entry, _ = decode_message(message.data, session.peer.protocol, session.peer.memo)
+    simple = False
     if isinstance(entry, m.FlowMod):
-        entry = with_options(manager, check_flow_mod(session, entry))
+        simple = is_simple(entry.actions)
+        entry = check_flow_mod(manager, session, entry, simple)
     elif isinstance(entry, m.PacketOut):
-        check_packet_out(session, entry)
+        check_packet_out(session, entry, is_simple(entry.actions))
     bundle = session.bundles.get(message.bundle_id)
     if bundle is None:
         bundle = OpenBundle(message.flags, manager.request, now_ms)
@@ -182,7 +190,7 @@ def _add(
         raise OpenFlowError("OFPBFC_BUNDLE_CLOSED")
     else:
         _check_flags(session, bundle, message.bundle_id, message.flags)
-    bundle.entries.append((entry, manager.request))
+    bundle.entries.append((entry, manager.request, simple))
     bundle.used_ms = now_ms
     return ()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from netloom import OVS_VERSION
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.flow.fields import TUN_PRESENT_SHIFT
-from netloom.flow.match import Match
 from netloom.ofproto import connmgr_groups, connmgr_tables
 from netloom.ofproto.connmgr_features import stats_features, table_features
 from netloom.ofproto.connmgr_tables import miss_config
@@ -50,35 +48,39 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    request = replace(request, match=_with_options(manager, request.match))
+    return (m.FlowRowsReply(_rows(_chosen_rules(manager, request), now_ms), request.nx),)
+
+
+def _chosen_rules(
+    manager: ConnectionManager, request: m.FlowStatsRequest | m.AggregateRequest
+) -> list[Rule]:
+    """The rules that a request asks about, with all that they have counted."""
+    match = manager.switch.tlv_table.adopt(request.match)
     manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
-    return (m.FlowStatsReply(tuple(_flow_stats(rule, now_ms) for rule in rules), request.nx),)
+    return manager.switch.tables.select_loose(replace(request, match=match))
 
 
-def _with_options(manager: ConnectionManager, match: Match) -> Match:
-    """`match` with the options of tunnels as the bridge maps them."""
-    if not match.mask >> TUN_PRESENT_SHIFT:
-        return match
-    return manager.switch.tlv_table.adopt(match)
-
-
-def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
-    sec, ms = divmod(max(now_ms - rule.created_ms, 0), 1_000)
-    return m.FlowStats(
-        rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, ms * 1_000_000,
-        rule.idle_timeout_s, rule.hard_timeout_s, max(now_ms - rule.used_ms, 0) // 1_000,
-        max(now_ms - rule.modified_ms, 0) // 1_000, rule.flags, rule.importance,
-        rule.n_packets, rule.n_bytes,
-    )  # fmt: skip
+def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
+    """What there is to tell of rules."""
+    created_ms = -1
+    sec = nsec = 0
+    for rule in rules:
+        if rule.created_ms != created_ms:
+            created_ms = rule.created_ms
+            sec, ms = divmod(max(now_ms - created_ms, 0), 1_000)
+            nsec = ms * 1_000_000
+        yield (
+            rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, nsec,
+            rule.idle_timeout_s, rule.hard_timeout_s, max((now_ms - rule.used_ms) // 1_000, 0),
+            max((now_ms - rule.modified_ms) // 1_000, 0), rule.flags, rule.importance,
+            rule.n_packets, rule.n_bytes,
+        )  # fmt: skip
 
 
 def _aggregate(
     manager: ConnectionManager, session: Session, request: m.AggregateRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    request = replace(request, match=_with_options(manager, request.match))
-    manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
+    rules = _chosen_rules(manager, request)
     n_packets = sum(rule.n_packets for rule in rules)
     n_bytes = sum(rule.n_bytes for rule in rules)
     return (m.AggregateReply(n_packets, n_bytes, len(rules), request.nx),)

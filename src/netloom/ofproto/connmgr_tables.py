@@ -41,6 +41,7 @@ def _table_mod(
     numbers = range(N_TABLES) if mod.table_id == m.OFPTT_ALL else (mod.table_id,)
     for number in numbers:
         _apply_table_mod(tables.table(number), mod, session.peer.version)
+    tables.is_vacancy_watched |= bool(mod.config & t.OFPTC_VACANCY_EVENTS)
     tables.generation += 1
     return ()
 

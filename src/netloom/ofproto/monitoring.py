@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from netloom.base.errors import CommandError
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_bytes
+from netloom.ofproto.liveness import note_watchers
 from netloom.packet import build
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_UDP, UDP_LEN
 from netloom.protocols.bfd import PORT, SOURCE_PORT, Bfd
@@ -68,7 +69,10 @@ class Monitoring:
 
     def _changed(self) -> None:
         self._bridge.status_version += 1
+        for port in self._bridge.ports_by_name.values():
+            note_watchers(port)
         self._bridge.backer.config_changed()
+        self._bridge.devices_changed()
 
     def _frame(self, bfd: Bfd, port: OfPort, payload: bytes) -> bytes:
         settings = bfd.settings
@@ -82,6 +86,10 @@ class Monitoring:
     def deadline(self) -> int | None:
         return min((bfd.deadline() for bfd in self.bfds.values()), default=None)
 
+    def watches(self, port: OfPort) -> bool:
+        """Is there a session on this port?"""
+        return port.name in self.bfds
+
     def is_up(self, port: OfPort) -> bool:
         """Does the session let packets use this port? It does where there is none."""
         bfd = self.bfds.get(port.name)
@@ -94,28 +102,41 @@ class Monitoring:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the session of this port? If so, it gets it."""
-        bfd = self.bfds.get(port.name)
-        if bfd is None:
+        if port.name not in self.bfds:
             return False
-        key, wanted = context.key, bfd.settings.remote_dst_mac
-        context.mask |= _DL_DST.mask
-        if wanted and _DL_DST.get(key) != wanted:
-            return False
-        if _DL_TYPE.get(key) != ETH_TYPE_IP:
-            return False
-        context.mask |= _NW_PROTO.mask | _TP_DST.mask
-        if bfd.settings.check_tunnel_key:
-            context.mask |= _TUN_ID.mask
-        if _NW_PROTO.get(key) != IPPROTO_UDP or _TP_DST.get(key) != PORT:
-            return False
-        if bfd.settings.check_tunnel_key and _TUN_ID.get(key):
+        context.cannot_repeat()
+        if not self.knows(context, port):
             return False
         if context.packet and context.side_effects:
             frame = context.packet
             data = ETH_LEN + (frame[ETH_LEN] & 0xF) * 4 + UDP_LEN
-            bfd.receive(frame[data:], frame[_TTL_AT], context.now_ms)
+            self.bfds[port.name].receive(frame[data:], frame[_TTL_AT], context.now_ms)
         context.slow.add("bfd")
         return True
+
+    def knows(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
+        bfd = self.bfds.get(port.name)
+        if bfd is None:
+            return False
+        key, wanted = context.key, bfd.settings.remote_dst_mac
+        if wanted:
+            context.mask |= _DL_DST.mask
+            if _DL_DST.get(key) != wanted:
+                return False
+        if _DL_TYPE.get(key) != ETH_TYPE_IP:
+            return False
+        context.mask |= _NW_PROTO.mask
+        if _NW_PROTO.get(key) != IPPROTO_UDP or context.is_later_fragment:
+            return False
+        if other := _TP_DST.get(key) ^ PORT:
+            # One bit that differs says enough.
+            context.mask |= 1 << _TP_DST.shift + other.bit_length() - 1
+            return False
+        context.mask |= _TP_DST.mask
+        if bfd.settings.check_tunnel_key:
+            context.mask |= _TUN_ID.mask
+        return not (bfd.settings.check_tunnel_key and _TUN_ID.get(key))
 
 
 class BfdCommands:

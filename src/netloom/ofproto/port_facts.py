@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from netloom.base.record import replace
 from netloom.flow.hashes import hash_pair
 from netloom.netdev.device import Device
+from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.ports import OfPort
 from netloom.openflow import messages as m
 
@@ -37,7 +38,8 @@ def describe_port(port: OfPort, device: Device | None) -> m.PhyPort:
         if port.settings.mac:
             mac = int(port.settings.mac.replace(":", ""), 16)
         # It is up, whether its other end is there or not.
-        return m.PhyPort(port.number, mac, port.name, port.config, m.OFPPS_LIVE | port.stp_bits)
+        state = (m.OFPPS_LIVE if is_usable(port, True) else 0) | port.stp_bits
+        return m.PhyPort(port.number, mac, port.name, port.config, state)
     seen = device.state()
     down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
     up = seen.link_up and seen.admin_up
@@ -46,7 +48,9 @@ def describe_port(port: OfPort, device: Device | None) -> m.PhyPort:
         int(seen.mac.replace(":", "") or "0", 16),
         port.name,
         port.config & ~m.OFPPC_PORT_DOWN | down,
-        (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
+        (0 if up else m.OFPPS_LINK_DOWN)
+        | (m.OFPPS_LIVE if is_usable(port, up) else 0)
+        | port.stp_bits,
         current=_speed_bits(seen.speed_bps),
         current_speed_kbps=seen.speed_bps // 1_000,
         max_speed_kbps=seen.speed_bps // 1_000,

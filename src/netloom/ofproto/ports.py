@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from netloom.netdev.device import Device, DeviceStats
 from netloom.netdev.tunnel import TunnelDevice
+from netloom.netdev.tunnel_config import LEGACY_L3
 from netloom.ofproto.settings import PortSettings
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ class OfPort:
     for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
 
     __slots__ = (
-        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "learns",
-        "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits", "tunnel",
-        "tx_bytes", "tx_packets",
+        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "is_watched",
+        "learns", "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits",
+        "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -37,6 +38,8 @@ class OfPort:
         #: What a spanning tree lets it do, and what OpenFlow calls that (OFPPS_STP_*).
         self.forwards = self.learns = self.relays_bpdus = True
         self.stp_bits = 0
+        #: Does BFD or CFM watch the way behind it?
+        self.is_watched = False
         self.created_ms = now_ms
         self.rx_packets = 0
         self.rx_bytes = 0
@@ -50,6 +53,11 @@ class OfPort:
     @property
     def is_patch(self) -> bool:
         return self.settings.type == "patch"
+
+    @property
+    def is_layer3(self) -> bool:
+        """Is it a tunnel that carries packets without Ethernet headers?"""
+        return self.tunnel is not None and self.tunnel.config.pt_mode == LEGACY_L3
 
     def link(self) -> tuple[bool, str]:
         """Is its link up, and its address."""

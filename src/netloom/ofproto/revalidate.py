@@ -20,8 +20,9 @@ from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import credit_all
-from netloom.ofproto.upcall import IN_PORT, datapath_mask, origin
+from netloom.ofproto.upcall import IN_PORT, origin
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -32,6 +33,8 @@ log = get_logger("ofproto_dpif_upcall")
 SHARE_OF_DUMP = 8
 #: A flow that carried nothing for this long is removed (other_config:max-idle).
 MAX_IDLE_MS = 10_000
+#: How far out of the order of their use flows may stand: more than one sweep comes after another.
+ORDER_MS = 2_000
 #: Above the limit flows are removed much sooner.
 IDLE_ABOVE_LIMIT_MS = 100
 #: Flows that the data path is given at most (other_config:flow-limit).
@@ -45,8 +48,8 @@ FlowName = tuple[int, int]
 class InstalledFlow:
     """A flow of the data path, seen from here."""
 
-    __slots__ = ("actions", "credits", "installed_ms", "key", "mac_lookups", "mask", "n_bytes",
-                 "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
+    __slots__ = ("actions", "credits", "installed_ms", "is_permanent", "key", "mac_lookups", "mask",
+                 "n_bytes", "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
         self.key = key
@@ -62,6 +65,8 @@ class InstalledFlow:
         self.used_ms = now_ms
         self.n_packets = 0
         self.n_bytes = 0
+        #: Neither idle nor translated again: whoever made it removes it.
+        self.is_permanent = False
 
 
 class Revalidator:
@@ -69,9 +74,12 @@ class Revalidator:
 
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
+        #: In the order of their use (see `_idle_since`).
         self._flows: dict[FlowName, InstalledFlow] = {}
         #: The flows that depend on what a MAC table answered.
         self._by_mac: dict[MacLookup, set[FlowName]] = {}
+        #: How many flows were added and removed here, and how many in all: `Dpif.take_used`.
+        self._changes = self._changes_seen = 0
         self.max_idle_ms = MAX_IDLE_MS
         self.flow_limit = FLOW_LIMIT
         self.max_flows = 0
@@ -91,29 +99,86 @@ class Revalidator:
         """Give the data path the flow of a translated miss."""
         mask &= KEY_MASK
         name = (key & mask, mask)
-        if len(self._flows) >= self.flow_limit or name in self._flows:
-            self._backer.recirculations.release(result.recirc_ids, now_ms)
+        flows = self._flows
+        n_flows = len(flows)
+        is_switched = IN_PORT.get(key) in self._backer.switched.ports
+        if n_flows >= self.flow_limit or name in flows or is_switched:
+            if result.recirc_ids:
+                self._backer.recirculations.release(result.recirc_ids, now_ms)
             return
-        self._flows[name] = InstalledFlow(key, mask, result, now_ms, next(self._backer.stamps))
-        self._index(name, result.mac_lookups)
-        self.max_flows = max(self.max_flows, len(self._flows))
+        flows[name] = InstalledFlow(key, mask, result, now_ms, next(self._backer.stamps))
+        if result.mac_lookups:
+            self._index(name, result.mac_lookups)
+        if n_flows >= self.max_flows:
+            self.max_flows = n_flows + 1
         self._backer.dpif.flow_put(key, mask, result.flow_actions)
+        self._changes += 1
+
+    def install_permanent(self, flow: InstalledFlow) -> None:
+        """Give the data path a flow that stays, or change the one that is there."""
+        name = (flow.key & flow.mask, flow.mask)
+        old = self._flows.get(name)
+        if old is not None and old.is_permanent:
+            self._push_statistics_of([name])
+            old.credits = flow.credits
+            if old.actions == flow.actions:
+                return
+            flow.n_packets, flow.n_bytes = old.n_packets, old.n_bytes
+        self._changes += name not in self._flows
+        self._flows[name] = flow
+        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+
+    def remove_permanent(self, port: int, mask: int) -> None:
+        """Remove the flow that stays of a data-path port."""
+        name = (IN_PORT.put(0, port) & mask, mask)
+        flow = self._flows.get(name)
+        if flow is not None:
+            self._remove(name, flow)
+
+    def remove_from(self, ports: frozenset[int]) -> None:
+        """Remove the flows of packets from these data-path ports."""
+        for name, flow in list(self._flows.items()):
+            if IN_PORT.get(flow.key) in ports:
+                self._remove(name, flow)
 
     def sweep(self, now_ms: int) -> None:
         """Credit what flows counted, and remove the idle ones. Flows that somebody else took out of
         the data path (`dpctl/del-flows`) are forgotten, so that misses bring them back."""
         started_ms = self._backer.clock.now_ms()
         present = self.push_statistics()
-        for name in [name for name in self._flows if name not in present]:
-            self._remove(name, self._flows[name])
+        if present is not None:
+            self._changes = self._changes_seen
+            for name in [name for name in self._flows if name not in present]:
+                self._has_vanished(name)
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
-        for name, flow in list(self._flows.items()):
-            if flow.used_ms <= oldest_ms:
-                self._remove(name, flow)
+        for name in self._idle_since(oldest_ms):
+            self._remove(name, self._flows[name])
         self._n_dumps += 1
         self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
+
+    def _has_vanished(self, name: FlowName) -> None:
+        """Somebody else took the flow out of the data path: one that stays comes back."""
+        flow = self._flows[name]
+        if not flow.is_permanent:
+            self._remove(name, flow)
+            return
+        flow.n_packets = flow.n_bytes = 0
+        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+        self._changes += 1
+
+    def _idle_since(self, oldest_ms: int) -> list[FlowName]:
+        """The flows that were not used after that. Flows stand in the order of their use, as far as
+        one look at the counters tells it."""
+        idle = []
+        for name, flow in self._flows.items():
+            if flow.used_ms <= oldest_ms:
+                if not flow.is_permanent:
+                    idle.append(name)
+            elif flow.used_ms > oldest_ms + ORDER_MS:
+                break
+        return idle
 
     def _outdated(self, moved: Mapping[MacLookup, int]) -> list[FlowName]:
         names: dict[FlowName, None] = {}
@@ -128,21 +193,52 @@ class Revalidator:
         if len(names) > len(self._flows) // SHARE_OF_DUMP:
             self.push_statistics()
             return
+        if self._credit_used():
+            return
         for name in names:
             dumped = self._backer.dpif.flow_get(*name)
             if dumped is not None:
-                _credit(self._flows[name], dumped)
+                stats = dumped.stats
+                self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
 
-    def push_statistics(self) -> set[FlowName]:
-        """Credit what the data path has counted since the last time; returns what flows it has."""
+    def push_statistics(self) -> set[FlowName] | None:
+        """Credit what the data path has counted since the last time; returns what flows it has, or
+        None if they are those that it was given."""
+        if self._credit_used():
+            return None
         present = set()
         for dumped in self._backer.dpif.flow_dump():
             name = (dumped.key & dumped.mask, dumped.mask)
             present.add(name)
-            flow = self._flows.get(name)
-            if flow is not None:
-                _credit(flow, dumped)
+            stats = dumped.stats
+            self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
         return present
+
+    def _credit_used(self) -> bool:
+        """Credit the flows that the data path says it used; False if that leaves something to be
+        found out by a dump."""
+        taken = self._backer.dpif.take_used()
+        if taken is None:
+            return False
+        used, changes = taken
+        for flow in used:
+            name = (flow.key & flow.mask, flow.mask)
+            self._credit(name, flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
+        self._changes_seen = changes
+        # If not, somebody else has put or removed flows.
+        return changes == self._changes
+
+    def _credit(
+        self, name: FlowName, n_packets: int, n_bytes: int, used_ms: int, tcp_flags: int
+    ) -> None:
+        """Credit what these counters are more than they were."""
+        flow = self._flows.get(name)
+        if flow is None or n_packets <= flow.n_packets:
+            return
+        new_packets, new_bytes = n_packets - flow.n_packets, n_bytes - flow.n_bytes
+        flow.n_packets, flow.n_bytes, flow.used_ms = n_packets, n_bytes, used_ms
+        credit_all(flow.credits, new_packets, new_bytes, used_ms, tcp_flags)
+        self._flows[name] = self._flows.pop(name)
 
     def _index(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
@@ -163,6 +259,8 @@ class Revalidator:
         self._push_statistics_of(names)
         for name in names:
             flow = self._flows[name]
+            if flow.is_permanent:
+                continue
             found = origin(self._backer, flow.key)
             if found is None:
                 self._remove(name, flow)
@@ -188,7 +286,8 @@ class Revalidator:
     def purge(self) -> None:
         """Remove every flow."""
         for name, flow in list(self._flows.items()):
-            self._remove(name, flow)
+            if not flow.is_permanent:
+                self._remove(name, flow)
 
     def flows_of(self, bridge_ports: set[int]) -> list[Flow]:
         """The data path's flows from these data-path ports."""
@@ -196,19 +295,11 @@ class Revalidator:
         return [flow for flow in dump if IN_PORT.get(flow.key) in bridge_ports]
 
     def _remove(self, name: FlowName, flow: InstalledFlow) -> None:
+        last = self._backer.dpif.flow_del(*name)
+        if last is not None:
+            self._changes += 1
+            stats = last.stats
+            self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
         del self._flows[name]
         self._unindex(name, flow.mac_lookups)
         self._backer.recirculations.release(flow.recirc_ids, self._backer.clock.now_ms())
-        last = self._backer.dpif.flow_del(*name)
-        if last is not None:
-            _credit(flow, last)
-
-
-def _credit(flow: InstalledFlow, dumped: Flow) -> None:
-    stats = dumped.stats
-    n_packets, n_bytes = stats.packets - flow.n_packets, stats.bytes - flow.n_bytes
-    if n_packets <= 0:
-        return
-    flow.n_packets, flow.n_bytes = stats.packets, stats.bytes
-    flow.used_ms = stats.used_ms
-    credit_all(flow.credits, n_packets, n_bytes, stats.used_ms, stats.tcp_flags)

@@ -46,40 +46,38 @@ class Rule:
     __slots__ = (
         "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
         "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
-        "modified_ms", "n_bytes", "n_packets", "priority", "queued_ms",
-        "removed", "table_id", "used_ms",
+        "modified_ms", "n_bytes", "n_packets", "plan", "priority", "queued_ms",
+        "refers", "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
-        self,
-        rule_id: int,
-        table_id: int,
-        match: Match,
-        priority: int,
-        actions: a.Actions,
-        now_ms: int,
-    ) -> None:
+        self, rule_id: int, table_id: int, match: Match, priority: int, actions: a.Actions,
+        now_ms: int, cookie: int = 0, idle_timeout_s: int = 0, hard_timeout_s: int = 0,
+        flags: int = 0, importance: int = 0,
+    ) -> None:  # fmt: skip
         self.id = rule_id
         self.table_id = table_id
         self.match = match
         self.priority = priority
         self.set_actions(actions)
-        self.cookie = 0
-        self.idle_timeout_s = 0
-        self.hard_timeout_s = 0
-        self.flags = 0
-        self.importance = 0
-        self.created_ms = now_ms
-        self.modified_ms = now_ms
-        self.used_ms = now_ms
-        self.n_packets = 0
-        self.n_bytes = 0
+        self.cookie = cookie
+        self.idle_timeout_s = idle_timeout_s
+        self.hard_timeout_s = hard_timeout_s
+        self.flags = flags
+        self.importance = importance
+        self.created_ms = self.modified_ms = self.used_ms = now_ms
+        self.n_packets = self.n_bytes = 0
         self.removed = False
         #: When the expiry of the tables will look at it next; 0 for never.
         self.queued_ms = 0
 
     def set_actions(self, actions: a.Actions) -> None:
+        """Do `actions` from now on."""
         self.actions = actions
+        #: Do they name groups, a meter, or flows that go with it?
+        self.refers = False
+        #: Stands for the actions (see `shortcuts`); None until a packet has asked.
+        self.plan: object | None = None
         #: What this rule is part of; it has no other actions then (but notes).
         self.conjunctions: tuple[a.Conjunction, ...] = ()
         #: The groups that its actions name, each time they do.
@@ -102,6 +100,7 @@ class Rule:
         self.meter_id = next(
             (action.meter_id for action in actions if isinstance(action, a.Meter)), 0
         )
+        self.refers = bool(self.groups or self.meter_id or self.answers_for)
 
     def state(self) -> RuleState:
         """What a flow mod can change, to be restored or compared later."""

@@ -25,6 +25,7 @@ from netloom.ofproto.packet_in import PacketInQueue
 from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event
+from netloom.openflow.instruction_memo import InstructionMemo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Peer(Protocol):
 
     version: int
     protocol: int
+    memo: InstructionMemo
 
     def next_event(self) -> Event | None: ...
 

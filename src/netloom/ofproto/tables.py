@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from netloom.base.record import Record
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.ofproto.learned_flows import LearnedCookies
-from netloom.ofproto.rules import Rule, RuleState
+from netloom.ofproto.rules import MAX_OPENFLOW_PRIORITY, Rule, RuleState
 from netloom.ofproto.settings import TableSettings
 from netloom.ofproto.table import Table
 from netloom.openflow import messages as m
@@ -54,6 +54,8 @@ class Tables:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
         self.generation = 0
+        #: Did anyone ever ask to be told of full and empty tables?
+        self.is_vacancy_watched = False
         #: (when to look at it, id, rule), a heap; of a rule only the entry that it names counts.
         self._queue: list[tuple[int, int, Rule]] = []
         #: The rules that name a group, or a meter.
@@ -114,9 +116,11 @@ class Tables:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
         if mod.command == m.OFPFC_ADD:
             flags = mod.flags | m.OFPFF_RESET_COUNTS if starts_anew else mod.flags
-            changes = self._with_learned(self._add(mod, now_ms, flags))
+            changes = self._add(mod, now_ms, flags)
         else:
-            changes = self._with_learned(handler(self, mod, now_ms))
+            changes = handler(self, mod, now_ms)
+        if self._learned_cookies.orphaned:
+            changes = self._with_learned(changes)
         if changes:
             self.generation += 1
         return changes
@@ -187,24 +191,27 @@ class Tables:
         return number
 
     def _put_in(self, rule: Rule) -> None:
-        self.table(rule.table_id).classifier.insert(rule)
-        self._enroll(rule)
-
-    def _enroll(self, rule: Rule) -> None:
         rule.removed = False
-        self._refer(rule)
+        self.table(rule.table_id).classifier.insert(rule)
+        self._follow(rule)
+
+    def _follow(self, rule: Rule) -> None:
+        """A rule is new in its table."""
+        if rule.refers:
+            self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
 
     def _take_out(self, rule: Rule) -> None:
-        self.table(rule.table_id).classifier.remove(rule)
+        self._tables[rule.table_id].classifier.remove(rule)
         self._retire(rule)
 
     def _retire(self, rule: Rule) -> None:
-        eviction = self.table(rule.table_id).eviction
+        eviction = self._tables[rule.table_id].eviction
         if eviction is not None:
             eviction.remove(rule)
-        self._forget(rule)
+        if rule.refers:
+            self._forget(rule)
         rule.queued_ms = 0
         rule.removed = True
 
@@ -227,8 +234,8 @@ class Tables:
 
     def _with_learned(self, changes: list[Change]) -> list[Change]:
         """`changes`, and with the rules that are gone the flows that they have learned."""
-        while orphaned := self._learned_cookies.take_orphaned():
-            for table_id, cookie in orphaned:
+        while self._learned_cookies.orphaned:
+            for table_id, cookie in self._learned_cookies.take_orphaned():
                 wanted = m.FlowStatsRequest(
                     MATCH_ALL, table_id, cookie=cookie, cookie_mask=0xFFFFFFFFFFFFFFFF
                 )
@@ -250,26 +257,50 @@ class Tables:
 
     def _add(self, mod: m.FlowMod, now_ms: int, flags: int | None = None) -> list[Change]:
         table_id = 0 if mod.table_id == m.OFPTT_ALL else mod.table_id
-        table = self.table(table_id)
-        classifier = table.classifier
-        old = classifier.find(mod.match, mod.priority)
+        table = self._tables.get(table_id) or self.table(table_id)
         flags = mod.flags if flags is None else flags
+        changes = []
+        if flags & m.OFPFF_CHECK_OVERLAP or table.flow_limit is not None:
+            changes = self._make_room(table, mod)
+        rule = self._new_rule(table_id, mod.match, mod.priority, mod, now_ms, flags)
+        old = table.classifier.insert_new(rule)
         if old is not None:
             return [self._replace(old, mod, now_ms, flags)]
-        checks = flags & m.OFPFF_CHECK_OVERLAP
-        if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
-            raise OpenFlowError("OFPFMFC_OVERLAP")
-        changes: list[Change] = []
-        if table.is_full:
-            victim = table.eviction.choose() if table.eviction is not None else None
-            if victim is None:
-                raise OpenFlowError("OFPFMFC_TABLE_FULL")
-            changes.append(self.remove(victim, m.OFPRR_EVICTION))
-        rule = Rule(self._new_id(), table_id, mod.match, mod.priority, mod.actions, now_ms)
-        _set_attributes(rule, mod, flags)
-        self._put_in(rule)
+        self._follow(rule)
         changes.append(Change("added", rule))
         return changes
+
+    def _make_room(self, table: Table, mod: m.FlowMod) -> list[Change]:
+        """Checks whether a rule may be added to a table, and evicts another if it takes that."""
+        classifier = table.classifier
+        if classifier.find(mod.match, mod.priority) is not None:
+            return []
+        checks = mod.flags & m.OFPFF_CHECK_OVERLAP
+        if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
+            raise OpenFlowError("OFPFMFC_OVERLAP")
+        if not table.is_full:
+            return []
+        victim = table.eviction.choose() if table.eviction is not None else None
+        if victim is None:
+            raise OpenFlowError("OFPFMFC_TABLE_FULL")
+        return [self.remove(victim, m.OFPRR_EVICTION)]
+
+    def _new_rule(
+        self,
+        table_id: int,
+        match: Match,
+        priority: int,
+        mod: m.FlowMod,
+        now_ms: int,
+        flags: int,
+    ) -> Rule:
+        """A rule with all that the flow mod says, but for match and priority."""
+        number = self._next_id
+        self._next_id = number + 1
+        return Rule(
+            number, table_id, match, priority, mod.actions, now_ms, mod.new_cookie or 0,
+            mod.idle_timeout, mod.hard_timeout, flags & _KEPT_FLAGS, mod.importance,
+        )  # fmt: skip
 
     def _replace(self, old: Rule, mod: m.FlowMod, now_ms: int, flags: int) -> Change:
         """A rule with the same match and priority. One that starts to count from 0 is a new one,
@@ -277,12 +308,11 @@ class Tables:
         before = old.state()
         classifier = self.table(old.table_id).classifier
         if flags & m.OFPFF_RESET_COUNTS:
-            rule = Rule(self._new_id(), old.table_id, old.match, old.priority, mod.actions, now_ms)
-            _set_attributes(rule, mod, flags)
+            rule = self._new_rule(old.table_id, old.match, old.priority, mod, now_ms, flags)
             classifier.insert(rule)
             classifier.move_last(rule)
             self._retire(old)
-            self._enroll(rule)
+            self._follow(rule)
             return Change("replaced", rule, before=before, old=old)
         self._change_actions(old, mod.actions)
         old.created_ms = old.modified_ms = now_ms
@@ -387,6 +417,9 @@ class Tables:
             for table in self._chosen(wanted.table_id)
             for rule in table.classifier.within(value, mask)
         ]
+        any_output = wanted.out_port == m.OFPP_ANY and wanted.out_group == m.OFPG_ANY
+        if not wanted.cookie_mask and (any_output or not deletes):
+            return [rule for rule in found if rule.priority <= MAX_OPENFLOW_PRIORITY]
         return [rule for rule in found if _is_meant(rule, wanted, deletes)]
 
     def select_strict(self, mod: m.FlowMod) -> list[Rule]:

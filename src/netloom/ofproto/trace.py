@@ -20,7 +20,7 @@ from typing import Protocol
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_text import format_actions
-from netloom.flow.extract import extract_key
+from netloom.flow.extract import cut_tags, extract_key
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.flow.match import Match
@@ -104,9 +104,9 @@ def _read_key(request: _Request, world: World) -> tuple[Ofproto, int]:
     """The bridge that the packet is in, and its key there."""
     bridge, key = _read_flow(request, world)
     if request.packet is not None:
-        key = extract_key(
-            request.packet, _IN_PORT.get(key), key & METADATA_ALL_MASK & ~_IN_PORT.mask
-        )
+        metadata = key & METADATA_ALL_MASK & ~_IN_PORT.mask
+        limit = bridge.backer.dpif.vlan_limit
+        key = extract_key(request.packet, _IN_PORT.get(key), metadata, limit)
     if _TCI.get(key) & VLAN_CFI and not _TPID.get(key):
         key = _TPID.put(key, 0x8100)
     return bridge, key
@@ -227,10 +227,12 @@ def _read_packet(request: _Request, words: list[str]) -> None:
 def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
     try:
         key, _ = parse_odp_flow(text, world.dp_port_numbers())
+        port = world.find_dp_port(key)
+        if port is not None:
+            key = cut_tags(key, port.bridge.backer.dpif.vlan_limit)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     number = _IN_PORT.get(key)
-    port = world.find_dp_port(key)
     if port is None and key & TUNNEL_DST_MASK:
         raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:

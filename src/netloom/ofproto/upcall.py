@@ -14,7 +14,7 @@ from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.finish import DATAPATH_MASK
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
@@ -28,16 +28,8 @@ log = get_logger("ofproto_dpif_upcall")
 IN_PORT = SLOT["in_port"]
 _HAS_OPTIONS = SLOT["tun_opt_present"].mask
 _RECIRC_ID = SLOT["recirc_id"]
-_VLAN_TCI = SLOT["vlan_tci"].mask
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT = "upcall_unknown_port"
-
-
-def datapath_mask(mask: int) -> int:
-    """The mask that a flow has in the data path: whether there is a VLAN tag is never left open,
-    for data paths cannot express that (nor can their text)."""
-    mask &= DATAPATH_MASK
-    return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
 
 
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
@@ -72,9 +64,24 @@ class Upcalls:
                 self._adopt(upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
+        self._backer.dpif.flush()
 
     def _miss(self, upcall: Upcall, now_ms: int) -> None:
         backer = self._backer
+        key = upcall.key
+        backer.shortcuts.follow(backer.table_generation(), now_ms)
+        result = backer.shortcuts.find(key, now_ms, len(upcall.packet))
+        if result is None:
+            self._translate_miss(upcall, now_ms)
+            return
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, flush=False)
+        mask = result.mask if self.enable_megaflows else KEY_MASK
+        backer.revalidator.install(key, mask, result, now_ms)
+
+    def _translate_miss(self, upcall: Upcall, now_ms: int) -> None:
+        """The long road."""
+        backer = self._backer
+        is_wanted = backer.shortcuts.wants
         found = origin(backer, upcall.key)
         if found is None:
             backer.counters.counter(DROP_UNKNOWN_PORT).add()
@@ -86,8 +93,12 @@ class Upcalls:
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         # No actions are executed too: the data path counts the drop.
-        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
-        mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload, flush=False)
+        mask = datapath_mask(result.mask)
+        if is_wanted:
+            backer.shortcuts.keep(bridge, key, upcall.key, result, now_ms, mask)
+        if not self.enable_megaflows:
+            mask = KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:

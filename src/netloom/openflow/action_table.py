@@ -82,8 +82,8 @@ DEC_NSH_TTL       n48! = = n48
 CHECK_PKT_LARGER  n49
 DELETE_FIELD      n50
 SAMPLE4           n51
-DEBUG_SLOW        n254!
-DEBUG_RECIRC      n255!
+DEBUG_SLOW        n254
+DEBUG_RECIRC      n255
 """
 
 #: Actions of numbers only: name, class, attributes, struct after the header. Where the versions

@@ -347,6 +347,15 @@ class FlowStatsRequest(Message):
     nx: bool = False
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    FlowRow = tuple[
+        Match, int, int, tuple[Action, ...], int, int, int, int, int, int, int, int, int, int, int
+    ]
+
+
 class FlowStats(Record):
     """One flow. Ages in seconds; -1: the encoding has none."""
 
@@ -371,6 +380,14 @@ class FlowStatsReply(Message):
     flows: tuple[FlowStats, ...] = ()
     nx: bool = False
     more: bool = False
+
+
+class FlowRowsReply(Message):
+    """A `FlowStatsReply` for who sends very many flows: the members of each `FlowStats`, in their
+    order, which are read once."""
+
+    rows: Iterable[FlowRow]
+    nx: bool = False
 
 
 class AggregateRequest(Message):

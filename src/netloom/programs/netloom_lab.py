@@ -9,7 +9,7 @@ import typer
 from netloom.base.errors import NetloomError
 
 lab_app = typer.Typer(
-    help="Labs: hosts, switches, networks and machines of a lab.yml (docs/lab.md). Needs root.",
+    help="Labs: hosts, switches, networks and machines of a lab.yml (docs/lab.md).",
     no_args_is_help=True,
 )
 _NAME = typer.Argument("", help="The lab; may be left out if only one stands.")
@@ -118,7 +118,7 @@ def _service(url: str) -> str:
         with httpx.Client(transport=transport, timeout=5, trust_env=False) as client:
             answer = client.get(f"{base}/v2.0/agents")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"no answer at {url} ({error or type(error).__name__})"
+        return f"no answer at {url} ({str(error) or type(error).__name__})"
     if answer.status_code != 200:
         return f"running at {url}; it does not tell of agents ({answer.status_code})"
     agents = answer.json()["agents"]

@@ -1,10 +1,10 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
-With NETLOOM_SYSTEM_DATAPATH=kernel in the environment, `system` is the kernel data path. Where it
-cannot be (no rights, a kernel without what it needs, an installation without the compiled programs)
-the log and the Bridge rows say why. Then, and without that word, `system` is served in user space
-like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
-of the other.
+`system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
+installation without the compiled programs) the log and the Bridge rows say why, and `system` is
+served in user space like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports
+of one are no ports of the other. With NETLOOM_SYSTEM_DATAPATH=userspace in the environment nobody
+tries the kernel, and what an earlier daemon left there goes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import PinDirectory, forget
+from netloom.datapath.ebpf.pins import Mounts, PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
@@ -30,11 +30,11 @@ from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
-from netloom.vswitchd.wish import ZonesWish
+from netloom.vswitchd.wish import LimitsWish, ZonesWish
 
 log = get_logger("dpif")
 
-#: Names what serves `system`: `kernel`, for those who want that, or `userspace`.
+#: Names what serves `system`, for those who do not want the kernel: `userspace`.
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 
@@ -42,7 +42,7 @@ def remove_remains(rundir: str) -> None:
     """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
     programs, and its internal devices in this network namespace."""
     remove_internal_devices(rundir)
-    forget(rundir)
+    forget(rundir, Mounts())
 
 
 class DataPathSet:
@@ -70,9 +70,11 @@ class DataPathSet:
         )
         self.backers: dict[str, Backer] = {}
         self.underlay = Underlay()
+        self._limits = LimitsWish()
         self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
+        self._mounts = Mounts()
         #: Why `system` is not served by the kernel, if it should be.
         self._shortfall = ""
 
@@ -111,6 +113,16 @@ class DataPathSet:
         for type_, backer in self.backers.items():
             wish = wanted.get(type_, ZonesWish(type_))
             backer.set_zones(wish.zones, wish.default_limit)
+
+    def set_limits(self, limits: LimitsWish) -> None:
+        if limits != self._limits:
+            self._limits = limits
+            for backer in self.backers.values():
+                self._limit(backer)
+
+    def _limit(self, backer: Backer) -> None:
+        limits = self._limits
+        backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
@@ -179,12 +191,14 @@ class DataPathSet:
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
+            self._limit(backer)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
         if datapath_type == "system" and self._linux is not None:
-            if os.environ.get(CHOICE) != "kernel":
+            if os.environ.get(CHOICE) == "userspace":
                 log.info("%s: processing packets in user space, as asked for", name)
+                forget(paths.rundir(), self._mounts)
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
         return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
@@ -192,7 +206,7 @@ class DataPathSet:
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None
         try:
-            pins = PinDirectory(paths.rundir())
+            pins = PinDirectory(paths.rundir(), self._mounts)
             dpif = EbpfDpif("system", name, self._loop.clock, self._counters, pins)
         except Unsupported as error:
             self._shortfall = f"no kernel data path: {error}"

@@ -17,7 +17,14 @@ from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
 from netloom.vswitchd import plan as steps
 from netloom.vswitchd.identity import bridge_mac, datapath_id, fake_bridge_mac
-from netloom.vswitchd.wish import BridgeWish, InterfaceWish, PortWish, Wish, ZonesWish
+from netloom.vswitchd.wish import (
+    BridgeWish,
+    InterfaceWish,
+    LimitsWish,
+    PortWish,
+    Wish,
+    ZonesWish,
+)
 
 log = get_logger("bridge")
 
@@ -36,6 +43,9 @@ class DataPaths(Protocol):
 
     def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
         """The connection tracking zones of all data paths; what is not named is as by default."""
+
+    def set_limits(self, limits: LimitsWish) -> None:
+        """What holds for all data paths that there are and will be."""
 
     def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         """Raises ConfigError if there is no such data path."""
@@ -147,6 +157,7 @@ class Applier:
     def apply(self, wish: Wish) -> list[steps.Step]:
         """Make what is what is wished, as far as possible; the steps that were taken."""
         todo = steps.plan(self.actual(), wish, self.ofports())
+        self._datapaths.set_limits(wish.limits)
         wished = {i.name: i for b in wish.bridges for p in b.ports for i in p.interfaces}
         self.errors = {name: text for name, text in self.errors.items() if name in wished}
         self.errors |= {name: i.error for name, i in wished.items() if i.error}
@@ -296,9 +307,11 @@ class Applier:
         self._follow_mtu(live)
         number = datapath_id(live.wish, live.mac)
         settings = replace(live.wish.settings, datapath_id=number)
+        own = int(live.mac.replace(":", "") or "0", 16)
         if settings.stp is not None and not settings.stp.system_id:
-            own = int(live.mac.replace(":", "") or "0", 16)
             settings = replace(settings, stp=replace(settings.stp, system_id=own))
+        if settings.rstp is not None and not settings.rstp.address:
+            settings = replace(settings, rstp=replace(settings.rstp, address=own))
         if settings == live.settings:
             return
         if number != live.datapath_id:

@@ -10,7 +10,6 @@ from netloom.ovsdb.row import Row
 #: Columns that must stay at their default.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "Bridge": (
-        "rstp_enable",
         "netflow",
         "sflow",
         "ipfix",
@@ -34,7 +33,6 @@ KEYS: dict[str, tuple[str, ...]] = {
         "flow-restore-wait",
         "hw-offload",
         "userspace-tso-enable",
-        "vlan-limit",
     ),
     "Controller": ("dscp",),
 }

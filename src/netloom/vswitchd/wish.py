@@ -71,6 +71,15 @@ class BridgeWish(Record):
         return next((i for port in self.ports for i in port.interfaces if i.name == name), None)
 
 
+class LimitsWish(Record):
+    """What holds for all data paths: how many VLAN tags of a packet are read, how long a flow may
+    be idle, how many flows there may be."""
+
+    n_vlans: int = 1
+    max_idle_ms: int = 10_000
+    n_flows: int = 200_000
+
+
 class ZonesWish(Record):
     """The connection tracking zones of the data path of a type; `default_limit` -1 for none."""
 
@@ -84,6 +93,7 @@ class Wish(Record):
 
     bridges: tuple[BridgeWish, ...] = ()
     zones: tuple[ZonesWish, ...] = ()
+    limits: LimitsWish = LimitsWish()
     stats_interval_ms: int = 5_000
     problems: tuple[tuple[str, str, str], ...] = ()
 

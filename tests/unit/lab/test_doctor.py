@@ -12,6 +12,7 @@ from netloom.lab.doctor import (
     leftover_findings,
     limit_finding,
     mtu_finding,
+    namespace_finding,
     rights_findings,
 )
 
@@ -51,9 +52,16 @@ def test_each_missing_right_is_named() -> None:
     assert all(one.remedy for one in missing)
 
 
+def test_without_root_labs_need_user_namespaces() -> None:
+    assert namespace_finding("").level == "ok"
+    finding = namespace_finding("unshare: Operation not permitted")
+    assert (finding.level, "user namespaces" in finding.text) == ("failure", True)
+    assert "sysctl" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("release", "level"),
-    [("6.6.0", "ok"), ("6.12-rc1", "ok"), ("6.1.0-18-amd64", "warning"), ("5.15.0", "warning")],
+    [("6.6.0", "ok"), ("6.12-rc1", "ok"), ("6.1.0-18-amd64", "ok"), ("5.15.0", "warning")],
 )
 def test_old_kernels_are_told(release: str, level: str) -> None:
     assert kernel_finding(release).level == level

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from tests.support.fake_switch import FakeReplica
 
 from netloom.ofproto.settings import ALL_VERSIONS, BundleSettings
 from netloom.protocols.bond import BondSettings
 from netloom.vswitchd.desired import read_wish
-from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Wish
+from netloom.vswitchd.wish import BridgeWish, InterfaceWish, LimitsWish, Wish
 
 
 def only_bridge(replica: FakeReplica) -> BridgeWish:
@@ -252,19 +254,29 @@ def test_numbers_out_of_range_are_clamped_and_garbage_is_named() -> None:
 
 def test_what_is_not_supported_is_said() -> None:
     replica = FakeReplica()
-    replica.add_bridge("br0", rstp_enable=True)
+    replica.add_bridge("br0", auto_attach=(uuid4(),))
     assert problems(read_wish(replica)) == [
-        "bridge br0: rstp_enable is not supported by this version"
+        "bridge br0: auto_attach is not supported by this version"
     ]
 
 
 def test_keys_that_mean_nothing_here_are_named_unless_off() -> None:
     replica = FakeReplica()
-    config = {"vlan-limit": "2", "hw-offload": "false", "anything": "else"}
+    config = {"dpdk-init": "true", "hw-offload": "false", "anything": "else"}
     replica.add("Open_vSwitch", bridges=(), other_config=config)
     assert problems(read_wish(replica)) == [
-        "other_config:vlan-limit is not supported by this version"
+        "other_config:dpdk-init is not supported by this version"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "n_vlans"), [(None, 1), ("0", 2), ("1", 1), ("2", 2), ("7", 2), ("x", 1)]
+)
+def test_as_many_tags_are_read_as_wished_and_there_can_be(text: str | None, n_vlans: int) -> None:
+    replica = FakeReplica()
+    config = {} if text is None else {"vlan-limit": text}
+    replica.add("Open_vSwitch", bridges=(), other_config={**config, "max-idle": "5000"})
+    assert read_wish(replica).limits == LimitsWish(n_vlans=n_vlans, max_idle_ms=5_000)
 
 
 def controllers(*rows: dict[str, object]) -> tuple[Wish, list[str]]:

@@ -130,12 +130,16 @@ class FlowTable:
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
         self._next_generation()
-        self._write_config("vlan_limit", 1)
+        self.set_vlan_limit(1)
         self._adopt()
         self._publish_masks()
 
     def __len__(self) -> int:
         return len(self._flows)
+
+    def set_vlan_limit(self, limit: int) -> None:
+        """How many tags of a packet its key has."""
+        self._write_config("vlan_limit", limit)
 
     @property
     def n_masks(self) -> int:
@@ -175,7 +179,7 @@ class FlowTable:
 
     def _read_mask(self, number: int) -> int:
         values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
-        n_words, index, words = values[1], values[3:51], values[51:]
+        n_words, index, words = values[1], values[3:83], values[83:]
         data = bytearray(8 * len(words))
         for n in range(n_words):
             if not words[n]:

@@ -45,8 +45,8 @@ class Received(NamedTuple):
     cost: int
 
 
-def decode_record(record: bytes) -> Received:
-    """What is in one record."""
+def decode_record(record: bytes, vlan_limit: int) -> Received:
+    """What is in one record, of whose packet no more tags are read."""
     kind, port, length, captured, argument, gso_size, vlan, room, *_ = UPCALL_RECORD.unpack_from(
         record
     )
@@ -57,7 +57,7 @@ def decode_record(record: bytes) -> Received:
     data = data[:length]
     key = decode_key(record[_KEY_AT:_HEAD_SIZE])
     if kind == UPCALL["UNPARSED"]:
-        key = extract_key(data, 0, key & METADATA_ALL_MASK)
+        key = extract_key(data, 0, key & METADATA_ALL_MASK, vlan_limit)
     packet = Packet(data, find_offload(data, gso_size))
     return Received(kind, port, argument, key, packet, _HEAD_SIZE + UPCALL_ROOMS[room])
 

@@ -29,8 +29,8 @@ class CachedFlow:
     """A flow of the data path: mutable, for its statistics and actions change."""
 
     __slots__ = (
-        "actions", "bytes", "key", "mask", "outputs", "packets", "program", "tcp_flags", "ufid",
-        "used_ms",
+        "actions", "bytes", "is_gone", "is_noted", "key", "mask", "outputs", "packets", "program",
+        "tcp_flags", "ufid", "used_ms",
     )  # fmt: skip
 
     def __init__(self, key: int, mask: int) -> None:
@@ -46,6 +46,9 @@ class CachedFlow:
         self.bytes = 0
         self.used_ms = 0
         self.tcp_flags = 0
+        #: It is among the flows that have been used since somebody asked; it was removed.
+        self.is_noted = False
+        self.is_gone = False
 
 
 class Subtable:
@@ -68,6 +71,8 @@ class FlowCache:
         self._exact: dict[int, CachedFlow] = {}
         self._union = 0
         self._until_sort = SORT_INTERVAL
+        #: Flows added and removed so far.
+        self.changes = 0
         #: Packets that were found in a group, and groups that were asked for them.
         self.group_hits = 0
         self.groups_asked = 0
@@ -117,8 +122,11 @@ class FlowCache:
             self._order.append(subtable)
             self._masks_changed()
         subtable.flows[flow.key & flow.mask] = flow
+        self.changes += 1
 
     def remove(self, flow: CachedFlow) -> None:
+        flow.is_gone = True
+        self.changes += 1
         subtable = self._subtables[flow.mask]
         del subtable.flows[flow.key & flow.mask]
         if not subtable.flows:
@@ -137,6 +145,9 @@ class FlowCache:
         return [flow for subtable in self._order for flow in subtable.flows.values()]
 
     def clear(self) -> None:
+        for flow in self.flows():
+            flow.is_gone = True
+        self.changes += 1
         self._subtables.clear()
         self._order.clear()
         self._masks_changed()

@@ -18,17 +18,21 @@ from typing import NamedTuple
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
+from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
+    VLAN_LIMIT,
     Execution,
+    Program,
     compile_actions,
 )
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
@@ -42,6 +46,7 @@ from netloom.datapath.userspace.tunnels import (
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
@@ -55,14 +60,16 @@ UPCALL_QUEUE_PACKETS = 4_096
 MAX_PORTS = 65_535
 #: What is added to the number in the name of a dummy bridge.
 BRIDGE_NUMBERS = 100
+#: Actions whose programs are kept by identity: those of the last misses.
+MAX_PROGRAMS = 1_024
 ETH_LEN = 14
 
 DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
 DROP_REASONS = (
-    DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION,
-    DROP_TUNNEL_PORT, DROP_UPCALL,
+    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
+    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
@@ -90,6 +97,7 @@ class UserspaceDpif:
 
     dump_heading = "flow-dump from the main thread:\n"
     pushes_tunnels = True
+    switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         self.type = type_
@@ -102,6 +110,10 @@ class UserspaceDpif:
         self._flows = FlowCache()
         self._upcalls: deque[Upcall] = deque()
         self._outbox: dict[int, list[Packet]] = {}
+        #: Flows that have carried packets since `take_used`.
+        self._used: list[CachedFlow] = []
+        #: By the identity of actions: these, their program, their outputs.
+        self._programs: dict[int, tuple[DpActions, Program, tuple[int, ...] | None]] = {}
         self._hits = 0
         self._misses = 0
         self._lost = 0
@@ -114,10 +126,14 @@ class UserspaceDpif:
         self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
         self.meters: Meters = Meters()
         self.source_ports: tuple[int, int] = SOURCE_PORTS
+        self.vlan_limit: int = VLAN_LIMIT
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        return ()
 
     # Ports
 
@@ -147,7 +163,8 @@ class UserspaceDpif:
         self._sequences.pop(number, None)
 
     def ports(self) -> list[DpPort]:
-        return [port for port, _ in sorted(self._ports.values(), key=lambda row: row[0].number)]
+        rows = sorted(self._ports.values(), key=lambda row: row[0].number)
+        return [_with_wire(port, device) for port, device in rows]
 
     def port_stats(self, number: DpPortNo) -> DeviceStats:
         found = self._ports.get(number)
@@ -161,8 +178,7 @@ class UserspaceDpif:
             flow = CachedFlow(key, mask)
             self._flows.insert(flow)
         flow.actions = actions
-        flow.outputs = _only_outputs(actions)
-        flow.program = compile_actions(actions)
+        flow.program, flow.outputs = self._compiled(actions)
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
         for key, mask, actions in flows:
@@ -184,6 +200,12 @@ class UserspaceDpif:
 
     def flow_flush(self) -> None:
         self._flows.clear()
+
+    def take_used(self) -> tuple[list[CachedFlow], int]:
+        used, self._used = self._used, []
+        for flow in used:
+            flow.is_noted = False
+        return [flow for flow in used if not flow.is_gone], self._flows.changes
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
@@ -221,11 +243,36 @@ class UserspaceDpif:
     # Packets
 
     def execute(
-        self, packet: bytes, key: int, actions: DpActions, offload: Offload | None = None
+        self,
+        packet: bytes,
+        key: int,
+        actions: DpActions,
+        offload: Offload | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        self._now_ms = self._clock.now_ms()
-        Execution(self, Packet(packet, offload), key).run(compile_actions(actions))
-        self.flush()
+        program, outputs = self._compiled(actions)
+        if outputs is None:
+            self._now_ms = self._clock.now_ms()
+            Execution(self, Packet(packet, offload), key).run(program)
+        else:
+            whole = Packet(packet, offload)
+            for port in outputs:
+                self.output(port, whole)
+        if flush:
+            self.flush()
+
+    def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
+        """The program of `actions`, and their ports if they do nothing but output."""
+        known = self._programs.get(id(actions))
+        if known is not None and known[0] is actions:
+            return known[1], known[2]
+        program, outputs = compile_actions(actions), _only_outputs(actions)
+        if len(self._programs) >= MAX_PROGRAMS:
+            self._programs.clear()
+        # The actions are kept, too, so that nothing else gets their id.
+        self._programs[id(actions)] = (actions, program, outputs)
+        return program, outputs
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         waiting = self._upcalls
@@ -269,7 +316,7 @@ class UserspaceDpif:
         if len(packet.data) < ETH_LEN:
             self.drop(DROP_INVALID)
             return
-        self._process(packet, extract_key(packet.data, in_port), 0)
+        self._process(packet, extract_key(packet.data, in_port, 0, self.vlan_limit), 0)
 
     def take(self, packet: Packet, key: int) -> bool:
         """Process a packet that came in elsewhere, by its key; what leaves waits for `flush`. False
@@ -290,6 +337,9 @@ class UserspaceDpif:
         flow.packets += 1
         flow.bytes += len(packet.data)
         flow.used_ms = self._now_ms
+        if not flow.is_noted:
+            flow.is_noted = True
+            self._used.append(flow)
         bits = key >> NW_PROTO_SHIFT & _PROTO_TO_FLAGS
         if bits & 0xFF == _TCP:
             flow.tcp_flags |= bits >> _FLAGS_BIT
@@ -343,7 +393,10 @@ class UserspaceDpif:
 
     def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
         self._recirculated += 1
-        self._process(packet, extract_key(packet.data, 0, metadata), depth)
+        if len(packet.data) < ETH_LEN:
+            self.drop(DROP_INVALID)
+            return
+        self._process(packet, extract_key(packet.data, 0, metadata, self.vlan_limit), depth)
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -377,3 +430,9 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
 def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
     return Flow(flow.key, flow.mask, flow.actions, stats)
+
+
+def _with_wire(port: DpPort, device: Device) -> DpPort:
+    """A dummy's port shows where its wire goes now."""
+    wire = device.options if isinstance(device, DummyDevice) else {}
+    return replace(port, options=tuple(wire.items())) if wire else port

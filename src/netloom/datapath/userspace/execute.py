@@ -19,11 +19,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
+from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import track
-from netloom.datapath.userspace.tunnels import compile_pop, compile_push, pop_eth, push_eth
+from netloom.datapath.userspace.tunnels import compile_pop, compile_push
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -33,13 +35,16 @@ from netloom.flow.key import (
     DP_HASH_SHIFT,
     METADATA_ALL_MASK,
     PACKET_TYPE_MASK,
+    PACKET_TYPE_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
+from netloom.packet.headers import ETH_TYPE_TEB
 from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
+from netloom.packet.types import PT_ETHERNET, packet_type_of
 
 _NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
@@ -47,12 +52,12 @@ MAX_RECIRCULATIONS = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
 MAX_FRAME_BYTES = 65_535 + 14 + 8
 
-#: Tags that are read of a packet: as many as keys have (other_config:vlan-limit).
+#: Tags that are read of a packet, unless other_config:vlan-limit says otherwise.
 VLAN_LIMIT = 1
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_EXPLICIT = "drop_action_of_pipeline"
+DROP_EXPLICIT = drop_counter(0)
 DROP_METER = "datapath_drop_meter"
 
 
@@ -63,6 +68,8 @@ class Outlet(Protocol):
     meters: Meters
     #: Range of the UDP source ports of tunnels.
     source_ports: tuple[int, int]
+    #: Tags that are read of a packet: as many as keys have.
+    vlan_limit: int
 
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
@@ -156,12 +163,24 @@ class Execution:
         if self.headers is None:
             data = self._data if self._packet is None else self._packet.data
             assert data is not None
-            self.headers = parse(data, max_vlans=VLAN_LIMIT)
+            self.headers = parse(data, self.packet_type, self.outlet.vlan_limit)
         return self.headers
+
+    @property
+    def packet_type(self) -> int:
+        """What the packet starts with."""
+        return self.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF
+
+    def start_with(self, data: bytes, packet_type: int) -> None:
+        """Go on with `data`, which starts with a header of that type."""
+        self.replace(Packet(data))
+        self.key = self.key & ~PACKET_TYPE_MASK | packet_type << PACKET_TYPE_SHIFT
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
-        return extract_key(self.frozen().data, 0, self.key & METADATA_ALL_MASK)
+        return extract_key(
+            self.frozen().data, 0, self.key & METADATA_ALL_MASK, self.outlet.vlan_limit
+        )
 
     def replace(self, packet: Packet) -> None:
         """Go on with another packet in place of this one."""
@@ -257,18 +276,26 @@ def _pop_vlan(execution: Execution) -> None:
 def _compile_push_mpls(action: dp.PushMpls) -> list[Step]:
     def push_mpls(execution: Execution) -> None:
         headers = execution.parsed()
-        edit.push_mpls(execution.data(), headers, action.ethertype, action.lse)
+        data = execution.data()
+        edit.push_mpls(data, headers, action.ethertype, action.lse)
+        if execution.packet_type:
+            execution.start_with(bytes(data), packet_type_of(action.ethertype))
 
     return [_segment, push_mpls]
 
 
 def _compile_pop_mpls(action: dp.PopMpls) -> list[Step]:
+    behind = PT_ETHERNET if action.ethertype == ETH_TYPE_TEB else packet_type_of(action.ethertype)
+
     def pop_mpls(execution: Execution) -> None:
         headers = execution.parsed()
         data = execution.data()
         before = len(data)
         edit.pop_mpls(data, headers, action.ethertype)
-        execution.move_offload(len(data) - before)
+        if execution.packet_type:
+            execution.start_with(bytes(data), behind)
+        else:
+            execution.move_offload(len(data) - before)
 
     return [pop_mpls]
 
@@ -283,16 +310,11 @@ def _compile_set(action: dp.Set) -> list[Step]:
 
         return [set_metadata]
 
-    def set_header(execution: Execution) -> bool:
-        if execution.key & PACKET_TYPE_MASK:
-            # A header of a packet without Ethernet: nothing asks for that.
-            execution.outlet.drop(DROP_INVALID)
-            return True
+    def set_header(execution: Execution) -> None:
         headers = execution.parsed()
         offload = execution.offload
         unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         setter(execution.data(), headers, unfinished)
-        return False
 
     return [set_header]
 
@@ -374,9 +396,14 @@ def _ct_clear(execution: Execution) -> None:
     execution.key &= ~CT_MASK
 
 
-def _drop(execution: Execution) -> bool:
-    execution.outlet.drop(DROP_EXPLICIT)
-    return True
+def _compile_drop(action: dp.DropReason) -> list[Step]:
+    counter = drop_counter(action.reason)
+
+    def drop(execution: Execution) -> bool:
+        execution.outlet.drop(counter)
+        return True
+
+    return [drop]
 
 
 def _compile_meter(action: dp.Meter) -> list[Step]:
@@ -421,12 +448,17 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
     dp.Meter: _compile_meter,
+    # Only programs in the kernel switch by themselves.
+    dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
-    dp.DropReason: lambda action: [_drop],
+    dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],
     dp.PopEth: lambda action: [_segment, pop_eth],
+    dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
+    dp.PopNsh: lambda action: [_segment, pop_nsh],
+    dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
     dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
     dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

@@ -41,11 +41,11 @@ from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
 from netloom.ofproto.translate.tunnel import begin as begin_tunnel
-from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.translate.walk_log import WalkLog
 
 __all__ = ["NO_CONTEXT", "Context", "Recorder", "Translated", "translate"]
 
@@ -79,12 +79,14 @@ def translate(
     recorder: Recorder | None = None,
     side_effects: bool = True,
     packet: bytes = b"",
+    log: WalkLog | None = None,
 ) -> Translated:
     """What `bridge` does with a packet of `key` (whose in_port is an OpenFlow port number): its
     tables from 0 on, or `actions` (a packet-out), or what is left of a frozen `state` (that of the
     key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key;
-    `packet`, if given, is that packet, for those who learn from more than keys tell."""
-    context = Context(bridge, key, now_ms, recorder, side_effects, _WALK)
+    `packet`, if given, is that packet, for those who learn from more than keys tell. `log` gets
+    what was done; the mask lacks what is in there, then."""
+    context = Context(bridge, key, now_ms, recorder, side_effects, _WALK, log)
     context.has_packet = has_packet
     context.packet = packet
     begin_tunnel(context)
@@ -125,10 +127,7 @@ def translate(
 
 def _begin(context: Context, actions: Actions | None) -> None:
     """The packet has come in, or is that of a packet-out."""
-    port = context.bridge.ports_by_number.get(context.in_port)
-    if port is not None and port.config & m.OFPPC_NO_RECV and not context.bridge.tree:
-        context.detail("OFPPC_NO_RECV set, dropping")
-    elif actions is not None:
+    if actions is not None:
         context.has_begun = True
         # Open vSwitch tells no reason of its own in a trace.
         context.in_packet_out = context.recorder is None

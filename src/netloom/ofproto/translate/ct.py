@@ -15,6 +15,7 @@ _CT_MARK, _CT_LABEL = SLOT["ct_mark"], SLOT["ct_label"]
 _WRITTEN = _CT_MARK.mask | _CT_LABEL.mask
 _HELPERS = {21: "ftp", 69: "tftp"}
 _NO_FORK = 255
+_CT_STATE = SLOT["ct_state"].mask
 
 
 def conntrack(context: Context, action: a.Conntrack) -> None:
@@ -97,6 +98,6 @@ def _forget(context: Context) -> None:
 
 
 def ct_clear(context: Context, action: a.CtClear) -> None:
-    if context.conntracked:
+    if context.conntracked or context.key & _CT_STATE:
         _forget(context)
         context.emit(dp.CtClear())

@@ -55,8 +55,9 @@ def _is_special(context: Context, port: OfPort) -> bool:
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:
         return False
+    context.cannot_repeat()
     context.mask |= _DL_DST.mask
-    if _DL_DST.get(context.key) != _BRIDGES:
+    if not is_bpdu(context):
         return False
     if context.packet and context.side_effects:
         tree.receive(port, context.packet, context.now_ms)
@@ -77,12 +78,19 @@ def _is_slow_protocol(context: Context, port: OfPort) -> bool:
 
 def skips_output(context: Context, port: OfPort) -> bool:
     """Does the spanning tree keep this packet from leaving here?"""
+    context.cannot_repeat()
     if is_bpdu(context):
         if not port.relays_bpdus:
             context.warn("STP not in listening state, skipping bpdu output")
         return not port.relays_bpdus
+    bridge = context.bridge
+    if bridge.faults.knows(context, port) or bridge.monitoring.knows(context, port):
+        # A tree that blocks a link must not blind those who watch whether it is there.
+        return False
     if not port.forwards:
-        context.warn("STP not in forwarding state, skipping output")
+        tree = context.bridge.tree
+        protocol = "STP" if tree is None else tree.protocol
+        context.warn(f"{protocol} not in forwarding state, skipping output")
     return not port.forwards
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
-from netloom.flow.ports import UNSET
+from netloom.flow.ports import UNSET, port_from_of10
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate import (
     choice,
     clone,
     ct,
+    encap,
     freeze,
     groups,
     learn,
@@ -39,8 +40,6 @@ _METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
 _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
-#: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("nsh_",)
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -50,7 +49,7 @@ _IN_PORT_UNCHANGED = 0xFFFFFFF8
 def run_actions(context: Context, actions: a.Actions) -> None:
     """Run a list of actions, up to its end or to one that ends it: handlers of such return True
     (`context.done` ends the lists around it, too)."""
-    recorder = context.recorder
+    recorder, log = context.recorder, context.log
     if not actions and recorder is not None:
         recorder.add("action", "drop")
     is_last, context.is_last = context.is_last, False
@@ -64,6 +63,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             break
         if recorder is not None:
             recorder.add("action", format_actions((action,)))
+        if log is not None:
+            log.check_action(action)
         if isinstance(action, a.CheckPktLarger):
             packet_length.check_pkt_larger(context, action, actions[at + 1 :])
             break
@@ -90,11 +91,6 @@ def unsupported(action: a.Action) -> a.Action | None:
         return action
     if isinstance(action, a.Controller) and (action.meter_id or action.provider_meter_id):
         return action
-    if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
-        return action
-    if isinstance(action, a.Move | a.Pop):
-        to = action.destination.field
-        return action if to.slot.name.startswith(_NOT_WRITTEN) else None
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone | a.Conntrack) else ()
     return next((found for found in map(unsupported, nested) if found is not None), None)
 
@@ -109,7 +105,7 @@ def _set_field(context: Context, action: a.SetField) -> None:
             context.warn(f"unmet prerequisites for {field.name}, set_field ignored")
         return
     # A key has not all of some fields' bits (ARP's operation).
-    in_place = action.mask << field.shift & field.mask
+    in_place = (action.mask & (1 << 8 * field.n_bytes) - 1) << field.shift & field.mask
     context.mask |= in_place
     if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
         # Whether there is a header to write to is known by the protocol in it.
@@ -260,9 +256,12 @@ def _output_reg(context: Context, action: a.OutputReg) -> None:
     shift = source.field.shift + source.offset
     context.mask |= ones << shift
     number = context.key >> shift & ones
-    if number <= 0xFFFFFFFF:
-        context.detail(f"output port is {number}")
-        output(context, number, action.max_len)
+    if number > 0xFFFF:
+        context.warn(f"output port {number} is out of range")
+        return
+    # Fields hold numbers as OpenFlow 1.0 has them.
+    context.detail(f"output port is {number}")
+    output(context, port_from_of10(number), action.max_len)
 
 
 def _controller(context: Context, action: a.Controller) -> None:
@@ -382,6 +381,9 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.SetMplsTc: mpls.set_mpls_tc,
     a.SetMplsTtl: mpls.set_mpls_ttl,
     a.DecMplsTtl: mpls.dec_mpls_ttl,
+    a.Encap: encap.encap,
+    a.Decap: encap.decap,
+    a.DecNshTtl: encap.dec_nsh_ttl,
     a.DebugRecirc: freeze.debug_recirc,
     a.UnrollXlate: freeze.unroll_xlate,
 }

@@ -17,6 +17,7 @@ _VLAN_LOOKED_AT = (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
 def mirror(context: Context, bundle: Bundle, entering: bool) -> None:
     """Copy the packet, as it is now, to the mirrors that select it for passing `bundle` (of a
     bridge that has mirrors)."""
+    context.cannot_repeat()
     tags = key_tags(context.key)
     refusal = bundle.refusal(tags[0].vid)
     if refusal:

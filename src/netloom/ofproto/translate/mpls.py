@@ -16,8 +16,10 @@ from netloom.ofproto.translate.labels import BOS, LSES, MPLS_TYPES, with_labels
 from netloom.ofproto.translate.output import to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
+from netloom.packet.headers import ETH_TYPE_TEB
 
 _DL_TYPE, _NW_TOS, _NW_TTL = SLOT["dl_type"], SLOT["nw_tos"], SLOT["nw_ttl"]
+_PACKET_TYPE = SLOT["packet_type"]
 _IP, _IPV6 = 0x0800, 0x86DD
 _DSCP = 0xFC
 _DEFAULT_TTL = 64
@@ -81,6 +83,37 @@ def push_mpls(context: Context, action: a.PushMpls) -> None:
     else:
         key = with_labels(key & ~_BELOW, [_first_entry(context)])
     context.key = _DL_TYPE.put(key, action.ethertype)
+
+
+def encap(context: Context, packet_type: int) -> None:
+    """A label in front of the packet as it is, which tells little of what is behind it. Labels in
+    a frame are not among those in front of it."""
+    key = context.key
+    count = _count_labels(context)
+    if not count:
+        label = _IPV6_EXPLICIT_NULL if _DL_TYPE.get(key) == _IPV6 else 0
+        key = with_labels(key & ~_BELOW, [label << 12 | BOS | _DEFAULT_TTL])
+    elif not _PACKET_TYPE.get(key):
+        key = with_labels(key, [])
+    elif count >= MAX_MPLS_LABELS:
+        _refuse(context, "push", "it would have")
+        return
+    else:
+        context.mask |= sum(slot.mask for slot in LSES[:count])
+        entries = [slot.get(key) for slot in LSES[:count]]
+        key = with_labels(key, [entries[0] & ~BOS, *entries])
+    context.key = _PACKET_TYPE.put(_DL_TYPE.put(key, packet_type & 0xFFFF), packet_type)
+
+
+def decap(context: Context, packet_type: int) -> None:
+    """The first label off a packet that starts with one; `packet_type` is what is behind."""
+    count = _count_labels(context)
+    pop_mpls(context, a.PopMpls(packet_type & 0xFFFF if packet_type else ETH_TYPE_TEB))
+    context.was_mpls = False
+    context.key = _PACKET_TYPE.put(context.key, packet_type)
+    context.pending_decap = True
+    if count == 1:
+        trigger_freeze(context, resumes_behind=True)
 
 
 def _first_entry(context: Context) -> int:

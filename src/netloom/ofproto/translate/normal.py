@@ -8,7 +8,7 @@ from netloom.ofproto.bundle import PCP, Bundle, Tags, read_tag
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.settings import BundleSettings
 from netloom.ofproto.translate import multicast
-from netloom.ofproto.translate.commit import with_tags
+from netloom.ofproto.translate.commit import TAGS_MASK, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
 from netloom.ofproto.translate.spread import spread
@@ -17,6 +17,7 @@ from netloom.protocols.bond import DROP, DROP_IF_MOVED
 _DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
 _TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
 _LOOKED_AT = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+_VLAN_TCI = SLOT["vlan_tci"]
 _NW_SRC, _NW_DST, _NW_PROTO = SLOT["nw_src"], SLOT["nw_dst"], SLOT["nw_proto"]
 _BROADCAST = 0xFFFFFFFFFFFF
 
@@ -35,23 +36,31 @@ _RESERVED = (
 )
 
 
+_RESERVED_OUIS = frozenset(value >> 24 for _, value in _RESERVED)
+
 #: Where a packet-out without a port comes from: carries every VLAN, as a trunk.
 NOWHERE = Bundle(BundleSettings("nowhere", ()))
 
 
 class MacRefresh:
-    """Keeps what NORMAL learned from a flow's packets from ageing while they flow."""
+    """Keeps what NORMAL learned from a flow's packets from ageing while they flow.
 
-    __slots__ = ("bundle", "mac", "macs", "vlan")
+    A flow that is removed because its port is, or is in another VLAN now, had packets that are only
+    counted afterwards: they teach nothing any more.
+    """
+
+    __slots__ = ("bundle", "mac", "macs", "settings", "vlan")
 
     def __init__(self, macs: MacTable[Bundle], mac: int, vlan: int, bundle: Bundle) -> None:
         self.macs = macs
         self.mac = mac
         self.vlan = vlan
         self.bundle = bundle
+        self.settings = bundle.settings
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
-        self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+        if self.bundle.members and self.bundle.settings is self.settings:
+            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
 
 
 def normal(context: Context) -> None:
@@ -75,6 +84,8 @@ def normal(context: Context) -> None:
         context.warn("disallowed VLAN VID for this input port, dropping")
         return
     inside = bundle.input_tags(tags)
+    if is_reserved(_DL_DST.get(key)):
+        context.cannot_repeat()
     if is_reserved(_DL_DST.get(key)) and not context.bridge.settings.forward_bpdu:
         context.detail("packet has reserved destination MAC, dropping")
         return
@@ -137,11 +148,16 @@ def _is_gratuitous_arp(context: Context) -> bool:
 
 def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
     mcast = context.bridge.mcast
+    if mcast is not None:
+        context.cannot_repeat()
     if mcast is not None and multicast.concerns(context.key):
         multicast.forward(context, mcast, bundle, inside, _flood, send)
         return
     context.mac_lookups.append((context.bridge.name, _DL_DST.get(context.key), inside[0].vid))
     entry = context.bridge.macs.lookup(_DL_DST.get(context.key), inside[0].vid)
+    if context.log is not None:
+        target = entry.bundle if entry is not None else None
+        context.log.normal(context, bundle, inside[0].vid, target)
     if entry is None:
         context.detail("no learned MAC for destination, flooding")
         _flood(context, bundle, inside)
@@ -184,6 +200,7 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
     """The port by which a packet leaves; -1 for none."""
     if bundle.bond is None:
         return bundle.members[0].number
+    context.cannot_repeat()
     if bundle.bond.recirculates:
         return spread(context, bundle)
     chosen = bundle.bond.choose(_DL_SRC.get(context.key), vlan)
@@ -197,23 +214,31 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
 
 def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
     """Send with the tags that `bundle` has on its wire; the key stays as it was."""
-    if not bundle.members or (source.settings.protected and bundle.settings.protected):
+    if not bundle.members:
         return
-    wire = bundle.output_tags(inside, SLOT["vlan_tci"].get(context.key) & PCP)
+    if source.settings.protected and bundle.settings.protected:
+        context.warn("Flow is between protected ports, skipping output.")
+        return
+    tci = _VLAN_TCI.get(context.key)
+    wire = bundle.output_tags(inside, tci & PCP if tci & VLAN_CFI else 0)
+    if tci & VLAN_CFI and not wire[0].vid and bundle.settings.priority_tags == "if-nonzero":
+        # It is the priority that decides whether there is a tag.
+        context.mask |= PCP << _VLAN_TCI.shift
     tags = []
     for number, tag in enumerate(wire):
-        tci = bundle.wire_tci(tag, outermost=number == 0)
-        if not tci:
+        wire_tci = bundle.wire_tci(tag, outermost=number == 0)
+        if not wire_tci:
             break
-        tags.append((tag.tpid or 0x8100, tci))
+        tags.append((tag.tpid or 0x8100, wire_tci))
     saved = context.key
     context.key = with_tags(saved, tags)
     number = _member(context, bundle, inside[0].vid)
     if number >= 0:
         output_to(context, number)
-    context.key = saved
+    # The tags are as before; what a tunnel has set beside them stays.
+    context.key = context.key & ~TAGS_MASK | saved & TAGS_MASK
 
 
 def is_reserved(mac: int) -> bool:
     """Is this a group address that a bridge does not forward?"""
-    return any(mac & mask == value for mask, value in _RESERVED)
+    return mac >> 24 in _RESERVED_OUIS and any(mac & mask == value for mask, value in _RESERVED)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
-from netloom.flow.fields import SLOT
+from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import METADATA_ALL_MASK
+from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate import tunnel, underlay
@@ -21,6 +22,7 @@ from netloom.openflow.messages_meters import OFPM_CONTROLLER
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
+_PACKET_TYPE = SLOT["packet_type"]
 _ACTSET_OUTPUT = SLOT["actset_output"]
 
 
@@ -33,10 +35,12 @@ def output_to(context: Context, number: int) -> None:
         context.detail("OFPPC_NO_FWD set, skipping output")
     elif context.snaplen and port.is_patch:
         context.warn("Mirror truncate to ODPP_NONE, skipping output")
-    elif (not port.forwards or not port.relays_bpdus) and skips_output(context, port):
+    elif _is_restricted(port) and skips_output(context, port):
         return
     elif port.is_patch:
         cross(context, port)
+    elif _PACKET_TYPE.get(context.key) and _takes_frames_only(port):
+        context.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     else:
         if port.tunnel is not None:
             if not tunnel.output_to_tunnel(context, port, port.tunnel):
@@ -45,6 +49,15 @@ def output_to(context: Context, number: int) -> None:
             _emit_output(context, port)
         if context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
+
+
+def _is_restricted(port: OfPort) -> bool:
+    """Does what leaves here depend on what it is?"""
+    return not port.forwards or not port.relays_bpdus or port.is_watched
+
+
+def _takes_frames_only(port: OfPort) -> bool:
+    return port.tunnel is None or port.tunnel.config.pt_mode == LEGACY_L2
 
 
 def _emit_output(context: Context, port: OfPort) -> None:
@@ -74,6 +87,7 @@ def to_controller(
     context: Context, max_len: int, reason: int, controller_id: int, userdata: bytes = b""
 ) -> None:
     """Have the packet, as it is now, sent to controllers."""
+    context.cannot_repeat()
     commit(context)
     if reason == m.OFPR_ACTION and _is_table_miss(context):
         reason = m.OFPR_EXPLICIT_MISS
@@ -124,9 +138,10 @@ def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction
 
 
 def _metadata(key: int) -> int:
+    """What is known of a packet besides its bytes, tunnel options among it."""
     if _ACTSET_OUTPUT.get(key) == reserved.UNSET:
         key &= ~_ACTSET_OUTPUT.mask
-    return key & METADATA_ALL_MASK
+    return key & (METADATA_ALL_MASK | TUN_OPTIONS_MASK)
 
 
 def output(context: Context, number: int, max_len: int) -> None:

@@ -161,8 +161,12 @@ def _lookup(context: Context, table_id: int, parts: list[Rule] | None) -> Rule |
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
-    rule, mask = table.classifier.lookup(key, context.mask, parts)
-    context.mask |= mask
+    log = context.log
+    if log is None:
+        rule, mask = table.classifier.lookup(key, context.mask, parts)
+        context.mask |= mask
+    else:
+        rule = log.lookup(context, table, key)
     context.credits.append(TableCredit(table, rule is not None))
     return rule
 

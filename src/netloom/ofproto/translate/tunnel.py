@@ -17,6 +17,7 @@ from netloom.flow.mapped import ipv4_of, is_ipv4
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.netdev.tunnel_config import LEGACY_L3, TunnelConfig
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.tlv_table import packed_options
 from netloom.ofproto.translate import underlay
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
@@ -31,6 +32,7 @@ _DL_DST, _DL_SRC = SLOT["dl_dst"], SLOT["dl_src"]
 _TP_DST, _MARK = SLOT["tun_tp_dst"], SLOT["pkt_mark"]
 _NW_TOS, _DL_TYPE, _PACKET_TYPE = SLOT["nw_tos"], SLOT["dl_type"], SLOT["packet_type"]
 _TUN_ID_MASK = SLOT["tun_id"].mask
+_OPTIONS_MASK = SLOT["tun_opts"].mask | SLOT["tun_opt_present"].mask
 _DSCP, _ECN, _CE = 0xFC, 0x3, 0x3
 _DF, _CSUM, _KEY = 0x2, 0x4, 0x8
 #: Flags that the tunnel's configuration decides.
@@ -80,10 +82,10 @@ def begin(context: Context) -> None:
     if not key & TUNNEL_DST_MASK:
         return
     port = context.bridge.ports_by_number.get(context.in_port)
-    is_l3 = port is not None and port.tunnel is not None and port.tunnel.config.pt_mode == LEGACY_L3
-    if _PACKET_TYPE.get(key) and is_l3:
+    if _PACKET_TYPE.get(key) and port is not None and port.is_layer3:
         # Tables see an Ethernet header, which the packet gets before it leaves.
         context.key = _DL_DST.put(_DL_SRC.put(_PACKET_TYPE.put(key, 0), 0), 0)
+        context.pending_encap = True
     addresses = (_SRC.mask | _DST.mask) if _DST.get(key) else (_SRC6.mask | _DST6.mask)
     context.mask |= _RECEIVED | addresses
     if _is_ce(key):
@@ -100,9 +102,7 @@ def receive(context: Context) -> bool:
         if not context.key >> NW_TOS_SHIFT & _ECN:
             log.warn_rl("dropping tunnel packet marked ECN CE but is not ECN capable")
             return False
-        # Open vSwitch shows it to the tables only: what the data path does is its own business.
         context.key |= _CE << NW_TOS_SHIFT
-        context.base |= _CE << NW_TOS_SHIFT
     return True
 
 
@@ -145,6 +145,7 @@ def _address(address: int, shift: int, shift6: int) -> int:
 def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bool:
     """Send into the tunnel `device`, which is `port`; False if it was decided not to."""
     config = device.config
+    context.cannot_repeat()
     packet_type = _PACKET_TYPE.get(context.key)
     if config.pt_mode == LEGACY_L3 and not packet_type:
         context.key = _PACKET_TYPE.put(context.key, 1 << 16 | _DL_TYPE.get(context.key))
@@ -161,7 +162,7 @@ def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bo
         underlay.output(context, port, config)
     else:
         context.detail("output to kernel tunnel")
-        _commit_tunnel(context)
+        _commit_tunnel(context, config)
         commit(context)
         context.emit(dp.Output(port.dp_port))
     context.key = context.key & ~TUNNEL_MASK | tunnel
@@ -169,12 +170,15 @@ def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bo
     return True
 
 
-def _commit_tunnel(context: Context) -> None:
-    """Have the data path know the outer header."""
-    if not (context.key ^ context.base) & TUNNEL_MASK:
+def _commit_tunnel(context: Context, config: TunnelConfig) -> None:
+    """Have the data path know the outer header, with what this type of tunnel has in it."""
+    key = context.key & ~_OPTIONS_MASK
+    if config.type == "geneve":
+        key |= packed_options(context.bridge.tlv_table.pack(key))
+    if not (key ^ context.base) & TUNNEL_MASK:
         return
     mask = TUNNEL_MASK
-    if not _FLAGS.get(context.key) & _KEY:
+    if not _FLAGS.get(key) & _KEY:
         mask &= ~_TUN_ID_MASK
-    context.emit(dp.Set("tunnel", context.key & mask, mask))
-    context.base = context.base & ~TUNNEL_MASK | context.key & TUNNEL_MASK
+    context.emit(dp.Set("tunnel", key & mask, mask))
+    context.base = context.base & ~TUNNEL_MASK | key & TUNNEL_MASK

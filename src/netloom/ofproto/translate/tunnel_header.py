@@ -28,7 +28,8 @@ def build_header(
     if payload is None:
         return None
     if config.row.nw_proto == 17:
-        with_csum = bool(_FLAGS.get(key) & _CSUM)
+        # UDP over IPv6 has a checksum in any case (RFC 8200, 8.1).
+        with_csum = bool(_FLAGS.get(key) & _CSUM) or not is_ipv4(ips[1])
         payload = t.build_udp(config.dst_port, with_csum, payload)
     src, dst = address_bytes(ips[0]), address_bytes(ips[1])
     tos, ttl = _TOS.get(key), _TTL.get(key)

@@ -177,12 +177,15 @@ def terminate(context: Context, port: OfPort) -> int | None:
     underlay = backer.underlay
     if not backer.pushes_tunnels or not underlay.addresses(port.name):
         return None
-    number, context.mask = underlay.listeners.lookup(context.key, context.mask)
     dl_type = _DL_TYPE.get(context.key)
+    is_icmpv6 = dl_type == _IPV6 and _NW_PROTO.get(context.key) == _ICMPV6
+    if underlay.listeners or dl_type == _ARP or is_icmpv6:
+        context.cannot_repeat()
+    number, context.mask = underlay.listeners.lookup(context.key, context.mask)
     if number is None:
         if dl_type == _ARP:
             _learn_from_arp(context, underlay)
-        elif dl_type == _IPV6 and _NW_PROTO.get(context.key) == _ICMPV6:
+        elif is_icmpv6:
             _learn_from_advertisement(context, underlay)
     elif context.side_effects and dl_type in (_IP, _IPV6):
         key = context.key

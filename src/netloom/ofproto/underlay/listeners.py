@@ -82,6 +82,10 @@ class Listeners:
                 if self._classifier.find(listener.match, 0) is None:
                     self._classifier.insert(listener)
 
+    def __bool__(self) -> bool:
+        """Does anybody listen?"""
+        return bool(len(self._classifier))
+
     def lookup(self, key: int, mask: int) -> tuple[int | None, int]:
         """The data-path port of the tunnel whose packet `key` is, and `mask` with what decided."""
         if not len(self._classifier):

@@ -23,8 +23,9 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 {
 	struct nl_key *key = &s->key;
 
+	clear_options(s);
 	if (s->rare_metadata) {
-		__builtin_memset(key, 0, 72);
+		__builtin_memset(key->tun_ipv6_src, 0, 72);
 		__builtin_memset(key->ct_ipv6_src, 0, 48);
 		__builtin_memset(&key->ct_nw_src, 0, 16);
 		s->rare_metadata = 0;
@@ -54,7 +55,7 @@ INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s, struct nl_config
 		nl_upcall(skb, NL_UPCALL_UNPARSED, 0);
 		return NL_DROP;
 	}
-	if (!find_flow(s, c)) {
+	if (!nl_find_flow()) {
 		nl_upcall(skb, NL_UPCALL_MISS, 0);
 		return NL_DROP;
 	}

@@ -1,0 +1,330 @@
+"""Translating a miss by what was done to others of its kind.
+
+A miss costs tens of microseconds to translate, most of which go into finding out what was found
+out for the miss before: that the port lets packets in, what the actions of a rule are, which ports
+a flood goes to. What differs between misses is which rules match, and what NORMAL knows about the
+addresses. So a walk through the tables is kept as a tree of just these questions:
+
+    kind of packet -> look into table 0 -> [actions of the rule found] -> look into table 71 -> ...
+                   -> ask NORMAL for the destination -> [bundle] -> actions, who is credited
+
+and a miss whose answers lead to a leaf is done. What must hold: the result is what `translate`
+gives, with the same mask and credits. The tables and the MAC table are really asked, for this
+packet, so masks are right by construction; all else a walk may depend on is either the same for all
+packets of a kind (port, type, tags, registers: all bits but `FREE_MASK`) or ends the walk's being
+kept (`WalkLog.give_up`). A change of tables or settings empties the tree, as it makes the data
+path's flows be translated again.
+
+A path is kept when it is met a second time: random traffic should not pay for being remembered.
+Before it is kept, it is tried: a path whose result differs from the translation's is not used.
+
+Cost: about 1 us and what the lookups cost. Limits: packets of tunnels, fragments, ARP, bonds,
+mirrors, multicast snooping, groups, learning and rewritten headers take the long road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from netloom.datapath.actions import DpActions
+from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
+from netloom.flow.key import TUNNEL_MASK
+from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.context import Credit, MacLookup, Translated
+from netloom.ofproto.translate.finish import DATAPATH_MASK, datapath_mask, shape_mask
+from netloom.ofproto.translate.normal import MacRefresh, is_reserved
+from netloom.ofproto.translate.tables import TableCredit
+from netloom.ofproto.translate.walk_log import FREE_MASK, LookupStep, NormalStep, WalkLog
+from netloom.openflow.actions import Actions
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.bundle import Bundle
+    from netloom.ofproto.mac_table import MacTable
+    from netloom.ofproto.recirculations import Recirculations
+    from netloom.ofproto.rules import Rule
+
+#: Questions and leaves that are kept; beyond, all are forgotten.
+MAX_NODES = 4_096
+
+KIND_MASK = KEY_MASK & ~FREE_MASK
+_DL_SRC_SHIFT, _DL_DST_SHIFT = SLOT["dl_src"].shift, SLOT["dl_dst"].shift
+_ONES48 = 0xFFFFFFFFFFFF
+_DL_TYPE, _NW_FRAG = SLOT["dl_type"], SLOT["nw_frag"]
+_TCIS = tuple((slot.mask, VLAN_CFI << slot.shift) for slot in (SLOT["vlan_tci"], SLOT["vlan1_tci"]))
+#: ARP, whose announcements NORMAL treats otherwise; and what bridges tell one another.
+_LONG_ROAD = frozenset({0x0806, 0x8035, 0x05FF})
+
+
+class Plan:
+    """What rules do that have the same actions; identity is what counts."""
+
+    __slots__ = ()
+
+
+class _Question:
+    """Base of the nodes that are not leaves: each answer seen leads on."""
+
+    __slots__ = ("bits", "branches")
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.branches: dict[object, _Node] = {}
+
+
+class _Lookup(_Question):
+    """Which rule matches?"""
+
+    __slots__ = ("free", "key", "lookup", "matched", "missed", "step")
+
+    def __init__(self, step: LookupStep) -> None:
+        super().__init__(step.bits)
+        self.step = step
+        self.free = step.free
+        self.key = step.key
+        self.lookup: Callable[[int, int], tuple[Rule | None, int]] = step.table.classifier.lookup
+        self.matched = TableCredit(step.table, True)
+        self.missed = TableCredit(step.table, False)
+
+
+class _Normal(_Question):
+    """At which bundle is the destination?"""
+
+    __slots__ = ("bundle", "macs", "name", "vlan")
+
+    def __init__(self, step: NormalStep) -> None:
+        super().__init__(step.bits)
+        self.name = step.name
+        self.macs: MacTable[Bundle] = step.macs
+        self.vlan = step.vlan
+        self.bundle: Bundle = step.bundle
+
+
+class _Leaf:
+    """What is done in the end."""
+
+    __slots__ = ("actions", "bits", "credits", "keep", "recirc_ids", "tags")
+
+    def __init__(
+        self,
+        actions: DpActions,
+        bits: int,
+        keep: int,
+        tags: tuple[tuple[int, int], ...],
+        credits_: list[Credit],
+        recirc_ids: tuple[int, ...],
+    ) -> None:
+        self.actions = actions
+        self.bits = bits
+        self.keep = keep
+        self.tags = tags
+        self.credits = credits_
+        self.recirc_ids = recirc_ids
+
+
+class _Stop:
+    """The end of a path that is not known: it was met once, or cannot be kept."""
+
+    __slots__ = ("is_wanted",)
+
+    def __init__(self, is_wanted: bool) -> None:
+        self.is_wanted = is_wanted
+
+
+_Node = _Question | _Leaf | _Stop
+_MET_ONCE, _UNUSABLE = _Stop(True), _Stop(False)
+
+
+class Shortcuts:
+    """The tree of one backer."""
+
+    def __init__(self, recirculations: Recirculations) -> None:
+        self._recirculations = recirculations
+        self._kinds: dict[int, _Node] = {}
+        self._plans: dict[Actions, Plan] = {}
+        self._n_nodes = 0
+        #: Frozen states that leaves mention.
+        self._held: list[int] = []
+        #: Of tables and settings, when the tree was made.
+        self._generation = -1
+        #: The last miss that was not found here has been met before: it is worth to be kept.
+        self.wants = False
+
+    def follow(self, generation: int, now_ms: int) -> None:
+        """Forget all if tables or settings have changed."""
+        if generation != self._generation:
+            self._generation = generation
+            self.forget(now_ms)
+
+    def forget(self, now_ms: int) -> None:
+        self._kinds.clear()
+        self._plans.clear()
+        self._n_nodes = 0
+        held, self._held = self._held, []
+        self._recirculations.release(tuple(held), now_ms)
+
+    def find(self, key: int, now_ms: int, n_bytes: int) -> Translated | None:
+        """The translation of a packet of `n_bytes` with the data path's `key`, which is credited;
+        the mask is the flow's. None if it is not known here."""
+        return self._walk(key, now_ms, n_bytes)
+
+    def _walk(self, key: int, now_ms: int, n_bytes: int) -> Translated | None:
+        """`n_bytes` 0: there is no packet, nothing is learned or credited."""
+        self.wants = False
+        kind = key & KIND_MASK
+        node = self._kinds.get(kind)
+        if node is None:
+            self._meet(self._kinds, kind)
+            return None
+        mask = 0
+        credits_: list[Credit] = []
+        refreshes: list[Credit] = []
+        mac_lookups: list[MacLookup] = []
+        while isinstance(node, _Question):
+            mask |= node.bits
+            answer: object = None
+            if type(node) is _Lookup:
+                rule, looked = node.lookup(key & node.free | node.key, mask)
+                mask |= looked
+                if rule is None:
+                    credits_.append(node.missed)
+                else:
+                    credits_ += (node.matched, rule)
+                    answer = rule.plan or self._plan_of(rule)
+            else:
+                assert type(node) is _Normal
+                dst = key >> _DL_DST_SHIFT & _ONES48
+                if is_reserved(dst):
+                    return None
+                src, vlan, macs = key >> _DL_SRC_SHIFT & _ONES48, node.vlan, node.macs
+                if n_bytes:
+                    macs.learn(src, vlan, node.bundle, now_ms)
+                if macs.may_learn(src, vlan):
+                    refreshes.append(MacRefresh(macs, src, vlan, node.bundle))
+                entry = macs.lookup(dst, vlan)
+                mac_lookups.append((node.name, dst, vlan))
+                answer = entry.bundle if entry is not None else None
+            following = node.branches.get(answer)
+            if following is None:
+                self._meet(node.branches, answer)
+                return None
+            node = following
+        if not isinstance(node, _Leaf):
+            self.wants = node.is_wanted
+            return None
+        mask = _flow_mask(mask | node.bits, node)
+        if node.credits:
+            credits_ += node.credits
+        if n_bytes:
+            for target in credits_:
+                target.credit(1, n_bytes, now_ms)
+            for number in node.recirc_ids:
+                self._recirculations.hold(number)
+        credits_ += refreshes
+        return Translated(
+            node.actions, mask, 0, credits_, "", (), tuple(mac_lookups), node.recirc_ids
+        )
+
+    def _meet(self, branches: dict[int, _Node] | dict[object, _Node], answer: object) -> None:
+        """Something new; a second time it will be wanted."""
+        branches[answer] = _MET_ONCE  # type: ignore[index]
+        self._n_nodes += 1
+
+    def _plan_of(self, rule: Rule) -> Plan:
+        plan = self._plans.get(rule.actions)
+        if plan is None:
+            plan = self._plans[rule.actions] = Plan()
+        rule.plan = plan
+        return plan
+
+    # Keeping paths
+
+    def keep(
+        self,
+        bridge: Ofproto,
+        key: int,
+        dp_key: int,
+        result: Translated,
+        now_ms: int,
+        flow_mask: int,
+    ) -> None:
+        """Remember how a miss was translated: `key` at `bridge`, to `result`; `flow_mask` is that
+        of its flow."""
+        if self._n_nodes >= MAX_NODES:
+            self.forget(now_ms)
+        log = WalkLog()
+        again = translate(bridge, key, now_ms, side_effects=False, log=log)
+        kind = dp_key & KIND_MASK
+        is_usable = not (
+            log.gave_up or result.error or result.slow or _takes_long_road(dp_key)
+            or again.recirc_ids != result.recirc_ids or again.actions != result.actions
+        )  # fmt: skip
+        end: _Node = _UNUSABLE
+        if is_usable:
+            # The data path's program for these actions is kept by identity.
+            end = self._leaf(dp_key, result.actions, again, log)
+        self._attach(kind, log.steps, end)
+        if is_usable and not self._is_right(dp_key, result, flow_mask, now_ms):
+            self._attach(kind, log.steps, _UNUSABLE)
+        self._held += again.recirc_ids
+
+    def _leaf(self, dp_key: int, actions: DpActions, again: Translated, log: WalkLog) -> _Leaf:
+        tags = tuple(tag for tag in _TCIS if dp_key & tag[1])
+        rules = {id(step.rule) for step in log.steps if isinstance(step, LookupStep)}
+        others = [
+            target
+            for target in again.credits
+            if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
+        ]
+        keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
+        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids)
+
+    def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
+        """Have the path of these steps, from a kind of packet on, lead to `end`."""
+        branches: dict[object, _Node] = self._kinds  # type: ignore[assignment]
+        answer: object = kind
+        for step in steps:
+            node = branches.get(answer)
+            if not isinstance(node, _Question):
+                node = branches[answer] = _question_of(step)
+                self._n_nodes += 1
+            branches = node.branches
+            if isinstance(step, NormalStep):
+                answer = step.target
+            else:
+                answer = None if step.rule is None else step.rule.plan or self._plan_of(step.rule)
+        branches[answer] = end
+        self._n_nodes += 1
+
+    def _is_right(self, dp_key: int, result: Translated, flow_mask: int, now_ms: int) -> bool:
+        """Does the path give what the translation gave?"""
+        found = self._walk(dp_key, now_ms, 0)
+        return (
+            found is not None
+            and found.mask == flow_mask
+            and found.mac_lookups == result.mac_lookups
+            and _names(found.credits) == _names(result.credits)
+        )
+
+
+def _names(credits_: list[Credit]) -> list[tuple[str, int]]:
+    """Who is credited, comparably: rules by themselves, others by what they are."""
+    return sorted((type(target).__name__, getattr(target, "id", 0)) for target in credits_)
+
+
+def _takes_long_road(dp_key: int) -> bool:
+    return bool(dp_key & TUNNEL_MASK or _NW_FRAG.get(dp_key) or _DL_TYPE.get(dp_key) in _LONG_ROAD)
+
+
+def _question_of(step: LookupStep | NormalStep) -> _Question:
+    return _Lookup(step) if isinstance(step, LookupStep) else _Normal(step)
+
+
+def _flow_mask(mask: int, leaf: _Leaf) -> int:
+    """What a flow of the data path matches, as the end of a translation has it."""
+    mask &= leaf.keep
+    for tci, cfi in leaf.tags:
+        if mask & tci:
+            mask |= cfi
+    return datapath_mask(mask)
