@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, Field, option_mask
+from netloom.flow.fields import FIELD, SLOT, TUN_PRESENT_SHIFT, Field, option_mask
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
@@ -20,7 +20,7 @@ from netloom.flow.words import split_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: shorthand -> (Ethernet type, IP protocol or 0).
 PROTOCOLS: dict[str, tuple[int, int]] = {
@@ -192,12 +192,17 @@ def parse_match(text: str, port_names: Mapping[str, int] | None = None) -> Match
     return reader.match
 
 
-def parse_flow(text: str, port_names: Mapping[str, int] | None = None) -> int:
-    """The key of the flow `text`, as ofproto/trace reads it. A flow without in_port has ANY."""
+def parse_flow(
+    text: str, port_names: Mapping[str, int] | None = None, options: Collection[str] = ()
+) -> int:
+    """The key of the flow `text`, as ofproto/trace reads it. A flow without in_port has ANY.
+    `options`: the tun_metadata fields that stand for options of tunnels."""
     key = 0
     for name, value in split_words(text):
         if name in PROTOCOLS:
             key = _set_protocol(key, name, text)
+        elif name in options:
+            key = _set_option(key, FIELD[name], value, text)
         elif (field := FIELD.get(name)) is not None:
             key = _set_flow_field(key, field, (name, value), text, port_names)
         else:
@@ -215,6 +220,16 @@ def _set_protocol(key: int, name: str, text: str) -> int:
             raise ConfigError(f"{text}: network protocol set multiple times")
         key = _NW_PROTO.put(key, nw_proto)
     return key
+
+
+def _set_option(key: int, field: Field, value_text: str, text: str) -> int:
+    """The key with an option of the tunnel."""
+    try:
+        value, _ = parse_field_value(field, value_text or "0")
+    except ConfigError as error:
+        raise ConfigError(f"{text}: bad value for {field.name} ({error})") from None
+    present = 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
+    return key | value << field.shift | present
 
 
 def _set_flow_field(

@@ -12,6 +12,7 @@ from typing import Any
 from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.flow.fields import TUN_PRESENT_SHIFT
+from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
@@ -20,6 +21,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_nesting import flattened
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.fields_used import fields_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,14 +62,6 @@ def check_flow_mod(
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if mod.table_id == INTERNAL_TABLE:
         raise OpenFlowError("OFPBRC_EPERM")
-    if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
-        # OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0.
-        return m.FlowMod(
-            mod.command, mod.match, mod.priority, mod.table_id, mod.actions, mod.cookie,
-            mod.cookie_mask, mod.new_cookie, mod.idle_timeout, mod.hard_timeout,
-            mod.flags | m.OFPFF_RESET_COUNTS, mod.buffer_id, mod.out_port, mod.out_group,
-            mod.importance,
-        )  # fmt: skip
     return mod
 
 
@@ -109,6 +103,13 @@ def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
                 raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
         elif isinstance(action, a.Meter) and manager.switch.meters.get(action.meter_id) is None:
             raise OpenFlowError("OFPMMFC_INVALID_METER")
+
+
+def uses_fields(rule: Rule, bits: int) -> bool:
+    """Does a rule match on fields, or name fields in its actions, that have some of `bits`?"""
+    return bool(rule.match.mask & bits) or any(
+        field.mask & bits for action in flattened(rule.actions) for field in fields_of(action)
+    )
 
 
 def _flow_mod(

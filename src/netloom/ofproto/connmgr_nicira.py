@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netloom.flow.fields import TUN_METADATA
+from netloom.ofproto.connmgr_changes import uses_fields
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tlv_table import MAX_FIELDS, OPTION_SPACE
 from netloom.openflow import messages as m
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
 def _tlv_table_mod(
     manager: ConnectionManager, session: Session, mod: nx.TlvTableMod, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.switch.tlv_table.apply(mod)
+    table = manager.switch.tlv_table
+    gone = {nx.NXTTMC_CLEAR: tuple(table), nx.NXTTMC_DELETE: mod.maps}.get(mod.command, ())
+    if gone:
+        bits = 0
+        for each in gone:
+            bits |= TUN_METADATA[each.index].mask
+        if any(uses_fields(rule, bits) for rule in manager.switch.tables.rules()):
+            raise OpenFlowError("NXTTMFC_INVALID_TLV_DEL")
+    table.apply(mod)
     return ()
 
 

@@ -61,6 +61,10 @@ class TlvTable:
     def get(self, index: int) -> nx.TlvMap | None:
         return self._maps.get(index)
 
+    def field_names(self) -> frozenset[str]:
+        """The fields that are mapped."""
+        return frozenset(TUN_METADATA[index].name for index in self._maps)
+
     def find(self, option_class: int, option_type: int) -> nx.TlvMap | None:
         """The field of an option."""
         for each in self._maps.values():

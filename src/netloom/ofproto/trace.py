@@ -206,7 +206,7 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
         raise CommandError(f"{words[0]}: unknown bridge")
     _read_packet(request, words[2:])
     try:
-        return bridge, parse_flow(words[1], _port_numbers(bridge))
+        return bridge, parse_flow(words[1], _port_numbers(bridge), bridge.tlv_table.field_names())
     except ConfigError as error:
         raise CommandError(f"Bad openflow flow syntax: {error}") from error
 
