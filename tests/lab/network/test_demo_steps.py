@@ -42,8 +42,11 @@ def serve(port):
     while True:
         threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
 def answer(conversation):
-    while data := conversation.recv(100):
-        conversation.sendall(data)
+    try:
+        while data := conversation.recv(100):
+            conversation.sendall(data)
+    except OSError:
+        pass  # The other end has given up.
 for port in sys.argv[1:]:
     threading.Thread(target=serve, args=(int(port),)).start()
 """
