@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken bench fuzz soak record-neutron record-trace clean-host clean
+.PHONY: help demo test check lab osken bench bench-kmod fuzz soak record-neutron record-trace clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -25,6 +25,9 @@ osken: $(STAMPS)/test ## os-ken's whole switch test tool against Debian's switch
 
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)
+
+bench-kmod: $(STAMPS)/bench ## instructions a packet beside openvswitch.ko, in a guest (needs root)
+	@$(PY) tools/kmod_guest.py
 
 record-neutron: $(STAMPS)/test ## ask a real Neutron (from PyPI) what the tests compare our answers with
 	@$(PY) tools/record_neutron.py

@@ -202,6 +202,10 @@ class Backer:
             self._revalidate(now_ms, generations)
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        only_macs = generations[0] == self._settled[0]
+        if not only_macs:
+            self.switched.follow(now_ms)
+            self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
         if not self.revalidator.n_flows:
             for bridge in self.bridges.values():
                 bridge.macs.changed.clear()
@@ -215,10 +219,6 @@ class Backer:
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
-        only_macs = generations[0] == self._settled[0]
-        if not only_macs:
-            self.switched.follow(now_ms)
-            self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
         self.revalidator.revalidate(now_ms, moved if only_macs else None)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms

@@ -226,6 +226,7 @@ def why_not(bridge: Ofproto) -> str:
         ("rules other than NORMAL", not _is_only_normal(bridge)),
         ("fragments are treated apart", bool(bridge.frag_mode)),
         ("mirrors", bool(bridge.mirrors)),
+        ("more than one tag is looked at", bridge.backer.dpif.vlan_limit != 1),
         ("multicast snooping", bridge.mcast is not None),
         ("a spanning tree", bridge.tree is not None),
         ("VLANs that are always flooded", bool(bridge.settings.flood_vlans)),
