@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("first_light", "datapath", "openflow", "pipeline", "network_api", "agents")
+NAMES = ("first_light", "datapath", "openflow", "pipeline", "network_api", "agents", "resilience")
 
 
 def main(argv: list[str]) -> int:

@@ -4,7 +4,7 @@ Every side is two machines (namespaces) and what joins them. The sides take turn
 so that whatever else the machine does hits all of them; what counts are the ratios to the wire.
 The figures: small UDP packets a second, TCP with one and four streams, the time of a question and
 its answer, connections opened and closed a second. Ours and Debian's are measured with more than
-NORMAL as well: many megaflows, connection tracking.
+NORMAL as well: many megaflows, under many masks, connection tracking; and all through VXLAN.
 
 The peer's packet sockets do not understand checksum offload, so its machines send with `tx off`.
 """
@@ -28,7 +28,11 @@ from netloom.lab.switch import Programs, Switch, own_programs
 ROUNDS = 3
 SECONDS = 2.0
 TCP_SECONDS = 2
-N_FLOWS = (64, 2_000)
+N_FLOWS = (1, 64, 2_000, 20_000)
+#: Masks that so many flows are divided among.
+N_MASKS, N_MASKED = (1, 8, 32), 2_000
+#: Misses a second that even the slowest answers.
+WARM_UP_FLOWS = 4_000
 
 #: Sends frames of 60 bytes for some ports, many with one system call. The address is nobody's: the
 #: other machine drops them as soon as it has looked for a route.
@@ -113,6 +117,7 @@ class Side:
                   "dev", "eth0", "nud", "permanent")  # fmt: skip
             if not self.offloads:
                 vm.run("ethtool", "-K", "eth0", "tx", "off")
+        self.scenario = ""
         self.join()
 
     def join(self) -> None:
@@ -159,6 +164,9 @@ class SwitchSide(Side):
         )
 
     def prepare(self, scenario: str) -> None:
+        if scenario == self.scenario:
+            return
+        self.scenario = scenario
         self.switch.run("ovs-ofctl", "del-flows", "br0")
         self.switch.run("ovs-ofctl", "add-flows", "br0", "-", stdin=flows_of(scenario))
 
@@ -186,12 +194,21 @@ def flows_of(scenario: str) -> str:
             "table=1,priority=9,ip,ct_state=+est,actions=NORMAL\n"
         )
     if scenario.isdigit():
-        rules = [
-            f"priority=10,udp,in_port=vif1,tp_dst={1000 + n},actions=output:vif2"
-            for n in range(int(scenario))
-        ]
-        return "\n".join([*rules, "priority=0,actions=NORMAL"]) + "\n"
+        return _rules(int(scenario), 1)
+    if scenario.startswith("masks-"):
+        return _rules(N_MASKED, int(scenario.removeprefix("masks-")))
     return "actions=NORMAL\n"
+
+
+def _rules(n_flows: int, n_masks: int) -> str:
+    """A rule for each UDP port. Those of the n-th mask look at n bits of the source address; as
+    they come after those that look at fewer, their flows' masks are as many."""
+    rules = [
+        f"priority={100 - n % n_masks},udp,in_port=vif1,nw_src=10.0.0.1/{n % n_masks + 1},"
+        f"tp_dst={1000 + n},actions=output:vif2"
+        for n in range(n_flows)
+    ]
+    return "\n".join([*rules, "priority=0,actions=NORMAL"]) + "\n"
 
 
 def received(vm: VirtualMachine) -> int:
@@ -200,7 +217,7 @@ def received(vm: VirtualMachine) -> int:
 
 
 def packets_per_second(side: Side, n_ports: int = 1) -> float:
-    side.vm1.run("python3", "-c", SENDER, "0.3", str(n_ports))
+    side.vm1.run("python3", "-c", SENDER, str(0.3 + 2 * n_ports / WARM_UP_FLOWS), str(n_ports))
     before = received(side.vm2)
     side.vm1.run("python3", "-c", SENDER, str(SECONDS), str(n_ports))
     return (received(side.vm2) - before) / SECONDS
@@ -224,10 +241,11 @@ def ask(side: Side, kind: str) -> float:
             server.kill()
 
 
+Figure = tuple[str, str, str, tuple[type[Side], ...], Callable[[Side], float]]
 #: (figure, unit, scenario, sides that take part, how it is measured); times are better if lower.
 _ALL: tuple[type[Side], ...] = (Side, BridgeSide, OwnSide, PeerSide)
 _SWITCHES = (Side, OwnSide, PeerSide)
-FIGURES: tuple[tuple[str, str, str, tuple[type[Side], ...], Callable[[Side], float]], ...] = (
+FIGURES: tuple[Figure, ...] = (
     ("UDP, 60 bytes", "packets/s", "", _ALL, packets_per_second),
     ("TCP, 1 stream", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 1)),
     ("TCP, 4 streams", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 4)),
@@ -238,35 +256,55 @@ FIGURES: tuple[tuple[str, str, str, tuple[type[Side], ...], Callable[[Side], flo
          lambda side, n=n: packets_per_second(side, n))
         for n in N_FLOWS
     ),
+    *(
+        (f"UDP, {N_MASKED} megaflows, {n} masks", "packets/s", f"masks-{n}", _SWITCHES,
+         lambda side: packets_per_second(side, N_MASKED))
+        for n in N_MASKS
+    ),
     ("UDP, conntrack", "packets/s", "conntrack", _SWITCHES, packets_per_second),
     ("TCP, conntrack", "Gb/s", "conntrack", _SWITCHES, lambda side: tcp_gbps(side, 1)),
     ("TCP_CRR, conntrack", "connections/s", "conntrack", _SWITCHES, lambda side: ask(side, "many")),
 )  # fmt: skip
 
 
+def _tunnelled() -> tuple[Figure, ...]:
+    """The figures through VXLAN."""
+    from bench.tunnels import BridgeTunnel, OwnTunnel, PeerTunnel
+
+    kinds: tuple[type[Side], ...] = (Side, BridgeTunnel, OwnTunnel, PeerTunnel)
+    return (
+        ("UDP, VXLAN", "packets/s", "", kinds, packets_per_second),
+        ("TCP, 1 stream, VXLAN", "Gb/s", "", kinds, lambda side: tcp_gbps(side, 1)),
+        ("TCP, 4 streams, VXLAN", "Gb/s", "", kinds, lambda side: tcp_gbps(side, 4)),
+        ("TCP_RR, VXLAN", "us", "", kinds, lambda side: ask(side, "one")),
+    )
+
+
 def main() -> None:
-    samples: dict[str, dict[type[Side], list[float]]] = {}
+    figures = (*FIGURES, *_tunnelled())
+    samples: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
-        sides = {kind: kind(stack) for kind in _ALL}
+        made = dict.fromkeys(kind for _, _, _, kinds, _ in figures for kind in kinds)
+        sides = {kind: kind(stack) for kind in made}
         for _ in range(ROUNDS):
-            for title, _unit, scenario, kinds, measure in FIGURES:
+            for title, _unit, scenario, kinds, measure in figures:
                 for kind in kinds:
                     side = sides[kind]
                     side.prepare(scenario)
-                    if not side.vm1.ping("10.0.0.2", count=2):
+                    if not any(side.vm1.ping("10.0.0.2", count=2) for _ in range(3)):
                         raise SystemExit(f"{kind.title} forwards nothing")
-                    samples.setdefault(title, {}).setdefault(kind, []).append(measure(side))
-    show(samples)
+                    samples.setdefault(title, {}).setdefault(kind.title, []).append(measure(side))
+    show(figures, samples)
 
 
-def show(samples: dict[str, dict[type[Side], list[float]]]) -> None:
+def show(figures: tuple[Figure, ...], samples: dict[str, dict[str, list[float]]]) -> None:
     table = Table("figure", "unit", *(kind.title for kind in _ALL), title="Data paths (x of veth)")
-    for title, unit, _, _, _ in FIGURES:
+    for title, unit, _, _, _ in figures:
         row = samples[title]
-        wire = median(row[Side])
+        wire = median(row[Side.title])
         cells = []
         for kind in _ALL:
-            value = median(row[kind]) if kind in row else 0.0
+            value = median(row[kind.title]) if kind.title in row else 0.0
             cells.append(f"{value:.4g} ({value / wire:.2f})" if value else "")
         table.add_row(title, unit, *cells)
     Console(width=140).print(table)

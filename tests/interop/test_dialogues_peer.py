@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,22 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side
         yield theirs, ours
 
 
+@pytest.fixture(scope="module")
+def both() -> Iterator[ThreadPoolExecutor]:
+    """Has both sides talk at the same time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-def test_both_sides_say_the_same(sides: tuple[Side, Side], path: Path) -> None:
+def test_both_sides_say_the_same(
+    sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path
+) -> None:
     for side in sides:
         assert side.say(BRIDGE) == "status 0"
     different = []
     for command in read_dialogue(path):
-        theirs, ours = (side.say(command) for side in sides)
+        theirs, ours = both.map(Side.say, sides, (command, command))
         if theirs != ours:
             different.append(f"{command}\n--- theirs\n{theirs}\n--- ours\n{ours}\n")
     assert not different, "\n".join(different)

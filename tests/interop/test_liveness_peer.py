@@ -146,3 +146,39 @@ def test_a_device_that_is_down(switches: Pair) -> None:
     control(switches, "netdev-dummy/set-admin-state", "p1", "up")
     control(switches, "time/warp", "1000", "500")
     assert "Datapath actions: 1" in agree(switches)
+
+
+def test_a_tree_that_blocks_does_not_blind_who_watches(switches: Pair) -> None:
+    """A port whose session is down is no link of the tree, so it discards; the session's packets
+    must leave all the same, or it would never come up."""
+    configure(switches, "set", "bridge", "br0", "rstp_enable=true", "--", "set", "interface", "p1",
+              "bfd:enable=true", "--", "set", "interface", "p2", "cfm_mpid=2")  # fmt: skip
+    control(switches, "time/warp", "20000", "500")
+    shown = [switch.control("rstp/show") for switch in switches]
+    assert all("p1         Disabled   Discarding" in text for text in shown)
+    for switch in switches:
+        trace = switch.control("ofproto/trace", "br0", "in_port=LOCAL,udp,udp_dst=1")
+        assert "Datapath actions: 4" in trace or "Datapath actions: 3" in trace
+        for name in ("p1", "p2"):
+            statistics = switch.run("ovs-ofctl", "dump-ports", "br0", name).stdout
+            sent = re.search(r"tx pkts=(\d+)", statistics)
+            assert sent is not None
+            assert int(sent[1]) > 10
+
+
+def test_megaflows_to_watched_ports(switches: Pair) -> None:
+    configure(switches, "set", "interface", "p1", "bfd:enable=true", "--", "set", "interface",
+              "p2", "cfm_mpid=2")  # fmt: skip
+    control(switches, "time/warp", "2000", "500")
+    for switch in switches:
+        switch.run("ovs-ofctl", "add-flow", "br0", "in_port=1,actions=4")
+        switch.run("ovs-ofctl", "add-flow", "br0", "in_port=2,actions=4")
+        switch.run("ovs-ofctl", "add-flow", "br0", "in_port=3,actions=1")
+        switch.run("ovs-ofctl", "add-flow", "br0", "in_port=4,actions=2")
+    bfd, cfm = "udp,udp_dst=3784", "dl_dst=01:23:20:00:00:30,dl_type=0x8902"
+    standard = cfm.replace("01:23:20", "01:80:c2")
+    for flow in ("in_port=3", f"in_port=3,{bfd}", "in_port=3,tcp", "in_port=4", "in_port=4,ip",
+                 f"in_port=4,{cfm}", "in_port=1", "in_port=1,tcp", f"in_port=1,{bfd}", "in_port=2",
+                 f"in_port=2,{cfm}", f"in_port=2,{standard}"):  # fmt: skip
+        theirs, ours = (switch.control("ofproto/trace", "br0", flow) for switch in switches)
+        assert ours == theirs

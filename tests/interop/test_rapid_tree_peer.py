@@ -271,3 +271,14 @@ def test_settings_of_bridge_and_ports(switches: Pair) -> None:
             agree(switches, "rstp/show")
         except AssertionError as error:
             raise AssertionError(f"{change}\n{error}") from error
+
+
+def test_a_root_port_that_is_removed_is_not_missed(switches: Pair) -> None:
+    """Here we differ on purpose: Debian's 3.1 goes on with the root of a port that is gone."""
+    pass_seconds(switches, 6)
+    say(switches, 1, neighbour())
+    assert "root-port       d1" in agree(switches, "rstp/show")
+    for switch in switches:
+        switch.run("ovs-vsctl", "del-port", "d1")
+    assert "unknown root port" in switches[0].control("rstp/show")
+    assert "This bridge is the root" in switches[1].control("rstp/show")

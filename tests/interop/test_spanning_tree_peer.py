@@ -189,8 +189,16 @@ def test_no_packet_goes_round(switches: Pair) -> None:
     ]  # fmt: skip
 
 
+def told(switch: PeerSwitch) -> list[str]:
+    """What the log says of states and links, in any order."""
+    lines = (switch.directory / "1.err").read_text().splitlines()
+    return sorted(line.split("|", 4)[-1] for line in lines
+                  if "STP state changed" in line or " it." in line)  # fmt: skip
+
+
 def test_a_port_without_a_link_takes_no_part(switches: Pair) -> None:
     for switch in switches:
+        switch.control("vlog/set", "ofproto_dpif:console:dbg")
         set_up(switch, "stp")
     both(switches, "time/warp", "40000", "500")
     for state in ("down", "up"):
@@ -199,3 +207,7 @@ def test_a_port_without_a_link_takes_no_part(switches: Pair) -> None:
         agree_on_everything(switches, "stp")
     both(switches, "time/warp", "31000", "500")
     agree_on_everything(switches, "stp")
+    theirs, ours = (told(switch) for switch in switches)
+    assert ours == theirs
+    assert "bridge br0, port d1 is down, disabling it." in ours
+    assert "port d1: STP state changed from learning to forwarding" in ours

@@ -104,3 +104,12 @@ def test_types_of_icmpv6_are_not_mixed_up(version: int) -> None:
     ]
     for match in matches:
         assert table.encode(match) == OxmTable(version).encode(match)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_port_numbers_that_a_version_cannot_say_are_not_cut_off(version: int) -> None:
+    table = OxmTable(version)
+    ports = (1, 0xFEFF, 0xFFFFFFFE, 2, 0xFF00, 0x12345, 0xFFFFFF00, 0xFFFFFEFF, 3)
+    for port in ports * 2:
+        match = Match().with_field(FIELD["in_port_oxm"], port)
+        assert table.encode(match) == OxmTable(version).encode(match)

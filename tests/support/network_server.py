@@ -62,12 +62,12 @@ def write_config(directory: Path, url: str, workers: int = 1, more: str = "") ->
 
 @contextmanager
 def network_server(
-    directory: Path, url: str = "", workers: int = 1, more: str = ""
+    directory: Path, url: str = "", workers: int = 1, more: str = "", path: str = str(SOURCE)
 ) -> Iterator[Server]:
     """Serve on any port of the loopback interface; `url` names the database (default: SQLite),
-    `more` is configuration."""
+    `more` is configuration, `path` is where Python looks first."""
     config = write_config(directory, url or f"sqlite:///{directory}/n.sqlite", workers, more)
-    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    env = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-c", MAIN, "network"]
     files = ["--config-file", str(config)]
     subprocess.run([*command, "db", "upgrade", *files], check=True, env=env, capture_output=True)

@@ -94,6 +94,15 @@ _ND_TARGET = SLOT["nd_target"].mask
 _MPLS = sum(SLOT[f"mpls_lse{n}"].mask for n in range(4))
 _TCP_FLAGS = SLOT["tcp_flags"].mask
 _IGMP_GROUP = SLOT["igmp_group"].mask
+#: Values that fields may depend on, but for the types of ICMPv6.
+_DECIDING = sum({
+    name: SLOT[name].mask
+    for alternatives in PREREQUISITES.values()
+    for alternative in alternatives
+    for name, _, _ in alternative
+    if name not in ("tp_src", "tp_dst")
+}.values()) | SLOT["packet_type"].mask | SLOT["nw_frag"].mask | SLOT["ct_state"].mask  # fmt: skip
+_ICMPV6 = 58 << SLOT["nw_proto"].shift
 #: What is dropped without a word in the log.
 _UNSAID = _NW_FRAG.mask | _TCP_FLAGS | _IGMP_GROUP
 #: What normalization may drop; all other fields stay even where they cannot match.
@@ -119,6 +128,14 @@ def normalize_match(
         f" pre: {format_match(match, port_names)}",
         f"post: {format_match(normal, port_names)}",
     ]
+
+
+def is_normal_as(match: Match) -> tuple[int, int] | None:
+    """Of matches for which this is the same, `normalize_match` changes all or none; None if that
+    is not easy to say."""
+    if match.value & _NW_PROTO == _ICMPV6:
+        return None
+    return match.mask, match.value & _DECIDING
 
 
 def _permitted_unsaid(match: Match) -> int:

@@ -112,6 +112,8 @@ _METADATA_BITS = _bits_of(
 )
 _REGISTER_BITS = _bits_of("reg")
 _TUNNEL_BITS = _bits_of("tun_")
+_ETHERNET_BITS = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
+_MPLS_BITS = _bits_of("mpls_")
 
 
 class _Printer:
@@ -163,13 +165,15 @@ def format_match(
         _put_tunnel(out)
     out.put("metadata", _hex64)
     out.put_port("in_port")
-    _put_vlans(out)
-    out.put("dl_src", format_mac_masked)
-    out.put("dl_dst", format_mac_masked)
+    if match.mask & _ETHERNET_BITS:
+        _put_vlans(out)
+        out.put("dl_src", format_mac_masked)
+        out.put("dl_dst", format_mac_masked)
     if not type_said and out.masked("dl_type"):
         out.words.append(f"dl_type=0x{dl_type:04x}")
     _put_network(out, dl_type, proto_said)
-    _put_mpls(out)
+    if match.mask & _MPLS_BITS:
+        _put_mpls(out)
     fragment_mask = out.masked("nw_frag") & 3
     if fragment_mask:
         out.words.append(f"nw_frag={format_frag(out.get('nw_frag'), fragment_mask)}")

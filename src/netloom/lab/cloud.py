@@ -262,8 +262,15 @@ class Cloud(Lab):
             *("--", "--may-exist", "add-port", "br-underlay", "under0"),
         )
         host.namespace.ip("addr", "del", address, "dev", "under0")
-        host.namespace.ip("addr", "add", address, "dev", "br-underlay")
-        host.namespace.ip("link", "set", "br-underlay", "up")
+        self.configure_underlay(host)
+
+    def configure_underlay(self, host: Host) -> None:
+        """What a host's network configuration does when the device appears: with the data path in
+        user space it goes with the switch that made it."""
+        if self.tunnels:
+            address = f"{host.address}/24"
+            host.namespace.ip("addr", "replace", address, "dev", "br-underlay")
+            host.namespace.ip("link", "set", "br-underlay", "up")
 
     def _start_agents_of(self, host: Host) -> None:
         config = host.directory / "openvswitch_agent.ini"

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from netloom.base.errors import Unsupported
+from netloom.lab import rootless
 from netloom.lab.lab import LABS
 from netloom.lab.peers import service_program
 from netloom.lab.standing import standing_labs
@@ -51,7 +52,10 @@ class Finding:
 def examine(targets: list[str], labs: Path = LABS) -> Iterator[Finding]:
     """All findings; `targets` are addresses of tunnel ends to which the MTU is measured."""
     yield kernel_finding(platform.release())
-    yield from rights_findings(_capabilities())
+    capabilities = _capabilities()
+    yield from rights_findings(capabilities)
+    if any(not capabilities >> one[0] & 1 for one in RIGHTS):
+        yield namespace_finding(rootless.probe())
     yield from _kernel_features()
     yield from _programs()
     yield limit_finding(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -75,9 +79,18 @@ def rights_findings(capabilities: int) -> Iterator[Finding]:
     """One finding for each right that is missing; one in all if none is."""
     missing = [one for one in RIGHTS if not capabilities >> one[0] & 1]
     for _, name, use in missing:
-        yield Finding("failure", "rights", f"no {name}: no {use}", "run as root (sudo)")
+        yield Finding("warning", "rights", f"no {name}: no {use}", "run as root (sudo)")
     if not missing:
         yield Finding("ok", "rights", ", ".join(name for _, name, _ in RIGHTS))
+
+
+def namespace_finding(complaint: str) -> Finding:
+    """Whether labs can be had without root; `complaint` is why not, empty if they can."""
+    if not complaint:
+        return Finding("ok", "rights", "labs run in a user namespace, without root")
+    remedy = "sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces=10000 or "
+    remedy += "kernel.apparmor_restrict_unprivileged_userns=0; or run labs as root"
+    return Finding("failure", "rights", f"no user namespaces: {complaint}", remedy)
 
 
 def _capabilities() -> int:

@@ -34,8 +34,26 @@ class Packet(Record):
 UNKNOWN_COUNT = (1 << 64) - 1
 
 
+class Wire(Protocol):
+    """What a dummy device is plugged into."""
+
+    def send(self, frame: bytes) -> None:
+        """Have a frame go to whoever is at the other end; nobody may be."""
+
+    def receive(self) -> list[bytes]:
+        """Frames that came since the last call."""
+
+    @property
+    def state(self) -> str:
+        """ "connected", "disconnected", or "unknown" for one that waits for others."""
+
+    def close(self) -> None:
+        """Unplug it."""
+
+
 class DeviceStats(Record):
-    """Counters, with the names of the Interface table's `statistics`."""
+    """Counters, with the names of the Interface table's `statistics`. `custom` are others that
+    only this kind of device has, as (name, count)."""
 
     rx_packets: int = 0
     rx_bytes: int = 0

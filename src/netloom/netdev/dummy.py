@@ -1,9 +1,10 @@
 """Dummy devices: ends of wires that a test holds in its hands.
 
 Packets are put in with `inject` (`ovs-appctl netdev-dummy/receive`) and what is sent piles up in
-`sent`. State changes only by command. With `--enable-dummy=override` every type of interface is a
-dummy, with `--enable-dummy=system` those of type system; then whole switches run without the
-kernel.
+`sent`; or two are plugged into each other (`options:stream`, `pstream`). State changes only by
+command, and only those who look at it mind: one that is down carries packets, as in Open vSwitch.
+With `--enable-dummy=override` every type of interface is a dummy, with `--enable-dummy=system`
+those of type system; then whole switches run without the kernel.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from netloom.base.errors import CommandError, ConfigError
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.netdev.device import (
     UNKNOWN_COUNT,
@@ -20,11 +22,14 @@ from netloom.netdev.device import (
     DeviceState,
     DeviceStats,
     Packet,
+    Wire,
 )
 from netloom.netdev.errors import unknown_type
 from netloom.netdev.tunnel_config import TYPES
 from netloom.packet.offload import finish_offload
 from netloom.packet.pcap import PcapWriter
+
+log = get_logger("netdev_dummy")
 
 #: Packets that may wait at a dummy device: a test that forgets to run the switch fills no memory.
 QUEUE_PACKETS = 10_000
@@ -50,10 +55,21 @@ _UNKNOWN = {
 }  # fmt: skip
 
 
+#: Opens the wire that an option ("stream" or "pstream") with its target asks for.
+OpenWire = Callable[[str, str], Wire | None]
+
+
 class DummyDevice:
     """A device of type dummy (or of the type that it stands in for)."""
 
-    def __init__(self, name: str, type_: str, number: int, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        type_: str,
+        number: int,
+        wall_ms: Callable[[], int],
+        open_wire: OpenWire | None = None,
+    ) -> None:
         self.name = name
         self.type = type_
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
@@ -63,6 +79,9 @@ class DummyDevice:
         self.rx_dropped = 0
         self.tx_dropped = 0
         self._wall_ms = wall_ms
+        self._open_wire = open_wire
+        self._wire: Wire | None = None
+        self._wire_option = ("", "")
         self._rx_log: PcapWriter | None = None
         self._tx_log: PcapWriter | None = None
         self._log_names: tuple[str, str] = ("", "")
@@ -88,8 +107,6 @@ class DummyDevice:
 
     def inject(self, data: bytes) -> None:
         """A packet comes in over the wire."""
-        if not self._state.admin_up:
-            return
         if len(self._waiting) >= QUEUE_PACKETS:
             self.rx_dropped += 1
             return
@@ -98,6 +115,9 @@ class DummyDevice:
         self._waiting.append(Packet(data))
 
     def receive(self, limit: int) -> list[Packet]:
+        if self._wire is not None:
+            for frame in self._wire.receive():
+                self.inject(frame)
         waiting = self._waiting
         if not waiting:
             return []
@@ -114,7 +134,7 @@ class DummyDevice:
 
     def _send(self, data: bytes) -> None:
         longest = self._state.mtu + (18 if data[12:14] in _TAGS else 14)
-        if not self._state.admin_up or len(data) > longest:
+        if len(data) > longest:
             self.tx_dropped += 1
             return
         self._counts["tx_packets"] += 1
@@ -122,15 +142,16 @@ class DummyDevice:
         if self._tx_log is not None:
             self._tx_log.write(data, self._wall_ms())
         self.sent.append(Packet(data))
+        if self._wire is not None:
+            self._wire.send(data)
 
     def fileno(self) -> int | None:
         return None
 
     def set_options(self, options: Mapping[str, str]) -> None:
-        """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent."""
-        for key in ("stream", "pstream"):
-            if key in options:
-                raise ConfigError(f"{self.name}: dummy devices do not support option {key}")
+        """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent; `stream`
+        or `pstream` is where the other end of the wire is."""
+        self._plug(options)
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:
@@ -143,6 +164,33 @@ class DummyDevice:
             self._tx_log = self._rx_log if same else PcapWriter(names[1]) if names[1] else None
         except OSError as error:
             raise ConfigError(f"{error.filename}: open failed ({error.strerror})") from error
+
+    def _plug(self, options: Mapping[str, str]) -> None:
+        asked = [(key, options[key]) for key in ("pstream", "stream") if key in options]
+        if len(asked) > 1:
+            log.warn("Open failed: both %s and %s are configured", asked[0][1], asked[1][1])
+            return
+        option = asked[0] if asked else ("", "")
+        if option == self._wire_option:
+            return
+        self._wire_option = option
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        if asked and self._open_wire is None:
+            raise ConfigError(f"{self.name}: there is nothing to plug option {option[0]} into")
+        if asked and self._open_wire is not None:
+            self._wire = self._open_wire(*option)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What it shows of its configuration: where its wire goes."""
+        return {} if self._wire is None else dict([self._wire_option])
+
+    @property
+    def wire_state(self) -> str:
+        """ "connected", "disconnected" or "unknown"."""
+        return "unknown" if self._wire is None else self._wire.state
 
     def _close_logs(self) -> None:
         for log in (self._rx_log, self._tx_log):
@@ -161,6 +209,7 @@ class DummyDevice:
 
     def close(self) -> None:
         self._close_logs()
+        self._plug({})
         self._state = replace(self._state, present=False)
 
 
@@ -173,12 +222,14 @@ class DummyFactory:
         inner: DeviceFactory | None,
         mode: str = "",
         wall_ms: Callable[[], int] = lambda: 0,
+        open_wire: OpenWire | None = None,
     ) -> None:
         if mode not in OVERRIDES:
             raise ConfigError(f"unknown mode {mode} of --enable-dummy")
         self._inner = inner
         self._mode = mode
         self._wall_ms = wall_ms
+        self._open_wire = open_wire
         self._opened = 0
         self._changes = 0
         self.devices: dict[str, DummyDevice] = {}
@@ -198,7 +249,7 @@ class DummyFactory:
             return self._inner.open(name, type_, options)
         if type_ not in REPLACED_TYPES | DUMMY_TYPES:
             raise unknown_type(name, type_)
-        device = DummyDevice(name, type_, self._opened, self._wall_ms)
+        device = DummyDevice(name, type_, self._opened, self._wall_ms, self._open_wire)
         device.set_options(options)
         self._opened += 1
         self.devices[name] = device
@@ -252,8 +303,13 @@ class DummyFactory:
         return "OK"
 
     def command_conn_state(self, args: list[str]) -> str:
-        """`netdev-dummy/conn-state [NAME]`: dummies without stream have no connection."""
-        return f"{args[0]}: unknown\n" if args else ""
+        """`netdev-dummy/conn-state [NAME]`: all that connect, or one."""
+        if args:
+            device = self.find(args[0])
+            return f"{args[0]}: {'unknown' if device is None else device.wire_state}\n"
+        states = {name: device.wire_state for name, device in self.devices.items()}
+        return "".join(f"{name}: {state}\n" for name, state in states.items()
+                       if state != "unknown")  # fmt: skip
 
 
 def _parse_hex(text: str) -> bytes:

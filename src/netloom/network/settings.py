@@ -81,3 +81,7 @@ class Settings:
     enable_security_group: bool = True
     # [keystone_authtoken]
     keystone: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: Options of drivers that are not built in: `[ml2_NAME]` by NAME.
+    drivers: MappingProxyType[str, MappingProxyType[str, str]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )

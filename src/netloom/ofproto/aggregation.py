@@ -55,7 +55,7 @@ class Aggregation:
         lacp.configure(settings, {port.name: _member_settings(port) for port in bundle.members},
                        now_ms)  # fmt: skip
         for port in bundle.members:
-            lacp.set_carrier(port.name, port.link()[0], now_ms)
+            lacp.set_carrier(port.name, _has_carrier(port), now_ms)
         lacp.run(now_ms)
         packets, lacp.packets = lacp.packets, []
         ports = {port.name: port for port in bundle.members}
@@ -96,6 +96,12 @@ class Aggregation:
         """Interface.lacp_current; None where LACP is not spoken."""
         lacp = self.lacps.get(port.bundle.name) if port.bundle is not None else None
         return None if lacp is None else lacp.is_current(port.name)
+
+
+def _has_carrier(port: OfPort) -> bool:
+    """Is somebody at the other end? A device that cannot tell, having never told, is believed."""
+    state = None if port.device is None else port.device.state()
+    return state is None or state.link_up or not state.carrier_changes
 
 
 class LacpCommands:

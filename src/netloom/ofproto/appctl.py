@@ -17,6 +17,8 @@ from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.flow.print import format_match
+from netloom.netdev.dummy import DummyDevice
+from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto import mcast_commands
 from netloom.ofproto.aggregation import LacpCommands
 from netloom.ofproto.backer import Backer
@@ -349,10 +351,11 @@ def _describe_backer(backer: Backer) -> str:
             options = ""
             if port.is_patch:
                 kind, options = "patch", f": peer={port.settings.peer}"
+            if isinstance(port.device, TunnelDevice | DummyDevice):
+                words = [f"{name}={value}" for name, value in port.device.options.items()]
+                options = f": {', '.join(words)}" if words else ""
             if port.tunnel is not None:
                 kind = port.tunnel.type
-                words = [f"{name}={value}" for name, value in port.tunnel.options.items()]
-                options = f": {', '.join(words)}" if words else ""
             of_number = port.number & 0xFFFF
             lines.append(f"    {port.name} {of_number}/{number}: ({kind}{options})\n")
     return "".join(lines)

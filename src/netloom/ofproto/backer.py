@@ -72,7 +72,8 @@ class Backer:
         self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
-        self._config_generation = 0
+        #: Grows with every change of ports, bundles and settings.
+        self.config_generation = 0
         self._settled: tuple[int, int] = (-1, -1)
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
@@ -83,7 +84,7 @@ class Backer:
     def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
         """Have these connection tracking zones."""
         if self.zones.set(zones, default_limit):
-            self._config_generation += 1
+            self.config_generation += 1
 
     @property
     def pushes_tunnels(self) -> bool:
@@ -178,11 +179,11 @@ class Backer:
 
     def config_changed(self) -> None:
         """Ports, bundles or settings changed: every flow may be wrong."""
-        self._config_generation += 1
+        self.config_generation += 1
 
     def table_generation(self) -> int:
         """A number that changes with whatever translations depend on, less MAC tables."""
-        generation = self._config_generation + self.underlay.generation
+        generation = self.config_generation + self.underlay.generation
         for bridge in self.bridges.values():
             generation += bridge.generation
         return generation
@@ -201,6 +202,11 @@ class Backer:
             self._revalidate(now_ms, generations)
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        if not self.revalidator.n_flows:
+            for bridge in self.bridges.values():
+                bridge.macs.changed.clear()
+            self._settled = generations
+            return
         started_ms = self.clock.now_ms()
         moved = {
             (bridge.name, mac, vlan): stamp
@@ -236,7 +242,7 @@ class Backer:
         self.recirculations.run(now_ms)
         if self._waits and self.dpif.switching is not None:
             self._waits = self.dpif.switching.is_waiting
-            self._config_generation += not self._waits
+            self.config_generation += not self._waits
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)

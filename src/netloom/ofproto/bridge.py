@@ -109,6 +109,8 @@ class Ofproto:
         self._port_order = PortOrder()
         self._last_number = 0
         self._ports_are_stale = False
+        #: The configuration in which no port wants link protocols.
+        self._quiet_at = -1
         self._phy_ports: dict[int, m.PhyPort] = {}
 
     # Configuration
@@ -444,10 +446,8 @@ class Ofproto:
             self.mcast.run(now_ms)
         if self.tree is not None:
             self.tree.run(now_ms)
-        self.monitoring.run(now_ms)
-        self.faults.run(now_ms)
-        self.aggregation.run(now_ms)
-        self._run_bonds(now_ms)
+        if self._quiet_at != self.backer.config_generation:
+            self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
@@ -458,10 +458,25 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
-        watchers = (self.aggregation, self.monitoring, self.faults)
-        due += [watcher.deadline() for watcher in watchers]
-        due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
+        if self._quiet_at != self.backer.config_generation:
+            watchers = (self.aggregation, self.monitoring, self.faults)
+            due += [watcher.deadline() for watcher in watchers]
+            due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
+
+    def _run_link_protocols(self, now_ms: int) -> None:
+        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        configured: a turn must not cost more the more ports there are."""
+        generation = self.backer.config_generation
+        self.monitoring.run(now_ms)
+        self.faults.run(now_ms)
+        self.aggregation.run(now_ms)
+        self._run_bonds(now_ms)
+        if not (self.monitoring.bfds or self.faults.cfms or self.aggregation.lacps) and not any(
+            bundle.bond is not None or bundle.settings.bond is not None
+            for bundle in self.bundles.values()
+        ):
+            self._quiet_at = generation
 
     def _run_bonds(self, now_ms: int) -> None:
         self.spreading.count(now_ms)
@@ -477,9 +492,12 @@ class Ofproto:
         self.spreading.follow(now_ms)
 
     def active_member(self, bundle: str) -> str:
-        """Port.bond_active_slave: the address of the member that is active; empty if none is."""
+        """Port.bond_active_slave: the address of the member that is active, of zeros if none is;
+        empty for what is no bond."""
         bond = self.bundles[bundle].bond if bundle in self.bundles else None
-        return bond.active.mac if bond is not None and bond.active is not None else ""
+        if bond is None:
+            return ""
+        return "00:00:00:00:00:00" if bond.active is None else bond.active.mac
 
     def link_status(self, name: str) -> LinkStatus:
         """What protocols know of an interface's link."""
@@ -501,8 +519,9 @@ class Ofproto:
         self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
+        before = self._phy_ports.get(port.number) if reason == m.OFPPR_MODIFY else None
         phy_port = self._phy_ports[port.number] = self._phy_port(port)
-        self.connections.port_status(reason, phy_port)
+        self.connections.port_status(reason, phy_port, before)
 
     def destroy(self) -> None:
         for name in list(self.bundles):

@@ -87,6 +87,8 @@ class Classifier(Generic[R]):
 
     def within(self, value: int, mask: int) -> list[R]:
         """The rules that match no packet which `value` under `mask` does not."""
+        if not mask:
+            return self.rules()
         found: list[R] = []
         for subtable in self._order:
             if mask & ~subtable.mask:
@@ -172,8 +174,12 @@ class Classifier(Generic[R]):
 
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
-        mask, value = rule.match.mask, rule.match.value
-        subtable = self._subtables[mask]
+        match = rule.match
+        mask, value = match.mask, match.value
+        subtable = self._recent
+        if subtable is None or mask is not subtable.mask:
+            subtable = self._recent = self._subtables[mask]
+            subtable.mask = mask
         same = subtable.rules[value]
         if len(same) == 1:
             del subtable.rules[value]
@@ -187,13 +193,10 @@ class Classifier(Generic[R]):
             del self._subtables[mask]
             self._order.remove(subtable)
             self._recent = None
-        elif rule.priority == subtable.max_priority:
-            self._lower_priority(subtable)
-
-    def _lower_priority(self, subtable: Subtable[R]) -> None:
-        # The value may stay too high for speed: a scan of a large subtable on each removal of its
-        # first rule would be quadratic. Too high is safe; it only delays the end of a search.
-        if len(subtable.rules) <= 64:
+        elif len(subtable.rules) <= 64 and rule.priority == subtable.max_priority:
+            # The value may stay too high for speed: a scan of a large subtable on each removal of
+            # its first rule would be quadratic. Too high is safe; it only delays the end of a
+            # search.
             highest = max(same[0].priority for same in subtable.rules.values())
             if highest != subtable.max_priority:
                 subtable.max_priority = highest

@@ -47,6 +47,7 @@ from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import messages as m
 from netloom.openflow.action_encode import Unencodable
 from netloom.openflow.codec import encode_message
+from netloom.openflow.codec_ports import encode_port
 from netloom.openflow.connection import Event, Negotiated, Received, Refused
 from netloom.openflow.continuations import Continuation, encode_continuation
 from netloom.openflow.errors import OpenFlowError
@@ -354,13 +355,20 @@ class ConnectionManager:
             if session.wants_flow_removed(change.reason):
                 session.peer.send(message, 0)
 
-    def port_status(self, reason: int, port: m.PhyPort) -> None:
-        """Tell who wants to know of a port (`reason` is an OFPPR_*). Before OpenFlow 1.5, who
-        changed the port is not told of its own change."""
+    def port_status(
+        self, reason: int, port: m.PhyPort, before: m.PhyPort | None = None
+    ) -> None:  # fmt: skip
+        """Tell who wants to know of a port (`reason` is an OFPPR_*), if its version has words for
+        what is new since `before`. Before OpenFlow 1.5, who changed the port is not told of its
+        own change."""
         for session in self.sessions:
-            own = session is self.requester and session.peer.version < m.OFP15_VERSION
-            if not own and session.wants_port_status(reason):
-                session.peer.send(m.PortStatus(reason, port), 0)
+            version = session.peer.version
+            own = session is self.requester and version < m.OFP15_VERSION
+            if own or not session.wants_port_status(reason):
+                continue
+            if before is not None and encode_port(port, version) == encode_port(before, version):
+                continue
+            session.peer.send(m.PortStatus(reason, port), 0)
 
 
 def _is_news(change: Change) -> bool:

@@ -61,7 +61,7 @@ class _Commit:
         self._session = session
         self._flags = flags
         self._now_ms = now_ms
-        self._done: list[tuple[list[GroupChange], list[Change]]] = []
+        self._done: list[GroupChange | Change] = []
         self._packets: list[Callable[[], None]] = []
         self._commands: list[int] = []
 
@@ -71,10 +71,12 @@ class _Commit:
         if isinstance(message, m.FlowMod):
             if not simple:
                 check_presence(manager, message.actions)
-            self._done.append(([], manager.switch.tables.apply(message, now_ms)))
+            self._done += manager.switch.tables.apply(message, now_ms)
             self._commands.append(message.command)
         elif isinstance(message, GroupMod):
-            self._done.append(apply_group_mod(manager, message, now_ms))
+            groups, changes = apply_group_mod(manager, message, now_ms)
+            self._done += groups
+            self._done += changes
         elif isinstance(message, m.PacketOut):
             check_presence(manager, message.actions)
             self._packets.append(manager.switch.prepare_packet_out(message, now_ms))
@@ -84,12 +86,16 @@ class _Commit:
             manager.switch.port_mod(message)
 
     def undo(self) -> None:
-        for groups, changes in reversed(self._done):
-            self._manager.switch.tables.undo(changes)
-            self._manager.switch.groups.undo(groups)
+        """Make undone what was done, the newest first."""
+        for change in reversed(self._done):
+            if isinstance(change, Change):
+                self._manager.switch.tables.undo([change])
+            else:
+                self._manager.switch.groups.undo([change])
 
     def finish(self) -> None:
-        changes = [change for _, some in self._done for change in some]
+        """Tell who wants to know, and send what is to be sent."""
+        changes = [change for change in self._done if isinstance(change, Change)]
         self._manager.flows_changed(changes, self._now_ms)
         for command in self._commands:
             self._session.flow_mods.note(command, self._now_ms)

@@ -62,7 +62,12 @@ def check_flow_mod(
         raise OpenFlowError("OFPBRC_EPERM")
     if mod.command == m.OFPFC_ADD and session.peer.version < m.OFP12_VERSION:
         # OpenFlow 1.0 and 1.1: a flow that takes the place of another counts from 0.
-        return replace(mod, flags=mod.flags | m.OFPFF_RESET_COUNTS)
+        return m.FlowMod(
+            mod.command, mod.match, mod.priority, mod.table_id, mod.actions, mod.cookie,
+            mod.cookie_mask, mod.new_cookie, mod.idle_timeout, mod.hard_timeout,
+            mod.flags | m.OFPFF_RESET_COUNTS, mod.buffer_id, mod.out_port, mod.out_group,
+            mod.importance,
+        )  # fmt: skip
     return mod
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import CommandError
 from netloom.flow.fields import SLOT
+from netloom.ofproto.liveness import note_watchers
 from netloom.packet import build
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_VLAN_8021Q, VLAN_LEN
 from netloom.protocols.cfm import ETH_TYPE, EXTENDED_GROUP, GROUP, Cfm
@@ -64,6 +65,8 @@ class FaultManagement:
 
     def _changed(self) -> None:
         self._bridge.status_version += 1
+        for port in self._bridge.ports_by_name.values():
+            note_watchers(port)
         self._bridge.backer.config_changed()
         self._bridge.devices_changed()
 
@@ -81,24 +84,31 @@ class FaultManagement:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the point of this port? If so, it gets it."""
-        cfm = self.cfms.get(port.name)
-        if cfm is None:
+        if port.name not in self.cfms:
             return False
         context.cannot_repeat()
-        context.mask |= _DL_DST.mask
-        key = context.key
-        if cfm.settings.check_tunnel_key:
-            context.mask |= _TUN_ID.mask
-            if _TUN_ID.get(key):
-                return False
-        group = EXTENDED_GROUP if cfm.settings.extended else GROUP
-        if _DL_TYPE.get(key) != ETH_TYPE or _DL_DST.get(key) != group:
+        if not self.knows(context, port):
             return False
         if context.packet and context.side_effects:
             tag = VLAN_LEN if context.packet[12:14] != ETH_TYPE.to_bytes(2, "big") else 0
-            cfm.receive(context.packet[ETH_LEN + tag :], context.now_ms)
+            self.cfms[port.name].receive(context.packet[ETH_LEN + tag :], context.now_ms)
         context.slow.add("cfm")
         return True
+
+    def knows(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
+        cfm = self.cfms.get(port.name)
+        if cfm is None:
+            return False
+        key = context.key
+        if _DL_TYPE.get(key) != ETH_TYPE:
+            return False
+        context.mask |= _DL_DST.mask
+        if _DL_DST.get(key) != (EXTENDED_GROUP if cfm.settings.extended else GROUP):
+            return False
+        if cfm.settings.check_tunnel_key:
+            context.mask |= _TUN_ID.mask
+        return not (cfm.settings.check_tunnel_key and _TUN_ID.get(key))
 
 
 class CfmCommands:

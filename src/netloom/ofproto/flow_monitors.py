@@ -144,9 +144,11 @@ class FlowMonitors:
                 and monitor.table_id in (m.OFPTT_ALL, rule.table_id)
                 and not mask & ~rule.match.mask
                 and rule.match.value & mask == monitor.match.value
+                # What the actions were before counts for ports only.
+                and rule.outputs_to(m.OFPP_ANY, monitor.out_group)
                 and (
-                    rule.outputs_to(monitor.out_port, monitor.out_group)
-                    or (old and sends_to(old, monitor.out_port, monitor.out_group))
+                    rule.outputs_to(monitor.out_port, m.OFPG_ANY)
+                    or (old and sends_to(old, monitor.out_port, m.OFPG_ANY))
                 )
             ):
                 flags |= monitor.flags

@@ -20,6 +20,12 @@ def is_watched_up(port: OfPort) -> bool:
     return not watchers or any(watcher.is_up(port) for watcher in watchers)
 
 
+def note_watchers(port: OfPort) -> None:
+    """Sessions of CFM or BFD came or went."""
+    bridge = port.bridge
+    port.is_watched = bridge.faults.watches(port) or bridge.monitoring.watches(port)
+
+
 def is_usable(port: OfPort, link_up: bool) -> bool:
     """May packets go out here, if the link is as given?"""
     return link_up and is_watched_up(port) and port.bridge.aggregation.may_enable(port)

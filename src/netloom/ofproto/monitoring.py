@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from netloom.base.errors import CommandError
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_bytes
+from netloom.ofproto.liveness import note_watchers
 from netloom.packet import build
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_UDP, UDP_LEN
 from netloom.protocols.bfd import PORT, SOURCE_PORT, Bfd
@@ -68,6 +69,8 @@ class Monitoring:
 
     def _changed(self) -> None:
         self._bridge.status_version += 1
+        for port in self._bridge.ports_by_name.values():
+            note_watchers(port)
         self._bridge.backer.config_changed()
         self._bridge.devices_changed()
 
@@ -99,10 +102,23 @@ class Monitoring:
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the session of this port? If so, it gets it."""
+        if port.name not in self.bfds:
+            return False
+        context.cannot_repeat()
+        if not self.knows(context, port):
+            return False
+        if context.packet and context.side_effects:
+            frame = context.packet
+            data = ETH_LEN + (frame[ETH_LEN] & 0xF) * 4 + UDP_LEN
+            self.bfds[port.name].receive(frame[data:], frame[_TTL_AT], context.now_ms)
+        context.slow.add("bfd")
+        return True
+
+    def knows(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
         bfd = self.bfds.get(port.name)
         if bfd is None:
             return False
-        context.cannot_repeat()
         key, wanted = context.key, bfd.settings.remote_dst_mac
         if wanted:
             context.mask |= _DL_DST.mask
@@ -111,23 +127,16 @@ class Monitoring:
         if _DL_TYPE.get(key) != ETH_TYPE_IP:
             return False
         context.mask |= _NW_PROTO.mask
-        if bfd.settings.check_tunnel_key:
-            context.mask |= _TUN_ID.mask
-        if _NW_PROTO.get(key) != IPPROTO_UDP:
+        if _NW_PROTO.get(key) != IPPROTO_UDP or context.is_later_fragment:
             return False
         if other := _TP_DST.get(key) ^ PORT:
             # One bit that differs says enough.
             context.mask |= 1 << _TP_DST.shift + other.bit_length() - 1
             return False
         context.mask |= _TP_DST.mask
-        if bfd.settings.check_tunnel_key and _TUN_ID.get(key):
-            return False
-        if context.packet and context.side_effects:
-            frame = context.packet
-            data = ETH_LEN + (frame[ETH_LEN] & 0xF) * 4 + UDP_LEN
-            bfd.receive(frame[data:], frame[_TTL_AT], context.now_ms)
-        context.slow.add("bfd")
-        return True
+        if bfd.settings.check_tunnel_key:
+            context.mask |= _TUN_ID.mask
+        return not (bfd.settings.check_tunnel_key and _TUN_ID.get(key))
 
 
 class BfdCommands:

@@ -19,9 +19,9 @@ class OfPort:
     for a patch port, which exists in translation only. `config` are OFPPC_* bits."""
 
     __slots__ = (
-        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "learns",
-        "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits", "tunnel",
-        "tx_bytes", "tx_packets",
+        "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "is_watched",
+        "learns", "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits",
+        "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -38,6 +38,8 @@ class OfPort:
         #: What a spanning tree lets it do, and what OpenFlow calls that (OFPPS_STP_*).
         self.forwards = self.learns = self.relays_bpdus = True
         self.stp_bits = 0
+        #: Does BFD or CFM watch the way behind it?
+        self.is_watched = False
         self.created_ms = now_ms
         self.rx_packets = 0
         self.rx_bytes = 0

@@ -47,7 +47,7 @@ class Rule:
         "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
         "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
         "modified_ms", "n_bytes", "n_packets", "plan", "priority", "queued_ms",
-        "removed", "table_id", "used_ms",
+        "refers", "removed", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +72,10 @@ class Rule:
         self.queued_ms = 0
 
     def set_actions(self, actions: a.Actions) -> None:
+        """Do `actions` from now on."""
         self.actions = actions
+        #: Do they name groups, a meter, or flows that go with it?
+        self.refers = False
         #: Stands for the actions (see `shortcuts`); None until a packet has asked.
         self.plan: object | None = None
         #: What this rule is part of; it has no other actions then (but notes).
@@ -97,6 +100,7 @@ class Rule:
         self.meter_id = next(
             (action.meter_id for action in actions if isinstance(action, a.Meter)), 0
         )
+        self.refers = bool(self.groups or self.meter_id or self.answers_for)
 
     def state(self) -> RuleState:
         """What a flow mod can change, to be restored or compared later."""

@@ -126,9 +126,9 @@ class SpanningTree:
 
     def run(self, now_ms: int) -> None:
         changed = [port for port, was_up in self._links.items() if port.link()[0] != was_up]
-        for port in changed:
-            words = ("down", "disabling") if self._links[port] else ("up", "enabling")
-            log.dbg("bridge %s, port %s is %s, %s it.", self._bridge.name, port.name, *words)
+        for member in changed:
+            words = ("down", "disabling") if self._links[member] else ("up", "enabling")
+            log.dbg("bridge %s, port %s is %s, %s it.", self._bridge.name, member.name, *words)
         if changed:
             self.follow_ports(now_ms)
         self.stp.run(now_ms)

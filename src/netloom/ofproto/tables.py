@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from netloom.base.record import Record
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.ofproto.learned_flows import LearnedCookies
-from netloom.ofproto.rules import Rule, RuleState
+from netloom.ofproto.rules import MAX_OPENFLOW_PRIORITY, Rule, RuleState
 from netloom.ofproto.settings import TableSettings
 from netloom.ofproto.table import Table
 from netloom.openflow import messages as m
@@ -197,19 +197,21 @@ class Tables:
 
     def _follow(self, rule: Rule) -> None:
         """A rule is new in its table."""
-        self._refer(rule)
+        if rule.refers:
+            self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
 
     def _take_out(self, rule: Rule) -> None:
-        self.table(rule.table_id).classifier.remove(rule)
+        self._tables[rule.table_id].classifier.remove(rule)
         self._retire(rule)
 
     def _retire(self, rule: Rule) -> None:
-        eviction = self.table(rule.table_id).eviction
+        eviction = self._tables[rule.table_id].eviction
         if eviction is not None:
             eviction.remove(rule)
-        self._forget(rule)
+        if rule.refers:
+            self._forget(rule)
         rule.queued_ms = 0
         rule.removed = True
 
@@ -339,7 +341,8 @@ class Tables:
     def _modify_rules(self, rules: list[Rule], mod: m.FlowMod, now_ms: int) -> list[Change]:
         if not rules:
             # OpenFlow 1.0 and 1.1: a modify that finds nothing adds, unless it asked for a cookie.
-            return self._add(mod, now_ms) if mod.new_cookie is not None else []
+            may_add = mod.new_cookie is not None and not mod.cookie_mask
+            return self._add(mod, now_ms) if may_add else []
         changes = []
         for rule in rules:
             changes.append(Change("modified", rule, before=rule.state()))
@@ -414,6 +417,9 @@ class Tables:
             for table in self._chosen(wanted.table_id)
             for rule in table.classifier.within(value, mask)
         ]
+        any_output = wanted.out_port == m.OFPP_ANY and wanted.out_group == m.OFPG_ANY
+        if not wanted.cookie_mask and (any_output or not deletes):
+            return [rule for rule in found if rule.priority <= MAX_OPENFLOW_PRIORITY]
         return [rule for rule in found if _is_meant(rule, wanted, deletes)]
 
     def select_strict(self, mod: m.FlowMod) -> list[Rule]:

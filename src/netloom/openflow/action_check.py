@@ -69,7 +69,10 @@ def order_fault(actions: tuple[a.Action, ...]) -> str | None:
 
 def conjunction_fault(actions: tuple[a.Action, ...]) -> str | None:
     """A flow with `conjunction` has no other actions but notes."""
-    if not any(isinstance(action, a.Conjunction) for action in actions):
+    for action in actions:
+        if type(action) is a.Conjunction:
+            break
+    else:
         return None
     for action in actions:
         if not isinstance(action, (a.Conjunction, a.Note)):

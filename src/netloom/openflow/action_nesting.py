@@ -52,10 +52,11 @@ def nesting_fault(actions: tuple[a.Action, ...], outer: str) -> tuple[str, str] 
         elif isinstance(action, a.Nat):
             if outer != "ct":
                 return 'Cannot have NAT action outside of "ct" action', "OFPBAC_BAD_SET_ARGUMENT"
-        elif outer == "ct":
+        elif outer == "ct" or (outer in ("clone", "write_actions") and type(action) is a.Meter):
             if field is None:
                 name = ACTION_NAMES[type(action).__name__]
-                return f"ct action doesn't support nested action {name}", "OFPBAC_BAD_ARGUMENT"
+                return (f"{outer} action doesn't support nested action {name}",
+                        "OFPBAC_BAD_ARGUMENT")  # fmt: skip
             return (f"ct action doesn't support nested modification of {field.name}",
                     "OFPBAC_BAD_ARGUMENT")  # fmt: skip
     return None

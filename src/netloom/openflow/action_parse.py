@@ -57,8 +57,13 @@ class ActionReader:
         self.protocols = p.P_ANY
 
     def read(self, text: str, outer: str = "") -> tuple[a.Action, ...]:
-        """The actions in `text`; `outer` is the action that they stand in, if any."""
-        return self._whole(*self._read_words(text, outer), outer)
+        """The actions in `text`; `outer` is the action that they stand in, if any ("bucket" and
+        "packet-out": no action, but no flow either, so that instructions have no place there)."""
+        actions = self._whole(*self._read_words(text, outer), outer)
+        if outer and any(type(action) is a.Meter for action in actions):
+            # An action, not an instruction.
+            self.protocols &= p.P_OF15
+        return actions
 
     def read_with(self, text: str, memory: FlowMemory) -> tuple[a.Action, ...]:
         """As `read`, with what `memory` knows of `text` or of its parts."""
@@ -121,7 +126,7 @@ class ActionReader:
     def _read_one(self, keyword: str, name: str, value: str, outer: str) -> a.Action:
         reader = _READERS.get(keyword)
         if reader is not None:
-            if outer and keyword in _INSTRUCTIONS:
+            if outer not in ("", "ct") and keyword in _INSTRUCTIONS:
                 raise ConfigError(f"{keyword} instruction not allowed here")
             return reader(self, value)
         port = parse_port(name, self.port_names)
@@ -509,8 +514,7 @@ def _goto(r: ActionReader, text: str) -> a.Action:
     return a.GotoTable(table)
 
 
-_INSTRUCTIONS = frozenset({"meter", "clear_actions", "write_actions", "write_metadata",
-                           "goto_table"})  # fmt: skip
+_INSTRUCTIONS = frozenset({"clear_actions", "write_actions", "write_metadata", "goto_table"})
 
 
 def _unroll(r: ActionReader, text: str) -> a.Action:

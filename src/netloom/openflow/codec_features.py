@@ -37,22 +37,16 @@ def encode_table_features_request(
 
 
 def decode_table_features_reply(frame: Frame, protocol: int) -> m.TableFeaturesReply:
-    return m.TableFeaturesReply(frame.entries(_read_table), frame.more)
-
-
-def _read_table(data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, int]:
-    size = int.from_bytes(data[pos : pos + 2], "big")
-    if size < 64 or pos + size > len(data):
-        raise OpenFlowError("OFPBPC_BAD_LEN")
-    return _decode_table(data[pos : pos + size], version), pos + size
+    return m.TableFeaturesReply(frame.entries(_TableReader().read), frame.more)
 
 
 def decode_wanted_features(body: bytes, version: int) -> tuple[m.TableFeatures, ...]:
     """The tables of a request to change them."""
+    reader = _TableReader()
     found = []
     pos = 0
     while pos < len(body):
-        table, pos = _read_table(body, pos, version)
+        table, pos = reader.read(body, pos, version)
         found.append(table)
     return tuple(found)
 
@@ -72,26 +66,6 @@ def read_table_names(frame: Frame) -> dict[int, str]:
             found[table_id] = name.decode("utf-8", "replace")
         pos += size
     return found
-
-
-def _decode_table(data: bytes, version: int) -> m.TableFeatures:
-    table_id, command, name, match, write, config, max_entries = unpack_from(">2xBB4x32sQQII", data)
-    if table_id == m.OFPTT_ALL:
-        raise OpenFlowError("OFPTFFC_BAD_TABLE")
-    if version < m.OFP15_VERSION:
-        command = m.OFPTFC_REPLACE
-    elif command > m.OFPTFC_DISABLE:
-        raise OpenFlowError("OFPTFFC_BAD_COMMAND")
-    found = _properties(data, version)
-    names, masked = _fields(found.get(_MATCH, b""))
-    wildcards, _ = _fields(found.get(_WILDCARDS, b""))
-    nonmiss = _instruction_features(found, 0)
-    miss_given = any(kind & 1 for kind in found)
-    return m.TableFeatures(
-        table_id, name.split(b"\0", 1)[0].decode("utf-8", "replace"), match, write, max_entries,
-        config, nonmiss, _instruction_features(found, 1) if miss_given else nonmiss, names,
-        masked, wildcards, command, bool(found),
-    )  # fmt: skip
 
 
 def _properties(data: bytes, version: int) -> dict[int, bytes]:
@@ -114,16 +88,60 @@ def _properties(data: bytes, version: int) -> dict[int, bytes]:
     return found
 
 
-def _instruction_features(found: dict[int, bytes], miss: int) -> m.InstructionFeatures:
-    """A property for table misses that is missing is that of other flows."""
+class _TableReader:
+    """Reads many tables; the lists of fields that they share, once."""
 
-    def take(kind: int) -> bytes:
-        return found.get(kind + miss, found.get(kind, b""))
+    __slots__ = ("_known",)
 
-    return m.InstructionFeatures(
-        tuple(take(_NEXT)), _types(take(_INSTRUCTIONS)), _types(take(_WRITE)),
-        _types(take(_APPLY)), _fields(take(_WRITE_SET))[0], _fields(take(_APPLY_SET))[0],
-    )  # fmt: skip
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def read(self, data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, int]:
+        """The table that starts at `pos`, and where the next one does; raises OpenFlowError."""
+        size = int.from_bytes(data[pos : pos + 2], "big")
+        if size < 64 or pos + size > len(data):
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        return self._table(data[pos : pos + size], version), pos + size
+
+    def _table(self, data: bytes, version: int) -> m.TableFeatures:
+        table_id, command, name, match, write, config, max_entries = unpack_from(
+            ">2xBB4x32sQQII", data
+        )
+        if table_id == m.OFPTT_ALL:
+            raise OpenFlowError("OFPTFFC_BAD_TABLE")
+        if version < m.OFP15_VERSION:
+            command = m.OFPTFC_REPLACE
+        elif command > m.OFPTFC_DISABLE:
+            raise OpenFlowError("OFPTFFC_BAD_COMMAND")
+        found = _properties(data, version)
+        names, masked = self._fields(found.get(_MATCH, b""))
+        wildcards, _ = self._fields(found.get(_WILDCARDS, b""))
+        nonmiss = self._instructions(found, 0)
+        miss_given = any(kind & 1 for kind in found)
+        return m.TableFeatures(
+            table_id, name.split(b"\0", 1)[0].decode("utf-8", "replace"), match, write,
+            max_entries, config, nonmiss,
+            self._instructions(found, 1) if miss_given else nonmiss, names, masked, wildcards,
+            command, bool(found),
+        )  # fmt: skip
+
+    def _instructions(self, found: dict[int, bytes], miss: int) -> m.InstructionFeatures:
+        """A property for table misses that is missing is that of other flows."""
+
+        def take(kind: int) -> bytes:
+            return found.get(kind + miss, found.get(kind, b""))
+
+        return m.InstructionFeatures(
+            tuple(take(_NEXT)), _types(take(_INSTRUCTIONS)), _types(take(_WRITE)),
+            _types(take(_APPLY)), self._fields(take(_WRITE_SET))[0],
+            self._fields(take(_APPLY_SET))[0],
+        )  # fmt: skip
+
+    def _fields(self, data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        known = self._known.get(data)
+        if known is None:
+            known = self._known[data] = _fields(data)
+        return known
 
 
 def _types(data: bytes) -> int:

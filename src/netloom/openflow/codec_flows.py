@@ -26,13 +26,15 @@ from netloom.openflow.codec_match import (
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
-from netloom.openflow.oxm import decode_ofp12_match
+from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netloom.openflow.instruction_memo import InstructionMemo
+
+    _Write = Callable[[tuple[a.Action, ...], Match], bytes]
 
 Encoded = tuple[str, bytes]
 
@@ -56,7 +58,7 @@ _FLOW_MOD10 = Struct(">QHHHHIHH")
 _NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
-_OXM = 1
+_OXM = b"\0\1"
 #: Flags that each version knows.
 _FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
 _EMERG10 = 4
@@ -114,7 +116,8 @@ def _decode_flow_mod10(frame: Frame, protocol: int) -> m.FlowMod:
     if is_exact10(data, pos):
         priority = 0xFFFF
     command, table_id = _command(word, protocol)
-    actions = decode_actions(data[pos + 64 :], 1)
+    decode = decode_actions if frame.memo is None else frame.memo.decode_actions
+    actions = decode(data[pos + 64 :], 1)
     return m.FlowMod(
         command, match, priority, table_id, actions, 0, 0, _new_cookie(cookie), idle, hard,
         _decode_flags(flags, 1), buffer_id, port_from_of10(out_port),
@@ -131,7 +134,11 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     command, table_id = _command(word, protocol)
     if command == m.OFPFC_ADD and cookie_mask:
         raise OpenFlowError("NXBRC_NXM_INVALID")
-    decode = decode_actions if frame.version == 1 else decode_instructions
+    memo = frame.memo
+    if frame.version == 1:
+        decode = decode_actions if memo is None else memo.decode_actions
+    else:
+        decode = decode_instructions if memo is None else memo.decode
     actions = decode(data[after:], frame.version)
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask,
@@ -144,7 +151,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     """The flow mod of OpenFlow 1.1 or later in `data`, which has its fixed part at least."""
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, 8)  # fmt: skip
-    if version >= 3 and data[49] == _OXM:
+    if version >= 3 and data[48:50] == _OXM:
         match, after = decode_ofp12_match(data, 48, version)
     else:
         match, after = decode_match(data, 48, version)
@@ -456,11 +463,11 @@ def encode_flow_stats_reply(
 def encode_flow_rows_reply(
     message: m.FlowRowsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    write = _ActionWriter(version).write
     if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(row) for row in message.rows]
+        return "NXST_FLOW", [_write_nx_stats(row, write) for row in message.rows]
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(row) for row in message.rows]
-    write = _InstructionWriter(version).write
+        return "OFPST_FLOW", [_write_stats10(row, write) for row in message.rows]
     if version == c15.VERSION:
         return "OFPST_FLOW", [
             c15.write_stats15(row, _encode_flags(row[11], version), write(row[3], row[0]))
@@ -469,8 +476,8 @@ def encode_flow_rows_reply(
     return "OFPST_FLOW", [_write_stats11(row, version, write) for row in message.rows]
 
 
-class _InstructionWriter:
-    """Writes the instructions of many flows, those that flows share once."""
+class _ActionWriter:
+    """Writes the actions or instructions of many flows, those that flows share once."""
 
     __slots__ = ("_known", "_version")
 
@@ -484,7 +491,8 @@ class _InstructionWriter:
         known = self._known.get(number)
         if known is not None:
             return known
-        written = encode_instructions(actions, self._version, match)
+        encode = encode_actions if self._version == 1 else encode_instructions
+        written = encode(actions, self._version, match)
         if number not in self._known:
             plain = all(type(action) in _PLAIN for action in actions)
             self._known[number] = written if plain else None
@@ -495,9 +503,9 @@ class _InstructionWriter:
 _PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(row: m.FlowRow) -> bytes:
+def _write_stats10(row: m.FlowRow, write: _Write) -> bytes:
     match, priority, table_id, actions, cookie, sec, nsec, idle, hard, *_, packets, octets = row
-    encoded = encode_actions(actions, 1, match)
+    encoded = write(actions, match)
     head = pack(">HBx", 88 + len(encoded), table_id)
     body = _STATS10.pack(sec, nsec, priority, idle, hard, cookie, packets, octets)
     return head + encode_ofp10_match(match) + body + encoded
@@ -508,11 +516,11 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(row: m.FlowRow) -> bytes:
+def _write_nx_stats(row: m.FlowRow, write: _Write) -> bytes:
     (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age, hard_age, _, _,
      packets, octets) = row  # fmt: skip
     entries, size = encode_nx_match(match)
-    encoded = encode_actions(actions, 1, match)
+    encoded = write(actions, match)
     head = _NX_STATS.pack(
         48 + len(entries) + len(encoded), table_id, sec, nsec, priority, idle, hard, size,
         _age(idle_age), _age(hard_age), cookie, packets, octets,
@@ -520,12 +528,11 @@ def _write_nx_stats(row: m.FlowRow) -> bytes:
     return head + entries + encoded
 
 
-def _write_stats11(
-    row: m.FlowRow, version: int, write: Callable[[tuple[a.Action, ...], Match], bytes]
-) -> bytes:
+def _write_stats11(row: m.FlowRow, version: int, write: _Write) -> bytes:
     (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
      packets, octets) = row  # fmt: skip
-    rest = encode_match(match, version) + write(actions, match)
+    # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
+    rest = encode_ofp12_match(match, version) + write(actions, match)
     if flags:
         flags = _encode_flags(flags, version) if version >= 4 else 0
     return _STATS11.pack(

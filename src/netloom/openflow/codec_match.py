@@ -54,7 +54,7 @@ def decode_nx_match(
     if known is not None:
         return known, 0, 0, after
     found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie, options=options)
-    if strict and not options and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
+    if strict and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, found[0], found[1])
     return Match(found[0], found[1]), found[2], found[3], after
 

@@ -171,10 +171,11 @@ def _encode_properties(p: m.PacketIn, version: int) -> bytes:
     if p.buffer_id != m.NO_BUFFER:
         out.append(_property(_BUFFER_ID, p.buffer_id.to_bytes(4, "big")))
     out.append(_property(_TABLE_ID, bytes((p.table_id,))))
-    if p.cookie is not None:
+    if p.cookie not in (None, m.UNKNOWN):
+        assert p.cookie is not None
         out.append(_property(_COOKIE, bytes(4) + p.cookie.to_bytes(8, "big")))
     out.append(_property(_REASON, bytes((_reason(p.reason, version),))))
-    metadata = oxm_table(version if version >= 3 else 1).encode(p.match)
+    metadata = oxm_table(max(version, 2)).encode(p.match)
     out.append(_property(_METADATA, metadata))
     if p.userdata:
         out.append(_property(_USERDATA, p.userdata))

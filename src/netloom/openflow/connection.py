@@ -46,7 +46,7 @@ LOGGED_PER_MINUTE = 600
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = get_logger("vconn")
 stream_log = get_logger("vconn_stream")
@@ -102,6 +102,15 @@ def supported_text(versions: tuple[int, ...]) -> str:
     if len(versions) > 1 and versions == tuple(range(1, len(versions) + 1)):
         return f"version {version_text(versions[-1])} and earlier"
     return versions_text(versions)
+
+
+def _split(data: bytes) -> Iterator[bytes]:
+    """The messages that follow each other in `data`, as those of a long reply do."""
+    pos = 0
+    while pos < len(data):
+        size = int.from_bytes(data[pos + 2 : pos + 4], "big") or len(data)
+        yield data[pos : pos + size]
+        pos += size
 
 
 def _text(data: bytes) -> str:
@@ -212,8 +221,9 @@ class Connection:
     def data_to_send(self) -> bytes:
         """What to write to the stream; it is forgotten here."""
         if log.is_dbg_enabled:
-            for message in self._out:
-                self._log_message("sent (Success)", message)
+            for messages in self._out:
+                for message in _split(messages):
+                    self._log_message("sent (Success)", message)
         data = b"".join(self._out)
         self._out.clear()
         return data

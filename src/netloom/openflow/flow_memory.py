@@ -44,13 +44,15 @@ class Effect:
 class FlowMemory:
     """One per file of flows, with the names and the command that the file is read with."""
 
-    __slots__ = ("_seen", "actions", "effects", "parts")
+    __slots__ = ("_seen", "actions", "effects", "normal", "parts")
 
     def __init__(self) -> None:
         self.effects: dict[str, Effect] = {}
         #: Whole texts of actions, and the texts of single ones.
         self.actions: dict[str, ReadActions] = {}
         self.parts: dict[str, ReadActions] = {}
+        #: What is known of matches that are normal (`prerequisites.is_normal_as`).
+        self.normal: set[tuple[int, int]] = set()
         self._seen: set[str] = set()
 
     def is_back(self, word: str) -> bool:

@@ -12,7 +12,7 @@ from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import CONTROLLER, parse_port
-from netloom.flow.prerequisites import normalize_match
+from netloom.flow.prerequisites import is_normal_as, normalize_match
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import messages as m
@@ -28,6 +28,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from netloom.openflow import actions as a
 
 log = get_logger("ofp_match")
 
@@ -66,6 +68,11 @@ COMMANDS = {
     "modify": m.OFPFC_MODIFY,
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
+_COMMAND_WORDS = tuple(COMMANDS)
+_DL_TYPE = SLOT["dl_type"].mask
+_IPV6 = 0x86DD << SLOT["dl_type"].shift
+#: What IPv4 and IPv6 share.
+_IP_SLOTS = sum(SLOT[name].mask for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst"))
 
 
 class Names:
@@ -236,33 +243,37 @@ class _FlowReader:
                 )
             self._found["new_cookie"] = to_u64(text)
 
-    def finish(self) -> m.FlowMod:
+    def finish(self, action_text: str | None = None, memory: FlowMemory | None = None) -> m.FlowMod:
+        """The flow mod that was read, with the actions in `action_text`."""
         match = self.matches.match
-        if SLOT["dl_type"].get(match.value) == 0x86DD and any(
-            SLOT[name].get(match.mask) for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst")
-        ):
+        if match.value & _DL_TYPE == _IPV6 and match.mask & _IP_SLOTS:
             self.protocols &= _NXM_OXM
         modifies = self.command in (m.OFPFC_MODIFY, m.OFPFC_MODIFY_STRICT)
         said: dict[str, Any] = {"new_cookie": None if modifies else 0, **self._found}
+        if action_text is not None:
+            table_id = said.get("table_id", m.OFPTT_ALL)
+            said["actions"] = self._read_actions(action_text, match, table_id, memory)
         flow = m.FlowMod(max(self.command, 0), match, **said)
         if modifies and not flow.cookie_mask and flow.new_cookie in (None, m.UNKNOWN):
             # Such a modification may add the flow, which then has cookie 0.
             flow = replace(flow, new_cookie=0)
         return flow
 
-    def read_actions(self, text: str, flow: m.FlowMod, memory: FlowMemory | None) -> m.FlowMod:
+    def _read_actions(
+        self, text: str, match: Match, table_id: int, memory: FlowMemory | None
+    ) -> tuple[a.Action, ...]:
         if memory is None:
             actions = self.actions.read(text)
         else:
             actions = self.actions.read_with(text, memory)
         self.protocols &= self.actions.protocols
         try:
-            self.protocols &= check_actions(actions, flow.match, table_id=flow.table_id)
+            self.protocols &= check_actions(actions, match, table_id=table_id)
             if not self.protocols:
                 raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
         except OpenFlowError as error:
             raise ConfigError(f"actions are invalid with specified match ({error.name})") from None
-        return replace(flow, actions=actions)
+        return actions
 
 
 def _split_word(word: str) -> tuple[str, str]:
@@ -302,17 +313,21 @@ def parse_flow_mod(
         if action_text is None:
             raise ConfigError("must specify an action")
     reader.read_text(text, memory)
-    flow = reader.finish()
-    if action_text is not None:
-        flow = reader.read_actions(action_text, flow, memory)
-    _log_if_not_normal(flow.match, names)
+    flow = reader.finish(action_text, memory)
+    _log_if_not_normal(flow.match, names, memory)
     return flow, reader.protocols
 
 
-def _log_if_not_normal(match: Match, names: Names) -> None:
+def _log_if_not_normal(match: Match, names: Names, memory: FlowMemory | None) -> None:
     """A match that demands what cannot be is sent as it is: the switch may think otherwise."""
-    for line in normalize_match(match, port_labels(names))[1]:
+    known = is_normal_as(match) if memory is not None else None
+    if memory is not None and known in memory.normal:
+        return
+    lines = normalize_match(match, port_labels(names))[1]
+    for line in lines:
         log.info_rl("%s", line)
+    if memory is not None and known is not None and not lines:
+        memory.normal.add(known)
 
 
 def port_labels(names: Names) -> dict[int, str] | None:
@@ -322,6 +337,8 @@ def port_labels(names: Names) -> dict[int, str] | None:
 
 def _leading_command(text: str) -> tuple[int, str]:
     text = text.lstrip(" \t\r\n,")
+    if not text.startswith(_COMMAND_WORDS):
+        return m.OFPFC_ADD, text
     for end, char in enumerate(text):
         if char in " \t\r\n,":
             word = text[:end]
@@ -412,7 +429,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
     if not match.mask & SLOT["in_port"].mask:
         match = match.with_field(FIELD["in_port_oxm"], CONTROLLER)
     reader = ActionReader(names.ports, names.tables)
-    actions = reader.read(action_text or "")
+    actions = reader.read(action_text or "", outer="packet-out")
     return m.PacketOut(packet, match, actions), protocols & reader.protocols
 
 

@@ -35,9 +35,13 @@ if TYPE_CHECKING:
 log = get_logger("ofp_msgs")
 
 
+#: The verbosity from which on a message is shown in hexadecimal too.
+_WITH_BYTES = 5
+
+
 class Style:
     """How to print: `verbosity` (0: one line, 1: what commands print, 2: packets and payloads, 3:
-    packets also in hexadecimal), names to show for ports and tables."""
+    packets also in hexadecimal, 5: whole messages so), names to show for ports and tables."""
 
     __slots__ = ("port_names", "protocol", "table_names", "verbosity")
 
@@ -134,7 +138,9 @@ def format_message(data: bytes, style: Style = PLAIN) -> str:
     if frame.error:
         space = "" if text.endswith("\n") else " "
         return f"{text}{space}***decode error: {frame.error}***\n{hex_dump(data)}"
-    return text if text.endswith("\n") else text + "\n"
+    if not text.endswith("\n"):
+        text += "\n"
+    return text + hex_dump(data) if style.verbosity >= _WITH_BYTES else text
 
 
 def _header_of_part(data: bytes) -> str:

@@ -292,13 +292,13 @@ class OxmTable:
         value, mask = match.value, match.mask
         recent = self._recent
         if recent is not None and mask == recent.mask and value & recent.pins == recent.pinned:
-            return recent
+            return recent if recent.fits(value) else None
         dl_type, nw_proto, nd = _protocols(value)
         found = self._recipes.get((mask, dl_type, nw_proto, nd))
         if found is not None and nw_proto != _ICMPV6:
             # The types of ICMPv6 have fields of their own.
             self._recent = found
-        return found
+        return found if found is None or found.fits(value) else None
 
     def encode(self, match: Match, cookie: int = 0, cookie_mask: int = 0) -> bytes:
         """The entries of `match`, without padding."""
@@ -348,7 +348,7 @@ class OxmTable:
         if field_mask == _TCI.mask:
             return self._encode_vlan(_TCI.get(value), _TCI.get(mask))
         port = SLOT["in_port"].get(value)
-        if self.version >= 3:
+        if self.version >= 2:
             return _entry(FIELD["in_port_oxm"], self.version, port)
         return _entry(FIELD["in_port"], self.version, port_to_of10(port) or 0)
 
@@ -364,7 +364,7 @@ class OxmTable:
 
     def _plan(self, dl_type: int, nw_proto: int, nd: int) -> tuple[EncodeRow, ...]:
         """The rows that can occur with this Ethernet type and protocol, in order."""
-        oxm = self.version >= 3
+        oxm = self.version >= 2
         l3 = _L3.get(dl_type, "")
         if "{l4}" in l3:
             l4 = _L4.get((dl_type, nw_proto), _L4.get(nw_proto, ""))
@@ -524,7 +524,7 @@ def decode_ofp12_match(
     if known is not None:
         return known, after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
-    if strict and not options and not mask >> TUN_PRESENT_SHIFT:
+    if strict and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)
     return Match(value, mask), after
 

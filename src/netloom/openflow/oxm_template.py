@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _IN_PORT = SLOT["in_port"]
 #: OXM_OF_IN_PORT, of four bytes.
 _IN_PORT_HEADER = b"\x80\0\0\4"
+#: NXM_OF_IN_PORT, of two bytes: the last 16 bits of a number, but for those between.
+_SHORT_IN_PORT_HEADER = b"\0\0\0\2"
+_RESERVED = 0xFFFFFF00
 #: Templates tried for a match of one length.
 _BUCKET = 8
 #: Shapes that were seen once and are remembered.
@@ -96,7 +99,7 @@ class Recipe:
     """How to write the matches with one mask, and one value under `pins`: what says of which
     protocols a packet is."""
 
-    __slots__ = ("_framed", "constant", "mask", "moves", "pinned", "pins", "size")
+    __slots__ = ("_framed", "constant", "mask", "moves", "pinned", "pins", "short_port", "size")
 
     def __init__(
         self, constant: int, moves: tuple[tuple[int, int, int], ...], size: int, mask: int,
@@ -109,7 +112,16 @@ class Recipe:
         self.mask = mask
         self.pins = pins
         self.pinned = pinned
+        #: Is there a port number of 16 bits, as which not every number can be written?
+        self.short_port = False
         self._framed: Recipe | None = None
+
+    def fits(self, value: int) -> bool:
+        """Can this value be written so?"""
+        if not self.short_port:
+            return True
+        port = _IN_PORT.get(value)
+        return port < _PORTS_END or port >= _RESERVED
 
     def write(self, value: int) -> bytes:
         """The bytes of the match with this value."""
@@ -137,16 +149,20 @@ def derive_recipe(
 ) -> Recipe | None:
     """The recipe for `mask`; None if the entries depend on more than the mask and the pins."""
     constant = size = 0
+    short_port = False
     places: list[tuple[int, int, int]] = []
     for field_mask, shift, n_bytes, exact, masked in plan:
         bits = mask & field_mask
         if not bits:
             continue
+        is_exact = bits == field_mask
         if n_bytes == 0:
-            if field_mask != _IN_PORT.mask or version < OFP12_VERSION or bits != field_mask:
+            if field_mask != _IN_PORT.mask or not is_exact:
                 return None
             shift, n_bytes, exact = _IN_PORT.shift, 4, _IN_PORT_HEADER
-        is_exact = bits == field_mask
+            if version < OFP12_VERSION:
+                n_bytes, exact, short_port = 2, _SHORT_IN_PORT_HEADER, True
+                field_mask = 0xFFFF << shift
         head = exact if is_exact else masked
         constant = constant << 8 * len(head) | int.from_bytes(head, "big")
         constant <<= 8 * n_bytes
@@ -159,7 +175,9 @@ def derive_recipe(
             constant = constant << 8 * n_bytes | bits >> shift
             size += n_bytes
     moves = tuple([(bits, shift, 8 * (size - end)) for bits, shift, end in places])
-    return Recipe(constant, moves, size, mask, pins, pinned)
+    recipe = Recipe(constant, moves, size, mask, pins, pinned)
+    recipe.short_port = short_port
+    return recipe
 
 
 class Templates:

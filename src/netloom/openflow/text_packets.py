@@ -13,10 +13,10 @@ from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style, hex_dump
 from netloom.packet.parse import parse
 
-#: (Ethernet type or 0 for both, protocol) -> name, offset and length of the checksum.
+#: Protocol -> name, offset and length of the checksum, length of the header.
 _CHECKSUMS = {
-    6: ("tcp", 16, 2), 17: ("udp", 6, 2), 132: ("sctp", 8, 4), 1: ("icmp", 2, 2),
-    58: ("icmp6", 2, 2),
+    6: ("tcp", 16, 2, 20), 17: ("udp", 6, 2, 8), 132: ("sctp", 8, 4, 12), 1: ("icmp", 2, 2, 8),
+    58: ("icmp6", 2, 2, 4),
 }  # fmt: skip
 
 
@@ -25,10 +25,11 @@ def _checksum_text(packet: bytes) -> str:
     headers = parse(packet)
     if headers.l4 < 0 or headers.frag & 2 or headers.proto not in _CHECKSUMS:
         return ""
-    name, offset, size = _CHECKSUMS[headers.proto]
+    name, offset, size, whole = _CHECKSUMS[headers.proto]
+    if headers.end - headers.l4 < whole:
+        return ""
     at = headers.l4 + offset
-    found = packet[at : at + size]
-    return f" {name}_csum:{int.from_bytes(found, 'big'):x}" if len(found) == size else ""
+    return f" {name}_csum:{int.from_bytes(packet[at : at + size], 'big'):x}"
 
 
 def packet_text(packet: bytes) -> str:

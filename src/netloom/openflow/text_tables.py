@@ -227,12 +227,14 @@ def _instructions_text(
         out += "      (same instructions)\n"
     elif words or version > m.OFP12_VERSION:
         out += f"      instructions: {' '.join(words)}\n"
+    # For 1.1 the actions are said again for every table.
+    same = before is not None and _actions_of(f) == _actions_of(before)
+    if same and version > m.OFP12_VERSION:
+        return out + "      (same actions)\n"
     write = _actions_text(f.write_actions, f.write_set_fields, version)
     apply = _actions_text(f.apply_actions, f.apply_set_fields, version)
     if not write and not apply:
         return out
-    # For 1.1 the actions are said again for every table.
-    same = before is not None and _actions_of(f) == _actions_of(before)
     if same and version > m.OFP11_VERSION:
         return out + "      (same actions)\n"
     if write == apply:
@@ -242,6 +244,10 @@ def _instructions_text(
 
 def _actions_of(f: m.InstructionFeatures) -> tuple[object, ...]:
     return f.write_actions, f.apply_actions, f.write_set_fields, f.apply_set_fields
+
+
+def _can_match(t: m.TableFeatures) -> tuple[tuple[str, ...], ...]:
+    return t.match, t.maskable, t.wildcards
 
 
 def _matching_text(t: m.TableFeatures) -> str:
@@ -291,6 +297,8 @@ def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: 
     if not t.described:
         return out
     out += _both_instructions(t, before, version)
+    if before is not None and t.match and _can_match(t) == _can_match(before):
+        return out + "    (same matching)\n"
     matching = _matching_text(t)
     if matching and before is not None and matching == _matching_text(before):
         return out + "    (same matching)\n"

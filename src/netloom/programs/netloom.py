@@ -46,7 +46,7 @@ def demo(
     story: str = typer.Argument("networks", help="networks (three hosts) or vlan (one switch)."),
     keep: bool = typer.Option(False, help="Leave the lab in place at the end."),
 ) -> None:
-    """Bring up a lab with real packets, show what it does, and take it down. Needs root."""
+    """Bring up a lab with real packets, show what it does, and take it down."""
     if story not in ("networks", "vlan"):
         raise ConfigError(f"no story '{story}': networks or vlan")
     if story == "vlan":
@@ -59,7 +59,7 @@ def demo(
 
 @app.command("clean-host")
 def clean_host() -> None:
-    """Remove what labs left behind that were killed or kept. Needs root."""
+    """Remove what labs left behind that were killed or kept."""
     from netloom.lab.lab import remove_leftovers
 
     removed = remove_leftovers()
@@ -118,6 +118,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line `argv` (the first word is the program's name); the exit status."""
     words = (sys.argv if argv is None else argv)[1:]
     try:
+        from netloom.lab import rootless
+
+        if rootless.is_needed(words):
+            return rootless.run(words)
         app(words, prog_name="netloom")
     except SystemExit as leave:
         # Typer's only way to end.

@@ -9,7 +9,7 @@ import typer
 from netloom.base.errors import NetloomError
 
 lab_app = typer.Typer(
-    help="Labs: hosts, switches, networks and machines of a lab.yml (docs/lab.md). Needs root.",
+    help="Labs: hosts, switches, networks and machines of a lab.yml (docs/lab.md).",
     no_args_is_help=True,
 )
 _NAME = typer.Argument("", help="The lab; may be left out if only one stands.")

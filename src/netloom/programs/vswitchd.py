@@ -20,6 +20,7 @@ from netloom.netdev.linux.host_routes import HostRoutes
 from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
+from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
 from netloom.programs.outcome import outcome
 from netloom.programs.vswitchd_commands import register_commands
@@ -159,12 +160,12 @@ def lock_memory() -> None:
 
 
 def make_devices(
-    arguments: Arguments, linux: LinuxFactory | None, clock: Clock
+    arguments: Arguments, linux: LinuxFactory | None, clock: Clock, open_wire: WireOpener
 ) -> tuple[DeviceFactory, DummyFactory | None]:
     """The devices of this machine, with dummies as the command line has it."""
     if arguments.dummy is None:
         return TunnelFactory(linux), None
-    dummies = DummyFactory(TunnelFactory(linux), arguments.dummy, clock.wall_ms)
+    dummies = DummyFactory(TunnelFactory(linux), arguments.dummy, clock.wall_ms, open_wire)
     return dummies, dummies
 
 
@@ -178,7 +179,9 @@ class Program:
         self.registry = make_registry(PROGRAM)
         self.control = Control(PROGRAM, self.loop, self.registry, signals)
         linux = None if arguments.dummy == "override" else LinuxFactory()
-        self.devices, self.dummies = make_devices(arguments, linux, self.clock)
+        self.devices, self.dummies = make_devices(
+            arguments, linux, self.clock, WireOpener(self.loop, signals)
+        )
         self.datapaths = DataPathSet(
             self.loop,
             self.counters,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from netloom.base.clock import WarpClock
 from netloom.base.limits import READ_BYTES
@@ -50,18 +50,33 @@ class Pumped(Protocol):
     def deadline(self) -> int | None: ...
 
 
+class _EventLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop, with something to be done after all that was ready has been dealt with, and
+    before it looks again what is."""
+
+    def __init__(self, after_events: Callable[[], None]) -> None:
+        super().__init__()
+        self._after_events = after_events
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        super()._process_events(event_list)  # type: ignore[misc]
+        if event_list:
+            self._after_events()
+
+
 class MainLoop:
     """One per daemon. `run` returns the exit status given to `stop`."""
 
     def __init__(self, clock: WarpClock | None = None) -> None:
         self.clock = clock or WarpClock()
-        self.aio = asyncio.new_event_loop()
+        self.aio: asyncio.AbstractEventLoop = _EventLoop(self.wake)
         #: What every connection reads into: a read and its handling are one step of the loop.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self._runnables: list[Runnable] = []
         self._connections: dict[int, Pumped] = {}
         self._turn_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0
         self._exit_status = 0
         self._failure: BaseException | None = None
         self.aio.set_exception_handler(self._on_exception)
@@ -167,17 +182,24 @@ class MainLoop:
         return min(deadlines, default=None)
 
     def _set_timer(self) -> None:
+        due_ms = self._earliest_deadline()
         if self._timer is not None:
+            if due_ms == self._timer_ms and not self.clock.stopped:
+                return
             self._timer.cancel()
             self._timer = None
-        due_ms = self._earliest_deadline()
         if due_ms is None:
             return
         delay_ms = due_ms - self.clock.now_ms()
         if delay_ms <= 0:
             self.wake()
         elif not self.clock.stopped:
-            self._timer = self.aio.call_later(delay_ms / 1000, self.wake)
+            self._timer_ms = due_ms
+            self._timer = self.aio.call_later(delay_ms / 1000, self._timer_is_due)
+
+    def _timer_is_due(self) -> None:
+        self._timer = None
+        self.wake()
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")

@@ -65,12 +65,14 @@ class Stream:
 
     def receive(self, deadline: Deadline) -> bytes:
         """At least one byte, or `b""` at the end of the stream."""
+        # An answer takes a while: to ask for it too early costs more than to wait.
         while True:
+            if not self._readable.poll(deadline.remaining_ms()) and deadline.expired:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             try:
                 return self._sock.recv(READ_BYTES)
             except BlockingIOError:
-                if not self._readable.poll(deadline.remaining_ms()) and deadline.expired:
-                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+                continue
 
     def receive_ready(self) -> bytes | None:
         """What is there now, or None."""

@@ -42,7 +42,8 @@ class TreeRules:
         )
 
     def _rstp(self) -> RstpSettings:
-        """Values that are out of range are as if they were not there."""
+        """Values that are out of range are as if they were not there. `rstp-ageing-time` means
+        nothing in Open vSwitch either: addresses age as `mac-aging-time` says."""
         priority = self._number("rstp-priority", 32_768)
         if not 0 <= priority < rstp_values.MAX_PRIORITY + rstp_values.PRIORITY_STEP:
             priority = 32_768

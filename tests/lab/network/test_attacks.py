@@ -28,6 +28,7 @@ CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 FRAMES = """
 import sys
 from scapy.all import *
+from scapy.layers.vxlan import VXLAN
 me, my4, my6, mylocal, to, to4, to6, other, other4 = sys.argv[1:]
 EVIL, GATEWAY, GATEWAY6 = "02:66:66:66:66:66", "10.0.0.1", "2001:db8::1"
 ALL = "ff:ff:ff:ff:ff:ff"
@@ -74,9 +75,23 @@ for vlan in (*range(0, 5), *range(100, 105)):
         Ether(src=me, dst=other, type=0x88A8) / Dot1Q(vlan=vlan) / Dot1Q(vlan=vlan)
         / IP(src=my4, dst=other4) / udp
     )
+for number in range(1, 6):
+    # What another host would send to this one for the other tenant's network.
+    inner = Ether(src=me, dst=other) / IP(src=my4, dst=other4) / udp
+    for host in ("192.168.100.1", "192.168.100.2"):
+        for way, outer in (("neighbour", own), ("all", Ether(src=me, dst=ALL))):
+            end = f"{number}-at-{host}-by-{way}"
+            frames[f"tenant-by-vxlan-{end}"] = (
+                outer / IP(src=my4, dst=host) / UDP(sport=4789, dport=4789)
+                / VXLAN(vni=number, flags=8) / inner
+            )
+            frames[f"tenant-by-gre-{end}"] = (
+                outer / IP(src=my4, dst=host) / GRE(proto=0x6558, key_present=1, key=number) / inner
+            )
+wire = conf.L2socket(iface="eth0")
 for name, frame in [*frames.items(), ("honest-last", frames["honest-udp"])]:
     # The name is behind the packet, where a frame's padding is.
-    sendp(Raw(bytes(frame).ljust(60, b"\\0") + f"<{name}>".encode()), iface="eth0", verbose=0)
+    wire.send(Raw(bytes(frame).ljust(60, b"\\0") + f"<{name}>".encode()))
 print(" ".join(frames))
 """
 HONEST = ("honest-udp", "honest-udp6", "honest-arp", "honest-discovery")
@@ -117,16 +132,22 @@ class Scene:
     tenant: bytes
 
 
-@pytest.fixture(scope="module", params=["kernel", "userspace"])
+@pytest.fixture(
+    scope="module",
+    params=[("kernel", ""), ("userspace", ""), ("kernel", "vxlan"), ("userspace", "gre")],
+    ids=["kernel-vlan", "userspace-vlan", "kernel-vxlan", "userspace-gre"],
+)
 def scene(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     directory = tmp_path_factory.mktemp("attacks")
+    datapath, tunnel = request.param
+    tunnels = (tunnel,) if tunnel else ()
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "kernel":
+        if datapath == "kernel":
             require_programs()
-        patch.setenv(CHOICE, request.param)
-        with Cloud("at", programs=own_tools(directory / "t")) as cloud:
+        patch.setenv(CHOICE, datapath)
+        with Cloud("at", programs=own_tools(directory / "t"), tunnels=tunnels) as cloud:
             cloud.serve()
             cloud.add_host("a")
             cloud.add_host("b")
@@ -206,6 +227,7 @@ def test_a_neighbour_does_not_receive(scene: Scene, name: str) -> None:
 def test_nothing_at_all_reaches_another_tenant(scene: Scene) -> None:
     tried = {name for name in scene.sent if name.startswith("tenant-")}
     assert tried >= {f"tenant-by-vlan-{vlan}" for vlan in VLANS}
+    assert len([name for name in tried if "-vxlan-" in name or "-gre-" in name]) == 40
     assert {name for name in scene.sent if f"<{name}>".encode() in scene.tenant} == set()
 
 
@@ -215,7 +237,7 @@ def test_the_host_s_services_are_out_of_reach(scene: Scene) -> None:
     cloud.spawn(stand_in, "server", sys.executable, "-c", SERVER, "8080")
     here = ("python3", "-c", CLIENT, host.address, "8080")
     cloud.wait("the host serves", lambda: host.namespace.run(*here, check=False).ok)
-    devices = ("eth-physnet1", "br-int", "br-physnet1")
+    devices = ("eth-physnet1", "br-int", "br-physnet1", "br-underlay", "br-tun")
     for device in devices:
         if host.namespace.run("ip", "link", "show", device, check=False).ok:
             mac = host.namespace.run("cat", f"/sys/class/net/{device}/address").stdout.strip()

@@ -32,6 +32,21 @@ options = dict(one[:2] for one in answer[DHCP].options if isinstance(one, tuple)
 print(answer[BOOTP].yiaddr, options.get("router"), options.get("interface-mtu"))
 """
 
+SOLICIT = """
+from scapy.all import *
+mac = get_if_hwaddr("eth0")
+local = next(one[0] for one in in6_getifaddr() if one[2] == "eth0" and one[0].startswith("fe80"))
+frame = (Ether(dst="33:33:00:01:00:02", src=mac) / IPv6(src=local, dst="ff02::1:2")
+         / UDP(sport=546, dport=547) / DHCP6_Solicit(trid=7)
+         / DHCP6OptClientId(duid=DUID_LL(lladdr=mac)) / DHCP6OptIA_NA(iaid=1)
+         / DHCP6OptOptReq(reqopts=[23]))
+(answer,) = sniff(
+    iface="eth0", count=1, timeout=3, lfilter=lambda seen: DHCP6_Advertise in seen,
+    started_callback=lambda: sendp(frame, iface="eth0", verbose=0),
+)
+print(answer[DHCP6OptIAAddress].addr, *answer[DHCP6OptDNSServers].dnsservers)
+"""
+
 
 @pytest.fixture(params=["kernel", "userspace"])
 def cloud(
@@ -119,3 +134,23 @@ def test_a_machine_gets_its_address_by_dhcp(cloud: Cloud) -> None:
         return vm.run(sys.executable, "-c", DISCOVER, check=False).stdout.strip()
 
     cloud.wait("DHCP answers", lambda: answer() == f"{expected} 10.5.0.1 1500", 60)
+
+
+def test_a_machine_gets_its_ipv6_address_by_dhcp(cloud: Cloud) -> None:
+    network = cloud.api.make("network", name="six")
+    cloud.api.make(
+        "subnet",
+        network_id=network["id"],
+        cidr="2001:db8::/64",
+        ip_version=6,
+        ipv6_address_mode="dhcpv6-stateful",
+        dns_nameservers=["2001:db8:53::53"],
+    )
+    port = cloud.port(network, cloud.hosts["node"])
+    vm = cloud.boot("vm", cloud.hosts["node"], port)
+    expected = port["fixed_ips"][0]["ip_address"]
+
+    def answer() -> str:
+        return vm.run(sys.executable, "-c", SOLICIT, check=False).stdout.strip()
+
+    cloud.wait("DHCPv6 answers", lambda: answer() == f"{expected} 2001:db8:53::53", 60)

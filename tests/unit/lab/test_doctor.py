@@ -12,6 +12,7 @@ from netloom.lab.doctor import (
     leftover_findings,
     limit_finding,
     mtu_finding,
+    namespace_finding,
     rights_findings,
 )
 
@@ -49,6 +50,13 @@ def test_each_missing_right_is_named() -> None:
     missing = list(rights_findings(1 << 13))
     assert [one.text.split(":")[0] for one in missing] == ["no CAP_NET_ADMIN", "no CAP_SYS_ADMIN"]
     assert all(one.remedy for one in missing)
+
+
+def test_without_root_labs_need_user_namespaces() -> None:
+    assert namespace_finding("").level == "ok"
+    finding = namespace_finding("unshare: Operation not permitted")
+    assert (finding.level, "user namespaces" in finding.text) == ("failure", True)
+    assert "sysctl" in finding.remedy
 
 
 @pytest.mark.parametrize(

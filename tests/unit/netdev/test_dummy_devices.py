@@ -44,14 +44,13 @@ def test_counters_that_a_dummy_does_not_keep_are_unknown() -> None:
     )
 
 
-def test_a_device_that_is_down_drops_both_ways() -> None:
+def test_a_device_that_is_down_says_so_and_carries_packets() -> None:
     device = make(DummyFactory(None))
     device.set_admin_up(False)
-    assert not device.state().link_up
     device.inject(FRAME)
     device.send([Packet(FRAME)])
-    assert device.receive(9) == []
-    assert (list(device.sent), device.tx_dropped) == ([], 1)
+    assert not device.state().link_up
+    assert len(device.receive(10)) == len(device.sent) == 1
 
 
 def test_a_packet_longer_than_the_mtu_is_not_sent() -> None:
@@ -92,33 +91,51 @@ def test_a_pcap_file_that_cannot_be_made_is_an_error_of_the_row(tmp_path: Path) 
         device.set_options({"pcap": str(tmp_path / "none" / "file")})
 
 
-def test_stream_connections_are_refused() -> None:
-    with pytest.raises(ConfigError, match="do not support option stream"):
-        DummyFactory(None).open("p1", "dummy", {"stream": "unix:x"})
+class FakeWire:
+    """A wire whose other end is the test."""
+
+    def __init__(self) -> None:
+        self.coming: list[bytes] = []
+        self.sent: list[bytes] = []
+        self.is_closed = False
+        self.state = "connected"
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def receive(self) -> list[bytes]:
+        coming, self.coming = self.coming, []
+        return coming
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
-class Inner(DummyFactory):
-    """Stands for the devices of a machine."""
+def test_a_wire_carries_packets_until_it_is_unplugged() -> None:
+    wire, asked = FakeWire(), []
 
-    def types(self) -> frozenset[str]:
-        return frozenset({"system", "internal"})
+    def open_wire(option: str, target: str) -> FakeWire:
+        asked.append((option, target))
+        return wire
+
+    factory = DummyFactory(None, "override", open_wire=open_wire)
+    device = factory.open("p1", "dummy", {"stream": "unix:x"})
+    device.set_options({"stream": "unix:x"})
+    assert asked == [("stream", "unix:x")]
+    assert factory.command_conn_state([]) == "p1: connected\n"
+    wire.coming.append(FRAME)
+    assert [packet.data for packet in device.receive(10)] == [FRAME]
+    device.send([Packet(FRAME)])
+    assert wire.sent == [FRAME]
+    device.set_options({})
+    assert wire.is_closed
+    assert factory.command_conn_state(["p1"]) == "p1: unknown\n"
 
 
-@pytest.mark.parametrize(
-    ("mode", "ours"),
-    [
-        ("", {"dummy"}),
-        ("system", {"dummy", "system"}),
-        ("override", {"dummy", "system", "internal"}),
-    ],
-)
-def test_the_mode_says_which_types_are_dummies(mode: str, ours: set[str]) -> None:
-    inner = Inner(None)
-    factory = DummyFactory(inner, mode)
-    assert factory.types() >= {"dummy", "dummy-internal", "dummy-pmd", "system", "internal"}
-    for type_ in ("dummy", "system", "internal"):
-        factory.open(type_, type_, {})
-    assert set(factory.devices) == ours
+def test_without_sockets_there_is_nothing_to_plug_into() -> None:
+    factory = DummyFactory(None, "override")
+    with pytest.raises(ConfigError, match="nothing to plug option stream into"):
+        factory.open("p1", "dummy", {"stream": "unix:x"})
 
 
 def test_an_unknown_mode_is_refused() -> None:

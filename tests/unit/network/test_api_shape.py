@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.network_api import Api
@@ -269,6 +271,44 @@ def test_the_openapi_document_has_every_operation(api: Api) -> None:
                 method = {"list": "get", "create": "post", "update": "put"}[operation]
                 assert method in document["paths"][f"/v2.0/{row.path}{path}"]
     assert "cidr" in document["components"]["schemas"]["subnet_create"]["properties"]
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    ]
+
+
+def test_every_operation_of_the_openapi_document_is_there(api: Api) -> None:
+    document = api.request("GET", "/openapi.json")[1]
+    found = operations(document)
+    assert len(found) > 120
+    for method, path, operation in found:
+        target = re.sub(r"\{\w+\}", "00000000-0000-0000-0000-000000000000", path)
+        request = Request(method.upper(), target, (), {}, b"{}")
+        response = api.service.handle(request).response
+        if "{" not in path and method == "get":
+            assert response.status == 200, (method, path)
+        text = response.body.decode()
+        assert response.status not in (405, 500), (method, path, operation["operationId"], text)
+        assert "The resource could not be found." not in text, (method, path)
+
+
+def test_the_openapi_document_is_sound(api: Api) -> None:
+    document = api.request("GET", "/openapi.json")[1]
+    text = json.dumps(document)
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', text)):
+        place = document
+        for word in reference.split("/"):
+            place = place[word]
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(names) == len(set(names))
+    for path, item in document["paths"].items():
+        declared = {one["name"] for one in item.get("parameters", ()) if one["in"] == "path"}
+        assert declared == set(re.findall(r"\{(\w+)\}", path)), path
 
 
 def test_versions_are_shown_to_everybody(api: Api) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.support.network_api import Api
 
 from netloom.network.agents.dhcp.wish import device_id, servers_of
@@ -164,3 +165,28 @@ def test_a_connection_is_stale_when_another_port_is_forwarded() -> None:
     change = {"port_forwarding": {"external_port": 2223}}
     assert world.api.request("PUT", f"{path}/{key}", change)[0] == 200
     assert is_stale(into, world.one_router())
+
+
+@pytest.mark.parametrize(
+    ("modes", "ranges"),
+    [
+        ({}, 1),
+        ({"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}, 0),
+        ({"ipv6_ra_mode": "slaac"}, 0),
+        ({"ipv6_ra_mode": "dhcpv6-stateless", "ipv6_address_mode": "dhcpv6-stateless"}, 1),
+        ({"ipv6_address_mode": "dhcpv6-stateful"}, 1),
+    ],
+)
+def test_dhcp_serves_ipv6_where_it_has_a_part_and_never_advertises(
+    modes: dict[str, str], ranges: int
+) -> None:
+    world = World()
+    six = {"network_id": world.inner["id"], "cidr": "2001:db8::/64", "ip_version": 6, **modes}
+    world.api.make("subnet", **six)
+    own = {"device_owner": "network:dhcp", "device_id": device_id("h1", world.inner["id"])}
+    world.api.make("port", network_id=world.inner["id"], **own)
+    (server,) = servers_of(world.replica(), "h1", "")
+    told = [option for option in server.options if "2001:db8" in option]
+    assert len(told) == ranges
+    assert not [option for option in server.options if "ra-" in option or "enable-ra" in option]
+    assert all(",static,64," in option for option in told)

@@ -143,11 +143,11 @@ class PinDirectory:
 
     def __init__(self, rundir: str, mounts: Mounts) -> None:
         folder = mounts.folder()
-        sweep(folder)
         self._path = folder / _encode(os.path.abspath(rundir))
         self._maps = self._path / f"maps{ABI_VERSION}"
         self._links = self._path / "links"
         try:
+            sweep(folder)
             for directory in (self._path, self._links):
                 directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -209,5 +209,6 @@ def sweep(folder: Path) -> None:
 def forget(rundir: str, mounts: Mounts) -> None:
     """Remove the pins of a switch that does not run, if there are any."""
     path = Path(f"{mounts.root}{_MOUNT_POINT}") / _FOLDER / _encode(os.path.abspath(rundir))
-    if path.is_dir():
+    # Not `path.is_dir`, which fails where this user may not look; what is there is not his.
+    if os.path.isdir(path):
         shutil.rmtree(path, ignore_errors=True)

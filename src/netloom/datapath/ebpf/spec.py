@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from netloom.datapath.ebpf.layout import (
     FIRST_HOT_WORD,
+    HOT_WORDS,
     KERNEL_KEY_BYTES,
     MEMBERS,
     N_WORDS,
@@ -19,7 +20,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -34,7 +35,9 @@ MAX_PORTS = 4_096
 #: Devices found by their index in one step; others take a hash.
 DEVICE_SLOTS = 4_096
 #: Entries of the exact-match cache, of each CPU.
-CACHE_ENTRIES = 4_096
+CACHE_ENTRIES = 16_384
+#: Of these, entries whose rare words are known; and addresses of switches that each CPU remembers.
+RARE_ENTRIES, RECENT_ENTRIES = 2_048, 1_024
 #: Actions in one slot, and slots that one flow may take.
 SLOT_ACTIONS = 13
 MAX_CHAIN = 12
@@ -197,7 +200,12 @@ FLOW = Structure(
 MASK = Structure(
     "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[80]\nu64 words[{N_WORDS}]"
 )
-CACHED = Structure("cached", f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{N_WORDS}]")
+#: An entry of the cache, in two: what is rarely looked at would only fill lines of the processor's.
+CACHED = Structure(
+    "cached",
+    f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
+)
+CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
     "config",
     "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 pad\n"
@@ -232,17 +240,20 @@ TUPLE = Structure(
     "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
 )
 #: A switch that the programs run by themselves: `learned` less `removed` is how many addresses it
-#: has. Only the programs write `learned`, `moved` and `refused`, only Python the rest.
+#: has. Only the programs write `learned`, `moved` and `refused`, only Python the rest; `version`
+#: grows with what Python changes.
 SWITCH = Structure(
     "switch",
     "u64 name\nu32 flags\nu32 n_ports\nu64 max_entries\nu64 learned\nu64 moved\nu64 refused\n"
-    f"u64 removed\nu32 ports[{MAX_MEMBERS}]",
+    f"u64 removed\nu64 version\nu32 ports[{MAX_MEMBERS}]",
 )
 #: A port of a switch; bits of `admits` and `carries` by VLAN.
 MEMBER = Structure("member", "u32 vlan\nu32 flags\nu64 admits[64]\nu64 carries[64]")
 #: What an address is found by, and what is known of it.
 PLACE = Structure("place", "u32 switch_no\nu16 vlan\nu8 mac[6]")
 ADDRESS = Structure("address", "u32 port\nu32 is_static\nu64 used_ns")
+#: What a CPU remembers of an address, as long as the switch's `version` is the same.
+RECENT = Structure("recent", "u64 place\nu32 switch_no\nu32 port\nu64 version\nu64 used_ns")
 #: Headers of a tunnel, Ethernet's first; `*_port` is the range of UDP source ports.
 TEMPLATE = Structure(
     "template",
@@ -259,8 +270,8 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
-    TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS,
+    ACTION, FLOW, MASK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE,
+    SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS, RECENT,
 )  # fmt: skip
 
 
@@ -303,6 +314,8 @@ MAPS = (
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
     MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
+    MapSpec("cache_rare", PERCPU_ARRAY, 4, CACHED_RARE.size, RARE_ENTRIES),
+    MapSpec("recent", PERCPU_ARRAY, 4, RECENT.size, RECENT_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
     MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
@@ -332,6 +345,8 @@ def _constants() -> dict[str, object]:
         "MAX_PORTS": MAX_PORTS,
         "DEVICE_SLOTS": DEVICE_SLOTS,
         "CACHE_ENTRIES": CACHE_ENTRIES,
+        "RARE_ENTRIES": RARE_ENTRIES,
+        "RECENT_ENTRIES": RECENT_ENTRIES,
         "SLOT_ACTIONS": SLOT_ACTIONS,
         "MAX_CHAIN": MAX_CHAIN,
         "MAX_METERS": MAX_METERS,

@@ -73,6 +73,9 @@ class KernelSwitches:
         for sought in (wanted, 0):
             if sought in names:
                 number = names.index(sought)
+                if not sought:
+                    # What CPUs remember of an earlier switch of that number is older.
+                    self._write(number, "version", time.monotonic_ns())
                 self._write(number, "name", wanted)
                 return number
         return -1
@@ -130,6 +133,7 @@ class KernelSwitches:
     def put(self, number: int, address: Address, now_ms: int) -> None:
         if self.leaves:
             return
+        self._age_memories(number)
         key = _place(number, address.mac, address.vlan)
         used_ns = time.monotonic_ns() - (now_ms - address.used_ms) * _NS_PER_MS
         value = ADDRESS.pack(address.port, int(address.is_static), max(used_ns, 0))
@@ -143,6 +147,11 @@ class KernelSwitches:
     def delete(self, number: int, mac: int, vlan: int) -> None:
         if not self.leaves and self._addresses.delete(_place(number, mac, vlan)):
             self._add_removed(number, 1)
+            self._age_memories(number)
+
+    def _age_memories(self, number: int) -> None:
+        """Have the CPUs look into the table again."""
+        self._write(number, "version", self._read(number, "version") + 1)
 
     def _add_removed(self, number: int, change: int) -> None:
         value = self._read(number, "removed") + change

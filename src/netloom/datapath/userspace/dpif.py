@@ -18,6 +18,7 @@ from typing import NamedTuple
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
+from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
@@ -45,6 +46,7 @@ from netloom.datapath.userspace.tunnels import (
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
@@ -161,7 +163,8 @@ class UserspaceDpif:
         self._sequences.pop(number, None)
 
     def ports(self) -> list[DpPort]:
-        return [port for port, _ in sorted(self._ports.values(), key=lambda row: row[0].number)]
+        rows = sorted(self._ports.values(), key=lambda row: row[0].number)
+        return [_with_wire(port, device) for port, device in rows]
 
     def port_stats(self, number: DpPortNo) -> DeviceStats:
         found = self._ports.get(number)
@@ -427,3 +430,9 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
 def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
     return Flow(flow.key, flow.mask, flow.actions, stats)
+
+
+def _with_wire(port: DpPort, device: Device) -> DpPort:
+    """A dummy's port shows where its wire goes now."""
+    wire = device.options if isinstance(device, DummyDevice) else {}
+    return replace(port, options=tuple(wire.items())) if wire else port

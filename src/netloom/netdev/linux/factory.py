@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from netloom.base.errors import ConfigError
+from netloom.base.paths import rundir
 from netloom.netdev.device import Device
 from netloom.netdev.errors import unknown_type
 from netloom.netdev.linux.internal import InternalDevice
@@ -12,13 +14,15 @@ from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.tap import TapDevice
 
+TUN = "/dev/net/tun"
 #: The kernel's limit (IFNAMSIZ), less the final zero.
 NAME_BYTES = 15
 
 
 class LinuxFactory:
-    """System devices, and what is behind internal and tap ports: TAPs, or for internal ports of the
-    kernel data path (`use_kernel_ports`) pairs of devices that outlive the daemon."""
+    """System devices, and what is behind internal and tap ports: TAPs, or pairs of devices where
+    there are no TAPs, and for internal ports of the kernel data path (`use_kernel_ports`), where
+    they outlive the daemon."""
 
     def __init__(self) -> None:
         self._rtnl = Rtnl()
@@ -48,7 +52,10 @@ class LinuxFactory:
             self._internal.append(device)
             return device
         if type_ in ("internal", "tap"):
-            return TapDevice(name, type_, self._rtnl)
+            if os.access(TUN, os.R_OK | os.W_OK):
+                return TapDevice(name, type_, self._rtnl)
+            # In a user namespace it is often out of reach; a veth pair is not.
+            return InternalDevice(name, rundir(), self._rtnl)
         raise unknown_type(name, type_)
 
     def changes(self) -> int:

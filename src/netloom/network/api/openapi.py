@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from netloom.network.api.openapi_members import member_paths, parameter
 from netloom.network.model.attribute import Attribute, Missing, Resource
 from netloom.network.model.table import RESOURCES, resource
 
+TOKEN = "X-Auth-Token"
 _ERROR = {"$ref": "#/components/responses/error"}
+
+
+#: How lists are cut and put in order.
+_PAGES = ("limit", "marker", "page_reverse", "sort_key", "sort_dir")
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "revision_number=N: refuse if it is another one by now.",
+    "schema": {"type": "string"},
+}
 
 
 def openapi() -> dict[str, Any]:
@@ -17,11 +29,14 @@ def openapi() -> dict[str, Any]:
     for row in RESOURCES:
         schemas |= _schemas(row)
         paths |= _paths(row)
+    paths |= member_paths()
     return {
         "openapi": "3.0.3",
         "info": {"title": "OpenStack Networking API", "version": "2.0"},
         "paths": paths,
+        "security": [{"token": []}],
         "components": {
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": TOKEN}},
             "schemas": schemas,
             "responses": {
                 "error": {
@@ -54,6 +69,10 @@ def _schema(attribute: Attribute) -> dict[str, Any]:
     if not isinstance(attribute.default, Missing):
         default = attribute.default
         found["default"] = list(default) if isinstance(default, tuple) else default
+    if attribute.text:
+        found["description"] = attribute.text
+    if attribute.extension:
+        found["x-extension"] = attribute.extension
     return found
 
 
@@ -87,6 +106,15 @@ def _wrapped(row: Resource, suffix: str = "") -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
+def _several(row: Resource) -> dict[str, Any]:
+    """A body that creates one thing or many."""
+    reference = {"$ref": f"#/components/schemas/{row.name}_create"}
+    one = {"type": "object", "required": [row.name], "properties": {row.name: reference}}
+    items = {"type": "array", "items": reference}
+    many = {"type": "object", "required": [row.collection], "properties": {row.collection: items}}
+    return {"application/json": {"schema": {"oneOf": [one, many]}}}
+
+
 def _operation(row: Resource, operation: str, status: str, suffix: str = "") -> dict[str, Any]:
     done: dict[str, Any] = {"description": "Done."}
     if status != "204":
@@ -95,16 +123,13 @@ def _operation(row: Resource, operation: str, status: str, suffix: str = "") -> 
         "operationId": f"{operation}_{row.name}",
         "summary": row.text,
         "tags": [row.collection],
-        "responses": {
-            status: {
-                "description": "Done.",
-                **({"content": _wrapped(row)} if status != "204" else {}),
-            },
-            "default": _ERROR,
-        },
+        "responses": {status: done, "default": _ERROR},
     }
     if suffix:
-        found["requestBody"] = {"content": _wrapped(row, suffix)}
+        content = _several(row) if operation == "create" else _wrapped(row, suffix)
+        found["requestBody"] = {"content": content}
+    if row.standard and operation in ("update", "delete"):
+        found["parameters"] = [_IF_MATCH]
     return found
 
 
@@ -113,9 +138,9 @@ def _paths(row: Resource) -> dict[str, Any]:
     if row.parent:
         parent = resource(row.parent)
         base = f"/v2.0/{parent.path}/{{{row.parent_key}}}/{row.collection}"
-        parameters.append(_path_parameter(row.parent_key))
+        parameters.append(parameter(row.parent_key))
     collection: dict[str, Any] = {"parameters": parameters} if parameters else {}
-    single: dict[str, Any] = {"parameters": [*parameters, _path_parameter("id")]}
+    single: dict[str, Any] = {"parameters": [*parameters, parameter("id")]}
     if "list" in row.rights:
         collection["get"] = _list(row)
     if "create" in row.rights:
@@ -130,10 +155,6 @@ def _paths(row: Resource) -> dict[str, Any]:
     if len(single) > 1:
         found[f"{base}/{{id}}"] = single
     return found
-
-
-def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _list(row: Resource) -> dict[str, Any]:
@@ -153,7 +174,7 @@ def _list(row: Resource) -> dict[str, Any]:
         "tags": [row.collection],
         "parameters": [
             {"name": name, "in": "query", "schema": {"type": "string"}}
-            for name in (*filters, "fields", "limit", "marker", "sort_key", "sort_dir")
+            for name in (*filters, "fields", *_PAGES)
         ],
         "responses": {
             "200": {"description": "Done.", "content": {"application/json": {"schema": content}}},

@@ -8,10 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 from netloom.base.errors import ConfigError
-from netloom.network.config.ini import Value, expand, merge, parse_file
+from netloom.network.config.ini import Sections, Value, expand, merge, parse_file
 from netloom.network.config.options import BY_PLACE, KEYSTONE, WITHOUT_EFFECT
 from netloom.network.identity import credentials
 from netloom.network.settings import Settings
+
+#: What the sections of drivers begin with.
+DRIVER = "ml2_"
 
 
 def load_settings(files: list[tuple[str, str]]) -> tuple[Settings, list[str]]:
@@ -23,6 +26,7 @@ def load_settings(files: list[tuple[str, str]]) -> tuple[Settings, list[str]]:
     fields: dict[str, Any] = {}
     quotas: dict[str, int] = {}
     warnings: list[str] = []
+    drivers: dict[str, MappingProxyType[str, str]] = {}
     for section, options in sections.items():
         if section == KEYSTONE:
             for name, values in options.items():
@@ -31,6 +35,12 @@ def load_settings(files: list[tuple[str, str]]) -> tuple[Settings, list[str]]:
                 name: expand(sections, section, values[-1]) for name, values in options.items()
             }
             fields["keystone"] = MappingProxyType(found)
+            continue
+        if _is_of_a_driver(section, sections):
+            found = {
+                name: expand(sections, section, values[-1]) for name, values in options.items()
+            }
+            drivers[section.removeprefix(DRIVER)] = MappingProxyType(found)
             continue
         for name, values in options.items():
             value = values[-1]
@@ -47,10 +57,25 @@ def load_settings(files: list[tuple[str, str]]) -> tuple[Settings, list[str]]:
             else:
                 fields[option.field] = meant
     settings = replace(Settings(), **fields)
+    settings = replace(settings, drivers=MappingProxyType(drivers))
     if quotas:
         settings = replace(settings, quotas=MappingProxyType({**settings.quotas, **quotas}))
     _check(settings)
     return settings, warnings
+
+
+def _is_of_a_driver(section: str, sections: Sections) -> bool:
+    """Whether a section is one of a driver that the configuration asks for and that is not built
+    in: what it may say is the driver's business."""
+    if not section.startswith(DRIVER) or any(place == section for place, _ in BY_PLACE):
+        return False
+    asked = {
+        word.strip()
+        for option in ("type_drivers", "mechanism_drivers", "extension_drivers")
+        for value in sections.get("ml2", {}).get(option, ())[-1:]
+        for word in value.text.split(",")
+    }
+    return section.removeprefix(DRIVER) in asked
 
 
 def _without_effect(section: str, name: str, value: Value) -> str:

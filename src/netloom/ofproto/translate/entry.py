@@ -78,10 +78,15 @@ def _is_slow_protocol(context: Context, port: OfPort) -> bool:
 
 def skips_output(context: Context, port: OfPort) -> bool:
     """Does the spanning tree keep this packet from leaving here?"""
+    context.cannot_repeat()
     if is_bpdu(context):
         if not port.relays_bpdus:
             context.warn("STP not in listening state, skipping bpdu output")
         return not port.relays_bpdus
+    bridge = context.bridge
+    if bridge.faults.knows(context, port) or bridge.monitoring.knows(context, port):
+        # A tree that blocks a link must not blind those who watch whether it is there.
+        return False
     if not port.forwards:
         tree = context.bridge.tree
         protocol = "STP" if tree is None else tree.protocol

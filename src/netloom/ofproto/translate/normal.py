@@ -221,7 +221,7 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
         return
     tci = _VLAN_TCI.get(context.key)
     wire = bundle.output_tags(inside, tci & PCP if tci & VLAN_CFI else 0)
-    if tci & VLAN_CFI and not wire[0].vid and bundle.settings.priority_tags != "no-tag":
+    if tci & VLAN_CFI and not wire[0].vid and bundle.settings.priority_tags == "if-nonzero":
         # It is the priority that decides whether there is a tag.
         context.mask |= PCP << _VLAN_TCI.shift
     tags = []

@@ -35,7 +35,7 @@ def output_to(context: Context, number: int) -> None:
         context.detail("OFPPC_NO_FWD set, skipping output")
     elif context.snaplen and port.is_patch:
         context.warn("Mirror truncate to ODPP_NONE, skipping output")
-    elif (not port.forwards or not port.relays_bpdus) and skips_output(context, port):
+    elif _is_restricted(port) and skips_output(context, port):
         return
     elif port.is_patch:
         cross(context, port)
@@ -49,6 +49,11 @@ def output_to(context: Context, number: int) -> None:
             _emit_output(context, port)
         if context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
+
+
+def _is_restricted(port: OfPort) -> bool:
+    """Does what leaves here depend on what it is?"""
+    return not port.forwards or not port.relays_bpdus or port.is_watched
 
 
 def _takes_frames_only(port: OfPort) -> bool:

@@ -16,7 +16,7 @@ from netloom.openflow.flow_text import Names, parse_flow_lines
 from netloom.openflow.text_flows import format_flags
 from netloom.programs.ofctl.dumps import open_for_dump
 from netloom.programs.ofctl.input import read_lines
-from netloom.programs.ofctl.names import accepted_names
+from netloom.programs.ofctl.names import accepted_names, port_names, shows_names
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
@@ -49,10 +49,10 @@ def _same(a: Version | None, b: Version | None) -> bool:
     )  # fmt: skip
 
 
-def _text(key: Key, version: Version) -> str:
+def _text(key: Key, version: Version, names: dict[int, str] | None) -> str:
     table_id, priority, match = key
     out = f"table={table_id} " if table_id else ""
-    out += format_match(match, None, None if priority == 0x8000 else priority)
+    out += format_match(match, names, None if priority == 0x8000 else priority)
     if version.cookie:
         out += f" cookie={version.cookie:#x}"
     if version.idle_timeout:
@@ -62,7 +62,8 @@ def _text(key: Key, version: Version) -> str:
     if version.importance:
         out += f" importance={version.importance}"
     flags = format_flags(version.flags & m.OFPFF_EMERG)
-    return f"{out}{flags} actions={format_actions(version.actions)}"
+    text = format_actions(version.actions, names)
+    return f"{out}{flags} actions={text}"
 
 
 def read_file(path: str, names: Names) -> tuple[Flows, int]:
@@ -106,10 +107,15 @@ def _is_file(name: str) -> bool:
 def diff_flows(context: Context) -> int:
     """Exit status 2 if there are differences."""
     sources: list[Flows] = []
+    shown: dict[int, str] | None = None
     for name in context.operands:
         if _is_file(name):
-            sources.append(read_file(name, Names())[0])
+            # The names of the switch that came before, if they are shown.
+            known = {label: port for port, label in shown.items()} if shown else None
+            sources.append(read_file(name, Names(known))[0])
         else:
+            if shows_names(context):
+                shown = port_names(context, name)
             switch = open_for_dump(context, name, p.P_ANY)
             sources.append(read_switch(switch))
             switch.close()
@@ -121,9 +127,9 @@ def diff_flows(context: Context) -> int:
             continue
         differences = True
         if a is not None:
-            sys.stdout.write(f"-{_text(key, a)}\n")
+            sys.stdout.write(f"-{_text(key, a, shown)}\n")
         if b is not None:
-            sys.stdout.write(f"+{_text(key, b)}\n")
+            sys.stdout.write(f"+{_text(key, b, shown)}\n")
     return 2 if differences else 0
 
 

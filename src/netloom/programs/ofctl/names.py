@@ -122,6 +122,11 @@ def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
     return Style(verbosity, _by_number(ports), _by_number(tables))
 
 
+def port_names(context: Context, name: str) -> dict[int, str]:
+    """The names of the ports of the switch `name`, by number."""
+    return _by_number(_unique([(port.name, port.port_no) for port in ask_ports(context, name)]))
+
+
 def find_port(context: Context, text: str) -> int:
     """The port that `text` names: a number, a reserved name, or a name of the switch's."""
     from netloom.flow.ports import parse_port, unquote_name

@@ -125,15 +125,15 @@ class _Tuples:
 
     def _read_address(self, found: dict[str, int], key: str, value: str) -> None:
         member = key[-3:]
+        family = 4 if "nw" in key else 6
+        if self._family not in (0, family):
+            raise _bad(f"the L3 protocol does not match {value}")
         if member in found:
             raise _bad(f"{key} is set multiple times")
-        family = 4 if "nw" in key else 6
         address = parse_ipv4(value) if family == 4 else parse_ipv6(value)
         if address is None:
             raise _bad(f"failed to parse field {key}")
         address |= 0xFFFF << 32 if family == 4 else 0
-        if self._family not in (0, family):
-            raise _bad(f"the L3 protocol does not match {value}")
         self._family = family
         found[member] = address
 

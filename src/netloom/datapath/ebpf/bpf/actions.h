@@ -322,9 +322,12 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* An action that user space has to do in some cases. */
-INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a, u32 op)
+GLOBAL int nl_run_or_leave(struct __sk_buff *skb, struct nl_action *a)
 {
-	u32 rest = s->resume;
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || !a)
+		return STOP;
+	u32 rest = s->resume, op = a->op;
 	int done = 0;
 
 	s->resume = 0;
@@ -361,21 +364,56 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	return op == NL_OP_TUNNEL_POP ? RECIRCULATE : GO_ON;
 }
 
-GLOBAL int nl_send_copy(struct __sk_buff *skb, u32 ifindex)
+/* One action, whichever it is. What is to leave by s->pending does so first. */
+GLOBAL int nl_step(struct __sk_buff *skb, struct nl_action *a)
 {
-	return clone_redirect(skb, ifindex, 0);
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || !a)
+		return STOP;
+	u32 op = a->op;
+
+	if (op == NL_OP_SKIP) {
+		s->skip = a->a16;
+		return GO_ON;
+	}
+	if (s->pending) {
+		clone_redirect(skb, s->pending, 0);
+		s->pending = 0;
+	}
+	if (op == NL_OP_OUTPUT) {
+		s->pending = device_of(skb, s, a->a32);
+		return GO_ON;
+	}
+	if (op == NL_OP_NORMAL) {
+		nl_normal(skb, a->a32);
+		if (!s->n_sent)
+			count(NL_COUNT_DROP_EXPLICIT);
+		return GO_ON;
+	}
+	if (op >= NL_OP_CT)
+		return nl_run_or_leave(skb, a);
+	return op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 }
 
-/* Run the actions of s->slot; returns what to tell tc. */
+/* Run the actions of s->slot; returns what to tell tc. All that a step leaves to the next is in the
+ * scratch map: so the verifier finds one state behind each, not one for every way to it. */
 INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_flow *flow)
 {
-	u32 pending = 0, skip = 0;
 	int verdict = GO_ON;
 
 	if (!flow->n_actions) {
 		count(NL_COUNT_DROP_EXPLICIT);
 		return NL_DROP;
 	}
+	struct nl_action *first = (struct nl_action *)flow->actions;
+	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->cut) {
+		/* The most common of flows, without a call. */
+		u32 port = first->a32;
+		struct nl_output *output = map_lookup(&outputs, &port);
+		if (output && output->kind == NL_PORT_DEVICE)
+			return redirect(output->ifindex, 0);
+	}
+	s->pending = 0;
 	NO_UNROLL
 	for (int part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;
@@ -383,41 +421,13 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		for (u32 i = 0; i < NL_SLOT_ACTIONS; i++) {
 			if (i >= n)
 				break;
-			struct nl_action *a = (struct nl_action *)flow->actions + i;
-			u32 op = a->op;
-			if (skip) {
-				skip--;
+			if (s->skip) {
+				s->skip--;
 				continue;
 			}
-			if (op == NL_OP_SKIP) {
-				skip = a->a16;
-				continue;
-			}
-			if (pending) {
-				nl_send_copy(skb, pending);
-				pending = 0;
-			}
-			if (op == NL_OP_OUTPUT) {
-				pending = device_of(skb, s, a->a32);
-				continue;
-			}
-			if (op == NL_OP_NORMAL) {
-				pending = nl_normal(skb, a->a32);
-				if (!s->n_sent)
-					count(NL_COUNT_DROP_EXPLICIT);
-				continue;
-			}
-			if (op >= NL_OP_CT) {
-				verdict = run_or_leave(skb, s, a, op);
-				if (verdict != GO_ON)
-					goto done;
-				continue;
-			}
-			verdict = op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
+			verdict = nl_step(skb, (struct nl_action *)flow->actions + i);
 			if (verdict != GO_ON)
 				goto done;
-			skip = s->skip;
-			s->skip = 0;
 		}
 		if (!next)
 			break;
@@ -426,8 +436,9 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 			break;
 	}
 done:
-	if (pending)
-		return redirect(pending, 0);
+	s->skip = 0;
+	if (s->pending)
+		return redirect(s->pending, 0);
 	if (verdict == RECIRCULATE) {
 		if (s->depth < NL_MAX_RECIRCULATIONS) {
 			s->depth++;

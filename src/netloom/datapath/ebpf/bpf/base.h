@@ -134,6 +134,8 @@ struct nl_scratch {
 	u32 is_protected;
 	u32 pending;
 	u32 n_sent;
+	/* Bytes of the packet, for functions deep down: stacks are short. */
+	u32 work[16];
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };

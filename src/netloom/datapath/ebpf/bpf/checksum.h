@@ -58,10 +58,14 @@ GLOBAL int nl_sum(struct __sk_buff *skb, u32 at, u32 end)
 }
 
 /* The sum of a pseudo header: addresses at `at`. */
-INLINE int sum_pseudo(struct __sk_buff *skb, u32 at, int is_ipv6, u32 proto, u32 length)
+GLOBAL int nl_sum_pseudo(struct __sk_buff *skb, u32 at, u32 is_ipv6, u32 proto, u32 length)
 {
-	u32 addresses[8] = {};
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return -1;
+	u32 *addresses = s->work;
 
+	__builtin_memset(addresses, 0, 32);
 	if (is_ipv6 ? load_bytes(skb, at, addresses, 32) : load_bytes(skb, at, addresses, 8))
 		return -1;
 	u64 sum = htons(proto) + (u64)htonl(length);
@@ -74,9 +78,13 @@ INLINE int sum_pseudo(struct __sk_buff *skb, u32 at, int is_ipv6, u32 proto, u32
  * devices have completed its checksum. */
 GLOBAL int nl_sum_inner(struct __sk_buff *skb, u32 at, u32 end)
 {
-	u32 l3 = at + 14, l4, proto, length, pseudo, field;
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return -1;
+	u32 l3 = at + 14, l4, proto, length, addresses, field;
+	u8 *ip = (u8 *)s->work;
+	int pseudo, is_ipv6;
 	be16 type, found;
-	u8 ip[20];
 
 	if (load_bytes(skb, at + 12, &type, 2))
 		return -1;
@@ -91,15 +99,18 @@ GLOBAL int nl_sum_inner(struct __sk_buff *skb, u32 at, u32 end)
 		l4 = l3 + (ip[0] & 15) * 4;
 		length = ntohs(*(be16 *)(ip + 2)) - (l4 - l3);
 		proto = ip[9];
-		pseudo = sum_pseudo(skb, l3 + 12, 0, proto, length);
+		addresses = l3 + 12;
+		is_ipv6 = 0;
 	} else if (type == htons(ETH_IPV6)) {
 		l4 = l3 + 40;
 		length = ntohs(*(be16 *)(ip + 4));
 		proto = ip[6];
-		pseudo = sum_pseudo(skb, l3 + 8, 1, proto, length);
+		addresses = l3 + 8;
+		is_ipv6 = 1;
 	} else {
 		return nl_sum(skb, at, end);
 	}
+	pseudo = nl_sum_pseudo(skb, addresses, is_ipv6, proto, length);
 	field = proto == TCP ? 16 : proto == UDP ? 6 : 0;
 	if (!field || length < 20 - 12 * (proto == UDP) || l4 + length > end ||
 	    load_bytes(skb, l4 + field, &found, 2) || found != pseudo)

@@ -55,7 +55,7 @@ INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s, struct nl_config
 		nl_upcall(skb, NL_UPCALL_UNPARSED, 0);
 		return NL_DROP;
 	}
-	if (!find_flow(s, c)) {
+	if (!nl_find_flow()) {
 		nl_upcall(skb, NL_UPCALL_MISS, 0);
 		return NL_DROP;
 	}

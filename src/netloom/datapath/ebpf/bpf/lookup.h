@@ -86,45 +86,95 @@ INLINE int find_slowly(struct nl_config *c)
 	return 0;
 }
 
-/* The flow's slot goes to s->slot; false if there is none. */
-INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
+/* The rarely filled words of the key, those of options only if `first` is 0: functions of their own, for the verifier
+ * goes through each loop once then. */
+GLOBAL u32 nl_hash_rare(u32 first)
 {
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	u64 hash = 0;
+	u32 from = first ? NL_OPTION_WORDS : 0;
+
+	if (!s || !c)
+		return 0;
+	NO_UNROLL
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
+	return hash ^ hash >> 32;
+}
+
+GLOBAL int nl_is_same_rare(u32 index, u32 first)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
+	u64 difference = 0;
+	u32 from = first ? NL_OPTION_WORDS : 0;
+
+	if (!s || !c || !entry)
+		return 0;
+	NO_UNROLL
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
+	return !difference;
+}
+
+GLOBAL int nl_keep_rare(u32 index, u32 first)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
+	u32 from = first ? NL_OPTION_WORDS : 0;
+
+	if (!s || !c || !entry)
+		return 0;
+	NO_UNROLL
+	for (u32 i = from; i < NL_FIRST_HOT; i++)
+		entry->words[i] = s->words[i] & c->wanted[i];
+	return 0;
+}
+
+/* The flow's slot goes to s->slot; false if there is none. A function of its own, for its stack: there
+ * are 512 bytes for all that call one another. */
+GLOBAL int nl_find_flow(void)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	u32 zero = 0;
+	struct nl_config *c = map_lookup(&config, &zero);
+	if (!s || !c)
+		return 0;
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
 	/* Of words that no flow looks at, it does not matter whether they are zero. */
 	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;
-	u32 first = NL_OPTION_WORDS;
+	u32 first = NL_OPTION_WORDS, n_entries = NL_CACHE_ENTRIES;
 
 	if (c->wants_rare && s->has_options) {
 		rare = 2;
 		first = 0;
 	}
-
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++) {
 		hot[i] = s->words[NL_FIRST_HOT + i] & c->wanted[NL_FIRST_HOT + i];
 		hash += (hot[i] ^ hot[i] >> 32) * factors[i];
 	}
 	if (rare) {
-		NO_UNROLL
-		for (u32 i = first; i < NL_FIRST_HOT; i++)
-			hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
+		hash += nl_hash_rare(first) * 0x9e3779b97f4a7c15;
+		n_entries = NL_RARE_ENTRIES;
 	}
 	hash ^= hash >> 32;
 	hash *= 0xbf58476d1ce4e5b9;
-	u32 index = (hash >> 40) & (NL_CACHE_ENTRIES - 1);
+	u32 index = (hash >> 40) & (n_entries - 1);
 	struct nl_cached *entry = map_lookup(&cache, &index);
 	if (!entry)
 		return 0;
 	difference = (entry->generation ^ generation) | (entry->rare ^ rare);
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
-		difference |= hot[i] ^ entry->words[NL_FIRST_HOT + i];
-	if (rare && !difference) {
-		NO_UNROLL
-		for (u32 i = first; i < NL_FIRST_HOT; i++)
-			difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
-	}
-	if (!difference) {
+		difference |= hot[i] ^ entry->words[i];
+	if (!difference && (!rare || nl_is_same_rare(index, first))) {
 		s->slot = entry->slot;
 		return 1;
 	}
@@ -132,12 +182,9 @@ INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 		return 0;
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
-		entry->words[NL_FIRST_HOT + i] = hot[i];
-	if (rare) {
-		NO_UNROLL
-		for (u32 i = first; i < NL_FIRST_HOT; i++)
-			entry->words[i] = s->words[i] & c->wanted[i];
-	}
+		entry->words[i] = hot[i];
+	if (rare)
+		nl_keep_rare(index, first);
 	entry->rare = rare;
 	entry->slot = s->slot;
 	entry->generation = generation;

@@ -58,12 +58,39 @@ INLINE void fill_place(struct nl_place *place, u32 number, u32 vlan, const u8 *m
 	__builtin_memcpy(place->mac, mac, 6);
 }
 
+/* Where this CPU remembers an address of a VLAN, if it does. */
+INLINE struct nl_recent *recent_of(u64 name, u32 number)
+{
+	u64 hash = (name ^ number) * 0x9e3779b97f4a7c15;
+	u32 index = hash >> 40 & (NL_RECENT_ENTRIES - 1);
+	return map_lookup(&recent, &index);
+}
+
+/* An address may be where it was as long as this stays. */
+INLINE u64 version_of(struct nl_switch *here)
+{
+	return here->version + here->moved;
+}
+
+INLINE void remember(struct nl_recent *r, struct nl_switch *here, u64 name, u32 number, u32 port, u64 used_ns)
+{
+	r->place = name;
+	r->switch_no = number;
+	r->port = port;
+	r->version = version_of(here);
+	r->used_ns = used_ns;
+}
+
 INLINE void learn_source(struct nl_scratch *s, struct nl_switch *here, u32 number)
 {
 	struct nl_place place;
-	u64 now = coarse_ns();
+	u64 now = coarse_ns(), name = address_number(s->key.dl_src) << 16 | s->vlan;
 
 	if (s->key.dl_src[0] & 1)
+		return;
+	struct nl_recent *r = recent_of(name, number);
+	if (!r || (r->place == name && r->switch_no == number && r->port == s->port &&
+		   r->version == version_of(here) && now - r->used_ns < REFRESH_NS))
 		return;
 	fill_place(&place, number, s->vlan, s->key.dl_src);
 	struct nl_address *known = map_lookup(&addresses, &place);
@@ -76,8 +103,10 @@ INLINE void learn_source(struct nl_scratch *s, struct nl_switch *here, u32 numbe
 			__sync_fetch_and_add(&here->learned, 1);
 		return;
 	}
-	if (known->is_static)
+	if (known->is_static) {
+		remember(r, here, name, number, known->port, known->port == s->port ? now : 0);
 		return;
+	}
 	if (known->port != s->port) {
 		known->port = s->port;
 		known->used_ns = now;
@@ -85,6 +114,27 @@ INLINE void learn_source(struct nl_scratch *s, struct nl_switch *here, u32 numbe
 	} else if (now - known->used_ns > REFRESH_NS) {
 		known->used_ns = now;
 	}
+	remember(r, here, name, number, s->port, known->used_ns);
+}
+
+/* The port of the packet's destination; -1 if nobody knows it. */
+INLINE u32 find_destination(struct nl_scratch *s, struct nl_switch *here, u32 number, u64 destination)
+{
+	struct nl_place place;
+	u64 name = destination << 16 | s->vlan;
+	struct nl_recent *r = recent_of(name, number);
+
+	if (!r)
+		return -1;
+	if (r->place == name && r->switch_no == number && r->version == version_of(here))
+		return r->port;
+	fill_place(&place, number, s->vlan, s->key.dl_dst);
+	struct nl_address *found = map_lookup(&addresses, &place);
+	if (!found)
+		return -1;
+	u32 port = found->port;
+	remember(r, here, name, number, port, 0);
+	return port;
 }
 
 /* Send the packet to a member, with the tag that it has there; what is pending leaves first. */
@@ -122,7 +172,7 @@ GLOBAL int nl_to_member(struct __sk_buff *skb, u32 port, u32 is_flood)
 	return 1;
 }
 
-/* Returns the device that the packet is to be redirected to; 0 for none. */
+/* Leaves the device that the packet is to be redirected to in s->pending; 0 for none. */
 GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 {
 	struct nl_scratch *s = scratch_of_cpu();
@@ -132,7 +182,6 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	u32 port = s->port, tci = ntohs(s->key.vlan_tci), wire = tci & VLAN_CFI ? tci & VLAN_VID : 0;
 	struct nl_member *member = map_lookup(&members, &port);
 	u64 destination = address_number(s->key.dl_dst);
-	struct nl_place place;
 
 	s->n_sent = s->pending = 0;
 	if (!member || !has_vlan(member->admits, wire) ||
@@ -145,13 +194,11 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	s->is_protected = member->flags & NL_MEMBER_PROTECTED;
 	learn_source(s, here, number);
 	if (!(s->key.dl_dst[0] & 1)) {
-		fill_place(&place, number, s->vlan, s->key.dl_dst);
-		struct nl_address *found = map_lookup(&addresses, &place);
-		if (found) {
-			u32 to = found->port;
+		u32 to = find_destination(s, here, number, destination);
+		if (to != (u32)-1) {
 			if (to != port)
 				nl_to_member(skb, to, 0);
-			return s->pending;
+			return 0;
 		}
 	}
 	u32 n = here->n_ports;
@@ -161,7 +208,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 			break;
 		nl_to_member(skb, here->ports[i], 1);
 	}
-	return s->pending;
+	return 0;
 }
 
 #endif

@@ -128,7 +128,7 @@ INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, u32 at)
 	u64 sum = (u64)outer + inner;
 	if (t->is_udp) {
 		u32 addresses = ETH_SIZE + (t->is_ipv6 ? 8 : 12);
-		sum += sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
+		sum += nl_sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
 	}
 	be16 value = ~fold(sum);
 	if (!value && t->is_udp)
@@ -179,7 +179,7 @@ INLINE int is_sum_right(struct __sk_buff *skb, struct nl_scratch *s, u32 at)
 	if (skb->gso_size || csum_level(skb, 0) >= 0)
 		return 1;
 	if (s->proto == UDP) {
-		pseudo = sum_pseudo(skb, s->l3 + (is_ipv6 ? 8 : 12), is_ipv6, UDP, s->l4_size);
+		pseudo = nl_sum_pseudo(skb, s->l3 + (is_ipv6 ? 8 : 12), is_ipv6, UDP, s->l4_size);
 		if (pseudo < 0)
 			return 0;
 	}
@@ -248,6 +248,21 @@ INLINE int read_options(struct __sk_buff *skb, struct nl_scratch *s, u32 at, u32
 	return 0;
 }
 
+/* Take `size` bytes off in front of the packet, behind which its Ethernet header is. The kernel makes no
+ * packet of IPv6 shorter than its header would be: one that is gets longer meanwhile. */
+INLINE int take_off(struct __sk_buff *skb, struct nl_scratch *s, u32 size, const u8 *ethernet)
+{
+	u32 length = skb->len, least = size + ETH_SIZE + IPV6_SIZE;
+	int is_short = s->net == NL_NET_IPV6 && length < least;
+
+	if (is_short && change_tail(skb, least, 0))
+		return -1;
+	int failed = adjust_room(skb, -(int)size, ROOM_MAC, FIXED_GSO);
+	if (is_short)
+		change_tail(skb, failed ? length : length - size, 0);
+	return failed ? -1 : store_bytes(skb, 0, ethernet, ETH_SIZE, 0);
+}
+
 /* Take the headers off, for the tunnels at `port`; 0 if that cannot be done here. */
 GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 {
@@ -256,7 +271,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 		return 0;
 	struct nl_key *key = &s->key;
 	u32 id = 0, flags = 0, at = s->l4, size, end = s->l4 + s->l4_size;
-	u8 ip[IPV4_SIZE], ethernet[ETH_SIZE];
+	u8 *ip = (u8 *)s->work, ethernet[ETH_SIZE];
 
 	if (skb->vlan_present || s->l3 != ETH_SIZE || key->nw_frag || (end != skb->len && !skb->gso_size))
 		return 0;
@@ -279,8 +294,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	u32 src = key->nw_src, dst = key->nw_dst, ports = key->tp_src | (u32)key->tp_dst << 16;
 	if (read_options(skb, s, options_at, n_options))
 		return 0;
-	if (adjust_room(skb, -(int)at, ROOM_MAC, FIXED_GSO) ||
-	    store_bytes(skb, 0, ethernet, ETH_SIZE, 0)) {
+	if (take_off(skb, s, at, ethernet)) {
 		clear_options(s);
 		return 0;
 	}

@@ -92,7 +92,8 @@ class DhcpAgent(RoomAgent):
             f"--addn-hosts={folder / 'addn_hosts'}",
             f"--dhcp-optsfile={folder / 'opts'}",
             f"--dhcp-leasefile={folder / 'leases'}",
-            *("--dhcp-authoritative", "--user=root", "--group=root"),
+            # No group: in a user namespace none may be changed to, not even one's own.
+            *("--dhcp-authoritative", "--user=root", "--group="),
             *server.options,
         ]
         line = folder / "command"

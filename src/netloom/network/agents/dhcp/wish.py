@@ -13,6 +13,8 @@ from netloom.network.watch.replica import Replica
 OWNER = "network:dhcp"
 PREFIX = "qdhcp-"
 LEASE = "86400s"
+#: Ways to get an address, or what belongs to it, in which DHCPv6 has a part.
+STATES = ("dhcpv6-stateful", "dhcpv6-stateless")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def servers_of(replica: Replica, host: str, domain: str) -> list[Server]:
         if network is None or host not in schedule["hosts"] or not network["admin_state_up"]:
             continue
         subnets = replica.find("subnet", "network_id", network["id"])
-        served = [one for one in subnets if one["enable_dhcp"]]
+        served = [one for one in subnets if one["enable_dhcp"] and not _by_router(one)]
         if served:
             found.append(_server(replica, network, served, host, domain))
     return sorted(found, key=lambda server: server.network_id)
@@ -83,8 +85,15 @@ def _range(subnet: Document) -> str:
     tag = f"set:subnet-{subnet['id']}"
     if net.version == 4:
         return f"--dhcp-range={tag},{net.network_address},static,{net.netmask},{LEASE}"
-    mode = "ra-stateless" if subnet["ipv6_address_mode"] == "dhcpv6-stateless" else "static"
-    return f"--dhcp-range={tag},{net.network_address},{mode},{net.prefixlen},{LEASE}"
+    # Never a mode in which dnsmasq advertises itself: that is the router's business.
+    return f"--dhcp-range={tag},{net.network_address},static,{net.prefixlen},{LEASE}"
+
+
+def _by_router(subnet: Document) -> bool:
+    """Whether machines of the subnet get all they need from advertisements."""
+    if subnet["ip_version"] == 4 or subnet["ipv6_address_mode"] in STATES:
+        return False
+    return bool(subnet["ipv6_address_mode"] or subnet["ipv6_ra_mode"])
 
 
 def _subnet_options(subnet: Document, own: Document) -> list[str]:

@@ -1,0 +1,74 @@
+"""Something is killed while packets pass: what carries none costs none, and all heals without help.
+
+The trials are those of the benchmark (`bench/resilience.py`), which runs every one; here a few are
+drawn each time.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bench.resilience import CUT_S, INTERVAL_S, Trial, World
+from tests.support.kernel_programs import require_programs
+from tests.support.switches import needs_root, own_tools
+
+from netloom.base.errors import Unsupported
+from netloom.lab.cloud import Cloud
+from netloom.lab.peers import service_program
+
+pytestmark = [needs_root, pytest.mark.root]
+CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+HARMLESS = 3
+#: How long it may be silent around a switch that starts again, in seconds.
+SILENCE_S = {"kernel": 2.0, "userspace": 10.0}
+
+
+@pytest.fixture(params=["kernel", "userspace"])
+def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "kernel":
+        require_programs()
+    try:
+        service_program("dnsmasq"), service_program("nft")
+    except Unsupported as missing:
+        pytest.skip(str(missing))
+    chosen: str = request.param
+    monkeypatch.setenv(CHOICE, chosen)
+    return chosen
+
+
+@pytest.fixture
+def world(datapath: str, tmp_path: Path) -> Iterator[World]:
+    tools = own_tools(tmp_path / "t")
+    with Cloud(f"k{datapath[0]}", programs=tools, tunnels=("vxlan",)) as cloud:
+        yield World(cloud)
+
+
+def drawn(trials: list[Trial], seed: int) -> list[Trial]:
+    """A few harmless ones, a switch and the cut, in random order."""
+    chance = random.Random(seed)
+    chosen = chance.sample([trial for trial in trials if trial.harmless], HARMLESS)
+    chosen.append(chance.choice([trial for trial in trials if trial.in_kernel]))
+    chosen += [trial for trial in trials if not trial.harmless and not trial.in_kernel]
+    chance.shuffle(chosen)
+    return chosen
+
+
+def test_all_heals_and_what_carries_nothing_costs_nothing(world: World, datapath: str) -> None:
+    seed = int(os.environ.get("NETLOOM_SEED") or random.SystemRandom().randrange(10_000))
+    complain = partial("NETLOOM_SEED={}: {}: {}".format, seed)
+    for trial in drawn(world.trials(), seed):
+        for one in world.run(trial):
+            assert one.asked > 50
+            if trial.harmless:
+                assert one.lost == 0, complain(trial.name, one)
+            elif trial.in_kernel:
+                assert one.silence_s < SILENCE_S[datapath], complain(trial.name, one)
+            else:
+                most = (CUT_S + 1.0) / INTERVAL_S
+                assert one.lost < most, complain(trial.name, one)
+                assert one.silence_s < CUT_S + 1.0, complain(trial.name, one)
