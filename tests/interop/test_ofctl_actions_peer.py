@@ -52,7 +52,7 @@ MISTAKES = [
     "encap(nsh(foo=3))", "encap(nsh(md_type))", "encap(nsh(md_type=2,tlv(0x1000)))",
     "encap(nsh(tlv(1,2,3)))", "encap(ethernet(md_type=1))", "decap(foo)",
     "decap(packet_type(ns=0))", "decap(packet_type(type=0))", "decap(packet_type(ns=9,type=0))",
-    "decap(packet_type(ns=1,type=x))", "unroll_xlate", "debug_recirc", "ct(force)",
+    "decap(packet_type(ns=1,type=x))", "unroll_xlate", "ct(force)",
     "ct(table=255)", "ct(table=x)", "ct(zone=reg0)", "ct(zone=foo)", "ct(zone=70000)",
     "ct(commit,alg=tftp)", "ct(alg=foo)", "ct(nat(src=1.1.1.1))", "ct(commit,nat(src,hash,random))",
     "ct(commit,nat(src,dst))", "ct(commit,nat(persistent))", "ct(commit,nat(src=fe80::1))",

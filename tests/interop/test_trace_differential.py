@@ -4,6 +4,9 @@ Debian's daemon and our switch, in one process, get the same ports (every VLAN m
 a second bridge), the same MAC entries and the same random flows; then each traces the same random
 packets. `NETLOOM_TRACE_ROUNDS` and `NETLOOM_TRACE_SEED` make a longer run or repeat one.
 
+Some seeds make tables on which Debian's daemon ends (107) or does not answer in time (131, 155,
+207, 218), or where two conjunctions of one priority hold and it is open which is taken (203).
+
 Known difference, left out of the generator: Open vSwitch prints the mask of an IPv6 flow label
 that an action has set, as if it were less than exact.
 """
@@ -24,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "trace"))
 from random_flows import GROUPS, SETUP, Generator
 from small_switch import SmallSwitch, small_switch_of
 from trace_cases import TraceCase, fdb_entries, vsctl_lines
-from trace_peers import TracePeer, deliveries, verdicts
+from trace_peers import TracePeer, deliveries, passes, verdicts
 
 pytestmark = pytest.mark.interop
 ROUNDS = int(os.environ.get("NETLOOM_TRACE_ROUNDS", "12"))
@@ -86,8 +89,8 @@ def test_random_tables_decide_as_the_peer_does(
         told = "\n".join([packet, "\n".join(flows), "--- theirs", texts[0], "--- ours", texts[1]])
         theirs_made, ours_made = (
             Counter(
-                (megaflow, frozenset(deliveries(packet, actions, names).items()))
-                for megaflow, actions in verdicts(text)
+                (megaflow, frozenset(deliveries(flow, actions, names).items()))
+                for flow, (megaflow, actions) in zip(passes(text), verdicts(text), strict=True)
             )
             for text, names in zip(texts, port_names, strict=True)
         )

@@ -39,6 +39,11 @@ class TracePeer(PeerSwitch):
         return {number: name for name, number in rows}
 
 
+def passes(trace: str) -> list[str]:
+    """What the packet of a trace is, and what those are that come back."""
+    return re.findall(r"^Flow: (.*)$", trace, re.MULTILINE)
+
+
 def verdicts(trace: str) -> list[tuple[str, str]]:
     """(megaflow, data-path actions) of a trace and of the packets that come back, whose numbers are
     made the same."""

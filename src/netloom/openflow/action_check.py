@@ -112,6 +112,10 @@ class _Check:
 
     @property
     def dl_type(self) -> int:
+        """What the packet's Ethernet type is, or would be in a frame."""
+        packet_type = _PACKET_TYPE.get(self.match.value)
+        if packet_type >> 16 == 1:
+            return packet_type & 0xFFFF
         return _DL_TYPE.get(self.match.value)
 
     @property

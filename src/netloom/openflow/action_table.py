@@ -3,7 +3,8 @@
 Columns are OpenFlow 1.0 to 1.5: a plain number is a standard action type, `n` before it a subtype
 of Nicira's experimenter actions, `o` of the ONF's; `-` is "not in this version"; `=` "as before";
 the last column holds for all that follow. `3+` stays readable in later versions although those
-write something else; `n46!` is written but not read. Numbers: OpenFlow 1.0-1.5, ovs-actions(7).
+write something else; `n46!` is written but not read. The actions for debugging, which Open vSwitch
+reads with --enable-dummy only, are always read. Numbers: OpenFlow 1.0-1.5, ovs-actions(7).
 
 The second table gives the layout of actions that are nothing but numbers: the class, its
 attributes, and the struct after the action's header (4 bytes, or 10 for experimenter actions).

@@ -7,7 +7,8 @@ from netloom.openflow import actions as a
 #: Kinds of action of which an action set keeps the last that was written, in the order of their
 #: execution (OpenFlow 1.3, 5.10). Those that set fields follow, all of them; the output is last.
 _SINGLE: tuple[type[a.Action], ...] = (
-    a.StripVlan, a.PopMpls, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl,
+    a.StripVlan, a.PopMpls, a.Decap, a.Encap, a.PushMpls, a.PushVlan, a.DecTtl, a.DecMplsTtl,
+    a.DecNshTtl,
 )  # fmt: skip
 #: Where the packet goes: the first of these that is there, and only that.
 _OUTPUTS = (a.Group, a.Output, a.Resubmit, a.Conntrack)
