@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
 
+#: Answers of one table that are kept.
+MAX_ANSWERS = 512
 #: Questions and leaves that are kept; beyond, all are forgotten.
 MAX_NODES = 4_096
 
@@ -77,16 +79,34 @@ class _Question:
 class _Lookup(_Question):
     """Which rule matches?"""
 
-    __slots__ = ("free", "key", "lookup", "matched", "missed", "step")
+    __slots__ = ("free", "key", "known", "lookup", "mask", "matched", "missed")
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
-        self.step = step
+        #: The bits that the answer depends on (0 if that is not to be used), and what it was.
+        self.mask = max(step.table.classifier.plain_mask(), 0)
+        self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
         self.lookup: Callable[[int, int], tuple[Rule | None, int]] = step.table.classifier.lookup
         self.matched = TableCredit(step.table, True)
         self.missed = TableCredit(step.table, False)
+
+    def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
+        """The rule, and what its lookup looked at beside `mask`."""
+        short = key & self.mask
+        if not short:
+            return self.lookup(key, mask)
+        found = self.known.get(short)
+        if found is None:
+            found = self.lookup(key, 0)
+            if len(self.known) >= MAX_ANSWERS:
+                # They are all different: no use.
+                self.known.clear()
+                self.mask = 0
+            else:
+                self.known[short] = found
+        return found
 
 
 class _Normal(_Question):
@@ -186,7 +206,7 @@ class Shortcuts:
             mask |= node.bits
             answer: object = None
             if type(node) is _Lookup:
-                rule, looked = node.lookup(key & node.free | node.key, mask)
+                rule, looked = node.ask(key & node.free | node.key, mask)
                 mask |= looked
                 if rule is None:
                     credits_.append(node.missed)

@@ -239,17 +239,19 @@ class UserspaceDpif:
         actions: DpActions,
         offload: Offload | None = None,
         *,
-        flush: bool = True,
+        from_upcall: bool = False,
     ) -> None:
         program, outputs = self._compiled(actions)
         if outputs is None:
             self._now_ms = self._clock.now_ms()
-            Execution(self, Packet(packet, offload), key).run(program)
+            execution = Execution(self, Packet(packet, offload), key)
+            execution.is_changed = not from_upcall
+            execution.run(program)
         else:
             whole = Packet(packet, offload)
             for port in outputs:
                 self.output(port, whole)
-        if flush:
+        if not from_upcall:
             self.flush()
 
     def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
@@ -381,9 +383,9 @@ class UserspaceDpif:
         self._sequences[port] = number + 1
         return number
 
-    def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
+    def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         self._recirculated += 1
-        self._process(packet, extract_key(packet.data, 0, metadata), depth)
+        self._process(packet, key, depth)
 
     def now_ms(self) -> int:
         return self._now_ms
