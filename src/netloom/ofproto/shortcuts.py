@@ -83,8 +83,8 @@ class _Lookup(_Question):
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
-        #: The bits that the answer depends on (0 if that is not to be used), and what it was.
-        self.mask = max(step.table.classifier.plain_mask(), 0)
+        #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
+        self.mask = step.table.classifier.plain_mask()
         self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
@@ -94,16 +94,16 @@ class _Lookup(_Question):
 
     def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
         """The rule, and what its lookup looked at beside `mask`."""
-        short = key & self.mask
-        if not short:
+        if self.mask < 0:
             return self.lookup(key, mask)
+        short = key & self.mask
         found = self.known.get(short)
         if found is None:
             found = self.lookup(key, 0)
             if len(self.known) >= MAX_ANSWERS:
                 # They are all different: no use.
                 self.known.clear()
-                self.mask = 0
+                self.mask = -1
             else:
                 self.known[short] = found
         return found
@@ -190,6 +190,10 @@ class Shortcuts:
         the mask is the flow's. None if it is not known here."""
         return self._walk(key, now_ms, n_bytes)
 
+    def find_again(self, key: int, now_ms: int) -> Translated | None:
+        """The same for a flow that there is, without a packet."""
+        return self._walk(key, now_ms, 0)
+
     def _walk(self, key: int, now_ms: int, n_bytes: int) -> Translated | None:
         """`n_bytes` 0: there is no packet, nothing is learned or credited."""
         self.wants = False
@@ -240,8 +244,8 @@ class Shortcuts:
         if n_bytes:
             for target in credits_:
                 target.credit(1, n_bytes, now_ms)
-            for number in node.recirc_ids:
-                self._recirculations.hold(number)
+        for number in node.recirc_ids:
+            self._recirculations.hold(number)
         credits_ += refreshes
         return Translated(
             node.actions, mask, 0, credits_, "", (), tuple(mac_lookups), node.recirc_ids
@@ -321,9 +325,11 @@ class Shortcuts:
     def _is_right(self, dp_key: int, result: Translated, flow_mask: int, now_ms: int) -> bool:
         """Does the path give what the translation gave?"""
         found = self._walk(dp_key, now_ms, 0)
+        if found is None:
+            return False
+        self._recirculations.release(found.recirc_ids, now_ms)
         return (
-            found is not None
-            and found.mask == flow_mask
+            found.mask == flow_mask
             and found.mac_lookups == result.mac_lookups
             and _names(found.credits) == _names(result.credits)
         )
