@@ -1,10 +1,10 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
-and the clients of OpenStack.
+OpenStack's clients and its keystone, and the controller Faucet.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
-need come along, so that a bare machine can run them with LD_LIBRARY_PATH. Clients in Python get a
-virtual environment of their own there, since they bring many libraries that nothing else wants.
+need come along, so that a bare machine can run them with LD_LIBRARY_PATH. Peers in Python get a
+virtual environment each there, since they bring many libraries that nothing else wants.
 """
 
 from __future__ import annotations
@@ -79,7 +79,15 @@ PEERS = {
 }
 #: Where a system has a peer that its tests can take as well.
 OF_THE_SYSTEM = {"postgresql": Path("/usr/lib/postgresql")}
-OPENSTACK = ("python-openstackclient==10.5.0", "openstacksdk==4.22.0")
+#: Peer in Python -> its program and what is installed, versions pinned.
+ENVIRONMENTS = {
+    "openstack": (
+        "bin/openstack",
+        ("python-openstackclient==10.5.0", "openstacksdk==4.22.0"),
+    ),
+    "keystone": ("bin/keystone-manage", ("keystone==30.0.0",)),
+    "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),
+}
 
 
 def cache_dir() -> Path:
@@ -116,11 +124,10 @@ def fetch(target: Path, packages: tuple[str, ...]) -> None:
         tree.rename(target)
 
 
-def install_clients(target: Path) -> None:
-    """The clients of OpenStack, in a virtual environment."""
-    print("netloom: installing OpenStack's clients for the interop tests", file=sys.stderr)
+def install(target: Path, requirements: tuple[str, ...]) -> None:
+    """A peer in Python, in a virtual environment."""
     run(sys.executable, "-m", "venv", "--clear", str(target), cwd=target.parent)
-    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *OPENSTACK, cwd=target)
+    run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *requirements, cwd=target)
 
 
 def main() -> int:
@@ -132,8 +139,10 @@ def main() -> int:
             continue
         print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
         fetch(cache / name, packages)
-    if not (cache / "openstack/bin/openstack").exists():
-        install_clients(cache / "openstack")
+    for name, (program, requirements) in ENVIRONMENTS.items():
+        if not (cache / name / program).exists():
+            print(f"netloom: installing {name} for the interop tests", file=sys.stderr)
+            install(cache / name, requirements)
     return 0
 
 

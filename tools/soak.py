@@ -148,21 +148,17 @@ EVENTS: tuple[Callable[[World, random.Random], None], ...] = (
 )  # fmt: skip
 
 
-def kernel_objects() -> dict[str, int]:
-    """How many maps, programs and links the kernel has that are ours."""
-    counts: dict[str, int] = {"map": 0, "prog": 0}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"vswitchd" not in (process / "cmdline").read_bytes():
-                continue
-            for fd in (process / "fd").iterdir():
-                for kind in counts:
-                    counts[kind] += f"bpf-{kind}" in os.readlink(fd)
-        except OSError:
-            # It ended meanwhile.
-            continue
+def kernel_objects(worlds: list[World]) -> dict[str, int]:
+    """How many maps, programs and links the kernel has that are these switches'."""
+    counts: dict[str, int] = {"map": 0, "prog": 0, "pin": 0}
     folder = Path("/sys/fs/bpf/netloom")
-    counts["pin"] = sum(1 for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
+    for world in worlds:
+        pid, name = world.switch.pid("ovs-vswitchd"), world.switch.rundir.parent.name
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(fd)
+            for kind in ("map", "prog"):
+                counts[kind] += f"bpf-{kind}" in target
+        counts["pin"] += sum(path.is_file() for path in folder.glob(f"*{name}*/*/*"))
     return counts
 
 
@@ -173,7 +169,7 @@ def run(minutes: float, seed: int) -> None:
         worlds = [World(stack, kind, tools) for kind in ("kernel", "userspace")]
         for world in worlds:
             world.check()
-        born, rounds, told = kernel_objects(), 0, 0.0
+        born, rounds, told = kernel_objects(worlds), 0, 0.0
         while (elapsed := time.monotonic() - started) < 60 * minutes:
             event, draw = rng.choice(EVENTS), rng.randrange(1 << 30)
             for world in worlds:
@@ -182,7 +178,10 @@ def run(minutes: float, seed: int) -> None:
             rounds += 1
             if elapsed - told >= 60:
                 told = elapsed
-                print(f"{elapsed / 60:.0f} min, {rounds} changes, {kernel_objects()}", flush=True)
+                print(
+                    f"{elapsed / 60:.0f} min, {rounds} changes, {kernel_objects(worlds)}",
+                    flush=True,
+                )
                 check_memory(worlds)
         check_rest(worlds, born)
         print(f"{rounds} changes survived (seed {seed})")
@@ -202,7 +201,7 @@ def check_rest(worlds: list[World], born: dict[str, int]) -> None:
     for world in worlds:
         if (n := world.n_flows()) > 20:
             raise Failure(f"{world.kind}: {n} flows are left")
-    if (now := kernel_objects()) != born:
+    if (now := kernel_objects(worlds)) != born:
         raise Failure(f"objects in the kernel: {born} at first, {now} now")
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    IPv6,
+)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from tests.support.kernel_backend import KernelBackend, private_namespace
@@ -231,3 +237,51 @@ def test_connections_outlive_the_daemon(backend: KernelBackend) -> None:
         assert successor.flush() == 1
     finally:
         successor.close()
+
+
+def error_about(packet: bytes, side: int, is_ipv6: bool, kind: int, rest: int = 8) -> bytes:
+    """An ICMP error from `side` (or a router there) that quotes `packet`."""
+    quoted = packet[14 : 14 + (40 if is_ipv6 else 20) + rest]
+    hosts = ("fd00::1", "fd00::2") if is_ipv6 else ("10.0.0.1", "10.0.0.2")
+    routers = ("fd00::99", "fd00::99") if is_ipv6 else ("10.0.0.99", "10.0.0.99")
+    ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    if is_ipv6:
+        network = IPv6(src=routers[side], dst=hosts[1 - side])
+        return bytes(ether / network / ICMPv6DestUnreach(code=kind) / quoted)
+    network = IP(src=routers[side], dst=hosts[1 - side])
+    return bytes(ether / network / ICMP(type=kind, code=1) / quoted)
+
+
+@pytest.mark.parametrize("is_ipv6", [False, True], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize("make", [TCP, UDP, "echo"])
+def test_errors_about_connections_are_related(
+    backend: KernelBackend, is_ipv6: bool, make: Any
+) -> None:
+    both = Both(backend, "marked")
+    ping = ICMPv6EchoRequest if is_ipv6 else ICMP
+    opener = ping(id=7) if make == "echo" else make(sport=1000, dport=80)
+    first = bytes(between(0, is_ipv6) / opener)
+    both.pass_on(1, first)
+    slow = backend.dpif.slow_packets
+    for kind in (0, 1, 3) if is_ipv6 else (3, 4, 11, 12):
+        upcall, _ = both.pass_on(2, error_about(first, 1, is_ipv6, kind))
+        assert explain_key(upcall.key)["ct_state"] == 0x2C, explain_key(upcall.key)
+    assert backend.dpif.slow_packets == slow
+    # Quoted too short, about nobody's packet, not for its sender, quoting an error: all invalid.
+    other = bytearray(first)
+    other[-1 if make == "echo" else 36] ^= 0xFF
+    bad = bytes(other) if make != "echo" else bytes(between(0, is_ipv6) / ping(id=8))
+    both.pass_on(2, error_about(first, 1, is_ipv6, 3, rest=4))
+    both.pass_on(2, error_about(bad, 1, is_ipv6, 3))
+    both.pass_on(2, error_about(first, 0, is_ipv6, 3))
+    both.pass_on(2, error_about(error_about(first, 1, is_ipv6, 3), 1, is_ipv6, 3))
+
+
+def test_errors_about_translated_connections_are_translated(backend: KernelBackend) -> None:
+    both = Both(backend, "source")
+    first = between(0, False) / UDP(sport=1000, dport=80)
+    _, translated = both.pass_on(1, bytes(first))
+    quoted = translated[14:42]
+    network = IP(src="10.0.0.99", dst="10.9.9.9")
+    ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    both.pass_on(2, bytes(ether / network / ICMP(type=3, code=1) / quoted))

@@ -13,8 +13,6 @@ from tests.support.packet_cases import CASES, Case
 PORTS = (1, 2, 3, 4)
 #: Cases whose flows the kernel programs leave to user space, and why.
 SLOW = {
-    "a label is pushed": {"PushMpls"},
-    "a label is popped": {"PopMpls"},
     "a neighbour solicitation": {"set(nd(sll, tll))"},
 }
 

@@ -13,7 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scapy.all import ICMP, IP, TCP, UDP, Ether, Raw
+from scapy.all import (
+    ICMP,
+    IP,
+    TCP,
+    UDP,
+    Ether,
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    IPv6,
+    Raw,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from trace_peers import TracePeer
@@ -35,6 +46,11 @@ Script = list[tuple[int, bytes | int]]
 def frame(src: str, dst: str, payload: object) -> bytes:
     ether = Ether(src="50:00:00:00:00:01", dst="50:00:00:00:00:02")
     return bytes(ether / IP(src=src, dst=dst) / payload)
+
+
+def frame6(src: str, dst: str, payload: object) -> bytes:
+    ether = Ether(src="50:00:00:00:00:01", dst="50:00:00:00:00:02")
+    return bytes(ether / IPv6(src=src, dst=dst) / payload)
 
 
 def segment(port: int, flags: str, seq: int, ack: int, n: int = 0, scale: int = -1) -> bytes:
@@ -189,3 +205,124 @@ def test_translation_and_its_errors_are_the_same_bytes(peer: TracePeer) -> None:
     nat = "nat(src=10.0.0.77:5000)"
     flows = f"in_port=1,ip,actions=ct(commit,table=1,{nat})\nin_port=2,ip,actions=ct(table=1,nat)\n"
     assert_same(peer, translated(), flows, (f"ct(commit,{nat})", "ct(nat)"))
+
+
+def said(*lines: str) -> Script:
+    """A TCP conversation; a line is ">" (client) or "<", flags, sequence, acknowledgement and bytes
+    of data, or "wait" and milliseconds. Numbers count from each side's first."""
+    script: Script = []
+    first = {1: 5_000, 2: 900_000}
+    for line in lines:
+        side, *words = line.split()
+        if side == "wait":
+            script.append((0, int(words[0])))
+            continue
+        port = 1 if side == ">" else 2
+        seq, ack, n = (int(word) for word in (*words[1:], "0", "0")[:3])
+        script.append((port, segment(port, words[0], first[port] + seq, first[3 - port] + ack, n)))
+    return script
+
+
+OPENING = ("> S 0", "< SA 0 1", "> A 1 1")
+CONVERSATIONS = {
+    "loss": (*OPENING, "> PA 1 1 100", "> PA 1 1 100", "< A 1 101", "< PA 1 101 50", "wait 1000",
+             "< PA 1 101 50", "> A 101 51"),
+    "a lost SYN": ("> S 0", "wait 1000", "> S 0", "wait 3000", "> S 0", "< SA 0 1", "> A 1 1"),
+    "a lost SYN and ACK": ("> S 0", "< SA 0 1", "wait 1000", "< SA 0 1", "> A 1 1"),
+    "reorder": (*OPENING, "> PA 201 1 100", "> PA 101 1 100", "> PA 1 1 100", "< A 1 301",
+                "< FA 1 301", "> A 301 2", "> FA 301 2", "< A 2 302"),
+    "reset": (*OPENING, "> PA 1 1 10", "< R 1", "> A 11 1", "wait 9000", "> A 11 1"),
+    "refused": ("> S 0", "< RA 0 1", "> S 0", "wait 31000", "> S 0"),
+    "astray reset": (*OPENING, "< R 2000000", "< R 1", "> A 1 1"),
+    "simultaneous open": ("> S 0", "< S 0", "> SA 0 1", "< SA 0 1", "> A 1 1", "< A 1 1"),
+    "half close": (*OPENING, "> FA 1 1", "< A 1 2", "< PA 1 2 500", "> A 2 501", "< PA 501 2 500",
+                   "> A 2 1001", "wait 60000", "< FA 1001 2", "> A 2 1002"),
+    "both close": (*OPENING, "> FA 1 1", "< FA 1 1", "> A 2 2", "< A 2 2", "wait 46000", "> A 2 2"),
+    "out of window": (*OPENING, "> A 100000 1 10", "< A 1 900000", "> A 1 1 10", "< A 1 11",
+                      "> A 11 1 1200", "> A 2500 1 1"),
+    "in the middle": ("> A 500 700 20", "< A 700 520", "> PA 520 700 20", "< PA 700 540 30"),
+    "only the server": ("< SA 0 1", "< A 1 1", "> S 0", "< SA 0 1"),
+    "an old port again": (*OPENING, "> FA 1 1", "< FA 1 2", "> A 2 2", "> S 7000", "< SA 9000 7001",
+                          "> A 7001 9001"),
+    "an answer nobody waits for": (*OPENING, "< SA 0 1", "> S 0", "< A 1 1"),
+    "odd flags": ("> SF 0", "> SR 0", "> F 0", "> S 0", "< SAF 0 1", "> P 1 1", "> U 1 1"),
+    "idle": (*OPENING, "wait 86390000", "> A 1 1", "wait 86390000", "< A 1 1", "wait 86410000",
+             "< A 1 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_scripted_tcp_conversation_is_tracked_alike(peer: TracePeer, name: str) -> None:
+    flows = "in_port=1,ip,actions=ct(commit,table=1)\nin_port=2,ip,actions=ct(table=1)\n"
+    assert_same(peer, said(*CONVERSATIONS[name]), flows, ("ct(commit)", "ct"))
+
+
+def udp_and_ping(inner: str, outer: str, there: str, is_ipv6: bool) -> Script:
+    """Datagrams and pings from `inner`, seen outside as `outer`, and errors about them."""
+    make = frame6 if is_ipv6 else frame
+    request = ICMPv6EchoRequest(id=7) if is_ipv6 else ICMP(type=8, id=7)
+    reply = ICMPv6EchoReply(id=7) if is_ipv6 else ICMP(type=0, id=7)
+    refusal = ICMPv6DestUnreach(code=4) if is_ipv6 else ICMP(type=3, code=3)
+    outside = make(outer, there, UDP(sport=5000, dport=53) / b"hi")
+    answer = make(there, inner, UDP(sport=53, dport=5) / b"r")
+    return [
+        (1, make(inner, there, UDP(sport=5, dport=53) / b"hi")),
+        (2, make(there, outer, UDP(sport=53, dport=5000) / b"hello")),
+        (2, make(there, outer, UDP(sport=54, dport=5000) / b"hello")),
+        (2, make(there, outer, refusal / Raw(outside[14:]))),
+        (1, make(inner, there, refusal / Raw(answer[14:]))),
+        (2, make(there, outer, refusal / Raw(b"not a packet"))),
+        (1, make(inner, there, request / b"abc")),
+        (2, make(there, outer, reply / b"abc")),
+        (0, 31_000),
+        (2, make(there, outer, UDP(sport=53, dport=5000) / b"late")),
+    ]
+
+
+V6 = ("fd00::1", "fd00::77", "fd00::2")
+
+
+@pytest.mark.parametrize(("places", "kind", "nat"), [
+    ((A, OUTSIDE, B), "ip", "nat(src=10.0.0.77:5000)"),
+    (V6, "ipv6", "nat(src=[fd00::77]:5000)"),
+    ((A, A, B), "ip", "nat(src=0.0.0.0)"),
+])  # fmt: skip
+def test_source_translation_and_errors_alike(
+    peer: TracePeer, places: tuple[str, str, str], kind: str, nat: str
+) -> None:
+    flows = (f"in_port=1,{kind},actions=ct(commit,table=1,{nat})\n"
+             f"in_port=2,{kind},actions=ct(table=1,nat)\n")  # fmt: skip
+    script = udp_and_ping(*places, is_ipv6=kind == "ipv6")
+    assert_same(peer, script, flows, (f"ct(commit,{nat})", "ct(nat)"))
+
+
+@pytest.mark.parametrize("is_ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_destination_translation_alike(peer: TracePeer, is_ipv6: bool) -> None:
+    make, kind = (frame6, "ipv6") if is_ipv6 else (frame, "ip")
+    client, outer, server = V6 if is_ipv6 else (A, OUTSIDE, B)
+    target = f"[{server}]:8080" if is_ipv6 else f"{server}:8080"
+    nat = f"nat(dst={target})"
+    flows = (f"in_port=1,{kind},actions=ct(commit,table=1,{nat})\n"
+             f"in_port=2,{kind},actions=ct(table=1,nat)\n")  # fmt: skip
+    script: Script = [
+        (1, make(client, outer, TCP(sport=1, dport=80, flags="S", seq=1))),
+        (2, make(server, client, TCP(sport=8080, dport=1, flags="SA", seq=9, ack=2))),
+        (1, make(client, outer, TCP(sport=1, dport=80, flags="A", seq=2, ack=10))),
+        (1, make(client, outer, TCP(sport=2, dport=80, flags="S", seq=1))),
+        (2, make(server, client, TCP(sport=8081, dport=2, flags="SA", seq=9, ack=2))),
+        (2, make(server, client, TCP(sport=8080, dport=2, flags="RA", seq=0, ack=2))),
+    ]
+    assert_same(peer, script, flows, (f"ct(commit,{nat})", "ct(nat)"))
+
+
+def test_zones_are_apart_alike(peer: TracePeer) -> None:
+    flows = ("in_port=1,ip,actions=ct(commit,zone=1,table=1)\n"
+             "in_port=2,ip,actions=ct(zone=2,table=1)\n")  # fmt: skip
+    script = said(*OPENING, "> PA 1 1 10", "< A 1 11")
+    assert_same(peer, script, flows, ("ct(commit,zone=1)", "ct(zone=2)"))
+
+
+def test_marks_stay_with_a_connection_alike(peer: TracePeer) -> None:
+    mark = "commit,table=1,exec(set_field:0x1234->ct_mark)"
+    flows = f"in_port=1,ip,actions=ct({mark})\nin_port=2,ip,actions=ct(table=1)\n"
+    assert_same(peer, said(*OPENING), flows, ("ct(commit,mark=0x1234/0xffffffff)", "ct"))

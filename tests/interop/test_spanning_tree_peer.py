@@ -187,3 +187,15 @@ def test_no_packet_goes_round(switches: Pair) -> None:
     assert sorted(trace.split("Datapath actions: ")[1].split("\n")[0].split(",")) == [
         "100", "101", "102", "103",
     ]  # fmt: skip
+
+
+def test_a_port_without_a_link_takes_no_part(switches: Pair) -> None:
+    for switch in switches:
+        set_up(switch, "stp")
+    both(switches, "time/warp", "40000", "500")
+    for state in ("down", "up"):
+        both(switches, "netdev-dummy/set-admin-state", "d1", state)
+        both(switches, "time/warp", "1000", "500")
+        agree_on_everything(switches, "stp")
+    both(switches, "time/warp", "31000", "500")
+    agree_on_everything(switches, "stp")

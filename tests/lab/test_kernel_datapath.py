@@ -34,6 +34,10 @@ class Pair:
         for n in (1, 2):
             self.switch.run("ovs-vsctl", "add-port", "br0", f"vif{n}")
 
+    def have_packets_come_up(self) -> None:
+        """The kernel does not run bridges by itself that snoop: packets get flows of their own."""
+        self.switch.run("ovs-vsctl", "set", "bridge", "br0", "mcast_snooping_enable=true")
+
     def ping(self, count: int = 3, interval_s: float = 0.05) -> subprocess.Popen[str]:
         first, second = self.machines
         command = ["ping", "-q", "-c", str(count), "-i", str(interval_s), "-W", "1"]
@@ -74,6 +78,7 @@ def pins_of(switch: Switch) -> list[Path]:
 
 
 def test_established_flows_survive_a_killed_daemon_and_keep_their_counters(pair: Pair) -> None:
+    pair.have_packets_come_up()
     assert received(pair.ping()) == 3
     running = pair.ping(count=200, interval_s=0.02)
     pair.switch.kill("ovs-vswitchd")
@@ -85,6 +90,35 @@ def test_established_flows_survive_a_killed_daemon_and_keep_their_counters(pair:
     icmp = [n for match, n in counts.items() if "eth_type(0x0800)" in match]
     # Both directions of 223 requests, less those that came up as misses.
     assert len(icmp) == 2 and all(200 < n <= 223 for n in icmp), counts
+
+
+def test_flows_outlive_daemons_whose_mounts_end_with_them(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = ("ip", "netns", "exec", pair.lab.host.name)
+    monkeypatch.setattr(pair.switch, "_run_inside", lambda *argv: pair.switch.run(*inside, *argv))
+    pair.switch.kill("ovs-vswitchd")
+    pair.switch.start_vswitchd()
+    assert received(pair.ping()) == 3
+    running = pair.ping(count=200, interval_s=0.02)
+    for _ in range(2):
+        pair.switch.kill("ovs-vswitchd")
+        pair.switch.start_vswitchd()
+    assert received(running) == 200
+    assert received(pair.ping()) == 3
+    assert pins_of(pair.switch)
+
+
+def test_a_daemon_that_shall_not_use_the_kernel_takes_over(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert received(pair.ping()) == 3
+    pair.switch.kill("ovs-vswitchd")
+    monkeypatch.setenv("NETLOOM_SYSTEM_DATAPATH", "userspace")
+    pair.switch.start_vswitchd()
+    answers = pair.ping().communicate()[0]
+    assert "3 received" in answers and "duplicates" not in answers
+    assert not pins_of(pair.switch)
 
 
 def test_an_internal_port_carries_traffic_while_there_is_no_daemon(pair: Pair) -> None:
@@ -119,6 +153,8 @@ def test_exit_leaves_the_data_path_and_cleanup_removes_it(pair: Pair) -> None:
 def test_two_switches_never_see_each_others_ports(pair: Pair, tools: Programs) -> None:
     with Lab("other") as lab:
         other = Pair(lab, tools)
+        other.have_packets_come_up()
+        pair.have_packets_come_up()
         assert received(other.ping()) == 3
         assert received(pair.ping()) == 3
         for switch in (other.switch, pair.switch):

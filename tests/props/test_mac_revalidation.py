@@ -16,7 +16,8 @@ from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
 from netloom.ofproto import revalidate
 from netloom.ofproto.translate import translate
-from netloom.ofproto.upcall import IN_PORT, datapath_mask
+from netloom.ofproto.translate.finish import datapath_mask
+from netloom.ofproto.upcall import IN_PORT
 
 MACS = [f"00:00:00:00:00:{n:02x}" for n in range(1, 9)]
 CHANGES = st.lists(

@@ -19,7 +19,8 @@ from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Translated
-from netloom.ofproto.upcall import datapath_mask, origin
+from netloom.ofproto.translate.finish import datapath_mask
+from netloom.ofproto.upcall import origin
 from netloom.openflow.errors import OpenFlowError
 
 PACKETS = 300

@@ -20,7 +20,7 @@ from netloom.flow.fields import SLOT
 from netloom.flow.key import PACKET_MASK
 from netloom.flow.text import parse_flow
 from netloom.ofproto.translate import translate
-from netloom.ofproto.upcall import datapath_mask
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.openflow.errors import OpenFlowError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))

@@ -14,6 +14,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceState, DeviceStats, Packet
 from netloom.ofproto.interface import Bridge
+from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -22,6 +23,7 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
+from netloom.ofproto.trees import BridgeTreeStatus, PortTreeStatus
 from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
@@ -246,14 +248,18 @@ class FakeBridge:
     def devices_changed(self) -> None:
         self.calls.append(("devices_changed", ""))
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        return {}, {}
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        return PortTreeStatus()
 
     def active_member(self, bundle: str) -> str:
         return ""
 
-    def bridge_status(self) -> dict[str, str]:
-        return {}
+    def bridge_status(self) -> BridgeTreeStatus:
+        return BridgeTreeStatus()
+
+    def link_status(self, name: str) -> LinkStatus:
+        assert name in self.numbers
+        return LinkStatus()
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         return None

@@ -52,18 +52,21 @@ class Server:
         return [int(word) for word in path.read_text().split()]
 
 
-def write_config(directory: Path, url: str, workers: int = 1) -> Path:
+def write_config(directory: Path, url: str, workers: int = 1, more: str = "") -> Path:
     """A configuration file without limits."""
     quotas = "\n".join(f"quota_{kind} = -1" for kind in COUNTED)
     path = directory / "neutron.conf"
-    path.write_text(CONFIG.format(workers=workers, url=url, quotas=quotas))
+    path.write_text(CONFIG.format(workers=workers, url=url, quotas=quotas) + more)
     return path
 
 
 @contextmanager
-def network_server(directory: Path, url: str = "", workers: int = 1) -> Iterator[Server]:
-    """Serve on any port of the loopback interface; `url` names the database (default: SQLite)."""
-    config = write_config(directory, url or f"sqlite:///{directory}/n.sqlite", workers)
+def network_server(
+    directory: Path, url: str = "", workers: int = 1, more: str = ""
+) -> Iterator[Server]:
+    """Serve on any port of the loopback interface; `url` names the database (default: SQLite),
+    `more` is configuration."""
+    config = write_config(directory, url or f"sqlite:///{directory}/n.sqlite", workers, more)
     env = {**os.environ, "PYTHONPATH": str(SOURCE)}
     command = [sys.executable, "-c", MAIN, "network"]
     files = ["--config-file", str(config)]

@@ -234,6 +234,75 @@ CASES = [
         tcp4(),
         "in_port(1),eth(),eth_type(0x8847)",
     ),
+    action(
+        "a label is pushed behind a tag",
+        "push_mpls(label=5,tc=1,ttl=60,bos=1,eth_type=0x8847)",
+        tagged(tcp4(), 10, 3),
+        ETH
+        / Dot1Q(vlan=10, prio=3, type=0x8847)
+        / MPLS(label=5, cos=1, s=1, ttl=60)
+        / tcp4().payload,
+        VLAN1,
+    ),
+    action(
+        "a label is popped behind a tag",
+        "pop_mpls(eth_type=0x0800),set(ipv4(ttl=9))",
+        ETH / Dot1Q(vlan=10, prio=3, type=0x8847) / MPLS(label=5, s=1, ttl=60) / tcp4().payload,
+        tagged(tcp4(ttl=9), 10, 3),
+        "in_port(1),eth(),eth_type(0x8100),vlan(vid=10),encap(eth_type(0x8847))",
+    ),
+    Case(
+        "labels are stacked, set and popped",
+        (
+            (
+                IN1,
+                "push_mpls(label=5,tc=1,ttl=60,bos=1,eth_type=0x8847),"
+                "push_mpls(label=6,tc=0,ttl=50,bos=0,eth_type=0x8848),"
+                "set(mpls(label=7,tc=2,ttl=9,bos=0)),3,pop_mpls(eth_type=0x8847),4,"
+                f"pop_mpls(eth_type=0x0800),set(eth(dst={NEW})),2",
+            ),
+        ),
+        ((1, tcp4()),),
+        (
+            (2, rewritten(tcp4(), dst=NEW)),
+            (
+                3,
+                Ether(src=A, dst=B, type=0x8848)
+                / MPLS(label=7, cos=2, s=0, ttl=9)
+                / MPLS(label=5, cos=1, s=1, ttl=60)
+                / tcp4().payload,
+            ),
+            (
+                4,
+                Ether(src=A, dst=B, type=0x8847)
+                / MPLS(label=5, cos=1, s=1, ttl=60)
+                / tcp4().payload,
+            ),
+        ),
+    ),
+    action(
+        "a label of another packet",
+        "push_mpls(label=5,tc=1,ttl=60,bos=1,eth_type=0x8847)",
+        ETH / ARP(psrc="10.0.0.1", pdst="10.0.0.2") / Raw(bytes(18)),
+        Ether(src=A, dst=B, type=0x8847)
+        / MPLS(label=5, cos=1, s=1, ttl=60)
+        / ARP(psrc="10.0.0.1", pdst="10.0.0.2")
+        / Raw(bytes(18)),
+        "in_port(1),eth(),eth_type(0x0806)",
+    ),
+    action(
+        "the fields of a label",
+        "set(mpls(label=77,tc=3,ttl=5,bos=0))",
+        Ether(src=A, dst=B, type=0x8847)
+        / MPLS(label=5, s=0, ttl=60)
+        / MPLS(label=6, s=1, ttl=3)
+        / DATA,
+        Ether(src=A, dst=B, type=0x8847)
+        / MPLS(label=77, cos=3, s=0, ttl=5)
+        / MPLS(label=6, s=1, ttl=3)
+        / DATA,
+        "in_port(1),eth(),eth_type(0x8847)",
+    ),
     Case(
         "changes do not reach earlier outputs",
         ((IN1, f"2,set(eth(dst={NEW})),3,push_vlan(vid=5,pcp=0),4"),),

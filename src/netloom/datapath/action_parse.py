@@ -11,6 +11,7 @@ from netloom.datapath.ct_text import parse_ct
 from netloom.datapath.tunnel_text import parse_header
 from netloom.flow.address import parse_mac
 from netloom.flow.odp_parse import parse_odp_flow
+from netloom.packet.headers import NSH_MD_TYPE2
 
 PortNumbers = Mapping[str, int]
 
@@ -26,6 +27,11 @@ def parse_actions(text: str, port_numbers: PortNumbers | None = None) -> dp.DpAc
     if text.strip(_SEPARATORS) == "drop":
         return ()
     return _Reader(port_numbers).actions(text)
+
+
+_NSH_WORDS = {
+    "flags", "ttl", "mdtype", "np", "spi", "si", "c1", "c2", "c3", "c4", "md2",
+}  # fmt: skip
 
 
 class _Reader:
@@ -77,7 +83,7 @@ class _Reader:
         cfi = _VLAN_CFI if _number(words.get("cfi", "1"), 1) else 0
         return dp.PushVlan(_number(words.get("tpid", "0x8100"), 16), tci | cfi)
 
-    def push_mpls(self, text: str) -> dp.DpAction:
+    def push_mpls(self, text: str) -> dp.PushMpls:
         words = _members(text, {"label", "tc", "ttl", "bos", "eth_type"})
         lse = _number(words["label"], 20) << 12 | _number(words["tc"], 3) << 9
         lse |= _number(words["bos"], 1) << 8 | _number(words["ttl"], 8)
@@ -132,6 +138,28 @@ class _Reader:
     def _port(self, text: str) -> int:
         number = self._port_numbers.get(text)
         return _number(text, 32) if number is None else number
+
+    def push_nsh(self, text: str) -> dp.DpAction:
+        words = _members(text, _NSH_WORDS)
+        md_type = _number(words.get("mdtype", "1"), 4)
+        context = b"".join(
+            _number(words.get(f"c{n}", "0"), 32).to_bytes(4, "big") for n in (1, 2, 3, 4)
+        )
+        if md_type == NSH_MD_TYPE2:
+            context = bytes.fromhex(words.get("md2", "0x")[2:])
+        path = _number(words.get("spi", "0"), 24) << 8 | _number(words.get("si", "255"), 8)
+        flags, ttl = _number(words.get("flags", "0"), 2), _number(words.get("ttl", "63"), 6)
+        protocol = _number(words.get("np", "3"), 8)
+        return dp.PushNsh(flags, ttl, md_type, protocol, path, context)
+
+    def pop_nsh(self, text: str) -> dp.DpAction:
+        if text:
+            raise ValueError(text)
+        return dp.PopNsh()
+
+    def add_mpls(self, text: str) -> dp.DpAction:
+        push = self.push_mpls(text)
+        return dp.AddMpls(push.ethertype, push.lse)
 
     def tnl_pop(self, text: str) -> dp.DpAction:
         return dp.TunnelPop(self._port(text))
@@ -201,6 +229,9 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "check_pkt_len": _Reader.check_pkt_len,
     "ct": _Reader.ct,
     "push_eth": _Reader.push_eth,
+    "push_nsh": _Reader.push_nsh,
+    "pop_nsh": _Reader.pop_nsh,
+    "add_mpls": _Reader.add_mpls,
     "tnl_pop": _Reader.tnl_pop,
     "tnl_push": _Reader.tnl_push,
     "userspace": _Reader.userspace,

@@ -25,6 +25,7 @@ from netloom.datapath.tunnel_text import format_header
 from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT
 from netloom.flow.odp_text import format_odp_attribute
+from netloom.packet.headers import NSH_MD_TYPE1, NSH_MD_TYPE2
 
 PortNames = Mapping[int, str]
 
@@ -104,6 +105,22 @@ def _push_mpls(action: dp.PushMpls, port_names: PortNames | None) -> str:
     return f"push_mpls({label},eth_type={action.ethertype:#x})"
 
 
+def _add_mpls(action: dp.AddMpls, port_names: PortNames | None) -> str:
+    return "add" + _push_mpls(dp.PushMpls(action.ethertype, action.lse), None).removeprefix("push")
+
+
+def _push_nsh(action: dp.PushNsh, port_names: PortNames | None) -> str:
+    words = f"flags={action.flags},ttl={action.ttl},mdtype={action.md_type},np={action.protocol}"
+    words += f",spi={action.path >> 8:#x},si={action.path & 0xFF}"
+    if action.md_type == NSH_MD_TYPE1:
+        for n in range(4):
+            words += f",c{n + 1}=0x{int.from_bytes(action.context[4 * n : 4 * n + 4], 'big'):x}"
+    elif action.md_type == NSH_MD_TYPE2:
+        digits = action.context.hex().lstrip("0")
+        words += f",md2={f'0x{digits}' if digits else 0}"
+    return f"push_nsh({words})"
+
+
 def _sample(action: dp.Sample, port_names: PortNames | None) -> str:
     share = 100 * action.probability / 0xFFFFFFFF
     return f"sample(sample={share:.1f}%,actions({format_actions(action.actions, port_names)}))"
@@ -156,8 +173,12 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Ct: lambda a, _: format_ct(a),
     dp.CtClear: lambda a, _: "ct_clear",
     dp.DropReason: lambda a, _: "drop",
+    dp.Normal: lambda a, _: "normal",
     dp.PushEth: _push_eth,
     dp.PopEth: lambda a, _: "pop_eth",
+    dp.PushNsh: _push_nsh,
+    dp.PopNsh: lambda a, _: "pop_nsh()",
+    dp.AddMpls: _add_mpls,
     dp.TunnelPush: _tunnel_push,
     dp.TunnelPop: lambda a, names: f"tnl_pop({_port_name(a.port, names)})",
 }

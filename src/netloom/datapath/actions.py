@@ -157,6 +157,31 @@ class PopEth(DpAction):
     """Take the Ethernet header off; the packet then starts at layer 3."""
 
 
+class PushNsh(DpAction):
+    """Put a network service header (RFC 8300) in front: `path` is service path and index, `context`
+    the context headers, 16 bytes for MD type 1, any multiple of 4 for MD type 2."""
+
+    flags: int
+    ttl: int
+    md_type: int
+    protocol: int
+    path: int
+    context: bytes
+
+
+class PopNsh(DpAction):
+    """Take the network service header off; the packet must be looked up again."""
+
+
+class AddMpls(DpAction):
+    """Put a label in front of the packet, its Ethernet header included; a label in front of a
+    packet of labels (`l3`) is like `PushMpls`."""
+
+    ethertype: int
+    lse: int
+    l3: bool = False
+
+
 class TunnelPush(DpAction):
     """Put a tunnel's headers (`header`, Ethernet first, less what differs from packet to packet:
     `packet.tunnel.finish_tunnel`) in front of the packet. `type` is the number of the tunnel's
@@ -176,8 +201,14 @@ class TunnelPop(DpAction):
     port: int
 
 
+class Normal(DpAction):
+    """Do what the data path was told of the switch of this number (`datapath.switching`)."""
+
+    switch: int
+
+
 class DropReason(DpAction):
-    """Drop explicitly; `reason` is an OVS_DROP number (`drop(...)` in the text)."""
+    """Drop explicitly; `reason` is a number of `drop_reasons` (the text has only "drop")."""
 
     reason: int
 

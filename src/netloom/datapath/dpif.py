@@ -38,6 +38,7 @@ from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
 from netloom.packet.offload import Offload
@@ -135,6 +136,12 @@ class Dpif(Protocol):
     pushes_tunnels: bool
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        """What of the kernel it uses: title, and is it there?"""
+
+    #: The switches that it runs by itself; None if it runs none.
+    switching: Switching | None
 
     @property
     def conntrack(self) -> Conntrack | None:

@@ -2,7 +2,8 @@
 
 One row an attribute, in the order in which flows are printed: name, then members as
 `word=slot[:low:bits]:form`. A member without a word is the attribute's whole content. Forms: dec,
-hex (zero is "0") and plain (zero is "0x0") are numbers, whose masks are hexadecimal; op is the
+hex (zero is "0") are numbers, whose masks are hexadecimal, as in byte (decimal without mask) and
+word (zero is "0x0"), where masks have all their digits; op is the
 opcode of ARP, of which a key has 8 bits; the others are addresses, fragments and flag sets.
 Parser and printer are both driven by this table; what no row can say (nesting, the bits of a tag)
 stands in them.
@@ -33,7 +34,7 @@ ipv4 src=nw_src:ipv4 dst=nw_dst:ipv4 proto=nw_proto:dec tos=nw_tos:hex ttl=nw_tt
 ipv6 src=ipv6_src:ipv6 dst=ipv6_dst:ipv6 label=ipv6_label:0:20:hex proto=nw_proto:dec tclass=nw_tos:hex hlimit=nw_ttl:dec frag=nw_frag:0:2:frag
 arp sip=nw_src:ipv4 tip=nw_dst:ipv4 op=nw_proto:op sha=arp_sha:mac tha=arp_tha:mac
 mpls label=mpls_lse0:12:20:dec tc=mpls_lse0:9:3:dec ttl=mpls_lse0:0:8:dec bos=mpls_lse0:8:1:dec
-nsh flags=nsh_flags:dec ttl=nsh_ttl:dec mdtype=nsh_mdtype:dec np=nsh_np:dec spi=nsh_path:8:24:plain si=nsh_path:0:8:dec c1=nsh_c1:plain c2=nsh_c2:plain c3=nsh_c3:plain c4=nsh_c4:plain
+nsh flags=nsh_flags:byte ttl=nsh_ttl:byte mdtype=nsh_mdtype:byte np=nsh_np:byte spi=nsh_path:8:24:word si=nsh_path:0:8:byte c1=nsh_c1:word c2=nsh_c2:word c3=nsh_c3:word c4=nsh_c4:word
 tcp src=tp_src:dec dst=tp_dst:dec
 tcp_flags =tcp_flags:0:12:tcp_flags
 udp src=tp_src:dec dst=tp_dst:dec
@@ -41,6 +42,7 @@ sctp src=tp_src:dec dst=tp_dst:dec
 icmp type=tp_src:0:8:dec code=tp_dst:0:8:dec
 icmpv6 type=tp_src:0:8:dec code=tp_dst:0:8:dec
 nd target=nd_target:ipv6 sll=arp_sha:mac tll=arp_tha:mac
+nd_ext nd_reserved=igmp_group:hex nd_options_type=tcp_flags:0:8:dec
 """  # noqa: E501
 
 

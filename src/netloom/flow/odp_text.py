@@ -82,8 +82,10 @@ class _Printer:
             return str(value) if name is None else name
         if form == "type":
             return f"0x{value:04x}" + ("" if mask == member.ones else f"/0x{mask:04x}")
-        if form == "plain":
-            return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:x}")
+        if form == "byte":
+            return str(value) if mask == member.ones else f"0x{value:02x}/0x{mask:02x}"
+        if form == "word":
+            return f"0x{value:x}" + ("" if mask == member.ones else f"/0x{mask:08x}")
         if form == "op" and value == member.ones:
             value = 0xFFFF  # all ones of a mask are all ones of 16 bits, and keys go the same way
         if form == "hex0":

@@ -388,6 +388,7 @@ _TUNNEL = tuple(
 )  # fmt: skip
 _TRANSPORT_PROTOS = frozenset({1, 2, 6, 17, 58, 132})
 _TUN_KEY = 0x8
+_CT_ADDRESSES = {_IP: ("ct_nw_src", "ct_nw_dst"), _IPV6: ("ct_ipv6_src", "ct_ipv6_dst")}
 _CT_ENTRY = 0x01 | 0x02 | 0x08
 
 
@@ -417,7 +418,8 @@ def mask_for_packet(key: int) -> int:
 
 
 def _network_names(key: int) -> list[str]:
-    dl_type = SLOT["dl_type"].get(key) or SLOT["packet_type"].get(key) & 0xFFFF
+    packet_type = SLOT["packet_type"].get(key)
+    dl_type = packet_type & 0xFFFF if packet_type else SLOT["dl_type"].get(key)
     names: list[str] = []
     if dl_type == _IP:
         names += ["nw_src", "nw_dst", "ct_nw_src", "ct_nw_dst"]
@@ -435,7 +437,7 @@ def _network_names(key: int) -> list[str]:
             if SLOT[names[-1]].get(key) & 0x100:
                 break
         return names
-    elif dl_type == _NSH:
+    elif SLOT["dl_type"].get(key) == _NSH:
         names += ["nsh_flags", "nsh_ttl", "nsh_mdtype", "nsh_np", "nsh_path"]
         names += [f"nsh_c{n}" for n in range(1, 5)]
     else:
@@ -470,8 +472,9 @@ def format_flow(key: int, port_names: Mapping[int, str] | None = None) -> str:
         if not SLOT[name].get(key):
             mask &= ~SLOT[name].mask
     if not SLOT["ct_state"].get(key) & _CT_ENTRY or not SLOT["ct_nw_proto"].get(key):
-        for name in ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto",
-                     "ct_tp_src", "ct_tp_dst"):  # fmt: skip
+        # Open vSwitch takes back what an Ethernet type says, not what a packet type does.
+        addresses = _CT_ADDRESSES.get(SLOT["dl_type"].get(key), ())
+        for name in (*addresses, "ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
             mask &= ~SLOT[name].mask
     return format_match(Match(key, mask), port_names)
 

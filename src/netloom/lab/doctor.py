@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from netloom.base.errors import Unsupported
+from netloom.datapath.ebpf.probes import missing
 from netloom.lab.lab import LABS
 from netloom.lab.peers import service_program
 from netloom.lab.standing import standing_labs
@@ -27,8 +28,8 @@ RIGHTS = (
     (13, "CAP_NET_RAW", "the userspace data path"),
     (21, "CAP_SYS_ADMIN", "network namespaces"),
 )
-#: The kernel data path attaches by links of the tcx kind, which came with this one.
-KERNEL = (6, 6)
+#: The oldest kernel that the kernel data path is made for.
+KERNEL = (6, 1)
 #: Octets around a tenant's packet in VXLAN over IPv4, and over IPv6.
 VXLAN_OVERHEAD = {4: 50, 6: 70}
 #: Headers of an echo request.
@@ -99,6 +100,9 @@ def _kernel_features() -> Iterator[Finding]:
             yield Finding("ok", "kernel", name)
         else:
             yield Finding("warning", "kernel", f"{name}: {path} is missing", remedy)
+    for title in missing():
+        remedy = "use root's rights, or datapath_type=netdev, which does without"
+        yield Finding("warning", "kernel", f"no {title}", remedy)
 
 
 def _programs() -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from netloom.lab.namespace import VirtualMachine
 from netloom.lab.narrator import Narrator
 
 OUTSIDE = "203.0.113.254"
+#: The address of two machines, one of each tenant: nobody is given it by chance.
+TWINS = "10.5.0.200"
 SERVER = """
 import socket, sys
 s = socket.create_server(("", int(sys.argv[1])))
@@ -163,10 +165,10 @@ class Story:
     def two_hosts(self, vm1: VirtualMachine) -> None:
         tell = self.narrator
         tell.chapter("Machine to machine across hosts; tenants apart; one port opened")
-        vm2 = self._boot("vm2", self.node2, "blue", self.ids["web"])
+        fixed = [{"ip_address": TWINS}]
+        vm2 = self._boot("vm2", self.node2, "blue", self.ids["web"], fixed_ips=fixed)
         self.claim("vm1 on node1 reaches vm2 on node2", lambda: vm1.ping(vm2.ip_address, 1))
         self.ids["red"], _ = self._tenant("red")
-        fixed = [{"ip_address": vm2.ip_address}]
         other = self._boot("vm3", self.node1, "red", self._group("red"), fixed_ips=fixed)
         tell.say(f"vm3 of another tenant has vm2's address {other.ip_address}, on node1.")
         tell.check("vm3 does not reach vm1", not other.ping(vm1.ip_address, 2, 0.5))
@@ -187,7 +189,11 @@ class Story:
     def _tenant(self, name: str) -> tuple[str, str]:
         network = self.cloud.api.make("network", name=name)
         subnet = self.cloud.api.make(
-            "subnet", network_id=network["id"], cidr="10.5.0.0/24", ip_version=4
+            "subnet",
+            network_id=network["id"],
+            cidr="10.5.0.0/24",
+            ip_version=4,
+            allocation_pools=[{"start": "10.5.0.2", "end": "10.5.0.99"}],
         )
         return network["id"], subnet["id"]
 

@@ -23,11 +23,12 @@ from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.fault_management import CfmCommands
+from netloom.ofproto.features import list_features
 from netloom.ofproto.monitoring import BfdCommands
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.rules import Rule
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
+from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.action_format import format_actions
 
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
@@ -66,8 +67,7 @@ class OfprotoCommands:
             ("fdb/show", "bridge", 1, 1, self._fdb_show),
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
-            ("stp/show", "[bridge]", 0, 1, self._stp_show),
-            ("stp/tcn", "[bridge]", 0, 1, self._stp_tcn),
+            *TreeCommands(self._bridges, self._clock.now_ms).commands(),
             *CfmCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *BfdCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
@@ -199,25 +199,6 @@ class OfprotoCommands:
             f"  Total number of port moved MAC entries  : {macs.total_moved}\n"
         )
 
-    # Spanning trees
-
-    def _trees(self, args: list[str]) -> list[SpanningTree]:
-        bridges = self._bridges()
-        chosen = [bridges.get(args[0])] if args else list(bridges.values())
-        trees = [bridge.tree for bridge in chosen if bridge is not None and bridge.tree is not None]
-        trees = [tree for tree in trees if not tree.is_disabled]
-        if args and not trees:
-            raise CommandError("no such stp object")
-        return trees
-
-    def _stp_show(self, args: list[str]) -> str:
-        return "".join(tree.show() for tree in self._trees(args))
-
-    def _stp_tcn(self, args: list[str]) -> str:
-        for tree in self._trees(args):
-            tree.announce_change(self._clock.now_ms())
-        return "OK\n"
-
     # Data paths
 
     def _dump_dps(self, args: list[str]) -> str:
@@ -227,7 +208,8 @@ class OfprotoCommands:
         return "".join(_describe_backer(backer) for backer in self._backers())
 
     def _show_features(self, args: list[str]) -> str:
-        return self._bridge(args[0]).backer.features.show()
+        backer = self._bridge(args[0]).backer
+        return backer.features.show() + list_features(backer.dpif.kernel_features())
 
     def _set_features(self, args: list[str]) -> str:
         backer = self._bridge(args[0]).backer

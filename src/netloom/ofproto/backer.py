@@ -26,6 +26,7 @@ from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
 from netloom.ofproto.shortcuts import Shortcuts
+from netloom.ofproto.switching import SwitchedBridges
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.upcall import Upcalls
@@ -68,6 +69,7 @@ class Backer:
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
         self.shortcuts = Shortcuts(self.recirculations)
+        self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         self._config_generation = 0
@@ -75,6 +77,8 @@ class Backer:
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+        #: The data path does not switch yet: an earlier daemon's ports are still there.
+        self._waits = False
 
     def set_zones(self, zones: tuple[ZoneSettings, ...] = (), default_limit: int = -1) -> None:
         """Have these connection tracking zones."""
@@ -95,7 +99,11 @@ class Backer:
         return bridge
 
     def remove_bridge(self, name: str) -> None:
-        self.bridges.pop(name).destroy()
+        bridge = self.bridges.pop(name)
+        self.switched.give_up(bridge)
+        self.switched.reasons.pop(name, None)
+        bridge.destroy()
+        self.recirculations.forget_bridge(name)
         self.config_changed()
 
     def attach(self, device: Device, port: OfPort) -> int:
@@ -151,6 +159,11 @@ class Backer:
         """Have flows with wildcards installed, or only exact ones (`upcall/disable-megaflows`)."""
         self._upcalls.enable_megaflows = enabled
         self.revalidator.purge()
+        self.config_changed()
+
+    @property
+    def wants_megaflows(self) -> bool:
+        return self._upcalls.enable_megaflows
 
     # Keeping flows true
 
@@ -185,6 +198,9 @@ class Backer:
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
         only_macs = generations[0] == self._settled[0]
+        if not only_macs:
+            self.switched.follow(now_ms)
+            self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
         self.revalidator.revalidate(now_ms, moved if only_macs else None)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
@@ -206,6 +222,9 @@ class Backer:
         self._busy = self.dpif.run(now_ms)
         self._answer(now_ms)
         self.recirculations.run(now_ms)
+        if self._waits and self.dpif.switching is not None:
+            self._waits = self.dpif.switching.is_waiting
+            self._config_generation += not self._waits
         if now_ms >= self._next_sweep_ms:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)

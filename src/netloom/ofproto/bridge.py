@@ -22,6 +22,7 @@ from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.link_status import LinkStatus, link_status
+from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
@@ -35,14 +36,20 @@ from netloom.ofproto.settings import (
     McastSettings,
     PortInfo,
     PortSettings,
-    StpSettings,
 )
-from netloom.ofproto.spanning_tree import SpanningTree
 from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.trees import (
+    BridgeTreeStatus,
+    PortTreeStatus,
+    Tree,
+    bridge_tree_status,
+    configured_tree,
+    port_tree_status,
+)
 from netloom.openflow import messages as m
 from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
@@ -84,7 +91,7 @@ class Ofproto:
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
         #: None: no spanning tree.
-        self.tree: SpanningTree | None = None
+        self.tree: Tree | None = None
         #: Grows with what the database is told of trees and bonds.
         self.status_version = 0
         self.aggregation = Aggregation(self)
@@ -138,7 +145,7 @@ class Ofproto:
         self.mirrors.configure(settings.mirrors)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
-        self._configure_tree(settings.stp, now_ms)
+        self.tree = configured_tree(self, settings, now_ms)
         self._changed(self.tables.configure(settings.tables), now_ms)
         self.connections.configure(settings, now_ms)
         self.backer.config_changed()
@@ -153,16 +160,6 @@ class Ofproto:
             self.mcast = McastTable()
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
-
-    def _configure_tree(self, settings: StpSettings | None, now_ms: int) -> None:
-        if settings is None:
-            if self.tree is not None:
-                self.tree.destroy()
-            self.tree = None
-        elif self.tree is None:
-            self.tree = SpanningTree(self, settings, now_ms)
-        else:
-            self.tree.configure(settings, now_ms)
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -180,16 +177,13 @@ class Ofproto:
         if port.number in self.ports_by_number:
             self._tell(m.OFPPR_MODIFY, port)
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.status and Port.statistics."""
-        found = self.bundles.get(bundle)
-        if self.tree is None or found is None or len(found.members) != 1:
-            return {}, {}
-        return self.tree.port_status(found.members[0], self.backer.clock.now_ms())
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        """What the database is told of a port in a spanning tree."""
+        return port_tree_status(self, bundle, self.backer.clock.now_ms())
 
-    def bridge_status(self) -> dict[str, str]:
-        """Bridge.status."""
-        return {} if self.tree is None else self.tree.bridge_status()
+    def bridge_status(self) -> BridgeTreeStatus:
+        """What the database is told of the bridge in a spanning tree."""
+        return bridge_tree_status(self)
 
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
@@ -308,6 +302,7 @@ class Ofproto:
         self._forget_bundle(bundle)
         for port in bundle.members:
             port.bundle = None
+        bundle.members = []
         self._bundles_changed()
 
     def ports(self) -> Sequence[PortInfo]:
@@ -349,7 +344,7 @@ class Ofproto:
             if port.settings.mac:
                 mac = int(port.settings.mac.replace(":", ""), 16)
             # It is up, whether its other end is there or not.
-            state = m.OFPPS_LIVE | port.stp_bits
+            state = (m.OFPPS_LIVE if is_usable(port, True) else 0) | port.stp_bits
             return m.PhyPort(port.number, mac, port.name, port.config, state)
         seen = device.state()
         down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
@@ -359,7 +354,9 @@ class Ofproto:
             int(seen.mac.replace(":", "") or "0", 16),
             port.name,
             port.config & ~m.OFPPC_PORT_DOWN | down,
-            (m.OFPPS_LIVE if up else m.OFPPS_LINK_DOWN) | port.stp_bits,
+            (0 if up else m.OFPPS_LINK_DOWN)
+            | (m.OFPPS_LIVE if is_usable(port, up) else 0)
+            | port.stp_bits,
             current=_speed_bits(seen.speed_bps),
             current_speed_kbps=seen.speed_bps // 1_000,
             max_speed_kbps=seen.speed_bps // 1_000,
@@ -507,6 +504,8 @@ class Ofproto:
         self.connections.run(now_ms)
 
     def deadline(self) -> int | None:
+        if self._ports_are_stale:
+            return 0
         due = [self.tables.deadline(), self.macs.deadline(), self.connections.deadline()]
         if self.mcast is not None:
             due.append(self.mcast.deadline())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.base.record import Record
+from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.settings import BundleSettings
 from netloom.openflow.messages import OFPPC_NO_FLOOD
@@ -65,9 +66,7 @@ class Bundle:
         links = {}
         for port in self.members:
             up, mac = port.link()
-            bridge = port.bridge
-            up = up and bridge.monitoring.is_up(port) and bridge.faults.is_up(port)
-            links[port.name] = up and aggregation.may_enable(port), mac
+            links[port.name] = is_usable(port, up), mac
         if self.bond is None:
             self.bond = Bond(self.name, settings, now_ms)
         before = self.bond.changes

@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.match import Match
 from netloom.ofproto.conjunctions import Soft, decide
 from netloom.ofproto.prefix_trie import PrefixTrie
@@ -41,6 +42,10 @@ from netloom.openflow.actions import Conjunction
 DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
 
 _CONJ_ID = SLOT["conj_id"]
+_ETHERNET_MASK = sum(
+    SLOT[name].mask
+    for name in ("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
+)
 _PORTS_SHIFT = SLOT["tp_dst"].shift
 _PORTS_ONES = 0xFFFFFFFF
 _PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
@@ -104,12 +109,14 @@ class _Subtable(Generic[R]):
     """The rules with one mask."""
 
     __slots__ = (
-        "counted", "cuts", "mask", "max_priority", "port_bits", "port_length", "port_trie",
-        "rules", "stages",
+        "counted", "cuts", "frames_only", "mask", "max_priority", "port_bits", "port_length",
+        "port_trie", "rules", "stages",
     )  # fmt: skip
 
     def __init__(self, mask: int, tries: list[_Trie]) -> None:
         self.mask = mask
+        #: What is said of an Ethernet header is said of frames, without saying so.
+        self.frames_only = bool(mask & _ETHERNET_MASK and not mask & PACKET_TYPE_MASK)
         #: The rules of one value, best first.
         self.rules: dict[int, tuple[R, ...]] = {}
         self.max_priority = -1
@@ -327,9 +334,12 @@ class Classifier(Generic[R]):
         softs: list[Soft[R]] | None = None
         #: What tries have said in this lookup, by their numbers.
         said: dict[int, tuple[int, int]] = {}
+        is_no_frame = key & PACKET_TYPE_MASK
         for subtable in self._order:
             if subtable.max_priority <= best_priority:
                 break
+            if is_no_frame and subtable.frames_only:
+                continue
             seen = 0
             for upto, keys, checks in subtable.stages:
                 if checks:

@@ -65,9 +65,14 @@ class FaultManagement:
     def _changed(self) -> None:
         self._bridge.status_version += 1
         self._bridge.backer.config_changed()
+        self._bridge.devices_changed()
 
     def deadline(self) -> int | None:
         return min((cfm.deadline() for cfm in self.cfms.values()), default=None)
+
+    def watches(self, port: OfPort) -> bool:
+        """Is there a point on this port?"""
+        return port.name in self.cfms
 
     def is_up(self, port: OfPort) -> bool:
         """Does the point let packets use this port? It does where there is none."""

@@ -7,6 +7,8 @@ says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netloom.base.errors import CommandError
 
 #: (key, title, what the data paths of this version can), in the order of the listing.
@@ -56,7 +58,7 @@ class Features:
 
     def show(self) -> str:
         """A line each: title and value."""
-        return "".join(f"{_TITLES[key]}: {_say(value)}\n" for key, value in self._used.items())
+        return list_features((_TITLES[key], value) for key, value in self._used.items())
 
     def describe(self) -> str:
         """A line each, with the names that `set` takes."""
@@ -82,6 +84,11 @@ class Features:
         changed = value != self._used[key]
         self._used[key] = value
         return "", changed
+
+
+def list_features(features: Iterable[tuple[str, bool | int]]) -> str:
+    """A line each: title and value."""
+    return "".join(f"{title}: {_say(value)}\n" for title, value in features)
 
 
 def _read(text: str, there: bool | int) -> bool | int | str:

@@ -23,6 +23,7 @@ from netloom.ofproto.settings import (
     PortInfo,
     PortSettings,
 )
+from netloom.ofproto.trees import BridgeTreeStatus, PortTreeStatus
 from netloom.openflow.connection import Connection
 
 
@@ -62,8 +63,8 @@ class Bridge(Protocol):
 
     status_version: int
 
-    def port_status(self, bundle: str) -> tuple[dict[str, str], dict[str, int]]:
-        """Port.status and Port.statistics: how the port fares in a spanning tree."""
+    def port_status(self, bundle: str) -> PortTreeStatus:
+        """How a port fares in a spanning tree."""
 
     def active_member(self, bundle: str) -> str:
         """Port.bond_active_slave: the address of the active member of a bond; empty for none."""
@@ -71,8 +72,8 @@ class Bridge(Protocol):
     def link_status(self, name: str) -> LinkStatus:
         """What protocols know of an interface's link: LACP, BFD, CFM."""
 
-    def bridge_status(self) -> dict[str, str]:
-        """Bridge.status."""
+    def bridge_status(self) -> BridgeTreeStatus:
+        """How the bridge fares in a spanning tree."""
 
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""

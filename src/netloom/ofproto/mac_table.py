@@ -10,6 +10,9 @@ After a gratuitous ARP on a port that is no bond, an entry is locked for five se
 of the packet that comes back over a bond must not move it.
 
 A static entry (`fdb/add`) neither ages nor moves.
+
+A data path that runs the bridge by itself learns too: it is the `teacher` then, and what it has
+learned is taken over before anybody is told anything.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from netloom.datapath.switching import Totals
 
 DEFAULT_AGING_S = 300
 DEFAULT_ENTRIES = 8_192
@@ -46,6 +51,19 @@ class MacEntry(Generic[B]):
         self.is_static = is_static
 
 
+class Teacher(Protocol[B]):
+    """Who learns addresses beside the table, and is told what the table knows."""
+
+    def totals(self) -> Totals: ...
+
+    def entries(self) -> Iterator[tuple[int, int, B, int, bool]]:
+        """(address, VLAN, bundle, when it was used, is it static) of all that it knows."""
+
+    def put(self, entry: MacEntry[B]) -> None: ...
+
+    def delete(self, mac: int, vlan: int) -> None: ...
+
+
 class MacTable(Generic[B]):
     """One bridge's table; bundles are any hashable objects."""
 
@@ -62,13 +80,61 @@ class MacTable(Generic[B]):
         #: of the change: whoever took a later one from `stamps` asked after it.
         self.changed: dict[tuple[int, int], int] = {}
         self._stamps = stamps or count(1)
+        self.teacher: Teacher[B] | None = None
+        self._heard = Totals()
         self.clear_stats()
 
     def __len__(self) -> int:
+        self._hear()
         return len(self._entries)
 
     def __iter__(self) -> Iterator[MacEntry[B]]:
+        self._hear(is_exact=True)
         return iter(self._entries.values())
+
+    def teach(self, teacher: Teacher[B] | None) -> None:
+        """Have somebody learn beside the table, or nobody any more."""
+        self._hear(is_exact=True)
+        self.teacher = teacher
+        if teacher is not None:
+            self._heard = teacher.totals()
+            for entry in self._entries.values():
+                teacher.put(entry)
+            self._hear(is_exact=True)
+
+    def _hear(self, is_exact: bool = False) -> None:
+        """Take over what the teacher has learned; `is_exact`: when addresses were used, too."""
+        if self.teacher is None:
+            return
+        totals = self.teacher.totals()
+        if totals[:2] == self._heard[:2] and not is_exact:
+            return
+        self.total_learned += totals.learned - self._heard.learned
+        self.total_moved += totals.moved - self._heard.moved
+        self._heard = totals
+        for mac, vlan, bundle, used_ms, is_static in self.teacher.entries():
+            entry = self._entries.get((mac, vlan))
+            if entry is None:
+                entry = self._entries[mac, vlan] = MacEntry(mac, vlan, bundle, used_ms, is_static)
+                self._count(bundle, 1)
+                self._changed(mac, vlan)
+            elif entry.bundle != bundle:
+                self._count(entry.bundle, -1)
+                self._count(bundle, 1)
+                entry.bundle = bundle
+                self._changed(mac, vlan)
+            entry.used_ms = max(entry.used_ms, used_ms)
+        by_use = sorted(self._entries.values(), key=lambda entry: entry.used_ms)
+        self._entries = OrderedDict(((entry.mac, entry.vlan), entry) for entry in by_use)
+
+    def _make_room(self) -> None:
+        """The teacher had no room for addresses: have some."""
+        assert self.teacher is not None
+        refused = self.teacher.totals().refused
+        if refused != self._heard.refused:
+            self._hear(is_exact=True)
+            for _ in range(max(len(self._entries) - self.max_entries * 15 // 16, 0)):
+                self._evict()
 
     def clear_stats(self) -> None:
         self.total_learned = 0
@@ -78,6 +144,7 @@ class MacTable(Generic[B]):
 
     @property
     def n_static(self) -> int:
+        self._hear()
         return sum(entry.is_static for entry in self._entries.values())
 
     def configure(self, aging_s: int, max_entries: int, flood_vlans: frozenset[int]) -> None:
@@ -93,6 +160,7 @@ class MacTable(Generic[B]):
     def lookup(self, mac: int, vlan: int) -> MacEntry[B] | None:
         if mac & _MULTICAST or vlan in self.flood_vlans:
             return None
+        self._hear()
         return self._entries.get((mac, vlan))
 
     def may_learn(self, mac: int, vlan: int) -> bool:
@@ -111,6 +179,7 @@ class MacTable(Generic[B]):
         """`mac` was seen in `vlan` on `bundle`; True if that changed an answer of `lookup`."""
         if not self.may_learn(mac, vlan):
             return False
+        self._hear()
         entry = self._entries.get((mac, vlan))
         if entry is None:
             self._add(MacEntry(mac, vlan, bundle, now_ms, is_static=False))
@@ -133,6 +202,7 @@ class MacTable(Generic[B]):
         entry.bundle = bundle
         self.total_moved += 1
         self._changed(mac, vlan)
+        self._tell(entry)
         return True
 
     def add_static(self, mac: int, vlan: int, bundle: B, now_ms: int) -> None:
@@ -141,6 +211,7 @@ class MacTable(Generic[B]):
 
     def remove(self, mac: int, vlan: int) -> bool:
         """Forget an address; False if it was not known."""
+        self._hear()
         entry = self._entries.get((mac, vlan))
         if entry is None:
             return False
@@ -149,15 +220,32 @@ class MacTable(Generic[B]):
 
     def flush(self) -> None:
         """Forget all that was learned; static entries stay."""
+        self._hear()
         self._drop_all([entry for entry in self._entries.values() if not entry.is_static])
 
     def forget_bundle(self, bundle: B) -> None:
         """A bundle is gone, or means something else now."""
+        self._hear()
         self._drop_all([entry for entry in self._entries.values() if entry.bundle == bundle])
+
+    def move_bundle(self, old: B, new: B) -> None:
+        """What was on one bundle is on another from now on."""
+        self._hear()
+        for entry in self._entries.values():
+            if entry.bundle == old:
+                self._count(old, -1)
+                self._count(new, 1)
+                entry.bundle = new
+                self._changed(entry.mac, entry.vlan)
+                self._tell(entry)
 
     def run(self, now_ms: int) -> None:
         """Let entries age."""
         limit = now_ms - self.aging_ms
+        if self.teacher is not None:
+            self._make_room()
+            due = self.deadline()
+            self._hear(is_exact=due is not None and due <= now_ms)
         old = []
         for entry in self._entries.values():
             if entry.is_static:
@@ -182,6 +270,11 @@ class MacTable(Generic[B]):
         self._entries[entry.mac, entry.vlan] = entry
         self._count(entry.bundle, 1)
         self._changed(entry.mac, entry.vlan)
+        self._tell(entry)
+
+    def _tell(self, entry: MacEntry[B]) -> None:
+        if self.teacher is not None:
+            self.teacher.put(entry)
 
     def _touch(self, entry: MacEntry[B], now_ms: int) -> None:
         if entry.used_ms != now_ms:
@@ -190,6 +283,8 @@ class MacTable(Generic[B]):
 
     def _drop(self, entry: MacEntry[B]) -> None:
         del self._entries[entry.mac, entry.vlan]
+        if self.teacher is not None:
+            self.teacher.delete(entry.mac, entry.vlan)
         self._count(entry.bundle, -1)
         self._changed(entry.mac, entry.vlan)
 

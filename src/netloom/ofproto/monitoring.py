@@ -69,6 +69,7 @@ class Monitoring:
     def _changed(self) -> None:
         self._bridge.status_version += 1
         self._bridge.backer.config_changed()
+        self._bridge.devices_changed()
 
     def _frame(self, bfd: Bfd, port: OfPort, payload: bytes) -> bytes:
         settings = bfd.settings
@@ -81,6 +82,10 @@ class Monitoring:
 
     def deadline(self) -> int | None:
         return min((bfd.deadline() for bfd in self.bfds.values()), default=None)
+
+    def watches(self, port: OfPort) -> bool:
+        """Is there a session on this port?"""
+        return port.name in self.bfds
 
     def is_up(self, port: OfPort) -> bool:
         """Does the session let packets use this port? It does where there is none."""

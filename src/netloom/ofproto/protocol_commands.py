@@ -1,8 +1,4 @@
-"""The commands of what ports may speak with their neighbours: bonds, STP, RSTP.
-
-As long as no port of the switch speaks one of them, its commands have nothing to show, and name
-what they were asked for as missing, in the words of Open vSwitch. One row a command.
-"""
+"""Commands of what ports may speak with their neighbours that need no bridge. One row a command."""
 
 from __future__ import annotations
 
@@ -28,17 +24,6 @@ class ProtocolCommand(NamedTuple):
     handler: Handler
 
 
-def _shows(text: str, missing: str) -> Handler:
-    """`text` of all; an argument names what is not there."""
-
-    def show(args: list[str]) -> str:
-        if args:
-            raise CommandError(missing)
-        return text
-
-    return show
-
-
 def _quiet(args: list[str]) -> str:
     """What bridges without auto-attach say."""
     return ""
@@ -57,13 +42,9 @@ def _bond_hash(args: list[str]) -> str:
     return f"{hash_source(mac, vlan, basis) & _BUCKETS}\n"
 
 
-_NO_RSTP = "No such RSTP object"
-
 COMMANDS: tuple[ProtocolCommand, ...] = (
     ProtocolCommand("autoattach/show-isid", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/statistics", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("autoattach/status", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("bond/hash", "mac [vlan] [basis]", 1, 3, _bond_hash),
-    ProtocolCommand("rstp/show", "[bridge]", 0, 1, _shows("", _NO_RSTP)),
-    ProtocolCommand("rstp/tcn", "[bridge]", 0, 1, _shows("OK\n", _NO_RSTP)),
 )  # fmt: skip

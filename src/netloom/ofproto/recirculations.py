@@ -42,7 +42,8 @@ class _Entry:
 
     def __init__(self, recirc_id: int, state: FrozenState) -> None:
         self.recirc_id = recirc_id
-        self.state = state
+        #: None: it is no longer.
+        self.state: FrozenState | None = state
         self.n_holders = 1
 
 
@@ -84,12 +85,20 @@ class Recirculations:
             entry = self._by_id[number]
             entry.n_holders -= 1
             if not entry.n_holders:
-                del self._by_state[entry.state]
+                if entry.state is not None:
+                    del self._by_state[entry.state]
                 self._leaving.append((now_ms + GRACE_MS, entry))
 
     def find(self, recirc_id: int) -> FrozenState | None:
         entry = self._by_id.get(recirc_id)
         return entry.state if entry is not None else None
+
+    def forget_bridge(self, name: str) -> None:
+        """Nothing goes on in a bridge that is gone, nor in a later one of the same name."""
+        for entry in self._by_id.values():
+            if entry.state is not None and entry.state.bridge == name:
+                self._by_state.pop(entry.state, None)
+                entry.state = None
 
     def run(self, now_ms: int) -> None:
         """Forget what nobody has held for long enough."""

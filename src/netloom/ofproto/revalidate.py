@@ -20,8 +20,9 @@ from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import credit_all
-from netloom.ofproto.upcall import IN_PORT, datapath_mask, origin
+from netloom.ofproto.upcall import IN_PORT, origin
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
@@ -47,8 +48,8 @@ FlowName = tuple[int, int]
 class InstalledFlow:
     """A flow of the data path, seen from here."""
 
-    __slots__ = ("actions", "credits", "installed_ms", "key", "mac_lookups", "mask", "n_bytes",
-                 "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
+    __slots__ = ("actions", "credits", "installed_ms", "is_permanent", "key", "mac_lookups", "mask",
+                 "n_bytes", "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
         self.key = key
@@ -64,6 +65,8 @@ class InstalledFlow:
         self.used_ms = now_ms
         self.n_packets = 0
         self.n_bytes = 0
+        #: Neither idle nor translated again: whoever made it removes it.
+        self.is_permanent = False
 
 
 class Revalidator:
@@ -98,7 +101,8 @@ class Revalidator:
         name = (key & mask, mask)
         flows = self._flows
         n_flows = len(flows)
-        if n_flows >= self.flow_limit or name in flows:
+        is_switched = IN_PORT.get(key) in self._backer.switched.ports
+        if n_flows >= self.flow_limit or name in flows or is_switched:
             if result.recirc_ids:
                 self._backer.recirculations.release(result.recirc_ids, now_ms)
             return
@@ -110,6 +114,33 @@ class Revalidator:
         self._backer.dpif.flow_put(key, mask, result.flow_actions)
         self._changes += 1
 
+    def install_permanent(self, flow: InstalledFlow) -> None:
+        """Give the data path a flow that stays, or change the one that is there."""
+        name = (flow.key & flow.mask, flow.mask)
+        old = self._flows.get(name)
+        if old is not None and old.is_permanent:
+            self._push_statistics_of([name])
+            old.credits = flow.credits
+            if old.actions == flow.actions:
+                return
+            flow.n_packets, flow.n_bytes = old.n_packets, old.n_bytes
+        self._changes += name not in self._flows
+        self._flows[name] = flow
+        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+
+    def remove_permanent(self, port: int, mask: int) -> None:
+        """Remove the flow that stays of a data-path port."""
+        name = (IN_PORT.put(0, port) & mask, mask)
+        flow = self._flows.get(name)
+        if flow is not None:
+            self._remove(name, flow)
+
+    def remove_from(self, ports: frozenset[int]) -> None:
+        """Remove the flows of packets from these data-path ports."""
+        for name, flow in list(self._flows.items()):
+            if IN_PORT.get(flow.key) in ports:
+                self._remove(name, flow)
+
     def sweep(self, now_ms: int) -> None:
         """Credit what flows counted, and remove the idle ones. Flows that somebody else took out of
         the data path (`dpctl/del-flows`) are forgotten, so that misses bring them back."""
@@ -118,7 +149,7 @@ class Revalidator:
         if present is not None:
             self._changes = self._changes_seen
             for name in [name for name in self._flows if name not in present]:
-                self._remove(name, self._flows[name])
+                self._has_vanished(name)
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
         for name in self._idle_since(oldest_ms):
@@ -127,13 +158,24 @@ class Revalidator:
         self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
 
+    def _has_vanished(self, name: FlowName) -> None:
+        """Somebody else took the flow out of the data path: one that stays comes back."""
+        flow = self._flows[name]
+        if not flow.is_permanent:
+            self._remove(name, flow)
+            return
+        flow.n_packets = flow.n_bytes = 0
+        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+        self._changes += 1
+
     def _idle_since(self, oldest_ms: int) -> list[FlowName]:
         """The flows that were not used after that. Flows stand in the order of their use, as far as
         one look at the counters tells it."""
         idle = []
         for name, flow in self._flows.items():
             if flow.used_ms <= oldest_ms:
-                idle.append(name)
+                if not flow.is_permanent:
+                    idle.append(name)
             elif flow.used_ms > oldest_ms + ORDER_MS:
                 break
         return idle
@@ -219,6 +261,8 @@ class Revalidator:
         self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
         for name in names:
             flow = self._flows[name]
+            if flow.is_permanent:
+                continue
             result = self._translate_again(flow.key, now_ms)
             if result is None:
                 self._remove(name, flow)
@@ -258,7 +302,8 @@ class Revalidator:
     def purge(self) -> None:
         """Remove every flow."""
         for name, flow in list(self._flows.items()):
-            self._remove(name, flow)
+            if not flow.is_permanent:
+                self._remove(name, flow)
 
     def flows_of(self, bridge_ports: set[int]) -> list[Flow]:
         """The data path's flows from these data-path ports."""

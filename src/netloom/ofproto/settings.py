@@ -13,6 +13,7 @@ from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.cfm import CfmSettings
 from netloom.protocols.lacp import LacpSettings
+from netloom.protocols.rstp_values import RstpPortSettings, RstpSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -67,6 +68,7 @@ class BundleSettings(Record):
     mcast_flood_reports: bool = False
     #: None: it takes no part in a spanning tree.
     stp: StpPortSettings | None = StpPortSettings()
+    rstp: RstpPortSettings | None = RstpPortSettings()
     #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
     other_config: tuple[tuple[str, str], ...] = ()
 
@@ -163,6 +165,8 @@ class BridgeSettings(Record):
     mcast: McastSettings | None = None
     #: None: no STP.
     stp: StpSettings | None = None
+    #: None: no RSTP. A bridge never has both.
+    rstp: RstpSettings | None = None
 
 
 class PortSettings(Record):

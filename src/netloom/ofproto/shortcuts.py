@@ -32,7 +32,7 @@ from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import TUNNEL_MASK
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Credit, MacLookup, Translated
-from netloom.ofproto.translate.finish import DATAPATH_MASK, shape_mask
+from netloom.ofproto.translate.finish import DATAPATH_MASK, datapath_mask, shape_mask
 from netloom.ofproto.translate.normal import MacRefresh, is_reserved
 from netloom.ofproto.translate.tables import TableCredit
 from netloom.ofproto.translate.walk_log import FREE_MASK, LookupStep, NormalStep, WalkLog
@@ -54,7 +54,6 @@ KIND_MASK = KEY_MASK & ~FREE_MASK
 _DL_SRC_SHIFT, _DL_DST_SHIFT = SLOT["dl_src"].shift, SLOT["dl_dst"].shift
 _ONES48 = 0xFFFFFFFFFFFF
 _DL_TYPE, _NW_FRAG = SLOT["dl_type"], SLOT["nw_frag"]
-_VLAN_TCI = SLOT["vlan_tci"].mask
 _TCIS = tuple((slot.mask, VLAN_CFI << slot.shift) for slot in (SLOT["vlan_tci"], SLOT["vlan1_tci"]))
 #: ARP, whose announcements NORMAL treats otherwise; and what bridges tell one another.
 _LONG_ROAD = frozenset({0x0806, 0x8035, 0x05FF})
@@ -302,7 +301,7 @@ class Shortcuts:
             for target in again.credits
             if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
         ]
-        keep = DATAPATH_MASK & shape_mask(dp_key) & ~TUNNEL_MASK
+        keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
         return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids)
 
     def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
@@ -354,4 +353,4 @@ def _flow_mask(mask: int, leaf: _Leaf) -> int:
     for tci, cfi in leaf.tags:
         if mask & tci:
             mask |= cfi
-    return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
+    return datapath_mask(mask)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netloom.base.log import get_logger
 from netloom.ofproto.settings import StpPortSettings, StpSettings
+from netloom.ofproto.tree_ports import bpdu_of, bpdu_payload, mbps_of, tree_bundles
 from netloom.openflow import messages as m
 from netloom.packet import build
 from netloom.protocols import stp
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 log = get_logger("ofproto_dpif")
 
 GROUP = bytes.fromhex("0180c2000000")
-_LLC = b"\x42\x42\x03"
-_ETH_AND_LLC = 17
 #: What OpenFlow calls the states.
 _STATE_BITS = {
     stp.DISABLED: 0,
@@ -31,12 +30,13 @@ _STATE_BITS = {
     stp.FORWARDING: m.OFPPS_STP_FORWARD,
     stp.BLOCKING: m.OFPPS_STP_BLOCK,
 }
-#: Speed of a port that does not tell.
-_DEFAULT_MBPS = 10_000
 
 
 class SpanningTree:
     """The tree of one bridge."""
+
+    #: As warnings call it.
+    protocol = "STP"
 
     def __init__(self, bridge: Ofproto, settings: StpSettings, now_ms: int) -> None:
         self._bridge = bridge
@@ -44,6 +44,8 @@ class SpanningTree:
         self._ports: dict[int, OfPort] = {}
         #: Its configuration makes no sense: it is as if there were no tree.
         self.is_disabled = False
+        self._links: dict[OfPort, bool] = {}
+        self._states: dict[OfPort, str] = {}
         self.configure(settings, now_ms)
 
     def configure(self, settings: StpSettings, now_ms: int) -> None:
@@ -53,35 +55,48 @@ class SpanningTree:
 
     def follow_ports(self, now_ms: int) -> None:
         """Have those ports take part that are to, and no others."""
+        before = self._links
         wanted = self._choose_ports()
+        for port in before.keys() - self._links.keys():
+            port.forwards = port.learns = True
         gone = [n for n, port in self._ports.items() if wanted.get(n, (None,))[0] is not port]
         for number in gone:
             self.stp.remove_port(number, now_ms)
             self._set_free(self._ports.pop(number))
         for number, (port, settings) in wanted.items():
-            cost = settings.cost or stp.path_cost(_mbps(port))
+            cost = settings.cost or stp.path_cost(mbps_of(port))
             if number in self._ports:
                 self.stp.change_port(number, settings.priority, cost, now_ms)
             else:
                 self._ports[number] = port
                 self.stp.add_port(number, settings.priority, cost, now_ms)
         self._apply()
+        self._close_ports_without_link()
+
+    def _close_ports_without_link(self) -> None:
+        """A port whose link is down takes no part, and nothing else may use it meanwhile."""
+        for port, is_up in self._links.items():
+            if not is_up and port.forwards:
+                port.forwards = port.learns = False
+                self._bridge.backer.config_changed()
 
     def _choose_ports(self) -> dict[int, tuple[OfPort, StpPortSettings]]:
         """STP's port number -> port; numbers are given by people to all ports or to none."""
         candidates = []
-        for name, bundle in sorted(self._bridge.bundles.items()):
+        for bundle in tree_bundles(self._bridge):
             settings = bundle.settings.stp
-            if settings is None or name in self._bridge.mirrors.outputs:
+            if settings is None:
                 continue
             if len(bundle.members) > 1:
+                name = bundle.settings.name
                 log.err_rl("port %s: cannot enable STP on bonds, disabling", name)
-            elif bundle.members and bundle.members[0].settings.type != "internal":
+            else:
                 candidates.append((bundle.members[0], settings))
         chosen: dict[int, tuple[OfPort, StpPortSettings]] = {}
         numbers = [settings.number for _, settings in candidates]
         self.is_disabled = any(numbers) and not all(numbers)
         if self.is_disabled:
+            self._links = {}
             log.err_rl("bridge %s: must manually configure all STP port IDs or none, disabling",
                        self._bridge.name)  # fmt: skip
             return {}
@@ -93,30 +108,38 @@ class SpanningTree:
                 log.warn_rl("port %s: duplicate stp-port-num %d, disabling", port.name, number)
             else:
                 chosen[number] = port, settings
-        return chosen
+        self._links = {port: port.link()[0] for port, _ in chosen.values()}
+        return {number: found for number, found in chosen.items() if self._links[found[0]]}
 
     def receive(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """A frame to the group of bridges came in."""
         number = self.number_of(port)
         if number is None:
             return
-        length = int.from_bytes(frame[12:14], "big")
-        if frame[14:_ETH_AND_LLC] == _LLC and len(_LLC) <= length <= len(frame) - 14:
-            self.stp.receive(number, frame[_ETH_AND_LLC : 14 + length], now_ms)
+        payload = bpdu_of(frame)
+        if payload is not None:
+            self.stp.receive(number, payload, now_ms)
 
     def number_of(self, port: OfPort) -> int | None:
         """STP's number of a port, if it takes part."""
         return next((number for number, other in self._ports.items() if other is port), None)
 
     def run(self, now_ms: int) -> None:
+        changed = [port for port, was_up in self._links.items() if port.link()[0] != was_up]
+        for port in changed:
+            words = ("down", "disabling") if self._links[port] else ("up", "enabling")
+            log.dbg("bridge %s, port %s is %s, %s it.", self._bridge.name, port.name, *words)
+        if changed:
+            self.follow_ports(now_ms)
         self.stp.run(now_ms)
         self._apply()
         packets, self.stp.packets = self.stp.packets, []
         for number, payload in packets:
-            port = self._ports.get(number)
-            if port is not None:
-                frame = build.ethernet_8023(GROUP, self._bridge.address_of(port), _LLC + payload)
-                self._bridge.send_packet(port, frame, now_ms)
+            if (target := self._ports.get(number)) is not None:
+                frame = build.ethernet_8023(
+                    GROUP, self._bridge.address_of(target), bpdu_payload(payload)
+                )
+                self._bridge.send_packet(target, frame, now_ms)
 
     def deadline(self) -> int | None:
         if self.stp.packets or self.stp.changed_ports or self.stp.flush:
@@ -128,9 +151,11 @@ class SpanningTree:
 
     def destroy(self) -> None:
         """The bridge has no tree any more: all ports forward."""
-        for port in self._ports.values():
+        for port in self._links:
             self._set_free(port)
+            port.forwards = port.learns = True
         self._ports.clear()
+        self._links.clear()
 
     def _apply(self) -> None:
         changed, self.stp.changed_ports = self.stp.changed_ports, set()
@@ -145,6 +170,11 @@ class SpanningTree:
                 self._bridge.mcast.flush()
 
     def _set_state(self, port: OfPort, state: str) -> None:
+        old = self._states.get(port, stp.DISABLED)
+        if state == old:
+            return
+        log.dbg("port %s: STP state changed from %s to %s", port.name, old, state)
+        self._states[port] = state
         learned = port.learns
         port.forwards, port.learns = state in stp.FORWARDS, state in stp.LEARNS
         port.relays_bpdus = state != stp.BLOCKING
@@ -224,8 +254,3 @@ def _describe(bridge_id: int, hello_ms: int, age_ms: int, delay_ms: int) -> list
         f"  stp-max-age     {age_ms // 1_000}s\n",
         f"  stp-fwd-delay   {delay_ms // 1_000}s\n",
     ]
-
-
-def _mbps(port: OfPort) -> int:
-    speed = port.device.state().speed_bps if port.device is not None else 0
-    return speed // 1_000_000 or _DEFAULT_MBPS

@@ -14,7 +14,7 @@ from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.finish import DATAPATH_MASK
+from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
@@ -28,16 +28,8 @@ log = get_logger("ofproto_dpif_upcall")
 IN_PORT = SLOT["in_port"]
 _HAS_OPTIONS = SLOT["tun_opt_present"].mask
 _RECIRC_ID = SLOT["recirc_id"]
-_VLAN_TCI = SLOT["vlan_tci"].mask
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT = "upcall_unknown_port"
-
-
-def datapath_mask(mask: int) -> int:
-    """The mask that a flow has in the data path: whether there is a VLAN tag is never left open,
-    for data paths cannot express that (nor can their text)."""
-    mask &= DATAPATH_MASK
-    return mask if mask & _VLAN_TCI else mask | _VLAN_TCI
 
 
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:

@@ -31,6 +31,8 @@ _field_log = get_logger("meta_flow")
 _TCI = SLOT["vlan_tci"]
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
+#: Of a packet that nobody knows the type of: a namespace that there is not.
+_UNKNOWN_TYPE = 0xF000_0000
 _CFI_IN_PLACE = VLAN_CFI << _TCI.shift
 _MPLS_TYPES = (0x8847, 0x8848)
 _OFPM_MAX = 0xFFFF0000
@@ -321,10 +323,12 @@ def _encap(c: _Check, action: a.Encap) -> None:
 
 
 def _decap(c: _Check, action: a.Decap) -> None:
+    """Behind Ethernet is what its type says. What is behind another header is known when it is
+    off, so that nothing that follows may depend on it."""
     if _PACKET_TYPE.get(c.match.value) == 0:
-        if c.match.value & _CFI_IN_PLACE:
-            raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
         _set_packet_type(c, 1 << 16 | c.dl_type, c.dl_type)
+    else:
+        _set_packet_type(c, _UNKNOWN_TYPE, 0xFFFF)
 
 
 def _set_packet_type(c: _Check, packet_type: int, dl_type: int) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Headers by name: namespace and type.
 HEADERS = {"ethernet": 0, "nsh": 0x1_894F, "mpls": 0x1_8847, "mpls_mc": 0x1_8848}
 _NAMES = {number: name for name, number in HEADERS.items()}
-_CLASS_NSH = 4
-_MD_TYPE, _TLV = 1, 2
+CLASS_NSH = 4
+NSH_MD_TYPE, NSH_TLV = 1, 2
 #: What follows is known from the header that is popped.
 _USE_NEXT = 0xFFFE
 _MAX_NS = 7
@@ -47,11 +47,11 @@ def read_encap(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _property(klass: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
-    if klass != _CLASS_NSH or kind not in (_MD_TYPE, _TLV):
+    if klass != CLASS_NSH or kind not in (NSH_MD_TYPE, NSH_TLV):
         raise OpenFlowError("NXBAC_UNKNOWN_ED_PROP")
-    if kind == _MD_TYPE and (len(data) != 1 or data[0] not in (1, 2)):
+    if kind == NSH_MD_TYPE and (len(data) != 1 or data[0] not in (1, 2)):
         raise OpenFlowError("NXBAC_BAD_ED_PROP")
-    if kind == _TLV:
+    if kind == NSH_TLV:
         if len(data) < 4 or data[3] > len(data) - 4:
             raise OpenFlowError("NXBAC_BAD_ED_PROP")
         data = data[: 4 + data[3]]
@@ -63,7 +63,7 @@ def write_encap(w: Writer, action: a.Encap) -> None:
     out = pack(">HI", action.header_size, action.packet_type)
     for klass, kind, data in action.properties:
         # The length of an option counts its padding, that of other properties does not.
-        size = 4 + len(data) if kind != _TLV else 4 + len(data) + 7 & ~7
+        size = 4 + len(data) if kind != NSH_TLV else 4 + len(data) + 7 & ~7
         out += pack(">HBB", klass, kind, size) + data + bytes(-(4 + len(data)) % 8)
     w.put("ENCAP", out)
 
@@ -101,7 +101,7 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
         number = to_u8(value, "md_type")
         if number not in (1, 2):
             raise ConfigError("invalid md_type")
-        return _CLASS_NSH, _MD_TYPE, bytes([number])
+        return CLASS_NSH, NSH_MD_TYPE, bytes([number])
     parts = value.split(",")
     klass, kind = (c_int(part) for part in (*parts, "", "")[:2])
     digits = parts[2][2:] if len(parts) == 3 and parts[2].startswith("0x") else "x"
@@ -112,7 +112,7 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
         data = b""
     if klass is None or kind is None or not data:
         raise ConfigError(f"Invalid NSH TLV header: {value}")
-    return _CLASS_NSH, _TLV, pack(">HBB", klass & 0xFFFF, kind & 0xFF, len(data)) + data
+    return CLASS_NSH, NSH_TLV, pack(">HBB", klass & 0xFFFF, kind & 0xFF, len(data)) + data
 
 
 def parse_decap(r: ActionReader, text: str) -> a.Action:
@@ -140,7 +140,7 @@ def format_encap(action: a.Encap, names: TextNames) -> str:
     """`encap` as text."""
     words = []
     for _, kind, data in action.properties:
-        if kind == _MD_TYPE:
+        if kind == NSH_MD_TYPE:
             words.append(f"md_type={data[0]}")
         else:
             number = int.from_bytes(data[:2], "big")

@@ -229,6 +229,8 @@ def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
         return
     if field.form == "port10":
         value, mask = _of10(value), mask & 0xFFFF
+    # What a key has of an ICMP type is wider than the field.
+    mask &= (1 << field.width) - 1
     for offset, n_bits in segments(mask):
         part = value >> offset & (1 << n_bits) - 1
         w.put("REG_LOAD", pack(">H4sQ", offset << 6 | n_bits - 1, header, part))

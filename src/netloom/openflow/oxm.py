@@ -87,6 +87,7 @@ for _field in FIELD.values():
     if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
         _DEEP |= _field.mask
 _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
+_TYPE_SLOT, _DL_TYPE = SLOT["packet_type"], SLOT["dl_type"]
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
@@ -123,6 +124,15 @@ def _prerequisites(field: Field) -> tuple[tuple[int, int], ...]:
             bits |= _LATER_FRAGMENT
         pairs.append((bits, value))
     return tuple(pairs)
+
+
+def _met_by_type(row: DecodeRow, value: int) -> bool:
+    """Are the prerequisites met if the packet type says what the Ethernet type would?"""
+    packet_type = _TYPE_SLOT.get(value)
+    if packet_type >> 16 != 1:
+        return False
+    value = _DL_TYPE.put(value, packet_type & 0xFFFF)
+    return any(value & bits == demanded for bits, demanded in row.prerequisites)
 
 
 class DecodeRow:
@@ -232,7 +242,8 @@ class OxmTable:
                         if value & bits == demanded:
                             break
                     else:
-                        raise OpenFlowError("OFPBMC_BAD_PREREQ")
+                        if not _met_by_type(row, value):
+                            raise OpenFlowError("OFPBMC_BAD_PREREQ")
                 if mask & field_mask:
                     raise OpenFlowError("OFPBMC_DUP_FIELD")
                 value |= v << row.shift | row.implied

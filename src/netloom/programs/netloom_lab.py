@@ -118,7 +118,7 @@ def _service(url: str) -> str:
         with httpx.Client(transport=transport, timeout=5, trust_env=False) as client:
             answer = client.get(f"{base}/v2.0/agents")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"no answer at {url} ({error or type(error).__name__})"
+        return f"no answer at {url} ({str(error) or type(error).__name__})"
     if answer.status_code != 200:
         return f"running at {url}; it does not tell of agents ({answer.status_code})"
     agents = answer.json()["agents"]

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import httpx
 
+from netloom.base.clock import SystemClock
 from netloom.base.errors import ConfigError
 from netloom.base.paths import rundir
 from netloom.network.agents.dhcp.agent import DhcpAgent
@@ -25,6 +26,8 @@ from netloom.network.agents.settings import (
     load_l2_settings,
     load_room_settings,
 )
+from netloom.network.agents.tokens import TokenAuth
+from netloom.network.identity.credentials import read_credentials
 
 S = TypeVar("S", L2Settings, RoomSettings)
 L2_FILES = ("/etc/neutron/plugins/ml2/openvswitch_agent.ini",)
@@ -54,12 +57,12 @@ def read_room_settings(config_files: list[Path], usual: tuple[str, ...]) -> Room
     return replace(settings, host=settings.host or socket.gethostname())
 
 
-def open_client(server_url: str) -> httpx.AsyncClient:
+def open_client(server_url: str, auth: httpx.Auth | None = None) -> httpx.AsyncClient:
     """A client of the service at an http(s) URL, or `unix:PATH`."""
     if server_url.startswith("unix:"):
         transport = httpx.AsyncHTTPTransport(uds=server_url.removeprefix("unix:"))
-        return httpx.AsyncClient(base_url="http://localhost", transport=transport)
-    return httpx.AsyncClient(base_url=server_url, trust_env=False)
+        return httpx.AsyncClient(base_url="http://localhost", transport=transport, auth=auth)
+    return httpx.AsyncClient(base_url=server_url, trust_env=False, auth=auth)
 
 
 def run_l2_agent(settings: L2Settings) -> int:
@@ -83,7 +86,10 @@ def run_dhcp_agent(config_files: list[Path]) -> int:
 async def _until_signal(
     settings: S, make: Callable[[S, ServiceLink, Path], L2Agent | RoomAgent]
 ) -> None:
-    async with open_client(settings.server_url) as client:
+    auth = None
+    if settings.keystone:
+        auth = TokenAuth(read_credentials(settings.keystone), SystemClock())
+    async with open_client(settings.server_url, auth) as client:
         agent = make(settings, ServiceLink(client, settings.host), Path(rundir()))
         task = asyncio.current_task()
         assert task is not None
@@ -94,3 +100,6 @@ async def _until_signal(
         except asyncio.CancelledError:
             # A signal's doing.
             return
+        finally:
+            if auth is not None:
+                await auth.aclose()

@@ -1,10 +1,10 @@
 """The data paths of the daemon: one backer per `datapath_type`, made when first asked for.
 
-With NETLOOM_SYSTEM_DATAPATH=kernel in the environment, `system` is the kernel data path. Where it
-cannot be (no rights, a kernel without what it needs, an installation without the compiled programs)
-the log and the Bridge rows say why. Then, and without that word, `system` is served in user space
-like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports of one are no ports
-of the other.
+`system` is the kernel data path. Where it cannot be (no rights, a kernel without what it needs, an
+installation without the compiled programs) the log and the Bridge rows say why, and `system` is
+served in user space like `netdev`. Both types exist at the same time, as in Open vSwitch, and ports
+of one are no ports of the other. With NETLOOM_SYSTEM_DATAPATH=userspace in the environment nobody
+tries the kernel, and what an earlier daemon left there goes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import PinDirectory, forget
+from netloom.datapath.ebpf.pins import Mounts, PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
@@ -34,7 +34,7 @@ from netloom.vswitchd.wish import ZonesWish
 
 log = get_logger("dpif")
 
-#: Names what serves `system`: `kernel`, for those who want that, or `userspace`.
+#: Names what serves `system`, for those who do not want the kernel: `userspace`.
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 
@@ -42,7 +42,7 @@ def remove_remains(rundir: str) -> None:
     """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
     programs, and its internal devices in this network namespace."""
     remove_internal_devices(rundir)
-    forget(rundir)
+    forget(rundir, Mounts())
 
 
 class DataPathSet:
@@ -73,6 +73,7 @@ class DataPathSet:
         self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
+        self._mounts = Mounts()
         #: Why `system` is not served by the kernel, if it should be.
         self._shortfall = ""
 
@@ -183,8 +184,9 @@ class DataPathSet:
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
         if datapath_type == "system" and self._linux is not None:
-            if os.environ.get(CHOICE) != "kernel":
+            if os.environ.get(CHOICE) == "userspace":
                 log.info("%s: processing packets in user space, as asked for", name)
+                forget(paths.rundir(), self._mounts)
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
         return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
@@ -192,7 +194,7 @@ class DataPathSet:
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None
         try:
-            pins = PinDirectory(paths.rundir())
+            pins = PinDirectory(paths.rundir(), self._mounts)
             dpif = EbpfDpif("system", name, self._loop.clock, self._counters, pins)
         except Unsupported as error:
             self._shortfall = f"no kernel data path: {error}"

@@ -296,9 +296,11 @@ class Applier:
         self._follow_mtu(live)
         number = datapath_id(live.wish, live.mac)
         settings = replace(live.wish.settings, datapath_id=number)
+        own = int(live.mac.replace(":", "") or "0", 16)
         if settings.stp is not None and not settings.stp.system_id:
-            own = int(live.mac.replace(":", "") or "0", 16)
             settings = replace(settings, stp=replace(settings.stp, system_id=own))
+        if settings.rstp is not None and not settings.rstp.address:
+            settings = replace(settings, rstp=replace(settings.rstp, address=own))
         if settings == live.settings:
             return
         if number != live.datapath_id:

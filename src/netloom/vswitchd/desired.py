@@ -23,7 +23,6 @@ from netloom.ofproto.settings import (
     ControllerSettings,
     McastSettings,
     MirrorSettings,
-    StpSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
@@ -32,6 +31,7 @@ from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
+from netloom.vswitchd.tree_rules import TreeRules
 from netloom.vswitchd.unsupported import complaints
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, Pairs, PortWish, Wish
 from netloom.vswitchd.zone_rules import read_zones
@@ -164,6 +164,8 @@ class _Reader:
         ageing = self._number("bridge", name, config, "mac-aging-time", 300)
         size = self._number("bridge", name, config, "mac-table-size", 8192)
         queue = integer(config, "in-band-queue", -1)
+        trees = TreeRules(row, lambda level, text: self._complain(level, "bridge", text))
+        stp, rstp = trees.read()
         return BridgeSettings(
             name=name,
             datapath_id=0,
@@ -182,23 +184,8 @@ class _Reader:
             in_band_managers=self._in_band_managers,
             bundle_idle_timeout_ms=self._bundle_timeout_ms,
             mcast=_mcast(row),
-            stp=self._stp(name, row),
-        )
-
-    def _stp(self, name: str, row: Row) -> StpSettings | None:
-        if not row.flag("stp_enable"):
-            return None
-        config = row.mapping("other_config")
-        text = config.get("stp-system-id")
-        mac = parse_mac(text) if text is not None else None
-        if text is not None and mac is None:
-            self._complain("err", "bridge", f'bridge {name}: invalid stp-system-id "{text}"')
-        return StpSettings(
-            system_id=int.from_bytes(mac or b"", "big"),
-            priority=integer(config, "stp-priority", 32_768) & 0xFFFF,
-            hello_ms=integer(config, "stp-hello-time", 2) * 1_000,
-            max_age_ms=integer(config, "stp-max-age", 20) * 1_000,
-            forward_delay_ms=integer(config, "stp-forward-delay", 15) * 1_000,
+            stp=stp,
+            rstp=rstp,
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from netloom.base.record import replace
 from netloom.netdev.tunnel_config import TYPES
 from netloom.ofproto.settings import ControllerStatus
+from netloom.ofproto.trees import BridgeTreeStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.row import Row
 from netloom.vswitchd import status
@@ -54,8 +55,9 @@ class Collector:
         live = self._applier.bridges.get(row.text("name"))
         number = 0 if live is None else live.datapath_id
         shortfall = "" if live is None else self._applier.shortfall(live)
-        trees = {} if live is None else live.bridge.bridge_status()
-        _note(found, row, status.bridge_columns(number, shortfall, trees))
+        tree = BridgeTreeStatus() if live is None else live.bridge.bridge_status()
+        _note(found, row, status.bridge_columns(number, shortfall, dict(tree.status)))
+        _note(found, row, {"rstp_status": dict(tree.rstp_status)})
         for controller in self._idl.refs(row, "controller"):
             self._add_controller(found, row, controller, now_ms, with_counters)
         for mirror in self._idl.refs(row, "mirrors"):
@@ -64,9 +66,7 @@ class Collector:
                 _note(found, mirror, status.mirror_columns(counts))
         for port in self._idl.refs(row, "ports"):
             if live is not None and (with_counters or live.bridge.status_version):
-                shown, counters = live.bridge.port_status(port.text("name"))
-                _note(found, port, {"status": dict(sorted(shown.items()))})
-                _note(found, port, {"statistics": dict(sorted(counters.items()))})
+                _note(found, port, status.port_columns(live.bridge.port_status(port.text("name"))))
                 active = live.bridge.active_member(port.text("name"))
                 _note(found, port, {"bond_active_slave": (active,) if active else ()})
             for interface in self._idl.refs(port, "interfaces"):

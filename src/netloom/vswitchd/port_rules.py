@@ -11,6 +11,12 @@ from netloom.ofproto.settings import BundleSettings, StpPortSettings
 from netloom.ovsdb.row import Row
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.lacp import LacpSettings
+from netloom.protocols.rstp_values import (
+    MAX_PATH_COST,
+    MAX_PORT_PRIORITY,
+    MAX_PORTS,
+    RstpPortSettings,
+)
 from netloom.vswitchd.addresses import parse_mac
 
 MODES = ("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
@@ -51,6 +57,7 @@ class PortRules:
             qinq_ethtype=self._qinq_ethtype(),
             priority_tags=self._priority_tags(),
             stp=self._stp(),
+            rstp=self._rstp(),
             bond=self._bond() if len(members) > 1 else None,
             lacp=self._lacp(len(members)),
             protected=row.flag("protected"),
@@ -108,6 +115,29 @@ class PortRules:
             self._number("stp-port-priority", 128, 255),
             self._number("stp-path-cost", 0, 65_535),
         )
+
+    def _rstp(self) -> RstpPortSettings | None:
+        """How the port takes part in RSTP; values out of range are as if they were not there."""
+        if not self._flag("rstp-enable", True):
+            return None
+        number = self._number("rstp-port-num", 0, MAX_PORTS)
+        if number == 0 and "rstp-port-num" in self._config:
+            self.complaints.append("invalid rstp-port-num")
+            return None
+        return RstpPortSettings(
+            number=number,
+            priority=self._number("rstp-port-priority", 128, MAX_PORT_PRIORITY),
+            cost=self._number("rstp-path-cost", 0, MAX_PATH_COST),
+            admin_edge=self._flag("rstp-port-admin-edge", False),
+            auto_edge=self._flag("rstp-port-auto-edge", True),
+            mcheck=self._flag("rstp-port-mcheck", False),
+            is_enabled=self._flag("rstp-admin-port-state", True),
+            point_to_point=self._number("rstp-admin-p2p-mac", 1, 2) == 1,
+        )
+
+    def _flag(self, key: str, default: bool) -> bool:
+        text = self._config.get(key, "").lower()
+        return text == "true" if text in ("true", "false") else default
 
     def _number(self, key: str, default: int, most: int) -> int:
         text = self._config.get(key, "")

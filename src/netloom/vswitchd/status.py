@@ -17,6 +17,7 @@ from netloom.base.log import get_logger
 from netloom.netdev.device import UNKNOWN_COUNT, DeviceState, DeviceStats
 from netloom.ofproto.link_status import LinkStatus
 from netloom.ofproto.settings import ControllerStatus
+from netloom.ofproto.trees import PortTreeStatus
 from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.idl_txn import (
     ERROR,
@@ -164,6 +165,16 @@ def bridge_columns(
         "datapath_id": (f"{datapath_id:016x}",),
         "datapath_version": BUILT_IN,
         "status": shown,
+    }
+
+
+def port_columns(tree: PortTreeStatus) -> dict[str, Datum]:
+    """The columns of a Port row that tell how it fares in a spanning tree."""
+    return {
+        "status": dict(tree.status),
+        "statistics": dict(tree.statistics),
+        "rstp_status": dict(tree.rstp_status),
+        "rstp_statistics": dict(tree.rstp_statistics),
     }
 
 

@@ -10,7 +10,6 @@ from netloom.ovsdb.row import Row
 #: Columns that must stay at their default.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "Bridge": (
-        "rstp_enable",
         "netflow",
         "sflow",
         "ipfix",

@@ -94,7 +94,10 @@ def test_a_machine_reaches_the_outside_and_is_reached_by_a_floating_address(clou
     address = floating["floating_ip_address"]
     ping = ("ping", "-n", "-q", "-c", "1", "-W", "1", address)
     cloud.wait("the way in works", lambda: cloud.host.run(*ping, check=False).ok)
-    assert cloud.api.show("floatingip", floating["id"])["status"] == "ACTIVE"
+    cloud.wait(
+        "the address is told to be in use",
+        lambda: cloud.api.show("floatingip", floating["id"])["status"] == "ACTIVE",
+    )
     cloud.api.request("PUT", f"floatingips/{floating['id']}", {"floatingip": {"port_id": None}})
     cloud.wait("the way in is closed", lambda: not cloud.host.run(*ping, check=False).ok)
     assert vm.ping(OUTSIDE, 2)

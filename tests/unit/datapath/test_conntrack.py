@@ -283,6 +283,17 @@ def test_translated_ports_never_collide_and_run_out() -> None:
     assert len(talk.tracker) == 10
 
 
+def test_translation_to_no_address_moves_only_ports_that_are_taken() -> None:
+    talk = Conversation()
+    assert talk.track(udp(A, B, 2_000), "ct(commit,nat(src=0.0.0.0))") == "new|snat"
+    assert talk.packet[26:36] == A + B + (2_000).to_bytes(2, "big")
+    # Somebody else has the address and port already, by translation.
+    talk.track(udp(bytes((10, 0, 0, 9)), B, 7), "ct(commit,nat(src=10.0.0.1:3000))")
+    assert talk.track(udp(A, B, 3_000), "ct(commit,nat(src=0.0.0.0))") == "new|snat"
+    assert talk.packet[26:34] == A + B
+    assert talk.packet[34:36] == (3_001).to_bytes(2, "big")
+
+
 def test_persistent_translation_keeps_a_client_on_one_address() -> None:
     talk = Conversation()
     nat = "ct(commit,nat(src=10.0.0.70-10.0.0.79,persistent))"

@@ -188,6 +188,7 @@ def test_without_authentication_only_loopback_is_served() -> None:
     with pytest.raises(ConfigError, match="may do everything"):
         load_settings([("f", "[DEFAULT]\nbind_host = 0.0.0.0\n")])
     text = "[DEFAULT]\nauth_strategy = keystone\n[keystone_authtoken]\nauth_url = http://k\n"
+    text += "username = neutron\n"
     assert load_settings([("f", text)])[0].keystone["auth_url"] == "http://k"
 
 

@@ -91,6 +91,8 @@ def cloud() -> Cloud:
 
 def test_every_flow_is_one_that_the_switch_can_read(cloud: Cloud) -> None:
     network, tunnelled = cloud.network(), cloud.network("vxlan", "10.1.0.0/24")
+    six = {"network_id": tunnelled["id"], "cidr": "2001:db8::/64", "ip_version": 6}
+    cloud.api.make("subnet", **six)
     cloud.port(network)
     cloud.port(tunnelled)
     cloud.port(tunnelled, host="h2")
@@ -208,6 +210,26 @@ def test_entries_of_other_hosts_lead_to_their_tunnels(cloud: Cloud) -> None:
     assert flows[22, 1, "dl_vlan=1"].actions == leave
     address = there["fixed_ips"][0]["ip_address"]
     assert (21, 1, f"arp,dl_vlan=1,arp_tpa={address},arp_op=1") in flows
+
+
+def test_solicitations_for_machines_of_other_hosts_are_answered(cloud: Cloud) -> None:
+    network = cloud.network("vxlan")
+    six = {"network_id": network["id"], "cidr": "2001:db8::/64", "ip_version": 6}
+    cloud.api.make("subnet", enable_dhcp=False, **six)
+    cloud.port(network)
+    there = cloud.port(network, host="h2")
+    router = cloud.port(network, host="h2", device_owner="network:router_interface")
+    bridge = TunnelBridge(1, {("vxlan", "192.0.2.2"): 2}, True, True)
+    flows = by_key(tunnel_flows(cloud.wish(), bridge))
+    for port, flags in ((there, "0x60000000"), (router, "0xe0000000")):
+        (address,) = (one["ip_address"] for one in port["fixed_ips"] if ":" in one["ip_address"])
+        target = f"dl_vlan=1,nd_target={address}"
+        asked = flows[21, 1, f"icmp6,icmp_type=135,icmp_code=0,{target}"].actions
+        assert f"set_field:{int(flags, 16)}->nd_reserved" in asked
+        answer = flows[21, 1, f"icmp6,icmp_type=136,icmp_code=0,{target}"].actions
+        assert answer == f"set_field:{port['mac_address']}->nd_tll,in_port"
+    from_nobody = "icmp6,icmp_type=135,icmp_code=0,ipv6_src=::"
+    assert flows[21, 2, from_nobody].actions == "goto_table:22"
 
 
 def test_without_population_every_tunnel_is_flooded(cloud: Cloud) -> None:

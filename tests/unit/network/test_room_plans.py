@@ -8,6 +8,7 @@ from typing import Any
 from tests.support.network_api import Api
 
 from netloom.network.agents.dhcp.wish import device_id, servers_of
+from netloom.network.agents.l3.connections import Connection, End, is_stale
 from netloom.network.agents.l3.wish import Router, routers_of, ruleset
 from netloom.network.api.message import Request
 from netloom.network.watch.replica import Replica
@@ -121,3 +122,45 @@ def test_hosts_and_options_of_a_network() -> None:
     assert line in server.hosts.splitlines()
     assert f"tag:subnet-{world.subnet['id']},option:router,10.0.0.1" in server.opts
     assert any(one.startswith("--dhcp-range=set:subnet-") for one in server.options)
+
+
+def test_a_connection_is_stale_when_its_floating_address_is_gone() -> None:
+    world = World()
+    floating = world.floating(port_id=world.port["id"])
+    outside, inside = floating["floating_ip_address"], world.port["fixed_ips"][0]["ip_address"]
+    router = world.one_router()
+    client = "203.0.113.200"
+    into = Connection(6, End(client, outside, 4000, 22), End(inside, client, 22, 4000))
+    out = Connection(17, End(inside, client, 5000, 53), End(client, outside, 53, 5000))
+    shared = Connection(17, End(inside, client, 5000, 53), End(client, router.source, 53, 5000))
+    plain = Connection(6, End(inside, "10.9.0.1", 1, 2), End("10.9.0.1", inside, 2, 1))
+    for one in (into, out, shared, plain):
+        assert not is_stale(one, router)
+    world.api.request("PUT", f"/floatingips/{floating['id']}", {"floatingip": {"port_id": None}})
+    router = world.one_router()
+    assert [is_stale(one, router) for one in (into, out, shared, plain)] == [True, True] + 2 * [
+        False
+    ]
+
+
+def test_a_connection_is_stale_when_another_port_is_forwarded() -> None:
+    world = World()
+    floating = world.floating()
+    outside, inside = floating["floating_ip_address"], world.port["fixed_ips"][0]["ip_address"]
+    body = {
+        "internal_port_id": world.port["id"],
+        "internal_ip_address": inside,
+        "internal_port": 22,
+        "external_port": 2222,
+        "protocol": "tcp",
+    }
+    path = f"/floatingips/{floating['id']}/port_forwardings"
+    status, answer = world.api.request("POST", path, {"port_forwarding": body})
+    assert status == 201
+    into = Connection(6, End("203.0.113.200", outside, 1, 2222), End(inside, "203.0.113.200", 22))
+    assert not is_stale(into, world.one_router())
+    assert is_stale(into._replace(protocol=17), world.one_router())
+    key = answer["port_forwarding"]["id"]
+    change = {"port_forwarding": {"external_port": 2223}}
+    assert world.api.request("PUT", f"{path}/{key}", change)[0] == 200
+    assert is_stale(into, world.one_router())

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from netloom.flow.fields import FIELD
 from netloom.ofproto.translate.handlers import unsupported
 from netloom.openflow import actions as a
 from netloom.openflow.flow_text import parse_flow_mod
 
 
-def test_writing_a_header_that_is_never_committed_is_not_supported() -> None:
-    path = FIELD["nsh_c1"]
-    assert unsupported(a.SetField(path, 1, path.ones)) is not None
-    source = a.Subfield(FIELD["reg0"], 0, 20)
-    assert unsupported(a.Move(source, a.Subfield(path, 0, 20))) is not None
+def test_a_meter_of_packet_ins_is_not_supported_wherever_it_stands() -> None:
+    metered = a.Controller(max_len=128, meter_id=5)
+    assert unsupported(metered) is metered
+    assert unsupported(a.Clone((metered,))) is metered
 
 
 @pytest.mark.parametrize(
@@ -25,8 +23,10 @@ def test_writing_a_header_that_is_never_committed_is_not_supported() -> None:
      "output(port=1,max_len=100)", "clone(set_queue:1)", "write_actions(set_queue:1,output:1)",
      "learn(table=1,eth_type=0x800)", "sample(probability=1,collector_set_id=1)",
      "fin_timeout(idle_timeout=1)", "check_pkt_larger(100)->NXM_NX_REG0[0]",
-     "delete_field:tun_metadata0"],
+     "delete_field:tun_metadata0", "encap(nsh)", "encap(mpls)", "decap()", "dec_nsh_ttl",
+     "set_field:1->nsh_c1", "move:nsh_c1[]->nsh_c2[]"],
 )  # fmt: skip
 def test_action_of_this_version_is_supported(actions: str) -> None:
-    mod, _ = parse_flow_mod(f"actions={actions}")
+    match = "eth_type=0x894f," if "nsh_" in actions else ""
+    mod, _ = parse_flow_mod(f"{match}actions={actions}")
     assert all(unsupported(action) is None for action in mod.actions)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from netloom.base.record import replace
 from netloom.flow.compose import compose_packet
 from netloom.flow.text import parse_flow
 
@@ -57,6 +58,25 @@ def test_address_that_moves_is_followed(switch: SmallSwitch) -> None:
     send(switch, "p3", A_TO_B)
     switch.clock.advance(1_000)
     assert send(switch, "p2", B_TO_A) == ["p3"]
+
+
+@pytest.mark.parametrize("change", ["removed", "in another VLAN"])
+def test_packets_counted_after_a_port_changed_teach_nothing(
+    switch: SmallSwitch, change: str
+) -> None:
+    for _ in range(3):
+        send(switch, "p2", B_TO_A)
+    bridge = switch.backer.bridges["br0"]
+    if change == "removed":
+        bridge.bundle_del("p2")
+        bridge.port_del("p2")
+    else:
+        bundle = bridge.bundles["p2"]
+        bridge.bundle_set(replace(bundle.settings, vlan_mode="access", tag=7))
+    switch.clock.advance(1_000)
+    switch.backer.run()
+    assert not list(bridge.macs)
+    assert "p3" in send(switch, "p1", A_TO_B)
 
 
 def test_flow_mod_governs_the_next_packet(switch: SmallSwitch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from tests.support.fake_switch import FakeReplica
 
@@ -252,9 +254,9 @@ def test_numbers_out_of_range_are_clamped_and_garbage_is_named() -> None:
 
 def test_what_is_not_supported_is_said() -> None:
     replica = FakeReplica()
-    replica.add_bridge("br0", rstp_enable=True)
+    replica.add_bridge("br0", auto_attach=(uuid4(),))
     assert problems(read_wish(replica)) == [
-        "bridge br0: rstp_enable is not supported by this version"
+        "bridge br0: auto_attach is not supported by this version"
     ]
 
 

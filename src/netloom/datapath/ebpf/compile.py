@@ -36,7 +36,7 @@ from netloom.flow.fields import SLOT
 #: Records that one flow may have.
 MAX_RECORDS = SLOT_ACTIONS * MAX_CHAIN
 _TAGS = (0x8100, 0x88A8)
-_IPV4, _IPV6, _ARP = 1, 2, 3
+_IPV4, _IPV6, _ARP, _MPLS = 1, 2, 3, 4
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 
 
@@ -66,10 +66,13 @@ class _Header(NamedTuple):
 
 _PORTS = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
 _TYPES = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
+_LABEL = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
 _HEADERS = {
     "eth": _Header(
         "ETHERNET", 0, 12, (_Member("dl_dst", 0, 6), _Member("dl_src", 6, 6)), "NONE", {}
     ),
+    "mpls": _LABEL,
+    dp.KNOWN_LABEL: _LABEL,
     "ipv4": _Header(
         "NETWORK", _IPV4, 20,
         (_Member("nw_tos", 1, 1), _Member("nw_ttl", 8, 1), _Member("nw_src", 12, 4),
@@ -133,6 +136,11 @@ def _record(op: str, a8: int = 0, a16: int = 0, a32: int = 0, a64: int = 0) -> b
     return ACTION.pack(OP[op], a8, a16, a32, a64)
 
 
+def _swapped(number: int, n_bytes: int) -> int:
+    """A number in network byte order, as the machine holds it."""
+    return int.from_bytes(number.to_bytes(n_bytes, "big"), "little")
+
+
 class _Compiler:
     def __init__(self, registry: Registry) -> None:
         self.records: list[bytes] = []
@@ -191,9 +199,24 @@ class _Compiler:
                     raise Uncompilable("a tunnel that the programs do not know")
                 kind = self._registry.tunnels[action.port]
                 self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
+            case dp.PushMpls() | dp.PopMpls():
+                self._label(actions, at)
             case _:
                 self._one(action)
         return False
+
+    def _label(self, actions: dp.DpActions, at: int) -> None:
+        """A label on or off; not of everything, so user space may have to."""
+        action = actions[at]
+        assert isinstance(action, dp.PushMpls | dp.PopMpls)
+        if action.ethertype in _TAGS:
+            raise Uncompilable("a tag behind a label")
+        self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+        kind = _swapped(action.ethertype, 2)
+        if isinstance(action, dp.PushMpls):
+            self.records.append(_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4)))
+        else:
+            self.records.append(_record("POP_MPLS", a16=kind))
 
     def _resume_at(self, actions: dp.DpActions, at: int, is_ready: bool) -> None:
         """Say what is left to be done in user space if the programs leave the next record to it:
@@ -300,8 +323,7 @@ class _Compiler:
             case dp.Set():
                 self.records += _compile_set(action)
             case dp.PushVlan() if action.tpid in _TAGS:
-                tpid = int.from_bytes(action.tpid.to_bytes(2, "big"), "little")
-                add(_record("PUSH_VLAN", a16=action.tci, a32=tpid))
+                add(_record("PUSH_VLAN", a16=action.tci, a32=_swapped(action.tpid, 2)))
             case dp.PopVlan():
                 add(_record("POP_VLAN"))
             case dp.Recirc():
@@ -316,6 +338,8 @@ class _Compiler:
                 add(_record("METER", a32=action.meter_id))
             case dp.CtClear():
                 add(_record("CT_CLEAR"))
+            case dp.Normal():
+                add(_record("NORMAL", a32=action.switch))
             case dp.DropReason():
                 add(_record("DROP"))
             case _:

@@ -38,6 +38,7 @@ from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
+from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.spec import (
     COUNTER,
@@ -50,8 +51,10 @@ from netloom.datapath.ebpf.spec import (
     TUNNELS,
     UPCALL,
 )
+from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_EXPLICIT,
@@ -73,6 +76,8 @@ _SORT_INTERVAL_MS = 1_000
 #: How long flows and ports of an earlier daemon wait for this one's configuration.
 ORPHAN_MS = 10_000
 IN_PORT = SLOT["in_port"]
+#: The mask of flows of bridges that the programs run by themselves.
+_SWITCHED = IN_PORT.mask | SLOT["recirc_id"].mask
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS = "dpif_slow_packet"
@@ -120,10 +125,13 @@ class EbpfDpif:
         attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
         self._ports = Ports(self._loaded, attachments)
         self._ports.renew_links()
+        self._switches = KernelSwitches(self._loaded, self._ports)
+        self.switching: Switching | None = self._switches
         #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
         #: here.
         self._orphans = set(self._table.names())
         self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._has_given_up = False
         self._asked: list[tuple[int, int]] = []
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
@@ -139,6 +147,9 @@ class EbpfDpif:
         self._next_sort_ms = 0
         #: Why flows that are not in the kernel are not: reason -> number of times.
         self.reasons: dict[str, int] = {}
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        return features()
 
     @property
     def conntrack(self) -> Conntrack | None:
@@ -314,6 +325,9 @@ class EbpfDpif:
         for key, mask in list(self._orphans):
             if len(asked) >= limit:
                 break
+            if mask == _SWITCHED and now_ms < self._give_up_ms:
+                # The flow of a bridge that is switched here: it comes again, or goes.
+                continue
             if IN_PORT.get(key) in ports:
                 asked.append(Upcall("adopt", key, b""))
                 self._orphans.discard((key, mask))
@@ -329,7 +343,8 @@ class EbpfDpif:
             if self._slow.flow_get(key, mask) is None:
                 self._table.delete(key, mask, now_ms)
         self._asked.clear()
-        if now_ms >= self._give_up_ms and self._ports.left_behind:
+        if now_ms >= self._give_up_ms and not self._has_given_up:
+            self._has_given_up = True
             self._ports.remove_left_behind()
 
     def stats(self) -> DpStats:
@@ -351,7 +366,7 @@ class EbpfDpif:
 
     def run(self, now_ms: int) -> bool:
         is_busy = self._slow.run(now_ms)
-        if self._asked or self._ports.left_behind:
+        if self._asked or not self._has_given_up:
             self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()
@@ -422,7 +437,7 @@ class EbpfDpif:
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
-        self._leaves = self._pins is not None
+        self._leaves = self._switches.leaves = self._pins is not None
 
     def close(self) -> None:
         if self._pins is not None and not self._leaves:
@@ -434,6 +449,7 @@ class EbpfDpif:
         self._kernel_counters.close()
         self._meters.close()
         self._templates.close()
+        self._switches.close()
         self._tracker.close()
         self._loaded.close()
         self._slow.close()

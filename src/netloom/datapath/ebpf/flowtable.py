@@ -175,7 +175,7 @@ class FlowTable:
 
     def _read_mask(self, number: int) -> int:
         values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
-        n_words, index, words = values[1], values[3:51], values[51:]
+        n_words, index, words = values[1], values[3:83], values[83:]
         data = bytearray(8 * len(words))
         for n in range(n_words):
             if not words[n]:

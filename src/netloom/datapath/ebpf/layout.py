@@ -2,9 +2,12 @@
 
 The key of the field table is a struct of `KEY_BYTES` bytes, every member in network byte order and
 none across a boundary of eight bytes. The kernel leaves out the words that no packet and no flow of
-a data path ever fills (registers, OpenFlow's metadata) and, so far, the TLV options of tunnels.
-What it keeps it keeps in the same order, so taking a key apart or together is copying a few ranges
+a data path ever fills (registers, OpenFlow's metadata). What it keeps it keeps in the same order,
+so taking a key apart or together is copying a few ranges
 of bytes, and a mask is the same words of the mask.
+
+The first `OPTION_WORDS` words are the options of tunnels: few packets have any, so even the
+programs' slower ways pass over them.
 
 The last `HOT_WORDS` words hold all that is read from common packets (Ethernet, tags, IPv4,
 transport) and the small metadata. The others stay zero for most packets, and the programs touch
@@ -19,8 +22,8 @@ from struct import Struct
 from netloom.flow.fields import KEY_BYTES, SLOTS, Slot
 
 WORD_BYTES = 8
-#: Slots that exist in translation only, or (tun_opts) that the programs do not know.
-_LEFT_OUT = ("tun_opts", "tun_opt_present", "metadata", "actset_output", "conj_id")
+#: Slots that exist in translation only.
+_LEFT_OUT = ("metadata", "actset_output", "conj_id")
 
 
 def _is_kept(slot: Slot) -> bool:
@@ -58,6 +61,8 @@ def member_offset(slot: Slot) -> int:
 #: The first word of those that common packets fill.
 FIRST_HOT_WORD = member_offset(next(slot for slot in SLOTS if slot.name == "skb_priority")) // 8
 HOT_WORDS = N_WORDS - FIRST_HOT_WORD
+#: Words of the options of tunnels, and their number; they come first.
+OPTION_WORDS = member_offset(next(s for s in SLOTS if s.name == "tun_opt_present")) // 8 + 1
 
 
 def _ranges() -> tuple[tuple[int, int, int], ...]:

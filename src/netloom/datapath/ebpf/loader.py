@@ -14,6 +14,7 @@ from struct import pack
 from netloom.base.errors import Unsupported
 from netloom.base.log import get_logger
 from netloom.datapath.ebpf.pins import PinDirectory
+from netloom.datapath.ebpf.probes import missing
 from netloom.datapath.ebpf.spec import MAPS, PROGRAMS
 from netloom.datapath.ebpf.syscall import (
     MAP_UPDATE,
@@ -76,7 +77,9 @@ def load(maps: dict[str, int] | None = None, path: Path = OBJECT) -> Loaded:
         Loaded(held, programs).close()
         if isinstance(error, Refused):
             log.err("%s", error.log)
-        raise Unsupported(f"{error.strerror}", "load") from error
+        reason = ", ".join(missing())
+        reason = f"this kernel has no {reason}" if reason else f"{error.strerror}"
+        raise Unsupported(reason, "load") from error
     finally:
         if btf >= 0:
             os.close(btf)

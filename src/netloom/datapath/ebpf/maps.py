@@ -32,6 +32,8 @@ _BATCH = Struct("<QQQQIIQQ")
 _RING_BUSY, _RING_DISCARDED = 1 << 31, 1 << 30
 _RING_LENGTH = _RING_DISCARDED - 1
 _RING_HEADER = 8
+#: Flag of an update: there must be no such key.
+_ONLY_NEW = 1
 
 
 def possible_cpus() -> int:
@@ -72,6 +74,14 @@ class HashMap:
         self._key.raw, self._value.raw = key, value
         bpf(MAP_UPDATE, self._attributes)
 
+    def put_new(self, key: bytes, value: bytes) -> None:
+        """Raises FileExistsError where the key is."""
+        self._key.raw, self._value.raw = key, value
+        bpf(
+            MAP_UPDATE,
+            _ELEMENT(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
+        )
+
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         rows = list(pairs)
         if len(rows) < 2:
@@ -88,13 +98,14 @@ class HashMap:
             ),
         )
 
-    def delete(self, key: bytes) -> None:
-        """Deleting what is not there does nothing."""
+    def delete(self, key: bytes) -> bool:
+        """Deleting what is not there does nothing, and is False."""
         self._key.raw = key
         try:
             bpf(MAP_DELETE, self._by_key)
         except FileNotFoundError:
-            return
+            return False
+        return True
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All pairs; those put or deleted meanwhile may or may not be seen."""

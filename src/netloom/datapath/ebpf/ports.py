@@ -73,6 +73,7 @@ class Ports:
             self._indexes[number] = ifindex
             self.remove(number)
         self.left_behind.clear()
+        self._attachments.drop_left_behind()
 
     def close(self) -> None:
         self._attachments.close()

@@ -88,9 +88,9 @@ def _read_templates(templates: SharedArray) -> dict[tuple[bytes, tuple[int, int]
     return found
 
 
-def _shape(header: bytes) -> tuple[int, int] | None:
-    """(is IPv6, is UDP) of headers that the programs can put on: nothing in them depends on the
-    packet but lengths and the source port."""
+def _shape(header: bytes) -> tuple[int, int, int] | None:
+    """(is IPv6, is UDP, has a checksum) of headers that the programs can put on: nothing in them
+    depends on the packet but lengths, the source port and the checksum."""
     if len(header) > TEMPLATE_BYTES or len(header) < _IP_AT + 24:
         return None
     is_ipv6 = header[_IP_AT] >> 4 == 6
@@ -99,7 +99,6 @@ def _shape(header: bytes) -> tuple[int, int] | None:
     if len(header) < behind + 4:
         return None
     if proto == _UDP_PROTO:
-        has_checksum = any(header[behind + 6 : behind + 8])
-        return None if has_checksum else (int(is_ipv6), 1)
-    # Of GRE's flags, a checksum and sequence numbers differ from packet to packet.
-    return None if header[behind] & 0x90 else (int(is_ipv6), 0)
+        return int(is_ipv6), 1, int(any(header[behind + 6 : behind + 8]))
+    # Sequence numbers are user space's.
+    return None if header[behind] & 0x10 else (int(is_ipv6), 0, header[behind] >> 7)

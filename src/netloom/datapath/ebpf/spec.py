@@ -10,10 +10,16 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from netloom.datapath.ebpf.layout import FIRST_HOT_WORD, KERNEL_KEY_BYTES, MEMBERS, N_WORDS
+from netloom.datapath.ebpf.layout import (
+    FIRST_HOT_WORD,
+    KERNEL_KEY_BYTES,
+    MEMBERS,
+    N_WORDS,
+    OPTION_WORDS,
+)
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -63,12 +69,15 @@ OPERATIONS = (
     "COUNT_DROP",  # of a copy: the packet goes on
     "CT_CLEAR",
     "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
+    "NORMAL",  # a32 switch
     # From here on, what user space does where the programs cannot.
     "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
     "RESUME",  # a32 which actions are left
     "TUNNEL_PUSH",  # a32 template
     "TUNNEL_POP",  # a16 type, a32 port
+    "PUSH_MPLS",  # a16 type, a32 label stack entry
+    "POP_MPLS",  # a16 type of what follows
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -82,7 +91,7 @@ TO_PORT = 1 << 31
 TO_ACTIONS = 1 << 30
 #: Numbers of types of tunnels, as in actions, that the programs know; headers that they may put on.
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
-MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 184
+MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest.
 COUNTERS = (
@@ -126,6 +135,10 @@ HASHES = ("L4", "SYMMETRIC_L4")
 MAX_METERS, MAX_BANDS = 4_096, 8
 #: The level of a band that drops.
 BAND_DROPS = (1 << 64) - 1
+#: Switches that the programs run by themselves, ports of one, addresses of all.
+MAX_SWITCHES, MAX_MEMBERS, MAX_ADDRESSES = 256, 256, 65_536
+SWITCH_FLAGS = ("FORWARDS_BPDUS",)
+MEMBER_FLAGS = ("NO_TAGS", "NATIVE_UNTAGGED", "NO_FLOOD", "PROTECTED")
 #: Bytes of packet that one record of a ring has room for: short packets, MTUs, GSO.
 UPCALL_ROOMS = (256, 2_048, 16_384, 65_664)
 
@@ -138,6 +151,8 @@ HASH_KIND = {name: number for number, name in enumerate(HASHES)}
 CT_FLAG = {name: 1 << bit for bit, name in enumerate(CT_FLAGS)}
 CONNECTION_KIND = {name: number for number, name in enumerate(CONNECTION_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
+SWITCH_FLAG = {name: 1 << bit for bit, name in enumerate(SWITCH_FLAGS)}
+MEMBER_FLAG = {name: 1 << bit for bit, name in enumerate(MEMBER_FLAGS)}
 
 
 _MEMBER_FORMATS = {"s32": "i", "u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
@@ -180,7 +195,7 @@ FLOW = Structure(
     f"u64 actions[{2 * SLOT_ACTIONS}]\nu64 spare",
 )
 MASK = Structure(
-    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[48]\nu64 words[{N_WORDS}]"
+    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[80]\nu64 words[{N_WORDS}]"
 )
 CACHED = Structure("cached", f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{N_WORDS}]")
 CONFIG = Structure(
@@ -216,10 +231,22 @@ CONNECTION = Structure(
 TUPLE = Structure(
     "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
 )
+#: A switch that the programs run by themselves: `learned` less `removed` is how many addresses it
+#: has. Only the programs write `learned`, `moved` and `refused`, only Python the rest.
+SWITCH = Structure(
+    "switch",
+    "u64 name\nu32 flags\nu32 n_ports\nu64 max_entries\nu64 learned\nu64 moved\nu64 refused\n"
+    f"u64 removed\nu32 ports[{MAX_MEMBERS}]",
+)
+#: A port of a switch; bits of `admits` and `carries` by VLAN.
+MEMBER = Structure("member", "u32 vlan\nu32 flags\nu64 admits[64]\nu64 carries[64]")
+#: What an address is found by, and what is known of it.
+PLACE = Structure("place", "u32 switch_no\nu16 vlan\nu8 mac[6]")
+ADDRESS = Structure("address", "u32 port\nu32 is_static\nu64 used_ns")
 #: Headers of a tunnel, Ethernet's first; `*_port` is the range of UDP source ports.
 TEMPLATE = Structure(
     "template",
-    "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\n"
+    "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\nu64 has_checksum\n"
     f"u64 header[{TEMPLATE_BYTES // 8}]",
 )
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
@@ -230,10 +257,10 @@ UPCALL_RECORD = Structure(
     f"u64 key[{N_WORDS}]",
 )
 #: Words of a masked key that its hash has room for, beside the number of the mask.
-SIZE_CLASSES = (3, 7, 15, N_WORDS)
+SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, CACHED, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE, SHARE,
-    TEMPLATE, UPCALL_RECORD,
+    TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS,
 )  # fmt: skip
 
 
@@ -272,8 +299,11 @@ MAPS = (
         MapSpec(f"keys_{words}", HASH, 8 * (words + 1), 4, MAX_SLOTS, NO_PREALLOC)
         for words in SIZE_CLASSES
     ),
+    MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
+    MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
+    MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
-    MapSpec("scratch", PERCPU_ARRAY, 4, 2_048, 1),
+    MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
     MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
@@ -296,6 +326,7 @@ def _constants() -> dict[str, object]:
     return {
         "KEY_WORDS": N_WORDS,
         "FIRST_HOT": FIRST_HOT_WORD,
+        "OPTION_WORDS": OPTION_WORDS,
         "MAX_SLOTS": MAX_SLOTS,
         "MAX_MASKS": MAX_MASKS,
         "MAX_PORTS": MAX_PORTS,
@@ -307,6 +338,9 @@ def _constants() -> dict[str, object]:
         "MAX_BANDS": MAX_BANDS,
         "BAND_DROPS": f"{BAND_DROPS:#x}ull",
         **{f"CT_{name}": 1 << bit for bit, name in enumerate(CT_FLAGS)},
+        **{f"SWITCH_{name}": flag for name, flag in SWITCH_FLAG.items()},
+        **{f"MEMBER_{name}": flag for name, flag in MEMBER_FLAG.items()},
+        "MAX_MEMBERS": MAX_MEMBERS,
         "CT_COMPLETE": CT_COMPLETE,
         "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
         **{
@@ -318,6 +352,8 @@ def _constants() -> dict[str, object]:
         "TO_ACTIONS": f"{TO_ACTIONS:#x}",
         "TEMPLATE_BYTES": TEMPLATE_BYTES,
         **{f"TUNNEL_{name.upper()}": number for name, number in TUNNELS.items()},
+        "TUNNEL_IS_OAM": 1,
+        "TUNNEL_HAS_CHECKSUM": 4,
         "TUNNEL_HAS_KEY": 8,
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,

@@ -20,11 +20,12 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
@@ -64,8 +65,8 @@ DROP_UPCALL = "datapath_drop_upcall_error"
 DROP_PORT = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
 DROP_REASONS = (
-    DROP_EXPLICIT, DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION,
-    DROP_TUNNEL_PORT, DROP_UPCALL,
+    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
+    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
 _TCP = 6
 #: From nw_proto on, a key's bits up to and including tcp_flags.
@@ -93,6 +94,7 @@ class UserspaceDpif:
 
     dump_heading = "flow-dump from the main thread:\n"
     pushes_tunnels = True
+    switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         self.type = type_
@@ -125,6 +127,9 @@ class UserspaceDpif:
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
+
+    def kernel_features(self) -> tuple[tuple[str, bool], ...]:
+        return ()
 
     # Ports
 
@@ -385,6 +390,9 @@ class UserspaceDpif:
 
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         self._recirculated += 1
+        if len(packet.data) < ETH_LEN:
+            self.drop(DROP_INVALID)
+            return
         self._process(packet, key, depth)
 
     def now_ms(self) -> int:

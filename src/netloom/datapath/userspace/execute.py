@@ -19,11 +19,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
+from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import track
-from netloom.datapath.userspace.tunnels import compile_pop, compile_push, pop_eth, push_eth
+from netloom.datapath.userspace.tunnels import compile_pop, compile_push
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -33,6 +35,7 @@ from netloom.flow.key import (
     DP_HASH_SHIFT,
     METADATA_ALL_MASK,
     PACKET_TYPE_MASK,
+    PACKET_TYPE_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
 )
@@ -52,7 +55,7 @@ VLAN_LIMIT = 1
 
 DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_EXPLICIT = "drop_action_of_pipeline"
+DROP_EXPLICIT = drop_counter(0)
 DROP_METER = "datapath_drop_meter"
 
 
@@ -165,8 +168,18 @@ class Execution:
         if self.headers is None:
             data = self._data if self._packet is None else self._packet.data
             assert data is not None
-            self.headers = parse(data, max_vlans=VLAN_LIMIT)
+            self.headers = parse(data, self.packet_type, VLAN_LIMIT)
         return self.headers
+
+    @property
+    def packet_type(self) -> int:
+        """What the packet starts with."""
+        return self.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF
+
+    def start_with(self, data: bytes, packet_type: int) -> None:
+        """Go on with `data`, which starts with a header of that type."""
+        self.replace(Packet(data))
+        self.key = self.key & ~PACKET_TYPE_MASK | packet_type << PACKET_TYPE_SHIFT
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
@@ -295,16 +308,11 @@ def _compile_set(action: dp.Set) -> list[Step]:
 
         return [set_metadata]
 
-    def set_header(execution: Execution) -> bool:
-        if execution.key & PACKET_TYPE_MASK:
-            # A header of a packet without Ethernet: nothing asks for that.
-            execution.outlet.drop(DROP_INVALID)
-            return True
+    def set_header(execution: Execution) -> None:
         headers = execution.parsed()
         offload = execution.offload
         unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         setter(execution.data(), headers, unfinished)
-        return False
 
     return [set_header]
 
@@ -386,9 +394,14 @@ def _ct_clear(execution: Execution) -> None:
     execution.key &= ~CT_MASK
 
 
-def _drop(execution: Execution) -> bool:
-    execution.outlet.drop(DROP_EXPLICIT)
-    return True
+def _compile_drop(action: dp.DropReason) -> list[Step]:
+    counter = drop_counter(action.reason)
+
+    def drop(execution: Execution) -> bool:
+        execution.outlet.drop(counter)
+        return True
+
+    return [drop]
 
 
 def _compile_meter(action: dp.Meter) -> list[Step]:
@@ -433,12 +446,17 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
     dp.Meter: _compile_meter,
+    # Only programs in the kernel switch by themselves.
+    dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
-    dp.DropReason: lambda action: [_drop],
+    dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],
     dp.PopEth: lambda action: [_segment, pop_eth],
+    dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
+    dp.PopNsh: lambda action: [_segment, pop_nsh],
+    dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
     dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
     dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 from netloom.datapath import actions as dp
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT, Slot
+from netloom.flow.key import PACKET_TYPE_SHIFT
 from netloom.packet import edit
+from netloom.packet.nsh import set_nsh
 from netloom.packet.offload import Offload, reset_partial_checksum
 from netloom.packet.parse import Headers
+from netloom.packet.types import packet_type_of
 
 #: Writes a packet; the offload is that of a packet whose checksum is partial, else None.
 Setter = Callable[[bytearray, Headers, "Offload | None"], None]
@@ -61,15 +64,26 @@ _HEADERS = {
         "ipv6_src=*src ipv6_dst=*dst nw_tos=tclass ipv6_label=label nw_ttl=hlimit",
     ),
     "arp": _row(edit.set_arp, "nw_proto=op arp_sha=*sha nw_src=*spa arp_tha=*tha nw_dst=*tpa"),
+    "nsh": _row(
+        set_nsh,
+        "nsh_flags=flags nsh_ttl=ttl nsh_path=path nsh_c1=c1 nsh_c2=c2 nsh_c3=c3 nsh_c4=c4",
+    ),
     "tcp": _PORTS,
     "udp": _PORTS,
     "sctp": _PORTS,
     "icmp": _ICMP,
     "icmpv6": _ICMP,
     "nd": _row(edit.set_nd, "nd_target=*target arp_sha=*sll arp_tha=*tll"),
-    "nd_extensions": _row(edit.set_nd_extensions, "igmp_group=reserved tcp_flags=option"),
+    "nd_ext": _row(edit.set_nd_extensions, "igmp_group=reserved tcp_flags=option"),
     "tcp_flags": _row(edit.set_tcp_flags, "tcp_flags=flags"),
 }
+
+
+def _type_of(headers: Headers) -> int:
+    """The packet type, as metadata of a key."""
+    if headers.type_offset >= 0:
+        return 0
+    return packet_type_of(headers.dl_type) << PACKET_TYPE_SHIFT
 
 
 def compile_set(action: dp.Set) -> Setter | None:
@@ -90,7 +104,7 @@ def compile_set(action: dp.Set) -> Setter | None:
             reset_partial_checksum(packet, headers, partial)
 
     def set_merged(packet: bytearray, headers: Headers, partial: Offload | None) -> None:
-        merged = extract_key(bytes(packet), 0, 0, _VLAN_LIMIT) & ~mask | value
+        merged = extract_key(bytes(packet), 0, _type_of(headers), _VLAN_LIMIT) & ~mask | value
         editor(packet, headers, **{argument.name: argument.value(merged) for argument in touched})
         if partial is not None:
             reset_partial_checksum(packet, headers, partial)

@@ -15,7 +15,6 @@ from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple
 from netloom.flow.key import (
-    PACKET_TYPE_MASK,
     PACKET_TYPE_SHIFT,
     TUN_DST_SHIFT,
     TUN_ID_SHIFT,
@@ -190,25 +189,3 @@ def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Ou
     if type_ == "geneve":
         return t.read_geneve(data, at)
     return t.read_gtpu(data, at) if type_ == "gtpu" else None
-
-
-def push_eth(action: dp.PushEth) -> list[Step]:
-    """The step of `push_eth`: nothing for a packet that has an Ethernet header."""
-    addresses = action.dst.to_bytes(6, "big") + action.src.to_bytes(6, "big")
-
-    def push(execution: Execution) -> None:
-        packet_type = execution.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF
-        if packet_type:
-            header = addresses + (packet_type & 0xFFFF).to_bytes(2, "big")
-            execution.replace(Packet(header + execution.frozen().data))
-            execution.key &= ~PACKET_TYPE_MASK
-
-    return [push]
-
-
-def pop_eth(execution: Execution) -> None:
-    """A frame with tags is left alone: its tags are popped before."""
-    data = execution.frozen().data
-    execution.replace(Packet(data[ETH_LEN:]))
-    packet_type = 1 << 16 | int.from_bytes(data[12:14], "big")
-    execution.key = execution.key & ~PACKET_TYPE_MASK | packet_type << PACKET_TYPE_SHIFT

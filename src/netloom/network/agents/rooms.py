@@ -8,15 +8,21 @@ it may be interrupted anywhere and run again.
 
 from __future__ import annotations
 
+import ctypes
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from netloom.network.agents.commands import run, run_json
 from netloom.network.document import Document
 from netloom.network.watch.replica import Replica
 
 NETNS = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,26 @@ async def _routes(room: Room) -> None:
 async def inside(room: str, *argv: str, stdin: str = "") -> str:
     """Run a command in the namespace."""
     return await run("nsenter", f"--net={NETNS / room}", *argv, stdin=stdin)
+
+
+def work_in(room: str, work: Callable[[], T]) -> T:
+    """Have something done by a thread that has entered the namespace; what it returns. Sockets
+    that it makes stay there."""
+
+    def inside() -> T:
+        libc = ctypes.CDLL(None, use_errno=True)
+        descriptor = os.open(NETNS / room, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if libc.setns(descriptor, CLONE_NEWNET):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+            return work()
+        finally:
+            os.close(descriptor)
+
+    # A thread of its own, as it does not come back from the namespace.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(inside).result()
 
 
 async def vacate(name: str) -> None:

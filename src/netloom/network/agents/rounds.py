@@ -1,7 +1,9 @@
 """The life that the DHCP and L3 agents share: follow, report, and reconcile in rounds.
 
 A round has the whole wish; what of it stands already, the agent knows. A round that fails is tried
-again after a pause; what becomes known in between waits for the next one.
+again after a pause; what becomes known in between waits for the next one. After `RESYNC_S` without
+any, the agent is in `doubt` of what it knows, and the round looks at everything again: somebody
+else may have taken something away.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from netloom.ovsdb.idl import Idl
 
 log = get_logger("network_agent")
 RETRY_S = 0.5
+RESYNC_S = 30.0
 
 
 class RoomAgent(ABC):
@@ -36,10 +39,15 @@ class RoomAgent(ABC):
         self.settings = settings
         self.service = service
         self.replica = Replica()
+        self.doubt = False
         self._dirty = asyncio.Event()
         idl = Idl("Open_vSwitch", WANTED)
         self._database = DatabaseLink(str(rundir / "db.sock"), idl, self._dirty.set)
         self.plugs = Plugs(idl, self._database, settings.integration_bridge, owner)
+
+    def wake(self) -> None:
+        """Have another round."""
+        self._dirty.set()
 
     def strangers(self, prefix: str, wanted: Iterable[str]) -> set[str]:
         """This agent's namespaces that nobody wants: of things deleted while no agent looked.
@@ -70,13 +78,18 @@ class RoomAgent(ABC):
 
     async def _work(self) -> None:
         while True:
-            await self._dirty.wait()
+            try:
+                async with asyncio.timeout(RESYNC_S):
+                    await self._dirty.wait()
+            except TimeoutError:
+                self.doubt = True
             self._dirty.clear()
             if not self.replica.revision:
                 continue
             try:
                 await self.reconcile()
+                self.doubt = False
             except (NetloomError, OSError, TimeoutError) as error:
-                log.warn_rl("%s; trying again", error or type(error).__name__)
+                log.warn_rl("%s; trying again", str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_S)
                 self._dirty.set()

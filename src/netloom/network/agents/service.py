@@ -53,6 +53,6 @@ class ServiceLink:
             answer = await self.client.put(f"/agent/v1/{word}", json=body, timeout=TIMEOUT_S)
             answer.raise_for_status()
         except httpx.HTTPError as error:
-            log.warn_rl("%s: %s", word, error or type(error).__name__)
+            log.warn_rl("%s: %s", word, str(error) or type(error).__name__)
             return False
         return True

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from netloom.base.errors import ConfigError
-from netloom.network.config import kinds
-from netloom.network.config.ini import expand, merge, parse_file
+from netloom.network.agents.options import L2_OPTIONS, ROOM_OPTIONS, read_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +16,8 @@ class L2Settings:
 
     host: str = ""
     server_url: str = "http://127.0.0.1:9696"
+    #: Options of `[keystone_authtoken]`; none: the service asks for no token.
+    keystone: Mapping[str, str] = field(default_factory=dict)
     report_interval: int = 10
     integration_bridge: str = "br-int"
     tunnel_bridge: str = "br-tun"
@@ -40,6 +39,8 @@ class RoomSettings:
 
     host: str = ""
     server_url: str = "http://127.0.0.1:9696"
+    #: Options of `[keystone_authtoken]`; none: the service asks for no token.
+    keystone: Mapping[str, str] = field(default_factory=dict)
     report_interval: int = 10
     integration_bridge: str = "br-int"
     state_path: str = "/var/lib/neutron"
@@ -62,70 +63,9 @@ class RoomSettings:
         return set(path.read_text().split()) if path.exists() else set()
 
 
-Table = Mapping[tuple[str, str], tuple[Callable[[str], Any], str]]
-
-#: (section, option) -> (what its text means, field)
-ROOM_OPTIONS: Table = MappingProxyType(
-    {
-        ("DEFAULT", "host"): (kinds.text, "host"),
-        ("DEFAULT", "state_path"): (kinds.text, "state_path"),
-        ("DEFAULT", "dns_domain"): (kinds.text, "dns_domain"),
-        ("netloom", "server_url"): (kinds.text, "server_url"),
-        ("netloom", "dnsmasq"): (kinds.text, "dnsmasq"),
-        ("netloom", "nft"): (kinds.text, "nft"),
-        ("ovs", "integration_bridge"): (kinds.text, "integration_bridge"),
-        ("OVS", "integration_bridge"): (kinds.text, "integration_bridge"),
-        ("agent", "report_interval"): (kinds.integer, "report_interval"),
-        ("AGENT", "report_interval"): (kinds.integer, "report_interval"),
-    }
-)
-#: (section, option) -> (what its text means, field)
-OPTIONS: Table = MappingProxyType(
-    {
-        ("DEFAULT", "host"): (kinds.text, "host"),
-        ("netloom", "server_url"): (kinds.text, "server_url"),
-        ("agent", "report_interval"): (kinds.integer, "report_interval"),
-        ("AGENT", "report_interval"): (kinds.integer, "report_interval"),
-        ("ovs", "integration_bridge"): (kinds.text, "integration_bridge"),
-        ("ovs", "tunnel_bridge"): (kinds.text, "tunnel_bridge"),
-        ("ovs", "local_ip"): (kinds.text, "local_ip"),
-        ("ovs", "bridge_mappings"): (kinds.mapping, "bridge_mappings"),
-        ("ovs", "datapath_type"): (kinds.one_of("system", "netdev"), "datapath_type"),
-        ("ovs", "ovsdb_connection"): (kinds.text, "ovsdb_connection"),
-        ("agent", "tunnel_types"): (kinds.words, "tunnel_types"),
-        ("agent", "l2_population"): (kinds.boolean, "l2_population"),
-        ("agent", "arp_responder"): (kinds.boolean, "arp_responder"),
-        ("agent", "vxlan_udp_port"): (kinds.integer, "vxlan_udp_port"),
-        ("agent", "dont_fragment"): (kinds.boolean, "dont_fragment"),
-        ("securitygroup", "enable_security_group"): (kinds.boolean, "enable_security_group"),
-        ("securitygroup", "firewall_driver"): (
-            kinds.one_of("openvswitch", "noop"),
-            "firewall_driver",
-        ),
-    }
-)
-
-
-def _read(files: list[tuple[str, str]], table: Table) -> dict[str, Any]:
-    sections = merge([parse_file(text, name) for name, text in files])
-    fields: dict[str, Any] = {}
-    for section, options in sections.items():
-        for name, values in options.items():
-            value = values[-1]
-            known = table.get((section, name))
-            if known is None:
-                raise ConfigError(f"[{section}] has no option '{name}'", value.where)
-            kind, target = known
-            try:
-                fields[target] = kind(expand(sections, section, value))
-            except ValueError as error:
-                raise ConfigError(f"[{section}] {name}: {error}", value.where) from None
-    return fields
-
-
 def load_room_settings(files: list[tuple[str, str]]) -> RoomSettings:
     """As `load_l2_settings`, for the DHCP and L3 agents."""
-    return replace(RoomSettings(), **_read(files, ROOM_OPTIONS))
+    return replace(RoomSettings(), **read_options(files, ROOM_OPTIONS))
 
 
 def load_l2_settings(files: list[tuple[str, str]]) -> L2Settings:
@@ -133,7 +73,7 @@ def load_l2_settings(files: list[tuple[str, str]]) -> L2Settings:
 
     `ConfigError` names file and line of an option that is unknown or has a value that is wrong.
     """
-    fields = _read(files, OPTIONS)
+    fields = read_options(files, L2_OPTIONS)
     if fields.pop("firewall_driver", "") == "noop":
         fields["enable_security_group"] = False
     settings = replace(L2Settings(), **fields)

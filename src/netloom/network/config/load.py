@@ -10,6 +10,7 @@ from typing import Any
 from netloom.base.errors import ConfigError
 from netloom.network.config.ini import Value, expand, merge, parse_file
 from netloom.network.config.options import BY_PLACE, KEYSTONE, WITHOUT_EFFECT
+from netloom.network.identity import credentials
 from netloom.network.settings import Settings
 
 
@@ -24,6 +25,8 @@ def load_settings(files: list[tuple[str, str]]) -> tuple[Settings, list[str]]:
     warnings: list[str] = []
     for section, options in sections.items():
         if section == KEYSTONE:
+            for name, values in options.items():
+                check_keystone(name, values[-1])
             found = {
                 name: expand(sections, section, values[-1]) for name, values in options.items()
             }
@@ -65,6 +68,15 @@ def _without_effect(section: str, name: str, value: Value) -> str:
     raise ConfigError(f"[{section}] has no option '{name}'{hint}", value.where)
 
 
+def check_keystone(name: str, value: Value) -> None:
+    """Raise `ConfigError` unless this is an option of `[keystone_authtoken]`."""
+    known = credentials.OPTIONS.keys() | credentials.OF_OTHERS
+    if name not in known and not name.startswith("memcache_"):
+        near = get_close_matches(name, sorted(known), 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(f"[{KEYSTONE}] has no option '{name}'{hint}", value.where)
+
+
 def _check(settings: Settings) -> None:
     if settings.auth_strategy == "noauth" and not is_loopback(settings.bind_host):
         raise ConfigError(
@@ -74,8 +86,8 @@ def _check(settings: Settings) -> None:
         )
     if settings.overlay_ip_version not in (4, 6):
         raise ConfigError("must be 4 or 6", "[ml2] overlay_ip_version")
-    if settings.auth_strategy == "keystone" and not settings.keystone.get("auth_url"):
-        raise ConfigError("auth_strategy keystone needs it", f"[{KEYSTONE}] auth_url")
+    if settings.auth_strategy == "keystone":
+        credentials.read_credentials(settings.keystone)
 
 
 def is_loopback(host: str) -> bool:

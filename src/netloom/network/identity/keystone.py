@@ -1,13 +1,13 @@
 """Tokens of an OpenStack Identity service (keystone), version 3.
 
-The service has a user of its own (`[keystone_authtoken]`: `auth_url`, `username`, `password`,
-`project_name`, `user_domain_name`, `project_domain_name`), with whose token it asks keystone who
-the bearer of another token is. What keystone says is believed for `token_cache_time` seconds
-(300).
+The service has a user of its own (`[keystone_authtoken]`, see `credentials`), with whose token it
+asks keystone who the bearer of another token is. What keystone says is believed for
+`token_cache_time` seconds (300).
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from netloom.base.clock import Clock
 from netloom.base.log import get_logger
 from netloom.network.document import Caller
 from netloom.network.errors import ApiError, fail
+from netloom.network.identity.credentials import Credentials, read_credentials
 
 log = get_logger("network_keystone")
 CACHE_S = 300
@@ -39,14 +40,13 @@ class Keystone:
         clock: Clock,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._options = options
         self._clock = clock
-        url = options["auth_url"].rstrip("/")
-        self._url = url if url.endswith("/v3") else f"{url}/v3"
+        self._credentials = read_credentials(options)
         self._client = httpx.Client(
             timeout=TIMEOUT_S,
             transport=transport,
-            verify=options.get("insecure", "false").lower() != "true",
+            verify=verification(self._credentials),
+            trust_env=False,
         )
         self._own_token = ""
         self._cache_ms = int(options.get("token_cache_time", CACHE_S)) * 1000
@@ -87,32 +87,24 @@ class Keystone:
         if not self._own_token:
             self._own_token = self._authenticate()
         return self._client.get(
-            f"{self._url}/auth/tokens",
+            self._credentials.tokens_url,
             headers={"X-Auth-Token": self._own_token, "X-Subject-Token": token},
         )
 
     def _authenticate(self) -> str:
-        option = self._options.get
-        domain = {"name": option("user_domain_name", "Default")}
-        user = {
-            "name": option("username", ""),
-            "password": option("password", ""),
-            "domain": domain,
-        }
-        scope = {
-            "project": {
-                "name": option("project_name", "service"),
-                "domain": {"name": option("project_domain_name", "Default")},
-            }
-        }
-        identity = {"methods": ["password"], "password": {"user": user}}
-        answer = self._client.post(
-            f"{self._url}/auth/tokens", json={"auth": {"identity": identity, "scope": scope}}
-        )
+        credentials = self._credentials
+        answer = self._client.post(credentials.tokens_url, json=credentials.request_body())
         if answer.status_code != 201:
             log.warn("keystone refuses the service's own user: %d", answer.status_code)
             raise fail("ServiceUnavailable")
         return answer.headers["X-Subject-Token"]
+
+
+def verification(credentials: Credentials) -> bool | ssl.SSLContext:
+    """How httpx checks keystone's certificate."""
+    if credentials.trusts_anybody:
+        return False
+    return ssl.create_default_context(cafile=credentials.cafile) if credentials.cafile else True
 
 
 def caller_of(token: dict[str, Any]) -> Caller:

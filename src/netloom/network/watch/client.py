@@ -43,7 +43,7 @@ async def follow(client: httpx.AsyncClient, replica: Replica) -> AsyncIterator[l
             replica.revision = 0
             continue
         except (httpx.HTTPError, ProtocolError, OSError) as error:
-            log.warn_rl("the watch was cut: %s", error or type(error).__name__)
+            log.warn_rl("the watch was cut: %s", str(error) or type(error).__name__)
         await asyncio.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 

@@ -26,11 +26,13 @@ TUNNELS = ("vxlan", "gre", "geneve")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A tunnel endpoint of another host, and what is behind it: (MAC, IP) pairs."""
+    """A tunnel endpoint of another host, and what is behind it: (MAC, IP) pairs; `routers` are
+    those of the IPs that routers have."""
 
     host: str
     address: str
     entries: tuple[tuple[str, str], ...]
+    routers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def ports_of_host(replica: Replica, host: str) -> list[Document]:
 def forwarding(replica: Replica, network_id: str, host: str) -> tuple[Endpoint, ...]:
     """The other hosts' endpoints for a tunnelled network, each with what is behind it."""
     behind: dict[str, set[tuple[str, str]]] = {}
+    routers: set[str] = set()
     for port in replica.find("port", "network_id", network_id):
         where = port["binding:host_id"]
         if not where or where == host or port["binding:vif_type"] != "ovs":
@@ -89,13 +92,16 @@ def forwarding(replica: Replica, network_id: str, host: str) -> tuple[Endpoint, 
             continue
         entries = behind.setdefault(where, set())
         entries |= {(port["mac_address"], one["ip_address"]) for one in port["fixed_ips"]}
+        if port["device_owner"].startswith("network:router"):
+            routers |= {one["ip_address"] for one in port["fixed_ips"]}
         if not port["fixed_ips"]:
             entries.add((port["mac_address"], ""))
     found = []
     for where, entries in sorted(behind.items()):
         address = endpoint_of(replica, where)
         if address:
-            found.append(Endpoint(where, address, tuple(sorted(entries))))
+            mine = frozenset(ip for _, ip in entries if ip in routers)
+            found.append(Endpoint(where, address, tuple(sorted(entries)), mine))
     return tuple(found)
 
 

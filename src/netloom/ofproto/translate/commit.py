@@ -8,10 +8,12 @@ them.
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
-from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.fields import SLOT, SLOTS, VLAN_CFI
 from netloom.flow.key import FRAG_LATER
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_labels
+from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
+from netloom.packet.types import PT_ETHERNET, PT_MPLS, PT_MPLS_MC, PT_NSH
 
 
 def _slots(*names: str) -> int:
@@ -28,6 +30,19 @@ _IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
 _ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
 _PORTS = _slots("tp_src", "tp_dst")
 _ND = _slots("nd_target", "arp_sha", "arp_tha")
+_NSH = _slots(
+    "nsh_flags",
+    "nsh_ttl",
+    "nsh_mdtype",
+    "nsh_np",
+    "nsh_path",
+    "nsh_c1",
+    "nsh_c2",
+    "nsh_c3",
+    "nsh_c4",
+)
+#: The reserved word of neighbour messages, and the type of their first option.
+_ND_EXT = SLOT["igmp_group"].mask | 0xFF << SLOT["tcp_flags"].shift
 _PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
 _PARTS = {
@@ -37,17 +52,31 @@ _PARTS = {
     _ARP: _parts("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto"),
     _PORTS: _parts("tp_src", "tp_dst"),
     _ND: _parts("nd_target", "arp_sha", "arp_tha"),
+    # One part: what stays as it is is written again, if it was looked at.
+    _NSH: (_NSH & ~_slots("nsh_mdtype", "nsh_np"),),
+    _ND_EXT: (SLOT["igmp_group"].mask, 0xFF << SLOT["tcp_flags"].shift),
     _PRIORITY: (_PRIORITY,),
     _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
-_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd"})
+_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
 
 _DL_TYPE_SHIFT = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT = SLOT["nw_proto"].shift
 _NW_FRAG_SHIFT = SLOT["nw_frag"].shift
 _TP_SRC = SLOT["tp_src"]
 _PACKET_TYPE, _DL_DST, _DL_SRC = SLOT["packet_type"], SLOT["dl_dst"], SLOT["dl_src"]
+_DL_TYPE = SLOT["dl_type"]
+_NSH_PARTS = {
+    name: SLOT[f"nsh_{slot}"]
+    for name, slot in (
+        ("flags", "flags"), ("ttl", "ttl"), ("md_type", "mdtype"), ("protocol", "np"),
+        ("path", "path"),
+    )
+}  # fmt: skip
+_NSH_CONTEXT = tuple(SLOT[f"nsh_c{number}"] for number in (1, 2, 3, 4))
+#: All that stands in the packet, from Ethernet on.
+FRAME_MASK = sum(slot.mask for slot in SLOTS if slot.stage and not slot.name.startswith("ct_"))
 
 #: dl_type -> header name of the network layer and its slots.
 _NETWORK = {
@@ -70,21 +99,29 @@ TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
 _ALL = (
-    _ETH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | TAGS_MASK | LABELS_MASK
+    _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_EXT | TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip
 
 
 def commit(context: Context) -> None:
     """Emit what makes `base` equal to `key`."""
-    if not (context.key ^ context.base) & _ALL:
+    if not ((context.key ^ context.base) & _ALL or context.pending_encap or context.pending_decap):
         return
-    if context.log is not None and (context.key ^ context.base) & _ALL & ~TAGS_MASK:
+    if context.log is not None and (
+        (context.key ^ context.base) & _ALL & ~TAGS_MASK
+        or context.pending_encap
+        or context.pending_decap
+    ):
         context.log.give_up()
-    _commit_ethernet(context)
+    _commit_layers(context)
+    if not _PACKET_TYPE.get(context.base):
+        _set(context, "eth", _ETH)
     has_labels = (context.key | context.base) & LABELS_MASK
     if has_labels:
         commit_labels(context, only_last=True)
+    if _DL_TYPE.get(context.key) == ETH_TYPE_NSH:
+        _set(context, "nsh", _NSH)
     dl_type = context.base >> _DL_TYPE_SHIFT & 0xFFFF
     network = _NETWORK.get(dl_type)
     if network is not None and _may_have(context):
@@ -97,18 +134,43 @@ def commit(context: Context) -> None:
     _set(context, "skb_mark", _MARK)
 
 
-def _commit_ethernet(context: Context) -> None:
-    """Take the header off, put one on, or set its addresses."""
-    wanted = _PACKET_TYPE.get(context.key)
-    if wanted and not _PACKET_TYPE.get(context.base):
-        context.emit(dp.PopEth())
-        context.base = context.base & ~_ETH | context.key & _ETH
-    elif _PACKET_TYPE.get(context.base) and not wanted:
-        context.emit(dp.PushEth(_DL_DST.get(context.key), _DL_SRC.get(context.key)))
-        context.base = context.base & ~_ETH | context.key & _ETH
-    elif not wanted:
-        _set(context, "eth", _ETH)
+def _commit_layers(context: Context) -> None:
+    """Put the headers on and take off those that make the packet one of another type."""
+    wanted, has = _PACKET_TYPE.get(context.key), _PACKET_TYPE.get(context.base)
+    if context.pending_encap:
+        if wanted == PT_ETHERNET:
+            _push_ethernet(context)
+        elif wanted == PT_NSH:
+            context.emit(_push_nsh(context))
+            context.base = context.base & ~FRAME_MASK | context.key & FRAME_MASK
+        else:
+            commit_labels(context, only_last=False, is_encap=True)
+    elif context.pending_decap or wanted != has:
+        if wanted >> 16 and has == PT_ETHERNET:
+            context.emit(dp.PopEth())
+            context.base = context.base & ~_ETH | context.key & _ETH
+        elif has == PT_NSH:
+            context.emit(dp.PopNsh())
+            context.base = context.base & ~FRAME_MASK | context.key & FRAME_MASK
+        elif has in (PT_MPLS, PT_MPLS_MC):
+            commit_labels(context, only_last=False)
+        elif not wanted:
+            _push_ethernet(context)
     context.base = _PACKET_TYPE.put(context.base, wanted)
+    context.pending_encap = context.pending_decap = False
+
+
+def _push_ethernet(context: Context) -> None:
+    context.emit(dp.PushEth(_DL_DST.get(context.key), _DL_SRC.get(context.key)))
+    context.base = context.base & ~_ETH | context.key & _ETH
+
+
+def _push_nsh(context: Context) -> dp.PushNsh:
+    md_type = _NSH_PARTS["md_type"].get(context.key)
+    fixed = b"".join(slot.get(context.key).to_bytes(4, "big") for slot in _NSH_CONTEXT)
+    data = fixed if md_type == NSH_MD_TYPE1 else context.encap_data
+    parts = {name: slot.get(context.key) for name, slot in _NSH_PARTS.items()}
+    return dp.PushNsh(**parts, context=data)
 
 
 def _may_have(context: Context) -> bool:
@@ -141,9 +203,11 @@ def _commit_transport(context: Context, dl_type: int) -> None:
     header = _TRANSPORT.get((dl_type, proto))
     if header is None:
         return
-    _set(context, header, _PORTS)
     if header == "icmpv6" and _TP_SRC.get(context.base) in (135, 136):
+        # An option has its type before its content: the data path finds it by that.
+        _set(context, "nd_ext", _ND_EXT)
         _set(context, "nd", _ND)
+    _set(context, header, _PORTS)
 
 
 def tags_of(key: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
 from netloom.openflow import actions as a
+from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
@@ -38,6 +39,9 @@ _ACTSET_OUTPUT = SLOT["actset_output"]
 _DL_TYPE = SLOT["dl_type"]
 _NW_FRAG_MASK = 3 << SLOT["nw_frag"].shift
 _ALWAYS = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
+_PACKET_TYPE = SLOT["packet_type"]
+_NSH_MD_TYPE = SLOT["nsh_mdtype"]
+_NSH_CONTEXT_MASK = sum(SLOT[f"nsh_c{number}"].mask for number in (1, 2, 3, 4))
 _IP_TYPES = frozenset({0x0800, 0x86DD})
 #: What a packet does not carry with it through a patch port.
 _LOCAL_TO_BRIDGE = (
@@ -162,15 +166,28 @@ class Freeze:
         self.pause = pause
 
 
+def _first_mask(key: int) -> int:
+    """What every result depends on."""
+    packet_type = _PACKET_TYPE.get(key)
+    dl_type = packet_type & 0xFFFF if packet_type else _DL_TYPE.get(key)
+    if dl_type in _IP_TYPES:
+        return _ALWAYS | _NW_FRAG_MASK
+    if dl_type == ETH_TYPE_NSH and _NSH_MD_TYPE.get(key) != NSH_MD_TYPE1:
+        # There are no context words of fixed place: that they are not there is looked at.
+        return _ALWAYS | _NSH_CONTEXT_MASK
+    return _ALWAYS
+
+
 class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
         "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
-        "done", "error", "first_bridge", "first_key", "freeze", "has_begun", "has_packet",
-        "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "log", "mac_lookups",
-        "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet", "recirc_ids", "recorder",
-        "rule", "side_effects", "slow", "snaplen", "stack", "table_id", "walk", "was_mpls",
+        "done", "encap_data", "error", "first_bridge", "first_key", "freeze", "has_begun",
+        "has_packet", "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "log",
+        "mac_lookups", "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet",
+        "pending_decap", "pending_encap", "recirc_ids", "recorder", "rule", "side_effects", "slow",
+        "snaplen", "stack", "table_id", "walk", "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -183,17 +200,14 @@ class Context:
         walk: Walk,
         log: WalkLog | None = None,
     ) -> None:
-        self.walk = walk
-        self.log = log
+        self.walk, self.log = walk, log
         self.bridge = bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
         self.recorder = recorder
         self.side_effects = side_effects
         #: Bits that the result depends on.
-        self.mask = _ALWAYS
-        if key >> _DL_TYPE.shift & 0xFFFF in _IP_TYPES:
-            self.mask |= _NW_FRAG_MASK
+        self.mask = _first_mask(key)
         self.actions: list[DpAction] = []
         self.credits: list[Credit] = []
         self.action_set: list[a.Action] = []
@@ -226,6 +240,9 @@ class Context:
         self.has_packet = True
         #: What connection tracking said of the packet may be looked at.
         self.conntracked = False
+        #: A header was put in front (`encap_data`: what is not in the key of it), or taken off, and
+        #: the data path has not yet been told.
+        self.pending_encap, self.pending_decap, self.encap_data = False, False, b""
         #: The last label was popped: what is below is not known before the packet comes back.
         self.was_mpls = False
         #: `nat` of the `ct` that runs.
@@ -282,6 +299,11 @@ class Context:
     def detail(self, text: str) -> None:
         if self.recorder is not None:
             self.recorder.add("detail", text)
+
+    def explain(self, text: str) -> None:
+        """Beside the actions, like one of them."""
+        if self.recorder is not None:
+            self.recorder.add("action", text)
 
     def tell(self, text: str) -> None:
         """What a thaw restores."""

@@ -57,7 +57,7 @@ def _is_special(context: Context, port: OfPort) -> bool:
         return False
     context.cannot_repeat()
     context.mask |= _DL_DST.mask
-    if _DL_DST.get(context.key) != _BRIDGES:
+    if not is_bpdu(context):
         return False
     if context.packet and context.side_effects:
         tree.receive(port, context.packet, context.now_ms)
@@ -83,7 +83,9 @@ def skips_output(context: Context, port: OfPort) -> bool:
             context.warn("STP not in listening state, skipping bpdu output")
         return not port.relays_bpdus
     if not port.forwards:
-        context.warn("STP not in forwarding state, skipping output")
+        tree = context.bridge.tree
+        protocol = "STP" if tree is None else tree.protocol
+        context.warn(f"{protocol} not in forwarding state, skipping output")
     return not port.forwards
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.datapath import actions as dp
 from netloom.datapath.actions import DpActions
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.fields import (
     KEY_MASK,
     SLOT,
@@ -30,13 +31,17 @@ DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
 _TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 #: Which options a packet has.
 _PRESENT = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
+_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_VLAN_TCI = SLOT["vlan_tci"].mask
+_VLAN_ID = 0x1FFF << SLOT["vlan_tci"].shift
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
     (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
 )
-#: Type and code of ICMP have eight bits where ports have sixteen.
-_ABOVE_ICMP = 0xFF00 << SLOT["tp_src"].shift | 0xFF00 << SLOT["tp_dst"].shift
+#: Type and code of ICMP have eight bits where ports have sixteen; so has the type of an option
+#: where TCP has its flags.
+_ABOVE_ICMP = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
 _ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
@@ -45,7 +50,7 @@ def finish(context: Context) -> Translated:
     key = context.first_key
     if context.error:
         return Translated(
-            (), context.mask, context.key, context.credits, context.error,
+            _failure(context.error), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
         )  # fmt: skip
     options = context.mask >> TUN_PRESENT_SHIFT
@@ -53,7 +58,7 @@ def finish(context: Context) -> Translated:
     if options and key & _TUNNEL_DST:
         mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
         mask |= context.mask & (_present_options(key) | _PRESENT)
-    mask &= shape_mask(key)
+    mask &= shape_mask(key, context.key)
     for _, tci in _TAGS:
         if mask & tci.mask:
             mask |= VLAN_CFI << tci.shift
@@ -65,12 +70,15 @@ def finish(context: Context) -> Translated:
     )  # fmt: skip
 
 
-def shape_mask(key: int) -> int:
-    """The bits that a packet of this key has; what else was looked at says nothing of it."""
+def shape_mask(key: int, final: int) -> int:
+    """The bits that a packet of this key has, which becomes `final`; what else was looked at says
+    nothing of it."""
     mask = -1
     if not key & _TUNNEL_DST:
         # What an action sets is no property of a packet that came in without a tunnel.
         mask &= ~TUNNEL_MASK
+    if SLOT["packet_type"].get(key):
+        mask &= ~_ADDRESSES
     for tpid, tci in _TAGS:
         if not tci.get(key) & VLAN_CFI:
             # That there is no tag is part of every data-path flow; bits of none say nothing.
@@ -79,12 +87,19 @@ def shape_mask(key: int) -> int:
     if dl_type not in MPLS_TYPES:
         # What was said of labels was said of those that actions pushed.
         mask &= ~LABELS_MASK
-    if (dl_type, SLOT["nw_proto"].get(key)) in _ICMP:
+    if (SLOT["dl_type"].get(final), SLOT["nw_proto"].get(final)) in _ICMP:
+        # As the packet is in the end, which is what Open vSwitch asks.
         mask &= ~_ABOVE_ICMP
     if SLOT["nw_frag"].get(key) & FRAG_LATER:
         # Later fragments have no ports; a match on ports alone may have looked at them.
         mask &= ~_PORTS
     return mask
+
+
+def _failure(error: str) -> DpActions:
+    """Actions that drop, and say why if the data path counts that."""
+    number = drop_number(error)
+    return (dp.DropReason(number),) if number else ()
 
 
 def _without_last_clone(actions: list[dp.DpAction]) -> DpActions:
@@ -98,6 +113,13 @@ def _present_options(key: int) -> int:
     """The bits of the tunnel options that a packet has."""
     present = key >> TUN_PRESENT_SHIFT
     return sum(field.mask for n, field in enumerate(TUN_METADATA) if present >> n & 1)
+
+
+def datapath_mask(mask: int) -> int:
+    """The mask that a flow has in the data path: whether there is a VLAN tag is never left open,
+    for data paths cannot express that (nor can their text); nor is then which VLAN it is."""
+    mask &= DATAPATH_MASK
+    return mask if mask & _VLAN_TCI else mask | _VLAN_ID
 
 
 def slow_path(context: Context) -> DpActions:

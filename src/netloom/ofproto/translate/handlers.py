@@ -12,6 +12,7 @@ from netloom.ofproto.translate import (
     choice,
     clone,
     ct,
+    encap,
     freeze,
     groups,
     learn,
@@ -39,8 +40,6 @@ _METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
 _NW_PROTO = SLOT["nw_proto"]
 _PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
 _TUN_ID = SLOT["tun_id"]
-#: Slots of headers that `commit` does not write.
-_NOT_WRITTEN = ("nsh_",)
 #: Prerequisites of fields of the network layer.
 _NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
 _IP_TYPES = frozenset({0x0800, 0x86DD})
@@ -92,11 +91,6 @@ def unsupported(action: a.Action) -> a.Action | None:
         return action
     if isinstance(action, a.Controller) and (action.meter_id or action.provider_meter_id):
         return action
-    if isinstance(action, a.SetField) and action.field.slot.name.startswith(_NOT_WRITTEN):
-        return action
-    if isinstance(action, a.Move | a.Pop):
-        to = action.destination.field
-        return action if to.slot.name.startswith(_NOT_WRITTEN) else None
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone | a.Conntrack) else ()
     return next((found for found in map(unsupported, nested) if found is not None), None)
 
@@ -387,6 +381,9 @@ _HANDLERS: dict[type[a.Action], Callable[[Context, Any], bool | None]] = {
     a.SetMplsTc: mpls.set_mpls_tc,
     a.SetMplsTtl: mpls.set_mpls_ttl,
     a.DecMplsTtl: mpls.dec_mpls_ttl,
+    a.Encap: encap.encap,
+    a.Decap: encap.decap,
+    a.DecNshTtl: encap.dec_nsh_ttl,
     a.DebugRecirc: freeze.debug_recirc,
     a.UnrollXlate: freeze.unroll_xlate,
 }

@@ -39,9 +39,10 @@ def with_labels(key: int, entries: list[int]) -> int:
     return key
 
 
-def commit_labels(context: Context, only_last: bool) -> None:
+def commit_labels(context: Context, only_last: bool, is_encap: bool = False) -> None:
     """Emit what gives `base` the labels of `key`; `only_last`: if it is to have none any more,
-    for then what is below can be written."""
+    for then what is below can be written. `is_encap`: new labels go in front of the whole
+    packet."""
     new_type = _DL_TYPE.get(context.key)
     if only_last and new_type in MPLS_TYPES:
         return
@@ -63,5 +64,6 @@ def commit_labels(context: Context, only_last: bool) -> None:
             context.emit(dp.PopMpls(below))
             old.pop(0)
     for number in range(len(new) - common - 1, -1, -1):
-        context.emit(dp.PushMpls(new_type, new[number]))
+        push = dp.AddMpls if is_encap else dp.PushMpls
+        context.emit(push(new_type, new[number]))
     context.base = _DL_TYPE.put(with_labels(context.base, new), new_type)

@@ -18,6 +18,7 @@ from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 
 _DL_TYPE, _NW_TOS, _NW_TTL = SLOT["dl_type"], SLOT["nw_tos"], SLOT["nw_ttl"]
+_PACKET_TYPE = SLOT["packet_type"]
 _IP, _IPV6 = 0x0800, 0x86DD
 _DSCP = 0xFC
 _DEFAULT_TTL = 64
@@ -81,6 +82,23 @@ def push_mpls(context: Context, action: a.PushMpls) -> None:
     else:
         key = with_labels(key & ~_BELOW, [_first_entry(context)])
     context.key = _DL_TYPE.put(key, action.ethertype)
+
+
+def encap(context: Context, packet_type: int) -> None:
+    """A label in front of the packet as it is."""
+    push_mpls(context, a.PushMpls(packet_type & 0xFFFF))
+    context.key = _PACKET_TYPE.put(context.key, packet_type)
+
+
+def decap(context: Context, packet_type: int) -> None:
+    """The first label off a packet that starts with one; `packet_type` is what is behind."""
+    count = _count_labels(context)
+    pop_mpls(context, a.PopMpls(packet_type & 0xFFFF))
+    context.was_mpls = False
+    context.key = _PACKET_TYPE.put(context.key, packet_type)
+    context.pending_decap = True
+    if count == 1:
+        trigger_freeze(context, resumes_behind=True)
 
 
 def _first_entry(context: Context) -> int:

@@ -17,6 +17,7 @@ from netloom.protocols.bond import DROP, DROP_IF_MOVED
 _DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
 _TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
 _LOOKED_AT = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+_VLAN_TCI = SLOT["vlan_tci"]
 _NW_SRC, _NW_DST, _NW_PROTO = SLOT["nw_src"], SLOT["nw_dst"], SLOT["nw_proto"]
 _BROADCAST = 0xFFFFFFFFFFFF
 
@@ -42,18 +43,24 @@ NOWHERE = Bundle(BundleSettings("nowhere", ()))
 
 
 class MacRefresh:
-    """Keeps what NORMAL learned from a flow's packets from ageing while they flow."""
+    """Keeps what NORMAL learned from a flow's packets from ageing while they flow.
 
-    __slots__ = ("bundle", "mac", "macs", "vlan")
+    A flow that is removed because its port is, or is in another VLAN now, had packets that are only
+    counted afterwards: they teach nothing any more.
+    """
+
+    __slots__ = ("bundle", "mac", "macs", "settings", "vlan")
 
     def __init__(self, macs: MacTable[Bundle], mac: int, vlan: int, bundle: Bundle) -> None:
         self.macs = macs
         self.mac = mac
         self.vlan = vlan
         self.bundle = bundle
+        self.settings = bundle.settings
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
-        self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+        if self.bundle.members and self.bundle.settings is self.settings:
+            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
 
 
 def normal(context: Context) -> None:
@@ -212,13 +219,17 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
     if source.settings.protected and bundle.settings.protected:
         context.warn("Flow is between protected ports, skipping output.")
         return
-    wire = bundle.output_tags(inside, SLOT["vlan_tci"].get(context.key) & PCP)
+    tci = _VLAN_TCI.get(context.key)
+    wire = bundle.output_tags(inside, tci & PCP if tci & VLAN_CFI else 0)
+    if tci & VLAN_CFI and not wire[0].vid and bundle.settings.priority_tags != "no-tag":
+        # It is the priority that decides whether there is a tag.
+        context.mask |= PCP << _VLAN_TCI.shift
     tags = []
     for number, tag in enumerate(wire):
-        tci = bundle.wire_tci(tag, outermost=number == 0)
-        if not tci:
+        wire_tci = bundle.wire_tci(tag, outermost=number == 0)
+        if not wire_tci:
             break
-        tags.append((tag.tpid or 0x8100, tci))
+        tags.append((tag.tpid or 0x8100, wire_tci))
     saved = context.key
     context.key = with_tags(saved, tags)
     number = _member(context, bundle, inside[0].vid)

@@ -8,6 +8,7 @@ from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT
 from netloom.flow.key import METADATA_ALL_MASK
+from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate import tunnel, underlay
@@ -21,6 +22,7 @@ from netloom.openflow.messages_meters import OFPM_CONTROLLER
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
+_PACKET_TYPE = SLOT["packet_type"]
 _ACTSET_OUTPUT = SLOT["actset_output"]
 
 
@@ -37,6 +39,8 @@ def output_to(context: Context, number: int) -> None:
         return
     elif port.is_patch:
         cross(context, port)
+    elif _PACKET_TYPE.get(context.key) and _takes_frames_only(port):
+        context.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     else:
         if port.tunnel is not None:
             if not tunnel.output_to_tunnel(context, port, port.tunnel):
@@ -45,6 +49,10 @@ def output_to(context: Context, number: int) -> None:
             _emit_output(context, port)
         if context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
+
+
+def _takes_frames_only(port: OfPort) -> bool:
+    return port.tunnel is None or port.tunnel.config.pt_mode == LEGACY_L2
 
 
 def _emit_output(context: Context, port: OfPort) -> None:

@@ -205,6 +205,8 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 
 #include "ct.h"
 #include "tunnel.h"
+#include "mpls.h"
+#include "normal.h"
 
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
@@ -304,23 +306,6 @@ GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
 	return GO_ON;
 }
 
-/* The device behind a port; 0 if there is none: such an output is counted, or done by user space. */
-INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
-{
-	struct nl_output *output = map_lookup(&outputs, &port);
-	u32 kind = output ? output->kind : NL_PORT_NONE;
-	if (kind == NL_PORT_DEVICE && !s->cut)
-		return output->ifindex;
-	if (kind != NL_PORT_NONE) {
-		count(NL_COUNT_SLOW);
-		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_PORT | port);
-	} else {
-		count(NL_COUNT_DROP_PORT);
-	}
-	s->cut = 0;
-	return 0;
-}
-
 /* Have user space do the rest: the actions of number `rest`, or all of the flow's. */
 GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 {
@@ -354,7 +339,22 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	} else {
 		if (s->is_changed)
 			nl_reparse(skb);
-		done = op == NL_OP_CT ? nl_ct(skb, a) : nl_tunnel_pop(skb, a->a16, a->a32);
+		switch (op) {
+		case NL_OP_CT:
+			done = nl_ct(skb, a);
+			break;
+		case NL_OP_TUNNEL_POP:
+			done = nl_tunnel_pop(skb, a->a16, a->a32);
+			break;
+		case NL_OP_PUSH_MPLS:
+			done = nl_push_label(skb, a->a16, a->a32);
+			break;
+		case NL_OP_POP_MPLS:
+			done = nl_pop_label(skb, a->a16);
+			/* What was behind the label can be written from now on. */
+			nl_reparse(skb);
+			break;
+		}
 	}
 	if (!done)
 		return nl_leave(skb, rest);
@@ -399,6 +399,12 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 			}
 			if (op == NL_OP_OUTPUT) {
 				pending = device_of(skb, s, a->a32);
+				continue;
+			}
+			if (op == NL_OP_NORMAL) {
+				pending = nl_normal(skb, a->a32);
+				if (!s->n_sent)
+					count(NL_COUNT_DROP_EXPLICIT);
 				continue;
 			}
 			if (op >= NL_OP_CT) {

@@ -12,6 +12,7 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 typedef __s32 s32;
+typedef __s64 s64;
 typedef __u16 be16;
 typedef __u32 be32;
 typedef __u64 be64;
@@ -63,7 +64,7 @@ static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
 static u64 (*const coarse_ns)(void) = (void *)160;
 
 /* Which network header the packet has, whole. */
-enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP };
+enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS };
 
 #define NL_MAX_UNDO 16
 /* Four bytes of the packet as they were; `how` and `offset` as in nl_write. */
@@ -82,9 +83,11 @@ struct nl_scratch {
 	};
 	/* A key under a mask, behind the number of the mask. */
 	u64 masked[NL_KEY_WORDS + 1];
-	/* Whether words before NL_FIRST_HOT are not zero: those of the packet, and metadata. */
+	/* Whether words before NL_FIRST_HOT are not zero: those of the packet, and metadata; options
+	 * of tunnels count apart. */
 	u32 rare;
 	u32 rare_metadata;
+	u32 has_options;
 	u32 depth;
 	u32 port;
 	/* Offsets of the network and transport headers; l4 is 0 without one. */
@@ -122,7 +125,15 @@ struct nl_scratch {
 	struct nl_side destination;
 	/* Which actions are left if the next one cannot be done here; 0 for all of the flow's. */
 	u32 resume;
-	u32 pad;
+	/* Of a packet that is switched: its VLAN and priority inside of the switch, the tag that it has
+	 * now (0: none), the type of its tags, the device that it is to leave by. */
+	u32 vlan;
+	u32 priority;
+	u32 tag;
+	u32 tag_type;
+	u32 is_protected;
+	u32 pending;
+	u32 n_sent;
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };
@@ -132,6 +143,15 @@ INLINE struct nl_scratch *scratch_of_cpu(void)
 {
 	u32 zero = 0;
 	return map_lookup(&scratch, &zero);
+}
+
+/* Forget the options of a tunnel. */
+INLINE void clear_options(struct nl_scratch *s)
+{
+	if (s->has_options) {
+		__builtin_memset(s->words, 0, NL_OPTION_WORDS * 8);
+		s->has_options = 0;
+	}
 }
 
 INLINE void count(u32 what)

@@ -2,18 +2,20 @@
  *
  * User space commits connections and keeps them; for each there is an entry here, found under the tuples
  * of both directions. As long as a packet only moves a connection on, it is judged here: TCP's states and
- * windows, the phases of the other protocols, time limits, translation. Whatever else there is (a packet
- * that commits, an ICMP error, a fragment, a packet that contradicts its connection, an entry that says
- * so) leaves the packet as it is and gets SLOW for an answer: user space runs the flow. It sees the
+ * windows, the phases of the other protocols, time limits, translation; and ICMP errors about connections
+ * that are not translated. Whatever else there is (a packet that commits, a fragment, a packet that
+ * contradicts its connection, an entry that says so) leaves the packet as it is and gets SLOW for an answer: user space runs the flow. It sees the
  * entries' state before it judges, and writes back what it changed. */
 #ifndef NL_CT_H
 #define NL_CT_H
 
 #include "base.h"
 #include "parse.h"
+#include "ct_tuple.h"
 
 #define CT_NEW 1
 #define CT_EST 2
+#define CT_REL 4
 #define CT_RPL 8
 #define CT_INV 0x10
 #define CT_TRK 0x20
@@ -21,12 +23,6 @@
 #define CT_DNAT 0x80
 
 #define NS_PER_S 1000000000ull
-#define FIN 1
-#define SYN 2
-#define RST 4
-#define PSH 8
-#define ACK 16
-#define URG 32
 #define MAX_ACK_WINDOW (0xffff + 1500)
 #define MAX_SCALE 14
 #define NO_SCALE -1
@@ -62,17 +58,6 @@ INLINE int is_after(u32 a, u32 b)
 INLINE int reaches(u32 a, u32 b)
 {
 	return (int)(a - b) >= 0;
-}
-
-INLINE int has_invalid_flags(u32 flags)
-{
-	if (flags & SYN) {
-		if (flags & (RST | FIN))
-			return 1;
-	} else if (!(flags & (ACK | RST))) {
-		return 1;
-	}
-	return !(flags & ACK) && flags & (FIN | PSH | URG);
 }
 
 INLINE u32 scale_down(u32 window, u32 scale)
@@ -269,79 +254,6 @@ INLINE int update_phase(struct nl_connection *c, int is_reply, u64 now)
 	return verdict;
 }
 
-INLINE u32 answer_type(u32 proto, u32 type)
-{
-	if (proto == ICMPV6)
-		return type == 128 ? 129 : type == 129 ? 128 : 256;
-	switch (type) {
-	case 8: return 0;
-	case 0: return 8;
-	case 13: return 14;
-	case 14: return 13;
-	case 15: return 16;
-	case 16: return 15;
-	}
-	return 256;
-}
-
-/* Fill the tuple of the packet; 0 if it has none that these programs know. `opens` says whether such a
- * packet may start a connection. */
-INLINE int fill_tuple(struct __sk_buff *skb, struct nl_scratch *s, struct nl_tuple *t, u32 zone,
-		      int *opens)
-{
-	u32 proto = s->proto, size = s->l4_size;
-	u8 head[20];
-
-	__builtin_memset(t, 0, sizeof(*t));
-	if (!s->l4 || s->key.nw_frag)
-		return 0;
-	t->zone = zone;
-	t->proto = proto;
-	if (s->net == NL_NET_IPV4) {
-		t->family = 4;
-		if (load_bytes(skb, s->l3 + 12, &t->src[0], 4) || load_bytes(skb, s->l3 + 16, &t->dst[0], 4))
-			return 0;
-	} else if (s->net == NL_NET_IPV6) {
-		t->family = 6;
-		if (load_bytes(skb, s->l3 + 8, t->src, 16) || load_bytes(skb, s->l3 + 24, t->dst, 16))
-			return 0;
-	} else {
-		return 0;
-	}
-	*opens = 1;
-	if (proto == TCP || proto == UDP) {
-		u32 least = proto == TCP ? 20 : 8;
-		if (size < least || load_bytes(skb, s->l4, head, 8))
-			return 0;
-		t->sport = ntohs(*(be16 *)head);
-		t->dport = ntohs(*(be16 *)(head + 2));
-		if (!t->sport || !t->dport)
-			return 0;
-		if (proto == UDP) {
-			u32 length = ntohs(*(be16 *)(head + 4));
-			/* Without a checksum, over IPv6: user space says what that is. */
-			return length >= 8 && (length <= size || skb->gso_size) &&
-			       (t->family == 4 || *(u16 *)(head + 6));
-		}
-		if (load_bytes(skb, s->l4 + 12, head, 2))
-			return 0;
-		*opens = !has_invalid_flags(head[1]) && (head[1] & (SYN | ACK)) != (SYN | ACK);
-		return 1;
-	}
-	if (proto == ICMP || proto == ICMPV6) {
-		if (size < 8 || (proto == ICMP) != (t->family == 4) || load_bytes(skb, s->l4, head, 8))
-			return 0;
-		u32 answer = answer_type(proto, head[0]), id = ntohs(*(be16 *)(head + 4)) << 16;
-		if (answer > 255 || head[1])
-			return 0;
-		t->sport = id | head[0] << 8;
-		t->dport = id | answer << 8;
-		*opens = proto == ICMPV6 ? head[0] == 128 : head[0] == 8 || head[0] == 13 || head[0] == 15;
-		return 1;
-	}
-	return proto != SCTP;
-}
-
 INLINE void clear_tracking(struct nl_scratch *s)
 {
 	struct nl_key *key = &s->key;
@@ -452,7 +364,7 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 		return 0;
 	u32 before = ntohl(s->key.ct_state), was_zone = ntohs(s->key.ct_zone), zone = a->a16;
 	u32 state = before & ~CT_TRK, flags = config_now->ct_flags, place;
-	int is_reply = 0, opens = 0, verdict = VERDICT_VALID, is_known = 0;
+	int is_reply = 0, opens = 0, verdict = VERDICT_VALID, is_known = 0, is_related = 0;
 	u64 now = coarse_ns();
 
 	if (before & CT_INV)
@@ -465,11 +377,14 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 		is_reply = !!(before & CT_RPL);
 		is_known = 1;
 	} else {
-		if (!fill_tuple(skb, s, &s->tuple, zone, &opens))
-			return 0;
+		if (!fill_tuple(skb, s, &s->tuple, zone, &opens)) {
+			is_related = nl_fill_quoted(skb, zone);
+			if (!is_related)
+				return 0;
+		}
 		u32 *found = map_lookup(&tuples, &s->tuple);
 		if (!found) {
-			if (!opens || !(flags & NL_CT_COMPLETE) || a->a8 & NL_CT_COMMIT ||
+			if (is_related || !opens || !(flags & NL_CT_COMPLETE) || a->a8 & NL_CT_COMMIT ||
 			    before & (CT_SNAT | CT_DNAT))
 				return 0;
 			say_tracked(s, CT_NEW, zone, 0);
@@ -482,7 +397,11 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 	struct nl_connection *c = map_lookup(&connections, &place);
 	if (!c || c->kind < NL_CONNECTION_TCP || c->expires_ns <= now)
 		return 0;
-	if (!is_known) {
+	if (is_related) {
+		if (a->a8 & NL_CT_FORCE || (c->nat && a->a8 & NL_CT_NAT))
+			return 0;
+		state |= CT_REL | (is_reply ? CT_RPL : 0);
+	} else if (!is_known) {
 		if (a->a8 & NL_CT_FORCE && is_reply)
 			return 0;
 		verdict = c->kind == NL_CONNECTION_TCP
@@ -499,7 +418,7 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 		state = translate(skb, c, state, was_zone, zone, is_reply);
 	set_mark(s, c, a);
 	say_tracked(s, state, zone, c);
-	s->connection = place + 1;
+	s->connection = is_related ? 0 : place + 1;
 	return 1;
 }
 

@@ -23,8 +23,9 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 {
 	struct nl_key *key = &s->key;
 
+	clear_options(s);
 	if (s->rare_metadata) {
-		__builtin_memset(key, 0, 72);
+		__builtin_memset(key->tun_ipv6_src, 0, 72);
 		__builtin_memset(key->ct_ipv6_src, 0, 48);
 		__builtin_memset(&key->ct_nw_src, 0, 16);
 		s->rare_metadata = 0;

@@ -49,8 +49,10 @@ INLINE u32 *find_masked(struct nl_scratch *s, struct nl_mask *mask)
 		return map_lookup(&keys_7, s->masked);
 	case 2:
 		return map_lookup(&keys_15, s->masked);
+	case 3:
+		return map_lookup(&keys_31, s->masked);
 	default:
-		return map_lookup(&keys_42, s->masked);
+		return map_lookup(&keys_75, s->masked);
 	}
 }
 
@@ -90,6 +92,12 @@ INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
 	/* Of words that no flow looks at, it does not matter whether they are zero. */
 	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;
+	u32 first = NL_OPTION_WORDS;
+
+	if (c->wants_rare && s->has_options) {
+		rare = 2;
+		first = 0;
+	}
 
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++) {
@@ -98,7 +106,7 @@ INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 	}
 	if (rare) {
 		NO_UNROLL
-		for (int i = 0; i < NL_FIRST_HOT; i++)
+		for (u32 i = first; i < NL_FIRST_HOT; i++)
 			hash = (hash ^ (s->words[i] & c->wanted[i])) * 0x9e3779b97f4a7c15 + (hash >> 29);
 	}
 	hash ^= hash >> 32;
@@ -113,7 +121,7 @@ INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 		difference |= hot[i] ^ entry->words[NL_FIRST_HOT + i];
 	if (rare && !difference) {
 		NO_UNROLL
-		for (int i = 0; i < NL_FIRST_HOT; i++)
+		for (u32 i = first; i < NL_FIRST_HOT; i++)
 			difference |= (s->words[i] & c->wanted[i]) ^ entry->words[i];
 	}
 	if (!difference) {
@@ -127,7 +135,7 @@ INLINE int find_flow(struct nl_scratch *s, struct nl_config *c)
 		entry->words[NL_FIRST_HOT + i] = hot[i];
 	if (rare) {
 		NO_UNROLL
-		for (int i = 0; i < NL_FIRST_HOT; i++)
+		for (u32 i = first; i < NL_FIRST_HOT; i++)
 			entry->words[i] = s->words[i] & c->wanted[i];
 	}
 	entry->rare = rare;

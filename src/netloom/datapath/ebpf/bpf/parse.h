@@ -245,6 +245,7 @@ INLINE void parse_mpls(struct __sk_buff *skb, struct nl_scratch *s, u32 total)
 		if (total < at + 4 || load_bytes(skb, at, &label, 4))
 			return;
 		s->rare = 1;
+		s->net = NL_NET_MPLS;
 		labels[i] = label;
 		if (label & htonl(0x100))
 			return;

@@ -1,13 +1,18 @@
 /* Tunnels: headers on (from a template that user space made) and off.
  *
- * What these do not know (options of Geneve, group policies, checksums over the whole packet, tags beside
- * the packet of something to be segmented) they refuse, with the packet as it was: user space does it.
+ * What these do not know (group policies, tags beside the packet of something to be segmented) they
+ * refuse, with the packet as it was: user space does it.
  * Headers go on in a way that keeps segmentation and checksums to devices (bpf_skb_adjust_room) where
- * the packet inside is IP, else simply in front. */
+ * the packet inside is IP, else simply in front.
+ *
+ * Checksums of tunnels cover the whole packet. What a device is still to segment cannot have one from
+ * here: over IPv4, where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out,
+ * such packets go without; all others of the kind are user space's. */
 #ifndef NL_TUNNEL_H
 #define NL_TUNNEL_H
 
 #include "base.h"
+#include "checksum.h"
 #include "hash.h"
 #include "parse.h"
 
@@ -24,8 +29,11 @@
 #define IPV6_SIZE 40
 #define GRE_PROTO 47
 #define GRE_KEY 0x2000
+#define GRE_CHECKSUM 0x8000
+#define GENEVE_OAM 0x80
 #define ETH_TEB 0x6558
 #define MAX_PACKET 65535
+#define MAX_OUTER (ETH_SIZE + IPV6_SIZE + 16 + NL_OPTION_WORDS * 8)
 
 static int (*const change_head)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)43;
 static int (*const adjust_room)(struct __sk_buff *skb, int size, u32 mode, u64 flags) = (void *)50;
@@ -59,6 +67,8 @@ INLINE void finish_header(struct nl_scratch *s, struct nl_template *t, u32 inner
 		*(u16 *)(ip + 10) = ipv4_checksum(ip);
 		total -= IPV4_SIZE;
 	}
+	if (t->has_checksum)
+		*(u16 *)(udp + (t->is_udp ? 6 : 4)) = 0;
 	if (t->is_udp) {
 		u32 room = t->high_port - t->low_port;
 		*(be16 *)udp = htons(t->low_port + (u32)((u64)hash * room >> 32));
@@ -107,6 +117,25 @@ INLINE int push_in_front(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	return 1;
 }
 
+/* Write the checksum of UDP or GRE, whose header is at `at`, over all that follows. */
+INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, u32 at)
+{
+	u32 end = skb->len;
+	int outer = nl_sum(skb, at, t->length), inner = nl_sum_inner(skb, t->length, end);
+
+	if (outer < 0 || inner < 0)
+		return -1;
+	u64 sum = (u64)outer + inner;
+	if (t->is_udp) {
+		u32 addresses = ETH_SIZE + (t->is_ipv6 ? 8 : 12);
+		sum += sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
+	}
+	be16 value = ~fold(sum);
+	if (!value && t->is_udp)
+		value = 0xffff;
+	return store_bytes(skb, at + (t->is_udp ? 6 : 4), &value, 2, 0);
+}
+
 /* Put the headers of a template on; 0 if that cannot be done here. */
 GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number)
 {
@@ -119,16 +148,46 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number)
 
 	if (!skb->gso_size && inner + t->length > MAX_PACKET)
 		return 0;
+	if (t->has_checksum) {
+		if (skb->gso_size ? t->is_ipv6 || !t->is_udp : inner > MAX_SUM_BYTES)
+			return 0;
+	}
 	NO_UNROLL
-	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++)
+	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
+		if (i * 8 >= t->length)
+			break;
 		s->header[i] = t->header[i];
+	}
 	finish_header(s, t, inner);
 	if (!skb->vlan_present && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
 		done = push_around_ip(skb, s, t);
 	if (!done && !skb->gso_size)
 		done = push_in_front(skb, s, t);
 	s->is_changed |= done;
+	if (done && t->has_checksum && !skb->gso_size)
+		fill_checksum(skb, t, ETH_SIZE + (t->is_ipv6 ? IPV6_SIZE : IPV4_SIZE));
 	return done;
+}
+
+/* Whether the checksum of the tunnel at s->l4 (of `at` bytes less those, with its headers) is right. */
+INLINE int is_sum_right(struct __sk_buff *skb, struct nl_scratch *s, u32 at)
+{
+	u32 end = s->l4 + s->l4_size;
+	int is_ipv6 = s->net == NL_NET_IPV6, sum, pseudo = 0;
+
+	/* What was not segmented yet has been on no wire; of others the device may have said so. */
+	if (skb->gso_size || csum_level(skb, 0) >= 0)
+		return 1;
+	if (s->proto == UDP) {
+		pseudo = sum_pseudo(skb, s->l3 + (is_ipv6 ? 8 : 12), is_ipv6, UDP, s->l4_size);
+		if (pseudo < 0)
+			return 0;
+	}
+	sum = nl_sum(skb, s->l4, end);
+	if (sum >= 0 && fold((u64)sum + pseudo) == 0xffff)
+		return 1;
+	int outer = nl_sum(skb, s->l4, at), inner = nl_sum_inner(skb, at, end);
+	return outer >= 0 && inner >= 0 && fold((u64)outer + inner + pseudo) == 0xffff;
 }
 
 /* Read the header of the tunnel at s->l4: its length from there, 0 for one that is not plain. */
@@ -137,23 +196,55 @@ INLINE u32 read_tunnel(struct __sk_buff *skb, struct nl_scratch *s, u32 type, u3
 	u8 head[16];
 
 	if (s->proto == GRE_PROTO && type == NL_TUNNEL_GRE) {
-		if (load_bytes(skb, s->l4, head, 8) || *(be16 *)(head + 2) != htons(ETH_TEB))
+		u32 size = 4;
+
+		if (load_bytes(skb, s->l4, head, 16) || *(be16 *)(head + 2) != htons(ETH_TEB) ||
+		    *(be16 *)head & ~htons(GRE_KEY | GRE_CHECKSUM))
 			return 0;
-		if (*(be16 *)head == htons(GRE_KEY)) {
-			*id = ntohl(*(be32 *)(head + 4));
-			*flags = NL_TUNNEL_HAS_KEY;
-			return 8;
+		if (*(be16 *)head & htons(GRE_CHECKSUM)) {
+			*flags = NL_TUNNEL_HAS_CHECKSUM;
+			size = 8;
 		}
-		return *(be16 *)head ? 0 : 4;
+		if (*(be16 *)head & htons(GRE_KEY)) {
+			*id = ntohl(*(be32 *)(head + size));
+			*flags |= NL_TUNNEL_HAS_KEY;
+			size += 4;
+		}
+		return size;
 	}
-	if (s->proto != UDP || load_bytes(skb, s->l4, head, 16) || *(u16 *)(head + 6))
+	if (s->proto != UDP || load_bytes(skb, s->l4, head, 16))
 		return 0;
 	*flags = NL_TUNNEL_HAS_KEY;
+	if (*(u16 *)(head + 6)) {
+		if (ntohs(*(be16 *)(head + 4)) != s->l4_size)
+			return 0;
+		*flags |= NL_TUNNEL_HAS_CHECKSUM;
+	}
 	*id = ntohl(*(be32 *)(head + 12)) >> 8;
 	if (type == NL_TUNNEL_VXLAN)
 		return *(be32 *)(head + 8) == htonl(0x08000000) && !head[15] ? 16 : 0;
-	if (type == NL_TUNNEL_GENEVE)
-		return *(be32 *)(head + 8) == htonl(ETH_TEB) ? 16 : 0;
+	if (type == NL_TUNNEL_GENEVE && !(head[8] >> 6) && *(be16 *)(head + 10) == htons(ETH_TEB)) {
+		if (head[9] & GENEVE_OAM)
+			*flags |= NL_TUNNEL_IS_OAM;
+		return 16 + (head[8] & 0x3f) * 4;
+	}
+	return 0;
+}
+
+/* The options of Geneve behind its header, `size` bytes, into the key. */
+INLINE int read_options(struct __sk_buff *skb, struct nl_scratch *s, u32 at, u32 size)
+{
+	u32 less = size - 1;
+
+	clear_options(s);
+	if (!size)
+		return 0;
+	s->has_options = 1;
+	OPAQUE(less);
+	less &= 0xff;
+	if (load_bytes(skb, at, s->words, less + 1))
+		return -1;
+	s->key.tun_opt_present = __builtin_bswap64(size);
 	return 0;
 }
 
@@ -177,17 +268,27 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	}
 	size = read_tunnel(skb, s, type, &id, &flags);
 	at += size;
-	if (!size || at > 200 || load_bytes(skb, at, ethernet, ETH_SIZE))
+	if (!size || at > MAX_OUTER || at > end || load_bytes(skb, at, ethernet, ETH_SIZE))
+		return 0;
+	if (flags & NL_TUNNEL_HAS_CHECKSUM && !is_sum_right(skb, s, at))
+		return 0;
+	u32 n_options = type == NL_TUNNEL_GENEVE ? size - 16 : 0;
+	u64 options_at = at - n_options;
+	if (s->l4_size < size + ETH_SIZE)
 		return 0;
 	u32 src = key->nw_src, dst = key->nw_dst, ports = key->tp_src | (u32)key->tp_dst << 16;
-	if (adjust_room(skb, -(int)at, ROOM_MAC, FIXED_GSO) ||
-	    store_bytes(skb, 0, ethernet, ETH_SIZE, 0))
+	if (read_options(skb, s, options_at, n_options))
 		return 0;
+	if (adjust_room(skb, -(int)at, ROOM_MAC, FIXED_GSO) ||
+	    store_bytes(skb, 0, ethernet, ETH_SIZE, 0)) {
+		clear_options(s);
+		return 0;
+	}
 	skb->mark = 0;
 	clear_tracking(s);
 	s->connection = 0;
 	if (s->rare_metadata)
-		__builtin_memset(key, 0, 72);
+		__builtin_memset(key->tun_ipv6_src, 0, 72);
 	s->rare_metadata = 1;
 	key->tun_id = __builtin_bswap64(id);
 	if (s->net == NL_NET_IPV6) {

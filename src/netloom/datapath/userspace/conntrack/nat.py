@@ -66,7 +66,8 @@ def _hash(key: Tuple, nat: Nat) -> int:
 
 
 def _addresses(reverse: Tuple, nat: Nat, start: int) -> Iterator[int]:
-    if nat.min_addr is None or nat.max_addr is None:
+    # 0.0.0.0 is the address that it has: only a port that is taken is translated.
+    if not nat.min_addr or nat.max_addr is None:
         yield reverse.dst if nat.kind == "src" else reverse.src
         return
     size = nat.max_addr - nat.min_addr + 1

@@ -1,7 +1,8 @@
 """The DHCP agent at work: ports, namespaces, and one dnsmasq each.
 
 A dnsmasq outlives the agent; the next one finds it by its pid file. Hosts, options and names are
-files that it reads again on SIGHUP; other command lines need another process.
+files that it reads again on SIGHUP; other command lines need another process. One that ends by
+itself is replaced at once.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 import httpx
 
 from netloom.base.log import get_logger
+from netloom.network.agents.commands import CommandFailed
 from netloom.network.agents.dhcp.wish import OWNER, PREFIX, Server, device_id, servers_of
 from netloom.network.agents.links import SwitchFailed
+from netloom.network.agents.lives import Lives
 from netloom.network.agents.rooms import furnish, inside, vacate
 from netloom.network.agents.rounds import RoomAgent
 from netloom.network.agents.service import ServiceLink
@@ -32,6 +35,7 @@ class DhcpAgent(RoomAgent):
     def __init__(self, settings: RoomSettings, service: ServiceLink, rundir: Path) -> None:
         super().__init__(settings, service, rundir, "dhcp")
         self._standing: dict[str, Server] = {}
+        self._lives = Lives()
 
     async def reconcile(self) -> None:
         settings = self.settings
@@ -45,7 +49,7 @@ class DhcpAgent(RoomAgent):
         for key, server in wanted.items():
             if server.room is None:
                 await self._make_port(server)
-            elif self._standing.get(key) != server:
+            elif self.doubt or self._standing.get(key) != server:
                 settings.note_room(server.room.name)
                 await furnish(server.room)
                 await self._serve(server)
@@ -79,8 +83,7 @@ class DhcpAgent(RoomAgent):
         folder = self._folder(server.network_id)
         folder.mkdir(parents=True, exist_ok=True)
         files = {"host": server.hosts, "opts": server.opts, "addn_hosts": server.names}
-        for name, text in files.items():
-            _write(folder / name, text)
+        changed = [_write(folder / name, text) for name, text in files.items()]
         command = [
             *(self.settings.dnsmasq, "--no-hosts", "--no-resolv", "--strict-order"),
             *("--conf-file=/dev/null", "--bind-interfaces", "--except-interface=lo"),
@@ -96,12 +99,26 @@ class DhcpAgent(RoomAgent):
         text = "\n".join(command)
         pid = self._pid(server.network_id)
         if pid is not None and line.exists() and line.read_text() == text:
-            os.kill(pid, signal.SIGHUP)
-            return
-        self._stop(server.network_id)
-        assert server.room is not None
-        await inside(server.room.name, *command)
-        _write(line, text)
+            if any(changed):
+                os.kill(pid, signal.SIGHUP)
+        else:
+            self._stop(server.network_id)
+            assert server.room is not None
+            await inside(server.room.name, *command)
+            _write(line, text)
+        self._watch(server.network_id)
+
+    def _watch(self, network: str) -> None:
+        pid = self._pid(network)
+        if pid is None:
+            raise CommandFailed(f"{self.settings.dnsmasq} ended as soon as it had begun")
+
+        def ended() -> None:
+            log.warn("%s: dnsmasq (pid %d) ended; another one starts", network, pid)
+            self._standing.pop(network, None)
+            self.wake()
+
+        self._lives.watch(network, pid, ended)
 
     def _pid(self, network: str) -> int | None:
         """The process of the network's dnsmasq, if it runs."""
@@ -114,6 +131,7 @@ class DhcpAgent(RoomAgent):
         return pid if str(pidfile).encode() in cmdline else None
 
     def _stop(self, network: str) -> None:
+        self._lives.forget(network)
         pid = self._pid(network)
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
@@ -131,8 +149,11 @@ class DhcpAgent(RoomAgent):
         }
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace the file at once, as dnsmasq may read it at any time."""
+def _write(path: Path, text: str) -> bool:
+    """Replace the file at once, as dnsmasq may read it at any time; False if it says so already."""
+    if path.exists() and path.read_text() == text:
+        return False
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
     fresh.rename(path)
+    return True

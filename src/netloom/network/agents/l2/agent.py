@@ -75,7 +75,7 @@ class L2Agent:
             try:
                 await self._reconcile()
             except (NetloomError, OSError, TimeoutError) as error:
-                log.warn_rl("%s; trying again", error or type(error).__name__)
+                log.warn_rl("%s; trying again", str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_S)
                 self._dirty.set()
 

@@ -3,7 +3,8 @@
 From the integration bridge (table 2): unicast goes by table 20 to the one host that has the
 receiver, the rest by table 22 to every host that takes part in the network. What is learned from
 arriving packets (table 10) stands in table 20 for five minutes, below what the service told.
-Table 21 answers ARP for machines of other hosts.
+Table 21 answers ARP and neighbour solicitations for machines of other hosts; what asks whether an
+address is free (IPv6, from nobody) goes to all.
 
 With population (`populate`) the service's word fills 20, 21 and 22; without, 22 floods to every
 host and 20 only learns.
@@ -18,6 +19,12 @@ from netloom.network.agents.flow import LEARNED_COOKIE, Flow
 from netloom.network.agents.l2.values import TUNNEL_TABLES, LocalNetwork, Wish
 
 LEARN_S = 300
+SOLICITATION = "icmp6,icmp_type=135,icmp_code=0"
+ADVERTISEMENT = "icmp6,icmp_type=136,icmp_code=0"
+#: Flags of an advertisement (RFC 4861, 4.4): asked for, and to be believed before what was known;
+#: and that it is a router's, without which hosts would no longer send to it.
+ASKED_FOR, ROUTER = 0x6000_0000, 0x8000_0000
+TARGET_ADDRESS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,9 @@ def _base(bridge: TunnelBridge) -> Iterator[Flow]:
     yield Flow(2, 0, f"dl_dst={multicast}", "goto_table:22")
     if bridge.arp_responder:
         yield Flow(2, 1, "arp,dl_dst=ff:ff:ff:ff:ff:ff", "goto_table:21")
+        asked = f"{SOLICITATION},dl_dst=33:33:ff:00:00:00/ff:ff:ff:00:00:00"
+        yield Flow(2, 1, asked, "goto_table:21")
+        yield Flow(21, 2, f"{SOLICITATION},ipv6_src=::", "goto_table:22")
     for table in TUNNEL_TABLES.values():
         yield Flow(table, 0, "", "drop")
     yield Flow(
@@ -88,6 +98,9 @@ def _network(wish: Wish, network: LocalNetwork, bridge: TunnelBridge) -> Iterato
             for mac, address in endpoint.entries:
                 if "." in address:
                     yield _arp_answer(vlan, mac, address)
+                elif address:
+                    flags = ROUTER if address in endpoint.routers else 0
+                    yield from _neighbour_answer(vlan, mac, address, ASKED_FOR | flags)
     yield from _flood(vlan, leave, flood)
 
 
@@ -111,3 +124,22 @@ def _arp_answer(vlan: int, mac: str, address: str) -> Flow:
     # Only requests: a machine that announces its own address must be heard by the others.
     match = f"arp,dl_vlan={vlan},arp_tpa={address},arp_op=1"
     return Flow(21, 1, match, ",".join(actions))
+
+
+def _neighbour_answer(vlan: int, mac: str, address: str, flags: int) -> Iterator[Flow]:
+    """A solicitation becomes an advertisement. That takes two flows, as an address of a target
+    can be set only in what is an advertisement already."""
+    become = (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac}->eth_src",
+        "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[]",
+        f"set_field:{address}->ipv6_src",
+        f"set_field:{flags}->nd_reserved",
+        f"set_field:{TARGET_ADDRESS}->nd_options_type",
+        "set_field:136->icmpv6_type",
+        "resubmit(,21)",
+    )
+    target = f"dl_vlan={vlan},nd_target={address}"
+    yield Flow(21, 1, f"{SOLICITATION},{target}", ",".join(become))
+    answer = f"set_field:{mac}->nd_tll,in_port"
+    yield Flow(21, 1, f"{ADVERTISEMENT},{target}", answer)

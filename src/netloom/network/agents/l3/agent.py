@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from netloom.base.log import get_logger
+from netloom.network.agents.l3.connections import end_stale
 from netloom.network.agents.l3.voice import Voices, announce
 from netloom.network.agents.l3.wish import PREFIX, Router, routers_of, ruleset
 from netloom.network.agents.rooms import furnish, inside, vacate
@@ -13,6 +16,12 @@ from netloom.network.agents.rounds import RoomAgent
 from netloom.network.agents.service import ServiceLink
 from netloom.network.agents.settings import RoomSettings
 from netloom.network.hosting.zones import L3_AGENT
+
+log = get_logger("l3_agent")
+
+
+def _translates(router: Router) -> tuple[object, ...]:
+    return router.source, router.translations
 
 
 class L3Agent(RoomAgent):
@@ -31,16 +40,25 @@ class L3Agent(RoomAgent):
         for name in self.strangers(PREFIX, wanted):
             await self._remove(name)
         changed = [router for key, router in wanted.items() if self._standing.get(key) != router]
-        for router in changed:
+        for router in wanted.values() if self.doubt else changed:
             self.settings.note_room(router.room.name)
             await furnish(router.room)
             await inside(router.room.name, self.settings.nft, "-f", "-", stdin=ruleset(router))
+            await self._end_connections(router)
         await self.plugs.set(link for router in wanted.values() for link in router.room.links)
         for router in changed:
             self._voices.speak(router.room.name, router.advertised)
             self._announce(router)
             self._standing[router.id] = router
         await self._tell(wanted)
+
+    async def _end_connections(self, router: Router) -> None:
+        """Those whose translation has gone."""
+        before = self._standing.get(router.id)
+        if before is None or _translates(before) != _translates(router):
+            ended = await asyncio.to_thread(end_stale, router)
+            if ended:
+                log.info("%s: ended %d connections", router.room.name, ended)
 
     async def _remove(self, name: str) -> None:
         self._voices.hush(name)

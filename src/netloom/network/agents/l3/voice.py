@@ -7,20 +7,16 @@ socket keeps a namespace alive, so `hush` comes before a namespace is removed.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import socket
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from struct import pack
 from zlib import crc32
 
 from netloom.base.log import get_logger
 from netloom.network.agents.l3.advertise import Advertisement, encode, gratuitous_arp
-from netloom.network.agents.rooms import NETNS, Link
+from netloom.network.agents.rooms import Link, work_in
 
 log = get_logger("l3_agent")
-CLONE_NEWNET = 0x40000000
 ICMP6_FILTER = 1
 SOLICITATION = 133
 ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
@@ -35,25 +31,6 @@ ANSWER_S = 0.1
 ANNOUNCE_S = (0.0, 0.5, 2.0, 5.0)
 
 
-def opened_in(room: str, make: Callable[[], socket.socket]) -> socket.socket:
-    """A socket made inside a namespace."""
-
-    def work() -> socket.socket:
-        libc = ctypes.CDLL(None, use_errno=True)
-        descriptor = os.open(NETNS / room, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if libc.setns(descriptor, CLONE_NEWNET):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            return make()
-        finally:
-            os.close(descriptor)
-
-    # A thread of its own, as it does not come back from the namespace.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
-
-
 class Advertiser:
     """Advertises on one device from time to time, and answers who asks."""
 
@@ -64,7 +41,7 @@ class Advertiser:
         self._index = 0
         self._sent = 0
         self._answered = 0.0
-        self._socket = opened_in(room, self._open)
+        self._socket = work_in(room, self._open)
         self._loop.add_reader(self._socket.fileno(), self._asked)
         self._timer = self._loop.call_later(FIRST_S[0], self._round)
 
@@ -167,7 +144,7 @@ def _announce(room: str, device: str, frames: list[bytes]) -> None:
         return made
 
     try:
-        with opened_in(room, make) as opened:
+        with work_in(room, make) as opened:
             for frame in frames:
                 opened.send(frame)
     except OSError as error:

@@ -1,0 +1,135 @@
+"""A real keystone (PyPI) of a test's own: SQLite, one process, loopback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.peers import wait_until
+
+from netloom.lab.peers import peer_root
+
+CONFIG = """\
+[database]
+connection = sqlite:///{folder}/keystone.db
+[token]
+expiration = {life_s}
+[fernet_tokens]
+key_repository = {folder}/fernet
+[fernet_receipts]
+key_repository = {folder}/fernet
+[credential]
+key_repository = {folder}/credential
+[identity]
+password_hash_rounds = 4
+"""
+#: Runs inside keystone's environment; writes its port into a file, as what keystone says goes to
+#: its output.
+SERVER = """
+import os, sys
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+port, os.environ["OS_KEYSTONE_CONFIG_FILES"] = sys.argv.pop(), sys.argv.pop()
+from keystone.wsgi.api import application
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+class Threads(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+server = make_server("127.0.0.1", 0, application, Threads, Quiet)
+with open(port, "w") as file:
+    print(server.server_port, file=file)
+server.serve_forever()
+"""
+PASSWORD = "secret"
+
+
+class Identity:
+    """A running keystone, and its administrator's way to make users."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.projects: dict[str, str] = {}
+        self._http = httpx.Client(timeout=30, trust_env=False)
+        self._be_administrator()
+        self._roles = {one["name"]: one["id"] for one in self._list("roles")}
+
+    def _be_administrator(self) -> None:
+        """Tokens may not live long here."""
+        self._http.headers["X-Auth-Token"] = self.token("admin", "admin")
+
+    def token(self, user: str, project: str, password: str = PASSWORD) -> str:
+        """A token of a user for a project, both of the domain Default."""
+        domain = {"name": "Default"}
+        who = {"user": {"name": user, "password": password, "domain": domain}}
+        scope = {"project": {"name": project, "domain": domain}}
+        identity = {"methods": ["password"], "password": who}
+        body = {"auth": {"identity": identity, "scope": scope}}
+        answer = self._http.post(f"{self.url}/v3/auth/tokens", json=body)
+        answer.raise_for_status()
+        return answer.headers["X-Subject-Token"]
+
+    def add_user(self, name: str, project: str, *roles: str) -> None:
+        """A user with these roles in a project, which is made if there is none."""
+        self._be_administrator()
+        if project not in self.projects:
+            self.projects[project] = self._make("project", name=project)
+        user = self._make("user", name=name, password=PASSWORD, domain_id="default")
+        for role in roles:
+            path = f"projects/{self.projects[project]}/users/{user}/roles/{self._roles[role]}"
+            self._http.put(f"{self.url}/v3/{path}").raise_for_status()
+
+    def _make(self, kind: str, **attributes: str) -> str:
+        answer = self._http.post(f"{self.url}/v3/{kind}s", json={kind: attributes})
+        answer.raise_for_status()
+        key: str = answer.json()[kind]["id"]
+        return key
+
+    def _list(self, kinds: str) -> list[dict[str, Any]]:
+        answer = self._http.get(f"{self.url}/v3/{kinds}")
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()[kinds]
+        return found
+
+
+@contextmanager
+def keystone(folder: Path, life_s: int = 3600) -> Iterator[Identity]:
+    """A keystone whose tokens live so long; skips the test without one."""
+    binaries = peer_root().parent / "keystone/bin"
+    if not (binaries / "keystone-manage").exists():
+        pytest.skip("keystone is not installed here (tools/fetch_peers.py)")
+    for name in ("fernet", "credential"):
+        (folder / name).mkdir(0o700, parents=True)
+    config = folder / "keystone.conf"
+    config.write_text(CONFIG.format(folder=folder, life_s=life_s))
+    owner = (f"--keystone-user={os.getuid()}", f"--keystone-group={os.getgid()}")
+    commands = (
+        ("db_sync",),
+        ("fernet_setup", *owner),
+        ("bootstrap", "--bootstrap-password", PASSWORD),
+    )
+    for words in commands:
+        command = [str(binaries / "keystone-manage"), "--config-file", str(config), *words]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    port = folder / "port"
+    with (folder / "keystone.log").open("w") as log:
+        words = [str(binaries / "python"), "-c", SERVER, str(config), str(port)]
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        ready = wait_until(lambda: port.exists() and port.read_text().endswith("\n"), 20)
+        assert ready, (folder / "keystone.log").read_text()
+        yield Identity(f"http://127.0.0.1:{port.read_text().strip()}")
+    finally:
+        process.terminate()
+        process.wait(20)
