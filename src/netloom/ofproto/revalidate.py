@@ -88,6 +88,11 @@ class Revalidator:
         self.dump_duration_ms = 0
 
     @property
+    def asked(self) -> Mapping[MacLookup, object]:
+        """What flows depend on of what MAC tables answered."""
+        return self._by_mac
+
+    @property
     def n_flows(self) -> int:
         return len(self._flows)
 
