@@ -133,7 +133,7 @@ def unsupported_page() -> str:
     cells = [(name, _words(COLUMNS.get(name, ())), _words(KEYS.get(name, ()))) for name in tables]
     return UNSUPPORTED.format(
         columns="".join([f"| {' | '.join(row)} |\n" for row in cells]),
-        actions=_words(refused_actions()),
+        actions=_words(refused_actions()) or "None: all of ovs-actions(7) are carried out",
         options=_words([f"--{option.name}" for option in REFUSED_OPTIONS]),
     )
 

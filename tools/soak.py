@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.support.switches import own_tools  # noqa: E402
 
+from netloom.lab.commands import CommandFailed  # noqa: E402
 from netloom.lab.lab import Lab  # noqa: E402
 from netloom.lab.namespace import VirtualMachine  # noqa: E402
 from netloom.lab.switch import Programs  # noqa: E402
@@ -38,6 +39,8 @@ VLANS = {"vif1": 10, "vif2": 10, "vif3": 20, "vif4": 20}
 #: Resident memory that the daemon may have more than after its first minute.
 MEMORY_SLACK_KIB = 40_000
 IDLE_S = 15
+#: Of the daemon's log that are told when something is wrong.
+LOG_LINES = 20
 
 
 class Failure(Exception):
@@ -173,8 +176,7 @@ def run(minutes: float, seed: int) -> None:
         while (elapsed := time.monotonic() - started) < 60 * minutes:
             event, draw = rng.choice(EVENTS), rng.randrange(1 << 30)
             for world in worlds:
-                event(world, random.Random(draw))
-                world.check()
+                suffer(world, event, random.Random(draw))
             rounds += 1
             if elapsed - told >= 60:
                 told = elapsed
@@ -185,6 +187,19 @@ def run(minutes: float, seed: int) -> None:
                 check_memory(worlds)
         check_rest(worlds, born)
         print(f"{rounds} changes survived (seed {seed})")
+
+
+def suffer(world: World, event: Callable[[World, random.Random], None], rng: random.Random) -> None:
+    """Have something happen to a world, which must be whole afterwards."""
+    try:
+        event(world, rng)
+        world.check()
+    except (Failure, CommandFailed) as error:
+        pid = world.switch.pid("ovs-vswitchd")
+        log = (world.switch.rundir / "ovs-vswitchd.log").read_text().splitlines()[-LOG_LINES:]
+        words = f"ovs-vswitchd is process {pid}" if pid else "ovs-vswitchd does not run"
+        lines = [f"{world.kind}: {event.__name__}: {error}", words, *log]
+        raise Failure("\n".join(lines)) from error
 
 
 def check_memory(worlds: list[World]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,3 +135,38 @@ def test_a_trie_names_all_matching_lengths_and_enough_bits(
     for prefix, length in prefixes:
         trie.remove(prefix, length)
     assert trie.is_empty
+
+
+@pytest.mark.parametrize("spread", [1, 7, 97])
+def test_prefixes_put_in_at_once_are_as_those_put_in_one_by_one(spread: int) -> None:
+    rng = random.Random(spread)
+    at_once, one_by_one = PrefixTrie(16), PrefixTrie(16)
+    for length in (16, 12, 16):
+        counts = {rng.randrange(4_000) * spread % 65_536: rng.randint(1, 3) for _ in range(2_000)}
+        at_once.insert_all(counts, length)
+        for address, n in counts.items():
+            for _ in range(n):
+                one_by_one.insert(address, length)
+        for address in range(0, 65_536, 61):
+            assert at_once.lookup(address) == one_by_one.lookup(address)
+        half = dict(list(counts.items())[::2])
+        at_once.remove_all(half, length)
+        for address, n in half.items():
+            for _ in range(n):
+                one_by_one.remove(address, length)
+        for address in range(0, 65_536, 61):
+            assert at_once.lookup(address) == one_by_one.lookup(address)
+
+
+def test_a_lookup_sees_many_rules_that_came_and_went_before_it() -> None:
+    classifier: Classifier[Rule] = Classifier()
+    ip_dst = FIELD["ip_dst"]
+    ip = Match().with_field(FIELD["eth_type"], 0x0800)
+    rules = [Rule(ip.with_field(ip_dst, number), 1) for number in range(20_000)]
+    for rule in rules:
+        classifier.insert(rule)
+    for rule in rules[::3]:
+        classifier.remove(rule)
+    for number in range(0, 21_000, 13):
+        expected = rules[number] if number < len(rules) and number % 3 else None
+        assert classifier.lookup(ip.with_field(ip_dst, number).value)[0] is expected

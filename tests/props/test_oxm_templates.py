@@ -87,3 +87,20 @@ def test_ever_new_shapes_switch_templates_off_for_a_while() -> None:
         value, mask = table.decode(data, 0, len(data))[:2]
         table.templates.learn(table, data, value, mask)
     assert table.templates.decode(data) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_types_of_icmpv6_are_not_mixed_up(version: int) -> None:
+    """The fields of neighbour discovery only exist in two types."""
+    table = OxmTable(version)
+    ip = Match().with_field(FIELD["eth_type"], 0x86DD).with_field(FIELD["nw_proto"], 58)
+    kinds = (135, 1, 136, 135, 128)
+    matches = [
+        ip.with_field(FIELD["icmpv6_type"], kind)
+        .with_field(FIELD["icmpv6_code"], code)
+        .with_field(FIELD["ipv6_dst"], kind)
+        for code in (0, 1, 0)
+        for kind in kinds * 2
+    ]
+    for match in matches:
+        assert table.encode(match) == OxmTable(version).encode(match)

@@ -85,9 +85,6 @@ class FakeSwitch:
     def settle(self, now_ms: int) -> None:
         self.calls.append("settle")
 
-    def dp_desc(self) -> str:
-        return "br0"
-
 
 class Bench:
     """A manager, and controllers whose bytes reach it."""

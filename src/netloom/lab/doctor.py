@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 from netloom.base.errors import Unsupported
-from netloom.datapath.ebpf.probes import missing
 from netloom.lab.lab import LABS
 from netloom.lab.peers import service_program
 from netloom.lab.standing import standing_labs
@@ -100,9 +99,6 @@ def _kernel_features() -> Iterator[Finding]:
             yield Finding("ok", "kernel", name)
         else:
             yield Finding("warning", "kernel", f"{name}: {path} is missing", remedy)
-    for title in missing():
-        remedy = "use root's rights, or datapath_type=netdev, which does without"
-        yield Finding("warning", "kernel", f"no {title}", remedy)
 
 
 def _programs() -> Iterator[Finding]:

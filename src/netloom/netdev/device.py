@@ -49,6 +49,8 @@ class DeviceStats(Record):
     tx_dropped: int = 0
     tx_errors: int = 0
     collisions: int = 0
+    #: What else the device counts, by name.
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 class DeviceState(Record):

@@ -78,7 +78,13 @@ class DummyDevice:
         return self._state
 
     def stats(self) -> DeviceStats:
-        return DeviceStats(**_UNKNOWN | self._counts)
+        counts = self._counts
+        received = counts["rx_packets"]
+        custom = (
+            ("rx_custom_packets_1", received), ("rx_custom_packets_2", received),
+            *((f"{name[:2]}_q0_{name[3:]}", counts[name]) for name in sorted(counts)),
+        )  # fmt: skip
+        return DeviceStats(**_UNKNOWN | counts, custom=custom)
 
     def inject(self, data: bytes) -> None:
         """A packet comes in over the wire."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netloom.base.record import replace
 from netloom.netdev.device import (
     UNKNOWN_COUNT,
     Device,
@@ -110,10 +111,8 @@ class TunnelDevice(TunnelPort):
         return DeviceState(True, True, True, 0, self._mac, driver=status)
 
     def stats(self) -> DeviceStats:
-        return DeviceStats(
-            rx_packets=self.rx_packets, rx_bytes=self.rx_bytes,
-            tx_packets=self.tx_packets, tx_bytes=self.tx_bytes, **_UNKNOWN,
-        )  # fmt: skip
+        counted = DeviceStats(self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes)
+        return replace(counted, **_UNKNOWN)
 
     def set_options(self, options: Mapping[str, str]) -> None:
         if dict(options) != self._given:

@@ -181,13 +181,16 @@ class Backer:
             generation += bridge.generation
         return generation
 
-    def _generations(self) -> tuple[int, int]:
+    @property
+    def generations(self) -> tuple[int, int]:
+        """They grow with every change of what is done to packets: by all but MAC tables, and by
+        these."""
         macs = sum(bridge.macs.generation for bridge in self.bridges.values())
         return self.table_generation(), macs
 
     def settle(self, now_ms: int) -> None:
         """Have the data path obey all that was asked so far."""
-        generations = self._generations()
+        generations = self.generations
         if generations != self._settled:
             self._revalidate(now_ms, generations)
 
@@ -213,7 +216,7 @@ class Backer:
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
 
     def _settle_in_time(self, now_ms: int) -> None:
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0] or (macs != self._settled[1] and now_ms >= self._next_mac_ms):
             self._revalidate(now_ms, (tables, macs))
 
@@ -258,7 +261,7 @@ class Backer:
         due = [bridge.deadline() for bridge in self.bridges.values()]
         if self.revalidator.n_flows:
             due.append(self._next_sweep_ms)
-        tables, macs = self._generations()
+        tables, macs = self.generations
         if tables != self._settled[0]:
             return self.clock.now_ms()
         if macs != self._settled[1] and self.revalidator.n_flows:

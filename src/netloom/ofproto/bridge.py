@@ -22,11 +22,12 @@ from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
 from netloom.ofproto.link_status import LinkStatus, link_status
-from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.packet_outs import PacketOuts
+from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
@@ -41,7 +42,7 @@ from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.trees import (
     BridgeTreeStatus,
     PortTreeStatus,
@@ -86,6 +87,7 @@ class Ofproto:
         self.meters = Meters(backer.dpif, backer.meter_numbers)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
+        self._packet_outs = PacketOuts(self)
         self.macs: MacTable[Bundle] = MacTable(backer.stamps)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
@@ -104,6 +106,7 @@ class Ofproto:
         self.bundles: dict[str, Bundle] = {}
         self.connections = ConnectionManager(self)
         self._devices: dict[str, Device] = {}
+        self._port_order = PortOrder()
         self._last_number = 0
         self._ports_are_stale = False
         self._phy_ports: dict[int, m.PhyPort] = {}
@@ -223,6 +226,7 @@ class Ofproto:
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
         self.ports_by_number[number] = port
+        self._port_order.add(number)
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
         self._tell(m.OFPPR_ADD, port)
@@ -258,6 +262,7 @@ class Ofproto:
     def port_del(self, name: str) -> None:
         port = self.ports_by_name.pop(name)
         del self.ports_by_number[port.number]
+        self._port_order.remove(port.number)
         gone = self._phy_ports.pop(port.number, None)
         if port.bundle is not None:
             port.bundle.members.remove(port)
@@ -337,30 +342,7 @@ class Ofproto:
         return [self.ports_by_number[number] for number in sorted(self.ports_by_number)]
 
     def _phy_port(self, port: OfPort) -> m.PhyPort:
-        device = self._devices.get(port.name)
-        if device is None:
-            # A patch port has no device: without an address one that is stable and local will do.
-            mac = 0x0200_0000_0000 | hash_name(port.name) & 0xFF_FFFF_FFFF
-            if port.settings.mac:
-                mac = int(port.settings.mac.replace(":", ""), 16)
-            # It is up, whether its other end is there or not.
-            state = (m.OFPPS_LIVE if is_usable(port, True) else 0) | port.stp_bits
-            return m.PhyPort(port.number, mac, port.name, port.config, state)
-        seen = device.state()
-        down = 0 if seen.admin_up else m.OFPPC_PORT_DOWN
-        up = seen.link_up and seen.admin_up
-        return m.PhyPort(
-            port.number,
-            int(seen.mac.replace(":", "") or "0", 16),
-            port.name,
-            port.config & ~m.OFPPC_PORT_DOWN | down,
-            (0 if up else m.OFPPS_LINK_DOWN)
-            | (m.OFPPS_LIVE if is_usable(port, up) else 0)
-            | port.stp_bits,
-            current=_speed_bits(seen.speed_bps),
-            current_speed_kbps=seen.speed_bps // 1_000,
-            max_speed_kbps=seen.speed_bps // 1_000,
-        )
+        return describe_port(port, self._devices.get(port.name))
 
     def is_port_live(self, number: int) -> bool:
         """Is there a port of that number whose link is up, as controllers were told?"""
@@ -369,18 +351,8 @@ class Ofproto:
 
     def port_stats(self) -> list[m.PortStats]:
         now_ms = self.backer.clock.now_ms()
-        return [self._port_stats(port, now_ms) for port in self._sorted_ports()]
-
-    def _port_stats(self, port: OfPort, now_ms: int) -> m.PortStats:
-        device = self._devices.get(port.name)
-        stats = device.stats() if device is not None else port.patch_stats()
-        age_ms = now_ms - port.created_ms
-        return m.PortStats(
-            port.number,
-            duration_sec=age_ms // 1_000,
-            duration_nsec=age_ms % 1_000 * 1_000_000,
-            **{name: getattr(stats, name) for name in _COUNTERS},
-        )
+        ports = [self.ports_by_number[number] for number in self._port_order]
+        return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
@@ -411,32 +383,10 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
-        self._decide_packet_out(message, now_ms, side_effects=True)()
+        self._packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
-        return self._decide_packet_out(message, now_ms, side_effects=False)
-
-    def _decide_packet_out(
-        self, message: m.PacketOut, now_ms: int, *, side_effects: bool
-    ) -> Callable[[], None]:
-        in_port = FIELD["in_port_oxm"].get(message.match.value)
-        known = in_port in self.ports_by_number
-        if not known and in_port not in (reserved.CONTROLLER, reserved.NONE, reserved.LOCAL):
-            raise OpenFlowError("OFPBRC_BAD_PORT")
-        metadata = message.match.value & ~_IN_PORT.mask
-        key = extract_key(message.packet, in_port, metadata)
-        result = translate(self, key, now_ms, actions=message.actions, side_effects=side_effects)
-
-        def send() -> None:
-            flags = TCP_FLAGS.get(key)
-            credit_all(result.credits, 1, len(message.packet), now_ms, flags)
-            if result.actions:
-                dp_port = self.ports_by_number[in_port].dp_port if known else -1
-                base = _IN_PORT.put(key, dp_port & _IN_PORT.ones)
-                self.backer.dpif.execute(message.packet, base, result.actions)
-
-        self.backer.recirculations.release(result.recirc_ids, now_ms)
-        return send
+        return self._packet_outs.decide(message, now_ms, side_effects=False)
 
     def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
         """Have the tables treat a packet as one that came in at port `number`."""
@@ -475,9 +425,6 @@ class Ofproto:
 
     def settle(self, now_ms: int) -> None:
         self.backer.settle(now_ms)
-
-    def dp_desc(self) -> str:
-        return self.settings.dp_desc or self.name
 
     # Running
 
@@ -563,32 +510,3 @@ class Ofproto:
         for name in list(self.ports_by_name):
             self.port_del(name)
         self.meters.clear()
-
-
-_COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_dropped", "tx_dropped",
-             "rx_errors", "tx_errors", "rx_frame_err", "rx_over_err", "rx_crc_err",
-             "collisions")  # fmt: skip
-
-#: Bits per second -> what OpenFlow calls it.
-_SPEEDS = {
-    10_000_000: m.OFPPF_10MB_FD,
-    100_000_000: m.OFPPF_100MB_FD,
-    1_000_000_000: m.OFPPF_1GB_FD,
-    10_000_000_000: m.OFPPF_10GB_FD,
-    40_000_000_000: m.OFPPF_40GB_FD,
-    100_000_000_000: m.OFPPF_100GB_FD,
-}
-
-
-def _speed_bits(speed_bps: int) -> int:
-    if not speed_bps:
-        return 0
-    return _SPEEDS.get(speed_bps, m.OFPPF_OTHER) | m.OFPPF_COPPER
-
-
-def hash_name(name: str) -> int:
-    """A number that only the name decides (Python's own hash differs from run to run)."""
-    value = 0xCBF29CE484222325
-    for byte in name.encode():
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value

@@ -28,28 +28,23 @@ on the number of rules. Many masks are slow: bound by how many distinct masks on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
-from netloom.flow.fields import FIELD, PREREQUISITES, SLOT, STAGE_MASKS, Field
+from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.match import Match
 from netloom.ofproto.conjunctions import Soft, decide
-from netloom.ofproto.prefix_trie import PrefixTrie
+from netloom.ofproto.subtable import (
+    Check,
+    FieldTrie,
+    Subtable,
+)
 from netloom.openflow.actions import Conjunction
 
 #: Fields with tries unless the Flow_Table row says otherwise (ovs-vswitchd.conf.db(5), prefixes).
 DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
 
 _CONJ_ID = SLOT["conj_id"]
-_ETHERNET_MASK = sum(
-    SLOT[name].mask
-    for name in ("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
-)
-_PORTS_SHIFT = SLOT["tp_dst"].shift
-_PORTS_ONES = 0xFFFFFFFF
-_PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-assert SLOT["tp_src"].shift == _PORTS_SHIFT + 16
 
 
 class Classified(Protocol):
@@ -68,115 +63,18 @@ class Classified(Protocol):
 R = TypeVar("R", bound=Classified)
 
 
-class _Trie:
-    """The prefixes of one field in the whole table."""
-
-    __slots__ = ("masks", "ones", "prerequisites", "shift", "trie")
-
-    def __init__(self, field: Field) -> None:
-        self.shift = field.shift
-        self.ones = field.ones
-        self.trie = PrefixTrie(field.bits)
-        #: Number of leading bits -> these bits of a key.
-        self.masks = [_prefix_mask(n, field.bits) << field.shift for n in range(field.bits + 1)]
-        self.prerequisites = [
-            (sum(mask << SLOT[slot].shift for slot, _, mask in alternative),
-             sum(value << SLOT[slot].shift for slot, value, _ in alternative))
-            for alternative in PREREQUISITES[field.prerequisite]
-        ]  # fmt: skip
-
-    def lookup(self, key: int) -> tuple[int, int]:
-        """What `PrefixTrie.lookup` says of this field; any length may match a packet without it."""
-        for mask, value in self.prerequisites:
-            if key & mask == value:
-                return self.trie.lookup(key >> self.shift & self.ones)
-        return -1, 0
-
-    def prefix_length(self, mask: int) -> int:
-        """Length of the prefix that `mask` has of this field; 0 if it has none or no prefix."""
-        bits = mask >> self.shift & self.ones
-        inverted = bits ^ self.ones
-        if inverted & inverted + 1:
-            return 0
-        return bits.bit_count()
-
-
-#: A trie, its number among those of the table, and how long a subtable's prefix is in it.
-_Check = tuple[int, _Trie, int]
-
-
-class _Subtable(Generic[R]):
-    """The rules with one mask."""
-
-    __slots__ = (
-        "counted", "cuts", "frames_only", "mask", "max_priority", "port_bits", "port_length",
-        "port_trie", "rules", "stages",
-    )  # fmt: skip
-
-    def __init__(self, mask: int, tries: list[_Trie]) -> None:
-        self.mask = mask
-        #: What is said of an Ethernet header is said of frames, without saying so.
-        self.frames_only = bool(mask & _ETHERNET_MASK and not mask & PACKET_TYPE_MASK)
-        #: The rules of one value, best first.
-        self.rules: dict[int, tuple[R, ...]] = {}
-        self.max_priority = -1
-        #: (mask up to here, partial key -> number of rules) of the stages but the last.
-        self.cuts: list[tuple[int, dict[int, int]]] = []
-        before = 0
-        for stage_mask in STAGE_MASKS:
-            upto = mask & stage_mask
-            if upto != before:
-                self.cuts.append((upto, {}))
-                before = upto
-        if self.cuts:
-            self.cuts.pop()
-        self.port_bits = mask >> _PORTS_SHIFT & _PORTS_ONES
-        #: Up to the last bit that the mask has, which need not be a prefix.
-        self.port_length = 33 - (self.port_bits & -self.port_bits).bit_length()
-        self.port_trie = PrefixTrie(32) if self.port_bits else None
-        #: The tries that know this mask, and how long its prefixes are in them.
-        self.counted: list[tuple[_Trie, int]] = []
-        #: What a search does in turn: ask tries, then look for the key under a mask. The last finds
-        #: the rules.
-        self.stages: tuple[tuple[int, Mapping[int, object], tuple[_Check, ...]], ...] = ()
-        self.use_tries(tries)
-
-    def use_tries(self, tries: list[_Trie]) -> None:
-        lengths = [trie.prefix_length(self.mask) for trie in tries]
-        self.counted = [
-            (trie, length) for trie, length in zip(tries, lengths, strict=True) if length
-        ]
-        stages: list[tuple[int, Mapping[int, object], tuple[_Check, ...]]] = []
-        before = 0
-        levels: list[tuple[int, Mapping[int, object]]] = [*self.cuts, (self.mask, self.rules)]
-        for upto, keys in levels:
-            new = upto & ~before
-            before = upto
-            checks = tuple(
-                (number, trie, lengths[number])
-                for number, trie in enumerate(tries)
-                if lengths[number] and new >> trie.shift & trie.ones
-            )
-            stages.append((upto, keys, checks))
-        self.stages = tuple(stages)
-
-    def explains(self, key: int) -> int:
-        """The bits that tell that no rule has the ports of `key`, whose other bits some rules
-        may have."""
-        assert self.port_trie is not None
-        _, n_bits = self.port_trie.lookup(key >> _PORTS_SHIFT & self.port_bits)
-        needed = _prefix_mask(n_bits, 32) & self.port_bits
-        return self.mask & ~_PORTS_MASK | needed << _PORTS_SHIFT
-
-
 class Classifier(Generic[R]):
     """One table's rules."""
 
     def __init__(self, prefixes: tuple[str, ...] = DEFAULT_PREFIXES) -> None:
-        self._subtables: dict[int, _Subtable[R]] = {}
-        self._order: list[_Subtable[R]] = []
-        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        self._subtables: dict[int, Subtable[R]] = {}
+        self._order: list[Subtable[R]] = []
+        self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         self._n_rules = 0
+        #: The subtable that was changed last.
+        self._recent: Subtable[R] | None = None
+        #: Subtables whose counts are behind their rules.
+        self._late: list[Subtable[R]] = []
 
     def __len__(self) -> int:
         return self._n_rules
@@ -213,12 +111,11 @@ class Classifier(Generic[R]):
 
     def set_prefixes(self, prefixes: tuple[str, ...]) -> None:
         """Have tries on other fields."""
-        self._tries = [_Trie(FIELD[name]) for name in prefixes]
+        self._catch_up()
+        self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         for subtable in self._order:
             subtable.use_tries(self._tries)
-            for key, same in subtable.rules.items():
-                for _ in same:
-                    self._count_prefixes(subtable, key, add=True)
+            subtable.count_in_tries()
 
     # Changes
 
@@ -232,27 +129,56 @@ class Classifier(Generic[R]):
 
     def insert(self, rule: R) -> R | None:
         """Add `rule`; returns the rule with the same match and priority that it replaced."""
-        mask, value = rule.match.mask, rule.match.value
-        subtable = self._subtables.get(mask)
-        if subtable is None:
-            subtable = self._subtables[mask] = _Subtable(mask, self._tries)
-            self._order.append(subtable)
-        same = subtable.rules.get(value)
-        if same is None:
-            subtable.rules[value] = (rule,)
-        else:
+        old = self.insert_new(rule)
+        if old is not None:
+            same = self._subtables[rule.match.mask].rules
+            value = rule.match.value
+            same[value] = tuple([rule if other is old else other for other in same[value]])
+        return old
+
+    def insert_new(self, rule: R) -> R | None:
+        """Add `rule`, unless there is one with its match and priority, which is returned."""
+        match = rule.match
+        mask, value = match.mask, match.value
+        subtable = self._recent
+        if subtable is None or mask is not subtable.mask:
+            subtable = self._subtable(mask)
+        alone = (rule,)
+        same = subtable.rules.setdefault(value, alone)
+        priority = rule.priority
+        if same is not alone:
             at = 0
-            while at < len(same) and same[at].priority > rule.priority:
+            for other in same:
+                if other.priority <= priority:
+                    if other.priority == priority:
+                        return other
+                    break
                 at += 1
-            if at < len(same) and same[at].priority == rule.priority:
-                subtable.rules[value] = (*same[:at], rule, *same[at + 1 :])
-                return same[at]
             subtable.rules[value] = (*same[:at], rule, *same[at:])
-        self._added(subtable, value)
-        if rule.priority > subtable.max_priority:
-            subtable.max_priority = rule.priority
+        self._n_rules += 1
+        if subtable.note(subtable.came, value):
+            self._late.append(subtable)
+        if priority > subtable.max_priority:
+            subtable.max_priority = priority
             self._sort()
         return None
+
+    def _subtable(self, mask: int) -> Subtable[R]:
+        """The subtable of a mask, made if there is none."""
+        subtable = self._subtables.get(mask)
+        if subtable is None:
+            subtable = self._subtables[mask] = Subtable(mask, self._tries)
+            self._order.append(subtable)
+        # Many rules of one mask often come in a row, and with one and the same number.
+        subtable.mask = mask
+        self._recent = subtable
+        return subtable
+
+    def move_last(self, rule: R) -> None:
+        """List a rule, which is in the table, after all others of its mask: it is the newest."""
+        rules = self._subtables[rule.match.mask].rules
+        value = rule.match.value
+        rules[value] = rules.pop(value)
 
     def remove(self, rule: R) -> None:
         """Remove a rule, which must be in the table."""
@@ -263,14 +189,18 @@ class Classifier(Generic[R]):
             del subtable.rules[value]
         else:
             subtable.rules[value] = tuple([other for other in same if other is not rule])
-        self._removed(subtable, value)
+        self._n_rules -= 1
+        if subtable.note(subtable.went, value):
+            self._late.append(subtable)
         if not subtable.rules:
+            subtable.catch_up()
             del self._subtables[mask]
             self._order.remove(subtable)
+            self._recent = None
         elif rule.priority == subtable.max_priority:
             self._lower_priority(subtable)
 
-    def _lower_priority(self, subtable: _Subtable[R]) -> None:
+    def _lower_priority(self, subtable: Subtable[R]) -> None:
         # The value may stay too high for speed: a scan of a large subtable on each removal of its
         # first rule would be quadratic. Too high is safe; it only delays the end of a search.
         if len(subtable.rules) <= 64:
@@ -282,30 +212,11 @@ class Classifier(Generic[R]):
     def _sort(self) -> None:
         self._order.sort(key=lambda subtable: -subtable.max_priority)
 
-    def _added(self, subtable: _Subtable[R], value: int) -> None:
-        self._n_rules += 1
-        for upto, counts in subtable.cuts:
-            partial = value & upto
-            counts[partial] = counts.get(partial, 0) + 1
-        self._count_prefixes(subtable, value, add=True)
-        if subtable.port_trie is not None:
-            subtable.port_trie.insert(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
-
-    def _removed(self, subtable: _Subtable[R], value: int) -> None:
-        self._n_rules -= 1
-        for upto, counts in subtable.cuts:
-            partial = value & upto
-            counts[partial] -= 1
-            if not counts[partial]:
-                del counts[partial]
-        self._count_prefixes(subtable, value, add=False)
-        if subtable.port_trie is not None:
-            subtable.port_trie.remove(value >> _PORTS_SHIFT & _PORTS_ONES, subtable.port_length)
-
-    def _count_prefixes(self, subtable: _Subtable[R], value: int, add: bool) -> None:
-        for trie, length in subtable.counted:
-            change = trie.trie.insert if add else trie.trie.remove
-            change(value >> trie.shift & trie.ones, length)
+    def _catch_up(self) -> None:
+        """Have counts and tries say what the rules are."""
+        for subtable in self._late:
+            subtable.catch_up()
+        self._late.clear()
 
     # Lookup
 
@@ -315,6 +226,8 @@ class Classifier(Generic[R]):
         """The best rule for `key`, and the mask of bits that decided, with those of `wildcards`:
         what is looked at in any case, which a search may use at no price. If a conjunctive match
         decided, `parts` gets its rules, clause by clause."""
+        if self._late:
+            self._catch_up()
         best, wildcards, softs = self._lookup(key, wildcards)
         if not softs:
             return best, wildcards
@@ -370,7 +283,7 @@ class Classifier(Generic[R]):
 
 
 def _skip(
-    checks: tuple[_Check, ...], key: int, wildcards: int, said: dict[int, tuple[int, int]]
+    checks: tuple[Check, ...], key: int, wildcards: int, said: dict[int, tuple[int, int]]
 ) -> int | None:
     """If a trie tells that a subtable cannot match: the bits that say so; else None. Never more
     bits than searching the subtable would take. `wildcards` are looked at anyhow."""
@@ -385,8 +298,3 @@ def _skip(
         if n_bits <= length or not needed & ~wildcards:
             return needed
     return None
-
-
-def _prefix_mask(length: int, bits: int) -> int:
-    """The first `length` of `bits` bits."""
-    return (1 << length) - 1 << bits - length

@@ -30,6 +30,7 @@ from typing import Protocol
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
+from netloom.flow.match import MATCH_ALL
 from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
@@ -99,8 +100,6 @@ class SwitchSide(Protocol):
     def settle(self, now_ms: int) -> None:
         """Make the data path obey all that was asked so far."""
 
-    def dp_desc(self) -> str: ...
-
 
 class ConnectionManager:
     """See the module."""
@@ -120,6 +119,9 @@ class ConnectionManager:
         #: The bytes of that request.
         self.request = b""
         self._is_monitored = False
+        #: The metadata of the packet-in before, and what is told of it.
+        self._last_metadata = (-1, 0)
+        self._last_match = MATCH_ALL
 
     # Configuration and connections
 
@@ -172,6 +174,8 @@ class ConnectionManager:
             self._read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
+            for request in session.requests.expire(now_ms):
+                self.refuse(session, "OFPBRC_MULTIPART_REQUEST_TIMEOUT", request)
             session.flow_mods.run(session.name, now_ms)
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
@@ -197,7 +201,10 @@ class ConnectionManager:
                 return
             if event is None:
                 return
-            self.handle(session, event, now_ms)
+            if type(event) is Received:
+                self._request(session, event, now_ms)
+            else:
+                self.handle(session, event, now_ms)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:
         """Like `run`, for an event that somebody else has read from `machine`."""
@@ -216,12 +223,15 @@ class ConnectionManager:
             session.negotiated(event.version)
 
     def _request(self, session: Session, event: Received, now_ms: int) -> None:
-        if type(event.message) not in connmgr_requests.NOT_ADMITTING:
+        if not session.admitted and type(event.message) not in connmgr_requests.NOT_ADMITTING:
             session.admitted = True
         self.requester = session
         self.request = event.data
         try:
-            for reply in connmgr_requests.carry_out(self, session, event, now_ms):
+            whole = session.requests.take(event, now_ms)
+            if whole is None:
+                return
+            for reply in connmgr_requests.carry_out(self, session, whole, now_ms):
                 session.peer.send(reply, event.xid)
         except OpenFlowError as error:
             self.refuse(session, error.name, error.data or event.data)
@@ -256,7 +266,13 @@ class ConnectionManager:
         wanting = [s for s in self.sessions if s.wants_packet_in(reason, controller_id)]
         if not wanting:
             return
-        match = metadata_match(key)
+        tlv_table = self.switch.tlv_table
+        known = (key, tlv_table.generation)
+        if known != self._last_metadata:
+            # Packets of one port with the same metadata come in rows.
+            self._last_metadata = known
+            self._last_match = metadata_match(key, tlv_table.option_bits(key))
+        match = self._last_match
         for session in wanting:
             version, form = session.peer.version, session.packet_in_format
             rest = b""
@@ -272,7 +288,8 @@ class ConnectionManager:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
         if self._is_monitored:
             self._report(changes)
-        self._watch_vacancy(changes)
+        if self.switch.tables.is_vacancy_watched:
+            self._watch_vacancy(changes)
         told = [change for change in changes if change.kind == "removed" and _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 class OpenBundle:
     """A bundle that waits; `request` are the bytes that opened it, `entries` the messages with the
-    bytes that added them."""
+    bytes that added them, and whether they name no group and no meter."""
 
     __slots__ = ("closed", "entries", "flags", "request", "used_ms")
 
     def __init__(self, flags: int, request: bytes, now_ms: int) -> None:
         self.flags = flags
         self.request = request
-        self.entries: list[tuple[m.Message, bytes]] = []
+        self.entries: list[tuple[m.Message, bytes, bool]] = []
         self.closed = False
         self.used_ms = now_ms
 
@@ -65,10 +65,11 @@ class _Commit:
         self._packets: list[Callable[[], None]] = []
         self._commands: list[int] = []
 
-    def apply(self, message: m.Message) -> None:
+    def apply(self, message: m.Message, simple: bool) -> None:
+        """Carry out one message; raises OpenFlowError. `simple`: it names no group and no meter."""
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
-            if not is_simple(message.actions):
+            if not simple:
                 check_presence(manager, message.actions)
             self._done.append(([], manager.switch.tables.apply(message, now_ms)))
             self._commands.append(message.command)
@@ -141,9 +142,9 @@ def _commit(
     _check_flags(session, bundle, message.bundle_id, message.flags)
     del session.bundles[message.bundle_id]
     commit = _Commit(manager, session, bundle.flags, now_ms)
-    for entry, data in bundle.entries:
+    for entry, data, simple in bundle.entries:
         try:
-            commit.apply(entry)
+            commit.apply(entry, simple)
         except OpenFlowError as error:
             commit.undo()
             manager.refuse(session, error.name, data)
@@ -167,11 +168,13 @@ def _check_flags(session: Session, bundle: OpenBundle, bundle_id: int, flags: in
 def _add(
     manager: ConnectionManager, session: Session, message: b.BundleAdd, now_ms: int
 ) -> tuple[m.Message, ...]:
-    entry, _ = decode_message(message.data, session.peer.protocol)
+    entry, _ = decode_message(message.data, session.peer.protocol, session.peer.memo)
+    simple = False
     if isinstance(entry, m.FlowMod):
-        entry = check_flow_mod(session, entry)
+        simple = is_simple(entry.actions)
+        entry = check_flow_mod(manager, session, entry, simple)
     elif isinstance(entry, m.PacketOut):
-        check_packet_out(session, entry)
+        check_packet_out(session, entry, is_simple(entry.actions))
     bundle = session.bundles.get(message.bundle_id)
     if bundle is None:
         bundle = OpenBundle(message.flags, manager.request, now_ms)
@@ -181,7 +184,7 @@ def _add(
         raise OpenFlowError("OFPBFC_BUNDLE_CLOSED")
     else:
         _check_flags(session, bundle, message.bundle_id, message.flags)
-    bundle.entries.append((entry, manager.request))
+    bundle.entries.append((entry, manager.request, simple))
     bundle.used_ms = now_ms
     return ()
 

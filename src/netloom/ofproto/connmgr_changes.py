@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
 _N_TABLES = 255
+#: Matches with greater masks are on tunnel options.
+_FIRST_OPTION = 1 << TUN_PRESENT_SHIFT
 #: The answers to actions that cannot be done, where that is not OFPBAC_BAD_TYPE.
 _ANSWERS: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",
@@ -35,12 +37,19 @@ _ANSWERS: dict[type[a.Action], str] = {
 }
 
 
-def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
-    """Refuses what is wrong with the message alone; returns it as it is to be carried out."""
+def check_flow_mod(
+    manager: ConnectionManager, session: Session, mod: m.FlowMod, simple: bool
+) -> m.FlowMod:
+    """Refuses what is wrong with the message alone; returns it as it is to be carried out.
+    `simple`: its actions are (`is_simple`)."""
+    if mod.match.mask >= _FIRST_OPTION:
+        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
+    if not simple:
+        manager.switch.tlv_table.check(mod.actions)
     if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
         # There is no table for emergencies: it is full.
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
+    if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
         allowed = check_actions(
             mod.actions, mod.match, max_port=ports.MAX, table_id=mod.table_id, n_tables=_N_TABLES
         )
@@ -58,17 +67,21 @@ def check_flow_mod(session: Session, mod: m.FlowMod) -> m.FlowMod:
 
 
 def is_simple(actions: a.Actions) -> bool:
-    """Nothing but one output to a port, as most flows have, or nothing at all."""
+    """Nothing but one output to a port or to controllers, as most flows have, or nothing."""
     if len(actions) != 1:
         return not actions
     action = actions[0]
-    return type(action) is a.Output and 0 < action.port < ports.MAX
+    if type(action) is not a.Output:
+        return False
+    return 0 < action.port < ports.MAX or action.port == ports.CONTROLLER
 
 
-def check_packet_out(session: Session, message: m.PacketOut) -> None:
-    """Refuses what is wrong with the message alone."""
+def check_packet_out(session: Session, message: m.PacketOut, simple: bool) -> None:
+    """Refuses what is wrong with the message alone. `simple`: its actions are."""
     if message.buffer_id != m.NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
+    if simple:
+        return
     allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
@@ -96,12 +109,13 @@ def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
 def _flow_mod(
     manager: ConnectionManager, session: Session, mod: m.FlowMod, now_ms: int
 ) -> tuple[m.Message, ...]:
-    mod = check_flow_mod(session, mod)
-    if mod.match.mask >> TUN_PRESENT_SHIFT:
-        mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
-    if mod.command <= m.OFPFC_MODIFY_STRICT and not is_simple(mod.actions):
+    simple = is_simple(mod.actions)
+    mod = check_flow_mod(manager, session, mod, simple)
+    if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
         check_presence(manager, mod.actions)
-    manager.flows_changed(manager.switch.tables.apply(mod, now_ms), now_ms)
+    starts_anew = session.peer.version < m.OFP12_VERSION
+    changes = manager.switch.tables.apply(mod, now_ms, starts_anew=starts_anew)
+    manager.flows_changed(changes, now_ms)
     session.flow_mods.note(mod.command, now_ms)
     return ()
 
@@ -109,8 +123,10 @@ def _flow_mod(
 def _packet_out(
     manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
 ) -> tuple[m.Message, ...]:
-    check_packet_out(session, message)
-    check_presence(manager, message.actions)
+    simple = is_simple(message.actions)
+    check_packet_out(session, message, simple)
+    if not simple:
+        check_presence(manager, message.actions)
     manager.switch.packet_out(message, now_ms)
     return ()
 

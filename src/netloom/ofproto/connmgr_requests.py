@@ -19,6 +19,7 @@ from netloom.ofproto import (
 from netloom.ofproto.sessions import Session
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Received
+from netloom.openflow.constants import OFPC_BUNDLES
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_bundles import BundleAdd, BundleControl
 from netloom.openflow.messages_groups import GroupMod
@@ -73,7 +74,7 @@ def _capabilities(version: int) -> int:
     bits |= m.OFPC_GROUP_STATS
     if version < m.OFP12_VERSION:
         bits |= m.OFPC_ARP_MATCH_IP
-    return bits
+    return bits | OFPC_BUNDLES if version >= m.OFP14_VERSION else bits
 
 
 #: The actions of OpenFlow 1.0: all twelve.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from netloom import OVS_VERSION
@@ -14,8 +14,10 @@ from netloom.ofproto.connmgr_tables import miss_config
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
+from netloom.ofproto.table_features import rename_tables
 from netloom.ofproto.tables import N_TABLES
 from netloom.openflow import messages as m
+from netloom.openflow.codec_features import decode_wanted_features
 from netloom.openflow.errors import OpenFlowError
 
 TYPE_CHECKING = False
@@ -36,7 +38,7 @@ def _desc(
     manager: ConnectionManager, session: Session, request: m.DescRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     serial = manager.settings.dp_sn or "None"
-    described = manager.switch.dp_desc() or "None"
+    described = manager.settings.dp_desc or "None"
     return (m.DescReply(MANUFACTURER, HARDWARE, OVS_VERSION, serial, described),)
 
 
@@ -46,26 +48,39 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
+    return (m.FlowRowsReply(_rows(_chosen_rules(manager, request), now_ms), request.nx),)
+
+
+def _chosen_rules(
+    manager: ConnectionManager, request: m.FlowStatsRequest | m.AggregateRequest
+) -> list[Rule]:
+    """The rules that a request asks about, with all that they have counted."""
+    match = manager.switch.tlv_table.adopt(request.match)
     manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
-    return (m.FlowStatsReply(tuple(_flow_stats(rule, now_ms) for rule in rules), request.nx),)
+    return manager.switch.tables.select_loose(replace(request, match=match))
 
 
-def _flow_stats(rule: Rule, now_ms: int) -> m.FlowStats:
-    sec, ms = divmod(max(now_ms - rule.created_ms, 0), 1_000)
-    return m.FlowStats(
-        rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, ms * 1_000_000,
-        rule.idle_timeout_s, rule.hard_timeout_s, max(now_ms - rule.used_ms, 0) // 1_000,
-        max(now_ms - rule.modified_ms, 0) // 1_000, rule.flags, rule.importance,
-        rule.n_packets, rule.n_bytes,
-    )  # fmt: skip
+def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
+    """What there is to tell of rules."""
+    created_ms = -1
+    sec = nsec = 0
+    for rule in rules:
+        if rule.created_ms != created_ms:
+            created_ms = rule.created_ms
+            sec, ms = divmod(max(now_ms - created_ms, 0), 1_000)
+            nsec = ms * 1_000_000
+        yield (
+            rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, nsec,
+            rule.idle_timeout_s, rule.hard_timeout_s, max((now_ms - rule.used_ms) // 1_000, 0),
+            max((now_ms - rule.modified_ms) // 1_000, 0), rule.flags, rule.importance,
+            rule.n_packets, rule.n_bytes,
+        )  # fmt: skip
 
 
 def _aggregate(
     manager: ConnectionManager, session: Session, request: m.AggregateRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.switch.refresh_statistics()
-    rules = manager.switch.tables.select_loose(request)
+    rules = _chosen_rules(manager, request)
     n_packets = sum(rule.n_packets for rule in rules)
     n_bytes = sum(rule.n_bytes for rule in rules)
     return (m.AggregateReply(n_packets, n_bytes, len(rules), request.nx),)
@@ -106,8 +121,8 @@ def _table_features(
     manager: ConnectionManager, session: Session, request: m.TableFeaturesRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     if request.body:
-        # Tables can do what they can do.
-        raise OpenFlowError("OFPTFFC_EPERM")
+        wanted = decode_wanted_features(request.body, session.peer.version)
+        rename_tables(manager.switch.tables, wanted)
     features = table_features(N_TABLES, MAX_ENTRIES, session.peer.version)
     known = {table.id: table for table in manager.switch.tables}
     named = tuple(
@@ -144,7 +159,7 @@ def _port_desc(
 
 def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[int]:
     """The ports that have the queue asked for."""
-    known = [port.port_no for port in manager.switch.phy_ports()]
+    known = [stats.port_no for stats in manager.switch.port_stats()]
     if port_no not in (ports.ANY, ports.ALL) and port_no not in known:
         raise OpenFlowError("OFPQOFC_BAD_PORT")
     if queue not in (m.OFPQ_ALL, _DEFAULT_QUEUE):

@@ -41,13 +41,15 @@ def _table_mod(
     numbers = range(N_TABLES) if mod.table_id == m.OFPTT_ALL else (mod.table_id,)
     for number in numbers:
         _apply_table_mod(tables.table(number), mod, session.peer.version)
+    tables.is_vacancy_watched |= bool(mod.config & t.OFPTC_VACANCY_EVENTS)
     tables.generation += 1
     return ()
 
 
 def miss_config(table: Table) -> int:
-    """What a miss means in `table`, as OpenFlow 1.1 and 1.2 number it."""
-    return next((number for number, miss in _MISSES.items() if miss == table.miss), 0)
+    """What a miss means in `table`, as Open vSwitch tells it in the statistics of OpenFlow 1.1 and
+    1.2: by its own numbers (MISS_*), one more than OFPTC_TABLE_MISS_*."""
+    return table.miss
 
 
 def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:

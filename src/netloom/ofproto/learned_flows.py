@@ -91,26 +91,24 @@ class LearnedCookies:
 
     def __init__(self) -> None:
         self._holders: dict[tuple[int, int], int] = {}
-        self._orphaned: set[tuple[int, int]] = set()
+        self.orphaned: set[tuple[int, int]] = set()
 
     def hold(self, names: Iterable[tuple[int, int]]) -> None:
         for name in names:
             self._holders[name] = self._holders.get(name, 0) + 1
-            self._orphaned.discard(name)
+            self.orphaned.discard(name)
 
     def release(self, names: Iterable[tuple[int, int]]) -> None:
         for name in names:
             self._holders[name] -= 1
             if not self._holders[name]:
                 del self._holders[name]
-                self._orphaned.add(name)
+                self.orphaned.add(name)
 
     def take_orphaned(self) -> list[tuple[int, int]]:
         """(table, cookie) of flows for which nobody has answered since the last call."""
-        if not self._orphaned:
-            return []
-        orphaned = sorted(self._orphaned)
-        self._orphaned.clear()
+        orphaned = sorted(self.orphaned)
+        self.orphaned.clear()
         return orphaned
 
 

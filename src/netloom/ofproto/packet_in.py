@@ -30,9 +30,10 @@ _METADATA_SLOTS = [
 _METADATA_MASK = sum(slot.mask for slot in _METADATA_SLOTS)
 
 
-def metadata_match(key: int) -> Match:
-    """The match of a packet-in: `in_port`, and those metadata fields of `key` that are not 0."""
-    mask = _IN_PORT.mask
+def metadata_match(key: int, option_bits: int = 0) -> Match:
+    """The match of a packet-in: `in_port`, those metadata fields of `key` that are not 0, and the
+    tunnel options in `option_bits`."""
+    mask = _IN_PORT.mask | option_bits
     if key & _METADATA_MASK:
         for slot in _METADATA_SLOTS:
             if key & slot.mask:

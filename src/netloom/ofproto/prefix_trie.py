@@ -10,7 +10,8 @@ shorter before longer. The prefix that shares the most leading bits with an addr
 place where the address would stand, so two neighbours tell how far the address goes down the trie,
 and whether something lies below that: all that a walk from the root would find. The list is cut
 into blocks, which insertion keeps small. A prefix of an IPv4 address takes eight bytes in it; the
-nodes of a linked trie would take half a kilobyte. Insertion and lookup cost a microsecond or two.
+nodes of a linked trie would take half a kilobyte. Insertion and lookup cost a microsecond or two;
+many prefixes that are inserted at once are sorted first, and cost a fraction of that.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from bisect import bisect_left, bisect_right
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence, Sequence
+    from collections.abc import Mapping, MutableSequence, Sequence
 
 #: Prefixes in a block before it is cut in two.
 _BLOCK = 512
+#: So many entries of one block are taken in one step.
+_MANY = 48
 #: Bits of an entry that hold the length of its prefix.
 _LENGTH_BITS = 8
 _LENGTH_ONES = (1 << _LENGTH_BITS) - 1
@@ -58,19 +61,49 @@ class PrefixTrie:
 
     def insert(self, address: int, length: int) -> None:
         """Add the prefix of `length` bits of `address`."""
+        self.insert_all({address: 1}, length)
+
+    def insert_all(self, counts: Mapping[int, int], length: int) -> None:
+        """Add the prefixes of `length` bits of these addresses, each so many times."""
         spare = self.n_bits - length
-        entry = address >> spare << spare + _LENGTH_BITS | length
+        shift = spare + _LENGTH_BITS
+        entries = {address >> spare << shift | length: n for address, n in counts.items()}
+        if len(entries) < len(counts):
+            # Of addresses that differ beyond the prefix only.
+            for address, n in counts.items():
+                self.insert_all({address: n}, length)
+            return
+        for entry, n in entries.items():
+            if n > 1:
+                self._more[entry] = self._more.get(entry, 0) + n - 1
+        self._insert_sorted(sorted(entries), length)
+
+    def _insert_sorted(self, entries: list[int], length: int) -> None:
+        """Add entries of prefixes of one length, a block's worth at a time."""
+        at = 0
+        while at < len(entries):
+            number, end = self._block_of(entries, at)
+            if end - at == 1:
+                self._insert_one(number, entries[at], length)
+            else:
+                self._merge(number, entries[at:end], length)
+            at = end
+
+    def _block_of(self, entries: list[int], at: int) -> tuple[int, int]:
+        """The block for `entries[at]`, and up to where the entries belong to it. Few entries are
+        taken one by one, for a whole block is written to take many."""
         firsts = self._firsts
-        at = bisect_right(firsts, entry) - 1
-        if at < 0:
-            if not firsts:
-                self._blocks.append(self._new_block([entry]))
-                firsts.append(entry)
-                self._sizes[length] = 1
-                return
-            at = 0
-            firsts[0] = entry
-        block = self._blocks[at]
+        if not firsts:
+            self._blocks.append(self._new_block([]))
+            firsts.append(entries[at])
+        number = max(bisect_right(firsts, entries[at]) - 1, 0)
+        end = len(entries)
+        if number + 1 < len(firsts):
+            end = bisect_left(entries, firsts[number + 1], at)
+        return number, end if end - at >= _MANY else at + 1
+
+    def _insert_one(self, number: int, entry: int, length: int) -> None:
+        block = self._blocks[number]
         place = bisect_left(block, entry)
         if place < len(block) and block[place] == entry:
             self._more[entry] = self._more.get(entry, 0) + 1
@@ -78,31 +111,67 @@ class PrefixTrie:
         block.insert(place, entry)
         self._sizes[length] = self._sizes.get(length, 0) + 1
         if len(block) > _BLOCK:
-            half = len(block) // 2
-            self._blocks.insert(at + 1, self._new_block(list(block[half:])))
-            firsts.insert(at + 1, block[half])
-            del block[half:]
+            self._replace_block(number, list(block))
+        elif not place:
+            self._firsts[number] = entry
+
+    def _merge(self, number: int, entries: list[int], length: int) -> None:
+        block = self._blocks[number]
+        known = set(block)
+        fresh = [entry for entry in entries if entry not in known]
+        if len(fresh) < len(entries):
+            for entry in known.intersection(entries):
+                self._more[entry] = self._more.get(entry, 0) + 1
+        self._sizes[length] = self._sizes.get(length, 0) + len(fresh)
+        self._replace_block(number, sorted([*block, *fresh]))
+
+    def _replace_block(self, number: int, entries: list[int]) -> None:
+        """Put blocks of these entries in the place of one; the last has room to grow."""
+        step = _BLOCK * 3 // 4 if len(entries) > _BLOCK else _BLOCK
+        cut = [entries[start : start + step] for start in range(0, len(entries), step)]
+        self._blocks[number : number + 1] = map(self._new_block, cut)
+        self._firsts[number : number + 1] = [part[0] for part in cut]
 
     def remove(self, address: int, length: int) -> None:
         """Remove one insertion of a prefix (which must be there)."""
-        entry = self._entry(address, length)
-        more = self._more.get(entry)
-        if more is not None:
-            if more == 1:
-                del self._more[entry]
+        self.remove_all({address: 1}, length)
+
+    def remove_all(self, counts: Mapping[int, int], length: int) -> None:
+        """Remove so many insertions of each prefix (all must be there)."""
+        gone = []
+        for address, n in counts.items():
+            entry = self._entry(address, length)
+            more = self._more.get(entry, 0) - n
+            if more < 0:
+                gone.append(entry)
+            if more > 0:
+                self._more[entry] = more
             else:
-                self._more[entry] = more - 1
+                self._more.pop(entry, None)
+        if not gone:
             return
-        at = bisect_right(self._firsts, entry) - 1
-        block = self._blocks[at]
-        del block[bisect_left(block, entry)]
-        self._sizes[length] -= 1
+        gone.sort()
+        at = 0
+        while at < len(gone):
+            number, end = self._block_of(gone, at)
+            self._cut_out(number, gone[at:end])
+            at = end
+        self._sizes[length] -= len(gone)
         if not self._sizes[length]:
             del self._sizes[length]
-        if block:
-            self._firsts[at] = block[0]
+
+    def _cut_out(self, number: int, entries: list[int]) -> None:
+        block = self._blocks[number]
+        if len(entries) == 1:
+            del block[bisect_left(block, entries[0])]
         else:
-            del self._blocks[at], self._firsts[at]
+            unwanted = set(entries)
+            block = self._new_block([entry for entry in block if entry not in unwanted])
+            self._blocks[number] = block
+        if block:
+            self._firsts[number] = block[0]
+        else:
+            del self._blocks[number], self._firsts[number]
 
     def lookup(self, address: int) -> tuple[int, int]:
         """(lengths, n_bits): bit L of `lengths` is set if a prefix of L bits matches `address`;

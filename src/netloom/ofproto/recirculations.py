@@ -36,6 +36,9 @@ class FrozenState(NamedTuple):
     action_set: tuple[Action, ...] = ()
     userdata: bytes = b""
 
+    def __hash__(self) -> int:
+        return hash((self.bridge, self.table_id, self.metadata, self.actions, self.action_set))
+
 
 class _Entry:
     __slots__ = ("n_holders", "recirc_id", "state")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.ofproto.recirculations import FrozenState
+from netloom.ofproto.tlv_table import with_options_present
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.freeze import FROZEN_MASK
 from netloom.openflow import actions as a
@@ -33,7 +34,8 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
         raise OpenFlowError("NXR_STALE")
     bridge = found[0]
     in_port = FIELD["in_port_oxm"].get(message.match.value)
-    key = extract_key(message.packet, in_port, message.match.value & ~_IN_PORT.mask)
+    metadata = with_options_present(message.match) & ~_IN_PORT.mask
+    key = extract_key(message.packet, in_port, metadata)
     state = FrozenState(
         bridge.name,
         0,

@@ -51,29 +51,22 @@ class Rule:
     )  # fmt: skip
 
     def __init__(
-        self,
-        rule_id: int,
-        table_id: int,
-        match: Match,
-        priority: int,
-        actions: a.Actions,
-        now_ms: int,
-    ) -> None:
+        self, rule_id: int, table_id: int, match: Match, priority: int, actions: a.Actions,
+        now_ms: int, cookie: int = 0, idle_timeout_s: int = 0, hard_timeout_s: int = 0,
+        flags: int = 0, importance: int = 0,
+    ) -> None:  # fmt: skip
         self.id = rule_id
         self.table_id = table_id
         self.match = match
         self.priority = priority
         self.set_actions(actions)
-        self.cookie = 0
-        self.idle_timeout_s = 0
-        self.hard_timeout_s = 0
-        self.flags = 0
-        self.importance = 0
-        self.created_ms = now_ms
-        self.modified_ms = now_ms
-        self.used_ms = now_ms
-        self.n_packets = 0
-        self.n_bytes = 0
+        self.cookie = cookie
+        self.idle_timeout_s = idle_timeout_s
+        self.hard_timeout_s = hard_timeout_s
+        self.flags = flags
+        self.importance = importance
+        self.created_ms = self.modified_ms = self.used_ms = now_ms
+        self.n_packets = self.n_bytes = 0
         self.removed = False
         #: When the expiry of the tables will look at it next; 0 for never.
         self.queued_ms = 0

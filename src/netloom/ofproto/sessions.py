@@ -20,10 +20,12 @@ from typing import Protocol
 from netloom.base.record import replace
 from netloom.ofproto.flow_mod_log import FlowModLog
 from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
+from netloom.ofproto.multipart import Assembler
 from netloom.ofproto.packet_in import PacketInQueue
 from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event
+from netloom.openflow.instruction_memo import InstructionMemo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Peer(Protocol):
 
     version: int
     protocol: int
+    memo: InstructionMemo
 
     def next_event(self) -> Event | None: ...
 
@@ -73,6 +76,7 @@ class Session:
         self.bundles: dict[int, OpenBundle] = {}
         self.monitors = FlowMonitors()
         self.flow_mods = FlowModLog()
+        self.requests = Assembler()
         #: The peer broke the protocol; its owner will forget it.
         self.failed = False
         self.connected_ms = now_ms
@@ -210,7 +214,7 @@ class Session:
 
     def deadline(self) -> int | None:
         due = [queue.deadline() for queue in self._queues]
-        due.append(self.flow_mods.deadline())
+        due += [self.flow_mods.deadline(), self.requests.deadline()]
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     @property

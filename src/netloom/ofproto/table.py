@@ -23,18 +23,20 @@ class Table:
     """One flow table.
 
     `evicts_by_row` and `evicts_by_mod` say who wants rules evicted: the Flow_Table row, or a
-    controller. Vacancy is the percentage of the limit that is free; `vacancy_event` is the
-    VACANCY_* that would be told next, 0 for none."""
+    controller; a name of the row (`named_by_row`) prevails over one of a controller. Vacancy is the
+    percentage of the limit that is free; `vacancy_event` is the VACANCY_* that would be told next,
+    0 for none."""
 
     __slots__ = (
         "_group_fields", "classifier", "eviction", "evicts_by_mod", "evicts_by_row", "flow_limit",
-        "id", "miss", "n_lookups", "n_matches", "name", "prefixes", "vacancy_down",
-        "vacancy_event", "vacancy_up",
+        "id", "miss", "n_lookups", "n_matches", "name", "named_by_row", "prefixes",
+        "vacancy_down", "vacancy_event", "vacancy_up",
     )  # fmt: skip
 
     def __init__(self, table_id: int) -> None:
         self.id = table_id
         self.name = ""
+        self.named_by_row = False
         self.classifier: Classifier[Rule] = Classifier()
         self.prefixes: tuple[str, ...] = DEFAULT_PREFIXES
         self.n_lookups = 0
@@ -69,7 +71,7 @@ class Table:
 
     def configure(self, settings: TableSettings) -> bool:
         """Take over a Flow_Table row; whether packets may now match otherwise wide flows."""
-        self.name = settings.name
+        self._follow_row_name(settings.name)
         self.flow_limit = None if settings.flow_limit < 0 else settings.flow_limit
         self.evicts_by_row = settings.evict
         self._group_fields = settings.groups
@@ -80,6 +82,11 @@ class Table:
         self.prefixes = prefixes
         self.classifier.set_prefixes(prefixes)
         return True
+
+    def _follow_row_name(self, name: str) -> None:
+        if name or self.named_by_row:
+            self.name = name
+        self.named_by_row = bool(name)
 
     def evict_by_mod(self, enabled: bool) -> None:
         """A controller wants rules evicted, or not."""

@@ -54,6 +54,8 @@ class Tables:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
         self.generation = 0
+        #: Did anyone ever ask to be told of full and empty tables?
+        self.is_vacancy_watched = False
         #: (when to look at it, id, rule), a heap; of a rule only the entry that it names counts.
         self._queue: list[tuple[int, int, Rule]] = []
         #: The rules that name a group, or a meter.
@@ -102,8 +104,9 @@ class Tables:
 
     # Changes
 
-    def apply(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
-        """Carry out a flow mod; raises OpenFlowError and changes nothing if it cannot be."""
+    def apply(self, mod: m.FlowMod, now_ms: int, *, starts_anew: bool = False) -> list[Change]:
+        """Carry out a flow mod; raises OpenFlowError and changes nothing if it cannot be. With
+        `starts_anew` an added rule counts from 0 in any case, as OpenFlow 1.0 and 1.1 have it."""
         if mod.flags & m.OFPFF_EMERG:
             raise OpenFlowError("OFPFMFC_BAD_EMERG_TIMEOUT")
         if mod.table_id == INTERNAL_TABLE:
@@ -111,7 +114,13 @@ class Tables:
         handler = _COMMANDS.get(mod.command)
         if handler is None:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
-        changes = self._with_learned(handler(self, mod, now_ms))
+        if mod.command == m.OFPFC_ADD:
+            flags = mod.flags | m.OFPFF_RESET_COUNTS if starts_anew else mod.flags
+            changes = self._add(mod, now_ms, flags)
+        else:
+            changes = handler(self, mod, now_ms)
+        if self._learned_cookies.orphaned:
+            changes = self._with_learned(changes)
         if changes:
             self.generation += 1
         return changes
@@ -183,17 +192,23 @@ class Tables:
 
     def _put_in(self, rule: Rule) -> None:
         rule.removed = False
-        table = self.table(rule.table_id)
-        table.classifier.insert(rule)
+        self.table(rule.table_id).classifier.insert(rule)
+        self._follow(rule)
+
+    def _follow(self, rule: Rule) -> None:
+        """A rule is new in its table."""
         self._refer(rule)
         if rule.idle_timeout_s or rule.hard_timeout_s:
             self.reschedule(rule)
 
     def _take_out(self, rule: Rule) -> None:
-        table = self.table(rule.table_id)
-        table.classifier.remove(rule)
-        if table.eviction is not None:
-            table.eviction.remove(rule)
+        self.table(rule.table_id).classifier.remove(rule)
+        self._retire(rule)
+
+    def _retire(self, rule: Rule) -> None:
+        eviction = self.table(rule.table_id).eviction
+        if eviction is not None:
+            eviction.remove(rule)
         self._forget(rule)
         rule.queued_ms = 0
         rule.removed = True
@@ -217,8 +232,8 @@ class Tables:
 
     def _with_learned(self, changes: list[Change]) -> list[Change]:
         """`changes`, and with the rules that are gone the flows that they have learned."""
-        while orphaned := self._learned_cookies.take_orphaned():
-            for table_id, cookie in orphaned:
+        while self._learned_cookies.orphaned:
+            for table_id, cookie in self._learned_cookies.take_orphaned():
                 wanted = m.FlowStatsRequest(
                     MATCH_ALL, table_id, cookie=cookie, cookie_mask=0xFFFFFFFFFFFFFFFF
                 )
@@ -238,41 +253,69 @@ class Tables:
 
     # Commands
 
-    def _add(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
+    def _add(self, mod: m.FlowMod, now_ms: int, flags: int | None = None) -> list[Change]:
         table_id = 0 if mod.table_id == m.OFPTT_ALL else mod.table_id
-        table = self.table(table_id)
-        classifier = table.classifier
-        old = classifier.find(mod.match, mod.priority)
+        table = self._tables.get(table_id) or self.table(table_id)
+        flags = mod.flags if flags is None else flags
+        changes = []
+        if flags & m.OFPFF_CHECK_OVERLAP or table.flow_limit is not None:
+            changes = self._make_room(table, mod)
+        rule = self._new_rule(table_id, mod.match, mod.priority, mod, now_ms, flags)
+        old = table.classifier.insert_new(rule)
         if old is not None:
-            return [self._replace(old, mod, now_ms)]
-        checks = mod.flags & m.OFPFF_CHECK_OVERLAP
-        if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
-            raise OpenFlowError("OFPFMFC_OVERLAP")
-        changes: list[Change] = []
-        if table.is_full:
-            victim = table.eviction.choose() if table.eviction is not None else None
-            if victim is None:
-                raise OpenFlowError("OFPFMFC_TABLE_FULL")
-            changes.append(self.remove(victim, m.OFPRR_EVICTION))
-        rule = Rule(self._new_id(), table_id, mod.match, mod.priority, mod.actions, now_ms)
-        _set_attributes(rule, mod)
-        self._put_in(rule)
+            return [self._replace(old, mod, now_ms, flags)]
+        self._follow(rule)
         changes.append(Change("added", rule))
         return changes
 
-    def _replace(self, old: Rule, mod: m.FlowMod, now_ms: int) -> Change:
+    def _make_room(self, table: Table, mod: m.FlowMod) -> list[Change]:
+        """Checks whether a rule may be added to a table, and evicts another if it takes that."""
+        classifier = table.classifier
+        if classifier.find(mod.match, mod.priority) is not None:
+            return []
+        checks = mod.flags & m.OFPFF_CHECK_OVERLAP
+        if checks and any(_overlap(rule, mod) for rule in classifier.rules()):
+            raise OpenFlowError("OFPFMFC_OVERLAP")
+        if not table.is_full:
+            return []
+        victim = table.eviction.choose() if table.eviction is not None else None
+        if victim is None:
+            raise OpenFlowError("OFPFMFC_TABLE_FULL")
+        return [self.remove(victim, m.OFPRR_EVICTION)]
+
+    def _new_rule(
+        self,
+        table_id: int,
+        match: Match,
+        priority: int,
+        mod: m.FlowMod,
+        now_ms: int,
+        flags: int,
+    ) -> Rule:
+        """A rule with all that the flow mod says, but for match and priority."""
+        number = self._next_id
+        self._next_id = number + 1
+        return Rule(
+            number, table_id, match, priority, mod.actions, now_ms, mod.new_cookie or 0,
+            mod.idle_timeout, mod.hard_timeout, flags & _KEPT_FLAGS, mod.importance,
+        )  # fmt: skip
+
+    def _replace(self, old: Rule, mod: m.FlowMod, now_ms: int, flags: int) -> Change:
         """A rule with the same match and priority. One that starts to count from 0 is a new one,
         so that what the data path has not told yet counts for the old."""
         before = old.state()
-        if mod.flags & m.OFPFF_RESET_COUNTS:
-            self._take_out(old)
-            rule = Rule(self._new_id(), old.table_id, old.match, old.priority, mod.actions, now_ms)
-            _set_attributes(rule, mod)
-            self._put_in(rule)
+        classifier = self.table(old.table_id).classifier
+        if flags & m.OFPFF_RESET_COUNTS:
+            rule = self._new_rule(old.table_id, old.match, old.priority, mod, now_ms, flags)
+            classifier.insert(rule)
+            classifier.move_last(rule)
+            self._retire(old)
+            self._follow(rule)
             return Change("replaced", rule, before=before, old=old)
         self._change_actions(old, mod.actions)
         old.created_ms = old.modified_ms = now_ms
-        _set_attributes(old, mod)
+        _set_attributes(old, mod, flags)
+        classifier.move_last(old)
         if old.idle_timeout_s or old.hard_timeout_s or old.queued_ms:
             self.reschedule(old)
         return Change("replaced", old, before=before)
@@ -306,6 +349,7 @@ class Tables:
                 rule.cookie = mod.new_cookie
             if mod.flags & m.OFPFF_RESET_COUNTS:
                 rule.n_packets = rule.n_bytes = 0
+            self.table(rule.table_id).classifier.move_last(rule)
         return changes
 
     def _delete(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
@@ -381,7 +425,10 @@ class Tables:
         return [rule for rule in found if rule is not None and _is_meant(rule, mod, deletes)]
 
 
-_KEPT_FLAGS = m.OFPFF_SEND_FLOW_REM | m.OFPFF_NO_PKT_COUNTS | m.OFPFF_NO_BYT_COUNTS
+_KEPT_FLAGS = (
+    m.OFPFF_SEND_FLOW_REM | m.OFPFF_CHECK_OVERLAP | m.OFPFF_RESET_COUNTS | m.OFPFF_NO_PKT_COUNTS
+    | m.OFPFF_NO_BYT_COUNTS
+)  # fmt: skip
 
 _COMMANDS: dict[int, Callable[[Tables, m.FlowMod, int], list[Change]]] = {
     m.OFPFC_ADD: Tables._add,
@@ -392,11 +439,11 @@ _COMMANDS: dict[int, Callable[[Tables, m.FlowMod, int], list[Change]]] = {
 }
 
 
-def _set_attributes(rule: Rule, mod: m.FlowMod) -> None:
+def _set_attributes(rule: Rule, mod: m.FlowMod, flags: int) -> None:
     rule.cookie = mod.new_cookie or 0
     rule.idle_timeout_s = mod.idle_timeout
     rule.hard_timeout_s = mod.hard_timeout
-    rule.flags = mod.flags & _KEPT_FLAGS
+    rule.flags = flags & _KEPT_FLAGS
     rule.importance = mod.importance
 
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT
+from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field
 from netloom.flow.match import Match
 from netloom.openflow import messages_nx as nx
+from netloom.openflow.action_nesting import flattened
+from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.fields_used import fields_of
 from netloom.packet.tunnel import build_option, split_options
 
 MAX_FIELDS = 64
 OPTION_SPACE = 256
+#: Masks of matches on options are at least this.
+_FIRST_OPTION = 1 << TUN_PRESENT_SHIFT
 _OPTIONS, _OPTIONS_LENGTH = SLOT["tun_opts"], SLOT["tun_opt_present"]
 
 
@@ -30,6 +35,19 @@ def packed_options(options: bytes) -> int:
     """The bits of a data path's key that say these options."""
     value = int.from_bytes(options.ljust(_OPTIONS.n_bytes, b"\0"), "big")
     return _OPTIONS_LENGTH.put(_OPTIONS.put(0, value), len(options))
+
+
+def with_options_present(match: Match) -> int:
+    """The key that a match on metadata describes: an option that is named is there."""
+    key = match.value
+    for index, field in enumerate(TUN_METADATA if match.mask >> TUN_PRESENT_SHIFT else ()):
+        if match.mask & field.mask:
+            key |= 1 << TUN_PRESENT_SHIFT + index
+    return key
+
+
+def _index(field: Field) -> int:
+    return int(field.name.removeprefix("tun_metadata"))
 
 
 class TlvTable:
@@ -89,15 +107,26 @@ class TlvTable:
                     options += build_option(each.option_class, each.option_type, data)
         return options
 
+    def option_bits(self, key: int) -> int:
+        """The bits of the options that `key` has, each as long as it is mapped."""
+        present = key >> TUN_PRESENT_SHIFT
+        bits = 0
+        for each in self if present else ():
+            if present >> each.index & 1:
+                bits |= (1 << 8 * each.option_len) - 1 << TUN_METADATA[each.index].shift
+        return bits
+
     def adopt(self, match: Match) -> Match:
         """A match of a controller, whose exact values are as long as the options are; it matches
         packets that have the options. Raises OpenFlowError for an option that is not mapped."""
         value, mask = match.value, match.mask
+        if mask < _FIRST_OPTION:
+            return match
         for field in TUN_METADATA if mask >> TUN_PRESENT_SHIFT else ():
             bits = mask >> field.shift & field.ones
             if not bits:
                 continue
-            each = self._maps.get(int(field.name.removeprefix("tun_metadata")))
+            each = self._maps.get(_index(field))
             if each is None:
                 raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
             ones = (1 << 8 * each.option_len) - 1
@@ -107,6 +136,13 @@ class TlvTable:
             mask = mask & ~field.mask | (bits & ones) << field.shift | present
             value |= present
         return Match(value, mask)
+
+    def check(self, actions: Actions) -> None:
+        """Raises OpenFlowError for actions on an option that is not mapped."""
+        for action in flattened(actions):
+            for field in fields_of(action):
+                if field.dynamic and _index(field) not in self._maps:
+                    raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
 
     def __iter__(self) -> Iterator[nx.TlvMap]:
         return iter([self._maps[index] for index in sorted(self._maps)])

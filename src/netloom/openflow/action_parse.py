@@ -10,7 +10,7 @@ from netloom.base.log import get_logger
 from netloom.flow.address import parse_ipv4, parse_mac
 from netloom.flow.fields import FIELD
 from netloom.flow.numbers import scan_integer
-from netloom.flow.ports import CONTROLLER, IN_PORT, parse_port
+from netloom.flow.ports import CONTROLLER, IN_PORT, parse_port, unquote_name
 from netloom.flow.text import parse_subfield, scan_subfield
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
@@ -133,8 +133,7 @@ class ActionReader:
         """The number of the table that `text` names."""
         number = c_int(text)
         if number is None:
-            name = text[1:-1] if len(text) > 1 and text[0] == '"' == text[-1] else text
-            return self.table_names.get(name) if self.table_names else None
+            return self.table_names.get(unquote_name(text)) if self.table_names else None
         if not 0 <= number <= 255:
             _table_log.warn("table %s is outside the supported range 0 through 255", text)
             return None

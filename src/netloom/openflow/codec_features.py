@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import BY_CODE, FIELD
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
@@ -17,6 +18,12 @@ Encoded = tuple[str, bytes]
  _MATCH, _, _WILDCARDS, _, _WRITE_SET, _WRITE_SET_MISS, _APPLY_SET,
  _APPLY_SET_MISS) = range(16)  # fmt: skip
 _EXPERIMENTER = 0xFFFE
+#: What every table must say that says anything.
+_REQUIRED = (
+    _INSTRUCTIONS, _NEXT, _WRITE, _APPLY, _MATCH, _WILDCARDS, _WRITE_SET, _APPLY_SET,
+)  # fmt: skip
+
+log = get_logger("ofp_table")
 
 
 def decode_table_features_request(frame: Frame, protocol: int) -> m.TableFeaturesRequest:
@@ -37,7 +44,17 @@ def _read_table(data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, i
     size = int.from_bytes(data[pos : pos + 2], "big")
     if size < 64 or pos + size > len(data):
         raise OpenFlowError("OFPBPC_BAD_LEN")
-    return _decode_table(data[pos : pos + size]), pos + size
+    return _decode_table(data[pos : pos + size], version), pos + size
+
+
+def decode_wanted_features(body: bytes, version: int) -> tuple[m.TableFeatures, ...]:
+    """The tables of a request to change them."""
+    found = []
+    pos = 0
+    while pos < len(body):
+        table, pos = _read_table(body, pos, version)
+        found.append(table)
+    return tuple(found)
 
 
 def read_table_names(frame: Frame) -> dict[int, str]:
@@ -57,8 +74,28 @@ def read_table_names(frame: Frame) -> dict[int, str]:
     return found
 
 
-def _decode_table(data: bytes) -> m.TableFeatures:
-    table_id, name, match, write, config, max_entries = unpack_from(">2xB5x32sQQII", data)
+def _decode_table(data: bytes, version: int) -> m.TableFeatures:
+    table_id, command, name, match, write, config, max_entries = unpack_from(">2xBB4x32sQQII", data)
+    if table_id == m.OFPTT_ALL:
+        raise OpenFlowError("OFPTFFC_BAD_TABLE")
+    if version < m.OFP15_VERSION:
+        command = m.OFPTFC_REPLACE
+    elif command > m.OFPTFC_DISABLE:
+        raise OpenFlowError("OFPTFFC_BAD_COMMAND")
+    found = _properties(data, version)
+    names, masked = _fields(found.get(_MATCH, b""))
+    wildcards, _ = _fields(found.get(_WILDCARDS, b""))
+    nonmiss = _instruction_features(found, 0)
+    miss_given = any(kind & 1 for kind in found)
+    return m.TableFeatures(
+        table_id, name.split(b"\0", 1)[0].decode("utf-8", "replace"), match, write, max_entries,
+        config, nonmiss, _instruction_features(found, 1) if miss_given else nonmiss, names,
+        masked, wildcards, command, bool(found),
+    )  # fmt: skip
+
+
+def _properties(data: bytes, version: int) -> dict[int, bytes]:
+    """The properties of a table by kind. OpenFlow 1.5 may leave out all of them."""
     found: dict[int, bytes] = {}
     pos = 64
     while pos < len(data):
@@ -68,15 +105,13 @@ def _decode_table(data: bytes) -> m.TableFeatures:
         if kind < _EXPERIMENTER:
             found[kind] = data[pos + 4 : pos + size]
         pos += size + 7 & ~7
-    names, masked = _fields(found.get(_MATCH, b""))
-    wildcards, _ = _fields(found.get(_WILDCARDS, b""))
-    nonmiss = _instruction_features(found, 0)
-    miss_given = any(kind & 1 for kind in found)
-    return m.TableFeatures(
-        table_id, name.split(b"\0", 1)[0].decode("utf-8", "replace"), match, write, max_entries,
-        config, nonmiss, _instruction_features(found, 1) if miss_given else nonmiss, names,
-        masked, wildcards,
-    )  # fmt: skip
+    if found or version < m.OFP15_VERSION:
+        missing = [kind for kind in _REQUIRED if kind not in found]
+        if missing:
+            log.warn_rl("table features message missing %d required properties, including "
+                        "property %d", len(missing), missing[0])  # fmt: skip
+            raise OpenFlowError("OFPTFFC_BAD_FEATURES")
+    return found
 
 
 def _instruction_features(found: dict[int, bytes], miss: int) -> m.InstructionFeatures:
@@ -153,6 +188,8 @@ class _TableWriter:
 
     def write(self, t: m.TableFeatures) -> bytes:
         parts: list[bytes] = []
+        if not t.described:
+            return self._head(t, 64)
         for miss, f in ((0, t.nonmiss), (1, t.miss)):
             parts += (
                 _put_types(_INSTRUCTIONS + miss, f.instructions),
@@ -165,9 +202,11 @@ class _TableWriter:
         parts.append(self._fields(_MATCH, t.match, t.maskable))
         parts.append(self._fields(_WILDCARDS, t.wildcards))
         out = b"".join(parts)
-        head = pack(">HB5x32sQQII", 64 + len(out), t.table_id, t.name.encode()[:31],
+        return self._head(t, 64 + len(out)) + out
+
+    def _head(self, t: m.TableFeatures, size: int) -> bytes:
+        return pack(">HBB4x32sQQII", size, t.table_id, t.command, t.name.encode()[:31],
                     t.metadata_match, t.metadata_write, t.config, t.max_entries)  # fmt: skip
-        return head + out
 
     def _fields(self, kind: int, names: tuple[str, ...], masked: tuple[str, ...] = ()) -> bytes:
         shape = (kind, id(names), id(masked))

@@ -26,6 +26,13 @@ from netloom.openflow.codec_match import (
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
+from netloom.openflow.oxm import decode_ofp12_match
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netloom.openflow.instruction_memo import InstructionMemo
 
 Encoded = tuple[str, bytes]
 
@@ -48,6 +55,8 @@ def _any_port11(number: int) -> int:
 _FLOW_MOD10 = Struct(">QHHHHIHH")
 _NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
+#: The type of matches that are OXM.
+_OXM = 1
 #: Flags that each version knows.
 _FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
 _EMERG10 = 4
@@ -91,7 +100,8 @@ def decode_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
         return _decode_nx_flow_mod(frame, protocol)
     if frame.version == 1:
         return _decode_flow_mod10(frame, protocol)
-    return _decode_flow_mod11(frame)
+    frame.need(40)
+    return read_flow_mod(frame.data, frame.version, frame.memo)
 
 
 def _decode_flow_mod10(frame: Frame, protocol: int) -> m.FlowMod:
@@ -130,26 +140,31 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     )  # fmt: skip
 
 
-def _decode_flow_mod11(frame: Frame) -> m.FlowMod:
-    data = frame.data
-    version = frame.version
-    pos = frame.need(40)
+def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.FlowMod:
+    """The flow mod of OpenFlow 1.1 or later in `data`, which has its fixed part at least."""
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
-     out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, pos)  # fmt: skip
-    match, after = decode_match(data, pos + 40, version)
-    decode = frame.memo.decode if frame.memo is not None else decode_instructions
+     out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, 8)  # fmt: skip
+    if version >= 3 and data[49] == _OXM:
+        match, after = decode_ofp12_match(data, 48, version)
+    else:
+        match, after = decode_match(data, 48, version)
+    decode = decode_instructions if memo is None else memo.decode
     actions = decode(data[after:], version)
-    _check_command(command)
+    if command > m.OFPFC_DELETE_STRICT:
+        raise OpenFlowError("OFPFMFC_BAD_COMMAND")
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
-        new_cookie, cookie, cookie_mask = _new_cookie(cookie), 0, 0
+        new_cookie = None if cookie == m.UNKNOWN else cookie
+        cookie = cookie_mask = 0
     if table_id == 0xFF and (version == 2 or not deletes):
         raise OpenFlowError("OFPFMFC_BAD_TABLE_ID")
     port = _any_port11(out_port) if deletes else m.OFPP_ANY
+    if flags:
+        flags = _decode_flags(flags, version)
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
-        _decode_flags(flags, version), buffer_id, port, out_group if deletes else m.OFPG_ANY,
+        flags, buffer_id, port, out_group if deletes else m.OFPG_ANY,
         importance if version >= 5 and command == m.OFPFC_ADD else 0,
     )  # fmt: skip
 
@@ -429,16 +444,29 @@ def _read_stats11(
 def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    rows = (
+        (f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
+         f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
+         f.packet_count, f.byte_count)
+        for f in message.flows
+    )  # fmt: skip
+    return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
+
+
+def encode_flow_rows_reply(
+    message: m.FlowRowsReply, version: int, protocol: int
+) -> tuple[str, list[bytes]]:
     if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(flow) for flow in message.flows]
+        return "NXST_FLOW", [_write_nx_stats(row) for row in message.rows]
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(flow) for flow in message.flows]
+        return "OFPST_FLOW", [_write_stats10(row) for row in message.rows]
+    write = _InstructionWriter(version).write
     if version == c15.VERSION:
         return "OFPST_FLOW", [
-            c15.write_stats15(flow, _encode_flags(flow.flags, version)) for flow in message.flows
+            c15.write_stats15(row, _encode_flags(row[11], version), write(row[3], row[0]))
+            for row in message.rows
         ]
-    instructions = _InstructionWriter(version)
-    return "OFPST_FLOW", [_write_stats11(flow, version, instructions) for flow in message.flows]
+    return "OFPST_FLOW", [_write_stats11(row, version, write) for row in message.rows]
 
 
 class _InstructionWriter:
@@ -467,13 +495,12 @@ class _InstructionWriter:
 _PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(f: m.FlowStats) -> bytes:
-    actions = encode_actions(f.actions, 1, f.match)
-    head = pack(">HBx", 88 + len(actions), f.table_id)
-    body = _STATS10.pack(f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
-                         f.hard_timeout, f.cookie, f.packet_count,
-                         f.byte_count)  # fmt: skip
-    return head + encode_ofp10_match(f.match) + body + actions
+def _write_stats10(row: m.FlowRow) -> bytes:
+    match, priority, table_id, actions, cookie, sec, nsec, idle, hard, *_, packets, octets = row
+    encoded = encode_actions(actions, 1, match)
+    head = pack(">HBx", 88 + len(encoded), table_id)
+    body = _STATS10.pack(sec, nsec, priority, idle, hard, cookie, packets, octets)
+    return head + encode_ofp10_match(match) + body + encoded
 
 
 def _age(seconds: int) -> int:
@@ -481,27 +508,30 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(f: m.FlowStats) -> bytes:
-    match, size = encode_nx_match(f.match)
-    actions = encode_actions(f.actions, 1, f.match)
+def _write_nx_stats(row: m.FlowRow) -> bytes:
+    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age, hard_age, _, _,
+     packets, octets) = row  # fmt: skip
+    entries, size = encode_nx_match(match)
+    encoded = encode_actions(actions, 1, match)
     head = _NX_STATS.pack(
-        48 + len(match) + len(actions), f.table_id, f.duration_sec, f.duration_nsec, f.priority,
-        f.idle_timeout, f.hard_timeout, size, _age(f.idle_age), _age(f.hard_age), f.cookie,
-        f.packet_count, f.byte_count,
+        48 + len(entries) + len(encoded), table_id, sec, nsec, priority, idle, hard, size,
+        _age(idle_age), _age(hard_age), cookie, packets, octets,
     )  # fmt: skip
-    return head + match + actions
+    return head + entries + encoded
 
 
-def _write_stats11(f: m.FlowStats, version: int, instructions: _InstructionWriter) -> bytes:
-    rest = encode_match(f.match, version)
-    rest += instructions.write(f.actions, f.match)
-    flags = _encode_flags(f.flags, version) if version >= 4 else 0
-    head = _STATS11.pack(
-        48 + len(rest), f.table_id, f.duration_sec, f.duration_nsec, f.priority, f.idle_timeout,
-        f.hard_timeout, flags, f.importance if version >= 5 else 0, f.cookie, f.packet_count,
-        f.byte_count,
-    )  # fmt: skip
-    return head + rest
+def _write_stats11(
+    row: m.FlowRow, version: int, write: Callable[[tuple[a.Action, ...], Match], bytes]
+) -> bytes:
+    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
+     packets, octets) = row  # fmt: skip
+    rest = encode_match(match, version) + write(actions, match)
+    if flags:
+        flags = _encode_flags(flags, version) if version >= 4 else 0
+    return _STATS11.pack(
+        48 + len(rest), table_id, sec, nsec, priority, idle, hard, flags,
+        importance if version >= 5 else 0, cookie, packets, octets,
+    ) + rest  # fmt: skip
 
 
 def decode_aggregate_reply(frame: Frame, protocol: int) -> m.AggregateReply:

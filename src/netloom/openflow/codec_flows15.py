@@ -8,7 +8,6 @@ from netloom.flow.match import Match
 from netloom.openflow import messages as m
 from netloom.openflow import oxs
 from netloom.openflow.action_decode import decode_instructions
-from netloom.openflow.action_encode import encode_instructions
 from netloom.openflow.actions import Action
 from netloom.openflow.codec_match import decode_match
 from netloom.openflow.oxm import encode_ofp12_match
@@ -39,16 +38,16 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     return flow, flags
 
 
-def write_stats15(f: m.FlowStats, flags: int) -> bytes:
+def write_stats15(row: m.FlowRow, flags: int, instructions: bytes) -> bytes:
     """The bytes of one flow of a reply; `flags` as they go."""
-    stats = {oxs.DURATION: oxs.join_time(f.duration_sec, f.duration_nsec)}
-    if f.idle_age >= 0:
-        stats[oxs.IDLE_TIME] = oxs.join_time(f.idle_age, 0)
-    rest = encode_ofp12_match(f.match, VERSION)
-    rest += oxs.encode_oxs(stats | _counters(f.packet_count, f.byte_count))
-    rest += encode_instructions(f.actions, VERSION, f.match)
-    head = _HEAD.pack(24 + len(rest), f.table_id, 0, f.priority, f.idle_timeout, f.hard_timeout,
-                      flags, f.importance, f.cookie)  # fmt: skip
+    (match, priority, table_id, _, cookie, sec, nsec, idle, hard, idle_age, _, _, importance,
+     packets, octets) = row  # fmt: skip
+    stats = {oxs.DURATION: oxs.join_time(sec, nsec)}
+    if idle_age >= 0:
+        stats[oxs.IDLE_TIME] = oxs.join_time(idle_age, 0)
+    rest = encode_ofp12_match(match, VERSION)
+    rest += oxs.encode_oxs(stats | _counters(packets, octets)) + instructions
+    head = _HEAD.pack(24 + len(rest), table_id, 0, priority, idle, hard, flags, importance, cookie)
     return head + rest
 
 

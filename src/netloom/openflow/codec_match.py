@@ -30,11 +30,9 @@ def decode_match(
 
 
 def encode_match(match: Match, version: int) -> bytes:
-    if version == 1:
-        return encode_ofp10_match(match)
-    if version == 2:
-        return encode_ofp11_match(match)
-    return encode_ofp12_match(match, version)
+    if version >= 3:
+        return encode_ofp12_match(match, version)
+    return encode_ofp11_match(match) if version == 2 else encode_ofp10_match(match)
 
 
 def decode_nx_match(
@@ -54,7 +52,7 @@ def decode_nx_match(
     body = data[pos : pos + size]
     known = table.templates.decode(body)
     if known is not None:
-        return Match(known[0], known[1]), 0, 0, after
+        return known, 0, 0, after
     found = table.decode(data, pos, pos + size, strict=strict, cookie=cookie, options=options)
     if strict and not options and not found[3] and not found[1] >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, found[0], found[1])

@@ -22,10 +22,11 @@ Encoded = tuple[str, bytes]
 log = get_logger("ofp_packet")
 
 _IN_PORT = FIELD["in_port_oxm"]
+_IN_PORT_MASK = MATCH_ALL.with_field(_IN_PORT, 0).mask
 
 
 def _port_match(port: int) -> Match:
-    return MATCH_ALL.with_field(_IN_PORT, port)
+    return Match(port << _IN_PORT.shift, _IN_PORT_MASK)
 
 
 def in_port(match: Match) -> int:
@@ -212,7 +213,8 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
     end = start + actions_len
     if end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
-    actions = decode_actions(data[start:end], version)
+    decode = decode_actions if frame.memo is None else frame.memo.decode_actions
+    actions = decode(data[start:end], version)
     packet = data[end:] if buffer_id == m.NO_BUFFER else b""
     return m.PacketOut(packet, match, actions, buffer_id)
 

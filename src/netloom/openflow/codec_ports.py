@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.record import replace
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+from netloom.openflow.port_counters import EXPERIMENTER, decode_counters, encode_counters
 
 Encoded = tuple[str, bytes]
 
@@ -312,6 +314,8 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     port = port_from_wire(number)
     ethernet: tuple[int, ...] = (m.UNKNOWN,) * 4
+    rfc2819: tuple[int, ...] = ()
+    custom: tuple[tuple[str, int], ...] = ()
     at = pos + 80
     while at < end:
         kind, length = unpack_from(">HH", data, at)
@@ -321,9 +325,12 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
             if length != 40:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             ethernet = unpack_from(">4Q", data, at + 8)
+        elif kind == EXPERIMENTER:
+            sized, named = decode_counters(data[at : at + length])
+            rfc2819, custom = rfc2819 or sized, custom or named
         at += length + 7 & ~7
     everything = (*counters, *ethernet, sec, nsec)
-    return m.PortStats(port, *everything), end
+    return replace(m.PortStats(port, *everything), rfc2819=rfc2819, custom=custom), end
 
 
 def _encode_stats(s: m.PortStats, version: int) -> bytes:
@@ -337,7 +344,10 @@ def _encode_stats(s: m.PortStats, version: int) -> bytes:
     duration = (s.duration_sec, s.duration_nsec)
     if version < 5:
         return pack(">I4x12QII", s.port_no, *basic, *ethernet, *duration)
-    return pack(">H2x3I8QHH4x4Q", 120, s.port_no, *duration, *basic, 0, 40, *ethernet)
+    more = encode_counters(s)
+    size = 120 + len(more)
+    head = pack(">H2x3I8QHH4x4Q", size, s.port_no, *duration, *basic, 0, 40, *ethernet)
+    return head + more
 
 
 def encode_port_stats_reply(

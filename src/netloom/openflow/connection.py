@@ -149,7 +149,8 @@ class Connection:
         self.version = 0
         #: A `protocol.P_*`; changes with the peer's wishes in OpenFlow 1.0.
         self.protocol = 0
-        self._memo = InstructionMemo()
+        #: Instructions of flow mods that came lately.
+        self.memo = InstructionMemo()
         #: Bytes of the peer's hello, for programs that print it.
         self.peer_hello = b""
         #: Bytes that the stream has taken and not sent; its owner may set it.
@@ -158,10 +159,10 @@ class Connection:
         self.taps: list[Connection] = []
         self._raw = raw
         self._any_version = any_version
-        self._buffer = bytearray()
+        #: Bytes that came, of which those before `_pos` are done with.
+        self._buffer = b""
+        self._pos = 0
         self._out: list[bytes] = []
-        self._events: list[Event] = []
-        self._n_taken = 0
         self._xids = xids or Xids()
         self._failure: ProtocolError | None = None
         self._log_limit = RateLimit(LOGGED_PER_MINUTE, LOGGED_PER_MINUTE)
@@ -224,30 +225,12 @@ class Connection:
         if self._failure is not None:
             return
         self._heard = True
-        try:
-            self._split(data)
-        except ProtocolError as error:
-            self._failure = error
-
-    def _split(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        pos = 0
-        size = len(buffer)
-        if size and not data:
+        rest = self._buffer[self._pos :] if self._pos < len(self._buffer) else b""
+        self._buffer = rest + data if rest else data
+        self._pos = 0
+        if not data and _ends_inside(rest):
             stream_log.err_rl("connection dropped mid-packet")
-            raise ProtocolError("OpenFlow stream that ends in a message")
-        while size - pos >= OFP_HEADER_BYTES:
-            length = buffer[pos + 2] << 8 | buffer[pos + 3]
-            if length < OFP_HEADER_BYTES:
-                stream_log.err_rl("received too-short ofp_header (%d bytes)", length)
-                raise ProtocolError("OpenFlow message shorter than its header")
-            if size - pos < length:
-                break
-            message = bytes(buffer[pos : pos + length])
-            pos += length
-            self._take(message)
-        del buffer[:pos]
+            self._failure = ProtocolError("OpenFlow stream that ends in a message")
 
     @property
     def has_failed(self) -> bool:
@@ -255,44 +238,67 @@ class Connection:
         return self._failure is not None
 
     def next_event(self) -> Event | None:
-        """The next event; ProtocolError once the peer broke the protocol."""
-        events, at = self._events, self._n_taken
-        if at < len(events):
-            self._n_taken = at + 1
-            return events[at]
-        if at:
-            events.clear()
-            self._n_taken = 0
+        """The next event; ProtocolError once the peer broke the protocol.
+
+        A message is not read before those that came earlier were handed out, for these may change
+        what it means."""
         if self._failure is not None:
-            raise self._failure
+            self._give_up(self._failure)
+            return None
+        buffer, pos = self._buffer, self._pos
+        while len(buffer) - pos >= OFP_HEADER_BYTES:
+            end = pos + (buffer[pos + 2] << 8 | buffer[pos + 3])
+            if end > len(buffer):
+                break
+            self._pos = end
+            try:
+                if end - pos < OFP_HEADER_BYTES:
+                    stream_log.err_rl("received too-short ofp_header (%d bytes)", end - pos)
+                    raise ProtocolError("OpenFlow message shorter than its header")
+                event = self._take(buffer[pos:end])
+            except ProtocolError as error:
+                self._failure = error
+                self._give_up(error)
+                return None
+            if event is not None:
+                return event
+            pos = end
         return None
 
-    def _take(self, data: bytes) -> None:
+    def _give_up(self, failure: ProtocolError) -> None:
+        """What becomes of a peer that broke the protocol."""
+        raise failure
+
+    def _take(self, data: bytes) -> Event | None:
+        """What a message means to the owner; None if it is only the connection's business."""
         if log.is_dbg_enabled:
             self._log_message("received", data)
-        kind = data[1]
-        xid = int.from_bytes(data[4:8], "big")
         if not self.version:
-            self._take_hello(data)
-            return
+            return self._take_hello(data)
         if self.taps:
             self._copy(data)
-        if data[0] != self.version and not self._any_version and self._is_foreign(data, xid):
-            return
+        if data[0] != self.version and not self._any_version and self._is_foreign(data):
+            return None
+        xid = int.from_bytes(data[4:8], "big")
         if self._raw:
-            self._events.append(RawMessage(xid, data))
-            return
+            return RawMessage(xid, data)
+        kind = data[1]
         if kind == _ECHO_REQUEST:
             self.send(m.EchoReply(data[OFP_HEADER_BYTES:]), xid)
-        elif kind == _ECHO_REPLY and xid == 0:
+            return None
+        if kind == _ECHO_REPLY and xid == 0:
             # The answer to a probe; that it came is all that matters.
-            return
-        else:
-            self._decode(data, xid)
+            return None
+        try:
+            message = decode_message(data, self.protocol, self.memo)[0]
+        except OpenFlowError as error:
+            return Refused(error.name, xid, data)
+        return Received(message, xid, data)
 
-    def _is_foreign(self, data: bytes, xid: int) -> bool:
+    def _is_foreign(self, data: bytes) -> bool:
         """Deal with a message of another version, unless it is a kind that may have one."""
         version, kind = data[0], data[1]
+        xid = int.from_bytes(data[4:8], "big")
         if version in INITIAL:
             if kind in (_HELLO, _ERROR, _ECHO_REPLY):
                 return False
@@ -308,17 +314,9 @@ class Connection:
         self.send_bytes(encode_message(error, xid, INITIAL.get(version, INITIAL[1])))
         return True
 
-    def _decode(self, data: bytes, xid: int) -> None:
-        try:
-            message, xid = decode_message(data, self.protocol, self._memo)
-        except OpenFlowError as error:
-            self._events.append(Refused(error.name, xid, data))
-        else:
-            self._events.append(Received(message, xid, data))
-
     # Version negotiation
 
-    def _take_hello(self, data: bytes) -> None:
+    def _take_hello(self, data: bytes) -> Negotiated:
         if data[1] != _HELLO or data[0] not in range(1, 0x80):
             text = _text(data)
             log.warn_rl("%s: received message while expecting hello: %s", self._stream_name, text)
@@ -338,18 +336,15 @@ class Connection:
             text = f"We support {ours}, you support {wanted}, no common versions."
             self._refuse_hello(text, max(theirs, default=1))
             raise ProtocolError("no OpenFlow version in common")
-        self._settle(max(common))
+        self.version = max(common)
+        self.protocol = INITIAL[self.version]
         if log.is_dbg_enabled:
             log.dbg(
                 "%s: negotiated OpenFlow version %s (we support %s, peer supports %s)",
                 self._stream_name, version_text(self.version),
                 supported_text(self.versions), supported_text(theirs),
             )  # fmt: skip
-
-    def _settle(self, version: int) -> None:
-        self.version = version
-        self.protocol = INITIAL[version]
-        self._events.append(Negotiated(version))
+        return Negotiated(self.version)
 
     def _refuse_hello(self, text: str, version: int) -> None:
         error = m.Error("OFPHFC_INCOMPATIBLE", text.encode())
@@ -386,6 +381,18 @@ class Connection:
 
 def _none() -> int:
     return 0
+
+
+def _ends_inside(data: bytes) -> bool:
+    """Is there a part of a message after the last whole one?"""
+    pos = 0
+    while pos + OFP_HEADER_BYTES <= len(data):
+        size = data[pos + 2] << 8 | data[pos + 3]
+        if size < OFP_HEADER_BYTES:
+            # That is another fault, and is found when the message is read.
+            return False
+        pos += size
+    return pos != len(data)
 
 
 def _hex_dump(data: bytes) -> str:

@@ -1,8 +1,8 @@
-"""Instructions that were decoded before."""
+"""Instructions and actions that were decoded before."""
 
 from __future__ import annotations
 
-from netloom.openflow.action_decode import decode_instructions
+from netloom.openflow.action_decode import decode_actions, decode_instructions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,15 +10,17 @@ if TYPE_CHECKING:
 
 
 class InstructionMemo:
-    """The instructions of flow mods that came lately on a connection: many flows do the same, and
-    then share one tuple, which takes its memory once and is read once."""
+    """The instructions of flow mods, and the actions of packet-outs, that came lately on a
+    connection: many do the same, and then share one tuple, which takes its memory once and is read
+    once."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_actions", "_known")
 
     _SIZE = 1_024
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bytes], tuple[Action, ...]] = {}
+        self._actions: dict[tuple[int, bytes], tuple[Action, ...]] = {}
 
     def decode(self, data: bytes, version: int) -> tuple[Action, ...]:
         """Like `decode_instructions`."""
@@ -28,4 +30,14 @@ class InstructionMemo:
             if len(self._known) >= self._SIZE:
                 self._known.clear()
             self._known[version, data] = found
+        return found
+
+    def decode_actions(self, data: bytes, version: int) -> tuple[Action, ...]:
+        """Like `action_decode.decode_actions`."""
+        found = self._actions.get((version, data))
+        if found is None:
+            found = decode_actions(data, version)
+            if len(self._actions) >= self._SIZE:
+                self._actions.clear()
+            self._actions[version, data] = found
         return found

@@ -237,10 +237,36 @@ def is_multipart_type(version: int, kind: int) -> int:
     return kind - first + 1 if first <= kind <= first + 1 else 0
 
 
+#: Kinds of messages of which all but version and type is body, by these two bytes.
+_PLAIN: dict[bytes, Row] = {
+    bytes((version, number)): row
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind == MESSAGE
+}
+
+
+#: Their types, by name and version.
+PLAIN_NUMBERS: dict[tuple[str, int], int] = {
+    (row.name, version): number
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind == MESSAGE
+}
+#: Experimenter messages, by version, experimenter and type.
+_EXPERIMENTERS: dict[bytes, Row] = {
+    bytes((version,)) + _VENDOR_OF[kind].to_bytes(4, "big") + number.to_bytes(4, "big"): row
+    for (version, kind, number), row in _BY_NUMBER.items()
+    if kind in (NICIRA, ONF)
+}
+
+
 def read_frame(data: bytes) -> Frame:
     """Reads the headers of a message, which `data` holds exactly; OpenFlowError if there is no
     such message, or none of that length."""
-    frame = read_headers(data)
+    row = _PLAIN.get(data[:2])
+    if row is not None and len(data) >= 8:
+        frame = Frame(data, data[0], int.from_bytes(data[4:8], "big"), row, 8, False, False)
+    else:
+        frame = read_headers(data)
     size = frame.row.sizes[frame.reply][min(frame.version, 6) - 1]
     if size is not None:
         least, step = size
@@ -270,13 +296,10 @@ def read_headers(data: bytes) -> Frame:
     if kind == OFPT_VENDOR:
         if len(data) < 16:
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        vendor = int.from_bytes(data[8:12], "big")
-        subtype = int.from_bytes(data[12:16], "big")
-        if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
-            raise OpenFlowError("OFPBRC_BAD_VENDOR")
-        row = _BY_NUMBER.get((version, NICIRA if vendor == NX_VENDOR_ID else ONF, subtype))
+        row = _EXPERIMENTERS.get(data[:1] + data[8:16])
         if row is None:
-            raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
+            known = int.from_bytes(data[8:12], "big") in (NX_VENDOR_ID, ONF_VENDOR_ID)
+            raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if known else "OFPBRC_BAD_VENDOR")
         return Frame(data, version, xid, row, 16, False, False)
     row = _BY_NUMBER.get((version, MESSAGE, kind))
     if row is None:

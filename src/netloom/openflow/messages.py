@@ -347,6 +347,15 @@ class FlowStatsRequest(Message):
     nx: bool = False
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    FlowRow = tuple[
+        Match, int, int, tuple[Action, ...], int, int, int, int, int, int, int, int, int, int, int
+    ]
+
+
 class FlowStats(Record):
     """One flow. Ages in seconds; -1: the encoding has none."""
 
@@ -371,6 +380,14 @@ class FlowStatsReply(Message):
     flows: tuple[FlowStats, ...] = ()
     nx: bool = False
     more: bool = False
+
+
+class FlowRowsReply(Message):
+    """A `FlowStatsReply` for who sends very many flows: the members of each `FlowStats`, in their
+    order, which are read once."""
+
+    rows: Iterable[FlowRow]
+    nx: bool = False
 
 
 class AggregateRequest(Message):
@@ -421,7 +438,9 @@ class PortStatsRequest(Message):
 
 
 class PortStats(Record):
-    """Counters; UNKNOWN where the switch has none. `custom` are OVS's own, of OpenFlow 1.4."""
+    """Counters; UNKNOWN where the switch has none. OpenFlow 1.4 and later carry more, of a vendor:
+    `rfc2819`, packets by size and kind in the order of `port_counters.RFC2819` (empty: none known);
+    `custom`, whatever else the device counts, by name."""
 
     port_no: int
     rx_packets: int = UNKNOWN
@@ -438,6 +457,8 @@ class PortStats(Record):
     collisions: int = UNKNOWN
     duration_sec: int = 0xFFFFFFFF
     duration_nsec: int = 0xFFFFFFFF
+    rfc2819: tuple[int, ...] = ()
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 class PortStatsReply(Message):
@@ -482,6 +503,9 @@ class TableFeaturesRequest(Message):
     body: bytes = b""
 
 
+OFPTFC_REPLACE, OFPTFC_MODIFY, OFPTFC_ENABLE, OFPTFC_DISABLE = range(4)
+
+
 class InstructionFeatures(Record):
     """What a flow of a table (or its table-miss flow) may do: `instructions`, `write_actions` and
     `apply_actions` as bits of OFPIT_* and OFPAT_* of the wire, fields by name."""
@@ -495,6 +519,9 @@ class InstructionFeatures(Record):
 
 
 class TableFeatures(Record):
+    """`command` (OFPTFC_*) is of OpenFlow 1.5 requests; `described`: what the table can do is said
+    at all."""
+
     table_id: int
     name: str
     metadata_match: int
@@ -507,6 +534,8 @@ class TableFeatures(Record):
     match: tuple[str, ...] = ()
     maskable: tuple[str, ...] = ()
     wildcards: tuple[str, ...] = ()
+    command: int = 0
+    described: bool = True
 
 
 class TableFeaturesReply(Message):

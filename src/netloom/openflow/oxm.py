@@ -80,6 +80,9 @@ _TCI = SLOT["vlan_tci"]
 #: Fields that say that a packet is a frame, and fields that only some frames have.
 _ETHERNET = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 _PACKET_TYPE = SLOT["packet_type"].mask
+_ICMPV6 = 58
+#: What tells of which protocols a packet is.
+_PROTOCOLS = _DL_TYPE.mask | _NW_PROTO.mask | _PACKET_TYPE
 #: A bit that no match has: a field whose bits include it is never written without its mask.
 _NEVER = 1 << 8192
 _DEEP = 0
@@ -167,6 +170,18 @@ class DecodeRow:
             self.field_mask = field.slot.mask
 
 
+def _protocols(value: int) -> tuple[int, int, int]:
+    """Ethernet type, IP protocol and type of neighbour discovery of a match, which say what may
+    stand in it; 0 for none."""
+    dl_type = value >> _DL_TYPE.shift & 0xFFFF
+    nw_proto = value >> _NW_PROTO.shift & 0xFF
+    if value & _PACKET_TYPE:
+        dl_type = value >> FIELD["packet_type"].shift & 0xFFFF
+    if nw_proto == _ICMPV6 and value >> _TP_DST.shift & 0xFFFF == 0:
+        return dl_type, nw_proto, value >> _TP_SRC.shift & 0xFFFF
+    return dl_type, nw_proto, 0
+
+
 class OxmTable:
     """The rows of one version, for both directions."""
 
@@ -177,6 +192,8 @@ class OxmTable:
         self._plans: dict[tuple[int, int, int], tuple[EncodeRow, ...]] = {}
         #: How to write matches with this mask, Ethernet type and protocol; None: slowly.
         self._recipes: dict[tuple[int, int, int, int], Recipe | None] = {}
+        #: The recipe that was used last.
+        self._recent: Recipe | None = None
         for field, code in BY_CODE.values():
             if field.dynamic:
                 continue
@@ -270,20 +287,28 @@ class OxmTable:
 
     # Encoding
 
+    def recipe(self, match: Match) -> Recipe | None:
+        """How to write a match, if one like it was written before."""
+        value, mask = match.value, match.mask
+        recent = self._recent
+        if recent is not None and mask == recent.mask and value & recent.pins == recent.pinned:
+            return recent
+        dl_type, nw_proto, nd = _protocols(value)
+        found = self._recipes.get((mask, dl_type, nw_proto, nd))
+        if found is not None and nw_proto != _ICMPV6:
+            # The types of ICMPv6 have fields of their own.
+            self._recent = found
+        return found
+
     def encode(self, match: Match, cookie: int = 0, cookie_mask: int = 0) -> bytes:
         """The entries of `match`, without padding."""
         value = match.value
         mask = match.mask
-        dl_type = value >> _DL_TYPE.shift & 0xFFFF
-        nw_proto = value >> _NW_PROTO.shift & 0xFF
-        if value & _PACKET_TYPE:
-            dl_type = value >> FIELD["packet_type"].shift & 0xFFFF
-        nd = 0
-        if nw_proto == 58 and value >> _TP_DST.shift & 0xFFFF == 0:
-            nd = value >> _TP_SRC.shift & 0xFFFF
-        recipe = self._recipes.get((mask, dl_type, nw_proto, nd))
-        if recipe is not None and not cookie_mask and not mask >> TUN_PRESENT_SHIFT:
-            return recipe.write(value)
+        if not cookie_mask:
+            recipe = self.recipe(match)
+            if recipe is not None:
+                return recipe.write(value)
+        dl_type, nw_proto, nd = _protocols(value)
         plan = self._plans.get((dl_type, nw_proto, nd))
         if plan is None:
             plan = self._plan(dl_type, nw_proto, nd)
@@ -291,8 +316,10 @@ class OxmTable:
                 self._plans[dl_type, nw_proto, nd] = plan
         # Does it go without saying that a packet is a frame, or does nobody ask?
         plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _PACKET_TYPE
-        if plain and len(self._recipes) < 256:
-            self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(plan, mask, self.version)
+        if plain and len(self._recipes) < 256 and not mask >> TUN_PRESENT_SHIFT:
+            self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(
+                plan, mask, self.version, _PROTOCOLS, value & _PROTOCOLS
+            )
         out = []
         if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):
             # That a packet is a frame goes without saying if something is said of the frame.
@@ -470,7 +497,11 @@ def oxm_table(version: int) -> OxmTable:
 
 def encode_ofp12_match(match: Match, version: int) -> bytes:
     """`struct ofp_match` of OpenFlow 1.2 and later: type, length, entries, padding to 8."""
-    body = oxm_table(version).encode(match)
+    table = _TABLES.get(version) or oxm_table(version)
+    recipe = table.recipe(match)
+    if recipe is not None:
+        return recipe.framed.write(match.value)
+    body = table.encode(match)
     size = 4 + len(body)
     return b"\0\1" + size.to_bytes(2, "big") + body + bytes(-size % 8)
 
@@ -481,18 +512,17 @@ def decode_ofp12_match(
     """The match at `pos` and the position after its padding."""
     if len(data) - pos < 4:
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    kind = int.from_bytes(data[pos : pos + 2], "big")
-    size = int.from_bytes(data[pos + 2 : pos + 4], "big")
+    kind, size = data[pos] << 8 | data[pos + 1], data[pos + 2] << 8 | data[pos + 3]
     after = pos + (size + 7 & ~7)
     if size >= 4 and kind != 1:
         raise OpenFlowError("OFPBMC_BAD_TYPE")
     if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    table = oxm_table(version)
+    table = _TABLES.get(version) or oxm_table(version)
     body = data[pos + 4 : pos + size]
     known = table.templates.decode(body)
     if known is not None:
-        return Match(known[0], known[1]), after
+        return known, after
     value, mask, _, _ = table.decode(data, pos + 4, pos + size, strict=strict, options=options)
     if strict and not options and not mask >> TUN_PRESENT_SHIFT:
         table.templates.learn(table, body, value, mask)

@@ -20,6 +20,7 @@ whole thing switched off for a while, so that it cannot make reading slower.
 from __future__ import annotations
 
 from netloom.flow.fields import SLOT
+from netloom.flow.match import Match
 from netloom.openflow.constants import OFP12_VERSION
 
 TYPE_CHECKING = False
@@ -57,12 +58,28 @@ class _Template:
         self.demands = 0
         self.demanded = 0
 
+    def settle(self, whole: int) -> None:
+        """What others demand of a value is part of the shape: such values need not be moved.
+        `whole`: the entries."""
+        left = []
+        for move in self.moves:
+            shift, ones, to = move
+            if ones << to & ~self.demands:
+                left.append(move)
+                continue
+            self.head_mask |= ones << shift
+            self.constant |= (whole >> shift & ones) << to
+            self.demands &= ~(ones << to)
+        self.moves = left
+        self.demanded &= self.demands
+        self.head_value = whole & self.head_mask
+
     def read(self, whole: int) -> int | None:
         """The value of the match, if it may be read this way."""
         value = self.constant
         for shift, ones, to in self.moves:
             value |= (whole >> shift & ones) << to
-        if value & self.demands != self.demanded:
+        if self.demands and value & self.demands != self.demanded:
             return None
         for shift in self.ports:
             if whole >> shift & 0xFFFF >= _PORTS_END:
@@ -76,25 +93,49 @@ EncodeRow = tuple[int, int, int, bytes, bytes]
 
 
 class Recipe:
-    """How to write the matches with one mask."""
+    """How to write the matches with one mask, and one value under `pins`: what says of which
+    protocols a packet is."""
 
-    __slots__ = ("constant", "moves", "size")
+    __slots__ = ("_framed", "constant", "mask", "moves", "pinned", "pins", "size")
 
-    def __init__(self, constant: int, moves: tuple[tuple[int, int, int], ...], size: int) -> None:
+    def __init__(
+        self, constant: int, moves: tuple[tuple[int, int, int], ...], size: int, mask: int,
+        pins: int, pinned: int,
+    ) -> None:  # fmt: skip
         self.constant = constant
         #: (bits of the field, its shift in the key, its shift in the entries).
         self.moves = moves
         self.size = size
+        self.mask = mask
+        self.pins = pins
+        self.pinned = pinned
+        self._framed: Recipe | None = None
 
     def write(self, value: int) -> bytes:
+        """The bytes of the match with this value."""
         whole = self.constant
         for bits, shift, to in self.moves:
             whole |= (value & bits) >> shift << to
         return whole.to_bytes(self.size, "big")
 
+    @property
+    def framed(self) -> Recipe:
+        """The recipe for the same with type and length before it and padding behind, as OpenFlow
+        1.2 has it."""
+        if self._framed is None:
+            pad = -(4 + self.size) % 8
+            constant = ((1 << 16 | 4 + self.size) << 8 * self.size | self.constant) << 8 * pad
+            moves = tuple([(bits, shift, to + 8 * pad) for bits, shift, to in self.moves])
+            self._framed = Recipe(
+                constant, moves, 4 + self.size + pad, self.mask, self.pins, self.pinned
+            )
+        return self._framed
 
-def derive_recipe(plan: tuple[EncodeRow, ...], mask: int, version: int) -> Recipe | None:
-    """The recipe for `mask`; None if the entries depend on more than the mask."""
+
+def derive_recipe(
+    plan: tuple[EncodeRow, ...], mask: int, version: int, pins: int, pinned: int
+) -> Recipe | None:
+    """The recipe for `mask`; None if the entries depend on more than the mask and the pins."""
     constant = size = 0
     places: list[tuple[int, int, int]] = []
     for field_mask, shift, n_bytes, exact, masked in plan:
@@ -110,11 +151,15 @@ def derive_recipe(plan: tuple[EncodeRow, ...], mask: int, version: int) -> Recip
         constant = constant << 8 * len(head) | int.from_bytes(head, "big")
         constant <<= 8 * n_bytes
         size += len(head) + n_bytes
-        places.append((field_mask, shift, size))
+        if field_mask & ~pins:
+            places.append((field_mask, shift, size))
+        else:
+            constant |= (pinned & field_mask) >> shift
         if not is_exact:
             constant = constant << 8 * n_bytes | bits >> shift
             size += n_bytes
-    return Recipe(constant, tuple((b, s, 8 * (size - end)) for b, s, end in places), size)
+    moves = tuple([(bits, shift, 8 * (size - end)) for bits, shift, end in places])
+    return Recipe(constant, moves, size, mask, pins, pinned)
 
 
 class Templates:
@@ -126,8 +171,8 @@ class Templates:
         self._misses = 0
         self._rest = 0
 
-    def decode(self, body: bytes) -> tuple[int, int] | None:
-        """Value and mask of these entries, if a template has their shape."""
+    def decode(self, body: bytes) -> Match | None:
+        """The match that these entries are, if a template has their shape."""
         bucket = self._buckets.get(len(body))
         if bucket is not None:
             whole = int.from_bytes(body, "big")
@@ -135,7 +180,7 @@ class Templates:
                 if whole & template.head_mask == template.head_value:
                     value = template.read(whole)
                     if value is not None:
-                        return value, template.mask
+                        return Match(value, template.mask)
         return None
 
     def learn(self, table: OxmTable, body: bytes, value: int, mask: int) -> None:
@@ -183,7 +228,7 @@ def _derive(table: OxmTable, body: bytes, value: int, mask: int) -> _Template | 
         # A later entry implies what an earlier one has to say: not to be told apart here.
         return None
     whole = int.from_bytes(body, "big")
-    template.head_value = whole & template.head_mask
+    template.settle(whole)
     return template if template.read(whole) == value else None
 
 

@@ -7,6 +7,7 @@ from netloom.flow.ports import format_port
 from netloom.openflow import messages as m
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
+from netloom.openflow.port_counters import format_counters
 from netloom.openflow.text_flows import format_duration
 
 _CONFIG = ("PORT_DOWN", "NO_STP", "NO_RECV", "NO_RECV_STP", "NO_FLOOD", "NO_FWD",
@@ -142,6 +143,8 @@ def format_port_stats_reply(message: m.PortStatsReply, frame: Frame, style: Styl
         if s.duration_sec != 0xFFFFFFFF:
             duration = format_duration(s.duration_sec, s.duration_nsec)
             out += f"           duration={duration}\n"
+        if s.rfc2819 or s.custom:
+            out += format_counters(s)
     return out
 
 

@@ -164,12 +164,14 @@ def _stats_features(table: m.TableStats, before: m.TableStats | None, version: i
 def format_table_features_request(
     message: m.TableFeaturesRequest, frame: Frame, style: Style
 ) -> str:
-    """What is to be set is printed as what is told."""
+    """What is to be set is printed as what is told; what is to be done, as the first table has
+    it."""
     if not message.body:
         return ""
-    return format_table_features_reply(
-        decode_table_features_reply(frame, style.protocol), frame, style
-    )
+    reply = decode_table_features_reply(frame, style.protocol)
+    command = _COMMANDS[reply.tables[0].command] if reply.tables else ""
+    head = f"\n  command: {command}" if command else ""
+    return head + format_table_features_reply(reply, frame, style)
 
 
 def format_table_features_reply(message: m.TableFeaturesReply, frame: Frame, style: Style) -> str:
@@ -180,6 +182,7 @@ def format_table_features_reply(message: m.TableFeaturesReply, frame: Frame, sty
     )
 
 
+_COMMANDS = ("", "modify", "enable", "disable")
 _INSTRUCTION_NAMES = (
     (6, "meter"), (4, "apply_actions"), (5, "clear_actions"), (3, "write_actions"),
     (2, "write_metadata"), (1, "goto_table"),
@@ -285,6 +288,8 @@ def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: 
             out += f"    {name}: {'' if t.config & bit else 'not '}supported\n"
     if t.max_entries:
         out += f"    max_entries={t.max_entries}\n"
+    if not t.described:
+        return out
     out += _both_instructions(t, before, version)
     matching = _matching_text(t)
     if matching and before is not None and matching == _matching_text(before):

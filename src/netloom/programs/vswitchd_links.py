@@ -42,16 +42,14 @@ class BridgeEnd(openflow.Connection):
         #: Is told when the version is settled.
         self.negotiated: Callable[[], None] = _nothing
 
-    def next_event(self) -> openflow.Event | None:
-        try:
-            event = super().next_event()
-        except ProtocolError as error:
-            log.dbg("%s: closing after protocol error: %s", self.name, error)
-            self.break_off()
-            return None
-        if type(event) is openflow.Negotiated:
-            self.negotiated()
+    def _take_hello(self, data: bytes) -> openflow.Negotiated:
+        event = super()._take_hello(data)
+        self.negotiated()
         return event
+
+    def _give_up(self, failure: ProtocolError) -> None:
+        log.dbg("%s: closing after protocol error: %s", self.name, failure)
+        self.break_off()
 
     def send_probe(self) -> None:
         """Ask whether the peer lives; whatever it answers is proof."""

@@ -124,6 +124,7 @@ def statistics_column(stats: DeviceStats, is_kernel_device: bool) -> dict[str, D
     """Interface.statistics: the counters that the device keeps."""
     names = KERNEL_COUNTERS if is_kernel_device else BASIC_COUNTERS
     counts = {name: getattr(stats, name) for name in sorted(names)}
+    counts.update(stats.custom)
     return {"statistics": {name: n for name, n in counts.items() if n != UNKNOWN_COUNT}}
 
 

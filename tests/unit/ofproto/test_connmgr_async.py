@@ -73,9 +73,6 @@ class QuietSwitch:
     def settle(self, now_ms: int) -> None:
         """Nothing to wait for."""
 
-    def dp_desc(self) -> str:
-        return ""
-
     manager: ConnectionManager
 
 

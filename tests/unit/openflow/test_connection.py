@@ -115,6 +115,18 @@ def test_a_wrong_message_is_refused_with_its_error_and_the_connection_goes_on():
     assert received.message == m.BarrierRequest()
 
 
+def test_a_message_is_read_with_what_those_before_it_have_changed():
+    connection = ready(versions=(1,))
+    first = encode_message(m.FlowModTableId(True), 5, p.P_OF10)
+    flow = encode_message(m.FlowMod(m.OFPFC_ADD, table_id=7), 6, p.P_OF10_TID)
+    connection.receive_data(first + flow)
+    connection.next_event()
+    connection.protocol = p.set_table_id(connection.protocol, True)
+    event = connection.next_event()
+    assert isinstance(event, Received)
+    assert event.message.table_id == 7
+
+
 def test_impossible_length_ends_the_connection():
     connection = ready()
     connection.receive_data(bytes.fromhex("0406000700000001"))
@@ -139,6 +151,7 @@ def test_another_version_is_an_error_in_that_version_and_the_connection_goes_on(
 def test_echo_of_another_version_is_answered_in_that_version():
     connection = ready()
     connection.receive_data(bytes.fromhex("0102000800000007"))
+    assert connection.next_event() is None
     assert connection.data_to_send().hex() == "0103000800000007"
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from netloom.base.errors import ProtocolError
 from netloom.base.log import CONSOLE, DBG, WARN, vlog
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Connection
@@ -19,12 +21,18 @@ def debugged() -> Iterator[None]:
     vlog.set_level(WARN, "vconn", CONSOLE)
 
 
+def deliver(end: Connection, data: bytes) -> None:
+    end.receive_data(data)
+    while end.next_event() is not None:
+        continue
+
+
 def converse() -> None:
     switch = Connection("br0<->unix#1", (1, 2, 3, 4))
     tool = Connection("unix:br0.mgmt", (4,))
-    tool.receive_data(switch.data_to_send())
+    deliver(tool, switch.data_to_send())
     tool.send(m.EchoRequest())
-    switch.receive_data(tool.data_to_send())
+    deliver(switch, tool.data_to_send())
 
 
 def test_messages_are_logged_by_the_name_of_their_stream(
@@ -55,6 +63,8 @@ def test_a_broken_stream_is_logged_without_a_name(capsys: pytest.CaptureFixture[
     for data in ("04000004", "0402000800"):
         connection = Connection("br0<->tcp:1.2.3.4:6653")
         connection.receive_data(bytes.fromhex(data).ljust(8, b"\0")[: 8 if data[7] == "4" else 5])
+        with suppress(ProtocolError):
+            connection.next_event()
         connection.receive_data(b"")
     lines = [line.partition("|vconn_stream|")[2] for line in capsys.readouterr().err.splitlines()]
     assert lines == [

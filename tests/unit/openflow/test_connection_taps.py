@@ -13,6 +13,7 @@ HELLO = bytes.fromhex("0400000800000001")
 def settled(name: str) -> Connection:
     connection = Connection(name, (1, 2, 3, 4))
     connection.receive_data(HELLO)
+    connection.next_event()
     connection.data_to_send()
     return connection
 
@@ -22,6 +23,7 @@ def test_both_directions_are_copied_byte_for_byte() -> None:
     switch.taps.append(tap)
     request = encode_message(m.BarrierRequest(), 5, P_OF13)
     switch.receive_data(request)
+    switch.next_event()
     switch.send(m.BarrierReply(), 5)
     assert tap.data_to_send() == request + switch.data_to_send()
 
@@ -31,6 +33,7 @@ def test_nothing_is_copied_to_who_has_not_said_hello() -> None:
     tap.data_to_send()
     switch.taps.append(tap)
     switch.receive_data(encode_message(m.BarrierRequest(), 5, P_OF13))
+    switch.next_event()
     assert tap.data_to_send() == b""
 
 

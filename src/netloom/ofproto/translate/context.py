@@ -200,8 +200,7 @@ class Context:
         walk: Walk,
         log: WalkLog | None = None,
     ) -> None:
-        self.walk, self.log = walk, log
-        self.bridge = bridge
+        self.walk, self.log, self.bridge = walk, log, bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
         self.now_ms = now_ms
         self.recorder = recorder

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
-from netloom.flow.fields import SLOT
+from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
@@ -133,9 +133,10 @@ def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction
 
 
 def _metadata(key: int) -> int:
+    """What is known of a packet besides its bytes, tunnel options among it."""
     if _ACTSET_OUTPUT.get(key) == reserved.UNSET:
         key &= ~_ACTSET_OUTPUT.mask
-    return key & METADATA_ALL_MASK
+    return key & (METADATA_ALL_MASK | TUN_OPTIONS_MASK)
 
 
 def output(context: Context, number: int, max_len: int) -> None:

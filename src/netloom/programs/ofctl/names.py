@@ -82,6 +82,10 @@ def _unique(pairs: list[tuple[str, int]]) -> dict[str, int]:
     return {name: number for name, number in pairs if names.count(name) == 1}
 
 
+def _by_number(names: dict[str, int]) -> dict[int, str]:
+    return {number: name for name, number in names.items()}
+
+
 def accepted_names(context: Context, name: str, *, ports_first: bool = False) -> Names:
     """The names that flows given to the switch `name` may use."""
     if context.args.names is False or _is_file_only(name):
@@ -113,20 +117,21 @@ def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
     verbosity += context.args.verbosity
     if not shows_names(context):
         return Style(verbosity)
-    tables = ask_tables(context, name)
+    tables = _unique([(label, number) for number, label in ask_tables(context, name).items()])
     ports = _unique([(port.name, port.port_no) for port in ask_ports(context, name)])
-    return Style(verbosity, {number: label for label, number in ports.items()}, tables)
+    return Style(verbosity, _by_number(ports), _by_number(tables))
 
 
 def find_port(context: Context, text: str) -> int:
     """The port that `text` names: a number, a reserved name, or a name of the switch's."""
-    from netloom.flow.ports import parse_port
+    from netloom.flow.ports import parse_port, unquote_name
 
     port = parse_port(text)
     if port is not None:
         return port
     if context.args.names is not False:
+        name = unquote_name(text)
         for found in ask_ports(context, context.switch):
-            if found.name == text:
+            if found.name == name:
                 return found.port_no
     raise Fatal(f"{context.switch}: unknown port `{text}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from netloom.base.log import get_logger
+from netloom.flow.ports import unquote_name
 from netloom.openflow import messages as m
 from netloom.openflow import messages_tables as t
 from netloom.openflow.message_text import format_message
@@ -49,8 +50,7 @@ def _table_id(context: Context, text: str) -> int:
     names = {} if context.args.names is False else ask_tables(context, context.switch)
     number = c_int(text)
     if number is None:
-        label = text[1:-1] if len(text) > 1 and text[0] == '"' == text[-1] else text
-        number = {name: table_id for table_id, name in names.items()}.get(label)
+        number = {name: table_id for table_id, name in names.items()}.get(unquote_name(text))
     elif not 0 <= number <= 255:
         _log.warn("table %s is outside the supported range 0 through 255", text)
         number = None
@@ -62,7 +62,9 @@ def _table_id(context: Context, text: str) -> int:
 def _vacancy(setting: str) -> tuple[int, int]:
     """The two limits, in percent."""
     _, _, limits = setting.partition(":")
-    down_text, _, up_text = limits.partition(",")
+    down_text, _, rest = limits.partition(",")
+    # As ever, what follows another comma is nobody's business.
+    up_text = rest.partition(",")[0]
     if not down_text:
         raise Fatal("Vacancy down value missing")
     down = c_int(down_text)
