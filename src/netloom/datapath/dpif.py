@@ -189,10 +189,10 @@ class Dpif(Protocol):
         actions: DpActions,
         offload: Offload | None = None,
         *,
-        flush: bool = True,
+        from_upcall: bool = False,
     ) -> None:
-        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If it
-        is not to `flush`, what leaves may wait until somebody else does."""
+        """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If
+        both are those of an upcall, what leaves may wait for `flush`."""
 
     def flush(self) -> None:
         """Send what waits to leave."""

@@ -34,6 +34,9 @@ from netloom.ofproto.zones import Zones
 
 #: Upcalls that are answered before ports and connections have their turn again.
 UPCALL_BATCH = 64
+#: Batches of packets that are taken while they keep coming before all else has its turn: a turn of
+#: the main loop costs as much as several packets do.
+ROUNDS = 4
 #: How often packets that come back are answered at once.
 RECIRCULATIONS = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
@@ -212,14 +215,17 @@ class Backer:
             self._settled = generations
             return
         started_ms = self.clock.now_ms()
+        asked = self.revalidator.asked
         moved = {
-            (bridge.name, mac, vlan): stamp
+            lookup: stamp
             for bridge in self.bridges.values()
             for (mac, vlan), stamp in bridge.macs.changed.items()
+            if (lookup := (bridge.name, mac, vlan)) in asked
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
-        self.revalidator.revalidate(now_ms, moved if only_macs else None)
+        if moved or not only_macs:
+            self.revalidator.revalidate(now_ms, moved if only_macs else None)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
@@ -236,9 +242,12 @@ class Backer:
         now_ms = self.clock.now_ms()
         self.underlay.run(now_ms)
         self.tunnels.follow_routes()
-        self._settle_in_time(now_ms)
-        self._busy = self.dpif.run(now_ms)
-        self._answer(now_ms)
+        for _ in range(ROUNDS):
+            self._settle_in_time(now_ms)
+            self._busy = self.dpif.run(now_ms)
+            self._answer(now_ms)
+            if not self._busy:
+                break
         self.recirculations.run(now_ms)
         if self._waits and self.dpif.switching is not None:
             self._waits = self.dpif.switching.is_waiting

@@ -85,6 +85,16 @@ class Classifier(Generic[R]):
             rule for subtable in self._order for same in subtable.rules.values() for rule in same
         ]
 
+    def plain_mask(self) -> int:
+        """The bits that decide a lookup, all else equal; -1 if the answer depends on what else is
+        looked at, too (tries)."""
+        mask = 0
+        for subtable in self._order:
+            if subtable.counted:
+                return -1
+            mask |= subtable.mask
+        return mask
+
     def within(self, value: int, mask: int) -> list[R]:
         """The rules that match no packet which `value` under `mask` does not."""
         if not mask:

@@ -17,6 +17,7 @@ learned is taken over before anybody is told anything.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
 from typing import Generic, Protocol, TypeVar
@@ -67,8 +68,9 @@ class MacTable(Generic[B]):
     """One bridge's table; bundles are any hashable objects."""
 
     def __init__(self, stamps: Iterator[int] | None = None) -> None:
-        # Least recently used first: an entry that is used is taken out and put back.
-        self._entries: dict[tuple[int, int], MacEntry[B]] = {}
+        # Least recently used first. (A plain dict finds its first entry slowly once many before it
+        # have been deleted.)
+        self._entries: OrderedDict[tuple[int, int], MacEntry[B]] = OrderedDict()
         self._per_bundle: dict[B, int] = {}
         self.aging_ms = DEFAULT_AGING_S * 1_000
         self.max_entries = DEFAULT_ENTRIES
@@ -123,7 +125,7 @@ class MacTable(Generic[B]):
                 self._changed(mac, vlan)
             entry.used_ms = max(entry.used_ms, used_ms)
         by_use = sorted(self._entries.values(), key=lambda entry: entry.used_ms)
-        self._entries = {(entry.mac, entry.vlan): entry for entry in by_use}
+        self._entries = OrderedDict(((entry.mac, entry.vlan), entry) for entry in by_use)
 
     def _make_room(self) -> None:
         """The teacher had no room for addresses: have some."""
@@ -277,7 +279,7 @@ class MacTable(Generic[B]):
     def _touch(self, entry: MacEntry[B], now_ms: int) -> None:
         if entry.used_ms != now_ms:
             entry.used_ms = now_ms
-            self._entries[entry.mac, entry.vlan] = self._entries.pop((entry.mac, entry.vlan))
+            self._entries.move_to_end((entry.mac, entry.vlan))
 
     def _drop(self, entry: MacEntry[B]) -> None:
         del self._entries[entry.mac, entry.vlan]

@@ -88,6 +88,11 @@ class Revalidator:
         self.dump_duration_ms = 0
 
     @property
+    def asked(self) -> Mapping[MacLookup, object]:
+        """What flows depend on of what MAC tables answered."""
+        return self._by_mac
+
+    @property
     def n_flows(self) -> int:
         return len(self._flows)
 
@@ -256,16 +261,17 @@ class Revalidator:
         """Translate every flow again, and change or remove what came out otherwise; with `moved`,
         only the flows that depend on these answers of MAC tables, and asked before that stamp."""
         names = list(self._flows) if moved is None else self._outdated(moved)
-        self._push_statistics_of(names)
+        if names:
+            self._push_statistics_of(names)
+        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
         for name in names:
             flow = self._flows[name]
             if flow.is_permanent:
                 continue
-            found = origin(self._backer, flow.key)
-            if found is None:
+            result = self._translate_again(flow.key, now_ms)
+            if result is None:
                 self._remove(name, flow)
                 continue
-            result = translate(*found, now_ms, side_effects=False)
             self._backer.recirculations.release(flow.recirc_ids, now_ms)
             flow.recirc_ids = result.recirc_ids
             if datapath_mask(result.mask) & ~flow.mask or result.error == NO_CONTEXT:
@@ -282,6 +288,21 @@ class Revalidator:
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
                 self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+
+    def _translate_again(self, key: int, now_ms: int) -> Translated | None:
+        """What becomes of the packets of a flow; None if they come from nowhere."""
+        shortcuts = self._backer.shortcuts
+        result = shortcuts.find_again(key, now_ms)
+        if result is not None:
+            return result
+        is_wanted = shortcuts.wants
+        found = origin(self._backer, key)
+        if found is None:
+            return None
+        result = translate(*found, now_ms, side_effects=False)
+        if is_wanted:
+            shortcuts.keep(*found, key, result, now_ms, datapath_mask(result.mask))
+        return result
 
     def purge(self) -> None:
         """Remove every flow."""

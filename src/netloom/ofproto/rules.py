@@ -129,7 +129,8 @@ class Rule:
         """Count packets that this rule has handled."""
         self.n_packets += n_packets
         self.n_bytes += n_bytes
-        self.used_ms = max(self.used_ms, used_ms)
+        if used_ms > self.used_ms:
+            self.used_ms = used_ms
 
     def due_ms(self) -> int | None:
         """When the rule would expire if no more packets came; None for never."""

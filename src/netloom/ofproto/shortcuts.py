@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
 
+#: Answers of one table that are kept.
+MAX_ANSWERS = 512
 #: Questions and leaves that are kept; beyond, all are forgotten.
 MAX_NODES = 4_096
 
@@ -76,16 +78,34 @@ class _Question:
 class _Lookup(_Question):
     """Which rule matches?"""
 
-    __slots__ = ("free", "key", "lookup", "matched", "missed", "step")
+    __slots__ = ("free", "key", "known", "lookup", "mask", "matched", "missed")
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
-        self.step = step
+        #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
+        self.mask = step.table.classifier.plain_mask()
+        self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
         self.lookup: Callable[[int, int], tuple[Rule | None, int]] = step.table.classifier.lookup
         self.matched = TableCredit(step.table, True)
         self.missed = TableCredit(step.table, False)
+
+    def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
+        """The rule, and what its lookup looked at beside `mask`."""
+        if self.mask < 0:
+            return self.lookup(key, mask)
+        short = key & self.mask
+        found = self.known.get(short)
+        if found is None:
+            found = self.lookup(key, 0)
+            if len(self.known) >= MAX_ANSWERS:
+                # They are all different: no use.
+                self.known.clear()
+                self.mask = -1
+            else:
+                self.known[short] = found
+        return found
 
 
 class _Normal(_Question):
@@ -169,6 +189,10 @@ class Shortcuts:
         the mask is the flow's. None if it is not known here."""
         return self._walk(key, now_ms, n_bytes)
 
+    def find_again(self, key: int, now_ms: int) -> Translated | None:
+        """The same for a flow that there is, without a packet."""
+        return self._walk(key, now_ms, 0)
+
     def _walk(self, key: int, now_ms: int, n_bytes: int) -> Translated | None:
         """`n_bytes` 0: there is no packet, nothing is learned or credited."""
         self.wants = False
@@ -185,7 +209,7 @@ class Shortcuts:
             mask |= node.bits
             answer: object = None
             if type(node) is _Lookup:
-                rule, looked = node.lookup(key & node.free | node.key, mask)
+                rule, looked = node.ask(key & node.free | node.key, mask)
                 mask |= looked
                 if rule is None:
                     credits_.append(node.missed)
@@ -219,8 +243,8 @@ class Shortcuts:
         if n_bytes:
             for target in credits_:
                 target.credit(1, n_bytes, now_ms)
-            for number in node.recirc_ids:
-                self._recirculations.hold(number)
+        for number in node.recirc_ids:
+            self._recirculations.hold(number)
         credits_ += refreshes
         return Translated(
             node.actions, mask, 0, credits_, "", (), tuple(mac_lookups), node.recirc_ids
@@ -300,9 +324,11 @@ class Shortcuts:
     def _is_right(self, dp_key: int, result: Translated, flow_mask: int, now_ms: int) -> bool:
         """Does the path give what the translation gave?"""
         found = self._walk(dp_key, now_ms, 0)
+        if found is None:
+            return False
+        self._recirculations.release(found.recirc_ids, now_ms)
         return (
-            found is not None
-            and found.mask == flow_mask
+            found.mask == flow_mask
             and found.mac_lookups == result.mac_lookups
             and _names(found.credits) == _names(result.credits)
         )

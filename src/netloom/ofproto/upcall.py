@@ -53,6 +53,7 @@ class Upcalls:
         self.enable_megaflows = True
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
+        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
         for upcall in upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
@@ -69,12 +70,11 @@ class Upcalls:
     def _miss(self, upcall: Upcall, now_ms: int) -> None:
         backer = self._backer
         key = upcall.key
-        backer.shortcuts.follow(backer.table_generation(), now_ms)
         result = backer.shortcuts.find(key, now_ms, len(upcall.packet))
         if result is None:
             self._translate_miss(upcall, now_ms)
             return
-        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, flush=False)
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, from_upcall=True)
         mask = result.mask if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(key, mask, result, now_ms)
 
@@ -93,10 +93,14 @@ class Upcalls:
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         # No actions are executed too: the data path counts the drop.
-        backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload, flush=False)
+        backer.dpif.execute(
+            upcall.packet, upcall.key, result.actions, upcall.offload, from_upcall=True
+        )
         mask = datapath_mask(result.mask)
         if is_wanted:
             backer.shortcuts.keep(bridge, key, upcall.key, result, now_ms, mask)
+        # Tables may have learned from the packet.
+        backer.shortcuts.follow(backer.table_generation(), now_ms)
         if not self.enable_megaflows:
             mask = KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)

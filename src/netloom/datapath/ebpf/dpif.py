@@ -313,9 +313,9 @@ class EbpfDpif:
         actions: DpActions,
         offload: Offload | None = None,
         *,
-        flush: bool = True,
+        from_upcall: bool = False,
     ) -> None:
-        self._slow.execute(packet, key, actions, offload, flush=flush)
+        self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)
 
     def flush(self) -> None:
         self._slow.flush()

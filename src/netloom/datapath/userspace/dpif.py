@@ -249,17 +249,19 @@ class UserspaceDpif:
         actions: DpActions,
         offload: Offload | None = None,
         *,
-        flush: bool = True,
+        from_upcall: bool = False,
     ) -> None:
         program, outputs = self._compiled(actions)
         if outputs is None:
             self._now_ms = self._clock.now_ms()
-            Execution(self, Packet(packet, offload), key).run(program)
+            execution = Execution(self, Packet(packet, offload), key)
+            execution.is_changed = not from_upcall
+            execution.run(program)
         else:
             whole = Packet(packet, offload)
             for port in outputs:
                 self.output(port, whole)
-        if flush:
+        if not from_upcall:
             self.flush()
 
     def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
@@ -391,12 +393,12 @@ class UserspaceDpif:
         self._sequences[port] = number + 1
         return number
 
-    def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
+    def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         self._recirculated += 1
         if len(packet.data) < ETH_LEN:
             self.drop(DROP_INVALID)
             return
-        self._process(packet, extract_key(packet.data, 0, metadata, self.vlan_limit), depth)
+        self._process(packet, key, depth)
 
     def now_ms(self) -> int:
         return self._now_ms

@@ -85,8 +85,8 @@ class Outlet(Protocol):
     def upcall(self, action: dp.Userspace, key: int, packet: Packet) -> None:
         """Hand a packet to `ofproto`."""
 
-    def recirculate(self, packet: Packet, metadata: int, depth: int) -> None:
-        """Look the packet up again; `metadata` is a key with the new recirculation id."""
+    def recirculate(self, packet: Packet, key: int, depth: int) -> None:
+        """Look the packet up again, by its key with the new recirculation id."""
 
     def draw(self) -> int:
         """A random number of 32 bits."""
@@ -102,12 +102,16 @@ Program = tuple[Step, ...]
 class Execution:
     """One packet on its way through actions. `key` gives the metadata that is not in its bytes."""
 
-    __slots__ = ("_data", "_packet", "depth", "headers", "key", "max_len", "offload", "outlet")
+    __slots__ = (
+        "_data", "_packet", "depth", "headers", "is_changed", "key", "max_len", "offload", "outlet",
+    )  # fmt: skip
 
     def __init__(self, outlet: Outlet, packet: Packet, key: int, depth: int = 0) -> None:
         self.outlet = outlet
         self._packet: Packet | None = packet
         self._data: bytearray | None = None
+        #: The packet may be another than `key` was read of, which then gives its metadata only.
+        self.is_changed = False
         self.key = key
         self.offload: Offload | None = packet.offload
         self.depth = depth
@@ -136,11 +140,15 @@ class Execution:
         packet = self.frozen()
         assert packet.offload is not None
         for data in finish_offload(packet.data, packet.offload):
-            Execution(self.outlet, Packet(data), self.key, self.depth).run(program)
+            segment = Execution(self.outlet, Packet(data), self.key, self.depth)
+            segment.is_changed = True
+            segment.run(program)
 
     def copy(self) -> Execution:
         """An independent copy, as it is now."""
-        return Execution(self.outlet, self.frozen(), self.key, self.depth)
+        copy = Execution(self.outlet, self.frozen(), self.key, self.depth)
+        copy.is_changed = self.is_changed
+        return copy
 
     def frozen(self) -> Packet:
         """The packet as it is now."""
@@ -156,6 +164,7 @@ class Execution:
             assert self._packet is not None
             self._data = bytearray(self._packet.data)
         self._packet = None
+        self.is_changed = True
         return self._data
 
     def parsed(self) -> Headers:
@@ -178,6 +187,8 @@ class Execution:
 
     def current_key(self) -> int:
         """The packet's key as it is now, metadata included."""
+        if not self.is_changed:
+            return self.key
         return extract_key(
             self.frozen().data, 0, self.key & METADATA_ALL_MASK, self.outlet.vlan_limit
         )
@@ -185,6 +196,7 @@ class Execution:
     def replace(self, packet: Packet) -> None:
         """Go on with another packet in place of this one."""
         self._packet, self._data, self.headers = packet, None, None
+        self.is_changed = True
         self.offload = packet.offload
 
     def move_offload(self, by: int) -> None:
@@ -327,8 +339,8 @@ def _compile_recirc(action: dp.Recirc) -> list[Step]:
         if execution.depth >= MAX_RECIRCULATIONS:
             execution.outlet.drop(DROP_RECIRCULATION)
             return
-        metadata = execution.key & METADATA_ALL_MASK & ~RECIRC_ID_MASK | recirc_id
-        execution.outlet.recirculate(execution.frozen(), metadata, execution.depth + 1)
+        key = execution.current_key() & ~RECIRC_ID_MASK | recirc_id
+        execution.outlet.recirculate(execution.frozen(), key, execution.depth + 1)
 
     return [recirc]
 

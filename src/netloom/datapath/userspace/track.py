@@ -103,4 +103,6 @@ def _track_joined(execution: Execution, action: dp.Ct, whole: Whole) -> list[Exe
 def _continue(execution: Execution, piece: Piece, data: bytes, tracked: Tracked) -> Execution:
     """A fragment's way on, behind the `ct` that held it."""
     key = write_tracked(piece.key, tracked)
-    return type(execution)(execution.outlet, Packet(data), key, execution.depth)
+    going_on = type(execution)(execution.outlet, Packet(data), key, execution.depth)
+    going_on.is_changed = True
+    return going_on

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
+from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple
 from netloom.flow.key import (
@@ -90,7 +91,8 @@ def compile_pop(action: dp.TunnelPop) -> list[Step]:
             outlet.drop(DROP_POP)
             return True
         inner, key = found
-        outlet.recirculate(Packet(inner), key | port, execution.depth + 1)
+        key = extract_key(inner, 0, key | port)
+        outlet.recirculate(Packet(inner), key, execution.depth + 1)
         return True
 
     return [pop]

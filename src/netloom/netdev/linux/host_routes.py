@@ -33,6 +33,10 @@ _GROUPS = (
     RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_LINK
 )
 ANSWER_BYTES = 65_536
+#: Calls of `has_changed` that do not look after one that found nothing.
+SKIPPED_CALLS = 7
+#: Of what the kernel tells unasked, in one message; asking for more costs more each time.
+EVENT_BYTES = 16_384
 TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 253, 254, 255
 _UNICAST, _LOCAL = 1, 2
 _NLMSG_DONE = 3
@@ -66,16 +70,21 @@ class HostRoutes:
         self._marshal = MarshalRtnl()
         self._sequence = 0
         self._is_stale = True
+        self._calls_to_skip = 0
 
     def fileno(self) -> int:
         return self._events.fileno()
 
     def has_changed(self) -> bool:
-        """Is there reason to `read`?"""
+        """Is there reason to `read`? Not each call looks, as with `Rtnl.changes`."""
+        if self._calls_to_skip:
+            self._calls_to_skip -= 1
+            return self._is_stale
         while True:
             try:
-                self._events.recv(ANSWER_BYTES)
+                self._events.recv(EVENT_BYTES)
             except BlockingIOError:
+                self._calls_to_skip = SKIPPED_CALLS
                 return self._is_stale
             except OSError:
                 # ENOBUFS: events were lost, which says that there were some.

@@ -33,6 +33,10 @@ IFF_UP = 0x1
 IFF_LOWER_UP = 0x10000
 #: Bytes of one answer: a link with all its attributes takes some 2 KiB.
 ANSWER_BYTES = 65_536
+#: Calls of `changes` that do not look after one that found nothing.
+SKIPPED_CALLS = 7
+#: Of what the kernel tells unasked, in one message; asking for more costs more each time.
+EVENT_BYTES = 16_384
 #: The start of a message about a link: its length, then (header, family, type left out) its index.
 _EVENT = Struct("=I16xi")
 
@@ -59,17 +63,24 @@ class Rtnl:
         self._sequence = 0
         self._links: dict[str, Link] = {}
         self._changes = 0
+        self._calls_to_skip = 0
 
     def fileno(self) -> int:
         """Readable when links changed."""
         return self._events.fileno()
 
     def changes(self) -> int:
-        """Grows with every change of any link; what is known of that link is forgotten."""
+        """Grows with every change of any link; what is known of that link is forgotten. After a
+        look that found nothing a few calls do not look: the main loop, which calls this in each
+        turn, comes back at once while there is something to read."""
+        if self._calls_to_skip:
+            self._calls_to_skip -= 1
+            return self._changes
         while True:
             try:
-                events = self._events.recv(ANSWER_BYTES)
+                events = self._events.recv(EVENT_BYTES)
             except BlockingIOError:
+                self._calls_to_skip = SKIPPED_CALLS
                 return self._changes
             except OSError as error:
                 # ENOBUFS: events were lost, so anything may have changed.

@@ -27,6 +27,8 @@ class Underlay:
 
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
+        #: Ethernet addresses seen as text -> as numbers.
+        self._macs: dict[str, int] = {}
         #: Addresses that dummies were given, and those of the host's devices.
         self.given: dict[str, tuple[tuple[int, int], ...]] = {}
         self._host: dict[str, tuple[tuple[int, int], ...]] = {}
@@ -47,7 +49,10 @@ class Underlay:
         """The Ethernet address of a device; 0 if it has none."""
         device = self.devices.get(name)
         text = device.state().mac if device is not None else ""
-        return int(text.replace(":", "") or "0", 16)
+        number = self._macs.get(text)
+        if number is None:
+            number = self._macs[text] = int(text.replace(":", "") or "0", 16)
+        return number
 
     def has_carrier(self, name: str) -> bool:
         """Is the link of a device up? One that is nobody's port is taken to be."""
