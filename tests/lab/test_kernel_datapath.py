@@ -121,6 +121,30 @@ def test_a_daemon_that_shall_not_use_the_kernel_takes_over(
     assert not pins_of(pair.switch)
 
 
+def test_flows_that_are_restored_lose_no_packet(pair: Pair) -> None:
+    rules = "".join(
+        f"table={table},priority={priority},in_port=vif{n},actions={actions}\n"
+        for n, other in ((1, 2), (2, 1))
+        for table, priority, actions in ((0, 9, "resubmit(,7)"), (7, 5, f"output:vif{other}"))
+    )
+    own = ("ovs-ofctl", "-O", "OpenFlow13")
+    pair.switch.run("ovs-vsctl", "set-fail-mode", "br0", "secure")
+    pair.switch.run(*own, "add-flows", "br0", "-", stdin=rules)
+    assert received(pair.ping()) == 3
+    wait = ("set", "Open_vSwitch", ".", "other_config:flow-restore-wait=true")
+    pair.switch.run("ovs-vsctl", *wait)
+    assert received(pair.ping()) == 3, "it matters at the start only"
+    running = pair.ping(count=150, interval_s=0.02)
+    pair.switch.kill("ovs-vswitchd")
+    pair.switch.start_vswitchd()
+    assert len(flow_packets(pair.switch)) == 0
+    pair.switch.run(*own, "add-flows", "br0", "-", stdin=rules)
+    done = ("remove", "Open_vSwitch", ".", "other_config", "flow-restore-wait")
+    pair.switch.run("ovs-vsctl", *done)
+    assert received(running) == 150
+    assert any(number > 50 for number in flow_packets(pair.switch).values())
+
+
 def test_an_internal_port_carries_traffic_while_there_is_no_daemon(pair: Pair) -> None:
     host = pair.lab.host.name
     for argv in (("addr", "add", "10.0.0.9/24", "dev", "br0"), ("link", "set", "br0", "up")):

@@ -81,6 +81,9 @@ class Backer:
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
+        #: The tables are being filled with what they held before a restart: until they are, the
+        #: data path goes on as it is, and its packets wait (other_config:flow-restore-wait).
+        self.is_restoring = False
         #: The data path does not switch yet: an earlier daemon's ports are still there.
         self._waits = False
 
@@ -205,6 +208,8 @@ class Backer:
             self._revalidate(now_ms, generations)
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
+        if self.is_restoring:
+            return
         only_macs = generations[0] == self._settled[0]
         if not only_macs:
             self.switched.follow(now_ms)
@@ -242,12 +247,8 @@ class Backer:
         now_ms = self.clock.now_ms()
         self.underlay.run(now_ms)
         self.tunnels.follow_routes()
-        for _ in range(ROUNDS):
-            self._settle_in_time(now_ms)
-            self._busy = self.dpif.run(now_ms)
-            self._answer(now_ms)
-            if not self._busy:
-                break
+        if not self.is_restoring:
+            self._move_packets(now_ms)
         self.recirculations.run(now_ms)
         if self._waits and self.dpif.switching is not None:
             self._waits = self.dpif.switching.is_waiting
@@ -257,8 +258,17 @@ class Backer:
             self.revalidator.sweep(now_ms)
         for bridge in list(self.bridges.values()):
             bridge.run(now_ms)
-        # Packets that controllers sent out may have come up.
-        self._answer(now_ms)
+        if not self.is_restoring:
+            # Packets that controllers sent out may have come up.
+            self._answer(now_ms)
+
+    def _move_packets(self, now_ms: int) -> None:
+        for _ in range(ROUNDS):
+            self._settle_in_time(now_ms)
+            self._busy = self.dpif.run(now_ms)
+            self._answer(now_ms)
+            if not self._busy:
+                return
 
     def _answer(self, now_ms: int) -> None:
         """Take a batch of upcalls, and those that follow from answering them: packets that come
@@ -277,6 +287,8 @@ class Backer:
         if self.revalidator.n_flows:
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
+        if self.is_restoring:
+            return min((at for at in due if at is not None), default=None)
         if tables != self._settled[0]:
             return self.clock.now_ms()
         if macs != self._settled[1] and self.revalidator.n_flows:

@@ -190,7 +190,14 @@ class Program:
             has_system=not arguments.disable_system,
             linux=None if arguments.dummy == "system" else linux,
         )
-        self.links = OpenFlowLinks(self.loop, arguments.tls, self.datapaths.role_of, signals)
+        self.links = OpenFlowLinks(
+            self.loop,
+            arguments.tls,
+            self.datapaths.role_of,
+            # Controllers shall not meet tables that are half full.
+            lambda: not self.datapaths.is_restoring,
+            signals,
+        )
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments

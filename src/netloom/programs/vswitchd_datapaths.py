@@ -69,6 +69,8 @@ class DataPathSet:
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
+        #: Until the OpenFlow flows of before are back (other_config:flow-restore-wait).
+        self.is_restoring = True
         self.underlay = Underlay()
         self._limits = LimitsWish()
         self._source_ports = SOURCE_PORTS
@@ -115,6 +117,8 @@ class DataPathSet:
             backer.set_zones(wish.zones, wish.default_limit)
 
     def set_limits(self, limits: LimitsWish) -> None:
+        # Who restores flows asks for that before the daemon starts; later nobody is waited for.
+        self.is_restoring = self.is_restoring and limits.is_restoring
         if limits != self._limits:
             self._limits = limits
             for backer in self.backers.values():
@@ -123,6 +127,7 @@ class DataPathSet:
     def _limit(self, backer: Backer) -> None:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
+        backer.is_restoring = self.is_restoring
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
@@ -147,7 +152,8 @@ class DataPathSet:
         return min(due, default=None)
 
     def poll_fds(self) -> list[int]:
-        return [fd for backer in self.backers.values() for fd in backer.dpif.poll_fds()]
+        backers = [backer for backer in self.backers.values() if not backer.is_restoring]
+        return [fd for backer in backers for fd in backer.dpif.poll_fds()]
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """Which UDP ports tunnels send from, of all data paths that there are and will be."""

@@ -252,9 +252,11 @@ class OpenFlowLinks:
         loop: MainLoop,
         tls: TlsSettings,
         role_of: Callable[[str, BridgeEnd], str],
+        may_call: Callable[[], bool],
         signals: FatalSignals,
     ) -> None:
         self.loop = loop
+        self._may_call = may_call
         self.signals = signals
         self.tls = tls
         self.role_of = role_of
@@ -269,7 +271,7 @@ class OpenFlowLinks:
     def follow(self, bridges: dict[str, LiveBridge]) -> None:
         wanted: dict[tuple[str, str], tuple[LiveBridge, ControllerSettings]] = {}
         for live in bridges.values():
-            for settings in _all_settings(live):
+            for settings in _all_settings(live, self._may_call()):
                 wanted[live.name, settings.target] = (live, settings)
         for key in list(self._links):
             self._drop_unless_wanted(key, wanted.get(key))
@@ -359,7 +361,7 @@ def _versions(live: LiveBridge) -> frozenset[int]:
     return live.settings.protocols
 
 
-def _all_settings(live: LiveBridge) -> list[ControllerSettings]:
+def _all_settings(live: LiveBridge, with_controllers: bool) -> list[ControllerSettings]:
     """The bridge's own sockets, then its controllers."""
     if live.settings is None:
         return []
@@ -367,7 +369,7 @@ def _all_settings(live: LiveBridge) -> list[ControllerSettings]:
         ControllerSettings(target=target, type="service")
         for target in (_management_target(live.name), _snoop_target(live.name))
     ]
-    return [*own, *live.settings.controllers]
+    return [*own, *live.settings.controllers] if with_controllers else own
 
 
 def _management_target(bridge: str) -> str:

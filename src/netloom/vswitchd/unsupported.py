@@ -30,7 +30,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "Open_vSwitch": (
         "dpdk-init",
         "enable-statistics",
-        "flow-restore-wait",
         "hw-offload",
         "userspace-tso-enable",
     ),

@@ -73,11 +73,12 @@ class BridgeWish(Record):
 
 class LimitsWish(Record):
     """What holds for all data paths: how many VLAN tags of a packet are read, how long a flow may
-    be idle, how many flows there may be."""
+    be idle, how many flows there may be; and whether somebody still restores OpenFlow flows."""
 
     n_vlans: int = 1
     max_idle_ms: int = 10_000
     n_flows: int = 200_000
+    is_restoring: bool = False
 
 
 class ZonesWish(Record):
