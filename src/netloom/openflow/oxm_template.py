@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
-from netloom.openflow.constants import OFP12_VERSION
+from netloom.openflow.constants import OFP11_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def derive_recipe(
             if field_mask != _IN_PORT.mask or not is_exact:
                 return None
             shift, n_bytes, exact = _IN_PORT.shift, 4, _IN_PORT_HEADER
-            if version < OFP12_VERSION:
+            if version < OFP11_VERSION:
                 n_bytes, exact, short_port = 2, _SHORT_IN_PORT_HEADER, True
                 field_mask = 0xFFFF << shift
         head = exact if is_exact else masked
