@@ -4,13 +4,16 @@
     tools/run_tests.py --quick     format, lint, types, import contracts, unit tests
     tools/run_tests.py tests/...   these tests only
 
-Prints one line per step with its time.
+Prints one line per step with its time. Of everything, the labs run beside the other tests: they
+wait for packets most of the time.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,6 +26,8 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("types", ("mypy",)),
     ("import contracts", ("lint-imports", "--no-cache")),
 )
+PYTEST = ("python", "-m", "pytest")
+LABS = "tests/lab"
 QUICK_TESTS = ("tests/unit", "tests/wire", "tests/tidy")
 
 
@@ -42,13 +47,36 @@ def run(title: str, argv: tuple[str, ...], show: bool) -> bool:
     return done.returncode == 0
 
 
+def run_everything() -> bool:
+    """All tests, in two processes; the output of the labs comes when the others are done."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+") as output:
+        labs = subprocess.Popen(
+            [str(BIN / PYTEST[0]), *PYTEST[1:], LABS], cwd=ROOT, stdout=output, stderr=output
+        )
+        try:
+            is_good = run("tests but labs", (*PYTEST, "tests", f"--ignore={LABS}"), show=True)
+            labs.wait()
+        finally:
+            if labs.poll() is None:
+                labs.send_signal(signal.SIGINT)
+                labs.wait()
+        output.seek(0)
+        print(output.read(), end="")
+    verdict = "FAILED" if labs.returncode else "ok"
+    print(f"== labs: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
+    return is_good and not labs.returncode
+
+
 def main(argv: list[str]) -> int:
     quick = "--quick" in argv
     chosen = [arg for arg in argv if arg != "--quick"]
     if not chosen and not all(run(title, command, show=False) for title, command in CHECKS):
         return 1
-    tests = chosen or (list(QUICK_TESTS) if quick else ["tests"])
-    return 0 if run("tests", ("python", "-m", "pytest", *tests), show=True) else 1
+    if not chosen and not quick:
+        return 0 if run_everything() else 1
+    tests = chosen or QUICK_TESTS
+    return 0 if run("tests", (*PYTEST, *tests), show=True) else 1
 
 
 if __name__ == "__main__":
