@@ -12,7 +12,9 @@ from netloom.lab.lab import Lab
 from netloom.lab.switch import own_programs
 
 README = Path(__file__).parents[2] / "README.md"
-END = "ovs-appctl exit; ovs-appctl -t ovsdb-server exit; ip netns del vm1; ip netns del vm2"
+END = (
+    "ovs-appctl exit --cleanup; ovs-appctl -t ovsdb-server exit; ip netns del vm1; ip netns del vm2"
+)
 
 
 def typed_lab() -> list[str]:
@@ -43,6 +45,8 @@ def test_the_lab_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         script = script.replace("/run/my-switch", str(tmp_path))
         path = os.pathsep.join((*own_programs().path, os.environ["PATH"]))
         done = lab.host.run("env", f"PATH={path}", "sh", "-c", f"{{ {script}\n}} 2>&1", check=False)
+    pinned = Path("/sys/fs/bpf/netloom")
+    assert not [path for path in pinned.glob("*") if tmp_path.name in path.name], "nothing is left"
     said = done.stdout
     print(said, file=sys.stderr)
     assert said.count("3 packets transmitted, 3 received") == 1, "untagged, they reach each other"
