@@ -173,7 +173,6 @@ def test_equal_frames_leave_by_every_port(sides: tuple[Side, Side], seed: int) -
     for side in sides:
         side.begin("\n".join(flows))
     packets = Packets(rng)
-    n_sent = 0
     for _ in range(PACKETS):
         port = rng.choice(["p1", "p1", "p2", "p3", "p4", "p5"])
         frames = packets.some()
@@ -184,6 +183,3 @@ def test_equal_frames_leave_by_every_port(sides: tuple[Side, Side], seed: int) -
         ours = sides[1].receive(port, frames)
         if ours != theirs and not _agree_later(sides, theirs, ours):
             pytest.fail("\n".join([*flows, told(port, frames, (theirs, ours))]), pytrace=False)
-        n_sent += sum(map(len, theirs.values()))
-    if not n_sent:
-        pytest.skip("nothing gets through these tables")
