@@ -45,8 +45,8 @@ def test_the_lab_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         script = script.replace("/run/my-switch", str(tmp_path))
         path = os.pathsep.join((*own_programs().path, os.environ["PATH"]))
         done = lab.host.run("env", f"PATH={path}", "sh", "-c", f"{{ {script}\n}} 2>&1", check=False)
-    pinned = Path("/sys/fs/bpf/netloom")
-    assert not [path for path in pinned.glob("*") if tmp_path.name in path.name], "nothing is left"
+    own = f"*{tmp_path.parent.name}@2F{tmp_path.name}"
+    assert not list(Path("/sys/fs/bpf/netloom").glob(own)), "nothing is left"
     said = done.stdout
     print(said, file=sys.stderr)
     assert said.count("3 packets transmitted, 3 received") == 1, "untagged, they reach each other"
