@@ -262,6 +262,22 @@ class Backer:
             # Packets that controllers sent out may have come up.
             self._answer(now_ms)
 
+    def take_packets(self, fd: int) -> bool:
+        """Packets wait at one of the data path's descriptors: take them. True if all else should
+        have its turn at once: because of what the packets did, or because more wait."""
+        self.dpif.note_readable(fd)
+        if self.is_restoring or self._waits:
+            return True
+        now_ms = self.clock.now_ms()
+        n_thorough = self._upcalls.n_thorough
+        self._move_packets(now_ms)
+        self._settle_in_time(now_ms)
+        return (
+            self._busy
+            or n_thorough != self._upcalls.n_thorough
+            or self.generations != self._settled
+        )
+
     def _move_packets(self, now_ms: int) -> None:
         for _ in range(ROUNDS):
             self._settle_in_time(now_ms)
