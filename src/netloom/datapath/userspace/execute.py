@@ -15,7 +15,6 @@ label, where no device would find the headers, the work is done here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
@@ -24,7 +23,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
-from netloom.datapath.userspace.track import track
+from netloom.datapath.userspace.track import compile_track
 from netloom.datapath.userspace.tunnels import compile_pop, compile_push
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
@@ -463,7 +462,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     # Only programs in the kernel switch by themselves.
     dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
-    dp.Ct: lambda action: [partial(track, action=action)],
+    dp.Ct: lambda action: [compile_track(action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],
