@@ -80,7 +80,7 @@ def test_short_and_long_road_of_tracking_agree(seed: int) -> None:
         for text in rng.choices(ACTIONS, k=rng.choice((1, 2))):
             (ct,) = parse_actions(text)
             assert isinstance(ct, Ct)
-            said = short.tracker.track_key(packet, headers, key, ct, now_ms, trusts)
+            said = short.tracker.track_key(packet, key, ct, now_ms, trusts)
             n_short += said >= 0
             if said < 0:
                 verdict = short.tracker.track(packet, headers, tracked_of(key), ct, now_ms, trusts)

@@ -25,6 +25,7 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.shared_credits import CreditPool
 from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.switching import SwitchedBridges
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
@@ -71,7 +72,8 @@ class Backer:
         self.recirculations = Recirculations()
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
-        self.shortcuts = Shortcuts(self.recirculations)
+        self.credits = CreditPool()
+        self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)

@@ -232,8 +232,17 @@ def _run_together(executions: list[Execution], program: Program) -> None:
 def compile_actions(actions: dp.DpActions) -> Program:
     """The program of `actions`."""
     program: list[Step] = []
+    ports: list[int] = []
     for action in actions:
+        if isinstance(action, dp.Output):
+            ports.append(action.port)
+            continue
+        if ports:
+            program.append(_compile_outputs(ports))
+            ports = []
         program += _COMPILERS[type(action)](action)
+    if ports:
+        program.append(_compile_outputs(ports))
     return tuple(program)
 
 
@@ -245,13 +254,19 @@ def _segment(execution: Execution) -> None:
         execution.replace(Packet(finish_offload(packet.data, offload)[0]))
 
 
-def _compile_output(action: dp.Output) -> list[Step]:
-    port = action.port
+def _compile_outputs(ports: list[int]) -> Step:
+    """The step of outputs in a row; only the first of them is truncated."""
+    first, *others = ports
 
     def output(execution: Execution) -> None:
-        execution.outlet.output(port, execution.take_truncated())
+        outlet = execution.outlet
+        outlet.output(first, execution.take_truncated())
+        if others:
+            packet = execution.frozen()
+            for port in others:
+                outlet.output(port, packet)
 
-    return [output]
+    return output
 
 
 def _compile_userspace(action: dp.Userspace) -> list[Step]:
@@ -446,7 +461,6 @@ def _remark(execution: Execution, levels: int) -> None:
 
 
 _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
-    dp.Output: _compile_output,
     dp.Userspace: _compile_userspace,
     dp.Set: _compile_set,
     dp.PushVlan: _compile_push_vlan,

@@ -63,11 +63,9 @@ def compile_track(action: dp.Ct) -> Callable[[Execution], bool | list[Execution]
     def track_plain(execution: Execution) -> bool | list[Execution] | None:
         outlet = execution.outlet
         tracker = outlet.conntrack
-        headers = execution.parsed()
-        if not headers.frag and not tracker.fragments.n_held:
-            data, key = execution.frozen().data, execution.key
-            is_trusted = execution.offload is not None
-            key = tracker.track_key(data, headers, key, action, outlet.now_ms(), is_trusted)
+        if not tracker.fragments.n_held:
+            data, is_trusted = execution.frozen().data, execution.offload is not None
+            key = tracker.track_key(data, execution.key, action, outlet.now_ms(), is_trusted)
             if key >= 0:
                 execution.key = key
                 return None

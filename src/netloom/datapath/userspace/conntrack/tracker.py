@@ -56,6 +56,7 @@ from netloom.flow.key import (
     CT_MASK,
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
+    PACKET_TYPE_MASK,
     mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
@@ -64,6 +65,8 @@ from netloom.packet.parse import Headers
 NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
 
 _NEW_TRK = NEW | TRK
+#: Where the transport header of a plain packet is.
+_PLAIN_L4 = 34
 _CT_NW_PROTO = mask_of("ct_nw_proto")
 
 #: Connections that may be kept.
@@ -132,7 +135,7 @@ class ConnTracker:
         for name in COUNTERS:
             counters.counter(name)
         self._draw = draw
-        self._table: dict[Tuple, tuple[Connection, bool]] = {}
+        self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
         self.limits = ZoneLimits()
         self.fragments = Fragments()
@@ -192,7 +195,6 @@ class ConnTracker:
     def track_key(
         self,
         packet: bytes | bytearray,
-        headers: Headers,
         key: int,
         ct: Ct,
         now_ms: int,
@@ -205,13 +207,13 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if state and (state != _NEW_TRK or key & _CT_NW_PROTO):
+        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
             return -1
-        found = read_plain(packet, headers, ct.zone, trusts_checksum)
-        if found is None:
+        read = read_plain(packet, ct.zone, trusts_checksum)
+        if read is None:
             return -1
-        is_tcp = headers.proto == IPPROTO_TCP
-        segment = read_segment(packet, headers.l4, headers.end) if is_tcp else None
+        found, end = read
+        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
         row = self._table.get(found)
         if row is not None and row[0].expires_ms <= now_ms:
             self._remove(row[0])
@@ -249,7 +251,7 @@ class ConnTracker:
         if not self._has_room(found[0]):
             return None
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(Tuple(*found), segment, timeouts, now_ms)
+        connection = Connection(Tuple._make(found), segment, timeouts, now_ms)
         self._add(connection)
         return connection
 
