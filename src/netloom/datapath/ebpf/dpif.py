@@ -140,7 +140,7 @@ class EbpfDpif:
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates)
+        self._registry = Registry(self._templates, self._tracker.policies.number)
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []

@@ -261,6 +261,19 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		else
 			s->label[a->a8 & 1] = a->a64;
 		return GO_ON;
+	case NL_OP_CT_NAT:
+		s->nat_flags = a->a8;
+		s->nat_ports = a->a32;
+		__builtin_memset(s->nat_low, 0, 32);
+		return GO_ON;
+	case NL_OP_CT_NAT_ADDRESS: {
+		u32 *address = a->a8 & 2 ? s->nat_high : s->nat_low;
+		if (a->a8 & 1)
+			address += 2;
+		address[0] = a->a64;
+		address[1] = a->a64 >> 32;
+		return GO_ON;
+	}
 	case NL_OP_CT_CLEAR:
 		clear_tracking(s);
 		return GO_ON;

@@ -112,4 +112,10 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 	return parse(skb, s, c->vlan_limit);
 }
 
+/* What user space asks of the table of connections. */
+SEC("tc") int nl_track(struct __sk_buff *skb)
+{
+	return nl_answer(skb);
+}
+
 char _license[] SEC("license") = "GPL";
