@@ -188,7 +188,7 @@ class _Compiler:
                 self._check_length(action, is_last and not rest)
             case dp.DropReason() if not is_last:
                 # Of a copy, or of a branch that others follow.
-                self.records.append(_record("COUNT_DROP"))
+                self.records.append(_record("COUNT_DROP", a32=action.reason))
                 return True
             case dp.Ct():
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
@@ -343,7 +343,7 @@ class _Compiler:
             case dp.Normal():
                 add(_record("NORMAL", a32=action.switch))
             case dp.DropReason():
-                add(_record("DROP"))
+                add(_record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
 

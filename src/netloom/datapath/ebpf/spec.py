@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.ebpf.layout import (
     FIRST_HOT_WORD,
     HOT_WORDS,
@@ -57,7 +58,7 @@ OPERATIONS = (
     "TRUNC",  # a32 length
     "SLOW",  # all of the flow's actions in user space
     "USERSPACE",  # a32 which
-    "DROP",
+    "DROP",  # a32 reason
     "RECIRC",  # a32 id
     "SET_MARK",  # a32 value, a64 mask
     "SET_PRIORITY",  # a32 value, a64 mask
@@ -69,7 +70,7 @@ OPERATIONS = (
     "CUT",  # a32 bytes that the next output may have
     "HASH",  # a8 which, a32 basis
     "METER",  # a32 which
-    "COUNT_DROP",  # of a copy: the packet goes on
+    "COUNT_DROP",  # of a copy: the packet goes on; a32 reason
     "CT_CLEAR",
     "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
     "CT_NAT",  # a8 NAT_FLAGS, a32 the ports, least | greatest << 16
@@ -104,19 +105,21 @@ COUNTERS = (
     "UPCALLS",
     "SLOW",
     "LOST",
-    "DROP_EXPLICIT",
     "DROP_PORT",
     "DROP_RECIRCULATION",
     "DROP_INVALID",
     "DROP_ACTION",
     "DROP_METER",
     "LOST_MISS",
-    "DROP_OUTPUT",
     "CT_INVALID",
     "CT_FULL",
     "CT_ZONE_FULL",
     "CT_OPENED",
+    # And one for each further number of `drop_reasons`.
+    "DROP_REASON",
 )
+#: Numbers of reasons in actions that drop.
+N_REASONS = len(PIPELINE_DROPS)
 #: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; one that is
 #: HELPED only user space commits. And of the configuration: that every connection has an entry, that
 #: sequence numbers are looked at.
@@ -175,6 +178,7 @@ NAT_FLAG = {name: 1 << bit for bit, name in enumerate(NAT_FLAGS)}
 REQUEST_KIND = {name: number for number, name in enumerate(REQUESTS)}
 CONNECTION_KIND = {name: number for number, name in enumerate(CONNECTION_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
+COUNTER |= {f"DROP_REASON_{n}": COUNTER["DROP_REASON"] + n for n in range(1, N_REASONS)}
 SWITCH_FLAG = {name: 1 << bit for bit, name in enumerate(SWITCH_FLAGS)}
 MEMBER_FLAG = {name: 1 << bit for bit, name in enumerate(MEMBER_FLAGS)}
 
@@ -415,6 +419,7 @@ def _constants() -> dict[str, object]:
         "TUNNEL_HAS_CHECKSUM": 4,
         "TUNNEL_HAS_KEY": 8,
         "COUNTER_STRIDE": COUNTER_STRIDE,
+        "N_REASONS": N_REASONS,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
         **{f"ROOM_{n}": room for n, room in enumerate(UPCALL_ROOMS)},

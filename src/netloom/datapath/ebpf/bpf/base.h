@@ -175,12 +175,23 @@ INLINE void clear_options(struct nl_scratch *s)
 	}
 }
 
-INLINE void count(u32 what)
+INLINE void add_to(u32 what, s64 by)
 {
 	u32 index = cpu_id() * NL_COUNTER_STRIDE + what;
 	u64 *counter = map_lookup(&counters, &index);
 	if (counter)
-		*counter += 1;
+		*counter += by;
+}
+
+INLINE void count(u32 what)
+{
+	add_to(what, 1);
+}
+
+/* A drop for a reason of the pipeline. */
+INLINE void count_reason(u32 reason)
+{
+	count(reason < NL_N_REASONS ? NL_COUNT_DROP_REASON + reason : NL_COUNT_DROP_REASON);
 }
 
 #endif

@@ -84,8 +84,10 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 	if (!s || !c)
 		return NL_DROP;
 	u32 port = port_of(skb->ifindex);
-	if (port == 0xffffffff)
+	if (port == 0xffffffff) {
+		count(NL_COUNT_DROP_PORT);
 		return NL_DROP;
+	}
 	start_key(skb, s, port);
 	return forward(skb, s, c);
 }
