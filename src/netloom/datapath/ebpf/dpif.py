@@ -28,6 +28,7 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
@@ -45,6 +46,7 @@ from netloom.datapath.ebpf.spec import (
     COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
+    N_REASONS,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -55,9 +57,9 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
+from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
@@ -83,7 +85,6 @@ _SPECS = {spec.name: spec for spec in MAPS}
 SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
-    "DROP_EXPLICIT": DROP_EXPLICIT,
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -91,6 +92,11 @@ _DROPS = {
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
+    "CT_INVALID": INVALID_STATE,
+    "CT_FULL": FULL,
+    "CT_ZONE_FULL": ZONE_FULL,
+    "DROP_REASON": drop_counter(0),
+    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }
 
 
@@ -140,7 +146,7 @@ class EbpfDpif:
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates)
+        self._registry = Registry(self._templates, self._tracker.policies.number)
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []

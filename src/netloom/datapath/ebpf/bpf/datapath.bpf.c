@@ -84,8 +84,10 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 	if (!s || !c)
 		return NL_DROP;
 	u32 port = port_of(skb->ifindex);
-	if (port == 0xffffffff)
+	if (port == 0xffffffff) {
+		count(NL_COUNT_DROP_PORT);
 		return NL_DROP;
+	}
 	start_key(skb, s, port);
 	return forward(skb, s, c);
 }
@@ -110,6 +112,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 		return NL_INVALID;
 	start_key(skb, s, port_of(skb->ifindex));
 	return parse(skb, s, c->vlan_limit);
+}
+
+/* What user space asks of the table of connections. */
+SEC("tc") int nl_track(struct __sk_buff *skb)
+{
+	return nl_answer(skb);
 }
 
 char _license[] SEC("license") = "GPL";
