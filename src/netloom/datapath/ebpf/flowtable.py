@@ -37,6 +37,7 @@ from netloom.datapath.ebpf.spec import (
     SIZE_CLASSES,
     SLOT_ACTIONS,
 )
+from netloom.flow.fields import SLOT
 
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
 REST_MS = 200
@@ -44,6 +45,14 @@ _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
 _ACTIONS_AT = FLOW.offsets["actions"]
+_TCP_FLAGS = SLOT["tcp_flags"]
+#: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
+RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+#: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
+#: without the flag that forbids it, protocol; the others if a flow asks.
+_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+              34: "tp_src", 36: "tp_dst"}  # fmt: skip
 
 
 class NoRoom(Exception):
@@ -129,7 +138,7 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
-        self._next_generation()
+        self.forget()
         self.set_vlan_limit(1)
         self._adopt()
         self._publish_masks()
@@ -233,7 +242,7 @@ class FlowTable:
         for size_class, pairs in enumerate(batches):
             self._hashes[size_class].put_many(pairs)
         if changed:
-            self._next_generation()
+            self.forget()
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -243,7 +252,7 @@ class FlowTable:
             return None
         self._hashes[flow.mask.size_class].delete(flow.hash_key)
         self._drop_mask(flow.mask)
-        self._next_generation()
+        self.forget()
         counters = self._counters_of(flow)
         # Those that rested before are freed when their time comes.
         flow.resting = []
@@ -339,10 +348,24 @@ class FlowTable:
         self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            self._write_raw(union)
             view[at : at + len(data)] = data
-            self._next_generation()
+            self.forget()
 
-    def _next_generation(self) -> None:
+    def _write_raw(self, union: int) -> None:
+        """Tell the programs which of the first bytes of IPv4 packets, as they come in, any flow
+        looks at."""
+        frame = raw_mask(union)
+        at = CONFIG.offsets["raw"]
+        for number, start in enumerate(RAW_WORDS):
+            self._config.view[at + 8 * number : at + 8 * number + 8] = frame[start : start + 8]
+        at = CONFIG.offsets["raw_ports"]
+        self._config.view[at : at + 4] = frame[RAW_PORTS : RAW_PORTS + 4]
+        flags = _TCP_FLAGS.get(union).to_bytes(2, "big")
+        self._write_config("raw_tcp_flags", int.from_bytes(flags, "little"))
+
+    def forget(self) -> None:
+        """Have the programs' caches look again."""
         self._generation = self._generation + 1 & 0xFFFFFFFF or 1
         self._write_config("generation", self._generation)
 
@@ -377,6 +400,17 @@ class FlowTable:
     def names(self) -> Iterator[tuple[int, int]]:
         """(key & mask, mask) of every flow."""
         return iter(list(self._flows))
+
+
+def raw_mask(union: int) -> bytes:
+    """The bits of a plain TCP or UDP packet that make up its part of keys under `union`."""
+    frame = bytearray(RAW_PORTS + 4)
+    for at, data in _RAW_ALWAYS.items():
+        frame[at : at + len(data)] = data
+    for at, name in _RAW_SLOTS.items():
+        slot = SLOT[name]
+        frame[at : at + slot.n_bytes] = slot.get(union).to_bytes(slot.n_bytes, "big")
+    return bytes(frame)
 
 
 def fits(mask: int) -> str:

@@ -19,6 +19,7 @@ from netloom.datapath.ebpf.spec import (
     DEVICE_SLOTS,
     MAPS,
     MAX_PORTS,
+    OUTPUT,
     PORT_KIND,
     PORT_SHARE_BYTES,
     SHARE,
@@ -53,7 +54,7 @@ class Ports:
     def _find_earlier(self) -> dict[int, int]:
         found = {}
         for number in range(MAX_PORTS):
-            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * _PAIR.size)
+            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * OUTPUT.size)
             if kind == PORT_KIND["DEVICE"]:
                 found[number] = ifindex
         return found
@@ -142,4 +143,4 @@ class Ports:
         _U64.pack_into(self._shares.view, at, PORT_SHARE_BYTES)
 
     def _write_output(self, number: int, ifindex: int, kind: int) -> None:
-        _PAIR.pack_into(self._outputs.view, number * _PAIR.size, ifindex, kind)
+        _PAIR.pack_into(self._outputs.view, number * OUTPUT.size, ifindex, kind)
