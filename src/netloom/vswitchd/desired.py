@@ -87,6 +87,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         max_idle_ms=integer(config, "max-idle", default.max_idle_ms),
         n_flows=integer(config, "flow-limit", default.n_flows),
         is_restoring=boolean(config, "flow-restore-wait"),
+        restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
     )
 
 

@@ -79,6 +79,8 @@ class LimitsWish(Record):
     max_idle_ms: int = 10_000
     n_flows: int = 200_000
     is_restoring: bool = False
+    #: How long flows may take to be restored; 0 for as long as it takes.
+    restore_timeout_s: int = 0
 
 
 class ZonesWish(Record):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from struct import Struct, pack_into
 
 from netloom.datapath.ebpf.layout import (
@@ -27,6 +27,7 @@ from netloom.datapath.ebpf.layout import (
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
+    ACTION,
     CONFIG,
     FLOW,
     MAPS,
@@ -397,9 +398,22 @@ class FlowTable:
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None
 
-    def names(self) -> Iterator[tuple[int, int]]:
+    def names(self) -> set[tuple[int, int]]:
         """(key & mask, mask) of every flow."""
-        return iter(list(self._flows))
+        return set(self._flows)
+
+    def operands(self, operation: int) -> set[int]:
+        """The `a32` of all records of this operation."""
+        view, stride = self._slots.view, self._slots.stride
+        found: set[int] = set()
+        for flow in self._flows.values():
+            for slot in flow.slots:
+                start = slot * stride
+                count = _U32.unpack_from(view, start + FLOW.offsets["n_actions"])[0]
+                for at in range(start + _ACTIONS_AT, start + _ACTIONS_AT + 16 * count, 16):
+                    if view[at] == operation:
+                        found.add(_U32.unpack_from(view, at + ACTION.offsets["a32"])[0])
+        return found
 
 
 def raw_mask(union: int) -> bytes:
