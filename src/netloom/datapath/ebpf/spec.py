@@ -120,8 +120,8 @@ COUNTERS = (
 )
 #: Numbers of reasons in actions that drop.
 N_REASONS = len(PIPELINE_DROPS)
-#: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; HELPED ones only
-#: user space commits. And of the configuration: that every connection has an entry, that sequence
+#: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; HELPED: only user
+#: space commits. And of the configuration: that every connection has an entry, that sequence
 #: numbers are looked at.
 CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL", "TRANSLATES", "HELPED")
 CT_COMPLETE, CT_CHECKS_SEQUENCE = 1, 2
