@@ -20,9 +20,7 @@ _IP_AT, _UDP_PROTO = 14, 17
 class Registry:
     """Actions that bring packets up, lists of actions to be done here, headers of tunnels."""
 
-    def __init__(
-        self, templates: SharedArray, policy_number: Callable[[str], int | None]
-    ) -> None:
+    def __init__(self, templates: SharedArray, policy_number: Callable[[str], int | None]) -> None:
         self._process = (os.getpid() & _PROCESS_BITS) << 16
         self._userspace: dict[int, dp.Userspace] = {}
         self._lists: dict[int, dp.DpActions] = {}

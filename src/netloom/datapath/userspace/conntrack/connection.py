@@ -32,8 +32,8 @@ class Connection:
     translated. `parent` is the key of the control connection of a related one (FTP)."""
 
     __slots__ = (
-        "entry", "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase", "reverse", "skew",
-        "skews_replies", "tcp", "timeouts",
+        "entry", "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase", "reverse",
+        "skew", "skews_replies", "tcp", "timeouts",
     )  # fmt: skip
 
     def __init__(
