@@ -473,6 +473,11 @@ FIELD: dict[str, Field] = {name: field for field in FIELDS
 TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
 
 
+def option_present(field: Field) -> int:
+    """The bit of a key that says that it has the option `field`."""
+    return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
+
+
 def option_mask(value: int) -> int:
     """All bits of a tunnel option with `value`, as long as nothing tells how long it is."""
     return (1 << 32 * max(1, (value.bit_length() + 31) // 32)) - 1

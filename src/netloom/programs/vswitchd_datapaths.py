@@ -10,6 +10,8 @@ tries the kernel, and what an earlier daemon left there goes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from netloom.base import paths
 from netloom.base.counters import Counters
@@ -151,9 +153,15 @@ class DataPathSet:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
         return min(due, default=None)
 
-    def poll_fds(self) -> list[int]:
+    def packet_fds(self) -> dict[int, Callable[[], bool]]:
+        """Descriptors that are readable when packets wait -> what takes them, and says whether all
+        else has to have its turn at once."""
         backers = [backer for backer in self.backers.values() if not backer.is_restoring]
-        return [fd for backer in backers for fd in backer.dpif.poll_fds()]
+        return {
+            fd: partial(backer.take_packets, fd)
+            for backer in backers
+            for fd in backer.dpif.poll_fds()
+        }
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """Which UDP ports tunnels send from, of all data paths that there are and will be."""

@@ -451,6 +451,9 @@ class EbpfDpif:
     def poll_fds(self) -> list[int]:
         return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
 
+    def note_readable(self, fd: int) -> None:
+        self._slow.note_readable(fd)
+
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
         self._leaves = self._switches.leaves = self._pins is not None
