@@ -120,9 +120,9 @@ COUNTERS = (
 )
 #: Numbers of reasons in actions that drop.
 N_REASONS = len(PIPELINE_DROPS)
-#: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; HELPED: only user
-#: space commits. And of the configuration: that every connection has an entry, that sequence
-#: numbers are looked at.
+#: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; one that is
+#: HELPED only user space commits. And of the configuration: that every connection has an entry,
+#: that sequence numbers are looked at.
 CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL", "TRANSLATES", "HELPED")
 CT_COMPLETE, CT_CHECKS_SEQUENCE = 1, 2
 NAT_FLAGS = ("SOURCE", "RANDOM", "PERSISTENT", "HAS_ADDRESS")
@@ -269,8 +269,8 @@ SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
 #: is the connection's own; who takes it to 0 removes the connection.
 CONNECTION = Structure(
     "connection",
-    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\n"
-    "u64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
+    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\n"
+    "u64 expires_ns\nu64 used_ns\nu64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
     "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\n"
     "u32 reply_src[4]\nu32 reply_dst[4]\nu32 reply_sport\nu32 reply_dport\n"
     "u16 zone\nu8 proto\nu8 family",
@@ -323,9 +323,9 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE,
-    CONNECTION, TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD,
-    SWITCH, MEMBER, PLACE, ADDRESS, RECENT,
+    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
+    TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
+    PLACE, ADDRESS, RECENT,
 )  # fmt: skip
 
 
