@@ -96,7 +96,8 @@ TO_ACTIONS = 1 << 30
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
 MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
-#: Counters of packets, by CPU: hits and what became of the rest.
+#: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow
+#: only; what is here are those of flows that are no more, and Python counts them.
 COUNTERS = (
     "HITS",
     "UPCALLS",
@@ -284,8 +285,8 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE,
-    SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS, RECENT,
+    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
+    TUPLE, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS, RECENT,
 )  # fmt: skip
 
 
