@@ -136,6 +136,8 @@ class DataPathSet:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
         backer.is_restoring = self.is_restoring
+        if self._kernel is not None and backer.dpif is self._kernel:
+            self._kernel.allow_shortcuts(limits.has_shortcuts)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""

@@ -172,6 +172,10 @@ class EbpfDpif:
         self._slow.vlan_limit = limit
         self._table.set_vlan_limit(limit)
 
+    def allow_shortcuts(self, wanted: bool) -> None:
+        """Let packets leave by the shortcut to the other end of a veth pair, or not."""
+        self._ports.shortcuts.allow(wanted)
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
@@ -194,6 +198,9 @@ class EbpfDpif:
             raise ConfigError(
                 f"could not add network device {device.name} to data path: {error.message}"
             ) from error
+        # A device that was a port of another number, perhaps.
+        self._table.forget()
+        device.count_sent(lambda: self._ports.shortcuts.count(port.number))
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -343,7 +350,7 @@ class EbpfDpif:
         stats = self._slow.stats()
         return replace(
             stats,
-            hits=stats.hits + self._counted["HITS"],
+            hits=stats.hits + self._table.hits(),
             misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
@@ -368,6 +375,7 @@ class EbpfDpif:
                 self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
+        self._ports.shortcuts.run(now_ms)
         self._take_counters()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
@@ -424,7 +432,8 @@ class EbpfDpif:
         self._counted = totals
 
     def poll_fds(self) -> list[int]:
-        return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
+        rings = (ring.fd for ring in self._rings.values())
+        return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
 
     def note_readable(self, fd: int) -> None:
         self._slow.note_readable(fd)

@@ -29,6 +29,7 @@ from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CONFIG,
+    COUNTER,
     FLOW,
     MAPS,
     MASK,
@@ -45,6 +46,7 @@ REST_MS = 200
 _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
+_HITS_AT = 8 * COUNTER["HITS"]
 _ACTIONS_AT = FLOW.offsets["actions"]
 _TCP_FLAGS = SLOT["tcp_flags"]
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
@@ -127,6 +129,7 @@ class FlowTable:
         self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
         self._slots = SharedArray(loaded.maps["flows"], _SPECS["flows"])
         self._mask_array = SharedArray(loaded.maps["masks"], _SPECS["masks"])
+        self._counters = SharedArray(loaded.maps["counters"], _SPECS["counters"])
         self._hashes = [
             HashMap(loaded.maps[f"keys_{words}"], _SPECS[f"keys_{words}"]) for words in SIZE_CLASSES
         ]
@@ -156,7 +159,7 @@ class FlowTable:
         return len(self._masks)
 
     def close(self) -> None:
-        for array in (self._config, self._slots, self._mask_array):
+        for array in (self._config, self._slots, self._mask_array, self._counters):
             array.close()
 
     def _adopt(self) -> None:
@@ -290,6 +293,9 @@ class FlowTable:
             body = b"".join(part)
             data[_ACTIONS_AT : _ACTIONS_AT + len(body)] = body
             start = slots[number] * stride
+            gone = _U64.unpack_from(view, start)[0]
+            if gone:
+                _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
             view[start : start + stride] = data
         return slots
 
@@ -389,6 +395,17 @@ class FlowTable:
         for slot in flow.resting:
             counters.add(*self._read_slot(slot))
         return counters
+
+    def hits(self) -> int:
+        """Packets that found a flow, since the data path was made."""
+        words = self._slots.view.cast("Q")
+        total = sum(words[:: self._slots.stride // 8])
+        words.release()
+        return self._gone_hits() + total
+
+    def _gone_hits(self) -> int:
+        """What flows counted whose slots were used again."""
+        return int(_U64.unpack_from(self._counters.view, _HITS_AT)[0])
 
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows

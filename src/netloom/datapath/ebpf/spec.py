@@ -99,7 +99,8 @@ TO_ACTIONS = 1 << 30
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
 MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
-#: Counters of packets, by CPU: hits and what became of the rest.
+#: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow
+#: only; what is here are those of flows that are no more, and Python counts them.
 COUNTERS = (
     "HITS",
     "UPCALLS",
@@ -269,8 +270,8 @@ SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
 #: is the connection's own; who takes it to 0 removes the connection.
 CONNECTION = Structure(
     "connection",
-    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\n"
-    "u64 expires_ns\nu64 used_ns\nu64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
+    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\n"
+    "u64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
     "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\n"
     "u32 reply_src[4]\nu32 reply_dst[4]\nu32 reply_sport\nu32 reply_dport\n"
     "u16 zone\nu8 proto\nu8 family",

@@ -438,7 +438,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 	}
 	s->pending = 0;
 	NO_UNROLL
-	for (int part = 0; part < NL_MAX_CHAIN; part++) {
+	for (u64 part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;
 		NO_UNROLL
 		for (u32 i = 0; i < NL_SLOT_ACTIONS; i++) {

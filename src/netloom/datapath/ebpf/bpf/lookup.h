@@ -178,6 +178,8 @@ GLOBAL int nl_find_flow(void)
 	}
 	if (!find_slowly(c))
 		return 0;
+	if (!generation)
+		return 1;
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
 		entry->words[i] = hot[i];

@@ -96,7 +96,6 @@ INLINE void count_packet(struct __sk_buff *skb, struct nl_flow *flow, u32 tcp_fl
 {
 	u32 flags = ntohs(tcp_flags);
 
-	count(NL_COUNT_HITS);
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->bytes, skb->len + (skb->vlan_present ? 4 : 0));
 	flow->used_ns = coarse_ns();
@@ -110,7 +109,8 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	struct nl_scratch *s = scratch_of_cpu();
 	struct nl_raw raw;
 
-	if (!s || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 || s->key.nw_frag ||
+	/* With generation 0 nothing is kept. */
+	if (!s || !config_now.generation || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 || s->key.nw_frag ||
 	    !read_raw(skb, &raw))
 		return 0;
 	struct nl_quick *entry = quick_entry(&raw);
