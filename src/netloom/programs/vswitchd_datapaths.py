@@ -67,7 +67,7 @@ class DataPathSet:
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
-            ({"system"} if has_system else set())
+            ({"system"} if has_system or dummy in ("override", "system") else set())
             | {"netdev"}
             | ({"dummy"} if dummy is not None else set())
         )
