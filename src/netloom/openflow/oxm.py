@@ -90,7 +90,7 @@ for _field in FIELD.values():
     if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
         _DEEP |= _field.mask
 _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
-_TYPE_SLOT, _DL_TYPE = SLOT["packet_type"], SLOT["dl_type"]
+_TYPE_SLOT = SLOT["packet_type"]
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.

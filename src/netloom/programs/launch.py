@@ -32,6 +32,9 @@ TOOLS = {
     "ovs-vswitchd": ("netloom.programs.vswitchd", True),
 }
 
+#: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).
+COMPILED = frozenset(("ovs-ofctl", "ovs-vswitchd"))
+
 #: `@python@` is the interpreter of the installation, `@tool@` the tool. To the shell the second
 #: line is the command `:`, and what follows runs up to `exec`; to Python all of it is a string.
 TEMPLATE = """\
@@ -80,6 +83,10 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         import site
 
         site.main()
+    if tool in COMPILED:
+        from netloom.programs.compiled import activate
+
+        activate()
     module = __import__(module_name, fromlist=["main"])
     finish(module.main(argv))
 
