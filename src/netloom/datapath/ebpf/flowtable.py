@@ -46,6 +46,10 @@ _U32, _U64 = Struct("<I"), Struct("<Q")
 _ACTIONS_AT = FLOW.offsets["actions"]
 
 
+#: No entry of a cache is of this generation: while it is the present one, none is used or made.
+_NO_GENERATION = 0
+
+
 class NoRoom(Exception):
     """The kernel's tables are full; the text says which."""
 
@@ -336,9 +340,12 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
-        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            # Entries of the caches were made by what was wanted then. A packet that is looked up
+            # by anything else, be it for a moment, may be taken for another.
+            self._write_config("generation", _NO_GENERATION)
+            self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
             view[at : at + len(data)] = data
             self._next_generation()
 
