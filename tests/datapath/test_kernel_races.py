@@ -73,7 +73,9 @@ def test_a_flow_that_changes_serves_every_packet(backend: KernelBackend) -> None
     for number in range(200):
         backend.inject(1, to_port(80))
         key, mask = parse_odp_flow(EVEN)
-        backend.dpif.flow_put(key, mask, parse_actions(("2", "push_vlan(vid=7,pcp=0),2")[number & 1]))
+        backend.dpif.flow_put(
+            key, mask, parse_actions(("2", "push_vlan(vid=7,pcp=0),2")[number & 1])
+        )
         backend.inject(1, to_port(82))
     backend.run()
     assert len(backend.sent(2)) == 400
