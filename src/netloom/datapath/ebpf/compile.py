@@ -193,9 +193,13 @@ class _Compiler:
             case dp.Ct():
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
                 self.records += _compile_ct(action, self._registry)
+            case dp.Recirc() if rest:
+                return self._recirculate(actions, at)
             case dp.TunnelPush():
                 self._push_tunnel(actions, at)
             case dp.TunnelPop():
+                if rest:
+                    raise Uncompilable("actions behind a tunnel's end")
                 self._resume_at(actions, at, is_ready=not at and not self._is_nested)
                 if action.port not in self._registry.tunnels:
                     raise Uncompilable("a tunnel that the programs do not know")
@@ -206,6 +210,18 @@ class _Compiler:
             case _:
                 self._one(action)
         return False
+
+    def _recirculate(self, actions: dp.DpActions, at: int) -> bool:
+        """A copy is looked up again, and there is more to do. The programs have no copy to look up:
+        what is sent as the packet is now leaves before. Then the rest is done with: True."""
+        before, rest = actions[:at], actions[at + 1 :]
+        if any(isinstance(action, dp.Trunc) for action in before):
+            raise Uncompilable("a recirculation of what is cut")
+        if not all(isinstance(action, dp.Output) for action in rest):
+            raise Uncompilable("changes behind a recirculation")
+        for action in (*rest, actions[at]):
+            self._one(action)
+        return True
 
     def _label(self, actions: dp.DpActions, at: int) -> None:
         """A label on or off; not of everything, so user space may have to."""

@@ -58,6 +58,10 @@ _RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src"
               34: "tp_src", 36: "tp_dst"}  # fmt: skip
 
 
+#: No entry of a cache is of this generation: while it is the present one, none is used or made.
+_NO_GENERATION = 0
+
+
 class NoRoom(Exception):
     """The kernel's tables are full; the text says which."""
 
@@ -352,9 +356,12 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
-        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            # Entries of the caches were made by what was wanted then. A packet that is looked up
+            # by anything else, be it for a moment, may be taken for another.
+            self._write_config("generation", _NO_GENERATION)
+            self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
             self._write_raw(union)
             view[at : at + len(data)] = data
             self.forget()

@@ -162,6 +162,9 @@ GLOBAL int nl_find_flow(void)
 		hash += nl_hash_rare(first) * 0x9e3779b97f4a7c15;
 		n_entries = NL_RARE_ENTRIES;
 	}
+	/* What is wanted changes while the generation is 0: what was read of it may be of both. */
+	if (!generation || *(volatile u32 *)&c->generation != generation)
+		return find_slowly(c);
 	hash ^= hash >> 32;
 	hash *= 0xbf58476d1ce4e5b9;
 	u32 index = (hash >> 40) & (n_entries - 1);

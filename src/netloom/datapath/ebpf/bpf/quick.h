@@ -110,8 +110,8 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	struct nl_raw raw;
 
 	/* With generation 0 nothing is kept. */
-	if (!s || !config_now.generation || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 || s->key.nw_frag ||
-	    !read_raw(skb, &raw))
+	if (!s || !s->generation || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 ||
+	    s->key.nw_frag || !read_raw(skb, &raw))
 		return 0;
 	struct nl_quick *entry = quick_entry(&raw);
 	if (!entry || (entry->generation == s->generation && random_u32() % KEEP_ONE_IN))
