@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from netloom.network.api.message import Request
+from netloom.network.api.message import Request, is_number
 from netloom.network.call import Call, not_found
 from netloom.network.document import Document
 from netloom.network.errors import Refused, bad_request, fail, refusal
@@ -86,7 +86,7 @@ def _check_booleans(kind: Kind, given: list[str]) -> None:
 def _limit(text: str, largest: int) -> int | None:
     if not text:
         return largest if largest > 0 else None
-    if not text.isdigit():
+    if not is_number(text):
         reason = f"Limit must be an integer 0 or greater and not '{text}'"
         raise fail("BadRequest", resource="limit", msg=reason)
     number = int(text) or None
