@@ -204,4 +204,4 @@ def test_commands_are_listed_as_the_peer_lists_them(dpctl: Commands) -> None:
     lines = dpctl("list-commands").splitlines()
     assert lines[0] == "The available commands are:"
     assert lines[1] == "  dpctl/add-dp                  dp [iface...]"
-    assert lines[2] == "  dpctl/show                    [-s] [dp...]"
+    assert lines[2] == "  dpctl/del-dp                  dp"
