@@ -49,8 +49,8 @@ MODULES = {
     "openflow": """
         action_check action_decode action_encode action_format action_parse bridge_end codec
         codec_basic codec_bundles codec_flows codec_match codec_packets codec_stats connection
-        fields_used flow_dump flow_encoder flow_memory flow_text instruction_memo match_bytes_text
-        oxm oxm_template text_flows
+        fields_used flow_dump flow_encoder flow_lines flow_memory flow_text instruction_memo
+        match_bytes_text oxm oxm_template text_flows
     """,
     "datapath/userspace": "cache dpif execute layers rewrite track",
     "ofproto": """
