@@ -71,6 +71,8 @@ class Classifier(Generic[R]):
         self._order: list[Subtable[R]] = []
         self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         self._n_rules = 0
+        #: There are rules with a mask that none had when somebody last set this back.
+        self.has_new_mask = False
         #: The subtable that was changed last.
         self._recent: Subtable[R] | None = None
         #: Bits of tries that decided the last lookup, though it may not have looked at all of them.
@@ -173,6 +175,7 @@ class Classifier(Generic[R]):
         if subtable is None:
             subtable = self._subtables[mask] = Subtable(mask, self._tries)
             self._order.append(subtable)
+            self.has_new_mask = True
         # Many rules of one mask often come in a row, and with one and the same number.
         subtable.mask = mask
         self._recent = subtable

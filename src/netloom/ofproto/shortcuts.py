@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.mac_table import MacTable
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
+    from netloom.ofproto.trails import Trail
 
 #: Answers of one table that are kept.
 MAX_ANSWERS = 512
@@ -136,7 +137,9 @@ class _Normal(_Question):
 class _Leaf:
     """What is done in the end."""
 
-    __slots__ = ("actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags")
+    __slots__ = (
+        "actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags", "trail",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -146,7 +149,9 @@ class _Leaf:
         tags: tuple[tuple[int, int], ...],
         credits_: list[Credit],
         recirc_ids: tuple[int, ...],
+        trail: Trail | None,
     ) -> None:
+        self.trail = trail
         self.actions = actions
         self.bits = bits
         #: What questions looked at -> what a flow of the data path matches.
@@ -298,20 +303,26 @@ class Shortcuts:
             assert isinstance(node, _Stop)
             self.wants = node.is_wanted
             return None
-        flow_mask = node.flow_masks.get(mask)
-        if flow_mask is None:
-            flow_mask = self._flow_mask(mask, node)
-        if node.credits:
-            credits_ += node.credits
+        credits_ += node.credits
         if n_bytes:
             for target in credits_:
                 target.credit(1, n_bytes, now_ms)
-        for number in node.recirc_ids:
-            self._recirculations.hold(number)
         credits_ += refreshes
+        return self._arrive(node, mask, credits_, mac_lookups)
+
+    def _arrive(
+        self, leaf: _Leaf, mask: int, credits_: list[Credit], mac_lookups: tuple[MacLookup, ...]
+    ) -> Translated:
+        """The translation of a packet that went to `leaf`."""
+        flow_mask = leaf.flow_masks.get(mask)
+        if flow_mask is None:
+            flow_mask = self._flow_mask(mask, leaf)
+        for number in leaf.recirc_ids:
+            self._recirculations.hold(number)
         return Translated(
-            node.actions, flow_mask, 0, credits_, "", (), mac_lookups, node.recirc_ids
-        )
+            leaf.actions, flow_mask, 0, credits_, "", (), mac_lookups, leaf.recirc_ids, (),
+            leaf.trail,
+        )  # fmt: skip
 
     def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
         """The first question that is not on the way of a packet, what was looked at up to it, and
@@ -432,7 +443,7 @@ class Shortcuts:
             if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
         ]
         keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
-        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids)
+        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids, again.trail)
 
     def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
         """Have the path of these steps, from a kind of packet on, lead to `end`."""
