@@ -202,6 +202,11 @@ class Backer:
             generation += bridge.generation
         return generation
 
+    def follow_tables(self, now_ms: int) -> None:
+        """Have the shortcuts forget what is true no more."""
+        others = self._other_generation()
+        self.shortcuts.follow(others, self.table_generation() - others, now_ms)
+
     def _other_generation(self) -> int:
         """The same, less all that are rules of tables."""
         rules = sum(bridge.tables.generation for bridge in self.bridges.values())

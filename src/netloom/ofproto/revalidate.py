@@ -286,7 +286,7 @@ class Revalidator:
     def _revalidate(self, names: list[FlowName], now_ms: int) -> None:
         if names:
             self._push_statistics_of(names)
-        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
+        self._backer.follow_tables(now_ms)
         for name in names:
             flow = self._flows[name]
             if flow.is_permanent:

@@ -12,8 +12,8 @@ and a miss whose answers lead to a leaf is done. What must hold: the result is w
 gives, with the same mask and credits. The tables and the MAC table are really asked, for this
 packet, so masks are right by construction; all else a walk may depend on is either the same for all
 packets of a kind (port, type, tags, registers: all bits but `FREE_MASK`) or ends the walk's being
-kept (`WalkLog.give_up`). A change of tables or settings empties the tree, as it makes the data
-path's flows be translated again.
+kept (`WalkLog.give_up`). A change of settings empties the tree; after a change of rules the tables
+are asked anew, but what actions do is known still.
 
 A path is kept when it is met a second time: random traffic should not pay for being remembered.
 Before it is kept, it is tried: a path whose result differs from the translation's is not used.
@@ -91,18 +91,26 @@ class _Question:
 class _Lookup(_Question):
     """Which rule matches?"""
 
-    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed")
+    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed", "stamp")
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
+        #: When that was: what follows is of older rules if they have changed since.
+        self.stamp = -1
         #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
-        self.mask = step.table.classifier.plain_mask()
+        self.mask = -1
         self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
         self.classifier: Classifier[Rule] = step.table.classifier
         self.matched = TableCredit(step.table, True)
         self.missed = TableCredit(step.table, False)
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.known.clear()
+        self.mask = self.classifier.plain_mask()
 
     def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
         """The rule, and what its lookup looked at beside `mask`."""
@@ -189,7 +197,7 @@ class _Way:
 class _Kind:
     """The packets that agree on all but `FREE_MASK`."""
 
-    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "ways")
+    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "stamp", "ways")
 
     def __init__(self) -> None:
         #: The first question, under None.
@@ -199,6 +207,13 @@ class _Kind:
         self.n_ways = 0
         self.n_hits = 0
         self.remembers = True
+        self.stamp = -1
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.ways.clear()
+        self.n_ways = self.n_hits = 0
 
     def forget_ways(self) -> None:
         """There are too many; if most were of no use, remember no more."""
@@ -222,16 +237,21 @@ class Shortcuts:
         self._n_nodes = 0
         #: Frozen states that leaves mention.
         self._held: list[int] = []
-        #: Of tables and settings, when the tree was made.
-        self._generation = -1
+        #: Of settings, when the tree was made; of rules, when tables were asked what they look at.
+        self._generation = self._rules = -1
+        #: Grows with changes of rules.
+        self._stamp = 0
         #: The last miss that was not found here has been met before: it is worth to be kept.
         self.wants = False
 
-    def follow(self, generation: int, now_ms: int) -> None:
-        """Forget all if tables or settings have changed."""
-        if generation != self._generation:
+    def follow(self, generation: int, rules: int, now_ms: int) -> None:
+        """Forget all if settings have changed; if only rules have, what tables answered."""
+        if generation != self._generation or len(self._plans) > MAX_NODES:
             self._generation = generation
             self.forget(now_ms)
+        if rules != self._rules:
+            self._rules = rules
+            self._stamp += 1
 
     def forget(self, now_ms: int) -> None:
         self._kinds.clear()
@@ -282,6 +302,8 @@ class Shortcuts:
                 answer = entry.bundle if entry is not None else None
             else:
                 assert type(node) is _Lookup
+                if node.stamp != self._stamp:
+                    node.start_anew(self._stamp)
                 short = key & node.free | node.key
                 if node.mask < 0:
                     rule, looked = node.classifier.lookup(short, mask)
@@ -327,6 +349,8 @@ class Shortcuts:
     def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
         """The first question that is not on the way of a packet, what was looked at up to it, and
         who is credited; None if the way leads nowhere."""
+        if kind.stamp != self._stamp:
+            kind.start_anew(self._stamp)
         for decided, ways in kind.ways.items():
             way = ways.get(key & decided)
             if way is not None:
@@ -355,6 +379,8 @@ class Shortcuts:
         credits_: list[Credit] = []
         while type(node) is _Lookup:
             mask |= node.bits
+            if node.stamp != self._stamp:
+                node.start_anew(self._stamp)
             rule, looked = node.ask(key & node.free | node.key, mask)
             mask |= looked
             decided |= looked
