@@ -130,6 +130,8 @@ class Work:
 class ConnTracker:
     """See the module. `draw` gives random numbers of 32 bits."""
 
+    max_connections_at_first = DEFAULT_MAX_CONNECTIONS
+
     def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
         self._counters = counters
         for name in COUNTERS:
@@ -140,10 +142,10 @@ class ConnTracker:
         self.limits = ZoneLimits()
         self.fragments = Fragments()
         self._expectations = Expectations()
-        self.max_connections = DEFAULT_MAX_CONNECTIONS
+        self.max_connections = self.max_connections_at_first
         self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
-        self._next_sweep_ms = 0
+        self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
         #: Who keeps connections elsewhere too has to see each packet's work.
         self._may_be_plain = type(self) is ConnTracker
@@ -260,7 +262,7 @@ class ConnTracker:
         if not self.limits.may_add(zone):
             self._counters.counter(ZONE_FULL).add()
             return False
-        if len(self._connections) >= self.max_connections:
+        if len(self) >= self.max_connections:
             self._counters.counter(FULL).add()
             return False
         return True
