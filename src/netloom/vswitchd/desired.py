@@ -88,6 +88,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         n_flows=integer(config, "flow-limit", default.n_flows),
         has_shortcuts=boolean(config, "veth-shortcut", default.has_shortcuts),
         is_restoring=boolean(config, "flow-restore-wait"),
+        restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
     )
 
 

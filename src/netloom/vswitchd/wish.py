@@ -81,6 +81,8 @@ class LimitsWish(Record):
     n_flows: int = 200_000
     has_shortcuts: bool = True
     is_restoring: bool = False
+    #: How long flows may take to be restored; 0 for as long as it takes.
+    restore_timeout_s: int = 0
 
 
 class ZonesWish(Record):

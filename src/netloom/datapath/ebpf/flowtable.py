@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from struct import Struct, pack_into
 
 from netloom.datapath.ebpf.layout import (
@@ -28,6 +28,7 @@ from netloom.datapath.ebpf.layout import (
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
+    ACTION,
     CONFIG,
     COUNTER,
     FLOW,
@@ -57,6 +58,10 @@ RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
 _RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
 _RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
               34: "tp_src", 36: "tp_dst"}  # fmt: skip
+
+
+#: No entry of a cache is of this generation: while it is the present one, none is used or made.
+_NO_GENERATION = 0
 
 
 class NoRoom(Exception):
@@ -142,7 +147,7 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
-        self.forget()
+        self._next_generation()
         self.set_vlan_limit(1)
         self._adopt()
         self._publish_masks()
@@ -247,7 +252,7 @@ class FlowTable:
         for size_class, pairs in enumerate(batches):
             self._hashes[size_class].put_many(pairs)
         if changed:
-            self.forget()
+            self._next_generation()
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -257,7 +262,7 @@ class FlowTable:
             return None
         self._hashes[flow.mask.size_class].delete(flow.hash_key)
         self._drop_mask(flow.mask)
-        self.forget()
+        self._next_generation()
         counters = self._counters_of(flow)
         # Those that rested before are freed when their time comes.
         flow.resting = []
@@ -367,12 +372,15 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
-        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            # Entries of the caches were made by what was wanted then. A packet that is looked up
+            # by anything else, be it for a moment, may be taken for another.
+            self._write_config("generation", _NO_GENERATION)
+            self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
             self._write_raw(union)
             view[at : at + len(data)] = data
-            self.forget()
+            self._next_generation()
 
     def _write_raw(self, union: int) -> None:
         """Tell the programs which of the first bytes of IPv4 packets, as they come in, any flow
@@ -388,6 +396,9 @@ class FlowTable:
 
     def forget(self) -> None:
         """Have the programs' caches look again."""
+        self._next_generation()
+
+    def _next_generation(self) -> None:
         self._generation = self._generation + 1 & 0xFFFFFFFF or 1
         self._write_config("generation", self._generation)
 
@@ -430,9 +441,22 @@ class FlowTable:
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None
 
-    def names(self) -> Iterator[tuple[int, int]]:
+    def names(self) -> set[tuple[int, int]]:
         """(key & mask, mask) of every flow."""
-        return iter(list(self._flows))
+        return set(self._flows)
+
+    def operands(self, operation: int) -> set[int]:
+        """The `a32` of all records of this operation."""
+        view, stride = self._slots.view, self._slots.stride
+        found: set[int] = set()
+        for flow in self._flows.values():
+            for slot in flow.slots:
+                start = slot * stride
+                count = _U32.unpack_from(view, start + FLOW.offsets["n_actions"])[0]
+                for at in range(start + _ACTIONS_AT, start + _ACTIONS_AT + 16 * count, 16):
+                    if view[at] == operation:
+                        found.add(_U32.unpack_from(view, at + ACTION.offsets["a32"])[0])
+        return found
 
 
 def raw_mask(union: int) -> bytes:

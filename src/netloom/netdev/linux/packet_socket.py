@@ -47,6 +47,7 @@ class PacketSocketDevice:
         self.name = name
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
+        self._had_packets = False
         self._count_sent: Callable[[], tuple[int, int]] | None = None
         self._ring: PacketRing | None
         try:
@@ -72,10 +73,11 @@ class PacketSocketDevice:
         if self._ring is None:
             return []
         packets = self._ring.receive(limit)
-        if not packets:
+        if not packets and not self._had_packets:
             # A device that went down leaves an error on the socket, which is readable until the
             # error is taken.
             self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._had_packets = bool(packets)
         return packets
 
     def send(self, packets: list[Packet]) -> None:

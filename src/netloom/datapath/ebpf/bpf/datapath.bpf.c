@@ -138,8 +138,12 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 		return verdict;
 	struct nl_scratch *s = scratch_of_cpu();
 	u32 port = port_of(skb->ifindex);
-	if (!s || port == NO_PORT)
+	if (!s)
 		return NL_DROP;
+	if (port == NO_PORT) {
+		count(NL_COUNT_DROP_PORT);
+		return NL_DROP;
+	}
 	start_key(skb, s, port);
 	if (!flow)
 		return forward(skb, s);
@@ -176,6 +180,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 		return NL_INVALID;
 	start_key(skb, s, port_of(skb->ifindex));
 	return parse(skb, s, config_now.vlan_limit);
+}
+
+/* What user space asks of the table of connections. */
+SEC("tc") int nl_track(struct __sk_buff *skb)
+{
+	return nl_answer(skb);
 }
 
 char _license[] SEC("license") = "GPL";

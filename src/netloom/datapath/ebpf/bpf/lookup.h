@@ -152,9 +152,11 @@ GLOBAL int nl_find_cached(void)
 		return 0;
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
 	/* Of words that no flow looks at, it does not matter whether they are zero. */
+	u32 generation = *(volatile u32 *)&c->generation;
 	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0;
 	u32 first = NL_OPTION_WORDS, n_entries = NL_CACHE_ENTRIES;
 
+	s->generation = generation;
 	if (c->wants_rare && s->has_options) {
 		rare = 2;
 		first = 0;
@@ -168,6 +170,9 @@ GLOBAL int nl_find_cached(void)
 		hash += nl_hash_rare(first) * 0x9e3779b97f4a7c15;
 		n_entries = NL_RARE_ENTRIES;
 	}
+	/* What is wanted changes while the generation is 0: what was read of it may be of both. */
+	if (!generation || *(volatile u32 *)&c->generation != generation)
+		return s->generation = 0;
 	hash ^= hash >> 32;
 	hash *= 0xbf58476d1ce4e5b9;
 	u32 index = (hash >> 40) & (n_entries - 1);
@@ -177,7 +182,7 @@ GLOBAL int nl_find_cached(void)
 	s->place = index;
 	s->place_rare = rare;
 	s->place_first = first;
-	difference = (entry->generation ^ c->generation) | (entry->rare ^ rare);
+	difference = (entry->generation ^ generation) | (entry->rare ^ rare);
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
 		difference |= hot[i] ^ entry->words[i];
@@ -187,18 +192,18 @@ GLOBAL int nl_find_cached(void)
 	return 1;
 }
 
-/* Have the cache know the flow of s->slot, which it did not. */
+/* Have the caches know the flow of s->slot, which they did not; unless what is wanted of packets has
+ * changed since they were asked. */
 GLOBAL int nl_keep_flow(void)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 generation = config_now.generation;
 	if (!s)
 		return 0;
-	u32 index = s->place;
+	u32 index = s->place, generation = s->generation;
 	struct nl_cached *entry = map_lookup(&cache, &index);
-	/* With generation 0 nothing is kept. */
 	if (!entry || !generation)
 		return 0;
+	entry->generation = 0;
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
 		entry->words[i] = hot_word(s, i);
@@ -206,7 +211,8 @@ GLOBAL int nl_keep_flow(void)
 		nl_keep_rare(index, s->place_first);
 	entry->rare = s->place_rare;
 	entry->slot = s->slot;
-	entry->generation = generation;
+	if (*(volatile u32 *)&config_now.generation == generation)
+		entry->generation = generation;
 	return 0;
 }
 
