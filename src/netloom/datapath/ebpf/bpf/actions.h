@@ -327,6 +327,7 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 		return STOP;
 	nl_reparse(skb);
 	count(NL_COUNT_SLOW);
+	s->cut = 0;
 	if (rest) {
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_ACTIONS | rest);
 	} else {
