@@ -17,7 +17,7 @@ from netloom.lab.peers import peer_root
 
 CONFIG = """\
 [database]
-connection = sqlite:///{folder}/keystone.db
+connection = sqlite:///{folder}/keystone.db?timeout=60
 [token]
 expiration = {life_s}
 [fernet_tokens]
@@ -80,6 +80,12 @@ class Identity:
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]
 
+    def revoke(self, token: str) -> None:
+        """Have a token be good for nothing any more."""
+        self._be_administrator()
+        headers = {"X-Subject-Token": token}
+        self._http.delete(f"{self.url}/v3/auth/tokens", headers=headers).raise_for_status()
+
     def add_user(self, name: str, project: str, *roles: str) -> None:
         """A user with these roles in a project, which is made if there is none."""
         self._be_administrator()
@@ -89,6 +95,14 @@ class Identity:
         for role in roles:
             path = f"projects/{self.projects[project]}/users/{user}/roles/{self._roles[role]}"
             self._http.put(f"{self.url}/v3/{path}").raise_for_status()
+
+    def add_endpoint(self, kind: str, url: str) -> None:
+        """A service in the catalogue that tokens come with."""
+        self._be_administrator()
+        region = "RegionOne"
+        self._http.put(f"{self.url}/v3/regions/{region}", json={"region": {}})
+        service = self._make("service", type=kind, name=kind)
+        self._make("endpoint", service_id=service, interface="public", region_id=region, url=url)
 
     def _make(self, kind: str, **attributes: str) -> str:
         answer = self._http.post(f"{self.url}/v3/{kind}s", json={kind: attributes})

@@ -210,6 +210,13 @@ class Dpif(Protocol):
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""
 
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        """Numbers of recirculations that flows of before this process still use."""
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        """Where flows of before this process send tunnels' packets: (outer destination, mapped;
+        Ethernet address)."""
+
     def stats(self) -> DpStats: ...
 
     def run(self, now_ms: int) -> bool:

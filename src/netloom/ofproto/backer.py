@@ -30,6 +30,7 @@ from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.switching import SwitchedBridges
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
+from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
 from netloom.ofproto.zones import Zones
 
@@ -69,7 +70,7 @@ class Backer:
         #: Orders changes of MAC tables and the translations that asked them.
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
-        self.recirculations = Recirculations()
+        self.recirculations = Recirculations(dpif.earlier_recirc_ids())
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
         self.credits = CreditPool()
@@ -86,6 +87,7 @@ class Backer:
         #: The tables are being filled with what they held before a restart: until they are, the
         #: data path goes on as it is, and its packets wait (other_config:flow-restore-wait).
         self.is_restoring = False
+        self._knows_next_hops = False
         #: The data path does not switch yet: an earlier daemon's ports are still there.
         self._waits = False
 
@@ -280,7 +282,21 @@ class Backer:
             or self.generations != self._settled
         )
 
+    def _take_over_next_hops(self, now_ms: int) -> None:
+        """Know at once where the tunnels of before lead, so that no packet has to wait until
+        somebody has answered who is there."""
+        self._knows_next_hops = True
+        for address, mac in self.dpif.earlier_next_hops():
+            route = self.underlay.routes.lookup(address)
+            port = self.find_port(route.device) if route is not None else None
+            if route is not None and port is not None:
+                hop = next_hop(route, address)
+                if self.underlay.neighbours.lookup(port.bridge.name, hop) is None:
+                    self.underlay.neighbours.set(port.bridge.name, hop, mac, now_ms)
+
     def _move_packets(self, now_ms: int) -> None:
+        if not self._knows_next_hops:
+            self._take_over_next_hops(now_ms)
         for _ in range(ROUNDS):
             self._settle_in_time(now_ms)
             self._busy = self.dpif.run(now_ms)

@@ -147,7 +147,8 @@ class Classifier(Generic[R]):
         subtable = self._recent
         if subtable is None or mask is not subtable.mask:
             subtable = self._subtable(mask)
-        alone = (rule,)
+        # Says its type, so that mypyc keeps it the same object.
+        alone: tuple[R, ...] = (rule,)
         same = subtable.rules.setdefault(value, alone)
         priority = rule.priority
         if same is not alone:

@@ -254,21 +254,10 @@ class Shortcuts:
             self._kinds[key & KIND_MASK] = kind = _Kind()
             self._meet(kind.branches, None)
             return None
-        way: _Way | None = None
-        for decided, ways in kind.ways.items():
-            way = ways.get(key & decided)
-            if way is not None:
-                kind.n_hits += 1
-                break
-        if way is None and kind.remembers:
-            way = self._look_up(kind, key)
-            if way is None:
-                return None
-        if way is None:
-            node, mask = kind.branches[None], 0
-            credits_: list[Credit] = []
-        else:
-            node, mask, credits_ = way.node, way.mask, way.credits.copy()
+        begun = self._begin(kind, key)
+        if begun is None:
+            return None
+        node, mask, credits_ = begun
         mac_lookups: tuple[MacLookup, ...] = ()
         refreshes: tuple[Credit, ...] = ()
         answer: object
@@ -323,6 +312,19 @@ class Shortcuts:
         return Translated(
             node.actions, flow_mask, 0, credits_, "", (), mac_lookups, node.recirc_ids
         )
+
+    def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
+        """The first question that is not on the way of a packet, what was looked at up to it, and
+        who is credited; None if the way leads nowhere."""
+        for decided, ways in kind.ways.items():
+            way = ways.get(key & decided)
+            if way is not None:
+                kind.n_hits += 1
+                return way.node, way.mask, way.credits.copy()
+        if not kind.remembers:
+            return kind.branches[None], 0, []
+        way = self._look_up(kind, key)
+        return None if way is None else (way.node, way.mask, way.credits.copy())
 
     def _flow_mask(self, mask: int, leaf: _Leaf) -> int:
         """What the flow matches of packets of which that was looked at; one number for all flows

@@ -205,7 +205,7 @@ class Program:
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()
-        self._version = -1
+        self._version = (-1, False)
 
     def start(self) -> None:
         self.control.register_standard(vlog, self.counters, self.memory)
@@ -229,8 +229,10 @@ class Program:
         if self._routes is not None and self._routes.has_changed():
             follow_host(self.datapaths.underlay, self._routes)
         self.datapaths.run()
-        if self.switch.applier.version != self._version:
-            self._version = self.switch.applier.version
+        # While flows are restored, packets do not wake anybody up.
+        version = self.switch.applier.version, self.datapaths.is_restoring
+        if version != self._version:
+            self._version = version
             self._take_over_tls()
             self._watch_descriptors()
         if self.switch.ready and not self._announced:

@@ -7,11 +7,12 @@ nothing any more, which the number of the process in them tells.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import MAX_TEMPLATES, TEMPLATE, TEMPLATE_BYTES
+from netloom.flow.mapped import map_ipv4
 
 _PROCESS_BITS, _NUMBER_BITS = 0x3FFF, 0xFFFF
 _IP_AT, _UDP_PROTO = 14, 17
@@ -76,6 +77,22 @@ class Registry:
             start = number * self._templates.stride
             self._templates.view[start : start + len(data)] = data
         return number
+
+    def next_hops(self, numbers: Iterable[int]) -> Sequence[tuple[int, int]]:
+        """(outer destination, Ethernet address that packets for it are sent to) of templates."""
+        wanted = set(numbers)
+        return [
+            (_destination(header), int.from_bytes(header[:6], "big"))
+            for (header, _), number in self._headers.items()
+            if number in wanted
+        ]
+
+
+def _destination(header: bytes) -> int:
+    """The outer destination, mapped."""
+    if header[_IP_AT] >> 4 == 6:
+        return int.from_bytes(header[_IP_AT + 24 : _IP_AT + 40], "big")
+    return map_ipv4(int.from_bytes(header[_IP_AT + 16 : _IP_AT + 20], "big"))
 
 
 def _read_templates(templates: SharedArray) -> dict[tuple[bytes, tuple[int, int]], int]:

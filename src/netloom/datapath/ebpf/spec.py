@@ -35,8 +35,8 @@ MAX_MASKS = 256
 MAX_PORTS = 4_096
 #: Devices found by their index in one step; others take a hash.
 DEVICE_SLOTS = 4_096
-#: Entries of the exact-match cache, of each CPU.
-CACHE_ENTRIES = 16_384
+#: Entries of the exact-match caches, of each CPU: by packets' first bytes, and by keys.
+QUICK_ENTRIES, CACHE_ENTRIES = 16_384, 8_192
 #: Of these, entries whose rare words are known; and addresses of switches that each CPU remembers.
 RARE_ENTRIES, RECENT_ENTRIES = 2_048, 1_024
 #: Actions in one slot, and slots that one flow may take.
@@ -99,7 +99,8 @@ TO_ACTIONS = 1 << 30
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
 MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
-#: Counters of packets, by CPU: hits and what became of the rest.
+#: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow
+#: only; what is here are those of flows that are no more, and Python counts them.
 COUNTERS = (
     "HITS",
     "UPCALLS",
@@ -230,14 +231,28 @@ CACHED = Structure(
     "cached",
     f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
 )
+#: An entry of the cache by first bytes; `tag` and `tcp_flags` as in `struct nl_raw`.
+QUICK = Structure(
+    "quick",
+    "u64 words[4]\nu32 ports\nu32 ifindex\nu32 tag\nu32 tcp_flags\nu32 generation\nu32 slot\n"
+    "u64 spare",
+)
 CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
     "config",
-    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 pad\n"
+    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 raw_tcp_flags\n"
+    "u64 raw[4]\nu32 raw_ports\nu32 pad\n"
     f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
-OUTPUT = Structure("output", "u32 ifindex\nu32 kind")
+#: Where a port sends to. What leaves by the shortcut to the device's other end (`peer_mac` is that
+#: end's address as the machine loads it, 0 for no shortcut; `longest` what it takes) is counted
+#: here, for the device does not.
+OUTPUT = Structure(
+    "output",
+    "u32 ifindex\nu32 kind\nu64 peer_mac\nu32 longest\nu32 pad\nu64 packets\nu64 bytes\n"
+    "u64 spare[3]",
+)
 #: A meter. Buckets hold bits or thousandths of packets; `level` is by how much a band raises the
 #: drop precedence, or BAND_DROPS.
 METER = Structure(
@@ -255,8 +270,8 @@ SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
 #: is the connection's own; who takes it to 0 removes the connection.
 CONNECTION = Structure(
     "connection",
-    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\n"
-    "u64 expires_ns\nu64 used_ns\nu64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
+    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\n"
+    "u64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
     "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\n"
     "u32 reply_src[4]\nu32 reply_dst[4]\nu32 reply_sport\nu32 reply_dport\n"
     "u16 zone\nu8 proto\nu8 family",
@@ -309,9 +324,9 @@ UPCALL_RECORD = Structure(
 #: Words of a masked key that its hash has room for, beside the number of the mask.
 SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE,
-    TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE,
-    ADDRESS, RECENT,
+    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
+    TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
+    PLACE, ADDRESS, RECENT,
 )  # fmt: skip
 
 
@@ -332,6 +347,8 @@ RINGS = ("ring_miss", "ring_slow", "ring_userspace")
 RING_BYTES = 4 * 1024 * 1024
 #: Bytes of one ring that one port may fill.
 PORT_SHARE_BYTES = RING_BYTES // 4
+#: A variable of a map's name and this is the map's only value, reached without a lookup.
+VALUE_SUFFIX = "_now"
 PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track")
 
 MAPS = (
@@ -357,6 +374,7 @@ MAPS = (
     MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
     MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
+    MapSpec("quick", PERCPU_ARRAY, 4, QUICK.size, QUICK_ENTRIES),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
     MapSpec("cache_rare", PERCPU_ARRAY, 4, CACHED_RARE.size, RARE_ENTRIES),
     MapSpec("recent", PERCPU_ARRAY, 4, RECENT.size, RECENT_ENTRIES),
@@ -388,6 +406,7 @@ def _constants() -> dict[str, object]:
         "MAX_MASKS": MAX_MASKS,
         "MAX_PORTS": MAX_PORTS,
         "DEVICE_SLOTS": DEVICE_SLOTS,
+        "QUICK_ENTRIES": QUICK_ENTRIES,
         "CACHE_ENTRIES": CACHE_ENTRIES,
         "RARE_ENTRIES": RARE_ENTRIES,
         "RECENT_ENTRIES": RECENT_ENTRIES,
@@ -456,6 +475,7 @@ def c_header() -> str:
             f'_Static_assert(sizeof(struct nl_key) == {KERNEL_KEY_BYTES}, "key");',
             *(structure.c_text() for structure in STRUCTURES),
             *(f'struct nl_map {spec.name} SEC("maps");' for spec in MAPS),
+            f'struct nl_config config{VALUE_SUFFIX} SEC("values");',
             "",
         ]
     )

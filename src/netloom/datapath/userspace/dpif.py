@@ -14,7 +14,7 @@ number that their name ends in (100 more for a bridge's own port, `br0`), as in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from netloom.base.clock import Clock
@@ -215,6 +215,12 @@ class UserspaceDpif:
         for flow in used:
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
+
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        return frozenset()
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        return ()
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)

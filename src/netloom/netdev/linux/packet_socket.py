@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -48,6 +48,7 @@ class PacketSocketDevice:
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
         self._had_packets = False
+        self._count_sent: Callable[[], tuple[int, int]] | None = None
         self._ring: PacketRing | None
         try:
             self._socket, self._ring = _open_socket(name, link.ifindex)
@@ -59,8 +60,11 @@ class PacketSocketDevice:
 
     def stats(self) -> DeviceStats:
         stats = self._link.stats()
+        packets, n_bytes = self._count_sent() if self._count_sent is not None else (0, 0)
         return replace(
             stats,
+            tx_packets=stats.tx_packets + packets,
+            tx_bytes=stats.tx_bytes + n_bytes,
             rx_dropped=stats.rx_dropped + (self._ring.count_dropped() if self._ring else 0),
             tx_dropped=stats.tx_dropped + self._tx_dropped,
         )
@@ -115,6 +119,10 @@ class PacketSocketDevice:
         self.close()
         self._socket, self._ring = sender, None
         return self._link.ifindex
+
+    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Add what `count` says, packets and bytes, to what the device has sent."""
+        self._count_sent = count
 
     def fileno(self) -> int | None:
         return self._socket.fileno() if self._ring is not None else None

@@ -14,6 +14,13 @@ _decode = msgspec.json.Decoder().decode
 JSON_TYPE = "application/json"
 #: Largest body that is read, in bytes: bulk creations of thousands of ports fit.
 MAX_BODY = 16 << 20
+#: Digits of a number in a URL or a header: more are no number of ours.
+MAX_DIGITS = 18
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number of the size that databases have."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from netloom.base.record import Record
-from netloom.flow.mapped import format_mapped, format_mapped_prefix, is_ipv4, mask_of_length
+from netloom.flow.mapped import (
+    format_mapped,
+    format_mapped_prefix,
+    ipv4_of,
+    is_ipv4,
+    mask_of_length,
+)
 
 #: (address, prefix length) of the device of that name.
 Addresses = Callable[[str], tuple[tuple[int, int], ...]]
@@ -42,6 +48,12 @@ class Route(Record):
             words.append(f"GW {format_mapped(self.gateway)}")
         words.append(f"SRC {format_mapped(self.source)}")
         return " ".join(words) + (" local" if self.is_local else "")
+
+
+def next_hop(route: Route, address: int) -> int:
+    """Who packets for `address` are handed to: the gateway, or itself."""
+    gateway = route.gateway
+    return (gateway if ipv4_of(gateway) or not is_ipv4(gateway) else 0) or address
 
 
 def source_for(address: int, addresses: Iterable[tuple[int, int]]) -> int:

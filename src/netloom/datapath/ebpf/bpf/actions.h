@@ -8,6 +8,7 @@
 #include "parse.h"
 #include "upcall.h"
 #include "hash.h"
+#include "leave.h"
 
 #define RECOMPUTE 1
 #define PSEUDO 0x10
@@ -430,12 +431,15 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		/* The most common of flows, without a call. */
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
-		if (output && output->kind == NL_PORT_DEVICE)
-			return redirect(output->ifindex, 0);
+		if (output && output->kind == NL_PORT_DEVICE) {
+			s->pending = output->ifindex;
+			s->pending_port = port;
+			return leave(skb, s);
+		}
 	}
 	s->pending = 0;
 	NO_UNROLL
-	for (int part = 0; part < NL_MAX_CHAIN; part++) {
+	for (u64 part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;
 		NO_UNROLL
 		for (u32 i = 0; i < NL_SLOT_ACTIONS; i++) {
@@ -458,7 +462,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 done:
 	s->skip = 0;
 	if (s->pending)
-		return redirect(s->pending, 0);
+		return leave(skb, s);
 	if (verdict == RECIRCULATE) {
 		if (s->depth < NL_MAX_RECIRCULATIONS) {
 			s->depth++;

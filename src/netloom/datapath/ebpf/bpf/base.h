@@ -56,12 +56,14 @@ static int (*const clone_redirect)(struct __sk_buff *skb, u32 ifindex, u64 flags
 static int (*const vlan_push)(struct __sk_buff *skb, be16 tpid, u16 tci) = (void *)18;
 static int (*const vlan_pop)(struct __sk_buff *skb) = (void *)19;
 static int (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
+static int (*const change_type)(struct __sk_buff *skb, u32 type) = (void *)32;
 static int (*const load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
 static int (*const change_tail)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)38;
 static int (*const pull_data)(struct __sk_buff *skb, u32 size) = (void *)39;
 static void *(*const ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
 static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
+static int (*const redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
 static u64 (*const coarse_ns)(void) = (void *)160;
 
 /* Which network header the packet has, whole. */
@@ -116,6 +118,8 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	/* The generation before the flow was looked for: what is remembered of the search is of it. */
+	u32 generation;
 	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */
 	u32 connection;
 	u32 serial;
@@ -152,6 +156,7 @@ struct nl_scratch {
 	u32 tag_type;
 	u32 is_protected;
 	u32 pending;
+	u32 pending_port;
 	u32 n_sent;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];

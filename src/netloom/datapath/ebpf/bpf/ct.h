@@ -436,12 +436,10 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *config_now = map_lookup(&config, &zero);
-	if (!s || !a || !config_now)
+	if (!s || !a)
 		return 0;
 	u32 before = ntohl(s->key.ct_state), was_zone = ntohs(s->key.ct_zone), zone = a->a16;
-	u32 state = before & ~CT_TRK, flags = config_now->ct_flags, is_related = 0;
+	u32 state = before & ~CT_TRK, flags = config_now.ct_flags, is_related = 0;
 	int opens = 0, found;
 
 	if (before & CT_INV)

@@ -18,6 +18,8 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 {
 	struct nl_output *output = map_lookup(&outputs, &port);
 	u32 kind = output ? output->kind : NL_PORT_NONE;
+
+	s->pending_port = port;
 	if (kind == NL_PORT_DEVICE && !s->cut)
 		return output->ifindex;
 	if (kind != NL_PORT_NONE) {
