@@ -28,6 +28,8 @@ struct nl_raw {
 	/* Not compared: the first 8 bytes as they are, and all flags. */
 	u64 destination;
 	u32 all_flags;
+	/* Before what any flow looks at was read. */
+	u32 generation;
 };
 
 /* What is compared of a packet; false if it is not of the kind. */
@@ -36,6 +38,7 @@ INLINE int read_raw(struct __sk_buff *skb, struct nl_raw *raw)
 	struct nl_config *c = &config_now;
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 
+	raw->generation = *(volatile u32 *)&c->generation;
 	if (data + QUICK_BYTES > data_end || skb->mark | skb->priority)
 		return 0;
 	u8 *byte = data;
@@ -87,7 +90,8 @@ INLINE int is_same_raw(struct nl_quick *entry, struct nl_raw *raw)
 {
 	return entry->words[3] == raw->words[3] && entry->ports == raw->ports &&
 	       entry->words[0] == raw->words[0] && entry->words[1] == raw->words[1] &&
-	       entry->words[2] == raw->words[2] && entry->generation == config_now.generation &&
+	       entry->words[2] == raw->words[2] && raw->generation && entry->generation == raw->generation &&
+	       *(volatile u32 *)&config_now.generation == raw->generation &&
 	       entry->ifindex == raw->ifindex && entry->tag == raw->tag && entry->tcp_flags == raw->tcp_flags;
 }
 
