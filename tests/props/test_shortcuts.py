@@ -17,6 +17,7 @@ from trace_cases import TraceCase
 from netloom.base.errors import ConfigError
 from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
+from netloom.ofproto.shared_credits import all_targets
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Translated
 from netloom.ofproto.translate.finish import datapath_mask
@@ -73,7 +74,7 @@ def data_path_key(switch: SmallSwitch, packet: str) -> int:
 def told(result: Translated, mask: int) -> object:
     """What is compared: of credits, whose they are."""
     credited = sorted(
-        (type(target).__name__, getattr(target, "id", 0)) for target in result.credits
+        (type(target).__name__, getattr(target, "id", 0)) for target in all_targets(result.credits)
     )
     return result.actions, mask, result.mac_lookups, result.recirc_ids, credited
 

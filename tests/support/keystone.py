@@ -17,7 +17,7 @@ from netloom.lab.peers import peer_root
 
 CONFIG = """\
 [database]
-connection = sqlite:///{folder}/keystone.db
+connection = sqlite:///{folder}/keystone.db?timeout=60
 [token]
 expiration = {life_s}
 [fernet_tokens]
@@ -95,6 +95,14 @@ class Identity:
         for role in roles:
             path = f"projects/{self.projects[project]}/users/{user}/roles/{self._roles[role]}"
             self._http.put(f"{self.url}/v3/{path}").raise_for_status()
+
+    def add_endpoint(self, kind: str, url: str) -> None:
+        """A service in the catalogue that tokens come with."""
+        self._be_administrator()
+        region = "RegionOne"
+        self._http.put(f"{self.url}/v3/regions/{region}", json={"region": {}})
+        service = self._make("service", type=kind, name=kind)
+        self._make("endpoint", service_id=service, interface="public", region_id=region, url=url)
 
     def _make(self, kind: str, **attributes: str) -> str:
         answer = self._http.post(f"{self.url}/v3/{kind}s", json={kind: attributes})

@@ -225,4 +225,8 @@ class Dpif(Protocol):
     def poll_fds(self) -> list[int]:
         """File descriptors whose readability means that `run` has work."""
 
+    def note_readable(self, fd: int) -> None:
+        """One of these is readable. From the first call on, the next `run` may leave out devices of
+        which that was not said."""
+
     def close(self) -> None: ...

@@ -362,7 +362,7 @@ class Field:
         self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
         self.limit = min(self.ones, (1 << 8 * self.n_bytes) - 1)
         #: All bits of the field, in place in a key.
-        self.mask = self.ones << self.shift
+        self.mask: int = self.ones << self.shift
         self.maskable = flags[0] == "M"
         self.writable = flags[1] == "W"
         self.of10 = old[0].strip("-")
@@ -471,6 +471,11 @@ FIELD: dict[str, Field] = {name: field for field in FIELDS
 
 #: The fields of tunnel options, by number.
 TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
+
+
+def option_present(field: Field) -> int:
+    """The bit of a key that says that it has the option `field`."""
+    return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
 
 
 def option_mask(value: int) -> int:

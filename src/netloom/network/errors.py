@@ -138,6 +138,10 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Unable to complete operation for {subnet_id}. The number of DNS nameservers exceeds "
         "the limit {quota}.",
     ),
+    "InvalidInputSubnetServiceType": (
+        400,
+        "Invalid input for operation: Subnet service type {service_type} is not a string..",
+    ),
     "InvalidSubnetServiceType": (
         400,
         "Invalid input for operation: Subnet service type {service_type} does not correspond to "
@@ -294,6 +298,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     # Security groups.
     "SecurityGroupNotFound": (404, "Security group {id} does not exist"),
     "SecurityGroupRuleNotFound": (404, "Security group rule {id} does not exist"),
+    "SecurityGroupConflict": (409, "Error {reason} while attempting the operation."),
     "SecurityGroupInUse": (409, "Security Group {id} {reason}."),
     "SecurityGroupCannotRemoveDefault": (
         409,
@@ -393,10 +398,6 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "OverQuota": (409, "Quota exceeded for resources: {overs}."),
     "QuotaResourceUnknown": (404, "Unknown quota resources {unknown}."),
-    "InvalidQuotaValue": (
-        409,
-        "Change would make usage less than 0 for the following resources: {unders}.",
-    ),
     "TenantQuotaNotFound": (404, "Quota for project {tenant_id} could not be found."),
     "RbacPolicyNotFound": (404, "RBAC policy of type {object_type} with ID {id} not found"),
     "RbacPolicyInUse": (

@@ -25,6 +25,7 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.shared_credits import CreditPool
 from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.switching import SwitchedBridges
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
@@ -72,7 +73,8 @@ class Backer:
         self.recirculations = Recirculations(dpif.earlier_recirc_ids())
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
-        self.shortcuts = Shortcuts(self.recirculations)
+        self.credits = CreditPool()
+        self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
@@ -263,6 +265,22 @@ class Backer:
         if not self.is_restoring:
             # Packets that controllers sent out may have come up.
             self._answer(now_ms)
+
+    def take_packets(self, fd: int) -> bool:
+        """Packets wait at one of the data path's descriptors: take them. True if all else should
+        have its turn at once: because of what the packets did, or because more wait."""
+        self.dpif.note_readable(fd)
+        if self.is_restoring or self._waits:
+            return True
+        now_ms = self.clock.now_ms()
+        n_thorough = self._upcalls.n_thorough
+        self._move_packets(now_ms)
+        self._settle_in_time(now_ms)
+        return (
+            self._busy
+            or n_thorough != self._upcalls.n_thorough
+            or self.generations != self._settled
+        )
 
     def _take_over_next_hops(self, now_ms: int) -> None:
         """Know at once where the tunnels of before lead, so that no packet has to wait until

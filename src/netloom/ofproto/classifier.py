@@ -73,6 +73,8 @@ class Classifier(Generic[R]):
         self._n_rules = 0
         #: The subtable that was changed last.
         self._recent: Subtable[R] | None = None
+        #: Bits of tries that decided the last lookup, though it may not have looked at all of them.
+        self.told = 0
         #: Subtables whose counts are behind their rules.
         self._late: list[Subtable[R]] = []
 
@@ -145,7 +147,8 @@ class Classifier(Generic[R]):
         subtable = self._recent
         if subtable is None or mask is not subtable.mask:
             subtable = self._subtable(mask)
-        alone = (rule,)
+        # Says its type, so that mypyc keeps it the same object.
+        alone: tuple[R, ...] = (rule,)
         same = subtable.rules.setdefault(value, alone)
         priority = rule.priority
         if same is not alone:
@@ -231,6 +234,7 @@ class Classifier(Generic[R]):
         decided, `parts` gets its rules, clause by clause."""
         if self._late:
             self._catch_up()
+        self.told = 0
         best, wildcards, softs = self._lookup(key, wildcards)
         if not softs:
             return best, wildcards
@@ -282,6 +286,9 @@ class Classifier(Generic[R]):
                     softs = [Soft(same)]
                 else:
                     softs.append(Soft(same))
+        if said:
+            for number, (_, n_bits) in said.items():
+                self.told |= self._tries[number].masks[n_bits]
         return best, wildcards, softs
 
 

@@ -210,6 +210,7 @@ class Revalidator:
         """Credit what the data path has counted since the last time; returns what flows it has, or
         None if they are those that it was given."""
         if self._credit_used():
+            self._backer.credits.push()
             return None
         present = set()
         for dumped in self._backer.dpif.flow_dump():
@@ -217,6 +218,7 @@ class Revalidator:
             present.add(name)
             stats = dumped.stats
             self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
+        self._backer.credits.push()
         return present
 
     def _credit_used(self) -> bool:

@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
 from netloom.base.record import Record
+from netloom.flow.fields import SLOT
 from netloom.flow.match import MATCH_ALL, Match
+from netloom.flow.prerequisites import FRAME
 from netloom.ofproto.learned_flows import LearnedCookies
 from netloom.ofproto.rules import MAX_OPENFLOW_PRIORITY, Rule, RuleState
 from netloom.ofproto.settings import TableSettings
@@ -411,11 +413,17 @@ class Tables:
     ) -> list[Rule]:
         """The rules that a request means: those whose match is at least as narrow."""
         value, mask = wanted.match.value, wanted.match.mask
+        frames = 0
+        if mask & _PACKET_TYPE and not value & _PACKET_TYPE:
+            # Rules that ask for something in a frame do not say that they ask for a frame.
+            mask &= ~_PACKET_TYPE
+            frames = _PACKET_TYPE | FRAME
         deletes = not isinstance(wanted, m.FlowMod) or wanted.command == m.OFPFC_DELETE
         found = [
             rule
             for table in self._chosen(wanted.table_id)
             for rule in table.classifier.within(value, mask)
+            if not frames or rule.match.mask & frames
         ]
         any_output = wanted.out_port == m.OFPP_ANY and wanted.out_group == m.OFPG_ANY
         if not wanted.cookie_mask and (any_output or not deletes):
@@ -431,6 +439,7 @@ class Tables:
         return [rule for rule in found if rule is not None and _is_meant(rule, mod, deletes)]
 
 
+_PACKET_TYPE = SLOT["packet_type"].mask
 _KEPT_FLAGS = (
     m.OFPFF_SEND_FLOW_REM | m.OFPFF_CHECK_OVERLAP | m.OFPFF_RESET_COUNTS | m.OFPFF_NO_PKT_COUNTS
     | m.OFPFF_NO_BYT_COUNTS

@@ -213,16 +213,16 @@ def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
         raise ConfigError(
             f"{text}: missing member delimiter, expected `members', got `{words[at]}'"
         )
-    fields = _choose(text, words[0], HASH_FIELDS, "fields")
-    algorithm = _choose(text, words[2], BUNDLE_ALGORITHMS, "algorithm")
-    _choose(text, words[3], ("ofport",), "member_type")
-    part = _nxm_subfield(text, words[4]) if load else None
     members = []
     for word in words[at + 1 :]:
         port = parse_port(word, r.port_names)
         if port is None:
             raise ConfigError(f"{word}: bad port number")
         members.append(port)
+    fields = _choose(text, words[0], HASH_FIELDS, "fields")
+    algorithm = _choose(text, words[2], BUNDLE_ALGORITHMS, "algorithm")
+    _choose(text, words[3], ("ofport",), "member_type")
+    part = _nxm_subfield(text, words[4]) if load else None
     return a.Bundle(fields, leading_int(words[1]) & 0xFFFF, algorithm, tuple(members), part)
 
 

@@ -398,7 +398,7 @@ def _push_vlan(r: ActionReader, text: str) -> a.Action:
 def _mpls_label(r: ActionReader, text: str) -> a.Action:
     if not text:
         raise ConfigError("set_mpls_label: expected label.")
-    label = c_int(text) or 0
+    label = to_u32(text)
     if label >> 20:
         raise ConfigError(f"{text}: not a valid MPLS label")
     return a.SetMplsLabel(label)

@@ -7,12 +7,11 @@ ovs-ofctl(8) picks one of them. Errors are ConfigError with the text that it pri
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
-from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import CONTROLLER, parse_port
-from netloom.flow.prerequisites import is_normal_as, normalize_match
+from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import messages as m
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netloom.openflow import actions as a
-
-log = get_logger("ofp_match")
 
 _OF11_UP = p.P_ANY & ~p.P_OF10_ANY
 _OF12_UP = p.P_OXM_ANY
@@ -185,7 +182,7 @@ class _FlowReader:
             return
         if field.name == "dl_vlan" and not mask and self.matches.match != before:
             mask = field.ones
-        self.protocols &= field_protocols(field, mask)
+        self.protocols &= _NXM_OXM if field.dynamic else field_protocols(field, mask)
 
     def _read_keyword(self, name: str, value: str) -> None:
         if name == "table":
@@ -324,8 +321,7 @@ def _log_if_not_normal(match: Match, names: Names, memory: FlowMemory | None) ->
     if memory is not None and known in memory.normal:
         return
     lines = normalize_match(match, port_labels(names))[1]
-    for line in lines:
-        log.info_rl("%s", line)
+    report_normalization(lines)
     if memory is not None and known is not None and not lines:
         memory.normal.add(known)
 

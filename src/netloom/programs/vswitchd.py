@@ -252,7 +252,8 @@ class Program:
 
     def _watch_descriptors(self) -> None:
         """Wake for packets and for devices that come and go."""
-        wanted = {*self.datapaths.poll_fds(), *self.devices.poll_fds()}
+        packets = self.datapaths.packet_fds()
+        wanted = {*packets, *self.devices.poll_fds()}
         if self._routes is not None:
             wanted.add(self._routes.fileno())
         for fd in self._watched - wanted:
@@ -260,7 +261,10 @@ class Program:
         # A number may be a new descriptor by now, which the loop's selector does not know.
         for fd in wanted:
             self.loop.unwatch(fd)
-            self.loop.watch(fd, _wake_up)
+            if (take_packets := packets.get(fd)) is not None:
+                self.loop.watch_lightly(fd, take_packets)
+            else:
+                self.loop.watch(fd, _wake_up)
         self._watched = wanted
 
     def _take_over_tls(self) -> None:

@@ -10,6 +10,8 @@ tries the kernel, and what an earlier daemon left there goes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from netloom.base import paths
 from netloom.base.counters import Counters
@@ -65,7 +67,7 @@ class DataPathSet:
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
-            ({"system"} if has_system else set())
+            ({"system"} if has_system or dummy in ("override", "system") else set())
             | {"netdev"}
             | ({"dummy"} if dummy is not None else set())
         )
@@ -134,6 +136,8 @@ class DataPathSet:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
         backer.is_restoring = self.is_restoring
+        if self._kernel is not None and backer.dpif is self._kernel:
+            self._kernel.allow_shortcuts(limits.has_shortcuts)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
@@ -163,9 +167,15 @@ class DataPathSet:
             due.append(self._restore_until_ms)
         return min(due, default=None)
 
-    def poll_fds(self) -> list[int]:
+    def packet_fds(self) -> dict[int, Callable[[], bool]]:
+        """Descriptors that are readable when packets wait -> what takes them, and says whether all
+        else has to have its turn at once."""
         backers = [backer for backer in self.backers.values() if not backer.is_restoring]
-        return [fd for backer in backers for fd in backer.dpif.poll_fds()]
+        return {
+            fd: partial(backer.take_packets, fd)
+            for backer in backers
+            for fd in backer.dpif.poll_fds()
+        }
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """Which UDP ports tunnels send from, of all data paths that there are and will be."""

@@ -28,6 +28,7 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
@@ -46,6 +47,7 @@ from netloom.datapath.ebpf.spec import (
     COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
+    N_REASONS,
     OP,
     RINGS,
     TO_ACTIONS,
@@ -57,9 +59,9 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
+from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
@@ -79,7 +81,6 @@ _SPECS = {spec.name: spec for spec in MAPS}
 SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
-    "DROP_EXPLICIT": DROP_EXPLICIT,
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -87,6 +88,11 @@ _DROPS = {
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
+    "CT_INVALID": INVALID_STATE,
+    "CT_FULL": FULL,
+    "CT_ZONE_FULL": ZONE_FULL,
+    "DROP_REASON": drop_counter(0),
+    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }
 
 
@@ -132,7 +138,7 @@ class EbpfDpif:
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates)
+        self._registry = Registry(self._templates, self._tracker.policies.number)
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []
@@ -166,6 +172,10 @@ class EbpfDpif:
         self._slow.vlan_limit = limit
         self._table.set_vlan_limit(limit)
 
+    def allow_shortcuts(self, wanted: bool) -> None:
+        """Let packets leave by the shortcut to the other end of a veth pair, or not."""
+        self._ports.shortcuts.allow(wanted)
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
@@ -188,6 +198,9 @@ class EbpfDpif:
             raise ConfigError(
                 f"could not add network device {device.name} to data path: {error.message}"
             ) from error
+        # A device that was a port of another number, perhaps.
+        self._table.forget()
+        device.count_sent(lambda: self._ports.shortcuts.count(port.number))
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -337,7 +350,7 @@ class EbpfDpif:
         stats = self._slow.stats()
         return replace(
             stats,
-            hits=stats.hits + self._counted["HITS"],
+            hits=stats.hits + self._table.hits(),
             misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
@@ -362,6 +375,7 @@ class EbpfDpif:
                 self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
+        self._ports.shortcuts.run(now_ms)
         self._take_counters()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
@@ -418,7 +432,11 @@ class EbpfDpif:
         self._counted = totals
 
     def poll_fds(self) -> list[int]:
-        return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
+        rings = (ring.fd for ring in self._rings.values())
+        return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
+
+    def note_readable(self, fd: int) -> None:
+        self._slow.note_readable(fd)
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""

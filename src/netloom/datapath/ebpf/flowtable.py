@@ -29,6 +29,7 @@ from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CONFIG,
+    COUNTER,
     FLOW,
     MAPS,
     MASK,
@@ -38,13 +39,27 @@ from netloom.datapath.ebpf.spec import (
     SIZE_CLASSES,
     SLOT_ACTIONS,
 )
+from netloom.flow.fields import SLOT
 
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
 REST_MS = 200
 _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
+_HITS_AT = 8 * COUNTER["HITS"]
 _ACTIONS_AT = FLOW.offsets["actions"]
+_TCP_FLAGS = SLOT["tcp_flags"]
+#: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
+RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+#: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
+#: without the flag that forbids it, protocol; the others if a flow asks.
+_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+              34: "tp_src", 36: "tp_dst"}  # fmt: skip
+
+
+#: No entry of a cache is of this generation: while it is the present one, none is used or made.
+_NO_GENERATION = 0
 
 
 class NoRoom(Exception):
@@ -118,6 +133,7 @@ class FlowTable:
         self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
         self._slots = SharedArray(loaded.maps["flows"], _SPECS["flows"])
         self._mask_array = SharedArray(loaded.maps["masks"], _SPECS["masks"])
+        self._counters = SharedArray(loaded.maps["counters"], _SPECS["counters"])
         self._hashes = [
             HashMap(loaded.maps[f"keys_{words}"], _SPECS[f"keys_{words}"]) for words in SIZE_CLASSES
         ]
@@ -130,7 +146,7 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
-        self._next_generation()
+        self.forget()
         self.set_vlan_limit(1)
         self._adopt()
         self._publish_masks()
@@ -147,7 +163,7 @@ class FlowTable:
         return len(self._masks)
 
     def close(self) -> None:
-        for array in (self._config, self._slots, self._mask_array):
+        for array in (self._config, self._slots, self._mask_array, self._counters):
             array.close()
 
     def _adopt(self) -> None:
@@ -234,7 +250,7 @@ class FlowTable:
         for size_class, pairs in enumerate(batches):
             self._hashes[size_class].put_many(pairs)
         if changed:
-            self._next_generation()
+            self.forget()
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -244,7 +260,7 @@ class FlowTable:
             return None
         self._hashes[flow.mask.size_class].delete(flow.hash_key)
         self._drop_mask(flow.mask)
-        self._next_generation()
+        self.forget()
         counters = self._counters_of(flow)
         # Those that rested before are freed when their time comes.
         flow.resting = []
@@ -281,6 +297,9 @@ class FlowTable:
             body = b"".join(part)
             data[_ACTIONS_AT : _ACTIONS_AT + len(body)] = body
             start = slots[number] * stride
+            gone = _U64.unpack_from(view, start)[0]
+            if gone:
+                _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
             view[start : start + stride] = data
         return slots
 
@@ -337,13 +356,30 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
-        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            # Entries of the caches were made by what was wanted then. A packet that is looked up
+            # by anything else, be it for a moment, may be taken for another.
+            self._write_config("generation", _NO_GENERATION)
+            self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
+            self._write_raw(union)
             view[at : at + len(data)] = data
-            self._next_generation()
+            self.forget()
 
-    def _next_generation(self) -> None:
+    def _write_raw(self, union: int) -> None:
+        """Tell the programs which of the first bytes of IPv4 packets, as they come in, any flow
+        looks at."""
+        frame = raw_mask(union)
+        at = CONFIG.offsets["raw"]
+        for number, start in enumerate(RAW_WORDS):
+            self._config.view[at + 8 * number : at + 8 * number + 8] = frame[start : start + 8]
+        at = CONFIG.offsets["raw_ports"]
+        self._config.view[at : at + 4] = frame[RAW_PORTS : RAW_PORTS + 4]
+        flags = _TCP_FLAGS.get(union).to_bytes(2, "big")
+        self._write_config("raw_tcp_flags", int.from_bytes(flags, "little"))
+
+    def forget(self) -> None:
+        """Have the programs' caches look again."""
         self._generation = self._generation + 1 & 0xFFFFFFFF or 1
         self._write_config("generation", self._generation)
 
@@ -366,6 +402,17 @@ class FlowTable:
         for slot in flow.resting:
             counters.add(*self._read_slot(slot))
         return counters
+
+    def hits(self) -> int:
+        """Packets that found a flow, since the data path was made."""
+        words = self._slots.view.cast("Q")
+        total = sum(words[:: self._slots.stride // 8])
+        words.release()
+        return self._gone_hits() + total
+
+    def _gone_hits(self) -> int:
+        """What flows counted whose slots were used again."""
+        return int(_U64.unpack_from(self._counters.view, _HITS_AT)[0])
 
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows
@@ -391,6 +438,17 @@ class FlowTable:
                     if view[at] == operation:
                         found.add(_U32.unpack_from(view, at + ACTION.offsets["a32"])[0])
         return found
+
+
+def raw_mask(union: int) -> bytes:
+    """The bits of a plain TCP or UDP packet that make up its part of keys under `union`."""
+    frame = bytearray(RAW_PORTS + 4)
+    for at, data in _RAW_ALWAYS.items():
+        frame[at : at + len(data)] = data
+    for at, name in _RAW_SLOTS.items():
+        slot = SLOT[name]
+        frame[at : at + slot.n_bytes] = slot.get(union).to_bytes(slot.n_bytes, "big")
+    return bytes(frame)
 
 
 def fits(mask: int) -> str:

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
+from netloom.datapath.ebpf.spec import VALUE_SUFFIX
+
 INSTRUCTION = 8
 _LOAD_64, _CALL = 0x18, 0x85
-_PSEUDO_MAP, _PSEUDO_CALL = 1, 1
+_PSEUDO_MAP, _PSEUDO_VALUE, _PSEUDO_CALL = 1, 2, 1
 _MAPS, _TEXT, _ENTRIES = "maps", ".text", "tc"
 
 # Kinds of BTF types (Documentation/bpf/btf.rst) and the bytes behind their common header.
@@ -92,8 +94,7 @@ class ObjectFile:
             for relocation in function.relocations:
                 at = starts[function.name] + relocation.offset
                 if code[at] == _LOAD_64:
-                    code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP << 4
-                    pack_into("<i", code, at + 4, maps[relocation.name])
+                    _refer_to_map(code, at, relocation.name, maps)
                 else:
                     assert code[at] == _CALL
                     distance = (starts[relocation.name] - at) // INSTRUCTION - 1
@@ -113,6 +114,16 @@ class ObjectFile:
                 if callee is not None and callee not in found:
                     found.append(callee)
         return found
+
+
+def _refer_to_map(code: bytearray, at: int, name: str, maps: Mapping[str, int]) -> None:
+    """Make the wide load at `at` one of a map's descriptor; or of the address of its value, to
+    which the compiler may have added something."""
+    kind = _PSEUDO_MAP if name in maps else _PSEUDO_VALUE
+    code[at + 1] = code[at + 1] & 0x0F | kind << 4
+    if kind == _PSEUDO_VALUE:
+        code[at + 12 : at + 16] = code[at + 4 : at + 8]
+    pack_into("<i", code, at + 4, maps[name.removesuffix(VALUE_SUFFIX)])
 
 
 def _relocations(section: Any, symbols: list[Any]) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ nothing any more, which the number of the process in them tells.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.maps import SharedArray
@@ -21,7 +21,7 @@ _IP_AT, _UDP_PROTO = 14, 17
 class Registry:
     """Actions that bring packets up, lists of actions to be done here, headers of tunnels."""
 
-    def __init__(self, templates: SharedArray) -> None:
+    def __init__(self, templates: SharedArray, policy_number: Callable[[str], int | None]) -> None:
         self._process = (os.getpid() & _PROCESS_BITS) << 16
         self._userspace: dict[int, dp.Userspace] = {}
         self._lists: dict[int, dp.DpActions] = {}
@@ -32,6 +32,8 @@ class Registry:
         self.tunnels: dict[int, int] = {}
         #: The range of UDP source ports of tunnels, as tuple of both ends.
         self.source_ports = (0, 0)
+        #: The number of a policy of timeouts, by its name; None if there is none left.
+        self.policy_number = policy_number
 
     def _number(self, what: object) -> int:
         number = self._numbers.get(what)

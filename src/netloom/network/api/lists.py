@@ -172,10 +172,12 @@ def _test(row: Resource, name: str, given: list[str]) -> Callable[[Document], bo
     wanted: list[Any] = []
     for text in given:
         try:
-            wanted.append(kind.check(text) if kind.name != "set by the server" else text)
+            wanted.append(kind.check(text))
         except ValueError:
-            # Nothing can have this value, so nothing is found; text is compared as it is.
-            wanted.append(text)
+            # Nothing can have this value, so nothing is found.
+            continue
+    # Numbers that are shown as text, and what only the server sets, are compared as they are.
+    wanted += given
     if name in ("security_groups", "availability_zones"):
         return lambda document: bool(set(document.get(name) or ()) & set(given))
     return lambda document: (
@@ -253,23 +255,23 @@ def plain_page(row: Resource, documents: list[Document], query: Query) -> list[D
 
 def links(request: Request, query: Query, documents: Sequence[Document]) -> list[dict[str, str]]:
     """Where the next and the previous page are."""
-    if query.limit is None or not documents or "id" not in documents[0]:
+    if query.limit is None or (documents and "id" not in documents[0]):
         return []
     kept = [
         (name, value) for name, value in request.query if name not in ("marker", "page_reverse")
     ]
     found = []
 
-    def href(marker: str, *more: tuple[str, str]) -> str:
-        return f"{request.base}{request.path}?{urlencode([*kept, ('marker', marker), *more])}"
+    def href(document: int, *more: tuple[str, str]) -> str:
+        """From the end of the list when there is nothing on this page to begin at."""
+        marker = [("marker", documents[document]["id"])] if documents else []
+        return f"{request.base}{request.path}?{urlencode([*kept, *marker, *more])}"
 
     full = len(documents) >= query.limit
     if full or query.reverse:
-        found.append({"rel": "next", "href": href(documents[-1]["id"])})
+        found.append({"rel": "next", "href": href(-1)})
     if full or not query.reverse:
-        found.append(
-            {"rel": "previous", "href": href(documents[0]["id"], ("page_reverse", "True"))}
-        )
+        found.append({"rel": "previous", "href": href(0, ("page_reverse", "True"))})
     return found
 
 

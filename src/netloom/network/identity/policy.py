@@ -18,6 +18,7 @@ from netloom.network.model.attribute import (
     ANYONE,
     NETWORK_OWNER,
     OWNER,
+    OWNER_OR_NETWORK_OWNER,
     READER,
     Resource,
 )
@@ -48,8 +49,9 @@ def may(call: Call, right: str, document: Document) -> bool:
         return own and bool(caller.roles & READERS)
     if right in (OWNER, ADMIN_IF_TRUE):
         return own and bool(caller.roles & WRITERS)
-    if right == NETWORK_OWNER:
-        return bool(caller.roles & WRITERS) and _owns_network(call, document)
+    if right in (NETWORK_OWNER, OWNER_OR_NETWORK_OWNER):
+        mine = own and right == OWNER_OR_NETWORK_OWNER
+        return bool(caller.roles & WRITERS) and (mine or _owns_network(call, document))
     assert right == ADMIN
     return False
 

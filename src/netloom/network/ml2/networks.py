@@ -94,6 +94,7 @@ def _check_mtu(call: Call, network: Document, mtu: int) -> None:
 def delete_network(call: Call, network: Document) -> None:
     """Remove a network that nothing but the service's own ports uses."""
     key = network["id"]
+    _remove_idle_addresses(call, key)
     attached = call.tx.find("port", network_id=key)
     others = [port["id"] for port in attached if port["device_owner"] not in AUTO_DELETED]
     if others:
@@ -109,6 +110,16 @@ def delete_network(call: Call, network: Document) -> None:
         deleted(call, "subnet", subnet)
     grants.forget(call, "network", key)
     deleted(call, "network", call.require("network", key))
+
+
+def _remove_idle_addresses(call: Call, key: str) -> None:
+    """Floating addresses of the network that lead nowhere go with it."""
+    for floating in call.tx.find("floatingip", floating_network_id=key):
+        led = floating["port_id"] or call.tx.find("port_forwarding", floatingip_id=floating["id"])
+        port = call.tx.get("port", floating["_port"])
+        if not led and port is not None:
+            deleted(call, "floatingip", floating)
+            ports.remove_port(call, port)
 
 
 def view_networks(call: Call, networks: list[Document]) -> list[Document]:

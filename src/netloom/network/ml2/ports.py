@@ -28,7 +28,7 @@ from netloom.network.ml2.port_rules import (
     merge_dhcp_options,
 )
 from netloom.network.model.table import resource
-from netloom.network.secgroup.groups import check_groups, default_group
+from netloom.network.secgroup.groups import check_alike, check_groups, default_group
 
 #: device_owner of ports that only the L3 API may delete.
 L3_OWNERS = frozenset(
@@ -102,6 +102,7 @@ def _secure(call: Call, port: Document, body: dict[str, Any]) -> None:
         chosen = [default_group(call, port["project_id"])] if wanted else []
     else:
         check_groups(call, groups)
+        check_alike(call, groups)
         chosen = list(groups)
     port["security_groups"] = chosen
     check_port_security(port, asked=bool(groups))
@@ -132,6 +133,7 @@ def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
     if "security_groups" in body:
         new = [group for group in body["security_groups"] if group not in before["security_groups"]]
         check_groups(call, new)
+        check_alike(call, body["security_groups"])
     extended(call, Change("port", "update", before, after), body, network)
     check_port_security(after, asked=bool(body.get("security_groups")))
     if "allowed_address_pairs" in body or "mac_address" in body:

@@ -29,6 +29,7 @@ UNSET: Final = Missing.UNSET
 #: What a right means: see `netloom.network.identity.policy`.
 ANYONE, OWNER, ADMIN = "anyone", "owner", "admin"
 NETWORK_OWNER = "network owner"
+OWNER_OR_NETWORK_OWNER = "owner, or network owner"
 READER = "reader"
 #: The owner, but with this value only an administrator (used for `shared`).
 ADMIN_IF_TRUE = "admin if true"

@@ -139,8 +139,7 @@ SUBNET = Resource(
         once("ipv6_address_mode", IPV6_MODES),
         given(
             "service_types",
-            kinds.STRINGS,
-            may_set=ADMIN,
+            kinds.SERVICE_TYPES,
             filter=False,
             sort=False,
             extension="subnet-service-types",

@@ -9,6 +9,7 @@ from netloom.network.model import kinds
 from netloom.network.model.attribute import (
     ADMIN,
     NETWORK_OWNER,
+    OWNER_OR_NETWORK_OWNER,
     REQUIRED,
     Resource,
     given,
@@ -128,7 +129,7 @@ PORT = Resource(
     ),
     not_found="PortNotFound",
     not_found_place="port_id",
-    rights=OWNED,
+    rights={**OWNED, "delete": OWNER_OR_NETWORK_OWNER},
     tagged=True,
     quota=True,
     text="A place on a network where something is plugged in, with its addresses.",

@@ -51,9 +51,10 @@ def forget(call: Call, kind: str, key: str) -> None:
 
 
 def revoke_from_all(call: Call, network: Document, action: str) -> None:
-    """Stop sharing a network with everybody."""
+    """Stop sharing a network with everybody; a network that is no longer external is so for
+    nobody."""
     for policy in call.tx.find("rbac_policy", object_id=network["id"], action=action):
-        if policy["target_tenant"] == "*":
+        if policy["target_tenant"] == "*" or action == FLAGS["router:external"]:
             _check_unused(call, policy, network)
             deleted(call, "rbac_policy", policy)
 
@@ -70,7 +71,7 @@ def create_policy(call: Call, body: dict[str, Any]) -> Document:
         raise invalid_input(f"there is no {kind} {body['object_id']}")
     if not me.is_admin and thing["project_id"] != me.project_id:
         raise invalid_input("Only admins can manipulate policies on objects they do not own")
-    if not me.is_admin and (target == "*" or action == "access_as_external"):
+    if not me.is_admin and target == "*":
         raise fail(
             "PolicyNotAuthorized",
             rule="(rule:create_rbac_policy and rule:create_rbac_policy:target_tenant)",
@@ -120,7 +121,11 @@ def _set_flags(call: Call, kind: str, key: str) -> None:
     before = call.require(kind, key)
     after = dict(before)
     for flag, action in flags_of(kind).items():
-        after[flag] = (action, "*") in held
+        # One project that may use a network as external makes it external; it is shared only
+        # with everybody.
+        after[flag] = any(
+            what == action and (flag == "router:external" or target == "*") for what, target in held
+        )
     updated(call, kind, before, after)
 
 

@@ -18,6 +18,7 @@ WITH_PORTS = ("dccp", "sctp", "tcp", "udp", "udplite")
 ONLY_IPV6 = frozenset(
     {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
 )
+ONLY_IPV6_NUMBERS = frozenset(PROTOCOLS[name] for name in ONLY_IPV6)
 ICMP_NUMBERS = frozenset({1, 58})
 IDENTITY = (
     "direction",
@@ -100,7 +101,7 @@ def _judge_protocol(rule: Document) -> None:
             protocol=protocol,
             values=[*sorted(PROTOCOLS), None, "any"],
         )
-    if protocol in ONLY_IPV6 and rule["ethertype"] != "IPv6":
+    if protocol_number(protocol) in ONLY_IPV6_NUMBERS and rule["ethertype"] != "IPv6":
         raise fail(
             "SecurityGroupEthertypeConflictWithProtocol",
             ethertype=rule["ethertype"],

@@ -57,7 +57,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
     for at, action in enumerate(actions):
         if context.was_mpls and not context.done:
             mpls.recirculate_for(context, action)
-        if context.done:
+        ended = context.done
+        if ended:
             if context.freeze is not None:
                 freeze.freeze_rest(context, actions[at:])
             break

@@ -78,6 +78,7 @@ class Routes:
         #: (length, mark) -> prefix -> route; longest first.
         self._index: dict[tuple[int, int, bool], dict[int, Route]] = {}
         self.generation = 0
+        self._devices: frozenset[str] = frozenset()
 
     def add(
         self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0
@@ -127,6 +128,9 @@ class Routes:
 
     def _changed(self) -> None:
         self.generation += 1
+        self._devices = frozenset(
+            route.device for route in (*self._system, *self._dummy, *self._user)
+        )
         index: dict[tuple[int, int, bool], dict[int, Route]] = {}
         for route in (*self._system, *self._dummy, *self._user):
             name = (route.length, route.mark, route.is_user)
@@ -149,8 +153,8 @@ class Routes:
                 return found
         return None
 
-    def devices(self) -> set[str]:
-        return {route.device for route in (*self._system, *self._dummy, *self._user)}
+    def devices(self) -> frozenset[str]:
+        return self._devices
 
     def __iter__(self) -> Iterator[Route]:
         return iter((*self._system, *self._dummy, *self._user))

@@ -91,12 +91,11 @@ INLINE int find_slowly(struct nl_config *c)
 GLOBAL u32 nl_hash_rare(u32 first)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
+	struct nl_config *c = &config_now;
 	u64 hash = 0;
 	u32 from = first ? NL_OPTION_WORDS : 0;
 
-	if (!s || !c)
+	if (!s)
 		return 0;
 	NO_UNROLL
 	for (u32 i = from; i < NL_FIRST_HOT; i++)
@@ -107,13 +106,12 @@ GLOBAL u32 nl_hash_rare(u32 first)
 GLOBAL int nl_is_same_rare(u32 index, u32 first)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
+	struct nl_config *c = &config_now;
 	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
 	u64 difference = 0;
 	u32 from = first ? NL_OPTION_WORDS : 0;
 
-	if (!s || !c || !entry)
+	if (!s || !entry)
 		return 0;
 	NO_UNROLL
 	for (u32 i = from; i < NL_FIRST_HOT; i++)
@@ -124,12 +122,11 @@ GLOBAL int nl_is_same_rare(u32 index, u32 first)
 GLOBAL int nl_keep_rare(u32 index, u32 first)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
+	struct nl_config *c = &config_now;
 	struct nl_cached_rare *entry = map_lookup(&cache_rare, &index);
 	u32 from = first ? NL_OPTION_WORDS : 0;
 
-	if (!s || !c || !entry)
+	if (!s || !entry)
 		return 0;
 	NO_UNROLL
 	for (u32 i = from; i < NL_FIRST_HOT; i++)
@@ -142,14 +139,15 @@ GLOBAL int nl_keep_rare(u32 index, u32 first)
 GLOBAL int nl_find_flow(void)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
+	struct nl_config *c = &config_now;
+	if (!s)
 		return 0;
 	u64 hot[NL_KEY_WORDS - NL_FIRST_HOT], hash = 0, difference;
 	/* Of words that no flow looks at, it does not matter whether they are zero. */
-	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0, generation = c->generation;
+	u32 generation = *(volatile u32 *)&c->generation;
+	u32 rare = c->wants_rare ? s->rare | s->rare_metadata : 0;
 	u32 first = NL_OPTION_WORDS, n_entries = NL_CACHE_ENTRIES;
+	s->generation = generation;
 
 	if (c->wants_rare && s->has_options) {
 		rare = 2;
@@ -164,6 +162,9 @@ GLOBAL int nl_find_flow(void)
 		hash += nl_hash_rare(first) * 0x9e3779b97f4a7c15;
 		n_entries = NL_RARE_ENTRIES;
 	}
+	/* What is wanted changes while the generation is 0: what was read of it may be of both. */
+	if (!generation || *(volatile u32 *)&c->generation != generation)
+		return find_slowly(c);
 	hash ^= hash >> 32;
 	hash *= 0xbf58476d1ce4e5b9;
 	u32 index = (hash >> 40) & (n_entries - 1);
@@ -180,6 +181,8 @@ GLOBAL int nl_find_flow(void)
 	}
 	if (!find_slowly(c))
 		return 0;
+	if (!generation)
+		return 1;
 	UNROLL
 	for (int i = 0; i < NL_KEY_WORDS - NL_FIRST_HOT; i++)
 		entry->words[i] = hot[i];
