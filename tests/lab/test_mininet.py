@@ -58,8 +58,8 @@ def mininet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mininet")
     programs = {"mnexec": "usr/bin/mnexec", "ifconfig": "sbin/ifconfig"}
     programs["telnet"] = "usr/bin/inetutils-telnet"
-    for name, path in programs.items():
-        (folder / name).symlink_to(root / path)
+    for name, place in programs.items():
+        (folder / name).symlink_to(root / place)
     controller = next(
         path for part in debian.path if (path := Path(part, "ovs-testcontroller")).exists()
     )
