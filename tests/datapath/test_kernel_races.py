@@ -46,17 +46,17 @@ def test_no_packet_takes_the_flow_of_another_while_masks_change(
     backend.run()
     assert len(backend.sent(2)) == 1
     table = backend.dpif._table
-    tell = table._next_generation
+    tell = table.forget
     n_times = 0
 
     def tell_late() -> None:
         nonlocal n_times
         n_times += 1
-        backend.inject(1, to_port(81))
+        backend.inject(1, to_port(81 + 2 * n_times))
         tell()
 
     with monkeypatch.context() as patched:
-        patched.setattr(table, "_next_generation", tell_late)
+        patched.setattr(table, "forget", tell_late)
         if is_added:
             backend.put(EVEN.replace("0/0x1", "0/0x3"), "2")
         else:

@@ -20,13 +20,13 @@ from netloom.base.errors import ConfigError
 from netloom.flow.compose import compose_packet
 from netloom.flow.extract import extract_key
 from netloom.flow.key import make_key
+from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.odp_text import format_odp_flow
-from netloom.flow.match import Match
 from netloom.flow.prerequisites import normalize_match
 from netloom.flow.print import format_flow, format_match
-from netloom.flow.text import parse_flow, parse_matchfrom netloom.openflow.oxm import oxm_table
-
+from netloom.flow.text import parse_flow, parse_match
+from netloom.openflow.oxm import oxm_table
 
 pytestmark = pytest.mark.interop
 TIMES = float(os.environ.get("NETLOOM_FLOW_CASES", "1"))

@@ -19,7 +19,7 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
-from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.context import Credit, MacLookup
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.upcall import IN_PORT, origin
@@ -101,6 +101,12 @@ class Revalidator:
     def average_flows(self) -> int:
         """The mean number of flows over all sweeps."""
         return self._flows_dumped // self._n_dumps if self._n_dumps else 0
+
+    def credited(self, key: int, mask: int) -> Sequence[Credit] | None:
+        """What an installed flow's packets are credited to, in the order in which its translation
+        came by; None if there is no such flow."""
+        flow = self._flows.get((key & mask, mask))
+        return flow.credits if flow is not None else None
 
     def install(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         """Give the data path the flow of a translated miss."""

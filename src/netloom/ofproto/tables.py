@@ -15,6 +15,7 @@ leave a choice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
@@ -386,7 +387,23 @@ class Tables:
         return changes
 
     def _delete(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
-        return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_loose(mod)]
+        rules = self.select_loose(mod)
+        if len(rules) < _MANY_RULES:
+            return [self.remove(rule, m.OFPRR_DELETE) for rule in rules]
+        counts = Counter([rule.table_id for rule in rules])
+        emptied = {
+            table_id
+            for table_id, count in counts.items()
+            if count == len(self._tables[table_id].classifier)
+        }
+        for table_id in emptied:
+            self._tables[table_id].classifier.clear()
+        for rule in rules:
+            if rule.table_id in emptied:
+                self._retire(rule)
+            else:
+                self._take_out(rule)
+        return [Change("removed", rule, m.OFPRR_DELETE) for rule in rules]
 
     def _delete_strict(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_strict(mod)]
@@ -468,6 +485,8 @@ class Tables:
 
 
 _PACKET_TYPE = SLOT["packet_type"].mask
+#: So many rules that go at once, and it is looked for tables that become empty.
+_MANY_RULES = 16
 _KEPT_FLAGS = (
     m.OFPFF_SEND_FLOW_REM | m.OFPFF_CHECK_OVERLAP | m.OFPFF_RESET_COUNTS | m.OFPFF_NO_PKT_COUNTS
     | m.OFPFF_NO_BYT_COUNTS
