@@ -79,7 +79,7 @@ class Revalidator:
         #: In the order of their use (see `_idle_since`).
         self._flows: dict[FlowName, InstalledFlow] = {}
         #: The flows that depend on what a MAC table answered.
-        self._by_mac: dict[MacLookup, set[FlowName]] = {}
+        self._by_mac: dict[MacLookup, FlowName | set[FlowName]] = {}
         #: How many flows were added and removed here, and how many in all: `Dpif.take_used`.
         self._changes = self._changes_seen = 0
         self.max_idle_ms = MAX_IDLE_MS
@@ -114,7 +114,8 @@ class Revalidator:
         name = (key & mask, mask)
         flows = self._flows
         n_flows = len(flows)
-        is_switched = IN_PORT.get(key) in self._backer.switched.ports
+        switched = self._backer.switched.ports
+        is_switched = bool(switched) and IN_PORT.get(key) in switched
         if n_flows >= self.flow_limit or name in flows or is_switched:
             if result.recirc_ids:
                 self._backer.recirculations.release(result.recirc_ids, now_ms)
@@ -196,7 +197,10 @@ class Revalidator:
     def _outdated(self, moved: Mapping[MacLookup, int]) -> list[FlowName]:
         names: dict[FlowName, None] = {}
         for lookup, stamp in moved.items():
-            for name in self._by_mac.get(lookup, ()):
+            found = self._by_mac.get(lookup)
+            if found is None:
+                continue
+            for name in found if isinstance(found, set) else (found,):
                 if self._flows[name].stamp < stamp:
                     names[name] = None
         return list(names)
@@ -257,15 +261,24 @@ class Revalidator:
 
     def _index(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
-            self._by_mac.setdefault(lookup, set()).add(name)
+            names = self._by_mac.get(lookup)
+            if names is None:
+                # Most often it is the only one.
+                self._by_mac[lookup] = name
+            elif isinstance(names, set):
+                names.add(name)
+            else:
+                self._by_mac[lookup] = {names, name}
 
     def _unindex(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
             names = self._by_mac.get(lookup)
-            if names is not None:
+            if isinstance(names, set):
                 names.discard(name)
                 if not names:
                     del self._by_mac[lookup]
+            elif names == name:
+                del self._by_mac[lookup]
 
     def revalidate(self, now_ms: int) -> None:
         """Translate every flow again, and change or remove what came out otherwise."""
