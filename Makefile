@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken bench bench-kmod fuzz soak record-neutron record-trace clean-host clean
+.PHONY: help demo test check lab osken test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -22,6 +22,9 @@ lab: $(STAMPS)/test ## only the tests with network namespaces and real packets (
 
 osken: $(STAMPS)/test ## os-ken's whole switch test tool against Debian's switch and ours
 	@$(PY) -m tests.interop.osken_runs $(ARGS)
+
+test-tempest: $(STAMPS)/test ## Neutron's API tests, those of openstacksdk and of the client (20 minutes)
+	@$(PY) -m tests.interop.tempest_runs $(ARGS)
 
 bench: $(STAMPS)/bench ## the benchmarks, side by side with Debian's Open vSwitch (needs root)
 	@$(PY) -m bench $(ARGS)

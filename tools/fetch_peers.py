@@ -1,5 +1,5 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
-OpenStack's clients and its keystone, and the controller Faucet.
+OpenStack's clients, its keystone and its API tests, and the controller Faucet.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -86,6 +86,18 @@ ENVIRONMENTS = {
         ("python-openstackclient==10.5.0", "openstacksdk==4.22.0"),
     ),
     "keystone": ("bin/keystone-manage", ("keystone==30.0.0",)),
+    "tempest": (
+        "bin/tempest",
+        (
+            "tempest==47.0.0",
+            "neutron-tempest-plugin==3.3.0",
+            "openstacksdk==4.22.0",
+            "python-openstackclient==10.5.0",
+            "python-neutronclient==14.0.0",
+            "oslotest==6.1.1",
+            "requests-mock==1.12.1",
+        ),
+    ),
     "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),
 }
 
