@@ -87,6 +87,12 @@ class Identity:
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]
 
+    def revoke(self, token: str) -> None:
+        """Have a token be good for nothing any more."""
+        self._be_administrator()
+        headers = {"X-Subject-Token": token}
+        self._http.delete(f"{self.url}/v3/auth/tokens", headers=headers).raise_for_status()
+
     def add_user(self, name: str, project: str, *roles: str) -> None:
         """A user with these roles in a project, which is made if there is none."""
         self._be_administrator()

@@ -89,7 +89,7 @@ class _Names:
     def fill(self, text: str) -> str:
         """The text with ids in place of names; nobody's id for what could not be made."""
         nobody = "00000000-0000-4000-8000-000000000000"
-        return re.sub(r"\$(\w+)", lambda found: self._ids.get(found[1], nobody), text)
+        return re.sub(r"\$(\w+)", lambda found: str(self._ids.get(found[1], nobody)), text)
 
     def of(self, found: re.Match[str]) -> str:
         return self._names.get(found[0], "<id>")

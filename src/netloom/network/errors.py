@@ -22,6 +22,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         500,
         "Request Failed: internal server error while processing your request.",
     ),
+    "HTTPRequestTimeout": (408, "{message}"),
     "HTTPRequestEntityTooLarge": (413, "{message}"),
     "ServiceUnavailable": (503, "The service is unavailable."),
     "RevisionNumberConstraintFailed": (

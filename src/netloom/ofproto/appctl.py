@@ -32,6 +32,7 @@ from netloom.ofproto.rules import Rule
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.action_format import format_actions
+from netloom.openflow.number_text import atoi
 
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
@@ -283,8 +284,7 @@ class OfprotoCommands:
         return "\n".join(texts)
 
     def _set_flow_limit(self, args: list[str]) -> str:
-        digits = args[0].strip()
-        limit = int(digits) if digits.isascii() and digits.isdigit() else 0
+        limit = atoi(args[0]) & 0xFFFFFFFF
         for backer in self._backers():
             backer.revalidator.flow_limit = limit
         return f"set flow_limit to {limit}\n"

@@ -194,7 +194,7 @@ def _trace_once(
 def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     words = request.words
     if len(words) > 3 or not words:
-        raise CommandError("Too many command line arguments" if words else "Syntax error")
+        raise CommandError("too many arguments" if words else "Syntax error")
     if any("(" in word for word in words[:2]) and world.find_bridge(words[0]) is None:
         at = 0 if "(" in words[0] else 1
         _read_packet(request, words[at + 1 :])

@@ -18,7 +18,7 @@ translation; a flow one system call, or a share of one when many are put togethe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -28,6 +28,7 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
@@ -36,6 +37,7 @@ from netloom.datapath.ebpf.flowtable import FlowTable, fits
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
+from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
@@ -45,6 +47,8 @@ from netloom.datapath.ebpf.spec import (
     COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
+    N_REASONS,
+    OP,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -55,14 +59,13 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
+from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
 )
-from netloom.flow.fields import SLOT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
@@ -73,17 +76,11 @@ RING_BATCH = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS = 1_000
-#: How long flows and ports of an earlier daemon wait for this one's configuration.
-ORPHAN_MS = 10_000
-IN_PORT = SLOT["in_port"]
-#: The mask of flows of bridges that the programs run by themselves.
-_SWITCHED = IN_PORT.mask | SLOT["recirc_id"].mask
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
-    "DROP_EXPLICIT": DROP_EXPLICIT,
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -91,6 +88,11 @@ _DROPS = {
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
+    "CT_INVALID": INVALID_STATE,
+    "CT_FULL": FULL,
+    "CT_ZONE_FULL": ZONE_FULL,
+    "DROP_REASON": drop_counter(0),
+    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }
 
 
@@ -127,12 +129,8 @@ class EbpfDpif:
         self._ports.renew_links()
         self._switches = KernelSwitches(self._loaded, self._ports)
         self.switching: Switching | None = self._switches
-        #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
-        #: here.
-        self._orphans = set(self._table.names())
-        self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._orphans = Orphans(self._table)
         self._has_given_up = False
-        self._asked: list[tuple[int, int]] = []
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
@@ -140,7 +138,7 @@ class EbpfDpif:
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates)
+        self._registry = Registry(self._templates, self._tracker.policies.number)
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []
@@ -174,6 +172,10 @@ class EbpfDpif:
         self._slow.vlan_limit = limit
         self._table.set_vlan_limit(limit)
 
+    def allow_shortcuts(self, wanted: bool) -> None:
+        """Let packets leave by the shortcut to the other end of a veth pair, or not."""
+        self._ports.shortcuts.allow(wanted)
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
@@ -196,6 +198,9 @@ class EbpfDpif:
             raise ConfigError(
                 f"could not add network device {device.name} to data path: {error.message}"
             ) from error
+        # A device that was a port of another number, perhaps.
+        self._table.forget()
+        device.count_sent(lambda: self._ports.shortcuts.count(port.number))
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -322,47 +327,30 @@ class EbpfDpif:
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         upcalls = self._slow.recv_upcalls(limit)
-        if self._orphans and len(upcalls) < limit:
-            upcalls += self._ask_for_orphans(limit - len(upcalls))
+        if len(upcalls) < limit:
+            ports: set[int] = {port.number for port in self._slow.ports()}
+            upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         return upcalls
 
-    def _ask_for_orphans(self, limit: int) -> list[Upcall]:
-        """Have `ofproto` say what flows that an earlier daemon left should do. The flow that it
-        puts replaces the orphan, if its mask is the same; else the orphan goes."""
-        ports = {port.number for port in self._slow.ports()}
-        now_ms = self._clock.now_ms()
-        asked: list[Upcall] = []
-        for key, mask in list(self._orphans):
-            if len(asked) >= limit:
-                break
-            if mask == _SWITCHED and now_ms < self._give_up_ms:
-                # The flow of a bridge that is switched here: it comes again, or goes.
-                continue
-            if IN_PORT.get(key) in ports:
-                asked.append(Upcall("adopt", key, b""))
-                self._orphans.discard((key, mask))
-                self._asked.append((key, mask))
-            elif now_ms >= self._give_up_ms:
-                self._orphans.discard((key, mask))
-                self._table.delete(key, mask, now_ms)
-        return asked
-
     def _drop_orphans(self, now_ms: int) -> None:
-        """Remove orphans that `ofproto` did not want, and ports that nobody asked for again."""
-        for key, mask in self._asked:
-            if self._slow.flow_get(key, mask) is None:
-                self._table.delete(key, mask, now_ms)
-        self._asked.clear()
-        if now_ms >= self._give_up_ms and not self._has_given_up:
+        """Remove flows that `ofproto` did not want, and ports that nobody asked for again."""
+        self._orphans.drop(lambda key, mask: self._slow.flow_get(key, mask) is not None, now_ms)
+        if self._orphans.has_given_up(now_ms) and not self._has_given_up:
             self._has_given_up = True
             self._ports.remove_left_behind()
+
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        return self._orphans.recirc_ids
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        return self._registry.next_hops(self._table.operands(OP["TUNNEL_PUSH"]))
 
     def stats(self) -> DpStats:
         self._take_counters()
         stats = self._slow.stats()
         return replace(
             stats,
-            hits=stats.hits + self._counted["HITS"],
+            hits=stats.hits + self._table.hits(),
             misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
@@ -376,8 +364,8 @@ class EbpfDpif:
 
     def run(self, now_ms: int) -> bool:
         is_busy = self._slow.run(now_ms)
-        if self._asked or not self._has_given_up:
-            self._drop_orphans(now_ms)
+        self._orphans.begin(now_ms)
+        self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()
         for ring in _DRAIN_ORDER:
@@ -387,6 +375,8 @@ class EbpfDpif:
                 self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
+        self._table.specialise(now_ms)
+        self._ports.shortcuts.run(now_ms)
         self._take_counters()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
@@ -443,7 +433,11 @@ class EbpfDpif:
         self._counted = totals
 
     def poll_fds(self) -> list[int]:
-        return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
+        rings = (ring.fd for ring in self._rings.values())
+        return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
+
+    def note_readable(self, fd: int) -> None:
+        self._slow.note_readable(fd)
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
