@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 from tests.support.odd_packets import odd_packet
 from tests.support.packet_cases import CASES
 
@@ -39,15 +37,6 @@ CHANGES = (
 BRANCHES = (
     "clone({})", "check_pkt_len(size=80,gt({}),le({}))", "sample(sample=100.0%,actions({}))",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
 
 
 def random_actions(rng: random.Random, depth: int = 0) -> str:
@@ -101,7 +90,7 @@ RECIRCULATIONS = (
     "recirc(0x1),set(eth(src=00:00:00:00:00:09)),2", "clone(recirc(0x1)),push_vlan(vid=5,pcp=0),2",
     "clone(ct(zone=4),recirc(0x1)),2", "check_pkt_len(size=100,gt(3),le(recirc(0x1))),2",
     "check_pkt_len(size=100,gt(3),le(recirc(0x1)))", "clone(push_vlan(vid=5,pcp=0),recirc(0x1)),2",
-    "trunc(20),recirc(0x1),2", "trunc(20),2,recirc(0x1)",
+    "trunc(20),recirc(0x1),2", "trunc(20),2,recirc(0x1)", "trunc(20),clone(ct(zone=3),2),3,4",
     "sample(sample=100.0%,actions(recirc(0x1))),2",
     "ct(commit,zone=4,nat(src=1.2.3.4)),2,ct(zone=5),3", "recirc(0x1),trunc(30),2",
     ",".join(["2"] * 40), ",".join(["2", "3"] * 90), "1", "1,2,1", "recirc(0x1),recirc(0x1),2",

@@ -81,9 +81,10 @@ def _port_from_number(number: int) -> int | None:
     if number < _MAX10:
         return number
     if number < _FIRST_RESERVED10:
-        _log.warn(
-            "port %u is a reserved OF1.0 port number that will be translated to %u when talking "
-            "to an OF1.1 or later controller", number, number + _OFFSET)  # fmt: skip
+        if _log.admits(WARN, "reserved number", 1, 1):
+            _log.warn(
+                "port %u is a reserved OF1.0 port number that will be translated to %u when "
+                "talking to an OF1.1 or later controller", number, number + _OFFSET)  # fmt: skip
         return number + _OFFSET
     if number <= 0xFFFF:
         name = format_port(number + _OFFSET)

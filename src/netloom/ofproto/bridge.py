@@ -472,7 +472,9 @@ class Ofproto:
         self.faults.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (self.monitoring.bfds or self.faults.cfms or self.aggregation.lacps) and not any(
+        if not (
+            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
+        ) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):

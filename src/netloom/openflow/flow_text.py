@@ -10,7 +10,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.ports import CONTROLLER, parse_port
+from netloom.flow.ports import ANY, CONTROLLER, LOCAL, MAX, parse_port
 from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
@@ -418,14 +418,18 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             port = parse_port(value, names.ports)
             if port is None:
                 raise ConfigError(f"{value} is not a valid OpenFlow port")
+            if port > MAX and port not in (LOCAL, ANY, CONTROLLER):
+                raise ConfigError(f"{value} is not a valid OpenFlow port for PACKET_OUT")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
         elif name in FIELD:
             field = FIELD[name]
+            matches.read(name, value)
             if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
-            matches.read(name, value)
             # Connections that cannot say it do without.
-            protocols &= field_protocols(field, matches.match.mask >> field.shift & field.ones)
+            if field.name != "packet_type":
+                bits = matches.match.mask >> field.shift & field.ones
+                protocols &= field_protocols(field, bits)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:
