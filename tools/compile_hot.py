@@ -53,16 +53,11 @@ MODULES = {
         match_bytes_text oxm oxm_template text_flows
     """,
     "datapath/userspace": "cache dpif execute layers rewrite track",
-    # Subclasses of what is compiled of the userspace data path.
-    "datapath/ebpf": "connections zones",
-    "datapath/userspace/conntrack": """
-        connection expected filter key limits nat plain tcp tracker tuples
-    """,
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_mod_log mac_table multipart packet_in
         packet_outs prefix_trie recirculations revalidate rules sessions shortcuts subtable table
-        tables trails tunnels upcall
+        tables tunnels upcall
     """,
     "ofproto/underlay": "neighbours routes",
     "ofproto/translate": """
