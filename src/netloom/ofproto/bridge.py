@@ -124,6 +124,7 @@ class Ofproto:
         """Grows with every change of what tables, groups and meters do to packets."""
         return (
             self.tables.generation
+            + self.tables.settings_generation
             + self.groups.generation
             + self.meters.generation
             + self.tlv_table.generation
