@@ -23,6 +23,7 @@ from netloom.datapath.ebpf.layout import (
     decode_key,
     encode_key,
     mask_words,
+    word_shift,
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -48,6 +49,7 @@ _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
 _HITS_AT = 8 * COUNTER["HITS"]
+_WORD = (1 << 64) - 1
 _ACTIONS_AT = FLOW.offsets["actions"]
 _TCP_FLAGS = SLOT["tcp_flags"]
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
@@ -92,7 +94,7 @@ class Counters:
 class _Mask:
     """A mask in use: its stable number, which hash its flows are in, which words they pack."""
 
-    __slots__ = ("id", "mask", "n_flows", "size_class", "words")
+    __slots__ = ("_head", "_parts", "_size", "id", "mask", "n_flows", "size_class", "words")
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
@@ -100,15 +102,16 @@ class _Mask:
         self.words = mask_words(mask)
         self.n_flows = 0
         self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.words) <= room)
+        self._head = _U64.pack(number)
+        self._size = 8 * (SIZE_CLASSES[self.size_class] + 1)
+        self._parts = [
+            (shift, mask >> shift & _WORD) for shift in (word_shift(n) for n, _ in self.words)
+        ]
 
     def pack(self, key: int) -> bytes:
         """The hash key of a flow's key: number, masked words, zeros."""
-        data = encode_key(key)
-        parts = [_U64.pack(self.id)]
-        parts += [
-            _U64.pack(_U64.unpack_from(data, 8 * index)[0] & word) for index, word in self.words
-        ]
-        return b"".join(parts).ljust(8 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+        parts = [(key >> shift & word).to_bytes(8, "big") for shift, word in self._parts]
+        return b"".join((self._head, *parts)).ljust(self._size, b"\0")
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""

@@ -97,6 +97,14 @@ def decode_key(data: bytes | memoryview) -> int:
     return key
 
 
+def word_shift(number: int) -> int:
+    """How far up in a whole key the kernel's word of that number is."""
+    for at, size, shift in _RANGES:
+        if at <= number * WORD_BYTES < at + size:
+            return shift + 8 * (at + size - (number + 1) * WORD_BYTES)
+    raise ValueError(number)
+
+
 def mask_words(mask: int) -> list[tuple[int, int]]:
     """(number of the word in the kernel's key, its bits as the machine loads them) of every word
     that `mask` touches."""
