@@ -1,4 +1,4 @@
-"""No packet is lost unaccounted: what comes in leaves, goes up, or is dropped for a counted reason."""
+"""No packet is lost unaccounted: it leaves, goes up, or is dropped for a reason that is counted."""
 
 from __future__ import annotations
 
@@ -184,9 +184,12 @@ def test_a_firewall_whose_flows_change_lets_the_same_through(
     both = Both(kernel)
     nat = rng.choice(("", ",nat(src=10.9.9.9)", ",nat(dst=10.8.8.8:99)"))
     tracked = [
-        ("recirc_id(0),in_port(1),eth(),eth_type(0x0800)", f"ct(zone=3{nat and ',nat'}),recirc(0x1)"),
-        ("recirc_id(0),in_port(2),eth(),eth_type(0x0800)", f"ct(zone=3{nat and ',nat'}),recirc(0x2)"),
-    ]  # fmt: skip
+        (
+            f"recirc_id(0),in_port({port}),eth(),eth_type(0x0800)",
+            f"ct(zone=3{nat and ',nat'}),recirc(0x{port})",
+        )
+        for port in (1, 2)
+    ]
     rules = {
         "recirc_id(0x1),in_port(1),ct_state(+new-inv),eth(),eth_type(0x0800)": (
             f"ct(commit,zone=3,mark=0x7{nat}),2", ""),

@@ -46,7 +46,7 @@ def test_no_packet_takes_the_flow_of_another_while_masks_change(
     backend.run()
     assert len(backend.sent(2)) == 1
     table = backend.dpif._table
-    tell = table.forget
+    tell = table._next_generation
     n_times = 0
 
     def tell_late() -> None:
@@ -56,7 +56,7 @@ def test_no_packet_takes_the_flow_of_another_while_masks_change(
         tell()
 
     with monkeypatch.context() as patched:
-        patched.setattr(table, "forget", tell_late)
+        patched.setattr(table, "_next_generation", tell_late)
         if is_added:
             backend.put(EVEN.replace("0/0x1", "0/0x3"), "2")
         else:

@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct, pack_into, unpack_from
+from struct import error as StructError
 from typing import Any, NamedTuple
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+from netloom.base.errors import Unsupported
+from netloom.base.log import get_logger
 from netloom.datapath.ebpf.spec import VALUE_SUFFIX
 
+log = get_logger("dpif_netlink")
 INSTRUCTION = 8
 _LOAD_64, _CALL = 0x18, 0x85
 _PSEUDO_MAP, _PSEUDO_VALUE, _PSEUDO_CALL = 1, 2, 1
@@ -47,9 +52,23 @@ class Function(NamedTuple):
 
 
 class ObjectFile:
-    """What is in the object at `path`."""
+    """What is in the object at `path`. Raises Unsupported if that is not what it should be."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._read(path)
+        except (ELFError, KeyError, StructError) as error:
+            raise self._unfit(path, f"{type(error).__name__}: {error}") from None
+
+    @staticmethod
+    def _unfit(path: Path, why: str) -> Unsupported:
+        log.warn("%s: %s", path, why)
+        return Unsupported(
+            "the eBPF programs are damaged or not of this version; build them again", "object"
+        )
+
+    def _read(self, path: Path) -> None:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             sections: dict[str, Any] = {section.name: section for section in elf.iter_sections()}
@@ -83,6 +102,8 @@ class ObjectFile:
     def link(self, entry: str, maps: Mapping[str, int]) -> tuple[bytes, bytes]:
         """The code of program `entry` with everything it calls, references to `maps` (name ->
         descriptor) filled in; and the records of its functions."""
+        if entry not in self.functions:
+            raise self._unfit(self._path, f"no program {entry}")
         order = self._reachable(entry)
         starts: dict[str, int] = {}
         size = 0

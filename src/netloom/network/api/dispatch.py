@@ -21,6 +21,7 @@ from netloom.network.document import Caller
 from netloom.network.errors import ApiError, bad_request, fail
 from netloom.network.fleet.agent_api import agent_request
 from netloom.network.hosting.zones import list_zones
+from netloom.network.identity.policy import scope_of
 from netloom.network.l3.floatingips import list_pools
 from netloom.network.lost import Lost
 from netloom.network.model.attribute import Resource
@@ -127,6 +128,8 @@ class Service:
             return Outcome(fixed)
         if request.method not in METHODS:
             raise fail("HTTPMethodNotAllowed", message=f"no such method: {request.method}")
+        if "\0" in request.path or any("\0" in text for pair in request.query for text in pair):
+            raise bad_request("Invalid input: a NUL character")
         caller = self.authenticator.caller(request.headers)
         route = self._route(request)
         if request.method == "GET":
@@ -202,8 +205,7 @@ def _zones(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
 
 
 def _pools(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
-    scope = None if call.caller.is_admin else call.caller.project_id
-    return list_pools(call, listing(call.tx, "network", {}, scope))
+    return list_pools(call, listing(call.tx, "network", {}, scope_of(call.caller)))
 
 
 def _availability(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from netloom.network.api.message import Request, is_number
 from netloom.network.call import Call, not_found
 from netloom.network.document import Document
 from netloom.network.errors import Refused, bad_request, fail, refusal
+from netloom.network.identity.policy import READERS, is_visible, scope_of
 from netloom.network.model.attribute import ADMIN, Resource
 from netloom.network.model.kinds import BOOLEAN, Kind
 from netloom.network.operations import OPERATIONS
@@ -128,18 +129,31 @@ def list_documents(call: Call, row: Resource, query: Query) -> list[Document]:
             )
         else:
             later[name] = given
-    scope = None if call.caller.is_admin else call.caller.project_id
+    if _sees_nothing(call, row, query):
+        return []
     cut = not later and not query.tags and not query.sort
-    if query.marker is not None and call.tx.get(kind, query.marker) is None:
-        raise not_found(kind, query.marker)
+    if query.marker is not None:
+        mark = call.tx.get(kind, query.marker)
+        if mark is None or not is_visible(call, row, mark):
+            raise not_found(kind, query.marker)
     page = Page(query.marker, query.limit, query.reverse) if cut else Page()
     if any(not values for values in in_sql.values()):
         return []
-    documents = listing(call.tx, kind, in_sql, scope, page)
+    documents = listing(call.tx, kind, in_sql, scope_of(call.caller), page)
     shown = OPERATIONS[kind].view(call, documents)
     if cut:
         return shown[::-1] if query.reverse else shown
     return _page(order(query, select(row, shown, later, query)), query)
+
+
+def _sees_nothing(call: Call, row: Resource, query: Query) -> bool:
+    """Whether the caller may not look, or seeks by an attribute that is not for them: what is
+    found would tell what it is."""
+    caller = call.caller
+    if caller.is_admin:
+        return False
+    hidden = (row.by_name[name].may_see == ADMIN for name in query.filters if name in row.by_name)
+    return not caller.roles & READERS or any(hidden)
 
 
 def select(

@@ -31,6 +31,8 @@ SEEN_BY = {
     "security_group": ("access_as_shared",),
     "subnetpool": ("access_as_shared",),
 }
+#: No project's id: they have no spaces.
+NOBODY = "no project"
 #: device_owner values that only administrators and owners of the network may give.
 NETWORK_DEVICES = "network:"
 
@@ -59,6 +61,14 @@ def _owns_network(call: Call, document: Document) -> bool:
     return network is not None and network["project_id"] == call.caller.project_id
 
 
+def scope_of(caller: Caller) -> str | None:
+    """The project whose things, and what is shared with it, the caller may list; None for all,
+    and an id that no project has for who is of none: the service's own things have none either."""
+    if caller.is_admin:
+        return None
+    return caller.project_id or NOBODY
+
+
 def is_visible(call: Call, resource: Resource, document: Document) -> bool:
     """Whether the caller may know that the document exists."""
     caller = call.caller
@@ -66,7 +76,7 @@ def is_visible(call: Call, resource: Resource, document: Document) -> bool:
         return True
     if not caller.roles & READERS or resource.rights.get("show") == ADMIN:
         return False
-    if document.get("project_id") == caller.project_id:
+    if document.get("project_id") == caller.project_id != "":
         return True
     if resource.name in SEEN_BY:
         return is_shared(call, resource.name, document["id"], SEEN_BY[resource.name])

@@ -92,7 +92,9 @@ def _judge_protocol(rule: Document) -> None:
     protocol = rule["protocol"]
     if protocol is None:
         return
-    known = protocol in PROTOCOLS or (protocol.isdigit() and int(protocol) <= 255)
+    known = protocol in PROTOCOLS or (
+        protocol.isascii() and protocol.isdigit() and int(protocol[:9]) <= 255
+    )
     if not known:
         raise fail(
             "SecurityGroupRuleInvalidProtocol",

@@ -117,7 +117,9 @@ GLOBAL int nl_is_taken(struct nl_tuple *tuple)
 {
 	if (!tuple)
 		return 1;
-	struct nl_entry *entry = map_lookup(&tuples, tuple);
+	/* Linux 6.1 takes no argument of a function for a key. */
+	struct nl_tuple key = *tuple;
+	struct nl_entry *entry = map_lookup(&tuples, &key);
 	if (!entry)
 		return 0;
 	u32 place = entry->place >> 1, serial = entry->serial;
