@@ -123,6 +123,10 @@ def main() -> None:
         bench.table.put(*flow(UDP), [OUT], 0)
         bench.has_cache(False)
         bench.report(f"UDP, output, {n_masks} masks without caches", packet(UDP))
+        for now_ms in (1, 1_000):
+            bench.table.specialise(now_ms)
+        assert bench.table.has_special_lookup
+        bench.report(f"UDP, output, {n_masks} masks, special lookup", packet(UDP))
     os.sched_setaffinity(0, allowed)
 
 

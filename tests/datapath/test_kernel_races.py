@@ -48,7 +48,7 @@ def test_no_packet_takes_the_flow_of_another_while_masks_change(
     def tell_late() -> None:
         nonlocal n_times
         n_times += 1
-        backend.inject(1, to_port(81))
+        backend.inject(1, to_port(81 + 2 * n_times))
         tell()
 
     with monkeypatch.context() as patched:

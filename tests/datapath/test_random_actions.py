@@ -90,7 +90,7 @@ RECIRCULATIONS = (
     "recirc(0x1),set(eth(src=00:00:00:00:00:09)),2", "clone(recirc(0x1)),push_vlan(vid=5,pcp=0),2",
     "clone(ct(zone=4),recirc(0x1)),2", "check_pkt_len(size=100,gt(3),le(recirc(0x1))),2",
     "check_pkt_len(size=100,gt(3),le(recirc(0x1)))", "clone(push_vlan(vid=5,pcp=0),recirc(0x1)),2",
-    "trunc(20),recirc(0x1),2", "trunc(20),2,recirc(0x1)",
+    "trunc(20),recirc(0x1),2", "trunc(20),2,recirc(0x1)", "trunc(20),clone(ct(zone=3),2),3,4",
     "sample(sample=100.0%,actions(recirc(0x1))),2",
     "ct(commit,zone=4,nat(src=1.2.3.4)),2,ct(zone=5),3", "recirc(0x1),trunc(30),2",
     ",".join(["2"] * 40), ",".join(["2", "3"] * 90), "1", "1,2,1", "recirc(0x1),recirc(0x1),2",

@@ -85,7 +85,7 @@ def misses(switch: SmallSwitch, key: int) -> tuple[object, object | None]:
     now_ms = switch.clock.now_ms()
     found = origin(backer, key)
     assert found is not None
-    backer.shortcuts.follow(backer.table_generation(), now_ms)
+    backer.follow_tables(now_ms)
     short = backer.shortcuts.find(key, now_ms, 60)
     is_wanted = backer.shortcuts.wants
     result = translate(*found, now_ms)

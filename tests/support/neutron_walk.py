@@ -94,7 +94,7 @@ class _Names:
         return re.sub(r"\$(\w+)", lambda found: str(self._ids.get(found[1], nobody)), text)
 
     def of(self, found: re.Match[str]) -> str:
-        return self._names.get(found[0], "<id>")
+        return str(self._names.get(found[0], "<id>"))
 
 
 def _comparable(value: Any, names: _Names, line: str, key: str = "") -> Any:

@@ -135,8 +135,8 @@ tun_erspan_hwid   tun_erspan_hwid  1  hex         MW -      -- NXOXM_ET_ERSPAN_H
 tun_gtpu_flags    tun_gtpu_flags   1  hex         M- -      -- NXOXM_ET_GTPU_FLAGS=15
 tun_gtpu_msgtype  tun_gtpu_msgtype 1  decimal     M- -      -- NXOXM_ET_GTPU_MSGTYPE=16
 tun_flags         tun_flags        2  tun_flags   MW -      -- NXM_NX_TUN_FLAGS=104
-tun_ttl           tun_ttl          1  decimal     -W -      --
-tun_tos           tun_tos          1  decimal     -W -      --
+tun_ttl           tun_ttl          1  decimal     -- -      --
+tun_tos           tun_tos          1  decimal     -- -      --
 in_port           in_port          2  port10      -W -      ee NXM_OF_IN_PORT=0
 in_port_oxm       in_port          4  port        -W -      -e OXM_OF_IN_PORT=0@1.2
 skb_priority      skb_priority     4  hex         -- -      --

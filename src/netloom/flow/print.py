@@ -253,18 +253,15 @@ def _put_tunnel(out: _Printer) -> None:
     out.put("tun_gbp_flags", _as_hex)
     out.put("tun_tos", lambda value, _: f"{value:x}")
     out.put("tun_ttl", _as_decimal)
+    out.put("tun_erspan_ver", _as_decimal)
     version = out.get("tun_erspan_ver")
-    if version:
-        out.put("tun_erspan_ver", _as_decimal)
     if version == 1:
         out.put("tun_erspan_idx", _as_hex)
     elif version == 2:
         out.put("tun_erspan_dir", _as_decimal)
         out.put("tun_erspan_hwid", _as_hex)
-    if out.get("tun_gtpu_flags"):
-        out.put("tun_gtpu_flags", lambda value, _: f"{value:#x}", "gtpu_flags")
-    if out.get("tun_gtpu_msgtype"):
-        out.put("tun_gtpu_msgtype", _as_decimal, "gtpu_msgtype")
+    out.put("tun_gtpu_flags", lambda value, _: f"{value:#x}" if value else "0", "gtpu_flags")
+    out.put("tun_gtpu_msgtype", _as_decimal, "gtpu_msgtype")
     if mask := out.masked("tun_flags") & numbers.TUN_FLAGS_MASK:
         flags = out.get("tun_flags") & mask
         text = numbers.format_flags_masked(
@@ -387,8 +384,7 @@ def _put_transport(out: _Printer, dl_type: int) -> None:
         out.put("arp_sha", format_mac_masked, "nd_sll")
         out.put("arp_tha", format_mac_masked, "nd_tll")
         out.put("igmp_group", _dec32, "nd_reserved")
-        if out.masked("tcp_flags"):
-            out.words.append(f"nd_options_type={out.get('tcp_flags')}")
+        out.put("tcp_flags", _dec16, "nd_options_type")
     elif dl_type in (_IP, _IPV6) and proto == 6 and (mask := out.masked("tcp_flags")):
         text = numbers.format_flags_masked(
             out.get("tcp_flags"), mask & 0xFFF, numbers.TCP_FLAG_NAMES, numbers.TCP_FLAGS_MASK

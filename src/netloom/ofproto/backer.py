@@ -28,6 +28,7 @@ from netloom.ofproto.settings import ZoneSettings
 from netloom.ofproto.shared_credits import CreditPool
 from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.switching import SwitchedBridges
+from netloom.ofproto.trails import RuleChanges, Trails
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import next_hop
@@ -74,6 +75,7 @@ class Backer:
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
         self.credits = CreditPool()
+        self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
@@ -81,6 +83,8 @@ class Backer:
         #: Grows with every change of ports, bundles and settings.
         self.config_generation = 0
         self._settled: tuple[int, int] = (-1, -1)
+        #: `_other_generation` then.
+        self._settled_others = -1
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
@@ -120,6 +124,8 @@ class Backer:
 
     def remove_bridge(self, name: str) -> None:
         bridge = self.bridges.pop(name)
+        # So that the sum of all never comes back to what it was.
+        self.config_generation += bridge.generation
         self.switched.give_up(bridge)
         self.switched.reasons.pop(name, None)
         bridge.destroy()
@@ -198,6 +204,16 @@ class Backer:
             generation += bridge.generation
         return generation
 
+    def follow_tables(self, now_ms: int) -> None:
+        """Have the shortcuts forget what is true no more."""
+        others = self._other_generation()
+        self.shortcuts.follow(others, self.table_generation() - others, now_ms)
+
+    def _other_generation(self) -> int:
+        """The same, less all that are rules of tables."""
+        rules = sum(bridge.tables.generation for bridge in self.bridges.values())
+        return self.table_generation() - rules
+
     @property
     def generations(self) -> tuple[int, int]:
         """They grow with every change of what is done to packets: by all but MAC tables, and by
@@ -218,6 +234,7 @@ class Backer:
         if not only_macs:
             self.switched.follow(now_ms)
             self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
+        changes = self._take_changes()
         if not self.revalidator.n_flows:
             for bridge in self.bridges.values():
                 bridge.macs.changed.clear()
@@ -233,11 +250,32 @@ class Backer:
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
-        if moved or not only_macs:
-            self.revalidator.revalidate(now_ms, moved if only_macs else None)
+        if only_macs:
+            self.revalidator.revalidate_moved(now_ms, moved)
+        elif changes is None:
+            self.revalidator.revalidate(now_ms)
+        else:
+            self.revalidator.revalidate_changed(now_ms, changes, moved)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
+
+    def _take_changes(self) -> RuleChanges | None:
+        """What has changed since the last time, if that is some rules; None if more has."""
+        others = self._other_generation()
+        is_more = others != self._settled_others
+        self._settled_others = others
+        changes = RuleChanges()
+        for bridge in self.bridges.values():
+            changed = bridge.tables.take_changed()
+            if changed is None:
+                is_more = True
+            elif not is_more:
+                rules, tables = changed
+                changes.add(bridge, rules)
+                for table in tables:
+                    changes.add_table(table)
+        return None if is_more else changes
 
     def _settle_in_time(self, now_ms: int) -> None:
         tables, macs = self.generations

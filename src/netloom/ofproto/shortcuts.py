@@ -12,8 +12,8 @@ and a miss whose answers lead to a leaf is done. What must hold: the result is w
 gives, with the same mask and credits. The tables and the MAC table are really asked, for this
 packet, so masks are right by construction; all else a walk may depend on is either the same for all
 packets of a kind (port, type, tags, registers: all bits but `FREE_MASK`) or ends the walk's being
-kept (`WalkLog.give_up`). A change of tables or settings empties the tree, as it makes the data
-path's flows be translated again.
+kept (`WalkLog.give_up`). A change of settings empties the tree; after a change of rules the tables
+are asked anew, but what actions do is known still.
 
 A path is kept when it is met a second time: random traffic should not pay for being remembered.
 Before it is kept, it is tried: a path whose result differs from the translation's is not used.
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.mac_table import MacTable
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
+    from netloom.ofproto.trails import Trail
 
 #: Answers of one table that are kept.
 MAX_ANSWERS = 512
@@ -90,18 +91,26 @@ class _Question:
 class _Lookup(_Question):
     """Which rule matches?"""
 
-    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed")
+    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed", "stamp")
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
+        #: When that was: what follows is of older rules if they have changed since.
+        self.stamp = -1
         #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
-        self.mask = step.table.classifier.plain_mask()
+        self.mask = -1
         self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
         self.classifier: Classifier[Rule] = step.table.classifier
         self.matched = TableCredit(step.table, True)
         self.missed = TableCredit(step.table, False)
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.known.clear()
+        self.mask = self.classifier.plain_mask()
 
     def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
         """The rule, and what its lookup looked at beside `mask`."""
@@ -136,7 +145,9 @@ class _Normal(_Question):
 class _Leaf:
     """What is done in the end."""
 
-    __slots__ = ("actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags")
+    __slots__ = (
+        "actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags", "trail",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -146,7 +157,9 @@ class _Leaf:
         tags: tuple[tuple[int, int], ...],
         credits_: list[Credit],
         recirc_ids: tuple[int, ...],
+        trail: Trail | None,
     ) -> None:
+        self.trail = trail
         self.actions = actions
         self.bits = bits
         #: What questions looked at -> what a flow of the data path matches.
@@ -184,7 +197,7 @@ class _Way:
 class _Kind:
     """The packets that agree on all but `FREE_MASK`."""
 
-    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "ways")
+    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "stamp", "ways")
 
     def __init__(self) -> None:
         #: The first question, under None.
@@ -194,6 +207,13 @@ class _Kind:
         self.n_ways = 0
         self.n_hits = 0
         self.remembers = True
+        self.stamp = -1
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.ways.clear()
+        self.n_ways = self.n_hits = 0
 
     def forget_ways(self) -> None:
         """There are too many; if most were of no use, remember no more."""
@@ -217,16 +237,21 @@ class Shortcuts:
         self._n_nodes = 0
         #: Frozen states that leaves mention.
         self._held: list[int] = []
-        #: Of tables and settings, when the tree was made.
-        self._generation = -1
+        #: Of settings, when the tree was made; of rules, when tables were asked what they look at.
+        self._generation = self._rules = -1
+        #: Grows with changes of rules.
+        self._stamp = 0
         #: The last miss that was not found here has been met before: it is worth to be kept.
         self.wants = False
 
-    def follow(self, generation: int, now_ms: int) -> None:
-        """Forget all if tables or settings have changed."""
-        if generation != self._generation:
+    def follow(self, generation: int, rules: int, now_ms: int) -> None:
+        """Forget all if settings have changed; if only rules have, what tables answered."""
+        if generation != self._generation or len(self._plans) > MAX_NODES:
             self._generation = generation
             self.forget(now_ms)
+        if rules != self._rules:
+            self._rules = rules
+            self._stamp += 1
 
     def forget(self, now_ms: int) -> None:
         self._kinds.clear()
@@ -277,6 +302,8 @@ class Shortcuts:
                 answer = entry.bundle if entry is not None else None
             else:
                 assert type(node) is _Lookup
+                if node.stamp != self._stamp:
+                    node.start_anew(self._stamp)
                 short = key & node.free | node.key
                 if node.mask < 0:
                     rule, looked = node.classifier.lookup(short, mask)
@@ -298,24 +325,32 @@ class Shortcuts:
             assert isinstance(node, _Stop)
             self.wants = node.is_wanted
             return None
-        flow_mask = node.flow_masks.get(mask)
-        if flow_mask is None:
-            flow_mask = self._flow_mask(mask, node)
-        if node.credits:
-            credits_ += node.credits
+        credits_ += node.credits
         if n_bytes:
             for target in credits_:
                 target.credit(1, n_bytes, now_ms)
-        for number in node.recirc_ids:
-            self._recirculations.hold(number)
         credits_ += refreshes
+        return self._arrive(node, mask, credits_, mac_lookups)
+
+    def _arrive(
+        self, leaf: _Leaf, mask: int, credits_: list[Credit], mac_lookups: tuple[MacLookup, ...]
+    ) -> Translated:
+        """The translation of a packet that went to `leaf`."""
+        flow_mask = leaf.flow_masks.get(mask)
+        if flow_mask is None:
+            flow_mask = self._flow_mask(mask, leaf)
+        for number in leaf.recirc_ids:
+            self._recirculations.hold(number)
         return Translated(
-            node.actions, flow_mask, 0, credits_, "", (), mac_lookups, node.recirc_ids
-        )
+            leaf.actions, flow_mask, 0, credits_, "", (), mac_lookups, leaf.recirc_ids, (),
+            leaf.trail,
+        )  # fmt: skip
 
     def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
         """The first question that is not on the way of a packet, what was looked at up to it, and
         who is credited; None if the way leads nowhere."""
+        if kind.stamp != self._stamp:
+            kind.start_anew(self._stamp)
         for decided, ways in kind.ways.items():
             way = ways.get(key & decided)
             if way is not None:
@@ -344,6 +379,8 @@ class Shortcuts:
         credits_: list[Credit] = []
         while type(node) is _Lookup:
             mask |= node.bits
+            if node.stamp != self._stamp:
+                node.start_anew(self._stamp)
             rule, looked = node.ask(key & node.free | node.key, mask)
             mask |= looked
             decided |= looked
@@ -432,7 +469,7 @@ class Shortcuts:
             if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
         ]
         keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
-        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids)
+        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids, again.trail)
 
     def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
         """Have the path of these steps, from a kind of packet on, lead to `end`."""

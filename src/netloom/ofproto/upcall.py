@@ -55,7 +55,7 @@ class Upcalls:
         self.n_thorough = 0
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
-        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
+        self._backer.follow_tables(now_ms)
         for upcall in upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
@@ -105,7 +105,7 @@ class Upcalls:
         if is_wanted:
             backer.shortcuts.keep(bridge, key, upcall.key, result, now_ms, mask)
         # Tables may have learned from the packet.
-        backer.shortcuts.follow(backer.table_generation(), now_ms)
+        backer.follow_tables(now_ms)
         if not self.enable_megaflows:
             mask = KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)

@@ -6,7 +6,15 @@ from struct import pack, unpack_from
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
-from netloom.flow.ports import ANY, MAX, format_port, parse_port, port_from_of10, port_to_of10
+from netloom.flow.ports import (
+    ANY,
+    CONTROLLER,
+    MAX,
+    format_port,
+    parse_port,
+    port_from_of10,
+    port_to_of10,
+)
 from netloom.flow.text import parse_subfield
 from netloom.openflow import actions as a
 from netloom.openflow.action_fields import (
@@ -187,7 +195,7 @@ def parse_multipath(r: ActionReader, text: str) -> a.Action:
             f"{text}: {part.n_bits}-bit destination field has {1 << part.n_bits} possible "
             f"values, less than specified n_links {n_links}"
         )
-    basis, arg = leading_int(words[1]) & 0xFFFF, leading_int(words[4]) & 0xFFFF
+    basis, arg = leading_int(words[1]) & 0xFFFF, leading_int(words[4]) & 0xFFFFFFFF
     return a.Multipath(fields, basis, algorithm, n_links, arg, part)
 
 
@@ -249,7 +257,10 @@ def format_bundle(action: a.Bundle, names: TextNames) -> str:
 def check_members(action: a.Bundle, max_port: int) -> None:
     """Members must be ports that a packet can be sent to."""
     for port in action.members:
-        if port in (ANY,):
+        if port == ANY:
             continue
+        if port == CONTROLLER:
+            get_logger("bundle").warn("unsupported controller member")
+            raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
         if port >= max_port and not MAX <= port <= ANY:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")

@@ -10,7 +10,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.ports import CONTROLLER, parse_port
+from netloom.flow.ports import ANY, CONTROLLER, LOCAL, MAX, parse_port
 from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
@@ -66,6 +66,8 @@ COMMANDS = {
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
 _COMMAND_WORDS = tuple(COMMANDS)
+#: Lines of a file from which on it pays to look for lines that are alike.
+_MANY_LINES = 32
 _DL_TYPE = SLOT["dl_type"].mask
 _IPV6 = 0x86DD << SLOT["dl_type"].shift
 #: What IPv4 and IPv6 share.
@@ -371,14 +373,23 @@ def parse_flow_lines(
     flows = []
     usable = p.P_ANY
     memories: dict[int, FlowMemory] = {}
+
+    def read(text: str, kind: int, memory: FlowMemory) -> tuple[m.FlowMod, int]:
+        return parse_flow_mod(text, kind, names, memory)
+
+    parse = read
+    if len(lines) >= _MANY_LINES:
+        from netloom.openflow.flow_lines import FlowLines
+
+        parse = FlowLines(read).parse
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
         kind, rest = (command, text) if command is not None else _leading_command(text)
-        memory = memories.setdefault(kind, FlowMemory())
+        memory = memories.get(kind) or memories.setdefault(kind, FlowMemory())
         try:
-            flow, protocols = parse_flow_mod(rest, kind, names, memory)
+            flow, protocols = parse(rest, kind, memory)
         except ConfigError as error:
             raise ConfigError(f"{where}:{number}: {error}") from None
         flows.append(flow)
@@ -407,14 +418,18 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             port = parse_port(value, names.ports)
             if port is None:
                 raise ConfigError(f"{value} is not a valid OpenFlow port")
+            if port > MAX and port not in (LOCAL, ANY, CONTROLLER):
+                raise ConfigError(f"{value} is not a valid OpenFlow port for PACKET_OUT")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
         elif name in FIELD:
             field = FIELD[name]
+            matches.read(name, value)
             if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
-            matches.read(name, value)
             # Connections that cannot say it do without.
-            protocols &= field_protocols(field, matches.match.mask >> field.shift & field.ones)
+            if field.name != "packet_type":
+                bits = matches.match.mask >> field.shift & field.ones
+                protocols &= field_protocols(field, bits)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:

@@ -24,17 +24,21 @@ from netloom.flow.fields import (
     PREREQUISITES,
     SLOT,
     TRANSPORT,
-    TUN_METADATA,
     TUN_OPTIONS_MASK,
     TUN_PRESENT_SHIFT,
     VLAN_CFI,
     CodePoint,
     Field,
-    option_present,
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.oxm_options import (
+    OPTIONS,
+    decode_option,
+    encode_options,
+    log_wildcards,
+)
 from netloom.openflow.oxm_template import EncodeRow, Recipe, Templates, derive_recipe
 
 log = get_logger("nx_match")
@@ -240,8 +244,8 @@ class OxmTable:
             if row is None:
                 if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
                     cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
-                elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in _OPTIONS:
-                    option_value, option_bits = _decode_option(data, pos, header)
+                elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in OPTIONS:
+                    option_value, option_bits = decode_option(data, pos, header)
                     if mask & option_bits:
                         raise OpenFlowError("OFPBMC_DUP_FIELD")
                     value, mask = value | option_value, mask | option_bits
@@ -255,7 +259,7 @@ class OxmTable:
                 if row.masked:
                     m = from_bytes(data[middle : middle + row.n_bytes], "big")
                     if v & ~m:
-                        _log_wildcards(header)
+                        log_wildcards(header)
                         raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
                     in_place = m << row.shift & field_mask
                 else:
@@ -356,7 +360,7 @@ class OxmTable:
 
     def _encode_special(self, field_mask: int, value: int, mask: int) -> bytes:
         if field_mask == TUN_OPTIONS_MASK:
-            return _encode_options(value, mask)
+            return encode_options(value, mask)
         if field_mask == _TCI.mask:
             return self._encode_vlan(_TCI.get(value), _TCI.get(mask))
         port = SLOT["in_port"].get(value)
@@ -425,55 +429,6 @@ def _entry(field: Field, version: int, value: int, mask: int | None = None) -> b
 
 
 _NXM_1 = 1
-#: The fields of tunnel options by their number in that class.
-_OPTIONS = {field.codes[0].number: field for field in TUN_METADATA}
-
-
-def _decode_option(data: bytes, pos: int, header: int) -> tuple[int, int]:
-    """Value and mask of a tunnel option, which is as long as its entry says, maybe nothing."""
-    field = _OPTIONS[header >> 9 & 0x7F]
-    size = header & 0xFF
-    n_bytes = size // 2 if header & 0x100 else size
-    if n_bytes > field.n_bytes or (header & 0x100 and size % 2):
-        raise OpenFlowError("OFPBMC_BAD_LEN")
-    value = int.from_bytes(data[pos + 4 : pos + 4 + n_bytes], "big")
-    mask = field.ones
-    if header & 0x100:
-        mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + size], "big")
-        if value & ~mask:
-            _log_wildcards(header)
-            raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
-    present = option_present(field)
-    return value << field.shift | present, mask << field.shift | present
-
-
-def _encode_options(value: int, mask: int) -> bytes:
-    """Options in a match: an exact value is as long as it has to be, as is a masked one; all bits
-    of some words are an exact value, too."""
-    found = b""
-    for field in TUN_METADATA:
-        bits = mask >> field.shift & field.ones
-        wanted = value >> field.shift & bits
-        if bits == field.ones:
-            n_bytes, is_exact = (wanted.bit_length() + 7) // 8, True
-        else:
-            n_bytes = (bits.bit_length() + 7) // 8
-            is_exact = bits > 0 and n_bytes % 4 == 0 and not bits & bits + 1
-        if bits or mask & option_present(field):
-            body = wanted.to_bytes(n_bytes, "big")
-            body += b"" if is_exact else bits.to_bytes(n_bytes, "big")
-            head = field.codes[0].header(not is_exact) & ~0xFF | len(body)
-            found += head.to_bytes(4, "big") + body
-    return found
-
-
-def _log_wildcards(header: int) -> None:
-    vendor = header & 0xFFFFFFFF if header >> 32 else 0
-    header = header >> 32 or header
-    log.warn_rl(
-        "Rejecting NXM/OXM entry %d:%d:%d:%d:%d with 1-bits in value for bits wildcarded by "
-        "the mask.", vendor, header >> 16, header >> 9 & 0x7F, header >> 8 & 1, header & 0xFF,
-    )  # fmt: skip
 
 
 def _check_value(row: DecodeRow, value: int) -> int:
@@ -583,6 +538,8 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
     says another."""
     masked = mask != field.ones
     size = field.n_bytes
+    if field.form == "port10":
+        value = port_to_of10(value) or 0
     if field.dynamic:
         size = (max(value, mask if masked else 0).bit_length() + 7) // 8
     out = value.to_bytes(size, "big") + (mask.to_bytes(size, "big") if masked else b"")

@@ -58,6 +58,12 @@ def test_types_that_a_listed_module_imports_count_as_its_source() -> None:
     assert {"netloom/base/record.py", "netloom/openflow/actions.py"} <= set(HOT["sources"]())
 
 
+@pytest.mark.timeout(300)
+def test_mypyc_takes_the_sources_as_they_are(tmp_path: Path) -> None:
+    files, _ = HOT["write_c"](tmp_path)
+    assert len(files) > len(HOT["module_paths"]())
+
+
 def test_without_a_build_the_sources_run(tmp_path: Path) -> None:
     package = tmp_path / "netloom"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("compiled", "__pycache__"))

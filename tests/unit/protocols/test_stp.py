@@ -114,3 +114,14 @@ def test_settings_keep_within_their_limits() -> None:
     bridge = stp.Stp("br", 1, 0)
     bridge.configure(1, (100_000, 50_000, 1_000), 0)
     assert bridge.own_times_ms == (40_000, 10_000, 21_000)
+
+
+def test_ports_that_wait_follow_a_new_forward_delay() -> None:
+    bridge = stp.Stp("br", 1, 0)
+    port = bridge.add_port(1, 128, 19, 0)
+    assert port.state == stp.LISTENING
+    bridge.configure(1, (6_000, 1_000, 4_000), 1_000)
+    bridge.run(3_900)
+    assert port.state == stp.LISTENING
+    bridge.run(4_100)
+    assert port.state == stp.LEARNING

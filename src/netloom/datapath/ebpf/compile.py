@@ -170,7 +170,7 @@ class _Compiler:
                     raise
                 self.records = records
                 del records[start:]
-                records.append(_record("RESUME", a32=self._registry.add_list(actions[at:])))
+                records.append(_record("RESUME", a32=self._registry.add_list(_rest(actions, at))))
                 self.reasons.append(str(error))
                 return
 
@@ -244,7 +244,7 @@ class _Compiler:
         if self._is_saving:
             raise Uncompilable(f"clone({type(actions[at]).__name__})")
         # Of a copy that is last, what is left is what is left of the copy's actions.
-        number = self._registry.add_list(actions[at:])
+        number = self._registry.add_list(_rest(actions, at))
         self.records.append(_record("RESUME_AT", a32=number))
 
     def _push_tunnel(self, actions: dp.DpActions, at: int) -> None:
@@ -362,6 +362,17 @@ class _Compiler:
                 add(_record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
+    """What is left from `at` on, of a packet that is whole: also to cut the next output, if an
+    action before said so."""
+    for before in reversed(actions[:at]):
+        if isinstance(before, dp.Output | dp.Userspace):
+            break
+        if isinstance(before, dp.Trunc):
+            return (before, *actions[at:])
+    return tuple(actions[at:])
 
 
 #: What leaves a packet as it is, and what changes it in ways that can be undone.

@@ -375,6 +375,7 @@ class EbpfDpif:
                 self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
+        self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
         self._take_counters()
         if now_ms >= self._next_sort_ms:

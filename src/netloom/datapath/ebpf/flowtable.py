@@ -22,7 +22,8 @@ from netloom.datapath.ebpf.layout import (
     N_WORDS,
     decode_key,
     encode_key,
-    mask_words,
+    mask_halves,
+    unpack_halves,
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -39,6 +40,7 @@ from netloom.datapath.ebpf.spec import (
     SIZE_CLASSES,
     SLOT_ACTIONS,
 )
+from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
 from netloom.flow.fields import SLOT
 
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
@@ -85,31 +87,28 @@ class Counters:
 
 
 class _Mask:
-    """A mask in use: its stable number, which hash its flows are in, which words they pack."""
+    """A mask in use: its stable number, which hash its flows are in, what they pack."""
 
-    __slots__ = ("id", "mask", "n_flows", "size_class", "words")
+    __slots__ = ("halves", "id", "mask", "n_flows", "size_class")
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
         self.mask = mask
-        self.words = mask_words(mask)
+        self.halves = mask_halves(mask)
         self.n_flows = 0
-        self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.words) <= room)
+        self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.halves) <= room)
 
     def pack(self, key: int) -> bytes:
-        """The hash key of a flow's key: number, masked words, zeros."""
-        data = encode_key(key)
-        parts = [_U64.pack(self.id)]
-        parts += [
-            _U64.pack(_U64.unpack_from(data, 8 * index)[0] & word) for index, word in self.words
-        ]
-        return b"".join(parts).ljust(8 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+        """The hash key of a flow's key: number, masked halves of words, zeros."""
+        halves = unpack_halves(encode_key(key))
+        parts = [_U32.pack(self.id), *(_U32.pack(halves[at] & bits) for at, bits in self.halves)]
+        return b"".join(parts).ljust(4 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""
         data = bytearray(8 * N_WORDS)
-        for number, (index, _) in enumerate(self.words):
-            data[8 * index : 8 * index + 8] = hash_key[8 * number + 8 : 8 * number + 16]
+        for number, (index, _) in enumerate(self.halves):
+            data[4 * index : 4 * index + 4] = hash_key[4 * number + 4 : 4 * number + 8]
         return decode_key(bytes(data))
 
 
@@ -135,10 +134,12 @@ class FlowTable:
         self._mask_array = SharedArray(loaded.maps["masks"], _SPECS["masks"])
         self._counters = SharedArray(loaded.maps["counters"], _SPECS["counters"])
         self._hashes = [
-            HashMap(loaded.maps[f"keys_{words}"], _SPECS[f"keys_{words}"]) for words in SIZE_CLASSES
+            HashMap(loaded.maps[f"keys_{number}"], _SPECS[f"keys_{number}"])
+            for number in range(len(SIZE_CLASSES))
         ]
         self._flows: dict[tuple[int, int], KernelFlow] = {}
         self._masks: dict[int, _Mask] = {}
+        self._lookup = SpecialLookup(loaded)
         # Slot 0 is none: it ends a chain.
         self._free: deque[int] = deque()
         self._free_masks: deque[int] = deque()
@@ -146,7 +147,7 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
-        self.forget()
+        self._next_generation()
         self.set_vlan_limit(1)
         self._adopt()
         self._publish_masks()
@@ -179,7 +180,7 @@ class FlowTable:
         used = {0}
         for hash_map in self._hashes:
             for hash_key, value in hash_map.items():
-                entry = masks.get(_U64.unpack_from(hash_key)[0])
+                entry = masks.get(_U32.unpack_from(hash_key)[0])
                 if entry is None:
                     hash_map.delete(hash_key)
                     continue
@@ -196,12 +197,13 @@ class FlowTable:
 
     def _read_mask(self, number: int) -> int:
         values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
-        n_words, index, words = values[1], values[3:83], values[83:]
-        data = bytearray(8 * len(words))
-        for n in range(n_words):
-            if not words[n]:
+        n_halves, bits = values[1], values[-2 * N_WORDS :]
+        index = values[3 : -2 * N_WORDS]
+        data = bytearray(8 * N_WORDS)
+        for n in range(n_halves):
+            if not bits[n]:
                 break
-            _U64.pack_into(data, 8 * index[n], words[n])
+            _U32.pack_into(data, 4 * index[n], bits[n])
         return decode_key(bytes(data))
 
     def _chain(self, slot: int) -> list[int]:
@@ -250,7 +252,7 @@ class FlowTable:
         for size_class, pairs in enumerate(batches):
             self._hashes[size_class].put_many(pairs)
         if changed:
-            self.forget()
+            self._next_generation()
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -260,7 +262,7 @@ class FlowTable:
             return None
         self._hashes[flow.mask.size_class].delete(flow.hash_key)
         self._drop_mask(flow.mask)
-        self.forget()
+        self._next_generation()
         counters = self._counters_of(flow)
         # Those that rested before are freed when their time comes.
         flow.resting = []
@@ -312,6 +314,7 @@ class FlowTable:
             if not self._free_masks:
                 raise NoRoom("masks")
             entry = self._masks[mask] = _Mask(self._free_masks.popleft(), mask)
+            self._lookup.changed(is_new=True)
             self._write_mask(entry)
             self._publish_masks()
         entry.n_flows += 1
@@ -322,15 +325,16 @@ class FlowTable:
         if not entry.n_flows:
             del self._masks[entry.mask]
             self._free_masks.append(entry.id)
+            self._lookup.changed(is_new=False)
             self._publish_masks()
 
     def _write_mask(self, entry: _Mask) -> None:
         data = bytearray(MASK.size)
-        # What fills the hash key up is written as well: words under masks of 0.
+        # What fills the hash key up is written as well: halves under masks of 0.
         pack_into("<II", data, 0, entry.size_class, SIZE_CLASSES[entry.size_class])
-        for number, (index, word) in enumerate(entry.words):
+        for number, (index, bits) in enumerate(entry.halves):
             data[MASK.offsets["index"] + number] = index
-            _U64.pack_into(data, MASK.offsets["words"] + 8 * number, word)
+            _U32.pack_into(data, MASK.offsets["bits"] + 4 * number, bits)
         start = entry.id * self._mask_array.stride
         self._mask_array.view[start : start + MASK.size] = data
 
@@ -343,7 +347,19 @@ class FlowTable:
         order = sorted(self._masks.values(), key=self._hits, reverse=True)
         if list(self._masks.values()) != order:
             self._masks = {entry.mask: entry for entry in order}
+            self._lookup.changed(is_new=False)
             self._publish_masks()
+
+    def specialise(self, now_ms: int) -> None:
+        """Have a program for the masks in use, if they have not changed for a moment."""
+        self._lookup.run(self._special_masks, now_ms)
+
+    @property
+    def has_special_lookup(self) -> bool:
+        return self._lookup.is_there
+
+    def _special_masks(self) -> list[SpecialMask]:
+        return [SpecialMask(m.id, m.size_class, m.halves) for m in self._masks.values()]
 
     def _publish_masks(self) -> None:
         """Tell the programs the masks, in order, and the union of them."""
@@ -364,7 +380,7 @@ class FlowTable:
             self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
             self._write_raw(union)
             view[at : at + len(data)] = data
-            self.forget()
+            self._next_generation()
 
     def _write_raw(self, union: int) -> None:
         """Tell the programs which of the first bytes of IPv4 packets, as they come in, any flow
@@ -380,6 +396,9 @@ class FlowTable:
 
     def forget(self) -> None:
         """Have the programs' caches look again."""
+        self._next_generation()
+
+    def _next_generation(self) -> None:
         self._generation = self._generation + 1 & 0xFFFFFFFF or 1
         self._write_config("generation", self._generation)
 

@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 5
+ABI_VERSION = 6
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -223,8 +223,10 @@ FLOW = Structure(
     "u64 packets\nu64 bytes\nu64 used_ns\nu32 tcp_flags\nu32 n_actions\nu32 next\nu32 pad\n"
     f"u64 actions[{2 * SLOT_ACTIONS}]\nu64 spare",
 )
+#: The halves of the key's words that a mask touches, and its bits in them.
 MASK = Structure(
-    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[80]\nu64 words[{N_WORDS}]"
+    "mask",
+    f"u32 size_class\nu32 n_halves\nu64 hits\nu8 index[{2 * N_WORDS + 2}]\nu32 bits[{2 * N_WORDS}]",
 )
 #: An entry of the cache, in two: what is rarely looked at would only fill lines of the processor's.
 CACHED = Structure(
@@ -321,8 +323,8 @@ UPCALL_RECORD = Structure(
     "u32 vlan\nu32 room\n"
     f"u64 key[{N_WORDS}]",
 )
-#: Words of a masked key that its hash has room for, beside the number of the mask.
-SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
+#: Halves of words of a masked key that its hash has room for, beside the number of the mask.
+SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
     TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
@@ -349,7 +351,12 @@ RING_BYTES = 4 * 1024 * 1024
 PORT_SHARE_BYTES = RING_BYTES // 4
 #: A variable of a map's name and this is the map's only value, reached without a lookup.
 VALUE_SUFFIX = "_now"
-PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track")
+PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found")
+#: Where programs find one another: those, and the lookup that is made for the masks in use.
+LOOKUP_PROGRAM = len(PROGRAMS)
+#: Where in the scratch map are a masked key, and the slot of the flow that was found.
+MASKED_AT = KERNEL_KEY_BYTES
+SLOT_AT = MASKED_AT + 4 * (2 * N_WORDS + 2)
 
 MAPS = (
     MapSpec("config", ARRAY, 4, CONFIG.size, 1, MMAPABLE),
@@ -368,8 +375,8 @@ MAPS = (
     MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
     MapSpec("masks", ARRAY, 4, MASK.size, MAX_MASKS, MMAPABLE),
     *(
-        MapSpec(f"keys_{words}", HASH, 8 * (words + 1), 4, MAX_SLOTS, NO_PREALLOC)
-        for words in SIZE_CLASSES
+        MapSpec(f"keys_{number}", HASH, 4 * (room + 1), 4, MAX_SLOTS, NO_PREALLOC)
+        for number, room in enumerate(SIZE_CLASSES)
     ),
     MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
@@ -380,7 +387,7 @@ MAPS = (
     MapSpec("recent", PERCPU_ARRAY, 4, RECENT.size, RECENT_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
-    MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
+    MapSpec("programs", PROG_ARRAY, 4, 4, LOOKUP_PROGRAM + 1),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
 )
 
@@ -442,8 +449,10 @@ def _constants() -> dict[str, object]:
         "N_REASONS": N_REASONS,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
+        "PROGRAM_LOOKUP": LOOKUP_PROGRAM,
+        "MASKED_AT": MASKED_AT,
+        "SLOT_AT": SLOT_AT,
         **{f"ROOM_{n}": room for n, room in enumerate(UPCALL_ROOMS)},
-        **{f"CLASS_{n}": words for n, words in enumerate(SIZE_CLASSES)},
         "SCRATCH_BYTES": next(spec.value_size for spec in MAPS if spec.name == "scratch"),
     }
 

@@ -182,10 +182,7 @@ class UserspaceDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        flow = self._flows.find(key, mask)
-        if flow is None:
-            flow = CachedFlow(key, mask)
-            self._flows.insert(flow)
+        flow = self._flows.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
 

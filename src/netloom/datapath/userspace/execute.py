@@ -233,14 +233,18 @@ def compile_actions(actions: dp.DpActions) -> Program:
     """The program of `actions`."""
     program: list[Step] = []
     ports: list[int] = []
-    for action in actions:
+    for at, action in enumerate(actions):
         if isinstance(action, dp.Output):
             ports.append(action.port)
             continue
         if ports:
             program.append(_compile_outputs(ports))
             ports = []
-        program += _COMPILERS[type(action)](action)
+        if isinstance(action, dp.Ct):
+            wants_key = any(not isinstance(other, dp.Output) for other in actions[at + 1 :])
+            program.append(compile_track(action, wants_key))
+        else:
+            program += _COMPILERS[type(action)](action)
     if ports:
         program.append(_compile_outputs(ports))
     return tuple(program)
@@ -476,7 +480,6 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     # Only programs in the kernel switch by themselves.
     dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
-    dp.Ct: lambda action: [compile_track(action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],

@@ -55,8 +55,11 @@ def track(execution: Execution, action: dp.Ct) -> bool | list[Execution] | None:
     return [*here, *(_continue(execution, p, p.data, _GIVEN_UP) for p in late)]
 
 
-def compile_track(action: dp.Ct) -> Callable[[Execution], bool | list[Execution] | None]:
-    """The step that does `ct`: a packet that nothing is special about takes a short road."""
+def compile_track(
+    action: dp.Ct, wants_key: bool
+) -> Callable[[Execution], bool | list[Execution] | None]:
+    """The step that does `ct`: a packet that nothing is special about takes a short road.
+    `wants_key`: what follows looks at what tracking says."""
     if not is_plain_action(action):
         return partial(track, action=action)
 
@@ -65,9 +68,12 @@ def compile_track(action: dp.Ct) -> Callable[[Execution], bool | list[Execution]
         tracker = outlet.conntrack
         if not tracker.fragments.n_held:
             data, is_trusted = execution.frozen().data, execution.offload is not None
-            key = tracker.track_key(data, execution.key, action, outlet.now_ms(), is_trusted)
+            key = tracker.track_key(
+                data, execution.key, action, outlet.now_ms(), is_trusted, wants_key
+            )
             if key >= 0:
-                execution.key = key
+                if wants_key:
+                    execution.key = key
                 return None
         return track(execution, action)
 

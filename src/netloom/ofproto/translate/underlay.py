@@ -158,6 +158,7 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     is_last, actions = context.is_last, context.actions
     context.actions = [push]
     context.key = context.base = outer
+    context.blur()
     context.side_effects = context.has_packet = False
     go_on_at(context, device)
     inner, context.actions = context.actions, actions

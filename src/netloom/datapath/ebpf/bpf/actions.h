@@ -328,6 +328,7 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 		return STOP;
 	nl_reparse(skb);
 	count(NL_COUNT_SLOW);
+	s->cut = 0;
 	if (rest) {
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_ACTIONS | rest);
 	} else {
@@ -338,7 +339,6 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 			__sync_fetch_and_add(&flow->packets, -1);
 			__sync_fetch_and_add(&flow->bytes, -(s64)packet_size(skb));
 		}
-		add_to(NL_COUNT_HITS, -1);
 		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
 	}
 	return STOP;

@@ -83,9 +83,12 @@ struct nl_scratch {
 	union {
 		struct nl_key key;
 		u64 words[NL_KEY_WORDS];
+		u32 halves[2 * NL_KEY_WORDS];
 	};
-	/* A key under a mask, behind the number of the mask. */
-	u64 masked[NL_KEY_WORDS + 1];
+	/* A key under a mask, by halves of words, behind the number of the mask. */
+	u32 masked[2 * NL_KEY_WORDS + 2];
+	/* The flow's; 0 if it has none. */
+	u32 slot;
 	/* Whether words before NL_FIRST_HOT are not zero: those of the packet, and metadata; options
 	 * of tunnels count apart. */
 	u32 rare;
@@ -106,7 +109,10 @@ struct nl_scratch {
 	u32 is_routed;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
-	u32 slot;
+	/* Where the cache is to keep that, and how much of the rare words counts. */
+	u32 place;
+	u32 place_rare;
+	u32 place_first;
 	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
 	u32 cut;
 	/* Records that the action just run wants to be left out. */
@@ -163,6 +169,8 @@ struct nl_scratch {
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };
+_Static_assert(__builtin_offsetof(struct nl_scratch, masked) == NL_MASKED_AT, "masked");
+_Static_assert(__builtin_offsetof(struct nl_scratch, slot) == NL_SLOT_AT, "slot");
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 
 INLINE struct nl_scratch *scratch_of_cpu(void)

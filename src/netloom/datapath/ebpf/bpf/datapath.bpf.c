@@ -2,7 +2,7 @@
  * run. What has no flow, or a flow that these programs cannot run, goes up to user space.
  *
  * nl_ingress is attached to every port; nl_recirculate goes on after a recirculation (a tail call, for
- * the verifier follows every way through a loop); nl_parse_only is for tests. */
+ * the verifier follows every way through a loop), nl_found after a lookup that is a program of its own; nl_parse_only is for tests. */
 #include "base.h"
 #include "parse.h"
 #include "lookup.h"
@@ -47,30 +47,43 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	s->is_saving = 0;
 }
 
-/* The flow of a packet as it is now: 0 if there is none, or user space has the packet. */
-INLINE struct nl_flow *find_flow(struct __sk_buff *skb, struct nl_scratch *s)
+/* Count a packet for the flow of s->slot, and run it. */
+INLINE int run_found(struct __sk_buff *skb, struct nl_scratch *s)
 {
-	switch (parse(skb, s, config_now.vlan_limit)) {
-	case NL_INVALID:
-		count(NL_COUNT_DROP_INVALID);
-		return 0;
-	case NL_UNPARSED:
-		nl_upcall(skb, NL_UPCALL_UNPARSED, 0);
-		return 0;
-	}
-	if (!nl_find_flow()) {
-		nl_upcall(skb, NL_UPCALL_MISS, 0);
-		return 0;
-	}
 	u32 slot = s->slot;
 	struct nl_flow *flow = map_lookup(&flows, &slot);
+	if (!flow)
+		return NL_DROP;
 	/* What user space runs, user space counts. */
-	if (flow && (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW)) {
+	if (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW) {
 		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0);
 		if (!s->depth)
 			nl_keep_quick(skb);
 	}
-	return flow;
+	return run_actions(skb, s, flow);
+}
+
+/* Find the flow of a packet as it is now, and run it. */
+INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	switch (parse(skb, s, config_now.vlan_limit)) {
+	case NL_INVALID:
+		count(NL_COUNT_DROP_INVALID);
+		return NL_DROP;
+	case NL_UNPARSED:
+		nl_upcall(skb, NL_UPCALL_UNPARSED, 0);
+		return NL_DROP;
+	}
+	if (!nl_find_cached()) {
+		/* It goes on to nl_found; if there is none, here. */
+		tail_call(skb, &programs, NL_PROGRAM_LOOKUP);
+		if (!find_slowly()) {
+			nl_upcall(skb, NL_UPCALL_MISS, 0);
+			return NL_DROP;
+		}
+		nl_keep_flow();
+	}
+	return run_found(skb, s);
 }
 
 /* Whether a flow that was found quickly does nothing but send its packets somewhere: then it is done,
@@ -93,7 +106,7 @@ INLINE int is_sent_quickly(struct __sk_buff *skb, struct nl_flow *flow, struct n
 
 /* The flow of a packet by its first bytes; 0 if they do not say. If it does nothing but send its packets
  * somewhere that is done, and `verdict` says what to tell tc. */
-INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, int *verdict)
+INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, u32 *slot, int *verdict)
 {
 	struct nl_raw raw;
 
@@ -102,8 +115,8 @@ INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, int *verdict)
 	struct nl_quick *entry = quick_entry(&raw);
 	if (!entry || !is_same_raw(entry, &raw))
 		return 0;
-	u32 slot = entry->slot;
-	struct nl_flow *flow = map_lookup(&flows, &slot);
+	*slot = entry->slot;
+	struct nl_flow *flow = map_lookup(&flows, slot);
 	if (!flow)
 		return 0;
 	count_packet(skb, flow, raw.all_flags);
@@ -118,7 +131,8 @@ INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, int *verdict)
 SEC("tc") int nl_ingress(struct __sk_buff *skb)
 {
 	int verdict = 0;
-	struct nl_flow *flow = find_quickly(skb, &verdict);
+	u32 slot = 0;
+	struct nl_flow *flow = find_quickly(skb, &slot, &verdict);
 
 	if (verdict)
 		return verdict;
@@ -131,20 +145,31 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 		return NL_DROP;
 	}
 	start_key(skb, s, port);
-	if (flow)
-		parse(skb, s, config_now.vlan_limit);
-	else
-		flow = find_flow(skb, s);
-	return flow ? run_actions(skb, s, flow) : NL_DROP;
+	if (!flow)
+		return forward(skb, s);
+	parse(skb, s, config_now.vlan_limit);
+	s->slot = slot;
+	return run_actions(skb, s, flow);
 }
 
 SEC("tc") int nl_recirculate(struct __sk_buff *skb)
 {
 	struct nl_scratch *s = scratch_of_cpu();
+	return s ? forward(skb, s) : NL_DROP;
+}
+
+/* What the lookup made for the masks goes on with: it has found a flow, or none. */
+SEC("tc") int nl_found(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
 	if (!s)
 		return NL_DROP;
-	struct nl_flow *flow = find_flow(skb, s);
-	return flow ? run_actions(skb, s, flow) : NL_DROP;
+	if (!s->slot) {
+		nl_upcall(skb, NL_UPCALL_MISS, 0);
+		return NL_DROP;
+	}
+	nl_keep_flow();
+	return run_found(skb, s);
 }
 
 /* Leaves the key in the scratch map, and says what the parser said. */

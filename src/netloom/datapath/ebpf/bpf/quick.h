@@ -28,7 +28,14 @@ struct nl_raw {
 	/* Not compared: the first 8 bytes as they are, and all flags. */
 	u64 destination;
 	u32 all_flags;
+	/* Of what was wanted when this was read. */
+	u32 generation;
 };
+
+INLINE u32 generation_now(void)
+{
+	return *(volatile u32 *)&config_now.generation;
+}
 
 /* What is compared of a packet; false if it is not of the kind. */
 INLINE int read_raw(struct __sk_buff *skb, struct nl_raw *raw)
@@ -36,7 +43,8 @@ INLINE int read_raw(struct __sk_buff *skb, struct nl_raw *raw)
 	struct nl_config *c = &config_now;
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 
-	if (data + QUICK_BYTES > data_end || skb->mark | skb->priority)
+	raw->generation = generation_now();
+	if (!raw->generation || data + QUICK_BYTES > data_end || skb->mark | skb->priority)
 		return 0;
 	u8 *byte = data;
 	u32 length = ntohs(*(be16 *)(data + 16)), least = 28;
@@ -87,7 +95,7 @@ INLINE int is_same_raw(struct nl_quick *entry, struct nl_raw *raw)
 {
 	return entry->words[3] == raw->words[3] && entry->ports == raw->ports &&
 	       entry->words[0] == raw->words[0] && entry->words[1] == raw->words[1] &&
-	       entry->words[2] == raw->words[2] && entry->generation == config_now.generation &&
+	       entry->words[2] == raw->words[2] && entry->generation == raw->generation && generation_now() == raw->generation &&
 	       entry->ifindex == raw->ifindex && entry->tag == raw->tag && entry->tcp_flags == raw->tcp_flags;
 }
 
@@ -109,9 +117,9 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	struct nl_scratch *s = scratch_of_cpu();
 	struct nl_raw raw;
 
-	/* With generation 0 nothing is kept. */
-	if (!s || !s->generation || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 ||
-	    s->key.nw_frag || !read_raw(skb, &raw))
+	/* What is wanted may have changed since the flow was looked for. */
+	if (!s || s->l3 != 14 || s->l4 != 34 || s->net != NL_NET_IPV4 || s->key.nw_frag ||
+	    !read_raw(skb, &raw) || raw.generation != s->generation)
 		return 0;
 	struct nl_quick *entry = quick_entry(&raw);
 	if (!entry || (entry->generation == s->generation && random_u32() % KEEP_ONE_IN))
@@ -124,7 +132,8 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	entry->tag = raw.tag;
 	entry->tcp_flags = raw.tcp_flags;
 	entry->slot = s->slot;
-	entry->generation = s->generation;
+	if (generation_now() == s->generation)
+		entry->generation = s->generation;
 	return 0;
 }
 

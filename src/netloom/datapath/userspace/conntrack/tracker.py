@@ -201,11 +201,13 @@ class ConnTracker:
         ct: Ct,
         now_ms: int,
         trusts_checksum: bool = False,
+        wants_key: bool = True,
     ) -> int:
         """What `ct` makes of the flow key of a plain packet: what `track` says (a test compares
-        them), in a third of the time. -1 if the packet is not plain, and nothing was done. Plain is
-        TCP or UDP on IPv4 without options that is right, is tracked for the first time or of no
-        connection yet, and neither translated nor expected nor listened to by a helper."""
+        them), in a third of the time; something not negative if nobody wants the key any more. -1
+        if the packet is not plain, and nothing was done. Plain is TCP or UDP on IPv4 without
+        options that is right, is tracked for the first time or of no connection yet, and neither
+        translated nor expected nor listened to by a helper."""
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
@@ -243,6 +245,10 @@ class ConnTracker:
                 state = INV
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
+        if not wants_key:
+            if connection is not None:
+                _mark(connection, ct)
+            return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
         return key if connection is None else key | _bits_of(connection, ct)
 
@@ -253,7 +259,7 @@ class ConnTracker:
         if not self._has_room(found[0]):
             return None
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(Tuple._make(found), segment, timeouts, now_ms)
+        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
         self._add(connection)
         return connection
 
@@ -501,11 +507,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def _bits_of(connection: Connection, ct: Ct) -> int:
-    """What a key says of a connection, whose mark and label `ct` may change."""
+def _mark(connection: Connection, ct: Ct) -> None:
+    """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
+
+
+def _bits_of(connection: Connection, ct: Ct) -> int:
+    """What a key says of a connection, whose mark and label `ct` may change."""
+    _mark(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)

@@ -64,7 +64,7 @@ class Tuple(NamedTuple):
 
     def reversed(self) -> Tuple:
         zone, dl_type, proto, src, dst, sport, dport = self
-        return Tuple(zone, dl_type, proto, dst, src, dport, sport)
+        return tuple.__new__(Tuple, (zone, dl_type, proto, dst, src, dport, sport))
 
 
 class Found(NamedTuple):
