@@ -7,20 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.peer_pair import PATCHED, PeerPair, peer_pair
-from tests.support.peer_switch import PeerSwitch
+from tests.support.peer_pair import PeerPair, patch_bridges, peer_pair
 
 pytestmark = pytest.mark.interop
 
 
-def prepare(switch: PeerSwitch) -> None:
-    switch.control("time/stop")
-    switch.run("ovs-vsctl", *PATCHED)
-
-
 @pytest.fixture
 def switches(tmp_path: Path) -> Iterator[PeerPair]:
-    with peer_pair(tmp_path, prepare) as pair:
+    with peer_pair(tmp_path, patch_bridges) as pair:
         yield pair
 
 

@@ -100,6 +100,12 @@ def stop_time(switch: PeerSwitch) -> None:
     switch.control("time/stop")
 
 
+def patch_bridges(switch: PeerSwitch) -> None:
+    """Have two bridges that are patched to one another, and time stand still."""
+    stop_time(switch)
+    switch.run("ovs-vsctl", *PATCHED)
+
+
 @contextmanager
 def peer_pair(
     directory: Path,
