@@ -3,7 +3,7 @@
     python -m tests.interop.tempest_runs [part of a module's name ...]
 
 runs `tempest.api.network`, `neutron_tempest_plugin.api`, and the functional tests for networks of
-openstacksdk and of the `openstack` client, prints what fails and what is skipped and why, and ends
+openstacksdk and of the `openstack` client, prints what fails and what was skipped and why, and ends
 with status 1 if a test fails, or is skipped, that `tempest_expected.txt` does not name with the
 reason. Tests of extensions that we do not announce are skipped by the suites themselves.
 """
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -47,7 +47,6 @@ _MISSED = (
 )
 #: How many processes run tests: more would wait for keystone.
 PROCESSES = 2
-LIMIT_S = 3600
 
 
 class Result(NamedTuple):
@@ -70,29 +69,42 @@ def modules() -> list[str]:
     )
 
 
-def _run_some(site: Site, folder: Path, names: list[str]) -> list[Result]:
+def _run_some(folder: Path, names: list[str], tell: Callable[[Result], None]) -> list[Result]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     env.pop("PYTHONPATH", None)
     env |= {"TEMPEST_CONFIG_DIR": str(folder), "TEMPEST_CONFIG": "tempest.conf"}
     # Three seconds for each test are few where there are many processes.
     env |= {"OS_TEST_TIMEOUT": "300"}
     env |= {"OS_CLIENT_CONFIG_FILE": str(folder / "clouds.yaml")}
-    done = subprocess.run(
-        [str(environment() / "bin/python"), str(DRIVER), *names],
-        env=env, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [Result(*json.loads(line)) for line in done.stdout.splitlines()]
+    command = [str(environment() / "bin/python"), str(DRIVER), *names]
+    results = []
+    with (folder / "driver.log").open("a") as log:
+        process = subprocess.Popen(
+            command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                results.append(Result(*json.loads(line)))
+                tell(results[-1])
+    assert process.returncode == 0, (folder / "driver.log").read_text()[-3000:]
+    return results
 
 
-def run_modules(site: Site, folder: Path, names: Iterable[str]) -> list[Result]:
-    """What becomes of every test of the modules."""
+def _no_matter(result: Result) -> None:
+    return None
+
+
+def run_modules(
+    site: Site, folder: Path, names: Iterable[str], tell: Callable[[Result], None] = _no_matter
+) -> list[Result]:
+    """What becomes of every test of the modules; `tell` hears of each when it is done."""
     site.write_tempest_conf(folder)
     site.write_clouds(folder)
     wanted = list(names)
     parts = [part for start in range(PROCESSES) if (part := wanted[start::PROCESSES])]
     with ThreadPoolExecutor(PROCESSES) as pool:
-        found = pool.map(lambda part: _run_some(site, folder, part), parts)
+        found = pool.map(lambda part: _run_some(folder, part, tell), parts)
         return [result for results in found for result in results]
 
 
@@ -137,15 +149,18 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="nl") as scratch:
         folder = Path(scratch)
         with tempest_site(folder / "site") as site:
-            results = run_modules(site, folder, names)
             announced = site.extensions
+
+            def tell(result: Result) -> None:
+                for one in surprises([result], announced):
+                    print(f"{one.outcome}: {one.name}\n{one.text[-2500:]}", flush=True)
+
+            results = run_modules(site, folder, names, tell)
     counts = Counter(one.outcome for one in results)
     reasons = Counter(one.text for one in results if one.outcome == "skipped")
     for reason, count in reasons.most_common():
         print(f"skipped {count:4}: {reason}")
     wrong = surprises(results, announced)
-    for one in wrong:
-        print(f"{one.outcome}: {one.name}\n{one.text[-2500:]}")
     seconds = time.monotonic() - started
     print(f"{len(names)} modules, {dict(counts)}, {len(wrong)} unexpected, {seconds:.0f} s")
     return int(bool(wrong))

@@ -38,6 +38,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 port, os.environ["OS_KEYSTONE_CONFIG_FILES"] = sys.argv.pop(), sys.argv.pop()
 from keystone.wsgi.api import application
+from sqlalchemy import Engine, event
+
+@event.listens_for(Engine, "connect")
+def do_not_wait_for_the_disk(connection, record):
+    connection.execute("PRAGMA synchronous=OFF")
 
 one_at_a_time = threading.Lock()
 
