@@ -412,7 +412,7 @@ class Ofproto:
             raise OpenFlowError("OFPBRC_BAD_TYPE")
         original, reply = connection_texts(request)
         if original or reply:
-            tracker.flush_tuples(request.zone_id or 0, original, reply)
+            tracker.flush_tuples(request.zone_id, original, reply)
         else:
             tracker.flush_zone(request.zone_id)
 
