@@ -121,7 +121,7 @@ def _encode_bucket(bucket: g.Bucket, version: int, group_type: int) -> bytes:
                     bucket.watch_group)  # fmt: skip
         return head + actions
     properties = b""
-    if group_type == g.OFPGT_SELECT:
+    if group_type == g.OFPGT_SELECT or bucket.weight:
         properties += pack(">HHH2x", _WEIGHT, 8, bucket.weight)
     if bucket.watch_port != OFPP_ANY:
         properties += pack(">HHI", _WATCH_PORT, 8, bucket.watch_port)

@@ -47,8 +47,6 @@ def decode_tlv_table_mod(frame: Frame, protocol: int) -> n.TlvTableMod:
     if command > n.NXTTMC_CLEAR:
         raise OpenFlowError("NXTTMFC_BAD_COMMAND")
     maps = _decode_maps(frame.data, pos + 8, N_TUN_METADATA)
-    if not frame.printed and not all(one.option_len for one in maps):
-        raise OpenFlowError("NXTTMFC_BAD_OPT_LEN")
     return n.TlvTableMod(command, maps)
 
 

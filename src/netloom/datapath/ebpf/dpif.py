@@ -23,17 +23,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
-from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
-from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
-from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
-from netloom.datapath.ebpf.flowtable import FlowTable, fits
+from netloom.datapath.ebpf.flowtable import FlowTable
+from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
@@ -69,8 +68,6 @@ from netloom.datapath.userspace.execute import (
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
-log = get_logger("dpif")
-
 #: Records taken from one ring in one turn.
 RING_BATCH = 64
 #: Rings in the order in which they are drained: packets for controllers first.
@@ -94,6 +91,18 @@ _DROPS = {
     "DROP_REASON": drop_counter(0),
     **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }
+
+
+class _Used:
+    """`dpif.UsedFlow`."""
+
+    __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
+
+    def __init__(self, flow: Flow) -> None:
+        stats = flow.stats
+        self.key, self.mask = flow.key, flow.mask
+        self.packets, self.bytes = stats.packets, stats.bytes
+        self.used_ms, self.tcp_flags = stats.used_ms, stats.tcp_flags
 
 
 class EbpfDpif:
@@ -137,14 +146,18 @@ class EbpfDpif:
         self._n_cpus = possible_cpus()
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
+        self._counters_seen = b""
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
         self._registry = Registry(self._templates, self._tracker.policies.number)
+        self._registry.source_ports = self._slow.source_ports
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []
         self._next_sort_ms = 0
-        #: Why flows that are not in the kernel are not: reason -> number of times.
-        self.reasons: dict[str, int] = {}
+        self._installs = Installs(name, self._table, self._registry, clock.now_ms)
+        self.reasons = self._installs.reasons
+        #: Upcalls were handed out, whose flows may come together.
+        self._is_answering = False
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return features()
@@ -160,7 +173,8 @@ class EbpfDpif:
 
     @source_ports.setter
     def source_ports(self, ports: tuple[int, int]) -> None:
-        self._slow.source_ports = ports
+        self._slow.source_ports = self._registry.source_ports = ports
+        self._installs.forget_records()
 
     @property
     def vlan_limit(self) -> int:
@@ -184,6 +198,7 @@ class EbpfDpif:
             self._ports.serve_in_user_space(port.number)
             if device.type in TUNNELS:
                 self._registry.tunnels[port.number] = TUNNELS[device.type]
+                self._installs.forget_records()
             return port
         ifindex = device.hand_over()
         earlier = self._ports.earlier_number(ifindex)
@@ -214,6 +229,7 @@ class EbpfDpif:
         if not self._leaves:
             self._ports.remove(number)
         self._registry.tunnels.pop(number, None)
+        self._installs.forget_records()
         self._slow.port_del(number)
 
     def ports(self) -> list[DpPort]:
@@ -225,38 +241,26 @@ class EbpfDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        self.flow_put_many([(key, mask, actions)])
+        self._slow.flow_put(key, mask, actions)
+        self._orphans.discard((key & mask, mask))
+        self._installs.later((key, mask, actions))
+        if not self._is_answering or self._table.has(key, mask):
+            self._installs.settle()
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
-        rows = []
-        now_ms = self._clock.now_ms()
-        for key, mask, actions in flows:
+        rows = list(flows)
+        for key, mask, actions in rows:
             self._slow.flow_put(key, mask, actions)
             self._orphans.discard((key & mask, mask))
-            if reason := fits(mask):
-                self._count_reason(reason)
-                self._table.delete(key, mask, now_ms)
-                continue
-            rows.append((key, mask, self._compile(actions)))
-        if self._table.put_many(rows, now_ms):
-            self._count_reason("no room")
-
-    def _compile(self, actions: DpActions) -> list[bytes]:
-        self._registry.source_ports = self._slow.source_ports
-        records, reasons = compile_actions(actions, self._registry)
-        for reason in reasons:
-            self._count_reason(reason)
-        return records
-
-    def _count_reason(self, reason: str) -> None:
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        log.dbg("%s: a flow runs in user space: %s", self.name, reason)
+        self._installs.put(rows)
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
+        self._installs.settle()
         flow = self._slow.flow_get(key, mask)
         return None if flow is None else self._with_counters(flow)
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
+        self._installs.settle()
         flow = self._slow.flow_del(key, mask)
         if self._leaves:
             counters = self._table.counters(key, mask)
@@ -265,13 +269,24 @@ class EbpfDpif:
         return flow if flow is None or counters is None else self._add(flow, counters)
 
     def flow_dump(self) -> Iterator[Flow]:
+        self._installs.settle()
         return map(self._with_counters, self._slow.flow_dump())
 
-    def take_used(self) -> None:
-        """The kernel counts; who was used takes asking for all."""
-        self._slow.take_used()
+    def take_used(self) -> tuple[list[UsedFlow], int]:
+        """Those that the kernel used, and those that Python did."""
+        self._installs.settle()
+        taken, changes = self._slow.take_used()
+        names = self._table.take_used()
+        names.update((flow.key & flow.mask, flow.mask) for flow in taken)
+        used: list[UsedFlow] = []
+        for key, mask in names:
+            flow = self.flow_get(key, mask)
+            if flow is not None:
+                used.append(_Used(flow))
+        return used, changes
 
     def flow_flush(self) -> None:
+        self._installs.settle()
         self._orphans.clear()
         self._table.clear(self._clock.now_ms())
         self._slow.flow_flush()
@@ -326,10 +341,12 @@ class EbpfDpif:
         self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
+        self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
         if len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
+        self._is_answering = bool(upcalls)
         return upcalls
 
     def _drop_orphans(self, now_ms: int) -> None:
@@ -346,6 +363,7 @@ class EbpfDpif:
         return self._registry.next_hops(self._table.operands(OP["TUNNEL_PUSH"]))
 
     def stats(self) -> DpStats:
+        self._installs.settle()
         self._take_counters()
         stats = self._slow.stats()
         return replace(
@@ -363,6 +381,8 @@ class EbpfDpif:
         return self._counted["SLOW"]
 
     def run(self, now_ms: int) -> bool:
+        self._installs.settle()
+        self._is_answering = False
         is_busy = self._slow.run(now_ms)
         self._orphans.begin(now_ms)
         self._drop_orphans(now_ms)
@@ -426,6 +446,10 @@ class EbpfDpif:
 
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
+        words = self._kernel_counters.view[: 8 * COUNTER_STRIDE * self._n_cpus]
+        if words == self._counters_seen:
+            return
+        self._counters_seen = bytes(words)
         totals = self._read_counters()
         for name, counter in _DROPS.items():
             if grown := totals[name] - self._counted[name]:
@@ -441,6 +465,7 @@ class EbpfDpif:
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
+        self._installs.settle()
         self._leaves = self._switches.leaves = self._pins is not None
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ from netloom.datapath.ebpf.layout import (
     N_WORDS,
     decode_key,
     encode_key,
+    half_shift,
     mask_halves,
-    unpack_halves,
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -41,6 +41,7 @@ from netloom.datapath.ebpf.spec import (
     SLOT_ACTIONS,
 )
 from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
+from netloom.datapath.ebpf.usage import SlotUsage
 from netloom.flow.fields import SLOT
 
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
@@ -49,6 +50,7 @@ _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
 _HITS_AT = 8 * COUNTER["HITS"]
+_HALF = (1 << 32) - 1
 _ACTIONS_AT = FLOW.offsets["actions"]
 _TCP_FLAGS = SLOT["tcp_flags"]
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
@@ -62,6 +64,10 @@ _RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src"
 
 #: No entry of a cache is of this generation: while it is the present one, none is used or made.
 _NO_GENERATION = 0
+
+
+#: Key and value in a hash; the place of the flow among those that are put, and its name.
+_Entry = tuple[bytes, bytes, int, tuple[int, int]]
 
 
 class NoRoom(Exception):
@@ -89,7 +95,7 @@ class Counters:
 class _Mask:
     """A mask in use: its stable number, which hash its flows are in, what they pack."""
 
-    __slots__ = ("halves", "id", "mask", "n_flows", "size_class")
+    __slots__ = ("_head", "_parts", "_size", "halves", "id", "mask", "n_flows", "size_class")
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
@@ -97,12 +103,15 @@ class _Mask:
         self.halves = mask_halves(mask)
         self.n_flows = 0
         self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.halves) <= room)
+        self._head = _U32.pack(number)
+        self._size = 4 * (SIZE_CLASSES[self.size_class] + 1)
+        shifts = [half_shift(n) for n, _ in self.halves]
+        self._parts = [(shift, mask >> shift & _HALF) for shift in shifts]
 
     def pack(self, key: int) -> bytes:
         """The hash key of a flow's key: number, masked halves of words, zeros."""
-        halves = unpack_halves(encode_key(key))
-        parts = [_U32.pack(self.id), *(_U32.pack(halves[at] & bits) for at, bits in self.halves)]
-        return b"".join(parts).ljust(4 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+        parts = [(key >> shift & half).to_bytes(4, "big") for shift, half in self._parts]
+        return b"".join((self._head, *parts)).ljust(self._size, b"\0")
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""
@@ -147,6 +156,9 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
+        self._usage = SlotUsage(self._slots)
+        #: The flows by their first slots.
+        self._by_slot: dict[int, tuple[int, int]] = {}
         self._next_generation()
         self.set_vlan_limit(1)
         self._adopt()
@@ -193,7 +205,10 @@ class FlowTable:
         self._free_masks = deque(
             sorted(set(range(MAX_MASKS)) - {entry.id for entry in self._masks.values()})
         )
-        self._free = deque(slot for slot in range(MAX_SLOTS) if slot not in used)
+        self._free = deque(slot for slot in reversed(range(MAX_SLOTS)) if slot not in used)
+        for name, flow in self._flows.items():
+            self._by_slot[flow.slots[0]] = name
+            self._usage.started(flow.slots[0])
 
     def _read_mask(self, number: int) -> int:
         values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
@@ -223,7 +238,7 @@ class FlowTable:
     def put_many(self, flows: Iterable[tuple[int, int, list[bytes]]], now_ms: int) -> list[int]:
         """Add or change flows; returns the places in `flows` of those for which there was no
         room."""
-        batches: list[list[tuple[bytes, bytes]]] = [[] for _ in SIZE_CLASSES]
+        batches: list[list[_Entry]] = [[] for _ in SIZE_CLASSES]
         failed: list[int] = []
         changed = False
         for place, (key, mask, records) in enumerate(flows):
@@ -248,11 +263,34 @@ class FlowTable:
                 self._resting.append((now_ms, flow, flow.slots))
                 changed = True
             flow.slots = slots
-            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0])))
-        for size_class, pairs in enumerate(batches):
-            self._hashes[size_class].put_many(pairs)
+            self._by_slot[slots[0]] = name
+            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0]), place, name))
+        for size_class, entries in enumerate(batches):
+            failed += self._put_entries(size_class, entries, now_ms)
         if changed:
             self._next_generation()
+        return failed
+
+    def _put_entries(self, size_class: int, entries: list[_Entry], now_ms: int) -> list[int]:
+        """Put the keys of flows into their hash; the places of those for which the kernel had no
+        memory, which are taken back."""
+        hash_map = self._hashes[size_class]
+        try:
+            hash_map.put_many([entry[:2] for entry in entries])
+        except OSError as error:
+            if not is_full(error):
+                raise
+        else:
+            return []
+        failed = []
+        for key, value, place, name in entries:
+            try:
+                hash_map.put(key, value)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                failed.append(place)
+                self.delete(*name, now_ms)
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -281,7 +319,13 @@ class FlowTable:
                 if flow is not None and slot in flow.resting:
                     flow.resting.remove(slot)
                     flow.carried.add(*self._read_slot(slot))
+                self._by_slot.pop(slot, None)
                 self._free.append(slot)
+
+    def take_used(self) -> set[tuple[int, int]]:
+        """The flows that were used since the last time."""
+        names = {self._by_slot.get(slot) for slot in self._usage.take()}
+        return {name for name in names if name is not None and name in self._flows}
 
     def _write_slots(self, records: list[bytes]) -> list[int]:
         """Put the records into free slots, chained."""
@@ -290,7 +334,8 @@ class FlowTable:
         ] or [[]]
         if len(self._free) < len(parts):
             raise NoRoom("flows")
-        slots = [self._free.popleft() for _ in parts]
+        # Those that were in use last: the fewer different ones, the better for every cache.
+        slots = [self._free.pop() for _ in parts]
         view, stride = self._slots.view, self._slots.stride
         for number, part in enumerate(parts):
             after = slots[number + 1] if number + 1 < len(slots) else 0
@@ -303,6 +348,7 @@ class FlowTable:
             if gone:
                 _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
             view[start : start + stride] = data
+            self._usage.started(slots[number])
         return slots
 
     # Masks

@@ -167,7 +167,7 @@ GLOBAL int nl_take_reply(u32 translates)
 	reply->family = t->family;
 	s->entry.place |= 1;
 	if (!translates)
-		return !nl_is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW);
+		return !is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW);
 	s->nat_start = nat_start(s);
 	if (has_ports && !choose_address(s, 0))
 		return 0;
@@ -175,7 +175,7 @@ GLOBAL int nl_take_reply(u32 translates)
 	for (u32 step = 0; step < NAT_TRIES; step++) {
 		if (has_ports ? !choose_port(s, step) : !choose_address(s, step))
 			return 0;
-		if (!nl_is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW))
+		if (!is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW))
 			return 1;
 	}
 	return 0;
