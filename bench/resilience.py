@@ -283,8 +283,17 @@ class World:
                 in_kernel=True,
             )
 
+    @staticmethod
+    def is_prepared(host: Host) -> bool:
+        """Will a switch daemon that starts wait until the agent has filled its tables?"""
+        words = ("ovs-vsctl", "--no-wait", "get", "open", ".", "other_config")
+        return "flow-restore-wait" in host.switch.run(*words, check=False).stdout
+
     def run(self, trial: Trial) -> list[Outcome]:
-        """Strike under traffic; what each stream lost."""
+        """Strike under traffic; what each stream lost. Each L2 agent has done its part: the next
+        daemon of its switch will wait for flows."""
+        for host in self.cloud.hosts.values():
+            self.cloud.wait(f"{host.name} is prepared", lambda: self.is_prepared(host))  # noqa: B023
         self._count += 1
         end = self.cloud.directory / f"end-{self._count}"
         name = f"ask-{self._count}"

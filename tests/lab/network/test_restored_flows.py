@@ -13,12 +13,11 @@ from tests.support.kernel_programs import require_programs
 from tests.support.switches import needs_root, own_tools
 
 from netloom.base.errors import Unsupported
-from netloom.lab.cloud import Cloud, Host
+from netloom.lab.cloud import Cloud
 from netloom.lab.peers import service_program
 from netloom.network.agents.l2.restoring import LIMIT_S
 
 pytestmark = [needs_root, pytest.mark.root]
-CONFIG = ("ovs-vsctl", "--no-wait", "get", "open", ".", "other_config")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setenv("NETLOOM_SYSTEM_DATAPATH", "kernel")
         with Cloud("restored", programs=tools, tunnels=("vxlan",)) as cloud:
             yield World(cloud)
-
-
-def waits(host: Host) -> bool:
-    """Will a daemon that starts wait for its flows?"""
-    return "flow-restore-wait" in host.switch.run(*CONFIG).stdout
 
 
 def trial(world: World, name: str) -> Trial:
@@ -70,24 +64,24 @@ def test_an_agent_that_is_killed_with_its_switch_completes_the_work_when_it_star
     usual = trial(world, "ovs-vswitchd of node1")
     for one in world.run(Trial("agent and daemon", strike, usual.is_well)):
         assert one.lost == 0, one
-    world.cloud.wait("the next daemon is to wait", lambda: waits(host))
+    world.cloud.wait("the next daemon is to wait", lambda: world.is_prepared(host))
 
 
 def test_an_agent_that_ends_in_good_order_has_no_daemon_wait(world: World) -> None:
     host = world.cloud.hosts["node2"]
     agent = host.agents["l2"]
-    world.cloud.wait("a daemon is to wait", lambda: waits(host))
+    world.cloud.wait("a daemon is to wait", lambda: world.is_prepared(host))
     agent.kill(signal.SIGTERM)
-    assert not waits(host)
+    assert not world.is_prepared(host)
     agent.start()
-    world.cloud.wait("a daemon is to wait again", lambda: waits(host))
+    world.cloud.wait("a daemon is to wait again", lambda: world.is_prepared(host))
 
 
 def test_a_daemon_that_no_agent_comes_to_goes_on_by_itself(world: World) -> None:
     host = world.cloud.hosts["node2"]
     agent, switch = host.agents["l2"], host.switch
     log = host.directory / "ovs-vswitchd.log"
-    world.cloud.wait("a daemon is to wait", lambda: waits(host))
+    world.cloud.wait("a daemon is to wait", lambda: world.is_prepared(host))
     agent.kill()
     switch.kill("ovs-vswitchd")
     switch.run("ovs-vsctl", "--no-wait", "set", "open", ".", "other_config:flow-restore-timeout=3")

@@ -4,7 +4,7 @@ A daemon that finds this key when it starts leaves the flows in the kernel as it
 them, whatever killed that one, and holds what comes up, until the key goes. So the agent keeps
 the key set for as long as it runs. Whenever a daemon has been given all flows of all bridges, the
 agent takes the key away, waits until the daemon has seen that (`cur_cfg`), and sets it again: for
-the next one.
+the next one. A daemon that is killed in between, some milliseconds, is not waited with.
 
 What must hold: nobody waits for ever. An agent that ends in good order takes the key with it.
 Behind one that was killed it stays, so that a daemon that starts then has the next agent finish
