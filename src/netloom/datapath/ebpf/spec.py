@@ -233,11 +233,10 @@ CACHED = Structure(
     "cached",
     f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
 )
-#: An entry of the cache by first bytes; `tag` and `tcp_flags` as in `struct nl_raw`.
+#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`.
 QUICK = Structure(
     "quick",
-    "u64 words[4]\nu32 ports\nu32 ifindex\nu32 tag\nu32 tcp_flags\nu32 generation\nu32 slot\n"
-    "u64 spare",
+    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 spare",
 )
 CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(

@@ -149,8 +149,7 @@ INLINE int choose_port(struct nl_scratch *s, u32 step)
 	return 1;
 }
 
-/* Find a tuple for answers that is nobody's, and take it: s->reply. One that a connection still has which
- * expired counts as taken: to remove that as well would take more stack than Linux 6.1 has here. */
+/* Find a tuple for answers that is nobody's, and take it: s->reply. */
 GLOBAL int nl_take_reply(u32 translates)
 {
 	struct nl_scratch *s = scratch_of_cpu();
@@ -168,7 +167,7 @@ GLOBAL int nl_take_reply(u32 translates)
 	reply->family = t->family;
 	s->entry.place |= 1;
 	if (!translates)
-		return !map_update(&tuples, reply, &s->entry, ONLY_NEW);
+		return !is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW);
 	s->nat_start = nat_start(s);
 	if (has_ports && !choose_address(s, 0))
 		return 0;
@@ -176,7 +175,7 @@ GLOBAL int nl_take_reply(u32 translates)
 	for (u32 step = 0; step < NAT_TRIES; step++) {
 		if (has_ports ? !choose_port(s, step) : !choose_address(s, step))
 			return 0;
-		if (!map_update(&tuples, reply, &s->entry, ONLY_NEW))
+		if (!is_taken(reply) && !map_update(&tuples, reply, &s->entry, ONLY_NEW))
 			return 1;
 	}
 	return 0;

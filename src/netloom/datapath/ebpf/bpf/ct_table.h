@@ -112,23 +112,22 @@ GLOBAL int nl_evict(u32 place, u32 serial)
 	return 1;
 }
 
-/* Whether a tuple is a living connection's; one that expired is removed. */
-GLOBAL int nl_is_taken(struct nl_tuple *tuple)
+/* Whether an entry is a living connection's; one that expired is removed. */
+GLOBAL int nl_is_alive(u32 place, u32 serial)
 {
-	if (!tuple)
-		return 1;
-	/* Linux 6.1 takes no argument of a function for a key. */
-	struct nl_tuple key = *tuple;
-	struct nl_entry *entry = map_lookup(&tuples, &key);
-	if (!entry)
-		return 0;
-	u32 place = entry->place >> 1, serial = entry->serial;
 	struct nl_connection *c = map_lookup(&connections, &place);
 	if (!c || c->serial != serial)
 		return 1;
 	if (c->expires_ns > coarse_ns())
 		return 1;
 	return !nl_evict(place, serial);
+}
+
+/* Whether a tuple is a living connection's. Inline: Linux 6.1 takes no argument for a key. */
+INLINE int is_taken(struct nl_tuple *tuple)
+{
+	struct nl_entry *entry = map_lookup(&tuples, tuple);
+	return entry && nl_is_alive(entry->place >> 1, entry->serial);
 }
 
 /* A place for a connection, counted; 0 if there is none. */
@@ -164,11 +163,11 @@ INLINE int enter(struct nl_connection *c, struct nl_entry *entry)
 	struct nl_tuple tuple;
 
 	fill_from(&tuple, c, 0);
-	if (nl_is_taken(&tuple) || map_update(&tuples, &tuple, entry, ONLY_NEW))
+	if (is_taken(&tuple) || map_update(&tuples, &tuple, entry, ONLY_NEW))
 		return 0;
 	fill_from(&tuple, c, 1);
 	entry->place |= 1;
-	nl_is_taken(&tuple);
+	is_taken(&tuple);
 	/* As in user space: who comes last has it. */
 	if (map_update(&tuples, &tuple, entry, ANY)) {
 		fill_from(&tuple, c, 0);

@@ -14,17 +14,16 @@
 #include "actions.h"
 
 #define QUICK_BYTES 42
-#define TAGGED (1u << 31)
+#define TAGGED (1ull << 63)
 /* One packet in so many takes the place of another flow's: where there are more flows than entries, it
  * is better to keep some than to change all the time. */
 #define KEEP_ONE_IN 8
 
 struct nl_raw {
 	u64 words[4];
-	u32 ports;
-	u32 ifindex;
-	u32 tag;
-	u32 tcp_flags;
+	/* Ports, flags of TCP above; device, tag above. */
+	u64 ports;
+	u64 origin;
 	/* Not compared: the first 8 bytes as they are, and all flags. */
 	u64 destination;
 	u32 all_flags;
@@ -64,20 +63,18 @@ INLINE int read_raw(struct __sk_buff *skb, struct nl_raw *raw)
 	}
 	if (length < least || length + 14 > skb->len)
 		return 0;
-	raw->tcp_flags = raw->all_flags & c->raw_tcp_flags;
-	raw->tag = 0;
+	raw->origin = skb->ifindex;
 	if (skb->vlan_present) {
 		if (skb->vlan_proto != htons(ETH_VLAN) || !c->vlan_limit)
 			return 0;
-		raw->tag = TAGGED | skb->vlan_tci;
+		raw->origin |= TAGGED | (u64)skb->vlan_tci << 32;
 	}
-	raw->ifindex = skb->ifindex;
 	raw->destination = *(u64 *)data;
 	raw->words[0] = raw->destination & c->raw[0];
 	raw->words[1] = *(u64 *)(data + 8) & c->raw[1];
 	raw->words[2] = *(u64 *)(data + 16) & c->raw[2];
 	raw->words[3] = *(u64 *)(data + 26) & c->raw[3];
-	raw->ports = *(u32 *)(data + 34) & c->raw_ports;
+	raw->ports = (*(u32 *)(data + 34) & c->raw_ports) | (u64)(raw->all_flags & c->raw_tcp_flags) << 32;
 	return 1;
 }
 
@@ -85,7 +82,7 @@ INLINE struct nl_quick *quick_entry(struct nl_raw *raw)
 {
 	u64 hash = (raw->words[3] ^ raw->ports) * 0x9e3779b97f4a7c15;
 	hash ^= hash >> 32;
-	hash += raw->words[0] + raw->words[1] + raw->words[2] + raw->ifindex + raw->tag + raw->ports;
+	hash += raw->words[0] + raw->words[1] + raw->words[2] + raw->origin + raw->ports;
 	hash *= 0xbf58476d1ce4e5b9;
 	u32 index = hash >> 40 & (NL_QUICK_ENTRIES - 1);
 	return map_lookup(&quick, &index);
@@ -96,7 +93,7 @@ INLINE int is_same_raw(struct nl_quick *entry, struct nl_raw *raw)
 	return entry->words[3] == raw->words[3] && entry->ports == raw->ports &&
 	       entry->words[0] == raw->words[0] && entry->words[1] == raw->words[1] &&
 	       entry->words[2] == raw->words[2] && entry->generation == raw->generation && generation_now() == raw->generation &&
-	       entry->ifindex == raw->ifindex && entry->tag == raw->tag && entry->tcp_flags == raw->tcp_flags;
+	       entry->origin == raw->origin;
 }
 
 /* Count a packet for its flow. */
@@ -128,9 +125,7 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	for (int i = 0; i < 4; i++)
 		entry->words[i] = raw.words[i];
 	entry->ports = raw.ports;
-	entry->ifindex = raw.ifindex;
-	entry->tag = raw.tag;
-	entry->tcp_flags = raw.tcp_flags;
+	entry->origin = raw.origin;
 	entry->slot = s->slot;
 	if (generation_now() == s->generation)
 		entry->generation = s->generation;
@@ -147,8 +142,8 @@ INLINE int switch_quickly(struct __sk_buff *skb, u32 port, struct nl_raw *raw, u
 		return NL_DROP;
 	__builtin_memcpy(s->key.dl_dst, data, 6);
 	__builtin_memcpy(s->key.dl_src, data + 6, 6);
-	s->key.vlan_tpid = raw->tag ? htons(ETH_VLAN) : 0;
-	s->key.vlan_tci = raw->tag ? key_tci(htons(raw->tag)) : 0;
+	s->key.vlan_tpid = raw->origin & TAGGED ? htons(ETH_VLAN) : 0;
+	s->key.vlan_tci = raw->origin & TAGGED ? key_tci(htons(raw->origin >> 32)) : 0;
 	s->port = port;
 	s->cut = 0;
 	nl_normal(skb, number);
