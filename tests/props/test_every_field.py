@@ -8,7 +8,7 @@ import random
 import pytest
 from tests.support.field_corpus import BEFORE
 
-from netloom.flow.fields import FIELDS, VLAN_CFI, Field
+from netloom.flow.fields import FIELD, FIELDS, VLAN_CFI, Field
 from netloom.flow.match import Match
 from netloom.flow.text import parse_match
 from netloom.openflow.oxm import (
@@ -37,6 +37,8 @@ def matches_of(field: Field, seed: int) -> list[Match]:
     """What can be said of the field alone, with what it needs: exact values and masked ones."""
     chance = random.Random(seed)
     needed = parse_match(BEFORE[field.prerequisite].rstrip(","))
+    if field.name in ("ct_tp_src", "ct_tp_dst"):
+        needed = needed.with_field(FIELD["ct_nw_proto"], 6)
     found = []
     for _ in range(TRIES):
         value, mask = (chance.getrandbits(field.bits) & field.ones for _ in range(2))
@@ -47,6 +49,8 @@ def matches_of(field: Field, seed: int) -> list[Match]:
         value &= NARROW.get(field.name, value)
         # MD types are 1 and 2.
         value += field.name == "nsh_mdtype"
+        # A connection of no protocol is any.
+        value |= field.name == "ct_nw_proto"
         found.append(needed.with_field(field, value))
         if field.maskable and field.form != "frag" and mask:
             found.append(needed.with_field(field, value & mask, mask))

@@ -26,6 +26,8 @@ PLAIN = [
         "tun_ttl",
         "tun_tos",
         "packet_type",
+        # Says of a frame that it is one.
+        "recirc_id",
         # Printed without its mask.
         "tun_gbp_flags",
     )

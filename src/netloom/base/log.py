@@ -184,6 +184,23 @@ class Logger:
                 self._report_dropped(level, limit, now_ms)
         self._vlog.emit(self, level, fmt % args if args else fmt)
 
+    def admits(self, level: int, about: str, per_minute: int, burst: int) -> bool:
+        """Whether a message of several lines may pass now, which the caller then logs line by
+        line; the messages `about` the same thing share a limit."""
+        if self.threshold < level:
+            return False
+        if not self.honor_rate_limits:
+            return True
+        limit = self._limits.get(about)
+        if limit is None:
+            limit = self._limits[about] = RateLimit(per_minute, burst)
+        now_ms = self._vlog.clock.now_ms()
+        if not limit.admit(now_ms):
+            return False
+        if limit.dropped:
+            self._report_dropped(level, limit, now_ms)
+        return True
+
     def _report_dropped(self, level: int, limit: RateLimit, now_ms: int) -> None:
         count, limit.dropped = limit.dropped, 0
         since_s = (now_ms - limit.first_ms) // 1000

@@ -135,8 +135,8 @@ tun_erspan_hwid   tun_erspan_hwid  1  hex         MW -      -- NXOXM_ET_ERSPAN_H
 tun_gtpu_flags    tun_gtpu_flags   1  hex         M- -      -- NXOXM_ET_GTPU_FLAGS=15
 tun_gtpu_msgtype  tun_gtpu_msgtype 1  decimal     M- -      -- NXOXM_ET_GTPU_MSGTYPE=16
 tun_flags         tun_flags        2  tun_flags   MW -      -- NXM_NX_TUN_FLAGS=104
-tun_ttl           tun_ttl          1  decimal     -W -      --
-tun_tos           tun_tos          1  decimal     -W -      --
+tun_ttl           tun_ttl          1  decimal     -- -      --
+tun_tos           tun_tos          1  decimal     -- -      --
 in_port           in_port          2  port10      -W -      ee NXM_OF_IN_PORT=0
 in_port_oxm       in_port          4  port        -W -      -e OXM_OF_IN_PORT=0@1.2
 skb_priority      skb_priority     4  hex         -- -      --
@@ -362,7 +362,7 @@ class Field:
         self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
         self.limit = min(self.ones, (1 << 8 * self.n_bytes) - 1)
         #: All bits of the field, in place in a key.
-        self.mask = self.ones << self.shift
+        self.mask: int = self.ones << self.shift
         self.maskable = flags[0] == "M"
         self.writable = flags[1] == "W"
         self.of10 = old[0].strip("-")
@@ -471,6 +471,11 @@ FIELD: dict[str, Field] = {name: field for field in FIELDS
 
 #: The fields of tunnel options, by number.
 TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
+
+
+def option_present(field: Field) -> int:
+    """The bit of a key that says that it has the option `field`."""
+    return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
 
 
 def option_mask(value: int) -> int:

@@ -6,7 +6,7 @@ numbers 0xff00 to 0xffff are 0xffffff00 to 0xffffffff; a switch uses no number b
 
 from __future__ import annotations
 
-from netloom.base.log import get_logger
+from netloom.base.log import WARN, get_logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,14 +81,16 @@ def _port_from_number(number: int) -> int | None:
     if number < _MAX10:
         return number
     if number < _FIRST_RESERVED10:
-        _log.warn(
-            "port %u is a reserved OF1.0 port number that will be translated to %u when talking "
-            "to an OF1.1 or later controller", number, number + _OFFSET)  # fmt: skip
+        if _log.admits(WARN, "reserved number", 1, 1):
+            _log.warn(
+                "port %u is a reserved OF1.0 port number that will be translated to %u when "
+                "talking to an OF1.1 or later controller", number, number + _OFFSET)  # fmt: skip
         return number + _OFFSET
     if number <= 0xFFFF:
         name = format_port(number + _OFFSET)
-        _log.warn("referring to port %s as %u is deprecated for compatibility with "
-                  "OpenFlow 1.1 and later", name, number)  # fmt: skip
+        if _log.admits(WARN, "deprecated number", 1, 1):
+            _log.warn("referring to port %s as %u is deprecated for compatibility with "
+                      "OpenFlow 1.1 and later", name, number)  # fmt: skip
         return number + _OFFSET
     if number < MAX:
         _log.warn("port %u is outside the supported range 0 through %x or 0x%x through 0x%x",

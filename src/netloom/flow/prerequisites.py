@@ -7,6 +7,7 @@ mean; the fixed-length match of OpenFlow 1.0 and text may have such fields, and 
 
 from __future__ import annotations
 
+from netloom.base.log import INFO, get_logger
 from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, Field
 from netloom.flow.match import Match
 from netloom.flow.print import format_match
@@ -14,6 +15,8 @@ from netloom.flow.print import format_match
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_log = get_logger("ofp_match")
 
 #: ct_state bits that a packet has only with an entry (new, est, rel, rpl, snat, dnat).
 _CT_ENTRY = 0x01 | 0x02 | 0x04 | 0x08 | 0x40 | 0x80
@@ -83,6 +86,8 @@ def _any_alternative(prerequisite: str, value: int, mask: int) -> bool:
 
 _TCP_UDP_SCTP = frozenset({6, 17, 132})
 _ETHER = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+#: What nothing but a frame has; all else that has prerequisites depends on these.
+FRAME = _ETHER | SLOT["dl_type"].mask | SLOT["vlan_tci"].mask
 _NW_ADDR = SLOT["nw_src"].mask | SLOT["nw_dst"].mask
 _TP_ADDR = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _NW_PROTO = SLOT["nw_proto"].mask
@@ -104,7 +109,7 @@ _DECIDING = sum({
 }.values()) | SLOT["packet_type"].mask | SLOT["nw_frag"].mask | SLOT["ct_state"].mask  # fmt: skip
 _ICMPV6 = 58 << SLOT["nw_proto"].shift
 #: What is dropped without a word in the log.
-_UNSAID = _NW_FRAG.mask | _TCP_FLAGS | _IGMP_GROUP
+_UNSAID = _TCP_FLAGS | _IGMP_GROUP
 #: What normalization may drop; all other fields stay even where they cannot match.
 _CONDITIONAL = (
     _ETHER | _NW_ADDR | _TP_ADDR | _NW_PROTO | _IP_ANY | _ARP_SHA | _ARP_THA
@@ -130,6 +135,13 @@ def normalize_match(
     ]
 
 
+def report_normalization(lines: list[str]) -> None:
+    """Logs what `normalize_match` says, not too often."""
+    if lines and _log.admits(INFO, lines[0], 1, 5):
+        for line in lines:
+            _log.info("%s", line)
+
+
 def is_normal_as(match: Match) -> tuple[int, int] | None:
     """Of matches for which this is the same, `normalize_match` changes all or none; None if that
     is not easy to say."""
@@ -146,7 +158,7 @@ def _permitted_unsaid(match: Match) -> int:
         dl_type = packet_type & 0xFFFF
     if dl_type not in (0x0800, 0x86DD):
         return 0
-    may = _NW_FRAG.mask | (_TCP_FLAGS if nw_proto == 6 else 0)
+    may = _TCP_FLAGS if nw_proto == 6 else 0
     if _any_alternative("nd", match.value, match.mask):
         may |= _TCP_FLAGS | _IGMP_GROUP
     return may

@@ -14,6 +14,7 @@ from netloom.flow.address import (
     format_mac_masked,
 )
 from netloom.flow.fields import (
+    FIELD,
     N_REGS,
     SLOT,
     SLOTS,
@@ -112,6 +113,11 @@ _METADATA_BITS = _bits_of(
 )
 _REGISTER_BITS = _bits_of("reg")
 _TUNNEL_BITS = _bits_of("tun_")
+#: What only a frame has.
+FRAME_BITS = 0
+for _field in FIELD.values():
+    if _field.prerequisite != "-":
+        FRAME_BITS |= _field.mask
 _ETHERNET_BITS = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
 _MPLS_BITS = _bits_of("mpls_")
 
@@ -213,6 +219,8 @@ def _put_packet_type(out: _Printer) -> int:
     (which match recirc_id); returns the Ethernet type."""
     dl_type = out.get("dl_type")
     if not out.masked("packet_type"):
+        if out.mask & FRAME_BITS and out.masked("recirc_id"):
+            out.words.append("eth")
         return dl_type
     packet_type = out.get("packet_type")
     if packet_type or out.masked("packet_type") != 0xFFFFFFFF:
@@ -267,16 +275,19 @@ def _put_tunnel(out: _Printer) -> None:
 def _put_options(out: _Printer) -> None:
     """What the TLV options of the tunnel are."""
     absent = (out.mask & ~out.value) >> TUN_PRESENT_SHIFT
+    present = (out.mask & out.value) >> TUN_PRESENT_SHIFT
     for number, field in enumerate(TUN_METADATA):
         if absent >> number & 1:
             out.words.append(f"{field.name}=NP")
             continue
         mask = out.mask >> field.shift & field.ones
         if mask:
-            value = out.value >> field.shift & field.ones
-            is_exact = mask == field.ones or (not mask & mask + 1 and mask.bit_length() % 32 == 0)
-            text = f"{value:#x}" + ("" if is_exact else f"/{mask:#x}")
-            out.words.append(f"{field.name}={text}")
+            value = numbers.format_hex(out.value >> field.shift & field.ones)
+            # Whole bytes are an exact value: how long an option is does not show.
+            is_exact = not mask & mask + 1 and mask.bit_length() % 8 == 0
+            out.words.append(f"{field.name}={value}" + ("" if is_exact else f"/{mask:#x}"))
+        elif present >> number & 1:
+            out.words.append(field.name)
 
 
 def _put_vlans(out: _Printer) -> None:

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.flow import ports
-from netloom.flow.fields import FIELD, SLOT, TUN_PRESENT_SHIFT, Field, option_mask
+from netloom.flow.fields import (
+    FIELD,
+    SLOT,
+    TUN_METADATA,
+    TUN_PRESENT_SHIFT,
+    Field,
+    option_present,
+)
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
@@ -62,6 +69,10 @@ def set_match_field(match: Match, field: Field, value: int, mask: int | None = N
     return match.with_field(field, value & field.ones, mask)
 
 
+#: Bytes that all tunnel options of a match have together.
+_OPTION_SPACE = 256
+
+
 class MatchReader:
     """Reads the words of a match one by one; `match` is what they demand so far."""
 
@@ -93,9 +104,26 @@ class MatchReader:
             return set_match_field(self.match, field, _VLAN_NONE)
         # A name without a value asks for nothing but that the field is there.
         value, mask = parse_field_value(field, text or "0/0", self._port_names)
-        if field.dynamic and mask == field.ones:
-            mask = option_mask(value)
+        if field.dynamic:
+            return self._with_option(field, value, mask)
         return set_match_field(self.match, field, value, mask)
+
+    def _with_option(self, field: Field, value: int, mask: int) -> Match:
+        """The match that also wants an option of the tunnel to be there."""
+        present = option_present(field)
+        used = _option_size(value, mask, field.ones)
+        for other in TUN_METADATA if self.match.mask >> TUN_PRESENT_SHIFT else ():
+            bits = self.match.mask >> other.shift & other.ones
+            used += _option_size(other.get(self.match.value), bits, other.ones)
+        if used > _OPTION_SPACE:
+            raise ConfigError(
+                f"field {field.name} exceeds maximum size for tunnel metadata "
+                f"(used {used}, max {_OPTION_SPACE})"
+            )
+        if self.match.mask & present:
+            raise ConfigError(f"field {field.name} set multiple times")
+        wanted = set_match_field(self.match, field, value, mask)
+        return Match(wanted.value | present, wanted.mask | present)
 
     def _read_subfield(self, name: str, text: str) -> Match:
         field, low, bits = parse_subfield(name)
@@ -106,6 +134,11 @@ class MatchReader:
         old_mask = self.match.mask >> field.shift & field.ones
         old_value = self.match.value >> field.shift & field.ones
         return set_match_field(self.match, field, old_value & ~mask | value << low, old_mask | mask)
+
+
+def _option_size(value: int, mask: int, ones: int) -> int:
+    """The bytes that a tunnel option takes at least."""
+    return ((value if mask == ones else value | mask).bit_length() + 7) // 8
 
 
 def _is_no_vlan(text: str) -> bool:
@@ -228,8 +261,7 @@ def _set_option(key: int, field: Field, value_text: str, text: str) -> int:
         value, _ = parse_field_value(field, value_text or "0")
     except ConfigError as error:
         raise ConfigError(f"{text}: bad value for {field.name} ({error})") from None
-    present = 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
-    return key | value << field.shift | present
+    return key | value << field.shift | option_present(field)
 
 
 def _set_flow_field(

@@ -131,7 +131,7 @@ def _parse_ipv6(text: str) -> tuple[int, int]:
 def _prefix(text: str, bits: int, where: str, invalid: str) -> int:
     sign = text[:1] == "-"
     digits = text[1:] if sign else text
-    if bits == 128 and not sign:
+    if not sign:
         # An address where a length should be: its first digits are looked at before the rest.
         first = digits[: len(digits) - len(digits.lstrip("0123456789"))]
         if first and int(first) > bits:

@@ -126,10 +126,10 @@ class _Check:
         self._demand(part.field, "source")
 
     def demand_destination(self, part: a.Subfield) -> None:
+        self._demand(part.field, "destination")
         if not part.field.writable:
             _field_log.warn("destination field %s is not writable", part.field.name)
             raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-        self._demand(part.field, "destination")
 
     def _demand(self, field: Field, role: str) -> None:
         if not prerequisites_met(field, self.match):

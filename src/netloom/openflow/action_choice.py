@@ -6,7 +6,15 @@ from struct import pack, unpack_from
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
-from netloom.flow.ports import ANY, MAX, format_port, parse_port, port_from_of10, port_to_of10
+from netloom.flow.ports import (
+    ANY,
+    CONTROLLER,
+    MAX,
+    format_port,
+    parse_port,
+    port_from_of10,
+    port_to_of10,
+)
 from netloom.flow.text import parse_subfield
 from netloom.openflow import actions as a
 from netloom.openflow.action_fields import (
@@ -187,7 +195,7 @@ def parse_multipath(r: ActionReader, text: str) -> a.Action:
             f"{text}: {part.n_bits}-bit destination field has {1 << part.n_bits} possible "
             f"values, less than specified n_links {n_links}"
         )
-    basis, arg = leading_int(words[1]) & 0xFFFF, leading_int(words[4]) & 0xFFFF
+    basis, arg = leading_int(words[1]) & 0xFFFF, leading_int(words[4]) & 0xFFFFFFFF
     return a.Multipath(fields, basis, algorithm, n_links, arg, part)
 
 
@@ -213,16 +221,16 @@ def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
         raise ConfigError(
             f"{text}: missing member delimiter, expected `members', got `{words[at]}'"
         )
-    fields = _choose(text, words[0], HASH_FIELDS, "fields")
-    algorithm = _choose(text, words[2], BUNDLE_ALGORITHMS, "algorithm")
-    _choose(text, words[3], ("ofport",), "member_type")
-    part = _nxm_subfield(text, words[4]) if load else None
     members = []
     for word in words[at + 1 :]:
         port = parse_port(word, r.port_names)
         if port is None:
             raise ConfigError(f"{word}: bad port number")
         members.append(port)
+    fields = _choose(text, words[0], HASH_FIELDS, "fields")
+    algorithm = _choose(text, words[2], BUNDLE_ALGORITHMS, "algorithm")
+    _choose(text, words[3], ("ofport",), "member_type")
+    part = _nxm_subfield(text, words[4]) if load else None
     return a.Bundle(fields, leading_int(words[1]) & 0xFFFF, algorithm, tuple(members), part)
 
 
@@ -249,7 +257,10 @@ def format_bundle(action: a.Bundle, names: TextNames) -> str:
 def check_members(action: a.Bundle, max_port: int) -> None:
     """Members must be ports that a packet can be sent to."""
     for port in action.members:
-        if port in (ANY,):
+        if port == ANY:
             continue
+        if port == CONTROLLER:
+            get_logger("bundle").warn("unsupported controller member")
+            raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
         if port >= max_port and not MAX <= port <= ANY:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")

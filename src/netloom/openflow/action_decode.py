@@ -21,6 +21,7 @@ from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
+from netloom.openflow.action_faults import log_bad_action
 from netloom.openflow.action_fields import (
     check_zeros,
     expect_size,
@@ -58,7 +59,7 @@ def decode_actions(
     try:
         _decode_into(found, data, version, depth)
     except OpenFlowError as error:
-        log.warn_rl("bad action at offset 0x%x (%s)", _end_of_good(data, found), error.name)
+        log_bad_action(data, _end_of_good(data, found), version, error.name)
         raise
     actions = tuple(found)
     nested = nesting_fault(actions, outer)
@@ -154,8 +155,6 @@ def _check_number(kind: type[a.Action], values: tuple[int, ...]) -> None:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     if kind is a.PushVlan and values[0] not in (0x8100, 0x88A8):
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
-    if kind is a.Group and values[0] > 0xFFFFFF00:
-        raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
 
 
 def _read_set_one(name: str, action: bytes, body: int) -> a.Action:
@@ -395,8 +394,10 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
             values[name] = body_of
         elif len(body_of) != (wanted if wanted < 2 else 4):
             raise OpenFlowError("OFPBPC_BAD_LEN")
+        elif wanted:
+            values[name] = int.from_bytes(body_of[:wanted], "big")
         else:
-            values[name] = int.from_bytes(body_of[:wanted], "big") if wanted else True
+            values[name] = True
         pos += size + 7 & ~7
     return a.Controller(**values)  # type: ignore[arg-type]
 
@@ -486,6 +487,9 @@ def decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
     clear, write, metadata, goto."""
     found: dict[int, bytes] = {}
     pos = 0
+    if len(data) % 8:
+        log.warn_rl("OpenFlow message instructions length %d is not a multiple of 8", len(data))
+        raise OpenFlowError("OFPBIC_BAD_LEN")
     while pos < len(data):
         if len(data) - pos < 8:
             raise OpenFlowError("OFPBIC_BAD_LEN")

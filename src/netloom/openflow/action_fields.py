@@ -5,10 +5,13 @@ Errors are OFPBAC_* and NXBRC_*, as `OpenFlowError`.
 
 from __future__ import annotations
 
+from netloom.base.log import get_logger
 from netloom.flow.fields import Field
 from netloom.openflow import actions as a
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.oxm import decode_field_header
+
+_log = get_logger("meta_flow")
 
 
 def expect_size(action: bytes, size: int) -> None:
@@ -45,5 +48,6 @@ def field_at(action: bytes, pos: int, *, writable: bool) -> tuple[Field, int]:
     if masked:
         raise OpenFlowError("OFPBAC_BAD_SET_MASK")
     if writable and not field.writable:
+        _log.warn_rl("destination field %s is not writable", field.name)
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
     return field, after

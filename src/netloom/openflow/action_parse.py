@@ -7,26 +7,22 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
-from netloom.flow.address import parse_ipv4, parse_mac
-from netloom.flow.fields import FIELD
-from netloom.flow.numbers import scan_integer
-from netloom.flow.ports import CONTROLLER, IN_PORT, parse_port, unquote_name
-from netloom.flow.text import parse_subfield, scan_subfield
-from netloom.flow.value_text import parse_field_value
+from netloom.flow.ports import CONTROLLER, IN_PORT, LOCAL, MAX, parse_port, unquote_name
+from netloom.flow.text import parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
+from netloom.openflow import action_field_text as fields
 from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import actions as a
 from netloom.openflow import protocol as p
 from netloom.openflow.action_check import conjunction_fault, order_fault
 from netloom.openflow.action_nesting import nesting_fault
-from netloom.openflow.field_protocols import field_protocols
 from netloom.openflow.flow_memory import split_parts
 from netloom.openflow.names import REASONS
-from netloom.openflow.number_text import c_int, to_u8, to_u16, to_u32, to_u64
+from netloom.openflow.number_text import c_int, leading_int, to_u8, to_u16, to_u32, to_u64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,23 +122,34 @@ class ActionReader:
     def _read_one(self, keyword: str, name: str, value: str, outer: str) -> a.Action:
         reader = _READERS.get(keyword)
         if reader is not None:
+            action = reader(self, value)
             if outer not in ("", "ct") and keyword in _INSTRUCTIONS:
                 raise ConfigError(f"{keyword} instruction not allowed here")
-            return reader(self, value)
+            return action
         port = parse_port(name, self.port_names)
         if port is not None:
-            return _output_to(port)
+            # The number of the controllers' port sends them nothing of a packet.
+            is_number = name[:1].isdigit()
+            return a.Output(port, 0) if is_number else _output_to(port)
         raise ConfigError(f"unknown action {name}")
 
     def table(self, text: str) -> int | None:
         """The number of the table that `text` names."""
-        number = c_int(text)
+        number = _decimal(text)
         if number is None:
             return self.table_names.get(unquote_name(text)) if self.table_names else None
-        if not 0 <= number <= 255:
+        if number > 255:
             _table_log.warn("table %s is outside the supported range 0 through 255", text)
             return None
         return number
+
+
+def _decimal(text: str) -> int | None:
+    """The decimal number of 32 bits that `text` is."""
+    digits = text.lstrip(" \t\r\n").removeprefix("+")
+    if not digits.isascii() or not digits.isdigit() or int(digits) >> 32:
+        return None
+    return int(digits)
 
 
 def parse_actions(
@@ -184,6 +191,8 @@ def _output_trunc(r: ActionReader, text: str) -> a.Action:
             port = parse_port(value, r.port_names)
             if port is None:
                 raise ConfigError(f"output to unknown truncate port: {value}")
+            if port >= MAX and port not in (LOCAL, IN_PORT):
+                raise ConfigError(f"output to unsupported truncate port: {value}")
         elif name == "max_len":
             max_len = to_u32(value)
             if max_len < 14:
@@ -200,6 +209,7 @@ def _controller(r: ActionReader, text: str) -> a.Action:
     if text.isdigit():
         return a.Output(CONTROLLER, to_u16(text, "max_len"))
     found: dict[str, int | bytes | bool] = {}
+    userdata = ""
     for name, value in split_words(text):
         if name == "reason":
             number = next((n for n, word in REASONS.items() if word == value.lower()), None)
@@ -211,14 +221,16 @@ def _controller(r: ActionReader, text: str) -> a.Action:
         elif name == "id":
             found["controller_id"] = to_u16(value, "id")
         elif name == "userdata":
-            what = "bad hex digit in `controller' action `userdata'"
-            found["userdata"] = _hex_bytes(value, what)
+            userdata = value
         elif name == "pause":
             found["pause"] = True
         elif name == "meter_id":
             found["provider_meter_id"] = to_u32(value)
         else:
             raise ConfigError(f'unknown key "{name}" parsing controller action')
+    if userdata:
+        what = "bad hex digit in `controller' action `userdata'"
+        found["userdata"] = _hex_bytes(userdata, what)
     action = a.Controller(**found)  # type: ignore[arg-type]
     if action == a.Controller(action.max_len):
         return a.Output(CONTROLLER, action.max_len)
@@ -230,7 +242,7 @@ def _hex_bytes(text: str, fault: str) -> bytes:
     out = bytearray()
     at = 0
     while at < len(text):
-        if text[at] == ".":
+        while text[at : at + 1] == ".":
             at += 1
         if at == len(text):
             break
@@ -243,125 +255,15 @@ def _hex_bytes(text: str, fault: str) -> bytes:
 
 
 def _enqueue(r: ActionReader, text: str) -> a.Action:
-    words = [word for word in text.replace(",", ":").split(":") if word]
-    if len(words) < 2:
+    text = text.lstrip(":,")
+    end = next((at for at, char in enumerate(text) if char in ":,"), len(text))
+    words = [text[:end], text[end + 1 :]]
+    if not words[0] or not words[1]:
         raise ConfigError('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"')
     port = parse_port(words[0], r.port_names)
     if port is None:
         raise ConfigError(f"{words[0]}: enqueue to unknown port")
     return a.Enqueue(port, to_u32(words[1]))
-
-
-# Fields
-
-
-def _split_arrow(text: str) -> tuple[str, str]:
-    value, arrow, key = text.partition("->")
-    if not arrow:
-        raise ConfigError(f"{text}: missing `->'")
-    if not key:
-        raise ConfigError(f"{text}: missing field name following `->'")
-    return value, key
-
-
-def _set_field(r: ActionReader, text: str) -> a.Action:
-    value_text, key = _split_arrow(text)
-    field = FIELD.get(key)
-    if field is None:
-        raise ConfigError(f"{key} is not a valid OXM field name")
-    if not field.writable:
-        raise ConfigError(f"{key} is read-only")
-    value, mask = parse_field_value(field, value_text, r.port_names)
-    if field.name == "nw_tos" and value & 3:
-        raise ConfigError(f"{value_text} is not a valid value for field {key}")
-    r.protocols &= field_protocols(field)
-    return a.SetField(field, value, mask)
-
-
-def _load(r: ActionReader, text: str) -> a.Action:
-    value_text, key = _split_arrow(text)
-    field, offset, n_bits = parse_subfield(key)
-    try:
-        value, rest = scan_integer(value_text, 8)
-    except ValueError:
-        raise ConfigError(f"{text}: cannot parse integer value") from None
-    if rest:
-        raise ConfigError(f"{text}: cannot parse integer value")
-    if value >> n_bits:
-        raise ConfigError(f"{text}: value {value:#x} does not fit into {n_bits} bits")
-    ones = (1 << n_bits) - 1
-    return a.SetField(field, value << offset, ones << offset, as_load=True)
-
-
-def _move(r: ActionReader, text: str) -> a.Action:
-    field, offset, n_bits, rest = scan_subfield(text)
-    if not rest.startswith("->"):
-        raise ConfigError(f"{text}: missing `->' following source")
-    source = a.Subfield(field, offset, n_bits)
-    field, offset, n_bits, rest = scan_subfield(rest[2:])
-    if rest:
-        raise ConfigError(f"{text}: trailing garbage following destination")
-    if source.n_bits != n_bits:
-        raise ConfigError(
-            f"{text}: source field is {source.n_bits} bits wide but destination is "
-            f"{n_bits} bits wide"
-        )
-    return a.Move(source, a.Subfield(field, offset, n_bits))
-
-
-def _push(r: ActionReader, text: str) -> a.Action:
-    return a.Push(a.Subfield(*parse_subfield(text)))
-
-
-def _pop(r: ActionReader, text: str) -> a.Action:
-    return a.Pop(a.Subfield(*parse_subfield(text)))
-
-
-def _mod_mac(name: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        value = parse_mac(text)
-        if value is None:
-            raise ConfigError(f"invalid mac address {text}")
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
-
-    return read
-
-
-def _mod_ip(name: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        value = parse_ipv4(text)
-        if value is None:
-            _socket_log.err('"%s" is not a valid IP address', text)
-            raise ConfigError(f"{text}: could not convert to IP address")
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
-
-    return read
-
-
-def _mod_port(name: str, what: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        value = to_u16(text, what)
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
-
-    return read
-
-
-def _mod_tos(r: ActionReader, text: str) -> a.Action:
-    value = to_u8(text, "TOS")
-    if value & 3:
-        raise ConfigError(f"{text}: not a valid TOS")
-    return a.SetField(FIELD["nw_tos"], value, 0xFC, legacy=True)
-
-
-def _mod_ecn(r: ActionReader, text: str) -> a.Action:
-    value = to_u8(text, "ECN")
-    if value > 3:
-        raise ConfigError(f"{text}: not a valid ECN")
-    return a.SetField(FIELD["nw_ecn"], value, 3, legacy=True)
-
-
-def _mod_ttl(r: ActionReader, text: str) -> a.Action:
-    return a.SetField(FIELD["nw_ttl"], to_u8(text, "TTL"), 0xFF, legacy=True)
 
 
 # VLAN and MPLS
@@ -398,7 +300,7 @@ def _push_vlan(r: ActionReader, text: str) -> a.Action:
 def _mpls_label(r: ActionReader, text: str) -> a.Action:
     if not text:
         raise ConfigError("set_mpls_label: expected label.")
-    label = c_int(text) or 0
+    label = to_u32(text)
     if label >> 20:
         raise ConfigError(f"{text}: not a valid MPLS label")
     return a.SetMplsLabel(label)
@@ -420,8 +322,10 @@ def _mpls_ttl(r: ActionReader, text: str) -> a.Action:
 
 
 def _dec_ttl(r: ActionReader, text: str) -> a.Action:
-    ids = [word for word in text.replace(",", " ").split() if word]
-    numbers = [int(word) if word.isdigit() else 0 for word in ids]
+    ids = text.replace(",", " ").split()
+    if text and not ids:
+        raise ConfigError("dec_ttl_cnt_ids: expected at least one controller id.")
+    numbers = [leading_int(word) for word in ids]
     return a.DecTtl(tuple(number & 0xFFFF for number in numbers))
 
 
@@ -464,13 +368,21 @@ def _note(r: ActionReader, text: str) -> a.Action:
     return a.Note(_hex_bytes(text, "bad hex digit in `note' argument"))
 
 
+def _octet(text: str) -> int | None:
+    """The decimal number that `text` is, as much of it as a byte holds."""
+    text = text.strip()
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not digits.isascii() or not digits.isdigit():
+        return None
+    return int(text) & 0xFF
+
+
 def _conjunction(r: ActionReader, text: str) -> a.Action:
     id_text, comma, rest = text.partition(",")
     clause_text, slash, count_text = rest.partition("/")
-    words = [word.strip() for word in (id_text, clause_text, count_text)]
-    if not comma or not slash or not all(word.isdigit() for word in words):
+    conj_id, clause, count = c_int(id_text.rstrip()), _octet(clause_text), _octet(count_text)
+    if not comma or not slash or conj_id is None or clause is None or count is None:
         raise ConfigError('"conjunction" syntax is "conjunction(id,i/n)"')
-    conj_id, clause, count = (int(word) for word in words)
     if count < 2:
         raise ConfigError("conjunction must have at least 2 clauses")
     if count > 64:
@@ -526,21 +438,20 @@ _READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
     "controller": _controller,
     "enqueue": _enqueue,
     "group": lambda r, text: a.Group(to_u32(text)),
-    "set_field": _set_field,
-    "load": _load,
-    "reg_load": _load,
-    "move": _move,
-    "push": _push,
-    "pop": _pop,
-    "mod_dl_src": _mod_mac("eth_src"),
-    "mod_dl_dst": _mod_mac("eth_dst"),
-    "mod_nw_src": _mod_ip("ip_src"),
-    "mod_nw_dst": _mod_ip("ip_dst"),
-    "mod_nw_tos": _mod_tos,
-    "mod_nw_ecn": _mod_ecn,
-    "mod_nw_ttl": _mod_ttl,
-    "mod_tp_src": _mod_port("tcp_src", "source port"),
-    "mod_tp_dst": _mod_port("tcp_dst", "destination port"),
+    "set_field": fields.parse_set_field,
+    "load": fields.parse_load,
+    "move": fields.parse_move,
+    "push": fields.parse_push,
+    "pop": fields.parse_pop,
+    "mod_dl_src": fields.parse_mod_mac("eth_src"),
+    "mod_dl_dst": fields.parse_mod_mac("eth_dst"),
+    "mod_nw_src": fields.parse_mod_ip("ip_src"),
+    "mod_nw_dst": fields.parse_mod_ip("ip_dst"),
+    "mod_nw_tos": fields.parse_mod_tos,
+    "mod_nw_ecn": fields.parse_mod_ecn,
+    "mod_nw_ttl": fields.parse_mod_ttl,
+    "mod_tp_src": fields.parse_mod_port("tcp_src", "source port"),
+    "mod_tp_dst": fields.parse_mod_port("tcp_dst", "destination port"),
     "mod_vlan_vid": _vlan_vid(True),
     "set_vlan_vid": _vlan_vid(False),
     "mod_vlan_pcp": _vlan_pcp(True),

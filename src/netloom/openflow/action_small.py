@@ -198,15 +198,14 @@ def write_check_pkt_larger(w: Writer, action: a.CheckPktLarger) -> None:
 def parse_check_pkt_larger(r: ActionReader, text: str) -> a.Action:
     """`check_pkt_larger` from its arguments."""
     size_text, arrow, key = text.partition("->")
-    size_text = size_text.rstrip(")")
     if not arrow:
-        raise ConfigError(f"{size_text}: missing `->'")
+        raise ConfigError(f"{size_text.rstrip(')')}: missing `->'")
     if not key:
-        raise ConfigError(f"{size_text}: missing field name following `->'")
-    size = to_u16(size_text, "(null)")
+        raise ConfigError(f"{text}: missing field name following `->'")
     part = a.Subfield(*parse_subfield(key))
     if part.n_bits != 1:
         raise ConfigError("Only 1-bit destination field is allowed")
+    size = to_u16(size_text.rstrip(")"), "(null)")
     return a.CheckPktLarger(size, part)
 
 

@@ -25,7 +25,12 @@ from netloom.openflow.codec_match import (
 )
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.old_match import decode_ofp10_match, encode_ofp10_match, is_exact10
+from netloom.openflow.old_match import (
+    decode_ofp10_match,
+    encode_ofp10_match,
+    is_exact10,
+    read_ofp10_match,
+)
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 TYPE_CHECKING = False
@@ -241,7 +246,7 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
         return _decode_nx_flow_removed(frame)
     if frame.version == 1:
         pos = frame.exactly(80)
-        match = decode_ofp10_match(data, pos)
+        match = read_ofp10_match(data, pos)
         (cookie, priority, reason, sec, nsec, idle, packets, octets) = unpack_from(
             ">QHBxIIH2xQQ", data, pos + 40
         )
@@ -319,7 +324,7 @@ def _decode_query(frame: Frame) -> Query:
         pos = frame.exactly(44)
         table_id, out_port = unpack_from(">BxH", data, pos + 40)
         port = port_from_of10(out_port)
-        return decode_ofp10_match(data, pos), table_id, port, m.OFPG_ANY, 0, 0, False
+        return read_ofp10_match(data, pos), table_id, port, m.OFPG_ANY, 0, 0, False
     pos = frame.need(32)
     table_id, out_port, out_group, cookie, cookie_mask = unpack_from(">B3xII4xQQ", data, pos)
     port = _any_port11(out_port)
@@ -369,13 +374,13 @@ _STATS11 = Struct(">HBxII5H2xQQQ")
 def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     nx = frame.row.name == "NXST_FLOW"
     if nx:
-        minimum, read = 48, _read_nx_stats
+        minimum, read = 48, read_nx_stats
     elif frame.version == 1:
         minimum, read = 88, _read_stats10
     elif frame.version == c15.VERSION:
         minimum, read = c15.MINIMUM, _read_stats15
     else:
-        minimum, read = 56, _read_stats11
+        minimum, read = 56, read_stats11
     # Many flows of a table do the same: the lists that were decoded before in this message.
     known: dict[bytes, tuple[a.Action, ...]] = {}
 
@@ -405,7 +410,7 @@ def _known_actions(
 def _read_stats10(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
-    match = decode_ofp10_match(entry, 4)
+    match = read_ofp10_match(entry, 4)
     sec, nsec, priority, idle, hard, cookie, packets, octets = _STATS10.unpack_from(entry, 44)
     actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
@@ -414,7 +419,7 @@ def _read_stats10(
     )  # fmt: skip
 
 
-def _read_nx_stats(
+def read_nx_stats(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
@@ -434,7 +439,7 @@ def _read_stats15(
     return replace(flow, flags=_decode_flags(flags, version))
 
 
-def _read_stats11(
+def read_stats11(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,

@@ -7,12 +7,11 @@ ovs-ofctl(8) picks one of them. Errors are ConfigError with the text that it pri
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
-from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
-from netloom.flow.ports import CONTROLLER, parse_port
-from netloom.flow.prerequisites import is_normal_as, normalize_match
+from netloom.flow.ports import ANY, CONTROLLER, LOCAL, MAX, parse_port
+from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import messages as m
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netloom.openflow import actions as a
-
-log = get_logger("ofp_match")
 
 _OF11_UP = p.P_ANY & ~p.P_OF10_ANY
 _OF12_UP = p.P_OXM_ANY
@@ -69,6 +66,8 @@ COMMANDS = {
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
 _COMMAND_WORDS = tuple(COMMANDS)
+#: Lines of a file from which on it pays to look for lines that are alike.
+_MANY_LINES = 32
 _DL_TYPE = SLOT["dl_type"].mask
 _IPV6 = 0x86DD << SLOT["dl_type"].shift
 #: What IPv4 and IPv6 share.
@@ -185,7 +184,7 @@ class _FlowReader:
             return
         if field.name == "dl_vlan" and not mask and self.matches.match != before:
             mask = field.ones
-        self.protocols &= field_protocols(field, mask)
+        self.protocols &= _NXM_OXM if field.dynamic else field_protocols(field, mask)
 
     def _read_keyword(self, name: str, value: str) -> None:
         if name == "table":
@@ -324,8 +323,7 @@ def _log_if_not_normal(match: Match, names: Names, memory: FlowMemory | None) ->
     if memory is not None and known in memory.normal:
         return
     lines = normalize_match(match, port_labels(names))[1]
-    for line in lines:
-        log.info_rl("%s", line)
+    report_normalization(lines)
     if memory is not None and known is not None and not lines:
         memory.normal.add(known)
 
@@ -375,14 +373,23 @@ def parse_flow_lines(
     flows = []
     usable = p.P_ANY
     memories: dict[int, FlowMemory] = {}
+
+    def read(text: str, kind: int, memory: FlowMemory) -> tuple[m.FlowMod, int]:
+        return parse_flow_mod(text, kind, names, memory)
+
+    parse = read
+    if len(lines) >= _MANY_LINES:
+        from netloom.openflow.flow_lines import FlowLines
+
+        parse = FlowLines(read).parse
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
         kind, rest = (command, text) if command is not None else _leading_command(text)
-        memory = memories.setdefault(kind, FlowMemory())
+        memory = memories.get(kind) or memories.setdefault(kind, FlowMemory())
         try:
-            flow, protocols = parse_flow_mod(rest, kind, names, memory)
+            flow, protocols = parse(rest, kind, memory)
         except ConfigError as error:
             raise ConfigError(f"{where}:{number}: {error}") from None
         flows.append(flow)
@@ -411,14 +418,18 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             port = parse_port(value, names.ports)
             if port is None:
                 raise ConfigError(f"{value} is not a valid OpenFlow port")
+            if port > MAX and port not in (LOCAL, ANY, CONTROLLER):
+                raise ConfigError(f"{value} is not a valid OpenFlow port for PACKET_OUT")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
         elif name in FIELD:
             field = FIELD[name]
+            matches.read(name, value)
             if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")
-            matches.read(name, value)
             # Connections that cannot say it do without.
-            protocols &= field_protocols(field, matches.match.mask >> field.shift & field.ones)
+            if field.name != "packet_type":
+                bits = matches.match.mask >> field.shift & field.ones
+                protocols &= field_protocols(field, bits)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:

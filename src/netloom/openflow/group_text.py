@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.flow.fields import FIELD
-from netloom.flow.ports import MAX, parse_port
+from netloom.flow.ports import CONTROLLER, MAX, parse_port
 from netloom.flow.value_text import parse_field_value
 from netloom.flow.words import split_words
 from netloom.openflow import messages_groups as g
@@ -76,7 +76,7 @@ class _GroupReader:
             self.protocols &= _BUCKET_COMMANDS
         elif name == "fields":
             self._need_type("fields are not needed")
-            self.fields = _parse_fields(value)
+            self.fields = _parse_fields(value, self.fields)
             self.protocols &= _BUCKET_COMMANDS
         else:
             raise ConfigError(f"unknown keyword {name}")
@@ -117,14 +117,15 @@ class _GroupReader:
             raise ConfigError("must specify a command bucket id")
 
     def check_method(self) -> None:
-        if not self.method and self.param:
-            raise ConfigError('selection_method_param is only allowed with "selection_method"')
         if self.fields and self.method != "hash":
             raise ConfigError('fields may only be specified with "selection_method=hash"')
+        if not self.method and self.param:
+            raise ConfigError('selection_method_param is only allowed with "selection_method"')
 
 
-def _parse_fields(text: str) -> tuple[tuple[str, int], ...]:
-    found: dict[str, int] = {}
+def _parse_fields(text: str, before: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Fields and masks, together with those named `before`."""
+    found = dict(before)
     for name, value in split_words(text):
         field = FIELD.get(name)
         if field is None:
@@ -166,16 +167,16 @@ def _parse_bucket(text: str, group_type: int, names: Names) -> tuple[g.Bucket, i
             actions += f"{name}({value}),"
     if not actions:
         raise ConfigError("bucket must specify actions")
-    reader = ActionReader(names.ports, names.tables)
-    parsed = reader.read(actions.rstrip(","), outer="bucket")
     if group_type == g.OFPGT_FF and port == OFPP_ANY and group == OFPG_ANY:
         raise ConfigError("fast failover bucket requires watch_port or watch_group")
+    reader = ActionReader(names.ports, names.tables)
+    parsed = reader.read(actions.rstrip(","), outer="bucket")
     return g.Bucket(parsed, bucket_id, weight, port, group), reader.protocols
 
 
 def _watched_port(text: str, names: Names) -> int:
     port = parse_port(text, names.ports)
-    if port is None or (port >= MAX and port != OFPP_ANY):
+    if port is None or (port >= MAX and port not in (OFPP_ANY, CONTROLLER)):
         raise ConfigError(f"{text}: invalid watch_port")
     return port
 
@@ -198,6 +199,7 @@ def parse_group_mod(
     for name, value in split_words(head):
         reader.read(name, value)
     reader.check()
+    reader.check_method()
     group_type = reader.type or g.OFPGT_ALL
     buckets = []
     protocols = reader.protocols
@@ -211,7 +213,6 @@ def parse_group_mod(
             raise ConfigError("Only select groups can have bucket weights.")
     if group_type == g.OFPGT_INDIRECT and len(buckets) > 1:
         raise ConfigError("Indirect groups can have at most one bucket.")
-    reader.check_method()
     where = reader.command_bucket
     assert reader.group_id is not None
     mod = g.GroupMod(

@@ -6,9 +6,12 @@ Errors are ConfigError with the text that ovs-ofctl(8) prints.
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
-from netloom.flow.words import split_words
 from netloom.openflow import messages_meters as t
 from netloom.openflow.number_text import to_u8, to_u32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 _FLAGS = {
     "kbps": t.OFPMF_KBPS, "pktps": t.OFPMF_PKTPS, "burst": t.OFPMF_BURST, "stats": t.OFPMF_STATS,
@@ -17,15 +20,39 @@ _IDS = {"all": t.OFPM_ALL, "controller": t.OFPM_CONTROLLER, "slowpath": t.OFPM_S
 _TYPES = {"drop": t.OFPMBT_DROP, "dscp_remark": t.OFPMBT_DSCP_REMARK}
 
 
+def _words(text: str, flags: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Names and their values, of which `flags` have none; what stands between is simpler here than
+    in flows."""
+    at = 0
+    while True:
+        name, at = _token(text, at, "=, \t\r\n")
+        if not name:
+            return
+        value = ""
+        if name not in flags:
+            value, at = _token(text, at, ", \t\r\n")
+        yield name, value
+
+
+def _token(text: str, at: int, separators: str) -> tuple[str, int]:
+    """The token from `at` on, and where to go on behind it."""
+    while at < len(text) and text[at] in separators:
+        at += 1
+    start = at
+    while at < len(text) and text[at] not in separators:
+        at += 1
+    return text[start:at], at + 1
+
+
 def parse_meter_mod(text: str, command: int) -> t.MeterMod:
     """A meter mod; one that deletes has no flags and no bands."""
     full = command != t.OFPMC_DELETE
     bands_text = ""
     if full:
         text, bands_text = _split_bands(text)
-    meter_id = 0 if full else t.OFPM_ALL
+    meter_id = 0
     flags = 0
-    for name, value in split_words(text):
+    for name, value in _words(text, _FLAGS if full else ()):
         if full and name in _FLAGS:
             flags |= _FLAGS[name]
         elif not value:
@@ -34,11 +61,12 @@ def parse_meter_mod(text: str, command: int) -> t.MeterMod:
             meter_id = _meter_id(value)
         else:
             raise ConfigError(f"unknown keyword {name}")
-    if not full:
-        return t.MeterMod(command, meter_id)
     if not meter_id:
         raise ConfigError("must specify 'meter'")
-    if not flags & (t.OFPMF_KBPS | t.OFPMF_PKTPS):
+    if not full:
+        return t.MeterMod(command, meter_id)
+    if not flags:
+        # Any other flag will do, too.
         raise ConfigError("meter must specify either 'kbps' or 'pktps'")
     return t.MeterMod(command, meter_id, flags, _parse_bands(bands_text, flags))
 
@@ -72,7 +100,7 @@ class _Band:
 
 def _parse_bands(text: str, flags: int) -> tuple[t.MeterBand, ...]:
     bands: list[_Band] = []
-    for name, value in split_words(text):
+    for name, value in _words(text, ()):
         if not value:
             raise ConfigError(f"field {name} missing value")
         if name == "type":

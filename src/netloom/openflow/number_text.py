@@ -45,7 +45,7 @@ def _wide(text: str, bits: int) -> int:
     if not text:
         raise ConfigError("missing required numeric argument")
     number = c_int(text)
-    if number is None or abs(number) >> bits:
+    if number is None or abs(number) >> 64:
         raise ConfigError(f"invalid numeric format {text}")
     return number & (1 << bits) - 1
 
@@ -59,13 +59,17 @@ def to_u64(text: str) -> int:
 
 
 def leading_int(text: str) -> int:
-    """The decimal number that `text` starts with, as C's atoi finds it; 0 if there is none."""
+    """The decimal number that `text` starts with, as C's atoi finds it: 0 if there is none, in 32
+    bits what is too large for that."""
     digits = text.lstrip(" \t\r\n")
     end = 1 if digits[:1] in ("-", "+") else 0
     while end < len(digits) and digits[end] in "0123456789":
         end += 1
     head = digits[:end]
-    return int(head) if head.strip("+-") else 0
+    if not head.strip("+-"):
+        return 0
+    number = min(max(int(head), -1 << 63), (1 << 63) - 1)
+    return (number + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
 
 
 def leading_u64(text: str) -> int:

@@ -11,7 +11,7 @@ from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
-from netloom.flow.prerequisites import normalize_match
+from netloom.flow.prerequisites import FRAME, normalize_match, report_normalization
 from netloom.openflow.errors import OpenFlowError
 
 log = get_logger("ofp_port")
@@ -59,8 +59,14 @@ def _vlan10(vlan: int, pcp: int, no_vlan: bool, no_pcp: bool) -> tuple[int, int]
 
 
 def decode_ofp10_match(data: bytes, pos: int) -> Match:
-    """The match at `pos`, without what its Ethernet type or protocol does not have."""
-    return normalize_match(read_ofp10_match(data, pos))[0]
+    """The match at `pos`, without what its Ethernet type or protocol does not have, which is
+    logged. Whoever asks for something in a frame asks for a frame."""
+    match, lines = normalize_match(read_ofp10_match(data, pos))
+    if lines:
+        report_normalization(lines)
+        if not match.mask & FRAME:
+            match = Match(match.value, match.mask | SLOT["packet_type"].mask)
+    return match
 
 
 def read_ofp10_match(data: bytes, pos: int) -> Match:

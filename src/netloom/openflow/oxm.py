@@ -24,16 +24,21 @@ from netloom.flow.fields import (
     PREREQUISITES,
     SLOT,
     TRANSPORT,
-    TUN_METADATA,
+    TUN_OPTIONS_MASK,
     TUN_PRESENT_SHIFT,
     VLAN_CFI,
     CodePoint,
     Field,
-    option_mask,
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.oxm_options import (
+    OPTIONS,
+    decode_option,
+    encode_options,
+    log_wildcards,
+)
 from netloom.openflow.oxm_template import EncodeRow, Recipe, Templates, derive_recipe
 
 log = get_logger("nx_match")
@@ -46,15 +51,14 @@ _REGS = " ".join(f"reg{n}" for n in range(N_REGS))
 #: OpenFlow 1.5 has registers of its own, of 64 bits.
 _XREGS = " ".join(f"xreg{n}" for n in range(N_REGS // 2))
 _FIRST = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
-_IP = "ip_frag {tos} nw_ecn nw_ttl nw_proto"
+_IP = "ip_frag {tos} nw_ecn nw_ttl ipv6_label nw_proto"
 _L3 = {
     0x0800: f"ip_src ip_dst {_IP} {{l4}}",
-    0x86DD: f"ipv6_src ipv6_dst {_IP} {{l4}} ipv6_label {{nd}}",
+    0x86DD: f"ipv6_src ipv6_dst {_IP} {{l4}} {{nd}}",
     0x0806: "arp_op arp_spa arp_tpa arp_sha arp_tha",
     0x8035: "arp_op arp_spa arp_tpa arp_sha arp_tha",
     0x8847: "mpls_tc mpls_bos mpls_ttl mpls_label",
     0x8848: "mpls_tc mpls_bos mpls_ttl mpls_label",
-    0x894F: "nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4",
 }
 _L4 = {
     (0x0800, 1): "icmp_type icmp_code",
@@ -68,29 +72,36 @@ _ND = {135: "nd_target nd_sll nd_reserved nd_options_type",
 _LAST = (
     "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
     "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "
+    "tun_metadata0 nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4 "
     "{regs} pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src "
     "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
 )
 
-_DL_TYPE = SLOT["dl_type"]
-_NW_PROTO = SLOT["nw_proto"]
-_TP_SRC = SLOT["tp_src"]
-_TP_DST = SLOT["tp_dst"]
-_TCI = SLOT["vlan_tci"]
-#: Fields that say that a packet is a frame, and fields that only some frames have.
+_DL_TYPE, _NW_PROTO, _TYPE_SLOT = SLOT["dl_type"], SLOT["nw_proto"], SLOT["packet_type"]
+_TP_SRC, _TP_DST, _TCI = SLOT["tp_src"], SLOT["tp_dst"], SLOT["vlan_tci"]
+#: Fields that are always written and say that a packet is a frame.
 _ETHERNET = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_SAY_FRAME = _ETHERNET
+#: Ports of a connection, which nobody knows without its protocol.
+_CT_PORTS = SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
+_CT_PROTO = SLOT["ct_nw_proto"].mask
 _PACKET_TYPE = SLOT["packet_type"].mask
+#: What is written or not depends on values.
+_UNSURE = _PACKET_TYPE | _CT_PORTS | _CT_PROTO
 _ICMPV6 = 58
 #: What tells of which protocols a packet is.
 _PROTOCOLS = _DL_TYPE.mask | _NW_PROTO.mask | _PACKET_TYPE
 #: A bit that no match has: a field whose bits include it is never written without its mask.
-_NEVER = 1 << 8192
-_DEEP = 0
+_NEVER = TUN_OPTIONS_MASK + (1 << TUN_PRESENT_SHIFT)
+#: Fields that only some frames have, and whose writing depends on others.
+_DEEP = _CT_PORTS
 for _field in FIELD.values():
     if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
         _DEEP |= _field.mask
+    elif _field.prerequisite != "-":
+        _SAY_FRAME |= _field.mask
 _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
-_TYPE_SLOT, _DL_TYPE = SLOT["packet_type"], SLOT["dl_type"]
+_SAY_FRAME &= ~_CT_PORTS
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
@@ -176,7 +187,8 @@ def _protocols(value: int) -> tuple[int, int, int]:
     dl_type = value >> _DL_TYPE.shift & 0xFFFF
     nw_proto = value >> _NW_PROTO.shift & 0xFF
     if value & _PACKET_TYPE:
-        dl_type = value >> FIELD["packet_type"].shift & 0xFFFF
+        packet_type = _TYPE_SLOT.get(value)
+        dl_type = packet_type & 0xFFFF if packet_type >> 16 == 1 else 0
     if nw_proto == _ICMPV6 and value >> _TP_DST.shift & 0xFFFF == 0:
         return dl_type, nw_proto, value >> _TP_SRC.shift & 0xFFFF
     return dl_type, nw_proto, 0
@@ -232,9 +244,9 @@ class OxmTable:
             if row is None:
                 if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
                     cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
-                elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in _OPTIONS:
-                    option_value, option_bits = _decode_option(data, pos, header)
-                    if mask & _OPTIONS[header >> 9 & 0x7F].mask:
+                elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in OPTIONS:
+                    option_value, option_bits = decode_option(data, pos, header)
+                    if mask & option_bits:
                         raise OpenFlowError("OFPBMC_DUP_FIELD")
                     value, mask = value | option_value, mask | option_bits
                 else:
@@ -247,7 +259,7 @@ class OxmTable:
                 if row.masked:
                     m = from_bytes(data[middle : middle + row.n_bytes], "big")
                     if v & ~m:
-                        _log_wildcards(header)
+                        log_wildcards(header)
                         raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
                     in_place = m << row.shift & field_mask
                 else:
@@ -309,22 +321,26 @@ class OxmTable:
             if recipe is not None:
                 return recipe.write(value)
         dl_type, nw_proto, nd = _protocols(value)
+        if value & _PACKET_TYPE and dl_type:
+            value = _DL_TYPE.put(value, dl_type)
         plan = self._plans.get((dl_type, nw_proto, nd))
         if plan is None:
             plan = self._plan(dl_type, nw_proto, nd)
             if len(self._plans) < 64:
                 self._plans[dl_type, nw_proto, nd] = plan
         # Does it go without saying that a packet is a frame, or does nobody ask?
-        plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _PACKET_TYPE
+        plain = (mask & _ETHERNET or not mask & _DEEP) and not mask & _UNSURE
         if plain and len(self._recipes) < 256 and not mask >> TUN_PRESENT_SHIFT:
             self._recipes[mask, dl_type, nw_proto, nd] = derive_recipe(
                 plan, mask, self.version, _PROTOCOLS, value & _PROTOCOLS
             )
         out = []
-        if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _ETHERNET):
+        if value & _PACKET_TYPE or (mask & (_DEEP | _PACKET_TYPE) and not mask & _SAY_FRAME):
             # That a packet is a frame goes without saying if something is said of the frame.
             packet_type = (value & _PACKET_TYPE) >> FIELD["packet_type"].shift
             out.append(_entry(FIELD["packet_type"], self.version, packet_type))
+        if mask & (_CT_PORTS | _CT_PROTO) and not value & _CT_PROTO:
+            mask &= ~(_CT_PORTS | _CT_PROTO)
         for field_mask, shift, n_bytes, exact, masked in plan:
             bits = mask & field_mask
             if bits:
@@ -335,8 +351,6 @@ class OxmTable:
                 else:
                     out.append(masked + ((value & field_mask) >> shift).to_bytes(n_bytes, "big")
                                + (bits >> shift).to_bytes(n_bytes, "big"))  # fmt: skip
-        if mask >> TUN_PRESENT_SHIFT:
-            out += _encode_options(value, mask)
         if cookie_mask == 0xFFFFFFFFFFFFFFFF:
             out.append((COOKIE_HEADER << 64 | cookie).to_bytes(12, "big"))
         elif cookie_mask:
@@ -345,6 +359,8 @@ class OxmTable:
         return b"".join(out)
 
     def _encode_special(self, field_mask: int, value: int, mask: int) -> bytes:
+        if field_mask == TUN_OPTIONS_MASK:
+            return encode_options(value, mask)
         if field_mask == _TCI.mask:
             return self._encode_vlan(_TCI.get(value), _TCI.get(mask))
         port = SLOT["in_port"].get(value)
@@ -373,6 +389,9 @@ class OxmTable:
         text = text.replace("{regs}", _REGS if self.version < 6 else _XREGS)
         rows = []
         for name in text.split():
+            if name == "tun_metadata0":
+                rows.append((TUN_OPTIONS_MASK, 0, 0, b"", b""))
+                continue
             if name == "in_port" or (name == "vlan_tci" and oxm):
                 rows.append((FIELD[name].slot.mask, 0, 0, b"", b""))
                 continue
@@ -386,6 +405,9 @@ class OxmTable:
         if code is None:
             return None
         bits = field.mask
+        if field.n_bytes < field.slot.n_bytes:
+            # Type and code of ICMP stand where wider ports would.
+            bits &= (1 << 8 * field.n_bytes) - 1 << field.shift
         if field.name == "nw_tos":
             bits = 0xFC << field.shift
         elif field.name == "ct_state":
@@ -407,51 +429,6 @@ def _entry(field: Field, version: int, value: int, mask: int | None = None) -> b
 
 
 _NXM_1 = 1
-#: The fields of tunnel options by their number in that class.
-_OPTIONS = {field.codes[0].number: field for field in TUN_METADATA}
-
-
-def _decode_option(data: bytes, pos: int, header: int) -> tuple[int, int]:
-    """Value and mask of a tunnel option, which is as long as its entry says."""
-    field = _OPTIONS[header >> 9 & 0x7F]
-    size = header & 0xFF
-    n_bytes = size // 2 if header & 0x100 else size
-    if not 0 < n_bytes <= field.n_bytes or (header & 0x100 and size % 2):
-        raise OpenFlowError("OFPBMC_BAD_LEN")
-    value = int.from_bytes(data[pos + 4 : pos + 4 + n_bytes], "big")
-    mask = field.ones
-    if header & 0x100:
-        mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + size], "big")
-        if value & ~mask:
-            _log_wildcards(header)
-            raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
-    return value << field.shift, mask << field.shift
-
-
-def _encode_options(value: int, mask: int) -> list[bytes]:
-    found = []
-    for field in TUN_METADATA:
-        bits = mask >> field.shift & field.ones
-        if bits:
-            if bits == field.ones:
-                # Nobody has said how long the option is: as long as its value.
-                bits = option_mask(value >> field.shift & bits)
-            n_bytes = (bits.bit_length() + 31) // 32 * 4
-            is_exact = bits == (1 << 8 * n_bytes) - 1
-            body = (value >> field.shift & bits).to_bytes(n_bytes, "big")
-            body += b"" if is_exact else bits.to_bytes(n_bytes, "big")
-            head = field.codes[0].header(not is_exact) & ~0xFF | len(body)
-            found.append(head.to_bytes(4, "big") + body)
-    return found
-
-
-def _log_wildcards(header: int) -> None:
-    vendor = header & 0xFFFFFFFF if header >> 32 else 0
-    header = header >> 32 or header
-    log.warn_rl(
-        "Rejecting NXM/OXM entry %d:%d:%d:%d:%d with 1-bits in value for bits wildcarded by "
-        "the mask.", vendor, header >> 16, header >> 9 & 0x7F, header >> 8 & 1, header & 0xFF,
-    )  # fmt: skip
 
 
 def _check_value(row: DecodeRow, value: int) -> int:
@@ -561,6 +538,8 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
     says another."""
     masked = mask != field.ones
     size = field.n_bytes
+    if field.form == "port10":
+        value = port_to_of10(value) or 0
     if field.dynamic:
         size = (max(value, mask if masked else 0).bit_length() + 7) // 8
     out = value.to_bytes(size, "big") + (mask.to_bytes(size, "big") if masked else b"")

@@ -39,6 +39,9 @@ TOOLS = {
     "ovs-vswitchd": ("netloom.programs.vswitchd", True),
 }
 
+#: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).
+COMPILED = frozenset(("ovs-ofctl", "ovs-vswitchd"))
+
 #: Where proc(5) has arg_start and arg_end in /proc/PID/stat, counted behind the name's `) `.
 _ARG_START, _ARG_END = 45, 46
 #: comm holds 15 bytes and a zero.
@@ -93,6 +96,10 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         import site
 
         site.main()
+    if tool in COMPILED:
+        from netloom.programs.compiled import activate
+
+        activate()
     module = __import__(module_name, fromlist=["main"])
     finish(module.main(argv))
 

@@ -11,7 +11,7 @@ from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
 from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.programs.ofctl.names import accepted_names
-from netloom.programs.ofctl.options import Fatal
+from netloom.programs.ofctl.options import Fatal, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
 
 TYPE_CHECKING = False
@@ -28,6 +28,11 @@ _ERROR = 1
 
 def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> None:
     """Opens a connection and makes all `changes`, or none."""
+    if usable and not usable & _USABLE:
+        allowed = protocols_text(context.args.allowed_protocols)
+        raise Fatal(
+            f"none of the usable flow formats (none) is among the allowed flow formats ({allowed})"
+        )
     switch = open_for_flows(context.switch, context.args, context.xids, usable & _USABLE)
     transact(context, switch, changes)
     switch.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.base.record import replace
+from netloom.flow.fields import FIELD
 from netloom.flow.ports import parse_port
 from netloom.openflow import messages as m
 from netloom.openflow.flow_encoder import FlowEncoder
@@ -93,10 +95,12 @@ def _old_packet_out(operands: list[str], names: Names) -> tuple[list[m.PacketOut
     messages = []
     usable = -1
     for packet in operands[3:]:
-        text = f"in_port={operands[1]} packet={packet} actions={operands[2]}"
+        text = f"packet={packet} actions={operands[2]}"
         try:
             message, usable = parse_packet_out(text, names)
         except ConfigError as error:
             raise Fatal(str(error).removeprefix("packet: ")) from None
-        messages.append(message)
+        # Unlike in the newer syntax, any port will do.
+        match = message.match.with_field(FIELD["in_port_oxm"], port)
+        messages.append(replace(message, match=match))
     return messages, usable

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
-from netloom.flow.prerequisites import normalize_match
+from netloom.flow.prerequisites import normalize_match, report_normalization
 from netloom.flow.print import format_match
 from netloom.openflow import old_match
 from netloom.openflow.errors import OpenFlowError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from netloom.programs.ofctl import Context
 
-_log = get_logger("ofp_match")
 
 _TCI = SLOT["vlan_tci"]
 
@@ -105,8 +103,7 @@ def parse_ofp10_match(context: Context) -> None:
         there_and_back = old_match.encode_ofp10_match(match)
         sys.stdout.write(differences(expected, there_and_back))
         normal_match, notes = normalize_match(match)
-        for note in notes:
-            _log.info_rl("%s", note)
+        report_normalization(notes)
         normal = old_match.encode_ofp10_match(normal_match)
         sys.stdout.write(differences(there_and_back, normal, "normal: ") + "\n")
 

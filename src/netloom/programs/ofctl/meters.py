@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
+#: Operands if there is a meter among them.
+_WITH_TEXT = 2
 _USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
 
 
@@ -20,8 +22,10 @@ def _open(context: Context) -> Switch:
 
 
 def _change(context: Context, command: int) -> None:
-    text = context.operand(1)
-    mod = parse_meter_mod(text, command)
+    everything = command == t.OFPMC_DELETE and len(context.operands) < _WITH_TEXT
+    mod = t.MeterMod(command, t.OFPM_ALL)
+    if not everything:
+        mod = parse_meter_mod(context.operand(1), command)
     switch = _open(context)
     switch.must_change(switch.encode(mod))
     switch.close()
@@ -40,6 +44,8 @@ def del_meters(context: Context) -> None:
 
 
 def _meter_id(context: Context) -> int:
+    if len(context.operands) < _WITH_TEXT:
+        return t.OFPM_ALL
     return parse_meter_mod(context.operand(1), t.OFPMC_DELETE).meter_id
 
 

@@ -107,9 +107,7 @@ class Switch:
             event = dialogue.next_event(_FOREVER)
         except (EOFError, ProtocolError, OSError) as error:
             reason = self._last_words(dialogue) or failure_text(error)
-            if by_name:
-                raise Fatal(f"{name}: failed to connect to socket ({reason})") from None
-            raise Fatal(f"connecting to {name} ({reason})") from None
+            raise Fatal(f"{name}: failed to connect to socket ({reason})") from None
         assert isinstance(event, Negotiated)
         return dialogue
 
