@@ -11,6 +11,8 @@ from tests.support.dialogues import BRIDGE, Side, read_dialogue
 
 pytestmark = pytest.mark.interop
 DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.txt"))
+#: These may stop the clock, which nothing starts again: each has switches of its own.
+STANDSTILL = sorted((Path(__file__).parent / "dialogues/standstill").glob("*.txt"))
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +29,7 @@ def both() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-def test_both_sides_say_the_same(
-    sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path
-) -> None:
+def differences(sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path) -> str:
     for side in sides:
         assert side.say(BRIDGE) == "status 0"
     different = []
@@ -38,4 +37,21 @@ def test_both_sides_say_the_same(
         theirs, ours = both.map(Side.say, sides, (command, command))
         if theirs != ours:
             different.append(f"{command}\n--- theirs\n{theirs}\n--- ours\n{ours}\n")
-    assert not different, "\n".join(different)
+    return "\n".join(different)
+
+
+@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
+def test_both_sides_say_the_same(
+    sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path
+) -> None:
+    different = differences(sides, both, path)
+    assert not different, different
+
+
+@pytest.mark.parametrize("path", STANDSTILL, ids=lambda path: path.stem)
+def test_both_sides_say_the_same_while_time_stands_still(
+    tmp_path: Path, both: ThreadPoolExecutor, path: Path
+) -> None:
+    with Side(tmp_path, ours=False) as theirs, Side(tmp_path, ours=True) as ours:
+        different = differences((theirs, ours), both, path)
+    assert not different, different

@@ -280,11 +280,12 @@ class Program:
     def memory(self) -> dict[str, int]:
         """What `memory/show` tells."""
         live = self.switch.applier.bridges.values()
-        return {
+        counts = {
             "ports": sum(len(bridge.interfaces) for bridge in live),
             "ofconns": self.links.n_connections(),
             **self.datapaths.memory(),
         }
+        return {name: count for name, count in counts.items() if count}
 
     def close(self) -> None:
         # The control socket takes one more turn to answer `exit`: without the switch.

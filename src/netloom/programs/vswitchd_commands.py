@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def register_commands(program: Program) -> None:
     """Register everything that the parts of the daemon offer."""
     registry = program.registry
+    for verb in ("disable", "enable", "set-active"):
+        registry.add_alias(f"bond/{verb}-slave", f"bond/{verb}-member")
     registry.register("bridge/reconnect", "[bridge]", 0, 1, _reconnect(program))
     registry.register("qos/show", "interface", 1, 1, _qos(program, "QoS not configured on {}\n"))
     registry.register(

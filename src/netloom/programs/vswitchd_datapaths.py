@@ -185,7 +185,17 @@ class DataPathSet:
 
     def memory(self) -> dict[str, int]:
         """Counts for `memory/show`."""
-        return {"udpif keys": sum(b.dpif.stats().flows for b in self.backers.values())}
+        backers = self.backers.values()
+        tables = [
+            table for b in backers for bridge in b.bridges.values() for table in bridge.tables
+        ]
+        return {
+            # Open vSwitch has threads for each type of data path; here one does their work.
+            "handlers": len(backers),
+            "revalidators": len(backers),
+            "rules": sum(len(table.classifier) for table in tables),
+            "udpif keys": sum(b.dpif.stats().flows for b in backers),
+        }
 
     def dpifs(self) -> list[Dpif]:
         """All data paths, those that no bridge uses too, by name."""

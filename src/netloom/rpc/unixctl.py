@@ -100,6 +100,7 @@ class CommandRegistry:
 
     def __init__(self, version: str = "") -> None:
         self._commands: dict[str, Command] = {}
+        self._aliases: dict[str, str] = {}
         self.register("list-commands", "", 0, 0, self._list, self._list_json)
         self.register("set-options", "[--format text|json]", 1, 2, lambda args: "")
         if version:
@@ -118,6 +119,10 @@ class CommandRegistry:
         assert name not in self._commands, f"{name} is registered already"
         self._commands[name] = Command(name, usage, min_args, max_args, handler, as_json)
 
+    def add_alias(self, alias: str, name: str) -> None:
+        """Take the command `name` by an older name, too, which is not listed."""
+        self._aliases[alias] = name
+
     def unregister(self, name: str) -> None:
         self._commands.pop(name, None)
 
@@ -126,7 +131,7 @@ class CommandRegistry:
 
     def find(self, name: str, args: list[Any]) -> Command:
         """The command, if these arguments may be given to it; otherwise `CommandError`."""
-        command = self._commands.get(name)
+        command = self._commands.get(self._aliases.get(name, name))
         if command is None:
             raise CommandError(
                 f'"{name}" is not a valid command '

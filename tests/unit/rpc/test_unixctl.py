@@ -143,3 +143,9 @@ def test_anything_but_a_request_ends_the_session(registry: CommandRegistry, data
     session.receive_data(data)
     with pytest.raises(ProtocolError):
         session.next_event()
+
+
+def test_alias_does_the_same_and_is_not_listed(registry: CommandRegistry, pair: Pair) -> None:
+    registry.add_alias("unite", "join")
+    assert pair.call("unite", "a", "b") == "a|b\n"
+    assert "unite" not in pair.call("list-commands")
