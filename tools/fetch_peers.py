@@ -1,5 +1,5 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN, Mininet and
-PostgreSQL, OpenStack's clients, its keystone and os-vif, and the controller Faucet.
+PostgreSQL, OpenStack's clients, its keystone, os-vif and API tests, and the controller Faucet.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -96,6 +96,18 @@ ENVIRONMENTS = {
             "oslotest==6.1.1",
             "ddt==1.7.2",
             "testscenarios==0.7.0",
+        ),
+    ),
+    "tempest": (
+        "bin/tempest",
+        (
+            "tempest==47.0.0",
+            "neutron-tempest-plugin==3.3.0",
+            "openstacksdk==4.22.0",
+            "python-openstackclient==10.5.0",
+            "python-neutronclient==14.0.0",
+            "oslotest==6.1.1",
+            "requests-mock==1.12.1",
         ),
     ),
     "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),

@@ -16,8 +16,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend, kernel_backend
 
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
@@ -47,11 +46,8 @@ TYPES = (0x0800, 0x86DD)
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        made = KernelBackend((1, 2))
+    with kernel_backend((1, 2)) as made:
         yield made
-        made.close()
 
 
 class Both:

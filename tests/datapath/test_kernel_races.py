@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend, kernel_backend
 
 from netloom.datapath.action_parse import parse_actions
 from netloom.flow.odp_parse import parse_odp_flow
@@ -21,11 +20,8 @@ HTTP = "recirc_id(0),in_port(1),eth(),eth_type(0x0800),ipv4(proto=6,frag=no)"
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        made = KernelBackend((1, 2))
+    with kernel_backend((1, 2)) as made:
         yield made
-        made.close()
 
 
 def to_port(number: int) -> bytes:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 from tests.support.odd_packets import odd_packet
 from tests.support.packet_cases import CASES
 
@@ -39,15 +37,6 @@ CHANGES = (
 BRANCHES = (
     "clone({})", "check_pkt_len(size=80,gt({}),le({}))", "sample(sample=100.0%,actions({}))",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
 
 
 def random_actions(rng: random.Random, depth: int = 0) -> str:

@@ -7,8 +7,11 @@ the reason or the traceback. A class whose preparation fails is one failure in t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import sys
 import unittest
 import warnings
@@ -21,6 +24,7 @@ class Lines(unittest.TestResult):
     def __init__(self) -> None:
         super().__init__()
         self._out = os.fdopen(os.dup(1), "w", buffering=1)
+        os.dup2(2, 1)
 
     def _say(self, test: Any, outcome: str, text: str = "") -> None:
         name = test.id().partition("[")[0]
@@ -41,8 +45,32 @@ class Lines(unittest.TestResult):
         self._say(test, "failed", self.failures.pop()[1])
 
 
+def _run_clients_here() -> None:
+    """The tests of the `openstack` client start it some hundred times: run it in this process."""
+    from openstackclient import shell  # type: ignore[import-not-found]
+    from openstackclient.tests.functional import base  # type: ignore[import-not-found]
+
+    def execute(cmd: str, *, fail_ok: bool = False) -> str:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            app = shell.OpenStackShell()
+            app.stdout, app.stderr = out, err
+            try:
+                status = app.run(shlex.split(cmd)[1:])
+            except SystemExit as leave:
+                status = leave.code
+        if status and not fail_ok:
+            found = (status, cmd, out.getvalue(), err.getvalue())
+            raise base.exceptions.CommandFailed(*found)
+        return out.getvalue()
+
+    base.execute = execute
+
+
 def main(names: list[str]) -> None:
     warnings.simplefilter("ignore")
+    if any(name.startswith("openstackclient.") for name in names):
+        _run_clients_here()
     unittest.defaultTestLoader.loadTestsFromNames(names).run(Lines())
 
 

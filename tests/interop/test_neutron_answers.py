@@ -31,6 +31,9 @@ DIFFERENT = {
     'PUT /routers/$r1/add_router_interface {"port_id": "$rport"}': "either subnet may be first",
     'PUT /subnetpools/$sp {"subnetpool": {"prefixes": ["10.100.0.0/15"]}}': "all is shown",
     'PUT /subnetpools/$sp {"subnetpool": {"name": "renamed"}}': "all is shown",
+    'PUT /subnetpools/$vsp {"subnetpool": {"default_prefixlen": "30"}}': "all is shown, as by GET",
+    'PUT /subnetpools/$wsp {"subnetpool": {"default_prefixlen": 30}}': "all is shown, as by GET",
+    '@p1 PUT /floatingips/$vf3 {"floatingip": {}}': "forwardings are shown as by GET",
     "GET /extensions/nothing": "errors have a type",
 }
 

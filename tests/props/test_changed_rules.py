@@ -180,3 +180,21 @@ def test_a_change_elsewhere_leaves_flows_alone() -> None:
     backer.bridges["br0"].tables.apply(mod, 0)
     backer.settle(0)
     assert flow.stamp != stamp and flow.actions != result.actions
+
+
+def test_a_controller_that_wants_misses_gets_those_of_flows_that_there_are() -> None:
+    switch = switch_with(Generator(random.Random(1)))
+    bridge, backer = switch.backer.bridges["br0"], switch.backer
+    switch.replace_flows("br0", "table=9 actions=drop")
+    key = data_path_key(switch, "in_port=2,tcp,nw_dst=10.0.0.1")
+    found = origin(backer, key)
+    assert found is not None
+    backer.settle(0)
+    result = translate(*found, 0)
+    backer.revalidator.install(key, datapath_mask(result.mask), result, 0)
+    (flow,) = backer.revalidator._flows.values()
+    assert flow.actions == ()
+    bridge.connections.wants_packet_in_on_miss = lambda: True  # type: ignore[method-assign]
+    backer.run()
+    backer.settle(0)
+    assert flow.actions

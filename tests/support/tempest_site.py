@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +134,25 @@ class Site:
             config.write(file)
         return path
 
+    def write_clouds(self, folder: Path) -> Path:
+        """The clouds that the functional tests of openstacksdk and the client know by name."""
+        users = {
+            "devstack": ("demo", "demo"),
+            "devstack-alt": ("alt_demo", "alt_demo"),
+            "devstack-admin": ("admin", "admin"),
+            "devstack-system-admin": ("admin", "admin"),
+        }
+        clouds = {}
+        for cloud, (user, project) in users.items():
+            auth = {"auth_url": f"{self.identity.url}/v3", "username": user, "password": PASSWORD}
+            auth |= {"project_name": project}
+            auth |= {"user_domain_id": "default", "project_domain_id": "default"}
+            clouds[cloud] = {"auth": auth, "region_name": "RegionOne"}
+        path = folder / "clouds.yaml"
+        # What is JSON is YAML.
+        path.write_text(json.dumps({"clouds": clouds}))
+        return path
+
 
 @contextmanager
 def tempest_site(folder: Path) -> Iterator[Site]:
@@ -141,6 +161,8 @@ def tempest_site(folder: Path) -> Iterator[Site]:
     with keystone(folder / "keystone") as identity:
         more = SERVICE.format(url=identity.url, password=PASSWORD)
         with network_server(folder / "network", more=more) as server:
+            for user in ("demo", "alt_demo"):
+                identity.add_user(user, user, "member")
             identity.add_endpoint("identity", f"{identity.url}/v3")
             identity.add_endpoint("network", server.url)
             site = Site(identity, server.url)

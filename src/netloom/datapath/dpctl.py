@@ -34,6 +34,7 @@ from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
 from netloom.netdev.device import UNKNOWN_COUNT
+from netloom.openflow.number_text import atoi
 
 _LONG = frozenset(
     {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
@@ -51,6 +52,10 @@ _ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
 def full_name(dpif: Dpif) -> str:
     """`system@ovs-system`"""
     return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"
+
+
+#: What `pmd=` calls the one thread that there is.
+_MAIN_THREAD = -1
 
 
 class DpctlCommand(NamedTuple):
@@ -252,10 +257,14 @@ class Dpctl:
         except ConfigError as error:
             self._fail(call, f"Failed to parse filter ({error})")
             return
-        if not types & _OUR_TYPES or found.get("pmd", "-1") != "-1":
+        thread = None
+        if "pmd" in found:
+            thread = atoi(found["pmd"])
+            call.errors += not found["pmd"].lstrip("+-")[:1].isdigit()
+        if not types & _OUR_TYPES or thread not in (None, _MAIN_THREAD):
             return
         flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted)]
-        if flows:
+        if flows and thread is None:
             call.out.append(dpif.dump_heading)
         call.out += [self._line(call, dpif, flow) for flow in flows]
 

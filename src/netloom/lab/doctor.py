@@ -208,7 +208,7 @@ def mtu_finding(target: str, passes: Callable[[int], bool]) -> Finding:
 def _passes(target: str, size: int) -> bool:
     version = 6 if ":" in target else 4
     payload = str(size - ECHO_OVERHEAD[version])
-    argv = ("ping", f"-{version}", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do")
+    argv = ("ping", f"-{version}", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "0.5", "-M", "do")
     done = subprocess.run(
         (*argv, "-s", payload, target), capture_output=True, timeout=10, check=False
     )

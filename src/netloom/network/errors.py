@@ -110,6 +110,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         400,
         "Illegal prefix bounds: {prefix_type}={prefixlen}, {base_prefix_type}={base_prefixlen}.",
     ),
+    "IllegalSubnetPoolUpdate": (400, "Illegal subnetpool update : {reason}."),
     "IllegalSubnetPoolPrefixUpdate": (400, "Illegal update to prefixes: {msg}."),
     "InvalidAllocationPool": (400, "The allocation pool {pool} is not valid."),
     "OverlappingAllocationPools": (
@@ -294,6 +295,11 @@ ERRORS: dict[str, tuple[int, str]] = {
         409,
         "Cannot create port forwarding to floating IP {floating_ip_address} ({fip_id}) with port "
         "{port_id} using fixed IP {fixed_ip}, as that port already has a binding floating IP.",
+    ),
+    "AutoAllocationFailure": (409, "Deployment error: {reason}."),
+    "DefaultExternalNetworkExists": (
+        409,
+        "A default external network already exists: {net_id}.",
     ),
     # Security groups.
     "SecurityGroupNotFound": (404, "Security group {id} does not exist"),

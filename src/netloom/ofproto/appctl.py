@@ -25,9 +25,10 @@ from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.detrace import USAGE as DETRACE_USAGE
 from netloom.ofproto.detrace import describe_rule, detrace
-from netloom.ofproto.fault_management import CfmCommands
+from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
-from netloom.ofproto.monitoring import BfdCommands
+from netloom.ofproto.link_watch import LinkWatchCommands
+from netloom.ofproto.monitoring import BFD_WORDS
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
@@ -71,8 +72,16 @@ class OfprotoCommands:
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
             *TreeCommands(self._bridges, self._clock.now_ms).commands(),
-            *CfmCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
-            *BfdCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
+            *LinkWatchCommands(
+                CFM_WORDS,
+                lambda: [bridge.faults.machines for bridge in self._bridges().values()],
+                self._clock.now_ms,
+            ).commands(),
+            *LinkWatchCommands(
+                BFD_WORDS,
+                lambda: [bridge.monitoring.machines for bridge in self._bridges().values()],
+                self._clock.now_ms,
+            ).commands(),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),

@@ -276,8 +276,7 @@ class Shortcuts:
         self.wants = False
         kind = self._kinds.get(key & KIND_MASK)
         if kind is None:
-            self._kinds[key & KIND_MASK] = kind = _Kind()
-            self._meet(kind.branches, None)
+            self._meet_kind(key & KIND_MASK, now_ms)
             return None
         begun = self._begin(kind, key)
         if begun is None:
@@ -301,7 +300,7 @@ class Shortcuts:
                 mac_lookups += ((node.name, dst, vlan),)
                 answer = entry.bundle if entry is not None else None
             else:
-                assert type(node) is _Lookup
+                assert isinstance(node, _Lookup)
                 if node.stamp != self._stamp:
                     node.start_anew(self._stamp)
                 short = key & node.free | node.key
@@ -405,6 +404,13 @@ class Shortcuts:
         kind.ways.setdefault(decided, {})[key & decided] = way
         kind.n_ways += 1
         return way
+
+    def _meet_kind(self, kind: int, now_ms: int) -> None:
+        """Packets of a new kind."""
+        if self._n_nodes >= MAX_NODES:
+            self.forget(now_ms)
+        known = self._kinds[kind] = _Kind()
+        self._meet(known.branches, None)
 
     def _meet(self, branches: dict[object, _Node], answer: object) -> None:
         """Something new; a second time it will be wanted."""

@@ -4,7 +4,7 @@ Each change is whole or not at all: it is checked first, and an `OpenFlowError` 
 they were. `apply` returns what happened as data (`Change`); telling controllers is `connmgr`'s
 work, and `undo` takes changes back: so a bundle is applied mod by mod and, if one fails, undone.
 As packets are handled between messages and never during one, nobody sees a bundle half done.
-`generation` grows with every change that may alter what happens to a packet.
+`generation` grows with every change of rules that may alter what happens to a packet.
 
 A rule is changed in place where it keeps its statistics, so that packets which the data path has
 counted and not told yet still find it.
@@ -60,7 +60,9 @@ class Tables:
     def __init__(self) -> None:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
-        self.generation = 0
+        self._generation = 0
+        #: Grows with all else that decides what happens to a packet that is looked up.
+        self.settings_generation = 0
         #: The rules that came, went or changed since `take_changed`; None if they are too many.
         self._changed: list[Rule] | None = []
         #: Did anyone ever ask to be told of full and empty tables?
@@ -71,6 +73,15 @@ class Tables:
         self._by_group: dict[int, dict[int, Rule]] = {}
         self._by_meter: dict[int, dict[int, Rule]] = {}
         self._learned_cookies = LearnedCookies()
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of rules, which `take_changed` tells."""
+        return self._generation
+
+    def settings_changed(self) -> None:
+        """Something else than a rule changed."""
+        self.settings_generation += 1
 
     def table(self, table_id: int) -> Table:
         """The table of that number, made when it is first asked for."""
@@ -103,8 +114,7 @@ class Tables:
                 table.name = row.name
                 continue
             if table.configure(row):
-                self.generation += 1
-                self._changed = None
+                self.settings_changed()
             while table.flow_limit is not None and len(table.classifier) > table.flow_limit:
                 victim = table.eviction.choose() if table.eviction is not None else None
                 if victim is None:
@@ -132,7 +142,7 @@ class Tables:
         if self._learned_cookies.orphaned:
             changes = self._with_learned(changes)
         if changes:
-            self.generation += 1
+            self._generation += 1
             if self._changed is not None:
                 self._note([change.rule for change in changes])
         return changes
@@ -162,14 +172,14 @@ class Tables:
         if old is not None:
             self._take_out(old)
         self._put_in(rule)
-        self.generation += 1
+        self._generation += 1
         self._note([rule])
         return rule
 
     def remove(self, rule: Rule, reason: int) -> Change:
         """Take a rule out of its table."""
         self._take_out(rule)
-        self.generation += 1
+        self._generation += 1
         self._note([rule])
         return Change("removed", rule, reason)
 
@@ -203,7 +213,7 @@ class Tables:
             if change.before is not None:
                 old.restore(change.before)
                 self._put_in(old)
-        self.generation += 1
+        self._generation += 1
         self._changed = None
 
     def flush(self) -> list[Change]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field
+from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field, option_present
 from netloom.flow.match import Match
 from netloom.openflow import messages_nx as nx
 from netloom.openflow.action_nesting import flattened
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.fields_used import fields_of
+from netloom.openflow.fields_used import fields_of, parts_of
 from netloom.packet.tunnel import build_option, split_options
 
 MAX_FIELDS = 64
@@ -48,6 +48,19 @@ def with_options_present(match: Match) -> int:
 
 def _index(field: Field) -> int:
     return int(field.name.removeprefix("tun_metadata"))
+
+
+def _fitting(value: int, bits: int, ones: int, option_len: int) -> tuple[int, int]:
+    """Value and mask of an option of `option_len` bytes: of longer ones the first bytes count, as
+    ever."""
+    whole = (1 << 8 * option_len) - 1
+    if bits == ones:
+        excess = (value.bit_length() + 7) // 8 - option_len
+        return (value >> 8 * excess if excess > 0 else value), whole
+    excess = (bits.bit_length() + 7) // 8 - option_len
+    if excess > 0:
+        value, bits = value >> 8 * excess, bits >> 8 * excess
+    return value, bits
 
 
 class TlvTable:
@@ -128,25 +141,28 @@ class TlvTable:
             return match
         for field in TUN_METADATA if mask >> TUN_PRESENT_SHIFT else ():
             bits = mask >> field.shift & field.ones
-            if not bits:
+            present = option_present(field)
+            if not bits and not mask & present:
                 continue
             each = self._maps.get(_index(field))
             if each is None:
                 raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
-            ones = (1 << 8 * each.option_len) - 1
-            if bits == field.ones:
-                bits = ones
-            present = 1 << TUN_PRESENT_SHIFT + each.index
-            mask = mask & ~field.mask | (bits & ones) << field.shift | present
-            value |= present
+            wanted, bits = _fitting(field.get(value), bits, field.ones, each.option_len)
+            mask = mask & ~field.mask | bits << field.shift | present
+            value = value & ~field.mask | wanted << field.shift | present
         return Match(value, mask)
 
     def check(self, actions: Actions) -> None:
-        """Raises OpenFlowError for actions on an option that is not mapped."""
+        """Raises OpenFlowError for actions on an option that is not mapped or not as long."""
         for action in flattened(actions):
             for field in fields_of(action):
                 if field.dynamic and _index(field) not in self._maps:
                     raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
+            for part in parts_of(action):
+                if part.field.dynamic:
+                    n_bits = 8 * self._maps[_index(part.field)].option_len
+                    if part.offset + part.n_bits > n_bits:
+                        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
 
     def __iter__(self) -> Iterator[nx.TlvMap]:
         return iter([self._maps[index] for index in sorted(self._maps)])

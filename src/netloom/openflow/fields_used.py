@@ -18,6 +18,17 @@ _NAMES: dict[type, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def parts_of(action: a.Action | a.LearnSpec) -> Iterator[a.Subfield]:
+    """The parts of fields that one action names."""
+    for name in _NAMES.get(type(action), ()):
+        value = getattr(action, name)
+        if isinstance(value, a.Subfield):
+            yield value
+        elif isinstance(value, tuple):
+            for spec in value:
+                yield from parts_of(spec)
+
+
 def fields_of(action: a.Action | a.LearnSpec) -> Iterator[Field]:
     """The fields of one action; those of actions inside of it are not among them."""
     for name in _NAMES.get(type(action), ()):

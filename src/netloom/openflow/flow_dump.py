@@ -144,7 +144,7 @@ class FlowDump:
         cookie, n_packets, n_bytes = _COUNTS.unpack_from(entry, 24)
         ages = _ages(entry, sec) if nicira else ""
         return (
-            f"cookie={cookie:#x}, duration={format_duration(sec, nsec)}, table={table_id}, "
+            f"cookie={hex(cookie)}, duration={format_duration(sec, nsec)}, table={table_id}, "
             f"n_packets={n_packets}, n_bytes={n_bytes}, {shape.middle}{ages}{shape.text(whole)}"
         )
 

@@ -50,7 +50,7 @@ def encode_options(value: int, mask: int) -> bytes:
             n_bytes, is_exact = (wanted.bit_length() + 7) // 8, True
         else:
             n_bytes = (bits.bit_length() + 7) // 8
-            is_exact = bits > 0 and n_bytes % 4 == 0 and not bits & bits + 1
+            is_exact = n_bytes > 0 and n_bytes % 4 == 0 and bits == (1 << 8 * n_bytes) - 1
         if bits or mask & option_present(field):
             body = wanted.to_bytes(n_bytes, "big")
             body += b"" if is_exact else bits.to_bytes(n_bytes, "big")

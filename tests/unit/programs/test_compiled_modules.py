@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import shutil
@@ -56,6 +57,21 @@ def test_every_listed_module_exists() -> None:
 
 def test_types_that_a_listed_module_imports_count_as_its_source() -> None:
     assert {"netloom/base/record.py", "netloom/openflow/actions.py"} <= set(HOT["sources"]())
+
+
+def test_classes_of_listed_modules_have_subclasses_in_listed_modules_only() -> None:
+    """Others fail when they are defined: an interpreted class cannot have a native base."""
+    listed = set(HOT["module_paths"]())
+    native, bases = set(), {}
+    for source in PACKAGE.rglob("*.py"):
+        path = str(source.relative_to(PACKAGE.parent))
+        for node in ast.walk(ast.parse(source.read_bytes())):
+            if isinstance(node, ast.ClassDef) and path in listed:
+                native.add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                names = {ast.unparse(base).partition("[")[0] for base in node.bases}
+                bases[path, node.name] = {name.rpartition(".")[2] for name in names}
+    assert {who: names & native for who, names in bases.items() if names & native} == {}
 
 
 @pytest.mark.timeout(300)

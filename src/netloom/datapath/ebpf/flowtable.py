@@ -22,8 +22,8 @@ from netloom.datapath.ebpf.layout import (
     N_WORDS,
     decode_key,
     encode_key,
+    half_shift,
     mask_halves,
-    unpack_halves,
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -50,6 +50,7 @@ _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
 _HITS_AT = 8 * COUNTER["HITS"]
+_HALF = (1 << 32) - 1
 _ACTIONS_AT = FLOW.offsets["actions"]
 _TCP_FLAGS = SLOT["tcp_flags"]
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
@@ -94,7 +95,7 @@ class Counters:
 class _Mask:
     """A mask in use: its stable number, which hash its flows are in, what they pack."""
 
-    __slots__ = ("halves", "id", "mask", "n_flows", "size_class")
+    __slots__ = ("_head", "_parts", "_size", "halves", "id", "mask", "n_flows", "size_class")
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
@@ -102,12 +103,15 @@ class _Mask:
         self.halves = mask_halves(mask)
         self.n_flows = 0
         self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.halves) <= room)
+        self._head = _U32.pack(number)
+        self._size = 4 * (SIZE_CLASSES[self.size_class] + 1)
+        shifts = [half_shift(n) for n, _ in self.halves]
+        self._parts = [(shift, mask >> shift & _HALF) for shift in shifts]
 
     def pack(self, key: int) -> bytes:
         """The hash key of a flow's key: number, masked halves of words, zeros."""
-        halves = unpack_halves(encode_key(key))
-        parts = [_U32.pack(self.id), *(_U32.pack(halves[at] & bits) for at, bits in self.halves)]
-        return b"".join(parts).ljust(4 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+        parts = [(key >> shift & half).to_bytes(4, "big") for shift, half in self._parts]
+        return b"".join((self._head, *parts)).ljust(self._size, b"\0")
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""

@@ -98,6 +98,14 @@ def decode_key(data: bytes | memoryview) -> int:
     return key
 
 
+def half_shift(number: int) -> int:
+    """How far up in a whole key the half word of that number of the kernel's key is."""
+    for at, size, shift in _RANGES:
+        if at <= 4 * number < at + size:
+            return shift + 8 * (at + size - 4 * (number + 1))
+    raise ValueError(number)
+
+
 def mask_halves(mask: int) -> list[tuple[int, int]]:
     """(number of the half word in the kernel's key, its bits as the machine loads them) of every
     half that `mask` touches."""

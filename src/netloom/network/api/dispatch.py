@@ -132,7 +132,7 @@ class Service:
             raise bad_request("Invalid input: a NUL character")
         caller = self.authenticator.caller(request.headers)
         route = self._route(request)
-        if request.method == "GET":
+        if request.method == "GET" and not self._makes(request):
             revision = self._make_default_group(request, caller)
             answered = self.database.read(lambda tx: route(Call(tx, caller, self.parts)))
             return Outcome(answered, revision)
@@ -146,6 +146,10 @@ class Service:
 
         response, revision = self.database.run(work)
         return Outcome(response, revision, tasks)
+
+    def _makes(self, request: Request) -> bool:
+        """Whether something may be made by looking at it."""
+        return request.path.startswith(f"{PREFIX}/auto-allocated-topology/")
 
     def _make_default_group(self, request: Request, caller: Caller) -> int:
         """Whoever lists security groups sees a default one; the revision if it is new, else 0."""
@@ -171,6 +175,8 @@ class Service:
         row = BY_PATH.get(words[0].replace("_", "-"))
         if row is None:
             raise fail("HTTPNotFound", message="The resource could not be found.")
+        if row.name == "auto_allocated_topology":
+            return lambda call: members.topology(call, request, words[1:])
         if row.name in _COMPUTED:
             return lambda call: _computed(call, row, request, words[1:])
         return lambda call: _stored(call, row, request, words[1:])
@@ -208,6 +214,11 @@ def _pools(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
     return list_pools(call, listing(call.tx, "network", {}, scope_of(call.caller)))
 
 
+def _providers(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
+    """Every router is on one node."""
+    return [{"service_type": "L3_ROUTER_NAT", "name": "single_node", "default": False}]
+
+
 def _availability(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
     resources.require_admin(call, "get_network_ip_availability")
     versions = [value for name, value in request.query if name == "ip_version"]
@@ -220,6 +231,7 @@ _COMPUTED: dict[str, Callable[[Call, Resource, Request], list[dict[str, Any]]]] 
     "availability_zone": _zones,
     "floatingip_pool": _pools,
     "network_ip_availability": _availability,
+    "service_provider": _providers,
 }
 
 

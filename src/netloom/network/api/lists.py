@@ -16,6 +16,7 @@ from netloom.network.call import Call, not_found
 from netloom.network.document import Document
 from netloom.network.errors import Refused, bad_request, fail, refusal
 from netloom.network.identity.policy import READERS, is_visible, scope_of
+from netloom.network.model.administration import agent_type
 from netloom.network.model.attribute import ADMIN, Resource
 from netloom.network.model.kinds import BOOLEAN, Kind
 from netloom.network.operations import OPERATIONS
@@ -120,7 +121,9 @@ def list_documents(call: Call, row: Resource, query: Query) -> list[Document]:
     in_sql: dict[str, list[Any]] = {}
     later: dict[str, list[str]] = {}
     for name, given in query.filters.items():
-        if name in columns and "" not in given and name != "revision_number":
+        if kind == "agent" and name == "agent_type":
+            in_sql[name] = [agent_type(text) for text in given]
+        elif name in columns and "" not in given and name != "revision_number":
             in_sql[columns[name]] = given
         elif kind == "port" and name == "security_groups":
             in_sql["id"] = sorted(

@@ -128,11 +128,14 @@ def enforce(
         raise _forbidden(operation, resource, "")
     for name, value in body.items():
         attribute = resource.by_name.get(name)
-        if attribute is None or attribute.may_set == OWNER or call.caller.is_admin:
+        if attribute is None or call.caller.is_admin:
             continue
-        if attribute.may_set == ADMIN_IF_TRUE and not _raises_right(value, document, name):
+        right = (operation == "update" and attribute.may_change) or attribute.may_set
+        if right == OWNER:
             continue
-        if attribute.may_set == NETWORK_OWNER and _owns_network(call, document):
+        if right == ADMIN_IF_TRUE and not _raises_right(value, document, name):
+            continue
+        if right == NETWORK_OWNER and _owns_network(call, document):
             continue
         if operation == "create" and value == attribute.default:
             continue

@@ -39,6 +39,7 @@ def create_network(call: Call, body: dict[str, Any]) -> Document:
     for name in INPUT_ONLY:
         network.pop(name, None)
     check_zone_hints(call, "network", network["availability_zone_hints"])
+    _choose_default(call, network, body, new=True)
     network["status"] = "ACTIVE"
     network["mtu"] = network_mtu(call, segments, network["mtu"])
     network["_segments"] = stored_segments(call, segments)
@@ -65,8 +66,29 @@ def update_network(call: Call, before: Document, body: dict[str, Any]) -> Docume
             grants.grant(call, "network", before, action, "*")
         elif before[name] and not after[name]:
             grants.revoke_from_all(call, before, action)
+    _choose_default(call, after, body)
     extended(call, Change("network", "update", before, after), body)
     return updated(call, "network", before, after)
+
+
+def default_external(call: Call) -> Document | None:
+    """The external network that whoever names none is connected to."""
+    found = call.tx.find("network")
+    return next((one for one in found if one.get("is_default")), None)
+
+
+def _choose_default(
+    call: Call, network: Document, body: dict[str, Any], *, new: bool = False
+) -> None:
+    """There is one default external network at most; others have no such attribute."""
+    if body.get("is_default") and (new or network["router:external"]):
+        held = default_external(call)
+        if held is not None and held["id"] != network["id"]:
+            raise fail("DefaultExternalNetworkExists", net_id=held["id"])
+    if not network["router:external"]:
+        network.pop("is_default", None)
+    else:
+        network.setdefault("is_default", False)
 
 
 def _refuse_provider_changes(before: Document, body: dict[str, Any]) -> None:
@@ -132,8 +154,10 @@ def view_networks(call: Call, networks: list[Document]) -> list[Document]:
     shown = []
     for network in networks:
         key = network["id"]
+        external = {"is_default": False} if network["router:external"] else {}
         shown.append(
             {
+                **external,
                 **network,
                 **provider_view(network),
                 "subnets": subnets.get(key, []),

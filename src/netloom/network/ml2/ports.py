@@ -24,6 +24,7 @@ from netloom.network.ml2.port_rules import (
     check_address_pairs,
     check_device,
     check_port_security,
+    check_router_addresses,
     complete_address_pairs,
     merge_dhcp_options,
 )
@@ -111,7 +112,9 @@ def _secure(call: Call, port: Document, body: dict[str, Any]) -> None:
 
 
 def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
-    """A changed port."""
+    """A changed port. No MAC address means a new one."""
+    if "mac_address" in body and body["mac_address"] is None:
+        body = {**body, "mac_address": generate_mac(call, before["network_id"])}
     after = {**before, **body}
     network = call.require("network", before["network_id"])
     for name, empty in (("binding:host_id", ""), ("binding:profile", {})):
@@ -126,6 +129,7 @@ def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
         after["fixed_ips"] = Addressing(call, network["id"], after).chosen(
             body["fixed_ips"], before["fixed_ips"]
         )
+        check_router_addresses(before, after)
     if "extra_dhcp_opts" in body:
         after["extra_dhcp_opts"] = merge_dhcp_options(
             before["extra_dhcp_opts"], body["extra_dhcp_opts"]

@@ -46,6 +46,8 @@ class Attribute:
     put: bool = False
     #: Who may give it (a right); the resource's own right counts too.
     may_set: str = OWNER
+    #: Who may change it later, if not the same.
+    may_change: str = ""
     #: Who sees it in answers: OWNER means everyone who sees the resource.
     may_see: str = OWNER
     #: False for input only, like `prefixlen` of a subnet.

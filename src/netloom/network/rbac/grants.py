@@ -17,6 +17,7 @@ from netloom.network.model.administration import SHARED_ACTIONS
 
 #: Flags of networks -> the action that everybody may do.
 FLAGS = MappingProxyType({"shared": "access_as_shared", "router:external": "access_as_external"})
+EXTERNAL_FOR_ALL = ("access_as_external", "*")
 #: Flag of other kinds.
 SHARED_ONLY = MappingProxyType({"shared": "access_as_shared"})
 
@@ -55,7 +56,7 @@ def revoke_from_all(call: Call, network: Document, action: str) -> None:
     nobody."""
     for policy in call.tx.find("rbac_policy", object_id=network["id"], action=action):
         if policy["target_tenant"] == "*" or action == FLAGS["router:external"]:
-            _check_unused(call, policy, network)
+            _check_unused(call, policy, {**network, "is_default": False})
             deleted(call, "rbac_policy", policy)
 
 
@@ -133,6 +134,9 @@ def _check_unused(call: Call, policy: Document, thing: Document, besides: str = 
     """Raise if a project uses the thing that only this policy lets use it."""
     kind, action = policy["object_type"], policy["action"]
     key, target = thing["id"], policy["target_tenant"]
+    if thing.get("is_default") and kind == "network" and (action, target) == EXTERNAL_FOR_ALL:
+        details = "default external networks must be shared to everyone."
+        raise fail("RbacPolicyInUse", object_id=key, details=details)
     held = [
         entry
         for entry in call.tx.relations.sharing(kind, [key]).get(key, [])

@@ -490,16 +490,21 @@ class ConnTracker:
     def flush_zone(self, zone: int | None) -> None:
         self.flush(lambda connection: zone is None or connection.key.zone == zone)
 
-    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
+    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
         forward, backward = parse_tuple_filter(original), parse_tuple_filter(reply)
+        is_one = forward.is_complete and not backward
+        if is_one:
+            zone = zone or 0
 
         def is_wanted(connection: Connection) -> bool:
             key = connection.key
             return (
-                key.zone == zone and forward.matches(key) and backward.matches(connection.reverse)
+                zone in (None, key.zone)
+                and forward.matches(key)
+                and backward.matches(connection.reverse)
             )
 
-        self.flush(is_wanted)
+        return bool(self.flush(is_wanted)) or not is_one
 
 
 def is_plain_action(ct: Ct) -> bool:
