@@ -91,12 +91,16 @@ def _group_desc(
     )
 
 
+#: The actions of the versions that set fields one by one.
+_OLD_ACTIONS = {1: 0xFFF, 2: 0x1FFE7FF}
+
+
 def _group_features(
     manager: ConnectionManager, session: Session, request: g.GroupFeaturesRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     limits = (MAX_GROUPS, MAX_GROUPS, MAX_GROUPS, MAX_GROUPS)
-    actions = (ACTIONS, ACTIONS, ACTIONS, ACTIONS)
-    return (g.GroupFeaturesReply(_ALL_TYPES, _CAPABILITIES, limits, actions),)
+    actions = _OLD_ACTIONS.get(session.peer.version, ACTIONS)
+    return (g.GroupFeaturesReply(_ALL_TYPES, _CAPABILITIES, limits, (actions,) * 4),)
 
 
 def _age(since_ms: int, now_ms: int) -> tuple[int, int]:

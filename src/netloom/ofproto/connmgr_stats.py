@@ -177,7 +177,8 @@ def _queue(
 def _queue_config(
     manager: ConnectionManager, session: Session, request: m.QueueGetConfigRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    if request.port == ports.ANY and session.peer.version == m.OFP10_VERSION:
+    too_many = request.port == ports.ANY and session.peer.version == m.OFP10_VERSION
+    if too_many or request.port == ports.ALL:
         raise OpenFlowError("OFPQOFC_BAD_PORT")
     found = _queue_ports(manager, request.port, request.queue)
     queues = tuple(m.QueueConfig(number, _DEFAULT_QUEUE) for number in found)

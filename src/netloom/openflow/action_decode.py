@@ -12,7 +12,7 @@ from __future__ import annotations
 from struct import unpack_from
 
 from netloom.base.log import get_logger
-from netloom.flow.fields import FIELD, Field
+from netloom.flow.fields import FIELD, VLAN_CFI, Field
 from netloom.flow.ports import IN_PORT, MAX, port_from_of10, port_from_of11
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
@@ -319,7 +319,9 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
 def _checked_value(field: Field, value: int) -> int:
     if field.form == "port" and port_from_of11(value) is None:
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-    if value > field.ones or (field.name == "nw_tos" and value & 3):
+    no_tag = field.name == "vlan_vid" and not value & VLAN_CFI
+    if value > field.ones or no_tag or (field.name == "nw_tos" and value & 3):
+        log.warn_rl("Invalid value for set field %s: %s", field.name, value)
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
     return value
 

@@ -185,7 +185,7 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
         w.put("SET_NW_TOS", pack(">B3x", action.value << 2))
     elif w.version >= 3 and full:
         _put_oxm(w, "SET_FIELD", b"", field, action.value, action.mask)
-    elif w.version < 3 and field.name == "vlan_vid" and full and action.value & VLAN_CFI:
+    elif w.version < 3 and field.name == "vlan_vid" and full:
         w.put("SET_VLAN_VID", pack(">H2x", action.value & 0xFFF))
     elif w.version < 3 and field.name == "vlan_pcp":
         w.put("SET_VLAN_PCP", pack(">B3x", action.value))

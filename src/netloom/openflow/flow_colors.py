@@ -70,6 +70,16 @@ class Painter:
         out = [self._member(word) for word in head.split(" ")]
         return " ".join(out) + self._in("ac", "actions=") + self.actions(actions)
 
+    def flow_mod(self, text: str) -> str:
+        """A flow mod: of its words, those of the match and the actions have colors."""
+        start = text.find("): ") + 3
+        head, found, actions = text[start:].rstrip("\n").partition("actions=")
+        if start < 3 or "FLOW_MOD" not in text or not found or "\n" in actions:
+            return text
+        command, *words = head.split(" ")
+        out = [word if ":" in word and "=" not in word else self._member(word) for word in words]
+        return f"{text[:start]}{' '.join([command, *out])}{found}{self.actions(actions)}\n"
+
     def _member(self, words: str) -> str:
         """A word of the head, or a match."""
         return ",".join([self._head_word(word) if word else "" for word in words.split(",")])
@@ -77,7 +87,13 @@ class Painter:
     def _head_word(self, word: str) -> str:
         name, equals, value = word.partition("=")
         if not equals:
-            return word if word in _PLAIN_FLAGS else self._in("vl", word)
+            return (
+                word
+                if word in _PLAIN_FLAGS or word.startswith("tun_metadata")
+                else self._in("vl", word)
+            )
+        if name.startswith("tun_metadata"):
+            return word
         if name == "conj_id":
             return self._in("pm", name) + equals + value
         return self._in("sp" if name in _SPECIAL_NAMES else "pm", name + equals) + value
@@ -150,7 +166,7 @@ class Painter:
     def _ct(self, text: str) -> str:
         """The comma behind `exec(...)` is part of its mark, even where nothing follows."""
         out = ""
-        for word in _pieces(text):
+        for word in _pieces(text) if text else ():
             if word.startswith("exec("):
                 out += self._in("pr", "exec(") + self.actions(word[5:-1]) + self._in("pr", "),")
             else:

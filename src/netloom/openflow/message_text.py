@@ -117,6 +117,8 @@ def header_text(frame: Frame) -> str:
 
 def format_message(data: bytes, style: Style = PLAIN) -> str:
     """The text of the message in `data`, with a newline at its end."""
+    if not data:
+        return "OpenFlow message is empty\n"
     if len(data) < 8:
         text = f"OpenFlow packet too short (only {len(data)} bytes):\n"
         return text + hex_dump(data)

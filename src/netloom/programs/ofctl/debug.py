@@ -40,6 +40,7 @@ def list_commands(context: Context) -> None:
 
 def _print_flows(context: Context, flows: list[m.FlowMod], usable: int) -> None:
     from netloom.openflow.codec import encode_message
+    from netloom.programs.ofctl.dumps import painter
 
     sys.stdout.write(f"usable protocols: {protocols_text(usable)}\n")
     allowed = usable & context.args.allowed_protocols
@@ -47,9 +48,11 @@ def _print_flows(context: Context, flows: list[m.FlowMod], usable: int) -> None:
         raise Fatal("no usable protocol")
     chosen = allowed & -allowed
     sys.stdout.write(f"chosen protocol: {protocols_text(chosen)}\n")
+    paint = painter(context)
     for flow in flows:
         data = encode_message(flow, context.xids.new(), chosen)
-        sys.stdout.write(format_message(data, Style(context.args.verbosity)))
+        text = format_message(data, Style(context.args.verbosity))
+        sys.stdout.write(text if paint is None else paint.flow_mod(text))
 
 
 def parse_flow(context: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from netloom.flow.ports import MAX
+from netloom.flow.ports import ALL, MAX
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.flow_text import Names, parse_query
@@ -110,6 +110,9 @@ def queue_stats(context: Context) -> None:
 def queue_get_config(context: Context) -> None:
     switch = open_switch(context)
     port = _port_or_any(context)
+    if context.operand(1).lower() == "all":
+        # Which no switch takes for any.
+        port = ALL
     queue = _queue(context.operand(2), "any")
     requests = [m.QueueGetConfigRequest(port, queue)]
     if port == m.OFPP_ANY and switch.version == 1:
@@ -161,7 +164,7 @@ def open_for_dump(context: Context, name: str, usable: int) -> Switch:
     )
 
 
-def _painter(context: Context) -> Painter | None:
+def painter(context: Context) -> Painter | None:
     """What colors lines, if they are to be colored."""
     wanted = context.args.color
     if wanted == "auto":
@@ -177,7 +180,7 @@ def dump_flows(context: Context) -> None:
     """Prints as the switch sends, unless something is to be sorted, named or left out."""
     from netloom.base.record import replace
 
-    painter = _painter(context)
+    paint = painter(context)
     switch, request = open_for_query(context)
     request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
     plain = not context.args.sort and context.args.show_stats
@@ -187,8 +190,8 @@ def dump_flows(context: Context) -> None:
         dump = FlowDump(Style(context.args.verbosity + 1))
         for data in list(switch.ask(request)):
             text = dump.text(data)
-            if painter is not None:
-                text = "".join([painter.line(line) for line in text.splitlines(True)])
+            if paint is not None:
+                text = "".join([paint.line(line) for line in text.splitlines(True)])
             sys.stdout.write(text)
         return
     from netloom.openflow.text_flows import flow_stats_text
@@ -206,8 +209,8 @@ def dump_flows(context: Context) -> None:
             # Nicira's ages are shown by the other form only.
             flow = replace(flow, idle_age=-1, hard_age=-1)
         line = flow_stats_text(flow, style, context.args.show_stats)
-        if painter is not None:
-            line = painter.line(line)
+        if paint is not None:
+            line = paint.line(line)
         sys.stdout.write(f" {line}\n")
 
 

@@ -18,6 +18,9 @@ def read_lines(path: str, what: str = "open failed") -> list[str]:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().split("\n")
+    except IsADirectoryError:
+        # It opens, and there is nothing to read.
+        return []
     except OSError as error:
         raise Fatal(f"{path}: {what} ({error.strerror})") from None
 
@@ -29,8 +32,10 @@ def read_bytes(path: str) -> bytes:
             return sys.stdin.buffer.read()
         with open(path, "rb") as file:
             return file.read()
+    except IsADirectoryError:
+        return b""
     except OSError as error:
-        raise Fatal(f"{path}: open failed ({error.strerror})") from None
+        raise Fatal(f"{path}: open ({error.strerror})") from None
 
 
 def input_lines() -> list[str]:

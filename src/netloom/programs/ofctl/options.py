@@ -137,11 +137,21 @@ class Arguments:
         self.command: list[str] = []
 
 
+#: Options whose value may be left out, but not be empty.
+_NEVER_EMPTY = {
+    "sort": ": unknown field name",
+    "rsort": ": unknown field name",
+    "color": "incorrect value `' for --color",
+}
+
+
 def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
     """Reads the command line; `UsageError` or `Fatal` if it is wrong."""
     args = Arguments()
     options = Getopt(PROGRAM, argv, OPTIONS)
     for option, value in options:
+        if value == "" and option in _NEVER_EMPTY:
+            raise Fatal(_NEVER_EMPTY[option])
         if not _apply(args, option, value or ""):
             if option in ("verbose", "log-file", "syslog-method", "syslog-target"):
                 apply_log_option(vlog, option, value)

@@ -85,6 +85,8 @@ class Switch:
         self.connection = Connection(text, spoken, raw=True, any_version=kind == "snoop", xids=xids)
         self.dialogue = self._open(name, target)
         self.protocol = self.connection.protocol
+        #: Messages so far, but for the greetings.
+        self.sent = self.received = 0
 
     @property
     def version(self) -> int:
@@ -135,10 +137,12 @@ class Switch:
         event = self.dialogue.ready_event()
         if event is None:
             return None
+        self.received += 1
         assert isinstance(event, RawMessage)
         return event.data
 
     def send(self, *messages: bytes) -> None:
+        self.sent += len(messages)
         for message in messages:
             self.connection.send_bytes(message)
         try:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from netloom.base.counters import Counter, Counters
 from netloom.base.errors import CommandError, ConfigError, ProtocolError
 from netloom.base.log import vlog
 from netloom.openflow import messages as m
@@ -19,7 +20,7 @@ from netloom.openflow.message_text import Style, format_message
 from netloom.programs.control import Control, make_registry
 from netloom.programs.ofctl.options import PROGRAM, Fatal
 from netloom.programs.ofctl.switch import failure_text
-from netloom.rpc.daemon_commands import register_vlog_commands
+from netloom.rpc.daemon_commands import register_coverage_commands, register_vlog_commands
 from netloom.rpc.unixctl import Deferred
 from netloom.transport.daemon import Daemon
 from netloom.transport.loop import MainLoop
@@ -214,6 +215,24 @@ def _message_bytes(text: str) -> bytes:
     return data
 
 
+class _Events(Counters):
+    """What `coverage/show` counts in this program."""
+
+    def __init__(self, switch: Switch) -> None:
+        super().__init__()
+        self._switch = switch
+
+    def all(self) -> list[Counter]:
+        """The counters as they are now; there is one greeting in each direction."""
+        switch = self._switch
+        now = {"vconn_open": 1, "vconn_received": switch.received + 1,
+               "vconn_sent": switch.sent + 1}  # fmt: skip
+        for name, total in now.items():
+            counter = self.counter(name)
+            counter.add(total - counter.total)
+        return super().all()
+
+
 def watch(context: Context, work: Watch) -> int:
     """Runs until `exit` or until the switch goes away; the exit status."""
     work.timestamps = context.args.timestamp
@@ -225,6 +244,7 @@ def watch(context: Context, work: Watch) -> int:
     work.loop = MainLoop()
     control = Control(PROGRAM, work.loop, make_registry(PROGRAM), context.signals)
     register_vlog_commands(control.registry, vlog)
+    register_coverage_commands(control.registry, _Events(work.switch))
     control.register_exit()
     work.register(control, context)
     control.open(context.args.unixctl)
