@@ -33,7 +33,6 @@ DIFFERENT = {
     'PUT /subnetpools/$sp {"subnetpool": {"name": "renamed"}}': "all is shown",
     'PUT /subnetpools/$vsp {"subnetpool": {"default_prefixlen": "30"}}': "all is shown, as by GET",
     'PUT /subnetpools/$wsp {"subnetpool": {"default_prefixlen": 30}}': "all is shown, as by GET",
-    '@p1 PUT /floatingips/$vf3 {"floatingip": {}}': "forwardings are shown as by GET",
     "GET /extensions/nothing": "errors have a type",
 }
 

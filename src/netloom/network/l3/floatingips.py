@@ -192,9 +192,9 @@ def find_router(call: Call, external: str, port: Document, subnet_id: str) -> st
 
 
 def delete_floatingip(call: Call, floating: Document) -> None:
-    """Remove a floating address with its port and its forwardings."""
-    for forwarding in call.tx.find("port_forwarding", floatingip_id=floating["id"]):
-        deleted(call, "port_forwarding", forwarding)
+    """Remove a floating address, which must have no forwardings, with its port."""
+    if call.tx.find("port_forwarding", floatingip_id=floating["id"]):
+        raise fail("FipInUseByPortForwarding", id=floating["id"])
     deleted(call, "floatingip", floating)
     port = call.tx.get("port", floating["_port"])
     if port is not None:
@@ -228,8 +228,6 @@ SHOWN_FORWARDING = (
     "protocol",
     "internal_ip_address",
     "internal_port_id",
-    "external_port_range",
-    "internal_port_range",
 )
 
 

@@ -121,8 +121,8 @@ def _judge_ports(rule: Document) -> None:
     number = protocol_number(protocol)
     if number in ICMP_NUMBERS:
         for field, attr, value in (
-            ("port_range_min", "type", low),
-            ("port_range_max", "code", high),
+            ("type", "port_range_min", low),
+            ("code", "port_range_max", high),
         ):
             if value is not None and not 0 <= value <= 255:
                 raise fail("SecurityGroupInvalidIcmpValue", field=field, attr=attr, value=value)
