@@ -1,13 +1,17 @@
 """Adds to what pyproject.toml declares: a start script for each classic tool, and the eBPF
-programs, compiled into the package (into the source tree, when the installation is editable)."""
+programs, compiled into the package (into the source tree, when the installation is editable).
+
+With `NETLOOM_COMPILE=1` in the environment a wheel gets the hot modules compiled as well
+(`tools/compile_hot.py`, which needs mypy beside setuptools), and is one for this platform only."""
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 
 # Brought by setuptools, which must be imported first.
 from distutils.command.build_scripts import build_scripts  # isort: skip
@@ -16,6 +20,8 @@ from setuptools.command.build_py import build_py  # isort: skip
 ROOT = Path(__file__).resolve().parent
 LAUNCH = runpy.run_path(str(ROOT / "src/netloom/programs/launch.py"))
 BPF = runpy.run_path(str(ROOT / "tools/build_bpf.py"))
+HOT = runpy.run_path(str(ROOT / "tools/compile_hot.py"))
+COMPILES = os.environ.get(HOT["COMPILED"]["SWITCH"]) == "1"
 OBJECT = f"netloom/datapath/ebpf/{BPF['OBJECT_NAME']}"
 
 
@@ -37,10 +43,20 @@ class BuildPrograms(build_py):
     def run(self) -> None:
         super().run()
         BPF["build"](ROOT / "src" / OBJECT if self.editable_mode else Path(self.build_lib) / OBJECT)
+        if COMPILES and not self.editable_mode:
+            HOT["build"](Path(self.build_lib) / "netloom")
+
+
+class Package(Distribution):
+    """Says whether there is code for one platform in it."""
+
+    def has_ext_modules(self) -> bool:
+        return COMPILES or bool(super().has_ext_modules())
 
 
 setup(
     # The names only tell setuptools that there are scripts; BuildLaunchers writes them.
     scripts=[f"src/netloom/programs/{tool}" for tool in LAUNCH["TOOLS"]],
+    distclass=Package,
     cmdclass={"build_scripts": BuildLaunchers, "build_py": BuildPrograms},
 )

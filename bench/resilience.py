@@ -1,12 +1,13 @@
 """What is lost when something is killed, and how long until all is well again.
 
 A lab of three hosts under traffic: a machine asks another one on the other compute node a hundred
-times a second (in VXLAN), and a server outside (by the router on the network node). Then, in random
-order, agents, daemons, the service and a dnsmasq are killed with SIGKILL, and started again at once
-as a supervisor does (but dnsmasq, which is its agent's business); the underlay of a host is cut for
-a second. Nothing else helps, but that a device of the switch gets its address again when it comes
-back. For each: questions without an answer, the longest silence, and the
-time until what was hit does its work again.
+times a second (in VXLAN), and a server outside (by the router on the network node); somebody
+outside asks the other machine by its floating address. Then, in random order, agents, daemons, the
+service and a dnsmasq are killed with SIGKILL, and started again at once as a supervisor does (but
+dnsmasq, which is its agent's business); the underlay of a host is cut for a second. Nothing else
+helps, but that a device of the switch gets its address again when it comes back. For each:
+questions without an answer, the longest silence, and the time until what was hit does its work
+again.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class World:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self.targets: dict[str, str] = {}
+        #: Who asks whom, by the stream's name.
+        self.streams: dict[str, tuple[VirtualMachine, str]] = {}
         self._count = 0
         with ThreadPoolExecutor(2) as pool:
             serving = pool.submit(cloud.serve)
@@ -122,7 +124,11 @@ class World:
         flat: dict[str, Any] = {"provider:network_type": "flat"}
         flat |= {"provider:physical_network": "public", "router:external": True}
         public = make("network", name="public", **flat)
-        more = {"cidr": "203.0.113.0/24", "gateway_ip": OUTSIDE, "enable_dhcp": False}
+        more: dict[str, Any] = {
+            "cidr": "203.0.113.0/24",
+            "gateway_ip": OUTSIDE,
+            "enable_dhcp": False,
+        }
         make("subnet", network_id=public["id"], ip_version=4, **more)
         self.network = make("network", name="blue")["id"]
         subnet = make("subnet", network_id=self.network, ip_version=4, cidr="10.0.0.0/24")
@@ -131,18 +137,24 @@ class World:
         cloud.api.request("PUT", path, {"subnet_id": subnet["id"]})
         group = make("security_group", name="open")["id"]
         make("security_group_rule", security_group_id=group, direction="ingress")
-        machines = []
+        machines: list[VirtualMachine] = []
+        ports: list[dict[str, Any]] = []
         for index, name in enumerate(("node1", "node2"), 1):
             host = cloud.hosts[name]
-            port = cloud.port({"id": self.network}, host, security_groups=[group])
-            machines.append(cloud.boot(f"vm{index}", host, port, "10.0.0.1"))
+            ports.append(cloud.port({"id": self.network}, host, security_groups=[group]))
+            machines.append(cloud.boot(f"vm{index}", host, ports[-1], "10.0.0.1"))
         self.source, other = machines
         outside = VirtualMachine(cloud.host.name, "outside", "", "")
         for vm in (other, outside):
             cloud.spawn(vm, "echo", sys.executable, "-c", ECHO)
-        self.targets = {"to the other host": other.ip_address, "to the outside": OUTSIDE}
-        for target in self.targets.values():
-            cloud.wait(f"{target} answers", lambda: self.source.ping(target, 1))  # noqa: B023
+        floating = make("floatingip", floating_network_id=public["id"], port_id=ports[1]["id"])
+        self.streams = {
+            "to the other host": (self.source, other.ip_address),
+            "to the outside": (self.source, OUTSIDE),
+            "to a floating address": (outside, floating["floating_ip_address"]),
+        }
+        for asking, target in self.streams.values():
+            cloud.wait(f"{target} answers", lambda: asking.ping(target, 1))  # noqa: B023
         cloud.wait("dnsmasq serves", lambda: self.dnsmasq() is not None)
 
     def dnsmasq(self) -> int | None:
@@ -200,7 +212,7 @@ class World:
         self.cloud.host.ip("link", "set", f"u{index}", "up")
 
     def _reaches(self) -> bool:
-        return all(self.source.ping(target, 1, 0.2) for target in self.targets.values())
+        return all(asking.ping(target, 1, 0.2) for asking, target in self.streams.values())
 
     def _agent_trials(self, host: Host) -> Iterator[Trial]:
         for kind, agent in host.agents.items():
@@ -247,20 +259,29 @@ class World:
             switch.kill("ovsdb-server")
             switch.start_ovsdb_server()
 
+        def hit_both() -> None:
+            switch.kill("ovs-vswitchd")
+            hit_database()
+            start_switch()
+
         def hit_switch() -> None:
             switch.kill("ovs-vswitchd")
+            start_switch()
+
+        def start_switch() -> None:
             switch.start_vswitchd()
             device = ("ip", "link", "show", "br-underlay")
             self.cloud.wait("the device", lambda: host.namespace.run(*device, check=False).ok)
             self.cloud.configure_underlay(host)
 
         yield Trial(f"ovsdb-server of {host.name}", hit_database, configured, True)
-        yield Trial(
-            f"ovs-vswitchd of {host.name}",
-            hit_switch,
-            lambda: configured() and self._reaches(),
-            in_kernel=True,
-        )
+        for what, hit in (("ovs-vswitchd", hit_switch), ("both daemons", hit_both)):
+            yield Trial(
+                f"{what} of {host.name}",
+                hit,
+                lambda: configured() and self._reaches(),
+                in_kernel=True,
+            )
 
     def run(self, trial: Trial) -> list[Outcome]:
         """Strike under traffic; what each stream lost."""
@@ -268,11 +289,11 @@ class World:
         end = self.cloud.directory / f"end-{self._count}"
         name = f"ask-{self._count}"
         logs = {}
-        for stream, target in self.targets.items():
+        for stream, (asking, target) in self.streams.items():
             label = f"{name}-{stream.split()[-1]}"
             words = (sys.executable, "-c", ASK, target, str(INTERVAL_S), str(end))
-            self.cloud.spawn(self.source, label, *words)
-            logs[stream] = self.cloud.directory / self.source.label / f"{label}.log"
+            self.cloud.spawn(asking, label, *words)
+            logs[stream] = self.cloud.directory / asking.label / f"{label}.log"
         time.sleep(AROUND_S)
         began = time.monotonic()
         trial.strike()

@@ -1,12 +1,22 @@
-"""What holds for every test."""
+"""What holds for every test.
+
+Tests run the sources. With `NETLOOM_TESTS=compiled` in the environment they run the hot modules
+compiled, as installed daemons do; `tests/unit/programs/test_compiled_modules.py` has some do so.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from netloom.base.log import vlog
+from netloom.programs.compiled import activate
+
+if os.environ.get("NETLOOM_TESTS") == "compiled":
+    reason = activate()
+    assert not reason, reason
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
-"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN and PostgreSQL,
-OpenStack's clients and its keystone, and the controller Faucet.
+"""Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN, Mininet and
+PostgreSQL, OpenStack's clients, its keystone, os-vif and API tests, and the controller Faucet.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -54,6 +54,7 @@ PEERS = {
             "libxtables12",
         ),
     ),
+    "mininet": ("usr/bin/mn", ("mininet", "inetutils-telnet", "net-tools")),
     "ovn": ("usr/bin/ovn-northd", ("ovn-central", "ovn-common", "ovn-host")),
     "postgresql": (
         "usr/lib/postgresql",
@@ -86,7 +87,46 @@ ENVIRONMENTS = {
         ("python-openstackclient==10.5.0", "openstacksdk==4.22.0"),
     ),
     "keystone": ("bin/keystone-manage", ("keystone==30.0.0",)),
+    "os-vif": (
+        "bin/privsep-helper",
+        (
+            "os-vif==5.3.0",
+            "ovs==4.0.0",
+            "ovsdbapp==3.0.0",
+            "oslotest==6.1.1",
+            "ddt==1.7.2",
+            "testscenarios==0.7.0",
+        ),
+    ),
+    "tempest": (
+        "bin/tempest",
+        (
+            "tempest==47.0.0",
+            "neutron-tempest-plugin==3.3.0",
+            "openstacksdk==4.22.0",
+            "python-openstackclient==10.5.0",
+            "python-neutronclient==14.0.0",
+            "oslotest==6.1.1",
+            "requests-mock==1.12.1",
+        ),
+    ),
     "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),
+}
+#: Those that few want, installed if they are named on the command line (`make suites`).
+ON_DEMAND = {
+    "neutron-suites": (
+        "bin/neutron-openvswitch-agent",
+        (
+            "neutron==29.0.0",
+            "oslotest==6.1.1",
+            "testresources==2.1.2",
+            "ddt==1.7.2",
+            "testscenarios==0.7.0",
+            "WebTest==3.0.7",
+            "PyMySQL==1.2.4",
+            "psycopg2-binary==2.9.13",
+        ),
+    ),
 }
 
 
@@ -139,7 +179,8 @@ def main() -> int:
             continue
         print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
         fetch(cache / name, packages)
-    for name, (program, requirements) in ENVIRONMENTS.items():
+    wanted = {name: ON_DEMAND[name] for name in sys.argv[1:]}
+    for name, (program, requirements) in {**ENVIRONMENTS, **wanted}.items():
         if not (cache / name / program).exists():
             print(f"netloom: installing {name} for the interop tests", file=sys.stderr)
             install(cache / name, requirements)

@@ -47,7 +47,7 @@ export NETLOOM_SYSTEM_DATAPATH=kernel
 ip link set lo up; cd {root}
 find {peers} -type f -size -30M -print0 | xargs -0 cat >/dev/null
 find src -type f -print0 | xargs -0 cat >/dev/null
-{python} -m bench.kmod'
+{python} -m bench.kmod {words}'
 $B poweroff -f
 """
 
@@ -96,12 +96,12 @@ def _entry(name: str, mode: int, data: bytes = b"", device: tuple[int, int] = (0
     return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
 
 
-def initramfs(tools: Path, kernel: Path) -> Path:
-    """What the guest starts from."""
+def initramfs(tools: Path, kernel: Path, words: list[str]) -> Path:
+    """What the guest starts from; `words` are arguments of `bench.kmod`."""
     needed = modules(kernel)
     insert = "\n".join(f"$B insmod /m/{path.name} || echo no {path.name}" for path in needed)
     init = INIT.format(insert=insert, root=ROOT, home=Path.home(), python=sys.executable,
-                       peers=CACHE.parent / "ovs")  # fmt: skip
+                       peers=CACHE.parent / "ovs", words=" ".join(words))  # fmt: skip
     folders = ("bin", "m", "proc", "sys", "dev", "r", "t", "n")
     parts = [_entry(name, 0o40755) for name in folders]
     parts.append(_entry("init", 0o100755, init.encode()))
@@ -115,7 +115,7 @@ def initramfs(tools: Path, kernel: Path) -> Path:
 
 def main() -> int:
     tools, kernel = fetch()
-    archive = initramfs(tools, kernel)
+    archive = initramfs(tools, kernel, sys.argv[1:])
     libraries = [tools / "usr/lib/x86_64-linux-gnu", tools / "lib/x86_64-linux-gnu"]
     command = [
         str(tools / "usr/bin/qemu-system-x86_64"),

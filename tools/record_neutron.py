@@ -29,7 +29,7 @@ START_S = 120
 CONFIGURATION = """
 [DEFAULT]
 core_plugin = ml2
-service_plugins = router,port_forwarding,segments
+service_plugins = router,port_forwarding,segments,auto_allocate
 auth_strategy = keystone
 transport_url = fake:/
 dns_domain = example.org.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what a target needs: Debian packages that are missing, a virtual environment in .venv,
-# Netloom itself, and for tests the peers. Quiet and idempotent.
+# Netloom itself with its hot modules compiled (unless NETLOOM_COMPILE=0), and for tests the peers.
+# Quiet and idempotent.
 #
 #     tools/setup.sh run|test|bench
 set -eu
@@ -26,6 +27,15 @@ done
 if [ ! -x .venv/bin/python ] && ! /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; then
     missing="$missing $packages"
 fi
+# Python's headers, for compiling; without them the sources run as they are.
+if [ "${NETLOOM_COMPILE:-1}" != 0 ] && [ "$(id -u)" = 0 ]; then
+    python=.venv/bin/python
+    [ -x "$python" ] || python=/usr/bin/python3
+    header=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h
+    case $header in
+        /usr/include/*) [ -e "$header" ] || missing="$missing libpython3-dev" ;;
+    esac
+fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ]; then
         say "these Debian packages are missing; install them as root:$missing"
@@ -43,8 +53,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 extras="[network]"
 [ "$target" = run ] || extras="[test]"
 say "installing netloom and its libraries into .venv"
-.venv/bin/python -m pip install -qq -c constraints.txt setuptools wheel ziglang
+.venv/bin/python -m pip install -qq -c constraints.txt setuptools wheel ziglang mypy
 .venv/bin/python -m pip install -qq -c constraints.txt --no-build-isolation -e ".$extras"
+.venv/bin/python tools/compile_hot.py
 if [ "$target" != run ]; then
     .venv/bin/python tools/fetch_peers.py
 fi

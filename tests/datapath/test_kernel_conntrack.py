@@ -16,8 +16,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend, kernel_backend
 
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
@@ -47,11 +46,8 @@ TYPES = (0x0800, 0x86DD)
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        made = KernelBackend((1, 2))
+    with kernel_backend((1, 2)) as made:
         yield made
-        made.close()
 
 
 class Both:
@@ -154,11 +150,11 @@ def test_tcp_conversations_are_judged_alike(
             side, packet = talk.packet()
             both.pass_on(side + 1, packet)
             n_packets += 1
-    # Commits and what is invalid go to Python, the rest does not.
-    assert backend.dpif.slow_packets - slow < n_packets * 0.6
+    # Few go to Python: those that repeat what was invalid.
+    assert backend.dpif.slow_packets - slow < n_packets * 0.1
 
 
-def test_a_whole_connection_comes_up_once(backend: KernelBackend) -> None:
+def test_a_whole_connection_never_comes_up(backend: KernelBackend) -> None:
     both = Both(backend, "plain")
     slow = backend.dpif.slow_packets
     numbers = (
@@ -170,7 +166,7 @@ def test_a_whole_connection_comes_up_once(backend: KernelBackend) -> None:
         ends = (1000, 80) if side == 0 else (80, 1000)
         tcp = TCP(sport=ends[0], dport=ends[1], flags=flags, seq=seq, ack=ack)
         both.pass_on(side + 1, bytes(between(side, False) / tcp / Raw(bytes(length))))
-    assert backend.dpif.slow_packets - slow == 1
+    assert backend.dpif.slow_packets == slow
     now_ms = backend.clock.now_ms()
     (shown,) = backend.dpif.conntrack.dump(now_ms, None, False, False)
     assert shown == both.tracker.dump(now_ms, None, False, False)[0]
@@ -188,7 +184,7 @@ def test_questions_and_answers_are_judged_alike(backend: KernelBackend, is_ipv6:
         both.pass_on(side + 1, bytes(between(side, is_ipv6) / udp))
         echo = (ping, pong)[side](id=7, **kinds[side])
         both.pass_on(side + 1, bytes(between(side, is_ipv6) / echo))
-    assert backend.dpif.slow_packets - slow == 2
+    assert backend.dpif.slow_packets == slow
 
 
 @pytest.mark.parametrize("role", ["source", "destination"])
@@ -210,7 +206,7 @@ def test_connections_are_translated_alike(backend: KernelBackend, role: str) -> 
         if make is TCP:
             first[TCP].flags, first[TCP].seq, first[TCP].ack = "A", 101, 901
             both.pass_on(1, bytes(first / Raw(b"odd")))
-    assert backend.dpif.slow_packets - slow == 2
+    assert backend.dpif.slow_packets == slow
 
 
 def test_packets_of_no_connection_are_new_without_python(backend: KernelBackend) -> None:

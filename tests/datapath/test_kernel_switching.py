@@ -10,8 +10,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 
 from netloom.base.record import replace
 from netloom.datapath.dpif import DpPortNo
@@ -38,15 +37,6 @@ BUNDLES = (
     {"vlan_mode": "native-tagged", "tag": 10, "trunks": frozenset({20}), "protected": True},
     {"vlan_mode": "native-untagged", "tag": 20},
 )
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
 
 
 class Bridge:

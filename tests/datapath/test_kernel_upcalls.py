@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend, kernel_backend
 
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.dpif import Upcall
@@ -21,11 +20,8 @@ N_FLOOD = 6_000
 
 @pytest.fixture
 def backend() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        made = KernelBackend((1, 2))
+    with kernel_backend((1, 2)) as made:
         yield made
-        made.close()
 
 
 def packet(number: int) -> bytes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 from tests.support.packet_cases import IN1, tcp4, tcp6, udp4
 
 from netloom.datapath.meters import (
@@ -25,24 +22,6 @@ from netloom.flow.fields import SLOT
 
 PORTS = (1, 2)
 Backend = UserspaceBackend | KernelBackend
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
-
-
-@pytest.fixture(params=["userspace", pytest.param("kernel", marks=pytest.mark.root)])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    if request.param == "userspace":
-        return UserspaceBackend(PORTS)
-    kernel: KernelBackend = request.getfixturevalue("kernel")
-    kernel.start()
-    return kernel
 
 
 def test_a_meter_drops_what_is_too_much_and_counts(backend: Backend) -> None:

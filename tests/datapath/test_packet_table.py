@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 from tests.support.packet_cases import CASES, Case
 
 PORTS = (1, 2, 3, 4)
@@ -18,24 +15,6 @@ SLOW = {
 
 
 Backend = UserspaceBackend | KernelBackend
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
-
-
-@pytest.fixture(params=["userspace", pytest.param("kernel", marks=pytest.mark.root)])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    if request.param == "userspace":
-        return UserspaceBackend(PORTS)
-    kernel: KernelBackend = request.getfixturevalue("kernel")
-    kernel.start()
-    return kernel
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

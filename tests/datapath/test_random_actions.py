@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 from tests.support.dummy_backend import UserspaceBackend
-from tests.support.kernel_backend import KernelBackend, private_namespace
-from tests.support.kernel_programs import require_programs
+from tests.support.kernel_backend import KernelBackend
 from tests.support.odd_packets import odd_packet
 from tests.support.packet_cases import CASES
 
@@ -39,15 +37,6 @@ CHANGES = (
 BRANCHES = (
     "clone({})", "check_pkt_len(size=80,gt({}),le({}))", "sample(sample=100.0%,actions({}))",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelBackend]:
-    require_programs()
-    with private_namespace():
-        backend = KernelBackend(PORTS)
-        yield backend
-        backend.close()
 
 
 def random_actions(rng: random.Random, depth: int = 0) -> str:
@@ -93,3 +82,49 @@ def test_random_actions_do_the_same(kernel: KernelBackend, seed: int) -> None:
         assert sorted(data.hex() for data in sent) == sorted(data.hex() for data in expected), text
     assert kernel.drops() == userspace.drops(), text
     assert not kernel.dpif.recv_upcalls(10) and not userspace.dpif.recv_upcalls(10)
+
+
+#: A copy that is looked up again, at every place where there may be one.
+RECIRCULATIONS = (
+    "recirc(0x1)", "recirc(0x1),2", "ct(zone=4),recirc(0x1),2,4", "hash(l4(0)),recirc(0x1),3,2",
+    "recirc(0x1),set(eth(src=00:00:00:00:00:09)),2", "clone(recirc(0x1)),push_vlan(vid=5,pcp=0),2",
+    "clone(ct(zone=4),recirc(0x1)),2", "check_pkt_len(size=100,gt(3),le(recirc(0x1))),2",
+    "check_pkt_len(size=100,gt(3),le(recirc(0x1)))", "clone(push_vlan(vid=5,pcp=0),recirc(0x1)),2",
+    "trunc(20),recirc(0x1),2", "trunc(20),2,recirc(0x1)", "trunc(20),clone(ct(zone=3),2),3,4",
+    "sample(sample=100.0%,actions(recirc(0x1))),2",
+    "ct(commit,zone=4,nat(src=1.2.3.4)),2,ct(zone=5),3", "recirc(0x1),trunc(30),2",
+    ",".join(["2"] * 40), ",".join(["2", "3"] * 90), "1", "1,2,1", "recirc(0x1),recirc(0x1),2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", RECIRCULATIONS)
+def test_what_follows_a_recirculation_is_done(kernel: KernelBackend, text: str) -> None:
+    kernel.start()
+    userspace = UserspaceBackend(PORTS)
+    for backend in (userspace, kernel):
+        assert backend.dpif.conntrack is not None
+        backend.dpif.conntrack.flush_zone(None)
+        backend.put("recirc_id(0),in_port(1),eth(),eth_type(0x0800)", text)
+        for dl_type in ("0x0800", "0x8100"):
+            flow = f"recirc_id(0x1),in_port(1),eth(),eth_type({dl_type})"
+            backend.put(flow, "push_vlan(vid=9,pcp=0),3")
+        backend.inject(1, bytes(CASES[0].sent[0][1]))
+        backend.run()
+    for port in PORTS:
+        sent, expected = kernel.sent(port), userspace.sent(port)
+        assert sorted(data.hex() for data in sent) == sorted(data.hex() for data in expected)
+    assert kernel.drops() == userspace.drops()
+
+
+def test_a_packet_that_is_looked_up_for_ever_is_dropped(kernel: KernelBackend) -> None:
+    kernel.start()
+    userspace = UserspaceBackend(PORTS)
+    for backend in (userspace, kernel):
+        for number in (0, 1):
+            backend.put(
+                f"recirc_id({number:#x}),in_port(1),eth(),eth_type(0x0800)", "2,recirc(0x1)"
+            )
+        backend.inject(1, bytes(CASES[0].sent[0][1]))
+        backend.run()
+    assert len(kernel.sent(2)) == len(userspace.sent(2)) == 7
+    assert kernel.drops() == userspace.drops() == {"datapath_drop_recirc_error": 1}

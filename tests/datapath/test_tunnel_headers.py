@@ -224,12 +224,12 @@ def test_headers_of_an_earlier_daemon_keep_their_places() -> None:
     spec = next(spec for spec in MAPS if spec.name == "templates")
     array = SharedArray(loaded.maps["templates"], spec)
     try:
-        first = Registry(array)
+        first = Registry(array, lambda name: 0)
         first.source_ports = (32768, 61000)
         headers = [outer(kind, is_ipv6) for kind in NUMBERS for is_ipv6 in (False, True)]
         places = [first.add_header(header) for header in headers]
         assert places == list(range(len(headers)))
-        second = Registry(array)
+        second = Registry(array, lambda name: 0)
         second.source_ports = (32768, 61000)
         assert [second.add_header(header) for header in reversed(headers)] == places[::-1]
         second.source_ports = (5, 10)

@@ -7,21 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import CommandFailed, PeerSwitch
 from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 MEMBERS = ("p1", "p2", "q1", "q2", "q3")
 
 
-@pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
+def prepare(switch: PeerSwitch) -> None:
     words = [
         "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
         "--", "add-bond", "br0", "bond0", "p1", "p2", "bond_mode=active-backup",
@@ -31,28 +26,18 @@ def switches(tmp_path: Path) -> Iterator[Pair]:
     ]  # fmt: skip
     for number, name in enumerate((*MEMBERS, "x"), 1):
         words += ["--", "set", "interface", name, "type=dummy", f"ofport_request={number}"]
-    try:
-        for switch in (theirs, ours):
-            switch.control("time/stop")
-            switch.run("ovs-vsctl", *words)
-            switch.control("time/warp", "500", "100")
-            # Which member is the first to be active is anybody's choice.
-            switch.control("bond/set-active-member", "bond0", "p1")
-            switch.control("bond/set-active-member", "bond1", "q2")
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+    switch.control("time/stop")
+    switch.run("ovs-vsctl", *words)
+    switch.control("time/warp", "500", "100")
+    # Which member is the first to be active is anybody's choice.
+    switch.control("bond/set-active-member", "bond0", "p1")
+    switch.control("bond/set-active-member", "bond1", "q2")
 
 
-def both(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.control(*words)
-
-
-def configure(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.run("ovs-vsctl", *words)
+@pytest.fixture
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, prepare) as pair:
+        yield pair
 
 
 def shown(switch: PeerSwitch, bond: str) -> str:
@@ -61,18 +46,9 @@ def shown(switch: PeerSwitch, bond: str) -> str:
     return re.sub(r"(rebalance|expires in): ?\d+", r"\1", text)
 
 
-def agree_on_bonds(switches: Pair, *bonds: str) -> str:
-    answers: list[str] = []
-
-    def same() -> bool:
-        answers[:] = [
-            "".join(shown(switch, bond) for bond in bonds or ("bond0", "bond1"))
-            for switch in switches
-        ]
-        return answers[0] == answers[1]
-
-    assert wait_until(same, 3), "\n".join(answers)
-    return answers[1]
+def agree_on_bonds(switches: PeerPair, *bonds: str) -> str:
+    wanted = bonds or ("bond0", "bond1")
+    return switches.agree_on(lambda switch: "".join(shown(switch, bond) for bond in wanted))
 
 
 def answer(switch: PeerSwitch, words: list[str]) -> tuple[bool, str]:
@@ -82,7 +58,7 @@ def answer(switch: PeerSwitch, words: list[str]) -> tuple[bool, str]:
         return False, str(failed)
 
 
-def agree_on_packets(switches: Pair) -> None:
+def agree_on_packets(switches: PeerPair) -> None:
     """Packets from everywhere to everywhere; those whose bucket is bound go by the same member."""
     for switch in switches:
         for port in range(1, 7):
@@ -100,45 +76,45 @@ def agree_on_packets(switches: Pair) -> None:
             assert ours == theirs
 
 
-def test_members_fail_and_come_back(switches: Pair) -> None:
+def test_members_fail_and_come_back(switches: PeerPair) -> None:
     agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p1", "down")
-    both(switches, "time/warp", "300", "100")
+    switches.control("netdev-dummy/set-admin-state", "p1", "down")
+    switches.control("time/warp", "300", "100")
     assert "downdelay expires" in agree_on_bonds(switches)
-    both(switches, "time/warp", "1000", "100")
+    switches.control("time/warp", "1000", "100")
     assert "member p1: disabled" in agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p2", "down")
-    both(switches, "time/warp", "1000", "100")
+    switches.control("netdev-dummy/set-admin-state", "p2", "down")
+    switches.control("time/warp", "1000", "100")
     assert "(none)" in agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p2", "up")
-    both(switches, "time/warp", "200", "100")
+    switches.control("netdev-dummy/set-admin-state", "p2", "up")
+    switches.control("time/warp", "200", "100")
     agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p1", "up")
-    both(switches, "time/warp", "200", "100")
+    switches.control("netdev-dummy/set-admin-state", "p1", "up")
+    switches.control("time/warp", "200", "100")
     assert "updelay expires" in agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p1", "down")
-    both(switches, "time/warp", "2000", "100")
+    switches.control("netdev-dummy/set-admin-state", "p1", "down")
+    switches.control("time/warp", "2000", "100")
     agree_on_bonds(switches)
-    both(switches, "netdev-dummy/set-admin-state", "p1", "up")
-    both(switches, "netdev-dummy/set-admin-state", "q2", "down")
-    both(switches, "time/warp", "2000", "100")
+    switches.control("netdev-dummy/set-admin-state", "p1", "up")
+    switches.control("netdev-dummy/set-admin-state", "q2", "down")
+    switches.control("time/warp", "2000", "100")
     assert "member q2: disabled" in agree_on_bonds(switches, "bond0") + shown(switches[1], "bond1")
 
 
-def test_packets_take_the_same_members(switches: Pair) -> None:
+def test_packets_take_the_same_members(switches: PeerPair) -> None:
     agree_on_packets(switches)
     for number in (6, 3):
         packet = f"ffffffffffff00000000000{number}0800".ljust(120, "0")
-        both(switches, "netdev-dummy/receive", "x", packet)
-    both(switches, "time/warp", "500", "100")
+        switches.control("netdev-dummy/receive", "x", packet)
+    switches.control("time/warp", "500", "100")
 
     def learned() -> bool:
         return all(switch.control("fdb/show", "br0").count(" 6 ") == 2 for switch in switches)
 
     assert wait_until(learned, 3)
     agree_on_packets(switches)
-    configure(switches, "set", "port", "bond1", "other_config:all-members-active=true")
-    both(switches, "time/warp", "500", "100")
+    switches.configure("set", "port", "bond1", "other_config:all-members-active=true")
+    switches.control("time/warp", "500", "100")
     agree_on_packets(switches)
 
 
@@ -160,21 +136,21 @@ bond/show zz
 """
 
 
-def test_commands_answer_as_the_peers(switches: Pair) -> None:
+def test_commands_answer_as_the_peers(switches: PeerPair) -> None:
     for line in COMMANDS.splitlines():
         theirs, ours = (answer(switch, line.split()) for switch in switches)
         assert ours == theirs, line
-    configure(switches, "set", "port", "bond0", "other_config:bond-primary=p2", "bond_updelay=7",
+    switches.configure("set", "port", "bond0", "other_config:bond-primary=p2", "bond_updelay=7",
               "other_config:bond-hash-basis=3",
               "--", "set", "port", "bond1", "other_config:bond-primary=zz")  # fmt: skip
-    both(switches, "time/warp", "2000", "100")
+    switches.control("time/warp", "2000", "100")
     assert "primary: p2" in agree_on_bonds(switches, "bond0")
-    configure(switches, "set", "port", "bond0", "other_config:bond-primary=zz")
-    both(switches, "time/warp", "2000", "100")
+    switches.configure("set", "port", "bond0", "other_config:bond-primary=zz")
+    switches.control("time/warp", "2000", "100")
     assert "no such member" in agree_on_bonds(switches, "bond0")
 
 
-def test_the_database_is_told_the_active_member(switches: Pair) -> None:
+def test_the_database_is_told_the_active_member(switches: PeerPair) -> None:
     ours = switches[1]
     ours.control("bond/set-active-member", "bond0", "p2")
 

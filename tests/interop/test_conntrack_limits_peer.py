@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import PeerSwitch
 from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 FLOWS = (
     "table=0,priority=10,in_port=1,ip,actions=ct(table=1,zone=3)",
     "table=0,priority=10,in_port=2,ip,actions=ct(table=1,zone=4)",
@@ -27,33 +26,29 @@ FLOWS = (
 )
 
 
-@pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
+def prepare(switch: PeerSwitch) -> None:
     words = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
              "fail_mode=secure"]  # fmt: skip
     for number in range(1, 5):
         words += ["--", "add-port", "br0", f"p{number}", "--", "set", "interface", f"p{number}",
                   "type=dummy", f"ofport_request={number}"]  # fmt: skip
-    try:
-        for switch in (theirs, ours):
-            switch.run("ovs-vsctl", *words)
-            for flow in FLOWS:
-                switch.run("ovs-ofctl", "add-flow", "br0", flow)
-            switch.control("time/stop")
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+    switch.run("ovs-vsctl", *words)
+    for flow in FLOWS:
+        switch.run("ovs-ofctl", "add-flow", "br0", flow)
+    switch.control("time/stop")
 
 
-def control(switches: Pair, *words: str) -> list[str]:
+@pytest.fixture
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, prepare) as pair:
+        yield pair
+
+
+def control(switches: PeerPair, *words: str) -> list[str]:
     return [switch.control(*words) for switch in switches]
 
 
-def send(switches: Pair, port: int, client: int, sport: int, flags: str = "") -> None:
+def send(switches: PeerPair, port: int, client: int, sport: int, flags: str = "") -> None:
     protocol = f"tcp(src={sport},dst=80),tcp_flags({flags})" if flags else (
         f"udp(src={sport},dst=53)")  # fmt: skip
     number = 6 if flags else 17
@@ -76,7 +71,7 @@ def look(switch: PeerSwitch) -> list[str]:
     ]
 
 
-def agree(switches: Pair) -> list[str]:
+def agree(switches: PeerPair) -> list[str]:
     seen: list[list[str]] = []
 
     def same() -> bool:
@@ -87,7 +82,7 @@ def agree(switches: Pair) -> list[str]:
     return seen[1]
 
 
-def test_a_full_table_takes_no_more_connections(switches: Pair) -> None:
+def test_a_full_table_takes_no_more_connections(switches: PeerPair) -> None:
     control(switches, "dpctl/ct-set-maxconns", "3")
     for client in range(1, 7):
         send(switches, 1, client, 1000)
@@ -100,7 +95,7 @@ def test_a_full_table_takes_no_more_connections(switches: Pair) -> None:
     agree(switches)
 
 
-def test_a_zone_has_its_own_limit(switches: Pair) -> None:
+def test_a_zone_has_its_own_limit(switches: PeerPair) -> None:
     # No default here: in 3.7 it counts for each zone by itself, in 3.1 for all others together.
     control(switches, "dpctl/ct-set-limits", "zone=3,limit=2", "zone=4,limit=3")
     for client in range(1, 5):
@@ -116,7 +111,7 @@ def test_a_zone_has_its_own_limit(switches: Pair) -> None:
     agree(switches)
 
 
-def test_connections_of_both_protocols_are_flushed_one_by_one(switches: Pair) -> None:
+def test_connections_of_both_protocols_are_flushed_one_by_one(switches: PeerPair) -> None:
     for client in (1, 2):
         send(switches, 1, client, 1000, "syn")
         send(switches, 1, client, 1000)

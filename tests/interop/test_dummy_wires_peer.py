@@ -8,43 +8,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import PeerSwitch
 from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 VERSIONS = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 
 
 @pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
-    try:
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path) as pair:
+        yield pair
+
+
+def bridge_words(name: str, number: int) -> list[str]:
+    return ["add-br", name, "--", "set", "bridge", name, "datapath_type=dummy",
+            f"other-config:hwaddr=aa:66:aa:66:00:0{number}"]  # fmt: skip
+
+
+#: A port on each of two bridges.
+TWO_PORTS = ("--", "add-port", "br0", "p0", "--", "add-port", "br1", "p1")
+
+
+def set_words(interface: str, *settings: str) -> list[str]:
+    return ["--", "set", "interface", interface, *settings]
 
 
 def add_bridges(switch: PeerSwitch, *words: str) -> None:
     """Bridges br0 and br1, and what `words` say."""
     setup = []
     for number in (0, 1):
-        setup += [
-            "--",
-            "add-br",
-            f"br{number}",
-            "--",
-            "set",
-            "bridge",
-            f"br{number}",
-            "datapath_type=dummy",
-            f"other-config:hwaddr=aa:66:aa:66:00:0{number}",
-        ]
+        setup += ["--", *bridge_words(f"br{number}", number)]
     switch.run("ovs-vsctl", *setup[1:], *words)
 
 
@@ -52,18 +48,8 @@ def plugged(switch: PeerSwitch, one: str, other: str) -> list[str]:
     """Words that plug interface `one`, which listens, and `other` into each other."""
     path = switch.directory / f"{one}.sock"
     return [
-        "--",
-        "set",
-        "interface",
-        one,
-        "type=dummy",
-        f"options:pstream=punix:{path}",
-        "--",
-        "set",
-        "interface",
-        other,
-        "type=dummy",
-        f"options:stream=unix:{path}",
+        *set_words(one, "type=dummy", f"options:pstream=punix:{path}"),
+        *set_words(other, "type=dummy", f"options:stream=unix:{path}"),
     ]
 
 
@@ -81,17 +67,12 @@ def settle(switch: PeerSwitch, ms: int) -> None:
         switch.run("ovs-ofctl", "dump-aggregate", "br0")
 
 
-def same(switches: Pair, *words: str) -> str:
-    answers: list[str] = []
-
-    def agree() -> bool:
-        for switch in switches:
-            switch.control("time/warp", "100")
-        answers[:] = [normal(switch.control(*words)) for switch in switches]
-        return answers[0] == answers[1]
-
-    assert wait_until(agree, 10), "\n".join(answers)
-    return answers[1]
+def same(switches: PeerPair, *words: str) -> str:
+    return switches.agree_on(
+        lambda switch: normal(switch.control(*words)),
+        timeout_s=10,
+        each_time=lambda: switches.control("time/warp", "100"),
+    )
 
 
 def normal(text: str) -> str:
@@ -104,36 +85,17 @@ def normal(text: str) -> str:
     return re.sub(r"(TX PDUs|RX PDUs): \d+", "PDUs", text)
 
 
-def test_packets_cross(switches: Pair) -> None:
+def test_packets_cross(switches: PeerPair) -> None:
     for switch in switches:
-        add_bridges(
-            switch,
-            "--",
-            "add-port",
-            "br0",
-            "p0",
-            "--",
-            "add-port",
-            "br1",
-            "p1",
-            "--",
-            "add-port",
-            "br1",
-            "p2",
-            "--",
-            "set",
-            "interface",
-            "p2",
-            "type=dummy",
-            f"options:tx_pcap={switch.directory}/p2.pcap",
-            *plugged(switch, "p0", "p1"),
-        )
+        path = switch.directory / "p2.pcap"
+        seen = ["--", "add-port", "br1", "p2"]
+        seen += set_words("p2", "type=dummy", f"options:tx_pcap={path}")
+        add_bridges(switch, *TWO_PORTS, *seen, *plugged(switch, "p0", "p1"))
         await_wires(switch, "p1")
         assert switch.control("netdev-dummy/conn-state", "p0") == "p0: unknown\n"
         assert switch.control("netdev-dummy/conn-state", "p9") == "p9: unknown\n"
         packet = "50540000000150540000000a1234" + "00" * 50
         switch.control("netdev-dummy/receive", "br0", packet)
-        path = switch.directory / "p2.pcap"
         assert wait_until(lambda path=path, packet=packet: packet in path.read_bytes().hex(), 5)
 
 
@@ -142,30 +104,13 @@ def counters(switch: PeerSwitch, version: str) -> str:
     return re.sub(r"duration=\S+", "", shown)
 
 
-def test_dummies_count_what_theirs_count(switches: Pair) -> None:
+def test_dummies_count_what_theirs_count(switches: PeerPair) -> None:
     shown: list[list[str]] = []
     for switch in switches:
         switch.control("time/stop")
         switch.run(
-            "ovs-vsctl",
-            "add-br",
-            "br0",
-            "--",
-            "set",
-            "bridge",
-            "br0",
-            "datapath_type=dummy",
-            "protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15",
-            "--",
-            "add-port",
-            "br0",
-            "p1",
-            "--",
-            "set",
-            "interface",
-            "p1",
-            "type=dummy",
-            "ofport_request=1",
+            *("ovs-vsctl", *bridge_words("br0", 0), f"protocols={','.join(VERSIONS)}"),
+            *("--", "add-port", "br0", "p1", *set_words("p1", "type=dummy", "ofport_request=1")),
         )
         switch.control("netdev-dummy/receive", "p1", "50540000000150540000000a1234" + "00" * 50)
         assert wait_until(lambda switch=switch: "pkts=1" in counters(switch, "OpenFlow10"), 5)
@@ -174,31 +119,20 @@ def test_dummies_count_what_theirs_count(switches: Pair) -> None:
     assert "rx_custom_packets_1=1" in shown[1][2]
 
 
-def test_a_bond_negotiates_lacp(switches: Pair) -> None:
+def test_a_bond_negotiates_lacp(switches: PeerPair) -> None:
     for switch in switches:
         words: list[str] = []
         for bridge in (0, 1):
             members = [f"m{bridge}{n}" for n in (1, 2)]
-            words += [
-                "--",
-                "add-bond",
-                f"br{bridge}",
-                f"bond{bridge}",
-                *members,
-                "lacp=active",
-                "bond_mode=balance-tcp",
-                "other_config:lacp-time=fast",
-            ]
+            words += ["--", "add-bond", f"br{bridge}", f"bond{bridge}", *members, "lacp=active",
+                      "bond_mode=balance-tcp", "other_config:lacp-time=fast"]  # fmt: skip
             for n, member in enumerate(members, 1):
-                words += [
-                    "--",
-                    "set",
-                    "interface",
+                words += set_words(
                     member,
                     f"ofport_request={n}",
                     f"other_config:lacp-port-id={10 * bridge + n}",
                     "other_config:lacp-aggregation-key=77",
-                ]
+                )
         for n in (1, 2):
             words += plugged(switch, f"m0{n}", f"m1{n}")
         switch.control("time/stop")
@@ -226,30 +160,13 @@ def test_a_bond_negotiates_lacp(switches: Pair) -> None:
     assert "member m02: enabled" in same(switches, "bond/show", "bond0")
 
 
-def test_bfd_and_cfm_come_up(switches: Pair) -> None:
+def test_bfd_and_cfm_come_up(switches: PeerPair) -> None:
     for switch in switches:
         switch.control("time/stop")
         words = [
-            "--",
-            "add-port",
-            "br0",
-            "p0",
-            "--",
-            "add-port",
-            "br1",
-            "p1",
-            "--",
-            "set",
-            "interface",
-            "p0",
-            "bfd:enable=true",
-            "cfm_mpid=1",
-            "--",
-            "set",
-            "interface",
-            "p1",
-            "bfd:enable=true",
-            "cfm_mpid=2",
+            *TWO_PORTS,
+            *set_words("p0", "bfd:enable=true", "cfm_mpid=1"),
+            *set_words("p1", "bfd:enable=true", "cfm_mpid=2"),
         ]
         add_bridges(switch, *words, *plugged(switch, "p0", "p1"))
         settle(switch, 2_000)
@@ -262,7 +179,7 @@ def test_bfd_and_cfm_come_up(switches: Pair) -> None:
         assert "fault: " not in same(switches, "cfm/show", name)
 
 
-def test_bridges_of_both_makers_find_one_tree(switches: Pair) -> None:
+def test_bridges_of_both_makers_find_one_tree(switches: PeerPair) -> None:
     """RSTP between Debian's bridge and ours."""
     theirs, ours = switches
     path = theirs.directory / "p0.sock"
@@ -270,26 +187,8 @@ def test_bridges_of_both_makers_find_one_tree(switches: Pair) -> None:
         target = f"pstream=punix:{path}" if switch is theirs else f"stream=unix:{path}"
         switch.control("time/stop")
         switch.run(
-            "ovs-vsctl",
-            "add-br",
-            "br0",
-            "--",
-            "set",
-            "bridge",
-            "br0",
-            "datapath_type=dummy",
-            f"other-config:hwaddr=aa:66:aa:66:00:0{number}",
-            "rstp_enable=true",
-            "--",
-            "add-port",
-            "br0",
-            "p",
-            "--",
-            "set",
-            "interface",
-            "p",
-            "type=dummy",
-            f"options:{target}",
+            *("ovs-vsctl", *bridge_words("br0", number), "rstp_enable=true"),
+            *("--", "add-port", "br0", "p", *set_words("p", "type=dummy", f"options:{target}")),
         )
     settle(ours, 2_000)
     await_wires(ours, "p")
@@ -304,21 +203,10 @@ def test_bridges_of_both_makers_find_one_tree(switches: Pair) -> None:
     assert wait_until(lambda: roles() == agreed, 10), roles()
 
 
-def test_wires_are_shown_with_their_ports(switches: Pair) -> None:
+def test_wires_are_shown_with_their_ports(switches: PeerPair) -> None:
     shown = []
     for switch in switches:
-        add_bridges(
-            switch,
-            "--",
-            "add-port",
-            "br0",
-            "p0",
-            "--",
-            "add-port",
-            "br1",
-            "p1",
-            *plugged(switch, "p0", "p1"),
-        )
+        add_bridges(switch, *TWO_PORTS, *plugged(switch, "p0", "p1"))
         await_wires(switch, "p1")
         lines = switch.control("dpif/show").splitlines() + switch.control("dpctl/show").splitlines()
         shown.append(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.peer_switch import PeerSwitch
-from tests.support.peers import wait_until
-from tests.support.switches import own_tools
+from tests.support.peer_pair import PeerPair, peer_pair, stop_time
 
 pytestmark = pytest.mark.interop
-
-Pair = tuple[PeerSwitch, PeerSwitch]
 
 
 def bridge_words(number: int, mac: str) -> list[str]:
@@ -33,40 +28,9 @@ def bond_words(bridge: int, members: dict[str, str], ports: dict[str, int]) -> l
 
 
 @pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
-    try:
-        for switch in (theirs, ours):
-            switch.control("time/stop")
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
-
-
-def configure(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.run("ovs-vsctl", *words)
-
-
-def warp(switches: Pair, ms: int) -> None:
-    for switch in switches:
-        switch.control("time/warp", str(ms), "100")
-
-
-def agree(switches: Pair, *words: str) -> str:
-    answers: list[str] = []
-
-    def same() -> bool:
-        answers[:] = [shown(switch.control(*words)) for switch in switches]
-        return answers[0] == answers[1]
-
-    if not wait_until(same, 3):
-        lines = [text.splitlines() for text in answers]
-        pytest.fail("\n".join(difflib.unified_diff(*lines, lineterm="")))
-    return answers[1]
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, stop_time) as pair:
+        yield pair
 
 
 def shown(text: str) -> str:
@@ -81,35 +45,34 @@ def shown(text: str) -> str:
 PATCHED = {"p0": 1, "p1": 2, "p2": 3, "p3": 4}
 
 
-def negotiate(switches: Pair) -> None:
+def negotiate(switches: PeerPair) -> None:
     words = bridge_words(0, "aa:55:aa:55:00:00") + bridge_words(1, "aa:66:aa:66:00:00")
     words += bond_words(0, {"p0": "p2", "p1": "p3"}, PATCHED)
     words += bond_words(1, {"p2": "p0", "p3": "p1"}, PATCHED)
-    configure(switches, *words[1:])
-    warp(switches, 3_000)
+    switches.configure(*words[1:])
+    switches.warp(3_000)
 
 
-def test_two_bonds_negotiate_and_lose_a_link(switches: Pair) -> None:
+def test_two_bonds_negotiate_and_lose_a_link(switches: PeerPair) -> None:
     negotiate(switches)
-    text = agree(switches, "lacp/show")
+    text = switches.agree("lacp/show", shown=shown)
     assert text.count("current attached") == 4
-    assert "lacp_status: negotiated" in agree(switches, "bond/show", "bond0")
+    assert "lacp_status: negotiated" in switches.agree("bond/show", "bond0", shown=shown)
     assert "true" in switches[1].run("ovs-vsctl", "get", "interface", "p0", "lacp_current").stdout
-    configure(
-        switches, "add-port", "br0", "null0", "--", "set", "int", "null0", "type=patch",
+    switches.configure("add-port", "br0", "null0", "--", "set", "int", "null0", "type=patch",
         "options:peer=p2", "--", "set", "int", "p2", "options:peer=null0",
         "--", "add-port", "br1", "null1", "--", "set", "int", "null1", "type=patch",
         "options:peer=p0", "--", "set", "int", "p0", "options:peer=null1",
     )  # fmt: skip
-    warp(switches, 4_100)
-    assert "member: p0: expired attached" in agree(switches, "lacp/show", "bond0")
-    assert "member p0: disabled" in agree(switches, "bond/show", "bond0")
-    warp(switches, 4_100)
-    assert "member: p0: defaulted detached" in agree(switches, "lacp/show", "bond0")
-    agree(switches, "bond/show", "bond1")
+    switches.warp(4_100)
+    assert "member: p0: expired attached" in switches.agree("lacp/show", "bond0", shown=shown)
+    assert "member p0: disabled" in switches.agree("bond/show", "bond0", shown=shown)
+    switches.warp(4_100)
+    assert "member: p0: defaulted detached" in switches.agree("lacp/show", "bond0", shown=shown)
+    switches.agree("bond/show", "bond1", shown=shown)
 
 
-def alone(switches: Pair, *config: str) -> None:
+def alone(switches: PeerPair, *config: str) -> None:
     words = bridge_words(0, "aa:55:aa:55:00:00")
     words += ["--", "add-bond", "br0", "bond", "d1", "d2", "bond_mode=balance-tcp", "lacp=active",
               *config]  # fmt: skip
@@ -118,21 +81,21 @@ def alone(switches: Pair, *config: str) -> None:
             words += ["--", "add-port", "br0", name]
         words += ["--", "set", "interface", name, "type=dummy", f"ofport_request={number}"]
     words += ["--", "set", "port", "d3", "lacp=passive"]
-    configure(switches, *words[1:])
+    switches.configure(*words[1:])
 
 
-def test_without_a_partner_a_bond_is_off_or_falls_back(switches: Pair) -> None:
+def test_without_a_partner_a_bond_is_off_or_falls_back(switches: PeerPair) -> None:
     alone(switches, "other_config:lacp-port-id=7")
-    warp(switches, 4_000)
-    agree(switches, "lacp/show")
-    text = agree(switches, "bond/show", "bond")
+    switches.warp(4_000)
+    switches.agree("lacp/show", shown=shown)
+    text = switches.agree("bond/show", "bond", shown=shown)
     assert "lacp_status: configured" in text
     assert "bond may use recirculation: yes" in text
-    configure(switches, "set", "port", "bond", "other_config:lacp-fallback-ab=true")
-    warp(switches, 1_000)
-    assert "may_enable: true" in agree(switches, "lacp/show", "bond")
-    assert "member d1: enabled" in agree(switches, "bond/show", "bond")
-    agree(switches, "bond/list")
+    switches.configure("set", "port", "bond", "other_config:lacp-fallback-ab=true")
+    switches.warp(1_000)
+    assert "may_enable: true" in switches.agree("lacp/show", "bond", shown=shown)
+    assert "member d1: enabled" in switches.agree("bond/show", "bond", shown=shown)
+    switches.agree("bond/list", shown=shown)
     trace = switches[1].control(
         "ofproto/trace", "br0", "in_port=4,dl_src=00:00:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff"
     )
@@ -147,16 +110,16 @@ PARTNER = (
 )
 
 
-def test_connections_are_spread_by_the_data_path(switches: Pair) -> None:
+def test_connections_are_spread_by_the_data_path(switches: PeerPair) -> None:
     alone(switches)
-    warp(switches, 200)
+    switches.warp(200)
     for number in (1, 2):
         frame = PARTNER.format(port=number, state=0x3D).replace(" ", "")
         for switch in switches:
             switch.control("netdev-dummy/receive", f"d{number}", frame)
-    warp(switches, 500)
-    assert agree(switches, "lacp/show", "bond").count("current attached") == 2
-    assert "lacp_status: negotiated" in agree(switches, "bond/show", "bond")
+    switches.warp(500)
+    assert switches.agree("lacp/show", "bond", shown=shown).count("current attached") == 2
+    assert "lacp_status: negotiated" in switches.agree("bond/show", "bond", shown=shown)
     flow = ("in_port=4,dl_src=00:00:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,ip,nw_src=10.0.0.1,"
             "nw_dst=10.0.0.2,nw_proto=6,tp_src=1,tp_dst=2")  # fmt: skip
     for switch in switches:
@@ -164,13 +127,13 @@ def test_connections_are_spread_by_the_data_path(switches: Pair) -> None:
         assert re.search(r"hash\(l4\(0\)\),recirc\(0x\d+\)", last), last
         dump = switch.control("bridge/dump-flows", "br0")
         assert dump.count("dp_hash=") == 256
-    stats = agree(switches, "lacp/show-stats", "bond")
+    stats = switches.agree("lacp/show-stats", "bond", shown=shown)
     assert "RX PDUs: 1" in stats
-    agree(switches, "lacp/show-stats", "d3")
+    switches.agree("lacp/show-stats", "d3", shown=shown)
 
 
-def test_who_asks_for_what_is_not_there_is_told(switches: Pair) -> None:
-    configure(switches, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
+def test_who_asks_for_what_is_not_there_is_told(switches: PeerPair) -> None:
+    switches.configure("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy")
     for switch in switches:
         with pytest.raises(Exception, match="no such lacp object"):
             switch.control("lacp/show", "nothing")

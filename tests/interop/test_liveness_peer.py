@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import PeerSwitch
-from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 N_PORTS = 4
 GROUPS = (
     "group_id=1,type=ff,bucket=watch_port:1,output:1,bucket=watch_port:2,output:2,"
@@ -25,46 +23,27 @@ GROUPS = (
 )
 
 
-@pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
+def prepare(switch: PeerSwitch) -> None:
     words = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy",
              "protocols=OpenFlow10,OpenFlow13,OpenFlow15", "fail_mode=secure",
              "other-config:hwaddr=aa:66:aa:66:00:00"]  # fmt: skip
     for number in range(1, N_PORTS + 1):
         words += ["--", "add-port", "br0", f"p{number}", "--", "set", "interface", f"p{number}",
                   "type=dummy", f"ofport_request={number}"]  # fmt: skip
-    try:
-        for switch in (theirs, ours):
-            switch.run("ovs-vsctl", *words)
-            switch.control("time/stop")
-            for group in GROUPS:
-                switch.run("ovs-ofctl", "-O", "OpenFlow15", "add-group", "br0", group)
-            for number in range(1, 5):
-                switch.run(
-                    "ovs-ofctl",
-                    "-O",
-                    "OpenFlow15",
-                    "add-flow",
-                    "br0",
-                    f"in_port=LOCAL,udp,udp_dst={number},actions=group:{number}",
-                )
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+    switch.run("ovs-vsctl", *words)
+    switch.control("time/stop")
+    own = ("ovs-ofctl", "-O", "OpenFlow15")
+    for group in GROUPS:
+        switch.run(*own, "add-group", "br0", group)
+    for number in range(1, 5):
+        flow = f"in_port=LOCAL,udp,udp_dst={number},actions=group:{number}"
+        switch.run(*own, "add-flow", "br0", flow)
 
 
-def configure(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.run("ovs-vsctl", *words)
-
-
-def control(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.control(*words)
+@pytest.fixture
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, prepare) as pair:
+        yield pair
 
 
 def look(switch: PeerSwitch) -> list[str]:
@@ -80,80 +59,72 @@ def look(switch: PeerSwitch) -> list[str]:
     return seen
 
 
-def agree(switches: Pair) -> list[str]:
-    answers: list[list[str]] = []
-
-    def same() -> bool:
-        control(switches, "time/warp", "100")
-        answers[:] = [look(switch) for switch in switches]
-        return answers[0] == answers[1]
-
-    assert wait_until(same, 5), "\n".join(f"{a}   |   {b}" for a, b in zip(*answers, strict=False))
-    return answers[1]
+def agree(switches: PeerPair) -> list[str]:
+    return switches.agree_on(look, timeout_s=5, each_time=lambda: switches.warp(100))
 
 
-def test_all_links_are_up(switches: Pair) -> None:
+def test_all_links_are_up(switches: PeerPair) -> None:
     assert "Datapath actions: 1" in agree(switches)
 
 
-def test_a_session_that_is_down_takes_its_port_out(switches: Pair) -> None:
-    configure(switches, "set", "interface", "p1", "bfd:enable=true")
-    control(switches, "time/warp", "5000", "500")
+def test_a_session_that_is_down_takes_its_port_out(switches: PeerPair) -> None:
+    switches.configure("set", "interface", "p1", "bfd:enable=true")
+    switches.control("time/warp", "5000", "500")
     seen = agree(switches)
     assert seen[0:2] == ["1(p1): ", "state:      0"]
     assert "Datapath actions: 2" in seen
-    control(switches, "bfd/set-forwarding", "p1", "true")
-    control(switches, "time/warp", "2000", "500")
+    switches.control("bfd/set-forwarding", "p1", "true")
+    switches.control("time/warp", "2000", "500")
     assert "Datapath actions: 1" in agree(switches)
-    control(switches, "bfd/set-forwarding", "p1", "normal")
-    control(switches, "time/warp", "2000", "500")
+    switches.control("bfd/set-forwarding", "p1", "normal")
+    switches.control("time/warp", "2000", "500")
     agree(switches)
-    configure(switches, "remove", "interface", "p1", "bfd", "enable")
+    switches.configure("remove", "interface", "p1", "bfd", "enable")
     assert "Datapath actions: 1" in agree(switches)
 
 
-def test_a_faulty_maintenance_point_takes_its_port_out(switches: Pair) -> None:
-    configure(switches, "set", "interface", "p1", "cfm_mpid=1", "--", "set", "interface", "p2",
+def test_a_faulty_maintenance_point_takes_its_port_out(switches: PeerPair) -> None:
+    switches.configure("set", "interface", "p1", "cfm_mpid=1", "--", "set", "interface", "p2",
               "cfm_mpid=2", "other_config:cfm_extended=true")  # fmt: skip
-    control(switches, "time/warp", "10000", "500")
+    switches.control("time/warp", "10000", "500")
     agree(switches)
-    control(switches, "cfm/set-fault", "p1", "true")
-    control(switches, "cfm/set-fault", "p2", "false")
-    control(switches, "time/warp", "2000", "500")
+    switches.control("cfm/set-fault", "p1", "true")
+    switches.control("cfm/set-fault", "p2", "false")
+    switches.control("time/warp", "2000", "500")
     assert "Datapath actions: 2" in agree(switches)
 
 
-def test_one_of_two_watchers_is_enough(switches: Pair) -> None:
-    configure(switches, "set", "interface", "p1", "cfm_mpid=1", "bfd:enable=true")
-    control(switches, "time/warp", "10000", "500")
+def test_one_of_two_watchers_is_enough(switches: PeerPair) -> None:
+    switches.configure("set", "interface", "p1", "cfm_mpid=1", "bfd:enable=true")
+    switches.control("time/warp", "10000", "500")
     agree(switches)
-    control(switches, "bfd/set-forwarding", "p1", "true")
-    control(switches, "cfm/set-fault", "p1", "true")
-    control(switches, "time/warp", "2000", "500")
+    switches.control("bfd/set-forwarding", "p1", "true")
+    switches.control("cfm/set-fault", "p1", "true")
+    switches.control("time/warp", "2000", "500")
     assert "Datapath actions: 1" in agree(switches)
 
 
-def test_lacp_without_a_partner(switches: Pair) -> None:
-    configure(switches, "set", "port", "p1", "lacp=active", "other_config:lacp-time=fast")
-    control(switches, "time/warp", "10000", "500")
+def test_lacp_without_a_partner(switches: PeerPair) -> None:
+    switches.configure("set", "port", "p1", "lacp=active", "other_config:lacp-time=fast")
+    switches.control("time/warp", "10000", "500")
     agree(switches)
 
 
-def test_a_device_that_is_down(switches: Pair) -> None:
-    control(switches, "netdev-dummy/set-admin-state", "p1", "down")
-    control(switches, "time/warp", "1000", "500")
+def test_a_device_that_is_down(switches: PeerPair) -> None:
+    switches.control("netdev-dummy/set-admin-state", "p1", "down")
+    switches.control("time/warp", "1000", "500")
     assert "Datapath actions: 2" in agree(switches)
-    control(switches, "netdev-dummy/set-admin-state", "p1", "up")
-    control(switches, "time/warp", "1000", "500")
+    switches.control("netdev-dummy/set-admin-state", "p1", "up")
+    switches.control("time/warp", "1000", "500")
     assert "Datapath actions: 1" in agree(switches)
 
 
-def test_a_tree_that_blocks_does_not_blind_who_watches(switches: Pair) -> None:
+def test_a_tree_that_blocks_does_not_blind_who_watches(switches: PeerPair) -> None:
     """A port whose session is down is no link of the tree, so it discards; the session's packets
     must leave all the same, or it would never come up."""
-    configure(switches, "set", "bridge", "br0", "rstp_enable=true", "--", "set", "interface", "p1",
+    switches.configure("set", "bridge", "br0", "rstp_enable=true", "--", "set", "interface", "p1",
               "bfd:enable=true", "--", "set", "interface", "p2", "cfm_mpid=2")  # fmt: skip
-    control(switches, "time/warp", "20000", "500")
+    switches.control("time/warp", "20000", "500")
     shown = [switch.control("rstp/show") for switch in switches]
     assert all("p1         Disabled   Discarding" in text for text in shown)
     for switch in switches:
@@ -166,10 +137,10 @@ def test_a_tree_that_blocks_does_not_blind_who_watches(switches: Pair) -> None:
             assert int(sent[1]) > 10
 
 
-def test_megaflows_to_watched_ports(switches: Pair) -> None:
-    configure(switches, "set", "interface", "p1", "bfd:enable=true", "--", "set", "interface",
+def test_megaflows_to_watched_ports(switches: PeerPair) -> None:
+    switches.configure("set", "interface", "p1", "bfd:enable=true", "--", "set", "interface",
               "p2", "cfm_mpid=2")  # fmt: skip
-    control(switches, "time/warp", "2000", "500")
+    switches.control("time/warp", "2000", "500")
     for switch in switches:
         switch.run("ovs-ofctl", "add-flow", "br0", "in_port=1,actions=4")
         switch.run("ovs-ofctl", "add-flow", "br0", "in_port=2,actions=4")

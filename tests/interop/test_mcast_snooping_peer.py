@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import PeerSwitch
 from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 from netloom.packet import build
 from netloom.packet.checksum import checksum
@@ -17,7 +17,6 @@ from netloom.packet.checksum import checksum
 pytestmark = pytest.mark.interop
 
 N_PORTS = 6
-Pair = tuple[PeerSwitch, PeerSwitch]
 
 
 def mac(number: int) -> bytes:
@@ -61,26 +60,22 @@ GROUP6 = "ff05" + "00" * 13 + "42"
 ALL_NODES = "ff02" + "00" * 13 + "01"
 
 
+def prepare(switch: PeerSwitch) -> None:
+    switch.add_bridge_of_two()
+    switch.run(
+        "ovs-vsctl", "set", "bridge", "br0", "mcast_snooping_enable=true",
+        *(word for n in range(3, N_PORTS + 1) for word in (
+            "--", "add-port", "br0", f"p{n}", *(("tag=5",) if n > 4 else ()), "--",
+            "set", "interface", f"p{n}", "type=dummy", f"ofport_request={n}")),
+    )  # fmt: skip
+    switch.run("ovs-ofctl", "add-flow", "br0", "actions=NORMAL")
+    switch.control("time/stop")
+
+
 @pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
-    try:
-        for switch in (theirs, ours):
-            switch.add_bridge_of_two()
-            switch.run(
-                "ovs-vsctl", "set", "bridge", "br0", "mcast_snooping_enable=true",
-                *(word for n in range(3, N_PORTS + 1) for word in (
-                    "--", "add-port", "br0", f"p{n}", *(("tag=5",) if n > 4 else ()), "--",
-                    "set", "interface", f"p{n}", "type=dummy", f"ofport_request={n}")),
-            )  # fmt: skip
-            switch.run("ovs-ofctl", "add-flow", "br0", "actions=NORMAL")
-            switch.control("time/stop")
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, prepare) as pair:
+        yield pair
 
 
 def groups(switch: PeerSwitch) -> list[tuple[str, int]]:
@@ -90,23 +85,13 @@ def groups(switch: PeerSwitch) -> list[tuple[str, int]]:
     return [(" ".join(line[:-1]), int(line[-1])) for line in words]
 
 
-def both(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.control(*words)
-
-
-def configure(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.run("ovs-vsctl", *words)
-
-
-def receive(switches: Pair, port: int, packet: str) -> None:
-    both(switches, "netdev-dummy/receive", f"p{port}", packet)
-    both(switches, "time/warp", "1000")
+def receive(switches: PeerPair, port: int, packet: str) -> None:
+    switches.control("netdev-dummy/receive", f"p{port}", packet)
+    switches.control("time/warp", "1000")
     agree_on_groups(switches)
 
 
-def agree_on_groups(switches: Pair) -> list[str]:
+def agree_on_groups(switches: PeerPair) -> list[str]:
     """The same groups and routers in the same order, with the same ages but for rounding; the peer
     may take a moment, for it has threads."""
 
@@ -157,7 +142,7 @@ def without_order(trace: str) -> tuple[str, list[tuple[str, str]]]:
     return "\n".join(sorted(head.splitlines())), sorted(outputs)
 
 
-def agree_on_ways(switches: Pair) -> None:
+def agree_on_ways(switches: PeerPair) -> None:
     """Packets of all kinds, from ports of both VLANs, leave the same way for the same reasons."""
     questions = [(f"dl_src={mac(9).hex(':')},{flow}",) for flow in DATA.values()]
     questions += [("", message) for message in MESSAGES]
@@ -168,7 +153,7 @@ def agree_on_ways(switches: Pair) -> None:
             assert without_order(ours) == without_order(theirs), f"{words}\n{theirs}\n{ours}"
 
 
-def test_reports_and_leaves_of_igmp(switches: Pair) -> None:
+def test_reports_and_leaves_of_igmp(switches: PeerPair) -> None:
     agree_on_ways(switches)
     receive(switches, 1, igmp(1, 0x16, "225.1.1.1"))
     receive(switches, 2, igmp(2, 0x12, "225.1.1.2"))
@@ -185,7 +170,7 @@ def test_reports_and_leaves_of_igmp(switches: Pair) -> None:
     agree_on_ways(switches)
 
 
-def test_queries_show_where_routers_are(switches: Pair) -> None:
+def test_queries_show_where_routers_are(switches: PeerPair) -> None:
     receive(switches, 2, igmp(2, 0x16, "225.1.1.1"))
     receive(switches, 3, igmp(3, 0x11, "224.0.0.1", bytes(4)))
     receive(switches, 6, igmp(6, 0x11, "224.0.0.1", bytes(4)))
@@ -194,16 +179,16 @@ def test_queries_show_where_routers_are(switches: Pair) -> None:
     receive(switches, 3, igmp(3, 0x16, "225.1.1.1"))
     receive(switches, 2, igmp(2, 0x11, "224.0.0.1", bytes(4)))
     agree_on_ways(switches)
-    configure(switches, "set", "bridge", "br0",
+    switches.configure("set", "bridge", "br0",
               "other_config:mcast-snooping-disable-flood-unregistered=true")  # fmt: skip
     agree_on_ways(switches)
-    both(switches, "time/warp", "200000")
+    switches.control("time/warp", "200000")
     assert not [line for line in agree_on_groups(switches) if "querier" in line]
-    both(switches, "time/warp", "120000")
+    switches.control("time/warp", "120000")
     assert agree_on_groups(switches) == []
 
 
-def test_version_3_reports(switches: Pair) -> None:
+def test_version_3_reports(switches: PeerPair) -> None:
     receive(switches, 1, igmp_v3(1, (4, "225.1.1.1", 0), (2, "225.1.1.3", 1), (3, "225.1.1.4", 1)))
     receive(switches, 2, igmp_v3(2, (4, "225.1.1.1", 0), (5, "225.1.1.5", 1), (6, "225.1.1.6", 1)))
     receive(switches, 2, igmp_v3(2, (1, "225.1.1.7", 0), (1, "225.1.1.8", 2), (9, "225.1.1.2", 1)))
@@ -212,7 +197,7 @@ def test_version_3_reports(switches: Pair) -> None:
     agree_on_ways(switches)
 
 
-def test_listeners_of_ipv6(switches: Pair) -> None:
+def test_listeners_of_ipv6(switches: PeerPair) -> None:
     receive(switches, 1, mld(1, 131, GROUP6))
     record = bytes((4, 0, 0, 0)) + bytes.fromhex(GROUP6)
     receive(switches, 2, mld(2, 143, "ff02" + "00" * 13 + "16", b"\0\0\0\1" + record))
@@ -222,8 +207,8 @@ def test_listeners_of_ipv6(switches: Pair) -> None:
     agree_on_ways(switches)
 
 
-def test_flagged_ports(switches: Pair) -> None:
-    configure(switches, "set", "port", "p4", "other_config:mcast-snooping-flood=true",
+def test_flagged_ports(switches: PeerPair) -> None:
+    switches.configure("set", "port", "p4", "other_config:mcast-snooping-flood=true",
               "--", "set", "port", "p3", "other_config:mcast-snooping-flood-reports=true",
               "--", "set", "port", "p6", "other_config:mcast-snooping-flood=true")  # fmt: skip
     receive(switches, 1, igmp(1, 0x16, "225.1.1.1"))
@@ -233,32 +218,32 @@ def test_flagged_ports(switches: Pair) -> None:
     receive(switches, 3, igmp(3, 0x17, "225.1.1.1"))
     receive(switches, 4, igmp(4, 0x11, "224.0.0.1", bytes(4)))
     agree_on_ways(switches)
-    configure(switches, "set", "bridge", "br0",
+    switches.configure("set", "bridge", "br0",
               "other_config:mcast-snooping-disable-flood-unregistered=true")  # fmt: skip
     agree_on_ways(switches)
 
 
-def test_the_table_is_bounded_and_can_be_flushed(switches: Pair) -> None:
-    configure(switches, "set", "bridge", "br0", "other_config:mcast-snooping-table-size=10",
+def test_the_table_is_bounded_and_can_be_flushed(switches: PeerPair) -> None:
+    switches.configure("set", "bridge", "br0", "other_config:mcast-snooping-table-size=10",
               "other_config:mcast-snooping-aging-time=60")  # fmt: skip
     for number in range(12):
         receive(switches, 1 + number % 2, igmp(1, 0x16, f"225.1.1.{number + 1}"))
     assert len(agree_on_groups(switches)) == 10
-    both(switches, "time/warp", "15000")
+    switches.control("time/warp", "15000")
     agree_on_groups(switches)
-    both(switches, "mdb/flush", "br0")
+    switches.control("mdb/flush", "br0")
     assert agree_on_groups(switches) == []
     receive(switches, 1, igmp(1, 0x16, "225.1.1.1"))
-    configure(switches, "set", "port", "p1", "tag=5")
+    switches.configure("set", "port", "p1", "tag=5")
     assert agree_on_groups(switches) == []
     receive(switches, 2, igmp(2, 0x16, "225.1.1.1"))
-    configure(switches, "del-port", "p2")
+    switches.configure("del-port", "p2")
     assert agree_on_groups(switches) == []
-    configure(switches, "set", "bridge", "br0", "mcast_snooping_enable=false")
+    switches.configure("set", "bridge", "br0", "mcast_snooping_enable=false")
     agree_on_ways(switches)
 
 
-def test_the_protocol_of_the_latest_report_is_told(switches: Pair) -> None:
+def test_the_protocol_of_the_latest_report_is_told(switches: PeerPair) -> None:
     receive(switches, 1, igmp_v3(1, (4, "225.1.1.1", 0)))
     receive(switches, 2, mld(2, 131, GROUP6))
     assert switches[1].control("mdb/show", "br0") == (

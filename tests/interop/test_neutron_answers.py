@@ -31,10 +31,9 @@ DIFFERENT = {
     'PUT /routers/$r1/add_router_interface {"port_id": "$rport"}': "either subnet may be first",
     'PUT /subnetpools/$sp {"subnetpool": {"prefixes": ["10.100.0.0/15"]}}': "all is shown",
     'PUT /subnetpools/$sp {"subnetpool": {"name": "renamed"}}': "all is shown",
-    'POST /subnetpools {"subnetpool": {"name": "sp", "prefixes": ["10.100.0.0/16"], '
-    '"default_prefixlen": 26}} > sp': "lengths are numbers at once, not only when read back",
-    'POST /subnetpools {"subnetpool": {"name": "bad", "prefixes": ["10.102.0.0/16"], '
-    '"default_prefixlen": 8}}': "lengths are numbers at once, not only when read back",
+    'PUT /subnetpools/$vsp {"subnetpool": {"default_prefixlen": "30"}}': "all is shown, as by GET",
+    'PUT /subnetpools/$wsp {"subnetpool": {"default_prefixlen": 30}}': "all is shown, as by GET",
+    '@p1 PUT /floatingips/$vf3 {"floatingip": {}}': "forwardings are shown as by GET",
     "GET /extensions/nothing": "errors have a type",
 }
 

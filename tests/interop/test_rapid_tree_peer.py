@@ -15,15 +15,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import CommandFailed, PeerSwitch
 from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 from netloom.protocols import rstp_values as v
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 N_PORTS = 4
 PORTS = range(1, N_PORTS + 1)
 _TIMES = v.Times(15, 2, 20, 1)
@@ -51,45 +50,24 @@ def set_up(switch: PeerSwitch) -> None:
     switch.run("ovs-vsctl", *words)
 
 
+def prepare(switch: PeerSwitch) -> None:
+    switch.control("time/stop")
+    set_up(switch)
+
+
 @pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
-    try:
-        for switch in (theirs, ours):
-            switch.control("time/stop")
-            set_up(switch)
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, prepare) as pair:
+        yield pair
 
 
-def both(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.control(*words)
-
-
-def pass_seconds(switches: Pair, seconds: int) -> None:
+def pass_seconds(switches: PeerPair, seconds: int) -> None:
     """One by one. A barrier tells that each switch has gone round its main loop since: a bridge
     that did not hear of two seconds in between counts one."""
     for _ in range(seconds):
-        both(switches, "time/warp", "1000")
+        switches.control("time/warp", "1000")
         for switch in switches:
             switch.run("ovs-ofctl", "dump-aggregate", "br0")
-
-
-def agree(switches: Pair, *words: str) -> str:
-    """The answer that both give; a packet that was injected may take a moment."""
-    answers: list[str] = []
-
-    def same() -> bool:
-        answers[:] = [switch.control(*words) for switch in switches]
-        return answers[0] == answers[1]
-
-    assert wait_until(same, 2), "\n".join(answers)
-    return answers[1]
 
 
 def sent(switch: PeerSwitch, name: str) -> list[str]:
@@ -104,7 +82,7 @@ def sent(switch: PeerSwitch, name: str) -> list[str]:
     return frames
 
 
-def agree_on_packets(switches: Pair, ports: Iterable[int] = PORTS) -> None:
+def agree_on_packets(switches: PeerPair, ports: Iterable[int] = PORTS) -> None:
     seen: list[list[list[str]]] = []
 
     def same() -> bool:
@@ -124,8 +102,8 @@ def bpdu_frame(bpdu: v.Bpdu) -> str:
     return (head + payload).hex()
 
 
-def say(switches: Pair, port: int, bpdu: v.Bpdu) -> None:
-    both(switches, "netdev-dummy/receive", f"d{port}", bpdu_frame(bpdu))
+def say(switches: PeerPair, port: int, bpdu: v.Bpdu) -> None:
+    switches.control("netdev-dummy/receive", f"d{port}", bpdu_frame(bpdu))
 
 
 def neighbour(
@@ -136,31 +114,31 @@ def neighbour(
     return v.Bpdu(kind, flags, v.Vector(root, cost, bridge, port), times)
 
 
-def test_ports_where_nobody_answers_become_edges(switches: Pair) -> None:
+def test_ports_where_nobody_answers_become_edges(switches: PeerPair) -> None:
     for _ in range(9):
-        agree(switches, "rstp/show")
+        switches.agree("rstp/show")
         agree_on_packets(switches)
         pass_seconds(switches, 1)
-    assert "Forwarding" in agree(switches, "rstp/show", "br0")
+    assert "Forwarding" in switches.agree("rstp/show", "br0")
     with pytest.raises(CommandFailed, match="No such RSTP object"):
         switches[1].control("rstp/show", "br9")
-    assert agree(switches, "rstp/tcn", "br0") == "OK\n"
+    assert switches.agree("rstp/tcn", "br0") == "OK\n"
 
 
-def test_a_proposal_is_answered_at_once(switches: Pair) -> None:
+def test_a_proposal_is_answered_at_once(switches: PeerPair) -> None:
     pass_seconds(switches, 6)
     say(switches, 1, neighbour())
-    shown = agree(switches, "rstp/show")
+    shown = switches.agree("rstp/show")
     assert "root-port       d1" in shown
     agree_on_packets(switches)
     pass_seconds(switches, 1)
     say(switches, 2, neighbour(bridge=0x3000_0000_0000_0003))
-    assert "d2         Alternate  Discarding" in agree(switches, "rstp/show")
+    assert "d2         Alternate  Discarding" in switches.agree("rstp/show")
     say(switches, 3, neighbour(bridge=0x8000 << 48 | OWN_MAC, port=0x8004, cost=3000))
-    agree(switches, "rstp/show")
+    switches.agree("rstp/show")
     for _ in range(8):
         pass_seconds(switches, 1)
-        agree(switches, "rstp/show")
+        switches.agree("rstp/show")
         agree_on_packets(switches)
 
 
@@ -181,7 +159,7 @@ def random_bpdu(rng: random.Random) -> v.Bpdu:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_neighbours_see_the_same_bridge(switches: Pair, seed: int) -> None:
+def test_random_neighbours_see_the_same_bridge(switches: PeerPair, seed: int) -> None:
     rng = random.Random(seed)
     always_up = set(PORTS)
     for step in range(60):
@@ -196,10 +174,10 @@ def test_random_neighbours_see_the_same_bridge(switches: Pair, seed: int) -> Non
         else:
             port, state = rng.randint(1, N_PORTS), rng.choice(["up", "up", "down"])
             always_up.discard(port)
-            both(switches, "netdev-dummy/set-admin-state", f"d{port}", state)
+            switches.control("netdev-dummy/set-admin-state", f"d{port}", state)
             done = f"d{port} {state}"
         try:
-            agree(switches, "rstp/show")
+            switches.agree("rstp/show")
             # One that is down: Debian's dummy devices send all the same.
             agree_on_packets(switches, always_up)
         except AssertionError as error:
@@ -214,7 +192,7 @@ def rows(switch: PeerSwitch, table: str, columns: str) -> list[str]:
                   for line in done.stdout.splitlines())  # fmt: skip
 
 
-def test_the_database_and_controllers_are_told(switches: Pair) -> None:
+def test_the_database_and_controllers_are_told(switches: PeerPair) -> None:
     pass_seconds(switches, 6)
     say(switches, 2, neighbour())
     pass_seconds(switches, 2)
@@ -224,7 +202,7 @@ def test_the_database_and_controllers_are_told(switches: Pair) -> None:
     ):  # fmt: skip
 
         def same(table: str = table, columns: str = columns) -> bool:
-            both(switches, "time/warp", "100")
+            switches.control("time/warp", "100")
             answers[:] = [rows(switch, table, columns) for switch in switches]
             return answers[0] == answers[1]
 
@@ -248,7 +226,7 @@ def sorted_outputs(trace: str) -> str:
     )
 
 
-def test_settings_of_bridge_and_ports(switches: Pair) -> None:
+def test_settings_of_bridge_and_ports(switches: PeerPair) -> None:
     changes = (
         "set bridge br0 other-config:rstp-priority=4100",
         "set bridge br0 other-config:rstp-address=00:00:00:00:00:07",
@@ -268,16 +246,16 @@ def test_settings_of_bridge_and_ports(switches: Pair) -> None:
             switch.run("ovs-vsctl", *change.split())
         pass_seconds(switches, 3)
         try:
-            agree(switches, "rstp/show")
+            switches.agree("rstp/show")
         except AssertionError as error:
             raise AssertionError(f"{change}\n{error}") from error
 
 
-def test_a_root_port_that_is_removed_is_not_missed(switches: Pair) -> None:
+def test_a_root_port_that_is_removed_is_not_missed(switches: PeerPair) -> None:
     """Here we differ on purpose: Debian's 3.1 goes on with the root of a port that is gone."""
     pass_seconds(switches, 6)
     say(switches, 1, neighbour())
-    assert "root-port       d1" in agree(switches, "rstp/show")
+    assert "root-port       d1" in switches.agree("rstp/show")
     for switch in switches:
         switch.run("ovs-vsctl", "del-port", "d1")
     assert "unknown root port" in switches[0].control("rstp/show")

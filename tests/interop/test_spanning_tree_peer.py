@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peer_pair import PeerPair, peer_pair, stop_time
 from tests.support.peer_switch import CommandFailed, PeerSwitch
-from tests.support.peers import wait_until
-from tests.support.switches import own_tools
 
 pytestmark = pytest.mark.interop
 
-Pair = tuple[PeerSwitch, PeerSwitch]
 LINKS = ((0, 1), (1, 2), (0, 2), (2, 3))
 N_BRIDGES = 4
 
@@ -47,45 +45,15 @@ def set_up(switch: PeerSwitch, kind: str) -> None:
 
 
 @pytest.fixture
-def switches(tmp_path: Path) -> Iterator[Pair]:
-    own_tools(tmp_path / "bin")
-    theirs = PeerSwitch(tmp_path / "a")
-    ours = PeerSwitch(tmp_path / "b", (str(tmp_path / "bin/ovs-vswitchd"),))
-    try:
-        for switch in (theirs, ours):
-            switch.control("time/stop")
-        yield theirs, ours
-    finally:
-        for switch in (theirs, ours):
-            switch.close()
+def switches(tmp_path: Path) -> Iterator[PeerPair]:
+    with peer_pair(tmp_path, stop_time) as pair:
+        yield pair
 
 
-def both(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.control(*words)
-
-
-def configure(switches: Pair, *words: str) -> None:
-    for switch in switches:
-        switch.run("ovs-vsctl", *words)
-
-
-def agree(switches: Pair, *words: str) -> str:
-    """The answer that both give; the peer may take a moment, for it has threads."""
-    answers: list[str] = []
-
-    def same() -> bool:
-        answers[:] = [switch.control(*words) for switch in switches]
-        return answers[0] == answers[1]
-
-    assert wait_until(same, 3), "\n".join(answers)
-    return answers[1]
-
-
-def agree_on_tree(switches: Pair, kind: str) -> None:
+def agree_on_tree(switches: PeerPair, kind: str) -> None:
     for number in range(N_BRIDGES):
         try:
-            agree(switches, f"{kind}/show", f"br{number}")
+            switches.agree(f"{kind}/show", f"br{number}")
         except CommandFailed:
             with pytest.raises(CommandFailed):
                 switches[1].control(f"{kind}/show", f"br{number}")
@@ -104,21 +72,15 @@ def rows(switch: PeerSwitch, table: str, columns: str) -> list[str]:
     return sorted(done.stdout.splitlines())
 
 
-def agree_on_rows(switches: Pair, table: str, columns: str) -> None:
-    answers: list[list[str]] = []
+def agree_on_rows(switches: PeerPair, table: str, columns: str) -> None:
+    def look(switch: PeerSwitch) -> list[str]:
+        shown = rows(switch, table, columns)
+        return [re.sub(r'sec_in_state="*\d+"*', "sec", line) for line in shown]
 
-    def same() -> bool:
-        both(switches, "time/warp", "100")
-        answers[:] = [
-            [re.sub(r'sec_in_state="*\d+"*', "sec", line) for line in rows(switch, table, columns)]
-            for switch in switches
-        ]
-        return answers[0] == answers[1]
-
-    assert wait_until(same, 10), answers
+    switches.agree_on(look, timeout_s=10, each_time=lambda: switches.warp(100))
 
 
-def agree_on_everything(switches: Pair, kind: str) -> None:
+def agree_on_everything(switches: PeerPair, kind: str) -> None:
     agree_on_tree(switches, kind)
     for number in range(N_BRIDGES):
         theirs, ours = (openflow_states(switch, f"br{number}") for switch in switches)
@@ -142,47 +104,47 @@ def sections(trace: str) -> list[str]:
     return sorted(line.strip() for line in trace.splitlines())
 
 
-def test_the_tree_of_stp(switches: Pair) -> None:
+def test_the_tree_of_stp(switches: PeerPair) -> None:
     for switch in switches:
         set_up(switch, "stp")
-    both(switches, "time/warp", "4000", "500")
+    switches.control("time/warp", "4000", "500")
     agree_on_tree(switches, "stp")
-    both(switches, "time/warp", "15000", "500")
+    switches.control("time/warp", "15000", "500")
     agree_on_everything(switches, "stp")
-    both(switches, "time/warp", "20000", "500")
+    switches.control("time/warp", "20000", "500")
     agree_on_everything(switches, "stp")
     agree_on_rows(switches, "port", "name,status")
     agree_on_rows(switches, "bridge", "name,status")
-    assert "alternate  blocking" in agree(switches, "stp/show", "br2")
+    assert "alternate  blocking" in switches.agree("stp/show", "br2")
 
 
-def test_the_tree_heals_and_follows_its_settings(switches: Pair) -> None:
+def test_the_tree_heals_and_follows_its_settings(switches: PeerPair) -> None:
     for switch in switches:
         set_up(switch, "stp")
-    both(switches, "time/warp", "40000", "500")
-    configure(switches, "del-port", "p02")
-    both(switches, "time/warp", "60000", "500")
-    assert "alternate" not in agree(switches, "stp/show", "br2")
-    configure(switches, "set", "bridge", "br3", "other_config:stp-priority=0",
+    switches.control("time/warp", "40000", "500")
+    switches.configure("del-port", "p02")
+    switches.control("time/warp", "60000", "500")
+    assert "alternate" not in switches.agree("stp/show", "br2")
+    switches.configure("set", "bridge", "br3", "other_config:stp-priority=0",
               "other_config:stp-system-id=00:00:00:00:00:01",
               "other_config:stp-max-age=14", "other_config:stp-forward-delay=10")  # fmt: skip
-    both(switches, "time/warp", "60000", "500")
+    switches.control("time/warp", "60000", "500")
     agree_on_everything(switches, "stp")
-    configure(switches, "set", "port", "p20", "other_config:stp-path-cost=300")
-    both(switches, "time/warp", "60000", "500")
+    switches.configure("set", "port", "p20", "other_config:stp-path-cost=300")
+    switches.control("time/warp", "60000", "500")
     agree_on_tree(switches, "stp")
-    both(switches, "stp/tcn", "br1")
-    configure(switches, "set", "bridge", "br3", "stp_enable=false")
-    both(switches, "time/warp", "60000", "500")
+    switches.control("stp/tcn", "br1")
+    switches.configure("set", "bridge", "br3", "stp_enable=false")
+    switches.control("time/warp", "60000", "500")
     agree_on_everything(switches, "stp")
-    configure(switches, "remove", "port", "p10", "other_config", "stp-port-num")
+    switches.configure("remove", "port", "p10", "other_config", "stp-port-num")
     agree_on_tree(switches, "stp")
 
 
-def test_no_packet_goes_round(switches: Pair) -> None:
+def test_no_packet_goes_round(switches: PeerPair) -> None:
     for switch in switches:
         set_up(switch, "stp")
-    both(switches, "time/warp", "60000", "500")
+    switches.control("time/warp", "60000", "500")
     trace = switches[1].control("ofproto/trace", "br0", "in_port=9")
     assert sorted(trace.split("Datapath actions: ")[1].split("\n")[0].split(",")) == [
         "100", "101", "102", "103",
@@ -196,16 +158,16 @@ def told(switch: PeerSwitch) -> list[str]:
                   if "STP state changed" in line or " it." in line)  # fmt: skip
 
 
-def test_a_port_without_a_link_takes_no_part(switches: Pair) -> None:
+def test_a_port_without_a_link_takes_no_part(switches: PeerPair) -> None:
     for switch in switches:
         switch.control("vlog/set", "ofproto_dpif:console:dbg")
         set_up(switch, "stp")
-    both(switches, "time/warp", "40000", "500")
+    switches.control("time/warp", "40000", "500")
     for state in ("down", "up"):
-        both(switches, "netdev-dummy/set-admin-state", "d1", state)
-        both(switches, "time/warp", "1000", "500")
+        switches.control("netdev-dummy/set-admin-state", "d1", state)
+        switches.control("time/warp", "1000", "500")
         agree_on_everything(switches, "stp")
-    both(switches, "time/warp", "31000", "500")
+    switches.control("time/warp", "31000", "500")
     agree_on_everything(switches, "stp")
     theirs, ours = (told(switch) for switch in switches)
     assert ours == theirs

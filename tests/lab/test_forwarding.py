@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.bulk import RECEIVER, SENDER
 
 pytestmark = [
     pytest.mark.root,
@@ -23,24 +24,6 @@ ARP = "in_port({}),eth(),eth_type(0x0806)"
 IPV4 = "in_port({}),eth(),eth_type(0x0800),ipv4(frag=no)"
 IPV6 = "in_port({}),eth(),eth_type(0x86dd),ipv6(frag=no)"
 TRANSFER_BYTES = 50_000_000
-
-RECEIVER = """
-import hashlib, socket, sys
-listener = socket.create_server((sys.argv[1], 5001), family=int(sys.argv[2]))
-print("listening", flush=True)
-peer, _ = listener.accept()
-digest = hashlib.sha256()
-while chunk := peer.recv(1 << 20):
-    digest.update(chunk)
-print(digest.hexdigest(), flush=True)
-"""
-SENDER = """
-import hashlib, random, socket, sys
-data = random.Random(7).randbytes(int(sys.argv[2]))
-with socket.create_connection((sys.argv[1], 5001), timeout=20) as peer:
-    peer.sendall(data)
-print(hashlib.sha256(data).hexdigest())
-"""
 
 
 def run(*argv: str, check: bool = True) -> str:

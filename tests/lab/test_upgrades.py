@@ -10,7 +10,7 @@ from tests.support.kernel_programs import require_programs
 from tests.support.peers import wait_until
 from tests.support.switches import needs_root
 
-from netloom.datapath.ebpf.dpif import ORPHAN_MS
+from netloom.datapath.ebpf.orphans import ORPHAN_MS
 from netloom.datapath.ebpf.spec import ABI_VERSION
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs, Switch

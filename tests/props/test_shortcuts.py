@@ -17,6 +17,7 @@ from trace_cases import TraceCase
 from netloom.base.errors import ConfigError
 from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
+from netloom.ofproto.shared_credits import all_targets
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Translated
 from netloom.ofproto.translate.finish import datapath_mask
@@ -73,7 +74,7 @@ def data_path_key(switch: SmallSwitch, packet: str) -> int:
 def told(result: Translated, mask: int) -> object:
     """What is compared: of credits, whose they are."""
     credited = sorted(
-        (type(target).__name__, getattr(target, "id", 0)) for target in result.credits
+        (type(target).__name__, getattr(target, "id", 0)) for target in all_targets(result.credits)
     )
     return result.actions, mask, result.mac_lookups, result.recirc_ids, credited
 
@@ -84,7 +85,7 @@ def misses(switch: SmallSwitch, key: int) -> tuple[object, object | None]:
     now_ms = switch.clock.now_ms()
     found = origin(backer, key)
     assert found is not None
-    backer.shortcuts.follow(backer.table_generation(), now_ms)
+    backer.follow_tables(now_ms)
     short = backer.shortcuts.find(key, now_ms, 60)
     is_wanted = backer.shortcuts.wants
     result = translate(*found, now_ms)

@@ -16,6 +16,14 @@ from tests.support.peer_switch import ALL_DUMMIES, PeerSwitch
 from tests.support.switches import own_tools
 
 _END = "=@=@="
+#: The daemon under test has no pid file by which ovs-appctl would find it.
+_APPCTL = """ovs-appctl() {
+    case $1 in
+    -t) command ovs-appctl "$@" ;;
+    *) command ovs-appctl -t "$D/switch.ctl" "$@" ;;
+    esac
+}
+"""
 _VERSIONS = ",".join(f"OpenFlow1{minor}" for minor in range(6))
 BRIDGE = (
     "ovs-vsctl --timeout=10 --if-exists del-br br0 -- add-br br0 -- set bridge br0 "
@@ -70,6 +78,9 @@ class Side:
             ("bash", "--norc"), env=env, cwd=self.directory, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+
+        assert self._shell.stdin is not None
+        self._shell.stdin.write(_APPCTL)
 
     def say(self, command: str) -> str:
         """Output, errors and exit status of a command, less what differs from run to run."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyroute2 import IPRoute
+from tests.support.kernel_programs import require_programs
 
 from netloom.base.clock import SystemClock
 from netloom.base.counters import Counters
@@ -39,6 +40,18 @@ def private_namespace() -> Iterator[None]:
     finally:
         _libc.setns(home, CLONE_NEWNET)
         os.close(home)
+
+
+@contextmanager
+def kernel_backend(numbers: tuple[int, ...]) -> Iterator[KernelBackend]:
+    """One with these ports, in a namespace of its own; skips the test where it cannot be."""
+    require_programs()
+    with private_namespace():
+        backend = KernelBackend(numbers)
+        try:
+            yield backend
+        finally:
+            backend.close()
 
 
 class KernelBackend:

@@ -32,12 +32,24 @@ password_hash_rounds = 4
 #: Runs inside keystone's environment; writes its port into a file, as what keystone says goes to
 #: its output.
 SERVER = """
-import os, sys
+import os, sys, threading
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 port, os.environ["OS_KEYSTONE_CONFIG_FILES"] = sys.argv.pop(), sys.argv.pop()
 from keystone.wsgi.api import application
+from sqlalchemy import Engine, event
+
+@event.listens_for(Engine, "connect")
+def do_not_wait_for_the_disk(connection, record):
+    connection.execute("PRAGMA synchronous=OFF")
+
+one_at_a_time = threading.Lock()
+
+def answer(environ, start_response):
+    # SQLite refuses transactions that read before others wrote.
+    with one_at_a_time:
+        return [b"".join(application(environ, start_response))]
 
 class Quiet(WSGIRequestHandler):
     def log_message(self, *args):
@@ -47,7 +59,7 @@ class Threads(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 128
 
-server = make_server("127.0.0.1", 0, application, Threads, Quiet)
+server = make_server("127.0.0.1", 0, answer, Threads, Quiet)
 with open(port, "w") as file:
     print(server.server_port, file=file)
 server.serve_forever()
@@ -80,6 +92,12 @@ class Identity:
         answer.raise_for_status()
         return answer.headers["X-Subject-Token"]
 
+    def revoke(self, token: str) -> None:
+        """Have a token be good for nothing any more."""
+        self._be_administrator()
+        headers = {"X-Subject-Token": token}
+        self._http.delete(f"{self.url}/v3/auth/tokens", headers=headers).raise_for_status()
+
     def add_user(self, name: str, project: str, *roles: str) -> None:
         """A user with these roles in a project, which is made if there is none."""
         self._be_administrator()
@@ -89,6 +107,14 @@ class Identity:
         for role in roles:
             path = f"projects/{self.projects[project]}/users/{user}/roles/{self._roles[role]}"
             self._http.put(f"{self.url}/v3/{path}").raise_for_status()
+
+    def add_endpoint(self, kind: str, url: str) -> None:
+        """A service in the catalogue that tokens come with."""
+        self._be_administrator()
+        region = "RegionOne"
+        self._http.put(f"{self.url}/v3/regions/{region}", json={"region": {}})
+        service = self._make("service", type=kind, name=kind)
+        self._make("endpoint", service_id=service, interface="public", region_id=region, url=url)
 
     def _make(self, kind: str, **attributes: str) -> str:
         answer = self._http.post(f"{self.url}/v3/{kind}s", json={kind: attributes})

@@ -34,10 +34,8 @@ _CHOSEN = (
 _ADDRESSES = frozenset({"ip_address", "fixed_ip_address", "floating_ip_address"})
 _SEGMENT = "provider:segmentation_id"
 #: How a server counts its own changes, and what belongs to extensions that ours does not announce.
-_LEFT_OUT = frozenset(
-    {"revision_number", "segment_id", "router_route", "ip_availability_details", "standard_attr_id"}
-)
-#: Of networks: there only in the answer to their creation, and if they are external.
+_LEFT_OUT = frozenset({"revision_number", "segment_id", "router_route", "standard_attr_id"})
+#: Of networks: if they are external; of others Neutron shows it when they are made.
 _OF_DEFAULT_NETWORK = "is_default"
 
 
@@ -91,16 +89,16 @@ class _Names:
     def fill(self, text: str) -> str:
         """The text with ids in place of names; nobody's id for what could not be made."""
         nobody = "00000000-0000-4000-8000-000000000000"
-        return re.sub(r"\$(\w+)", lambda found: self._ids.get(found[1], nobody), text)
+        return re.sub(r"\$(\w+)", lambda found: str(self._ids.get(found[1], nobody)), text)
 
     def of(self, found: re.Match[str]) -> str:
-        return self._names.get(found[0], "<id>")
+        return str(self._names.get(found[0], "<id>"))
 
 
 def _comparable(value: Any, names: _Names, line: str, key: str = "") -> Any:
     if isinstance(value, dict):
         shown = {name: _comparable(one, names, line, name) for name, one in value.items()}
-        if "router:external" in shown:
+        if not shown.get("router:external", True):
             shown.pop(_OF_DEFAULT_NETWORK, None)
         if "normalized_cidr" in shown and key:
             shown.pop("tags", None)

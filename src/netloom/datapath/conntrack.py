@@ -63,6 +63,7 @@ class Conntrack(Protocol):
     def flush_zone(self, zone: int | None) -> None:
         """Forget all connections (of a zone)."""
 
-    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
-        """Forget the connections of a zone whose tuples are as the texts say; an empty text says
-        nothing. Raises ValueError for text that is none."""
+    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
+        """Forget the connections (of a zone) whose tuples are as the texts say; an empty text says
+        nothing. False if the original tuple is that of one connection (in zone 0 unless told) that
+        is not there. Raises ValueError for text that is none."""

@@ -34,6 +34,7 @@ from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
 from netloom.netdev.device import UNKNOWN_COUNT
+from netloom.openflow.number_text import atoi
 
 _LONG = frozenset(
     {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
@@ -51,6 +52,10 @@ _ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
 def full_name(dpif: Dpif) -> str:
     """`system@ovs-system`"""
     return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"
+
+
+#: What `pmd=` calls the one thread that there is.
+_MAIN_THREAD = -1
 
 
 class DpctlCommand(NamedTuple):
@@ -101,20 +106,23 @@ class Dpctl:
             ("add-flows", "[dp] file", 1, 2, self._add_flows),
             ("mod-flows", "[dp] file", 1, 2, self._mod_flows),
             ("del-flows", "[dp] [file]", 0, 2, self._del_flows),
-            ("list-commands", "", 0, None, self._list_commands),
-            ("parse-actions", "actions", 1, None, self._parse_actions),
+        ]
+        ports = [
+            (c.name, c.usage, c.min_args, c.max_args, self._port_runner(c)) for c in PORT_COMMANDS
+        ]
+        rows = [*ports, *rows]
+        rows += [
+            ("offload-stats-show", "[dp]", 0, 1, self._offload_stats),
+            ("cache-get-size", "[dp]", 0, 1, self._cache_sizes),
+            ("cache-set-size", "dp cache <size>", 3, 3, self._set_cache_size),
         ]
         rows += [
             (c.name, c.usage, c.min_args, c.max_args, self._ct_runner(c))
             for c in (*CT_COMMANDS, *IPF_COMMANDS)
         ]
         rows += [
-            (c.name, c.usage, c.min_args, c.max_args, self._port_runner(c)) for c in PORT_COMMANDS
-        ]
-        rows += [
-            ("cache-get-size", "[dp]", 0, 1, self._cache_sizes),
-            ("cache-set-size", "dp cache <size>", 3, 3, self._set_cache_size),
-            ("offload-stats-show", "[dp]", 0, 1, self._offload_stats),
+            ("list-commands", "", 0, None, self._list_commands),
+            ("parse-actions", "actions", 1, None, self._parse_actions),
             ("normalize-actions", "actions", 2, None, self._normalize_actions),
         ]
         commands = [
@@ -171,6 +179,10 @@ class Dpctl:
             self._fail(call, describe(refuse_offload_stats()))
 
     def _normalize_actions(self, call: _Call) -> None:
+        for word in call.args[2:]:
+            if "=" not in word:
+                self._fail(call, f"{word}: expected NAME=NUMBER")
+                return
         ports = {port.name: int(port.number) for dpif in self._dpifs() for port in dpif.ports()}
         try:
             call.out.append(normalize_actions(call.args[0], call.args[1], ports))
@@ -221,7 +233,10 @@ class Dpctl:
         named = [(name, self._find(name)) for name in call.args]
         for name, dpif in named or [("", dpif) for dpif in self._dpifs()]:
             if dpif is None:
-                self._fail(call, f"opening datapath {name} failed", errno.ENODEV)
+                names = (full_name(found).rpartition("@")[2] for found in self._dpifs())
+                of_another_type = name.rpartition("@")[2] in names
+                code = errno.EINVAL if of_another_type else errno.ENODEV
+                self._fail(call, f"opening datapath {name} failed", code)
             else:
                 call.out += _describe_dpif(dpif, "--statistics" in call.options)
 
@@ -242,10 +257,14 @@ class Dpctl:
         except ConfigError as error:
             self._fail(call, f"Failed to parse filter ({error})")
             return
-        if not types & _OUR_TYPES or found.get("pmd", "-1") != "-1":
+        thread = None
+        if "pmd" in found:
+            thread = atoi(found["pmd"])
+            call.errors += not found["pmd"].lstrip("+-")[:1].isdigit()
+        if not types & _OUR_TYPES or thread not in (None, _MAIN_THREAD):
             return
         flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted)]
-        if flows:
+        if flows and thread is None:
             call.out.append(dpif.dump_heading)
         call.out += [self._line(call, dpif, flow) for flow in flows]
 
@@ -290,11 +309,13 @@ class Dpctl:
         if "--statistics" in call.options and old is not None:
             call.out.append(format_flow_stats(old.stats, self._now_ms()) + "\n")
 
-    def _parse_flow(self, call: _Call, dpif: Dpif, text: str) -> tuple[int, int] | None:
+    def _parse_flow(
+        self, call: _Call, dpif: Dpif, text: str, failure: str = "parsing flow key ({})"
+    ) -> tuple[int, int] | None:
         try:
             key, mask = parse_odp_flow(text, _numbers(dpif))
         except ConfigError as error:
-            self._fail(call, f"parsing flow key ({error})", errno.EINVAL)
+            self._fail(call, failure.format(error), errno.EINVAL)
             return None
         return key & (mask | _ALWAYS), mask | _ALWAYS
 
@@ -323,7 +344,7 @@ class Dpctl:
             flows = [flow for flow in dpif.flow_dump() if flow.ufid == ufid]
             key, mask = (flows[0].key, flows[0].mask) if flows else (0, 0)
         else:
-            parsed = self._parse_flow(call, dpif, rest if ufid is not None else text)
+            parsed = self._parse_flow(call, dpif, rest if ufid is not None else text, "{}")
             if parsed is None:
                 return
             key, mask = parsed
@@ -379,6 +400,7 @@ class Dpctl:
                 call.out.append(format_actions(parse_actions(text)) + "\n")
             except ConfigError:
                 self._fail(call, "odp_actions_from_string", errno.EINVAL)
+                return
 
 
 class _Call:

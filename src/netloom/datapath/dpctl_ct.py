@@ -88,9 +88,11 @@ def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
         return ""
     original, reply = (*request.args, "")[:2]
     try:
-        tracker.flush_tuples(zone or 0, original, reply)
+        is_found = tracker.flush_tuples(zone, original, reply)
     except ValueError as error:
         raise Failure(str(error)) from error
+    if not is_found:
+        raise Failure("failed to flush conntrack", errno.ENOENT)
     return ""
 
 

@@ -15,10 +15,11 @@ _FAMILIES = {"v4": 4, "v6": 6}
 _INDENT = " " * 8
 
 
-def _family(request: Request) -> int:
+def _family(request: Request, quote: str = "'") -> int:
     family = _FAMILIES.get(request.args.pop(0))
     if family is None:
-        raise Failure("parameter missing: 'v4' for IPv4 or 'v6' for IPv6")
+        names = (f"{quote}{name}{quote} for IP{name}" for name in _FAMILIES)
+        raise Failure(f"parameter missing: {' or '.join(names)}")
     return family
 
 
@@ -37,7 +38,7 @@ def _enable(enabled: bool) -> Callable[[Conntrack, Request, int], str]:
 
 
 def _set_min(tracker: Conntrack, request: Request, now_ms: int) -> str:
-    family = _family(request)
+    family = _family(request, quote="")
     size = _number(request.args[0], "parameter missing for minimum fragment size")
     if size < MIN_FRAGMENT:
         raise Failure(

@@ -210,6 +210,13 @@ class Dpif(Protocol):
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""
 
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        """Numbers of recirculations that flows of before this process still use."""
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        """Where flows of before this process send tunnels' packets: (outer destination, mapped;
+        Ethernet address)."""
+
     def stats(self) -> DpStats: ...
 
     def run(self, now_ms: int) -> bool:
@@ -217,5 +224,9 @@ class Dpif(Protocol):
 
     def poll_fds(self) -> list[int]:
         """File descriptors whose readability means that `run` has work."""
+
+    def note_readable(self, fd: int) -> None:
+        """One of these is readable. From the first call on, the next `run` may leave out devices of
+        which that was not said."""
 
     def close(self) -> None: ...

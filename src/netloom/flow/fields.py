@@ -362,7 +362,7 @@ class Field:
         self.ones = (1 << self.bits) - 1 & ~_UNUSED.get(self.name, 0)
         self.limit = min(self.ones, (1 << 8 * self.n_bytes) - 1)
         #: All bits of the field, in place in a key.
-        self.mask = self.ones << self.shift
+        self.mask: int = self.ones << self.shift
         self.maskable = flags[0] == "M"
         self.writable = flags[1] == "W"
         self.of10 = old[0].strip("-")

@@ -262,6 +262,9 @@ class Cloud(Lab):
             *("--", "--may-exist", "add-port", "br-underlay", "under0"),
         )
         host.namespace.ip("addr", "del", address, "dev", "under0")
+        # With the data path in user space the kernel hears what under0 receives as well: it must
+        # not answer for the address that is behind the bridge.
+        host.namespace.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
         self.configure_underlay(host)
 
     def configure_underlay(self, host: Host) -> None:

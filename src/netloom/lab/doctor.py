@@ -18,7 +18,6 @@ from pathlib import Path
 
 from netloom.base.errors import Unsupported
 from netloom.lab import rootless
-from netloom.lab.lab import LABS
 from netloom.lab.peers import service_program
 from netloom.lab.standing import standing_labs
 
@@ -49,14 +48,20 @@ class Finding:
     remedy: str = ""
 
 
-def examine(targets: list[str], labs: Path = LABS) -> Iterator[Finding]:
-    """All findings; `targets` are addresses of tunnel ends to which the MTU is measured."""
+def examine(
+    targets: list[str], labs: Path, kernel_complaint: Callable[[], str]
+) -> Iterator[Finding]:
+    """All findings. `targets` are addresses of tunnel ends to which the MTU is measured; `labs` is
+    where this user's labs are written down; `kernel_complaint` tries the programs of the kernel
+    data path, and says what is wrong with that."""
     yield kernel_finding(platform.release())
     capabilities = _capabilities()
     yield from rights_findings(capabilities)
     if any(not capabilities >> one[0] & 1 for one in RIGHTS):
         yield namespace_finding(rootless.probe())
     yield from _kernel_features()
+    if all(capabilities >> one[0] & 1 for one in RIGHTS):
+        yield data_path_finding(kernel_complaint())
     yield from _programs()
     yield limit_finding(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     for target in targets:
@@ -73,6 +78,15 @@ def kernel_finding(release: str) -> Finding:
         return Finding("ok", "kernel", f"Linux {release}")
     remedy = f"use Linux {wanted} or newer, or the userspace data path (datapath_type=netdev)"
     return Finding("warning", "kernel", f"Linux {release}: older than {wanted}", remedy)
+
+
+def data_path_finding(complaint: str) -> Finding:
+    """Whether the kernel takes the programs of its data path."""
+    if not complaint:
+        return Finding("ok", "kernel", "it takes the programs of the kernel data path")
+    remedy = "use the userspace data path (NETLOOM_SYSTEM_DATAPATH=userspace for the daemon), or "
+    remedy += "mend that: a kernel with CONFIG_BPF_SYSCALL, no lockdown, programs that were built"
+    return Finding("warning", "kernel", f"no kernel data path: {complaint}", remedy)
 
 
 def rights_findings(capabilities: int) -> Iterator[Finding]:
@@ -106,12 +120,22 @@ def _kernel_features() -> Iterator[Finding]:
         ("/sys/kernel/btf/vmlinux", os.path.exists, "BTF of the kernel", "use a kernel with BTF"),
         ("/proc/self/ns/net", os.path.exists, "network namespaces", "use a kernel with NET_NS"),
         ("/dev/net/tun", os.path.exists, "TAP devices", "modprobe tun"),
+        ("/dev/net/tun", _is_open, "TAP devices for this user", "chmod 666 /dev/net/tun"),
     )
+    told: set[str] = set()
     for path, test, name, remedy in features:
+        if path in told:
+            continue
         if test(path):
             yield Finding("ok", "kernel", name)
-        else:
-            yield Finding("warning", "kernel", f"{name}: {path} is missing", remedy)
+            continue
+        told.add(path)
+        what = "out of reach: internal ports are veth pairs" if test is _is_open else "missing"
+        yield Finding("warning", "kernel", f"{name}: {path} is {what}", remedy)
+
+
+def _is_open(path: str) -> bool:
+    return os.access(path, os.R_OK | os.W_OK)
 
 
 def _programs() -> Iterator[Finding]:
@@ -184,7 +208,7 @@ def mtu_finding(target: str, passes: Callable[[int], bool]) -> Finding:
 def _passes(target: str, size: int) -> bool:
     version = 6 if ":" in target else 4
     payload = str(size - ECHO_OVERHEAD[version])
-    argv = ("ping", f"-{version}", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do")
+    argv = ("ping", f"-{version}", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "0.5", "-M", "do")
     done = subprocess.run(
         (*argv, "-s", payload, target), capture_output=True, timeout=10, check=False
     )
@@ -195,7 +219,7 @@ def _passes(target: str, size: int) -> bool:
 
 
 def leftover_findings(labs: Path) -> Iterator[Finding]:
-    """Labs whose process is gone, and namespaces that nobody wrote down."""
+    """Labs whose process is gone."""
     standing = standing_labs(labs)
     found = False
     for directory in sorted(labs.glob("*/")):

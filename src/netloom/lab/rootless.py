@@ -24,6 +24,7 @@ import tempfile
 from pathlib import Path
 
 from netloom.base.errors import NetloomError, Unsupported
+from netloom.lab.lab import LABS
 from netloom.lab.process import MAIN, SOURCE
 
 #: Says inside that rights are those of a user namespace.
@@ -65,6 +66,23 @@ def home_of(uid: int, runtime: str) -> Path:
     return Path(runtime or tempfile.gettempdir()) / ("netloom" if runtime else f"netloom-{uid}")
 
 
+def seen_labs() -> Path:
+    """Where the labs of whoever asks are, seen from outside of the namespace."""
+    if os.geteuid() == 0:
+        return LABS
+    home = home_of(os.getuid(), os.environ.get("XDG_RUNTIME_DIR", ""))
+    return home / "run" / LABS.name
+
+
+def refuse_kernel(what: str) -> None:
+    """Raise, inside, as the kernel data path is not to be had here."""
+    if is_inside():
+        raise Unsupported(
+            f"{what}: the kernel data path needs root; run as root, or say `datapath: userspace`",
+            "userns",
+        )
+
+
 def probe() -> str:
     """Why this user can make no namespace as labs need it; empty if he can."""
     command = ("unshare", "--user", "--map-root-user", "--net", "--mount", "ip", "link")
@@ -78,7 +96,7 @@ def probe() -> str:
             env={**os.environ, "PATH": PATH},
         )
     except OSError as error:
-        return f"unshare: {error.strerror}"
+        return f"unshare: {error.strerror} (package util-linux)"
     return "" if done.returncode == 0 else done.stderr.strip() or f"status {done.returncode}"
 
 
@@ -115,6 +133,11 @@ def _keeper(home: Path) -> int | None:
 
 
 def _start_keeper(home: Path) -> int:
+    complaint = probe()
+    if complaint:
+        raise Unsupported(
+            f"no user namespace ({complaint}); run as root, or see `netloom doctor`", "userns"
+        )
     unshare = ("unshare", "--user", "--map-root-user", "--net", "--mount")
     keeper = subprocess.Popen(
         (*unshare, "sh", "-c", KEEP, "keeper", str(home / "run")),

@@ -20,6 +20,7 @@ from netloom.base.errors import NetloomError
 from netloom.lab.cloud import Cloud, Host
 from netloom.lab.lab import LABS, remove_lab
 from netloom.lab.plan import LabPlan, MachinePlan, NetworkPlan, RulePlan
+from netloom.lab.rootless import refuse_kernel
 from netloom.lab.switch import DAEMONS, Programs, Switch
 
 Say = Callable[[str], None]
@@ -33,6 +34,8 @@ def raise_lab(
     """Make everything in the plan and leave it standing; what goes wrong takes all of it down."""
     if (labs / plan.name).exists():
         raise NetloomError(f"lab {plan.name} stands already; netloom lab down {plan.name}")
+    if plan.datapath == "kernel":
+        refuse_kernel(f"lab {plan.name}")
     if plan.datapath:
         os.environ[CHOICE] = plan.datapath
     began = time.monotonic()
@@ -248,6 +251,10 @@ def run_inside(name: str, where: str, argv: list[str], labs: Path = LABS) -> int
     else:
         there = ", ".join([*state["hosts"], *state["vms"]])
         raise NetloomError(f"no host or machine '{where}' in {state['name']} (there are: {there})")
+    if not os.path.ismount(Path("/run/netns") / place["namespace"]):
+        raise NetloomError(
+            f"{where} is gone, its namespace with it; netloom lab down {state['name']}"
+        )
     try:
         return subprocess.call(
             ["nsenter", f"--net=/run/netns/{place['namespace']}", *argv], env=environment
@@ -268,7 +275,8 @@ def inspect_lab(name: str, labs: Path = LABS) -> list[tuple[str, ...]]:
         details = f"underlay {host['address']}; {', '.join(host['physical'])}"
         rows.append(("host", label, health, details))
     for label, vm in state["vms"].items():
-        there = (Path("/run/netns") / vm["namespace"]).exists()
+        # A namespace is mounted there: of one whose keeper has gone, only the name is left.
+        there = os.path.ismount(Path("/run/netns") / vm["namespace"])
         details = f"{', '.join(vm['addresses'])} on {vm['network']}, at {vm['host']}"
         details += f", floating {vm['floating']}" if vm["floating"] else ""
         rows.append(("vm", label, "runs" if there else "gone", f"{details}; {vm['device']}"))

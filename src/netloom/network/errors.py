@@ -22,6 +22,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         500,
         "Request Failed: internal server error while processing your request.",
     ),
+    "HTTPRequestTimeout": (408, "{message}"),
     "HTTPRequestEntityTooLarge": (413, "{message}"),
     "ServiceUnavailable": (503, "The service is unavailable."),
     "RevisionNumberConstraintFailed": (
@@ -109,6 +110,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         400,
         "Illegal prefix bounds: {prefix_type}={prefixlen}, {base_prefix_type}={base_prefixlen}.",
     ),
+    "IllegalSubnetPoolUpdate": (400, "Illegal subnetpool update : {reason}."),
     "IllegalSubnetPoolPrefixUpdate": (400, "Illegal update to prefixes: {msg}."),
     "InvalidAllocationPool": (400, "The allocation pool {pool} is not valid."),
     "OverlappingAllocationPools": (
@@ -136,6 +138,10 @@ ERRORS: dict[str, tuple[int, str]] = {
         400,
         "Unable to complete operation for {subnet_id}. The number of DNS nameservers exceeds "
         "the limit {quota}.",
+    ),
+    "InvalidInputSubnetServiceType": (
+        400,
+        "Invalid input for operation: Subnet service type {service_type} is not a string..",
     ),
     "InvalidSubnetServiceType": (
         400,
@@ -290,9 +296,15 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Cannot create port forwarding to floating IP {floating_ip_address} ({fip_id}) with port "
         "{port_id} using fixed IP {fixed_ip}, as that port already has a binding floating IP.",
     ),
+    "AutoAllocationFailure": (409, "Deployment error: {reason}."),
+    "DefaultExternalNetworkExists": (
+        409,
+        "A default external network already exists: {net_id}.",
+    ),
     # Security groups.
     "SecurityGroupNotFound": (404, "Security group {id} does not exist"),
     "SecurityGroupRuleNotFound": (404, "Security group rule {id} does not exist"),
+    "SecurityGroupConflict": (409, "Error {reason} while attempting the operation."),
     "SecurityGroupInUse": (409, "Security Group {id} {reason}."),
     "SecurityGroupCannotRemoveDefault": (
         409,
@@ -392,10 +404,6 @@ ERRORS: dict[str, tuple[int, str]] = {
     ),
     "OverQuota": (409, "Quota exceeded for resources: {overs}."),
     "QuotaResourceUnknown": (404, "Unknown quota resources {unknown}."),
-    "InvalidQuotaValue": (
-        409,
-        "Change would make usage less than 0 for the following resources: {unders}.",
-    ),
     "TenantQuotaNotFound": (404, "Quota for project {tenant_id} could not be found."),
     "RbacPolicyNotFound": (404, "RBAC policy of type {object_type} with ID {id} not found"),
     "RbacPolicyInUse": (

@@ -16,7 +16,6 @@ from netloom.datapath.dpif import Flow
 from netloom.datapath.flow_text import format_flow
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
-from netloom.flow.print import format_match
 from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto import mcast_commands
@@ -24,14 +23,16 @@ from netloom.ofproto.aggregation import LacpCommands
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.bond_commands import BondCommands
 from netloom.ofproto.bridge import Ofproto
-from netloom.ofproto.fault_management import CfmCommands
+from netloom.ofproto.detrace import USAGE as DETRACE_USAGE
+from netloom.ofproto.detrace import describe_rule, detrace
+from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
-from netloom.ofproto.monitoring import BfdCommands
+from netloom.ofproto.link_watch import LinkWatchCommands
+from netloom.ofproto.monitoring import BFD_WORDS
 from netloom.ofproto.ports import OfPort
-from netloom.ofproto.rules import Rule
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
-from netloom.openflow.action_format import format_actions
+from netloom.openflow.number_text import atoi
 
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
@@ -62,6 +63,7 @@ class OfprotoCommands:
             ("ofproto/list", "", 0, 0, self._list),
             ("ofproto/trace", _TRACE_USAGE, 1, None, self._trace),
             ("ofproto/trace-packet-out", _PACKET_OUT_USAGE, 2, None, self._trace_packet_out),
+            ("ofproto/detrace", DETRACE_USAGE, 1, 2, self._detrace),
             ("ofproto/list-tunnels", "", 0, 0, self._tunnels),
             ("fdb/add", "bridge port vlan mac", 4, 4, self._fdb_add),
             ("fdb/del", "bridge vlan mac", 3, 3, self._fdb_del),
@@ -70,8 +72,16 @@ class OfprotoCommands:
             ("fdb/stats-clear", "[bridge]", 0, 1, self._fdb_stats_clear),
             ("fdb/stats-show", "bridge", 1, 1, self._fdb_stats_show),
             *TreeCommands(self._bridges, self._clock.now_ms).commands(),
-            *CfmCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
-            *BfdCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
+            *LinkWatchCommands(
+                CFM_WORDS,
+                lambda: [bridge.faults.machines for bridge in self._bridges().values()],
+                self._clock.now_ms,
+            ).commands(),
+            *LinkWatchCommands(
+                BFD_WORDS,
+                lambda: [bridge.monitoring.machines for bridge in self._bridges().values()],
+                self._clock.now_ms,
+            ).commands(),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
@@ -138,6 +148,9 @@ class OfprotoCommands:
 
     def _list(self, args: list[str]) -> str:
         return "".join(f"{name}\n" for name in self._bridges())
+
+    def _detrace(self, args: list[str]) -> str:
+        return detrace(args, self._backers(), self._clock.now_ms())
 
     def _tunnels(self, args: list[str]) -> str:
         return "".join(backer.tunnels.describe() for backer in self._backers())
@@ -263,7 +276,7 @@ class OfprotoCommands:
         now_ms = bridge.backer.clock.now_ms()
         offload = "--offload-stats" in args[:-1]
         rules = bridge.tables.rules(hidden=True)
-        return "".join(_describe_rule(rule, now_ms, offload) for rule in rules)
+        return "".join(describe_rule(rule, now_ms, offload) for rule in rules)
 
     # Upcalls and revalidation
 
@@ -283,8 +296,7 @@ class OfprotoCommands:
         return "\n".join(texts)
 
     def _set_flow_limit(self, args: list[str]) -> str:
-        digits = args[0].strip()
-        limit = int(digits) if digits.isascii() and digits.isdigit() else 0
+        limit = atoi(args[0]) & 0xFFFFFFFF
         for backer in self._backers():
             backer.revalidator.flow_limit = limit
         return f"set flow_limit to {limit}\n"
@@ -359,15 +371,3 @@ def _describe_backer(backer: Backer) -> str:
             of_number = port.number & 0xFFFF
             lines.append(f"    {port.name} {of_number}/{number}: ({kind}{options})\n")
     return "".join(lines)
-
-
-def _describe_rule(rule: Rule, now_ms: int, offload: bool) -> str:
-    """A line of `bridge/dump-flows`, which shows what ovs-ofctl never does: hidden rules."""
-    table = f"table_id={rule.table_id}, " if rule.table_id else ""
-    offloaded = "n_offload_packets=0, n_offload_bytes=0, " if offload else ""
-    priority = None if rule.priority == 0x8000 else rule.priority
-    return (
-        f"{table}duration={(now_ms - rule.created_ms) // 1000}s, n_packets={rule.n_packets}, "
-        f"n_bytes={rule.n_bytes}, {offloaded}{format_match(rule.match, None, priority)},"
-        f"actions={format_actions(rule.actions)}\n"
-    )

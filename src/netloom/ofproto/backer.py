@@ -25,10 +25,13 @@ from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import Recirculations
 from netloom.ofproto.revalidate import Revalidator
 from netloom.ofproto.settings import ZoneSettings
+from netloom.ofproto.shared_credits import CreditPool
 from netloom.ofproto.shortcuts import Shortcuts
 from netloom.ofproto.switching import SwitchedBridges
+from netloom.ofproto.trails import RuleChanges, Trails
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
+from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
 from netloom.ofproto.zones import Zones
 
@@ -68,22 +71,27 @@ class Backer:
         #: Orders changes of MAC tables and the translations that asked them.
         self.stamps = count(1)
         self.meter_numbers = MeterNumbers()
-        self.recirculations = Recirculations()
+        self.recirculations = Recirculations(dpif.earlier_recirc_ids())
         self.zones = Zones(dpif.conntrack)
         self.features = Features()
-        self.shortcuts = Shortcuts(self.recirculations)
+        self.credits = CreditPool()
+        self.trails = Trails()
+        self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
         self.revalidator = Revalidator(self)
         self._upcalls = Upcalls(self)
         #: Grows with every change of ports, bundles and settings.
         self.config_generation = 0
         self._settled: tuple[int, int] = (-1, -1)
+        #: `_other_generation` then.
+        self._settled_others = -1
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
         self._busy = False
         #: The tables are being filled with what they held before a restart: until they are, the
         #: data path goes on as it is, and its packets wait (other_config:flow-restore-wait).
         self.is_restoring = False
+        self._knows_next_hops = False
         #: The data path does not switch yet: an earlier daemon's ports are still there.
         self._waits = False
 
@@ -116,6 +124,8 @@ class Backer:
 
     def remove_bridge(self, name: str) -> None:
         bridge = self.bridges.pop(name)
+        # So that the sum of all never comes back to what it was.
+        self.config_generation += bridge.generation
         self.switched.give_up(bridge)
         self.switched.reasons.pop(name, None)
         bridge.destroy()
@@ -194,6 +204,16 @@ class Backer:
             generation += bridge.generation
         return generation
 
+    def follow_tables(self, now_ms: int) -> None:
+        """Have the shortcuts forget what is true no more."""
+        others = self._other_generation()
+        self.shortcuts.follow(others, self.table_generation() - others, now_ms)
+
+    def _other_generation(self) -> int:
+        """The same, less all that are rules of tables."""
+        rules = sum(bridge.tables.generation for bridge in self.bridges.values())
+        return self.table_generation() - rules
+
     @property
     def generations(self) -> tuple[int, int]:
         """They grow with every change of what is done to packets: by all but MAC tables, and by
@@ -214,6 +234,7 @@ class Backer:
         if not only_macs:
             self.switched.follow(now_ms)
             self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
+        changes = self._take_changes()
         if not self.revalidator.n_flows:
             for bridge in self.bridges.values():
                 bridge.macs.changed.clear()
@@ -229,11 +250,32 @@ class Backer:
         }
         for bridge in self.bridges.values():
             bridge.macs.changed.clear()
-        if moved or not only_macs:
-            self.revalidator.revalidate(now_ms, moved if only_macs else None)
+        if only_macs:
+            self.revalidator.revalidate_moved(now_ms, moved)
+        elif changes is None:
+            self.revalidator.revalidate(now_ms)
+        else:
+            self.revalidator.revalidate_changed(now_ms, changes, moved)
         self._settled = generations
         took_ms = self.clock.now_ms() - started_ms
         self._next_mac_ms = now_ms + MAC_PAUSE_FACTOR * took_ms
+
+    def _take_changes(self) -> RuleChanges | None:
+        """What has changed since the last time, if that is some rules; None if more has."""
+        others = self._other_generation()
+        is_more = others != self._settled_others
+        self._settled_others = others
+        changes = RuleChanges()
+        for bridge in self.bridges.values():
+            changed = bridge.tables.take_changed()
+            if changed is None:
+                is_more = True
+            elif not is_more:
+                rules, tables = changed
+                changes.add(bridge, rules)
+                for table in tables:
+                    changes.add_table(table)
+        return None if is_more else changes
 
     def _settle_in_time(self, now_ms: int) -> None:
         tables, macs = self.generations
@@ -262,7 +304,37 @@ class Backer:
             # Packets that controllers sent out may have come up.
             self._answer(now_ms)
 
+    def take_packets(self, fd: int) -> bool:
+        """Packets wait at one of the data path's descriptors: take them. True if all else should
+        have its turn at once: because of what the packets did, or because more wait."""
+        self.dpif.note_readable(fd)
+        if self.is_restoring or self._waits:
+            return True
+        now_ms = self.clock.now_ms()
+        n_thorough = self._upcalls.n_thorough
+        self._move_packets(now_ms)
+        self._settle_in_time(now_ms)
+        return (
+            self._busy
+            or n_thorough != self._upcalls.n_thorough
+            or self.generations != self._settled
+        )
+
+    def _take_over_next_hops(self, now_ms: int) -> None:
+        """Know at once where the tunnels of before lead, so that no packet has to wait until
+        somebody has answered who is there."""
+        self._knows_next_hops = True
+        for address, mac in self.dpif.earlier_next_hops():
+            route = self.underlay.routes.lookup(address)
+            port = self.find_port(route.device) if route is not None else None
+            if route is not None and port is not None:
+                hop = next_hop(route, address)
+                if self.underlay.neighbours.lookup(port.bridge.name, hop) is None:
+                    self.underlay.neighbours.set(port.bridge.name, hop, mac, now_ms)
+
     def _move_packets(self, now_ms: int) -> None:
+        if not self._knows_next_hops:
+            self._take_over_next_hops(now_ms)
         for _ in range(ROUNDS):
             self._settle_in_time(now_ms)
             self._busy = self.dpif.run(now_ms)

@@ -111,6 +111,8 @@ class Ofproto:
         self._ports_are_stale = False
         #: The configuration in which no port wants link protocols.
         self._quiet_at = -1
+        #: Did controllers want packets that no rule matches?
+        self._told_of_misses = False
         self._phy_ports: dict[int, m.PhyPort] = {}
 
     # Configuration
@@ -124,6 +126,7 @@ class Ofproto:
         """Grows with every change of what tables, groups and meters do to packets."""
         return (
             self.tables.generation
+            + self.tables.settings_generation
             + self.groups.generation
             + self.meters.generation
             + self.tlv_table.generation
@@ -409,7 +412,7 @@ class Ofproto:
             raise OpenFlowError("OFPBRC_BAD_TYPE")
         original, reply = connection_texts(request)
         if original or reply:
-            tracker.flush_tuples(request.zone_id or 0, original, reply)
+            tracker.flush_tuples(request.zone_id, original, reply)
         else:
             tracker.flush_zone(request.zone_id)
 
@@ -449,6 +452,9 @@ class Ofproto:
         if self._quiet_at != self.backer.config_generation:
             self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
+        if self.wants_packet_in_on_miss != self._told_of_misses:
+            self._told_of_misses = not self._told_of_misses
+            self.backer.config_changed()
 
     def deadline(self) -> int | None:
         if self._ports_are_stale:
@@ -472,7 +478,9 @@ class Ofproto:
         self.faults.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (self.monitoring.bfds or self.faults.cfms or self.aggregation.lacps) and not any(
+        if not (
+            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
+        ) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):

@@ -67,12 +67,17 @@ class Classifier(Generic[R]):
     """One table's rules."""
 
     def __init__(self, prefixes: tuple[str, ...] = DEFAULT_PREFIXES) -> None:
+        self._prefixes = prefixes
         self._subtables: dict[int, Subtable[R]] = {}
         self._order: list[Subtable[R]] = []
         self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         self._n_rules = 0
+        #: There are rules with a mask that none had when somebody last set this back.
+        self.has_new_mask = False
         #: The subtable that was changed last.
         self._recent: Subtable[R] | None = None
+        #: What tries have said in the last lookup, by their numbers.
+        self._said: dict[int, tuple[int, int]] = {}
         #: Subtables whose counts are behind their rules.
         self._late: list[Subtable[R]] = []
 
@@ -114,6 +119,7 @@ class Classifier(Generic[R]):
     def set_prefixes(self, prefixes: tuple[str, ...]) -> None:
         """Have tries on other fields."""
         self._catch_up()
+        self._prefixes = prefixes
         self._tries = [FieldTrie(FIELD[name]) for name in prefixes]
         for subtable in self._order:
             subtable.use_tries(self._tries)
@@ -145,7 +151,8 @@ class Classifier(Generic[R]):
         subtable = self._recent
         if subtable is None or mask is not subtable.mask:
             subtable = self._subtable(mask)
-        alone = (rule,)
+        # Says its type, so that mypyc keeps it the same object.
+        alone: tuple[R, ...] = (rule,)
         same = subtable.rules.setdefault(value, alone)
         priority = rule.priority
         if same is not alone:
@@ -171,6 +178,7 @@ class Classifier(Generic[R]):
         if subtable is None:
             subtable = self._subtables[mask] = Subtable(mask, self._tries)
             self._order.append(subtable)
+            self.has_new_mask = True
         # Many rules of one mask often come in a row, and with one and the same number.
         subtable.mask = mask
         self._recent = subtable
@@ -212,6 +220,15 @@ class Classifier(Generic[R]):
                 subtable.max_priority = highest
                 self._sort()
 
+    def clear(self) -> None:
+        """Remove all rules, for a fraction of what it takes one by one."""
+        self._subtables.clear()
+        self._order.clear()
+        self._late.clear()
+        self._recent = None
+        self._n_rules = 0
+        self._tries = [FieldTrie(FIELD[name]) for name in self._prefixes]
+
     def _sort(self) -> None:
         self._order.sort(key=lambda subtable: -subtable.max_priority)
 
@@ -231,25 +248,35 @@ class Classifier(Generic[R]):
         decided, `parts` gets its rules, clause by clause."""
         if self._late:
             self._catch_up()
-        best, wildcards, softs = self._lookup(key, wildcards)
+        # A second look has the same to ask of tries.
+        said = self._said = {}
+        best, wildcards, softs = self._lookup(key, wildcards, said)
         if not softs:
             return best, wildcards
 
         def look_again(conj_id: int) -> R | None:
             nonlocal wildcards
-            found, wildcards, _ = self._lookup(_CONJ_ID.put(key, conj_id), wildcards)
+            found, wildcards, _ = self._lookup(_CONJ_ID.put(key, conj_id), wildcards, said)
             return found
 
         best = decide(softs, best, look_again, parts)
         return best, wildcards
 
-    def _lookup(self, key: int, wildcards: int) -> tuple[R | None, int, list[Soft[R]] | None]:
+    @property
+    def told(self) -> int:
+        """The bits of tries that decided the last lookup, though its mask may lack some."""
+        bits = 0
+        for number, (_, n_bits) in self._said.items():
+            bits |= self._tries[number].masks[n_bits]
+        return bits
+
+    def _lookup(
+        self, key: int, wildcards: int, said: dict[int, tuple[int, int]]
+    ) -> tuple[R | None, int, list[Soft[R]] | None]:
         """The best rule that is no part of a conjunction, and the matching ones that are."""
         best: R | None = None
         best_priority = -1
         softs: list[Soft[R]] | None = None
-        #: What tries have said in this lookup, by their numbers.
-        said: dict[int, tuple[int, int]] = {}
         is_no_frame = key & PACKET_TYPE_MASK
         for subtable in self._order:
             if subtable.max_priority <= best_priority:

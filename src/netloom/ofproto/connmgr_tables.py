@@ -42,7 +42,7 @@ def _table_mod(
     for number in numbers:
         _apply_table_mod(tables.table(number), mod, session.peer.version)
     tables.is_vacancy_watched |= bool(mod.config & t.OFPTC_VACANCY_EVENTS)
-    tables.generation += 1
+    tables.settings_changed()
     return ()
 
 

@@ -32,7 +32,7 @@ class LinkStatus(Record):
 def link_status(port: OfPort) -> LinkStatus:
     """How a port's link is now."""
     bridge = port.bridge
-    cfm = bridge.faults.cfms.get(port.name)
+    cfm = bridge.faults.machines.get(port.name)
     return LinkStatus(
         bridge.aggregation.is_current(port),
         tuple(sorted(bridge.monitoring.status(port.name).items())),

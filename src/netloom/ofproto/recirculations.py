@@ -51,9 +51,10 @@ class _Entry:
 
 
 class Recirculations:
-    """All frozen states of a backer."""
+    """All frozen states of a backer. `foreign` are numbers of somebody else's, for good."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: frozenset[int] = frozenset()) -> None:
+        self._foreign = foreign
         self._by_id: dict[int, _Entry] = {}
         self._by_state: dict[FrozenState, _Entry] = {}
         self._last_id = 0
@@ -72,7 +73,7 @@ class Recirculations:
         number = self._last_id
         while True:
             number = number % 0xFFFFFFFF + 1
-            if number not in self._by_id:
+            if number not in self._by_id and number not in self._foreign:
                 break
         self._last_id = number
         self._by_id[number] = self._by_state[state] = _Entry(number, state)

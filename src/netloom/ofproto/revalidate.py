@@ -19,13 +19,14 @@ from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
-from netloom.ofproto.translate.context import MacLookup
+from netloom.ofproto.translate.context import Credit, MacLookup
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.upcall import IN_PORT, origin
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
+    from netloom.ofproto.trails import RuleChanges
 
 log = get_logger("ofproto_dpif_upcall")
 
@@ -49,7 +50,7 @@ class InstalledFlow:
     """A flow of the data path, seen from here."""
 
     __slots__ = ("actions", "credits", "installed_ms", "is_permanent", "key", "mac_lookups", "mask",
-                 "n_bytes", "n_packets", "recirc_ids", "stamp", "used_ms")  # fmt: skip
+                 "n_bytes", "n_packets", "recirc_ids", "stamp", "trail", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
         self.key = key
@@ -59,6 +60,7 @@ class InstalledFlow:
         self.mac_lookups = result.mac_lookups
         #: Frozen states that the actions mention, held as long as the flow is there.
         self.recirc_ids = result.recirc_ids
+        self.trail = result.trail
         #: When MAC tables were asked: see `MacTable.changed`.
         self.stamp = stamp
         self.installed_ms = now_ms
@@ -77,7 +79,7 @@ class Revalidator:
         #: In the order of their use (see `_idle_since`).
         self._flows: dict[FlowName, InstalledFlow] = {}
         #: The flows that depend on what a MAC table answered.
-        self._by_mac: dict[MacLookup, set[FlowName]] = {}
+        self._by_mac: dict[MacLookup, FlowName | set[FlowName]] = {}
         #: How many flows were added and removed here, and how many in all: `Dpif.take_used`.
         self._changes = self._changes_seen = 0
         self.max_idle_ms = MAX_IDLE_MS
@@ -100,13 +102,20 @@ class Revalidator:
         """The mean number of flows over all sweeps."""
         return self._flows_dumped // self._n_dumps if self._n_dumps else 0
 
+    def credited(self, key: int, mask: int) -> Sequence[Credit] | None:
+        """What an installed flow's packets are credited to, in the order in which its translation
+        came by; None if there is no such flow."""
+        flow = self._flows.get((key & mask, mask))
+        return flow.credits if flow is not None else None
+
     def install(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         """Give the data path the flow of a translated miss."""
         mask &= KEY_MASK
         name = (key & mask, mask)
         flows = self._flows
         n_flows = len(flows)
-        is_switched = IN_PORT.get(key) in self._backer.switched.ports
+        switched = self._backer.switched.ports
+        is_switched = bool(switched) and IN_PORT.get(key) in switched
         if n_flows >= self.flow_limit or name in flows or is_switched:
             if result.recirc_ids:
                 self._backer.recirculations.release(result.recirc_ids, now_ms)
@@ -188,7 +197,10 @@ class Revalidator:
     def _outdated(self, moved: Mapping[MacLookup, int]) -> list[FlowName]:
         names: dict[FlowName, None] = {}
         for lookup, stamp in moved.items():
-            for name in self._by_mac.get(lookup, ()):
+            found = self._by_mac.get(lookup)
+            if found is None:
+                continue
+            for name in found if isinstance(found, set) else (found,):
                 if self._flows[name].stamp < stamp:
                     names[name] = None
         return list(names)
@@ -210,6 +222,7 @@ class Revalidator:
         """Credit what the data path has counted since the last time; returns what flows it has, or
         None if they are those that it was given."""
         if self._credit_used():
+            self._backer.credits.push()
             return None
         present = set()
         for dumped in self._backer.dpif.flow_dump():
@@ -217,6 +230,7 @@ class Revalidator:
             present.add(name)
             stats = dumped.stats
             self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
+        self._backer.credits.push()
         return present
 
     def _credit_used(self) -> bool:
@@ -247,23 +261,51 @@ class Revalidator:
 
     def _index(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
-            self._by_mac.setdefault(lookup, set()).add(name)
+            names = self._by_mac.get(lookup)
+            if names is None:
+                # Most often it is the only one.
+                self._by_mac[lookup] = name
+            elif isinstance(names, set):
+                names.add(name)
+            else:
+                self._by_mac[lookup] = {names, name}
 
     def _unindex(self, name: FlowName, lookups: tuple[MacLookup, ...]) -> None:
         for lookup in lookups:
             names = self._by_mac.get(lookup)
-            if names is not None:
+            if isinstance(names, set):
                 names.discard(name)
                 if not names:
                     del self._by_mac[lookup]
+            elif names == name:
+                del self._by_mac[lookup]
 
-    def revalidate(self, now_ms: int, moved: Mapping[MacLookup, int] | None = None) -> None:
-        """Translate every flow again, and change or remove what came out otherwise; with `moved`,
-        only the flows that depend on these answers of MAC tables, and asked before that stamp."""
-        names = list(self._flows) if moved is None else self._outdated(moved)
+    def revalidate(self, now_ms: int) -> None:
+        """Translate every flow again, and change or remove what came out otherwise."""
+        self._revalidate(list(self._flows), now_ms)
+
+    def revalidate_moved(self, now_ms: int, moved: Mapping[MacLookup, int]) -> None:
+        """The same for the flows that depend on these answers of MAC tables, and asked before that
+        stamp."""
+        self._revalidate(self._outdated(moved), now_ms)
+
+    def revalidate_changed(
+        self, now_ms: int, changes: RuleChanges, moved: Mapping[MacLookup, int]
+    ) -> None:
+        """The same for these and for the flows that changes of rules concern."""
+        concern = changes.concern
+        names = [
+            name for name, flow in self._flows.items() if concern(flow.trail, flow.key, flow.mask)
+        ]
+        others = self._outdated(moved)
+        if others:
+            names = list(dict.fromkeys([*names, *others]))
+        self._revalidate(names, now_ms)
+
+    def _revalidate(self, names: list[FlowName], now_ms: int) -> None:
         if names:
             self._push_statistics_of(names)
-        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
+        self._backer.follow_tables(now_ms)
         for name in names:
             flow = self._flows[name]
             if flow.is_permanent:
@@ -280,6 +322,7 @@ class Revalidator:
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits
+            flow.trail = result.trail
             flow.stamp = next(self._backer.stamps)
             if result.mac_lookups != flow.mac_lookups:
                 self._unindex(name, flow.mac_lookups)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.base.record import Record
 from netloom.flow.match import Match
 from netloom.ofproto.learned_flows import answered_for
 from netloom.openflow import actions as a
 from netloom.openflow.action_nesting import flattened
 from netloom.openflow.messages import OFPG_ANY, OFPP_ANY
+
+if TYPE_CHECKING:
+    from netloom.ofproto.shared_credits import SharedCredit
 
 #: Rules of higher priority than OpenFlow can express are the switch's own: not shown, not changed
 #: by anyone (in-band control, fail-open).
@@ -47,7 +52,7 @@ class Rule:
         "actions", "answers_for", "conjunctions", "cookie", "created_ms", "flags", "groups",
         "hard_timeout_s", "id", "idle_timeout_s", "importance", "match", "meter_id",
         "modified_ms", "n_bytes", "n_packets", "plan", "priority", "queued_ms",
-        "removed", "table_id", "used_ms",
+        "removed", "shared", "table_id", "used_ms",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +73,8 @@ class Rule:
         self.created_ms = self.modified_ms = self.used_ms = now_ms
         self.n_packets = self.n_bytes = 0
         self.removed = False
+        #: Credits it and its table (see `shortcuts`); None until a packet has asked.
+        self.shared: SharedCredit | None = None
         #: When the expiry of the tables will look at it next; 0 for never.
         self.queued_ms = 0
 

@@ -12,28 +12,34 @@ and a miss whose answers lead to a leaf is done. What must hold: the result is w
 gives, with the same mask and credits. The tables and the MAC table are really asked, for this
 packet, so masks are right by construction; all else a walk may depend on is either the same for all
 packets of a kind (port, type, tags, registers: all bits but `FREE_MASK`) or ends the walk's being
-kept (`WalkLog.give_up`). A change of tables or settings empties the tree, as it makes the data
-path's flows be translated again.
+kept (`WalkLog.give_up`). A change of settings empties the tree; after a change of rules the tables
+are asked anew, but what actions do is known still.
 
 A path is kept when it is met a second time: random traffic should not pay for being remembered.
 Before it is kept, it is tried: a path whose result differs from the translation's is not used.
 
-Cost: about 1 us and what the lookups cost. Limits: packets of tunnels, fragments, ARP, bonds,
-mirrors, multicast snooping, groups, learning and rewritten headers take the long road.
+Most of the questions at the beginning of a path are about tables, and what their answers depend on
+is known: `decided`, the bits that the lookups looked at. So the answers together are a *way*, and
+another packet of the kind that agrees on these bits goes it without asking any table. A kind whose
+packets all go different ways (a table of ten thousand addresses) stops remembering them.
+
+Cost: about 1 us and what the lookups cost, if tables have to be asked. Limits: packets of tunnels,
+fragments, ARP, bonds, mirrors, multicast snooping, groups, learning and rewritten headers take the
+long road.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import TUNNEL_MASK
+from netloom.ofproto.shared_credits import CreditPool, SharedCredit, all_targets
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Credit, MacLookup, Translated
 from netloom.ofproto.translate.finish import DATAPATH_MASK, datapath_mask, shape_mask
-from netloom.ofproto.translate.normal import MacRefresh, is_reserved
+from netloom.ofproto.translate.normal import RESERVED_OUIS, MacRefresh, is_reserved
 from netloom.ofproto.translate.tables import TableCredit
 from netloom.ofproto.translate.walk_log import FREE_MASK, LookupStep, NormalStep, WalkLog
 from netloom.openflow.actions import Actions
@@ -41,14 +47,21 @@ from netloom.openflow.actions import Actions
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.bundle import Bundle
+    from netloom.ofproto.classifier import Classifier
     from netloom.ofproto.mac_table import MacTable
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
+    from netloom.ofproto.trails import Trail
 
 #: Answers of one table that are kept.
 MAX_ANSWERS = 512
 #: Questions and leaves that are kept; beyond, all are forgotten.
 MAX_NODES = 4_096
+#: Ways of a kind of packets, and the different masks of what decided them.
+MAX_WAYS = 512
+MAX_WAY_MASKS = 8
+#: Flow masks that are kept once.
+MAX_MASKS = 1_024
 
 KIND_MASK = KEY_MASK & ~FREE_MASK
 _DL_SRC_SHIFT, _DL_DST_SHIFT = SLOT["dl_src"].shift, SLOT["dl_dst"].shift
@@ -78,27 +91,35 @@ class _Question:
 class _Lookup(_Question):
     """Which rule matches?"""
 
-    __slots__ = ("free", "key", "known", "lookup", "mask", "matched", "missed")
+    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed", "stamp")
 
     def __init__(self, step: LookupStep) -> None:
         super().__init__(step.bits)
+        #: When that was: what follows is of older rules if they have changed since.
+        self.stamp = -1
         #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
-        self.mask = step.table.classifier.plain_mask()
+        self.mask = -1
         self.known: dict[int, tuple[Rule | None, int]] = {}
         self.free = step.free
         self.key = step.key
-        self.lookup: Callable[[int, int], tuple[Rule | None, int]] = step.table.classifier.lookup
+        self.classifier: Classifier[Rule] = step.table.classifier
         self.matched = TableCredit(step.table, True)
         self.missed = TableCredit(step.table, False)
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.known.clear()
+        self.mask = self.classifier.plain_mask()
 
     def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
         """The rule, and what its lookup looked at beside `mask`."""
         if self.mask < 0:
-            return self.lookup(key, mask)
+            return self.classifier.lookup(key, mask)
         short = key & self.mask
         found = self.known.get(short)
         if found is None:
-            found = self.lookup(key, 0)
+            found = self.classifier.lookup(key, 0)
             if len(self.known) >= MAX_ANSWERS:
                 # They are all different: no use.
                 self.known.clear()
@@ -124,7 +145,9 @@ class _Normal(_Question):
 class _Leaf:
     """What is done in the end."""
 
-    __slots__ = ("actions", "bits", "credits", "keep", "recirc_ids", "tags")
+    __slots__ = (
+        "actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags", "trail",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -134,9 +157,13 @@ class _Leaf:
         tags: tuple[tuple[int, int], ...],
         credits_: list[Credit],
         recirc_ids: tuple[int, ...],
+        trail: Trail | None,
     ) -> None:
+        self.trail = trail
         self.actions = actions
         self.bits = bits
+        #: What questions looked at -> what a flow of the data path matches.
+        self.flow_masks: dict[int, int] = {}
         self.keep = keep
         self.tags = tags
         self.credits = credits_
@@ -153,34 +180,85 @@ class _Stop:
 
 
 _Node = _Question | _Leaf | _Stop
+
+
+class _Way:
+    """What the tables say of packets that agree on what decided it: what they looked at, who is
+    credited, and the question (or leaf) that they lead to."""
+
+    __slots__ = ("credits", "mask", "node")
+
+    def __init__(self, node: _Question | _Leaf, mask: int, credits_: list[Credit]) -> None:
+        self.node: _Node = node
+        self.mask = mask
+        self.credits = credits_
+
+
+class _Kind:
+    """The packets that agree on all but `FREE_MASK`."""
+
+    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "stamp", "ways")
+
+    def __init__(self) -> None:
+        #: The first question, under None.
+        self.branches: dict[object, _Node] = {}
+        #: What decides -> its value in a packet -> its way.
+        self.ways: dict[int, dict[int, _Way]] = {}
+        self.n_ways = 0
+        self.n_hits = 0
+        self.remembers = True
+        self.stamp = -1
+
+    def start_anew(self, stamp: int) -> None:
+        """Rules have changed."""
+        self.stamp = stamp
+        self.ways.clear()
+        self.n_ways = self.n_hits = 0
+
+    def forget_ways(self) -> None:
+        """There are too many; if most were of no use, remember no more."""
+        self.remembers = self.n_hits >= self.n_ways
+        self.ways.clear()
+        self.n_ways = self.n_hits = 0
+
+
 _MET_ONCE, _UNUSABLE = _Stop(True), _Stop(False)
 
 
 class Shortcuts:
     """The tree of one backer."""
 
-    def __init__(self, recirculations: Recirculations) -> None:
+    def __init__(self, recirculations: Recirculations, pool: CreditPool) -> None:
         self._recirculations = recirculations
-        self._kinds: dict[int, _Node] = {}
+        self._pool = pool
+        self._kinds: dict[int, _Kind] = {}
+        self._masks: dict[int, int] = {}
         self._plans: dict[Actions, Plan] = {}
         self._n_nodes = 0
         #: Frozen states that leaves mention.
         self._held: list[int] = []
-        #: Of tables and settings, when the tree was made.
-        self._generation = -1
+        #: Of settings, when the tree was made; of rules, when tables were asked what they look at.
+        self._generation = self._rules = -1
+        #: Grows with changes of rules.
+        self._stamp = 0
         #: The last miss that was not found here has been met before: it is worth to be kept.
         self.wants = False
 
-    def follow(self, generation: int, now_ms: int) -> None:
-        """Forget all if tables or settings have changed."""
-        if generation != self._generation:
+    def follow(self, generation: int, rules: int, now_ms: int) -> None:
+        """Forget all if settings have changed; if only rules have, what tables answered."""
+        if generation != self._generation or len(self._plans) > MAX_NODES:
             self._generation = generation
             self.forget(now_ms)
+        if rules != self._rules:
+            self._rules = rules
+            self._stamp += 1
 
     def forget(self, now_ms: int) -> None:
         self._kinds.clear()
         self._plans.clear()
         self._n_nodes = 0
+        if len(self._masks) > MAX_MASKS:
+            self._masks.clear()
         held, self._held = self._held, []
         self._recirculations.release(tuple(held), now_ms)
 
@@ -196,64 +274,159 @@ class Shortcuts:
     def _walk(self, key: int, now_ms: int, n_bytes: int) -> Translated | None:
         """`n_bytes` 0: there is no packet, nothing is learned or credited."""
         self.wants = False
-        kind = key & KIND_MASK
-        node = self._kinds.get(kind)
-        if node is None:
-            self._meet(self._kinds, kind)
+        kind = self._kinds.get(key & KIND_MASK)
+        if kind is None:
+            self._meet_kind(key & KIND_MASK, now_ms)
             return None
-        mask = 0
-        credits_: list[Credit] = []
-        refreshes: list[Credit] = []
-        mac_lookups: list[MacLookup] = []
+        begun = self._begin(kind, key)
+        if begun is None:
+            return None
+        node, mask, credits_ = begun
+        mac_lookups: tuple[MacLookup, ...] = ()
+        refreshes: tuple[Credit, ...] = ()
+        answer: object
         while isinstance(node, _Question):
             mask |= node.bits
-            answer: object = None
-            if type(node) is _Lookup:
-                rule, looked = node.ask(key & node.free | node.key, mask)
-                mask |= looked
-                if rule is None:
-                    credits_.append(node.missed)
-                else:
-                    credits_ += (node.matched, rule)
-                    answer = rule.plan or self._plan_of(rule)
-            else:
-                assert type(node) is _Normal
+            if type(node) is _Normal:
                 dst = key >> _DL_DST_SHIFT & _ONES48
-                if is_reserved(dst):
+                if dst >> 24 in RESERVED_OUIS and is_reserved(dst):
                     return None
                 src, vlan, macs = key >> _DL_SRC_SHIFT & _ONES48, node.vlan, node.macs
                 if n_bytes:
                     macs.learn(src, vlan, node.bundle, now_ms)
                 if macs.may_learn(src, vlan):
-                    refreshes.append(MacRefresh(macs, src, vlan, node.bundle))
+                    refreshes += (MacRefresh(macs, src, vlan, node.bundle),)
                 entry = macs.lookup(dst, vlan)
-                mac_lookups.append((node.name, dst, vlan))
+                mac_lookups += ((node.name, dst, vlan),)
                 answer = entry.bundle if entry is not None else None
+            else:
+                assert isinstance(node, _Lookup)
+                if node.stamp != self._stamp:
+                    node.start_anew(self._stamp)
+                short = key & node.free | node.key
+                if node.mask < 0:
+                    rule, looked = node.classifier.lookup(short, mask)
+                else:
+                    rule, looked = node.known.get(short & node.mask) or node.ask(short, mask)
+                mask |= looked
+                if rule is None:
+                    answer = None
+                    credits_.append(node.missed)
+                else:
+                    answer = rule.plan or self._plan_of(rule)
+                    self._take_credit(node, rule, credits_)
             following = node.branches.get(answer)
             if following is None:
                 self._meet(node.branches, answer)
                 return None
             node = following
         if not isinstance(node, _Leaf):
+            assert isinstance(node, _Stop)
             self.wants = node.is_wanted
             return None
-        mask = _flow_mask(mask | node.bits, node)
-        if node.credits:
-            credits_ += node.credits
+        credits_ += node.credits
         if n_bytes:
             for target in credits_:
                 target.credit(1, n_bytes, now_ms)
-        for number in node.recirc_ids:
-            self._recirculations.hold(number)
         credits_ += refreshes
-        return Translated(
-            node.actions, mask, 0, credits_, "", (), tuple(mac_lookups), node.recirc_ids
-        )
+        return self._arrive(node, mask, credits_, mac_lookups)
 
-    def _meet(self, branches: dict[int, _Node] | dict[object, _Node], answer: object) -> None:
+    def _arrive(
+        self, leaf: _Leaf, mask: int, credits_: list[Credit], mac_lookups: tuple[MacLookup, ...]
+    ) -> Translated:
+        """The translation of a packet that went to `leaf`."""
+        flow_mask = leaf.flow_masks.get(mask)
+        if flow_mask is None:
+            flow_mask = self._flow_mask(mask, leaf)
+        for number in leaf.recirc_ids:
+            self._recirculations.hold(number)
+        return Translated(
+            leaf.actions, flow_mask, 0, credits_, "", (), mac_lookups, leaf.recirc_ids, (),
+            leaf.trail,
+        )  # fmt: skip
+
+    def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
+        """The first question that is not on the way of a packet, what was looked at up to it, and
+        who is credited; None if the way leads nowhere."""
+        if kind.stamp != self._stamp:
+            kind.start_anew(self._stamp)
+        for decided, ways in kind.ways.items():
+            way = ways.get(key & decided)
+            if way is not None:
+                kind.n_hits += 1
+                return way.node, way.mask, way.credits.copy()
+        if not kind.remembers:
+            return kind.branches[None], 0, []
+        way = self._look_up(kind, key)
+        return None if way is None else (way.node, way.mask, way.credits.copy())
+
+    def _flow_mask(self, mask: int, leaf: _Leaf) -> int:
+        """What the flow matches of packets of which that was looked at; one number for all flows
+        with that mask, for it is long."""
+        flow_mask = _flow_mask(mask | leaf.bits, leaf)
+        flow_mask = self._masks.setdefault(flow_mask, flow_mask)
+        if len(leaf.flow_masks) >= MAX_MASKS:
+            leaf.flow_masks.clear()
+        leaf.flow_masks[mask] = flow_mask
+        return flow_mask
+
+    def _look_up(self, kind: _Kind, key: int) -> _Way | None:
+        """Ask the tables, up to the first question that is not theirs; the way is remembered if
+        others may go it. None if it leads to nothing that is known."""
+        node = kind.branches[None]
+        mask = decided = 0
+        credits_: list[Credit] = []
+        while type(node) is _Lookup:
+            mask |= node.bits
+            if node.stamp != self._stamp:
+                node.start_anew(self._stamp)
+            rule, looked = node.ask(key & node.free | node.key, mask)
+            mask |= looked
+            decided |= looked
+            if node.mask < 0:
+                decided |= node.classifier.told
+            if rule is None:
+                credits_.append(node.missed)
+                following = node.branches.get(None)
+            else:
+                self._take_credit(node, rule, credits_)
+                following = node.branches.get(rule.plan or self._plan_of(rule))
+            if following is None:
+                self._meet(node.branches, None if rule is None else rule.plan)
+                return None
+            node = following
+        if isinstance(node, _Stop):
+            self.wants = node.is_wanted
+            return None
+        if kind.n_ways >= MAX_WAYS or len(kind.ways) >= MAX_WAY_MASKS:
+            kind.forget_ways()
+        way = _Way(node, mask, [SharedCredit(all_targets(credits_), self._pool)])
+        kind.ways.setdefault(decided, {})[key & decided] = way
+        kind.n_ways += 1
+        return way
+
+    def _meet_kind(self, kind: int, now_ms: int) -> None:
+        """Packets of a new kind."""
+        if self._n_nodes >= MAX_NODES:
+            self.forget(now_ms)
+        known = self._kinds[kind] = _Kind()
+        self._meet(known.branches, None)
+
+    def _meet(self, branches: dict[object, _Node], answer: object) -> None:
         """Something new; a second time it will be wanted."""
-        branches[answer] = _MET_ONCE  # type: ignore[index]
+        branches[answer] = _MET_ONCE
         self._n_nodes += 1
+
+    def _take_credit(self, node: _Lookup, rule: Rule, credits_: list[Credit]) -> None:
+        """Credit a rule and its table, together once there is a second time."""
+        if rule.shared is not None:
+            credits_.append(rule.shared)
+        elif rule.n_packets:
+            rule.shared = SharedCredit([node.matched, rule], self._pool)
+            credits_.append(rule.shared)
+        else:
+            credits_.append(node.matched)
+            credits_.append(rule)
 
     def _plan_of(self, rule: Rule) -> Plan:
         plan = self._plans.get(rule.actions)
@@ -302,12 +475,17 @@ class Shortcuts:
             if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
         ]
         keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
-        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids)
+        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids, again.trail)
 
     def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
         """Have the path of these steps, from a kind of packet on, lead to `end`."""
-        branches: dict[object, _Node] = self._kinds  # type: ignore[assignment]
-        answer: object = kind
+        if kind not in self._kinds:
+            self._kinds[kind] = _Kind()
+        known = self._kinds[kind]
+        known.ways.clear()
+        known.n_ways = 0
+        branches = known.branches
+        answer: object = None
         for step in steps:
             node = branches.get(answer)
             if not isinstance(node, _Question):
@@ -336,7 +514,8 @@ class Shortcuts:
 
 def _names(credits_: list[Credit]) -> list[tuple[str, int]]:
     """Who is credited, comparably: rules by themselves, others by what they are."""
-    return sorted((type(target).__name__, getattr(target, "id", 0)) for target in credits_)
+    targets = all_targets(credits_)
+    return sorted((type(target).__name__, getattr(target, "id", 0)) for target in targets)
 
 
 def _takes_long_road(dp_key: int) -> bool:

@@ -4,7 +4,7 @@ Each change is whole or not at all: it is checked first, and an `OpenFlowError` 
 they were. `apply` returns what happened as data (`Change`); telling controllers is `connmgr`'s
 work, and `undo` takes changes back: so a bundle is applied mod by mod and, if one fails, undone.
 As packets are handled between messages and never during one, nobody sees a bundle half done.
-`generation` grows with every change that may alter what happens to a packet.
+`generation` grows with every change of rules that may alter what happens to a packet.
 
 A rule is changed in place where it keeps its statistics, so that packets which the data path has
 counted and not told yet still find it.
@@ -15,6 +15,7 @@ leave a choice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
@@ -33,6 +34,10 @@ from netloom.openflow.errors import OpenFlowError
 #: Tables that controllers may use, 0 to 253; 254 is the switch's own: all may look, nobody change.
 N_TABLES = 254
 INTERNAL_TABLE = 254
+
+
+#: Changed rules that are remembered: with more of them, comparing flows is no gain.
+MAX_CHANGED = 64
 
 
 class Change(Record):
@@ -55,7 +60,11 @@ class Tables:
     def __init__(self) -> None:
         self._tables: dict[int, Table] = {}
         self._next_id = 1
-        self.generation = 0
+        self._generation = 0
+        #: Grows with all else that decides what happens to a packet that is looked up.
+        self.settings_generation = 0
+        #: The rules that came, went or changed since `take_changed`; None if they are too many.
+        self._changed: list[Rule] | None = []
         #: Did anyone ever ask to be told of full and empty tables?
         self.is_vacancy_watched = False
         #: (when to look at it, id, rule), a heap; of a rule only the entry that it names counts.
@@ -64,6 +73,15 @@ class Tables:
         self._by_group: dict[int, dict[int, Rule]] = {}
         self._by_meter: dict[int, dict[int, Rule]] = {}
         self._learned_cookies = LearnedCookies()
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of rules, which `take_changed` tells."""
+        return self._generation
+
+    def settings_changed(self) -> None:
+        """Something else than a rule changed."""
+        self.settings_generation += 1
 
     def table(self, table_id: int) -> Table:
         """The table of that number, made when it is first asked for."""
@@ -96,7 +114,7 @@ class Tables:
                 table.name = row.name
                 continue
             if table.configure(row):
-                self.generation += 1
+                self.settings_changed()
             while table.flow_limit is not None and len(table.classifier) > table.flow_limit:
                 victim = table.eviction.choose() if table.eviction is not None else None
                 if victim is None:
@@ -124,8 +142,26 @@ class Tables:
         if self._learned_cookies.orphaned:
             changes = self._with_learned(changes)
         if changes:
-            self.generation += 1
+            self._generation += 1
+            if self._changed is not None:
+                self._note([change.rule for change in changes])
         return changes
+
+    def _note(self, rules: list[Rule]) -> None:
+        changed = self._changed
+        if changed is not None:
+            changed += rules
+            if len(changed) > MAX_CHANGED:
+                self._changed = None
+
+    def take_changed(self) -> tuple[list[Rule], list[Table]] | None:
+        """The rules that came, went or changed since the last call, and the tables that have rules
+        of new masks since; None if that is too much to tell."""
+        reshaped = [table for table in self._tables.values() if table.classifier.has_new_mask]
+        for table in reshaped:
+            table.classifier.has_new_mask = False
+        changed, self._changed = self._changed, []
+        return None if changed is None else (changed, reshaped)
 
     def add_hidden(
         self, table_id: int, match: Match, priority: int, actions: Actions, now_ms: int
@@ -136,13 +172,15 @@ class Tables:
         if old is not None:
             self._take_out(old)
         self._put_in(rule)
-        self.generation += 1
+        self._generation += 1
+        self._note([rule])
         return rule
 
     def remove(self, rule: Rule, reason: int) -> Change:
         """Take a rule out of its table."""
         self._take_out(rule)
-        self.generation += 1
+        self._generation += 1
+        self._note([rule])
         return Change("removed", rule, reason)
 
     def remove_users_of_group(self, group_id: int) -> list[Change]:
@@ -175,7 +213,8 @@ class Tables:
             if change.before is not None:
                 old.restore(change.before)
                 self._put_in(old)
-        self.generation += 1
+        self._generation += 1
+        self._changed = None
 
     def flush(self) -> list[Change]:
         """Remove every rule, hidden ones too; those of the internal table stay."""
@@ -358,7 +397,23 @@ class Tables:
         return changes
 
     def _delete(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
-        return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_loose(mod)]
+        rules = self.select_loose(mod)
+        if len(rules) < _MANY_RULES:
+            return [self.remove(rule, m.OFPRR_DELETE) for rule in rules]
+        counts = Counter([rule.table_id for rule in rules])
+        emptied = {
+            table_id
+            for table_id, count in counts.items()
+            if count == len(self._tables[table_id].classifier)
+        }
+        for table_id in emptied:
+            self._tables[table_id].classifier.clear()
+        for rule in rules:
+            if rule.table_id in emptied:
+                self._retire(rule)
+            else:
+                self._take_out(rule)
+        return [Change("removed", rule, m.OFPRR_DELETE) for rule in rules]
 
     def _delete_strict(self, mod: m.FlowMod, now_ms: int) -> list[Change]:
         return [self.remove(rule, m.OFPRR_DELETE) for rule in self.select_strict(mod)]
@@ -440,6 +495,8 @@ class Tables:
 
 
 _PACKET_TYPE = SLOT["packet_type"].mask
+#: So many rules that go at once, and it is looked for tables that become empty.
+_MANY_RULES = 16
 _KEPT_FLAGS = (
     m.OFPFF_SEND_FLOW_REM | m.OFPFF_CHECK_OVERLAP | m.OFPFF_RESET_COUNTS | m.OFPFF_NO_PKT_COUNTS
     | m.OFPFF_NO_BYT_COUNTS

@@ -194,8 +194,11 @@ def _trace_once(
 def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     words = request.words
     if len(words) > 3 or not words:
-        raise CommandError("Too many command line arguments" if words else "Syntax error")
-    if any("(" in word for word in words[:2]) and world.find_bridge(words[0]) is None:
+        raise CommandError("too many arguments" if words else "Syntax error")
+    is_bridge = world.find_bridge(words[0]) is not None
+    if is_bridge and len(words) > 1 and "(" in words[1] and _is_odp_flow(words[1]):
+        raise CommandError("Cannot find the datapath")
+    if any("(" in word for word in words[:2]) and not is_bridge:
         at = 0 if "(" in words[0] else 1
         _read_packet(request, words[at + 1 :])
         return _read_odp_flow(words[at], world)
@@ -209,6 +212,14 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
         return bridge, parse_flow(words[1], _port_numbers(bridge), bridge.tlv_table.field_names())
     except ConfigError as error:
         raise CommandError(f"Bad openflow flow syntax: {error}") from error
+
+
+def _is_odp_flow(text: str) -> bool:
+    try:
+        parse_odp_flow(text, {})
+    except ConfigError:
+        return False
+    return True
 
 
 def _port_numbers(bridge: Ofproto) -> dict[str, int]:

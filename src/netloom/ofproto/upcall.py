@@ -51,13 +51,17 @@ class Upcalls:
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
         self.enable_megaflows = True
+        #: How many were more than a miss of a known kind, which nobody hears of.
+        self.n_thorough = 0
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
-        self._backer.shortcuts.follow(self._backer.table_generation(), now_ms)
+        self._backer.follow_tables(now_ms)
         for upcall in upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
-            elif upcall.kind == "controller":
+                continue
+            self.n_thorough += 1
+            if upcall.kind == "controller":
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":
                 self._slow_path(upcall, now_ms)
@@ -80,6 +84,7 @@ class Upcalls:
 
     def _translate_miss(self, upcall: Upcall, now_ms: int) -> None:
         """The long road."""
+        self.n_thorough += 1
         backer = self._backer
         is_wanted = backer.shortcuts.wants
         found = origin(backer, upcall.key)
@@ -100,7 +105,7 @@ class Upcalls:
         if is_wanted:
             backer.shortcuts.keep(bridge, key, upcall.key, result, now_ms, mask)
         # Tables may have learned from the packet.
-        backer.shortcuts.follow(backer.table_generation(), now_ms)
+        backer.follow_tables(now_ms)
         if not self.enable_megaflows:
             mask = KEY_MASK
         backer.revalidator.install(upcall.key, mask, result, now_ms)

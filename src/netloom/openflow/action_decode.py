@@ -396,8 +396,10 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
             values[name] = body_of
         elif len(body_of) != (wanted if wanted < 2 else 4):
             raise OpenFlowError("OFPBPC_BAD_LEN")
+        elif wanted:
+            values[name] = int.from_bytes(body_of[:wanted], "big")
         else:
-            values[name] = int.from_bytes(body_of[:wanted], "big") if wanted else True
+            values[name] = True
         pos += size + 7 & ~7
     return a.Controller(**values)  # type: ignore[arg-type]
 

@@ -374,13 +374,13 @@ _STATS11 = Struct(">HBxII5H2xQQQ")
 def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     nx = frame.row.name == "NXST_FLOW"
     if nx:
-        minimum, read = 48, _read_nx_stats
+        minimum, read = 48, read_nx_stats
     elif frame.version == 1:
         minimum, read = 88, _read_stats10
     elif frame.version == c15.VERSION:
         minimum, read = c15.MINIMUM, _read_stats15
     else:
-        minimum, read = 56, _read_stats11
+        minimum, read = 56, read_stats11
     # Many flows of a table do the same: the lists that were decoded before in this message.
     known: dict[bytes, tuple[a.Action, ...]] = {}
 
@@ -419,7 +419,7 @@ def _read_stats10(
     )  # fmt: skip
 
 
-def _read_nx_stats(
+def read_nx_stats(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
@@ -439,7 +439,7 @@ def _read_stats15(
     return replace(flow, flags=_decode_flags(flags, version))
 
 
-def _read_stats11(
+def read_stats11(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,

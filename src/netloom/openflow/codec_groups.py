@@ -19,6 +19,7 @@ from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_field_header, encode_field_header
+from netloom.openflow.properties import find_properties
 
 log = get_logger("ofp_group")
 
@@ -31,25 +32,6 @@ _WEIGHT, _WATCH_PORT, _WATCH_GROUP = range(3)
 
 def _has_properties(version: int) -> bool:
     return version in (1, 6)
-
-
-# Properties: type, length that counts the header but no padding, up to 8 bytes each.
-
-
-def _properties(data: bytes, pos: int, end: int) -> list[tuple[int, int, int]]:
-    """(type, start, end) of each property; `start` is that of its header."""
-    found = []
-    while pos < end:
-        if end - pos < 4:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        found.append((kind, pos, pos + size))
-        pos += size + 7 & ~7
-        if pos > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-    return found
 
 
 # Buckets
@@ -118,7 +100,7 @@ def _decode_flexible(
 def _bucket_properties(data: bytes, pos: int, end: int, group_type: int) -> tuple[int, int, int]:
     weight = int(group_type == g.OFPGT_SELECT)
     port, group = OFPP_ANY, OFPG_ANY
-    for kind, start, stop in _properties(data, pos, end):
+    for kind, start, stop in find_properties(data, pos, end):
         if kind not in (_WEIGHT, _WATCH_PORT, _WATCH_GROUP):
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         if stop - start != 8:
@@ -139,7 +121,7 @@ def _encode_bucket(bucket: g.Bucket, version: int, group_type: int) -> bytes:
                     bucket.watch_group)  # fmt: skip
         return head + actions
     properties = b""
-    if group_type == g.OFPGT_SELECT:
+    if group_type == g.OFPGT_SELECT or bucket.weight:
         properties += pack(">HHH2x", _WEIGHT, 8, bucket.weight)
     if bucket.watch_port != OFPP_ANY:
         properties += pack(">HHI", _WATCH_PORT, 8, bucket.watch_port)
@@ -180,7 +162,7 @@ def _decode_group_properties(
     data: bytes, pos: int, end: int, version: int, group_type: int, command: int
 ) -> g.GroupProperties:
     found = g.NO_PROPERTIES
-    for kind, start, stop in _properties(data, pos, end):
+    for kind, start, stop in find_properties(data, pos, end):
         if kind != 0xFFFF:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         if stop - start < 12:

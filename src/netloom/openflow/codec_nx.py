@@ -9,6 +9,7 @@ from netloom.flow.fields import N_TUN_METADATA
 from netloom.openflow import messages_nx as n
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+from netloom.openflow.properties import HEADER_BYTES, find_properties
 
 Encoded = tuple[str, bytes]
 
@@ -103,23 +104,11 @@ def _property(kind: int, body: bytes) -> bytes:
     return pack(">HH", kind, size) + body + bytes(-size % 8)
 
 
-def _read_properties(data: bytes, pos: int, end: int) -> list[tuple[int, bytes]]:
-    found = []
-    while pos < end:
-        if end - pos < 4:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        found.append((kind, data[pos + 4 : pos + size]))
-        pos += size + 7 & ~7
-    return found
-
-
 def _decode_tuple(body: bytes, ip_proto: int) -> n.CtTuple:
     # The tuple's properties start at a multiple of 8 bytes.
     values: dict[str, int] = {}
-    for kind, value in _read_properties(body, 4, len(body)):
+    for kind, start, end in find_properties(body, 4, len(body)):
+        value = body[start + HEADER_BYTES : end]
         if kind >= len(_TUPLE):
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         name, size = _TUPLE[kind]
@@ -148,7 +137,8 @@ def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     tuples = {_ORIGINAL: n.NO_TUPLE, _REPLY: n.NO_TUPLE}
     numbers: dict[int, int] = {}
-    for kind, body in _read_properties(frame.data, pos + 8, len(frame.data)):
+    for kind, start, end in find_properties(frame.data, pos + 8, len(frame.data)):
+        body = frame.data[start + HEADER_BYTES : end]
         if kind in tuples:
             tuples[kind] = _decode_tuple(body, ip_proto)
         elif kind in _SIZES:

@@ -66,6 +66,8 @@ COMMANDS = {
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
 _COMMAND_WORDS = tuple(COMMANDS)
+#: Lines of a file from which on it pays to look for lines that are alike.
+_MANY_LINES = 32
 _DL_TYPE = SLOT["dl_type"].mask
 _IPV6 = 0x86DD << SLOT["dl_type"].shift
 #: What IPv4 and IPv6 share.
@@ -371,14 +373,23 @@ def parse_flow_lines(
     flows = []
     usable = p.P_ANY
     memories: dict[int, FlowMemory] = {}
+
+    def read(text: str, kind: int, memory: FlowMemory) -> tuple[m.FlowMod, int]:
+        return parse_flow_mod(text, kind, names, memory)
+
+    parse = read
+    if len(lines) >= _MANY_LINES:
+        from netloom.openflow.flow_lines import FlowLines
+
+        parse = FlowLines(read).parse
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
         kind, rest = (command, text) if command is not None else _leading_command(text)
-        memory = memories.setdefault(kind, FlowMemory())
+        memory = memories.get(kind) or memories.setdefault(kind, FlowMemory())
         try:
-            flow, protocols = parse_flow_mod(rest, kind, names, memory)
+            flow, protocols = parse(rest, kind, memory)
         except ConfigError as error:
             raise ConfigError(f"{where}:{number}: {error}") from None
         flows.append(flow)

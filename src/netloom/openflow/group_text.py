@@ -207,7 +207,9 @@ def parse_group_mod(
         # The last bucket's protocols count, as ever.
         bucket, protocols = _parse_bucket(bucket_text, group_type, names)
         buckets.append(bucket)
-        if group_type != g.OFPGT_SELECT and bucket.weight:
+        # Where buckets are added to a group, its type is not said.
+        is_other = group_type != g.OFPGT_SELECT and command != g.OFPGC_INSERT_BUCKET
+        if is_other and bucket.weight:
             raise ConfigError("Only select groups can have bucket weights.")
     if group_type == g.OFPGT_INDIRECT and len(buckets) > 1:
         raise ConfigError("Indirect groups can have at most one bucket.")

@@ -77,11 +77,8 @@ _LAST = (
     "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
 )
 
-_DL_TYPE = SLOT["dl_type"]
-_NW_PROTO = SLOT["nw_proto"]
-_TP_SRC = SLOT["tp_src"]
-_TP_DST = SLOT["tp_dst"]
-_TCI = SLOT["vlan_tci"]
+_DL_TYPE, _NW_PROTO, _TYPE_SLOT = SLOT["dl_type"], SLOT["nw_proto"], SLOT["packet_type"]
+_TP_SRC, _TP_DST, _TCI = SLOT["tp_src"], SLOT["tp_dst"], SLOT["vlan_tci"]
 #: Fields that are always written and say that a packet is a frame.
 _ETHERNET = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 _SAY_FRAME = _ETHERNET
@@ -105,7 +102,6 @@ for _field in FIELD.values():
         _SAY_FRAME |= _field.mask
 _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
 _SAY_FRAME &= ~_CT_PORTS
-_TYPE_SLOT, _DL_TYPE = SLOT["packet_type"], SLOT["dl_type"]
 _LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.

@@ -44,7 +44,7 @@ _REST = 65_536
 _PORTS_END = 0xFF00
 
 
-class _Template:
+class Template:
     """One shape: `whole & head_mask == head_value` proves it."""
 
     __slots__ = ("constant", "demanded", "demands", "head_mask", "head_value", "mask", "moves",
@@ -184,7 +184,7 @@ class Templates:
     """The templates of one version."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, list[_Template]] = {}
+        self._buckets: dict[int, list[Template]] = {}
         self._seen: set[tuple[int, int, int, int]] = set()
         self._misses = 0
         self._rest = 0
@@ -199,6 +199,14 @@ class Templates:
                     value = template.read(whole)
                     if value is not None:
                         return Match(value, template.mask)
+        return None
+
+    def find(self, body: bytes) -> Template | None:
+        """The template that has the shape of these entries."""
+        whole = int.from_bytes(body, "big")
+        for template in self._buckets.get(len(body), ()):
+            if whole & template.head_mask == template.head_value:
+                return template
         return None
 
     def learn(self, table: OxmTable, body: bytes, value: int, mask: int) -> None:
@@ -228,9 +236,9 @@ class Templates:
             self._seen.clear()
 
 
-def _derive(table: OxmTable, body: bytes, value: int, mask: int) -> _Template | None:
+def _derive(table: OxmTable, body: bytes, value: int, mask: int) -> Template | None:
     """The template of these entries; None if there can be none."""
-    template = _Template()
+    template = Template()
     template.mask = mask
     pos = 0
     while pos < len(body):
@@ -250,7 +258,7 @@ def _derive(table: OxmTable, body: bytes, value: int, mask: int) -> _Template | 
     return template if template.read(whole) == value else None
 
 
-def _add_entry(template: _Template, row: DecodeRow, body: bytes, pos: int, size: int) -> None:
+def _add_entry(template: Template, row: DecodeRow, body: bytes, pos: int, size: int) -> None:
     """The proof and the move of the entry at `pos`."""
 
     def shift(end: int) -> int:
@@ -273,7 +281,7 @@ def _add_entry(template: _Template, row: DecodeRow, body: bytes, pos: int, size:
     template.constant |= row.implied
 
 
-def _add_demand(template: _Template, row: DecodeRow, value: int) -> bool:
+def _add_demand(template: Template, row: DecodeRow, value: int) -> bool:
     """The prerequisites of an entry, in the way in which `value` meets them."""
     if not row.prerequisites:
         return True

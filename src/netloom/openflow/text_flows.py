@@ -37,8 +37,8 @@ def format_duration(seconds: int, nanoseconds: int) -> str:
     if not nanoseconds:
         return f"{seconds}s"
     if nanoseconds % 1_000_000 == 0:
-        return f"{seconds}.{nanoseconds // 1_000_000:03d}s"
-    fraction = f"{nanoseconds:09d}".rstrip("0")
+        return f"{seconds}.{str(1_000 + nanoseconds // 1_000_000)[1:]}s"
+    fraction = str(1_000_000_000 + nanoseconds)[1:].rstrip("0")
     return f"{seconds}.{fraction}s"
 
 

@@ -59,6 +59,11 @@ def parse(packet: bytes | bytearray, packet_type: int = 0, max_vlans: int = ALL_
     at offset 0. No more than `max_vlans` tags are read: what is behind them is not known."""
     headers = Headers()
     headers.end = size = len(packet)
+    if size >= 34 and packet[12] == 8 and not (packet[13] or packet_type):
+        # Untagged IPv4, as most packets are.
+        headers.dl_type, headers.type_offset, headers.l3 = 0x0800, 12, ETH_LEN
+        _parse_ipv4(packet, headers)
+        return headers
     if packet_type:
         headers.dl_type, offset = packet_type & 0xFFFF, 0
     elif size < ETH_LEN:

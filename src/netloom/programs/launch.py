@@ -7,6 +7,13 @@ picks an interpreter and runs it with `-I -S`; the Python part puts the package'
 `sys.path` and calls `run`. An editable installation, whose directory only `site` knows, falls back
 to `site.main()`. Daemons always take `site`, as their dependencies may live anywhere.
 
+Other programs look for `ovsdb-client monitor ...` or for `ovs-vswitchd` in /proc/PID/cmdline
+(Neutron's agent waits for its monitor that way) and in /proc/PID/comm (pidof, pgrep), where a
+script has the interpreter and its options. So a tool writes its own line over it. The kernel keeps
+the size of a command line for good: it shows all of it, words ending in zeros, as long as the last
+byte is a zero; otherwise what is there up to the first zero, which is how programs set a title
+(proc(5)). The words of a title have spaces between them, as in `ps`.
+
 `TOOLS` is the one table of installed tools; `setup.py` reads it without importing the package, so
 this module imports nothing of it at the top.
 """
@@ -31,6 +38,14 @@ TOOLS = {
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),
     "ovs-vswitchd": ("netloom.programs.vswitchd", True),
 }
+
+#: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).
+COMPILED = frozenset(("ovs-ofctl", "ovs-vswitchd"))
+
+#: Where proc(5) has arg_start and arg_end in /proc/PID/stat, counted behind the name's `) `.
+_ARG_START, _ARG_END = 45, 46
+#: comm holds 15 bytes and a zero.
+_LONGEST_NAME = 15
 
 #: `@python@` is the interpreter of the installation, `@tool@` the tool. To the shell the second
 #: line is the command `:`, and what follows runs up to `exec`; to Python all of it is a string.
@@ -75,13 +90,46 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         # What the databases hold is UTF-8, whatever the locale; other bytes pass as they came.
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    show_as(argv)
     module_name, needs_site = TOOLS[tool]
     if needs_site and "site" not in sys.modules:
         import site
 
         site.main()
+    if tool in COMPILED:
+        from netloom.programs.compiled import activate
+
+        activate()
     module = __import__(module_name, fromlist=["main"])
     finish(module.main(argv))
+
+
+def title(words: Sequence[str], size: int) -> bytes | None:
+    """`size` bytes that the kernel shows as `words`; None if they do not fit."""
+    text = " ".join(words).encode("utf-8", "surrogateescape") + b"\0"
+    return text.ljust(size, b"-") if len(text) < size else None
+
+
+def show_as(argv: Sequence[str]) -> None:
+    """Let this process appear as run with `argv`. Where that is forbidden it stays as it is."""
+    import posix
+
+    try:
+        with open("/proc/self/comm", "wb") as comm:
+            comm.write(argv[0].encode()[:_LONGEST_NAME])
+        with open("/proc/self/stat", "rb") as stat:
+            fields = stat.read().rpartition(b") ")[2].split()
+        start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+        text = title(argv, end - start)
+        if text is not None:
+            memory = posix.open("/proc/self/mem", posix.O_WRONLY | posix.O_CLOEXEC)
+            try:
+                posix.pwrite(memory, text, start)
+            finally:
+                posix.close(memory)
+    except OSError:
+        # A sandbox without /proc, or one that lets nobody write there: only the looks differ.
+        return
 
 
 def finish(status: int) -> None:

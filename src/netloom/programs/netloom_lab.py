@@ -86,6 +86,7 @@ def status(
     """What of Netloom runs here: the switch, the network service and its agents, labs. Status 1
     if the switch does not run."""
     from netloom.base.paths import rundir
+    from netloom.lab.rootless import seen_labs
     from netloom.lab.standing import standing_labs
     from netloom.lab.switch import DAEMONS, Switch
 
@@ -94,7 +95,7 @@ def status(
     for name, pid in pids.items():
         print(f"{name}: {f'running (pid {pid})' if pid else 'not running'}")
     print(f"network service: {_service(url)}")
-    print(f"labs: {', '.join(standing_labs()) or 'none'}")
+    print(f"labs: {', '.join(standing_labs(seen_labs())) or 'none'}")
     raise typer.Exit(int(not all(pids.values())))
 
 
@@ -127,11 +128,24 @@ def _service(url: str) -> str:
     return f"running at {url}, {len(agents)} agents{health}"
 
 
+def _kernel_complaint() -> str:
+    """Why the kernel data path cannot be; empty if its programs load. They are let go at once."""
+    from netloom.base.errors import Unsupported
+    from netloom.datapath.ebpf.loader import load
+
+    try:
+        load().close()
+    except Unsupported as error:
+        return str(error)
+    return ""
+
+
 def doctor(to: list[str] = _TO) -> None:
     """Look for what keeps Netloom from working here, and say the remedy. Status 1 on failures."""
     from ipaddress import ip_address
 
     from netloom.lab.doctor import examine
+    from netloom.lab.rootless import seen_labs
 
     for target in to:
         try:
@@ -139,7 +153,7 @@ def doctor(to: list[str] = _TO) -> None:
         except ValueError:
             raise NetloomError(f"--to {target}: not an IP address") from None
     failures = 0
-    for finding in examine(to):
+    for finding in examine(to, seen_labs(), _kernel_complaint):
         failures += finding.level == "failure"
         print(f"{MARKS[finding.level]}  {finding.topic:9}  {finding.text}")
         if finding.remedy:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,8 @@ from typing import TypeVar
 import httpx
 
 from netloom.base.clock import SystemClock
-from netloom.base.errors import ConfigError
+from netloom.base.errors import ConfigError, NetloomError
+from netloom.base.log import get_logger
 from netloom.base.paths import rundir
 from netloom.network.agents.dhcp.agent import DhcpAgent
 from netloom.network.agents.l2.agent import L2Agent
@@ -29,6 +31,9 @@ from netloom.network.agents.settings import (
 from netloom.network.agents.tokens import TokenAuth
 from netloom.network.identity.credentials import read_credentials
 
+log = get_logger("network_agent")
+#: How long an agent may take to leave.
+LEAVE_S = 2.0
 S = TypeVar("S", L2Settings, RoomSettings)
 L2_FILES = ("/etc/neutron/plugins/ml2/openvswitch_agent.ini",)
 
@@ -91,15 +96,26 @@ async def _until_signal(
         auth = TokenAuth(read_credentials(settings.keystone), SystemClock())
     async with open_client(settings.server_url, auth) as client:
         agent = make(settings, ServiceLink(client, settings.host), Path(rundir()))
-        task = asyncio.current_task()
-        assert task is not None
+        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         try:
-            await agent.run()
-        except asyncio.CancelledError:
-            # A signal's doing.
-            return
+            await _run(agent, stop)
         finally:
             if auth is not None:
                 await auth.aclose()
+
+
+async def _run(agent: L2Agent | RoomAgent, stop: asyncio.Event) -> None:
+    work, told = asyncio.create_task(agent.run()), asyncio.create_task(stop.wait())
+    await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not work.done() and isinstance(agent, L2Agent):
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await agent.leave()
+        except (NetloomError, OSError, TimeoutError) as error:
+            log.warn("did not leave in good order: %s", str(error) or type(error).__name__)
+    work.cancel()
+    with suppress(asyncio.CancelledError):
+        await work

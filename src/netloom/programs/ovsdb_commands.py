@@ -194,21 +194,22 @@ def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
     commands = Commands(program)
     program.server.watchers.append(commands.log_changes)
     registry = program.control.registry
-    add = registry.register
-    prefix = "ovsdb-server/"
-    add(f"{prefix}compact", "", 0, 1, commands.compact)
-    add(f"{prefix}memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim)
-    add(f"{prefix}reconnect", "", 0, 0, commands.reconnect)
-    add(f"{prefix}disable-monitor-cond", "", 0, 0, commands.disable_monitor_cond)
-    add(f"{prefix}add-remote", "REMOTE", 1, 1, commands.add_remote)
-    add(f"{prefix}remove-remote", "REMOTE", 1, 1, commands.remove_remote)
-    add(f"{prefix}list-remotes", "", 0, 0, commands.list_remotes)
-    add(f"{prefix}add-db", "DB", 1, 1, commands.add_db)
-    add(f"{prefix}remove-db", "DB", 1, 1, commands.remove_db)
-    add(f"{prefix}list-dbs", "", 0, 0, commands.list_dbs)
-    add(f"{prefix}get-db-storage-status", "DB", 1, 1, commands.storage_status)
-    add(f"{prefix}tlog-set", "DB:TABLE on|off", 2, 2, commands.tlog_set)
-    add(f"{prefix}tlog-list", "", 0, 0, commands.tlog_list)
+    for word, usage, least, most, handler in (
+        ("compact", "", 0, 1, commands.compact),
+        ("memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim),
+        ("reconnect", "", 0, 0, commands.reconnect),
+        ("disable-monitor-cond", "", 0, 0, commands.disable_monitor_cond),
+        ("add-remote", "REMOTE", 1, 1, commands.add_remote),
+        ("remove-remote", "REMOTE", 1, 1, commands.remove_remote),
+        ("list-remotes", "", 0, 0, commands.list_remotes),
+        ("add-db", "DB", 1, 1, commands.add_db),
+        ("remove-db", "DB", 1, 1, commands.remove_db),
+        ("list-dbs", "", 0, 0, commands.list_dbs),
+        ("get-db-storage-status", "DB", 1, 1, commands.storage_status),
+        ("tlog-set", "DB:TABLE on|off", 2, 2, commands.tlog_set),
+        ("tlog-list", "", 0, 0, commands.tlog_list),
+    ):
+        registry.register(f"ovsdb-server/{word}", usage, least, most, handler)
     _register_constant(registry)
     _register_refused(registry)
     return commands.memory

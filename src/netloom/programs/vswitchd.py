@@ -205,7 +205,7 @@ class Program:
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()
-        self._version = -1
+        self._version = (-1, False)
 
     def start(self) -> None:
         self.control.register_standard(vlog, self.counters, self.memory)
@@ -229,8 +229,10 @@ class Program:
         if self._routes is not None and self._routes.has_changed():
             follow_host(self.datapaths.underlay, self._routes)
         self.datapaths.run()
-        if self.switch.applier.version != self._version:
-            self._version = self.switch.applier.version
+        # While flows are restored, packets do not wake anybody up.
+        version = self.switch.applier.version, self.datapaths.is_restoring
+        if version != self._version:
+            self._version = version
             self._take_over_tls()
             self._watch_descriptors()
         if self.switch.ready and not self._announced:
@@ -250,7 +252,8 @@ class Program:
 
     def _watch_descriptors(self) -> None:
         """Wake for packets and for devices that come and go."""
-        wanted = {*self.datapaths.poll_fds(), *self.devices.poll_fds()}
+        packets = self.datapaths.packet_fds()
+        wanted = {*packets, *self.devices.poll_fds()}
         if self._routes is not None:
             wanted.add(self._routes.fileno())
         for fd in self._watched - wanted:
@@ -258,7 +261,10 @@ class Program:
         # A number may be a new descriptor by now, which the loop's selector does not know.
         for fd in wanted:
             self.loop.unwatch(fd)
-            self.loop.watch(fd, _wake_up)
+            if (take_packets := packets.get(fd)) is not None:
+                self.loop.watch_lightly(fd, take_packets)
+            else:
+                self.loop.watch(fd, _wake_up)
         self._watched = wanted
 
     def _take_over_tls(self) -> None:

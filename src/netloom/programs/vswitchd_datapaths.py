@@ -10,11 +10,14 @@ tries the kernel, and what an earlier daemon left there goes.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 
 from netloom.base import paths
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
+from netloom.base.record import replace
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
@@ -64,15 +67,17 @@ class DataPathSet:
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
-            ({"system"} if has_system else set())
+            ({"system"} if has_system or dummy in ("override", "system") else set())
             | {"netdev"}
             | ({"dummy"} if dummy is not None else set())
         )
         self.backers: dict[str, Backer] = {}
         #: Until the OpenFlow flows of before are back (other_config:flow-restore-wait).
         self.is_restoring = True
+        self._restore_until_ms: int | None = None
         self.underlay = Underlay()
         self._limits = LimitsWish()
+        self._started_ms = loop.clock.now_ms()
         self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
         self._kernel: EbpfDpif | None = None
@@ -119,6 +124,9 @@ class DataPathSet:
     def set_limits(self, limits: LimitsWish) -> None:
         # Who restores flows asks for that before the daemon starts; later nobody is waited for.
         self.is_restoring = self.is_restoring and limits.is_restoring
+        self._restore_until_ms = None
+        if self.is_restoring and limits.restore_timeout_s:
+            self._restore_until_ms = self._started_ms + 1_000 * limits.restore_timeout_s
         if limits != self._limits:
             self._limits = limits
             for backer in self.backers.values():
@@ -128,6 +136,8 @@ class DataPathSet:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
         backer.is_restoring = self.is_restoring
+        if self._kernel is not None and backer.dpif is self._kernel:
+            self._kernel.allow_shortcuts(limits.has_shortcuts)
 
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
@@ -143,17 +153,29 @@ class DataPathSet:
 
     def run(self) -> None:
         """Move packets, answer upcalls, serve controllers."""
+        until_ms = self._restore_until_ms
+        if until_ms is not None and self._loop.clock.now_ms() >= until_ms:
+            get_logger("bridge").warn("nobody restored the flows in time; going on without them")
+            self.set_limits(replace(self._limits, is_restoring=False))
         for backer in self.backers.values():
             backer.run()
         self.spare.run()
 
     def deadline(self) -> int | None:
         due = [at for backer in self.backers.values() if (at := backer.deadline()) is not None]
+        if self._restore_until_ms is not None:
+            due.append(self._restore_until_ms)
         return min(due, default=None)
 
-    def poll_fds(self) -> list[int]:
+    def packet_fds(self) -> dict[int, Callable[[], bool]]:
+        """Descriptors that are readable when packets wait -> what takes them, and says whether all
+        else has to have its turn at once."""
         backers = [backer for backer in self.backers.values() if not backer.is_restoring]
-        return [fd for backer in backers for fd in backer.dpif.poll_fds()]
+        return {
+            fd: partial(backer.take_packets, fd)
+            for backer in backers
+            for fd in backer.dpif.poll_fds()
+        }
 
     def set_tunnel_source_ports(self, low: int, high: int) -> None:
         """Which UDP ports tunnels send from, of all data paths that there are and will be."""

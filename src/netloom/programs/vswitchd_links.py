@@ -10,13 +10,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.base.paths import rundir
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import ControllerSettings, ControllerStatus
 from netloom.openflow import connection as openflow
-from netloom.openflow.messages import EchoRequest
+from netloom.openflow.bridge_end import BridgeEnd
 from netloom.programs.vswitchd_snoop import Snooped, accept_snooper
 from netloom.transport.address import OPENFLOW_PORT, is_passive, parse_address
 from netloom.transport.client import ReconnectingClient
@@ -29,31 +28,6 @@ from netloom.vswitchd.apply import LiveBridge
 from netloom.vswitchd.rconn import Rconn
 
 log = get_logger("connmgr")
-
-
-class BridgeEnd(openflow.Connection):
-    """The switch's end of a connection. The bridge takes its events; that the peer broke the
-    protocol is told to the owner of the socket, who closes it."""
-
-    def __init__(self, name: str, versions: frozenset[int], now_ms: int) -> None:
-        super().__init__(name, tuple(sorted(versions)), now_ms)
-        #: Breaks the connection off; the owner of the socket sets it.
-        self.break_off: Callable[[], None] = _nothing
-        #: Is told when the version is settled.
-        self.negotiated: Callable[[], None] = _nothing
-
-    def _take_hello(self, data: bytes) -> openflow.Negotiated:
-        event = super()._take_hello(data)
-        self.negotiated()
-        return event
-
-    def _give_up(self, failure: ProtocolError) -> None:
-        log.dbg("%s: closing after protocol error: %s", self.name, failure)
-        self.break_off()
-
-    def send_probe(self) -> None:
-        """Ask whether the peer lives; whatever it answers is proof."""
-        self.send(EchoRequest(), 0)
 
 
 class ByteMover:
@@ -73,10 +47,6 @@ class ByteMover:
 
     def next_event(self) -> None:
         """None: the bridge takes them."""
-
-
-def _nothing() -> None:
-    """For an end without a socket."""
 
 
 def _ignore(event: None) -> None:

@@ -136,9 +136,16 @@ class Stp:
         delay = min(max(delay, 4_000, max_age // 2 + 1_000), 30_000)
         self.own_times_ms = max_age, hello, delay
         if self.is_root:
-            self.max_age_ms, self.hello_ms, self.forward_delay_ms = self.own_times_ms
+            self._set_times(*self.own_times_ms)
         if bridge_id != self.bridge_id:
             self._set_bridge_id(bridge_id)
+
+    def _set_times(self, max_age_ms: int, hello_ms: int, delay_ms: int) -> None:
+        """The tree's times from now on, also of ports that are waiting."""
+        for port in self.ports.values():
+            if port.forward_due_ms is not None:
+                port.forward_due_ms += delay_ms - self.forward_delay_ms
+        self.max_age_ms, self.hello_ms, self.forward_delay_ms = max_age_ms, hello_ms, delay_ms
 
     def _set_bridge_id(self, bridge_id: int) -> None:
         was_root = self.is_root
@@ -241,8 +248,7 @@ class Stp:
         port.age_due_ms = port.heard_ms + config.max_age_ms
 
     def _follow_root(self, config: _Config) -> None:
-        self.max_age_ms, self.hello_ms = config.max_age_ms, config.hello_ms
-        self.forward_delay_ms = config.delay_ms
+        self._set_times(config.max_age_ms, config.hello_ms, config.delay_ms)
         self.topology_change = bool(config.flags & _CHANGE)
         self.flush |= self.topology_change
         self._send_configs()
@@ -372,7 +378,7 @@ class Stp:
         """What follows if this bridge has just become the root."""
         if was_root or not self.is_root:
             return
-        self.max_age_ms, self.hello_ms, self.forward_delay_ms = self.own_times_ms
+        self._set_times(*self.own_times_ms)
         self._detect_change()
         self._tcn_due_ms = None
         self._send_configs()

@@ -8,6 +8,10 @@ ready, a timer is due, `wake()` was called) the loop takes one *turn*:
     3. every connection's output goes out in one write;
     4. the loop sleeps until the earliest `deadline()` of them all.
 
+Descriptors of packets are the exception (`watch_lightly`): their handler does all that most packets
+need, so that a turn, which asks every part of the daemon, is only taken if it says so, or a little
+later.
+
 So work that many events ask for is done once, and a client gets one packet for all that a turn
 made for it. A turn costs a few microseconds per runnable and about one per connection.
 
@@ -28,6 +32,9 @@ from netloom.base.limits import READ_BYTES
 from netloom.base.log import get_logger
 
 log = get_logger("poll_loop")
+
+#: When a turn is taken at the latest after descriptors that are watched lightly became readable.
+LIGHT_PAUSE_MS = 20
 
 
 class Runnable(Protocol):
@@ -57,11 +64,15 @@ class _EventLoop(asyncio.SelectorEventLoop):
     def __init__(self, after_events: Callable[[], None]) -> None:
         super().__init__()
         self._after_events = after_events
+        #: Descriptors whose handlers ask for what is to be done after.
+        self.light: set[int] = set()
 
     def _process_events(self, event_list: list[Any]) -> None:
         super()._process_events(event_list)  # type: ignore[misc]
-        if event_list:
-            self._after_events()
+        for key, _ in event_list:
+            if key.fd not in self.light:
+                self._after_events()
+                return
 
 
 class MainLoop:
@@ -69,7 +80,7 @@ class MainLoop:
 
     def __init__(self, clock: WarpClock | None = None) -> None:
         self.clock = clock or WarpClock()
-        self.aio: asyncio.AbstractEventLoop = _EventLoop(self.wake)
+        self.aio = _EventLoop(self.wake)
         #: What every connection reads into: a read and its handling are one step of the loop.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self._runnables: list[Runnable] = []
@@ -77,6 +88,9 @@ class MainLoop:
         self._turn_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
+        #: The timer of the turn that follows light work, and whether there was some since the last.
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_behind = False
         self._exit_status = 0
         self._failure: BaseException | None = None
         self.aio.set_exception_handler(self._on_exception)
@@ -106,7 +120,28 @@ class MainLoop:
 
         self.aio.add_reader(fd, ready)
 
+    def watch_lightly(self, fd: int, callback: Callable[[], bool]) -> None:
+        """Call `callback` whenever `fd` is readable. It says whether a turn is to follow at once;
+        one does within `LIGHT_PAUSE_MS`."""
+
+        def ready() -> None:
+            try:
+                wants_turn = callback()
+            except BaseException as error:
+                self.fail(error)
+                raise
+            if wants_turn:
+                self.wake()
+                return
+            self._is_behind = True
+            if self._pause is None:
+                self._pause = self.aio.call_later(LIGHT_PAUSE_MS / 1000, self._pause_is_over)
+
+        self.aio.light.add(fd)
+        self.aio.add_reader(fd, ready)
+
     def unwatch(self, fd: int) -> None:
+        self.aio.light.discard(fd)
         self.aio.remove_reader(fd)
 
     # Running.
@@ -168,6 +203,7 @@ class MainLoop:
             self._set_timer()
 
     def _take_turn(self) -> None:
+        self._is_behind = False
         now_ms = self.clock.now_ms()
         for connection in list(self._connections.values()):
             connection.pump(now_ms)
@@ -196,6 +232,11 @@ class MainLoop:
         elif not self.clock.stopped:
             self._timer_ms = due_ms
             self._timer = self.aio.call_later(delay_ms / 1000, self._timer_is_due)
+
+    def _pause_is_over(self) -> None:
+        self._pause = None
+        if self._is_behind:
+            self.wake()
 
     def _timer_is_due(self) -> None:
         self._timer = None

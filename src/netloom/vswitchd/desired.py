@@ -86,7 +86,9 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         n_vlans=min(n_vlans, MAX_VLANS) if n_vlans > 0 else MAX_VLANS,
         max_idle_ms=integer(config, "max-idle", default.max_idle_ms),
         n_flows=integer(config, "flow-limit", default.n_flows),
+        has_shortcuts=boolean(config, "veth-shortcut", default.has_shortcuts),
         is_restoring=boolean(config, "flow-restore-wait"),
+        restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
     )
 
 

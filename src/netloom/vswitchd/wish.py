@@ -73,12 +73,16 @@ class BridgeWish(Record):
 
 class LimitsWish(Record):
     """What holds for all data paths: how many VLAN tags of a packet are read, how long a flow may
-    be idle, how many flows there may be; and whether somebody still restores OpenFlow flows."""
+    be idle, how many flows there may be; whether the kernel data path may hand packets to other
+    ends of veth pairs; and whether somebody still restores OpenFlow flows."""
 
     n_vlans: int = 1
     max_idle_ms: int = 10_000
     n_flows: int = 200_000
+    has_shortcuts: bool = True
     is_restoring: bool = False
+    #: How long flows may take to be restored; 0 for as long as it takes.
+    restore_timeout_s: int = 0
 
 
 class ZonesWish(Record):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peers import wait_until
 from tests.support.switches import ROOT, needs_root, own_tools
 
 from netloom.base.errors import NetloomError
@@ -59,12 +61,12 @@ class User:
             shutil.copytree(peer_root("services"), folder / "services", symlinks=True)
         (folder / "lab.yml").write_text(LAB)
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ("timeout", "60", str(self.folder / "v/bin/python"), "-c", MAIN, *words),
             cwd=self.folder,
             env={
-                "PATH": "/usr/bin:/bin",
+                "PATH": path,
                 "HOME": "/nonexistent",
                 "XDG_RUNTIME_DIR": str(self.folder / "run"),
                 "NETLOOM_PEERS": str(self.folder),
@@ -117,6 +119,15 @@ def test_a_lab_stands_without_root(user: User) -> None:
             assert done.returncode == 0, f"{target}: {done.stdout}{done.stderr}"
         shown = user.run("lab", "exec", "net", "ovs-vsctl", "show")
         assert "type: vxlan" in shown.stdout
+        assert '"vm vm1" -- "host node" [label="blue"];' in user.run("lab", "graph").stdout
+        assert "labs: mine\n" in user.run("status").stdout, "seen from outside, too"
+        found = user.run("doctor")
+        assert found.returncode == 0, found.stdout
+        assert "ok    leftovers  none" in found.stdout, found.stdout
+        strange = user.run("lab", "exec", "vm9", "true")
+        assert strange.stderr == (
+            "netloom: no host or machine 'vm9' in mine (there are: net, node, vm1, vm2)\n"
+        )
         down = user.run("lab", "down")
         assert down.stdout == "lab mine is gone\n", down.stderr
     finally:
@@ -124,6 +135,69 @@ def test_a_lab_stands_without_root(user: User) -> None:
     command = Path(f"/proc/{keeper}/cmdline")
     assert not command.exists() or not command.read_bytes(), "the keeper has gone with the lab"
     assert user.run("lab", "inspect").returncode == 1
+
+
+@needs_root
+@pytest.mark.root
+@pytest.mark.parametrize("story", ["vlan", "networks"])
+def test_the_stories_are_told_without_root(user: User, story: str) -> None:
+    told = user.run("demo", story)
+    assert told.returncode == 0, told.stdout + told.stderr
+    last = told.stdout.strip().splitlines()[-1].split()
+    assert last[1:] == ["of", last[0], "checks", "hold."]
+    assert not list((user.folder / "run/netloom/run/netloom").iterdir())
+
+
+@needs_root
+@pytest.mark.root
+def test_a_lab_whose_keeper_was_killed_is_gone_and_can_be_taken_down(user: User) -> None:
+    (user.folder / "small.yml").write_text("name: mine\nhosts: {one: }\n")
+    assert user.run("lab", "up", "small.yml").returncode == 0
+    service = int((user.folder / "run/netloom/run/netloom/mine/service.pid").read_text())
+    os.kill(int((user.folder / "run/netloom/keeper").read_text()), signal.SIGKILL)
+    lost = user.run("lab", "exec", "one", "true")
+    assert lost.returncode == 1
+    assert "one is gone, its namespace with it; netloom lab down mine" in lost.stderr
+    assert user.run("lab", "down").stdout == "lab mine is gone\n"
+    assert not Path(f"/proc/{service}").exists() or wait_until(
+        lambda: not Path(f"/proc/{service}/cmdline").read_bytes()
+    )
+    assert user.run("status").stdout.endswith("labs: none\n")
+
+
+@needs_root
+@pytest.mark.root
+def test_what_needs_root_is_refused_with_the_remedy(user: User) -> None:
+    (user.folder / "kernel.yml").write_text("name: mine\ndatapath: kernel\nhosts: {one: }\n")
+    refused = user.run("lab", "up", "kernel.yml")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "netloom: lab mine: the kernel data path needs root; run as root, or say "
+        "`datapath: userspace`\n"
+    )
+
+
+@needs_root
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "words", [("demo", "vlan"), ("lab", "up"), ("lab", "inspect"), ("lab", "down")], ids=" ".join
+)
+def test_where_users_have_no_namespaces_that_is_said_with_the_remedy(
+    user: User, words: tuple[str, ...]
+) -> None:
+    unshare = user.folder / "bin/unshare"
+    unshare.parent.mkdir()
+    unshare.write_text("#!/bin/sh\necho 'unshare: Operation not permitted' >&2\nexit 1\n")
+    unshare.chmod(0o755)
+    refused = user.run(*words, path=f"{unshare.parent}:/usr/bin:/bin")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "netloom: no user namespace (unshare: Operation not permitted); run as root, or see "
+        "`netloom doctor`\n"
+    )
+    said = user.run("doctor", path=f"{unshare.parent}:/usr/bin:/bin")
+    assert said.returncode == 1
+    assert "FAIL  rights     no user namespaces: unshare: Operation not permitted" in said.stdout
 
 
 def test_only_what_needs_namespaces_goes_into_one(monkeypatch: pytest.MonkeyPatch) -> None:

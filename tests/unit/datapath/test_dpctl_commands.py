@@ -203,5 +203,5 @@ def test_modifying_a_flow_keeps_its_statistics(dpctl: Commands) -> None:
 def test_commands_are_listed_as_the_peer_lists_them(dpctl: Commands) -> None:
     lines = dpctl("list-commands").splitlines()
     assert lines[0] == "The available commands are:"
-    assert lines[1] == "  dpctl/dump-dps                "
-    assert lines[2] == "  dpctl/show                    [-s] [dp...]"
+    assert lines[1] == "  dpctl/add-dp                  dp [iface...]"
+    assert lines[2] == "  dpctl/del-dp                  dp"

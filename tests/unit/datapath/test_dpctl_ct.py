@@ -79,11 +79,28 @@ def test_stats_group_by_protocol(switch: Switch) -> None:
 
 def test_flush_by_zone_and_tuple(switch: Switch) -> None:
     switch("flush-conntrack", "zone=1")
-    switch("flush-conntrack", "ct_nw_src=10.0.0.1")
-    switch("flush-conntrack", "zone=3", "ct_nw_src=10.0.0.9")
+    switch("flush-conntrack", "zone=4", "ct_nw_src=10.0.0.1")
+    switch("flush-conntrack", "ct_nw_src=10.0.0.9")
     assert switch("ct-get-nconns") == "1\n"
     switch("flush-conntrack", "zone=3", "ct_nw_src=10.0.0.1,ct_nw_proto=17")
     assert switch("ct-get-nconns") == "0\n"
+
+
+def test_tuple_without_a_zone_is_flushed_from_all(switch: Switch) -> None:
+    switch("flush-conntrack", "ct_nw_src=10.0.0.1,ct_nw_proto=17")
+    assert switch("ct-get-nconns") == "0\n"
+
+
+def test_one_connection_must_be_there_to_be_flushed(switch: Switch) -> None:
+    one = "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=17,ct_tp_src=9,ct_tp_dst=9"
+    missing = "failed to flush conntrack (No such file or directory)"
+    assert switch.fails("flush-conntrack", one) == missing
+    assert switch.fails("flush-conntrack", "ct_tp_src=8") == (
+        "port is set without protocol (Invalid argument)"
+    )
+
+
+def test_zone_must_be_a_number(switch: Switch) -> None:
     assert switch.fails("flush-conntrack", "zone=x") == "failed to parse zone (Invalid argument)"
 
 

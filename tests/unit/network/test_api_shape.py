@@ -217,7 +217,7 @@ def test_quotas_limit_and_are_shown(api: Api) -> None:
     assert message == "Quota exceeded for resources: ['network']."
     details = api.request("GET", "/quotas/p1/details", project="p1")[1]["quota"]["network"]
     assert details == {"limit": 1, "used": 1, "reserved": 0}
-    api.refused(409, "InvalidQuotaValue", "PUT", "/quotas/p1", {"quota": {"network": 0}})
+    api.refused(400, "HTTPBadRequest", "PUT", "/quotas/p1", {"quota": {"network": 0}})
     forced = {"quota": {"network": 0, "force": True}}
     assert api.request("PUT", "/quotas/p1", forced)[1]["quota"]["network"] == 0
     api.refused(403, "PolicyNotAuthorized", "PUT", "/quotas/p1", forced, "p1")

@@ -60,10 +60,10 @@ def test_set_config_is_what_get_config_shows_and_reassembly_is_not_supported() -
 
 def test_a_change_of_fragment_handling_is_one_of_the_pipeline() -> None:
     bench = Bench()
-    before = bench.switch.tables.generation
+    before = bench.switch.tables.settings_generation
     bench.join().ask(m.SetConfig(m.OFPC_FRAG_NX_MATCH, 0))
     assert bench.manager.frag_handling == m.OFPC_FRAG_NX_MATCH
-    assert bench.switch.tables.generation == before + 1
+    assert bench.switch.tables.settings_generation == before + 1
 
 
 def test_a_barrier_waits_for_the_data_path() -> None:

@@ -42,3 +42,9 @@ def test_no_packet_has_number_0() -> None:
     states = Recirculations()
     assert states.find(0) is None
     assert states.acquire(STATE) == 1
+
+
+def test_numbers_that_flows_of_before_have_are_not_given_out() -> None:
+    states = Recirculations(frozenset({1, 2, 4}))
+    assert [states.acquire(FrozenState("br0", table, 0)) for table in range(3)] == [3, 5, 6]
+    assert states.find(1) is None

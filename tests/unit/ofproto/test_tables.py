@@ -140,3 +140,32 @@ def test_only_changes_move_the_generation() -> None:
     assert tables.generation == before
     add(tables, match())
     assert tables.generation > before
+
+
+def test_tables_that_become_empty_at_once_are_as_new() -> None:
+    tables = Tables()
+    tables.add_hidden(2, match(in_port=1), 70_000, (), 0)
+
+    def fill() -> None:
+        for n in range(40):
+            for table_id in (0, 1, 2):
+                fields = {"dl_type": 0x800, "nw_dst": 0x0A000000 + n}
+                add(tables, match(**fields), table_id=table_id, cookie=n & 1)
+
+    fill()
+    looked_at = tables.table(0).classifier.lookup(match(dl_type=0x800, nw_dst=0x0B000000).value)
+    odd = m.FlowMod(m.OFPFC_DELETE, table_id=1, cookie=1, cookie_mask=1)
+    assert len(tables.apply(odd, 0)) == 20
+    generation = tables.generation
+    gone = tables.apply(m.FlowMod(m.OFPFC_DELETE), 0)
+    assert [change.rule.cookie for change in gone if change.rule.table_id == 1] == [0] * 20
+    assert len(gone) == 100 and all(change.rule.removed for change in gone)
+    assert tables.generation > generation
+    assert [rule.priority for rule in tables.rules(hidden=True)] == [70_000]
+    assert tables.table(0).classifier.lookup(match(dl_type=0x800).value) == (None, 0)
+    fill()
+    key = match(dl_type=0x800, nw_dst=0x0B000000).value
+    assert tables.table(0).classifier.lookup(key) == looked_at
+    tables.undo(tables.apply(m.FlowMod(m.OFPFC_DELETE), 0))
+    assert len(tables.rules()) == 120
+    assert tables.table(0).classifier.lookup(key) == looked_at

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.trees import assert_tree, draw_links
 
 from netloom.protocols import rstp_values as v
 from netloom.protocols.rstp import Rstp, RstpPort, times_fit
@@ -76,20 +77,10 @@ class Network:
                 if owner == bridge]  # fmt: skip
 
 
-def components(n_bridges: int, links: list[tuple[int, int]]) -> list[int]:
-    group = list(range(n_bridges))
-    for one, other in links * n_bridges:
-        group = [min(group[one], group[other]) if g in (group[one], group[other]) else g
-                 for g in group]  # fmt: skip
-    return group
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_what_forwards_is_a_tree_that_reaches_everybody(data: st.DataObject) -> None:
-    n_bridges = data.draw(st.integers(2, 5))
-    end = st.integers(0, n_bridges - 1)
-    links = data.draw(st.lists(st.tuples(end, end).filter(lambda e: e[0] != e[1]), max_size=8))
+    n_bridges, links = draw_links(data)
     network = Network(links, n_bridges)
     for cut in data.draw(st.lists(st.sampled_from(sorted(network.wires) or [(0, 0)]), max_size=2)):
         network.run(3)
@@ -97,10 +88,7 @@ def test_what_forwards_is_a_tree_that_reaches_everybody(data: st.DataObject) -> 
             network.cut(cut)
     network.run(40)
     left = [(one[0], other[0]) for one, other in network.wires.items() if one < other]
-    tree = network.forwarding()
-    groups = components(n_bridges, left)
-    assert components(n_bridges, tree) == groups
-    assert len(tree) == n_bridges - len(set(groups))
+    assert_tree(n_bridges, left, network.forwarding())
 
 
 def test_neighbours_agree_and_forward_before_a_second_has_passed() -> None:

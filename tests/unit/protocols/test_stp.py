@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.trees import assert_tree, draw_links
 
 from netloom.protocols import stp
 
@@ -50,26 +51,13 @@ class Network:
         ]
 
 
-def components(n_bridges: int, links: list[tuple[int, int]]) -> list[int]:
-    group = list(range(n_bridges))
-    for one, other in links * n_bridges:
-        group = [min(group[one], group[other]) if g in (group[one], group[other]) else g
-                 for g in group]  # fmt: skip
-    return group
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_what_forwards_is_a_tree_that_reaches_everybody(data: st.DataObject) -> None:
-    n_bridges = data.draw(st.integers(2, 5))
-    end = st.integers(0, n_bridges - 1)
-    links = data.draw(st.lists(st.tuples(end, end).filter(lambda e: e[0] != e[1]), max_size=8))
+    n_bridges, links = draw_links(data)
     network = Network(links, n_bridges)
     network.run(60_000)
-    tree = network.forwarding()
-    groups = components(n_bridges, links)
-    assert components(n_bridges, tree) == groups
-    assert len(tree) == n_bridges - len(set(groups))
+    assert_tree(n_bridges, links, network.forwarding())
 
 
 def test_a_port_listens_and_learns_before_it_forwards() -> None:
@@ -126,3 +114,14 @@ def test_settings_keep_within_their_limits() -> None:
     bridge = stp.Stp("br", 1, 0)
     bridge.configure(1, (100_000, 50_000, 1_000), 0)
     assert bridge.own_times_ms == (40_000, 10_000, 21_000)
+
+
+def test_ports_that_wait_follow_a_new_forward_delay() -> None:
+    bridge = stp.Stp("br", 1, 0)
+    port = bridge.add_port(1, 128, 19, 0)
+    assert port.state == stp.LISTENING
+    bridge.configure(1, (6_000, 1_000, 4_000), 1_000)
+    bridge.run(3_900)
+    assert port.state == stp.LISTENING
+    bridge.run(4_100)
+    assert port.state == stp.LEARNING

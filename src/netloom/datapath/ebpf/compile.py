@@ -27,10 +27,12 @@ from netloom.datapath.ebpf.spec import (
     MAX_CHAIN,
     MAX_METERS,
     MAX_PORTS,
+    NAT_FLAG,
     OP,
     SLOT_ACTIONS,
     TUNNELS,
 )
+from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
 
 #: Records that one flow may have.
@@ -168,7 +170,7 @@ class _Compiler:
                     raise
                 self.records = records
                 del records[start:]
-                records.append(_record("RESUME", a32=self._registry.add_list(actions[at:])))
+                records.append(_record("RESUME", a32=self._registry.add_list(_rest(actions, at))))
                 self.reasons.append(str(error))
                 return
 
@@ -186,14 +188,18 @@ class _Compiler:
                 self._check_length(action, is_last and not rest)
             case dp.DropReason() if not is_last:
                 # Of a copy, or of a branch that others follow.
-                self.records.append(_record("COUNT_DROP"))
+                self.records.append(_record("COUNT_DROP", a32=action.reason))
                 return True
             case dp.Ct():
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
-                self.records += _compile_ct(action)
+                self.records += _compile_ct(action, self._registry)
+            case dp.Recirc() if rest:
+                return self._recirculate(actions, at)
             case dp.TunnelPush():
                 self._push_tunnel(actions, at)
             case dp.TunnelPop():
+                if rest:
+                    raise Uncompilable("actions behind a tunnel's end")
                 self._resume_at(actions, at, is_ready=not at and not self._is_nested)
                 if action.port not in self._registry.tunnels:
                     raise Uncompilable("a tunnel that the programs do not know")
@@ -204,6 +210,18 @@ class _Compiler:
             case _:
                 self._one(action)
         return False
+
+    def _recirculate(self, actions: dp.DpActions, at: int) -> bool:
+        """A copy is looked up again, and there is more to do. The programs have no copy to look up:
+        what is sent as the packet is now leaves before. Then the rest is done with: True."""
+        before, rest = actions[:at], actions[at + 1 :]
+        if any(isinstance(action, dp.Trunc) for action in before):
+            raise Uncompilable("a recirculation of what is cut")
+        if not all(isinstance(action, dp.Output) for action in rest):
+            raise Uncompilable("changes behind a recirculation")
+        for action in (*rest, actions[at]):
+            self._one(action)
+        return True
 
     def _label(self, actions: dp.DpActions, at: int) -> None:
         """A label on or off; not of everything, so user space may have to."""
@@ -226,7 +244,7 @@ class _Compiler:
         if self._is_saving:
             raise Uncompilable(f"clone({type(actions[at]).__name__})")
         # Of a copy that is last, what is left is what is left of the copy's actions.
-        number = self._registry.add_list(actions[at:])
+        number = self._registry.add_list(_rest(actions, at))
         self.records.append(_record("RESUME_AT", a32=number))
 
     def _push_tunnel(self, actions: dp.DpActions, at: int) -> None:
@@ -341,9 +359,20 @@ class _Compiler:
             case dp.Normal():
                 add(_record("NORMAL", a32=action.switch))
             case dp.DropReason():
-                add(_record("DROP"))
+                add(_record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
+    """What is left from `at` on, of a packet that is whole: also to cut the next output, if an
+    action before said so."""
+    for before in reversed(actions[:at]):
+        if isinstance(before, dp.Output | dp.Userspace):
+            break
+        if isinstance(before, dp.Trunc):
+            return (before, *actions[at:])
+    return tuple(actions[at:])
 
 
 #: What leaves a packet as it is, and what changes it in ways that can be undone.
@@ -351,10 +380,16 @@ _HARMLESS = (dp.Output, dp.Userspace)
 _UNDOABLE = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
 
 
-def _compile_ct(action: dp.Ct) -> list[bytes]:
+def _compile_ct(action: dp.Ct, registry: Registry) -> list[bytes]:
     flags = CT_FLAG["COMMIT"] * action.commit | CT_FLAG["FORCE"] * action.force
     flags |= CT_FLAG["NAT"] * (action.nat is not None)
     records = []
+    if action.nat is not None and action.nat.kind:
+        flags |= CT_FLAG["TRANSLATES"]
+        records += _compile_nat(action.nat)
+    policy = registry.policy_number(action.timeout)
+    if action.helper or policy is None:
+        flags |= CT_FLAG["HELPED"]
     if action.label_mask:
         flags |= CT_FLAG["LABEL"]
         for is_mask, number in enumerate((action.label & action.label_mask, action.label_mask)):
@@ -363,7 +398,20 @@ def _compile_ct(action: dp.Ct) -> list[bytes]:
                 part = int.from_bytes(data[8 * half : 8 * half + 8], "little")
                 records.append(_record("CT_LABEL", half | is_mask << 1, a64=part))
     mark, mask = action.mark & action.mark_mask, action.mark_mask
-    return [*records, _record("CT", flags, action.zone, mark, mask)]
+    return [*records, _record("CT", flags, action.zone, mark, mask | (policy or 0) << 32)]
+
+
+def _compile_nat(nat: dp.Nat) -> list[bytes]:
+    flags = NAT_FLAG["SOURCE"] * (nat.kind == "src") | NAT_FLAG["RANDOM"] * nat.random
+    flags |= NAT_FLAG["PERSISTENT"] * nat.persistent
+    words = nat_words(nat)
+    if nat.min_addr and nat.max_addr is not None:
+        flags |= NAT_FLAG["HAS_ADDRESS"]
+    records = [_record("CT_NAT", flags, a32=words[8])]
+    for part in range(4):
+        if pair := words[2 * part] | words[2 * part + 1] << 32:
+            records.append(_record("CT_NAT_ADDRESS", part & 1 | part & 2, a64=pair))
+    return records
 
 
 def _compile_set(action: dp.Set) -> list[bytes]:

@@ -18,24 +18,25 @@ translation; a flow one system call, or a share of one when many are put togethe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
-from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.conntrack import Conntrack
-from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
+from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
-from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
-from netloom.datapath.ebpf.flowtable import FlowTable, fits
+from netloom.datapath.ebpf.flowtable import FlowTable
+from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
+from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
@@ -45,6 +46,8 @@ from netloom.datapath.ebpf.spec import (
     COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
+    N_REASONS,
+    OP,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -55,35 +58,26 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
+from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
-    DROP_EXPLICIT,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
 )
-from netloom.flow.fields import SLOT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
-
-log = get_logger("dpif")
 
 #: Records taken from one ring in one turn.
 RING_BATCH = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS = 1_000
-#: How long flows and ports of an earlier daemon wait for this one's configuration.
-ORPHAN_MS = 10_000
-IN_PORT = SLOT["in_port"]
-#: The mask of flows of bridges that the programs run by themselves.
-_SWITCHED = IN_PORT.mask | SLOT["recirc_id"].mask
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
 _DROPS = {
-    "DROP_EXPLICIT": DROP_EXPLICIT,
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -91,7 +85,24 @@ _DROPS = {
     "DROP_ACTION": "datapath_drop_userspace_action_error",
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
+    "CT_INVALID": INVALID_STATE,
+    "CT_FULL": FULL,
+    "CT_ZONE_FULL": ZONE_FULL,
+    "DROP_REASON": drop_counter(0),
+    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }
+
+
+class _Used:
+    """`dpif.UsedFlow`."""
+
+    __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
+
+    def __init__(self, flow: Flow) -> None:
+        stats = flow.stats
+        self.key, self.mask = flow.key, flow.mask
+        self.packets, self.bytes = stats.packets, stats.bytes
+        self.used_ms, self.tcp_flags = stats.used_ms, stats.tcp_flags
 
 
 class EbpfDpif:
@@ -127,26 +138,26 @@ class EbpfDpif:
         self._ports.renew_links()
         self._switches = KernelSwitches(self._loaded, self._ports)
         self.switching: Switching | None = self._switches
-        #: Flows that an earlier daemon left: the kernel runs them, what they mean is not known
-        #: here.
-        self._orphans = set(self._table.names())
-        self._give_up_ms = clock.now_ms() + ORPHAN_MS
+        self._orphans = Orphans(self._table)
         self._has_given_up = False
-        self._asked: list[tuple[int, int]] = []
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
         self._n_cpus = possible_cpus()
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
+        self._counters_seen = b""
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates)
+        self._registry = Registry(self._templates, self._tracker.policies.number)
+        self._registry.source_ports = self._slow.source_ports
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
         self._waiting: list[tuple[int, Packet]] = []
         self._next_sort_ms = 0
-        #: Why flows that are not in the kernel are not: reason -> number of times.
-        self.reasons: dict[str, int] = {}
+        self._installs = Installs(name, self._table, self._registry, clock.now_ms)
+        self.reasons = self._installs.reasons
+        #: Upcalls were handed out, whose flows may come together.
+        self._is_answering = False
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return features()
@@ -162,7 +173,8 @@ class EbpfDpif:
 
     @source_ports.setter
     def source_ports(self, ports: tuple[int, int]) -> None:
-        self._slow.source_ports = ports
+        self._slow.source_ports = self._registry.source_ports = ports
+        self._installs.forget_records()
 
     @property
     def vlan_limit(self) -> int:
@@ -174,6 +186,10 @@ class EbpfDpif:
         self._slow.vlan_limit = limit
         self._table.set_vlan_limit(limit)
 
+    def allow_shortcuts(self, wanted: bool) -> None:
+        """Let packets leave by the shortcut to the other end of a veth pair, or not."""
+        self._ports.shortcuts.allow(wanted)
+
     # Ports
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
@@ -182,6 +198,7 @@ class EbpfDpif:
             self._ports.serve_in_user_space(port.number)
             if device.type in TUNNELS:
                 self._registry.tunnels[port.number] = TUNNELS[device.type]
+                self._installs.forget_records()
             return port
         ifindex = device.hand_over()
         earlier = self._ports.earlier_number(ifindex)
@@ -196,6 +213,9 @@ class EbpfDpif:
             raise ConfigError(
                 f"could not add network device {device.name} to data path: {error.message}"
             ) from error
+        # A device that was a port of another number, perhaps.
+        self._table.forget()
+        device.count_sent(lambda: self._ports.shortcuts.count(port.number))
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -209,6 +229,7 @@ class EbpfDpif:
         if not self._leaves:
             self._ports.remove(number)
         self._registry.tunnels.pop(number, None)
+        self._installs.forget_records()
         self._slow.port_del(number)
 
     def ports(self) -> list[DpPort]:
@@ -220,38 +241,26 @@ class EbpfDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        self.flow_put_many([(key, mask, actions)])
+        self._slow.flow_put(key, mask, actions)
+        self._orphans.discard((key & mask, mask))
+        self._installs.later((key, mask, actions))
+        if not self._is_answering or self._table.has(key, mask):
+            self._installs.settle()
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
-        rows = []
-        now_ms = self._clock.now_ms()
-        for key, mask, actions in flows:
+        rows = list(flows)
+        for key, mask, actions in rows:
             self._slow.flow_put(key, mask, actions)
             self._orphans.discard((key & mask, mask))
-            if reason := fits(mask):
-                self._count_reason(reason)
-                self._table.delete(key, mask, now_ms)
-                continue
-            rows.append((key, mask, self._compile(actions)))
-        if self._table.put_many(rows, now_ms):
-            self._count_reason("no room")
-
-    def _compile(self, actions: DpActions) -> list[bytes]:
-        self._registry.source_ports = self._slow.source_ports
-        records, reasons = compile_actions(actions, self._registry)
-        for reason in reasons:
-            self._count_reason(reason)
-        return records
-
-    def _count_reason(self, reason: str) -> None:
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        log.dbg("%s: a flow runs in user space: %s", self.name, reason)
+        self._installs.put(rows)
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
+        self._installs.settle()
         flow = self._slow.flow_get(key, mask)
         return None if flow is None else self._with_counters(flow)
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
+        self._installs.settle()
         flow = self._slow.flow_del(key, mask)
         if self._leaves:
             counters = self._table.counters(key, mask)
@@ -260,13 +269,24 @@ class EbpfDpif:
         return flow if flow is None or counters is None else self._add(flow, counters)
 
     def flow_dump(self) -> Iterator[Flow]:
+        self._installs.settle()
         return map(self._with_counters, self._slow.flow_dump())
 
-    def take_used(self) -> None:
-        """The kernel counts; who was used takes asking for all."""
-        self._slow.take_used()
+    def take_used(self) -> tuple[list[UsedFlow], int]:
+        """Those that the kernel used, and those that Python did."""
+        self._installs.settle()
+        taken, changes = self._slow.take_used()
+        names = self._table.take_used()
+        names.update((flow.key & flow.mask, flow.mask) for flow in taken)
+        used: list[UsedFlow] = []
+        for key, mask in names:
+            flow = self.flow_get(key, mask)
+            if flow is not None:
+                used.append(_Used(flow))
+        return used, changes
 
     def flow_flush(self) -> None:
+        self._installs.settle()
         self._orphans.clear()
         self._table.clear(self._clock.now_ms())
         self._slow.flow_flush()
@@ -321,48 +341,34 @@ class EbpfDpif:
         self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
+        self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
-        if self._orphans and len(upcalls) < limit:
-            upcalls += self._ask_for_orphans(limit - len(upcalls))
+        if len(upcalls) < limit:
+            ports: set[int] = {port.number for port in self._slow.ports()}
+            upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
+        self._is_answering = bool(upcalls)
         return upcalls
 
-    def _ask_for_orphans(self, limit: int) -> list[Upcall]:
-        """Have `ofproto` say what flows that an earlier daemon left should do. The flow that it
-        puts replaces the orphan, if its mask is the same; else the orphan goes."""
-        ports = {port.number for port in self._slow.ports()}
-        now_ms = self._clock.now_ms()
-        asked: list[Upcall] = []
-        for key, mask in list(self._orphans):
-            if len(asked) >= limit:
-                break
-            if mask == _SWITCHED and now_ms < self._give_up_ms:
-                # The flow of a bridge that is switched here: it comes again, or goes.
-                continue
-            if IN_PORT.get(key) in ports:
-                asked.append(Upcall("adopt", key, b""))
-                self._orphans.discard((key, mask))
-                self._asked.append((key, mask))
-            elif now_ms >= self._give_up_ms:
-                self._orphans.discard((key, mask))
-                self._table.delete(key, mask, now_ms)
-        return asked
-
     def _drop_orphans(self, now_ms: int) -> None:
-        """Remove orphans that `ofproto` did not want, and ports that nobody asked for again."""
-        for key, mask in self._asked:
-            if self._slow.flow_get(key, mask) is None:
-                self._table.delete(key, mask, now_ms)
-        self._asked.clear()
-        if now_ms >= self._give_up_ms and not self._has_given_up:
+        """Remove flows that `ofproto` did not want, and ports that nobody asked for again."""
+        self._orphans.drop(lambda key, mask: self._slow.flow_get(key, mask) is not None, now_ms)
+        if self._orphans.has_given_up(now_ms) and not self._has_given_up:
             self._has_given_up = True
             self._ports.remove_left_behind()
 
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        return self._orphans.recirc_ids
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        return self._registry.next_hops(self._table.operands(OP["TUNNEL_PUSH"]))
+
     def stats(self) -> DpStats:
+        self._installs.settle()
         self._take_counters()
         stats = self._slow.stats()
         return replace(
             stats,
-            hits=stats.hits + self._counted["HITS"],
+            hits=stats.hits + self._table.hits(),
             misses=stats.misses + self._counted["LOST_MISS"],
             lost=stats.lost + self._counted["LOST"],
             masks=max(stats.masks, self._table.n_masks),
@@ -375,9 +381,11 @@ class EbpfDpif:
         return self._counted["SLOW"]
 
     def run(self, now_ms: int) -> bool:
+        self._installs.settle()
+        self._is_answering = False
         is_busy = self._slow.run(now_ms)
-        if self._asked or not self._has_given_up:
-            self._drop_orphans(now_ms)
+        self._orphans.begin(now_ms)
+        self._drop_orphans(now_ms)
         if self._missed and not self._slow.has_upcalls():
             self._retry()
         for ring in _DRAIN_ORDER:
@@ -387,6 +395,8 @@ class EbpfDpif:
                 self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
+        self._table.specialise(now_ms)
+        self._ports.shortcuts.run(now_ms)
         self._take_counters()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
@@ -436,6 +446,10 @@ class EbpfDpif:
 
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
+        words = self._kernel_counters.view[: 8 * COUNTER_STRIDE * self._n_cpus]
+        if words == self._counters_seen:
+            return
+        self._counters_seen = bytes(words)
         totals = self._read_counters()
         for name, counter in _DROPS.items():
             if grown := totals[name] - self._counted[name]:
@@ -443,10 +457,15 @@ class EbpfDpif:
         self._counted = totals
 
     def poll_fds(self) -> list[int]:
-        return [*(ring.fd for ring in self._rings.values()), *self._slow.poll_fds()]
+        rings = (ring.fd for ring in self._rings.values())
+        return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
+
+    def note_readable(self, fd: int) -> None:
+        self._slow.note_readable(fd)
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
+        self._installs.settle()
         self._leaves = self._switches.leaves = self._pins is not None
 
     def close(self) -> None:

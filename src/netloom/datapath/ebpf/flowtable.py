@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from struct import Struct, pack_into
 
 from netloom.datapath.ebpf.layout import (
@@ -22,12 +22,15 @@ from netloom.datapath.ebpf.layout import (
     N_WORDS,
     decode_key,
     encode_key,
-    mask_words,
+    half_shift,
+    mask_halves,
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
 from netloom.datapath.ebpf.spec import (
+    ACTION,
     CONFIG,
+    COUNTER,
     FLOW,
     MAPS,
     MASK,
@@ -37,13 +40,34 @@ from netloom.datapath.ebpf.spec import (
     SIZE_CLASSES,
     SLOT_ACTIONS,
 )
+from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
+from netloom.datapath.ebpf.usage import SlotUsage
+from netloom.flow.fields import SLOT
 
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
 REST_MS = 200
 _SPECS = {spec.name: spec for spec in MAPS}
 _read_counters = Struct("<QQQI").unpack_from
 _U32, _U64 = Struct("<I"), Struct("<Q")
+_HITS_AT = 8 * COUNTER["HITS"]
+_HALF = (1 << 32) - 1
 _ACTIONS_AT = FLOW.offsets["actions"]
+_TCP_FLAGS = SLOT["tcp_flags"]
+#: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
+RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+#: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
+#: without the flag that forbids it, protocol; the others if a flow asks.
+_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+              34: "tp_src", 36: "tp_dst"}  # fmt: skip
+
+
+#: No entry of a cache is of this generation: while it is the present one, none is used or made.
+_NO_GENERATION = 0
+
+
+#: Key and value in a hash; the place of the flow among those that are put, and its name.
+_Entry = tuple[bytes, bytes, int, tuple[int, int]]
 
 
 class NoRoom(Exception):
@@ -69,31 +93,31 @@ class Counters:
 
 
 class _Mask:
-    """A mask in use: its stable number, which hash its flows are in, which words they pack."""
+    """A mask in use: its stable number, which hash its flows are in, what they pack."""
 
-    __slots__ = ("id", "mask", "n_flows", "size_class", "words")
+    __slots__ = ("_head", "_parts", "_size", "halves", "id", "mask", "n_flows", "size_class")
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
         self.mask = mask
-        self.words = mask_words(mask)
+        self.halves = mask_halves(mask)
         self.n_flows = 0
-        self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.words) <= room)
+        self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.halves) <= room)
+        self._head = _U32.pack(number)
+        self._size = 4 * (SIZE_CLASSES[self.size_class] + 1)
+        shifts = [half_shift(n) for n, _ in self.halves]
+        self._parts = [(shift, mask >> shift & _HALF) for shift in shifts]
 
     def pack(self, key: int) -> bytes:
-        """The hash key of a flow's key: number, masked words, zeros."""
-        data = encode_key(key)
-        parts = [_U64.pack(self.id)]
-        parts += [
-            _U64.pack(_U64.unpack_from(data, 8 * index)[0] & word) for index, word in self.words
-        ]
-        return b"".join(parts).ljust(8 * (SIZE_CLASSES[self.size_class] + 1), b"\0")
+        """The hash key of a flow's key: number, masked halves of words, zeros."""
+        parts = [(key >> shift & half).to_bytes(4, "big") for shift, half in self._parts]
+        return b"".join((self._head, *parts)).ljust(self._size, b"\0")
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""
         data = bytearray(8 * N_WORDS)
-        for number, (index, _) in enumerate(self.words):
-            data[8 * index : 8 * index + 8] = hash_key[8 * number + 8 : 8 * number + 16]
+        for number, (index, _) in enumerate(self.halves):
+            data[4 * index : 4 * index + 4] = hash_key[4 * number + 4 : 4 * number + 8]
         return decode_key(bytes(data))
 
 
@@ -117,11 +141,14 @@ class FlowTable:
         self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
         self._slots = SharedArray(loaded.maps["flows"], _SPECS["flows"])
         self._mask_array = SharedArray(loaded.maps["masks"], _SPECS["masks"])
+        self._counters = SharedArray(loaded.maps["counters"], _SPECS["counters"])
         self._hashes = [
-            HashMap(loaded.maps[f"keys_{words}"], _SPECS[f"keys_{words}"]) for words in SIZE_CLASSES
+            HashMap(loaded.maps[f"keys_{number}"], _SPECS[f"keys_{number}"])
+            for number in range(len(SIZE_CLASSES))
         ]
         self._flows: dict[tuple[int, int], KernelFlow] = {}
         self._masks: dict[int, _Mask] = {}
+        self._lookup = SpecialLookup(loaded)
         # Slot 0 is none: it ends a chain.
         self._free: deque[int] = deque()
         self._free_masks: deque[int] = deque()
@@ -129,6 +156,9 @@ class FlowTable:
         view = self._config.view
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
+        self._usage = SlotUsage(self._slots)
+        #: The flows by their first slots.
+        self._by_slot: dict[int, tuple[int, int]] = {}
         self._next_generation()
         self.set_vlan_limit(1)
         self._adopt()
@@ -146,7 +176,7 @@ class FlowTable:
         return len(self._masks)
 
     def close(self) -> None:
-        for array in (self._config, self._slots, self._mask_array):
+        for array in (self._config, self._slots, self._mask_array, self._counters):
             array.close()
 
     def _adopt(self) -> None:
@@ -162,7 +192,7 @@ class FlowTable:
         used = {0}
         for hash_map in self._hashes:
             for hash_key, value in hash_map.items():
-                entry = masks.get(_U64.unpack_from(hash_key)[0])
+                entry = masks.get(_U32.unpack_from(hash_key)[0])
                 if entry is None:
                     hash_map.delete(hash_key)
                     continue
@@ -175,16 +205,20 @@ class FlowTable:
         self._free_masks = deque(
             sorted(set(range(MAX_MASKS)) - {entry.id for entry in self._masks.values()})
         )
-        self._free = deque(slot for slot in range(MAX_SLOTS) if slot not in used)
+        self._free = deque(slot for slot in reversed(range(MAX_SLOTS)) if slot not in used)
+        for name, flow in self._flows.items():
+            self._by_slot[flow.slots[0]] = name
+            self._usage.started(flow.slots[0])
 
     def _read_mask(self, number: int) -> int:
         values = MASK.unpack_from(self._mask_array.view, number * self._mask_array.stride)
-        n_words, index, words = values[1], values[3:83], values[83:]
-        data = bytearray(8 * len(words))
-        for n in range(n_words):
-            if not words[n]:
+        n_halves, bits = values[1], values[-2 * N_WORDS :]
+        index = values[3 : -2 * N_WORDS]
+        data = bytearray(8 * N_WORDS)
+        for n in range(n_halves):
+            if not bits[n]:
                 break
-            _U64.pack_into(data, 8 * index[n], words[n])
+            _U32.pack_into(data, 4 * index[n], bits[n])
         return decode_key(bytes(data))
 
     def _chain(self, slot: int) -> list[int]:
@@ -204,7 +238,7 @@ class FlowTable:
     def put_many(self, flows: Iterable[tuple[int, int, list[bytes]]], now_ms: int) -> list[int]:
         """Add or change flows; returns the places in `flows` of those for which there was no
         room."""
-        batches: list[list[tuple[bytes, bytes]]] = [[] for _ in SIZE_CLASSES]
+        batches: list[list[_Entry]] = [[] for _ in SIZE_CLASSES]
         failed: list[int] = []
         changed = False
         for place, (key, mask, records) in enumerate(flows):
@@ -229,11 +263,34 @@ class FlowTable:
                 self._resting.append((now_ms, flow, flow.slots))
                 changed = True
             flow.slots = slots
-            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0])))
-        for size_class, pairs in enumerate(batches):
-            self._hashes[size_class].put_many(pairs)
+            self._by_slot[slots[0]] = name
+            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0]), place, name))
+        for size_class, entries in enumerate(batches):
+            failed += self._put_entries(size_class, entries, now_ms)
         if changed:
             self._next_generation()
+        return failed
+
+    def _put_entries(self, size_class: int, entries: list[_Entry], now_ms: int) -> list[int]:
+        """Put the keys of flows into their hash; the places of those for which the kernel had no
+        memory, which are taken back."""
+        hash_map = self._hashes[size_class]
+        try:
+            hash_map.put_many([entry[:2] for entry in entries])
+        except OSError as error:
+            if not is_full(error):
+                raise
+        else:
+            return []
+        failed = []
+        for key, value, place, name in entries:
+            try:
+                hash_map.put(key, value)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                failed.append(place)
+                self.delete(*name, now_ms)
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
@@ -262,7 +319,13 @@ class FlowTable:
                 if flow is not None and slot in flow.resting:
                     flow.resting.remove(slot)
                     flow.carried.add(*self._read_slot(slot))
+                self._by_slot.pop(slot, None)
                 self._free.append(slot)
+
+    def take_used(self) -> set[tuple[int, int]]:
+        """The flows that were used since the last time."""
+        names = {self._by_slot.get(slot) for slot in self._usage.take()}
+        return {name for name in names if name is not None and name in self._flows}
 
     def _write_slots(self, records: list[bytes]) -> list[int]:
         """Put the records into free slots, chained."""
@@ -271,7 +334,8 @@ class FlowTable:
         ] or [[]]
         if len(self._free) < len(parts):
             raise NoRoom("flows")
-        slots = [self._free.popleft() for _ in parts]
+        # Those that were in use last: the fewer different ones, the better for every cache.
+        slots = [self._free.pop() for _ in parts]
         view, stride = self._slots.view, self._slots.stride
         for number, part in enumerate(parts):
             after = slots[number + 1] if number + 1 < len(slots) else 0
@@ -280,7 +344,11 @@ class FlowTable:
             body = b"".join(part)
             data[_ACTIONS_AT : _ACTIONS_AT + len(body)] = body
             start = slots[number] * stride
+            gone = _U64.unpack_from(view, start)[0]
+            if gone:
+                _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
             view[start : start + stride] = data
+            self._usage.started(slots[number])
         return slots
 
     # Masks
@@ -292,6 +360,7 @@ class FlowTable:
             if not self._free_masks:
                 raise NoRoom("masks")
             entry = self._masks[mask] = _Mask(self._free_masks.popleft(), mask)
+            self._lookup.changed(is_new=True)
             self._write_mask(entry)
             self._publish_masks()
         entry.n_flows += 1
@@ -302,15 +371,16 @@ class FlowTable:
         if not entry.n_flows:
             del self._masks[entry.mask]
             self._free_masks.append(entry.id)
+            self._lookup.changed(is_new=False)
             self._publish_masks()
 
     def _write_mask(self, entry: _Mask) -> None:
         data = bytearray(MASK.size)
-        # What fills the hash key up is written as well: words under masks of 0.
+        # What fills the hash key up is written as well: halves under masks of 0.
         pack_into("<II", data, 0, entry.size_class, SIZE_CLASSES[entry.size_class])
-        for number, (index, word) in enumerate(entry.words):
+        for number, (index, bits) in enumerate(entry.halves):
             data[MASK.offsets["index"] + number] = index
-            _U64.pack_into(data, MASK.offsets["words"] + 8 * number, word)
+            _U32.pack_into(data, MASK.offsets["bits"] + 4 * number, bits)
         start = entry.id * self._mask_array.stride
         self._mask_array.view[start : start + MASK.size] = data
 
@@ -323,7 +393,19 @@ class FlowTable:
         order = sorted(self._masks.values(), key=self._hits, reverse=True)
         if list(self._masks.values()) != order:
             self._masks = {entry.mask: entry for entry in order}
+            self._lookup.changed(is_new=False)
             self._publish_masks()
+
+    def specialise(self, now_ms: int) -> None:
+        """Have a program for the masks in use, if they have not changed for a moment."""
+        self._lookup.run(self._special_masks, now_ms)
+
+    @property
+    def has_special_lookup(self) -> bool:
+        return self._lookup.is_there
+
+    def _special_masks(self) -> list[SpecialMask]:
+        return [SpecialMask(m.id, m.size_class, m.halves) for m in self._masks.values()]
 
     def _publish_masks(self) -> None:
         """Tell the programs the masks, in order, and the union of them."""
@@ -336,11 +418,31 @@ class FlowTable:
             _U32.pack_into(view, at + 4 * number, entry.id)
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
-        self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
         at = CONFIG.offsets["wanted"]
         if bytes(view[at : at + len(data)]) != data:
+            # Entries of the caches were made by what was wanted then. A packet that is looked up
+            # by anything else, be it for a moment, may be taken for another.
+            self._write_config("generation", _NO_GENERATION)
+            self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
+            self._write_raw(union)
             view[at : at + len(data)] = data
             self._next_generation()
+
+    def _write_raw(self, union: int) -> None:
+        """Tell the programs which of the first bytes of IPv4 packets, as they come in, any flow
+        looks at."""
+        frame = raw_mask(union)
+        at = CONFIG.offsets["raw"]
+        for number, start in enumerate(RAW_WORDS):
+            self._config.view[at + 8 * number : at + 8 * number + 8] = frame[start : start + 8]
+        at = CONFIG.offsets["raw_ports"]
+        self._config.view[at : at + 4] = frame[RAW_PORTS : RAW_PORTS + 4]
+        flags = _TCP_FLAGS.get(union).to_bytes(2, "big")
+        self._write_config("raw_tcp_flags", int.from_bytes(flags, "little"))
+
+    def forget(self) -> None:
+        """Have the programs' caches look again."""
+        self._next_generation()
 
     def _next_generation(self) -> None:
         self._generation = self._generation + 1 & 0xFFFFFFFF or 1
@@ -366,6 +468,17 @@ class FlowTable:
             counters.add(*self._read_slot(slot))
         return counters
 
+    def hits(self) -> int:
+        """Packets that found a flow, since the data path was made."""
+        words = self._slots.view.cast("Q")
+        total = sum(words[:: self._slots.stride // 8])
+        words.release()
+        return self._gone_hits() + total
+
+    def _gone_hits(self) -> int:
+        """What flows counted whose slots were used again."""
+        return int(_U64.unpack_from(self._counters.view, _HITS_AT)[0])
+
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows
 
@@ -374,9 +487,33 @@ class FlowTable:
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None
 
-    def names(self) -> Iterator[tuple[int, int]]:
+    def names(self) -> set[tuple[int, int]]:
         """(key & mask, mask) of every flow."""
-        return iter(list(self._flows))
+        return set(self._flows)
+
+    def operands(self, operation: int) -> set[int]:
+        """The `a32` of all records of this operation."""
+        view, stride = self._slots.view, self._slots.stride
+        found: set[int] = set()
+        for flow in self._flows.values():
+            for slot in flow.slots:
+                start = slot * stride
+                count = _U32.unpack_from(view, start + FLOW.offsets["n_actions"])[0]
+                for at in range(start + _ACTIONS_AT, start + _ACTIONS_AT + 16 * count, 16):
+                    if view[at] == operation:
+                        found.add(_U32.unpack_from(view, at + ACTION.offsets["a32"])[0])
+        return found
+
+
+def raw_mask(union: int) -> bytes:
+    """The bits of a plain TCP or UDP packet that make up its part of keys under `union`."""
+    frame = bytearray(RAW_PORTS + 4)
+    for at, data in _RAW_ALWAYS.items():
+        frame[at : at + len(data)] = data
+    for at, name in _RAW_SLOTS.items():
+        slot = SLOT[name]
+        frame[at : at + slot.n_bytes] = slot.get(union).to_bytes(slot.n_bytes, "big")
+    return bytes(frame)
 
 
 def fits(mask: int) -> str:

@@ -79,7 +79,8 @@ def _ranges() -> tuple[tuple[int, int, int], ...]:
 _RANGES = _ranges()
 #: All bits of a key that the kernel keeps.
 KERNEL_MASK = sum(((1 << 8 * size) - 1) << shift for _, size, shift in _RANGES)
-_unpack_words = Struct(f"<{N_WORDS}Q").unpack
+#: The halves of the words of an encoded key.
+unpack_halves = Struct(f"<{2 * N_WORDS}I").unpack
 
 
 def encode_key(key: int) -> bytes:
@@ -97,8 +98,16 @@ def decode_key(data: bytes | memoryview) -> int:
     return key
 
 
-def mask_words(mask: int) -> list[tuple[int, int]]:
-    """(number of the word in the kernel's key, its bits as the machine loads them) of every word
-    that `mask` touches."""
-    words = _unpack_words(encode_key(mask))
-    return [(number, word) for number, word in enumerate(words) if word]
+def half_shift(number: int) -> int:
+    """How far up in a whole key the half word of that number of the kernel's key is."""
+    for at, size, shift in _RANGES:
+        if at <= 4 * number < at + size:
+            return shift + 8 * (at + size - 4 * (number + 1))
+    raise ValueError(number)
+
+
+def mask_halves(mask: int) -> list[tuple[int, int]]:
+    """(number of the half word in the kernel's key, its bits as the machine loads them) of every
+    half that `mask` touches."""
+    halves = unpack_halves(encode_key(mask))
+    return [(number, bits) for number, bits in enumerate(halves) if bits]

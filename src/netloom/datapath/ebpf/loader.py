@@ -73,6 +73,9 @@ def load(maps: dict[str, int] | None = None, path: Path = OBJECT) -> Loaded:
             code, functions = object_.link(name, held)
             programs[name] = prog_load(name, code, btf, functions)
         _fill_tail_calls(held["programs"], programs)
+    except Unsupported:
+        Loaded(held, programs).close()
+        raise
     except OSError as error:
         Loaded(held, programs).close()
         if isinstance(error, Refused):

@@ -74,6 +74,14 @@ class HashMap:
         self._key.raw, self._value.raw = key, value
         bpf(MAP_UPDATE, self._attributes)
 
+    def get(self, key: bytes) -> bytes | None:
+        self._key.raw = key
+        try:
+            bpf(MAP_LOOKUP, self._attributes)
+        except FileNotFoundError:
+            return None
+        return self._value.raw
+
     def put_new(self, key: bytes, value: bytes) -> None:
         """Raises FileExistsError where the key is."""
         self._key.raw, self._value.raw = key, value

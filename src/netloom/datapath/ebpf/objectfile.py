@@ -11,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct, pack_into, unpack_from
+from struct import error as StructError
 from typing import Any, NamedTuple
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+from netloom.base.errors import Unsupported
+from netloom.base.log import get_logger
+from netloom.datapath.ebpf.spec import VALUE_SUFFIX
+
+log = get_logger("dpif_netlink")
 INSTRUCTION = 8
 _LOAD_64, _CALL = 0x18, 0x85
-_PSEUDO_MAP, _PSEUDO_CALL = 1, 1
+_PSEUDO_MAP, _PSEUDO_VALUE, _PSEUDO_CALL = 1, 2, 1
 _MAPS, _TEXT, _ENTRIES = "maps", ".text", "tc"
 
 # Kinds of BTF types (Documentation/bpf/btf.rst) and the bytes behind their common header.
@@ -45,9 +52,23 @@ class Function(NamedTuple):
 
 
 class ObjectFile:
-    """What is in the object at `path`."""
+    """What is in the object at `path`. Raises Unsupported if that is not what it should be."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._read(path)
+        except (ELFError, KeyError, StructError) as error:
+            raise self._unfit(path, f"{type(error).__name__}: {error}") from None
+
+    @staticmethod
+    def _unfit(path: Path, why: str) -> Unsupported:
+        log.warn("%s: %s", path, why)
+        return Unsupported(
+            "the eBPF programs are damaged or not of this version; build them again", "object"
+        )
+
+    def _read(self, path: Path) -> None:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             sections: dict[str, Any] = {section.name: section for section in elf.iter_sections()}
@@ -81,6 +102,8 @@ class ObjectFile:
     def link(self, entry: str, maps: Mapping[str, int]) -> tuple[bytes, bytes]:
         """The code of program `entry` with everything it calls, references to `maps` (name ->
         descriptor) filled in; and the records of its functions."""
+        if entry not in self.functions:
+            raise self._unfit(self._path, f"no program {entry}")
         order = self._reachable(entry)
         starts: dict[str, int] = {}
         size = 0
@@ -92,8 +115,7 @@ class ObjectFile:
             for relocation in function.relocations:
                 at = starts[function.name] + relocation.offset
                 if code[at] == _LOAD_64:
-                    code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_MAP << 4
-                    pack_into("<i", code, at + 4, maps[relocation.name])
+                    _refer_to_map(code, at, relocation.name, maps)
                 else:
                     assert code[at] == _CALL
                     distance = (starts[relocation.name] - at) // INSTRUCTION - 1
@@ -113,6 +135,16 @@ class ObjectFile:
                 if callee is not None and callee not in found:
                     found.append(callee)
         return found
+
+
+def _refer_to_map(code: bytearray, at: int, name: str, maps: Mapping[str, int]) -> None:
+    """Make the wide load at `at` one of a map's descriptor; or of the address of its value, to
+    which the compiler may have added something."""
+    kind = _PSEUDO_MAP if name in maps else _PSEUDO_VALUE
+    code[at + 1] = code[at + 1] & 0x0F | kind << 4
+    if kind == _PSEUDO_VALUE:
+        code[at + 12 : at + 16] = code[at + 4 : at + 8]
+    pack_into("<i", code, at + 4, maps[name.removesuffix(VALUE_SUFFIX)])
 
 
 def _relocations(section: Any, symbols: list[Any]) -> list[tuple[int, str]]:

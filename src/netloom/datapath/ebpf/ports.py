@@ -8,6 +8,7 @@ by the low bits of the device's index with a hash behind it for those that colli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
@@ -15,10 +16,12 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
+from netloom.datapath.ebpf.shortcuts import Shortcuts
 from netloom.datapath.ebpf.spec import (
     DEVICE_SLOTS,
     MAPS,
     MAX_PORTS,
+    OUTPUT,
     PORT_KIND,
     PORT_SHARE_BYTES,
     SHARE,
@@ -35,6 +38,9 @@ class KernelDevice(Protocol):
     def hand_over(self) -> int:
         """Stop receiving; returns the index of the device at which its packets come in."""
 
+    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Add what `count` says, packets and bytes, to what the device says that it has sent."""
+
 
 class Ports:
     """The kernel's side of the ports of one data path."""
@@ -45,6 +51,7 @@ class Ports:
         self._more = HashMap(loaded.maps["more_devices"], _SPECS["more_devices"])
         self._outputs = SharedArray(loaded.maps["outputs"], _SPECS["outputs"])
         self._shares = SharedArray(loaded.maps["shares"], _SPECS["shares"])
+        self.shortcuts = Shortcuts(self._outputs)
         #: Port number -> index of its device.
         self._indexes: dict[int, int] = {}
         #: The same, of ports that an earlier daemon had and this one has not added yet.
@@ -53,7 +60,7 @@ class Ports:
     def _find_earlier(self) -> dict[int, int]:
         found = {}
         for number in range(MAX_PORTS):
-            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * _PAIR.size)
+            ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * OUTPUT.size)
             if kind == PORT_KIND["DEVICE"]:
                 found[number] = ifindex
         return found
@@ -77,6 +84,7 @@ class Ports:
 
     def close(self) -> None:
         self._attachments.close()
+        self.shortcuts.close()
         for array in (self._devices, self._outputs, self._shares):
             array.close()
 
@@ -99,6 +107,7 @@ class Ports:
         except OSError as error:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
+        self.shortcuts.add(number, ifindex)
 
     def serve_in_user_space(self, number: int) -> None:
         """Have the programs send up what is for port `number`."""
@@ -110,6 +119,7 @@ class Ports:
         if number >= MAX_PORTS:
             return
         self._write_output(number, 0, PORT_KIND["NONE"])
+        self.shortcuts.remove(number)
         ifindex = self._indexes.pop(number, 0)
         if not ifindex:
             return
@@ -142,4 +152,4 @@ class Ports:
         _U64.pack_into(self._shares.view, at, PORT_SHARE_BYTES)
 
     def _write_output(self, number: int, ifindex: int, kind: int) -> None:
-        _PAIR.pack_into(self._outputs.view, number * _PAIR.size, ifindex, kind)
+        _PAIR.pack_into(self._outputs.view, number * OUTPUT.size, ifindex, kind)

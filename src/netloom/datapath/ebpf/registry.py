@@ -7,10 +7,12 @@ nothing any more, which the number of the process in them tells.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import MAX_TEMPLATES, TEMPLATE, TEMPLATE_BYTES
+from netloom.flow.mapped import map_ipv4
 
 _PROCESS_BITS, _NUMBER_BITS = 0x3FFF, 0xFFFF
 _IP_AT, _UDP_PROTO = 14, 17
@@ -19,7 +21,7 @@ _IP_AT, _UDP_PROTO = 14, 17
 class Registry:
     """Actions that bring packets up, lists of actions to be done here, headers of tunnels."""
 
-    def __init__(self, templates: SharedArray) -> None:
+    def __init__(self, templates: SharedArray, policy_number: Callable[[str], int | None]) -> None:
         self._process = (os.getpid() & _PROCESS_BITS) << 16
         self._userspace: dict[int, dp.Userspace] = {}
         self._lists: dict[int, dp.DpActions] = {}
@@ -30,6 +32,8 @@ class Registry:
         self.tunnels: dict[int, int] = {}
         #: The range of UDP source ports of tunnels, as tuple of both ends.
         self.source_ports = (0, 0)
+        #: The number of a policy of timeouts, by its name; None if there is none left.
+        self.policy_number = policy_number
 
     def _number(self, what: object) -> int:
         number = self._numbers.get(what)
@@ -73,6 +77,22 @@ class Registry:
             start = number * self._templates.stride
             self._templates.view[start : start + len(data)] = data
         return number
+
+    def next_hops(self, numbers: Iterable[int]) -> Sequence[tuple[int, int]]:
+        """(outer destination, Ethernet address that packets for it are sent to) of templates."""
+        wanted = set(numbers)
+        return [
+            (_destination(header), int.from_bytes(header[:6], "big"))
+            for (header, _), number in self._headers.items()
+            if number in wanted
+        ]
+
+
+def _destination(header: bytes) -> int:
+    """The outer destination, mapped."""
+    if header[_IP_AT] >> 4 == 6:
+        return int.from_bytes(header[_IP_AT + 24 : _IP_AT + 40], "big")
+    return map_ipv4(int.from_bytes(header[_IP_AT + 16 : _IP_AT + 20], "big"))
 
 
 def _read_templates(templates: SharedArray) -> dict[tuple[bytes, tuple[int, int]], int]:

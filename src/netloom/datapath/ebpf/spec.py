@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
+from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.ebpf.layout import (
     FIRST_HOT_WORD,
     HOT_WORDS,
@@ -20,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 4
+ABI_VERSION = 6
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -34,15 +35,15 @@ MAX_MASKS = 256
 MAX_PORTS = 4_096
 #: Devices found by their index in one step; others take a hash.
 DEVICE_SLOTS = 4_096
-#: Entries of the exact-match cache, of each CPU.
-CACHE_ENTRIES = 16_384
+#: Entries of the exact-match caches, of each CPU: by packets' first bytes, and by keys.
+QUICK_ENTRIES, CACHE_ENTRIES = 16_384, 8_192
 #: Of these, entries whose rare words are known; and addresses of switches that each CPU remembers.
 RARE_ENTRIES, RECENT_ENTRIES = 2_048, 1_024
 #: Actions in one slot, and slots that one flow may take.
 SLOT_ACTIONS = 13
 MAX_CHAIN = 12
 #: Each CPU has a block of counters of its own.
-MAX_CPUS, COUNTER_STRIDE = 512, 16
+MAX_CPUS, COUNTER_STRIDE = 512, 48
 #: How often one packet may be looked up again.
 MAX_RECIRCULATIONS = 6
 
@@ -57,7 +58,7 @@ OPERATIONS = (
     "TRUNC",  # a32 length
     "SLOW",  # all of the flow's actions in user space
     "USERSPACE",  # a32 which
-    "DROP",
+    "DROP",  # a32 reason
     "RECIRC",  # a32 id
     "SET_MARK",  # a32 value, a64 mask
     "SET_PRIORITY",  # a32 value, a64 mask
@@ -69,12 +70,14 @@ OPERATIONS = (
     "CUT",  # a32 bytes that the next output may have
     "HASH",  # a8 which, a32 basis
     "METER",  # a32 which
-    "COUNT_DROP",  # of a copy: the packet goes on
+    "COUNT_DROP",  # of a copy: the packet goes on; a32 reason
     "CT_CLEAR",
     "CT_LABEL",  # a8 which half, + 2 for the mask; a64 the bytes
+    "CT_NAT",  # a8 NAT_FLAGS, a32 the ports, least | greatest << 16
+    "CT_NAT_ADDRESS",  # a8 which half, + 2 for the greatest; a64 the bytes
     "NORMAL",  # a32 switch
     # From here on, what user space does where the programs cannot.
-    "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask
+    "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask | policy << 32
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
     "RESUME",  # a32 which actions are left
     "TUNNEL_PUSH",  # a32 template
@@ -96,27 +99,47 @@ TO_ACTIONS = 1 << 30
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
 MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
-#: Counters of packets, by CPU: hits and what became of the rest.
+#: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow
+#: only; what is here are those of flows that are no more, and Python counts them.
 COUNTERS = (
     "HITS",
     "UPCALLS",
     "SLOW",
     "LOST",
-    "DROP_EXPLICIT",
     "DROP_PORT",
     "DROP_RECIRCULATION",
     "DROP_INVALID",
     "DROP_ACTION",
     "DROP_METER",
     "LOST_MISS",
+    "CT_INVALID",
+    "CT_FULL",
+    "CT_ZONE_FULL",
+    "CT_OPENED",
+    # And one for each further number of `drop_reasons`.
+    "DROP_REASON",
 )
-#: Flags of CT, and of the configuration: that every connection has an entry, that sequence numbers
-#: are looked at.
-CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL")
+#: Numbers of reasons in actions that drop.
+N_REASONS = len(PIPELINE_DROPS)
+#: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; one that is
+#: HELPED only user space commits. And of the configuration: that every connection has an entry,
+#: that sequence numbers are looked at.
+CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL", "TRANSLATES", "HELPED")
 CT_COMPLETE, CT_CHECKS_SEQUENCE = 1, 2
+NAT_FLAGS = ("SOURCE", "RANDOM", "PERSISTENT", "HAS_ADDRESS")
+#: What Python asks of `nl_track`: see `REQUEST`. REMOVE_WHERE takes those of a zone, or all;
+#: SWEEP those that expired.
+REQUESTS = ("ADD", "UPDATE", "REMOVE", "REMOVE_WHERE", "SWEEP")
+#: Places that one run of `nl_track` looks at, when it looks at many.
+SWEPT_AT_ONCE = 64
+#: How long an entry has expired when it is swept: the programs' clock is coarse.
+SWEEP_MARGIN_NS = 20_000_000
+MAX_ZONES = ALL_ZONES = 0x10000
+#: Policies of timeouts; number 0 is the default.
+MAX_POLICIES = 256
 #: Connections that the programs know at most, and what they are: those that are SLOW are only known
 #: to be there.
-MAX_CONNECTIONS = 65_536
+MAX_CONNECTIONS = 262_144
 CONNECTION_KINDS = ("FREE", "SLOW", "TCP", "UDP", "ICMP")
 NATS = ("NONE", "SOURCE", "DESTINATION")
 #: Limits of a connection's silence, by kind, in the order of their places.
@@ -152,8 +175,11 @@ UPCALL = {name: number for number, name in enumerate(UPCALLS)}
 PORT_KIND = {name: number for number, name in enumerate(PORT_KINDS)}
 HASH_KIND = {name: number for number, name in enumerate(HASHES)}
 CT_FLAG = {name: 1 << bit for bit, name in enumerate(CT_FLAGS)}
+NAT_FLAG = {name: 1 << bit for bit, name in enumerate(NAT_FLAGS)}
+REQUEST_KIND = {name: number for number, name in enumerate(REQUESTS)}
 CONNECTION_KIND = {name: number for number, name in enumerate(CONNECTION_KINDS)}
 COUNTER = {name: number for number, name in enumerate(COUNTERS)}
+COUNTER |= {f"DROP_REASON_{n}": COUNTER["DROP_REASON"] + n for n in range(1, N_REASONS)}
 SWITCH_FLAG = {name: 1 << bit for bit, name in enumerate(SWITCH_FLAGS)}
 MEMBER_FLAG = {name: 1 << bit for bit, name in enumerate(MEMBER_FLAGS)}
 
@@ -197,22 +223,37 @@ FLOW = Structure(
     "u64 packets\nu64 bytes\nu64 used_ns\nu32 tcp_flags\nu32 n_actions\nu32 next\nu32 pad\n"
     f"u64 actions[{2 * SLOT_ACTIONS}]\nu64 spare",
 )
+#: The halves of the key's words that a mask touches, and its bits in them.
 MASK = Structure(
-    "mask", f"u32 size_class\nu32 n_words\nu64 hits\nu8 index[80]\nu64 words[{N_WORDS}]"
+    "mask",
+    f"u32 size_class\nu32 n_halves\nu64 hits\nu8 index[{2 * N_WORDS + 2}]\nu32 bits[{2 * N_WORDS}]",
 )
 #: An entry of the cache, in two: what is rarely looked at would only fill lines of the processor's.
 CACHED = Structure(
     "cached",
     f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
 )
+#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`.
+QUICK = Structure(
+    "quick",
+    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 spare",
+)
 CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
     "config",
-    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 pad\n"
+    "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 raw_tcp_flags\n"
+    "u64 raw[4]\nu32 raw_ports\nu32 pad\n"
     f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
-OUTPUT = Structure("output", "u32 ifindex\nu32 kind")
+#: Where a port sends to. What leaves by the shortcut to the device's other end (`peer_mac` is that
+#: end's address as the machine loads it, 0 for no shortcut; `longest` what it takes) is counted
+#: here, for the device does not.
+OUTPUT = Structure(
+    "output",
+    "u32 ifindex\nu32 kind\nu64 peer_mac\nu32 longest\nu32 pad\nu64 packets\nu64 bytes\n"
+    "u64 spare[3]",
+)
 #: A meter. Buckets hold bits or thousandths of packets; `level` is by how much a band raises the
 #: drop precedence, or BAND_DROPS.
 METER = Structure(
@@ -226,15 +267,29 @@ METER = Structure(
 #: The sides of a TCP connection, as in `userspace.conntrack.tcp`.
 SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
 #: A tracked connection: its first packet's tuple (src ...), that of answers as they come, and the
-#: seconds that it may be silent, by CT_LIMITS. Ports are numbers, addresses as in packets.
+#: seconds that it may be silent, by CT_LIMITS. Ports are numbers, addresses as in packets. `serial`
+#: is the connection's own; who takes it to 0 removes the connection.
 CONNECTION = Structure(
     "connection",
-    "u32 lock\nu32 kind\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\nu64 label[2]\nu32 mark\n"
-    "u32 limits[8]\nu32 first[5]\nu32 second[5]\n"
+    "u32 lock\nu32 kind\nu32 serial\nu32 pad\nu32 phase\nu32 nat\nu64 expires_ns\nu64 used_ns\n"
+    "u64 label[2]\nu32 mark\nu32 limits[8]\nu32 first[5]\nu32 second[5]\n"
     "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\n"
     "u32 reply_src[4]\nu32 reply_dst[4]\nu32 reply_sport\nu32 reply_dport\n"
     "u16 zone\nu8 proto\nu8 family",
 )
+#: All of them: places that are free are those of `places` from `head` up to `tail`.
+TRACKER = Structure(
+    "tracker",
+    "u64 head\nu64 tail\nu32 serial\nu32 n_connections\nu32 max_connections\nu32 default_limit\n"
+    "u32 cursor\nu32 n_swept",
+)
+ZONE = Structure("zone", "u32 has_limit\nu32 limit\nu32 count\nu32 pad")
+#: Limits of silence, by CT_LIMITS; `name` is a number that stands for the policy's name.
+POLICY = Structure("policy", "u64 name\nu32 tcp[8]\nu32 udp[8]\nu32 icmp[8]")
+#: What a packet to `nl_track` begins with. ADD and UPDATE have a CONNECTION behind it.
+REQUEST = Structure("request", "u32 kind\nu32 place\nu32 serial\nu32 zone")
+#: Where a tuple's connection is: place << 1, + 1 for the direction of answers.
+ENTRY = Structure("entry", "u32 place\nu32 serial")
 #: What a connection is found by, in either direction.
 TUPLE = Structure(
     "tuple", "u32 src[4]\nu32 dst[4]\nu32 sport\nu32 dport\nu16 zone\nu8 proto\nu8 family"
@@ -267,11 +322,12 @@ UPCALL_RECORD = Structure(
     "u32 vlan\nu32 room\n"
     f"u64 key[{N_WORDS}]",
 )
-#: Words of a masked key that its hash has room for, beside the number of the mask.
-SIZE_CLASSES = (3, 7, 15, 31, N_WORDS)
+#: Halves of words of a masked key that its hash has room for, beside the number of the mask.
+SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
-    ACTION, FLOW, MASK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION, TUPLE,
-    SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER, PLACE, ADDRESS, RECENT,
+    ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
+    TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
+    PLACE, ADDRESS, RECENT,
 )  # fmt: skip
 
 
@@ -292,7 +348,14 @@ RINGS = ("ring_miss", "ring_slow", "ring_userspace")
 RING_BYTES = 4 * 1024 * 1024
 #: Bytes of one ring that one port may fill.
 PORT_SHARE_BYTES = RING_BYTES // 4
-PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only")
+#: A variable of a map's name and this is the map's only value, reached without a lookup.
+VALUE_SUFFIX = "_now"
+PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found")
+#: Where programs find one another: those, and the lookup that is made for the masks in use.
+LOOKUP_PROGRAM = len(PROGRAMS)
+#: Where in the scratch map are a masked key, and the slot of the flow that was found.
+MASKED_AT = KERNEL_KEY_BYTES
+SLOT_AT = MASKED_AT + 4 * (2 * N_WORDS + 2)
 
 MAPS = (
     MapSpec("config", ARRAY, 4, CONFIG.size, 1, MMAPABLE),
@@ -302,23 +365,28 @@ MAPS = (
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
     MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
     MapSpec("templates", ARRAY, 4, TEMPLATE.size, MAX_TEMPLATES, MMAPABLE),
-    MapSpec("tuples", HASH, TUPLE.size, 4, 2 * MAX_CONNECTIONS, NO_PREALLOC),
+    MapSpec("tuples", HASH, TUPLE.size, ENTRY.size, 2 * MAX_CONNECTIONS, NO_PREALLOC),
     MapSpec("connections", ARRAY, 4, CONNECTION.size, MAX_CONNECTIONS, MMAPABLE),
+    MapSpec("places", ARRAY, 4, 8, MAX_CONNECTIONS, MMAPABLE),
+    MapSpec("tracker", ARRAY, 4, TRACKER.size, 1, MMAPABLE),
+    MapSpec("zones", ARRAY, 4, ZONE.size, MAX_ZONES, MMAPABLE),
+    MapSpec("policies", ARRAY, 4, POLICY.size, MAX_POLICIES, MMAPABLE),
     MapSpec("flows", ARRAY, 4, FLOW.size, MAX_SLOTS, MMAPABLE),
     MapSpec("masks", ARRAY, 4, MASK.size, MAX_MASKS, MMAPABLE),
     *(
-        MapSpec(f"keys_{words}", HASH, 8 * (words + 1), 4, MAX_SLOTS, NO_PREALLOC)
-        for words in SIZE_CLASSES
+        MapSpec(f"keys_{number}", HASH, 4 * (room + 1), 4, MAX_SLOTS, NO_PREALLOC)
+        for number, room in enumerate(SIZE_CLASSES)
     ),
     MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
     MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
+    MapSpec("quick", PERCPU_ARRAY, 4, QUICK.size, QUICK_ENTRIES),
     MapSpec("cache", PERCPU_ARRAY, 4, CACHED.size, CACHE_ENTRIES),
     MapSpec("cache_rare", PERCPU_ARRAY, 4, CACHED_RARE.size, RARE_ENTRIES),
     MapSpec("recent", PERCPU_ARRAY, 4, RECENT.size, RECENT_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
-    MapSpec("programs", PROG_ARRAY, 4, 4, len(PROGRAMS)),
+    MapSpec("programs", PROG_ARRAY, 4, 4, LOOKUP_PROGRAM + 1),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
 )
 
@@ -344,6 +412,7 @@ def _constants() -> dict[str, object]:
         "MAX_MASKS": MAX_MASKS,
         "MAX_PORTS": MAX_PORTS,
         "DEVICE_SLOTS": DEVICE_SLOTS,
+        "QUICK_ENTRIES": QUICK_ENTRIES,
         "CACHE_ENTRIES": CACHE_ENTRIES,
         "RARE_ENTRIES": RARE_ENTRIES,
         "RECENT_ENTRIES": RECENT_ENTRIES,
@@ -356,6 +425,11 @@ def _constants() -> dict[str, object]:
         **{f"SWITCH_{name}": flag for name, flag in SWITCH_FLAG.items()},
         **{f"MEMBER_{name}": flag for name, flag in MEMBER_FLAG.items()},
         "MAX_MEMBERS": MAX_MEMBERS,
+        **{f"NAT_IS_{name}": 1 << bit for bit, name in enumerate(NAT_FLAGS)},
+        "MAX_CONNECTIONS": MAX_CONNECTIONS,
+        "SWEPT_AT_ONCE": SWEPT_AT_ONCE,
+        "SWEEP_MARGIN_NS": f"{SWEEP_MARGIN_NS}ull",
+        "ALL_ZONES": ALL_ZONES,
         "CT_COMPLETE": CT_COMPLETE,
         "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
         **{
@@ -371,10 +445,13 @@ def _constants() -> dict[str, object]:
         "TUNNEL_HAS_CHECKSUM": 4,
         "TUNNEL_HAS_KEY": 8,
         "COUNTER_STRIDE": COUNTER_STRIDE,
+        "N_REASONS": N_REASONS,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
+        "PROGRAM_LOOKUP": LOOKUP_PROGRAM,
+        "MASKED_AT": MASKED_AT,
+        "SLOT_AT": SLOT_AT,
         **{f"ROOM_{n}": room for n, room in enumerate(UPCALL_ROOMS)},
-        **{f"CLASS_{n}": words for n, words in enumerate(SIZE_CLASSES)},
         "SCRATCH_BYTES": next(spec.value_size for spec in MAPS if spec.name == "scratch"),
     }
 
@@ -390,6 +467,7 @@ def c_header() -> str:
         ("PORT", PORT_KINDS),
         ("HASH", HASHES),
         ("CONNECTION", CONNECTION_KINDS),
+        ("REQUEST", REQUESTS),
         ("NAT", NATS),
     )
     enums = [
@@ -405,6 +483,7 @@ def c_header() -> str:
             f'_Static_assert(sizeof(struct nl_key) == {KERNEL_KEY_BYTES}, "key");',
             *(structure.c_text() for structure in STRUCTURES),
             *(f'struct nl_map {spec.name} SEC("maps");' for spec in MAPS),
+            f'struct nl_config config{VALUE_SUFFIX} SEC("values");',
             "",
         ]
     )

@@ -16,7 +16,7 @@ _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, PROG_LOAD = range(6)
 OBJ_PIN, OBJ_GET, PROG_TEST_RUN = 6, 7, 10
-OBJ_GET_INFO, BTF_LOAD = 15, 18
+OBJ_GET_INFO, PROG_QUERY, BTF_LOAD = 15, 16, 18
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 LINK_CREATE, LINK_UPDATE, LINK_DETACH = 28, 29, 34
 
@@ -118,6 +118,23 @@ def link_create(program: int, ifindex: int, kind: int = TCX_INGRESS) -> int:
 def link_update(link: int, program: int) -> None:
     """Put another program in place of the attached one, at once and without a gap."""
     bpf(LINK_UPDATE, Struct("<IIII").pack(link, program, 0, 0))
+
+
+_QUERY_BYTES = 128
+
+
+def count_programs(ifindex: int, kind: int) -> int:
+    """How many programs are attached to a device; 0 on kernels that know no such attachment."""
+    # As long as newer kernels write into it.
+    attributes = ctypes.create_string_buffer(Struct("<II").pack(ifindex, kind), _QUERY_BYTES)
+    try:
+        bpf(PROG_QUERY, attributes)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return 0
+        raise
+    (count,) = unpack_from("<I", attributes, 24)
+    return int(count)
 
 
 _test_run = Struct("<IIIIQQIIIIQQ")

@@ -114,15 +114,19 @@ class FlowCache:
         subtable = self._subtables.get(mask)
         return subtable.flows.get(key & mask) if subtable else None
 
-    def insert(self, flow: CachedFlow) -> None:
-        """Add a flow whose key and mask no other has."""
-        subtable = self._subtables.get(flow.mask)
+    def find_or_add(self, key: int, mask: int) -> CachedFlow:
+        """The flow with exactly this key and mask, made if there is none."""
+        subtable = self._subtables.get(mask)
         if subtable is None:
-            subtable = self._subtables[flow.mask] = Subtable(flow.mask)
+            subtable = self._subtables[mask] = Subtable(mask)
             self._order.append(subtable)
             self._masks_changed()
-        subtable.flows[flow.key & flow.mask] = flow
-        self.changes += 1
+        name = key & mask
+        flow = subtable.flows.get(name)
+        if flow is None:
+            flow = subtable.flows[name] = CachedFlow(key, mask)
+            self.changes += 1
+        return flow
 
     def remove(self, flow: CachedFlow) -> None:
         flow.is_gone = True

@@ -1,9 +1,11 @@
 """A data path in Python: `dpif.Dpif` over any devices.
 
 `run` takes turns at the ports, a batch of packets from each. Packets that leave are collected by
-port and sent when the batch is done, so that a device gets them together and in order. While some
-ports are busy, the others are looked at in every eighth round only: asking an idle device costs up
-to a microsecond, and a switch may have hundreds.
+port and sent when the batch is done, so that a device gets them together and in order. Asking an
+idle device costs up to two microseconds, and a switch may have hundreds: once somebody says which
+descriptors are readable (`note_readable`), only these ports are asked, those that had packets in
+the last round, and devices without descriptors. Until then all are, or, while some are busy, the
+others in every eighth round.
 
 Port numbers are the lowest that are free, from 1; dummies, whose users type the numbers, get the
 number that their name ends in (100 more for a bridge's own port, `br0`), as in Open vSwitch.
@@ -12,7 +14,7 @@ number that their name ends in (100 more for a bridge's own port, `br0`), as in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from netloom.base.clock import Clock
@@ -131,6 +133,13 @@ class UserspaceDpif:
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
+        #: Descriptors -> ports, as of the last `poll_fds`; ports whose descriptors are readable.
+        self._fds: dict[int, int] = {}
+        self._readable: set[int] = set()
+        #: Somebody says which are.
+        self._is_told = False
+        #: Ports whose devices have no descriptor.
+        self._polled: list[int] = []
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return ()
@@ -173,10 +182,7 @@ class UserspaceDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        flow = self._flows.find(key, mask)
-        if flow is None:
-            flow = CachedFlow(key, mask)
-            self._flows.insert(flow)
+        flow = self._flows.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
 
@@ -206,6 +212,12 @@ class UserspaceDpif:
         for flow in used:
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
+
+    def earlier_recirc_ids(self) -> frozenset[int]:
+        return frozenset()
+
+    def earlier_next_hops(self) -> Sequence[tuple[int, int]]:
+        return ()
 
     def stats(self) -> DpStats:
         return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
@@ -283,6 +295,9 @@ class UserspaceDpif:
     def run(self, now_ms: int) -> bool:
         self._now_ms = now_ms
         self.conntrack.expire(now_ms)
+        if self._is_told:
+            self._busy = self._run_ports(self._told_ports())
+            return bool(self._busy)
         self._round += 1
         if self._busy and self._round % FULL_ROUND:
             self._busy = self._run_ports(self._busy)
@@ -291,7 +306,16 @@ class UserspaceDpif:
         self._busy = self._run_ports(list(self._ports))
         return bool(self._busy)
 
-    def _run_ports(self, numbers: list[int]) -> list[int]:
+    def _told_ports(self) -> Iterable[int]:
+        """The ports that may have packets, as somebody says."""
+        readable = self._readable
+        if not readable:
+            return [*self._busy, *self._polled] if self._polled else self._busy
+        readable.update(self._busy, self._polled)
+        self._readable = set()
+        return readable
+
+    def _run_ports(self, numbers: Iterable[int]) -> list[int]:
         """Take a batch from each of these ports; returns those that had packets."""
         busy = []
         for number in numbers:
@@ -306,8 +330,21 @@ class UserspaceDpif:
         return busy
 
     def poll_fds(self) -> list[int]:
-        descriptors = (device.fileno() for _, device in self._ports.values())
-        return [fd for fd in descriptors if fd is not None]
+        self._fds = {}
+        self._polled = []
+        for number, (_, device) in self._ports.items():
+            fd = device.fileno()
+            if fd is None:
+                self._polled.append(number)
+            else:
+                self._fds[fd] = number
+        return list(self._fds)
+
+    def note_readable(self, fd: int) -> None:
+        self._is_told = True
+        number = self._fds.get(fd)
+        if number is not None:
+            self._readable.add(number)
 
     def close(self) -> None:
         self._ports.clear()

@@ -15,7 +15,6 @@ label, where no device would find the headers, the work is done here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
@@ -24,7 +23,7 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
-from netloom.datapath.userspace.track import track
+from netloom.datapath.userspace.track import compile_track
 from netloom.datapath.userspace.tunnels import compile_pop, compile_push
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
@@ -233,8 +232,21 @@ def _run_together(executions: list[Execution], program: Program) -> None:
 def compile_actions(actions: dp.DpActions) -> Program:
     """The program of `actions`."""
     program: list[Step] = []
-    for action in actions:
-        program += _COMPILERS[type(action)](action)
+    ports: list[int] = []
+    for at, action in enumerate(actions):
+        if isinstance(action, dp.Output):
+            ports.append(action.port)
+            continue
+        if ports:
+            program.append(_compile_outputs(ports))
+            ports = []
+        if isinstance(action, dp.Ct):
+            wants_key = any(not isinstance(other, dp.Output) for other in actions[at + 1 :])
+            program.append(compile_track(action, wants_key))
+        else:
+            program += _COMPILERS[type(action)](action)
+    if ports:
+        program.append(_compile_outputs(ports))
     return tuple(program)
 
 
@@ -246,13 +258,19 @@ def _segment(execution: Execution) -> None:
         execution.replace(Packet(finish_offload(packet.data, offload)[0]))
 
 
-def _compile_output(action: dp.Output) -> list[Step]:
-    port = action.port
+def _compile_outputs(ports: list[int]) -> Step:
+    """The step of outputs in a row; only the first of them is truncated."""
+    first, *others = ports
 
     def output(execution: Execution) -> None:
-        execution.outlet.output(port, execution.take_truncated())
+        outlet = execution.outlet
+        outlet.output(first, execution.take_truncated())
+        if others:
+            packet = execution.frozen()
+            for port in others:
+                outlet.output(port, packet)
 
-    return [output]
+    return output
 
 
 def _compile_userspace(action: dp.Userspace) -> list[Step]:
@@ -447,7 +465,6 @@ def _remark(execution: Execution, levels: int) -> None:
 
 
 _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
-    dp.Output: _compile_output,
     dp.Userspace: _compile_userspace,
     dp.Set: _compile_set,
     dp.PushVlan: _compile_push_vlan,
@@ -463,7 +480,6 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     # Only programs in the kernel switch by themselves.
     dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
     dp.CheckPktLen: _compile_check_pkt_len,
-    dp.Ct: lambda action: [partial(track, action=action)],
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: _compile_drop,
     dp.PushEth: lambda action: [_segment, *push_eth(action)],

@@ -41,7 +41,7 @@ class ThreadCommands:
     def commands(self) -> list[ThreadCommand]:
         """All of them."""
         rows: list[tuple[str, str, int, int, Handler]] = [
-            ("bond-show", "[dp]", 0, 1, self._nothing),
+            ("bond-show", "[dp]", 0, 1, self._show_bonds),
             ("dpif-impl-get", "", 0, 0, _says(
                 "Available DPIF implementations:\n  dpif_scalar (pmds: none)\n")),
             ("dpif-impl-set", "dpif_implementation_name", 1, 1, _set_dpif),
@@ -87,12 +87,22 @@ class ThreadCommands:
             raise CommandError("please specify an existing datapath")
         return named[0], options
 
+    def _named(self, args: list[str]) -> None:
+        """Of a command that takes nothing but a name: it must be a data path's."""
+        names = {_short_name(dpif) for dpif in self._all()}
+        if names.isdisjoint(args) if args else len(names) != 1:
+            raise CommandError("please specify an existing datapath")
+
     def _nothing(self, args: list[str]) -> str:
         self._one(args)
         return ""
 
+    def _show_bonds(self, args: list[str]) -> str:
+        self._named(args)
+        return ""
+
     def _rebalance(self, args: list[str]) -> str:
-        self._one(args)
+        self._named(args)
         return "pmd rxq rebalance requested.\n"
 
     def _show_queues(self, args: list[str]) -> str:

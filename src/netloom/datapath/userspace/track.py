@@ -8,6 +8,8 @@ family, as invalid.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
@@ -15,7 +17,13 @@ from netloom.datapath.userspace.conntrack.expected import adjust_packet
 from netloom.datapath.userspace.conntrack.fragments import HELD, Piece, Whole, cut
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
 from netloom.datapath.userspace.conntrack.nat import translate_packet
-from netloom.datapath.userspace.conntrack.tracker import INV, TRK, Tracked, Verdict
+from netloom.datapath.userspace.conntrack.tracker import (
+    INV,
+    TRK,
+    Tracked,
+    Verdict,
+    is_plain_action,
+)
 from netloom.flow.key import RECIRC_ID_SHIFT
 from netloom.netdev.device import Packet
 from netloom.packet.headers import ETH_TYPE_IP
@@ -45,6 +53,31 @@ def track(execution: Execution, action: dp.Ct) -> bool | list[Execution] | None:
         return going_on
     here = going_on if isinstance(going_on, list) else [] if going_on else [execution]
     return [*here, *(_continue(execution, p, p.data, _GIVEN_UP) for p in late)]
+
+
+def compile_track(
+    action: dp.Ct, wants_key: bool
+) -> Callable[[Execution], bool | list[Execution] | None]:
+    """The step that does `ct`: a packet that nothing is special about takes a short road.
+    `wants_key`: what follows looks at what tracking says."""
+    if not is_plain_action(action):
+        return partial(track, action=action)
+
+    def track_plain(execution: Execution) -> bool | list[Execution] | None:
+        outlet = execution.outlet
+        tracker = outlet.conntrack
+        if not tracker.fragments.n_held:
+            data, is_trusted = execution.frozen().data, execution.offload is not None
+            key = tracker.track_key(
+                data, execution.key, action, outlet.now_ms(), is_trusted, wants_key
+            )
+            if key >= 0:
+                if wants_key:
+                    execution.key = key
+                return None
+        return track(execution, action)
+
+    return track_plain
 
 
 def _track_whole(execution: Execution, action: dp.Ct) -> None:

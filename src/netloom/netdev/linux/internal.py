@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2s
 from pathlib import Path
 
@@ -96,6 +96,10 @@ class InternalDevice:
     def hand_over(self) -> int:
         """See `PacketSocketDevice.hand_over`; the device is the hidden end."""
         return self._inner.hand_over()
+
+    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
+        """See `PacketSocketDevice.count_sent`."""
+        self._inner.count_sent(count)
 
     def fileno(self) -> int | None:
         return self._inner.fileno()

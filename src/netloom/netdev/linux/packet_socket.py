@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -47,6 +47,8 @@ class PacketSocketDevice:
         self.name = name
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
+        self._had_packets = False
+        self._count_sent: Callable[[], tuple[int, int]] | None = None
         self._ring: PacketRing | None
         try:
             self._socket, self._ring = _open_socket(name, link.ifindex)
@@ -58,8 +60,11 @@ class PacketSocketDevice:
 
     def stats(self) -> DeviceStats:
         stats = self._link.stats()
+        packets, n_bytes = self._count_sent() if self._count_sent is not None else (0, 0)
         return replace(
             stats,
+            tx_packets=stats.tx_packets + packets,
+            tx_bytes=stats.tx_bytes + n_bytes,
             rx_dropped=stats.rx_dropped + (self._ring.count_dropped() if self._ring else 0),
             tx_dropped=stats.tx_dropped + self._tx_dropped,
         )
@@ -68,10 +73,11 @@ class PacketSocketDevice:
         if self._ring is None:
             return []
         packets = self._ring.receive(limit)
-        if not packets:
+        if not packets and not self._had_packets:
             # A device that went down leaves an error on the socket, which is readable until the
             # error is taken.
             self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._had_packets = bool(packets)
         return packets
 
     def send(self, packets: list[Packet]) -> None:
@@ -113,6 +119,10 @@ class PacketSocketDevice:
         self.close()
         self._socket, self._ring = sender, None
         return self._link.ifindex
+
+    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Add what `count` says, packets and bytes, to what the device has sent."""
+        self._count_sent = count
 
     def fileno(self) -> int | None:
         return self._socket.fileno() if self._ring is not None else None

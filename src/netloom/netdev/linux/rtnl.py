@@ -69,6 +69,11 @@ class Rtnl:
         """Readable when links changed."""
         return self._events.fileno()
 
+    @property
+    def changes_seen(self) -> int:
+        """What `changes` said last."""
+        return self._changes
+
     def changes(self) -> int:
         """Grows with every change of any link; what is known of that link is forgotten. After a
         look that found nothing a few calls do not look: the main loop, which calls this in each

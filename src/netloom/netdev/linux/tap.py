@@ -49,6 +49,9 @@ class TapDevice:
         self.name = name
         self.type = type_
         self._tx_dropped = 0
+        self._rtnl = rtnl
+        #: The kernel said that the device is down when that many changes of links had been seen.
+        self._down_at = -1
         self._fd = _open_tap(name)
         link = rtnl.link(name, fresh=True)
         if link is None:
@@ -81,6 +84,9 @@ class TapDevice:
         return packets
 
     def send(self, packets: list[Packet]) -> None:
+        if self._down_at == self._rtnl.changes_seen:
+            self._tx_dropped += len(packets)
+            return
         write, fd = os.write, self._fd
         for packet in packets:
             offload = packet.offload
@@ -95,6 +101,8 @@ class TapDevice:
             self.send([Packet(part) for part in finish_offload(data, offload)])
             return
         self._tx_dropped += 1
+        if error.errno == errno.EIO:
+            self._down_at = self._rtnl.changes_seen
         if error.errno not in _QUIET:
             log.warn_rl("error sending Ethernet packet on %s: %s", self.name, error.strerror)
 

@@ -116,6 +116,8 @@ class FlowLink:
         self._errors: list[str] = []
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._bundle = 0
+        #: How often the bridge was given all of its flows.
+        self.n_fills = 0
 
     async def apply(self, wanted: Flows) -> int:
         """Make the bridge's flows those; how many changes that took."""
@@ -130,9 +132,11 @@ class FlowLink:
             gone, new = changes(self._installed, wanted)
             texts = [(DELETE_STRICT, delete_text(key)) for key in gone]
         texts += [(ADD, flow.add_text()) for flow in new]
+        is_fill = self._installed is None
         if texts:
             await self._send(texts)
         self._installed = dict(wanted)
+        self.n_fills += is_fill
         return len(texts)
 
     def close(self) -> None:

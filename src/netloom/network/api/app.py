@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from starlette.routing import Route
 from netloom.base.log import get_logger
 from netloom.network.api.dispatch import Outcome, Service
 from netloom.network.api.hub import Hub
-from netloom.network.api.message import JSON_TYPE, MAX_BODY, Request, error_answer
+from netloom.network.api.message import JSON_TYPE, MAX_BODY, Request, error_answer, is_number
 from netloom.network.api.stream import stream_changes
 from netloom.network.errors import ApiError, fail
 from netloom.network.tasks import Chores
@@ -31,6 +31,8 @@ from netloom.network.tasks import Chores
 log = get_logger("network_api")
 T = TypeVar("T")
 NDJSON = "application/x-ndjson"
+#: How long a request may take to arrive.
+RECEIVE_S = 60.0
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 
 
@@ -74,10 +76,9 @@ class Application:
                 self.hub.published(revision)
 
     async def _api(self, http: HttpRequest) -> HttpResponse:
-        try:
-            request = await _read(http)
-        except ApiError as error:
-            return _written(Outcome(error_answer(error)), self.service)
+        request = await self._receive(http)
+        if isinstance(request, HttpResponse):
+            return request
         outcome = await self.run(partial(self.service.handle, request))
         if outcome.revision:
             self.hub.published(outcome.revision)
@@ -85,25 +86,60 @@ class Application:
             await self.run(self._chores.run_tasks)
         return _written(outcome, self.service)
 
+    async def _receive(self, http: HttpRequest) -> Request | HttpResponse:
+        """The request, of somebody whom the authenticator knows by now, or the answer to one that
+        is no request."""
+        try:
+            async with asyncio.timeout(RECEIVE_S):
+                request = await _read(http)
+        except ApiError as error:
+            return _written(Outcome(error_answer(error)), self.service)
+        except TimeoutError:
+            late = fail("HTTPRequestTimeout", message="The request took too long to arrive.")
+            return _written(Outcome(error_answer(late)), self.service)
+        authenticator = self.service.authenticator
+        if not authenticator.answers_at_once(request.headers):
+            # Others are served meanwhile; what it says comes up again in the request.
+            with suppress(ApiError):
+                await run_in_threadpool(partial(authenticator.caller, request.headers))
+        return request
+
+    async def _may_go_on(self, request: Request) -> bool:
+        authenticator = self.service.authenticator
+        if authenticator.answers_at_once(request.headers):
+            return authenticator.may_go_on(request.headers)
+        return await run_in_threadpool(partial(authenticator.may_go_on, request.headers))
+
     async def _snapshot(self, http: HttpRequest) -> HttpResponse:
-        outcome = await self.run(
-            partial(self.service.snapshot, await _read(http), http.query_params.get("kinds", ""))
-        )
+        request = await self._receive(http)
+        if isinstance(request, HttpResponse):
+            return request
+        kinds = http.query_params.get("kinds", "")
+        outcome = await self.run(partial(self.service.snapshot, request, kinds))
         return _written(outcome, self.service)
 
     async def _watch(self, http: HttpRequest) -> HttpResponse:
         text = http.query_params.get("since", "")
-        refusal = await self.run(partial(self.service.check_watch, await _read(http), text))
+        request = await self._receive(http)
+        if isinstance(request, HttpResponse):
+            return request
+        refusal = await self.run(partial(self.service.check_watch, request, text))
         if refusal is not None:
             return _written(refusal, self.service)
-        stream = stream_changes(self.service.database, self.hub, int(text), self.run)
+        stream = stream_changes(
+            self.service.database,
+            self.hub,
+            int(text),
+            self.run,
+            partial(self._may_go_on, request),
+        )
         return StreamingResponse(stream, media_type=NDJSON)
 
 
 async def _read(http: HttpRequest) -> Request:
     """The request without the framework around it."""
     length = http.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > MAX_BODY:
+    if not is_number(length) or int(length) > MAX_BODY:
         raise fail("HTTPRequestEntityTooLarge", message="Request is too large.")
     chunks: list[bytes] = []
     size = 0

@@ -14,13 +14,14 @@ from typing import Any, Protocol, TypeVar
 from netloom.base.log import get_logger
 from netloom.network.api import documents, members, resources
 from netloom.network.api.lists import parse_query, plain_page, project, shown_names
-from netloom.network.api.message import Request, Response, answer, error_answer
+from netloom.network.api.message import Request, Response, answer, error_answer, is_number
 from netloom.network.call import Call, Parts
 from netloom.network.counting.availability import availability
 from netloom.network.document import Caller
 from netloom.network.errors import ApiError, bad_request, fail
 from netloom.network.fleet.agent_api import agent_request
 from netloom.network.hosting.zones import list_zones
+from netloom.network.identity.policy import scope_of
 from netloom.network.l3.floatingips import list_pools
 from netloom.network.lost import Lost
 from netloom.network.model.attribute import Resource
@@ -45,6 +46,12 @@ class Authenticator(Protocol):
 
     def caller(self, headers: dict[str, str]) -> Caller: ...
 
+    def answers_at_once(self, headers: dict[str, str]) -> bool:
+        """Whether `caller` asks nobody else, and takes no time."""
+
+    def may_go_on(self, headers: dict[str, str]) -> bool:
+        """Whether what an administrator began with these headers may still go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -61,7 +68,7 @@ class Service:
     def __init__(self, database: Database, parts: Parts, authenticator: Authenticator) -> None:
         self.database = database
         self.parts = parts
-        self._authenticator = authenticator
+        self.authenticator = authenticator
 
     def handle(self, request: Request) -> Outcome:
         """Answer one request."""
@@ -101,7 +108,7 @@ class Service:
 
         def work() -> Outcome | None:
             self._require_admin(request)
-            if not since.isdigit():
+            if not is_number(since):
                 raise bad_request("'since' must be a revision")
             try:
                 self.database.read(lambda tx: journal.after(tx, int(since), 1))
@@ -112,7 +119,7 @@ class Service:
         return self._guarded(request, work)
 
     def _require_admin(self, request: Request) -> None:
-        if not self._authenticator.caller(request.headers).is_admin:
+        if not self.authenticator.caller(request.headers).is_admin:
             raise fail("PolicyNotAuthorized", rule="rule:agent_api")
 
     def _handle(self, request: Request) -> Outcome:
@@ -121,9 +128,11 @@ class Service:
             return Outcome(fixed)
         if request.method not in METHODS:
             raise fail("HTTPMethodNotAllowed", message=f"no such method: {request.method}")
-        caller = self._authenticator.caller(request.headers)
+        if "\0" in request.path or any("\0" in text for pair in request.query for text in pair):
+            raise bad_request("Invalid input: a NUL character")
+        caller = self.authenticator.caller(request.headers)
         route = self._route(request)
-        if request.method == "GET":
+        if request.method == "GET" and not self._makes(request):
             revision = self._make_default_group(request, caller)
             answered = self.database.read(lambda tx: route(Call(tx, caller, self.parts)))
             return Outcome(answered, revision)
@@ -137,6 +146,10 @@ class Service:
 
         response, revision = self.database.run(work)
         return Outcome(response, revision, tasks)
+
+    def _makes(self, request: Request) -> bool:
+        """Whether something may be made by looking at it."""
+        return request.path.startswith(f"{PREFIX}/auto-allocated-topology/")
 
     def _make_default_group(self, request: Request, caller: Caller) -> int:
         """Whoever lists security groups sees a default one; the revision if it is new, else 0."""
@@ -162,6 +175,8 @@ class Service:
         row = BY_PATH.get(words[0].replace("_", "-"))
         if row is None:
             raise fail("HTTPNotFound", message="The resource could not be found.")
+        if row.name == "auto_allocated_topology":
+            return lambda call: members.topology(call, request, words[1:])
         if row.name in _COMPUTED:
             return lambda call: _computed(call, row, request, words[1:])
         return lambda call: _stored(call, row, request, words[1:])
@@ -196,8 +211,12 @@ def _zones(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
 
 
 def _pools(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
-    scope = None if call.caller.is_admin else call.caller.project_id
-    return list_pools(call, listing(call.tx, "network", {}, scope))
+    return list_pools(call, listing(call.tx, "network", {}, scope_of(call.caller)))
+
+
+def _providers(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
+    """Every router is on one node."""
+    return [{"service_type": "L3_ROUTER_NAT", "name": "single_node", "default": False}]
 
 
 def _availability(call: Call, row: Resource, request: Request) -> list[dict[str, Any]]:
@@ -212,6 +231,7 @@ _COMPUTED: dict[str, Callable[[Call, Resource, Request], list[dict[str, Any]]]] 
     "availability_zone": _zones,
     "floatingip_pool": _pools,
     "network_ip_availability": _availability,
+    "service_provider": _providers,
 }
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from netloom.network.api.message import Request
+from netloom.network.api.message import Request, is_number
 from netloom.network.call import Call, not_found
 from netloom.network.document import Document
 from netloom.network.errors import Refused, bad_request, fail, refusal
+from netloom.network.identity.policy import READERS, is_visible, scope_of
+from netloom.network.model.administration import agent_type
 from netloom.network.model.attribute import ADMIN, Resource
 from netloom.network.model.kinds import BOOLEAN, Kind
 from netloom.network.operations import OPERATIONS
@@ -86,7 +88,7 @@ def _check_booleans(kind: Kind, given: list[str]) -> None:
 def _limit(text: str, largest: int) -> int | None:
     if not text:
         return largest if largest > 0 else None
-    if not text.isdigit():
+    if not is_number(text):
         reason = f"Limit must be an integer 0 or greater and not '{text}'"
         raise fail("BadRequest", resource="limit", msg=reason)
     number = int(text) or None
@@ -119,7 +121,9 @@ def list_documents(call: Call, row: Resource, query: Query) -> list[Document]:
     in_sql: dict[str, list[Any]] = {}
     later: dict[str, list[str]] = {}
     for name, given in query.filters.items():
-        if name in columns and "" not in given and name != "revision_number":
+        if kind == "agent" and name == "agent_type":
+            in_sql[name] = [agent_type(text) for text in given]
+        elif name in columns and "" not in given and name != "revision_number":
             in_sql[columns[name]] = given
         elif kind == "port" and name == "security_groups":
             in_sql["id"] = sorted(
@@ -128,18 +132,31 @@ def list_documents(call: Call, row: Resource, query: Query) -> list[Document]:
             )
         else:
             later[name] = given
-    scope = None if call.caller.is_admin else call.caller.project_id
+    if _sees_nothing(call, row, query):
+        return []
     cut = not later and not query.tags and not query.sort
-    if query.marker is not None and call.tx.get(kind, query.marker) is None:
-        raise not_found(kind, query.marker)
+    if query.marker is not None:
+        mark = call.tx.get(kind, query.marker)
+        if mark is None or not is_visible(call, row, mark):
+            raise not_found(kind, query.marker)
     page = Page(query.marker, query.limit, query.reverse) if cut else Page()
     if any(not values for values in in_sql.values()):
         return []
-    documents = listing(call.tx, kind, in_sql, scope, page)
+    documents = listing(call.tx, kind, in_sql, scope_of(call.caller), page)
     shown = OPERATIONS[kind].view(call, documents)
     if cut:
         return shown[::-1] if query.reverse else shown
     return _page(order(query, select(row, shown, later, query)), query)
+
+
+def _sees_nothing(call: Call, row: Resource, query: Query) -> bool:
+    """Whether the caller may not look, or seeks by an attribute that is not for them: what is
+    found would tell what it is."""
+    caller = call.caller
+    if caller.is_admin:
+        return False
+    hidden = (row.by_name[name].may_see == ADMIN for name in query.filters if name in row.by_name)
+    return not caller.roles & READERS or any(hidden)
 
 
 def select(
@@ -158,10 +175,12 @@ def _test(row: Resource, name: str, given: list[str]) -> Callable[[Document], bo
     wanted: list[Any] = []
     for text in given:
         try:
-            wanted.append(kind.check(text) if kind.name != "set by the server" else text)
+            wanted.append(kind.check(text))
         except ValueError:
-            # Nothing can have this value, so nothing is found; text is compared as it is.
-            wanted.append(text)
+            # Nothing can have this value, so nothing is found.
+            continue
+    # Numbers that are shown as text, and what only the server sets, are compared as they are.
+    wanted += given
     if name in ("security_groups", "availability_zones"):
         return lambda document: bool(set(document.get(name) or ()) & set(given))
     return lambda document: (
@@ -239,23 +258,23 @@ def plain_page(row: Resource, documents: list[Document], query: Query) -> list[D
 
 def links(request: Request, query: Query, documents: Sequence[Document]) -> list[dict[str, str]]:
     """Where the next and the previous page are."""
-    if query.limit is None or not documents or "id" not in documents[0]:
+    if query.limit is None or (documents and "id" not in documents[0]):
         return []
     kept = [
         (name, value) for name, value in request.query if name not in ("marker", "page_reverse")
     ]
     found = []
 
-    def href(marker: str, *more: tuple[str, str]) -> str:
-        return f"{request.base}{request.path}?{urlencode([*kept, ('marker', marker), *more])}"
+    def href(document: int, *more: tuple[str, str]) -> str:
+        """From the end of the list when there is nothing on this page to begin at."""
+        marker = [("marker", documents[document]["id"])] if documents else []
+        return f"{request.base}{request.path}?{urlencode([*kept, *marker, *more])}"
 
     full = len(documents) >= query.limit
     if full or query.reverse:
-        found.append({"rel": "next", "href": href(documents[-1]["id"])})
+        found.append({"rel": "next", "href": href(-1)})
     if full or not query.reverse:
-        found.append(
-            {"rel": "previous", "href": href(documents[0]["id"], ("page_reverse", "True"))}
-        )
+        found.append({"rel": "previous", "href": href(0, ("page_reverse", "True"))})
     return found
 
 

@@ -16,11 +16,14 @@ from netloom.network.counting import quotas
 from netloom.network.document import Document
 from netloom.network.errors import bad_request, fail, refusal
 from netloom.network.fleet.hosted import WORDS, add_hosted, hosted_by, hosts_of, remove_hosted
+from netloom.network.identity.policy import may
 from netloom.network.l3 import forwardings, interfaces, routes
+from netloom.network.l3 import topology as topologies
 from netloom.network.model.attribute import Resource
 from netloom.network.model.kinds import CIDRS, HOSTROUTES
 from netloom.network.model.table import resource
 from netloom.network.pools import pools
+from netloom.network.pools.onboard import onboard
 
 #: Takes what the action needs of the body, and gives the answer's content.
 Action = Callable[[Call, Document, Any], Any]
@@ -70,6 +73,7 @@ ACTIONS: MappingProxyType[tuple[str, str], Action] = MappingProxyType(
         ("router", "remove_router_interface"): interfaces.remove_interface,
         ("router", "add_extraroutes"): _add_routes,
         ("router", "remove_extraroutes"): _remove_routes,
+        ("subnetpool", "onboard_network_subnets"): onboard,
         ("subnetpool", "add_prefixes"): _add_prefixes,
         ("subnetpool", "remove_prefixes"): _remove_prefixes,
     }
@@ -201,6 +205,24 @@ def _change_forwarding(
         forwardings.delete_forwarding(call, floating, found)
         return Response(204)
     raise wrong_method(row, request.method)
+
+
+def topology(call: Call, request: Request, words: list[str]) -> Response:
+    """`auto-allocated-topology/PROJECT`."""
+    row = resource("auto_allocated_topology")
+    if len(words) != 1:
+        raise fail("HTTPNotFound", message="The resource could not be found.")
+    right = row.rights.get({"GET": "show", "DELETE": "delete"}.get(request.method, ""))
+    if right is None:
+        raise wrong_method(row, request.method)
+    key = words[0]
+    if not may(call, right, {"project_id": topologies.project_of(call, key)}):
+        raise fail("PolicyNotAuthorized", rule=f"rule:{request.method.lower()}_{row.name}")
+    if request.method == "DELETE":
+        topologies.delete_topology(call, key)
+        return Response(204)
+    fields = [value for name, value in request.query if name == "fields" and value]
+    return answer(200, {row.name: topologies.show_topology(call, key, fields)})
 
 
 def quota(call: Call, request: Request, words: list[str]) -> Response:

@@ -14,6 +14,14 @@ _decode = msgspec.json.Decoder().decode
 JSON_TYPE = "application/json"
 #: Largest body that is read, in bytes: bulk creations of thousands of ports fit.
 MAX_BODY = 16 << 20
+NUL_ESCAPE = b"\\u0000"
+#: Digits of a number in a URL or a header: more are no number of ours.
+MAX_DIGITS = 18
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number of the size that databases have."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +40,23 @@ class Request:
         if not self.body:
             return None
         try:
-            return _decode(self.body)
+            content = _decode(self.body)
+            # PostgreSQL has no place for it in texts, so that nobody has one.
+            has_nul = NUL_ESCAPE in self.body and _has_nul(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise bad_request("Body contains invalid data") from None
+        if has_nul:
+            raise bad_request("Invalid input: a NUL character")
+        return content
+
+
+def _has_nul(content: Any) -> bool:
+    """In any text or name in there. Raises RecursionError if it is nested too deeply."""
+    if isinstance(content, str):
+        return "\0" in content
+    if isinstance(content, dict):
+        return any(_has_nul(one) for pair in content.items() for one in pair)
+    return isinstance(content, list) and any(_has_nul(one) for one in content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def _paths(row: Resource) -> dict[str, Any]:
         single["put"] = _operation(row, "update", "200", "_update")
     if "delete" in row.rights:
         single["delete"] = _operation(row, "delete", "204")
-    found = {base: collection}
+    found = {base: collection} if collection.keys() - {"parameters"} else {}
     if len(single) > 1:
         found[f"{base}/{{id}}"] = single
     return found

@@ -38,6 +38,10 @@ _BODIES: dict[str, tuple[Schema, Schema]] = {
     "remove_router_interface": (_INTERFACE, _object(**dict.fromkeys(("id", "port_id"), _STRING))),
     "add_extraroutes": (_object(router=_object(routes=_ROUTES)), _object(router=_ROUTES)),
     "remove_extraroutes": (_object(router=_object(routes=_ROUTES)), _object(router=_ROUTES)),
+    "onboard_network_subnets": (
+        _object(network_id=_STRING),
+        _array(_object(id=_STRING, cidr=_STRING)),
+    ),
     "add_prefixes": (_PREFIXES, _PREFIXES),
     "remove_prefixes": (_PREFIXES, _PREFIXES),
 }

@@ -12,7 +12,7 @@ from netloom.network.api.lists import (
     project,
     shown_names,
 )
-from netloom.network.api.message import Request, Response, answer
+from netloom.network.api.message import Request, Response, answer, is_number
 from netloom.network.call import Call, not_found
 from netloom.network.document import Document
 from netloom.network.errors import ApiError, bad_request, fail
@@ -124,7 +124,7 @@ def check_revision(request: Request, document: Document) -> None:
     if wanted is None:
         return
     text = wanted.strip().strip('"')
-    if not text.startswith(REVISION) or not text.removeprefix(REVISION).isdigit():
+    if not text.startswith(REVISION) or not is_number(text.removeprefix(REVISION)):
         raise bad_request("Revision number etag must be in the format of revision_number=<int>")
     expected = int(text.removeprefix(REVISION))
     if document.get("revision_number") != expected:

@@ -2,7 +2,10 @@
 
 Each line is one JSON object: `{"revision": N, "changes": [...]}` for each revision in order;
 `{"revision": N}` alone now and then, so that both sides know that the other lives; and at the end
-`{"error": "expired"}` if the journal no longer has what follows.
+`{"error": "expired"}` if the journal no longer has what follows. Before each batch of lines, so
+at least every `QUIET_S`, the watcher's right is looked at again: a token that has ended or was
+revoked ends the stream. A watcher that does not read is waited for; what it misses stays in the
+journal.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ QUIET_S = 5.0
 BATCH = 200
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+#: Whether who watches may still do so.
+MayGoOn = Callable[[], Awaitable[bool]]
 
 
 def _read(transaction: Transaction, after: int) -> list[journal.Entry] | None:
@@ -32,10 +37,10 @@ def _read(transaction: Transaction, after: int) -> list[journal.Entry] | None:
 
 
 async def stream_changes(
-    database: Database, hub: Hub, since: int, run: Run
+    database: Database, hub: Hub, since: int, run: Run, may_go_on: MayGoOn
 ) -> AsyncIterator[bytes]:
-    """Lines for every revision after `since`, for ever."""
-    while True:
+    """Lines for every revision after `since`, as long as the watcher may have them."""
+    while await may_go_on():
         entries = await run(partial(database.read, partial(_read, after=since)))
         if entries is None:
             yield b'{"error":"expired"}\n'

@@ -59,13 +59,13 @@ def update(call: Call, project_id: str, body: Any) -> dict[str, int]:
             limits[kind] = _LIMIT.check(value)
         except ValueError as error:
             raise refusal(kind, error) from None
-    unders = [
-        kind
-        for kind, limit in sorted(limits.items())
-        if check and 0 <= limit < call.tx.count(kind, project_id)
-    ]
-    if unders:
-        raise fail("InvalidQuotaValue", unders=unders)
+    for kind, limit in limits.items() if check else ():
+        used = call.tx.count(kind, project_id)
+        if 0 <= limit < used:
+            raise bad_request(
+                f"Quota limit {limit} for {kind} must be greater than or equal to already used "
+                f"{used}"
+            )
     call.tx.relations.set_quotas(project_id, limits)
     return show(call, project_id)
 

@@ -51,7 +51,8 @@ def _set_statuses(call: Call, word: str, body: Any) -> list[str]:
         raise bad_request("a list of objects with id and status is needed")
     found = []
     for entry in body:
-        if not isinstance(entry, dict) or entry.get("status") not in allowed:
+        status = entry.get("status") if isinstance(entry, dict) else None
+        if not isinstance(status, str) or status not in allowed:
             raise bad_request(f"not an object with id and status: '{entry}'")
         document = call.tx.get(kind, str(entry.get("id")))
         if document is None:

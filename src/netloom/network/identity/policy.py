@@ -18,6 +18,7 @@ from netloom.network.model.attribute import (
     ANYONE,
     NETWORK_OWNER,
     OWNER,
+    OWNER_OR_NETWORK_OWNER,
     READER,
     Resource,
 )
@@ -30,6 +31,8 @@ SEEN_BY = {
     "security_group": ("access_as_shared",),
     "subnetpool": ("access_as_shared",),
 }
+#: No project's id: they have no spaces.
+NOBODY = "no project"
 #: device_owner values that only administrators and owners of the network may give.
 NETWORK_DEVICES = "network:"
 
@@ -46,8 +49,9 @@ def may(call: Call, right: str, document: Document) -> bool:
         return own and bool(caller.roles & READERS)
     if right in (OWNER, ADMIN_IF_TRUE):
         return own and bool(caller.roles & WRITERS)
-    if right == NETWORK_OWNER:
-        return bool(caller.roles & WRITERS) and _owns_network(call, document)
+    if right in (NETWORK_OWNER, OWNER_OR_NETWORK_OWNER):
+        mine = own and right == OWNER_OR_NETWORK_OWNER
+        return bool(caller.roles & WRITERS) and (mine or _owns_network(call, document))
     assert right == ADMIN
     return False
 
@@ -57,6 +61,14 @@ def _owns_network(call: Call, document: Document) -> bool:
     return network is not None and network["project_id"] == call.caller.project_id
 
 
+def scope_of(caller: Caller) -> str | None:
+    """The project whose things, and what is shared with it, the caller may list; None for all,
+    and an id that no project has for who is of none: the service's own things have none either."""
+    if caller.is_admin:
+        return None
+    return caller.project_id or NOBODY
+
+
 def is_visible(call: Call, resource: Resource, document: Document) -> bool:
     """Whether the caller may know that the document exists."""
     caller = call.caller
@@ -64,7 +76,7 @@ def is_visible(call: Call, resource: Resource, document: Document) -> bool:
         return True
     if not caller.roles & READERS or resource.rights.get("show") == ADMIN:
         return False
-    if document.get("project_id") == caller.project_id:
+    if document.get("project_id") == caller.project_id != "":
         return True
     if resource.name in SEEN_BY:
         return is_shared(call, resource.name, document["id"], SEEN_BY[resource.name])
@@ -116,11 +128,14 @@ def enforce(
         raise _forbidden(operation, resource, "")
     for name, value in body.items():
         attribute = resource.by_name.get(name)
-        if attribute is None or attribute.may_set == OWNER or call.caller.is_admin:
+        if attribute is None or call.caller.is_admin:
             continue
-        if attribute.may_set == ADMIN_IF_TRUE and not _raises_right(value, document, name):
+        right = (operation == "update" and attribute.may_change) or attribute.may_set
+        if right == OWNER:
             continue
-        if attribute.may_set == NETWORK_OWNER and _owns_network(call, document):
+        if right == ADMIN_IF_TRUE and not _raises_right(value, document, name):
+            continue
+        if right == NETWORK_OWNER and _owns_network(call, document):
             continue
         if operation == "create" and value == attribute.default:
             continue

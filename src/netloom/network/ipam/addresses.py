@@ -65,11 +65,11 @@ def contains(cidr: str, address: str) -> bool:
     return network.version == found.version and found in network
 
 
-def default_gateway(cidr: str) -> str:
+def default_gateway(cidr: str, *, cut: bool = False) -> str:
     """The first host's address; of IPv6, the subnet's own, which every router answers to
-    (RFC 4291, section 2.6.1)."""
+    (RFC 4291, section 2.6.1), unless the prefix was cut from a pool."""
     network = ip_network(cidr)
-    if network.version == 6:
+    if network.version == 6 and not cut:
         return str(network.network_address)
     offset = 0 if network.prefixlen >= network.max_prefixlen - 1 else 1
     if network.prefixlen == network.max_prefixlen - 1 and network.version == 4:

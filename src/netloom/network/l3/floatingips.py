@@ -83,7 +83,10 @@ def _own_port(
 
 
 def update_floatingip(call: Call, before: Document, body: dict[str, Any]) -> Document:
-    """A changed floating address; without a port it leads nowhere."""
+    """A changed floating address; without a port it leads nowhere. An empty request means that,
+    from the time when nothing else could be changed."""
+    if not body and before["port_id"]:
+        body = {"port_id": None}
     after = {
         **before,
         **{key: value for key, value in body.items() if key not in ("port_id", "fixed_ip_address")},

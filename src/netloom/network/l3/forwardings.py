@@ -110,7 +110,8 @@ def _judge(call: Call, floating: Document, forwarding: Document) -> str:
     outside, inside = (_bounds(forwarding[f"{side}_port_range"]) for side in SIDES)
     if inside[1] - inside[0] not in (0, outside[1] - outside[0]):
         raise _bad("the internal port range must have one port or as many as the external one")
-    _check_apart(call, floating, forwarding, outside)
+    _check_apart(call, forwarding, "external", outside, floatingip_id=floating["id"])
+    _check_apart(call, forwarding, "internal", inside, internal_port_id=port["id"])
     router = find_router(call, floating["floating_network_id"], port, entry["subnet_id"])
     if floating["router_id"] and floating["router_id"] != router:
         raise _bad(
@@ -121,16 +122,21 @@ def _judge(call: Call, floating: Document, forwarding: Document) -> str:
 
 
 def _check_apart(
-    call: Call, floating: Document, forwarding: Document, outside: tuple[int, int]
+    call: Call, forwarding: Document, side: str, ports: tuple[int, int], **among: str
 ) -> None:
-    for other in call.tx.find("port_forwarding", floatingip_id=floating["id"]):
+    """Raise if another forwarding of the same floating address, or to the same place, has one of
+    the ports."""
+    for other in call.tx.find("port_forwarding", **among):
         if other["id"] == forwarding["id"] or other["protocol"] != forwarding["protocol"]:
             continue
-        low, high = _bounds(other["external_port_range"])
-        if outside[0] <= high and low <= outside[1]:
+        if side == "internal" and other["internal_ip_address"] != forwarding["internal_ip_address"]:
+            continue
+        name = f"{side}_port_range"
+        low, high = _bounds(other[name])
+        if ports[0] <= high and low <= ports[1]:
             raise _bad(
-                "There is a port collision with the external_port_range. The following ranges "
-                f"collide: {other['external_port_range']} and {forwarding['external_port_range']}"
+                f"There is a port collision with the {name}. The following ranges collide: "
+                f"{other[name]} and {forwarding[name]}"
             )
 
 

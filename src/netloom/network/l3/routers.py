@@ -139,8 +139,6 @@ def _gateway_port(call: Call, router: Document, wanted: dict[str, Any]) -> Docum
     if wanted.get("external_fixed_ips"):
         body["fixed_ips"] = wanted["external_fixed_ips"]
     port = create_port(call.as_service(), body)
-    if not port["fixed_ips"]:
-        raise fail("ExternalIpAddressExhausted", net_id=wanted["network_id"])
     call.tx.relations.add_router_port(router["id"], port["id"], GATEWAY)
     return port
 

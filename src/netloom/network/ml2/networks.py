@@ -39,6 +39,7 @@ def create_network(call: Call, body: dict[str, Any]) -> Document:
     for name in INPUT_ONLY:
         network.pop(name, None)
     check_zone_hints(call, "network", network["availability_zone_hints"])
+    _choose_default(call, network, body, new=True)
     network["status"] = "ACTIVE"
     network["mtu"] = network_mtu(call, segments, network["mtu"])
     network["_segments"] = stored_segments(call, segments)
@@ -65,8 +66,29 @@ def update_network(call: Call, before: Document, body: dict[str, Any]) -> Docume
             grants.grant(call, "network", before, action, "*")
         elif before[name] and not after[name]:
             grants.revoke_from_all(call, before, action)
+    _choose_default(call, after, body)
     extended(call, Change("network", "update", before, after), body)
     return updated(call, "network", before, after)
+
+
+def default_external(call: Call) -> Document | None:
+    """The external network that whoever names none is connected to."""
+    found = call.tx.find("network")
+    return next((one for one in found if one.get("is_default")), None)
+
+
+def _choose_default(
+    call: Call, network: Document, body: dict[str, Any], *, new: bool = False
+) -> None:
+    """There is one default external network at most; others have no such attribute."""
+    if body.get("is_default") and (new or network["router:external"]):
+        held = default_external(call)
+        if held is not None and held["id"] != network["id"]:
+            raise fail("DefaultExternalNetworkExists", net_id=held["id"])
+    if not network["router:external"]:
+        network.pop("is_default", None)
+    else:
+        network.setdefault("is_default", False)
 
 
 def _refuse_provider_changes(before: Document, body: dict[str, Any]) -> None:
@@ -94,6 +116,7 @@ def _check_mtu(call: Call, network: Document, mtu: int) -> None:
 def delete_network(call: Call, network: Document) -> None:
     """Remove a network that nothing but the service's own ports uses."""
     key = network["id"]
+    _remove_idle_addresses(call, key)
     attached = call.tx.find("port", network_id=key)
     others = [port["id"] for port in attached if port["device_owner"] not in AUTO_DELETED]
     if others:
@@ -111,6 +134,16 @@ def delete_network(call: Call, network: Document) -> None:
     deleted(call, "network", call.require("network", key))
 
 
+def _remove_idle_addresses(call: Call, key: str) -> None:
+    """Floating addresses of the network that lead nowhere go with it."""
+    for floating in call.tx.find("floatingip", floating_network_id=key):
+        led = floating["port_id"] or call.tx.find("port_forwarding", floatingip_id=floating["id"])
+        port = call.tx.get("port", floating["_port"])
+        if not led and port is not None:
+            deleted(call, "floatingip", floating)
+            ports.remove_port(call, port)
+
+
 def view_networks(call: Call, networks: list[Document]) -> list[Document]:
     """Networks as the API shows them: subnets, provider attributes, sharing with the caller."""
     keys = [network["id"] for network in networks]
@@ -121,8 +154,10 @@ def view_networks(call: Call, networks: list[Document]) -> list[Document]:
     shown = []
     for network in networks:
         key = network["id"]
+        external = {"is_default": False} if network["router:external"] else {}
         shown.append(
             {
+                **external,
                 **network,
                 **provider_view(network),
                 "subnets": subnets.get(key, []),

@@ -7,6 +7,7 @@ from typing import Any
 from netloom.network.call import Call
 from netloom.network.document import Document
 from netloom.network.errors import fail
+from netloom.network.ml2.addressing import ROUTER_INTERFACES
 
 ROUTER_OWNERS = "network:router_"
 
@@ -55,6 +56,17 @@ def check_device(call: Call, port: Document) -> None:
     router = call.tx.get("router", port["device_id"])
     if router is None or router["project_id"] != call.caller.project_id:
         raise fail("DeviceIDNotOwnedByTenant", device_id=port["device_id"])
+
+
+def check_router_addresses(before: Document, after: Document) -> None:
+    """Others rely on the addresses of a router's interface: they stay while it is one."""
+    held, wanted = (
+        sorted((entry["subnet_id"], entry["ip_address"]) for entry in port["fixed_ips"])
+        for port in (before, after)
+    )
+    if before["device_owner"] in ROUTER_INTERFACES and held != wanted:
+        message = f"IP updates for port {before['id']} are not allowed"
+        raise fail("BadRequest", resource="ports", msg=message)
 
 
 def merge_dhcp_options(

@@ -24,11 +24,12 @@ from netloom.network.ml2.port_rules import (
     check_address_pairs,
     check_device,
     check_port_security,
+    check_router_addresses,
     complete_address_pairs,
     merge_dhcp_options,
 )
 from netloom.network.model.table import resource
-from netloom.network.secgroup.groups import check_groups, default_group
+from netloom.network.secgroup.groups import check_alike, check_groups, default_group
 
 #: device_owner of ports that only the L3 API may delete.
 L3_OWNERS = frozenset(
@@ -102,6 +103,7 @@ def _secure(call: Call, port: Document, body: dict[str, Any]) -> None:
         chosen = [default_group(call, port["project_id"])] if wanted else []
     else:
         check_groups(call, groups)
+        check_alike(call, groups)
         chosen = list(groups)
     port["security_groups"] = chosen
     check_port_security(port, asked=bool(groups))
@@ -110,7 +112,9 @@ def _secure(call: Call, port: Document, body: dict[str, Any]) -> None:
 
 
 def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
-    """A changed port."""
+    """A changed port. No MAC address means a new one."""
+    if "mac_address" in body and body["mac_address"] is None:
+        body = {**body, "mac_address": generate_mac(call, before["network_id"])}
     after = {**before, **body}
     network = call.require("network", before["network_id"])
     for name, empty in (("binding:host_id", ""), ("binding:profile", {})):
@@ -125,6 +129,7 @@ def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
         after["fixed_ips"] = Addressing(call, network["id"], after).chosen(
             body["fixed_ips"], before["fixed_ips"]
         )
+        check_router_addresses(before, after)
     if "extra_dhcp_opts" in body:
         after["extra_dhcp_opts"] = merge_dhcp_options(
             before["extra_dhcp_opts"], body["extra_dhcp_opts"]
@@ -132,6 +137,7 @@ def update_port(call: Call, before: Document, body: dict[str, Any]) -> Document:
     if "security_groups" in body:
         new = [group for group in body["security_groups"] if group not in before["security_groups"]]
         check_groups(call, new)
+        check_alike(call, body["security_groups"])
     extended(call, Change("port", "update", before, after), body, network)
     check_port_security(after, asked=bool(body.get("security_groups")))
     if "allowed_address_pairs" in body or "mac_address" in body:

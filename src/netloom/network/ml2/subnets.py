@@ -69,7 +69,8 @@ def _check_apart(subnet: Document, others: list[Document]) -> None:
 
 def _set_gateway(subnet: Document, body: dict[str, Any]) -> None:
     cidr, pools = subnet["cidr"], body.get("allocation_pools")
-    gateway = body["gateway_ip"] if "gateway_ip" in body else default_gateway(cidr)
+    gateway = default_gateway(cidr, cut=body.get("cidr") is None)
+    gateway = body.get("gateway_ip", gateway)
     _check_gateway(gateway, subnet)
     if pools is None:
         pools = default_pools(cidr, gateway)

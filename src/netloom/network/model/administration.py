@@ -23,6 +23,16 @@ SHARED_ACTIONS: dict[str, tuple[str, ...]] = {
     "subnetpool": ("access_as_shared",),
 }
 
+#: Filters find these however they are written, as where Neutron runs on MySQL.
+AGENT_TYPES = ("DHCP agent", "L3 agent", "Metadata agent", "Open vSwitch agent")
+_AGENT_TYPES = {name.lower(): name for name in AGENT_TYPES}
+
+
+def agent_type(text: str) -> str:
+    """The way in which agents write the type."""
+    return _AGENT_TYPES.get(text.lower(), text)
+
+
 AGENT = Resource(
     "agent",
     "agents",
@@ -63,6 +73,20 @@ AVAILABILITY_ZONE = Resource(
     standard=False,
     extension="availability_zone",
     text="Where agents say that they are.",
+)
+
+SERVICE_PROVIDER = Resource(
+    "service_provider",
+    "service_providers",
+    (
+        output("service_type", kinds.string()),
+        output("name", kinds.string()),
+        output("default", kinds.BOOLEAN),
+    ),
+    rights={"list": ANYONE},
+    standard=False,
+    extension="service-type",
+    text="What carries out a kind of service.",
 )
 
 RBAC_POLICY = Resource(

@@ -29,6 +29,7 @@ UNSET: Final = Missing.UNSET
 #: What a right means: see `netloom.network.identity.policy`.
 ANYONE, OWNER, ADMIN = "anyone", "owner", "admin"
 NETWORK_OWNER = "network owner"
+OWNER_OR_NETWORK_OWNER = "owner, or network owner"
 READER = "reader"
 #: The owner, but with this value only an administrator (used for `shared`).
 ADMIN_IF_TRUE = "admin if true"
@@ -45,6 +46,8 @@ class Attribute:
     put: bool = False
     #: Who may give it (a right); the resource's own right counts too.
     may_set: str = OWNER
+    #: Who may change it later, if not the same.
+    may_change: str = ""
     #: Who sees it in answers: OWNER means everyone who sees the resource.
     may_see: str = OWNER
     #: False for input only, like `prefixlen` of a subnet.

@@ -42,6 +42,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "agent", "agent", "Agents, their state and configuration.", "2013-02-03T10:00:00-00:00"
     ),
     Extension(
+        "agent-resources-synced",
+        "Agent's Resource View Synced to Placement",
+        "Agents tell whether a placement service knows what they have.",
+        "2018-12-19T00:00:00-00:00",
+    ),
+    Extension(
         "agent_sort_key",
         "Agents Sort Key",
         "Lists of agents can be sorted.",
@@ -52,6 +58,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "Allowed Address Pairs",
         "Further addresses that a port may send from.",
         "2013-07-23T10:00:00-00:00",
+    ),
+    Extension(
+        "auto-allocated-topology",
+        "Auto Allocated Topology Services",
+        "A network for whoever asks, with a way out.",
+        "2016-01-01T00:00:00-00:00",
     ),
     Extension(
         "availability_zone",
@@ -198,6 +210,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "2016-04-12T16:00:00-00:00",
     ),
     Extension(
+        "l3-port-ip-change-not-allowed",
+        "Prevent L3 router ports IP address change extension",
+        "Interfaces of routers keep their addresses.",
+        "2018-10-09T10:00:00-00:00",
+    ),
+    Extension(
         "l3_agent_scheduler",
         "L3 Agent Scheduler",
         "Which L3 agent hosts a router.",
@@ -223,6 +241,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "2015-09-24T00:00:00-00:00",
     ),
     Extension(
+        "network-ip-availability-details",
+        "Network IP Availability Details Extension",
+        "Addresses of subnets and of their pools are counted apart.",
+        "2025-10-31T00:00:00-00:00",
+    ),
+    Extension(
         "network_availability_zone",
         "Network Availability Zone",
         "Zones of networks.",
@@ -230,6 +254,12 @@ EXTENSIONS: tuple[Extension, ...] = (
     ),
     Extension(
         "pagination", "Pagination support", "Lists come in pages.", "2016-06-12T00:00:00-00:00"
+    ),
+    Extension(
+        "port-mac-address-regenerate",
+        "Neutron Port MAC address regenerate",
+        "A port can be given a new MAC address.",
+        "2018-05-03T10:00:00-00:00",
     ),
     Extension(
         "port-security",
@@ -336,6 +366,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "Security groups can be found by whether they are shared.",
         "2021-10-05T09:00:00-00:00",
     ),
+    Extension(
+        "service-type",
+        "Neutron Service Type Management",
+        "What carries out which service.",
+        "2013-01-20T00:00:00-00:00",
+    ),
     Extension("sorting", "Sorting support", "Lists can be sorted.", "2016-06-12T00:00:00-00:00"),
     Extension(
         "standard-attr-description",
@@ -384,6 +420,12 @@ EXTENSIONS: tuple[Extension, ...] = (
         "Subnet Allocation",
         "Subnets can be cut from pools.",
         "2015-03-30T10:00:00-00:00",
+    ),
+    Extension(
+        "subnet_onboard",
+        "Subnet Onboard",
+        "Subnets can be brought under a pool.",
+        "2018-12-18T09:00:00-00:00",
     ),
     Extension(
         "subnetpool-prefix-ops",

@@ -280,6 +280,16 @@ def _fixed_ip(value: Json) -> dict[str, str]:
     return {key: checks[key](entry) for key, entry in value.items()}
 
 
+def _service_type(value: Json) -> str:
+    """A kind of device owner. Neutron looks for `network:`, `neutron:`, and, where it means
+    `compute:`, for any letter of that: clients live with it, and use `test:`, say."""
+    if not isinstance(value, str):
+        raise Refused("not a string", "InvalidInputSubnetServiceType", service_type=value)
+    if not value.startswith(("network:", "neutron:", *"compute:")):
+        raise Refused("no owner", "InvalidSubnetServiceType", service_type=value)
+    return _string(255)(value)  # type: ignore[no-any-return]
+
+
 def _address_pair(value: Json) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError(f"'{value}' is not a dictionary")
@@ -406,6 +416,7 @@ DHCP_OPTIONS = list_of("DHCP option", _dhcp_option, {"type": "object"})
 SEGMENTS = list_of("segment", _segment, {"type": "object"})
 CIDRS = list_of("prefix", _pool_prefix, CIDR.schema, unique=True)
 STRINGS = list_of("string", _string(255), {"type": "string"}, unique=True)
+SERVICE_TYPES = list_of("service type", _service_type, {"type": "string"}, unique=True)
 TAGS = list_of("tag", _tag, {"type": "string"})
 GATEWAY = Kind("external gateway", _gateway, {"type": "object", "nullable": True})
 OBJECT = Kind("object", _object, {"type": "object"})

@@ -7,6 +7,8 @@ from netloom.network.model.attribute import (
     ADMIN,
     ADMIN_IF_TRUE,
     ANYONE,
+    OWNER,
+    READER,
     REQUIRED,
     Resource,
     given,
@@ -43,6 +45,14 @@ NETWORK = Resource(
             may_set=ADMIN_IF_TRUE,
             sort=False,
             extension="external-net",
+        ),
+        given(
+            "is_default",
+            kinds.BOOLEAN,
+            False,
+            may_set=ADMIN,
+            sort=False,
+            extension="auto-allocated-topology",
         ),
         given("mtu", kinds.integer(0), 0, extension="net-mtu-writable"),
         given("port_security_enabled", kinds.BOOLEAN, True, extension="port-security"),
@@ -139,8 +149,7 @@ SUBNET = Resource(
         once("ipv6_address_mode", IPV6_MODES),
         given(
             "service_types",
-            kinds.STRINGS,
-            may_set=ADMIN,
+            kinds.SERVICE_TYPES,
             filter=False,
             sort=False,
             extension="subnet-service-types",
@@ -192,6 +201,21 @@ SUBNETPOOL = Resource(
     text="Prefixes from which subnets are cut.",
 )
 
+AUTO_ALLOCATED_TOPOLOGY = Resource(
+    "auto_allocated_topology",
+    "auto_allocated_topologies",
+    (
+        output("id", kinds.UUID, filter=False, sort=False),
+        output("tenant_id", kinds.PROJECT, filter=False, sort=False),
+        output("project_id", kinds.PROJECT, filter=False, sort=False),
+    ),
+    path="auto-allocated-topology",
+    rights={"show": READER, "delete": OWNER},
+    standard=False,
+    extension="auto-allocated-topology",
+    text="A network, subnets and a router for a project that wants nothing special.",
+)
+
 NETWORK_IP_AVAILABILITY = Resource(
     "network_ip_availability",
     "network_ip_availabilities",
@@ -203,6 +227,13 @@ NETWORK_IP_AVAILABILITY = Resource(
         output("total_ips", kinds.integer(), filter=False, sort=False),
         output("used_ips", kinds.integer(), filter=False, sort=False),
         output("subnet_ip_availability", kinds.OUTPUT, filter=False, sort=False),
+        output(
+            "ip_availability_details",
+            kinds.OUTPUT,
+            filter=False,
+            sort=False,
+            extension="network-ip-availability-details",
+        ),
         output("ip_version", kinds.IP_VERSION, shown=False, sort=False),
     ),
     not_found="NetworkNotFound",

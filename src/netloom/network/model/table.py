@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from netloom.network.model.administration import AGENT, AVAILABILITY_ZONE, RBAC_POLICY
+from netloom.network.model.administration import (
+    AGENT,
+    AVAILABILITY_ZONE,
+    RBAC_POLICY,
+    SERVICE_PROVIDER,
+)
 from netloom.network.model.attribute import Resource
-from netloom.network.model.networks import NETWORK, NETWORK_IP_AVAILABILITY, SUBNET, SUBNETPOOL
+from netloom.network.model.networks import (
+    AUTO_ALLOCATED_TOPOLOGY,
+    NETWORK,
+    NETWORK_IP_AVAILABILITY,
+    SUBNET,
+    SUBNETPOOL,
+)
 from netloom.network.model.ports import PORT, SECURITY_GROUP, SECURITY_GROUP_RULE
 from netloom.network.model.routers import FLOATINGIP, FLOATINGIP_POOL, PORT_FORWARDING, ROUTER
 
@@ -25,6 +36,8 @@ RESOURCES: tuple[Resource, ...] = (
     AVAILABILITY_ZONE,
     NETWORK_IP_AVAILABILITY,
     FLOATINGIP_POOL,
+    AUTO_ALLOCATED_TOPOLOGY,
+    SERVICE_PROVIDER,
 )
 BY_NAME = MappingProxyType({resource.name: resource for resource in RESOURCES})
 #: By the first word of the URL after the version; underscores and hyphens are one.

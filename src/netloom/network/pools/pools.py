@@ -144,11 +144,16 @@ def remove_prefixes(call: Call, pool: Document, prefixes: list[str]) -> Document
 
 
 def view_pools(call: Call, pools: list[Document]) -> list[Document]:
-    """Pools as the API shows them: shared with the caller counts as shared."""
-    if call.caller.is_admin:
-        return pools
-    sharing = call.tx.relations.sharing("subnetpool", [pool["id"] for pool in pools])
+    """Pools as the API shows them: lengths are text, as clients of Neutron know them, and what is
+    shared with the caller counts as shared."""
+    keys = [] if call.caller.is_admin else [pool["id"] for pool in pools]
+    sharing = call.tx.relations.sharing("subnetpool", keys)
     mine = ("access_as_shared", call.caller.project_id)
     return [
-        {**pool, "shared": pool["shared"] or mine in sharing.get(pool["id"], ())} for pool in pools
+        {
+            **pool,
+            **{name: str(pool[name]) for name in BOUNDS},
+            "shared": pool["shared"] or mine in sharing.get(pool["id"], ()),
+        }
+        for pool in pools
     ]

@@ -17,6 +17,7 @@ from netloom.network.model.administration import SHARED_ACTIONS
 
 #: Flags of networks -> the action that everybody may do.
 FLAGS = MappingProxyType({"shared": "access_as_shared", "router:external": "access_as_external"})
+EXTERNAL_FOR_ALL = ("access_as_external", "*")
 #: Flag of other kinds.
 SHARED_ONLY = MappingProxyType({"shared": "access_as_shared"})
 
@@ -51,10 +52,11 @@ def forget(call: Call, kind: str, key: str) -> None:
 
 
 def revoke_from_all(call: Call, network: Document, action: str) -> None:
-    """Stop sharing a network with everybody."""
+    """Stop sharing a network with everybody; a network that is no longer external is so for
+    nobody."""
     for policy in call.tx.find("rbac_policy", object_id=network["id"], action=action):
-        if policy["target_tenant"] == "*":
-            _check_unused(call, policy, network)
+        if policy["target_tenant"] == "*" or action == FLAGS["router:external"]:
+            _check_unused(call, policy, {**network, "is_default": False})
             deleted(call, "rbac_policy", policy)
 
 
@@ -70,7 +72,7 @@ def create_policy(call: Call, body: dict[str, Any]) -> Document:
         raise invalid_input(f"there is no {kind} {body['object_id']}")
     if not me.is_admin and thing["project_id"] != me.project_id:
         raise invalid_input("Only admins can manipulate policies on objects they do not own")
-    if not me.is_admin and (target == "*" or action == "access_as_external"):
+    if not me.is_admin and target == "*":
         raise fail(
             "PolicyNotAuthorized",
             rule="(rule:create_rbac_policy and rule:create_rbac_policy:target_tenant)",
@@ -120,7 +122,11 @@ def _set_flags(call: Call, kind: str, key: str) -> None:
     before = call.require(kind, key)
     after = dict(before)
     for flag, action in flags_of(kind).items():
-        after[flag] = (action, "*") in held
+        # One project that may use a network as external makes it external; it is shared only
+        # with everybody.
+        after[flag] = any(
+            what == action and (flag == "router:external" or target == "*") for what, target in held
+        )
     updated(call, kind, before, after)
 
 
@@ -128,6 +134,9 @@ def _check_unused(call: Call, policy: Document, thing: Document, besides: str = 
     """Raise if a project uses the thing that only this policy lets use it."""
     kind, action = policy["object_type"], policy["action"]
     key, target = thing["id"], policy["target_tenant"]
+    if thing.get("is_default") and kind == "network" and (action, target) == EXTERNAL_FOR_ALL:
+        details = "default external networks must be shared to everyone."
+        raise fail("RbacPolicyInUse", object_id=key, details=details)
     held = [
         entry
         for entry in call.tx.relations.sharing(kind, [key]).get(key, [])

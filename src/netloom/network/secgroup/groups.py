@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netloom.network.call import Call
-from netloom.network.commit import created, deleted, new_document, updated
+from netloom.network.commit import check_quota, created, deleted, new_document, updated
 from netloom.network.document import Document
 from netloom.network.errors import fail
 from netloom.network.identity.policy import is_visible
@@ -15,6 +15,7 @@ from netloom.network.rbac import grants
 
 DEFAULT_NAME = "default"
 ETHERTYPES = ("IPv4", "IPv6")
+MIXED = "Cannot apply both stateful and stateless security groups on the same port at the same time"
 
 
 def create_group(call: Call, body: dict[str, Any]) -> Document:
@@ -23,6 +24,7 @@ def create_group(call: Call, body: dict[str, Any]) -> Document:
     group["shared"] = False
     if group["project_id"]:
         default_group(call, group["project_id"])
+    check_quota(call, "security_group_rule", group["project_id"], len(ETHERTYPES))
     created(call, "security_group", group)
     for ethertype in ETHERTYPES:
         add_rule(call, group, "egress", ethertype)
@@ -61,6 +63,7 @@ def default_group(call: Call, project_id: str) -> str:
     found = call.tx.relations.default_group(project_id)
     if found is not None:
         return found
+    check_quota(call, "security_group_rule", project_id, 2 * len(ETHERTYPES))
     group: Document = {
         "id": call.parts.new_id(),
         "project_id": project_id,
@@ -77,6 +80,13 @@ def default_group(call: Call, project_id: str) -> str:
         add_rule(call, group, "egress", ethertype)
         add_rule(call, group, "ingress", ethertype, remote=group["id"])
     return str(group["id"])
+
+
+def check_alike(call: Call, keys: list[str]) -> None:
+    """Raise if some of a port's groups are stateful and some are not."""
+    groups = call.tx.find("security_group", id=keys) if len(keys) > 1 else []
+    if len({group["stateful"] for group in groups}) > 1:
+        raise fail("SecurityGroupConflict", reason=MIXED)
 
 
 def check_groups(call: Call, keys: list[str]) -> None:

@@ -18,6 +18,7 @@ WITH_PORTS = ("dccp", "sctp", "tcp", "udp", "udplite")
 ONLY_IPV6 = frozenset(
     {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
 )
+ONLY_IPV6_NUMBERS = frozenset(PROTOCOLS[name] for name in ONLY_IPV6)
 ICMP_NUMBERS = frozenset({1, 58})
 IDENTITY = (
     "direction",
@@ -91,14 +92,16 @@ def _judge_protocol(rule: Document) -> None:
     protocol = rule["protocol"]
     if protocol is None:
         return
-    known = protocol in PROTOCOLS or (protocol.isdigit() and int(protocol) <= 255)
+    known = protocol in PROTOCOLS or (
+        protocol.isascii() and protocol.isdigit() and int(protocol[:9]) <= 255
+    )
     if not known:
         raise fail(
             "SecurityGroupRuleInvalidProtocol",
             protocol=protocol,
             values=[*sorted(PROTOCOLS), None, "any"],
         )
-    if protocol in ONLY_IPV6 and rule["ethertype"] != "IPv6":
+    if protocol_number(protocol) in ONLY_IPV6_NUMBERS and rule["ethertype"] != "IPv6":
         raise fail(
             "SecurityGroupEthertypeConflictWithProtocol",
             ethertype=rule["ethertype"],

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, or_, select
 
 from netloom.network.document import Document
-from netloom.network.store.schema import DOCUMENTS, NETWORKS, RBAC_POLICIES
+from netloom.network.store.schema import DOCUMENTS, NETWORKS, RBAC_POLICIES, SECURITY_GROUPS
 from netloom.network.store.transaction import Transaction
 
 
@@ -91,4 +91,9 @@ def _visible(kind: str) -> ColumnElement[bool]:
         )
     if kind == "port":
         return or_(own, table.c.network_id.in_(owned_networks))
+    if kind == "security_group_rule":
+        owned_groups = select(SECURITY_GROUPS.c.id).where(
+            SECURITY_GROUPS.c.project_id == bindparam("me")
+        )
+        return or_(own, table.c.security_group_id.in_(owned_groups))
     return own

@@ -44,6 +44,7 @@ _CLAIMS = {
         _ADDRESSES,
         _SEGMENTS,
         schema.DEFAULT_SECURITY_GROUPS,
+        schema.TOPOLOGIES,
         schema.NETWORK_AGENTS,
         schema.ROUTER_AGENTS,
     )
@@ -176,6 +177,13 @@ class Relations:
         rows = self._connection.execute(_USED, {"subnet_id_": subnet_id, "low": low, "high": high})
         return [row[0] for row in rows]
 
+    def count_range(self, subnet_id: str, low: str, high: str) -> int:
+        """How many addresses from `low` to `high` are taken."""
+        wanted = select(func.count()).where(
+            _ADDRESSES.c.subnet_id == subnet_id, _ADDRESSES.c.address_key.between(low, high)
+        )
+        return int(self._connection.execute(wanted).scalar_one())
+
     def address_holder(self, subnet_id: str, key: str) -> str | None:
         """The port that has the address."""
         found = self._connection.execute(
@@ -276,6 +284,21 @@ class Relations:
     def router_of_port(self, port_id: str) -> str | None:
         found = self._connection.execute(_ROUTER_OF, {"port": port_id}).scalar()
         return None if found is None else str(found)
+
+    # Topologies that projects were given
+
+    def topology(self, project_id: str) -> tuple[str, str | None] | None:
+        """Ids of the network and the router; a router may have been deleted."""
+        table = schema.TOPOLOGIES
+        wanted = select(table.c.network_id, table.c.router_id).where(
+            table.c.project_id == project_id
+        )
+        row = self._connection.execute(wanted).first()
+        return None if row is None else (row[0], row[1])
+
+    def claim_topology(self, project_id: str, network_id: str, router_id: str) -> bool:
+        row = {"project_id": project_id, "network_id": network_id, "router_id": router_id}
+        return self._won(schema.TOPOLOGIES, row)
 
     # What networks show
 

@@ -221,6 +221,13 @@ ROUTER_AGENTS = Table(
         index=True,
     ),
 )
+TOPOLOGIES = Table(
+    "auto_topologies",
+    METADATA,
+    Column("project_id", String(255), primary_key=True),
+    _refers("network_id", "networks.id", cascade=True),
+    Column("router_id", String(36), ForeignKey("routers.id", ondelete="SET NULL")),
+)
 QUOTAS = Table(
     "quotas",
     METADATA,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import KEY_MASK, SLOT
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.bundle import Bundle
     from netloom.ofproto.rules import Rule
+    from netloom.ofproto.table import Table
+    from netloom.ofproto.trails import Trail
     from netloom.ofproto.translate.record import Recorder
     from netloom.ofproto.translate.walk_log import WalkLog
 
@@ -111,7 +113,7 @@ class Translated:
 
     __slots__ = (
         "actions", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids", "slow",
-        "slow_reasons",
+        "slow_reasons", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +127,7 @@ class Translated:
         mac_lookups: tuple[MacLookup, ...] = (),
         recirc_ids: tuple[int, ...] = (),
         slow_reasons: tuple[str, ...] = (),
+        trail: Trail | None = None,
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -137,6 +140,8 @@ class Translated:
         self.mac_lookups = mac_lookups
         #: Numbers of frozen states that the actions mention, held by whoever has this result.
         self.recirc_ids = recirc_ids
+        #: Where the packet was looked up (see `trails`); None if that is not known.
+        self.trail = trail
 
     @property
     def flow_actions(self) -> DpActions:
@@ -182,12 +187,49 @@ class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
-        "action_set", "actions", "base", "bridge", "conntracked", "cookie", "credits", "depth",
-        "done", "encap_data", "error", "first_bridge", "first_key", "freeze", "has_begun",
-        "has_packet", "in_action_set", "in_bucket", "in_packet_out", "is_last", "key", "log",
-        "mac_lookups", "mask", "mirrored", "n_resubmits", "nat", "now_ms", "packet",
-        "pending_decap", "pending_encap", "recirc_ids", "recorder", "rule", "side_effects", "slow",
-        "snaplen", "stack", "table_id", "walk", "was_mpls",
+        "action_set",
+        "actions",
+        "base",
+        "bridge",
+        "changed",
+        "conntracked",
+        "cookie",
+        "credits",
+        "depth",
+        "done",
+        "encap_data",
+        "error",
+        "first_bridge",
+        "first_key",
+        "freeze",
+        "has_begun",
+        "has_packet",
+        "in_action_set",
+        "in_bucket",
+        "in_packet_out",
+        "is_last",
+        "key",
+        "log",
+        "mac_lookups",
+        "mask",
+        "mirrored",
+        "n_resubmits",
+        "nat",
+        "now_ms",
+        "packet",
+        "pending_decap",
+        "pending_encap",
+        "recirc_ids",
+        "recorder",
+        "rule",
+        "side_effects",
+        "slow",
+        "snaplen",
+        "stack",
+        "table_id",
+        "tables",
+        "walk",
+        "was_mpls",
     )  # fmt: skip
 
     def __init__(
@@ -205,6 +247,8 @@ class Context:
         self.now_ms = now_ms
         self.recorder = recorder
         self.side_effects = side_effects
+        #: The tables that were looked up, and the bits in which the packet then was not as it came.
+        self.changed, self.tables = 0, cast("set[Table]", set())
         #: Bits that the result depends on.
         self.mask = _first_mask(key)
         self.actions: list[DpAction] = []
@@ -268,6 +312,10 @@ class Context:
         """What is done here to this packet need not be right for another of its kind."""
         if self.log is not None:
             self.log.give_up()
+
+    def blur(self) -> None:
+        """The packet becomes one of which its key does not tell how it came."""
+        self.changed = -1
 
     def set_in_port(self, number: int) -> None:
         self.key = _IN_PORT.put(self.key, number)

@@ -17,6 +17,9 @@ _HELPERS = {21: "ftp", 69: "tftp"}
 _NO_FORK = 255
 _CT_STATE = SLOT["ct_state"].mask
 
+#: Until a `nat` action is met. (Assigning None says to mypy that it stays so.)
+_NO_NAT: a.Nat | None = None
+
 
 def conntrack(context: Context, action: a.Conntrack) -> None:
     """The packet as it is now goes through the tracker; a copy goes on in a table, knowing what the
@@ -25,7 +28,7 @@ def conntrack(context: Context, action: a.Conntrack) -> None:
     # What marks and labels are set is told to the tracker, not to the packet.
     looked_at = context.mask & _WRITTEN
     commit(context)
-    context.nat = None
+    context.nat = _NO_NAT
     context.mask &= ~_WRITTEN
     context.walk.run_actions(context, action.actions)
     key, mask = context.key, context.mask
@@ -47,7 +50,7 @@ def conntrack(context: Context, action: a.Conntrack) -> None:
     if action.table_id != _NO_FORK:
         context.conntracked = True
         fork(context, action.table_id, zone)
-    context.nat = None
+    context.nat = _NO_NAT
     _forget(context)
     context.detail("Sets the packet to an untracked state, and clears all the conntrack fields.")
 

@@ -48,10 +48,12 @@ _ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
 def finish(context: Context) -> Translated:
     """The result; a packet that failed is dropped whole."""
     key = context.first_key
+    trail = context.bridge.backer.trails.trail(context.tables, context.changed)
     if context.error:
         return Translated(
             _failure(context.error), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
+            trail=trail,
         )  # fmt: skip
     options = context.mask >> TUN_PRESENT_SHIFT
     mask = context.mask & DATAPATH_MASK
@@ -67,6 +69,7 @@ def finish(context: Context) -> Translated:
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
         recirc_ids=tuple(context.recirc_ids),
         slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
+        trail=trail,
     )  # fmt: skip
 
 

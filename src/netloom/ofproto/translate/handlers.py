@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
+from netloom.flow.key import PACKET_MASK
 from netloom.flow.ports import UNSET, port_from_of10
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate import (
@@ -57,7 +58,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
     for at, action in enumerate(actions):
         if context.was_mpls and not context.done:
             mpls.recirculate_for(context, action)
-        if context.done:
+        ended = context.done
+        if ended:
             if context.freeze is not None:
                 freeze.freeze_rest(context, actions[at:])
             break
@@ -65,6 +67,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             recorder.add("action", format_actions((action,)))
         if log is not None:
             log.check_action(action)
+        if type(action) not in _CLEAR:
+            _blur(context, action)
         if isinstance(action, a.CheckPktLarger):
             packet_length.check_pkt_larger(context, action, actions[at + 1 :])
             break
@@ -76,6 +80,22 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             freeze.freeze_rest(context, actions[at + frozen.resumes_behind :])
             frozen.resumes_behind = True
             break
+
+
+#: Actions that leave the packet as it is, or write constants into it.
+_CLEAR = frozenset({
+    a.Output, a.OutputReg, a.OutputTrunc, a.Controller, a.Enqueue, a.Group, a.SetField, a.SetQueue,
+    a.PopQueue, a.Resubmit, a.Clone, a.Note, a.Conjunction, a.Exit, a.Learn, a.FinTimeout,
+    a.Conntrack, a.Nat, a.CtClear, a.DebugSlow, a.DebugRecirc, a.UnrollXlate, a.Meter,
+    a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable, a.Sample, a.Push,
+})  # fmt: skip
+
+
+def _blur(context: Context, action: a.Action) -> None:
+    """This action makes the packet one that its key says nothing of, but if all that it writes is
+    metadata."""
+    if not (isinstance(action, a.Move | a.Pop) and not action.destination.field.mask & PACKET_MASK):
+        context.blur()
 
 
 def translated_actions() -> frozenset[type[a.Action]]:

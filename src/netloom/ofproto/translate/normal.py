@@ -36,7 +36,7 @@ _RESERVED = (
 )
 
 
-_RESERVED_OUIS = frozenset(value >> 24 for _, value in _RESERVED)
+RESERVED_OUIS = frozenset(value >> 24 for _, value in _RESERVED)
 
 #: Where a packet-out without a port comes from: carries every VLAN, as a trunk.
 NOWHERE = Bundle(BundleSettings("nowhere", ()))
@@ -241,4 +241,4 @@ def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None
 
 def is_reserved(mac: int) -> bool:
     """Is this a group address that a bridge does not forward?"""
-    return mac >> 24 in _RESERVED_OUIS and any(mac & mask == value for mask, value in _RESERVED)
+    return mac >> 24 in RESERVED_OUIS and any(mac & mask == value for mask, value in _RESERVED)

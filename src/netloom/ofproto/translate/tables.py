@@ -140,6 +140,7 @@ def _swap_tuple(context: Context) -> bool:
         context.report_error("resubmit(ct) with non-tracked or non-IP packet!")
         return False
     context.key, context.mask = _swapped(context.key), _swapped(context.mask)
+    context.blur()
     return True
 
 
@@ -161,6 +162,8 @@ def _lookup(context: Context, table_id: int, parts: list[Rule] | None) -> Rule |
             # Only the first fragment has ports: none of them may be told apart by ports.
             key &= ~_PORTS_MASK
     table = context.bridge.tables.table(table_id)
+    context.tables.add(table)
+    context.changed |= key ^ context.first_key
     log = context.log
     if log is None:
         rule, mask = table.classifier.lookup(key, context.mask, parts)

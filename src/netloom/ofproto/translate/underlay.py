@@ -20,6 +20,7 @@ from netloom.ofproto.translate.crossing import go_on_at
 from netloom.ofproto.translate.tunnel_header import build_header
 from netloom.ofproto.tunnels import tunnel_dst, tunnel_src
 from netloom.ofproto.underlay import Underlay
+from netloom.ofproto.underlay.routes import next_hop
 from netloom.packet import build
 
 _MARK, _DL_TYPE = SLOT["pkt_mark"], SLOT["dl_type"]
@@ -94,8 +95,7 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
         context.warn("native tunnel routing failed")
         return
     src = src or route.source
-    hop = route.gateway if ipv4_of(route.gateway) or not is_ipv4(route.gateway) else 0
-    hop = hop or dst
+    hop = next_hop(route, dst)
     context.detail(f"tunneling to {format_mapped(hop)} via {device.name}")
     own_mac = underlay.mac(device.name)
     if not own_mac:
@@ -158,6 +158,7 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     is_last, actions = context.is_last, context.actions
     context.actions = [push]
     context.key = context.base = outer
+    context.blur()
     context.side_effects = context.has_packet = False
     go_on_at(context, device)
     inner, context.actions = context.actions, actions

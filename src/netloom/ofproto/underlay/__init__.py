@@ -65,6 +65,8 @@ class Underlay:
         self.neighbours.run(now_ms)
         wanted = {}
         for name in self.routes.devices():
+            if name not in self.devices:
+                continue
             addresses = self.addresses(name)
             if addresses and (mac := self.mac(name)):
                 wanted[name] = (mac, addresses)

@@ -160,7 +160,8 @@ class UnderlayCommands:
         for name, text in zip(("min", "max"), args, strict=True):
             number = int(text) if text.isascii() and text.isdigit() else 0
             if not 0 < number <= 65535:
-                raise CommandError(f"Invalid {name}.")
+                # Open vSwitch answers so without calling it an error.
+                return f"Invalid {name}."
             numbers.append(number)
         self._ports = (min(numbers), max(numbers))
         self._set_ports(*self._ports)
@@ -203,11 +204,11 @@ class DummyAddresses:
         return self._add(args, is_v4=False)
 
     def _add(self, args: list[str], is_v4: bool) -> str:
-        if not isinstance(self._underlay.devices.get(args[0]), DummyDevice):
-            raise CommandError("Unknown Dummy Interface")
         prefix = parse_mapped_prefix(args[1])
         if prefix is None or is_ipv4(prefix[0]) != is_v4:
             family = "IP" if is_v4 else "IPv6"
             raise CommandError(f"{args[1]}: invalid {family} address")
+        if not isinstance(self._underlay.devices.get(args[0]), DummyDevice):
+            raise CommandError("Unknown Dummy Interface")
         self._underlay.give(args[0], *prefix)
         return "OK"

@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from netloom.base.record import Record
-from netloom.flow.mapped import format_mapped, format_mapped_prefix, is_ipv4, mask_of_length
+from netloom.flow.mapped import (
+    format_mapped,
+    format_mapped_prefix,
+    ipv4_of,
+    is_ipv4,
+    mask_of_length,
+)
 
 #: (address, prefix length) of the device of that name.
 Addresses = Callable[[str], tuple[tuple[int, int], ...]]
@@ -44,6 +50,12 @@ class Route(Record):
         return " ".join(words) + (" local" if self.is_local else "")
 
 
+def next_hop(route: Route, address: int) -> int:
+    """Who packets for `address` are handed to: the gateway, or itself."""
+    gateway = route.gateway
+    return (gateway if ipv4_of(gateway) or not is_ipv4(gateway) else 0) or address
+
+
 def source_for(address: int, addresses: Iterable[tuple[int, int]]) -> int:
     """Of a device's addresses the one whose network `address` is in, by longest prefix; 0 if it is
     in none."""
@@ -66,6 +78,7 @@ class Routes:
         #: (length, mark) -> prefix -> route; longest first.
         self._index: dict[tuple[int, int, bool], dict[int, Route]] = {}
         self.generation = 0
+        self._devices: frozenset[str] = frozenset()
 
     def add(
         self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0
@@ -115,6 +128,9 @@ class Routes:
 
     def _changed(self) -> None:
         self.generation += 1
+        self._devices = frozenset(
+            route.device for route in (*self._system, *self._dummy, *self._user)
+        )
         index: dict[tuple[int, int, bool], dict[int, Route]] = {}
         for route in (*self._system, *self._dummy, *self._user):
             name = (route.length, route.mark, route.is_user)
@@ -137,8 +153,8 @@ class Routes:
                 return found
         return None
 
-    def devices(self) -> set[str]:
-        return {route.device for route in (*self._system, *self._dummy, *self._user)}
+    def devices(self) -> frozenset[str]:
+        return self._devices
 
     def __iter__(self) -> Iterator[Route]:
         return iter((*self._system, *self._dummy, *self._user))

@@ -185,9 +185,11 @@ def dump_flows(context: Context) -> None:
     request = replace(request, nx=bool(switch.protocol & p.P_NXM_ANY))
     plain = not context.args.sort and context.args.show_stats
     if plain and not _shows_names(context):
-        style = Style(context.args.verbosity + 1)
+        from netloom.openflow.flow_dump import FlowDump
+
+        dump = FlowDump(Style(context.args.verbosity + 1))
         for data in list(switch.ask(request)):
-            text = format_message(data, style)
+            text = dump.text(data)
             if paint is not None:
                 text = "".join([paint.line(line) for line in text.splitlines(True)])
             sys.stdout.write(text)

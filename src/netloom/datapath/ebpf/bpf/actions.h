@@ -8,6 +8,7 @@
 #include "parse.h"
 #include "upcall.h"
 #include "hash.h"
+#include "leave.h"
 
 #define RECOMPUTE 1
 #define PSEUDO 0x10
@@ -253,7 +254,7 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 	case NL_OP_METER:
 		return nl_meter(skb, a->a32);
 	case NL_OP_COUNT_DROP:
-		count(NL_COUNT_DROP_EXPLICIT);
+		count_reason(a->a32);
 		return GO_ON;
 	case NL_OP_CT_LABEL:
 		if (a->a8 & 2)
@@ -261,6 +262,19 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		else
 			s->label[a->a8 & 1] = a->a64;
 		return GO_ON;
+	case NL_OP_CT_NAT:
+		s->nat_flags = a->a8;
+		s->nat_ports = a->a32;
+		__builtin_memset(s->nat_low, 0, 32);
+		return GO_ON;
+	case NL_OP_CT_NAT_ADDRESS: {
+		u32 *address = a->a8 & 2 ? s->nat_high : s->nat_low;
+		if (a->a8 & 1)
+			address += 2;
+		address[0] = a->a64;
+		address[1] = a->a64 >> 32;
+		return GO_ON;
+	}
 	case NL_OP_CT_CLEAR:
 		clear_tracking(s);
 		return GO_ON;
@@ -286,7 +300,7 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		s->key.recirc_id = htonl(a->a32);
 		return RECIRCULATE;
 	case NL_OP_DROP:
-		count(NL_COUNT_DROP_EXPLICIT);
+		count_reason(a->a32);
 		return STOP;
 	}
 	if (verdict == STOP)
@@ -314,10 +328,19 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 		return STOP;
 	nl_reparse(skb);
 	count(NL_COUNT_SLOW);
-	if (rest)
+	s->cut = 0;
+	if (rest) {
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_ACTIONS | rest);
-	else
+	} else {
+		/* User space finds the flow anew, and counts the packet. */
+		u32 slot = s->slot;
+		struct nl_flow *flow = map_lookup(&flows, &slot);
+		if (flow) {
+			__sync_fetch_and_add(&flow->packets, -1);
+			__sync_fetch_and_add(&flow->bytes, -(s64)packet_size(skb));
+		}
 		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
+	}
 	return STOP;
 }
 
@@ -376,10 +399,7 @@ GLOBAL int nl_step(struct __sk_buff *skb, struct nl_action *a)
 		s->skip = a->a16;
 		return GO_ON;
 	}
-	if (s->pending) {
-		clone_redirect(skb, s->pending, 0);
-		s->pending = 0;
-	}
+	send_pending(skb, s);
 	if (op == NL_OP_OUTPUT) {
 		s->pending = device_of(skb, s, a->a32);
 		return GO_ON;
@@ -387,7 +407,7 @@ GLOBAL int nl_step(struct __sk_buff *skb, struct nl_action *a)
 	if (op == NL_OP_NORMAL) {
 		nl_normal(skb, a->a32);
 		if (!s->n_sent)
-			count(NL_COUNT_DROP_EXPLICIT);
+			count(NL_COUNT_DROP_REASON);
 		return GO_ON;
 	}
 	if (op >= NL_OP_CT)
@@ -402,7 +422,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 	int verdict = GO_ON;
 
 	if (!flow->n_actions) {
-		count(NL_COUNT_DROP_EXPLICIT);
+		count(NL_COUNT_DROP_REASON);
 		return NL_DROP;
 	}
 	struct nl_action *first = (struct nl_action *)flow->actions;
@@ -410,12 +430,15 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		/* The most common of flows, without a call. */
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
-		if (output && output->kind == NL_PORT_DEVICE)
-			return redirect(output->ifindex, 0);
+		if (output && output->kind == NL_PORT_DEVICE) {
+			s->pending = output->ifindex;
+			s->pending_port = port;
+			return leave(skb, s);
+		}
 	}
 	s->pending = 0;
 	NO_UNROLL
-	for (int part = 0; part < NL_MAX_CHAIN; part++) {
+	for (u64 part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;
 		NO_UNROLL
 		for (u32 i = 0; i < NL_SLOT_ACTIONS; i++) {
@@ -438,7 +461,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 done:
 	s->skip = 0;
 	if (s->pending)
-		return redirect(s->pending, 0);
+		return leave(skb, s);
 	if (verdict == RECIRCULATE) {
 		if (s->depth < NL_MAX_RECIRCULATIONS) {
 			s->depth++;

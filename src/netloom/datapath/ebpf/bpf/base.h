@@ -42,6 +42,7 @@ struct nl_map {
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static int (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static int (*const map_delete)(void *map, const void *key) = (void *)3;
 static u32 (*const random_u32)(void) = (void *)7;
 static u32 (*const cpu_id)(void) = (void *)8;
 static int (*const store_bytes)(struct __sk_buff *skb, u32 offset, const void *from, u32 size,
@@ -55,12 +56,14 @@ static int (*const clone_redirect)(struct __sk_buff *skb, u32 ifindex, u64 flags
 static int (*const vlan_push)(struct __sk_buff *skb, be16 tpid, u16 tci) = (void *)18;
 static int (*const vlan_pop)(struct __sk_buff *skb) = (void *)19;
 static int (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
+static int (*const change_type)(struct __sk_buff *skb, u32 type) = (void *)32;
 static int (*const load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
 static int (*const change_tail)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)38;
 static int (*const pull_data)(struct __sk_buff *skb, u32 size) = (void *)39;
 static void *(*const ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
 static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
+static int (*const redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
 static u64 (*const coarse_ns)(void) = (void *)160;
 
 /* Which network header the packet has, whole. */
@@ -80,9 +83,12 @@ struct nl_scratch {
 	union {
 		struct nl_key key;
 		u64 words[NL_KEY_WORDS];
+		u32 halves[2 * NL_KEY_WORDS];
 	};
-	/* A key under a mask, behind the number of the mask. */
-	u64 masked[NL_KEY_WORDS + 1];
+	/* A key under a mask, by halves of words, behind the number of the mask. */
+	u32 masked[2 * NL_KEY_WORDS + 2];
+	/* The flow's; 0 if it has none. */
+	u32 slot;
 	/* Whether words before NL_FIRST_HOT are not zero: those of the packet, and metadata; options
 	 * of tunnels count apart. */
 	u32 rare;
@@ -103,7 +109,10 @@ struct nl_scratch {
 	u32 is_routed;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
-	u32 slot;
+	/* Where the cache is to keep that, and how much of the rare words counts. */
+	u32 place;
+	u32 place_rare;
+	u32 place_first;
 	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
 	u32 cut;
 	/* Records that the action just run wants to be left out. */
@@ -115,12 +124,32 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
-	/* 1 + the place of the connection that `ct` last found; 0 for none. */
+	/* The generation before the flow was looked for: what is remembered of the search is of it. */
+	u32 generation;
+	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */
 	u32 connection;
+	u32 serial;
 	u64 label[2];
 	u64 label_mask[2];
 	/* Working space of ct, which the stack has no room for. */
 	struct nl_tuple tuple;
+	struct nl_tuple reply;
+	struct nl_entry entry;
+	u32 opens;
+	u32 is_reply;
+	u32 verdict;
+	u32 seq;
+	u32 ack;
+	u32 tcp_flags;
+	u32 window;
+	u32 length;
+	s32 scale;
+	/* How a new connection is to be translated. */
+	u32 nat_flags;
+	u32 nat_ports;
+	u32 nat_start;
+	u32 nat_low[4];
+	u32 nat_high[4];
 	struct nl_side source;
 	struct nl_side destination;
 	/* Which actions are left if the next one cannot be done here; 0 for all of the flow's. */
@@ -133,12 +162,15 @@ struct nl_scratch {
 	u32 tag_type;
 	u32 is_protected;
 	u32 pending;
+	u32 pending_port;
 	u32 n_sent;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };
+_Static_assert(__builtin_offsetof(struct nl_scratch, masked) == NL_MASKED_AT, "masked");
+_Static_assert(__builtin_offsetof(struct nl_scratch, slot) == NL_SLOT_AT, "slot");
 _Static_assert(sizeof(struct nl_scratch) <= NL_SCRATCH_BYTES, "scratch");
 
 INLINE struct nl_scratch *scratch_of_cpu(void)
@@ -156,12 +188,23 @@ INLINE void clear_options(struct nl_scratch *s)
 	}
 }
 
-INLINE void count(u32 what)
+INLINE void add_to(u32 what, s64 by)
 {
 	u32 index = cpu_id() * NL_COUNTER_STRIDE + what;
 	u64 *counter = map_lookup(&counters, &index);
 	if (counter)
-		*counter += 1;
+		*counter += by;
+}
+
+INLINE void count(u32 what)
+{
+	add_to(what, 1);
+}
+
+/* A drop for a reason of the pipeline. */
+INLINE void count_reason(u32 reason)
+{
+	count(reason < NL_N_REASONS ? NL_COUNT_DROP_REASON + reason : NL_COUNT_DROP_REASON);
 }
 
 #endif

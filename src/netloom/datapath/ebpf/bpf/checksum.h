@@ -46,7 +46,7 @@ GLOBAL int nl_sum(struct __sk_buff *skb, u32 at, u32 end)
 	u32 rest = end - at - 1;
 	if (at < end) {
 		NO_UNROLL
-		for (int i = 0; i < SUM_BYTES / 8; i++)
+		for (int i = 0; i < SUM_BYTES / 4; i++)
 			s->masked[i] = 0;
 		OPAQUE(rest);
 		rest &= SUM_BYTES - 1;

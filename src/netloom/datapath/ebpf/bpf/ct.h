@@ -1,17 +1,18 @@
-/* Connection tracking: userspace/conntrack/tracker.py for connections that are committed already.
+/* Connection tracking: userspace/conntrack/tracker.py in the kernel.
  *
- * User space commits connections and keeps them; for each there is an entry here, found under the tuples
- * of both directions. As long as a packet only moves a connection on, it is judged here: TCP's states and
- * windows, the phases of the other protocols, time limits, translation; and ICMP errors about connections
- * that are not translated. Whatever else there is (a packet that commits, a fragment, a packet that
- * contradicts its connection, an entry that says so) leaves the packet as it is and gets SLOW for an answer: user space runs the flow. It sees the
- * entries' state before it judges, and writes back what it changed. */
+ * Here connections are committed, judged and removed: TCP's states and windows, the phases of the other
+ * protocols, time limits, limits of zones, translation; and ICMP errors about connections that are not
+ * translated. Whatever else there is (a fragment, a helper, SCTP, an error about a translated connection,
+ * a checksum that is wrong) leaves the packet as it is and gets SLOW for an answer: user space runs the
+ * flow. It reads the same table. */
 #ifndef NL_CT_H
 #define NL_CT_H
 
 #include "base.h"
 #include "parse.h"
 #include "ct_tuple.h"
+#include "ct_table.h"
+#include "ct_open.h"
 
 #define CT_NEW 1
 #define CT_EST 2
@@ -22,11 +23,8 @@
 #define CT_SNAT 0x40
 #define CT_DNAT 0x80
 
-#define NS_PER_S 1000000000ull
 #define MAX_ACK_WINDOW (0xffff + 1500)
 #define MAX_SCALE 14
-#define NO_SCALE -1
-#define UNKNOWN_SCALE -2
 
 /* States of one side of TCP; those that are compared. */
 #define CLOSED 0
@@ -36,19 +34,9 @@
 #define FIN_WAIT_2 9
 #define TIME_WAIT 10
 
-enum { VERDICT_SLOW, VERDICT_VALID, VERDICT_VALID_NEW, VERDICT_ROUGH };
+enum { VERDICT_SLOW, VERDICT_VALID, VERDICT_VALID_NEW, VERDICT_ROUGH, VERDICT_INVALID, VERDICT_NEW };
 
 GLOBAL int nl_write(struct __sk_buff *skb, u32 how, u32 word, u32 value, u32 mask);
-
-/* What a TCP header says. */
-struct segment {
-	u32 flags;
-	u32 seq;
-	u32 ack;
-	u32 window;
-	u32 length;
-	int scale;
-};
 
 INLINE int is_after(u32 a, u32 b)
 {
@@ -58,11 +46,6 @@ INLINE int is_after(u32 a, u32 b)
 INLINE int reaches(u32 a, u32 b)
 {
 	return (int)(a - b) >= 0;
-}
-
-INLINE u32 scale_down(u32 window, u32 scale)
-{
-	return (window + (1u << (scale & 15)) - 1) >> (scale & 15);
 }
 
 #define MAX_OPTIONS 12
@@ -89,18 +72,38 @@ INLINE int read_scale(struct __sk_buff *skb, u32 at, u32 end)
 	return NO_SCALE;
 }
 
-/* Judge a segment by copies of both sides, which it may change. */
-INLINE int judge_segment(struct nl_side *src, struct nl_side *dst, struct segment *g, int checks)
+/* Read the TCP header; 0 if it is none. */
+GLOBAL int nl_read_segment(struct __sk_buff *skb)
 {
-	u32 flags = g->flags, end, seq = g->seq, ack = g->ack, window = g->window;
+	struct nl_scratch *s = scratch_of_cpu();
+	u8 head[20];
+
+	if (!s || s->l4_size < 20 || load_bytes(skb, s->l4, head, 20))
+		return 0;
+	u32 offset = (head[12] >> 4) * 4;
+	if (offset < 20 || offset > s->l4_size)
+		return 0;
+	s->tcp_flags = head[13];
+	s->seq = ntohl(*(be32 *)(head + 4));
+	s->ack = ntohl(*(be32 *)(head + 8));
+	s->window = ntohs(*(be16 *)(head + 14));
+	s->length = s->l4_size - offset;
+	s->scale = s->tcp_flags & SYN ? read_scale(skb, s->l4 + 20, s->l4 + offset) : NO_SCALE;
+	return 1;
+}
+
+/* Judge the segment by copies of both sides, which it may change. */
+INLINE int judge_segment(struct nl_scratch *s, struct nl_side *src, struct nl_side *dst, int checks)
+{
+	u32 flags = s->tcp_flags, end, seq = s->seq, ack = s->ack, window = s->window;
 	u32 src_scale = 0, dst_scale = 0;
 	int knows_ack = 1, skew = 0, verdict;
 
 	if (has_invalid_flags(flags))
-		return VERDICT_SLOW;
+		return VERDICT_INVALID;
 	if ((flags & (SYN | ACK)) == SYN) {
 		if (src->state >= FIN_WAIT_2 && dst->state >= FIN_WAIT_2)
-			return VERDICT_SLOW;
+			return VERDICT_NEW;
 		if (src->state <= SYN_SENT) {
 			src->state = SYN_SENT;
 			return VERDICT_VALID_NEW;
@@ -114,10 +117,10 @@ INLINE int judge_segment(struct nl_side *src, struct nl_side *dst, struct segmen
 			src_scale = dst_scale = MAX_SCALE;
 		}
 	}
-	end = seq + g->length + !!(flags & SYN) + !!(flags & FIN);
+	end = seq + s->length + !!(flags & SYN) + !!(flags & FIN);
 	if (src->state < SYN_SENT) {
 		if (flags & SYN && dst->scale >= 0) {
-			src->scale = g->scale;
+			src->scale = s->scale;
 			if (src->scale >= 0) {
 				src_scale = src->scale;
 				dst_scale = dst->scale;
@@ -143,7 +146,7 @@ INLINE int judge_segment(struct nl_side *src, struct nl_side *dst, struct segmen
 		seq = end = src->low;
 	if (knows_ack)
 		skew = dst->low - ack;
-	int limit = MAX_ACK_WINDOW << (src_scale & 15), off = g->seq - src->low;
+	int limit = MAX_ACK_WINDOW << (src_scale & 15), off = s->seq - src->low;
 	if (!checks || (reaches(src->high, end) &&
 			reaches(seq, src->low - (dst->window << (dst_scale & 15))) &&
 			skew >= -MAX_ACK_WINDOW && skew <= limit &&
@@ -153,7 +156,7 @@ INLINE int judge_segment(struct nl_side *src, struct nl_side *dst, struct segmen
 		   reaches(src->high + MAX_ACK_WINDOW, end) && reaches(seq, src->low - MAX_ACK_WINDOW)) {
 		verdict = VERDICT_ROUGH;
 	} else {
-		return VERDICT_SLOW;
+		return VERDICT_INVALID;
 	}
 	if (window > src->window)
 		src->window = window;
@@ -195,34 +198,18 @@ INLINE void extend(struct nl_connection *c, u32 limit, u64 now)
 	c->expires_ns = now + NS_PER_S * c->limits[limit & 7];
 }
 
-INLINE int update_tcp(struct __sk_buff *skb, struct nl_scratch *s, struct nl_connection *c, int is_reply,
-		      int checks, u64 now)
+INLINE int update_tcp(struct nl_scratch *s, struct nl_connection *c, int is_reply, int checks, u64 now)
 {
-	u8 head[20];
-	struct segment g;
-	int verdict;
-
-	if (s->l4_size < 20 || load_bytes(skb, s->l4, head, 20))
-		return VERDICT_SLOW;
-	u32 offset = (head[12] >> 4) * 4;
-	if (offset < 20 || offset > s->l4_size)
-		return VERDICT_SLOW;
-	g.flags = head[13];
-	g.seq = ntohl(*(be32 *)(head + 4));
-	g.ack = ntohl(*(be32 *)(head + 8));
-	g.window = ntohs(*(be16 *)(head + 14));
-	g.length = s->l4_size - offset;
-	g.scale = g.flags & SYN ? read_scale(skb, s->l4 + 20, s->l4 + offset) : NO_SCALE;
-	NO_UNROLL
-	for (int i = 0; i < 256; i++) {
-		if (!__sync_lock_test_and_set(&c->lock, 1))
-			break;
-	}
 	struct nl_side *src = &s->source, *dst = &s->destination;
-	__builtin_memcpy(src, is_reply ? c->second : c->first, sizeof(*src));
-	__builtin_memcpy(dst, is_reply ? c->first : c->second, sizeof(*dst));
-	verdict = judge_segment(src, dst, &g, checks);
-	if (verdict != VERDICT_SLOW) {
+	int verdict = VERDICT_SLOW;
+
+	lock(c);
+	if (c->serial == s->serial) {
+		__builtin_memcpy(src, is_reply ? c->second : c->first, sizeof(*src));
+		__builtin_memcpy(dst, is_reply ? c->first : c->second, sizeof(*dst));
+		verdict = judge_segment(s, src, dst, checks);
+	}
+	if (verdict == VERDICT_VALID || verdict == VERDICT_VALID_NEW || verdict == VERDICT_ROUGH) {
 		__builtin_memcpy(is_reply ? c->second : c->first, src, sizeof(*src));
 		__builtin_memcpy(is_reply ? c->first : c->second, dst, sizeof(*dst));
 		if (verdict == VERDICT_VALID_NEW)
@@ -230,7 +217,7 @@ INLINE int update_tcp(struct __sk_buff *skb, struct nl_scratch *s, struct nl_con
 		else if (verdict == VERDICT_VALID)
 			extend(c, tcp_limit(src->state, dst->state), now);
 	}
-	__sync_lock_test_and_set(&c->lock, 0);
+	unlock(c);
 	return verdict;
 }
 
@@ -353,72 +340,145 @@ INLINE void set_mark(struct nl_scratch *s, struct nl_connection *c, struct nl_ac
 	}
 }
 
+/* Whether the connection is that of s->tuple: what was found may have become another's meanwhile. */
+INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_reply)
+{
+	u32 *ends = is_reply ? c->reply_src : c->src, *wanted = s->tuple.src, difference = 0;
+
+	UNROLL
+	for (int i = 0; i < 10; i++)
+		difference |= ends[i] ^ wanted[i];
+	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
+}
+
+enum { FOUND_SLOW, FOUND_NONE, FOUND };
+
+/* Look for the connection of s->tuple and move it on: to s->connection, and what the packet is to it to
+ * *verdict. */
+GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || !a)
+		return FOUND_SLOW;
+	struct nl_entry *found = map_lookup(&tuples, &s->tuple);
+	u64 now = coarse_ns();
+
+	s->connection = 0;
+	if (!found)
+		return FOUND_NONE;
+	u32 where = found->place, serial = found->serial, place = where >> 1, is_reply = where & 1;
+	struct nl_connection *c = map_lookup(&connections, &place);
+	if (!c || c->serial != serial)
+		return FOUND_SLOW;
+	if (c->expires_ns <= now || (a->a8 & NL_CT_FORCE && is_reply)) {
+		if (is_related)
+			return FOUND_SLOW;
+		/* It is over, or its initiator may not be who was thought. */
+		nl_evict(place, serial);
+		return FOUND_NONE;
+	}
+	if (c->kind < NL_CONNECTION_TCP || !is_of_tuple(s, c, is_reply))
+		return FOUND_SLOW;
+	s->serial = serial;
+	s->is_reply = is_reply;
+	s->verdict = VERDICT_VALID;
+	if (!is_related) {
+		u32 verdict = c->kind == NL_CONNECTION_TCP ? update_tcp(s, c, is_reply, checks, now)
+							   : update_phase(c, is_reply, now);
+		if (verdict == VERDICT_SLOW)
+			return FOUND_SLOW;
+		if (verdict == VERDICT_NEW) {
+			nl_evict(place, serial);
+			return FOUND_NONE;
+		}
+		s->verdict = verdict;
+	} else if (c->nat && a->a8 & NL_CT_NAT) {
+		return FOUND_SLOW;
+	}
+	s->connection = place + 1;
+	return FOUND;
+}
+
+/* What the programs make of a packet that no connection owns; 0 for user space. */
+INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a, u32 before,
+			 u32 is_related, u32 is_complete)
+{
+	if (!is_complete || (before & (CT_SNAT | CT_DNAT) && !(a->a8 & NL_CT_NAT)))
+		return OPEN_SLOW;
+	if (is_related || !s->opens) {
+		if (!nl_is_intact(skb))
+			return OPEN_SLOW;
+		count(NL_COUNT_CT_INVALID);
+		say_tracked(s, CT_INV, a->a16, 0);
+		return OPEN_NOT_KEPT;
+	}
+	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : OPEN_NOT_KEPT;
+	if (opened == OPEN_NOT_KEPT)
+		say_tracked(s, CT_NEW, a->a16, 0);
+	return opened;
+}
+
+/* The state of a packet whose connection s->verdict says something about. */
+INLINE u32 judged(struct nl_scratch *s, u32 state)
+{
+	switch (s->verdict) {
+	case VERDICT_INVALID:
+		count(NL_COUNT_CT_INVALID);
+		return CT_INV;
+	case VERDICT_VALID_NEW:
+		return state | CT_NEW;
+	}
+	return (state & ~CT_NEW) | CT_EST | (s->is_reply ? CT_RPL : 0);
+}
+
 /* The `ct` action on a packet whose key is up to date; 0 if user space has to do it, with the packet as
  * it is. */
 GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *config_now = map_lookup(&config, &zero);
-	if (!s || !a || !config_now)
+	if (!s || !a)
 		return 0;
 	u32 before = ntohl(s->key.ct_state), was_zone = ntohs(s->key.ct_zone), zone = a->a16;
-	u32 state = before & ~CT_TRK, flags = config_now->ct_flags, place;
-	int is_reply = 0, opens = 0, verdict = VERDICT_VALID, is_known = 0, is_related = 0;
-	u64 now = coarse_ns();
+	u32 state = before & ~CT_TRK, flags = config_now.ct_flags, is_related = 0;
+	int opens = 0, found;
 
 	if (before & CT_INV)
 		return 0;
-	if (before && was_zone == zone && s->connection) {
+	if (before && was_zone == zone && s->connection && !(a->a8 & NL_CT_FORCE)) {
 		/* Tracked here in an earlier pass: not counted against its connection again. */
-		if (a->a8 & NL_CT_FORCE)
-			return 0;
-		place = s->connection - 1;
-		is_reply = !!(before & CT_RPL);
-		is_known = 1;
+		s->is_reply = !!(before & CT_RPL);
 	} else {
 		if (!fill_tuple(skb, s, &s->tuple, zone, &opens)) {
 			is_related = nl_fill_quoted(skb, zone);
 			if (!is_related)
 				return 0;
+		} else if (s->proto == TCP && !nl_read_segment(skb)) {
+			return 0;
 		}
-		u32 *found = map_lookup(&tuples, &s->tuple);
-		if (!found) {
-			if (is_related || !opens || !(flags & NL_CT_COMPLETE) || a->a8 & NL_CT_COMMIT ||
-			    before & (CT_SNAT | CT_DNAT))
-				return 0;
-			say_tracked(s, CT_NEW, zone, 0);
-			s->connection = 0;
-			return 1;
+		s->opens = opens;
+		found = nl_find_connection(a, is_related, flags & NL_CT_CHECKS_SEQUENCE);
+		if (found == FOUND_SLOW)
+			return 0;
+		if (found == FOUND) {
+			state = is_related ? state | CT_REL | (s->is_reply ? CT_RPL : 0) : judged(s, state);
+		} else {
+			found = track_unknown(skb, s, a, before, is_related, flags & NL_CT_COMPLETE);
+			if (found != OPEN_KEPT)
+				return found;
+			s->is_reply = 0;
+			state = CT_NEW;
 		}
-		place = *found >> 1;
-		is_reply = *found & 1;
 	}
+	u32 place = s->connection - 1;
 	struct nl_connection *c = map_lookup(&connections, &place);
-	if (!c || c->kind < NL_CONNECTION_TCP || c->expires_ns <= now)
+	if (!c || c->serial != s->serial || c->kind < NL_CONNECTION_TCP)
 		return 0;
-	if (is_related) {
-		if (a->a8 & NL_CT_FORCE || (c->nat && a->a8 & NL_CT_NAT))
-			return 0;
-		state |= CT_REL | (is_reply ? CT_RPL : 0);
-	} else if (!is_known) {
-		if (a->a8 & NL_CT_FORCE && is_reply)
-			return 0;
-		verdict = c->kind == NL_CONNECTION_TCP
-				  ? update_tcp(skb, s, c, is_reply, flags & NL_CT_CHECKS_SEQUENCE, now)
-				  : update_phase(c, is_reply, now);
-		if (verdict == VERDICT_SLOW)
-			return 0;
-		if (verdict == VERDICT_VALID_NEW)
-			state |= CT_NEW;
-		else
-			state = (state & ~CT_NEW) | CT_EST | (is_reply ? CT_RPL : 0);
-	}
 	if (a->a8 & NL_CT_NAT)
-		state = translate(skb, c, state, was_zone, zone, is_reply);
+		state = translate(skb, c, state, was_zone, zone, s->is_reply);
 	set_mark(s, c, a);
 	say_tracked(s, state, zone, c);
-	s->connection = is_related ? 0 : place + 1;
+	if (is_related)
+		s->connection = 0;
 	return 1;
 }
 

@@ -2,12 +2,15 @@
  * run. What has no flow, or a flow that these programs cannot run, goes up to user space.
  *
  * nl_ingress is attached to every port; nl_recirculate goes on after a recirculation (a tail call, for
- * the verifier follows every way through a loop); nl_parse_only is for tests. */
+ * the verifier follows every way through a loop), nl_found after a lookup that is a program of its own; nl_parse_only is for tests. */
 #include "base.h"
 #include "parse.h"
 #include "lookup.h"
 #include "upcall.h"
 #include "actions.h"
+#include "quick.h"
+
+#define NO_PORT 0xffffffff
 
 INLINE u32 port_of(u32 ifindex)
 {
@@ -16,7 +19,7 @@ INLINE u32 port_of(u32 ifindex)
 	if (device && device->ifindex == ifindex)
 		return device->port;
 	port = map_lookup(&more_devices, &ifindex);
-	return port ? *port : 0xffffffff;
+	return port ? *port : NO_PORT;
 }
 
 INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
@@ -44,10 +47,26 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	s->is_saving = 0;
 }
 
-/* Find the flow of a parsed packet and run it. */
-INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s, struct nl_config *c)
+/* Count a packet for the flow of s->slot, and run it. */
+INLINE int run_found(struct __sk_buff *skb, struct nl_scratch *s)
 {
-	switch (parse(skb, s, c->vlan_limit)) {
+	u32 slot = s->slot;
+	struct nl_flow *flow = map_lookup(&flows, &slot);
+	if (!flow)
+		return NL_DROP;
+	/* What user space runs, user space counts. */
+	if (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW) {
+		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0);
+		if (!s->depth)
+			nl_keep_quick(skb);
+	}
+	return run_actions(skb, s, flow);
+}
+
+/* Find the flow of a packet as it is now, and run it. */
+INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	switch (parse(skb, s, config_now.vlan_limit)) {
 	case NL_INVALID:
 		count(NL_COUNT_DROP_INVALID);
 		return NL_DROP;
@@ -55,61 +74,118 @@ INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s, struct nl_config
 		nl_upcall(skb, NL_UPCALL_UNPARSED, 0);
 		return NL_DROP;
 	}
-	if (!nl_find_flow()) {
-		nl_upcall(skb, NL_UPCALL_MISS, 0);
-		return NL_DROP;
+	if (!nl_find_cached()) {
+		/* It goes on to nl_found; if there is none, here. */
+		tail_call(skb, &programs, NL_PROGRAM_LOOKUP);
+		if (!find_slowly()) {
+			nl_upcall(skb, NL_UPCALL_MISS, 0);
+			return NL_DROP;
+		}
+		nl_keep_flow();
 	}
-	u32 slot = s->slot;
-	struct nl_flow *flow = map_lookup(&flows, &slot);
+	return run_found(skb, s);
+}
+
+/* Whether a flow that was found quickly does nothing but send its packets somewhere: then it is done,
+ * and `verdict` says what to tell tc. */
+INLINE int is_sent_quickly(struct __sk_buff *skb, struct nl_flow *flow, struct nl_raw *raw, int *verdict)
+{
+	struct nl_action *first = (struct nl_action *)flow->actions;
+	u32 port = first->a32;
+
+	if (flow->n_actions != 1 || first->op != NL_OP_OUTPUT)
+		return 0;
+	struct nl_output *output = map_lookup(&outputs, &port);
+	if (!output || output->kind != NL_PORT_DEVICE)
+		return 0;
+	*verdict = leave_by_peer(skb, output, raw->destination);
+	if (!*verdict)
+		*verdict = redirect(output->ifindex, 0);
+	return 1;
+}
+
+/* The flow of a packet by its first bytes; 0 if they do not say. If it does nothing but send its packets
+ * somewhere that is done, and `verdict` says what to tell tc. */
+INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, u32 *slot, int *verdict)
+{
+	struct nl_raw raw;
+
+	if (!read_raw(skb, &raw))
+		return 0;
+	struct nl_quick *entry = quick_entry(&raw);
+	if (!entry || !is_same_raw(entry, &raw))
+		return 0;
+	*slot = entry->slot;
+	struct nl_flow *flow = map_lookup(&flows, slot);
 	if (!flow)
-		return NL_DROP;
-	/* What user space runs, user space counts. */
-	if (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW) {
-		count(NL_COUNT_HITS);
-		__sync_fetch_and_add(&flow->packets, 1);
-		__sync_fetch_and_add(&flow->bytes, skb->len + (skb->vlan_present ? 4 : 0));
-		flow->used_ns = coarse_ns();
-		u32 flags = s->key.nw_proto == TCP ? ntohs(s->key.tcp_flags) : 0;
-		if ((flow->tcp_flags & flags) != flags)
-			__sync_fetch_and_or(&flow->tcp_flags, flags);
-	}
-	return run_actions(skb, s, flow);
+		return 0;
+	count_packet(skb, flow, raw.all_flags);
+	if (is_sent_quickly(skb, flow, &raw, verdict))
+		return flow;
+	struct nl_action *first = (struct nl_action *)flow->actions;
+	if (flow->n_actions == 1 && first->op == NL_OP_NORMAL)
+		*verdict = switch_quickly(skb, port_of(skb->ifindex), &raw, first->a32);
+	return flow;
 }
 
 SEC("tc") int nl_ingress(struct __sk_buff *skb)
 {
+	int verdict = 0;
+	u32 slot = 0;
+	struct nl_flow *flow = find_quickly(skb, &slot, &verdict);
+
+	if (verdict)
+		return verdict;
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
-		return NL_DROP;
 	u32 port = port_of(skb->ifindex);
-	if (port == 0xffffffff)
+	if (!s)
 		return NL_DROP;
+	if (port == NO_PORT) {
+		count(NL_COUNT_DROP_PORT);
+		return NL_DROP;
+	}
 	start_key(skb, s, port);
-	return forward(skb, s, c);
+	if (!flow)
+		return forward(skb, s);
+	parse(skb, s, config_now.vlan_limit);
+	s->slot = slot;
+	return run_actions(skb, s, flow);
 }
 
 SEC("tc") int nl_recirculate(struct __sk_buff *skb)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
+	return s ? forward(skb, s) : NL_DROP;
+}
+
+/* What the lookup made for the masks goes on with: it has found a flow, or none. */
+SEC("tc") int nl_found(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
 		return NL_DROP;
-	return forward(skb, s, c);
+	if (!s->slot) {
+		nl_upcall(skb, NL_UPCALL_MISS, 0);
+		return NL_DROP;
+	}
+	nl_keep_flow();
+	return run_found(skb, s);
 }
 
 /* Leaves the key in the scratch map, and says what the parser said. */
 SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
+	if (!s)
 		return NL_INVALID;
 	start_key(skb, s, port_of(skb->ifindex));
-	return parse(skb, s, c->vlan_limit);
+	return parse(skb, s, config_now.vlan_limit);
+}
+
+/* What user space asks of the table of connections. */
+SEC("tc") int nl_track(struct __sk_buff *skb)
+{
+	return nl_answer(skb);
 }
 
 char _license[] SEC("license") = "GPL";

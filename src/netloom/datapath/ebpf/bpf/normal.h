@@ -18,6 +18,8 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 {
 	struct nl_output *output = map_lookup(&outputs, &port);
 	u32 kind = output ? output->kind : NL_PORT_NONE;
+
+	s->pending_port = port;
 	if (kind == NL_PORT_DEVICE && !s->cut)
 		return output->ifindex;
 	if (kind != NL_PORT_NONE) {
@@ -28,6 +30,16 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	}
 	s->cut = 0;
 	return 0;
+}
+
+/* A copy of the packet leaves by the device of s->pending, if there is one. */
+INLINE void send_pending(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	if (!s->pending)
+		return;
+	if (clone_redirect(skb, s->pending, 0) < 0)
+		count(NL_COUNT_DROP_PORT);
+	s->pending = 0;
 }
 
 INLINE u64 address_number(const u8 *mac)
@@ -152,17 +164,17 @@ GLOBAL int nl_to_member(struct __sk_buff *skb, u32 port, u32 is_flood)
 		return 0;
 	if (flags & NL_MEMBER_NO_TAGS || (flags & NL_MEMBER_NATIVE_UNTAGGED && s->vlan == member->vlan))
 		tci = 0;
-	if (s->pending) {
-		clone_redirect(skb, s->pending, 0);
-		s->pending = 0;
-	}
+	send_pending(skb, s);
 	if (tci)
 		tci |= VLAN_CFI;
 	if (tci != s->tag) {
-		if (s->tag && vlan_pop(skb))
+		if (s->tag && vlan_pop(skb)) {
+			count(NL_COUNT_DROP_ACTION);
 			return 0;
+		}
 		if (tci && vlan_push(skb, s->tag_type, tci & ~VLAN_CFI)) {
 			s->tag = 0;
+			count(NL_COUNT_DROP_ACTION);
 			return 0;
 		}
 		s->tag = tci;

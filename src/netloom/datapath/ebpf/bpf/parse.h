@@ -437,9 +437,8 @@ INLINE int parse(struct __sk_buff *skb, struct nl_scratch *s, u32 vlan_limit)
 GLOBAL int nl_reparse(struct __sk_buff *skb)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	u32 zero = 0;
-	struct nl_config *c = map_lookup(&config, &zero);
-	if (!s || !c)
+	struct nl_config *c = &config_now;
+	if (!s)
 		return NL_INVALID;
 	return s->is_changed ? parse(skb, s, c->vlan_limit) : NL_PARSED;
 }

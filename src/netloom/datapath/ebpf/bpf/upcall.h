@@ -58,8 +58,10 @@ GLOBAL int nl_upcall(struct __sk_buff *skb, u32 kind, u32 argument)
 	u32 room_no = length <= NL_ROOM_0 ? 0 : length <= NL_ROOM_1 ? 1 : length <= NL_ROOM_2 ? 2 : 3;
 	int failed;
 
-	if (!share || !length)
+	if (!share || !length) {
+		count(NL_COUNT_LOST);
 		return -1;
+	}
 	u32 room = room_no == 0 ? NL_ROOM_0 : room_no == 1 ? NL_ROOM_1 : room_no == 2 ? NL_ROOM_2 : NL_ROOM_3;
 	room += sizeof(struct nl_upcall);
 	if (share->produced[ring] - share->consumed[ring] + room > share->limit)

@@ -32,8 +32,8 @@ class Connection:
     translated. `parent` is the key of the control connection of a related one (FTP)."""
 
     __slots__ = (
-        "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase", "reverse", "skew",
-        "skews_replies", "tcp", "timeouts",
+        "bits", "entry", "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase",
+        "reverse", "skew", "skews_replies", "tcp", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,8 @@ class Connection:
         helper: str = "",
     ) -> None:
         self.key = key
+        #: `tuple_bits` of it, when somebody has asked; -1 before.
+        self.bits = -1
         self.reverse = key.reversed()
         self.tcp = TcpTracker(segment) if segment is not None else None
         #: How far a connection that is not TCP got: its name in the table of timeouts.
@@ -59,6 +61,8 @@ class Connection:
         self.skew = 0
         self.skews_replies = False
         self.expires_ms = 0
+        #: What a tracker whose table is elsewhere knows of it.
+        self.entry: object = None
         self._extend("tcp_first_packet" if self.tcp is not None else self.phase, now_ms)
 
     def _extend(self, name: str, now_ms: int) -> None:

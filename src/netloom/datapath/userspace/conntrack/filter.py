@@ -22,6 +22,13 @@ class TupleFilter(Record):
     def __bool__(self) -> bool:
         return self != TupleFilter()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it names one connection rather than a kind of them."""
+        has_ends = bool(self.src and self.dst and self.proto)
+        is_icmp = self.proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
+        return has_ends and (is_icmp or bool(self.sport and self.dport))
+
     def matches(self, key: Tuple) -> bool:
         for name in ("dl_type", "proto", "src", "dst"):
             wanted = getattr(self, name)
@@ -67,6 +74,8 @@ def parse_tuple_filter(text: str) -> TupleFilter:
     proto = found.get("ct_nw_proto")
     if icmp and proto not in (IPPROTO_ICMP, IPPROTO_ICMPV6):
         raise ValueError("invalid L4 fields")
+    if not proto and (found.get("ct_tp_src") or found.get("ct_tp_dst")):
+        raise ValueError("port is set without protocol")
     return TupleFilter(
         dl_type,
         proto,

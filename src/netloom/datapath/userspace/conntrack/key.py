@@ -7,7 +7,7 @@ ct_ipv6_src and so on; an ICMP query shows type and code in place of ports.
 from __future__ import annotations
 
 from netloom.datapath.userspace.conntrack.tracker import Tracked
-from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
+from netloom.datapath.userspace.conntrack.tuples import Tuple, tuple_bits
 from netloom.flow.key import (
     CT_LABEL_MASK,
     CT_LABEL_SHIFT,
@@ -64,12 +64,4 @@ def write_tracked(key: int, tracked: Tracked) -> int:
     key |= tracked.state << CT_STATE_SHIFT | tracked.zone << CT_ZONE_SHIFT
     key |= tracked.mark << CT_MARK_SHIFT | tracked.label << CT_LABEL_SHIFT
     original = tracked.original
-    if original is None:
-        return key
-    sport, dport = original.sport, original.dport
-    if is_icmp(original):
-        sport, dport = sport >> 8 & 0xFF, sport & 0xFF
-    key |= original.proto << _PROTO | sport << _SPORT | dport << _DPORT
-    if original.dl_type == ETH_TYPE_IP:
-        return key | original.src << _NW_SRC | original.dst << _NW_DST
-    return key | original.src << _IPV6_SRC | original.dst << _IPV6_DST
+    return key if original is None else key | tuple_bits(original)

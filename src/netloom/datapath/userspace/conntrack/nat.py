@@ -14,11 +14,12 @@ outside, and, the other way round, in the packet that it quotes (RFC 5508).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from zlib import crc32
+from struct import Struct
 
 from netloom.datapath.actions import Nat
 from netloom.datapath.userspace.conntrack.connection import NAT_DST, NAT_SRC
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp, parse_quoted
+from netloom.flow.hashes import add_word, finish
 from netloom.packet import edit
 from netloom.packet.checksum import update_checksum
 from netloom.packet.headers import (
@@ -35,6 +36,7 @@ _WITH_PORTS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 #: Ports tried at one address, and addresses tried: what Open vSwitch's choice is bounded by.
 MAX_PORT_TRIES = 65_536
 MAX_ADDRESS_TRIES = 65_536
+_FOUR_WORDS = Struct("<4I")
 
 
 def choose_reverse(
@@ -61,8 +63,29 @@ def choose_reverse(
 
 
 def _hash(key: Tuple, nat: Nat) -> int:
-    parts = (key.src,) if nat.persistent else (key.src, key.dst, key.sport, key.dport, key.proto)
-    return crc32(repr((parts, nat.min_addr, nat.max_addr, nat.min_port, nat.max_port)).encode())
+    """Number for number what the programs of the kernel data path compute."""
+    size = 4 if key.dl_type == ETH_TYPE_IP else 16
+    words = [*_address_words(key.src, size)]
+    if not nat.persistent:
+        words += [*_address_words(key.dst, size), key.sport, key.dport, key.proto]
+    state = 0
+    for word in (*words, *nat_words(nat)):
+        state = add_word(state, word)
+    return finish(state, 4 if size == 4 else 6)
+
+
+def _address_words(address: int, size: int) -> tuple[int, int, int, int]:
+    data = address.to_bytes(size, "big")
+    a, b, c, d = _FOUR_WORDS.unpack(data.ljust(16, b"\0"))
+    return a, b, c, d
+
+
+def nat_words(nat: Nat) -> tuple[int, ...]:
+    """A range as words: both addresses as they lie in packets, and both ports in one."""
+    least, most = nat.min_addr or 0, nat.max_addr or 0
+    size = 16 if nat.is_ipv6 else 4
+    ports = nat.min_port | nat.max_port << 16
+    return *_address_words(least, size), *_address_words(most, size), ports
 
 
 def _addresses(reverse: Tuple, nat: Nat, start: int) -> Iterator[int]:

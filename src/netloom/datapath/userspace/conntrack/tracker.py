@@ -37,6 +37,7 @@ from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
+from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
 from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
 from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
 from netloom.datapath.userspace.conntrack.tuples import (
@@ -47,11 +48,26 @@ from netloom.datapath.userspace.conntrack.tuples import (
     Tuple,
     extract,
     is_icmp,
+    tuple_bits,
+)
+from netloom.flow.key import (
+    CT_LABEL_SHIFT,
+    CT_MARK_SHIFT,
+    CT_MASK,
+    CT_STATE_SHIFT,
+    CT_ZONE_SHIFT,
+    PACKET_TYPE_MASK,
+    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
 NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
+
+_NEW_TRK = NEW | TRK
+#: Where the transport header of a plain packet is.
+_PLAIN_L4 = 34
+_CT_NW_PROTO = mask_of("ct_nw_proto")
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS = 3_000_000
@@ -114,21 +130,25 @@ class Work:
 class ConnTracker:
     """See the module. `draw` gives random numbers of 32 bits."""
 
+    max_connections_at_first = DEFAULT_MAX_CONNECTIONS
+
     def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
         self._counters = counters
         for name in COUNTERS:
             counters.counter(name)
         self._draw = draw
-        self._table: dict[Tuple, tuple[Connection, bool]] = {}
+        self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
         self.limits = ZoneLimits()
         self.fragments = Fragments()
         self._expectations = Expectations()
-        self.max_connections = DEFAULT_MAX_CONNECTIONS
+        self.max_connections = self.max_connections_at_first
         self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
-        self._next_sweep_ms = 0
+        self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
+        #: Who keeps connections elsewhere too has to see each packet's work.
+        self._may_be_plain = type(self) is ConnTracker
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -173,6 +193,85 @@ class ConnTracker:
         if self._update(work, now_ms):
             self._open(work, packet, headers, now_ms)
         return self._heard(work, packet, headers, now_ms)
+
+    def track_key(
+        self,
+        packet: bytes | bytearray,
+        key: int,
+        ct: Ct,
+        now_ms: int,
+        trusts_checksum: bool = False,
+        wants_key: bool = True,
+    ) -> int:
+        """What `ct` makes of the flow key of a plain packet: what `track` says (a test compares
+        them), in a third of the time; something not negative if nobody wants the key any more. -1
+        if the packet is not plain, and nothing was done. Plain is TCP or UDP on IPv4 without
+        options that is right, is tracked for the first time or of no connection yet, and neither
+        translated nor expected nor listened to by a helper."""
+        if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
+            return -1
+        state = key >> CT_STATE_SHIFT & 0xFF
+        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+            return -1
+        read = read_plain(packet, ct.zone, trusts_checksum)
+        if read is None:
+            return -1
+        found, end = read
+        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        row = self._table.get(found)
+        if row is not None and row[0].expires_ms <= now_ms:
+            self._remove(row[0])
+            row = None
+        connection: Connection | None = None
+        if row is not None:
+            connection = row[0]
+            if connection.parent is not None or connection.helper or connection.skew:
+                return -1
+            result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
+            if result is Update.NEW:
+                self._remove(connection)
+                connection = None
+            elif result is Update.VALID or result is Update.VALID_ROUGH:
+                state = state & ~NEW | EST | (RPL if row[1] else 0)
+            elif result is Update.INVALID:
+                self._counters.counter(INVALID_STATE).add()
+                state = INV
+            else:
+                state |= NEW
+        if connection is None:
+            state = NEW
+            if segment is not None and not may_open(segment.flags):
+                self._counters.counter(INVALID_STATE).add()
+                state = INV
+            elif ct.commit:
+                connection = self._commit_plain(found, segment, ct, now_ms)
+        if not wants_key:
+            if connection is not None:
+                _mark(connection, ct)
+            return 0
+        key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
+        return key if connection is None else key | _bits_of(connection, ct)
+
+    def _commit_plain(
+        self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
+    ) -> Connection | None:
+        """Keep a connection that nothing is special about; None if there is no room."""
+        if not self._has_room(found[0]):
+            return None
+        timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
+        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
+        self._add(connection)
+        return connection
+
+    def _has_room(self, zone: int) -> bool:
+        """May one more connection be kept? If not, that is counted."""
+        if not self.limits.may_add(zone):
+            self._counters.counter(ZONE_FULL).add()
+            return False
+        if len(self) >= self.max_connections:
+            self._counters.counter(FULL).add()
+            return False
+        return True
 
     def _heard(
         self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int
@@ -301,13 +400,7 @@ class ConnTracker:
             return
         work.expected = expected = self._expectations.find(key)
         work.state = NEW if expected is None else NEW | REL
-        if not work.ct.commit:
-            return
-        if not self.limits.may_add(key.zone):
-            self._counters.counter(ZONE_FULL).add()
-            return
-        if len(self._connections) >= self.max_connections:
-            self._counters.counter(FULL).add()
+        if not work.ct.commit or not self._has_room(key.zone):
             return
         timeouts = self._policies.get(work.ct.timeout, TIMEOUTS_S)
         connection = Connection(key, work.segment, timeouts, now_ms, work.ct.helper)
@@ -397,16 +490,44 @@ class ConnTracker:
     def flush_zone(self, zone: int | None) -> None:
         self.flush(lambda connection: zone is None or connection.key.zone == zone)
 
-    def flush_tuples(self, zone: int, original: str, reply: str) -> None:
+    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
         forward, backward = parse_tuple_filter(original), parse_tuple_filter(reply)
+        is_one = forward.is_complete and not backward
+        if is_one:
+            zone = zone or 0
 
         def is_wanted(connection: Connection) -> bool:
             key = connection.key
             return (
-                key.zone == zone and forward.matches(key) and backward.matches(connection.reverse)
+                zone in (None, key.zone)
+                and forward.matches(key)
+                and backward.matches(connection.reverse)
             )
 
-        self.flush(is_wanted)
+        return bool(self.flush(is_wanted)) or not is_one
+
+
+def is_plain_action(ct: Ct) -> bool:
+    """Can `track_key` do it?"""
+    return ct.nat is None and not ct.force and not ct.helper
+
+
+def _mark(connection: Connection, ct: Ct) -> None:
+    """Change the mark and the label as `ct` says."""
+    if ct.mark_mask or ct.label_mask:
+        connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
+        connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
+
+
+def _bits_of(connection: Connection, ct: Ct) -> int:
+    """What a key says of a connection, whose mark and label `ct` may change."""
+    _mark(connection, ct)
+    bits = connection.bits
+    if bits < 0:
+        bits = connection.bits = tuple_bits(connection.key)
+    if connection.mark or connection.label:
+        bits |= connection.mark << CT_MARK_SHIFT | connection.label << CT_LABEL_SHIFT
+    return bits
 
 
 def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:

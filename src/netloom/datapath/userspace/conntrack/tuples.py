@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from netloom.flow.key import shift_of
 from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
 from netloom.packet.headers import (
     ETH_TYPE_IP,
@@ -63,7 +64,7 @@ class Tuple(NamedTuple):
 
     def reversed(self) -> Tuple:
         zone, dl_type, proto, src, dst, sport, dport = self
-        return Tuple(zone, dl_type, proto, dst, src, dport, sport)
+        return tuple.__new__(Tuple, (zone, dl_type, proto, dst, src, dport, sport))
 
 
 class Found(NamedTuple):
@@ -76,6 +77,23 @@ class Found(NamedTuple):
 
 def is_icmp(key: Tuple) -> bool:
     return key.proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
+
+
+_NW_SRC, _NW_DST = shift_of("ct_nw_src"), shift_of("ct_nw_dst")
+_IPV6_SRC, _IPV6_DST = shift_of("ct_ipv6_src"), shift_of("ct_ipv6_dst")
+_PROTO, _SPORT, _DPORT = shift_of("ct_nw_proto"), shift_of("ct_tp_src"), shift_of("ct_tp_dst")
+
+
+def tuple_bits(original: Tuple) -> int:
+    """What a flow key says of the tuple of a connection, in place; an ICMP query shows type and
+    code as its ports."""
+    sport, dport = original.sport, original.dport
+    if is_icmp(original):
+        sport, dport = sport >> 8 & 0xFF, sport & 0xFF
+    bits = original.proto << _PROTO | sport << _SPORT | dport << _DPORT
+    if original.dl_type == ETH_TYPE_IP:
+        return bits | original.src << _NW_SRC | original.dst << _NW_DST
+    return bits | original.src << _IPV6_SRC | original.dst << _IPV6_DST
 
 
 def extract(

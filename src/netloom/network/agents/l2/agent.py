@@ -17,12 +17,13 @@ from netloom.base.log import get_logger
 from netloom.network.agents.flow import by_key
 from netloom.network.agents.l2.bridges import Numbers, integration_flows, provider_flows
 from netloom.network.agents.l2.facts import WANTED, BridgeFact, Facts, read_facts
+from netloom.network.agents.l2.restoring import LIMIT_S, RestoreWait
 from netloom.network.agents.l2.switch_apply import transaction_for
 from netloom.network.agents.l2.switch_plan import patch_names, plan_switch
 from netloom.network.agents.l2.tunnels import TunnelBridge, tunnel_flows
 from netloom.network.agents.l2.values import PATCH_INT, TUNNEL_TABLES, Wish
 from netloom.network.agents.l2.wish import Vlans, derive_wish
-from netloom.network.agents.links import DatabaseLink, FlowLink
+from netloom.network.agents.links import DatabaseLink, FlowLink, SwitchFailed
 from netloom.network.agents.service import ServiceLink
 from netloom.network.agents.settings import L2Settings
 from netloom.network.watch.client import follow
@@ -31,7 +32,7 @@ from netloom.network.watch.replica import Replica
 from netloom.ovsdb.idl import Idl
 
 log = get_logger("l2_agent")
-RETRY_S = 0.5
+RETRY_S, SWITCH_RETRY_S = 0.5, 0.1
 
 
 class L2Agent:
@@ -49,6 +50,7 @@ class L2Agent:
         self._flows: dict[str, FlowLink] = {}
         self._vlans = Vlans()
         self._numbers = Numbers()
+        self._restoring = RestoreWait(self._idl, self._database.commit)
 
     async def run(self) -> None:
         """For ever."""
@@ -59,6 +61,16 @@ class L2Agent:
                 self._service.report_for_ever(report_of(self.settings), self._interval_s)
             )
             tasks.create_task(self._work())
+            tasks.create_task(self._release_late())
+
+    async def leave(self) -> None:
+        """Before the end: have no switch wait for this agent."""
+        await self._restoring.leave()
+
+    async def _release_late(self) -> None:
+        await asyncio.sleep(LIMIT_S)
+        if not self._restoring.has_filled:
+            await self._restoring.release()
 
     @property
     def _interval_s(self) -> float:
@@ -76,7 +88,9 @@ class L2Agent:
                 await self._reconcile()
             except (NetloomError, OSError, TimeoutError) as error:
                 log.warn_rl("%s; trying again", str(error) or type(error).__name__)
-                await asyncio.sleep(RETRY_S)
+                # Packets may wait for flows; the service has time.
+                soon = isinstance(error, SwitchFailed)
+                await asyncio.sleep(SWITCH_RETRY_S if soon else RETRY_S)
                 self._dirty.set()
 
     async def _reconcile(self) -> None:
@@ -112,6 +126,18 @@ class L2Agent:
         if self.settings.tunnel_types and tunnels is not None and tunnels.ofport(PATCH_INT):
             bridge_ports = self._tunnel_bridge(tunnels)
             await self._link(tunnels.name).apply(by_key(tunnel_flows(wish, bridge_ports)))
+        if self._is_complete(facts):
+            await self._restoring.follow(
+                tuple(sorted((name, link.n_fills) for name, link in self._flows.items()))
+            )
+
+    def _is_complete(self, facts: Facts) -> bool:
+        """Has every bridge of this agent been there?"""
+        bridges = {self.settings.integration_bridge, *self.settings.bridge_mappings.values()}
+        if self.settings.tunnel_types:
+            bridges.add(self.settings.tunnel_bridge)
+        # One that nobody made is not waited for.
+        return all(name in self._flows for name in bridges & facts.keys())
 
     def _tunnel_bridge(self, fact: BridgeFact) -> TunnelBridge:
         ports = {

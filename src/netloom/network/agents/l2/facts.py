@@ -10,7 +10,7 @@ from netloom.ovsdb.row import Row
 
 #: What an agent follows of the database.
 WANTED: dict[str, tuple[str, ...]] = {
-    "Open_vSwitch": ("bridges", "cur_cfg", "next_cfg"),
+    "Open_vSwitch": ("bridges", "cur_cfg", "next_cfg", "other_config"),
     "Bridge": ("name", "ports", "datapath_type", "fail_mode"),
     "Port": ("name", "interfaces", "tag", "other_config"),
     "Interface": ("name", "type", "options", "ofport", "external_ids"),

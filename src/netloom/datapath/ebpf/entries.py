@@ -1,0 +1,161 @@
+"""Connections as the kernel's table has them: from records to `Connection` and back."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from netloom.datapath.ebpf.spec import (
+    CONNECTION,
+    CONNECTION_KIND,
+    CT_LIMITS,
+    SIDE,
+    TUPLE,
+)
+from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
+from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState
+from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
+from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_SCTP, IPPROTO_TCP
+
+_AT = CONNECTION.offsets
+#: Where the serial number is, which is not 0 while the connection is there.
+ALIVE = _AT["serial"]
+_U32 = Struct("<I")
+_ENDS = Struct("<16s16sII")
+#: A segment for connections whose state is read from their entry.
+_NO_SEGMENT = Segment(0, 0, 0, 0, 0, None)
+_NS_PER_MS = 1_000_000
+#: What a packet changes, without `used_ns`.
+_CHANGING = (slice(_AT["kind"], ALIVE), slice(_AT["phase"], _AT["used_ns"]),
+             slice(_AT["label"], _AT["src"]))  # fmt: skip
+
+
+class Entry:
+    """Where the kernel has a connection, and what was read there."""
+
+    __slots__ = ("data", "place", "serial")
+
+    def __init__(self, place: int, serial: int, data: bytes) -> None:
+        self.place = place
+        self.serial = serial
+        self.data = data
+
+    def serial_read(self) -> int:
+        """The number of the connection that was at the place."""
+        return int(_U32.unpack_from(self.data, ALIVE)[0])
+
+    def differs(self, data: bytes) -> bool:
+        """Whether `data` says something else, that a packet may change."""
+        return any(self.data[part] != data[part] for part in _CHANGING)
+
+
+def kind_of(key: Tuple) -> str:
+    """What the timeouts of such connections go by."""
+    return "TCP" if key.proto == IPPROTO_TCP else "ICMP" if is_icmp(key) else "UDP"
+
+
+def is_simple(connection: Connection) -> bool:
+    """Whether the programs know all about a connection: packets of others have to be read."""
+    return not (connection.helper or connection.parent)
+
+
+def _kind(connection: Connection) -> int:
+    """What the programs may do with a connection: nothing with one whose packets have to be read
+    or whose packets they cannot check."""
+    if not is_simple(connection) or connection.key.proto == IPPROTO_SCTP:
+        return CONNECTION_KIND["SLOW"]
+    return CONNECTION_KIND[kind_of(connection.key)]
+
+
+def _ends(key: Tuple) -> bytes:
+    """Addresses and ports, as members of TUPLE and CONNECTION."""
+    size = 4 if key.dl_type == ETH_TYPE_IP else 16
+    src, dst = key.src.to_bytes(size, "big"), key.dst.to_bytes(size, "big")
+    return _ENDS.pack(src, dst, key.sport, key.dport)
+
+
+def _numbers(key: Tuple) -> tuple[int, int, int]:
+    return key.zone, key.proto, 4 if key.dl_type == ETH_TYPE_IP else 6
+
+
+_TUPLE_END = Struct("<HBB")
+
+
+def encode_tuple(key: Tuple) -> bytes:
+    """The key of the map of tuples."""
+    return _ends(key) + _TUPLE_END.pack(*_numbers(key))
+
+
+def decode_tuple(data: bytes) -> Tuple:
+    """What `encode_tuple` made."""
+    zone, proto, family = _TUPLE_END.unpack_from(data, _ENDS.size)
+    src, dst, sport, dport = _ENDS.unpack_from(data)
+    size, dl_type = (4, ETH_TYPE_IP) if family == 4 else (16, ETH_TYPE_IPV6)
+    source, destination = int.from_bytes(src[:size], "big"), int.from_bytes(dst[:size], "big")
+    return Tuple(zone, dl_type, proto, source, destination, sport, dport)
+
+
+assert TUPLE.size == _ENDS.size + _TUPLE_END.size
+_HEAD = Struct("<IIIIIIQQ16sI8I")
+assert _HEAD.size == _AT["first"]
+
+
+def decode_connection(
+    entry: Entry, now_ms: int, now_ns: int, known: Connection | None
+) -> Connection:
+    """The connection of an entry; `known` is the one that there was, with what only Python knows
+    of it, brought up to date."""
+    _, _, _, _, phase, nat, expires_ns, _, label, mark, *limits = _HEAD.unpack_from(entry.data)
+    if known is None:
+        tail = entry.data[-_TUPLE_END.size :]
+        at = _AT["src"]
+        key = decode_tuple(entry.data[at : at + _ENDS.size] + tail)
+        names = CT_LIMITS[kind_of(key)]
+        timeouts = TIMEOUTS_S | dict(zip(names, limits, strict=False))
+        segment = _NO_SEGMENT if key.proto == IPPROTO_TCP else None
+        known = Connection(key, segment, timeouts, now_ms)
+        at = _AT["reply_src"]
+        known.reverse = decode_tuple(entry.data[at : at + _ENDS.size] + tail)
+        known.nat = nat
+    known.entry = entry
+    known.mark, known.label = mark, int.from_bytes(label, "big")
+    known.expires_ms = now_ms + (expires_ns - now_ns) // _NS_PER_MS
+    if known.tcp is None:
+        known.phase = CT_LIMITS[kind_of(known.key)][phase]
+        return known
+    for side, member in zip(known.tcp.sides, ("first", "second"), strict=True):
+        state, side.low, side.high, side.window, side.scale = SIDE.unpack_from(
+            entry.data, _AT[member]
+        )
+        side.state = TcpState(state)
+    return known
+
+
+def encode_connection(connection: Connection, now_ms: int, now_ns: int) -> bytes:
+    """The entry of a connection. What was read and not changed since is what it was."""
+    names = CT_LIMITS[kind_of(connection.key)]
+    limits = [connection.timeouts[name] for name in names]
+    sides = b"\0" * (2 * SIDE.size)
+    phase = 0
+    if connection.tcp is None:
+        phase = names.index(connection.phase)
+    else:
+        sides = b"".join(
+            SIDE.pack(side.state, side.low, side.high, side.window, side.scale)
+            for side in connection.tcp.sides
+        )
+    expires_ns = now_ns + (connection.expires_ms - now_ms) * _NS_PER_MS
+    entry = connection.entry
+    if isinstance(entry, Entry):
+        # Times are rounded: one that differs by less was not set anew.
+        was_ns = _HEAD.unpack_from(entry.data)[6]
+        if abs(was_ns - expires_ns) < _SAME_NS:
+            expires_ns = was_ns
+    head = _HEAD.pack(
+        0, _kind(connection), 0, 0, phase, connection.nat, max(expires_ns, 0), now_ns,
+        connection.label.to_bytes(16, "big"), connection.mark, *limits, *[0] * (8 - len(limits)),
+    )  # fmt: skip
+    ends = _ends(connection.key) + _ends(connection.reverse)
+    return head + sides + ends + _TUPLE_END.pack(*_numbers(connection.key))
+
+
+_SAME_NS = 20 * _NS_PER_MS

@@ -1,0 +1,67 @@
+"""`ofproto/detrace`: from a flow of a data path back to the OpenFlow rules and groups behind it.
+
+What a translation went through is what the packets of its flow are credited to, so nothing else
+needs to be remembered for this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netloom.base.errors import CommandError
+from netloom.datapath.flow_text import parse_ufid
+from netloom.flow.print import format_match
+from netloom.ofproto.backer import Backer
+from netloom.ofproto.groups import Group
+from netloom.ofproto.rules import Rule
+from netloom.openflow import messages_groups as g
+from netloom.openflow.action_format import format_actions
+from netloom.openflow.constants import OFP15_VERSION
+from netloom.openflow.message_text import Style
+from netloom.openflow.text_groups import group_text
+
+USAGE = "UFID [pmd=PMD-ID]"
+#: The thread that is no thread of its own: where all flows of ours are.
+_MAIN_THREAD = 0x7FFFFFFF
+
+
+def detrace(args: list[str], backers: Iterable[Backer], now_ms: int) -> str:
+    """A line for each rule and group in the order of the walk; raises CommandError."""
+    ufid = parse_ufid(args[0])
+    if ufid is None:
+        raise CommandError("failed to parse ufid")
+    if len(args) > 1:
+        name, _, number = args[1].partition("=")
+        if name != "pmd" or not number.isdigit():
+            raise CommandError("Invalid pmd argument format. Expecting 'pmd=PMD-ID'")
+        if int(number) != _MAIN_THREAD:
+            raise CommandError("UFID not found")
+    for backer in backers:
+        for flow in backer.dpif.flow_dump():
+            credited = backer.revalidator.credited(flow.key, flow.mask)
+            if flow.ufid == ufid and credited is not None:
+                return "".join(_line(target, now_ms) for target in credited)
+    raise CommandError("UFID not found")
+
+
+def _line(target: object, now_ms: int) -> str:
+    if isinstance(target, Rule):
+        return f"cookie={target.cookie:#x}, {describe_rule(target, now_ms, offload=True)}"
+    if isinstance(target, Group):
+        message = g.GroupDesc(
+            target.group_id, target.type, target.messages(), target.properties
+        )  # fmt: skip
+        return group_text(message, OFP15_VERSION, Style()) + "\n"
+    return ""
+
+
+def describe_rule(rule: Rule, now_ms: int, offload: bool) -> str:
+    """A line of `bridge/dump-flows`, which shows what ovs-ofctl never does: hidden rules."""
+    table = f"table_id={rule.table_id}, " if rule.table_id else ""
+    offloaded = "n_offload_packets=0, n_offload_bytes=0, " if offload else ""
+    priority = None if rule.priority == 0x8000 else rule.priority
+    return (
+        f"{table}duration={(now_ms - rule.created_ms) // 1000}s, n_packets={rule.n_packets}, "
+        f"n_bytes={rule.n_bytes}, {offloaded}{format_match(rule.match, None, priority)},"
+        f"actions={format_actions(rule.actions)}\n"
+    )

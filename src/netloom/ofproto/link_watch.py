@@ -1,0 +1,186 @@
+"""What BFD and CFM have in common on a bridge: a machine for each interface that wants one.
+
+A machine watches the link of its interface. It hears packets and says some, at times of its own;
+when what it thinks of the link changes, groups, bonds and people have to know.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+from netloom.base.errors import CommandError
+from netloom.ofproto.liveness import note_watchers
+
+if TYPE_CHECKING:
+    from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.ports import OfPort
+    from netloom.ofproto.translate.context import Context
+
+Row = tuple[str, str, int, int, Callable[[list[str]], str]]
+ORDERS = {"normal": None, "true": True, "false": False}
+
+
+class Machine(Protocol):
+    """What watches one link."""
+
+    def deadline(self) -> int | None: ...
+
+    def show(self, now_ms: int) -> str: ...
+
+    def order(self, value: bool | None) -> None:
+        """Have it say this, whatever it thinks; None: what it thinks."""
+
+
+M = TypeVar("M", bound=Machine)
+
+
+class LinkWatch(ABC, Generic[M]):
+    """The machines of one bridge, by interface."""
+
+    #: What packets that machines take are counted as.
+    protocol: str
+
+    def __init__(self, bridge: Ofproto) -> None:
+        self._bridge = bridge
+        self.machines: dict[str, M] = {}
+        self._outlooks: dict[str, object] = {}
+
+    @abstractmethod
+    def _is_wanted(self, port: OfPort) -> bool:
+        """Does the interface ask for a machine?"""
+
+    @abstractmethod
+    def _make(self, port: OfPort, now_ms: int) -> M:
+        """One for an interface that does."""
+
+    @abstractmethod
+    def _tend(self, machine: M, port: OfPort, now_ms: int) -> bytes | None:
+        """Configure it, let its timers end; the frame that it has to say."""
+
+    @abstractmethod
+    def _outlook(self, machine: M, now_ms: int) -> object:
+        """What others have to hear of when it changes."""
+
+    @abstractmethod
+    def knows(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
+
+    @abstractmethod
+    def _receive(self, machine: M, frame: bytes, now_ms: int) -> None:
+        """Give it a packet of its protocol."""
+
+    @abstractmethod
+    def is_up(self, port: OfPort) -> bool:
+        """May packets use this port? They may where there is no machine."""
+
+    def run(self, now_ms: int) -> None:
+        """Follow settings, let timers end, send what is due."""
+        ports = self._bridge.ports_by_name
+        for name in list(self.machines):
+            port = ports.get(name)
+            if port is None or not self._is_wanted(port):
+                del self.machines[name]
+                self._outlooks.pop(name, None)
+                self._changed()
+        for name, port in ports.items():
+            if not self._is_wanted(port):
+                continue
+            machine = self.machines.get(name)
+            if machine is None:
+                machine = self.machines[name] = self._make(port, now_ms)
+                self._changed()
+            frame = self._tend(machine, port, now_ms)
+            if frame is not None:
+                self._bridge.send_packet(port, frame, now_ms)
+            outlook = self._outlook(machine, now_ms)
+            if self._outlooks.get(name) != outlook:
+                self._outlooks[name] = outlook
+                self._changed()
+
+    def _changed(self) -> None:
+        self._bridge.status_version += 1
+        for port in self._bridge.ports_by_name.values():
+            note_watchers(port)
+        self._bridge.backer.config_changed()
+        self._bridge.devices_changed()
+
+    def deadline(self) -> int | None:
+        """When a timer ends."""
+        times = (machine.deadline() for machine in self.machines.values())
+        return min((at for at in times if at is not None), default=None)
+
+    def watches(self, port: OfPort) -> bool:
+        """Is there a machine for this port?"""
+        return port.name in self.machines
+
+    def takes(self, context: Context, port: OfPort) -> bool:
+        """Is the packet, as it is now, for the machine of this port? If so, it gets it."""
+        machine = self.machines.get(port.name)
+        if machine is None:
+            return False
+        context.cannot_repeat()
+        if not self.knows(context, port):
+            return False
+        if context.packet and context.side_effects:
+            self._receive(machine, context.packet, context.now_ms)
+        context.slow.add(self.protocol)
+        return True
+
+
+class Words(NamedTuple):
+    """What the commands of a protocol are called and say. `heading` stands above each of several
+    machines; `absent` is said by `show`, `absent_for_order` by the other one."""
+
+    protocol: str
+    order: str
+    absent: str
+    absent_for_order: str
+    heading: str = ""
+
+
+class LinkWatchCommands(Generic[M]):
+    """`<protocol>/show` and `<protocol>/set-…` over the machines of all bridges."""
+
+    def __init__(
+        self,
+        words: Words,
+        machines: Callable[[], list[Mapping[str, M]]],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._words = words
+        self._machines = machines
+        self._now_ms = now_ms
+
+    def commands(self) -> list[Row]:
+        """Name, usage, least and most arguments, handler."""
+        name = self._words.protocol
+        usage = "[interface] normal|false|true"
+        return [
+            (f"{name}/show", "[interface]", 0, 1, self._show),
+            (f"{name}/{self._words.order}", usage, 1, 2, self._order),
+        ]
+
+    def _chosen(self, names: list[str], absent: str) -> dict[str, M]:
+        found: dict[str, M] = {}
+        for machines in self._machines():
+            found |= machines
+        if names and names[0] not in found:
+            raise CommandError(absent)
+        return {name: found[name] for name in names or sorted(found)}
+
+    def _show(self, args: list[str]) -> str:
+        heading = "" if args else self._words.heading
+        return "".join(
+            f"{heading.format(name)}{machine.show(self._now_ms())}"
+            for name, machine in self._chosen(args, self._words.absent).items()
+        )
+
+    def _order(self, args: list[str]) -> str:
+        word = args[-1].lower()
+        if word not in ORDERS:
+            raise CommandError("unknown fault string")
+        for machine in self._chosen(args[:-1], self._words.absent_for_order).values():
+            machine.order(ORDERS[word])
+        return "OK\n"
