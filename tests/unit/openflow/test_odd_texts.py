@@ -6,6 +6,7 @@ import pytest
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import vlog
+from netloom.openflow import action_faults
 from netloom.openflow import messages_meters as mm
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions
@@ -144,6 +145,7 @@ def test_the_log_says_what_is_wrong_with_an_action(
     version: int, data: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[str] = []
+    monkeypatch.setattr(action_faults.log, "honor_rate_limits", False)
     monkeypatch.setattr(vlog, "emit", lambda logger, level, message: logged.append(message))
     with pytest.raises(OpenFlowError):
         decode_actions(bytes.fromhex(data), version)
