@@ -4,8 +4,10 @@
  * at once (bpf_redirect_peer), which spares it a queue and a turn of the receiving processor. That must
  * look the same from there: it is done only for packets that the end would take for its own (the pair
  * decides by the address whose packet it is), that are not longer than it takes, and that carry no mark
- * or priority, which the pair would forget. Where something looks at, shapes or changes what leaves the
- * near end, user space says that there is no shortcut (peers.py). */
+ * or priority, which the pair would forget. The type that the kernel keeps beside the packet must be the
+ * packet's, for nobody looks again: out of a tunnel comes a packet with the tunnel's. Where something
+ * looks at, shapes or changes what leaves the near end, user space says that there is no shortcut
+ * (shortcuts.py). */
 #ifndef NL_LEAVE_H
 #define NL_LEAVE_H
 
@@ -36,7 +38,8 @@ INLINE int leave(struct __sk_buff *skb, struct nl_scratch *s)
 	struct nl_output *output = map_lookup(&outputs, &port);
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 
-	if (output && output->ifindex == s->pending && data + 8 <= data_end) {
+	if (output && output->ifindex == s->pending && data + 14 <= data_end &&
+	    *(be16 *)(data + 12) == (be16)skb->protocol) {
 		int verdict = leave_by_peer(skb, output, *(u64 *)data);
 		if (verdict)
 			return verdict;
