@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from tests.support.dummy_switch import DummySwitch, dummy_switch
 
+pytestmark = pytest.mark.interop
+
 REPLY = "udp,in_port=1,nw_src=1.1.1.1,nw_dst=255.255.255.255,udp_src=67,udp_dst=68"
 OTHER = REPLY.replace("udp_dst=68", "udp_dst=69")
 TOLD = "     -> outputting DHCP packet to local port for in-band control"
