@@ -43,3 +43,15 @@ def test_queue_size_of_the_controller_counts_first() -> None:
     found = controller({"controller-queue-size": "7"}, controller_queue_size=(9,))
     assert found.queue_size == 9
     assert controller({}).queue_size == 100
+
+
+@pytest.mark.parametrize("column", ["local_ip", "local_netmask", "local_gateway"])
+def test_addresses_for_the_local_port_are_refused_aloud(column: str) -> None:
+    replica = FakeReplica()
+    row = replica.add("Controller", target="tcp:1.2.3.4", **{column: ("10.0.0.1",)})
+    replica.add_bridge("br0").data["controller"] = (row.uuid,)
+    assert (
+        "warn",
+        "bridge",
+        f'bridge br0: controller "tcp:1.2.3.4": {column} is not supported by this version',
+    ) in read_wish(replica).problems
