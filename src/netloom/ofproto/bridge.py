@@ -340,9 +340,6 @@ class Ofproto:
         port = self.ports_by_number.get(reserved.LOCAL)
         return None if port is None else self._phy_port(port).hw_addr
 
-    def next_hop_mac(self, address: int) -> int | None:
-        return self.backer.underlay.next_hop_mac(address)
-
     def phy_ports(self) -> list[m.PhyPort]:
         return [self._phy_port(port) for port in self._sorted_ports()]
 
