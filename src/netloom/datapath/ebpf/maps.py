@@ -27,13 +27,18 @@ from netloom.datapath.ebpf.syscall import (
     bpf,
 )
 
-_ELEMENT = Struct("<IIQQQ").pack
+_ELEMENT = Struct("<IIQQQ")
 _BATCH = Struct("<QQQQIIQQ")
 _RING_BUSY, _RING_DISCARDED = 1 << 31, 1 << 30
 _RING_LENGTH = _RING_DISCARDED - 1
 _RING_HEADER = 8
 #: Flag of an update: there must be no such key.
 _ONLY_NEW = 1
+
+
+def _element(fd: int, key: int, value: int) -> ctypes.Array[ctypes.c_char]:
+    """What calls about one element of a map are told: where its key and value are."""
+    return ctypes.create_string_buffer(_ELEMENT.pack(fd, 0, key, value, 0), _ELEMENT.size)
 
 
 def possible_cpus() -> int:
@@ -65,9 +70,9 @@ class HashMap:
         self._spec = spec
         self._key = ctypes.create_string_buffer(spec.key_size)
         self._value = ctypes.create_string_buffer(spec.value_size)
-        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+        self._attributes = _element(fd, address(self._key), address(self._value))
         # Deleting takes no value, and the kernel insists on that.
-        self._by_key = _ELEMENT(fd, 0, address(self._key), 0, 0)
+        self._by_key = _element(fd, address(self._key), 0)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Raises OSError (E2BIG) when the map is full."""
@@ -87,7 +92,7 @@ class HashMap:
         self._key.raw, self._value.raw = key, value
         bpf(
             MAP_UPDATE,
-            _ELEMENT(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
+            _ELEMENT.pack(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
         )
 
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
@@ -146,7 +151,7 @@ class PerCpuArray:
         self._cpus = possible_cpus()
         self._key = ctypes.create_string_buffer(4)
         self._value = ctypes.create_string_buffer(self._stride * self._cpus)
-        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+        self._attributes = _element(fd, address(self._key), address(self._value))
 
     def get(self, index: int) -> list[bytes]:
         """The values of all CPUs."""
