@@ -52,14 +52,7 @@ MODULES = {
         fields_used flow_dump flow_encoder flow_lines flow_memory flow_text instruction_memo
         match_bytes_text oxm oxm_template text_flows
     """,
-    "datapath/ebpf": """
-        compile connections dpif entries flowtable installs layout maps orphans ports registry
-        syscall upcalls usage zones
-    """,
     "datapath/userspace": "cache dpif execute layers rewrite track",
-    "datapath/userspace/conntrack": """
-        connection expected filter fragments key limits nat plain tcp text tracker tuples
-    """,
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_mod_log mac_table multipart packet_in

@@ -88,8 +88,6 @@ _NO_CONNECTION = bytes(CONNECTION.size)
 class KernelTracker(ConnTracker):
     """See the module."""
 
-    limits: KernelLimits
-
     def __init__(
         self, loaded: Loaded, counters: Counters, draw: Callable[[], int], now_ms: int
     ) -> None:
@@ -99,7 +97,7 @@ class KernelTracker(ConnTracker):
         self._tuples = HashMap(loaded.maps["tuples"], _SPECS["tuples"])
         self._entries = SharedArray(loaded.maps["connections"], _SPECS["connections"])
         self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
-        self.limits = KernelLimits(loaded, self._tracker)
+        self.limits = self._kernel_limits = KernelLimits(loaded, self._tracker)
         self.policies = Policies(loaded)
         #: Connections of which Python knows more than the kernel, by place and serial number.
         self._kept: dict[tuple[int, int], Connection] = {}
@@ -109,7 +107,13 @@ class KernelTracker(ConnTracker):
         self._write_flags()
 
     def close(self) -> None:
-        for what in (self._tracker, self._entries, self._config, self.limits, self.policies):
+        for what in (
+            self._tracker,
+            self._entries,
+            self._config,
+            self._kernel_limits,
+            self.policies,
+        ):
             what.close()
 
     def _fill_places(self, loaded: Loaded) -> None:

@@ -34,13 +34,14 @@ from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
     COUNTER,
     COUNTER_STRIDE,
