@@ -247,10 +247,10 @@ class ConnTracker:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
             if connection is not None:
-                mark_connection(connection, ct)
+                _mark(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | connection_bits(connection, ct)
+        return key if connection is None else key | _bits_of(connection, ct)
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -512,16 +512,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def mark_connection(connection: Connection, ct: Ct) -> None:
+def _mark(connection: Connection, ct: Ct) -> None:
     """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
 
 
-def connection_bits(connection: Connection, ct: Ct) -> int:
+def _bits_of(connection: Connection, ct: Ct) -> int:
     """What a key says of a connection, whose mark and label `ct` may change."""
-    mark_connection(connection, ct)
+    _mark(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)
