@@ -110,6 +110,7 @@ class EbpfDpif:
 
     pushes_tunnels = True
     dump_heading = ""
+    in_kernel = True
 
     def __init__(
         self,

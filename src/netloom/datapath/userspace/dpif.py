@@ -98,6 +98,7 @@ class UserspaceDpif:
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
+    in_kernel = False
     pushes_tunnels = True
     switching: Switching | None = None
 
