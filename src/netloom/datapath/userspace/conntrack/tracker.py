@@ -57,7 +57,6 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
@@ -67,7 +66,6 @@ NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
 _NEW_TRK = NEW | TRK
 #: Where the transport header of a plain packet is.
 _PLAIN_L4 = 34
-_CT_NW_PROTO = mask_of("ct_nw_proto")
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS = 3_000_000
@@ -82,7 +80,8 @@ COUNTERS = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
 
 
 class Tracked(NamedTuple):
-    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet, its
+    own if it is new."""
 
     state: int = 0
     zone: int = 0
@@ -211,7 +210,7 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+        if (state and state != _NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = read_plain(packet, ct.zone, trusts_checksum)
         if read is None:
@@ -225,7 +224,7 @@ class ConnTracker:
         connection: Connection | None = None
         if row is not None:
             connection = row[0]
-            if connection.parent is not None or connection.helper or connection.skew:
+            if connection.parent is not None or connection.helper or connection.skew or state:
                 return -1
             result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
@@ -250,7 +249,9 @@ class ConnTracker:
                 _mark(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | _bits_of(connection, ct)
+        if connection is not None:
+            return key | _bits_of(connection, ct)
+        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -431,7 +432,8 @@ class ConnTracker:
             parent, mark, label, _, _ = work.expected
             return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
-            return Verdict(Tracked(work.state | TRK, ct.zone))
+            original = None if work.state & INV else work.found.key
+            return Verdict(Tracked(work.state | TRK, ct.zone, original=original))
         if ct.commit or ct.mark_mask or ct.label_mask:
             connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
             connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
