@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.support.switches import RunningSwitch
+from tests.support.switches import TwoMachines
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
@@ -45,17 +45,13 @@ with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
 """
 
 
-class Stand:
+class Stand(TwoMachines):
     """vif1 on br0 and vif2 on br1, both in VLAN 10, between them a trunk."""
 
     def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools)
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
+        super().__init__(lab, tools)
         for number, vm in ((1, self.vm1), (2, self.vm2)):
             vm.ip("addr", "add", f"fd00::{number}/64", "dev", "eth0", "nodad")
-        self.switch.start()
         vsctl = self.switch.vsctl
         vsctl("add-br", "br0", "--", "add-port", "br0", "vif1", "tag=10")
         vsctl("add-br", "br1", "--", "add-port", "br1", "vif2", "tag=10")
