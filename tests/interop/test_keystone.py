@@ -140,10 +140,18 @@ def test_a_token_that_has_ended_is_no_longer_good(site: Site) -> None:
 
 @pytest.mark.parametrize("how", ["ended", "revoked"])
 def test_a_watch_ends_with_its_token(site: Site, how: str) -> None:
+    # On a busy machine a brief token may end before it is used.
+    assert any(watch_to_its_end(site, how) for _ in range(5))
+
+
+def watch_to_its_end(site: Site, how: str) -> bool:
+    """Whether the watch began; it ends, or the test fails."""
     began = time.monotonic()
     token = site.identity.token("neutron", "service", is_brief=how == "ended")
     url, headers = f"{site.server.url}/agent/v1/watch?since=0", {"X-Auth-Token": token}
     with httpx.stream("GET", url, headers=headers, timeout=30, trust_env=False) as answer:
+        if answer.status_code == 401 and how == "ended":
+            return False
         assert answer.status_code == 200
         lines = answer.iter_lines()
         assert "revision" in next(lines)
@@ -155,6 +163,7 @@ def test_a_watch_ends_with_its_token(site: Site, how: str) -> None:
     assert passed_s < 60 + BRIEF_S + 2 * QUIET_S
     assert how == "revoked" or passed_s > BRIEF_S - 2
     assert httpx.get(url, headers=headers, timeout=30).status_code == 401
+    return True
 
 
 def test_an_agent_follows_the_service_as_a_user(site: Site) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,23 +134,48 @@ class Identity:
         return found
 
 
+def _bootstrapped(binaries: Path) -> Path:
+    """A folder with keys and the database of a keystone with nothing but its administrator. Made
+    once for all tests, as it takes tens of seconds, and kept beside keystone itself."""
+    kept = binaries.parent / "bootstrapped-1"
+    if kept.exists():
+        return kept
+    folder = Path(tempfile.mkdtemp(prefix="bootstrapping-", dir=binaries.parent))
+    try:
+        for name in ("fernet", "credential"):
+            (folder / name).mkdir(0o700)
+        config = write_config(folder)
+        owner = (f"--keystone-user={os.getuid()}", f"--keystone-group={os.getgid()}")
+        commands = (
+            ("db_sync",),
+            ("fernet_setup", *owner),
+            ("bootstrap", "--bootstrap-password", PASSWORD),
+        )
+        for words in commands:
+            command = [str(binaries / "keystone-manage"), "--config-file", str(config), *words]
+            subprocess.run(command, check=True, capture_output=True, timeout=START_S)
+        try:
+            folder.rename(kept)
+        except OSError:
+            # Somebody else was faster.
+            assert kept.exists()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return kept
+
+
+def write_config(folder: Path) -> Path:
+    config = folder / "keystone.conf"
+    config.write_text(CONFIG.format(folder=folder))
+    return config
+
+
 @contextmanager
 def keystone(folder: Path) -> Iterator[Identity]:
     """A running keystone; skips the test without one."""
     binaries = python_peer("keystone", "keystone-manage").parent
-    for name in ("fernet", "credential"):
-        (folder / name).mkdir(0o700, parents=True)
-    config = folder / "keystone.conf"
-    config.write_text(CONFIG.format(folder=folder))
-    owner = (f"--keystone-user={os.getuid()}", f"--keystone-group={os.getgid()}")
-    commands = (
-        ("db_sync",),
-        ("fernet_setup", *owner),
-        ("bootstrap", "--bootstrap-password", PASSWORD),
-    )
-    for words in commands:
-        command = [str(binaries / "keystone-manage"), "--config-file", str(config), *words]
-        subprocess.run(command, check=True, capture_output=True, timeout=START_S)
+    shutil.copytree(_bootstrapped(binaries), folder)
+    config = write_config(folder)
     port = folder / "port"
     with (folder / "keystone.log").open("w") as log:
         words = [str(binaries / "python"), "-c", SERVER, str(config), str(port)]
