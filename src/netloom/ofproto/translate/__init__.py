@@ -86,6 +86,7 @@ def translate(
     key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key;
     `packet`, if given, is that packet, for those who learn from more than keys tell. `log` gets
     what was done; the mask lacks what is in there, then."""
+    bridge.backer.events.translated.add()
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK, log)
     context.has_packet = has_packet
     context.packet = packet

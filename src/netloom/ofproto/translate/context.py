@@ -300,6 +300,7 @@ class Context:
     def emit(self, action: DpAction) -> None:
         self.actions.append(action)
         if len(self.actions) > MAX_ACTIONS:
+            self.bridge.backer.events.oversize.add()
             self.fail("resubmits yielded over 64 kB of actions")
 
     def fail(self, reason: str, detail: str = "") -> None:
