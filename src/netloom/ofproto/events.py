@@ -40,6 +40,7 @@ class Events:
         self.translated: Counter = counter("xlate_actions")
         #: A translation that came to more actions than a flow may have.
         self.oversize: Counter = counter("xlate_actions_oversize")
+        self.too_many_outputs: Counter = counter("xlate_actions_too_many_output")
         self.rules_expired: Counter = counter("ofproto_dpif_expired")
         self.rules_flushed: Counter = counter("ofproto_flush")
         self.requests: Counter = counter("ofproto_recv_openflow")

@@ -145,7 +145,7 @@ COUNTED = {
     "vconn_sent": "an OpenFlow message was sent, greetings included",
     "xlate_actions": "the pipeline was walked through for a packet or a flow",
     "xlate_actions_oversize": "a walk came to more actions than a flow can have",
-    "xlate_actions_too_many_output": "a walk came to more outputs than packets are sent by",
+    "xlate_actions_too_many_output": "a walk came to more than 1,000 outputs",
 }
 #: Reason -> names of events of Open vSwitch that cannot happen here.
 NEVER = {

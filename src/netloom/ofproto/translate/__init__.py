@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netloom.datapath.actions import DropReason
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.key import RECIRC_ID_SHIFT as _RECIRC_ID_SHIFT
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.clone import run_as_clone
@@ -64,6 +66,7 @@ class _Walk:
 
 
 _WALK = _Walk()
+_NOT_FORWARDED = drop_number("Forwarding is disabled")
 #: The error of a packet that comes back to what is forgotten.
 NO_CONTEXT = "No recirculation context"
 
@@ -117,6 +120,8 @@ def translate(
     port = context.first_bridge.ports_by_number.get(context.in_port)
     if port is not None and not port.forwards:
         cancel(context, 0)
+        if port.learns:
+            context.emit(DropReason(_NOT_FORWARDED))
     if context.freeze is None:
         run_action_set(context)
     if context.freeze is not None and not context.error:
