@@ -249,9 +249,7 @@ class Context:
     ) -> None:
         self.walk, self.log, self.bridge = walk, log, bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
-        self.now_ms = now_ms
-        self.recorder = recorder
-        self.side_effects = side_effects
+        self.now_ms, self.recorder, self.side_effects = now_ms, recorder, side_effects
         #: The tables that were looked up, and the bits in which the packet then was not as it came.
         self.changed, self.tables = 0, cast("set[Table]", set())
         #: Bits that the result depends on.
