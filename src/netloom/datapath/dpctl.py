@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
@@ -79,7 +80,9 @@ class Dpctl:
         read_file: Callable[[str], str],
         program: str = "ovs-vswitchd",
         owner: DatapathOwner | None = None,
+        counters: Counters | None = None,
     ) -> None:
+        self._count = (counters or Counters()).counter
         self._owner = owner
         self._dpifs = dpifs
         self._now_ms = now_ms
@@ -306,6 +309,7 @@ class Dpctl:
         if code:
             self._fail(call, "updating flow table", code)
             return
+        self._count("dpif_flow_put").add()
         dpif.flow_put(key, mask, new_actions)
         if "--statistics" in call.options and old is not None:
             call.out.append(format_flow_stats(old.stats, self._now_ms()) + "\n")
@@ -331,6 +335,7 @@ class Dpctl:
         if ufid is None:
             self._fail(call, "parsing flow ufid")
             return
+        self._count("dpif_flow_get").add()
         for flow in dpif.flow_dump():
             if flow.ufid == ufid:
                 call.out.append(self._line(call, dpif, flow))
@@ -352,6 +357,7 @@ class Dpctl:
             if parsed is None:
                 return
             key, mask = parsed
+        self._count("dpif_flow_del").add()
         flow = dpif.flow_del(key, mask)
         if flow is None:
             self._fail(call, "deleting flow", errno.ENOENT)
@@ -368,6 +374,7 @@ class Dpctl:
     def _del_flows(self, call: _Call) -> None:
         if not call.args or (len(call.args) == 1 and self._find(call.args[0]) is not None):
             if (dpif := self._one(call, 0)) is not None:
+                self._count("dpif_flow_flush").add()
                 dpif.flow_flush()
         else:
             self._from_file(call, "delete")

@@ -36,6 +36,7 @@ from typing import NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
@@ -146,6 +147,10 @@ class Dpif(Protocol):
 
     #: The switches that it runs by itself; None if it runs none.
     switching: Switching | None
+
+    @property
+    def bonds(self) -> Bonds | None:
+        """The bonds that it spreads packets over by itself; None if it does not."""
 
     @property
     def conntrack(self) -> Conntrack | None:
