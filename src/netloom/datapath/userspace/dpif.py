@@ -459,6 +459,10 @@ class UserspaceDpif:
         found = self._ports.get(port)
         return found[0].type if found is not None and isinstance(found[1], TunnelPort) else None
 
+    def mtu(self, port: int) -> int:
+        found = self._ports.get(port)
+        return found[1].state().mtu if found is not None else 0
+
     def next_sequence(self, port: int) -> int:
         number = self._sequences.get(port, 0)
         self._sequences[port] = number + 1

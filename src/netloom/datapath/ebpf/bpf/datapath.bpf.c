@@ -100,7 +100,7 @@ INLINE int is_sent_quickly(struct __sk_buff *skb, struct nl_flow *flow, struct n
 		return 0;
 	*verdict = leave_by_peer(skb, output, raw->destination);
 	if (!*verdict)
-		*verdict = redirect(output->ifindex, 0);
+		*verdict = is_too_long(skb, output) ? NL_DROP : redirect(output->ifindex, 0);
 	return 1;
 }
 
