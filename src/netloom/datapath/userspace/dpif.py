@@ -231,6 +231,11 @@ class UserspaceDpif:
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
 
+    @property
+    def n_changes(self) -> int:
+        """How many flows were added and removed so far."""
+        return self._flows.changes
+
     def earlier_recirc_ids(self) -> frozenset[int]:
         return frozenset()
 
