@@ -73,7 +73,6 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_TCP
 from netloom.packet.parse import Headers
@@ -86,7 +85,6 @@ assert _AT["default_limit"] == _AT["n_connections"] + 8
 #: Where there are fewer free places than this, expired connections are looked for every second.
 FEW_PLACES = MAX_CONNECTIONS // 4
 _HURRY_MS = 1_000
-_CT_NW_PROTO = mask_of("ct_nw_proto")
 _NO_CONNECTION = bytes(CONNECTION.size)
 
 
@@ -187,7 +185,7 @@ class KernelTracker(ConnTracker):
         if (
             not (ct.commit and is_plain_action(ct))
             or (state and state != NEW_TRK)
-            or key & (_CT_NW_PROTO | PACKET_TYPE_MASK)
+            or key & PACKET_TYPE_MASK
             or self._connections
             or self._expectations
             or not self._may_open(ct.zone)

@@ -25,6 +25,7 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
 from netloom.datapath.drop_reasons import drop_counter
@@ -110,7 +111,9 @@ class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = True
+    bonds: Bonds | None = None
     dump_heading = ""
+    in_kernel = True
 
     def __init__(
         self,

@@ -358,7 +358,7 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	if (op == NL_OP_RESUME)
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
-		done = nl_tunnel_push(skb, a->a32);
+		done = nl_tunnel_push(skb, a->a32, a->a16);
 	} else {
 		if (s->is_changed)
 			nl_reparse(skb);
@@ -428,6 +428,8 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
 		if (output && output->kind == NL_PORT_DEVICE) {
+			if (is_too_long(skb, output))
+				return NL_DROP;
 			s->pending = output->ifindex;
 			s->pending_port = port;
 			return leave(skb, s);

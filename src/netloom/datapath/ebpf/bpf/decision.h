@@ -36,7 +36,9 @@ INLINE int leave_by_port(struct __sk_buff *skb, u32 port, u64 destination)
 	if (!output || output->kind != NL_PORT_DEVICE)
 		return 0;
 	int verdict = leave_by_peer(skb, output, destination);
-	return verdict ? verdict : redirect(output->ifindex, 0);
+	if (verdict)
+		return verdict;
+	return is_too_long(skb, output) ? NL_DROP : redirect(output->ifindex, 0);
 }
 
 /* Send a packet of this entry as NORMAL decided for the last one; 0 if it has to be asked. */

@@ -4,6 +4,7 @@
 #define NL_NORMAL_H
 
 #include "base.h"
+#include "leave.h"
 #include "parse.h"
 #include "upcall.h"
 
@@ -21,7 +22,7 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 
 	s->pending_port = port;
 	if (kind == NL_PORT_DEVICE && !s->cut)
-		return output->ifindex;
+		return is_too_long(skb, output) ? 0 : output->ifindex;
 	if (kind != NL_PORT_NONE) {
 		count(NL_COUNT_SLOW);
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_PORT | port);
