@@ -42,14 +42,15 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"clone", "tnl_push_pop"})
+_OPTIONAL = frozenset({"clone", "lb_output_action", "tnl_push_pop"})
 
 
 class Features:
     """The features of one data path, as bridges are to see them."""
 
-    def __init__(self) -> None:
+    def __init__(self, can_balance: bool = False) -> None:
         self._there = {key: value for key, _, value in _FEATURES}
+        self._there["lb_output_action"] = can_balance
         self._used = dict(self._there)
 
     def has(self, key: str) -> bool:

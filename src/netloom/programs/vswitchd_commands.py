@@ -39,6 +39,7 @@ def register_commands(program: Program) -> None:
         program.clock.now_ms,
         lambda name: Path(name).read_text(),
         owner=program.datapaths.spare,
+        counters=program.counters,
     )
     threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)

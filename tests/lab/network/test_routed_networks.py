@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.kernel_programs import require_programs
+from tests.support.peers import require_services
 from tests.support.switches import needs_root, own_tools
 
-from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud
 from netloom.lab.namespace import VirtualMachine
-from netloom.lab.peers import service_program
 from netloom.lab.story import Story
 
 pytestmark = [needs_root, pytest.mark.root]
@@ -55,10 +54,7 @@ def cloud(
     if request.param == "kernel":
         require_programs()
     monkeypatch.setenv(CHOICE, request.param)
-    try:
-        service_program("dnsmasq"), service_program("nft")
-    except Unsupported as missing:
-        pytest.skip(str(missing))
+    require_services()
     with Cloud(f"r{abs(hash(request.node.name)) % 1000}", programs=own_tools(tmp_path / "t")) as it:
         it.serve()
         it.add_host("net", ("physnet1", "public"), network_node=True)

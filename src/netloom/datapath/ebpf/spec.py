@@ -233,10 +233,11 @@ CACHED = Structure(
     "cached",
     f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
 )
-#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`.
+#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`, `decision` see
+#: `bpf/decision.h`.
 QUICK = Structure(
     "quick",
-    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 spare",
+    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 decision",
 )
 CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from netloom.datapath import actions as dp
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
@@ -58,6 +59,7 @@ DROP_RECIRCULATION = "datapath_drop_recirc_error"
 DROP_INVALID = "datapath_drop_rx_invalid_packet"
 DROP_EXPLICIT = drop_counter(0)
 DROP_METER = "datapath_drop_meter"
+DROP_BOND = "datapath_drop_invalid_bond"
 
 
 class Outlet(Protocol):
@@ -65,6 +67,7 @@ class Outlet(Protocol):
 
     conntrack: ConnTracker
     meters: Meters
+    bonds: Bonds
     #: Range of the UDP source ports of tunnels.
     source_ports: tuple[int, int]
     #: Tags that are read of a packet: as many as keys have.
@@ -388,6 +391,22 @@ def _compile_hash(action: dp.Hash) -> list[Step]:
     return [set_hash]
 
 
+def _compile_lb_output(action: dp.LbOutput) -> list[Step]:
+    bond = action.bond
+
+    def lb_output(execution: Execution) -> None:
+        outlet = execution.outlet
+        packet = execution.take_truncated()
+        hash_ = hash_five_tuple(execution.current_key(), 0)
+        port = outlet.bonds.choose(bond, hash_, len(packet.data))
+        if port is None:
+            outlet.drop(DROP_BOND)
+        else:
+            outlet.output(port, packet)
+
+    return [lb_output]
+
+
 def _compile_trunc(action: dp.Trunc) -> list[Step]:
     max_len = action.max_len
 
@@ -481,6 +500,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PopMpls: _compile_pop_mpls,
     dp.Recirc: _compile_recirc,
     dp.Hash: _compile_hash,
+    dp.LbOutput: _compile_lb_output,
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
+from netloom.datapath.action_size import MAX_BYTES
 from netloom.datapath.actions import DpActions
 from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.fields import (
@@ -13,7 +14,7 @@ from netloom.flow.fields import (
     VLAN_CFI,
 )
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
-from netloom.ofproto.translate.context import SLOW_REASONS, Context, Translated
+from netloom.ofproto.translate.context import FEW_ACTIONS, SLOW_REASONS, Context, Translated
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
 from netloom.ofproto.translate.output import metered
 from netloom.openflow.messages_meters import OFPM_SLOWPATH
@@ -32,6 +33,8 @@ _TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 #: Which options a packet has.
 _PRESENT = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
 _ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+#: More outputs than this are too many for one flow.
+MAX_OUTPUTS = 1_000
 _VLAN_TCI = SLOT["vlan_tci"].mask
 _VLAN_ID = 0x1FFF << SLOT["vlan_tci"].shift
 _PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
@@ -61,6 +64,8 @@ def finish(context: Context) -> Translated:
     if options and key & _TUNNEL_DST:
         mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
         mask |= context.mask & (_present_options(key) | _PRESENT)
+    if len(context.actions) > FEW_ACTIONS:
+        _note_size(context)
     mask &= shape_mask(key, context.key)
     for _, tci in _TAGS:
         if mask & tci.mask:
@@ -72,6 +77,18 @@ def finish(context: Context) -> Translated:
         slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
         trail=trail,
     )  # fmt: skip
+
+
+def _note_size(context: Context) -> None:
+    """What is too much for one flow is done packet by packet."""
+    events = context.bridge.backer.events
+    if context.n_bytes() > MAX_BYTES:
+        events.oversize.add()
+    elif sum(isinstance(action, dp.Output) for action in context.actions) > MAX_OUTPUTS:
+        events.too_many_outputs.add()
+    else:
+        return
+    context.slow.add("action")
 
 
 def shape_mask(key: int, final: int) -> int:

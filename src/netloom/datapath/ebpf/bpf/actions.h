@@ -345,11 +345,8 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* An action that user space has to do in some cases. */
-GLOBAL int nl_run_or_leave(struct __sk_buff *skb, struct nl_action *a)
+INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
 {
-	struct nl_scratch *s = scratch_of_cpu();
-	if (!s || !a)
-		return STOP;
 	u32 rest = s->resume, op = a->op;
 	int done = 0;
 
@@ -411,7 +408,7 @@ GLOBAL int nl_step(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	}
 	if (op >= NL_OP_CT)
-		return nl_run_or_leave(skb, a);
+		return run_or_leave(skb, s, a);
 	return op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 }
 

@@ -196,7 +196,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	struct nl_member *member = map_lookup(&members, &port);
 	u64 destination = address_number(s->key.dl_dst);
 
-	s->n_sent = s->pending = 0;
+	s->n_sent = s->pending = s->is_known = 0;
 	if (!member || !has_vlan(member->admits, wire) ||
 	    (is_reserved(destination) && !(here->flags & NL_SWITCH_FORWARDS_BPDUS)))
 		return 0;
@@ -209,6 +209,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	if (!(s->key.dl_dst[0] & 1)) {
 		u32 to = find_destination(s, here, number, destination);
 		if (to != (u32)-1) {
+			s->is_known = 1;
 			if (to != port)
 				nl_to_member(skb, to, 0);
 			return 0;

@@ -38,7 +38,13 @@ from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
-from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
+from netloom.datapath.userspace.conntrack.tcp import (
+    Segment,
+    Update,
+    has_invalid_flags,
+    may_open,
+    read_segment,
+)
 from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
 from netloom.datapath.userspace.conntrack.tuples import (
     ICMP_OPENERS,
@@ -57,17 +63,15 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
 NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
 
-_NEW_TRK = NEW | TRK
+NEW_TRK = NEW | TRK
 #: Where the transport header of a plain packet is.
-_PLAIN_L4 = 34
-_CT_NW_PROTO = mask_of("ct_nw_proto")
+PLAIN_L4 = 34
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS = 3_000_000
@@ -78,11 +82,19 @@ FULL = "conntrack_full"
 ZONE_FULL = "conntrack_zone_full"
 NAT_EXHAUSTED = "conntrack_nat_exhausted"
 INVALID_STATE = "conntrack_invalid_state"
-COUNTERS = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
+NATTED_MISS = "conntrack_lookup_natted_miss"
+TCP_FLAGS, TCP_SEQUENCE = "conntrack_invalid_tcp_flags", "conntrack_tcp_seq_chk_failed"
+TCP_UNCHECKED = "conntrack_tcp_seq_chk_bypass"
+FRAGMENT_CHECKSUM, FRAGMENTS_PURGED = "ipf_l3csum_err", "ipf_stuck_frag_list_purged"
+COUNTERS = (
+    FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
+    TCP_UNCHECKED, *INVALID_REASONS,
+)  # fmt: skip
 
 
 class Tracked(NamedTuple):
-    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet, its
+    own if it is new."""
 
     state: int = 0
     zone: int = 0
@@ -140,15 +152,27 @@ class ConnTracker:
         self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
         self.limits = ZoneLimits()
-        self.fragments = Fragments()
+        self.fragments = fragments = Fragments()
+        counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
+        counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
         self._expectations = Expectations()
         self.max_connections = self.max_connections_at_first
-        self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
-        #: Who keeps connections elsewhere too has to see each packet's work.
-        self._may_be_plain = type(self) is ConnTracker
+        self.checks_tcp_sequence = True
+
+    @property
+    def checks_tcp_sequence(self) -> bool:
+        """Are segments that are not in the window of their connection invalid?"""
+        return self._checks_tcp_sequence
+
+    @checks_tcp_sequence.setter
+    def checks_tcp_sequence(self, checks: bool) -> None:
+        self._checks_tcp_sequence = checks
+        # Who keeps connections elsewhere too has to see each packet's work; what is not checked is
+        # counted, on the long road.
+        self._may_be_plain = checks and type(self) is ConnTracker
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -211,13 +235,13 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+        if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = read_plain(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
-        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
         row = self._table.get(found)
         if row is not None and row[0].expires_ms <= now_ms:
             self._remove(row[0])
@@ -225,7 +249,7 @@ class ConnTracker:
         connection: Connection | None = None
         if row is not None:
             connection = row[0]
-            if connection.parent is not None or connection.helper or connection.skew:
+            if connection.parent is not None or connection.helper or connection.skew or state:
                 return -1
             result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
@@ -234,23 +258,25 @@ class ConnTracker:
             elif result is Update.VALID or result is Update.VALID_ROUGH:
                 state = state & ~NEW | EST | (RPL if row[1] else 0)
             elif result is Update.INVALID:
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment, TCP_SEQUENCE)
                 state = INV
             else:
                 state |= NEW
         if connection is None:
             state = NEW
             if segment is not None and not may_open(segment.flags):
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment)
                 state = INV
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
             if connection is not None:
-                _mark(connection, ct)
+                mark_connection(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | _bits_of(connection, ct)
+        if connection is not None:
+            return key | connection_bits(connection, ct)
+        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -309,6 +335,8 @@ class ConnTracker:
             # It was translated since it was tracked: it is known by what it was.
             original = before.original
             row = self._lookup(original, now_ms) if original is not None else None
+            if row is None:
+                self._counters.counter(NATTED_MISS).add()
         if row is None:
             return
         work.connection, work.is_reply = row
@@ -363,8 +391,10 @@ class ConnTracker:
                 self._remove(connection)
                 work.connection, work.is_reply = None, False
                 return True
+            if segment is not None and not self.checks_tcp_sequence:
+                self._counters.counter(TCP_UNCHECKED).add()
             if result is Update.INVALID:
-                self._invalid(work)
+                self._invalid(work, TCP_SEQUENCE)
             elif result in (Update.VALID, Update.VALID_ROUGH):
                 work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
             else:
@@ -373,9 +403,17 @@ class ConnTracker:
             self._translate(work)
         return False
 
-    def _invalid(self, work: Work) -> None:
+    def _invalid(self, work: Work, reason: str = "") -> None:
         work.state = INV
+        self._count_invalid(work.segment, reason)
+
+    def _count_invalid(self, segment: Segment | None, reason: str = "") -> None:
+        """Count a packet that cannot be: by its TCP flags, else for `reason`, if there is one."""
         self._counters.counter(INVALID_STATE).add()
+        if segment is not None and has_invalid_flags(segment.flags):
+            reason = TCP_FLAGS
+        if segment is not None and reason:
+            self._counters.counter(reason).add()
 
     def _translate(self, work: Work) -> None:
         connection = work.connection
@@ -431,7 +469,8 @@ class ConnTracker:
             parent, mark, label, _, _ = work.expected
             return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
-            return Verdict(Tracked(work.state | TRK, ct.zone))
+            original = None if work.state & INV else work.found.key
+            return Verdict(Tracked(work.state | TRK, ct.zone, original=original))
         if ct.commit or ct.mark_mask or ct.label_mask:
             connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
             connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
@@ -512,16 +551,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def _mark(connection: Connection, ct: Ct) -> None:
+def mark_connection(connection: Connection, ct: Ct) -> None:
     """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
 
 
-def _bits_of(connection: Connection, ct: Ct) -> int:
+def connection_bits(connection: Connection, ct: Ct) -> int:
     """What a key says of a connection, whose mark and label `ct` may change."""
-    _mark(connection, ct)
+    mark_connection(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)
