@@ -9,6 +9,9 @@ from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 
+#: Counters that are no drops.
+EVENTS = ("netdev_received", "netdev_sent")
+
 
 class UserspaceBackend:
     """The data path in Python, over dummy devices p1, p2 ..."""
@@ -38,4 +41,8 @@ class UserspaceBackend:
 
     def drops(self) -> dict[str, int]:
         counters = self.counters.all()
-        return {counter.name: counter.total for counter in counters if counter.total}
+        return {
+            counter.name: counter.total
+            for counter in counters
+            if counter.total and counter.name not in EVENTS
+        }

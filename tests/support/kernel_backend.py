@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyroute2 import IPRoute
+from tests.support.dummy_backend import EVENTS
 from tests.support.kernel_programs import require_programs
 
 from netloom.base.clock import SystemClock
@@ -121,7 +122,7 @@ class KernelBackend:
         return {
             name: total - self._before.get(name, 0)
             for name, total in self._totals().items()
-            if total > self._before.get(name, 0) and name != SLOW_PACKETS
+            if total > self._before.get(name, 0) and name not in (SLOW_PACKETS, *EVENTS)
         }
 
     def reasons(self) -> set[str]:
