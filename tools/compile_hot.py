@@ -52,6 +52,9 @@ MODULES = {
         fields_used flow_dump flow_encoder flow_lines flow_memory flow_text instruction_memo
         match_bytes_text oxm oxm_template text_flows
     """,
+    "datapath/ebpf": """
+        compile dpif entries flowtable installs layout orphans registry ring upcalls usage
+    """,
     "datapath/userspace": "cache dpif execute layers rewrite track",
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes

@@ -30,7 +30,7 @@ from netloom.datapath.dpctl_small import (
 )
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
-from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
+from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
@@ -275,7 +275,8 @@ class Dpctl:
         verbose = "--more" in call.options
         with_names = (verbose or "--names" in call.options) and "--no-names" not in call.options
         names = {int(port.number): port.name for port in dpif.ports()} if with_names else None
-        return format_flow(flow, self._now_ms(), names, verbose, dpif.vlan_limit) + "\n"
+        limit, in_kernel = dpif.vlan_limit, dpif.in_kernel
+        return format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel) + "\n"
 
     def _add_flow(self, call: _Call) -> None:
         if (dpif := self._one(call, 2)) is not None:
@@ -321,7 +322,10 @@ class Dpctl:
         except ConfigError as error:
             self._fail(call, failure.format(error), errno.EINVAL)
             return None
-        return key & (mask | _ALWAYS), mask | _ALWAYS
+        mask |= _ALWAYS
+        if dpif.in_kernel and not key & PACKET_TYPE_MASK:
+            mask |= PACKET_TYPE_MASK  # what eth() means there, where packet_type() is not printed
+        return key & mask, mask
 
     def _get_flow(self, call: _Call) -> None:
         dpif = self._one(call, 1)

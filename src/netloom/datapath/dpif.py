@@ -131,6 +131,8 @@ class Dpif(Protocol):
     name: str
     #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
     dump_heading: str
+    #: Does it run in the kernel? Its flows are shown as those of Open vSwitch's module are.
+    in_kernel: bool
     #: Does it put on and take off tunnels' headers as it is told (`TunnelPush`, `TunnelPop`)? If
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.

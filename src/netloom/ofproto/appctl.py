@@ -262,8 +262,9 @@ class OfprotoCommands:
         ports = {port.dp_port for port in bridge.ports_by_number.values()}
         port_names = backer.port_names() if names else None
         now_ms = backer.clock.now_ms()
+        limit, in_kernel = backer.dpif.vlan_limit, backer.dpif.in_kernel
         return "".join(
-            f"{format_flow(flow, now_ms, port_names, verbose, backer.dpif.vlan_limit)}\n"
+            f"{format_flow(flow, now_ms, port_names, verbose, limit, in_kernel)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports
         )

@@ -368,6 +368,13 @@ class Ofproto:
         port = self.ports_by_number.get(reserved.LOCAL)
         return None if port is None else self._phy_port(port).hw_addr
 
+    def next_hop_mac(self, address: int) -> int | None:
+        port = self.ports_by_number.get(reserved.LOCAL)
+        if port is None or port.device is None or not port.device.state().ifindex:
+            # A dummy: the host sends nothing through it.
+            raise ConfigError("Operation not supported")
+        return self.backer.underlay.next_hop_mac(address)
+
     def phy_ports(self) -> list[m.PhyPort]:
         return [self._phy_port(port) for port in self._sorted_ports()]
 

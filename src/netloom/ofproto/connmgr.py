@@ -77,6 +77,10 @@ class SwitchSide(Protocol):
     def local_mac(self) -> int | None:
         """The address of the bridge's own port, if there is one."""
 
+    def next_hop_mac(self, address: int) -> int | None:
+        """The Ethernet address of who packets for an IPv4 address are handed to, if known. Raises
+        ConfigError if there is nobody."""
+
     def phy_ports(self) -> list[m.PhyPort]: ...
 
     def port_stats(self) -> list[m.PortStats]: ...
@@ -175,7 +179,10 @@ class ConnectionManager:
 
     def follow_local_port(self, now_ms: int) -> None:
         """The bridge's own port may have come or have another address."""
-        self.in_band.follow(self.switch.tables, self.settings, self.switch.local_mac(), now_ms)
+        switch = self.switch
+        self.in_band.follow(
+            switch.tables, self.settings, switch.local_mac(), switch.next_hop_mac, now_ms
+        )
 
     # Running
 
@@ -191,11 +198,14 @@ class ConnectionManager:
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
+        look_ms = self.in_band.deadline()
+        if look_ms is not None and now_ms >= look_ms:
+            self.follow_local_port(now_ms)
 
     def deadline(self) -> int | None:
         """When `run` must be called at the latest."""
         due = [session.deadline() for session in self.sessions]
-        due.append(self.fail_modes.deadline())
+        due += [self.fail_modes.deadline(), self.in_band.deadline()]
         due += [
             bundle.used_ms + self.settings.bundle_idle_timeout_ms
             for session in self.sessions

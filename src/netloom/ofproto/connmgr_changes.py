@@ -11,7 +11,9 @@ from typing import Any
 
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.flow.fields import TUN_PRESENT_SHIFT
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import KEY_MASK, TUN_PRESENT_SHIFT
+from netloom.flow.match import Match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
@@ -81,7 +83,9 @@ def check_packet_out(session: Session, message: m.PacketOut, simple: bool) -> No
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if simple:
         return
-    allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
+    # What the actions need need not be said: the packet is there to look at.
+    packet = Match(extract_key(message.packet, metadata=message.match.value), KEY_MASK)
+    allowed = check_actions(message.actions, packet, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     _check_possible(message.actions)

@@ -16,6 +16,7 @@ from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.linux.host_neighbours import host_neighbour
 from netloom.netdev.linux.host_routes import HostRoutes
 from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
@@ -204,6 +205,8 @@ class Program:
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
         self._routes = HostRoutes() if arguments.use_system_routes else None
+        if arguments.use_system_routes:
+            self.datapaths.underlay.host_neighbour = host_neighbour
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()

@@ -35,13 +35,14 @@ from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
 from netloom.datapath.ebpf.flowtable import FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
     COUNTER,
     COUNTER_STRIDE,
@@ -112,6 +113,7 @@ class EbpfDpif:
     pushes_tunnels = True
     bonds: Bonds | None = None
     dump_heading = ""
+    in_kernel = True
 
     def __init__(
         self,
@@ -243,10 +245,15 @@ class EbpfDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        self._slow.flow_put(key, mask, actions)
-        self._orphans.discard((key & mask, mask))
+        slow = self._slow
+        n_changes = slow.n_changes
+        slow.flow_put(key, mask, actions)
+        is_known = slow.n_changes == n_changes
+        if self._orphans:
+            is_known = is_known or self._table.has(key, mask)
+            self._orphans.discard((key & mask, mask))
         self._installs.later((key, mask, actions))
-        if not self._is_answering or self._table.has(key, mask):
+        if is_known or not self._is_answering:
             self._installs.settle()
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
@@ -345,7 +352,7 @@ class EbpfDpif:
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
-        if len(upcalls) < limit:
+        if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         self._is_answering = bool(upcalls)
@@ -392,9 +399,9 @@ class EbpfDpif:
             self._retry()
         for ring in _DRAIN_ORDER:
             records = self._rings[ring].drain(RING_BATCH)
-            is_busy = is_busy or len(records) == RING_BATCH
-            for record in records:
-                self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._take_records(records, RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
@@ -405,8 +412,18 @@ class EbpfDpif:
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
 
-    def _receive(self, received: Received, ring: int) -> None:
-        self._ports.consumed(received.port, ring, received.cost)
+    def _take_records(self, records: list[bytes], ring: int) -> None:
+        limit = self._slow.vlan_limit
+        consumed: dict[int, int] = {}
+        for record in records:
+            received = decode_record(record, limit)
+            port = received.port
+            consumed[port] = consumed.get(port, 0) + received.cost
+            self._receive(received)
+        for port, n_bytes in consumed.items():
+            self._ports.consumed(port, ring, n_bytes)
+
+    def _receive(self, received: Received) -> None:
         packet, key = received.packet, received.key
         if received.kind != UPCALL["USERSPACE"]:
             self._process(packet, key)

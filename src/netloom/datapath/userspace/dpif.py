@@ -103,6 +103,7 @@ class UserspaceDpif:
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
+    in_kernel = False
     pushes_tunnels = True
     switching: Switching | None = None
 
@@ -229,6 +230,11 @@ class UserspaceDpif:
         for flow in used:
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
+
+    @property
+    def n_changes(self) -> int:
+        """How many flows were added and removed so far."""
+        return self._flows.changes
 
     def earlier_recirc_ids(self) -> frozenset[int]:
         return frozenset()
@@ -457,6 +463,10 @@ class UserspaceDpif:
     def tunnel_type(self, port: int) -> str | None:
         found = self._ports.get(port)
         return found[0].type if found is not None and isinstance(found[1], TunnelPort) else None
+
+    def mtu(self, port: int) -> int:
+        found = self._ports.get(port)
+        return found[1].state().mtu if found is not None else 0
 
     def next_sequence(self, port: int) -> int:
         number = self._sequences.get(port, 0)

@@ -25,7 +25,7 @@ from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_e
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import compile_track
-from netloom.datapath.userspace.tunnels import compile_pop, compile_push
+from netloom.datapath.userspace.tunnels import compile_pop, compile_push, compile_tell
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -75,6 +75,9 @@ class Outlet(Protocol):
 
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
+
+    def mtu(self, port: int) -> int:
+        """The MTU of the device of a port; 0 if there is none."""
 
     def next_sequence(self, port: int) -> int:
         """The number of the next packet out of a tunnel that counts them, from 0."""
@@ -246,6 +249,11 @@ def compile_actions(actions: dp.DpActions) -> Program:
         if isinstance(action, dp.Ct):
             wants_key = any(not isinstance(other, dp.Output) for other in actions[at + 1 :])
             program.append(compile_track(action, wants_key))
+        elif isinstance(action, dp.TunnelPush):
+            ways = [other.port for other in actions[at + 1 :] if isinstance(other, dp.Output)]
+            if ways:
+                program += compile_tell(action, ways[0])
+            program += [_segment, *compile_push(action)]
         else:
             program += _COMPILERS[type(action)](action)
     if ports:
@@ -507,6 +515,5 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
     dp.PopNsh: lambda action: [_segment, pop_nsh],
     dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
-    dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
     dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

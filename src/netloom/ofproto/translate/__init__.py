@@ -37,6 +37,7 @@ from netloom.ofproto.translate.entry import cancel, enter
 from netloom.ofproto.translate.finish import finish
 from netloom.ofproto.translate.freeze import finish_freezing, thaw
 from netloom.ofproto.translate.handlers import run_action_set, run_actions
+from netloom.ofproto.translate.in_band import save_dhcp_reply
 from netloom.ofproto.translate.learn import perform as perform_learning
 from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
@@ -126,6 +127,8 @@ def translate(
         run_action_set(context)
     if context.freeze is not None and not context.error:
         finish_freezing(context)
+    elif bridge.connections.in_band.is_active and not context.error:
+        save_dhcp_reply(context)
     if side_effects and not context.error:
         perform_learning(context)
     return finish(context)

@@ -63,17 +63,15 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
 NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
 
-_NEW_TRK = NEW | TRK
+NEW_TRK = NEW | TRK
 #: Where the transport header of a plain packet is.
-_PLAIN_L4 = 34
-_CT_NW_PROTO = mask_of("ct_nw_proto")
+PLAIN_L4 = 34
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS = 3_000_000
@@ -95,7 +93,8 @@ COUNTERS = (
 
 
 class Tracked(NamedTuple):
-    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet, its
+    own if it is new."""
 
     state: int = 0
     zone: int = 0
@@ -236,13 +235,13 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+        if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = read_plain(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
-        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
         row = self._table.get(found)
         if row is not None and row[0].expires_ms <= now_ms:
             self._remove(row[0])
@@ -250,7 +249,7 @@ class ConnTracker:
         connection: Connection | None = None
         if row is not None:
             connection = row[0]
-            if connection.parent is not None or connection.helper or connection.skew:
+            if connection.parent is not None or connection.helper or connection.skew or state:
                 return -1
             result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
@@ -272,10 +271,12 @@ class ConnTracker:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
             if connection is not None:
-                _mark(connection, ct)
+                mark_connection(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | _bits_of(connection, ct)
+        if connection is not None:
+            return key | connection_bits(connection, ct)
+        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -468,7 +469,8 @@ class ConnTracker:
             parent, mark, label, _, _ = work.expected
             return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
-            return Verdict(Tracked(work.state | TRK, ct.zone))
+            original = None if work.state & INV else work.found.key
+            return Verdict(Tracked(work.state | TRK, ct.zone, original=original))
         if ct.commit or ct.mark_mask or ct.label_mask:
             connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
             connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
@@ -549,16 +551,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def _mark(connection: Connection, ct: Ct) -> None:
+def mark_connection(connection: Connection, ct: Ct) -> None:
     """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
 
 
-def _bits_of(connection: Connection, ct: Ct) -> int:
+def connection_bits(connection: Connection, ct: Ct) -> int:
     """What a key says of a connection, whose mark and label `ct` may change."""
-    _mark(connection, ct)
+    mark_connection(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)
