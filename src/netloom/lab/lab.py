@@ -18,7 +18,7 @@ from types import TracebackType
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
 from netloom.lab.process import end_occupants, stop_processes
-from netloom.lab.switch import Programs, Switch
+from netloom.lab.switch import Programs, Switch, forget_switches
 
 #: Where labs are written down. A tmpfs: what a reboot removes need not be cleaned up.
 LABS = Path("/run/netloom")
@@ -122,8 +122,7 @@ def _remove(directory: Path) -> None:
     end_occupants(directory, names)
     for name in names:
         Namespace(name).delete()
-    for rundir in directory.glob("*/"):
-        Switch(rundir).forget()
+    forget_switches([path for path in directory.glob("*") if path.is_dir()])
     shutil.rmtree(directory, ignore_errors=True)
 
 
