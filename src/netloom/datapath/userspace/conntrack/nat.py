@@ -135,8 +135,8 @@ def translate_packet(
     partial: Offload | None,
 ) -> None:
     """Rewrite source or destination (`action`: NAT_SRC or NAT_DST) and both ports of `packet` to
-    those of the tuple `wanted`. `inner` is where an ICMP error quotes the packet to be translated back, or -1;
-    `partial` the offload of a packet whose checksum is left to the device."""
+    those of the tuple `wanted`. `inner` is where an ICMP error quotes the packet to be translated
+    back, or -1; `partial` the offload of a packet whose checksum is left to the device."""
     quoted = parse_quoted(packet, inner, headers) if inner >= 0 else None
     is_source = action == NAT_SRC
     if quoted is not None:
