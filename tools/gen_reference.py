@@ -29,7 +29,7 @@ from netloom.network.model.table import RESOURCES, resource  # noqa: E402
 from netloom.network.settings import Settings  # noqa: E402
 from netloom.ofproto.translate.handlers import translated_actions  # noqa: E402
 from netloom.openflow.actions import Action  # noqa: E402
-from netloom.programs.coverage_events import COUNTED, NEVER  # noqa: E402
+from netloom.programs.coverage_events import COUNTED, NEVER, NEVER_OF_SERVERS  # noqa: E402
 from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import COLUMNS, KEYS  # noqa: E402
 
@@ -160,7 +160,9 @@ def _words(words: Iterable[str]) -> str:
 
 def counters_page() -> str:
     """What `coverage/show` counts."""
-    never = "".join(f"| {_words(names)} | {reason} |\n" for reason, names in NEVER.items())
+    never = "".join(
+        f"| {_words(names)} | {reason} |\n" for reason, names in (NEVER | NEVER_OF_SERVERS).items()
+    )
     rows = "".join(f"| `{name}` | {when} |\n" for name, when in COUNTED.items())
     return COUNTERS_HEAD + rows + NEVER_HEAD + never
 

@@ -91,13 +91,19 @@ class World:
         host.run(
             "ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9", "netns", far.name
         )
-        ends = zip((host, far), self.switches, ADDRESSES, strict=True)
-        for namespace, switch, (address, address6) in ends:
+        for namespace, switch in zip((host, far), self.switches, strict=True):
             namespace.ip("link", "set", "eth9", "mtu", "1600", "up")
             switch.run("ovs-vsctl", "--timeout=20", "add-br", "br-phy", "--", "add-port", "br-phy",
                        "eth9")  # fmt: skip
-            namespace.ip("addr", "add", f"{address}/24", "dev", "br-phy")
-            namespace.ip("addr", "add", f"{address6}/64", "dev", "br-phy", "nodad")
+        self.give_addresses()
+
+    def give_addresses(self) -> None:
+        """To the ends of the wire, if they have none."""
+        for namespace, (address, address6) in zip(
+            (self.lab.host, self.far_host), ADDRESSES, strict=True
+        ):
+            namespace.ip("addr", "replace", f"{address}/24", "dev", "br-phy")
+            namespace.ip("addr", "replace", f"{address6}/64", "dev", "br-phy", "nodad")
             namespace.ip("link", "set", "br-phy", "up")
 
     def vsctl(self, *argv: str) -> str:
@@ -175,6 +181,9 @@ def kill(world: World, rng: random.Random) -> None:
     switch = rng.choice((world.switch, world.switch, world.far))
     switch.kill("ovs-vswitchd")
     switch.start_vswitchd()
+    if world.kind == "userspace":
+        # The devices that a process made go with it, and with them their addresses.
+        world.give_addresses()
     # What a process needs at its start is not what it needs later.
     world.memory_kib.clear()
 

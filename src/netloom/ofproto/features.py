@@ -53,6 +53,10 @@ class Features:
         self._there["lb_output_action"] = can_balance
         self._used = dict(self._there)
 
+    def found_vlans(self, n_vlans: int) -> None:
+        """How many tags of a packet the data path tells apart."""
+        self._there["max_vlan_headers"] = self._used["max_vlan_headers"] = n_vlans
+
     def has(self, key: str) -> bool:
         """Is that feature to be used?"""
         return bool(self._used[key])

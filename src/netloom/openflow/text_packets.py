@@ -19,6 +19,8 @@ _CHECKSUMS = {
     6: ("tcp", 16, 2, 20), 17: ("udp", 6, 2, 8), 132: ("sctp", 8, 4, 12), 1: ("icmp", 2, 2, 8),
     58: ("icmp6", 2, 2, 4),
 }  # fmt: skip
+#: Reasons that a message should not have, as a switch tells them as the usual miss.
+_MISSES = (m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 
 
 def _checksum_text(packet: bytes, packet_type: int) -> str:
@@ -63,7 +65,7 @@ def _packet_in(p: m.PacketIn, style: Style, version: int) -> str:
     if p.cookie is not None:
         out += f" cookie={p.cookie:#x}"
     out += f" total_len={p.total_len} {_metadata(p.match, style)}"
-    reason = names.REASONS.get(p.reason, str(p.reason))
+    reason = "" if p.reason in _MISSES else names.REASONS.get(p.reason, str(p.reason))
     out += f" (via {reason}) data_len={len(p.packet)}"
     out += " (unbuffered)" if p.buffer_id == m.NO_BUFFER else f" buffer=0x{p.buffer_id:08x}"
     if p.buffer_id == m.NO_BUFFER and p.total_len != len(p.packet):
@@ -81,7 +83,7 @@ def _packet_in(p: m.PacketIn, style: Style, version: int) -> str:
 def _continuation_text(data: bytes, version: int, style: Style) -> str:
     from netloom.openflow.continuations import decode_continuation
 
-    rest = decode_continuation(data, version)
+    rest = decode_continuation(data, version, printed=True)
     bridge = rest.bridge.to_bytes(16, "big").hex()
     parts = [bridge[:8], bridge[8:12], bridge[12:16], bridge[16:20], bridge[20:]]
     words = {"bridge": "-".join(parts) if rest.bridge else ""}

@@ -287,6 +287,7 @@ class Program:
         """What `memory/show` tells."""
         live = self.switch.applier.bridges.values()
         counts = {
+            "idl-cells-Open_vSwitch": self.idl.n_cells(),
             "ports": sum(len(bridge.interfaces) for bridge in live),
             "ofconns": self.links.n_connections(),
             **self.datapaths.memory(),

@@ -21,6 +21,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from struct import Struct
 
 from netloom.base.counters import Counters
 from netloom.datapath.actions import Ct
@@ -29,6 +30,7 @@ from netloom.datapath.ebpf.entries import (
     Entry,
     decode_connection,
     encode_connection,
+    encode_opening,
     encode_tuple,
     is_simple,
 )
@@ -61,12 +63,12 @@ from netloom.datapath.userspace.conntrack.tracker import (
     Tracked,
     Verdict,
     Work,
-    connection_bits,
     is_plain_action,
-    mark_connection,
 )
-from netloom.datapath.userspace.conntrack.tuples import Tuple
+from netloom.datapath.userspace.conntrack.tuples import Tuple, tuple_bits
 from netloom.flow.key import (
+    CT_LABEL_SHIFT,
+    CT_MARK_SHIFT,
     CT_MASK,
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
@@ -77,6 +79,9 @@ from netloom.packet.parse import Headers
 
 _SPECS = {spec.name: spec for spec in MAPS}
 _AT = TRACKER.offsets
+#: Of the tracker: connections, how many there may be, how many of a zone.
+_LIMITS = Struct("<III")
+assert _AT["default_limit"] == _AT["n_connections"] + 8
 #: Where there are fewer free places than this, expired connections are looked for every second.
 FEW_PLACES = MAX_CONNECTIONS // 4
 _HURRY_MS = 1_000
@@ -183,8 +188,7 @@ class KernelTracker(ConnTracker):
             or key & PACKET_TYPE_MASK
             or self._connections
             or self._expectations
-            or not self.limits.may_add(ct.zone)
-            or len(self) >= self.max_connections
+            or not self._may_open(ct.zone)
         ):
             return -1
         read = read_plain(packet, ct.zone, trusts_checksum)
@@ -195,15 +199,22 @@ class KernelTracker(ConnTracker):
         if segment is not None and not may_open(segment.flags):
             return -1
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
-        mark_connection(connection, ct)
-        data = encode_connection(connection, now_ms, time.monotonic_ns())
+        mark, label = ct.mark & ct.mark_mask, ct.label & ct.label_mask
+        data = encode_opening(found, segment, timeouts, mark, label, time.monotonic_ns())
         if not self._ask("ADD", zone=ct.zone, data=data):
             return -1
         if not wants_key:
             return 0
         key = key & ~CT_MASK | NEW_TRK << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key | connection_bits(connection, ct)
+        key |= mark << CT_MARK_SHIFT | label << CT_LABEL_SHIFT
+        return key | tuple_bits(tuple.__new__(Tuple, found))
+
+    def _may_open(self, zone: int) -> bool:
+        """Whether the limits admit one more connection."""
+        n_connections, most, default = _LIMITS.unpack_from(self._tracker.view, _AT["n_connections"])
+        if n_connections >= most:
+            return False
+        return (not default and not self.limits.zones()) or self.limits.may_add(zone)
 
     def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
         if key in self._table:

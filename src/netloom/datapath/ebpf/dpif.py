@@ -60,7 +60,14 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
-from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
+from netloom.datapath.userspace.conntrack.tracker import (
+    FULL,
+    INVALID_STATE,
+    TCP_FLAGS,
+    TCP_SEQUENCE,
+    TCP_UNCHECKED,
+    ZONE_FULL,
+)
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_INVALID,
@@ -88,6 +95,9 @@ _DROPS = {
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
     "CT_INVALID": INVALID_STATE,
+    "CT_FLAGS": TCP_FLAGS,
+    "CT_SEQUENCE": TCP_SEQUENCE,
+    "CT_UNCHECKED": TCP_UNCHECKED,
     "CT_FULL": FULL,
     "CT_ZONE_FULL": ZONE_FULL,
     "DROP_REASON": drop_counter(0),

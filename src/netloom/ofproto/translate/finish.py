@@ -42,6 +42,7 @@ _TAGS = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
     (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
 )
+_INNER_CFI = VLAN_CFI << SLOT["vlan1_tci"].shift
 #: Type and code of ICMP have eight bits where ports have sixteen; so has the type of an option
 #: where TCP has its flags.
 _ABOVE_ICMP = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
@@ -99,10 +100,11 @@ def shape_mask(key: int, final: int) -> int:
         mask &= ~TUNNEL_MASK
     if SLOT["packet_type"].get(key):
         mask &= ~_ADDRESSES
-    for tpid, tci in _TAGS:
+    for (tpid, tci), said in zip(_TAGS, (0, _INNER_CFI), strict=True):
         if not tci.get(key) & VLAN_CFI:
-            # That there is no tag is part of every data-path flow; bits of none say nothing.
-            mask &= ~(tpid.mask | tci.mask)
+            # That there is no tag is part of every data-path flow, that there is no second one only
+            # of those that looked for it; bits of none say nothing.
+            mask &= ~(tpid.mask | tci.mask) | said
     dl_type = SLOT["dl_type"].get(key)
     if dl_type not in MPLS_TYPES:
         # What was said of labels was said of those that actions pushed.

@@ -364,6 +364,18 @@ INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_rep
 	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
 }
 
+/* A packet that cannot be; of TCP it is also said why, if its flags are so or `reason` is not 0. */
+INLINE void count_invalid(struct nl_scratch *s, u32 is_segment, u32 reason)
+{
+	count(NL_COUNT_CT_INVALID);
+	if (!is_segment)
+		return;
+	if (has_invalid_flags(s->tcp_flags))
+		reason = NL_COUNT_CT_FLAGS;
+	if (reason)
+		count(reason);
+}
+
 enum { FOUND_SLOW, FOUND_NONE, FOUND };
 
 /* Look for the connection of s->tuple and move it on: to s->connection, and what the packet is to it to
@@ -404,6 +416,8 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 			nl_evict(place, serial);
 			return FOUND_NONE;
 		}
+		if (c->kind == NL_CONNECTION_TCP && !checks)
+			count(NL_COUNT_CT_UNCHECKED);
 		s->verdict = verdict;
 	} else if (c->nat && a->a8 & NL_CT_NAT) {
 		return FOUND_SLOW;
@@ -421,7 +435,7 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	if (is_related || !s->opens) {
 		if (!nl_is_intact(skb))
 			return OPEN_SLOW;
-		count(NL_COUNT_CT_INVALID);
+		count_invalid(s, s->proto == TCP && !is_related, 0);
 		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
@@ -439,7 +453,7 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 {
 	switch (s->verdict) {
 	case VERDICT_INVALID:
-		count(NL_COUNT_CT_INVALID);
+		count_invalid(s, s->proto == TCP, NL_COUNT_CT_SEQUENCE);
 		return CT_INV;
 	case VERDICT_VALID_NEW:
 		return state | CT_NEW;

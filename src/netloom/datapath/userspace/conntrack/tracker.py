@@ -35,7 +35,7 @@ from netloom.datapath.userspace.conntrack.expected import (
 )
 from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
-from netloom.datapath.userspace.conntrack.limits import ZoneLimits
+from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
 from netloom.datapath.userspace.conntrack.tcp import (
@@ -151,7 +151,7 @@ class ConnTracker:
         self._draw = draw
         self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
-        self.limits = ZoneLimits()
+        self.limits: ZoneLimits = EntryLimits()
         self.fragments = fragments = Fragments()
         counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
         counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
@@ -484,7 +484,7 @@ class ConnTracker:
         self._table[connection.key] = (connection, False)
         self._table[connection.reverse] = (connection, True)
         self._connections[connection] = None
-        self.limits.add(connection.key.zone)
+        self.limits.add(connection)
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
@@ -493,7 +493,7 @@ class ConnTracker:
             row = self._table.get(key)
             if row is not None and row[0] is connection:
                 del self._table[key]
-        self.limits.remove(connection.key.zone)
+        self.limits.remove(connection)
 
     def is_sweep_due(self, now_ms: int) -> bool:
         return now_ms >= self._next_sweep_ms
