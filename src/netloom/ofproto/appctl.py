@@ -143,6 +143,12 @@ class OfprotoCommands:
             for number, name in backer.port_names().items()
         }
 
+    def datapath_types(self) -> frozenset[str]:
+        return frozenset(backer.type for backer in self._backers() if backer.bridges)
+
+    def knows_recirculation(self, recirc_id: int) -> bool:
+        return any(backer.recirculations.find(recirc_id) for backer in self._backers())
+
     def now_ms(self) -> int:
         return self._clock.now_ms()
 

@@ -42,8 +42,12 @@ from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.protocol import P_OF10_ANY
 
+#: Of a packet that comes back again and again, so many times are told.
+MAX_RESUMED = 256
+ETH_LEN = 14
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
+_RECIRC_ID = SLOT["recirc_id"]
 
 
 class World(Protocol):
@@ -56,6 +60,12 @@ class World(Protocol):
 
     def dp_port_numbers(self) -> Mapping[str, int]:
         """Name -> data-path port number."""
+
+    def datapath_types(self) -> frozenset[str]:
+        """The types of the data paths that have bridges."""
+
+    def knows_recirculation(self, recirc_id: int) -> bool:
+        """Is anything frozen under that number?"""
 
     def now_ms(self) -> int: ...
 
@@ -115,17 +125,14 @@ def _read_key(request: _Request, world: World) -> tuple[Ofproto, int]:
 def command_trace_packet_out(args: list[str], world: World) -> str:
     """The same for a packet that a controller sends."""
     is_consistent = any(arg in ("-consistent", "--consistent") for arg in args[:-1])
-    request = _Request([arg for arg in args[:-1] if arg not in ("-consistent", "--consistent")])
-    ports = {
-        name: number
-        for bridge in ([world.find_bridge(request.words[0])] if request.words else [])
-        if bridge is not None
-        for name, number in _port_numbers(bridge).items()
-    }
+    words = [arg for arg in args[:-1] if arg not in ("-consistent", "--consistent")]
+    named = world.find_bridge(next((word for word in words if not word.startswith("-")), ""))
+    ports = _port_numbers(named) if named is not None else {}
     try:
         actions = ActionReader(ports).read(args[-1], outer="packet-out")
     except ConfigError as error:
         raise CommandError(str(error)) from error
+    request = _Request(words)
     bridge, key = _read_key(request, world)
     try:
         match = Match(key, KEY_MASK)
@@ -143,7 +150,12 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
     text, forks, held = _trace_once(bridge, key, world, request, actions)
     now_ms = world.now_ms()
     waiting = deque(forks)
+    n_resumed = 0
     while waiting:
+        n_resumed += 1
+        if n_resumed > MAX_RESUMED:
+            text += f"\n\nThe packet came back {MAX_RESUMED} times: the rest is not traced."
+            break
         key, heading = resume(waiting.popleft(), request.ct_states)
         more, forks, ids = _trace_once(bridge, key, world, request, actions)
         text += "\n\n" + "\n".join(heading) + "\n\n" + more
@@ -159,7 +171,7 @@ def _trace_once(
     """The text up to the end of one translation, the copies that come back, and the frozen states
     that are held for them."""
     key = _ACTSET_OUTPUT.put(key, UNSET)
-    recorder = Recorder()
+    recorder = Recorder(request.names)
     result = translate(
         bridge,
         key,
@@ -200,6 +212,8 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
         raise CommandError("Cannot find the datapath")
     if any("(" in word for word in words[:2]) and not is_bridge:
         at = 0 if "(" in words[0] else 1
+        if at and words[0].removeprefix("ovs-") not in world.datapath_types():
+            raise CommandError("Cannot find the datapath")
         _read_packet(request, words[at + 1 :])
         return _read_odp_flow(words[at], world)
     if len(words) < 2:
@@ -233,6 +247,10 @@ def _read_packet(request: _Request, words: list[str]) -> None:
         request.packet = bytes.fromhex(words[0])
     except ValueError:
         raise CommandError("Trailing garbage in packet data") from None
+    if request.generate:
+        raise CommandError("Syntax error")
+    if len(request.packet) < ETH_LEN:
+        raise CommandError("Packet data too short for Ethernet")
 
 
 def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
@@ -246,6 +264,9 @@ def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
     number = _IN_PORT.get(key)
     if port is None and key & TUNNEL_DST_MASK:
         raise CommandError("no OpenFlow tunnel port for this packet")
+    recirc_id = _RECIRC_ID.get(key)
+    if recirc_id and not world.knows_recirculation(recirc_id):
+        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {number}")
     return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)
