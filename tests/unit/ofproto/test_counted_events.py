@@ -140,12 +140,29 @@ def test_flows_above_the_limit_are_counted_and_twice_too_many_removed(switch: Sm
     assert switch.backer.revalidator.n_flows == 0
 
 
-def test_flows_that_others_add_and_remove_are_counted(switch: SmallSwitch) -> None:
+def test_flows_of_others_are_corrected_or_go(switch: SmallSwitch) -> None:
     switch.replace_flows("br0", "actions=2")
     send(switch)
-    switch.dpif.flow_put(77, IN_PORT_MASK, parse_actions("1"))
+    (flow,) = switch.dpif.flow_dump()
+    switch.dpif.flow_flush()
     switch.backer.revalidator.sweep(switch.clock.now_ms())
+    switch.dpif.flow_put(flow.key + 76, flow.mask, parse_actions("1"))
+    switch.dpif.flow_put(flow.key, flow.mask, parse_actions("1"))
+    assert switch.backer.deadline() is not None
+    send(switch)
+    switch.backer.revalidator.sweep(switch.clock.now_ms())
+    # One that nobody used is gone, one that was used does what the tables say from now on.
+    (found,) = switch.dpif.flow_dump()
+    assert (found.key, found.actions) == (flow.key, flow.actions)
     assert count(switch, "dumped_new_flow") == 1
+    send(switch)
+    assert len(switch.devices.find("p2").sent) == 2
+
+
+def test_flows_that_others_remove_are_counted(switch: SmallSwitch) -> None:
+    switch.replace_flows("br0", "actions=2")
+    send(switch)
+    switch.backer.revalidator.sweep(switch.clock.now_ms())
     switch.dpif.flow_flush()
     switch.backer.revalidator.sweep(switch.clock.now_ms())
     assert count(switch, "revalidate_missed_dp_flow") == 1
