@@ -129,6 +129,8 @@ class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = True
+    #: Flows of an earlier daemon have their own way to be adopted.
+    has_strangers = False
     bonds: Bonds | None = None
     dump_heading = ""
     in_kernel = True

@@ -105,6 +105,7 @@ class UserspaceDpif:
     dump_heading = "flow-dump from the main thread:\n"
     in_kernel = False
     pushes_tunnels = True
+    has_strangers = True
     switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
