@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.peer_pair import PeerPair, peer_pair
 from tests.support.peer_switch import CommandFailed, PeerSwitch
-from tests.support.peers import wait_until
+from tests.support.peers import SCHEMA, peer_environment, wait_until
 
 from netloom.programs.coverage_events import COUNTED, NEVER
 
@@ -87,6 +90,33 @@ def test_no_counter_of_the_peer_is_missing(pair: PeerPair) -> None:
     known = {*COUNTED, *(name for names in NEVER.values() for name in names)}
     assert hit <= known
     assert len(known - OWN) == len(hit) + int(n_never)
+
+
+def test_a_database_server_has_the_counters_of_its_peer(pair: PeerPair, tmp_path: Path) -> None:
+    database, socket = tmp_path / "conf.db", tmp_path / "server.ctl"
+    env = peer_environment(tmp_path)
+    pair.theirs.run("ovsdb-tool", "create", str(database), str(SCHEMA))
+    server = subprocess.Popen(
+        (sys.executable, "-m", "netloom.programs.ovsdb_server", f"--unixctl={socket}", "--no-dbs"),
+        env=env,
+    )
+    try:
+        assert wait_until(socket.exists, 10)
+        run = pair.theirs.run
+        run("ovs-appctl", "-t", str(socket), "ovsdb-server/add-db", str(database))
+        theirs = str(pair.theirs.directory / "db.ctl")
+        known = set()
+        for target in (theirs, str(socket)):
+            shown = run("ovs-appctl", "-t", target, "coverage/show").stdout
+            hit = set(re.findall(r"^(\w+)\s.*total: \d+$", shown, re.MULTILINE))
+            (n_never,) = re.findall(r"^(\d+) events never hit$", shown, re.MULTILINE)
+            known.add(len(hit) + int(n_never) - (len(OWN) if target != theirs else 0))
+            locked = run("ovs-appctl", "-t", target, "coverage/read-counter", "lockfile_lock")
+            assert locked.stdout == "1\n"
+        assert len(known) == 1, known
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def test_a_counter_that_nobody_knows_is_refused_alike(pair: PeerPair) -> None:

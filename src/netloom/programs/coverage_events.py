@@ -6,9 +6,12 @@ cannot happen here, because what they count is not there (`NEVER`, with the reas
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netloom.base.counters import Counters
-from netloom.ovsdb import idl_txn
-from netloom.vswitchd.switch import Switch
+
+if TYPE_CHECKING:
+    from netloom.vswitchd.switch import Switch
 
 #: What ovs-vswitchd counts: name -> when.
 COUNTED = {
@@ -85,6 +88,7 @@ COUNTED = {
     ),
     "ipf_l3csum_err": "a fragment was tracked whose IP checksum is wrong",
     "ipf_stuck_frag_list_purged": "fragments were thrown away whose packet nobody completed",
+    "lockfile_lock": "a file of a database was locked (by ovsdb-server)",
     "mac_learning_evicted": "an address was forgotten for another",
     "mac_learning_expired": "an address was forgotten, being too old",
     "mac_learning_learned": "an address was learned",
@@ -177,25 +181,49 @@ NEVER = {
         "dpif_execute_with_help", "dpif_purge",
     ),
     "samples always fit": ("datapath_drop_sample_error",),
-    "locks on files are the database server's": (
-        "lockfile_error", "lockfile_lock", "lockfile_unlock",
+    "locks are the database server's, which holds them for good": (
+        "lockfile_error", "lockfile_unlock",
     ),
     "the switch starts no processes": ("process_start",),
 }  # fmt: skip
 
 
+#: What only a switch can count; the other counters are in every daemon.
+_OF_SWITCHES = (
+    "bridge_", "dumped_", "handler_", "mac_learning_", "mcast_", "ofmonitor_", "ofproto_",
+    "packet_in_", "rconn_", "rev_", "revalidate_", "upcall_", "vconn_", "xlate_",
+)  # fmt: skip
+
+
+#: The same of ovsdb-server alone.
+NEVER_OF_SERVERS = {
+    "databases are standalone: no clusters, no relays": (
+        "raft_entry_serialize", "txn_forward_cancel", "txn_forward_complete", "txn_forward_create",
+        "txn_forward_sent",
+    ),
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """Of all counters of ovs-vswitchd."""
+    return [*COUNTED, *(name for never in NEVER.values() for name in never)]
+
+
+def declare_server_events(counters: Counters) -> None:
+    """Have the counters of ovsdb-server."""
+    counters.declare(name for name in names() if not name.startswith(_OF_SWITCHES))
+    counters.declare(name for never in NEVER_OF_SERVERS.values() for name in never)
+
+
 def declare_events(counters: Counters, switch: Switch) -> None:
     """Have the counters of ovs-vswitchd, and those of `switch` followed."""
-    counters.declare(COUNTED)
-    counters.declare(name for names in NEVER.values() for name in names)
+    counters.declare(names())
     counters.counter("bridge_reconfigure").follow(lambda: switch.n_reconfigured)
-    for status in (
-        idl_txn.UNCOMMITTED, idl_txn.UNCHANGED, idl_txn.INCOMPLETE, idl_txn.ABORTED,
-        idl_txn.SUCCESS, idl_txn.TRY_AGAIN, idl_txn.NOT_LOCKED, idl_txn.ERROR,
-    ):  # fmt: skip
-        _follow_transactions(counters, switch, status)
+    for name in names():
+        if name.startswith("txn_"):
+            _follow_transactions(counters, switch, name)
 
 
-def _follow_transactions(counters: Counters, switch: Switch, status: str) -> None:
-    name = "txn_" + status.replace(" ", "_")
+def _follow_transactions(counters: Counters, switch: Switch, name: str) -> None:
+    status = name.removeprefix("txn_").replace("_", " ")
     counters.counter(name).follow(lambda: switch.transactions(status))
