@@ -302,8 +302,9 @@ INLINE void say_tracked(struct nl_scratch *s, u32 state, u32 zone, struct nl_con
 	say_tuple(key, c->src, c->proto, c->family);
 }
 
-/* Give one side of the packet another address and port. */
-INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 port, int is_source)
+/* Give one side of the packet another address, and both their ports: who cannot have the destination that
+ * he is given with his own port has another. */
+INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 ports, int is_source)
 {
 	u32 layer = NL_LAYER_NETWORK;
 
@@ -314,11 +315,8 @@ INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address
 		for (u32 i = 0; i < 4; i++)
 			nl_write(skb, layer | NL_SUM_PSEUDO << 4, (is_source ? 8 : 24) + 4 * i, address[i], ~0u);
 	}
-	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP)) {
-		u32 be = htons(port);
-		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, is_source ? be : be << 16,
-			 is_source ? 0xffff : 0xffff0000);
-	}
+	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP))
+		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, ports, ~0u);
 }
 
 INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, u32 was_zone,
@@ -334,9 +332,8 @@ INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, 
 	int is_source = (c->nat == NL_NAT_SOURCE) != is_reply;
 	/* What the other direction's packets are addressed to is what this direction's come from. */
 	u32 *address = is_reply ? (is_source ? c->dst : c->src) : is_source ? c->reply_dst : c->reply_src;
-	u32 port = is_reply ? (is_source ? c->dport : c->sport)
-			    : is_source ? c->reply_dport : c->reply_sport;
-	rewrite(skb, c, address, port, is_source);
+	u32 sport = is_reply ? c->dport : c->reply_dport, dport = is_reply ? c->sport : c->reply_sport;
+	rewrite(skb, c, address, htons(sport) | htons(dport) << 16, is_source);
 	return state | (is_source ? CT_SNAT : CT_DNAT);
 }
 
