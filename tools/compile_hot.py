@@ -55,6 +55,7 @@ MODULES = {
     "datapath/ebpf": """
         compile dpif entries flowtable installs layout orphans registry ring upcalls usage
     """,
+    "datapath/userspace/conntrack": "connection plain tcp tuples",
     "datapath/userspace": "cache dpif execute layers rewrite track",
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes

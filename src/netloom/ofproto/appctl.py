@@ -29,7 +29,6 @@ from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
 from netloom.ofproto.link_watch import LinkWatchCommands
 from netloom.ofproto.monitoring import BFD_WORDS
-from netloom.ofproto.ports import OfPort
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.number_text import atoi
@@ -132,22 +131,8 @@ class OfprotoCommands:
     def find_bridge(self, name: str) -> Ofproto | None:
         return self._bridges().get(name)
 
-    def find_dp_port(self, key: int) -> OfPort | None:
-        found = (backer.port_of(key) for backer in self._backers())
-        return next((port for port in found if port is not None), None)
-
-    def dp_port_numbers(self) -> dict[str, int]:
-        return {
-            name: number
-            for backer in self._backers()
-            for number, name in backer.port_names().items()
-        }
-
-    def datapath_types(self) -> frozenset[str]:
-        return frozenset(backer.type for backer in self._backers() if backer.bridges)
-
-    def knows_recirculation(self, recirc_id: int) -> bool:
-        return any(backer.recirculations.find(recirc_id) for backer in self._backers())
+    def backers(self) -> Sequence[Backer]:
+        return self._backers()
 
     def now_ms(self) -> int:
         return self._clock.now_ms()

@@ -19,8 +19,6 @@ _CHECKSUMS = {
     6: ("tcp", 16, 2, 20), 17: ("udp", 6, 2, 8), 132: ("sctp", 8, 4, 12), 1: ("icmp", 2, 2, 8),
     58: ("icmp6", 2, 2, 4),
 }  # fmt: skip
-
-
 #: Reasons that a message should not have, as a switch tells them as the usual miss.
 _MISSES = (m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 

@@ -261,9 +261,10 @@ class _Compiler:
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
-        and what is known of it must be as they came, or nothing be lost by doing it again."""
+        and what is known of it must be as they came, or nothing be lost by doing it again. A
+        connection would count the packet twice."""
         return not self._is_nested and all(
-            isinstance(action, dp.Ct | dp.CtClear | dp.Hash)
+            isinstance(action, dp.CtClear | dp.Hash)
             or (isinstance(action, dp.Set) and action.header in _METADATA)
             for action in before
         )

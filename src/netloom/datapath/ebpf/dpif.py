@@ -60,7 +60,15 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
-from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
+from netloom.datapath.userspace.cache import CachedFlow
+from netloom.datapath.userspace.conntrack.tracker import (
+    FULL,
+    INVALID_STATE,
+    TCP_FLAGS,
+    TCP_SEQUENCE,
+    TCP_UNCHECKED,
+    ZONE_FULL,
+)
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_INVALID,
@@ -75,6 +83,7 @@ RING_BATCH = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS = 1_000
+_UPCALLS_AT = 8 * COUNTER["UPCALLS"]
 _SPECS = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS = "dpif_slow_packet"
@@ -88,6 +97,9 @@ _DROPS = {
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
     "CT_INVALID": INVALID_STATE,
+    "CT_FLAGS": TCP_FLAGS,
+    "CT_SEQUENCE": TCP_SEQUENCE,
+    "CT_UNCHECKED": TCP_UNCHECKED,
     "CT_FULL": FULL,
     "CT_ZONE_FULL": ZONE_FULL,
     "DROP_REASON": drop_counter(0),
@@ -100,11 +112,17 @@ class _Used:
 
     __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
 
-    def __init__(self, flow: Flow) -> None:
-        stats = flow.stats
+    def __init__(self, flow: CachedFlow) -> None:
         self.key, self.mask = flow.key, flow.mask
-        self.packets, self.bytes = stats.packets, stats.bytes
-        self.used_ms, self.tcp_flags = stats.used_ms, stats.tcp_flags
+        self.packets, self.bytes = flow.packets, flow.bytes
+        self.used_ms, self.tcp_flags = flow.used_ms, flow.tcp_flags
+
+    def add(self, counters: FlowCounters, used_ms: int) -> None:
+        """What the kernel counted."""
+        self.packets += counters.packets
+        self.bytes += counters.bytes
+        self.used_ms = max(self.used_ms, used_ms)
+        self.tcp_flags |= counters.tcp_flags
 
 
 class EbpfDpif:
@@ -289,11 +307,17 @@ class EbpfDpif:
         taken, changes = self._slow.take_used()
         names = self._table.take_used()
         names.update((flow.key & flow.mask, flow.mask) for flow in taken)
+        now_ms, now_ns = self._clock.now_ms(), time.monotonic_ns()
         used: list[UsedFlow] = []
         for key, mask in names:
-            flow = self.flow_get(key, mask)
-            if flow is not None:
-                used.append(_Used(flow))
+            flow = self._slow.find_flow(key, mask)
+            if flow is None:
+                continue
+            row = _Used(flow)
+            counters = self._table.counters(key, mask)
+            if counters is not None and counters.packets:
+                row.add(counters, now_ms - max(now_ns - counters.used_ns, 0) // 1_000_000)
+            used.append(row)
         return used, changes
 
     def flow_flush(self) -> None:
@@ -467,10 +491,18 @@ class EbpfDpif:
 
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
-        words = self._kernel_counters.view[: 8 * COUNTER_STRIDE * self._n_cpus]
-        if words == self._counters_seen:
+        view, stride = self._kernel_counters.view, 8 * COUNTER_STRIDE
+        # Every miss counts as an upcall, which nobody asks for here.
+        seen = b"".join(
+            [
+                bytes(view[start : start + _UPCALLS_AT])
+                + bytes(view[start + _UPCALLS_AT + 8 : start + stride])
+                for start in range(0, stride * self._n_cpus, stride)
+            ]
+        )
+        if seen == self._counters_seen:
             return
-        self._counters_seen = bytes(words)
+        self._counters_seen = seen
         totals = self._read_counters()
         for name, counter in _DROPS.items():
             if grown := totals[name] - self._counted[name]:

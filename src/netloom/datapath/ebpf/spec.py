@@ -116,6 +116,9 @@ COUNTERS = (
     "CT_FULL",
     "CT_ZONE_FULL",
     "CT_OPENED",
+    "CT_FLAGS",
+    "CT_SEQUENCE",
+    "CT_UNCHECKED",
     # And one for each further number of `drop_reasons`.
     "DROP_REASON",
 )

@@ -220,6 +220,10 @@ class UserspaceDpif:
         flow = self._flows.find(key, mask)
         return _describe(flow) if flow is not None else None
 
+    def find_flow(self, key: int, mask: int) -> CachedFlow | None:
+        """The flow with this key and mask itself."""
+        return self._flows.find(key, mask)
+
     def flow_dump(self) -> Iterator[Flow]:
         return map(_describe, self._flows.flows())
 

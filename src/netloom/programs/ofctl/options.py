@@ -263,7 +263,7 @@ def parse_flow_formats(text: str) -> int:
     """The protocols that -F allows."""
     known = {name.lower(): whole for name, whole in FLOW_FORMATS}
     found = 0
-    for word in text.replace(",", " ").split():
+    for word in filter(None, text.split(",")):
         if word.lower() not in known:
             raise Fatal(f"{word}: unknown flow protocol")
         found |= known[word.lower()]

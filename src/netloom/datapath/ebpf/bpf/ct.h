@@ -302,8 +302,9 @@ INLINE void say_tracked(struct nl_scratch *s, u32 state, u32 zone, struct nl_con
 	say_tuple(key, c->src, c->proto, c->family);
 }
 
-/* Give one side of the packet another address and port. */
-INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 port, int is_source)
+/* Give one side of the packet another address, and both their ports: who cannot have the destination that
+ * he is given with his own port has another. */
+INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 ports, int is_source)
 {
 	u32 layer = NL_LAYER_NETWORK;
 
@@ -314,11 +315,8 @@ INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address
 		for (u32 i = 0; i < 4; i++)
 			nl_write(skb, layer | NL_SUM_PSEUDO << 4, (is_source ? 8 : 24) + 4 * i, address[i], ~0u);
 	}
-	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP)) {
-		u32 be = htons(port);
-		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, is_source ? be : be << 16,
-			 is_source ? 0xffff : 0xffff0000);
-	}
+	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP))
+		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, ports, ~0u);
 }
 
 INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, u32 was_zone,
@@ -334,9 +332,8 @@ INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, 
 	int is_source = (c->nat == NL_NAT_SOURCE) != is_reply;
 	/* What the other direction's packets are addressed to is what this direction's come from. */
 	u32 *address = is_reply ? (is_source ? c->dst : c->src) : is_source ? c->reply_dst : c->reply_src;
-	u32 port = is_reply ? (is_source ? c->dport : c->sport)
-			    : is_source ? c->reply_dport : c->reply_sport;
-	rewrite(skb, c, address, port, is_source);
+	u32 sport = is_reply ? c->dport : c->reply_dport, dport = is_reply ? c->sport : c->reply_sport;
+	rewrite(skb, c, address, htons(sport) | htons(dport) << 16, is_source);
 	return state | (is_source ? CT_SNAT : CT_DNAT);
 }
 
@@ -362,6 +359,18 @@ INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_rep
 	for (int i = 0; i < 10; i++)
 		difference |= ends[i] ^ wanted[i];
 	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
+}
+
+/* A packet that cannot be; of TCP it is also said why, if its flags are so or `reason` is not 0. */
+INLINE void count_invalid(struct nl_scratch *s, u32 is_segment, u32 reason)
+{
+	count(NL_COUNT_CT_INVALID);
+	if (!is_segment)
+		return;
+	if (has_invalid_flags(s->tcp_flags))
+		reason = NL_COUNT_CT_FLAGS;
+	if (reason)
+		count(reason);
 }
 
 enum { FOUND_SLOW, FOUND_NONE, FOUND };
@@ -404,6 +413,8 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 			nl_evict(place, serial);
 			return FOUND_NONE;
 		}
+		if (c->kind == NL_CONNECTION_TCP && !checks)
+			count(NL_COUNT_CT_UNCHECKED);
 		s->verdict = verdict;
 	} else if (c->nat && a->a8 & NL_CT_NAT) {
 		return FOUND_SLOW;
@@ -421,7 +432,7 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	if (is_related || !s->opens) {
 		if (!nl_is_intact(skb))
 			return OPEN_SLOW;
-		count(NL_COUNT_CT_INVALID);
+		count_invalid(s, s->proto == TCP && !is_related, 0);
 		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
@@ -439,7 +450,7 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 {
 	switch (s->verdict) {
 	case VERDICT_INVALID:
-		count(NL_COUNT_CT_INVALID);
+		count_invalid(s, s->proto == TCP, NL_COUNT_CT_SEQUENCE);
 		return CT_INV;
 	case VERDICT_VALID_NEW:
 		return state | CT_NEW;
