@@ -53,6 +53,12 @@ MODULES = {
         match_bytes_text oxm oxm_template text_flows
     """,
     "datapath/userspace": "cache dpif execute layers rewrite track",
+    "datapath/userspace/conntrack": """
+        connection expected fragments key limits nat plain tcp tracker tuples
+    """,
+    "datapath/ebpf": """
+        compile connections dpif entries flowtable installs layout upcalls usage zones
+    """,
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_mod_log mac_table multipart packet_in

@@ -19,12 +19,14 @@ HOT = runpy.run_path(str(ROOT / "tools/compile_hot.py"))
 #: every message, the classifier against a linear search, sessions, tables, tools' text.
 SAME = (
     "tests/trace",
+    "tests/unit/datapath",
     "tests/unit/ofproto",
     "tests/unit/openflow",
     "tests/props/test_classifier_properties.py",
     "tests/props/test_every_message.py",
     "tests/props/test_fuzz_targets.py",
     "tests/props/test_openflow_codec.py",
+    "tests/props/test_plain_tracking.py",
     "tests/props/test_translation_masks.py",
 )
 ASK = "from netloom.programs.compiled import activate; print(activate()); "

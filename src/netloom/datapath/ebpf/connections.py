@@ -66,8 +66,6 @@ _NO_CONNECTION = bytes(CONNECTION.size)
 class KernelTracker(ConnTracker):
     """See the module."""
 
-    limits: KernelLimits
-
     def __init__(
         self, loaded: Loaded, counters: Counters, draw: Callable[[], int], now_ms: int
     ) -> None:
@@ -77,7 +75,7 @@ class KernelTracker(ConnTracker):
         self._tuples = HashMap(loaded.maps["tuples"], _SPECS["tuples"])
         self._entries = SharedArray(loaded.maps["connections"], _SPECS["connections"])
         self._config = SharedArray(loaded.maps["config"], _SPECS["config"])
-        self.limits = KernelLimits(loaded, self._tracker)
+        self.limits = self._kernel_limits = KernelLimits(loaded, self._tracker)
         self.policies = Policies(loaded)
         #: Connections of which Python knows more than the kernel, by place and serial number.
         self._kept: dict[tuple[int, int], Connection] = {}
@@ -87,8 +85,10 @@ class KernelTracker(ConnTracker):
         self._write_flags()
 
     def close(self) -> None:
-        for what in (self._tracker, self._entries, self._config, self.limits, self.policies):
-            what.close()
+        for array_ in (self._tracker, self._entries, self._config):
+            array_.close()
+        self._kernel_limits.close()
+        self.policies.close()
 
     def _fill_places(self, loaded: Loaded) -> None:
         """All places are free."""
@@ -211,8 +211,8 @@ class KernelTracker(ConnTracker):
 
     def connections(self, now_ms: int) -> Iterator[Connection]:
         found = [self._read(place, serial, now_ms) for serial, place in self._alive()]
-        yield from (c for c in found if c is not None and c.expires_ms > now_ms)
-        yield from super().connections(now_ms)
+        alive = [c for c in found if c is not None and c.expires_ms > now_ms]
+        return iter([*alive, *super().connections(now_ms)])
 
     def _alive(self) -> list[tuple[int, int]]:
         """Serial number and place of each connection, in the order in which they came."""

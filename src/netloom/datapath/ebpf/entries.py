@@ -25,8 +25,9 @@ _ENDS = Struct("<16s16sII")
 _NO_SEGMENT = Segment(0, 0, 0, 0, 0, None)
 _NS_PER_MS = 1_000_000
 #: What a packet changes, without `used_ns`.
-_CHANGING = (slice(_AT["kind"], ALIVE), slice(_AT["phase"], _AT["used_ns"]),
-             slice(_AT["label"], _AT["src"]))  # fmt: skip
+_CHANGING = (
+    (_AT["kind"], ALIVE), (_AT["phase"], _AT["used_ns"]), (_AT["label"], _AT["src"]),
+)  # fmt: skip
 
 
 class Entry:
@@ -45,7 +46,7 @@ class Entry:
 
     def differs(self, data: bytes) -> bool:
         """Whether `data` says something else, that a packet may change."""
-        return any(self.data[part] != data[part] for part in _CHANGING)
+        return any(self.data[at:end] != data[at:end] for at, end in _CHANGING)
 
 
 def kind_of(key: Tuple) -> str:

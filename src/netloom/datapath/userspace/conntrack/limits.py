@@ -10,12 +10,20 @@ from __future__ import annotations
 class ZoneLimits:
     """See the module."""
 
-    __slots__ = ("_counts", "_limits", "default")
+    __slots__ = ("_counts", "_default", "_limits")
 
     def __init__(self) -> None:
         self.default = 0
         self._limits: dict[int, int] = {}
         self._counts: dict[int, int] = {}
+
+    @property
+    def default(self) -> int:
+        return self._default
+
+    @default.setter
+    def default(self, limit: int) -> None:
+        self._default = limit
 
     def set(self, zone: int, limit: int) -> None:
         self._limits[zone] = limit

@@ -13,7 +13,7 @@ from struct import Struct
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_TCP, IPPROTO_UDP
 
 #: A `tuples.Tuple`, to look for: zone, dl_type, proto, src, dst, sport, dport.
-PlainTuple = tuple[int, int, int, int, int, int, int]
+PlainTuple = tuple[int, ...]
 
 #: From dl_type on: this; version and header length; total length; fragment; protocol; addresses,
 #: ports, and length and checksum of UDP.

@@ -17,7 +17,7 @@ limits (of a zone, of the whole) keep a new connection from being committed: its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.base.counters import Counters
 from netloom.datapath.actions import Ct
@@ -62,7 +62,14 @@ from netloom.flow.key import (
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
-NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
+NEW: Final = 0x01
+EST: Final = 0x02
+REL: Final = 0x04
+RPL: Final = 0x08
+INV: Final = 0x10
+TRK: Final = 0x20
+SNAT: Final = 0x40
+DNAT: Final = 0x80
 
 _NEW_TRK = NEW | TRK
 #: Where the transport header of a plain packet is.
@@ -130,8 +137,6 @@ class Work:
 class ConnTracker:
     """See the module. `draw` gives random numbers of 32 bits."""
 
-    max_connections_at_first = DEFAULT_MAX_CONNECTIONS
-
     def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
         self._counters = counters
         for name in COUNTERS:
@@ -139,10 +144,10 @@ class ConnTracker:
         self._draw = draw
         self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
-        self.limits = ZoneLimits()
+        self.limits: ZoneLimits = ZoneLimits()
         self.fragments = Fragments()
         self._expectations = Expectations()
-        self.max_connections = self.max_connections_at_first
+        self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
@@ -152,6 +157,15 @@ class ConnTracker:
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    @property
+    def max_connections(self) -> int:
+        """Connections that may be kept."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, number: int) -> None:
+        self._max_connections = number
 
     def connections(self, now_ms: int) -> Iterator[Connection]:
         """All that have not expired, oldest first."""
