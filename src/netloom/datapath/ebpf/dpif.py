@@ -30,8 +30,7 @@ from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Up
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.connections import KernelTracker
-from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
-from netloom.datapath.ebpf.flowtable import FlowTable
+from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus

@@ -74,7 +74,7 @@ class NoRoom(Exception):
     """The kernel's tables are full; the text says which."""
 
 
-class Counters:
+class FlowCounters:
     """What flows count; `used_ns` is on the kernel's monotonic clock, 0 for never."""
 
     __slots__ = ("bytes", "packets", "tcp_flags", "used_ns")
@@ -131,7 +131,7 @@ class KernelFlow:
         self.hash_key = hash_key
         self.slots: list[int] = []
         self.resting: list[int] = []
-        self.carried = Counters()
+        self.carried = FlowCounters()
 
 
 class FlowTable:
@@ -293,7 +293,7 @@ class FlowTable:
                 self.delete(*name, now_ms)
         return failed
 
-    def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
+    def delete(self, key: int, mask: int, now_ms: int) -> FlowCounters | None:
         """Remove a flow; its last counters, or None if it is not here."""
         flow = self._flows.pop((key & mask, mask), None)
         if flow is None:
@@ -451,7 +451,7 @@ class FlowTable:
     def _write_config(self, member: str, value: int) -> None:
         _U32.pack_into(self._config.view, CONFIG.offsets[member], value)
 
-    # Counters
+    # FlowCounters
 
     def _read_slot(self, slot: int) -> tuple[int, int, int, int]:
         packets, n_bytes, used_ns, flags = _read_counters(
@@ -459,8 +459,8 @@ class FlowTable:
         )
         return packets, n_bytes, used_ns, flags
 
-    def _counters_of(self, flow: KernelFlow) -> Counters:
-        counters = Counters()
+    def _counters_of(self, flow: KernelFlow) -> FlowCounters:
+        counters = FlowCounters()
         carried = flow.carried
         counters.add(carried.packets, carried.bytes, carried.used_ns, carried.tcp_flags)
         counters.add(*self._read_slot(flow.slots[0]))
@@ -482,7 +482,7 @@ class FlowTable:
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows
 
-    def counters(self, key: int, mask: int) -> Counters | None:
+    def counters(self, key: int, mask: int) -> FlowCounters | None:
         """What the flow has counted, or None if it is not here."""
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None
