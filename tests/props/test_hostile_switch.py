@@ -40,7 +40,7 @@ load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]),normal
 table=1,ct_state=+new+trk,ip,actions=ct(commit,zone=3,nat(src=10.1.1.1-10.1.1.9)),normal
 table=1,tcp,actions=ct(commit,zone=3),dec_ttl,mod_tp_dst:80,normal
 table=1,priority=1,ipv6,actions=dec_ttl,normal
-table=1,priority=0,actions=push_vlan:0x8100,set_field:5->vlan_vid,normal
+table=1,priority=0,actions=push_vlan:0x8100,set_field:4101->vlan_vid,normal
 table=2,actions=normal
 """
 #: Broken bodies of the protocols that the switch itself reads, behind their Ethernet header.

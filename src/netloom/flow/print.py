@@ -125,12 +125,15 @@ _MPLS_BITS = _bits_of("mpls_")
 class _Printer:
     """The words of one match, as they come."""
 
-    __slots__ = ("mask", "port_names", "value", "words")
+    __slots__ = ("mask", "option_bits", "port_names", "value", "words")
 
-    def __init__(self, match: Match, port_names: Mapping[int, str] | None) -> None:
+    def __init__(
+        self, match: Match, port_names: Mapping[int, str] | None, option_bits: int
+    ) -> None:
         self.value = match.value
         self.mask = match.mask
         self.port_names = port_names
+        self.option_bits = option_bits
         self.words: list[str] = []
 
     def masked(self, slot: str) -> int:
@@ -152,12 +155,21 @@ class _Printer:
             self.words.append(f"{slot}={format_port(self.get(slot), self.port_names)}")
 
 
+#: Options of tunnels are a multiple of so many bits; a switch knows how many each has, a message
+#: tells of the bytes that were written only.
+SWITCH_OPTION_BITS, MESSAGE_OPTION_BITS = 32, 8
+
+
 def format_match(
-    match: Match, port_names: Mapping[int, str] | None = None, priority: int | None = None
+    match: Match,
+    port_names: Mapping[int, str] | None = None,
+    priority: int | None = None,
+    option_bits: int = MESSAGE_OPTION_BITS,
 ) -> str:
     """`match` as ovs-ofctl(8) prints it, such as `tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80`; a
-    match of everything is "". `priority` other than None comes first."""
-    out = _Printer(match, port_names)
+    match of everything is "". `priority` other than None comes first. A mask of ones is not
+    printed for a tunnel's option if it has a multiple of `option_bits` bits."""
+    out = _Printer(match, port_names, option_bits)
     if priority is not None:
         out.words.append(f"priority={priority}")
     if match.mask & _METADATA_BITS:
@@ -283,8 +295,7 @@ def _put_options(out: _Printer) -> None:
         mask = out.mask >> field.shift & field.ones
         if mask:
             value = numbers.format_hex(out.value >> field.shift & field.ones)
-            # Whole bytes are an exact value: how long an option is does not show.
-            is_exact = not mask & mask + 1 and mask.bit_length() % 8 == 0
+            is_exact = not mask & mask + 1 and mask.bit_length() % out.option_bits == 0
             out.words.append(f"{field.name}={value}" + ("" if is_exact else f"/{mask:#x}"))
         elif present >> number & 1:
             out.words.append(field.name)
@@ -486,16 +497,20 @@ def format_flow(key: int, port_names: Mapping[int, str] | None = None) -> str:
     for name in _CONTEXT:
         if not SLOT[name].get(key):
             mask &= ~SLOT[name].mask
+    if not SLOT["tun_dst"].get(key) and not SLOT["tun_ipv6_dst"].get(key):
+        # What came through no tunnel has no options, whatever a flow has written.
+        mask &= (1 << TUN_PRESENT_SHIFT) - 1
     if not SLOT["ct_state"].get(key) & _CT_ENTRY or not SLOT["ct_nw_proto"].get(key):
         # Open vSwitch takes back what an Ethernet type says, not what a packet type does.
         addresses = _CT_ADDRESSES.get(SLOT["dl_type"].get(key), ())
         for name in (*addresses, "ct_nw_proto", "ct_tp_src", "ct_tp_dst"):
             mask &= ~SLOT[name].mask
-    return format_match(Match(key, mask), port_names)
+    return format_match(Match(key, mask), port_names, None, SWITCH_OPTION_BITS)
 
 
 def format_megaflow(match: Match, port_names: Mapping[int, str] | None = None) -> str:
     """A megaflow as ofproto/trace prints after `Megaflow: `. It always matches recirc_id and the
     packet type, whether the match's mask says so or not."""
     always = SLOT["recirc_id"].mask | SLOT["packet_type"].mask
-    return format_match(Match(match.value, match.mask | always), port_names)
+    widest = Match(match.value, match.mask | always)
+    return format_match(widest, port_names, None, SWITCH_OPTION_BITS)

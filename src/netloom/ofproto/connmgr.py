@@ -158,6 +158,13 @@ class ConnectionManager:
                 return ROLE_NAMES[session.role]
         return "other"
 
+    def packet_ins_of(self, machine: Peer) -> tuple[tuple[str, str], ...]:
+        """What the rate limits did to the packet-ins of a controller, in the words of the row."""
+        for session in self.sessions:
+            if session.peer is machine:
+                return session.packet_in_counts()
+        return ()
+
     def flushed(self, now_ms: int) -> None:
         """All rules were removed; put back those that the fail mode demands."""
         self.fail_modes.flushed(now_ms)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from netloom.base.errors import CommandError
 from netloom.datapath.flow_text import parse_ufid
-from netloom.flow.print import format_match
+from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.groups import Group
 from netloom.ofproto.rules import Rule
@@ -60,8 +60,9 @@ def describe_rule(rule: Rule, now_ms: int, offload: bool) -> str:
     table = f"table_id={rule.table_id}, " if rule.table_id else ""
     offloaded = "n_offload_packets=0, n_offload_bytes=0, " if offload else ""
     priority = None if rule.priority == 0x8000 else rule.priority
+    match = format_match(rule.match, None, priority, SWITCH_OPTION_BITS)
     return (
         f"{table}duration={(now_ms - rule.created_ms) // 1000}s, n_packets={rule.n_packets}, "
-        f"n_bytes={rule.n_bytes}, {offloaded}{format_match(rule.match, None, priority)},"
+        f"n_bytes={rule.n_bytes}, {offloaded}{match},"
         f"actions={format_actions(rule.actions)}\n"
     )

@@ -5,8 +5,10 @@ packet, whatever length an action or `miss_send_len` asked for.
 
 A controller's `rate_limit_pps` is kept by a token bucket. Packets beyond it wait, in a queue per
 input port that are served in turn, so that one noisy port cannot starve the others; when
-`burst_limit_packets` wait, the longest queue loses its oldest packet. `Controller` table of
-ovs-vswitchd.conf.db(5).
+`burst_limit_packets` wait, the longest queue loses its oldest packet.
+
+A controller that does not read what it is sent may have `queue_size` packet-ins waiting; more are
+lost. `Controller` table of ovs-vswitchd.conf.db(5).
 """
 
 from __future__ import annotations
@@ -57,10 +59,13 @@ def wire_reason(reason: int, version: int) -> int:
 class PacketInQueue:
     """The packets that wait for tokens. `rate_pps` 0: nothing ever waits."""
 
-    __slots__ = ("_burst", "_queues", "_rate_pps", "_tokens", "_turn", "_updated_ms", "n_dropped")
+    __slots__ = (
+        "_burst", "_queues", "_rate_pps", "_tokens", "_turn", "_updated_ms", "n_bypassed",
+        "n_dropped", "n_queued",
+    )  # fmt: skip
 
     def __init__(self, rate_pps: int, burst_packets: int, now_ms: int) -> None:
-        self.n_dropped = 0
+        self.n_bypassed = self.n_queued = self.n_dropped = 0
         self._queues: dict[int, deque[m.PacketIn]] = {}
         self._turn: deque[int] = deque()
         self._updated_ms = now_ms
@@ -73,6 +78,8 @@ class PacketInQueue:
 
     def set_limits(self, rate_pps: int, burst_packets: int) -> None:
         """Change the limits; a burst of 0 is a quarter of a second's worth."""
+        if not self._rate_pps:
+            self.n_bypassed = self.n_queued = self.n_dropped = 0
         self._rate_pps = rate_pps
         self._burst = max(burst_packets or rate_pps // 4, 1)
         self._tokens = min(self._tokens, self._burst * 1_000)
@@ -80,12 +87,26 @@ class PacketInQueue:
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
 
+    def counts(self, kind: str) -> tuple[tuple[str, str], ...]:
+        """Keys and values of `status` of a Controller row; none without a limit."""
+        if not self._rate_pps:
+            return ()
+        numbers = {
+            "backlog": len(self),
+            "bypassed": self.n_bypassed,
+            "dropped": self.n_dropped,
+            "queued": self.n_queued,
+        }
+        return tuple((f"packet-in-{kind}-{name}", str(n)) for name, n in numbers.items())
+
     def push(self, port: int, packet_in: m.PacketIn, now_ms: int) -> bool:
         """True if `packet_in` may go at once; else it waits (or something older is lost)."""
         if not self._rate_pps:
             return True
         if not self._queues and self._withdraw(now_ms):
+            self.n_bypassed += 1
             return True
+        self.n_queued += 1
         if len(self) >= self._burst:
             self._drop()
         if port not in self._queues:
@@ -131,3 +152,30 @@ class PacketInQueue:
             del self._queues[port]
             self._turn.remove(port)
         return packet_in
+
+
+class Unread:
+    """The packet-ins that were sent and that the peer has probably not read: `limit` at most.
+
+    Other messages wait in the same stream, so that it is not known which of its bytes are whose:
+    all of the newest packet-ins that fit are taken for unread."""
+
+    __slots__ = ("_n_bytes", "_sizes")
+
+    def __init__(self) -> None:
+        self._sizes: deque[int] = deque()
+        self._n_bytes = 0
+
+    def admit(self, size: int, n_waiting: int, limit: int) -> bool:
+        """May one of `size` bytes follow, when `n_waiting` bytes wait because the peer does not
+        read (0 if it does)?"""
+        sizes = self._sizes
+        while sizes and self._n_bytes > n_waiting:
+            self._n_bytes -= sizes.popleft()
+        if not n_waiting:
+            return True
+        if len(sizes) >= limit:
+            return False
+        sizes.append(size)
+        self._n_bytes += size
+        return True

@@ -15,13 +15,15 @@ OpenFlow 1.2 and earlier get.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.ofproto.flow_mod_log import FlowModLog
 from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
 from netloom.ofproto.multipart import Assembler
-from netloom.ofproto.packet_in import PacketInQueue
+from netloom.ofproto.packet_in import PacketInQueue, Unread
 from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event
@@ -30,6 +32,11 @@ from netloom.openflow.instruction_memo import InstructionMemo
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ofproto.connmgr_bundles import OpenBundle
+
+log = get_logger("connmgr")
+
+#: Packet-ins that may wait for who is no controller.
+_QUEUE_SIZE = 100
 
 ROLE_NAMES = {
     m.OFPCR_ROLE_EQUAL: "other",
@@ -56,6 +63,9 @@ class Peer(Protocol):
     def send(self, message: m.Message, xid: int | None = None) -> int: ...
 
     def reply_error(self, name: str, request: bytes) -> None: ...
+
+    unsent: Callable[[], int]
+    """Bytes that the stream holds because the peer does not read."""
 
     def backlog(self) -> int:
         """Bytes that the peer has not been sent yet."""
@@ -87,6 +97,8 @@ class Session:
         )
         #: Table misses and packets of `controller` actions are limited apart from each other.
         self._queues = tuple(PacketInQueue(*limits, now_ms) for _ in range(2))
+        self._unread = Unread()
+        self._queue_size = controller.queue_size if controller else _QUEUE_SIZE
 
     @property
     def is_primary(self) -> bool:
@@ -113,6 +125,7 @@ class Session:
     def reconfigure(self, controller: ControllerSettings) -> None:
         """Take over the changed settings of the controller."""
         self.controller = controller
+        self._queue_size = controller.queue_size
         for queue in self._queues:
             queue.set_limits(controller.rate_limit_pps, controller.burst_limit_packets)
 
@@ -210,7 +223,17 @@ class Session:
                 self._send_packet_in(packet_in)
 
     def _send_packet_in(self, packet_in: m.PacketIn) -> None:
-        self.peer.send(packet_in, 0)
+        peer = self.peer
+        n_waiting = peer.backlog() if peer.unsent() else 0
+        if self._unread.admit(len(packet_in.packet), n_waiting, self._queue_size):
+            peer.send(packet_in, 0)
+        else:
+            log.info_rl("%s: dropping packet-in due to queue overflow", self.name)
+
+    def packet_in_counts(self) -> tuple[tuple[str, str], ...]:
+        """What the rate limits did, for `status` of the Controller row."""
+        actions, misses = self._queues
+        return misses.counts("miss") + actions.counts("action")
 
     def deadline(self) -> int | None:
         due = [queue.deadline() for queue in self._queues]

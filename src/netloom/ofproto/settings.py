@@ -86,6 +86,10 @@ class ControllerSettings(Record):
     enable_async_messages: bool = True
     rate_limit_pps: int = 0
     burst_limit_packets: int = 0
+    #: Packet-ins that may wait for a controller that does not read.
+    queue_size: int = 100
+    #: The class of service of its packets.
+    dscp: int = 48
 
 
 class MirrorSettings(Record):
@@ -212,3 +216,5 @@ class ControllerStatus(Record):
     state: str = "VOID"
     sec_since_connect: int = -1
     sec_since_disconnect: int = -1
+    #: What rate limits did, as keys and values of `status`; empty without one.
+    packet_ins: tuple[tuple[str, str], ...] = ()

@@ -82,7 +82,12 @@ class Painter:
 
     def _member(self, words: str) -> str:
         """A word of the head, or a match."""
-        return ",".join([self._head_word(word) if word else "" for word in words.split(",")])
+        out, is_pair = [], False
+        for word in words.split(","):
+            # packet_type=(1,0x894f) is one word, and plain.
+            is_pair = (is_pair and word.endswith(")")) or word.startswith("packet_type=(")
+            out.append(word if is_pair or not word else self._head_word(word))
+        return ",".join(out)
 
     def _head_word(self, word: str) -> str:
         name, equals, value = word.partition("=")

@@ -193,7 +193,7 @@ class Program:
         self.links = OpenFlowLinks(
             self.loop,
             arguments.tls,
-            self.datapaths.role_of,
+            self.datapaths.standing_of,
             # Controllers shall not meet tables that are half full.
             lambda: not self.datapaths.is_restoring,
             signals,

@@ -142,12 +142,16 @@ class DataPathSet:
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
 
-    def role_of(self, bridge: str, connection: Connection) -> str:
-        """The role of a bridge's controller, as the Controller row names it."""
+    def standing_of(
+        self, bridge: str, connection: Connection
+    ) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """The role of a bridge's controller and the counts of its rate limits, as the Controller
+        row names them."""
         for backer in self.backers.values():
             if bridge in backer.bridges:
-                return backer.bridges[bridge].connections.role_of(connection)
-        return "other"
+                manager = backer.bridges[bridge].connections
+                return manager.role_of(connection), manager.packet_ins_of(connection)
+        return "other", ()
 
     # -- the loop ------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from netloom.base.log import get_logger
 from netloom.base.paths import rundir
+from netloom.base.record import replace
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import ControllerSettings, ControllerStatus
 from netloom.openflow import connection as openflow
@@ -28,6 +29,11 @@ from netloom.vswitchd.apply import LiveBridge
 from netloom.vswitchd.rconn import Rconn
 
 log = get_logger("connmgr")
+
+#: The role of a controller, and the counts of its rate limits: keys and values of `status`.
+Standing = tuple[str, tuple[tuple[str, str], ...]]
+_MadeFor = tuple[Bridge, frozenset[int], str, int]
+_NO_STANDING: Standing = ("other", ())
 
 
 class ByteMover:
@@ -67,7 +73,7 @@ class Service:
         self._is_management = target == _management_target(live.name)
         self._connections: dict[int, Connection[None]] = {}
         address = parse_address(target, OPENFLOW_PORT)
-        self._listener = Listener(links.loop, address, self._accept, links.tls)
+        self._listener = Listener(links.loop, address, self._accept, links.tls, dscp=settings.dscp)
         if address.kind == "unix":
             links.signals.add_file(address.path)
 
@@ -144,6 +150,7 @@ class Client:
             probe=self._probe,
             default_port=OPENFLOW_PORT,
             tls=links.tls,
+            dscp=settings.dscp,
         )
         # Call at once, as the log of Open vSwitch shows it.
         self._client.run()
@@ -184,10 +191,11 @@ class Client:
             self._links.note_change()
 
     def status(self, now_ms: int) -> ControllerStatus:
-        role = "other"
+        role, packet_ins = _NO_STANDING
         if self._machine is not None and self._rconn.is_connected:
-            role = self._links.role_of(self._bridge.name, self._machine)
-        return self._rconn.status(self.settings.target, role, now_ms)
+            role, packet_ins = self._links.standing_of(self._bridge.name, self._machine)
+        status = self._rconn.status(self.settings.target, role, now_ms)
+        return replace(status, packet_ins=packet_ins) if packet_ins else status
 
     def snooped(self) -> Snooped | None:
         """What a snooper may tap, if this is a controller in charge."""
@@ -221,7 +229,7 @@ class OpenFlowLinks:
         self,
         loop: MainLoop,
         tls: TlsSettings,
-        role_of: Callable[[str, BridgeEnd], str],
+        standing_of: Callable[[str, BridgeEnd], Standing],
         may_call: Callable[[], bool],
         signals: FatalSignals,
     ) -> None:
@@ -229,10 +237,10 @@ class OpenFlowLinks:
         self._may_call = may_call
         self.signals = signals
         self.tls = tls
-        self.role_of = role_of
+        self.standing_of = standing_of
         self._links: dict[tuple[str, str], Service | Client] = {}
         #: What a link was made for: it is made anew when its bridge or versions are others.
-        self._made_for: dict[tuple[str, str], tuple[Bridge, frozenset[int], str]] = {}
+        self._made_for: dict[tuple[str, str], _MadeFor] = {}
         self._changes = 0
         loop.register(self)
 
@@ -294,11 +302,10 @@ class OpenFlowLinks:
     def _drop_unless_wanted(
         self, key: tuple[str, str], wanted: tuple[LiveBridge, ControllerSettings] | None
     ) -> None:
-        bridge, versions, kind = self._made_for[key]
-        if wanted is not None:
-            live, settings = wanted
-            if live.bridge is bridge and _versions(live) == versions and settings.type == kind:
-                return
+        made_for = self._made_for[key]
+        kind = made_for[2]
+        if wanted is not None and _made_for(*wanted) == made_for:
+            return
         link = self._links.pop(key)
         del self._made_for[key]
         name, target = key
@@ -321,9 +328,13 @@ class OpenFlowLinks:
         except OSError as error:
             log.err("%s: failed to listen on %s: %s", name, target, error.strerror)
             return
-        self._made_for[key] = (live.bridge, _versions(live), settings.type)
+        self._made_for[key] = _made_for(live, settings)
         if not _is_snoop(name, target):
             log.info('%s: added %s controller "%s"', name, settings.type, target)
+
+
+def _made_for(live: LiveBridge, settings: ControllerSettings) -> _MadeFor:
+    return live.bridge, _versions(live), settings.type, settings.dscp
 
 
 def _versions(live: LiveBridge) -> frozenset[int]:

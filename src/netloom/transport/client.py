@@ -18,6 +18,7 @@ from netloom.base.machine import Machine
 
 from .address import OVSDB_PORT, Address, parse_address
 from .driver import Connection, error_number
+from .dscp import set_dscp
 from .loop import MainLoop
 from .tls import bootstrap, make_context, server_hostname
 from .tls_settings import TlsSettings
@@ -50,11 +51,13 @@ async def open_connection(
     address: Address,
     connection: Connection[Any],
     tls: TlsSettings | None = None,
+    dscp: int | None = None,
 ) -> None:
-    """Connect `connection` to an active `address`; OSError if that fails."""
+    """Connect `connection` to an active `address`, with a class of service for its packets;
+    OSError if that fails."""
     settings = tls or TlsSettings()
     context = make_context(settings, server=False) if address.kind == "ssl" else None
-    sock = await _connect_socket(loop, address)
+    sock = await _connect_socket(loop, address, dscp)
     try:
         await loop.aio.create_connection(
             lambda: connection,
@@ -73,7 +76,7 @@ async def open_connection(
             raise
 
 
-async def _connect_socket(loop: MainLoop, address: Address) -> socket.socket:
+async def _connect_socket(loop: MainLoop, address: Address, dscp: int | None) -> socket.socket:
     if address.kind == "unix":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         sock.setblocking(False)
@@ -92,6 +95,7 @@ async def _connect_socket(loop: MainLoop, address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_dscp(sock, dscp)
         await loop.aio.sock_connect(sock, target)
     except (OSError, asyncio.CancelledError):
         sock.close()
@@ -104,7 +108,7 @@ class ReconnectingClient(Generic[Event]):
 
     For each connection `make()` gives a fresh machine, `on_connect(connection)` is called when it
     is up, `on_event(event)` for each event, `on_disconnect(error)` when it is gone.
-    `probe(connection)` is to send what the peer will answer.
+    `probe(connection)` is to send what the peer will answer. `dscp`: see `set_dscp`.
     """
 
     def __init__(
@@ -120,6 +124,7 @@ class ReconnectingClient(Generic[Event]):
         probe: Callable[[Connection[Event]], None] | None = None,
         default_port: int = OVSDB_PORT,
         tls: TlsSettings | None = None,
+        dscp: int | None = None,
     ) -> None:
         self.address = address
         self.connection: Connection[Event] | None = None
@@ -134,6 +139,7 @@ class ReconnectingClient(Generic[Event]):
         self._probe = probe
         self._default_port = default_port
         self._tls = tls
+        self._dscp = dscp
         self._task: asyncio.Task[None] | None = None
         loop.register(self)
 
@@ -170,7 +176,7 @@ class ReconnectingClient(Generic[Event]):
 
     async def _attempt(self, address: Address, connection: Connection[Event]) -> None:
         try:
-            await open_connection(self._loop, address, connection, self._tls)
+            await open_connection(self._loop, address, connection, self._tls, self._dscp)
         except OSError as error:
             self._task = None
             self.last_error = error_number(error)

@@ -13,6 +13,7 @@ from netloom.base.log import get_logger
 
 from .address import Address
 from .driver import Connection
+from .dscp import set_dscp
 from .loop import MainLoop
 from .tls import make_context
 from .tls_settings import TlsSettings
@@ -108,13 +109,19 @@ class Listener:
     """
 
     def __init__(
-        self, loop: MainLoop, address: Address, accept: Accept, tls: TlsSettings | None = None
+        self,
+        loop: MainLoop,
+        address: Address,
+        accept: Accept,
+        tls: TlsSettings | None = None,
+        dscp: int | None = None,
     ) -> None:
         assert address.passive
         self.address = address
         self._loop = loop
         self._accept = accept
         self._tls = tls or TlsSettings()
+        self._dscp = dscp
         self._serial = 0
         self._tasks: set[Any] = set()
         if address.kind == "ssl":
@@ -152,6 +159,7 @@ class Listener:
             name = f"unix#{self._serial}"
         else:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            set_dscp(sock, self._dscp)
             name = f"{self.address.kind}:{format_host(peer[0])}:{peer[1]}"
         connection = self._accept(name)
         if connection is None:

@@ -56,6 +56,12 @@ class Replica(Protocol):
 Complain = Callable[[str, str, str], None]
 
 
+#: Packet-ins that may wait for a controller, and how many that may be.
+_QUEUE_SIZE, _MAX_QUEUE_SIZE = 100, 512
+#: The class of service of OpenFlow, and the greatest there is.
+_DSCP, _MAX_DSCP = 48, 63
+
+
 def read_wish(replica: Replica) -> Wish:
     """The wish that the rows state; an empty one if the database has no Open_vSwitch row."""
     return _Reader(replica).read()
@@ -253,6 +259,9 @@ class _Reader:
 
     def _controllers(self, name: str, row: Row) -> tuple[ControllerSettings, ...]:
         found: dict[str, ControllerSettings] = {}
+        default_size = integer(row.mapping("other_config"), "controller-queue-size", _QUEUE_SIZE)
+        if not 1 <= default_size <= _MAX_QUEUE_SIZE:
+            default_size = _QUEUE_SIZE
         for controller in self._replica.refs(row, "controller"):
             target = controller.text("target")
             problem = _controller_problem(name, target)
@@ -261,7 +270,8 @@ class _Reader:
                 continue
             for text in complaints("Controller", controller):
                 self._complain("warn", "bridge", f'bridge {name}: controller "{target}": {text}')
-            found[target] = _controller_settings(controller, target)
+            queue_size = controller.opt_int("controller_queue_size") or default_size
+            found[target] = replace(_controller_settings(controller, target), queue_size=queue_size)
         return tuple(found[target] for target in sorted(found))
 
     # -- ports and interfaces ------------------------------------------------------------
@@ -467,6 +477,7 @@ def _controller_settings(row: Row, target: str) -> ControllerSettings:
     probe_ms = row.opt_int("inactivity_probe")
     async_messages = row.opt_flag("enable_async_messages")
     rate = row.opt_int("controller_rate_limit") or 0
+    dscp = integer(row.mapping("other_config"), "dscp", _DSCP)
     return ControllerSettings(
         target=target,
         type=row.opt_text("type") or ("service" if passive else "primary"),
@@ -476,4 +487,5 @@ def _controller_settings(row: Row, target: str) -> ControllerSettings:
         enable_async_messages=async_messages is not False,
         rate_limit_pps=max(rate, 0),
         burst_limit_packets=max(row.opt_int("controller_burst_limit") or 0, 0),
+        dscp=dscp if 0 <= dscp <= _MAX_DSCP else _DSCP,
     )

@@ -86,7 +86,7 @@ class Collector:
         now = self._controllers.status(bridge.text("name"), row.text("target"), now_ms)
         columns = status.controller_columns(now)
         if not with_counters and now is not None:
-            timeless = replace(now, sec_since_connect=-1, sec_since_disconnect=-1)
+            timeless = replace(now, sec_since_connect=-1, sec_since_disconnect=-1, packet_ins=())
             if _without_times(row) == status.controller_columns(timeless):
                 return
         _note(found, row, columns)
@@ -133,12 +133,14 @@ class Collector:
 
 
 def _without_times(row: Row) -> Columns:
-    """The row's columns as they would be without times."""
+    """The row's columns as they would be without times and counts."""
     shown = row.mapping("status")
     return {
         "is_connected": row.flag("is_connected"),
         "role": row.data.get("role", ()),
-        "status": {k: v for k, v in shown.items() if not k.startswith("sec_since_")},
+        "status": {
+            k: v for k, v in shown.items() if not k.startswith(("sec_since_", "packet-in-"))
+        },
     }
 
 

@@ -190,6 +190,7 @@ def controller_columns(status: ControllerStatus | None) -> dict[str, Datum]:
         shown["sec_since_connect"] = str(status.sec_since_connect)
     if status.sec_since_disconnect >= 0:
         shown["sec_since_disconnect"] = str(status.sec_since_disconnect)
+    shown.update(status.packet_ins)
     return {
         "is_connected": status.is_connected,
         "role": (status.role,) if status.is_connected else (),

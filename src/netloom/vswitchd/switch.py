@@ -131,6 +131,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "Controller": (
         "connection_mode",
         "controller_burst_limit",
+        "controller_queue_size",
         "controller_rate_limit",
         "enable_async_messages",
         "inactivity_probe",

@@ -33,7 +33,6 @@ KEYS: dict[str, tuple[str, ...]] = {
         "hw-offload",
         "userspace-tso-enable",
     ),
-    "Controller": ("dscp",),
 }
 
 

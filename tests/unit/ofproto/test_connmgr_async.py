@@ -11,7 +11,7 @@ from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
-from netloom.ofproto.packet_in import PacketInQueue, metadata_match
+from netloom.ofproto.packet_in import PacketInQueue, Unread, metadata_match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import Change, Tables
@@ -318,3 +318,38 @@ def test_who_changes_a_port_is_told_so_since_openflow_15_only() -> None:
     assert other.told()[1] == 12
     modern.told()
     assert modern.say(m.PortMod(1, PORT.hw_addr, 0, 0))[1] == 12
+
+
+def test_counts_of_a_limit_are_those_of_the_manual_and_end_with_it() -> None:
+    queue = PacketInQueue(100, 1, 0)
+    for n in range(4):
+        queue.push(1, packet_in(n), 0)
+    assert queue.counts("miss") == (
+        ("packet-in-miss-backlog", "1"),
+        ("packet-in-miss-bypassed", "1"),
+        ("packet-in-miss-dropped", "2"),
+        ("packet-in-miss-queued", "3"),
+    )
+    queue.set_limits(0, 0)
+    assert queue.counts("miss") == ()
+    queue.set_limits(100, 1)
+    assert queue.counts("miss")[1:3] == (
+        ("packet-in-miss-bypassed", "0"),
+        ("packet-in-miss-dropped", "0"),
+    )
+
+
+def test_peer_that_reads_gets_any_number_of_packet_ins() -> None:
+    unread = Unread()
+    assert all(unread.admit(100, 0, 2) for _ in range(1_000))
+
+
+def test_peer_that_does_not_read_has_so_many_waiting_and_more_when_it_read_some() -> None:
+    unread = Unread()
+    n_waiting = 1_000
+    for _ in range(2):
+        assert unread.admit(100, n_waiting, 2)
+        n_waiting += 132
+    assert not unread.admit(100, n_waiting, 2)
+    assert unread.admit(100, 150, 2)
+    assert not unread.admit(100, 282, 2)

@@ -10,9 +10,12 @@ from netloom.base.record import replace
 from netloom.flow.text import parse_match
 from netloom.openflow import messages as m
 from netloom.openflow.codec import encode_message
+from netloom.openflow.constants import OFP13_VERSION
 from netloom.openflow.flow_dump import FlowDump
 from netloom.openflow.flow_text import parse_flow_mod
 from netloom.openflow.message_text import Style, format_message
+from netloom.openflow.oxm import oxm_table
+from netloom.openflow.oxm_template import Templates
 from netloom.openflow.protocol import P_NXM, P_OF12, P_OF13, P_OF14, P_OF15
 
 MATCHES = (
@@ -81,7 +84,9 @@ def test_a_dump_reads_as_its_messages(protocol: int, verbosity: int) -> None:
             assert dump.text(data) == format_message(data, style)
 
 
-def test_alike_flows_are_not_decoded() -> None:
+def test_alike_flows_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What other tests read does not count: after too many odd messages nobody looks for shapes.
+    monkeypatch.setattr(oxm_table(OFP13_VERSION), "templates", Templates())
     flow = parse_flow_mod("tcp,nw_dst=10.0.0.1,tp_dst=80,actions=2")[0]
     row = m.FlowStats(flow.match, 5, 0, flow.actions, 0, 1, 0, 0, 0, -1, -1, 0, 0, 1, 2)
     rows = [

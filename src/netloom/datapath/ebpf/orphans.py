@@ -5,8 +5,7 @@ So `ofproto` is asked for each of them (an upcall "adopt"): the flow that it put
 orphan if its mask is the same, else the orphan goes. Three kinds have to wait:
 
 - flows of packets that come back (`recirc_id`): their number means nothing to this process. Once
-  all
-  others mean something again no packet comes with an old number any more, and they go, after a
+  all others mean something again no packet comes with an old number any more, and they go, after a
   moment for packets that are on their way. Until then nobody else may have their numbers.
 - flows of bridges that the programs switch by themselves: they come again, or go.
 - flows of ports that nobody has asked for yet: they go after `ORPHAN_MS`.

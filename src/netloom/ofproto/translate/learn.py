@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloom.flow.print import format_match
+from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.learned_flows import learned_flow
 from netloom.ofproto.translate.context import Context
 from netloom.openflow import actions as a
@@ -72,7 +72,11 @@ def _write_result(context: Context, result: a.Subfield, is_possible: bool) -> No
 
 def describe(mod: m.FlowMod) -> str:
     """The flow as a trace shows it."""
-    words = [f"table={mod.table_id}", format_match(mod.match), f"priority={mod.priority}"]
+    words = [
+        f"table={mod.table_id}",
+        format_match(mod.match, None, None, SWITCH_OPTION_BITS),
+        f"priority={mod.priority}",
+    ]
     if mod.new_cookie:
         words.append(f"cookie={mod.new_cookie:#x}")
     if mod.idle_timeout:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
-from netloom.flow.print import format_match
+from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
@@ -72,7 +72,9 @@ def enter_table(
         context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
         for part in parts or ():
             # Open vSwitch has this since 3.3.
-            context.detail(f"conj. {format_match(part.match, None, part.priority)}")
+            context.detail(
+                f"conj. {format_match(part.match, None, part.priority, SWITCH_OPTION_BITS)}"
+            )
     saved = (context.table_id, context.rule, context.depth, context.cookie, context.in_bucket)
     context.in_bucket = False
     is_first = not context.has_begun
@@ -184,6 +186,6 @@ def _describe(context: Context, rule: Rule) -> str:
             return 'No match, and a "packet-in" is called for.'
         if rule is internal.no_packet_in:
             return "No match."
-    text = format_match(rule.match)
+    text = format_match(rule.match, None, None, SWITCH_OPTION_BITS)
     text = f"{text}, priority {rule.priority}" if text else f"priority {rule.priority}"
     return f"{text}, cookie {rule.cookie:#x}" if rule.cookie else text

@@ -86,9 +86,9 @@ def dump_ports_desc(context: Context) -> None:
     print_replies(context, switch, m.PortDescRequest(port))
 
 
-def _queue(text: str, everything: str) -> int:
-    """A queue's number, read as C's atoi() does; OFPQ_ALL for the word `everything`."""
-    if not text or text.lower() == everything:
+def _queue(text: str) -> int:
+    """A queue's number, read as C's atoi() does; OFPQ_ALL for the word "all"."""
+    if not text or text.lower() == "all":
         return m.OFPQ_ALL
     return atoi(text) & 0xFFFFFFFF
 
@@ -103,7 +103,7 @@ def _port_or_any(context: Context) -> int:
 def queue_stats(context: Context) -> None:
     switch = open_switch(context)
     port = _port_or_any(context)
-    request = m.QueueStatsRequest(port, _queue(context.operand(2), "all"))
+    request = m.QueueStatsRequest(port, _queue(context.operand(2)))
     print_replies(context, switch, request)
 
 
@@ -113,7 +113,7 @@ def queue_get_config(context: Context) -> None:
     if context.operand(1).lower() == "all":
         # Which no switch takes for any.
         port = ALL
-    queue = _queue(context.operand(2), "any")
+    queue = _queue(context.operand(2))
     requests = [m.QueueGetConfigRequest(port, queue)]
     if port == m.OFPP_ANY and switch.version == 1:
         # OpenFlow 1.0 asks about one port at a time.

@@ -248,13 +248,15 @@ GLOBAL int nl_open(struct __sk_buff *skb, struct nl_action *a)
 	fill_connection(s, c, a->a64 >> 32, coarse_ns());
 	c->serial = serial;
 	if (map_update(&tuples, tuple, &s->entry, ONLY_NEW)) {
-		give_up(t, c, place, zone);
+		if (__sync_val_compare_and_swap(&c->serial, serial, 0) == serial)
+			give_up(t, c, place, zone);
 		unlock(c);
 		return OPEN_SLOW;
 	}
 	if (!nl_take_reply(translates)) {
 		drop_tuple(tuple, serial);
-		give_up(t, c, place, zone);
+		if (__sync_val_compare_and_swap(&c->serial, serial, 0) == serial)
+			give_up(t, c, place, zone);
 		unlock(c);
 		return OPEN_SLOW;
 	}
@@ -263,6 +265,14 @@ GLOBAL int nl_open(struct __sk_buff *skb, struct nl_action *a)
 	*(volatile u32 *)&c->kind = tuple->proto == TCP ? NL_CONNECTION_TCP
 				    : tuple->proto == ICMP || tuple->proto == ICMPV6 ? NL_CONNECTION_ICMP
 										   : NL_CONNECTION_UDP;
+	if (*(volatile u32 *)&c->serial != serial) {
+		/* Evicted meanwhile, when not all of its tuples were there to be dropped. */
+		drop_tuple(tuple, serial);
+		drop_tuple(&s->reply, serial);
+		c->kind = NL_CONNECTION_FREE;
+		unlock(c);
+		return OPEN_SLOW;
+	}
 	unlock(c);
 	s->connection = found;
 	s->serial = serial;
