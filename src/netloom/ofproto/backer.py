@@ -35,17 +35,21 @@ from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
 from netloom.ofproto.zones import Zones
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Upcalls that are answered before ports and connections have their turn again.
-UPCALL_BATCH = 64
+UPCALL_BATCH: Final = 64
 #: Batches of packets that are taken while they keep coming before all else has its turn: a turn of
 #: the main loop costs as much as several packets do.
-ROUNDS = 4
+ROUNDS: Final = 4
 #: How often packets that come back are answered at once.
-RECIRCULATIONS = 4
+RECIRCULATIONS: Final = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
-MAC_PAUSE_FACTOR = 10
+MAC_PAUSE_FACTOR: Final = 10
 #: How often statistics are read and idle flows removed.
-SWEEP_INTERVAL_MS = 500
+SWEEP_INTERVAL_MS: Final = 500
 
 
 class Backer:

@@ -19,17 +19,21 @@ from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
 from netloom.openflow import messages as m
 
-_IN_PORT = SLOT["in_port"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_UNSET_PORT = 0xFFFFFFF7
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_IN_PORT: Final = SLOT["in_port"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_UNSET_PORT: Final = 0xFFFFFFF7
 
 #: What is known of a packet besides its bytes.
-_METADATA_SLOTS = [
+_METADATA_SLOTS: Final = [
     slot
     for name, slot in SLOT.items()
     if name.startswith(("reg", "tun_", "ct_")) or name in ("metadata", "pkt_mark")
 ]
-_METADATA_MASK = sum(slot.mask for slot in _METADATA_SLOTS)
+_METADATA_MASK: Final = sum(slot.mask for slot in _METADATA_SLOTS)
 
 
 def metadata_match(key: int, option_bits: int = 0) -> Match:

@@ -36,6 +36,7 @@ from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from netloom.openflow.instruction_memo import InstructionMemo
 
@@ -59,14 +60,14 @@ def _any_port11(number: int) -> int:
 
 # Flow mods
 
-_FLOW_MOD10 = Struct(">QHHHHIHH")
-_NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
-_FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
+_FLOW_MOD10: Final = Struct(">QHHHHIHH")
+_NX_FLOW_MOD: Final = Struct(">QHHHHIHHH6x")
+_FLOW_MOD11: Final = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
-_OXM = b"\0\1"
+_OXM: Final = b"\0\1"
 #: Flags that each version knows.
-_FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
-_EMERG10 = 4
+_FLAGS: Final = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
+_EMERG10: Final = 4
 
 
 def _decode_flags(flags: int, version: int) -> int:
@@ -366,9 +367,9 @@ def encode_aggregate_request(message: m.AggregateRequest, version: int, protocol
 
 # Flow statistics: what there is
 
-_STATS10 = Struct(">II3H6xQQQ")
-_NX_STATS = Struct(">HBxII6HQQQ")
-_STATS11 = Struct(">HBxII5H2xQQQ")
+_STATS10: Final = Struct(">II3H6xQQQ")
+_NX_STATS: Final = Struct(">HBxII6HQQQ")
+_STATS11: Final = Struct(">HBxII5H2xQQQ")
 
 
 def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
@@ -505,7 +506,7 @@ class _ActionWriter:
 
 
 #: Actions whose bytes do not depend on the match.
-_PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
+_PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
 def _write_stats10(row: m.FlowRow, write: _Write) -> bytes:

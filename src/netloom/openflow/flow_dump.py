@@ -34,6 +34,7 @@ from netloom.openflow.text_flows import flow_stats_text, format_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from netloom.openflow import messages as m
     from netloom.openflow.actions import Action
@@ -50,18 +51,18 @@ _FREE: dict[str, tuple[Callable[[int], str], tuple[int, int]]] = {
     "tp_dst": (str, (54_312, 34_576)),
 }
 #: Table, seconds, nanoseconds; cookie, packets, bytes.
-_BEFORE = Struct(">2xBxII")
-_COUNTS = Struct(">QQQ")
-_MATCH = 48
+_BEFORE: Final = Struct(">2xBxII")
+_COUNTS: Final = Struct(">QQQ")
+_MATCH: Final = 48
 #: Shapes of a dump, at most; so many entries of unknown shape, more than those of known ones, and
 #: it is not worth looking.
-_MAX_SHAPES = 4_096
-_MAX_MISSES = 1_024
+_MAX_SHAPES: Final = 4_096
+_MAX_MISSES: Final = 1_024
 #: Sets of fields that are tried for an entry of one length.
-_MAX_SETS = 4
+_MAX_SETS: Final = 4
 
-_NO_ACTIONS = "actions=drop"
-_MARK = "\0"
+_NO_ACTIONS: Final = "actions=drop"
+_MARK: Final = "\0"
 
 
 class _Shape:

@@ -55,12 +55,16 @@ from netloom.datapath.userspace.conntrack.tracker import ConnTracker, Tracked, V
 from netloom.datapath.userspace.conntrack.tuples import Tuple
 from netloom.packet.parse import Headers
 
-_SPECS = {spec.name: spec for spec in MAPS}
-_AT = TRACKER.offsets
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_SPECS: Final = {spec.name: spec for spec in MAPS}
+_AT: Final = TRACKER.offsets
 #: Where there are fewer free places than this, expired connections are looked for every second.
-FEW_PLACES = MAX_CONNECTIONS // 4
-_HURRY_MS = 1_000
-_NO_CONNECTION = bytes(CONNECTION.size)
+FEW_PLACES: Final = MAX_CONNECTIONS // 4
+_HURRY_MS: Final = 1_000
+_NO_CONNECTION: Final = bytes(CONNECTION.size)
 
 
 class KernelTracker(ConnTracker):

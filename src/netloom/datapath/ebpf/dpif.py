@@ -67,16 +67,20 @@ from netloom.datapath.userspace.execute import (
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Records taken from one ring in one turn.
-RING_BATCH = 64
+RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
-_DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
-_SORT_INTERVAL_MS = 1_000
-_SPECS = {spec.name: spec for spec in MAPS}
+_DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
+_SORT_INTERVAL_MS: Final = 1_000
+_SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
-SLOW_PACKETS = "dpif_slow_packet"
+SLOW_PACKETS: Final = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
-_DROPS = {
+_DROPS: Final = {
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,

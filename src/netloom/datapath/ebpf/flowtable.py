@@ -44,26 +44,34 @@ from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
 from netloom.datapath.ebpf.usage import SlotUsage
 from netloom.flow.fields import SLOT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
-REST_MS = 200
-_SPECS = {spec.name: spec for spec in MAPS}
-_read_counters = Struct("<QQQI").unpack_from
-_U32, _U64 = Struct("<I"), Struct("<Q")
-_HITS_AT = 8 * COUNTER["HITS"]
-_HALF = (1 << 32) - 1
-_ACTIONS_AT = FLOW.offsets["actions"]
-_TCP_FLAGS = SLOT["tcp_flags"]
+REST_MS: Final = 200
+_SPECS: Final = {spec.name: spec for spec in MAPS}
+_read_counters: Final = Struct("<QQQI").unpack_from
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+_HITS_AT: Final = 8 * COUNTER["HITS"]
+_HALF: Final = (1 << 32) - 1
+_ACTIONS_AT: Final = FLOW.offsets["actions"]
+_TCP_FLAGS: Final = SLOT["tcp_flags"]
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
-RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+RAW_WORDS: Final = (0, 8, 16, 26)
+RAW_PORTS: Final = 34
 #: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
 #: without the flag that forbids it, protocol; the others if a flow asks.
-_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
-_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
-              34: "tp_src", 36: "tp_dst"}  # fmt: skip
+_RAW_ALWAYS: Final = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS: Final = {
+    0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+    34: "tp_src", 36: "tp_dst",
+}  # fmt: skip
 
 
 #: No entry of a cache is of this generation: while it is the present one, none is used or made.
-_NO_GENERATION = 0
+_NO_GENERATION: Final = 0
 
 
 #: Key and value in a hash; the place of the flow among those that are put, and its name.

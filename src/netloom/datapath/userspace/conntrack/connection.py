@@ -5,10 +5,14 @@ from __future__ import annotations
 from netloom.datapath.userspace.conntrack.tcp import Segment, TcpTracker, Update
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Seconds of silence after which a connection is forgotten, by the names of
 #: `CT_Timeout_Policy` (ovs-vswitchd.conf.db(5)) and Open vSwitch's numbers. A protocol of its own
 #: has none but TCP and ICMP; all others live as UDP does.
-TIMEOUTS_S = {
+TIMEOUTS_S: Final = {
     "tcp_first_packet": 30,
     "tcp_opening": 30,
     "tcp_established": 24 * 60 * 60,
@@ -22,8 +26,8 @@ TIMEOUTS_S = {
     "icmp_reply": 30,
 }
 
-NAT_SRC = 1
-NAT_DST = 2
+NAT_SRC: Final = 1
+NAT_DST: Final = 2
 
 
 class Connection:

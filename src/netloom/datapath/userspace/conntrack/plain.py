@@ -12,17 +12,24 @@ from struct import Struct
 
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_TCP, IPPROTO_UDP
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: A `tuples.Tuple`, to look for: zone, dl_type, proto, src, dst, sport, dport.
 PlainTuple = tuple[int, ...]
 
 #: From dl_type on: this; version and header length; total length; fragment; protocol; addresses,
 #: ports, and length and checksum of UDP.
-_read = Struct(">HBxHxxHxBxxIIHHHH").unpack_from
-_TYPE_AT, _ADDRESSES_AT, _L4 = 12, ETH_LEN + 12, ETH_LEN + 20
-_UDP_LEN, _TCP_LEN = 8, 20
+_read: Final = Struct(">HBxHxxHxBxxIIHHHH").unpack_from
+_TYPE_AT: Final = 12
+_ADDRESSES_AT: Final = ETH_LEN + 12
+_L4: Final = ETH_LEN + 20
+_UDP_LEN: Final = 8
+_TCP_LEN: Final = 20
 #: Where a TCP header has its own length.
-_OFFSET_AT = _L4 + 12
-_LEAST = _L4 + _UDP_LEN
+_OFFSET_AT: Final = _L4 + 12
+_LEAST: Final = _L4 + _UDP_LEN
 
 
 def read_plain(

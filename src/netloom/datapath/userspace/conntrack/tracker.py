@@ -71,21 +71,21 @@ TRK: Final = 0x20
 SNAT: Final = 0x40
 DNAT: Final = 0x80
 
-_NEW_TRK = NEW | TRK
+_NEW_TRK: Final = NEW | TRK
 #: Where the transport header of a plain packet is.
-_PLAIN_L4 = 34
-_CT_NW_PROTO = mask_of("ct_nw_proto")
+_PLAIN_L4: Final = 34
+_CT_NW_PROTO: Final = mask_of("ct_nw_proto")
 
 #: Connections that may be kept.
-DEFAULT_MAX_CONNECTIONS = 3_000_000
+DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
 #: How often all connections are looked at for expired ones.
-DEFAULT_SWEEP_MS = 30_000
+DEFAULT_SWEEP_MS: Final = 30_000
 
-FULL = "conntrack_full"
-ZONE_FULL = "conntrack_zone_full"
-NAT_EXHAUSTED = "conntrack_nat_exhausted"
-INVALID_STATE = "conntrack_invalid_state"
-COUNTERS = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
+FULL: Final = "conntrack_full"
+ZONE_FULL: Final = "conntrack_zone_full"
+NAT_EXHAUSTED: Final = "conntrack_nat_exhausted"
+INVALID_STATE: Final = "conntrack_invalid_state"
+COUNTERS: Final = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
 
 
 class Tracked(NamedTuple):

@@ -1,0 +1,80 @@
+"""The message that most of a busy connection consists of.
+
+It looks like the other messages (`messages`), which are records, but is a class of its own:
+compiled (`tools/compile_hot.py`), that is made and read in a fifth of the time.
+"""
+
+from __future__ import annotations
+
+from netloom.flow.match import MATCH_ALL, Match
+from netloom.openflow.constants import NO_BUFFER, OFPG_ANY, OFPP_ANY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
+    from netloom.openflow.actions import Action
+
+
+class FlowMod:
+    """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
+    `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
+    a changed flow keeps its own)."""
+
+    _fields: ClassVar[tuple[str, ...]] = (
+        "command", "match", "priority", "table_id", "actions", "cookie", "cookie_mask",
+        "new_cookie", "idle_timeout", "hard_timeout", "flags", "buffer_id", "out_port",
+        "out_group", "importance",
+    )  # fmt: skip
+    __slots__ = (
+        "actions", "buffer_id", "command", "cookie", "cookie_mask", "flags", "hard_timeout",
+        "idle_timeout", "importance", "match", "new_cookie", "out_group", "out_port", "priority",
+        "table_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        command: int,
+        match: Match = MATCH_ALL,
+        priority: int = 0x8000,
+        table_id: int = 255,
+        actions: tuple[Action, ...] = (),
+        cookie: int = 0,
+        cookie_mask: int = 0,
+        new_cookie: int | None = None,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        flags: int = 0,
+        buffer_id: int = NO_BUFFER,
+        out_port: int = OFPP_ANY,
+        out_group: int = OFPG_ANY,
+        importance: int = 0,
+    ) -> None:
+        self.command = command
+        self.match = match
+        self.priority = priority
+        self.table_id = table_id
+        self.actions = actions
+        self.cookie = cookie
+        self.cookie_mask = cookie_mask
+        self.new_cookie = new_cookie
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.flags = flags
+        self.buffer_id = buffer_id
+        self.out_port = out_port
+        self.out_group = out_group
+        self.importance = importance
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._fields])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FlowMod) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"FlowMod({shown})"
