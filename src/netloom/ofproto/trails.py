@@ -111,8 +111,8 @@ class RuleChanges:
     def _find(self, trail: Trail) -> list[_Shape] | None:
         found = {
             (value & ~trail.changed, mask & ~trail.changed)
-            for table in trail.tables & self._shapes.keys()
-            for value, mask in self._shapes[table]
+            for table in trail.tables
+            for value, mask in self._shapes.get(table, ())
         }
         shapes = None if any(not mask for _, mask in found) else list(found)
         self._on[trail] = shapes

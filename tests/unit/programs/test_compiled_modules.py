@@ -20,13 +20,19 @@ HOT = runpy.run_path(str(ROOT / "tools/compile_hot.py"))
 SAME = (
     "tests/trace",
     "tests/unit/datapath",
+    "tests/unit/netdev",
     "tests/unit/ofproto",
     "tests/unit/openflow",
+    "tests/props/test_changed_rules.py",
     "tests/props/test_classifier_properties.py",
+    "tests/props/test_datapath_properties.py",
     "tests/props/test_every_message.py",
     "tests/props/test_fuzz_targets.py",
+    "tests/props/test_mac_revalidation.py",
     "tests/props/test_openflow_codec.py",
+    "tests/props/test_packets_conserved.py",
     "tests/props/test_plain_tracking.py",
+    "tests/props/test_shortcuts.py",
     "tests/props/test_translation_masks.py",
 )
 ASK = "from netloom.programs.compiled import activate; print(activate()); "

@@ -78,6 +78,8 @@ _CT_NW_PROTO: Final = mask_of("ct_nw_proto")
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
+#: Packets that are remembered until they come back: two batches.
+MAX_SEEN: Final = 64
 #: How often all connections are looked at for expired ones.
 DEFAULT_SWEEP_MS: Final = 30_000
 
@@ -152,6 +154,8 @@ class ConnTracker:
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
+        #: By the identity of packets seen lately: these, zone, trust, what was read of them.
+        self._seen: dict[int, tuple[bytes, int, bool, tuple[PlainTuple, int] | None]] = {}
         #: Who keeps connections elsewhere too has to see each packet's work.
         self._may_be_plain = type(self) is ConnTracker
 
@@ -210,7 +214,7 @@ class ConnTracker:
 
     def track_key(
         self,
-        packet: bytes | bytearray,
+        packet: bytes,
         key: int,
         ct: Ct,
         now_ms: int,
@@ -227,7 +231,7 @@ class ConnTracker:
         state = key >> CT_STATE_SHIFT & 0xFF
         if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
             return -1
-        read = read_plain(packet, ct.zone, trusts_checksum)
+        read = self._read_once(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
@@ -266,6 +270,21 @@ class ConnTracker:
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
         return key if connection is None else key | _bits_of(connection, ct)
 
+    def _read_once(
+        self, packet: bytes, zone: int, trusts_checksum: bool
+    ) -> tuple[PlainTuple, int] | None:
+        """`read_plain` of a packet, once if it comes back."""
+        seen = self._seen.get(id(packet))
+        if seen is not None and seen[0] is packet:
+            _, seen_zone, trusted, read = seen
+            if seen_zone == zone and trusted == trusts_checksum:
+                return read
+        read = read_plain(packet, zone, trusts_checksum)
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen[id(packet)] = (packet, zone, trusts_checksum, read)
+        return read
+
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
     ) -> Connection | None:
@@ -273,7 +292,7 @@ class ConnTracker:
         if not self._has_room(found[0]):
             return None
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
+        connection = Connection(found, segment, timeouts, now_ms)
         self._add(connection)
         return connection
 
@@ -456,19 +475,19 @@ class ConnTracker:
     # The table
 
     def _add(self, connection: Connection) -> None:
-        self._table[connection.key] = (connection, False)
-        self._table[connection.reverse] = (connection, True)
+        self._table[connection.ends] = (connection, False)
+        self._table[connection.reply_ends] = (connection, True)
         self._connections[connection] = None
-        self.limits.add(connection.key.zone)
+        self.limits.add(connection.ends[0])
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
         self._expectations.forget(connection)
-        for key in (connection.key, connection.reverse):
+        for key in (connection.ends, connection.reply_ends):
             row = self._table.get(key)
             if row is not None and row[0] is connection:
                 del self._table[key]
-        self.limits.remove(connection.key.zone)
+        self.limits.remove(connection.ends[0])
 
     def is_sweep_due(self, now_ms: int) -> bool:
         return now_ms >= self._next_sweep_ms
