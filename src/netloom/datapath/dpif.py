@@ -198,7 +198,6 @@ class Dpif(Protocol):
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If

@@ -78,7 +78,7 @@ class Upcalls:
         if result is None:
             self._translate_miss(upcall, now_ms)
             return
-        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, from_upcall=True)
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, True)
         mask = result.mask if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(key, mask, result, now_ms)
 

@@ -35,12 +35,10 @@ from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Final
 
     from netloom.openflow.instruction_memo import InstructionMemo
 
-    _Write = Callable[[tuple[a.Action, ...], Match], bytes]
 
 Encoded = tuple[str, bytes]
 
@@ -458,9 +456,11 @@ def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
     rows = (
-        (f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
-         f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
-         f.packet_count, f.byte_count)
+        m.FlowRow(
+            f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
+            f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
+            f.packet_count, f.byte_count,
+        )
         for f in message.flows
     )  # fmt: skip
     return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
@@ -469,17 +469,19 @@ def encode_flow_stats_reply(
 def encode_flow_rows_reply(
     message: m.FlowRowsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    write = _ActionWriter(version).write
+    writer = _ActionWriter(version)
     if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(row, write) for row in message.rows]
+        return "NXST_FLOW", [_write_nx_stats(row, writer) for row in message.rows]
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(row, write) for row in message.rows]
+        return "OFPST_FLOW", [_write_stats10(row, writer) for row in message.rows]
     if version == c15.VERSION:
         return "OFPST_FLOW", [
-            c15.write_stats15(row, _encode_flags(row[11], version), write(row[3], row[0]))
+            c15.write_stats15(
+                row, _encode_flags(row.flags, version), writer.write(row.actions, row.match)
+            )
             for row in message.rows
         ]
-    return "OFPST_FLOW", [_write_stats11(row, version, write) for row in message.rows]
+    return "OFPST_FLOW", [_write_stats11(row, version, writer) for row in message.rows]
 
 
 class _ActionWriter:
@@ -509,12 +511,14 @@ class _ActionWriter:
 _PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(row: m.FlowRow, write: _Write) -> bytes:
-    match, priority, table_id, actions, cookie, sec, nsec, idle, hard, *_, packets, octets = row
-    encoded = write(actions, match)
-    head = pack(">HBx", 88 + len(encoded), table_id)
-    body = _STATS10.pack(sec, nsec, priority, idle, hard, cookie, packets, octets)
-    return head + encode_ofp10_match(match) + body + encoded
+def _write_stats10(row: m.FlowRow, writer: _ActionWriter) -> bytes:
+    encoded = writer.write(row.actions, row.match)
+    head = pack(">HBx", 88 + len(encoded), row.table_id)
+    body = _STATS10.pack(
+        row.duration_sec, row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout,
+        row.cookie, row.packet_count, row.byte_count,
+    )  # fmt: skip
+    return head + encode_ofp10_match(row.match) + body + encoded
 
 
 def _age(seconds: int) -> int:
@@ -522,28 +526,28 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(row: m.FlowRow, write: _Write) -> bytes:
-    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age, hard_age, _, _,
-     packets, octets) = row  # fmt: skip
-    entries, size = encode_nx_match(match)
-    encoded = write(actions, match)
+def _write_nx_stats(row: m.FlowRow, writer: _ActionWriter) -> bytes:
+    entries, size = encode_nx_match(row.match)
+    encoded = writer.write(row.actions, row.match)
     head = _NX_STATS.pack(
-        48 + len(entries) + len(encoded), table_id, sec, nsec, priority, idle, hard, size,
-        _age(idle_age), _age(hard_age), cookie, packets, octets,
+        48 + len(entries) + len(encoded), row.table_id, row.duration_sec, row.duration_nsec,
+        row.priority, row.idle_timeout, row.hard_timeout, size, _age(row.idle_age),
+        _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
     )  # fmt: skip
     return head + entries + encoded
 
 
-def _write_stats11(row: m.FlowRow, version: int, write: _Write) -> bytes:
-    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
-     packets, octets) = row  # fmt: skip
+def _write_stats11(row: m.FlowRow, version: int, writer: _ActionWriter) -> bytes:
     # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
-    rest = encode_ofp12_match(match, version) + write(actions, match)
+    match = encode_ofp12_match(row.match, version)
+    rest = match + writer.write(row.actions, row.match)
+    flags = row.flags
     if flags:
         flags = _encode_flags(flags, version) if version >= 4 else 0
     return _STATS11.pack(
-        48 + len(rest), table_id, sec, nsec, priority, idle, hard, flags,
-        importance if version >= 5 else 0, cookie, packets, octets,
+        48 + len(rest), row.table_id, row.duration_sec, row.duration_nsec, row.priority,
+        row.idle_timeout, row.hard_timeout, flags, row.importance if version >= 5 else 0,
+        row.cookie, row.packet_count, row.byte_count,
     ) + rest  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""The message that most of a busy connection consists of.
+"""What messages consist of that come or go by the thousand.
 
-It looks like the other messages (`messages`), which are records, but is a class of its own:
-compiled (`tools/compile_hot.py`), that is made and read in a fifth of the time.
+They look like the other messages (`messages`), which are records, but are classes of their own:
+compiled (`tools/compile_hot.py`), these are made and read in a fifth of the time.
 """
 
 from __future__ import annotations
@@ -78,3 +78,47 @@ class FlowMod:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
         return f"FlowMod({shown})"
+
+
+class FlowRow:
+    """What is told of one flow: the members of a `messages.FlowStats`."""
+
+    __slots__ = (
+        "actions", "byte_count", "cookie", "duration_nsec", "duration_sec", "flags", "hard_age",
+        "hard_timeout", "idle_age", "idle_timeout", "importance", "match", "packet_count",
+        "priority", "table_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        match: Match,
+        priority: int,
+        table_id: int,
+        actions: tuple[Action, ...],
+        cookie: int,
+        duration_sec: int,
+        duration_nsec: int,
+        idle_timeout: int,
+        hard_timeout: int,
+        idle_age: int,
+        hard_age: int,
+        flags: int,
+        importance: int,
+        packet_count: int,
+        byte_count: int,
+    ) -> None:
+        self.match = match
+        self.priority = priority
+        self.table_id = table_id
+        self.actions = actions
+        self.cookie = cookie
+        self.duration_sec = duration_sec
+        self.duration_nsec = duration_nsec
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.idle_age = idle_age
+        self.hard_age = hard_age
+        self.flags = flags
+        self.importance = importance
+        self.packet_count = packet_count
+        self.byte_count = byte_count

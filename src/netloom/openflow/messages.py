@@ -28,6 +28,7 @@ from netloom.openflow.constants import (
     UNKNOWN,
 )
 from netloom.openflow.flow_mod import FlowMod as FlowMod
+from netloom.openflow.flow_mod import FlowRow as FlowRow
 
 
 class MessageRecord(Record):
@@ -334,10 +335,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    FlowRow = tuple[
-        Match, int, int, tuple[Action, ...], int, int, int, int, int, int, int, int, int, int, int
-    ]
-
 
 class FlowStats(Record):
     """One flow. Ages in seconds; -1: the encoding has none."""
@@ -366,8 +363,7 @@ class FlowStatsReply(MessageRecord):
 
 
 class FlowRowsReply(MessageRecord):
-    """A `FlowStatsReply` for who sends very many flows: the members of each `FlowStats`, in their
-    order, which are read once."""
+    """A `FlowStatsReply` for who sends very many flows; `rows` are read once."""
 
     rows: Iterable[FlowRow]
     nx: bool = False

@@ -335,7 +335,6 @@ class EbpfDpif:
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)

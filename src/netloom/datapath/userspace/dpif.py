@@ -255,7 +255,6 @@ class UserspaceDpif(Outlet):
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         program, outputs = self._compiled(actions)
