@@ -17,6 +17,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
+from netloom.openflow.codec import MAX_PART
 from netloom.openflow.codec_match import (
     decode_match,
     decode_nx_match,
@@ -469,19 +470,33 @@ def encode_flow_stats_reply(
 def encode_flow_rows_reply(
     message: m.FlowRowsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
+    """The flows, many at once: as many as fit into one message of the reply."""
+    name = "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW"
     writer = _ActionWriter(version)
-    if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(row, writer) for row in message.rows]
+    parts: list[bytes] = []
+    part: list[bytes] = []
+    size = 0
+    for row in message.rows:
+        entry = _write_row(row, version, message.nx, writer)
+        size += len(entry)
+        if size > MAX_PART and part:
+            parts.append(b"".join(part))
+            part.clear()
+            size = len(entry)
+        part.append(entry)
+    if part:
+        parts.append(b"".join(part))
+    return name, parts
+
+
+def _write_row(row: m.FlowRow, version: int, nx: bool, writer: _ActionWriter) -> bytes:
+    """One flow of a reply."""
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(row, writer) for row in message.rows]
+        return _write_nx_stats(row, writer) if nx else _write_stats10(row, writer)
     if version == c15.VERSION:
-        return "OFPST_FLOW", [
-            c15.write_stats15(
-                row, _encode_flags(row.flags, version), writer.write(row.actions, row.match)
-            )
-            for row in message.rows
-        ]
-    return "OFPST_FLOW", [_write_stats11(row, version, writer) for row in message.rows]
+        flags = _encode_flags(row.flags, version)
+        return c15.write_stats15(row, flags, writer.write(row.actions, row.match))
+    return _write_stats11(row, version, writer)
 
 
 class _ActionWriter:
