@@ -28,7 +28,7 @@ from netloom.openflow.connection import Connection
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid
 from netloom.vswitchd.apply import LiveBridge
-from netloom.vswitchd.wish import LimitsWish, ZonesWish
+from netloom.vswitchd.wish import HostStack, LimitsWish, ZonesWish
 
 if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
@@ -279,6 +279,7 @@ class FakeDataPaths:
     def __init__(self) -> None:
         self.made: list[FakeBridge] = []
         self.lacks = ""
+        self.host_stack: HostStack | None = None
 
     def shortfall(self, datapath_type: str) -> str:
         return self.lacks if datapath_type == "system" else ""

@@ -49,9 +49,15 @@ class FakeSwitch:
         self.meters = Meters(self.dpif, MeterNumbers())
         self.calls: list[object] = []
         self.manager: ConnectionManager | None = None
+        #: IPv4 address -> Ethernet address of the next hop.
+        self.next_hops: dict[int, int] = {}
 
     def local_mac(self) -> int | None:
         return 0xFAEE858A1749
+
+    def next_hop_mac(self, address: int) -> int | None:
+        """As `next_hops` says."""
+        return self.next_hops.get(address)
 
     def phy_ports(self) -> list[m.PhyPort]:
         return [PORT, LOCAL]

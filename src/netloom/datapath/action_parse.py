@@ -101,6 +101,9 @@ class _Reader:
             raise ValueError(text)
         return dp.Hash(algorithm, _number(rest[:-1], 32))
 
+    def lb_output(self, text: str) -> dp.DpAction:
+        return dp.LbOutput(_number(text, 32))
+
     def trunc(self, text: str) -> dp.DpAction:
         return dp.Trunc(_number(text, 32))
 

@@ -36,6 +36,7 @@ from typing import Final, NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
@@ -140,6 +141,8 @@ class Dpif(Protocol):
     name: str
     #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
     dump_heading: str
+    #: Does it run in the kernel? Its flows are shown as those of Open vSwitch's module are.
+    in_kernel: bool
     #: Does it put on and take off tunnels' headers as it is told (`TunnelPush`, `TunnelPop`)? If
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
@@ -154,6 +157,10 @@ class Dpif(Protocol):
 
     #: The switches that it runs by itself; None if it runs none.
     switching: Switching | None
+
+    @property
+    def bonds(self) -> Bonds | None:
+        """The bonds that it spreads packets over by itself; None if it does not."""
 
     @property
     def conntrack(self) -> Conntrack | None:

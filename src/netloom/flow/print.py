@@ -123,6 +123,7 @@ FRAME_BITS = 0
 for _field in FIELD.values():
     if _field.prerequisite != "-":
         FRAME_BITS |= _field.mask
+_NO_INNER_TAG: Final = VLAN_CFI << SLOT["vlan1_tci"].shift
 _ETHERNET_BITS: Final = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
 _MPLS_BITS: Final = _bits_of("mpls_")
 
@@ -516,7 +517,10 @@ def format_flow(key: int, port_names: Mapping[int, str] | None = None) -> str:
 
 def format_megaflow(match: Match, port_names: Mapping[int, str] | None = None) -> str:
     """A megaflow as ofproto/trace prints after `Megaflow: `. It always matches recirc_id and the
-    packet type, whether the match's mask says so or not."""
+    packet type, whether the match's mask says so or not; that there is no second tag it never
+    says."""
     always = SLOT["recirc_id"].mask | SLOT["packet_type"].mask
-    widest = Match(match.value, match.mask | always)
+    tci = SLOT["vlan1_tci"].mask
+    untold = tci if match.mask & tci == _NO_INNER_TAG and not match.value & tci else 0
+    widest = Match(match.value, match.mask & ~untold | always)
     return format_match(widest, port_names, None, SWITCH_OPTION_BITS)

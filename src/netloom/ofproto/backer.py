@@ -19,6 +19,7 @@ from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.events import FLOW_TABLE, MAC_LEARNING, MCAST, RECONFIGURE, Events
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
@@ -70,6 +71,7 @@ class Backer:
         self.tunnels = Tunnels(dpif, self.underlay)
         self.clock = clock
         self.counters = counters
+        self.events = Events(counters)
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
         #: Orders changes of MAC tables and the translations that asked them.
@@ -77,7 +79,7 @@ class Backer:
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations(dpif.earlier_recirc_ids())
         self.zones = Zones(dpif.conntrack)
-        self.features = Features()
+        self.features = Features(dpif.bonds is not None)
         self.credits = CreditPool()
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
@@ -86,6 +88,9 @@ class Backer:
         self._upcalls = Upcalls(self)
         #: Grows with every change of ports, bundles and settings.
         self.config_generation = 0
+        #: Why it grew last, and what it was when all flows were translated again.
+        self._reason = RECONFIGURE
+        self._settled_config = self._settled_tables = self._settled_snooped = -1
         self._settled: tuple[int, int] = (-1, -1)
         #: `_other_generation` then.
         self._settled_others = -1
@@ -134,6 +139,7 @@ class Backer:
         self.switched.reasons.pop(name, None)
         bridge.destroy()
         self.recirculations.forget_bridge(name)
+        self.events.destroyed.add(not self.bridges)
         self.config_changed()
 
     def attach(self, device: Device, port: OfPort) -> int:
@@ -143,6 +149,7 @@ class Backer:
             port.tunnel = device
             return number
         number = self.dpif.port_add(device).number
+        self.events.port_add.add()
         self.ports[number] = port
         self.underlay.attach(device)
         return number
@@ -156,6 +163,7 @@ class Backer:
         self.ports.pop(number, None)
         self.underlay.detach(device)
         self.dpif.port_del(DpPortNo(number))
+        self.events.port_del.add()
 
     def port_of(self, key: int) -> OfPort | None:
         """The port that a packet with the data path's `key` came in at."""
@@ -197,9 +205,26 @@ class Backer:
 
     # Keeping flows true
 
-    def config_changed(self) -> None:
-        """Ports, bundles or settings changed: every flow may be wrong."""
+    def config_changed(self, reason: str = RECONFIGURE) -> None:
+        """Ports, bundles or settings changed: every flow may be wrong. `reason` is what is counted
+        (`events`)."""
         self.config_generation += 1
+        self._reason = reason
+
+    def _why(self, only_macs: bool) -> str:
+        """What has changed since the last time; "" for nothing that is counted."""
+        config = self.config_generation + self.underlay.generation
+        tables = sum(bridge.rules_generation for bridge in self.bridges.values())
+        is_config, is_tables = config != self._settled_config, tables != self._settled_tables
+        self._settled_config, self._settled_tables = config, tables
+        if only_macs:
+            return MAC_LEARNING
+        if is_config:
+            return self._reason
+        snooped = sum(bridge.snooped_generation for bridge in self.bridges.values())
+        is_snooped, self._settled_snooped = snooped != self._settled_snooped, snooped
+        # Meters are looked at by the data path.
+        return FLOW_TABLE if is_tables else MCAST if is_snooped else ""
 
     def table_generation(self) -> int:
         """A number that changes with whatever translations depend on, less MAC tables."""
@@ -243,6 +268,7 @@ class Backer:
         if self.is_restoring:
             return
         only_macs = generations[0] == self._settled[0]
+        self.events.revalidated(self._why(only_macs))
         if not only_macs:
             self.switched.follow(now_ms)
             self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from netloom.base.counters import Counters
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
@@ -35,6 +36,7 @@ from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
 from netloom.ofproto.connmgr_tables import table_desc
+from netloom.ofproto.events import Events
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.in_band import InBand
 from netloom.ofproto.meters import Meters
@@ -75,6 +77,10 @@ class SwitchSide(Protocol):
     def local_mac(self) -> int | None:
         """The address of the bridge's own port, if there is one."""
 
+    def next_hop_mac(self, address: int) -> int | None:
+        """The Ethernet address of who packets for an IPv4 address are handed to, if known. Raises
+        ConfigError if there is nobody."""
+
     def phy_ports(self) -> list[m.PhyPort]: ...
 
     def port_stats(self) -> list[m.PortStats]: ...
@@ -105,8 +111,9 @@ class SwitchSide(Protocol):
 class ConnectionManager:
     """See the module."""
 
-    def __init__(self, switch: SwitchSide) -> None:
+    def __init__(self, switch: SwitchSide, events: Events | None = None) -> None:
         self.switch = switch
+        self.events = events or Events(Counters())
         self.settings = BridgeSettings(switch.name, 0)
         #: OFPC_FRAG_*: what the pipeline does with fragments. A change counts as one of the tables.
         self.frag_handling = m.OFPC_FRAG_NORMAL
@@ -141,7 +148,7 @@ class ConnectionManager:
 
     def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
         """Serve a new connection."""
-        self.sessions.append(Session(machine, controller, now_ms))
+        self.sessions.append(Session(machine, controller, now_ms, self.events))
 
     def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
@@ -172,7 +179,10 @@ class ConnectionManager:
 
     def follow_local_port(self, now_ms: int) -> None:
         """The bridge's own port may have come or have another address."""
-        self.in_band.follow(self.switch.tables, self.settings, self.switch.local_mac(), now_ms)
+        switch = self.switch
+        self.in_band.follow(
+            switch.tables, self.settings, switch.local_mac(), switch.next_hop_mac, now_ms
+        )
 
     # Running
 
@@ -188,11 +198,14 @@ class ConnectionManager:
             if session.bundles:
                 expire_bundles(self, session, self.settings.bundle_idle_timeout_ms, now_ms)
         self.fail_modes.run(now_ms)
+        look_ms = self.in_band.deadline()
+        if look_ms is not None and now_ms >= look_ms:
+            self.follow_local_port(now_ms)
 
     def deadline(self) -> int | None:
         """When `run` must be called at the latest."""
         due = [session.deadline() for session in self.sessions]
-        due.append(self.fail_modes.deadline())
+        due += [self.fail_modes.deadline(), self.in_band.deadline()]
         due += [
             bundle.used_ms + self.settings.bundle_idle_timeout_ms
             for session in self.sessions
@@ -210,8 +223,10 @@ class ConnectionManager:
             if event is None:
                 return
             if type(event) is Received:
+                self.events.requests.add()
                 self._request(session, event, now_ms)
             else:
+                self.events.requests.add(type(event) is Refused)
                 self.handle(session, event, now_ms)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:

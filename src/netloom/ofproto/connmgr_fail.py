@@ -73,7 +73,7 @@ class FailModes:
         if self.is_open and not self._may_open:
             self._recover()
         if first or gained_or_lost or (mode_changed and not primary):
-            self._flush(now_ms)
+            self._flush(now_ms, is_counted=not first)
 
     @property
     def _may_open(self) -> bool:
@@ -126,8 +126,9 @@ class FailModes:
         self._rule = None
         self._last_logged_s = 0
 
-    def _flush(self, now_ms: int) -> None:
+    def _flush(self, now_ms: int, is_counted: bool = True) -> None:
         """Remove all rules but the switch's own table."""
+        self._manager.events.rules_flushed.add(is_counted)
         changes = [
             self._tables.remove(rule, m.OFPRR_DELETE)
             for rule in self._tables.rules(hidden=True)

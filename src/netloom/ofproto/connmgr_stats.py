@@ -170,6 +170,7 @@ def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[i
 def _queue(
     manager: ConnectionManager, session: Session, request: m.QueueStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
+    manager.events.queue_requests.add()
     found = _queue_ports(manager, request.port_no, request.queue)
     return (m.QueueStatsReply(tuple(m.QueueStats(number, _DEFAULT_QUEUE) for number in found)),)
 

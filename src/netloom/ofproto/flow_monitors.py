@@ -77,6 +77,8 @@ class FlowMonitors:
         number = request.monitor_id
         if request.table_id not in (m.OFPTT_ALL,) and request.table_id > 254:
             raise OpenFlowError("OFPBRC_BAD_TABLE_ID")
+        if request.command > w.OFPFMC_DELETE:
+            raise OpenFlowError("OFPMOFC_BAD_COMMAND")
         if request.command == w.OFPFMC_ADD:
             if number in self._monitors:
                 raise OpenFlowError("OFPMOFC_MONITOR_EXISTS")

@@ -1,18 +1,23 @@
 """In-band control: a bridge whose controller is reached through the bridge itself.
 
 Hidden rules, above all that controllers can make, let the switch's own packets through: its DHCP
-requests, its ARP, and the ARP and TCP of controllers and database managers. So a controller cannot
-cut itself off, and a switch without rules can reach it. They are there for each primary controller
-and each manager that is called by an IPv4 address and is not `out-of-band`. `bridge/dump-flows`
-shows them; ovs-vswitchd.conf.db(5), `connection_mode`, `in-band-queue` and `disable-in-band`.
+requests, its ARP, the ARP and TCP of controllers and database managers, and the ARP of the next
+router on the way to each (or of the remote itself on the same network), whose Ethernet address the
+host's own tables tell. So a controller cannot cut itself off, and a switch without rules can reach
+it. They are there for each primary controller and each manager that is called by an IPv4 address
+and is not `out-of-band`. `bridge/dump-flows` shows them; ovs-vswitchd.conf.db(5),
+`connection_mode`, `in-band-queue` and `disable-in-band`.
 
-Limit: rules for the address of the next router on the way to a controller, which Open vSwitch adds
-when it finds one, are not made.
+Next hops are looked up again every ten seconds, every second while one is not known.
 """
 
 from __future__ import annotations
 
-from netloom.flow.address import parse_ipv4
+from collections.abc import Callable
+
+from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
+from netloom.flow.address import format_ipv4, format_mac, parse_ipv4
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.flow.ports import LOCAL, NORMAL
@@ -23,16 +28,24 @@ from netloom.ofproto.translate.handlers import unsupported
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 
+log = get_logger("in_band")
+
 _PRIORITY = 180_000
 _FROM_LOCAL_DHCP, _TO_LOCAL_ARP, _FROM_LOCAL_ARP = range(_PRIORITY, _PRIORITY + 3)
+_TO_NEXT_HOP_ARP, _FROM_NEXT_HOP_ARP = _PRIORITY + 3, _PRIORITY + 4
 _TO_CONTROLLER_ARP, _FROM_CONTROLLER_ARP = _PRIORITY + 5, _PRIORITY + 6
 _TO_CONTROLLER, _FROM_CONTROLLER = _PRIORITY + 7, _PRIORITY + 8
 _CONTROLLER_PORT, _MANAGER_PORT = 6653, 6640
 _REQUEST, _REPLY = 1, 2
 _TCP, _UDP = 6, 17
 
+_LOOK_MS, _LOOK_AGAIN_MS = 10_000, 1_000
+
 #: A rule: match and priority.
 Wanted = tuple[Match, int]
+#: The Ethernet address of the next hop to an IPv4 address, if it is known; raises ConfigError if
+#: there is none.
+NextHop = Callable[[int], int | None]
 
 
 class InBand:
@@ -41,13 +54,30 @@ class InBand:
     def __init__(self) -> None:
         self._rules: dict[Wanted, Rule] = {}
         self._actions: a.Actions = ()
+        self._next_hops = _NextHops()
+        #: Is there anybody to be reached through the bridge?
+        self.is_active = False
+
+    def deadline(self) -> int | None:
+        """When the next hops are to be looked up again."""
+        return self._next_hops.due_ms if self.is_active else None
 
     def follow(
-        self, tables: Tables, settings: BridgeSettings, local_mac: int | None, now_ms: int
+        self,
+        tables: Tables,
+        settings: BridgeSettings,
+        local_mac: int | None,
+        next_hop: NextHop,
+        now_ms: int,
     ) -> None:
-        """Have the rules that the settings and the address of the local port ask for."""
+        """Have the rules that the settings, the address of the local port and the next hops ask
+        for."""
         remotes = _remotes(settings)
-        wanted = _wanted(remotes, local_mac) if remotes else []
+        self.is_active = bool(remotes)
+        if not remotes and not self._rules:
+            return
+        hops = self._next_hops.look(settings.name, [ip for ip, _ in remotes], next_hop, now_ms)
+        wanted = _wanted(remotes, local_mac, hops) if remotes else []
         queue = settings.in_band_queue
         actions: a.Actions = (a.Output(NORMAL),)
         if queue >= 0 and unsupported(a.SetQueue(queue)) is None:
@@ -62,6 +92,40 @@ class InBand:
             if key not in self._rules:
                 match, priority = key
                 self._rules[key] = tables.add_hidden(0, match, priority, actions, now_ms)
+
+
+class _NextHops:
+    """The Ethernet addresses of the next hops to remotes. A remote that there is no way to, or
+    whose next hop does not answer, has none."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, int | None] = {}
+        self.due_ms = 0
+
+    def look(self, bridge: str, remotes: list[int], next_hop: NextHop, now_ms: int) -> list[int]:
+        if now_ms >= self.due_ms or self._found.keys() != set(remotes):
+            found = {remote: _ask(bridge, remote, next_hop) for remote in remotes}
+            for remote, mac in found.items():
+                before = self._found.get(remote) or 0
+                if mac is not None and mac != before:
+                    log.dbg(
+                        "%s: remote MAC address changed from %s to %s",
+                        bridge, format_mac(before), format_mac(mac),
+                    )  # fmt: skip
+            self._found = found
+            wait_ms = _LOOK_AGAIN_MS if None in found.values() else _LOOK_MS
+            self.due_ms = now_ms + wait_ms
+        return sorted({mac for mac in self._found.values() if mac is not None})
+
+
+def _ask(bridge: str, remote: int, next_hop: NextHop) -> int | None:
+    try:
+        return next_hop(remote)
+    except ConfigError as error:
+        log.warn_rl(
+            "%s: cannot find route for controller (%s): %s", bridge, format_ipv4(remote), error
+        )
+        return None
 
 
 def _remotes(settings: BridgeSettings) -> list[tuple[int, int]]:
@@ -92,7 +156,9 @@ def _match(**fields: int) -> Match:
     return match
 
 
-def _wanted(remotes: list[tuple[int, int]], local_mac: int | None) -> list[Wanted]:
+def _wanted(
+    remotes: list[tuple[int, int]], local_mac: int | None, next_hops: list[int]
+) -> list[Wanted]:
     wanted: list[Wanted] = []
     if local_mac is not None:
         dhcp = _match(
@@ -103,6 +169,11 @@ def _wanted(remotes: list[tuple[int, int]], local_mac: int | None) -> list[Wante
             (dhcp, _FROM_LOCAL_DHCP),
             (_match(eth_type=0x0806, eth_dst=local_mac, arp_op=_REPLY), _TO_LOCAL_ARP),
             (_match(eth_type=0x0806, eth_src=local_mac, arp_op=_REQUEST), _FROM_LOCAL_ARP),
+        ]
+    for mac in next_hops:
+        wanted += [
+            (_match(eth_type=0x0806, eth_dst=mac, arp_op=_REPLY), _TO_NEXT_HOP_ARP),
+            (_match(eth_type=0x0806, eth_src=mac, arp_op=_REQUEST), _FROM_NEXT_HOP_ARP),
         ]
     for address, port in remotes:
         to_it = _match(eth_type=0x0800, nw_proto=_TCP, ip_dst=address, tcp_dst=port)

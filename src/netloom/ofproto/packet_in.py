@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 
 from netloom.flow.fields import SLOT
+from netloom.flow.key import CT_STATE_MASK, DL_TYPE_MASK
 from netloom.flow.match import Match
 from netloom.openflow import messages as m
 
@@ -31,19 +32,25 @@ _UNSET_PORT: Final = 0xFFFFFFF7
 _METADATA_SLOTS: Final = [
     slot
     for name, slot in SLOT.items()
-    if name.startswith(("reg", "tun_", "ct_")) or name in ("metadata", "pkt_mark")
+    if name.startswith(("reg", "tun_", "ct_")) or name in ("metadata", "packet_type", "pkt_mark")
 ]
+_CT_NW_PROTO: Final = SLOT["ct_nw_proto"]
+_CT_PORTS_MASK: Final = SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
 _METADATA_MASK: Final = sum(slot.mask for slot in _METADATA_SLOTS)
 
 
 def metadata_match(key: int, option_bits: int = 0) -> Match:
-    """The match of a packet-in: `in_port`, those metadata fields of `key` that are not 0, and the
-    tunnel options in `option_bits`."""
+    """The match of a packet-in: `in_port`, those metadata fields of `key` that are not 0, the
+    Ethernet type of tracked packets, and the tunnel options in `option_bits`."""
     mask = _IN_PORT.mask | option_bits
     if key & _METADATA_MASK:
         for slot in _METADATA_SLOTS:
             if key & slot.mask:
                 mask |= slot.mask
+        if key & CT_STATE_MASK:
+            mask |= DL_TYPE_MASK  # the prerequisite of the addresses of a connection
+            if key & _CT_NW_PROTO.mask:
+                mask |= _CT_PORTS_MASK
     if _ACTSET_OUTPUT.get(key) not in (0, _UNSET_PORT):
         mask |= _ACTSET_OUTPUT.mask
     return Match(key, mask)

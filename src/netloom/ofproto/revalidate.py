@@ -38,6 +38,8 @@ MAX_IDLE_MS: Final = 10_000
 ORDER_MS: Final = 2_000
 #: Above the limit flows are removed much sooner.
 IDLE_ABOVE_LIMIT_MS: Final = 100
+#: This many times the limit are too many to wait for idle ones: all are removed.
+KILL_FACTOR: Final = 2
 #: Flows that the data path is given at most (other_config:flow-limit).
 FLOW_LIMIT: Final = 200_000
 
@@ -117,6 +119,8 @@ class Revalidator:
         switched = self._backer.switched.ports
         is_switched = bool(switched) and IN_PORT.get(key) in switched
         if n_flows >= self.flow_limit or name in flows or is_switched:
+            events = self._backer.events
+            (events.flow_known if name in flows else events.limit_hit).add(not is_switched)
             if result.recirc_ids:
                 self._backer.recirculations.release(result.recirc_ids, now_ms)
             return
@@ -162,8 +166,12 @@ class Revalidator:
         present = self.push_statistics()
         if present is not None:
             self._changes = self._changes_seen
+            self._backer.events.flow_found.add(len(present - self._flows.keys()))
             for name in [name for name in self._flows if name not in present]:
                 self._has_vanished(name)
+        if len(self._flows) > KILL_FACTOR * self.flow_limit:
+            self._backer.events.limit_killed.add()
+            self.purge()
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
         for name in self._idle_since(oldest_ms):
@@ -174,11 +182,13 @@ class Revalidator:
 
     def _has_vanished(self, name: FlowName) -> None:
         """Somebody else took the flow out of the data path: one that stays comes back."""
+        self._backer.events.flow_missed.add()
         flow = self._flows[name]
         if not flow.is_permanent:
             self._remove(name, flow)
             return
         flow.n_packets = flow.n_bytes = 0
+        self._backer.events.flow_put.add()
         self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
         self._changes += 1
 
@@ -330,6 +340,7 @@ class Revalidator:
                 self._index(name, flow.mac_lookups)
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
+                self._backer.events.flow_put.add()
                 self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
 
     def _translate_again(self, key: int, now_ms: int) -> Translated | None:
@@ -337,6 +348,7 @@ class Revalidator:
         shortcuts = self._backer.shortcuts
         result = shortcuts.find_again(key, now_ms)
         if result is not None:
+            self._backer.events.translated.add()
             return result
         is_wanted = shortcuts.wants
         found = origin(self._backer, key)
@@ -359,6 +371,7 @@ class Revalidator:
         return [flow for flow in dump if IN_PORT.get(flow.key) in bridge_ports]
 
     def _remove(self, name: FlowName, flow: InstalledFlow) -> None:
+        self._backer.events.flow_del.add()
         last = self._backer.dpif.flow_del(*name)
         if last is not None:
             self._changes += 1

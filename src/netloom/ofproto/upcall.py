@@ -51,16 +51,19 @@ class Upcalls:
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
         self.enable_megaflows = True
-        #: How many were more than a miss of a known kind, which nobody hears of.
-        self.n_thorough = 0
+        #: How many were more than a miss of a known kind, which nobody hears of, of how many.
+        self.n_thorough = self.n_handled = 0
+        backer.events.translated.follow(lambda: self.n_handled - self.n_thorough)
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
         self._backer.follow_tables(now_ms)
+        self.n_handled += len(upcalls)
         for upcall in upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
                 continue
             self.n_thorough += 1
+            self._backer.events.extracted.add()
             if upcall.kind == "controller":
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":

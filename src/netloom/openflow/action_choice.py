@@ -18,7 +18,6 @@ from netloom.flow.ports import (
 from netloom.flow.text import parse_subfield
 from netloom.openflow import actions as a
 from netloom.openflow.action_fields import (
-    check_zeros,
     expect_size,
     field_at,
     pack_subfield,
@@ -105,13 +104,6 @@ def _read_bundle(action: bytes, *, load: bool) -> a.Action:
         fault = f"unsupported member type {kind}"
     elif any(action[30 if load and action[24:26] == b"\xff\xff" else 28 : 32]):
         fault = "reserved field is nonzero"
-    if fault:
-        log.warn_rl("%s", fault)
-        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
-    part = _bundle_destination(action, packed) if load else None
-    if not load and (packed or any(action[24:28])):
-        log.warn_rl("bundle action has nonzero reserved fields")
-        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     if 32 + 2 * count > len(action):
         name = "bundle_load" if load else "bundle"
         log.warn_rl(
@@ -119,7 +111,13 @@ def _read_bundle(action: bytes, *, load: bool) -> a.Action:
             "for %u members.", name, len(action) - 32, 2 * count, count,
         )  # fmt: skip
         raise OpenFlowError("OFPBAC_BAD_LEN")
-    check_zeros(action[32 + 2 * count :])
+    if fault:
+        log.warn_rl("%s", fault)
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    part = _bundle_destination(action, packed) if load else None
+    if not load and (packed or any(action[24:28])):
+        log.warn_rl("bundle action has nonzero reserved fields")
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     members = tuple(port_from_of10(n) for n in unpack_from(f">{count}H", action, 32))
     return a.Bundle(fields, basis, algorithm, members, part)
 

@@ -23,6 +23,7 @@ from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
 from netloom.openflow.action_faults import log_bad_action
 from netloom.openflow.action_fields import (
+    bare_field_at,
     check_zeros,
     expect_size,
     field_at,
@@ -32,7 +33,7 @@ from netloom.openflow.action_fields import (
 from netloom.openflow.action_nesting import in_action_set, nesting_fault
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
-from netloom.openflow.oxm import decode_field_header
+from netloom.openflow.oxm import decode_field_header, is_field_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
         wrong_size = size < 8 or size & 7 or pos + size > end
         vendor = 0
         body = 4
-        if kind == t.OFPAT_EXPERIMENTER and not wrong_size:
+        if kind == t.OFPAT_EXPERIMENTER:
             vendor, kind, body = _vendor_header(data, pos, size)
         name = t.NAMES.get((version, vendor, kind))
-        if wrong_size and (name or kind == t.OFPAT_EXPERIMENTER):
+        if wrong_size and name:
             raise OpenFlowError("OFPBAC_BAD_LEN")
         if name is None:
             raise OpenFlowError("OFPBAC_BAD_VENDOR_TYPE" if vendor else "OFPBAC_BAD_TYPE")
@@ -116,14 +117,14 @@ def _decode_into(found: list[a.Action], data: bytes, version: int, depth: int) -
 
 
 def _vendor_header(data: bytes, pos: int, size: int) -> tuple[int, int, int]:
-    vendor, subtype = unpack_from(">IH", data, pos + 4) if size >= 16 else (0, 0)
-    if size < 16:
-        if unpack_from(">I", data, pos + 4)[0] in (NX_VENDOR_ID, ONF_VENDOR_ID):
-            raise OpenFlowError("OFPBAC_BAD_LEN")
-        raise OpenFlowError("OFPBAC_BAD_VENDOR")
+    if len(data) - pos < 8:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    vendor = int.from_bytes(data[pos + 4 : pos + 8], "big")
     if vendor not in (NX_VENDOR_ID, ONF_VENDOR_ID):
         raise OpenFlowError("OFPBAC_BAD_VENDOR")
-    return vendor, subtype, 10
+    if size < 16 or len(data) - pos < 10:
+        raise OpenFlowError("OFPBAC_BAD_LEN")
+    return vendor, int.from_bytes(data[pos + 8 : pos + 10], "big"), 10
 
 
 def _decode_one(name: str, action: bytes, body: int, version: int) -> a.Action:
@@ -253,8 +254,8 @@ def _read_copy_field(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _move(action: bytes, pos: int, n_bits: int, src_offset: int, dst_offset: int) -> a.Action:
-    source, after = field_at(action, pos, writable=False)
-    destination, after = field_at(action, after, writable=True)
+    source, after = bare_field_at(action, pos, writable=False)
+    destination, after = bare_field_at(action, after, writable=True)
     check_zeros(action[after:])
     return a.Move(subfield(source, src_offset, n_bits), subfield(destination, dst_offset, n_bits))
 
@@ -282,39 +283,38 @@ def _read_set_field(action: bytes, body: int, version: int) -> a.Action:
 
 
 def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
-    """A field, its value and possibly its mask, as an OXM entry padded to eight bytes."""
-    if len(action) < pos + 4:
-        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
-    size = action[pos + 3]
-    if pos + 4 + size > len(action):
-        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
-    try:
-        field, masked, after = decode_field_header(action, pos)
-    except OpenFlowError:
-        raise OpenFlowError("OFPBAC_BAD_SET_TYPE") from None
-    if masked and not masks:
-        raise OpenFlowError("OFPBAC_BAD_SET_TYPE")
-    n_bytes = field.n_bytes
-    if field.dynamic:
-        n_bytes = (pos + 4 + size - after) // (2 if masked else 1)
-    if after + n_bytes * (2 if masked else 1) != pos + 4 + size:
-        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
-    if (pos + 4 + size + 7 & ~7) != len(action):
-        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
-    check_zeros(action[pos + 4 + size :])
-    if not field.writable:
-        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-    value = int.from_bytes(action[after : after + n_bytes], "big")
+    """A field, its value and possibly its mask, as an OXM entry, and zeros after it."""
+    field, masked, start = _field_to_set(action, pos)
+    end = pos + 4 + action[pos + 3]
+    if end > len(action):
+        raise OpenFlowError("OFPBMC_BAD_LEN")
+    n_bytes = (end - start) // (2 if masked else 1)
+    value = int.from_bytes(action[start : start + n_bytes], "big")
     mask = field.ones
     if masked:
-        if not field.maskable:
+        mask = int.from_bytes(action[start + n_bytes : start + 2 * n_bytes], "big")
+        if value & ~mask:
+            raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
+        if not masks:
             raise OpenFlowError("OFPBAC_BAD_SET_MASK")
-        mask = int.from_bytes(action[after + n_bytes : after + 2 * n_bytes], "big")
-        if mask == 0:
-            raise OpenFlowError("OFPBAC_BAD_SET_MASK")
-    elif field.form == "port10":
+    if any(action[end:]) or not field.writable or field.name == "in_port_oxm":
+        raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
+    if masked and not (field.maskable and mask):
+        raise OpenFlowError("OFPBAC_BAD_SET_MASK")
+    if field.form == "port10" and not masked:
         value = port_from_of10(value)
     return a.SetField(field, _checked_value(field, value), mask)
+
+
+def _field_to_set(action: bytes, pos: int) -> tuple[Field, bool, int]:
+    """See `decode_field_header`; a field of another length has a wrong one, if it has any."""
+    try:
+        return decode_field_header(action, pos)
+    except OpenFlowError as error:
+        if error.name != "OFPBMC_BAD_FIELD":
+            raise
+        what = "LEN" if action[pos + 3] and is_field_code(action, pos) else "TYPE"
+        raise OpenFlowError(f"OFPBAC_BAD_SET_{what}") from None
 
 
 def _checked_value(field: Field, value: int) -> int:
@@ -330,16 +330,17 @@ def _checked_value(field: Field, value: int) -> int:
 def _read_output_reg(action: bytes, body: int, version: int) -> a.Action:
     expect_size(action, 24)
     (packed,) = unpack_from(">H", action, body)
+    if any(action[body + 8 :]):
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     field, _ = field_at(action, body + 2, writable=False)
     (max_len,) = unpack_from(">H", action, body + 6)
-    check_zeros(action[body + 8 :])
     return a.OutputReg(unpack_subfield(field, packed), max_len)
 
 
 def _read_output_reg2(action: bytes, body: int, version: int) -> a.Action:
     expect_size(action, 24)
     packed, max_len = unpack_from(">HH", action, body)
-    field, after = field_at(action, body + 4, writable=False)
+    field, after = bare_field_at(action, body + 4, writable=False)
     check_zeros(action[after:])
     return a.OutputReg(unpack_subfield(field, packed), max_len)
 
@@ -347,7 +348,7 @@ def _read_output_reg2(action: bytes, body: int, version: int) -> a.Action:
 def _read_stack(action: bytes, body: int, writable: bool) -> a.Subfield:
     expect_size(action, 24)
     (offset,) = unpack_from(">H", action, body)
-    field, after = field_at(action, body + 2, writable=writable)
+    field, after = bare_field_at(action, body + 2, writable=writable)
     (n_bits,) = unpack_from(">H", action, after)
     check_zeros(action[after + 2 :])
     return subfield(field, offset, n_bits)

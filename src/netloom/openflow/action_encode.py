@@ -381,6 +381,11 @@ def _write_nothing(w: Writer, action: a.Action) -> None:
     """OpenFlow 1.0 has no action set: nothing to clear, nothing to write to."""
 
 
+def _write_meter(w: Writer, action: a.Meter) -> None:
+    if w.knows("METER"):
+        w.put("METER", pack(">I", action.meter_id))
+
+
 _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Output: _write_output,
     a.OutputReg: _write_output_reg,
@@ -408,6 +413,7 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Multipath: choice.write_multipath,
     a.Bundle: choice.write_bundle,
     a.Learn: learn.write_learn,
+    a.Meter: _write_meter,
     a.Conntrack: conntrack.write_ct,
     a.Nat: conntrack.write_nat,
     a.Encap: encap.write_encap,
@@ -421,6 +427,8 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
 
 # Instructions
 
+#: The first version that has meters; the earlier ones are not told of them.
+_METERS: Final = 4
 _INSTRUCTIONS: Final = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
 
 
@@ -451,9 +459,7 @@ def _flush(out: list[bytes], applied: list[a.Action], version: int, match: Match
 
 def _instruction(action: a.Action, version: int, match: Match) -> bytes:
     if isinstance(action, a.Meter):
-        if version < 4:
-            raise Unencodable("meter")
-        return pack(">HHI", t.OFPIT_METER, 8, action.meter_id)
+        return pack(">HHI", t.OFPIT_METER, 8, action.meter_id) if version >= _METERS else b""
     if isinstance(action, a.WriteMetadata):
         return pack(">HH4xQQ", t.OFPIT_WRITE_METADATA, 24, action.value, action.mask)
     if isinstance(action, a.GotoTable):

@@ -26,7 +26,7 @@ def check_zeros(data: bytes) -> None:
 
 def subfield(field: Field, offset: int, n_bits: int) -> a.Subfield:
     if n_bits == 0 or offset + n_bits > field.width:
-        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
     return a.Subfield(field, offset, n_bits)
 
 
@@ -40,14 +40,26 @@ def pack_subfield(part: a.Subfield) -> int:
 
 
 def field_at(action: bytes, pos: int, *, writable: bool) -> tuple[Field, int]:
-    """The field whose header is at `pos`, and the position after it."""
+    """The field whose header is at `pos`, and the position after it. It is not looked at whether
+    the header says that a mask follows."""
     try:
-        field, masked, after = decode_field_header(action, pos)
+        field, _, after = decode_field_header(action, pos)
     except OpenFlowError:
         raise OpenFlowError("OFPBAC_BAD_SET_TYPE") from None
+    _check_writable(field, writable)
+    return field, after
+
+
+def bare_field_at(action: bytes, pos: int, *, writable: bool) -> tuple[Field, int]:
+    """As `field_at`, for actions that name what is wrong with the header as a match does."""
+    field, masked, after = decode_field_header(action, pos)
     if masked:
-        raise OpenFlowError("OFPBAC_BAD_SET_MASK")
+        raise OpenFlowError("OFPBMC_BAD_MASK")
+    _check_writable(field, writable)
+    return field, after
+
+
+def _check_writable(field: Field, writable: bool) -> None:
     if writable and not field.writable:
         _log.warn_rl("destination field %s is not writable", field.name)
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-    return field, after

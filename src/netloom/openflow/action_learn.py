@@ -18,7 +18,7 @@ from netloom.flow.text import parse_subfield, scan_subfield
 from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.flow.words import split_words
 from netloom.openflow import actions as a
-from netloom.openflow.action_fields import check_zeros, field_at, subfield
+from netloom.openflow.action_fields import bare_field_at, field_at, subfield
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.number_text import leading_int, leading_u64
 from netloom.openflow.oxm import encode_field_header
@@ -62,10 +62,10 @@ def _read(action: bytes, *, second: bool) -> a.Action:
     if second:
         limit, offset, pad = unpack_from(">IHH", action, 32)
         if pad:
-            raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+            raise OpenFlowError("NXBAC_MUST_BE_ZERO")
         pos = 40
         if flags & WRITE_RESULT:
-            field, pos = field_at(action, pos, writable=True)
+            field, pos = bare_field_at(action, pos, writable=True)
             result = subfield(field, offset, 1)
         elif offset:
             raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -91,7 +91,8 @@ def _read_specs(action: bytes, pos: int) -> list[a.LearnSpec]:
             size = (n_bits + 15) // 16 * 2
             if pos + size > end:
                 raise OpenFlowError("OFPBAC_BAD_LEN")
-            source = int.from_bytes(action[pos : pos + size], "big")
+            # Bits that the value may not have, in its bytes, do not count in other bytes.
+            source = int.from_bytes(action[pos : pos + size], "big") & (1 << (n_bits + 7 & ~7)) - 1
             pos += size
             if kind == OUTPUT:
                 raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
@@ -101,7 +102,8 @@ def _read_specs(action: bytes, pos: int) -> list[a.LearnSpec]:
         if kind != OUTPUT:
             destination, pos = _read_part(action, pos, n_bits)
         found.append(a.LearnSpec(kind, n_bits, source, destination))
-    check_zeros(action[pos:])
+    if any(action[pos:]):
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     return found
 
 
@@ -319,7 +321,7 @@ def _format_spec(spec: a.LearnSpec, names: TextNames) -> str:
         return f"load:{number}->{format_subfield(part)}"
     if part.offset == 0 and part.n_bits == part.field.width:
         return f"{part.field.name}={_whole(part.field, source, names)}"
-    return f"{format_subfield(part)}={source:#x}"
+    return f"{format_subfield(part)}={number}"
 
 
 def _whole(field: Field, value: int, names: TextNames) -> str:
@@ -333,4 +335,4 @@ def learned_match(match: Match, part: a.Subfield, value: int) -> Match:
         return match.with_field(part.field, port_from_of10(value))
     shift = part.field.shift + part.offset
     ones = ((1 << part.n_bits) - 1) << shift
-    return Match(match.value & ~ones | value << shift, match.mask | ones & part.field.mask)
+    return Match(match.value & ~ones | value << shift & ones, match.mask | ones & part.field.mask)

@@ -12,6 +12,7 @@ from netloom.flow.text import parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import actions as a
 from netloom.openflow.action_fields import (
+    bare_field_at,
     check_zeros,
     expect_size,
     field_at,
@@ -44,14 +45,16 @@ def read_sample(action: bytes, body: int, version: int) -> a.Action:
     return _sample(action, ANY, 0)
 
 
+_SAMPLE2 = 38
+
+
 def read_sample2(action: bytes, body: int, version: int) -> a.Action:
     """Also the third, which has a direction."""
     expect_size(action, 32)
     port, direction = unpack_from(">HB", action, 24)
-    if action[9] == 38:
-        check_zeros(action[26:])
-        direction = 0
-    elif direction >= len(_DIRECTIONS):
+    if action[9] == _SAMPLE2:
+        return _sample(action, port_from_of10(port), 0)
+    if direction >= len(_DIRECTIONS):
         log.warn_rl("invalid sample direction %u", direction)
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     check_zeros(action[27:])
@@ -183,7 +186,7 @@ def read_check_pkt_larger(action: bytes, body: int, version: int) -> a.Action:
     """`check_pkt_larger` from its bytes."""
     expect_size(action, 24)
     size, offset = unpack_from(">HH", action, body)
-    field, after = field_at(action, body + 4, writable=True)
+    field, after = bare_field_at(action, body + 4, writable=True)
     check_zeros(action[after:])
     return a.CheckPktLarger(size, subfield(field, offset, 1))
 
@@ -220,8 +223,7 @@ def format_check_pkt_larger(action: a.CheckPktLarger, names: TextNames) -> str:
 def read_delete_field(action: bytes, body: int, version: int) -> a.Action:
     """`delete_field` from its bytes."""
     expect_size(action, 24)
-    field, after = field_at(action, body, writable=False)
-    check_zeros(action[after:])
+    field, _ = bare_field_at(action, body, writable=False)
     return a.DeleteField(field)
 
 

@@ -15,6 +15,7 @@ from netloom.openflow.error_table import (
 )
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+from netloom.openflow.properties import find_properties
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ Encoded = tuple[str, bytes]
 # Hello: since 1.3 elements may follow, of which type 1 is a bitmap of versions.
 
 
+#: The highest version that a bitmap of 32 bits can name.
+_MAX_VERSION = 31
+
+
 def read_hello(data: bytes) -> tuple[tuple[int, ...], bool]:
     """The versions that a hello names, and whether all of it was understood."""
-    versions = tuple(range(1, data[0] + 1))
+    versions = tuple(range(1, min(data[0], _MAX_VERSION) + 1))
     understood = True
     pos = 8
     while pos < len(data):
@@ -70,10 +75,10 @@ def decode_error(frame: Frame, protocol: int) -> m.Error:
     kind, code = unpack_from(">HH", frame.data, pos)
     vendor = 0
     pos += 4
-    if kind == NXET_VENDOR and frame.version <= 2:
+    if (kind, code) == (NXET_VENDOR, 0) and frame.version <= 2:
         vendor, kind, code = unpack_from(">IHH", frame.data, pos)
         pos += 8
-    elif kind == OFPET_EXPERIMENTER and frame.version >= 3:
+    elif kind == OFPET_EXPERIMENTER and frame.version >= 2:
         kind, code = code, 0
         (vendor,) = unpack_from(">I", frame.data, pos)
         pos += 4
@@ -196,6 +201,9 @@ def encode_set_config(message: m.SetConfig, version: int, protocol: int) -> Enco
     return "OFPT_SET_CONFIG", pack(">HH", message.flags, message.miss_send_len)
 
 
+_EVICTION, _VACANCY = 2, 3
+
+
 def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
     pos = frame.need(8)
     table_id, config = unpack_from(">B3xI", frame.data, pos)
@@ -204,19 +212,18 @@ def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
         return m.TableMod(table_id, config)
     eviction: int | None = None
     vacancy: tuple[int, int] | None = None
-    pos += 8
-    while pos < len(frame.data):
-        kind, size = unpack_from(">HH", frame.data, pos)
-        if size < 8 or pos + size > len(frame.data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        if kind == 2:
-            (eviction,) = unpack_from(">I", frame.data, pos + 4)
-        elif kind == 3:
-            low, high = unpack_from(">BB", frame.data, pos + 4)
-            vacancy = low, high
-        else:
+    for kind, start, stop in find_properties(frame.data, pos + 8, len(frame.data)):
+        if kind not in (_EVICTION, _VACANCY):
             raise OpenFlowError("OFPBRC_BAD_TYPE")
-        pos += size
+        if stop - start != 8:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if kind == _EVICTION:
+            (eviction,) = unpack_from(">I", frame.data, start + 4)
+        else:
+            low, high, now = unpack_from(">BBB", frame.data, start + 4)
+            if low > high or now:
+                raise OpenFlowError("OFPBPC_BAD_VALUE")
+            vacancy = low, high
     return m.TableMod(table_id, config, eviction, vacancy)
 
 
@@ -242,9 +249,9 @@ def _decode_role(frame: Frame) -> tuple[int, int | None]:
     role, generation = unpack_from(">I4xQ", frame.data, frame.exactly(16))
     if role > 3:
         raise OpenFlowError("OFPRRFC_BAD_ROLE")
-    given = role != m.OFPCR_ROLE_NOCHANGE
-    if frame.row.name.endswith("REPLY"):
-        given = generation != m.UNKNOWN
+    given = generation != m.UNKNOWN
+    if frame.row.name.endswith("REQUEST"):
+        given &= role != m.OFPCR_ROLE_NOCHANGE
     return role, generation if given else None
 
 
@@ -315,25 +322,18 @@ _ASYNC_KNOWN_14: Final = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
 
 def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
     masks = [unset] * 12
-    pos = frame.body
     told = frame.row.name == "OFPT_GET_ASYNC_REPLY"
-    while pos < len(frame.data):
-        kind, size = unpack_from(">HH", frame.data, pos)
-        if size < 4 or pos + size > len(frame.data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(frame.data, frame.body, len(frame.data), 0xFFFE):
         if kind < len(masks):
-            if size != 8:
+            if stop - start != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
-            (mask,) = unpack_from(">I", frame.data, pos + 4)
+            (mask,) = unpack_from(">I", frame.data, start + 4)
             if mask & ~_ASYNC_KNOWN[kind // 2] and not told:
                 raise OpenFlowError("OFPACFC_INVALID")
             masks[kind ^ 1] = mask & _ASYNC_KNOWN[kind // 2]
-        elif kind >= 0xFFFE and size < 12:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
         elif not told:
             log.warn_rl("unknown async config property type %d", kind)
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
-        pos += size + 7 & ~7
     return m.AsyncConfig(*[(masks[n], masks[n + 1]) for n in range(0, len(masks), 2)])
 
 

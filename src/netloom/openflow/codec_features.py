@@ -11,6 +11,7 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.field_set import rank as _rank
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import encode_field_header
+from netloom.openflow.properties import find_properties
 
 Encoded = tuple[str, bytes]
 
@@ -71,14 +72,9 @@ def read_table_names(frame: Frame) -> dict[int, str]:
 def _properties(data: bytes, version: int) -> dict[int, bytes]:
     """The properties of a table by kind. OpenFlow 1.5 may leave out all of them."""
     found: dict[int, bytes] = {}
-    pos = 64
-    while pos < len(data):
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > len(data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(data, 64, len(data), _EXPERIMENTER):
         if kind < _EXPERIMENTER:
-            found[kind] = data[pos + 4 : pos + size]
-        pos += size + 7 & ~7
+            found[kind] = data[start + 4 : stop]
     if found or version < m.OFP15_VERSION:
         missing = [kind for kind in _REQUIRED if kind not in found]
         if missing:
@@ -171,7 +167,8 @@ def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
             vendor = int.from_bytes(data[pos : pos + 4], "big")
             pos += 4
         known = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
-        if known is not None:
+        size = (header & 0xFF) - (4 if vendor else 0) >> (header >> 8 & 1)
+        if known is not None and (known[0].dynamic or size == known[1].n_bytes):
             found[known[0].name] = bool(header & 0x100)
     ordered = sorted(found.items(), key=lambda item: _rank(item[0]))
     return tuple(name for name, _ in ordered), tuple(name for name, masked in ordered if masked)

@@ -160,10 +160,6 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
         match, after = decode_ofp12_match(data, 48, version)
     else:
         match, after = decode_match(data, 48, version)
-    decode = decode_instructions if memo is None else memo.decode
-    actions = decode(data[after:], version)
-    if command > m.OFPFC_DELETE_STRICT:
-        raise OpenFlowError("OFPFMFC_BAD_COMMAND")
     new_cookie = None
     deletes = command >= m.OFPFC_DELETE
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
@@ -171,7 +167,11 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
         cookie = cookie_mask = 0
     if table_id == 0xFF and (version == 2 or not deletes):
         raise OpenFlowError("OFPFMFC_BAD_TABLE_ID")
-    port = _any_port11(out_port) if deletes else m.OFPP_ANY
+    port = _any_port11(out_port)
+    if command > m.OFPFC_DELETE_STRICT:
+        raise OpenFlowError("OFPFMFC_BAD_COMMAND")
+    decode = decode_instructions if memo is None else memo.decode
+    actions = decode(data[after:], version)
     if flags:
         flags = _decode_flags(flags, version)
     return m.FlowMod(
@@ -260,8 +260,6 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
         ">QHBBIIHHQQ", data, pos
     )
     match, _ = decode_match(data, pos + 40, frame.version, options=True)
-    if frame.version == 2:
-        hard = 0
     return m.FlowRemoved(
         match, priority, cookie, reason, table_id, sec, nsec, idle, hard, packets, octets
     )
@@ -386,15 +384,38 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
 
     def entry(data: bytes, pos: int, version: int) -> tuple[m.FlowStats, int]:
         size = int.from_bytes(data[pos : pos + 2], "big")
+        if nx and len(data) - pos >= minimum <= size:
+            _check_nx_match(data, pos, size)
         if size < minimum or pos + size > len(data):
-            old = data[pos + 48 : pos + 50] == b"\0\0"
-            if 1 < version < c15.VERSION and len(data) - pos >= minimum - 8 and not old:
-                # What is wrong with the match is said first.
-                decode_match(data, pos + 48, version)
+            if 1 < version < c15.VERSION:
+                _check_match11(data, pos, size, version)
+            elif version == c15.VERSION and size >= minimum:
+                c15.read_stats15(data[pos:], known)
+                raise OpenFlowError("OFPBIC_BAD_LEN")
             raise OpenFlowError("OFPBRC_BAD_LEN")
         return read(data[pos : pos + size], version, known), pos + size
 
     return m.FlowStatsReply(frame.entries(entry), nx, frame.more)
+
+
+def _check_nx_match(data: bytes, pos: int, size: int) -> None:
+    """Does the match of a flow of `size` bytes fit into it? What is wrong with the match is said
+    before what is with the size."""
+    match_size = int.from_bytes(data[pos + 18 : pos + 20], "big")
+    if match_size > size - 48:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    if pos + size > len(data):
+        decode_nx_match(data, pos + 48, match_size, options=True)
+
+
+def _check_match11(data: bytes, pos: int, size: int, version: int) -> None:
+    """Says first what is wrong with the match of a flow whose size is wrong, then whether its
+    instructions are not all there."""
+    if size < 48 or len(data) - pos < 48:
+        return
+    _, after = decode_match(data, pos + 48, version)
+    if size >= after - pos:
+        raise OpenFlowError("OFPBIC_BAD_LEN")
 
 
 def _known_actions(
@@ -471,7 +492,6 @@ def encode_flow_rows_reply(
     message: m.FlowRowsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
     """The flows, many at once: as many as fit into one message of the reply."""
-    name = "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW"
     writer = _ActionWriter(version)
     parts: list[bytes] = []
     part: list[bytes] = []
@@ -486,7 +506,7 @@ def encode_flow_rows_reply(
         part.append(entry)
     if part:
         parts.append(b"".join(part))
-    return name, parts
+    return "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW", parts
 
 
 def _write_row(row: m.FlowRow, version: int, nx: bool, writer: _ActionWriter) -> bytes:
@@ -554,8 +574,7 @@ def _write_nx_stats(row: m.FlowRow, writer: _ActionWriter) -> bytes:
 
 def _write_stats11(row: m.FlowRow, version: int, writer: _ActionWriter) -> bytes:
     # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
-    match = encode_ofp12_match(row.match, version)
-    rest = match + writer.write(row.actions, row.match)
+    rest = encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
     flags = row.flags
     if flags:
         flags = _encode_flags(flags, version) if version >= 4 else 0

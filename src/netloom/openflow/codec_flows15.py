@@ -26,7 +26,7 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
     match, pos = decode_match(entry, 24, VERSION, options=True)
     found, pos = oxs.decode_oxs(entry, pos)
-    sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
+    sec, nsec = oxs.split_time(found.get(oxs.DURATION, m.UNKNOWN))
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
     actions = known.get(entry[pos:])
     if actions is None:
@@ -63,7 +63,7 @@ def read_aggregate15(data: bytes, pos: int) -> tuple[int, int, int]:
     found, _ = oxs.decode_oxs(data, pos)
     return (
         found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),
-        found.get(oxs.FLOW_COUNT, 0),
+        found.get(oxs.FLOW_COUNT, 0xFFFFFFFF),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def read_removed15(data: bytes, pos: int) -> m.FlowRemoved:
     match: Match
     match, pos = decode_match(data, pos + 16, VERSION, options=True)
     found, _ = oxs.decode_oxs(data, pos)
-    sec, nsec = oxs.split_time(found.get(oxs.DURATION, 0))
+    sec, nsec = oxs.split_time(found.get(oxs.DURATION, m.UNKNOWN))
     return m.FlowRemoved(
         match, priority, cookie, reason, table_id, sec, nsec, idle, hard,
         found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),

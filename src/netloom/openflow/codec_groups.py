@@ -19,7 +19,7 @@ from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_field_header, encode_field_header
-from netloom.openflow.properties import find_properties
+from netloom.openflow.properties import check_number, find_properties, unknown_property
 
 log = get_logger("ofp_group")
 
@@ -102,9 +102,8 @@ def _bucket_properties(data: bytes, pos: int, end: int, group_type: int) -> tupl
     port, group = OFPP_ANY, OFPG_ANY
     for kind, start, stop in find_properties(data, pos, end):
         if kind not in (_WEIGHT, _WATCH_PORT, _WATCH_GROUP):
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        if stop - start != 8:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+            raise unknown_property(data, start)
+        check_number(start, stop, 2 if kind == _WEIGHT else 4)
         if kind == _WEIGHT:
             (weight,) = unpack_from(">H", data, start + 4)
         elif kind == _WATCH_PORT:
@@ -263,6 +262,9 @@ def _decode_flexible_mod(frame: Frame, command: int, kind: int, group_id: int) -
     if end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     buckets = _decode_flexible(data, pos + 16, end, version, kind)
+    if kind > g.OFPGT_FF or command not in _COMMANDS15:
+        # `_check` says so; properties depend on both.
+        return g.GroupMod(command, group_id, kind, buckets, bucket_id)
     properties = _decode_group_properties(data, end, len(data), version, kind, command)
     return g.GroupMod(command, group_id, kind, buckets, bucket_id, properties)
 
@@ -288,12 +290,12 @@ def _check(mod: g.GroupMod, version: int) -> None:
     """What can be seen from the message alone."""
     if mod.type > g.OFPGT_FF:
         raise OpenFlowError("OFPGMFC_BAD_TYPE")
+    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
+        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
     if mod.command not in (_COMMANDS15 if _has_properties(version) else _COMMANDS):
         raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     if mod.type == g.OFPGT_INDIRECT and mod.command != g.OFPGC_DELETE and len(mod.buckets) != 1:
         raise OpenFlowError("OFPGMFC_INVALID_GROUP")
-    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
-        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
     if mod.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
         return
     for bucket in mod.buckets:
@@ -378,14 +380,15 @@ def _read_stats(data: bytes, pos: int, version: int) -> tuple[g.GroupStats, int]
     if len(data) - pos < least:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     size, group_id, refs, packets, octets = unpack_from(">H2xII4xQQ", data, pos)
-    if size < least or pos + size > len(data):
+    # What is left over of its size belongs to the next one.
+    end = pos + least + max(size - least, 0) // 16 * 16
+    if size < least or end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     sec, nsec = unpack_from(">II", data, pos + 32) if timed else (0xFFFFFFFF, 0xFFFFFFFF)
     counters = tuple(
-        g.BucketCounter(*unpack_from(">QQ", data, at))
-        for at in range(pos + least, pos + size - 15, 16)
+        g.BucketCounter(*unpack_from(">QQ", data, at)) for at in range(pos + least, end, 16)
     )
-    return g.GroupStats(group_id, refs, packets, octets, sec, nsec, counters), pos + size
+    return g.GroupStats(group_id, refs, packets, octets, sec, nsec, counters), end
 
 
 def encode_group_stats_reply(

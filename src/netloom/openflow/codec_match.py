@@ -13,6 +13,9 @@ from netloom.openflow.old_match import (
 )
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 
+#: Type and length of a match.
+_HEADER_BYTES = 4
+
 
 def decode_match(
     data: bytes, pos: int, version: int, *, options: bool = False
@@ -23,6 +26,8 @@ def decode_match(
     if data[pos : pos + 2] == b"\0\0":
         # The match of 1.1, which later versions read too.
         return decode_ofp11_match(data, pos)
+    if len(data) - pos >= _HEADER_BYTES and data[pos : pos + 2] != b"\0\1":
+        raise OpenFlowError("OFPBMC_BAD_TYPE")
     if version == 2:
         # Open vSwitch's way to say in 1.1 what its match cannot: NXM entries.
         return decode_ofp12_match(data, pos, 1, options=options)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.flow.ports import port_from_of10, port_from_of11
+from netloom.openflow import messages as m
 from netloom.openflow import messages_monitor as w
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
-from netloom.openflow.codec_match import decode_nx_match, encode_nx_match
+from netloom.openflow.codec_match import decode_match, decode_nx_match, encode_nx_match
 from netloom.openflow.codec_ports import port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
+from netloom.openflow.oxm import encode_ofp12_match
 
 Encoded = tuple[str, bytes]
 
@@ -31,6 +32,8 @@ _FROM_NX = {
 #: The flag of Nicira's and ONF's encoding that has another number: OWN, "also mine".
 _NX_OWN = 1 << 5
 _SAME = 0x1F
+#: Who is told only of own changes has nothing to be abbreviated.
+_CONTRADICTION = w.OFPFMF_NO_ABBREV | w.OFPFMF_ONLY_OWN
 
 
 def _name(version: int) -> str:
@@ -52,14 +55,7 @@ def _port11(port: int) -> int:
 def decode_flow_monitor_request(frame: Frame, protocol: int) -> w.FlowMonitorRequest:
     """One request or several, one after the other."""
     read = _read_nx if frame.version < 4 else _read_onf if frame.version == 4 else _read_14
-    requests = []
-    pos = frame.body
-    while pos < len(frame.data):
-        if len(frame.data) - pos < 16:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        request, pos = read(frame, pos)
-        requests.append(request)
-    return w.FlowMonitorRequest(tuple(requests))
+    return w.FlowMonitorRequest(frame.entries(read))
 
 
 def _check_flags(flags: int, known: int) -> None:
@@ -67,12 +63,12 @@ def _check_flags(flags: int, known: int) -> None:
         raise OpenFlowError("OFPMOFC_BAD_FLAGS")
 
 
-def _read_nx(frame: Frame, pos: int) -> tuple[w.MonitorRequest, int]:
-    monitor_id, flags, port, size, table_id = unpack_from(">IHHHB", frame.data, pos)
+def _read_nx(data: bytes, pos: int, version: int) -> tuple[w.MonitorRequest, int]:
+    monitor_id, flags, port, size, table_id = unpack_from(">IHHHB5x", data, pos)
     _check_flags(flags, _SAME | _NX_OWN)
-    if any(frame.data[pos + 11 : pos + 16]):
+    if any(data[pos + 11 : pos + 16]):
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
-    match, _, _, after = decode_nx_match(frame.data, pos + 16, size)
+    match, _, _, after = decode_nx_match(data, pos + 16, size)
     request = w.MonitorRequest(
         monitor_id, _flags_from_nx(flags), match, port_from_of10(port), table_id=table_id
     )
@@ -87,25 +83,28 @@ def _flags_to_nx(flags: int) -> int:
     return flags & _SAME | (_NX_OWN if flags & w.OFPFMF_ONLY_OWN else 0)
 
 
-def _read_onf(frame: Frame, pos: int) -> tuple[w.MonitorRequest, int]:
-    monitor_id, flags, _, port, table_id = unpack_from(">IHHIB", frame.data, pos)
+def _read_onf(data: bytes, pos: int, version: int) -> tuple[w.MonitorRequest, int]:
+    monitor_id, flags, _, wire_port, table_id = unpack_from(">IHHIB3x", data, pos)
     _check_flags(flags, _SAME | _NX_OWN)
-    match, after = decode_ofp12_match(frame.data, pos + 16, frame.version)
-    request = w.MonitorRequest(
-        monitor_id, _flags_from_nx(flags), match, _port11(port), table_id=table_id
-    )
+    if any(data[pos + 13 : pos + 16]):
+        raise OpenFlowError("NXBRC_MUST_BE_ZERO")
+    port = _port11(wire_port)
+    match, after = decode_match(data, pos + 16, version)
+    request = w.MonitorRequest(monitor_id, _flags_from_nx(flags), match, port, table_id=table_id)
     return request, after
 
 
-def _read_14(frame: Frame, pos: int) -> tuple[w.MonitorRequest, int]:
-    monitor_id, port, group, flags, table_id, command = unpack_from(">IIIHBB", frame.data, pos)
-    if command != w.OFPFMC_DELETE:
+def _read_14(data: bytes, pos: int, version: int) -> tuple[w.MonitorRequest, int]:
+    monitor_id, wire_port, group, flags, table_id, command = unpack_from(">IIIHBB", data, pos)
+    if command == w.OFPFMC_DELETE:
+        port = port_from_of11(wire_port) or m.OFPP_ANY
+    else:
         _check_flags(flags, 0x7F)
-    if command > w.OFPFMC_DELETE:
-        raise OpenFlowError("OFPMOFC_BAD_COMMAND")
-    match, after = decode_ofp12_match(frame.data, pos + 16, frame.version)
-    request = w.MonitorRequest(monitor_id, flags, match, _port11(port), group, table_id, command)
-    return request, after
+        if flags & _CONTRADICTION == _CONTRADICTION:
+            raise OpenFlowError("OFPMOFC_BAD_FLAGS")
+        port = _port11(wire_port)
+    match, after = decode_match(data, pos + 16, version)
+    return w.MonitorRequest(monitor_id, flags, match, port, group, table_id, command), after
 
 
 def encode_flow_monitor_request(
@@ -140,23 +139,20 @@ def _write_14(r: w.MonitorRequest, version: int) -> bytes:
 
 def decode_flow_monitor_reply(frame: Frame, protocol: int) -> w.FlowMonitorReply:
     """What changed, in the order in which it did."""
-    data, pos = frame.data, frame.body
-    updates = []
-    while pos < len(data):
-        if len(data) - pos < 8:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        size, event = unpack_from(">HH", data, pos)
-        if size < 8 or size % 8 or pos + size > len(data):
-            raise OpenFlowError("OFPBRC_BAD_LEN")
-        updates.append(_read_update(data[pos : pos + size], event, frame.version))
-        pos += size
-    return w.FlowMonitorReply(tuple(updates), frame.more)
+    return w.FlowMonitorReply(frame.entries(_read_entry), frame.more)
+
+
+def _read_entry(data: bytes, pos: int, version: int) -> tuple[w.FlowUpdate, int]:
+    size, event = unpack_from(">HH4x", data, pos)
+    if size % 8 or pos + size > len(data):
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    return _read_update(data[pos : pos + size], event, version), pos + size
 
 
 def _read_update(entry: bytes, number: int, version: int) -> w.FlowUpdate:
     event = _FROM_NX.get(number, 99) if version < 5 else number
     if event > w.OFPFME_RESUMED:
-        raise OpenFlowError("OFPBRC_BAD_LEN")
+        raise OpenFlowError("NXBRC_FM_BAD_EVENT")
     if event >= w.OFPFME_ABBREV:
         if len(entry) != 8:
             raise OpenFlowError("OFPBRC_BAD_LEN")
@@ -169,11 +165,13 @@ def _read_update(entry: bytes, number: int, version: int) -> w.FlowUpdate:
         reason, priority, idle, hard, size, table_id, cookie = unpack_from(">HHHHHBxQ", entry, 4)
     else:
         table_id, reason, idle, hard, priority, cookie = unpack_from(">BBHHH4xQ", entry, 4)
+    if version < 4 and size > len(entry) - 24:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     if version < 4:
         match, _, _, after = decode_nx_match(entry, 24, size, options=True)
         actions = decode_actions(entry[after:], version)
     else:
-        match, after = decode_ofp12_match(entry, 24, version, options=True)
+        match, after = decode_match(entry, 24, version, options=True)
         actions = decode_instructions(entry[after:], version)
     return w.FlowUpdate(event, 0, reason, table_id, priority, idle, hard, cookie, match, actions)
 

@@ -9,7 +9,7 @@ from netloom.flow.fields import N_TUN_METADATA
 from netloom.openflow import messages_nx as n
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.properties import HEADER_BYTES, find_properties
+from netloom.openflow.properties import HEADER_BYTES, find_properties, unknown_property
 
 Encoded = tuple[str, bytes]
 
@@ -96,6 +96,7 @@ _TUPLE = (
     ("src", 16), ("dst", 16), ("src_port", 2), ("dst_port", 2), ("icmp_id", 2),
     ("icmp_type", 1), ("icmp_code", 1),
 )  # fmt: skip
+_LAST_ADDRESS = 1
 _ICMP = (1, 58)
 
 
@@ -104,20 +105,64 @@ def _property(kind: int, body: bytes) -> bytes:
     return pack(">HH", kind, size) + body + bytes(-size % 8)
 
 
-def _decode_tuple(body: bytes, ip_proto: int) -> n.CtTuple:
-    # The tuple's properties start at a multiple of 8 bytes.
-    values: dict[str, int] = {}
-    for kind, start, end in find_properties(body, 4, len(body)):
-        value = body[start + HEADER_BYTES : end]
-        if kind >= len(_TUPLE):
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        name, size = _TUPLE[kind]
-        if len(value) != size:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        if (kind > 3) != (ip_proto in _ICMP) and kind > 1:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        values[name] = int.from_bytes(value, "big")
-    return n.CtTuple(**values)
+class _TupleReader:
+    """Reads the tuples of one message, which are of one family of addresses."""
+
+    def __init__(self, ip_proto: int) -> None:
+        self._is_icmp = ip_proto in _ICMP
+        #: 0 before the first address, and after one that is nobody's.
+        self._family = 0
+
+    def read(self, body: bytes) -> n.CtTuple:
+        # The tuple's properties start at a multiple of 8 bytes.
+        found: dict[str, int] = {}
+        for kind, start, end in find_properties(body, 4, len(body)):
+            if kind >= len(_TUPLE):
+                _pass_over(body, start)
+                continue
+            name, size = _TUPLE[kind]
+            value = _first_bytes(body[start + HEADER_BYTES : end], size)
+            if kind <= _LAST_ADDRESS:
+                self._check_family(value)
+                found[name] = value
+            else:
+                found |= self._number(name, value, found)
+        return n.CtTuple(**found)
+
+    def _check_family(self, address: int) -> None:
+        family = (4 if address >> 32 == 0xFFFF else 6) if address else 0
+        if family and self._family and family != self._family:
+            raise OpenFlowError("OFPBPC_BAD_VALUE")
+        self._family = family
+
+    def _number(self, name: str, value: int, found: dict[str, int]) -> dict[str, int]:
+        """Ports stand where the numbers of ICMP do, whichever of them a message names."""
+        if name in ("src_port", "icmp_id"):
+            return {"icmp_id" if self._is_icmp else "src_port": value}
+        if not self._is_icmp:
+            port = found.get("dst_port", 0)
+            if name == "icmp_type":
+                value |= port & 0xFF00
+            elif name == "icmp_code":
+                value = value << 8 | port & 0xFF
+            return {"dst_port": value}
+        if name == "dst_port":
+            return {"icmp_type": value & 0xFF, "icmp_code": value >> 8}
+        return {name: value}
+
+
+def _pass_over(data: bytes, start: int) -> None:
+    """Properties that nobody knows do not count, unless they are of somebody that nobody knows."""
+    error = unknown_property(data, start)
+    if error.name != "OFPBPC_BAD_TYPE":
+        raise error
+
+
+def _first_bytes(data: bytes, size: int) -> int:
+    """The number that a property starts with."""
+    if len(data) < size:
+        raise OpenFlowError("OFPBPC_BAD_LEN")
+    return int.from_bytes(data[:size], "big")
 
 
 def _encode_tuple(one: n.CtTuple) -> bytes:
@@ -137,16 +182,15 @@ def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
         raise OpenFlowError("NXBRC_MUST_BE_ZERO")
     tuples = {_ORIGINAL: n.NO_TUPLE, _REPLY: n.NO_TUPLE}
     numbers: dict[int, int] = {}
+    reader = _TupleReader(ip_proto)
     for kind, start, end in find_properties(frame.data, pos + 8, len(frame.data)):
         body = frame.data[start + HEADER_BYTES : end]
         if kind in tuples:
-            tuples[kind] = _decode_tuple(body, ip_proto)
+            tuples[kind] = reader.read(body)
         elif kind in _SIZES:
-            if len(body) != _SIZES[kind]:
-                raise OpenFlowError("OFPBPC_BAD_LEN")
-            numbers[kind] = int.from_bytes(body, "big")
+            numbers[kind] = _first_bytes(body, _SIZES[kind])
         else:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
+            _pass_over(frame.data, start)
     return n.CtFlush(
         ip_proto, tuples[_ORIGINAL], tuples[_REPLY], numbers.get(_ZONE),
         _masked(numbers, _MARK, _MARK_MASK), _masked(numbers, _LABELS, _LABELS_MASK),

@@ -16,6 +16,7 @@ from netloom.openflow.codec_ports import port_from_wire, port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
+from netloom.openflow.properties import HEADER_BYTES, check_number, find_properties
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,18 +109,13 @@ def _decode_properties(frame: Frame, pos: int) -> m.PacketIn:
     data = frame.data
     raw: dict[int, bytes] = {}
     numbers: dict[int, int] = {}
-    while pos < len(data):
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > len(data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(data, pos, len(data)):
         if kind in _NUMBERS:
             offset, width = _NUMBERS[kind]
-            if size != offset + width:
-                raise OpenFlowError("OFPBPC_BAD_LEN")
-            numbers[kind] = int.from_bytes(data[pos + offset : pos + size], "big")
+            check_number(start, stop, offset + width - HEADER_BYTES)
+            numbers[kind] = int.from_bytes(data[start + offset : start + offset + width], "big")
         elif kind <= _CONTINUATION:
-            raw[kind] = data[pos + 4 : pos + size]
-        pos += size + 7 & ~7
+            raw[kind] = data[start + 4 : stop]
     entries = raw.get(_METADATA, b"")
     found = oxm_table(frame.version if frame.version >= 3 else 1).decode(
         entries, 0, len(entries), strict=False
@@ -204,7 +200,7 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
     if version >= 6:
         pos = frame.need(8)
         buffer_id, actions_len = unpack_from(">IH", data, pos)
-        match, start = decode_ofp12_match(data, pos + 8, version)
+        match, start = decode_ofp12_match(data, pos + 8, version, strict=False)
     elif version == 1:
         pos = frame.need(8)
         buffer_id, port, actions_len = unpack_from(">IHH", data, pos)
@@ -214,6 +210,8 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
         buffer_id, port, actions_len = unpack_from(">IIH", data, pos)
         known = port_from_wire(port)
         match, start = _port_match(known), pos + 16
+    if not match.mask & _IN_PORT_MASK:
+        raise OpenFlowError("OFPBRC_BAD_PORT")
     _check_in_port(in_port(match))
     end = start + actions_len
     if end > len(data):

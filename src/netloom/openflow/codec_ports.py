@@ -10,6 +10,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.port_counters import EXPERIMENTER, decode_counters, encode_counters
+from netloom.openflow.properties import find_properties, unknown_property
 
 Encoded = tuple[str, bytes]
 
@@ -107,18 +108,13 @@ def _decode_port14(data: bytes, pos: int) -> tuple[m.PhyPort, int]:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     port_from_wire(number)
     features = [0] * 6
-    at = pos + 40
-    while at < end:
-        kind, length = unpack_from(">HH", data, at)
-        if length < 4 or at + length > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(data, pos + 40, end):
         if kind == 0:
-            if length != 32:
+            if stop - start != 32:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
-            features = list(unpack_from(">6I", data, at + 8))
-        elif kind != 0xFFFF and kind > 3:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        at += length + 7 & ~7
+            features = list(unpack_from(">6I", data, start + 8))
+        elif kind > 3:
+            raise unknown_property(data, start)
     return _port11(number, mac, name, config, state, features), end
 
 
@@ -181,9 +177,7 @@ def decode_port_status(frame: Frame, protocol: int) -> m.PortStatus:
     reason = frame.data[pos]
     if reason > m.OFPPR_MODIFY:
         raise OpenFlowError("NXBRC_BAD_REASON")
-    port, after = decode_port(frame.data, pos + 8, frame.version)
-    if after != len(frame.data):
-        raise OpenFlowError("OFPBRC_BAD_LEN")
+    port, _ = decode_port(frame.data, pos + 8, frame.version)
     return m.PortStatus(reason, port)
 
 
@@ -214,17 +208,14 @@ def _port_mod14(frame: Frame) -> tuple[int, bytes, int, int, int]:
     number, mac, config, mask = unpack_from(">I4x6s2xII", frame.data, pos)
     port_from_wire(number)
     advertise = 0
-    pos += 24
-    while pos < len(frame.data):
-        kind, size = unpack_from(">HH", frame.data, pos)
-        if size < 4 or pos + size > len(frame.data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(frame.data, pos + 24, len(frame.data)):
         if kind != 0:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        if size != 8:
+            if frame.printed:
+                continue
+            raise unknown_property(frame.data, start)
+        if stop - start != 8:
             raise OpenFlowError("OFPBPC_BAD_LEN")
-        (advertise,) = unpack_from(">I", frame.data, pos + 4)
-        pos += size
+        (advertise,) = unpack_from(">I", frame.data, start + 4)
     return number, mac, config, mask, advertise
 
 
@@ -316,19 +307,14 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
     ethernet: tuple[int, ...] = (m.UNKNOWN,) * 4
     rfc2819: tuple[int, ...] = ()
     custom: tuple[tuple[str, int], ...] = ()
-    at = pos + 80
-    while at < end:
-        kind, length = unpack_from(">HH", data, at)
-        if length < 4 or at + length > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+    for kind, start, stop in find_properties(data, pos + 80, end):
         if kind == 0:
-            if length != 40:
+            if stop - start != 40:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
-            ethernet = unpack_from(">4Q", data, at + 8)
+            ethernet = unpack_from(">4Q", data, start + 8)
         elif kind == EXPERIMENTER:
-            sized, named = decode_counters(data[at : at + length])
+            sized, named = decode_counters(data[start:stop])
             rfc2819, custom = rfc2819 or sized, custom or named
-        at += length + 7 & ~7
     everything = (*counters, *ethernet, sec, nsec)
     return replace(m.PortStats(port, *everything), rfc2819=rfc2819, custom=custom), end
 

@@ -9,6 +9,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.codec_ports import port_from_wire, port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
+from netloom.openflow.properties import find_properties
 
 Encoded = tuple[str, bytes]
 
@@ -57,19 +58,23 @@ def decode_queue_get_config_reply(frame: Frame, protocol: int) -> m.QueueGetConf
     else:
         (number,) = unpack_from(">I", data, pos)
         port = port_from_wire(number) if len(data) > pos + 8 else number
-    pos += 8
-    head = 8 if version < 3 else 16
-    queues = []
-    while pos < len(data):
+
+    def entry(data: bytes, pos: int, version: int) -> tuple[m.QueueConfig, int]:
+        head = 8 if version < 3 else 16
         if version < 3:
             queue, size = unpack_from(">IH", data, pos)
         else:
             queue, _, size = unpack_from(">IIH", data, pos)
         if size < head or pos + size > len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        queues.append(m.QueueConfig(port, queue, *_rates(data, pos + head, pos + size, 8)))
-        pos += size
-    return m.QueueGetConfigReply(port, tuple(queues))
+        try:
+            rates = _rates(data, pos + head, pos + size, 8)
+        except OpenFlowError:
+            raise OpenFlowError("OFPBRC_BAD_LEN") from None
+        return m.QueueConfig(port, queue, *rates), pos + size
+
+    frame.body += 8
+    return m.QueueGetConfigReply(port, frame.entries(entry))
 
 
 def _decode_queue_desc(frame: Frame) -> m.QueueGetConfigReply:
@@ -79,7 +84,7 @@ def _decode_queue_desc(frame: Frame) -> m.QueueGetConfigReply:
 def _read_desc(data: bytes, pos: int, version: int) -> tuple[m.QueueConfig, int]:
     number, queue, size = unpack_from(">IIH", data, pos)
     port = port_from_wire(number)
-    if size < 16 or pos + size > len(data):
+    if size < 16 or size % 8 or pos + size > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     rates = _rates(data, pos + 16, pos + size, 4)
     return m.QueueConfig(port, queue, *rates), pos + size
@@ -88,13 +93,11 @@ def _read_desc(data: bytes, pos: int, version: int) -> tuple[m.QueueConfig, int]
 def _rates(data: bytes, pos: int, end: int, offset: int) -> tuple[int, int]:
     """Minimum and maximum rate of a queue's properties; the rate is `offset` bytes in."""
     rates = {_MIN_RATE: 0xFFFF, _MAX_RATE: 0xFFFF}
-    while pos < end:
-        kind, size = unpack_from(">HH", data, pos)
-        if size < offset or pos + size > end:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+    for kind, start, stop in find_properties(data, pos, end):
         if kind in rates:
-            (rates[kind],) = unpack_from(">H", data, pos + offset)
-        pos += size + 7 & ~7
+            if stop - start < offset + 2:
+                raise OpenFlowError("OFPBPC_BAD_LEN")
+            (rates[kind],) = unpack_from(">H", data, start + offset)
     return rates[_MIN_RATE], rates[_MAX_RATE]
 
 

@@ -7,6 +7,7 @@ from struct import pack, unpack_from
 from netloom.openflow import messages_tables as t
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame, read_frame
+from netloom.openflow.properties import find_properties
 
 Encoded = tuple[str, bytes]
 
@@ -22,20 +23,13 @@ def _decode_desc(data: bytes, pos: int, version: int) -> tuple[t.TableDesc, int]
         raise OpenFlowError("OFPBRC_BAD_LEN")
     eviction: int | None = None
     vacancy: tuple[int, int, int] | None = None
-    pos += 8
-    while pos < end:
-        kind, length = unpack_from(">HH", data, pos)
-        if length < 4 or pos + length > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        if kind in (_EVICTION, _VACANCY) and length != 8:
+    for kind, start, stop in find_properties(data, pos + 8, end):
+        if kind in (_EVICTION, _VACANCY) and stop - start != 8:
             raise OpenFlowError("OFPBPC_BAD_LEN")
         if kind == _EVICTION:
-            (eviction,) = unpack_from(">I", data, pos + 4)
+            (eviction,) = unpack_from(">I", data, start + 4)
         elif kind == _VACANCY:
-            vacancy = unpack_from(">BBB", data, pos + 4)
-        else:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        pos += length + 7 & ~7
+            vacancy = unpack_from(">BBB", data, start + 4)
     return t.TableDesc(table_id, config, eviction, vacancy), end
 
 

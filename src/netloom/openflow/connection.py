@@ -285,8 +285,12 @@ class Connection:
                 return None
             if event is not None:
                 return event
+            self._kept()
             pos = end
         return None
+
+    def _kept(self) -> None:
+        """A message was the connection's business only."""
 
     def _give_up(self, failure: ProtocolError) -> None:
         """What becomes of a peer that broke the protocol."""

@@ -6,16 +6,23 @@ are grouped by the rule that they are of: `unroll_xlate` says which, here as a p
 
 from __future__ import annotations
 
-from struct import pack, unpack_from
+from struct import pack
 
 from netloom.base.record import Record
 from netloom.openflow import actions as a
 from netloom.openflow.action_decode import decode_actions
 from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.properties import find_properties
 
 (_BRIDGE, _STACK, _MIRRORS, _CONNTRACKED, _TABLE_ID, _COOKIE, _ACTIONS, _ACTION_SET,
  _ODP_PORT) = range(0x8000, 0x8009)  # fmt: skip
+
+
+#: Before actions.
+_PAD_BYTES = 4
+#: Of the numbers of mirrors and ports.
+_WORD_BYTES = 4
 
 
 class Continuation(Record):
@@ -81,20 +88,15 @@ def _grouped(
     return [group for group in groups if group[1]]
 
 
-def decode_continuation(data: bytes, version: int) -> Continuation:
-    """Raises OpenFlowError for what no switch wrote."""
+def decode_continuation(data: bytes, version: int, *, printed: bool = False) -> Continuation:
+    """Raises OpenFlowError for what no switch wrote. To be `printed`, properties that nobody knows
+    are passed over."""
     found: dict[str, object] = {}
     stack: list[tuple[int, int]] = []
     actions: list[a.Action] = []
     table_id = cookie = 0
-    pos = 4
-    while pos < len(data):
-        if pos + 4 > len(data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4 or pos + size > len(data):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        body = data[pos + 4 : pos + size]
+    for kind, start, stop in find_properties(data, 4, len(data)):
+        body = data[start + 4 : stop]
         number = int.from_bytes(body, "big")
         if kind == _STACK:
             stack.append((number, 8 * len(body)))
@@ -102,15 +104,16 @@ def decode_continuation(data: bytes, version: int) -> Continuation:
             table_id = number & 0xFF
         elif kind == _COOKIE:
             cookie = number & 0xFFFFFFFFFFFFFFFF
+        elif kind in (_ACTIONS, _ACTION_SET) and len(body) < _PAD_BYTES:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
         elif kind == _ACTIONS:
             actions += [a.UnrollXlate(table_id, cookie), *decode_actions(body[4:], version)]
         elif kind == _ACTION_SET:
             found["action_set"] = decode_actions(body[4:], version)
         elif kind in _PLAIN:
             found[_PLAIN[kind]] = _plain(kind, body)
-        else:
+        elif not printed:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
-        pos += size + 7 & ~7
     return Continuation(stack=tuple(reversed(stack)), actions=tuple(actions), **found)  # type: ignore[arg-type]
 
 
@@ -126,4 +129,6 @@ def _plain(kind: int, body: bytes) -> int | bool:
         if len(body) != 16:
             raise OpenFlowError("OFPBPC_BAD_LEN")
         body = _swap_uuid(body)
+    elif len(body) != _WORD_BYTES:
+        raise OpenFlowError("OFPBPC_BAD_LEN")
     return int.from_bytes(body, "big")

@@ -286,6 +286,8 @@ def read_headers(data: bytes) -> Frame:
     xid = int.from_bytes(data[4:8], "big")
     if not 1 <= version <= 6:
         # The messages of a connection's first moments are the same in versions to come.
+        if kind == OFPT_VENDOR:
+            _check_vendor(data)
         row = _BY_NUMBER.get((6, MESSAGE, kind)) if version and kind < OFPT_VENDOR else None
         if row is None:
             raise OpenFlowError("OFPBRC_BAD_TYPE")
@@ -294,17 +296,23 @@ def read_headers(data: bytes) -> Frame:
     if part:
         return _multipart(data, version, xid, part == 2)
     if kind == OFPT_VENDOR:
-        if len(data) < 16:
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+        _check_vendor(data)
         row = _EXPERIMENTERS.get(data[:1] + data[8:16])
         if row is None:
-            known = int.from_bytes(data[8:12], "big") in (NX_VENDOR_ID, ONF_VENDOR_ID)
-            raise OpenFlowError("OFPBRC_BAD_SUBTYPE" if known else "OFPBRC_BAD_VENDOR")
+            raise OpenFlowError("OFPBRC_BAD_SUBTYPE")
         return Frame(data, version, xid, row, 16, False, False)
     row = _BY_NUMBER.get((version, MESSAGE, kind))
     if row is None:
         raise OpenFlowError("OFPBRC_BAD_TYPE")
     return Frame(data, version, xid, row, 8, False, False)
+
+
+def _check_vendor(data: bytes) -> None:
+    """Is an experimenter message long enough to say whose it is, and known?"""
+    if len(data) < 16:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    if int.from_bytes(data[8:12], "big") not in (NX_VENDOR_ID, ONF_VENDOR_ID):
+        raise OpenFlowError("OFPBRC_BAD_VENDOR")
 
 
 def _log_length(frame: Frame, least: int, step: int) -> None:
@@ -327,11 +335,13 @@ def _multipart(data: bytes, version: int, xid: int, reply: bool) -> Frame:
     more = bool(data[11] & MORE)
     kind = MULTIPART
     if number == _EXPERIMENTER_STATS:
-        if len(data) < 24:
+        if len(data) < (16 if version == 1 else 24):
             raise OpenFlowError("OFPBRC_BAD_LEN")
         vendor = int.from_bytes(data[body : body + 4], "big")
         if vendor != NX_VENDOR_ID and (vendor != ONF_VENDOR_ID or version == 1):
             raise OpenFlowError("OFPBRC_BAD_VENDOR")
+        if len(data) < 24:
+            raise OpenFlowError("OFPBRC_BAD_LEN")
         number = int.from_bytes(data[body + 4 : body + 8], "big")
         kind = NICIRA_MULTIPART if vendor == NX_VENDOR_ID else ONF_MULTIPART
         body = 24

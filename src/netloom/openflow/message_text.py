@@ -15,6 +15,7 @@ from netloom.base.log import get_logger
 from netloom.openflow.codec import decoder_of
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import (
+    MORE,
     OFPT_VENDOR,
     Frame,
     is_multipart_type,
@@ -37,6 +38,8 @@ log = get_logger("ofp_msgs")
 
 #: The verbosity from which on a message is shown in hexadecimal too.
 _WITH_BYTES = 5
+#: The version from which on requests may have parts, too.
+_REQUESTS_HAVE_PARTS = 4
 
 
 class Style:
@@ -111,8 +114,19 @@ def header_text(frame: Frame) -> str:
     version = "" if frame.version == 1 else f" (OF1.{frame.version - 1})"
     if frame.version > 6:
         version = f" (OF 0x{frame.version:02x})"
-    more = " flags=[more]" if frame.more else ""
-    return f"{name}{version} (xid={frame.xid:#x}):{more}"
+    return f"{name}{version} (xid={frame.xid:#x}):{_flags_text(frame)}"
+
+
+def _flags_text(frame: Frame) -> str:
+    """The flags of a multipart message."""
+    flags = int.from_bytes(frame.data[10:12], "big") if frame.row.multipart else 0
+    if not flags:
+        return ""
+    text = " flags="
+    if flags & MORE and (frame.reply or frame.version >= _REQUESTS_HAVE_PARTS):
+        text += "[more]"
+        flags &= ~MORE
+    return text + f"[***unknown flags {flags:#06x}***]" if flags else text
 
 
 def format_message(data: bytes, style: Style = PLAIN) -> str:
@@ -135,11 +149,10 @@ def format_message(data: bytes, style: Style = PLAIN) -> str:
         _log_unknown(data, error)
         return f"***decode error: {error.name}***\n" + hex_dump(data)
     frame.printed = True
-    text = header_text(frame) + _body_text(frame, style)
-    text = text.rstrip(" ")
+    text = (header_text(frame) + _body_text(frame, style)).rstrip(" ")
     if frame.error:
-        space = "" if text.endswith("\n") else " "
-        return f"{text}{space}***decode error: {frame.error}***\n{hex_dump(data)}"
+        after = "" if text[-1] == "\n" else " " if text[-1] == ":" else "\n"
+        return f"{text}{after}***decode error: {frame.error}***\n{hex_dump(data)}"
     if not text.endswith("\n"):
         text += "\n"
     return text + hex_dump(data) if style.verbosity >= _WITH_BYTES else text
@@ -177,10 +190,10 @@ def _body_text(frame: Frame, style: Style) -> str:
         function = _formatter(type(message).__name__)
         return function(message, frame, style) if function else ""
     except OpenFlowError as error:
-        name = error.name
+        frame.error = error.name
     except (StructError, IndexError):
-        name = "OFPBRC_BAD_LEN"
-    return f" ***decode error: {name}***\n" + hex_dump(frame.data)
+        frame.error = "OFPBRC_BAD_LEN"
+    return ""
 
 
 def bit_names(bits: int, names: Iterable[tuple[int, str]]) -> str:

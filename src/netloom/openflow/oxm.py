@@ -253,12 +253,13 @@ class OxmTable:
                 if header in (COOKIE_HEADER, COOKIE_HEADER_W) and cookie:
                     cookie_value, cookie_mask = _cookie(data, pos, header, cookie_mask)
                 elif header >> 16 == _NXM_1 and header >> 9 & 0x7F in OPTIONS:
-                    option_value, option_bits = decode_option(data, pos, header)
-                    if mask & option_bits:
-                        raise OpenFlowError("OFPBMC_DUP_FIELD")
-                    value, mask = value | option_value, mask | option_bits
+                    value, mask = _add_option(value, mask, *decode_option(data, pos, header))
                 else:
-                    self._check_unknown(header, strict, options)
+                    usual = _usual_form(header, data[pos + 4 : pos + size], strict, options)
+                    if usual is not None:
+                        data = data[:pos] + usual + data[pos + size :]
+                        end += len(usual) - size
+                        continue
             else:
                 start = pos + row.offset
                 middle = start + row.n_bytes
@@ -287,23 +288,6 @@ class OxmTable:
                 mask |= in_place | row.implied
             pos += size
         return value, mask, cookie_value, cookie_mask
-
-    def _check_unknown(self, header: int, strict: bool, options: bool) -> None:
-        """Names what is wrong with an entry that no row explains."""
-        vendor = 0
-        if header >> 48:
-            header, vendor = header >> 32, header & 0xFFFFFFFF
-        code = (header >> 16, vendor, header >> 9 & 0x7F)
-        if options and code in BY_CODE and BY_CODE[code][0].dynamic:
-            return
-        if code in BY_CODE and not BY_CODE[code][0].dynamic:
-            field, point = BY_CODE[code]
-            # A field of another length is an unknown field.
-            has_its_length = (header & 0xFF) // 2 == point.n_bytes
-            if header & 0x100 and not field.maskable and has_its_length:
-                raise OpenFlowError("OFPBMC_BAD_MASK")
-        if strict:
-            raise OpenFlowError("OFPBMC_BAD_FIELD")
 
     # Encoding
 
@@ -453,6 +437,43 @@ def _check_value(row: DecodeRow, value: int) -> int:
     raise OpenFlowError("OFPBMC_BAD_VALUE")
 
 
+def _add_option(value: int, mask: int, option: int, bits: int) -> tuple[int, int]:
+    if mask & bits:
+        raise OpenFlowError("OFPBMC_DUP_FIELD")
+    return value | option, mask | bits
+
+
+def _usual_form(header: int, body: bytes, strict: bool, options: bool) -> bytes | None:
+    """An entry that no row explains as one that does: without a byte that is left over, without a
+    mask that a field may not have if that has all bits or none. None: pass over it. Raises what is
+    wrong with it."""
+    vendor = 0
+    if header >> 48:
+        if len(body) < 4:
+            raise OpenFlowError("OFPBMC_BAD_LEN")
+        header, vendor, body = header >> 32, header & 0xFFFFFFFF, body[4:]
+    masked = bool(header & 0x100)
+    width = len(body) // 2 if masked else len(body)
+    mask = int.from_bytes(body[width : 2 * width], "big")
+    if masked and int.from_bytes(body[:width], "big") & ~mask:
+        log_wildcards(header << 32 | vendor if vendor else header)
+        raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
+    found = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
+    if found is None or found[0].dynamic or width != found[1].n_bytes:
+        # A field of another length is an unknown field.
+        if strict and not (options and found is not None and found[0].dynamic):
+            raise OpenFlowError("OFPBMC_BAD_FIELD")
+        return None
+    field, code = found
+    if field.maskable:
+        return _prefix(code, True) + body[: 2 * width]
+    if not mask:
+        return b""
+    if mask != (1 << 8 * width) - 1:
+        raise OpenFlowError("OFPBMC_BAD_MASK")
+    return _prefix(code, False) + body[:width]
+
+
 def _cookie(data: bytes, pos: int, header: int, seen: int) -> tuple[int, int]:
     if seen:
         raise OpenFlowError("OFPBMC_DUP_FIELD")
@@ -525,20 +546,29 @@ def encode_field_header(field: Field, version: int, masked: bool = False) -> byt
 
 
 def decode_field_header(data: bytes, pos: int) -> tuple[Field, bool, int]:
-    """The field, whether a mask follows, and the position after the header. The length is not
-    looked at; OFPBMC_BAD_FIELD for an unknown field."""
+    """The field, whether a mask follows, and the position after the header; OFPBMC_BAD_FIELD for an
+    unknown field, or one of another length."""
     header = int.from_bytes(data[pos : pos + 4], "big")
     vendor = 0
     after = pos + 4
     if header >> 16 == 0xFFFF:
         vendor = int.from_bytes(data[pos + 4 : pos + 8], "big")
         after = pos + 8
-    if len(data) < after:
+    size = (header & 0xFF) + pos + 4 - after
+    if len(data) < after or size < 0:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     found = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
-    if found is None:
+    masked = bool(header & 0x100)
+    if found is None or not (found[0].dynamic or found[1].n_bytes == size >> masked):
         raise OpenFlowError("OFPBMC_BAD_FIELD")
-    return found[0], bool(header & 0x100), after
+    return found[0], masked, after
+
+
+def is_field_code(data: bytes, pos: int) -> bool:
+    """Does the header at `pos` name a field, if not with the right length?"""
+    header = int.from_bytes(data[pos : pos + 4], "big")
+    vendor = int.from_bytes(data[pos + 4 : pos + 8], "big") if header >> 16 == 0xFFFF else 0
+    return (header >> 16, vendor, header >> 9 & 0x7F) in BY_CODE
 
 
 def encode_field_value(field: Field, version: int, value: int, mask: int) -> bytes:

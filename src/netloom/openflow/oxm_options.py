@@ -22,16 +22,17 @@ def log_wildcards(header: int) -> None:
 
 
 def decode_option(data: bytes, pos: int, header: int) -> tuple[int, int]:
-    """Value and mask of a tunnel option, which is as long as its entry says, maybe nothing."""
+    """Value and mask of a tunnel option, which is as long as its entry says, maybe nothing. A byte
+    that is left over does not count."""
     field = OPTIONS[header >> 9 & 0x7F]
     size = header & 0xFF
     n_bytes = size // 2 if header & 0x100 else size
-    if n_bytes > field.n_bytes or (header & 0x100 and size % 2):
+    if n_bytes > field.n_bytes:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     value = int.from_bytes(data[pos + 4 : pos + 4 + n_bytes], "big")
     mask = field.ones
     if header & 0x100:
-        mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + size], "big")
+        mask = int.from_bytes(data[pos + 4 + n_bytes : pos + 4 + 2 * n_bytes], "big")
         if value & ~mask:
             log_wildcards(header)
             raise OpenFlowError("OFPBMC_BAD_WILDCARDS")

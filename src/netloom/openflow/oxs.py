@@ -28,13 +28,15 @@ def decode_oxs(data: bytes, pos: int) -> tuple[dict[int, int], int]:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     found: dict[int, int] = {}
     at = pos + 4
-    while at + 4 <= end:
+    while at < end:
+        if at + 4 > end:
+            raise OpenFlowError("OFPBMC_BAD_LEN")
         length = data[at + 3]
         field = data[at + 2] >> 1
-        known = int.from_bytes(data[at : at + 2], "big") == _CLASS and field in _SIZES
-        if at + 4 + length > end or (known and length != _SIZES[field]):
+        known = int.from_bytes(data[at : at + 2], "big") == _CLASS
+        if at + 4 + length > end:
             raise OpenFlowError("OFPBMC_BAD_LEN")
-        if known:
+        if known and length == _SIZES.get(field):
             found[field] = int.from_bytes(data[at + 4 : at + 4 + length], "big")
         at += 4 + length
     return found, pos + (size + 7 & ~7)

@@ -50,13 +50,12 @@ def _property(kind: int, body: bytes) -> bytes:
 
 
 def decode_counters(data: bytes) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
-    """(RFC 2819, custom) of one experimenter property, `data` with its header; OpenFlowError if
-    it is none of these."""
+    """(RFC 2819, custom) of one experimenter property, `data` with its header."""
     if len(data) < 12:
         raise OpenFlowError("OFPBPC_BAD_LEN")
     vendor, kind = unpack_from(">II", data, 4)
     if vendor != _VENDOR:
-        raise OpenFlowError("OFPBPC_BAD_EXPERIMENTER")
+        return (), ()
     if kind == _RFC2819:
         if len(data) != 16 + 8 * len(RFC2819):
             raise OpenFlowError("OFPBPC_BAD_LEN")
@@ -67,7 +66,7 @@ def decode_counters(data: bytes) -> tuple[tuple[int, ...], tuple[tuple[str, int]
             return (), _decode_custom(data)
         except (StructError, IndexError):
             raise OpenFlowError("OFPBPC_BAD_LEN") from None
-    raise OpenFlowError("OFPBPC_BAD_EXP_TYPE")
+    return (), ()
 
 
 def _decode_custom(data: bytes) -> tuple[tuple[str, int], ...]:
@@ -87,12 +86,13 @@ def format_counters(stats: m.PortStats) -> str:
     out = ""
     if stats.rfc2819:
         for way in ("rx", "tx"):
-            told = (
+            told = [
                 f"{name}={value}, "
                 for (direction, name), value in zip(RFC2819, stats.rfc2819, strict=True)
                 if direction == way and value != m.UNKNOWN
-            )
-            out += f"           {way} rfc2819 {''.join(told)}\n"
+            ]
+            if told:
+                out += f"           {way} rfc2819 {''.join(told)}\n"
     if stats.custom:
         out += "           CUSTOM Statistics"
         for number, (name, value) in enumerate(stats.custom):

@@ -41,8 +41,8 @@ def format_duration(seconds: int, nanoseconds: int) -> str:
     if not nanoseconds:
         return f"{seconds}s"
     if nanoseconds % 1_000_000 == 0:
-        return f"{seconds}.{str(1_000 + nanoseconds // 1_000_000)[1:]}s"
-    fraction = str(1_000_000_000 + nanoseconds)[1:].rstrip("0")
+        return f"{seconds}.{nanoseconds // 1_000_000:03d}s"
+    fraction = f"{nanoseconds:09d}".rstrip("0")
     return f"{seconds}.{fraction}s"
 
 
@@ -64,7 +64,8 @@ def format_flow_mod(message: m.FlowMod, frame: Frame, style: Style) -> str:
     if not allowed & INITIAL[frame.version]:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     if message.flags & m.OFPFF_EMERG:
-        raise OpenFlowError("OFPFMFC_TABLE_FULL")
+        timed = message.idle_timeout or message.hard_timeout
+        raise OpenFlowError("OFPFMFC_BAD_EMERG_TIMEOUT" if timed else "OFPFMFC_TABLE_FULL")
     where = None
     if style.verbosity >= _AS_IT_CAME:
         from netloom.openflow.match_bytes_text import flow_mod_match_text

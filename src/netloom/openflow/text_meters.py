@@ -17,7 +17,8 @@ _IDS = {t.OFPM_SLOWPATH: "slowpath", t.OFPM_CONTROLLER: "controller", t.OFPM_ALL
 
 
 def _id_text(meter_id: int, separator: str = "=") -> str:
-    return f"meter{separator}{_IDS.get(meter_id, meter_id)}"
+    known = meter_id if meter_id <= t.OFPM_MAX else "unknown"
+    return f"meter{separator}{_IDS.get(meter_id, known)}"
 
 
 def _flags_text(flags: int) -> str:

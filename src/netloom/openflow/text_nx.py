@@ -72,7 +72,8 @@ def _tuple_text(one: n.CtTuple, ip_proto: int, is_v4: bool) -> str:
 
 def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
     tuples = message.original, message.reply
-    is_v4 = any(_is_v4(address) for one in tuples for address in (one.src, one.dst))
+    addresses = [each for one in tuples for each in (one.src, one.dst) if each is not None]
+    is_v4 = bool(addresses) and _is_v4(addresses[-1])
     original, reply = [_tuple_text(one, message.ip_proto, is_v4) for one in tuples]
     out = f" zone={message.zone_id or 0}"
     for name, (value, mask), bits in (

@@ -101,7 +101,7 @@ def format_port_mod(message: m.PortMod, frame: Frame, style: Style) -> str:
     return (
         f" port: {format_port(message.port_no, style.port_names)}: "
         f"addr:{format_mac(message.hw_addr)}\n"
-        f"     config: {_bits(message.config, _CONFIG)}\n"
+        f"     config: {_bits(message.config & message.mask, _CONFIG)}\n"
         f"     mask:   {_bits(message.mask, _CONFIG)}\n"
         f"     advertise: {advertise}\n"
     )
@@ -168,7 +168,7 @@ def format_queue_get_config_reply(
     message: m.QueueGetConfigReply, frame: Frame, style: Style
 ) -> str:
     out = " "
-    port = None
+    port = 0
     for queue in sorted(message.queues, key=lambda queue: (queue.port, queue.queue)):
         if queue.port != port:
             port = queue.port

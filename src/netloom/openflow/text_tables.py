@@ -8,7 +8,7 @@ from netloom.openflow import messages_tables as mt
 from netloom.openflow.codec_features import decode_table_features_reply
 from netloom.openflow.field_set import format_field_names
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style
+from netloom.openflow.message_text import Style, bit_names
 from netloom.openflow.text_flows import table_text
 from netloom.openflow.text_groups import action_names
 
@@ -51,11 +51,13 @@ _EVICTION = ((1, "OTHER"), (2, "IMPORTANCE"), (4, "LIFETIME"))
 
 
 def _desc_text(desc: mt.TableDesc, style: Style) -> str:
-    words = [word for bit, word in _EVICTION if (desc.eviction_flags or 0) & bit]
+    flags = "(default)"
+    if desc.eviction_flags is not None:
+        flags = bit_names(desc.eviction_flags, _EVICTION).replace(" ", "|")
     out = (
         f"\n  table {table_text(desc.table_id, style.table_names)}:\n"
         f"   eviction={'on' if desc.config & mt.OFPTC_EVICTION else 'off'} "
-        f"eviction_flags={'|'.join(words) or '(default)'}\n"
+        f"eviction_flags={flags}\n"
     )
     if not desc.config & mt.OFPTC_VACANCY_EVENTS:
         return out + "   vacancy=off\n"
@@ -221,11 +223,11 @@ def _instructions_text(
 ) -> str:
     out = ""
     if f.next_tables:
-        out += f"      next tables: {_table_ranges(f.next_tables)}\n"
+        out += f"      next tables: {_table_ranges(tuple(sorted(set(f.next_tables))))}\n"
     words = [name for bit, name in _INSTRUCTION_NAMES if f.instructions >> bit & 1]
     if before is not None and f.instructions == before.instructions and words:
         out += "      (same instructions)\n"
-    elif words or version > m.OFP12_VERSION:
+    elif words or (before is not None and version > m.OFP12_VERSION):
         out += f"      instructions: {' '.join(words)}\n"
     # For 1.1 the actions are said again for every table.
     same = before is not None and _actions_of(f) == _actions_of(before)

@@ -60,6 +60,14 @@ NO_OFFLOAD: Final = Offload()
 NO_OFFLOAD_HEADER: Final = NO_OFFLOAD.encode()
 
 
+def with_header(data: bytes, offload: Offload) -> bytes:
+    """`data` behind its virtio_net_hdr, as the kernel takes it from us. The header has no words for
+    a checksum of SCTP, which the kernel would take for one of TCP's kind: that one is completed."""
+    if offload.csum_offset == _SCTP_OFFSET and offload.flags & NEEDS_CSUM:
+        return NO_OFFLOAD_HEADER + complete_checksum(data, offload.csum_start, _SCTP_OFFSET)
+    return offload.encode() + data
+
+
 def decode_offload(data: bytes | bytearray | memoryview) -> Offload:
     """The header in the first 10 bytes of `data` (which must be there)."""
     return Offload._make(VIRTIO_NET_HDR.unpack_from(data))

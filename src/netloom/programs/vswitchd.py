@@ -16,10 +16,12 @@ from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
+from netloom.netdev.linux.host_neighbours import host_neighbour
 from netloom.netdev.linux.host_routes import HostRoutes
 from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
+from netloom.programs.coverage_events import declare_events
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
 from netloom.programs.outcome import outcome
@@ -197,11 +199,14 @@ class Program:
             # Controllers shall not meet tables that are half full.
             lambda: not self.datapaths.is_restoring,
             signals,
+            self.counters,
         )
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
         self._arguments = arguments
         self._routes = HostRoutes() if arguments.use_system_routes else None
+        if arguments.use_system_routes:
+            self.datapaths.underlay.host_neighbour = host_neighbour
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()
@@ -209,6 +214,7 @@ class Program:
 
     def start(self) -> None:
         self.control.register_standard(vlog, self.counters, self.memory)
+        declare_events(self.counters, self.switch)
         self.control.register_exit("[--cleanup]", max_args=1)
         if self.dummies is not None:
             self.control.register_time()
@@ -281,6 +287,7 @@ class Program:
         """What `memory/show` tells."""
         live = self.switch.applier.bridges.values()
         counts = {
+            "idl-cells-Open_vSwitch": self.idl.n_cells(),
             "ports": sum(len(bridge.interfaces) for bridge in live),
             "ofconns": self.links.n_connections(),
             **self.datapaths.memory(),

@@ -25,6 +25,7 @@ from netloom.datapath.ebpf.pins import Mounts, PinDirectory, forget
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
+from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
 from netloom.ofproto.backer import Backer
@@ -33,7 +34,7 @@ from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
-from netloom.vswitchd.wish import LimitsWish, ZonesWish
+from netloom.vswitchd.wish import HostStack, LimitsWish, ZonesWish
 
 log = get_logger("dpif")
 
@@ -139,6 +140,10 @@ class DataPathSet:
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)
 
+    @property
+    def host_stack(self) -> HostStack | None:
+        return None if self._dummy == "override" else host_stack
+
     def shortfall(self, datapath_type: str) -> str:
         return self._shortfall if datapath_type == "system" else ""
 
@@ -234,6 +239,7 @@ class DataPathSet:
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
             self._limit(backer)
+            backer.features.found_vlans(self._limits.n_vlans)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:

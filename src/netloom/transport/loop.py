@@ -95,6 +95,8 @@ class MainLoop:
         self._pause: asyncio.TimerHandle | None = None
         self._is_behind = False
         self._next_collection_ms = self.clock.now_ms() + COLLECT_INTERVAL_MS
+        #: Turns that had to follow at once; connections that were called, sockets listened on.
+        self.n_at_once = self.n_called = self.n_listened = 0
         self._exit_status = 0
         self._failure: BaseException | None = None
         self.aio.set_exception_handler(self._on_exception)
@@ -235,6 +237,7 @@ class MainLoop:
             return
         delay_ms = due_ms - self.clock.now_ms()
         if delay_ms <= 0:
+            self.n_at_once += 1
             self.wake()
         elif not self.clock.stopped:
             self._timer_ms = due_ms

@@ -17,8 +17,10 @@ from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
 from netloom.vswitchd import plan as steps
 from netloom.vswitchd.identity import bridge_mac, datapath_id, fake_bridge_mac
+from netloom.vswitchd.local_networks import configure_local_port
 from netloom.vswitchd.wish import (
     BridgeWish,
+    HostStack,
     InterfaceWish,
     LimitsWish,
     PortWish,
@@ -49,6 +51,10 @@ class DataPaths(Protocol):
 
     def create_bridge(self, name: str, datapath_type: str) -> Bridge:
         """Raises ConfigError if there is no such data path."""
+
+    @property
+    def host_stack(self) -> HostStack | None:
+        """The IP stack behind devices that are no dummies; None if there are none."""
 
     def shortfall(self, datapath_type: str) -> str:
         """What the data path of existing bridges lacks of its type's promise; "" if nothing."""
@@ -195,6 +201,7 @@ class Applier:
         elif isinstance(step, steps.SettleBridge):
             live.wish = step.wish
             self.settle(live)
+            self._configure_local_port(live)
 
     def _create_bridge(self, step: steps.CreateBridge) -> None:
         try:
@@ -362,6 +369,16 @@ class Applier:
             except ConfigError as error:
                 log.warn_rl("interface %s: setting MTU failed (%s)", interface.wish.name, error)
             interface.state = interface.device.state()
+
+    def _configure_local_port(self, live: LiveBridge) -> None:
+        """As controllers ask; a dummy is no device of the host."""
+        stack = self._datapaths.host_stack
+        local = live.interfaces.get(live.name)
+        if stack is None or local is None or local.device is None:
+            return
+        if local.state is not None and local.state.ifindex:
+            for wanted in live.wish.local_networks:
+                configure_local_port(live.name, local.device, wanted, stack)
 
     # -- devices that change by themselves -----------------------------------------------
 

@@ -28,13 +28,22 @@ from netloom.ofproto.settings import (
 )
 from netloom.ovsdb.row import Row
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
+from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.tree_rules import TreeRules
 from netloom.vswitchd.unsupported import complaints
-from netloom.vswitchd.wish import BridgeWish, InterfaceWish, LimitsWish, Pairs, PortWish, Wish
+from netloom.vswitchd.wish import (
+    BridgeWish,
+    InterfaceWish,
+    LimitsWish,
+    LocalNetwork,
+    Pairs,
+    PortWish,
+    Wish,
+)
 from netloom.vswitchd.zone_rules import read_zones
 
 #: Names of devices that the data paths keep for themselves.
@@ -164,6 +173,7 @@ class _Reader:
             default_mac=bridge_default_mac(row.uuid),
             datapath_id=self._datapath_id(name, config),
             hwaddr=self._hwaddr(name, config),
+            local_networks=self._local_networks(name, row),
         )
 
     def _mirrors(
@@ -268,11 +278,18 @@ class _Reader:
             if problem:
                 self._complain(*problem)
                 continue
-            for text in complaints("Controller", controller):
-                self._complain("warn", "bridge", f'bridge {name}: controller "{target}": {text}')
             queue_size = controller.opt_int("controller_queue_size") or default_size
             found[target] = replace(_controller_settings(controller, target), queue_size=queue_size)
         return tuple(found[target] for target in sorted(found))
+
+    def _local_networks(self, name: str, row: Row) -> tuple[LocalNetwork, ...]:
+        rows = sorted(self._replica.refs(row, "controller"), key=lambda row: row.text("target"))
+        found = [
+            read_local_network(controller)
+            for controller in rows
+            if not _controller_problem(name, controller.text("target"))
+        ]
+        return tuple(network for network in found if network is not None)
 
     # -- ports and interfaces ------------------------------------------------------------
 

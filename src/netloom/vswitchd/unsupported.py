@@ -23,7 +23,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "ingress_policing_kpkts_burst",
         "lldp",
     ),
-    "Controller": ("local_ip", "local_netmask", "local_gateway"),
 }
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {

@@ -7,6 +7,8 @@ chooses them when the devices are known.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from netloom.base.record import Record
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
@@ -52,11 +54,30 @@ class PortWish(Record):
     fake_bridge: bool = False
 
 
+class LocalNetwork(Record):
+    """An IPv4 address and mask for a bridge's own port, and a router (0: none)."""
+
+    address: int
+    mask: int
+    gateway: int = 0
+
+
+class HostStack(Protocol):
+    """The host's own IP stack, by way of names of devices."""
+
+    def set_ipv4(self, device: str, address: int, mask: int) -> None:
+        """Raises OSError."""
+
+    def add_router(self, gateway: int) -> None:
+        """Raises OSError."""
+
+
 class BridgeWish(Record):
     """A Bridge row and its ports, sorted by name.
 
     `settings` has no datapath id yet. `datapath_id` is the configured one or 0; `hwaddr` the
-    configured address or ""; `default_mac` what to use when no port has an address to lend."""
+    configured address or ""; `default_mac` what to use when no port has an address to lend;
+    `local_networks` what controllers have the bridge's own port be given."""
 
     name: str
     datapath_type: str
@@ -65,6 +86,7 @@ class BridgeWish(Record):
     default_mac: str
     datapath_id: int = 0
     hwaddr: str = ""
+    local_networks: tuple[LocalNetwork, ...] = ()
 
     def interface(self, name: str) -> InterfaceWish | None:
         """The interface of that name, if one of the ports has it."""

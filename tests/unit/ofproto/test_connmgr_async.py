@@ -44,6 +44,9 @@ class QuietSwitch:
     def local_mac(self) -> int | None:
         return 0xFAEE858A1749
 
+    def next_hop_mac(self, address: int) -> int | None:
+        return None
+
     def phy_ports(self) -> list[m.PhyPort]:
         return []
 

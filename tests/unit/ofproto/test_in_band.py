@@ -101,3 +101,32 @@ def test_controller_cannot_delete_them() -> None:
     manager.configure(settings(controller("tcp:1.2.3.4")), 0)
     switch.tables.apply(m.FlowMod(m.OFPFC_DELETE), 0)
     assert len(hidden(switch)) == 7
+
+
+def test_arp_of_the_next_router_gets_through_and_follows_its_address() -> None:
+    switch = FakeSwitch()
+    manager = ConnectionManager(switch)
+    switch.next_hops[0x01020304] = 0x0000_0000_00AA
+    manager.configure(settings(controller("tcp:1.2.3.4"), controller("tcp:1.2.3.5")), 0)
+    assert [rule for rule in matches(hidden(switch)) if rule[:6] in ("180003", "180004")] == [
+        "180003 arp,dl_dst=00:00:00:00:00:aa,arp_op=2",
+        "180004 arp,dl_src=00:00:00:00:00:aa,arp_op=1",
+    ]
+    # One of them is not known: it is looked for again soon.
+    assert manager.deadline() == 1_000
+    switch.next_hops = {0x01020304: 0xBB, 0x01020305: 0xBB}
+    manager.run(999)
+    assert "180003 arp,dl_dst=00:00:00:00:00:aa,arp_op=2" in matches(hidden(switch))
+    manager.run(1_000)
+    assert [rule for rule in matches(hidden(switch)) if rule[:6] in ("180003", "180004")] == [
+        "180003 arp,dl_dst=00:00:00:00:00:bb,arp_op=2",
+        "180004 arp,dl_src=00:00:00:00:00:bb,arp_op=1",
+    ]
+    assert manager.deadline() == 11_000
+
+
+def test_host_is_not_asked_for_next_hops_without_in_band_control() -> None:
+    switch = FakeSwitch()
+    manager = ConnectionManager(switch)
+    manager.configure(settings(controller("tcp:1.2.3.4", "out-of-band")), 0)
+    assert manager.deadline() is None

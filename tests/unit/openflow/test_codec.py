@@ -103,7 +103,7 @@ def flow_mod13(match: str, instructions: str = "") -> bytes:
         ("80000c02 2005", "OFPBMC_BAD_VALUE"),
         ("80000008 00000001 00000001", "OFPBMC_BAD_FIELD"),
         ("80000108 00000001 00000001", "OFPBMC_BAD_MASK"),
-        ("80000b04 0800 ffff", "OFPBMC_BAD_MASK"),
+        ("80000b04 0800 0f00", "OFPBMC_BAD_MASK"),
         ("80000a01 08", "OFPBMC_BAD_FIELD"),
         ("8000fe01 08", "OFPBMC_BAD_FIELD"),
         ("80000004 0000ffff", "OFPBMC_BAD_VALUE"),

@@ -262,13 +262,15 @@ class _Compiler:
         if number is None or action.type not in TUNNELS.values():
             raise Uncompilable("a tunnel that the programs do not know")
         self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        self.records.append(_record("TUNNEL_PUSH", a32=number))
+        ways = [after.port for after in actions[at + 1 :] if isinstance(after, dp.Output)]
+        self.records.append(_record("TUNNEL_PUSH", a16=ways[0] if ways else 0, a32=number))
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
-        and what is known of it must be as they came, or nothing be lost by doing it again."""
+        and what is known of it must be as they came, or nothing be lost by doing it again. A
+        connection would count the packet twice."""
         return not self._is_nested and all(
-            isinstance(action, dp.Ct | dp.CtClear | dp.Hash)
+            isinstance(action, dp.CtClear | dp.Hash)
             or (isinstance(action, dp.Set) and action.header in _METADATA)
             for action in before
         )

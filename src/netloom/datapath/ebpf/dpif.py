@@ -25,6 +25,7 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
 from netloom.datapath.drop_reasons import drop_counter
@@ -33,13 +34,14 @@ from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
     COUNTER,
     COUNTER_STRIDE,
@@ -57,7 +59,14 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
-from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
+from netloom.datapath.userspace.conntrack.tracker import (
+    FULL,
+    INVALID_STATE,
+    TCP_FLAGS,
+    TCP_SEQUENCE,
+    TCP_UNCHECKED,
+    ZONE_FULL,
+)
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_INVALID,
@@ -89,6 +98,9 @@ _DROPS: Final = {
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
     "CT_INVALID": INVALID_STATE,
+    "CT_FLAGS": TCP_FLAGS,
+    "CT_SEQUENCE": TCP_SEQUENCE,
+    "CT_UNCHECKED": TCP_UNCHECKED,
     "CT_FULL": FULL,
     "CT_ZONE_FULL": ZONE_FULL,
     "DROP_REASON": drop_counter(0),
@@ -112,7 +124,9 @@ class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = True
+    bonds: Bonds | None = None
     dump_heading = ""
+    in_kernel = True
 
     def __init__(
         self,
@@ -244,10 +258,15 @@ class EbpfDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        self._slow.flow_put(key, mask, actions)
-        self._orphans.discard((key & mask, mask))
+        slow = self._slow
+        n_changes = slow.n_changes
+        slow.flow_put(key, mask, actions)
+        is_known = slow.n_changes == n_changes
+        if self._orphans:
+            is_known = is_known or self._table.has(key, mask)
+            self._orphans.discard((key & mask, mask))
         self._installs.later((key, mask, actions))
-        if not self._is_answering or self._table.has(key, mask):
+        if is_known or not self._is_answering:
             self._installs.settle()
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
@@ -345,7 +364,7 @@ class EbpfDpif:
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
-        if len(upcalls) < limit:
+        if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         self._is_answering = bool(upcalls)
@@ -392,9 +411,9 @@ class EbpfDpif:
             self._retry()
         for ring in _DRAIN_ORDER:
             records = self._rings[ring].drain(RING_BATCH)
-            is_busy = is_busy or len(records) == RING_BATCH
-            for record in records:
-                self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._take_records(records, RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
@@ -405,8 +424,18 @@ class EbpfDpif:
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
 
-    def _receive(self, received: Received, ring: int) -> None:
-        self._ports.consumed(received.port, ring, received.cost)
+    def _take_records(self, records: list[bytes], ring: int) -> None:
+        limit = self._slow.vlan_limit
+        consumed: dict[int, int] = {}
+        for record in records:
+            received = decode_record(record, limit)
+            port = received.port
+            consumed[port] = consumed.get(port, 0) + received.cost
+            self._receive(received)
+        for port, n_bytes in consumed.items():
+            self._ports.consumed(port, ring, n_bytes)
+
+    def _receive(self, received: Received) -> None:
         packet, key = received.packet, received.key
         if received.kind != UPCALL["USERSPACE"]:
             self._process(packet, key)

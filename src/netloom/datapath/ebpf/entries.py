@@ -12,7 +12,8 @@ from netloom.datapath.ebpf.spec import (
     TUPLE,
 )
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
-from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState
+from netloom.datapath.userspace.conntrack.plain import PlainTuple
+from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState, TcpTracker
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_SCTP, IPPROTO_TCP
 
@@ -139,15 +140,12 @@ def encode_connection(connection: Connection, now_ms: int, now_ns: int) -> bytes
     """The entry of a connection. What was read and not changed since is what it was."""
     names = CT_LIMITS[kind_of(connection.key)]
     limits = [connection.timeouts[name] for name in names]
-    sides = b"\0" * (2 * SIDE.size)
+    sides = _NO_SIDES
     phase = 0
     if connection.tcp is None:
         phase = names.index(connection.phase)
     else:
-        sides = b"".join(
-            SIDE.pack(side.state, side.low, side.high, side.window, side.scale)
-            for side in connection.tcp.sides
-        )
+        sides = _encode_sides(connection.tcp)
     expires_ns = now_ns + (connection.expires_ms - now_ms) * _NS_PER_MS
     entry = connection.entry
     if isinstance(entry, Entry):
@@ -163,4 +161,38 @@ def encode_connection(connection: Connection, now_ms: int, now_ns: int) -> bytes
     return head + sides + ends + _TUPLE_END.pack(*_numbers(connection.key))
 
 
+def _encode_sides(tracker: TcpTracker) -> bytes:
+    return b"".join(
+        [SIDE.pack(side.state, side.low, side.high, side.window, side.scale)
+         for side in tracker.sides]
+    )  # fmt: skip
+
+
+def encode_opening(
+    found: PlainTuple,
+    segment: Segment | None,
+    timeouts: dict[str, int],
+    mark: int,
+    label: int,
+    now_ns: int,
+) -> bytes:
+    """The entry of a connection that a plain packet (`conntrack.plain`) opens: what
+    `encode_connection` makes of a new `Connection`, without one."""
+    zone, _, proto, src, dst, sport, dport = found
+    kind, sides = "UDP", _NO_SIDES
+    if segment is not None:
+        kind, sides = "TCP", _encode_sides(TcpTracker(segment))
+    limits = [timeouts[name] for name in CT_LIMITS[kind]]
+    head = _HEAD.pack(
+        0, CONNECTION_KIND[kind], 0, 0, 0, 0, now_ns + limits[0] * _NS_PER_S, now_ns,
+        label.to_bytes(16, "big"), mark, *limits, *_MORE_LIMITS[len(limits) :],
+    )  # fmt: skip
+    there, here = src.to_bytes(4, "big"), dst.to_bytes(4, "big")
+    ends = _ENDS.pack(there, here, sport, dport) + _ENDS.pack(here, there, dport, sport)
+    return head + sides + ends + _TUPLE_END.pack(zone, proto, 4)
+
+
+_NO_SIDES: Final = b"\0" * (2 * SIDE.size)
+_MORE_LIMITS: Final = (0,) * 8
+_NS_PER_S: Final = 1_000_000_000
 _SAME_NS: Final = 20 * _NS_PER_MS

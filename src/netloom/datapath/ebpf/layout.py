@@ -83,8 +83,9 @@ def _ranges() -> tuple[tuple[int, int, int], ...]:
 
 
 _RANGES: Final = _ranges()
-#: All bits of a key that the kernel keeps.
+#: All bits of a key that the kernel keeps, and all others.
 KERNEL_MASK: Final = sum(((1 << 8 * size) - 1) << shift for _, size, shift in _RANGES)
+OTHER_MASK: Final = (1 << 8 * KEY_BYTES) - 1 ^ KERNEL_MASK
 #: The halves of the words of an encoded key.
 unpack_halves = Struct(f"<{2 * N_WORDS}I").unpack
 
@@ -96,11 +97,17 @@ def encode_key(key: int) -> bytes:
     )
 
 
-def decode_key(data: bytes | memoryview) -> int:
+#: Bytes of the first run, of which most packets have nothing: options and IPv6.
+_SPARSE_BYTES: Final = _RANGES[0][1]
+_NOTHING_SPARSE: Final = bytes(_SPARSE_BYTES)
+
+
+def decode_key(data: bytes) -> int:
     """The key of the `KERNEL_KEY_BYTES` bytes of `data`."""
     key = 0
     for at, size, shift in _RANGES:
-        key |= int.from_bytes(data[at : at + size], "big") << shift
+        if at or data[:_SPARSE_BYTES] != _NOTHING_SPARSE:
+            key |= int.from_bytes(data[at : at + size], "big") << shift
     return key
 
 

@@ -16,7 +16,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.netdev.device import Packet
 from netloom.packet.checksum import pseudo_sum
-from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
+from netloom.packet.headers import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
 from netloom.packet.offload import (
     GSO_ECN,
     GSO_TCPV4,
@@ -34,7 +34,7 @@ assert UPCALL_RECORD.offsets["key"] == 32
 _VLAN_PRESENT: Final = 1 << 31
 _IS_SERVICE_TAG: Final = 1 << 16
 #: Offset of the checksum and least length of the header.
-_CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8)}
+_CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
 
 class Received(NamedTuple):
@@ -74,6 +74,11 @@ def find_offload(data: bytes, gso_size: int) -> Offload | None:
     offset, least = _CHECKSUMS.get(headers.proto, (0, 0))
     if not offset or headers.l4 < 0 or headers.frag or headers.end - headers.l4 < least:
         return None
+    if headers.proto == IPPROTO_SCTP:
+        # What the kernel leaves to a device it leaves zero.
+        if gso_size or any(data[headers.l4 + 8 : headers.l4 + 12]):
+            return None
+        return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=8)
     if gso_size:
         return _segmentation(data, headers, gso_size, offset)
     found = int.from_bytes(data[headers.l4 + offset : headers.l4 + offset + 2], "big")

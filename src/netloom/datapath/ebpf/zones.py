@@ -66,13 +66,3 @@ class KernelLimits(ZoneLimits):
     def count(self, zone: int) -> int:
         at = zone * self._zones.stride + _COUNT_AT
         return super().count(zone) + int(_U32.unpack_from(self._zones.view, at)[0])
-
-    def add(self, zone: int) -> None:
-        self._counts[zone] = super().count(zone) + 1
-
-    def remove(self, zone: int) -> None:
-        left = super().count(zone) - 1
-        if left:
-            self._counts[zone] = left
-        else:
-            self._counts.pop(zone, None)

@@ -29,6 +29,7 @@ from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
+    DROP_BOND,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
@@ -37,6 +38,7 @@ from netloom.datapath.userspace.execute import (
     Program,
     compile_actions,
 )
+from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
@@ -65,13 +67,15 @@ MAX_PROGRAMS: Final = 1_024
 ETH_LEN: Final = 14
 
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
+DROP_ACTION: Final = "datapath_drop_userspace_action_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
 DROP_REASONS: Final = (
-    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
-    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
+    *(counter for _, counter in PIPELINE_DROPS), DROP_ACTION, DROP_BOND, DROP_INVALID, DROP_METER,
+    DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
 _TCP: Final = 6
+_NW_PROTO: Final = 0xFF << NW_PROTO_SHIFT
 #: From nw_proto on, a key's bits up to and including tcp_flags.
 _FLAGS_BIT: Final = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
 _PROTO_TO_FLAGS: Final = (1 << _FLAGS_BIT + 12) - 1
@@ -96,6 +100,7 @@ class UserspaceDpif(Outlet):
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
+    in_kernel = False
     pushes_tunnels = True
     switching: Switching | None = None
 
@@ -121,6 +126,9 @@ class UserspaceDpif(Outlet):
         self._recirculated = 0
         self._sent = 0
         self._batches = 0
+        #: Batches of packets that came in, and packets that were executed without a miss.
+        self._bursts = 0
+        self._executed = 0
         self._cleared = ThreadStats(*(0,) * len(ThreadStats._fields))
         self._now_ms = clock.now_ms()
         self._random = 1
@@ -135,6 +143,14 @@ class UserspaceDpif(Outlet):
         self._is_told = False
         #: Ports whose devices have no descriptor.
         self._polled: list[int] = []
+        self._counted = [
+            counters.counter(name).follow(read)
+            for name, read in (
+                ("netdev_received", lambda: self._bursts),
+                ("netdev_sent", lambda: self._batches),
+                ("dpif_execute", lambda: self._executed),
+            )
+        ]
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return ()
@@ -208,6 +224,11 @@ class UserspaceDpif(Outlet):
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
 
+    @property
+    def n_changes(self) -> int:
+        """How many flows were added and removed so far."""
+        return self._flows.changes
+
     def earlier_recirc_ids(self) -> frozenset[int]:
         return frozenset()
 
@@ -268,6 +289,7 @@ class UserspaceDpif(Outlet):
             for port in outputs:
                 self.output(port, whole)
         if not from_upcall:
+            self._executed += 1
             self.flush()
 
     def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
@@ -317,6 +339,7 @@ class UserspaceDpif(Outlet):
             packets = found[1].receive(BATCH_PACKETS) if found is not None else ()
             if packets:
                 busy.append(number)
+                self._bursts += 1
                 for packet in packets:
                     self._receive(packet, number)
                 if self._outbox:
@@ -341,6 +364,8 @@ class UserspaceDpif(Outlet):
             self._readable.add(number)
 
     def close(self) -> None:
+        for leave in self._counted:
+            leave()
         self._ports.clear()
         self._flows.clear()
         self._upcalls.clear()
@@ -364,7 +389,9 @@ class UserspaceDpif(Outlet):
         flow = self._flows.lookup(key)
         if flow is None:
             self._misses += 1
-            self._enqueue(Upcall("miss", key, packet.data, (), packet.offload))
+            if not (depth or key & _NW_PROTO):
+                self._note_fault(packet)
+            self._enqueue(Upcall("miss", key, packet.data, (), packet.offload), DROP_UPCALL)
             return False
         self._hits += 1
         flow.packets += 1
@@ -374,8 +401,11 @@ class UserspaceDpif(Outlet):
             flow.is_noted = True
             self._used.append(flow)
         bits = key >> NW_PROTO_SHIFT & _PROTO_TO_FLAGS
-        if bits & 0xFF == _TCP:
+        proto = bits & 0xFF
+        if proto == _TCP:
             flow.tcp_flags |= bits >> _FLAGS_BIT
+        elif not (proto or depth):
+            self._note_fault(packet)
         outputs = flow.outputs
         if outputs is None:
             Execution(self, packet, key, depth).run(flow.program)
@@ -388,10 +418,16 @@ class UserspaceDpif(Outlet):
                 outbox[port] = [packet]
         return True
 
-    def _enqueue(self, upcall: Upcall) -> None:
+    def _note_fault(self, packet: Packet) -> None:
+        """Count a packet of no protocol if that is because its IP header is broken."""
+        fault = find_fault(packet.data, self.vlan_limit)
+        if fault:
+            self._counters.counter(fault).add()
+
+    def _enqueue(self, upcall: Upcall, lost: str) -> None:
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
             self._lost += 1
-            self.drop(DROP_UPCALL)
+            self.drop(lost)
             return
         self._upcalls.append(upcall)
 
@@ -413,11 +449,16 @@ class UserspaceDpif(Outlet):
         self._outbox.setdefault(port, []).append(packet)
 
     def upcall(self, action: Userspace, key: int, packet: Packet) -> None:
-        self._enqueue(Upcall(action.kind, key, packet.data, action.cookie, packet.offload))
+        upcall = Upcall(action.kind, key, packet.data, action.cookie, packet.offload)
+        self._enqueue(upcall, DROP_ACTION)
 
     def tunnel_type(self, port: int) -> str | None:
         found = self._ports.get(port)
         return found[0].type if found is not None and isinstance(found[1], TunnelPort) else None
+
+    def mtu(self, port: int) -> int:
+        found = self._ports.get(port)
+        return found[1].state().mtu if found is not None else 0
 
     def next_sequence(self, port: int) -> int:
         number = self._sequences.get(port, 0)

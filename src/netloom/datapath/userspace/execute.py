@@ -19,13 +19,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from netloom.datapath import actions as dp
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import compile_track
-from netloom.datapath.userspace.tunnels import SOURCE_PORTS, compile_pop, compile_push
+from netloom.datapath.userspace.tunnels import (
+    SOURCE_PORTS,
+    compile_pop,
+    compile_push,
+    compile_tell,
+)
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -60,6 +66,7 @@ DROP_RECIRCULATION: Final = "datapath_drop_recirc_error"
 DROP_INVALID: Final = "datapath_drop_rx_invalid_packet"
 DROP_EXPLICIT: Final = drop_counter(0)
 DROP_METER: Final = "datapath_drop_meter"
+DROP_BOND: Final = "datapath_drop_invalid_bond"
 
 
 class Outlet:
@@ -68,6 +75,7 @@ class Outlet:
     def __init__(self, conntrack: ConnTracker) -> None:
         self.conntrack = conntrack
         self.meters: Meters = Meters()
+        self.bonds: Bonds = Bonds()
         #: Range of the UDP source ports of tunnels.
         self.source_ports: tuple[int, int] = SOURCE_PORTS
         #: Tags that are read of a packet: as many as keys have.
@@ -76,6 +84,10 @@ class Outlet:
     @abstractmethod
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
+
+    @abstractmethod
+    def mtu(self, port: int) -> int:
+        """The MTU of the device of a port; 0 if there is none."""
 
     @abstractmethod
     def next_sequence(self, port: int) -> int:
@@ -254,6 +266,11 @@ def compile_actions(actions: dp.DpActions) -> Program:
         if isinstance(action, dp.Ct):
             wants_key = any(not isinstance(other, dp.Output) for other in actions[at + 1 :])
             program.append(compile_track(action, wants_key))
+        elif isinstance(action, dp.TunnelPush):
+            ways = [other.port for other in actions[at + 1 :] if isinstance(other, dp.Output)]
+            if ways:
+                program += compile_tell(action, ways[0])
+            program += [_segment, *compile_push(action)]
         else:
             program += _COMPILERS[type(action)](action)
     if ports:
@@ -391,6 +408,22 @@ def _compile_hash(action: dp.Hash) -> list[Step]:
     return [set_hash]
 
 
+def _compile_lb_output(action: dp.LbOutput) -> list[Step]:
+    bond = action.bond
+
+    def lb_output(execution: Execution) -> None:
+        outlet = execution.outlet
+        packet = execution.take_truncated()
+        hash_ = hash_five_tuple(execution.current_key(), 0)
+        port = outlet.bonds.choose(bond, hash_, len(packet.data))
+        if port is None:
+            outlet.drop(DROP_BOND)
+        else:
+            outlet.output(port, packet)
+
+    return [lb_output]
+
+
 def _compile_trunc(action: dp.Trunc) -> list[Step]:
     max_len = action.max_len
 
@@ -484,6 +517,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PopMpls: _compile_pop_mpls,
     dp.Recirc: _compile_recirc,
     dp.Hash: _compile_hash,
+    dp.LbOutput: _compile_lb_output,
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
@@ -498,6 +532,5 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
     dp.PopNsh: lambda action: [_segment, pop_nsh],
     dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
-    dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
     dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

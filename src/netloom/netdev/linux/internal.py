@@ -97,7 +97,7 @@ class InternalDevice:
         """See `PacketSocketDevice.hand_over`; the device is the hidden end."""
         return self._inner.hand_over()
 
-    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
+    def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
         """See `PacketSocketDevice.count_sent`."""
         self._inner.count_sent(count)
 

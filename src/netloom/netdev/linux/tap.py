@@ -21,6 +21,7 @@ from netloom.packet.offload import (
     Offload,
     decode_offload,
     finish_offload,
+    with_header,
 )
 
 TYPE_CHECKING = False
@@ -94,11 +95,12 @@ class TapDevice:
         write, fd = os.write, self._fd
         for packet in packets:
             offload = packet.offload
-            header = NO_OFFLOAD_HEADER if offload is None else offload.encode()
+            data = packet.data
+            frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
             try:
-                write(fd, header + packet.data)
+                write(fd, frame)
             except OSError as error:
-                self._send_failed(packet.data, offload, error)
+                self._send_failed(data, offload, error)
 
     def _send_failed(self, data: bytes, offload: Offload | None, error: OSError) -> None:
         if offload is not None and error.errno == errno.EINVAL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from netloom.datapath.action_size import count_bytes
 from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 64
 #: Resubmits of one packet.
 MAX_RESUBMITS: Final = MAX_DEPTH * MAX_DEPTH
-#: Data-path actions of one flow: what Open vSwitch's 64 kB of encoded actions come to.
-MAX_ACTIONS: Final = 8_192
+#: Data-path actions of one flow. Open vSwitch has no limit but the memory: each table may add as
+#: many as a flow has before it is seen that they are too many (`may_go_deeper`).
+MAX_ACTIONS: Final = 100_000
+#: So few actions are never too many bytes.
+FEW_ACTIONS: Final = 100
 
 #: Why packets of a flow each go up to the switch -> what a trace says of it.
 SLOW_REASONS: Final = {
@@ -187,6 +191,7 @@ class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
+        "_sized",
         "action_set",
         "actions",
         "base",
@@ -244,14 +249,13 @@ class Context:
     ) -> None:
         self.walk, self.log, self.bridge = walk, log, bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
-        self.now_ms = now_ms
-        self.recorder = recorder
-        self.side_effects = side_effects
+        self.now_ms, self.recorder, self.side_effects = now_ms, recorder, side_effects
         #: The tables that were looked up, and the bits in which the packet then was not as it came.
         self.changed, self.tables = 0, cast("set[Table]", set())
         #: Bits that the result depends on.
         self.mask = _first_mask(key)
         self.actions: list[DpAction] = []
+        self._sized: tuple[list[DpAction], int, int] = (self.actions, 0, 0)
         self.credits: list[Credit] = []
         self.action_set: list[a.Action] = []
         self.stack: list[tuple[int, int]] = []
@@ -301,6 +305,17 @@ class Context:
         self.actions.append(action)
         if len(self.actions) > MAX_ACTIONS:
             self.fail("resubmits yielded over 64 kB of actions")
+
+    def n_bytes(self) -> int:
+        """The size of the actions so far (`action_size`): of those that are new since the last call
+        it is worked out now."""
+        actions, counted, size = self._sized
+        if actions is not self.actions or counted > len(actions):
+            actions, counted, size = self.actions, 0, 0
+        if len(actions) > counted:
+            size += count_bytes(actions[counted:])
+        self._sized = actions, len(actions), size
+        return size
 
     def fail(self, reason: str, detail: str = "") -> None:
         """Drop the packet whole; `detail` is what a trace says at this place."""

@@ -95,10 +95,10 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
         tuple(context.action_set),
         pause.userdata if pause is not None else b"",
     )
-    if pause is not None and context.recorder is not None and not context.side_effects:
-        return 0
     number = context.bridge.backer.recirculations.acquire(state)
     context.recirc_ids.append(number)
+    if pause is not None and context.recorder is not None and not context.side_effects:
+        return 0
     if pause is not None:
         emit_to_controller(context, number, pause.reason, pause.controller_id, pause.max_len,
                            pause.userdata, is_pause=True)  # fmt: skip

@@ -54,7 +54,7 @@ def group(context: Context, action: a.Group) -> bool:
         return False
     found = context.bridge.groups.get(action.group_id)
     if found is None:
-        context.report_error(f"output to nonexistent group {action.group_id}")
+        context.warn(f"output to nonexistent group {action.group_id}")
         return True
     is_last = context.is_last
     if found.type in (g.OFPGT_ALL, g.OFPGT_INDIRECT):

@@ -230,6 +230,9 @@ def _strip_vlan(context: Context, action: a.StripVlan) -> None:
     tags = tags_of(context.key)
     if len(tags) > 1:
         context.mask |= _TAG1_MASK
+    elif tags and context.bridge.backer.dpif.vlan_limit > 1:
+        # That there is no other tag is what is looked at from here on.
+        context.mask |= VLAN_CFI << _TCI1.shift
     context.key = with_tags(context.key, tags[1:])
 
 

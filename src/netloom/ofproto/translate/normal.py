@@ -68,7 +68,7 @@ class MacRefresh:
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
         if self.bundle.members and self.bundle.settings is self.settings:
-            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms, is_again=True)
 
 
 def normal(context: Context) -> None:

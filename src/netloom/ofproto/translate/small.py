@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
+from netloom.flow.key import NW_PROTO_MASK
 from netloom.flow.ports import format_port
 from netloom.ofproto.translate.context import Context, Credit
 from netloom.ofproto.translate.output import output_to
@@ -125,6 +126,7 @@ def _shorter(timeout_s: int, limit_s: int) -> int:
 
 def fin_timeout(context: Context, action: a.FinTimeout) -> None:
     """Have the rule expire sooner once TCP ends the connection."""
+    context.mask |= NW_PROTO_MASK
     if context.rule is not None:
         context.credits.append(FinCredit(context.bridge, context.rule, action))
 

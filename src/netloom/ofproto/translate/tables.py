@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
-from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
+from netloom.ofproto.translate.context import FEW_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, Context
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
 from netloom.ofproto.translate.tunnel import receive
@@ -21,6 +21,11 @@ _NW_FRAG: Final = SLOT["nw_frag"]
 _PORTS_MASK: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 _DL_TYPE_SHIFT: Final = SLOT["dl_type"].shift
+
+#: Values that are pushed and not popped.
+MAX_STACK_BYTES = 65_536
+#: So few never come to that.
+FEW_PUSHED = 100
 
 
 class TableCredit:
@@ -116,14 +121,26 @@ def _wants_packet_in(context: Context) -> bool:
 
 
 def may_go_deeper(context: Context) -> bool:
-    """May there be one more resubmit? If not, the packet is dropped."""
+    """May there be one more resubmit? If not, the walk ends, mostly with the packet dropped."""
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
         context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
     elif context.n_resubmits >= MAX_RESUBMITS:
         context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
+    elif len(context.actions) > FEW_ACTIONS and context.n_bytes() > 0xFFFF:
+        # What there is of it is done, packet by packet.
+        context.report_error("resubmits yielded over 64 kB of actions")
+        context.done = True
+        return False
+    elif len(context.stack) > FEW_PUSHED and _n_pushed(context) >= MAX_STACK_BYTES:
+        context.fail("Stack too deep", "resubmits yielded over 64 kB of stack")
     return not context.error
+
+
+def _n_pushed(context: Context) -> int:
+    """Bytes of the stack: each value has its length beside it."""
+    return sum((n_bits + 7) // 8 + 1 for _, n_bits in context.stack)
 
 
 #: Fields of a packet, and those of its connection's first packet.

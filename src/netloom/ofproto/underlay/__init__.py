@@ -15,11 +15,15 @@ Addresses are numbers of 128 bits (`flow.mapped`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from netloom.base.errors import ConfigError
 from netloom.base.record import replace
+from netloom.flow.mapped import ipv4_of, map_ipv4
 from netloom.netdev.device import Device
 from netloom.ofproto.underlay.listeners import Listeners
 from netloom.ofproto.underlay.neighbours import Neighbours
-from netloom.ofproto.underlay.routes import Route, Routes, source_for
+from netloom.ofproto.underlay.routes import Route, Routes, next_hop, source_for
 
 
 class Underlay:
@@ -35,6 +39,8 @@ class Underlay:
         self.routes = Routes(self.addresses)
         self.neighbours = Neighbours()
         self.listeners = Listeners()
+        #: What the host's kernel knows: (device, IPv4 address) -> Ethernet address.
+        self.host_neighbour: Callable[[str, int], int | None] = lambda device, address: None
         self._watched: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {}
 
     @property
@@ -53,6 +59,17 @@ class Underlay:
         if number is None:
             number = self._macs[text] = int(text.replace(":", "") or "0", 16)
         return number
+
+    def next_hop_mac(self, address: int) -> int | None:
+        """The Ethernet address of who the host hands packets for an IPv4 address to, if the kernel
+        knows it. Raises ConfigError if there is no way there."""
+        mapped = map_ipv4(address)
+        route = self.routes.lookup(mapped)
+        if route is None:
+            raise ConfigError("No such device or address")
+        if route.is_local:
+            return None
+        return self.host_neighbour(route.device, ipv4_of(next_hop(route, mapped)))
 
     def has_carrier(self, name: str) -> bool:
         """Is the link of a device up? One that is nobody's port is taken to be."""

@@ -233,7 +233,8 @@ INLINE int update_phase(struct nl_connection *c, int is_reply, u64 now)
 			verdict = VERDICT_VALID_NEW;
 	} else if (is_reply) {
 		c->phase = NL_LIMIT_UDP_MULTIPLE;
-	} else if (c->phase == NL_LIMIT_UDP_FIRST) {
+	} else if (c->phase != NL_LIMIT_UDP_MULTIPLE) {
+		/* New until there is an answer. */
 		c->phase = NL_LIMIT_UDP_SINGLE;
 		verdict = VERDICT_VALID_NEW;
 	}
@@ -258,35 +259,47 @@ INLINE void clear_tracking(struct nl_scratch *s)
 	}
 }
 
-/* Write to the key what is said of the packet. */
+/* Write to the key the tuple of a connection's first packet: addresses and ports of an nl_tuple or an
+ * nl_connection. */
+INLINE void say_tuple(struct nl_key *key, const u32 *ends, u32 proto, u32 family)
+{
+	u32 sport = ends[8], dport = ends[9];
+
+	key->ct_nw_proto = proto;
+	if (proto == ICMP || proto == ICMPV6) {
+		key->ct_tp_src = htons(sport >> 8 & 0xff);
+		key->ct_tp_dst = htons(sport & 0xff);
+	} else {
+		key->ct_tp_src = htons(sport);
+		key->ct_tp_dst = htons(dport);
+	}
+	if (family == 4) {
+		key->ct_nw_src = ends[0];
+		key->ct_nw_dst = ends[4];
+		__builtin_memset(key->ct_ipv6_src, 0, 32);
+	} else {
+		__builtin_memcpy(key->ct_ipv6_src, ends, 16);
+		__builtin_memcpy(key->ct_ipv6_dst, ends + 4, 16);
+	}
+}
+
+INLINE void say_state(struct nl_scratch *s, u32 state, u32 zone)
+{
+	clear_tracking(s);
+	s->key.ct_state = htonl(state | CT_TRK);
+	s->key.ct_zone = htons(zone);
+}
+
+/* Write to the key what is said of a packet of a connection. */
 INLINE void say_tracked(struct nl_scratch *s, u32 state, u32 zone, struct nl_connection *c)
 {
 	struct nl_key *key = &s->key;
 
-	clear_tracking(s);
-	key->ct_state = htonl(state | CT_TRK);
-	key->ct_zone = htons(zone);
-	if (!c)
-		return;
+	say_state(s, state, zone);
 	s->rare_metadata = 1;
 	key->ct_mark = htonl(c->mark);
 	__builtin_memcpy(key->ct_label, c->label, 16);
-	key->ct_nw_proto = c->proto;
-	if (c->kind == NL_CONNECTION_ICMP) {
-		key->ct_tp_src = htons(c->sport >> 8 & 0xff);
-		key->ct_tp_dst = htons(c->sport & 0xff);
-	} else {
-		key->ct_tp_src = htons(c->sport);
-		key->ct_tp_dst = htons(c->dport);
-	}
-	if (c->family == 4) {
-		key->ct_nw_src = c->src[0];
-		key->ct_nw_dst = c->dst[0];
-		__builtin_memset(key->ct_ipv6_src, 0, 32);
-	} else {
-		__builtin_memcpy(key->ct_ipv6_src, c->src, 16);
-		__builtin_memcpy(key->ct_ipv6_dst, c->dst, 16);
-	}
+	say_tuple(key, c->src, c->proto, c->family);
 }
 
 /* Give one side of the packet another address and port. */
@@ -351,6 +364,18 @@ INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_rep
 	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
 }
 
+/* A packet that cannot be; of TCP it is also said why, if its flags are so or `reason` is not 0. */
+INLINE void count_invalid(struct nl_scratch *s, u32 is_segment, u32 reason)
+{
+	count(NL_COUNT_CT_INVALID);
+	if (!is_segment)
+		return;
+	if (has_invalid_flags(s->tcp_flags))
+		reason = NL_COUNT_CT_FLAGS;
+	if (reason)
+		count(reason);
+}
+
 enum { FOUND_SLOW, FOUND_NONE, FOUND };
 
 /* Look for the connection of s->tuple and move it on: to s->connection, and what the packet is to it to
@@ -391,6 +416,8 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 			nl_evict(place, serial);
 			return FOUND_NONE;
 		}
+		if (c->kind == NL_CONNECTION_TCP && !checks)
+			count(NL_COUNT_CT_UNCHECKED);
 		s->verdict = verdict;
 	} else if (c->nat && a->a8 & NL_CT_NAT) {
 		return FOUND_SLOW;
@@ -408,13 +435,16 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	if (is_related || !s->opens) {
 		if (!nl_is_intact(skb))
 			return OPEN_SLOW;
-		count(NL_COUNT_CT_INVALID);
-		say_tracked(s, CT_INV, a->a16, 0);
+		count_invalid(s, s->proto == TCP && !is_related, 0);
+		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
 	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : OPEN_NOT_KEPT;
-	if (opened == OPEN_NOT_KEPT)
-		say_tracked(s, CT_NEW, a->a16, 0);
+	if (opened == OPEN_NOT_KEPT) {
+		say_state(s, CT_NEW, a->a16);
+		s->rare_metadata = 1;
+		say_tuple(&s->key, s->tuple.src, s->tuple.proto, s->tuple.family);
+	}
 	return opened;
 }
 
@@ -423,7 +453,7 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 {
 	switch (s->verdict) {
 	case VERDICT_INVALID:
-		count(NL_COUNT_CT_INVALID);
+		count_invalid(s, s->proto == TCP, NL_COUNT_CT_SEQUENCE);
 		return CT_INV;
 	case VERDICT_VALID_NEW:
 		return state | CT_NEW;

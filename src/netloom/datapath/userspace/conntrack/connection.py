@@ -108,8 +108,8 @@ class Connection:
                 result = Update.VALID_NEW
         elif is_reply:
             self.phase = "udp_multiple"
-        elif self.phase == "udp_first":
+        elif self.phase != "udp_multiple":
             self.phase = "udp_single"
-            result = Update.VALID_NEW
+            result = Update.VALID_NEW  # until there is an answer
         self._extend(self.phase, now_ms)
         return result

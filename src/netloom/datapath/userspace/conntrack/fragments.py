@@ -122,14 +122,19 @@ class Fragments:
         self.counts = {family: dict.fromkeys(COUNTS, 0) for family in (4, 6)}
         #: Fragments that are held now.
         self.n_held = 0
+        #: Fragments whose IP header has a wrong checksum, and packets that were thrown away.
+        self.n_wrong_checksums = self.n_purged = 0
         self._waiting: dict[Datagram, Waiting] = {}
 
     def take(
         self, data: bytes, headers: Headers, key: int, zone: int, recirc_id: int, now_ms: int
     ) -> Whole | str:
         """What becomes of a fragment: it completes a packet, or is HELD or INVALID."""
-        found = _read(data, headers, key, zone, recirc_id)
         family = _family(headers.dl_type)
+        if family == 4 and checksum(data[headers.l3 : headers.l4]):
+            self.n_wrong_checksums += 1
+            return INVALID
+        found = _read(data, headers, key, zone, recirc_id)
         if found is None or not self.enabled[family]:
             return INVALID
         datagram, piece = found
@@ -184,6 +189,7 @@ class Fragments:
         for datagram, waiting in list(self._waiting.items()):
             if waiting.expires_ms + PURGE_MS < now_ms:
                 self._drop(datagram, "purged")
+                self.n_purged += 1
 
     def _drop(self, datagram: Datagram, why: str) -> None:
         pieces = self._waiting.pop(datagram).pieces
@@ -215,7 +221,7 @@ def _read(
     """Which packet a fragment is of, and what part of it; None if its header is wrong."""
     l3, end = headers.l3, headers.end
     if headers.dl_type == ETH_TYPE_IP:
-        if checksum(data[l3 : headers.l4]) or headers.l4 >= end:
+        if headers.l4 >= end:
             return None
         word = edit.get_word(data, l3 + 6)
         start, is_last = (word & 0x1FFF) * 8, not word & 0x2000

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PlainTuple = tuple[int, ...]
 
 #: From dl_type on: this; version and header length; total length; fragment; protocol; addresses,
+#: Packets that are remembered until they come back: two batches.
+MAX_SEEN: Final = 64
 #: ports, and length and checksum of UDP.
 _read: Final = Struct(">HBxHxxHxBxxIIHHHH").unpack_from
 _TYPE_AT: Final = 12
@@ -67,3 +69,27 @@ def read_plain(
             if (sum_ + proto + size) % 0xFFFF:
                 return None
     return (zone, dl_type, proto, src, dst, sport, dport), end
+
+
+class PlainReader:
+    """`read_plain`, once for a packet that comes back."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        #: By the identity of packets: these, zone, trust, what was read of them.
+        self._seen: dict[int, tuple[bytes, int, bool, tuple[PlainTuple, int] | None]] = {}
+
+    def read(
+        self, packet: bytes, zone: int, trusts_checksum: bool
+    ) -> tuple[PlainTuple, int] | None:
+        seen = self._seen.get(id(packet))
+        if seen is not None and seen[0] is packet:
+            _, seen_zone, trusted, read = seen
+            if seen_zone == zone and trusted == trusts_checksum:
+                return read
+        read = read_plain(packet, zone, trusts_checksum)
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen[id(packet)] = (packet, zone, trusts_checksum, read)
+        return read

@@ -35,10 +35,16 @@ from netloom.datapath.userspace.conntrack.expected import (
 )
 from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
-from netloom.datapath.userspace.conntrack.limits import ZoneLimits
+from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
-from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
-from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
+from netloom.datapath.userspace.conntrack.plain import PlainReader, PlainTuple
+from netloom.datapath.userspace.conntrack.tcp import (
+    Segment,
+    Update,
+    has_invalid_flags,
+    may_open,
+    read_segment,
+)
 from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
 from netloom.datapath.userspace.conntrack.tuples import (
     ICMP_OPENERS,
@@ -57,7 +63,6 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
@@ -71,15 +76,12 @@ TRK: Final = 0x20
 SNAT: Final = 0x40
 DNAT: Final = 0x80
 
-_NEW_TRK: Final = NEW | TRK
+NEW_TRK: Final = NEW | TRK
 #: Where the transport header of a plain packet is.
-_PLAIN_L4: Final = 34
-_CT_NW_PROTO: Final = mask_of("ct_nw_proto")
+PLAIN_L4: Final = 34
 
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
-#: Packets that are remembered until they come back: two batches.
-MAX_SEEN: Final = 64
 #: How often all connections are looked at for expired ones.
 DEFAULT_SWEEP_MS: Final = 30_000
 
@@ -87,11 +89,21 @@ FULL: Final = "conntrack_full"
 ZONE_FULL: Final = "conntrack_zone_full"
 NAT_EXHAUSTED: Final = "conntrack_nat_exhausted"
 INVALID_STATE: Final = "conntrack_invalid_state"
-COUNTERS: Final = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
+NATTED_MISS: Final = "conntrack_lookup_natted_miss"
+TCP_FLAGS: Final = "conntrack_invalid_tcp_flags"
+TCP_SEQUENCE: Final = "conntrack_tcp_seq_chk_failed"
+TCP_UNCHECKED: Final = "conntrack_tcp_seq_chk_bypass"
+FRAGMENT_CHECKSUM: Final = "ipf_l3csum_err"
+FRAGMENTS_PURGED: Final = "ipf_stuck_frag_list_purged"
+COUNTERS: Final = (
+    FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
+    TCP_UNCHECKED, *INVALID_REASONS,
+)  # fmt: skip
 
 
 class Tracked(NamedTuple):
-    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet, its
+    own if it is new."""
 
     state: int = 0
     zone: int = 0
@@ -146,18 +158,29 @@ class ConnTracker:
         self._draw = draw
         self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
-        self.limits: ZoneLimits = ZoneLimits()
-        self.fragments = Fragments()
+        self.limits: ZoneLimits = EntryLimits()
+        self.fragments = fragments = Fragments()
+        counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
+        counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
         self._expectations = Expectations()
         self.max_connections = DEFAULT_MAX_CONNECTIONS
-        self.checks_tcp_sequence = True
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
-        #: By the identity of packets seen lately: these, zone, trust, what was read of them.
-        self._seen: dict[int, tuple[bytes, int, bool, tuple[PlainTuple, int] | None]] = {}
-        #: Who keeps connections elsewhere too has to see each packet's work.
-        self._may_be_plain = type(self) is ConnTracker
+        self._reader = PlainReader()
+        self.checks_tcp_sequence = True
+
+    @property
+    def checks_tcp_sequence(self) -> bool:
+        """Are segments that are not in the window of their connection invalid?"""
+        return self._checks_tcp_sequence
+
+    @checks_tcp_sequence.setter
+    def checks_tcp_sequence(self, checks: bool) -> None:
+        self._checks_tcp_sequence = checks
+        # Who keeps connections elsewhere too has to see each packet's work; what is not checked is
+        # counted, on the long road.
+        self._may_be_plain = checks and type(self) is ConnTracker
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -229,13 +252,13 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+        if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
-        read = self._read_once(packet, ct.zone, trusts_checksum)
+        read = self._reader.read(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
-        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
         row = self._table.get(found)
         if row is not None and row[0].expires_ms <= now_ms:
             self._remove(row[0])
@@ -243,7 +266,7 @@ class ConnTracker:
         connection: Connection | None = None
         if row is not None:
             connection = row[0]
-            if connection.parent is not None or connection.helper or connection.skew:
+            if connection.parent is not None or connection.helper or connection.skew or state:
                 return -1
             result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
@@ -252,38 +275,25 @@ class ConnTracker:
             elif result is Update.VALID or result is Update.VALID_ROUGH:
                 state = state & ~NEW | EST | (RPL if row[1] else 0)
             elif result is Update.INVALID:
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment, TCP_SEQUENCE)
                 state = INV
             else:
                 state |= NEW
         if connection is None:
             state = NEW
             if segment is not None and not may_open(segment.flags):
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment)
                 state = INV
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
             if connection is not None:
-                _mark(connection, ct)
+                mark_connection(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | _bits_of(connection, ct)
-
-    def _read_once(
-        self, packet: bytes, zone: int, trusts_checksum: bool
-    ) -> tuple[PlainTuple, int] | None:
-        """`read_plain` of a packet, once if it comes back."""
-        seen = self._seen.get(id(packet))
-        if seen is not None and seen[0] is packet:
-            _, seen_zone, trusted, read = seen
-            if seen_zone == zone and trusted == trusts_checksum:
-                return read
-        read = read_plain(packet, zone, trusts_checksum)
-        if len(self._seen) >= MAX_SEEN:
-            self._seen.clear()
-        self._seen[id(packet)] = (packet, zone, trusts_checksum, read)
-        return read
+        if connection is not None:
+            return key | connection_bits(connection, ct)
+        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -342,6 +352,8 @@ class ConnTracker:
             # It was translated since it was tracked: it is known by what it was.
             original = before.original
             row = self._lookup(original, now_ms) if original is not None else None
+            if row is None:
+                self._counters.counter(NATTED_MISS).add()
         if row is None:
             return
         work.connection, work.is_reply = row
@@ -396,8 +408,10 @@ class ConnTracker:
                 self._remove(connection)
                 work.connection, work.is_reply = None, False
                 return True
+            if segment is not None and not self.checks_tcp_sequence:
+                self._counters.counter(TCP_UNCHECKED).add()
             if result is Update.INVALID:
-                self._invalid(work)
+                self._invalid(work, TCP_SEQUENCE)
             elif result in (Update.VALID, Update.VALID_ROUGH):
                 work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
             else:
@@ -406,9 +420,17 @@ class ConnTracker:
             self._translate(work)
         return False
 
-    def _invalid(self, work: Work) -> None:
+    def _invalid(self, work: Work, reason: str = "") -> None:
         work.state = INV
+        self._count_invalid(work.segment, reason)
+
+    def _count_invalid(self, segment: Segment | None, reason: str = "") -> None:
+        """Count a packet that cannot be: by its TCP flags, else for `reason`, if there is one."""
         self._counters.counter(INVALID_STATE).add()
+        if segment is not None and has_invalid_flags(segment.flags):
+            reason = TCP_FLAGS
+        if segment is not None and reason:
+            self._counters.counter(reason).add()
 
     def _translate(self, work: Work) -> None:
         connection = work.connection
@@ -464,7 +486,8 @@ class ConnTracker:
             parent, mark, label, _, _ = work.expected
             return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
-            return Verdict(Tracked(work.state | TRK, ct.zone))
+            original = None if work.state & INV else work.found.key
+            return Verdict(Tracked(work.state | TRK, ct.zone, original=original))
         if ct.commit or ct.mark_mask or ct.label_mask:
             connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
             connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
@@ -478,7 +501,7 @@ class ConnTracker:
         self._table[connection.ends] = (connection, False)
         self._table[connection.reply_ends] = (connection, True)
         self._connections[connection] = None
-        self.limits.add(connection.ends[0])
+        self.limits.add(connection)
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
@@ -487,7 +510,7 @@ class ConnTracker:
             row = self._table.get(key)
             if row is not None and row[0] is connection:
                 del self._table[key]
-        self.limits.remove(connection.ends[0])
+        self.limits.remove(connection)
 
     def is_sweep_due(self, now_ms: int) -> bool:
         return now_ms >= self._next_sweep_ms
@@ -545,16 +568,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def _mark(connection: Connection, ct: Ct) -> None:
+def mark_connection(connection: Connection, ct: Ct) -> None:
     """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
 
 
-def _bits_of(connection: Connection, ct: Ct) -> int:
+def connection_bits(connection: Connection, ct: Ct) -> int:
     """What a key says of a connection, whose mark and label `ct` may change."""
-    _mark(connection, ct)
+    mark_connection(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)
