@@ -28,7 +28,11 @@ from netloom.packet.offload import (
     with_header,
 )
 
-log = get_logger("netdev_linux")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("netdev_linux")
 
 #: linux/if_tun.h
 TUNSETIFF = 0x400454CA
@@ -43,9 +47,9 @@ TUN_F_TSO6 = 0x04
 TUN_F_TSO_ECN = 0x08
 OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 #: struct ifreq with a name and flags.
-_REQUEST = Struct("=16sH22x")
+_REQUEST: Final = Struct("=16sH22x")
 #: The device is down, gone, or its queue is full.
-_QUIET = frozenset({errno.EIO, errno.EAGAIN, errno.EBADFD})
+_QUIET: Final = frozenset({errno.EIO, errno.EAGAIN, errno.EBADFD})
 
 
 class TapDevice:

@@ -13,7 +13,7 @@ in the direction `skews_replies`): both sides' numbers are kept right by `Adjust
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.datapath.userspace.conntrack.connection import NAT_DST, NAT_SRC, Connection
 from netloom.datapath.userspace.conntrack.tuples import Tuple
@@ -24,14 +24,14 @@ from netloom.packet.headers import ETH_TYPE_IP, IPPROTO_TCP, IPPROTO_UDP
 from netloom.packet.parse import Headers
 
 #: Bytes of a message that are looked at.
-_MOST = 128
-_NUMBERS = rb"(\d{1,3},\d{1,3},\d{1,3},\d{1,3}),(\d{1,3}),(\d{1,3})"
-_PORT = re.compile(rb"PORT +" + _NUMBERS, re.IGNORECASE)
-_PASSIVE = re.compile(rb"227 [^\d\r\n]*" + _NUMBERS)
-_EPRT = re.compile(rb"EPRT +\|2\|([0-9a-fA-F:.]+)\|(\d{1,5})\|", re.IGNORECASE)
-_EPSV = re.compile(rb"229 [^|\r\n]*\|\|\|(\d{1,5})\|")
+_MOST: Final = 128
+_NUMBERS: Final = rb"(\d{1,3},\d{1,3},\d{1,3},\d{1,3}),(\d{1,3}),(\d{1,3})"
+_PORT: Final = re.compile(rb"PORT +" + _NUMBERS, re.IGNORECASE)
+_PASSIVE: Final = re.compile(rb"227 [^\d\r\n]*" + _NUMBERS)
+_EPRT: Final = re.compile(rb"EPRT +\|2\|([0-9a-fA-F:.]+)\|(\d{1,5})\|", re.IGNORECASE)
+_EPSV: Final = re.compile(rb"229 [^|\r\n]*\|\|\|(\d{1,5})\|")
 #: (family is IPv6, who speaks is the one that answers) -> how an announcement begins.
-_BEGINNINGS = {
+_BEGINNINGS: Final = {
     (False, False): b"PORT",
     (False, True): b"227",
     (True, False): b"EPRT",
