@@ -7,8 +7,7 @@ packets are for drops them as they come in, before its network stack would find 
 to, which costs as much as a switch. The daemons' own work (revalidating, statistics) is shown
 apart.
 
-Before that, what one run of our program takes by itself (`BPF_PROG_TEST_RUN`), and what a miss
-costs the daemons (`bench.misses`).
+Before that, what one run of our program takes by itself (`BPF_PROG_TEST_RUN`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from contextlib import ExitStack
 from statistics import median
 
 import bench.datapath
-import bench.misses
 import bench.program
 from bench.datapath import (
     N_MASKED,
@@ -102,23 +100,13 @@ def title_of(scenario: str) -> str:
     return scenario or "NORMAL"
 
 
-def show_misses() -> None:
-    """What the daemons take for a miss, with what they have the kernel do."""
-    for (name, burst), row in bench.misses.measure_all(1, (20,)).items():
-        for title, (rate,) in row.items():
-            print(f"RESULT misses, {name}, {burst} at once: {title}: {1e9 / rate:.0f} instructions",
-                  flush=True)  # fmt: skip
-
-
 def main() -> None:
-    """Everything, or what the arguments name: "program", "misses", titles of scenarios."""
+    """Everything, or what the arguments name: "program", titles of scenarios."""
     wait_patiently()
-    wanted = sys.argv[1:] or ["program", "misses", *map(title_of, SCENARIOS)]
+    wanted = sys.argv[1:] or ["program", *map(title_of, SCENARIOS)]
     if "program" in wanted:
         bench.program.main()
-    if "misses" in wanted:
-        show_misses()
-    if not {*wanted} - {"program", "misses"}:
+    if wanted == ["program"]:
         return
     bench.datapath.SECONDS = SECONDS
     with ExitStack() as stack:

@@ -406,7 +406,7 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 		if (is_related)
 			return FOUND_SLOW;
 		/* It is over, or its initiator may not be who was thought. */
-		nl_evict(place, serial);
+		nl_evict(place, serial, 0);
 		return FOUND_NONE;
 	}
 	if (c->kind < NL_CONNECTION_TCP || !is_of_tuple(s, c, is_reply))
@@ -420,7 +420,7 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 		if (verdict == VERDICT_SLOW)
 			return FOUND_SLOW;
 		if (verdict == VERDICT_NEW) {
-			nl_evict(place, serial);
+			nl_evict(place, serial, 0);
 			return FOUND_NONE;
 		}
 		if (c->kind == NL_CONNECTION_TCP && !checks)
