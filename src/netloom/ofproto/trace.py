@@ -236,7 +236,7 @@ def _backers_named(words: list[str], world: World) -> Sequence[Backer]:
     """That of the type that a word gives (`dummy` or `ovs-dummy`), or all."""
     if not words:
         return world.backers()
-    found = [b for b in world.backers() if b.dpif.type == words[0].removeprefix("ovs-")]
+    found = [b for b in world.backers() if b.type == words[0].removeprefix("ovs-")]
     if not found:
         raise CommandError("Cannot find the datapath")
     return found
