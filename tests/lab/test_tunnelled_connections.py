@@ -113,3 +113,23 @@ def test_translated_connections_through_a_tunnel_deliver_intact_data(
     assert "10.0.0.77" in near.appctl("dpctl/dump-conntrack")
     for site in pair:
         assert "Traceback" not in (site.switch.rundir / "ovs-vswitchd.log").read_text()
+
+
+@pytest.mark.parametrize("tunnel", (TUNNELS[0], TUNNELS[3], TUNNELS[8]), ids=lambda t: t.type)
+def test_tags_in_a_tunnel_deliver_intact_data(pair: list[Site], tunnel: Tunnel) -> None:
+    """The machines are in a VLAN, the tunnel is a trunk."""
+    for site in pair:
+        site.add_tunnel(tunnel.type, tunnel.ends[1 - site.number], *tunnel.options)
+        site.vsctl("set", "port", site.vm.vif, "tag=10")
+    near, far = pair
+    assert reach(near.vm, far.vm)
+    for of_machines, of_wire in OFF[:1] + OFF[2:5]:
+        for site in pair:
+            set_features(site.vm, "eth0", of_machines)
+            set_features(site.host, site.vm.vif, of_machines)
+            set_features(site.host, WIRE, of_wire)
+        for address in ("10.0.0.2", "fd00::2"):
+            received, sent = talk(far.vm, near.vm, RECEIVER, SENDER, address, BYTES)
+            assert received == sent, (of_machines, of_wire, address)
+    far.vsctl("set", "port", far.vm.vif, "tag=11")
+    assert not near.vm.ping("10.0.0.2", count=2)

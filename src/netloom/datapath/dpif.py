@@ -32,7 +32,7 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
@@ -47,8 +47,8 @@ from netloom.packet.offload import Offload
 DpPortNo = NewType("DpPortNo", int)
 
 #: The number of the data path's own local port, as Open vSwitch's data paths have it.
-LOCAL_PORT = DpPortNo(0)
-NO_PORT = DpPortNo(0xFFFFFFFF)
+LOCAL_PORT: Final = DpPortNo(0)
+NO_PORT: Final = DpPortNo(0xFFFFFFFF)
 
 
 class DpPort(Record):
@@ -98,18 +98,28 @@ class UsedFlow(Protocol):
     tcp_flags: int
 
 
-class Upcall(Record):
+class Upcall:
     """A packet that came up. `kind` is "miss", "adopt" (no packet: a flow from before this process
     whose actions are asked for) or the `kind` of the Userspace action that sent it;
     `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
     the Ethernet header. `offload` is what its sender left undone: who shows the packet to somebody
     does it first (`packet.offload.finish_offload`)."""
 
-    kind: str
-    key: int
-    packet: bytes
-    cookie: tuple[object, ...] = ()
-    offload: Offload | None = None
+    __slots__ = ("cookie", "key", "kind", "offload", "packet")
+
+    def __init__(
+        self,
+        kind: str,
+        key: int,
+        packet: bytes,
+        cookie: tuple[object, ...] = (),
+        offload: Offload | None = None,
+    ) -> None:
+        self.kind = kind
+        self.key = key
+        self.packet = packet
+        self.cookie = cookie
+        self.offload = offload
 
 
 class DpStats(Record):
@@ -197,7 +207,6 @@ class Dpif(Protocol):
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If

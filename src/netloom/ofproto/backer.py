@@ -36,17 +36,21 @@ from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
 from netloom.ofproto.zones import Zones
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Upcalls that are answered before ports and connections have their turn again.
-UPCALL_BATCH = 64
+UPCALL_BATCH: Final = 64
 #: Batches of packets that are taken while they keep coming before all else has its turn: a turn of
 #: the main loop costs as much as several packets do.
-ROUNDS = 4
+ROUNDS: Final = 4
 #: How often packets that come back are answered at once.
-RECIRCULATIONS = 4
+RECIRCULATIONS: Final = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
-MAC_PAUSE_FACTOR = 10
+MAC_PAUSE_FACTOR: Final = 10
 #: How often statistics are read and idle flows removed.
-SWEEP_INTERVAL_MS = 500
+SWEEP_INTERVAL_MS: Final = 500
 
 
 class Backer:
@@ -231,19 +235,27 @@ class Backer:
 
     def follow_tables(self, now_ms: int) -> None:
         """Have the shortcuts forget what is true no more."""
-        others = self._other_generation()
-        self.shortcuts.follow(others, self.table_generation() - others, now_ms)
+        rules = self._rule_generation()
+        self.shortcuts.follow(self.table_generation() - rules, rules, now_ms)
+
+    def _rule_generation(self) -> int:
+        """The part of it that changes with rules of tables."""
+        generation = 0
+        for bridge in self.bridges.values():
+            generation += bridge.tables.generation
+        return generation
 
     def _other_generation(self) -> int:
-        """The same, less all that are rules of tables."""
-        rules = sum(bridge.tables.generation for bridge in self.bridges.values())
-        return self.table_generation() - rules
+        """The part of it that changes with all else."""
+        return self.table_generation() - self._rule_generation()
 
     @property
     def generations(self) -> tuple[int, int]:
         """They grow with every change of what is done to packets: by all but MAC tables, and by
         these."""
-        macs = sum(bridge.macs.generation for bridge in self.bridges.values())
+        macs = 0
+        for bridge in self.bridges.values():
+            macs += bridge.macs.generation
         return self.table_generation(), macs
 
     def settle(self, now_ms: int) -> None:
@@ -340,11 +352,7 @@ class Backer:
         n_thorough = self._upcalls.n_thorough
         self._move_packets(now_ms)
         self._settle_in_time(now_ms)
-        return (
-            self._busy
-            or n_thorough != self._upcalls.n_thorough
-            or self.generations != self._settled
-        )
+        return self._busy or n_thorough != self._upcalls.n_thorough
 
     def _take_over_next_hops(self, now_ms: int) -> None:
         """Know at once where the tunnels of before lead, so that no packet has to wait until

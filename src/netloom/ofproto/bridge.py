@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
@@ -62,18 +62,18 @@ from netloom.protocols.mcast_snooping import McastTable
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
-log = get_logger("ofproto")
+log: Final = get_logger("ofproto")
 
 #: The greatest number of a port that OpenFlow 1.0 can name.
-MAX_PORT = 0xFEFF
+MAX_PORT: Final = 0xFEFF
 #: The database has ports as OpenFlow 1.0 numbers them: the local port is 65534.
-DATABASE_PORT = 0xFFFF
+DATABASE_PORT: Final = 0xFFFF
 #: What `port_mod` may change.
-_CONFIG_BITS = (
+_CONFIG_BITS: Final = (
     m.OFPPC_PORT_DOWN | m.OFPPC_NO_STP | m.OFPPC_NO_RECV | m.OFPPC_NO_RECV_STP
     | m.OFPPC_NO_FLOOD | m.OFPPC_NO_FWD | m.OFPPC_NO_PACKET_IN
 )  # fmt: skip
-_IN_PORT = SLOT["in_port"]
+_IN_PORT: Final = SLOT["in_port"]
 
 
 class Ofproto:

@@ -25,7 +25,7 @@ wants it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from netloom.base.counters import Counters
 from netloom.base.errors import ProtocolError
@@ -57,9 +57,9 @@ from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
-log = get_logger("connmgr")
+log: Final = get_logger("connmgr")
 
-_IN_PORT = SLOT["in_port"]
+_IN_PORT: Final = SLOT["in_port"]
 
 
 class SwitchSide(Protocol):

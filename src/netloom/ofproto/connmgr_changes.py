@@ -7,7 +7,7 @@ bundle may create just before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from netloom.base.record import replace
 from netloom.flow import ports
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
-_N_TABLES = 255
+_N_TABLES: Final = 255
 #: Matches with greater masks are on tunnel options.
-_FIRST_OPTION = 1 << TUN_PRESENT_SHIFT
+_FIRST_OPTION: Final = 1 << TUN_PRESENT_SHIFT
 #: The answers to actions that cannot be done, where that is not OFPBAC_BAD_TYPE.
 _ANSWERS: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",

@@ -23,17 +23,19 @@ from netloom.openflow.actions import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.ofproto.connmgr import ConnectionManager
 
-log = get_logger("fail_open")
+log: Final = get_logger("fail_open")
 
-FAIL_OPEN_PRIORITY = 0xF0000
+FAIL_OPEN_PRIORITY: Final = 0xF0000
 assert FAIL_OPEN_PRIORITY > MAX_OPENFLOW_PRIORITY
 #: How many inactivity probes a controller may be away.
-_PROBES = 3
+_PROBES: Final = 3
 #: Controllers without probes are waited for as if they had the usual ones.
-_DEFAULT_PROBE_MS = 5_000
-_STILL_EVERY_S = 60
+_DEFAULT_PROBE_MS: Final = 5_000
+_STILL_EVERY_S: Final = 60
 
 
 class FailModes:

@@ -20,21 +20,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from netloom.base.counters import Counters
 from netloom.datapath.switching import Totals
 from netloom.ofproto.events import MacEvents
 
-DEFAULT_AGING_S = 300
-DEFAULT_ENTRIES = 8_192
-GRATUITOUS_ARP_LOCK_MS = 5_000
+DEFAULT_AGING_S: Final = 300
+DEFAULT_ENTRIES: Final = 8_192
+GRATUITOUS_ARP_LOCK_MS: Final = 5_000
 #: Bounds that Open vSwitch puts on what a Bridge row asks for.
-MIN_AGING_S, MAX_AGING_S = 15, 3_600
-MIN_ENTRIES, MAX_ENTRIES = 10, 1_000_000
+MIN_AGING_S: Final = 15
+MAX_AGING_S: Final = 3_600
+MIN_ENTRIES: Final = 10
+MAX_ENTRIES: Final = 1_000_000
 
 #: Group address bit of a MAC address.
-_MULTICAST = 1 << 40
+_MULTICAST: Final = 1 << 40
 
 B = TypeVar("B")
 

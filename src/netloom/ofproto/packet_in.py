@@ -21,27 +21,31 @@ from netloom.flow.match import Match
 from netloom.openflow import messages as m
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
-_IN_PORT = SLOT["in_port"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_UNSET_PORT = 0xFFFFFFF7
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_IN_PORT: Final = SLOT["in_port"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_UNSET_PORT: Final = 0xFFFFFFF7
 
 #: The tuple of a connection, by Ethernet type: what there is if there is a protocol.
-_CT_NW_PROTO = SLOT["ct_nw_proto"]
-_TUPLES = {
+_CT_NW_PROTO: Final = SLOT["ct_nw_proto"]
+_TUPLES: Final = {
     dl_type: _CT_NW_PROTO.mask | SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
     | SLOT[f"ct_{family}_src"].mask | SLOT[f"ct_{family}_dst"].mask
     for dl_type, family in ((ETH_TYPE_IP, "nw"), (ETH_TYPE_IPV6, "ipv6"))
 }  # fmt: skip
 #: States of packets that have a tuple: new, established or a reply.
-_HAS_TUPLE = 0b1011 << CT_STATE_SHIFT
+_HAS_TUPLE: Final = 0b1011 << CT_STATE_SHIFT
 #: What else is known of a packet besides its bytes.
-_METADATA_SLOTS = [
+_METADATA_SLOTS: Final = [
     slot
     for name, slot in SLOT.items()
     if name in ("metadata", "packet_type", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label")
     or name.startswith(("reg", "tun_"))
 ]
-_METADATA_MASK = sum(slot.mask for slot in _METADATA_SLOTS)
+_METADATA_MASK: Final = sum(slot.mask for slot in _METADATA_SLOTS)
 
 
 def metadata_match(key: int, option_bits: int = 0) -> Match:

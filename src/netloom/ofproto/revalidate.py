@@ -13,7 +13,7 @@ removed (its last counters come with the removal).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.trails import RuleChanges
 
-log = get_logger("ofproto_dpif_upcall")
+log: Final = get_logger("ofproto_dpif_upcall")
 
 #: Flows are asked for one by one if they are fewer than this share of all.
-SHARE_OF_DUMP = 8
+SHARE_OF_DUMP: Final = 8
 #: A flow that carried nothing for this long is removed (other_config:max-idle).
-MAX_IDLE_MS = 10_000
+MAX_IDLE_MS: Final = 10_000
 #: How far out of the order of their use flows may stand: more than one sweep comes after another.
-ORDER_MS = 2_000
+ORDER_MS: Final = 2_000
 #: Above the limit flows are removed much sooner.
-IDLE_ABOVE_LIMIT_MS = 100
+IDLE_ABOVE_LIMIT_MS: Final = 100
 #: This many times the limit are too many to wait for idle ones: all are removed.
-KILL_FACTOR = 2
+KILL_FACTOR: Final = 2
 #: Flows that the data path is given at most (other_config:flow-limit).
-FLOW_LIMIT = 200_000
+FLOW_LIMIT: Final = 200_000
 
 
 #: Masked key and mask.

@@ -16,7 +16,7 @@ OpenFlow 1.2 and earlier get.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from netloom.base.counters import Counters
 from netloom.base.log import get_logger
@@ -35,22 +35,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ofproto.connmgr_bundles import OpenBundle
 
-log = get_logger("connmgr")
+log: Final = get_logger("connmgr")
 
 #: Packet-ins that may wait for who is no controller.
-_QUEUE_SIZE = 100
+_QUEUE_SIZE: Final = 100
 
-ROLE_NAMES = {
+ROLE_NAMES: Final = {
     m.OFPCR_ROLE_EQUAL: "other",
     m.OFPCR_ROLE_PRIMARY: "master",
     m.OFPCR_ROLE_SECONDARY: "slave",
 }
 
-_ALL_PORT_STATUS = 0x7
-_ALL_FLOW_REMOVED = 0x3F
-_MISSES = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
+_ALL_PORT_STATUS: Final = 0x7
+_ALL_FLOW_REMOVED: Final = 0x3F
+_MISSES: Final = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 #: After so long a controller that is connected counts as accepted, whatever it says.
-_ADMISSION_MS = 30_000
+_ADMISSION_MS: Final = 30_000
 
 
 class Peer(Protocol):

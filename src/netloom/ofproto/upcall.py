@@ -7,7 +7,7 @@ packet-in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Upcall
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.bridge import Ofproto
 
-log = get_logger("ofproto_dpif_upcall")
+log: Final = get_logger("ofproto_dpif_upcall")
 
-IN_PORT = SLOT["in_port"]
-_HAS_OPTIONS = SLOT["tun_opt_present"].mask
-_RECIRC_ID = SLOT["recirc_id"]
+IN_PORT: Final = SLOT["in_port"]
+_HAS_OPTIONS: Final = SLOT["tun_opt_present"].mask
+_RECIRC_ID: Final = SLOT["recirc_id"]
 #: Coverage counter of packets from ports that no bridge has.
-DROP_UNKNOWN_PORT = "upcall_unknown_port"
+DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
 
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
@@ -81,7 +81,7 @@ class Upcalls:
         if result is None:
             self._translate_miss(upcall, now_ms)
             return
-        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, from_upcall=True)
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, True)
         mask = result.mask if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(key, mask, result, now_ms)
 

@@ -27,14 +27,14 @@ from netloom.openflow.oxm import encode_field_header, encode_field_value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Final
 
 
 #: Nicira's actions name fields by their NXM numbers, whatever the version.
-_NXM = 1
+_NXM: Final = 1
 
-_CFI_IN_PLACE = VLAN_CFI << SLOT["vlan_tci"].shift
-_NW_PROTO = SLOT["nw_proto"]
+_CFI_IN_PLACE: Final = VLAN_CFI << SLOT["vlan_tci"].shift
+_NW_PROTO: Final = SLOT["nw_proto"]
 
 
 class Unencodable(NetloomError):
@@ -194,7 +194,7 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
 
 
 #: IP protocol -> the fields that `mod_tp_src` and `mod_tp_dst` set.
-_PORTS = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
+_PORTS: Final = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
 
 
 def _modern(w: Writer, action: a.SetField) -> tuple[Field, int, int]:
@@ -428,8 +428,8 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
 # Instructions
 
 #: The first version that has meters; the earlier ones are not told of them.
-_METERS = 4
-_INSTRUCTIONS = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
+_METERS: Final = 4
+_INSTRUCTIONS: Final = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
 
 
 def encode_instructions(

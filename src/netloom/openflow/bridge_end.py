@@ -11,10 +11,11 @@ from netloom.openflow.messages import EchoRequest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from netloom.base.errors import ProtocolError
 
-log = get_logger("connmgr")
+log: Final = get_logger("connmgr")
 
 
 class Traffic:

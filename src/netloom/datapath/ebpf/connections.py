@@ -77,15 +77,19 @@ from netloom.flow.key import (
 from netloom.packet.headers import IPPROTO_TCP
 from netloom.packet.parse import Headers
 
-_SPECS = {spec.name: spec for spec in MAPS}
-_AT = TRACKER.offsets
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_SPECS: Final = {spec.name: spec for spec in MAPS}
+_AT: Final = TRACKER.offsets
 #: Of the tracker: connections, how many there may be, how many of a zone.
-_LIMITS = Struct("<III")
+_LIMITS: Final = Struct("<III")
 assert _AT["default_limit"] == _AT["n_connections"] + 8
 #: Where there are fewer free places than this, expired connections are looked for every second.
-FEW_PLACES = MAX_CONNECTIONS // 4
-_HURRY_MS = 1_000
-_NO_CONNECTION = bytes(CONNECTION.size)
+FEW_PLACES: Final = MAX_CONNECTIONS // 4
+_HURRY_MS: Final = 1_000
+_NO_CONNECTION: Final = bytes(CONNECTION.size)
 
 
 class KernelTracker(ConnTracker):
@@ -110,14 +114,10 @@ class KernelTracker(ConnTracker):
         self._write_flags()
 
     def close(self) -> None:
-        for what in (
-            self._tracker,
-            self._entries,
-            self._config,
-            self._kernel_limits,
-            self.policies,
-        ):
-            what.close()
+        for array_ in (self._tracker, self._entries, self._config):
+            array_.close()
+        self._kernel_limits.close()
+        self.policies.close()
 
     def _fill_places(self, loaded: Loaded) -> None:
         """All places are free."""
@@ -286,8 +286,8 @@ class KernelTracker(ConnTracker):
 
     def connections(self, now_ms: int) -> Iterator[Connection]:
         found = [self._read(place, serial, now_ms) for serial, place in self._alive()]
-        yield from (c for c in found if c is not None and c.expires_ms > now_ms)
-        yield from super().connections(now_ms)
+        alive = [c for c in found if c is not None and c.expires_ms > now_ms]
+        return iter([*alive, *super().connections(now_ms)])
 
     def _alive(self) -> list[tuple[int, int]]:
         """Serial number and place of each connection, in the order in which they came."""

@@ -31,8 +31,7 @@ from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Up
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.connections import KernelTracker
-from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
-from netloom.datapath.ebpf.flowtable import FlowTable
+from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
@@ -78,17 +77,21 @@ from netloom.datapath.userspace.execute import (
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Records taken from one ring in one turn.
-RING_BATCH = 64
+RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
-_DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
-_SORT_INTERVAL_MS = 1_000
-_UPCALLS_AT = 8 * COUNTER["UPCALLS"]
-_SPECS = {spec.name: spec for spec in MAPS}
+_DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
+_SORT_INTERVAL_MS: Final = 1_000
+_UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
+_SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
-SLOW_PACKETS = "dpif_slow_packet"
+SLOW_PACKETS: Final = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
-_DROPS = {
+_DROPS: Final = {
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -367,7 +370,6 @@ class EbpfDpif:
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)

@@ -17,16 +17,20 @@ from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState, TcpTrack
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_SCTP, IPPROTO_TCP
 
-_AT = CONNECTION.offsets
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_AT: Final = CONNECTION.offsets
 #: Where the serial number is, which is not 0 while the connection is there.
-ALIVE = _AT["serial"]
-_U32 = Struct("<I")
-_ENDS = Struct("<16s16sII")
+ALIVE: Final = _AT["serial"]
+_U32: Final = Struct("<I")
+_ENDS: Final = Struct("<16s16sII")
 #: A segment for connections whose state is read from their entry.
-_NO_SEGMENT = Segment(0, 0, 0, 0, 0, None)
-_NS_PER_MS = 1_000_000
+_NO_SEGMENT: Final = Segment(0, 0, 0, 0, 0, None)
+_NS_PER_MS: Final = 1_000_000
 #: What a packet changes, without `used_ns`.
-_CHANGING = (
+_CHANGING: Final = (
     (_AT["kind"], ALIVE), (_AT["phase"], _AT["used_ns"]), (_AT["label"], _AT["src"]),
 )  # fmt: skip
 
@@ -79,7 +83,7 @@ def _numbers(key: Tuple) -> tuple[int, int, int]:
     return key.zone, key.proto, 4 if key.dl_type == ETH_TYPE_IP else 6
 
 
-_TUPLE_END = Struct("<HBB")
+_TUPLE_END: Final = Struct("<HBB")
 
 
 def encode_tuple(key: Tuple) -> bytes:
@@ -97,7 +101,7 @@ def decode_tuple(data: bytes) -> Tuple:
 
 
 assert TUPLE.size == _ENDS.size + _TUPLE_END.size
-_HEAD = Struct("<IIIIIIQQ16sI8I")
+_HEAD: Final = Struct("<IIIIIIQQ16sI8I")
 assert _HEAD.size == _AT["first"]
 
 
@@ -188,7 +192,7 @@ def encode_opening(
     return head + sides + ends + _TUPLE_END.pack(zone, proto, 4)
 
 
-_NO_SIDES = b"\0" * (2 * SIDE.size)
-_MORE_LIMITS = (0,) * 8
-_NS_PER_S = 1_000_000_000
-_SAME_NS = 20 * _NS_PER_MS
+_NO_SIDES: Final = b"\0" * (2 * SIDE.size)
+_MORE_LIMITS: Final = (0,) * 8
+_NS_PER_S: Final = 1_000_000_000
+_SAME_NS: Final = 20 * _NS_PER_MS

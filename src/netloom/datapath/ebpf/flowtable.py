@@ -46,32 +46,40 @@ from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
 from netloom.datapath.ebpf.usage import SlotUsage
 from netloom.flow.fields import SLOT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
-REST_MS = 200
-_SPECS = {spec.name: spec for spec in MAPS}
-_read_counters = Struct("<QQQI").unpack_from
-_U32, _U64 = Struct("<I"), Struct("<Q")
-_HITS_AT = 8 * COUNTER["HITS"]
-_ACTIONS_AT = FLOW.offsets["actions"]
-_TCP_FLAGS = SLOT["tcp_flags"]
-_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+REST_MS: Final = 200
+_SPECS: Final = {spec.name: spec for spec in MAPS}
+_read_counters: Final = Struct("<QQQI").unpack_from
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+_HITS_AT: Final = 8 * COUNTER["HITS"]
+_ACTIONS_AT: Final = FLOW.offsets["actions"]
+_TCP_FLAGS: Final = SLOT["tcp_flags"]
+_ADDRESSES: Final = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
-RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+RAW_WORDS: Final = (0, 8, 16, 26)
+RAW_PORTS: Final = 34
 #: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
 #: without the flag that forbids it, protocol; the others if a flow asks.
-_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
-_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
-              34: "tp_src", 36: "tp_dst"}  # fmt: skip
+_RAW_ALWAYS: Final = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS: Final = {
+    0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+    34: "tp_src", 36: "tp_dst",
+}  # fmt: skip
 
 
 #: No entry of a cache is of this generation: while it is the present one, none is used or made.
-_NO_GENERATION = 0
+_NO_GENERATION: Final = 0
 
 
 #: What is before a slot's actions; images of slots that are kept.
-_IMAGE_HEAD = Struct("<QQQIIII")
+_IMAGE_HEAD: Final = Struct("<QQQIIII")
 assert _IMAGE_HEAD.size == _ACTIONS_AT
-_MAX_IMAGES = 1_024
+_MAX_IMAGES: Final = 1_024
 
 #: Key and value in a hash; the place of the flow among those that are put, and its name.
 _Entry = tuple[bytes, bytes, int, tuple[int, int]]
@@ -81,7 +89,7 @@ class NoRoom(Exception):
     """The kernel's tables are full; the text says which."""
 
 
-class Counters:
+class FlowCounters:
     """What flows count; `used_ns` is on the kernel's monotonic clock, 0 for never."""
 
     __slots__ = ("bytes", "packets", "tcp_flags", "used_ns")
@@ -143,7 +151,7 @@ class KernelFlow:
         self.hash_key = hash_key
         self.slots: list[int] = []
         self.resting: list[int] = []
-        self.carried: Counters | None = None
+        self.carried: FlowCounters | None = None
 
 
 class FlowTable:
@@ -310,7 +318,7 @@ class FlowTable:
                 self.delete(*name, now_ms)
         return failed
 
-    def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
+    def delete(self, key: int, mask: int, now_ms: int) -> FlowCounters | None:
         """Remove a flow; its last counters, or None if it is not here."""
         flow = self._flows.pop((key & mask, mask), None)
         if flow is None:
@@ -336,7 +344,7 @@ class FlowTable:
                 if flow is not None and slot in flow.resting:
                     flow.resting.remove(slot)
                     if flow.carried is None:
-                        flow.carried = Counters()
+                        flow.carried = FlowCounters()
                     flow.carried.add(*self._read_slot(slot))
                 self._by_slot.pop(slot, None)
                 self._free.append(slot)
@@ -483,7 +491,7 @@ class FlowTable:
     def _write_config(self, member: str, value: int) -> None:
         _U32.pack_into(self._config.view, CONFIG.offsets[member], value)
 
-    # Counters
+    # FlowCounters
 
     def _read_slot(self, slot: int) -> tuple[int, int, int, int]:
         packets, n_bytes, used_ns, flags = _read_counters(
@@ -491,8 +499,8 @@ class FlowTable:
         )
         return packets, n_bytes, used_ns, flags
 
-    def _counters_of(self, flow: KernelFlow) -> Counters:
-        counters = Counters()
+    def _counters_of(self, flow: KernelFlow) -> FlowCounters:
+        counters = FlowCounters()
         if (carried := flow.carried) is not None:
             counters.add(carried.packets, carried.bytes, carried.used_ns, carried.tcp_flags)
         counters.add(*self._read_slot(flow.slots[0]))
@@ -514,7 +522,7 @@ class FlowTable:
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows
 
-    def counters(self, key: int, mask: int) -> Counters | None:
+    def counters(self, key: int, mask: int) -> FlowCounters | None:
         """What the flow has counted, or None if it is not here."""
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None

@@ -18,10 +18,14 @@ from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
 from netloom.datapath.ebpf.registry import Registry
 
-log = get_logger("dpif")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("dpif")
 
 #: Lists of actions whose records are kept.
-_MAX_KEPT = 1_024
+_MAX_KEPT: Final = 1_024
 FlowRow = tuple[int, int, DpActions]
 
 

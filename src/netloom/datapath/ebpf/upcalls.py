@@ -8,6 +8,7 @@ the device: were it complete by chance, completing it again gives the same.
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from netloom.datapath.ebpf.layout import decode_key
 from netloom.datapath.ebpf.spec import UPCALL, UPCALL_RECORD, UPCALL_ROOMS
@@ -26,13 +27,14 @@ from netloom.packet.offload import (
 )
 from netloom.packet.parse import Headers, parse
 
-_KEY_AT = UPCALL_RECORD.offsets["key"]
-_HEAD_SIZE = UPCALL_RECORD.size
-_read_head = Struct("<8I").unpack_from
+_KEY_AT: Final = UPCALL_RECORD.offsets["key"]
+_HEAD_SIZE: Final = UPCALL_RECORD.size
+_read_head: Final = Struct("<8I").unpack_from
 assert UPCALL_RECORD.offsets["key"] == 32
-_VLAN_PRESENT, _IS_SERVICE_TAG = 1 << 31, 1 << 16
+_VLAN_PRESENT: Final = 1 << 31
+_IS_SERVICE_TAG: Final = 1 << 16
 #: Offset of the checksum and least length of the header.
-_CHECKSUMS = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
+_CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
 
 class Received:
@@ -103,9 +105,9 @@ def _is_complete_by_far(data: bytes) -> bool:
 
 
 #: By protocol: where a packet of the kind has its checksum.
-_PLAIN_CHECKSUMS = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
-_PLAIN_IPV4 = b"\x08\x00\x45"
-_NETWORKS = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
+_PLAIN_CHECKSUMS: Final = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
+_PLAIN_IPV4: Final = b"\x08\x00\x45"
+_NETWORKS: Final = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
 
 
 def _pseudo_sum(data: bytes, headers: Headers) -> int:

@@ -12,10 +12,15 @@ from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import MAPS, MAX_ZONES, TRACKER
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 
-_SPEC = next(spec for spec in MAPS if spec.name == "zones")
-_DEFAULT_AT = TRACKER.offsets["default_limit"]
-_U32, _LIMIT = Struct("<I"), Struct("<II")
-_COUNT_AT = 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_SPEC: Final = next(spec for spec in MAPS if spec.name == "zones")
+_DEFAULT_AT: Final = TRACKER.offsets["default_limit"]
+_U32: Final = Struct("<I")
+_LIMIT: Final = Struct("<II")
+_COUNT_AT: Final = 8
 
 
 class KernelLimits(ZoneLimits):

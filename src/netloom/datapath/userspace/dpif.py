@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
-from netloom.datapath.bonds import Bonds
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
@@ -34,19 +33,17 @@ from netloom.datapath.userspace.execute import (
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
-    VLAN_LIMIT,
     Execution,
+    Outlet,
     Program,
     compile_actions,
 )
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
-from netloom.datapath.userspace.meters import Meters
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
     DROP_PUSH,
     DROP_TUNNEL_PORT,
-    SOURCE_PORTS,
 )
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
@@ -56,32 +53,32 @@ from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
 #: Packets taken from one port before the next has its turn.
-BATCH_PACKETS = 32
+BATCH_PACKETS: Final = 32
 #: Every which round looks at all ports, also while some are busy.
-FULL_ROUND = 8
+FULL_ROUND: Final = 8
 #: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
 UPCALL_QUEUE_PACKETS = 4_096
 #: Port numbers are 16 bits wide in every data path of Open vSwitch.
-MAX_PORTS = 65_535
+MAX_PORTS: Final = 65_535
 #: What is added to the number in the name of a dummy bridge.
-BRIDGE_NUMBERS = 100
+BRIDGE_NUMBERS: Final = 100
 #: Actions whose programs are kept by identity: those of the last misses.
-MAX_PROGRAMS = 1_024
-ETH_LEN = 14
+MAX_PROGRAMS: Final = 1_024
+ETH_LEN: Final = 14
 
-DROP_UPCALL = "datapath_drop_upcall_error"
-DROP_ACTION = "datapath_drop_userspace_action_error"
-DROP_PORT = "datapath_drop_invalid_port"
+DROP_UPCALL: Final = "datapath_drop_upcall_error"
+DROP_ACTION: Final = "datapath_drop_userspace_action_error"
+DROP_PORT: Final = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
-DROP_REASONS = (
+DROP_REASONS: Final = (
     *(counter for _, counter in PIPELINE_DROPS), DROP_ACTION, DROP_BOND, DROP_INVALID, DROP_METER,
     DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
-_TCP = 6
-_NW_PROTO = 0xFF << NW_PROTO_SHIFT
+_TCP: Final = 6
+_NW_PROTO: Final = 0xFF << NW_PROTO_SHIFT
 #: From nw_proto on, a key's bits up to and including tcp_flags.
-_FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
-_PROTO_TO_FLAGS = (1 << _FLAGS_BIT + 12) - 1
+_FLAGS_BIT: Final = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
+_PROTO_TO_FLAGS: Final = (1 << _FLAGS_BIT + 12) - 1
 
 
 class ThreadStats(NamedTuple):
@@ -99,7 +96,7 @@ class ThreadStats(NamedTuple):
     batches: int
 
 
-class UserspaceDpif:
+class UserspaceDpif(Outlet):
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
@@ -109,6 +106,7 @@ class UserspaceDpif:
     switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
+        super().__init__(ConnTracker(counters, self.draw))
         self.type = type_
         self.name = name
         self._clock = clock
@@ -135,11 +133,6 @@ class UserspaceDpif:
         self._cleared = ThreadStats(*(0,) * len(ThreadStats._fields))
         self._now_ms = clock.now_ms()
         self._random = 1
-        self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
-        self.meters: Meters = Meters()
-        self.bonds: Bonds = Bonds()
-        self.source_ports: tuple[int, int] = SOURCE_PORTS
-        self.vlan_limit: int = VLAN_LIMIT
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
@@ -288,7 +281,6 @@ class UserspaceDpif:
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         program, outputs = self._compiled(actions)

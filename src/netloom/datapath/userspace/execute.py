@@ -14,8 +14,9 @@ label, where no device would find the headers, the work is done here.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final
 
 from netloom.datapath import actions as dp
 from netloom.datapath.bonds import Bonds
@@ -25,7 +26,12 @@ from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_e
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import compile_track
-from netloom.datapath.userspace.tunnels import compile_pop, compile_push, compile_tell
+from netloom.datapath.userspace.tunnels import (
+    SOURCE_PORTS,
+    compile_pop,
+    compile_push,
+    compile_tell,
+)
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -46,56 +52,67 @@ from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 from netloom.packet.types import PT_ETHERNET, packet_type_of
 
-_NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
+_NW_TOS: Final = SLOT["nw_tos"]
+_DL_TYPE: Final = SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
-MAX_RECIRCULATIONS = 6
+MAX_RECIRCULATIONS: Final = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
-MAX_FRAME_BYTES = 65_535 + 14 + 8
+MAX_FRAME_BYTES: Final = 65_535 + 14 + 8
 
 #: Tags that are read of a packet, unless other_config:vlan-limit says otherwise.
-VLAN_LIMIT = 1
+VLAN_LIMIT: Final = 1
 
-DROP_RECIRCULATION = "datapath_drop_recirc_error"
-DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_EXPLICIT = drop_counter(0)
-DROP_METER = "datapath_drop_meter"
-DROP_BOND = "datapath_drop_invalid_bond"
+DROP_RECIRCULATION: Final = "datapath_drop_recirc_error"
+DROP_INVALID: Final = "datapath_drop_rx_invalid_packet"
+DROP_EXPLICIT: Final = drop_counter(0)
+DROP_METER: Final = "datapath_drop_meter"
+DROP_BOND: Final = "datapath_drop_invalid_bond"
 
 
-class Outlet(Protocol):
+class Outlet:
     """Where packets go: the data path that runs the actions."""
 
-    conntrack: ConnTracker
-    meters: Meters
-    bonds: Bonds
-    #: Range of the UDP source ports of tunnels.
-    source_ports: tuple[int, int]
-    #: Tags that are read of a packet: as many as keys have.
-    vlan_limit: int
+    def __init__(self, conntrack: ConnTracker) -> None:
+        self.conntrack = conntrack
+        self.meters: Meters = Meters()
+        self.bonds: Bonds = Bonds()
+        #: Range of the UDP source ports of tunnels.
+        self.source_ports: tuple[int, int] = SOURCE_PORTS
+        #: Tags that are read of a packet: as many as keys have.
+        self.vlan_limit: int = VLAN_LIMIT
 
+    @abstractmethod
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
 
+    @abstractmethod
     def mtu(self, port: int) -> int:
         """The MTU of the device of a port; 0 if there is none."""
 
+    @abstractmethod
     def next_sequence(self, port: int) -> int:
         """The number of the next packet out of a tunnel that counts them, from 0."""
 
+    @abstractmethod
     def now_ms(self) -> int:
         """The time of the packets that are processed."""
 
+    @abstractmethod
     def output(self, port: int, packet: Packet) -> None: ...
 
+    @abstractmethod
     def upcall(self, action: dp.Userspace, key: int, packet: Packet) -> None:
         """Hand a packet to `ofproto`."""
 
+    @abstractmethod
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         """Look the packet up again, by its key with the new recirculation id."""
 
+    @abstractmethod
     def draw(self) -> int:
         """A random number of 32 bits."""
 
+    @abstractmethod
     def drop(self, reason: str) -> None: ...
 
 

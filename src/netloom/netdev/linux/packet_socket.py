@@ -21,18 +21,22 @@ from netloom.netdev.linux.packet_ring import SOL_PACKET, PacketRing
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.packet.offload import NO_OFFLOAD_HEADER, Offload, finish_offload, with_header
 
-log = get_logger("netdev_linux")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-ETH_P_ALL = 3
-PACKET_ADD_MEMBERSHIP = 1
-PACKET_VNET_HDR = 15
-PACKET_IGNORE_OUTGOING = 23
-PACKET_MR_PROMISC = 1
-SO_RCVBUFFORCE = 33
+log: Final = get_logger("netdev_linux")
+
+ETH_P_ALL: Final = 3
+PACKET_ADD_MEMBERSHIP: Final = 1
+PACKET_VNET_HDR: Final = 15
+PACKET_IGNORE_OUTGOING: Final = 23
+PACKET_MR_PROMISC: Final = 1
+SO_RCVBUFFORCE: Final = 33
 #: Long packets that may wait in the kernel: 60 of 64 KiB. Others wait in the ring.
-SOCKET_BUFFER_BYTES = 8 * 1024 * 1024
+SOCKET_BUFFER_BYTES: Final = 8 * 1024 * 1024
 #: Failures to send that are part of life: the device is down, gone, or busy.
-_QUIET = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.ENOBUFS, errno.EAGAIN})
+_QUIET: Final = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.ENOBUFS, errno.EAGAIN})
 
 
 class PacketSocketDevice:

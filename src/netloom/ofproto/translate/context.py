@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from netloom.datapath.action_size import count_bytes
 from netloom.datapath.actions import DpAction, DpActions
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from netloom.ofproto.translate.walk_log import WalkLog
 
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
-MAX_DEPTH = 64
+MAX_DEPTH: Final = 64
 #: Resubmits of one packet.
-MAX_RESUBMITS = MAX_DEPTH * MAX_DEPTH
+MAX_RESUBMITS: Final = MAX_DEPTH * MAX_DEPTH
 #: Data-path actions of one flow. Open vSwitch has no limit but the memory: each table may add as
 #: many as a flow has before it is seen that they are too many (`may_go_deeper`).
-MAX_ACTIONS = 100_000
+MAX_ACTIONS: Final = 100_000
 #: So few actions are never too many bytes.
-FEW_ACTIONS = 100
+FEW_ACTIONS: Final = 100
 
 #: Why packets of a flow each go up to the switch -> what a trace says of it.
-SLOW_REASONS = {
+SLOW_REASONS: Final = {
     "cfm": "Consists of CFM packets.",
     "bfd": "Consists of BFD packets.",
     "lacp": "Consists of LACP packets.",
@@ -40,24 +40,24 @@ SLOW_REASONS = {
     "lldp": "Consists of LLDP packets.",
     "action": "Uses action(s) not supported by datapath.",
 }
-_IN_PORT = SLOT["in_port"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_DL_TYPE = SLOT["dl_type"]
-_NW_FRAG_MASK = 3 << SLOT["nw_frag"].shift
-_ALWAYS = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
-_PACKET_TYPE = SLOT["packet_type"]
-_NSH_MD_TYPE = SLOT["nsh_mdtype"]
-_NSH_CONTEXT_MASK = sum(SLOT[f"nsh_c{number}"].mask for number in (1, 2, 3, 4))
-_IP_TYPES = frozenset({0x0800, 0x86DD})
+_IN_PORT: Final = SLOT["in_port"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_FRAG_MASK: Final = 3 << SLOT["nw_frag"].shift
+_ALWAYS: Final = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_NSH_MD_TYPE: Final = SLOT["nsh_mdtype"]
+_NSH_CONTEXT_MASK: Final = sum(SLOT[f"nsh_c{number}"].mask for number in (1, 2, 3, 4))
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 #: What a packet does not carry with it through a patch port.
-_LOCAL_TO_BRIDGE = (
+_LOCAL_TO_BRIDGE: Final = (
     SLOT["metadata"].mask
     | sum(SLOT[f"reg{n}"].mask for n in range(32))
     | SLOT["actset_output"].mask
     | TUNNEL_MASK
     | CT_MASK
 )
-_CARRIED = KEY_MASK & ~_LOCAL_TO_BRIDGE
+_CARRIED: Final = KEY_MASK & ~_LOCAL_TO_BRIDGE
 
 
 class Walk(Protocol):

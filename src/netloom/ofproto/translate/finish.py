@@ -19,8 +19,12 @@ from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
 from netloom.ofproto.translate.output import metered
 from netloom.openflow.messages_meters import OFPM_SLOWPATH
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Metadata that a data path knows; registers and the like exist in translation only.
-_DATAPATH_METADATA = (
+_DATAPATH_METADATA: Final = (
     METADATA_ALL_MASK
     & ~SLOT["metadata"].mask
     & ~sum(SLOT[f"reg{n}"].mask for n in range(32))
@@ -28,25 +32,25 @@ _DATAPATH_METADATA = (
     & ~SLOT["conj_id"].mask
 )
 #: What flows of a data path can match.
-DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
-_TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
+DATAPATH_MASK: Final = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
+_TUNNEL_DST: Final = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 #: Which options a packet has.
-_PRESENT = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
-_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_PRESENT: Final = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
+_ADDRESSES: Final = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 #: More outputs than this are too many for one flow.
-MAX_OUTPUTS = 1_000
-_VLAN_TCI = SLOT["vlan_tci"].mask
-_VLAN_ID = 0x1FFF << SLOT["vlan_tci"].shift
-_PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_TAGS = (
+MAX_OUTPUTS: Final = 1_000
+_VLAN_TCI: Final = SLOT["vlan_tci"].mask
+_VLAN_ID: Final = 0x1FFF << SLOT["vlan_tci"].shift
+_PORTS: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+_TAGS: Final = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
     (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
 )
-_INNER_CFI = VLAN_CFI << SLOT["vlan1_tci"].shift
+_INNER_CFI: Final = VLAN_CFI << SLOT["vlan1_tci"].shift
 #: Type and code of ICMP have eight bits where ports have sixteen; so has the type of an option
 #: where TCP has its flags.
-_ABOVE_ICMP = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
-_ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
+_ABOVE_ICMP: Final = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
+_ICMP: Final = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
 def finish(context: Context) -> Translated:

@@ -27,20 +27,24 @@ from netloom.ofproto.translate.output import emit_to_controller
 from netloom.openflow import actions as a
 from netloom.openflow.action_format import format_actions
 
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_RECIRC_ID = SLOT["recirc_id"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_RECIRC_ID: Final = SLOT["recirc_id"]
 #: What of a key is frozen: the data path does not know it, or knows it otherwise.
-FROZEN_MASK = (
+FROZEN_MASK: Final = (
     SLOT["in_port"].mask
     | SLOT["metadata"].mask
     | sum(SLOT[f"reg{n}"].mask for n in range(32))
     | TUNNEL_MASK
     | TUN_OPTIONS_MASK
 )
-_NOT_FROZEN = KEY_MASK & ~FROZEN_MASK
-_SAME_TABLE = 255
+_NOT_FROZEN: Final = KEY_MASK & ~FROZEN_MASK
+_SAME_TABLE: Final = 255
 #: Actions whose packet-ins carry table and cookie of their rule.
-_NAMES_RULE = (
+_NAMES_RULE: Final = (
     a.OutputReg, a.OutputTrunc, a.Group, a.Output, a.Controller, a.DecMplsTtl, a.DecNshTtl,
     a.DecTtl,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
@@ -22,8 +22,8 @@ from netloom.openflow.messages_meters import OFPM_CONTROLLER
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
-_PACKET_TYPE = SLOT["packet_type"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
 
 
 def output_to(context: Context, number: int) -> None:

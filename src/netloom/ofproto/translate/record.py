@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.openflow.actions import Nat
 
 #: Kinds of node that never take the indentation of a last child.
-_TERMINAL = frozenset({"action", "detail", "warning", "error", "bucket"})
-_FORMS = {
+_TERMINAL: Final = frozenset({"action", "detail", "warning", "error", "bucket"})
+_FORMS: Final = {
     "action": "{}",
     "detail": " -> {}",
     "warning": " >> {}",

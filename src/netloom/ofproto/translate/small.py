@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.rules import Rule
 
-_PRIORITY = SLOT["skb_priority"]
-TCP_FLAGS = SLOT["tcp_flags"]
-_FIN_OR_RST = 0x05
-_NOT_TRUNCATED = frozenset({
+_PRIORITY: Final = SLOT["skb_priority"]
+TCP_FLAGS: Final = SLOT["tcp_flags"]
+_FIN_OR_RST: Final = 0x05
+_NOT_TRUNCATED: Final = frozenset({
     reserved.TABLE, reserved.NORMAL, reserved.FLOOD, reserved.ALL, reserved.CONTROLLER,
     reserved.NONE,
 })  # fmt: skip

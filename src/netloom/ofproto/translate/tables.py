@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.table import Table
 
-_NW_FRAG = SLOT["nw_frag"]
-_PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_IP_TYPES = frozenset({0x0800, 0x86DD})
-_DL_TYPE_SHIFT = SLOT["dl_type"].shift
+_NW_FRAG: Final = SLOT["nw_frag"]
+_PORTS_MASK: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
+_DL_TYPE_SHIFT: Final = SLOT["dl_type"].shift
 
 #: Values that are pushed and not popped.
 MAX_STACK_BYTES = 65_536
@@ -143,12 +143,12 @@ def _n_pushed(context: Context) -> int:
 
 
 #: Fields of a packet, and those of its connection's first packet.
-_TUPLE = [
+_TUPLE: Final = [
     (SLOT[name].mask, SLOT[f"ct_{name}"].shift - SLOT[name].shift)
     for name in ("nw_proto", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst")
 ]
-_TUPLE_MASK = sum(mask | mask << by for mask, by in _TUPLE)
-_CT_NW_PROTO = SLOT["ct_nw_proto"].mask
+_TUPLE_MASK: Final = sum(mask | mask << by for mask, by in _TUPLE)
+_CT_NW_PROTO: Final = SLOT["ct_nw_proto"].mask
 
 
 def _swap_tuple(context: Context) -> bool:

@@ -16,7 +16,7 @@ Numbers and texts are those of ovs-dpctl(8), `ipf-...`.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet import edit
@@ -25,18 +25,19 @@ from netloom.packet.headers import ETH_TYPE_IP, IPV6_EXTENSIONS
 from netloom.packet.parse import Headers
 
 #: How long a packet may be incomplete, and how long its fragments wait for somebody to track.
-TIMEOUT_MS = 15_000
-PURGE_MS = 60_000
-DEFAULT_MAX_FRAGMENTS = 1_000
-DEFAULT_MIN_SIZES = {4: 1_200, 6: 1_280}
-MAX_PACKET = 65_535
-_IPV4_MAX_HEADER = 60
-_IPV6_HEADER = 40
-_FRAGMENT_HEADER = 44
+TIMEOUT_MS: Final = 15_000
+PURGE_MS: Final = 60_000
+DEFAULT_MAX_FRAGMENTS: Final = 1_000
+DEFAULT_MIN_SIZES: Final = {4: 1_200, 6: 1_280}
+MAX_PACKET: Final = 65_535
+_IPV4_MAX_HEADER: Final = 60
+_IPV6_HEADER: Final = 40
+_FRAGMENT_HEADER: Final = 44
 
 #: What becomes of a fragment that does not complete its packet.
-HELD, INVALID = "held", "invalid"
-COUNTS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
+HELD: Final = "held"
+INVALID: Final = "invalid"
+COUNTS: Final = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
 
 
 class Piece(NamedTuple):
@@ -91,8 +92,8 @@ class Waiting:
         )  # fmt: skip
 
 
-_BOTH = "first/last frag"
-_STATES = {
+_BOTH: Final = "first/last frag"
+_STATES: Final = {
     (False, False): "other frag",
     (True, False): "first frag",
     (False, True): "last frag",

@@ -18,13 +18,21 @@ class ZoneLimits:
     """See the module. Counts are kept for all zones, so that a limit set later knows what is
     there. While the database sets limits (`is_protected`), people may not."""
 
-    __slots__ = ("_counts", "_limits", "default", "is_protected")
+    __slots__ = ("_counts", "_default", "_limits", "is_protected")
 
     def __init__(self) -> None:
         self.default = 0
         self.is_protected = False
         self._limits: dict[int, int] = {}
         self._counts: dict[int, int] = {}
+
+    @property
+    def default(self) -> int:
+        return self._default
+
+    @default.setter
+    def default(self, limit: int) -> None:
+        self._default = limit
 
     def set(self, zone: int, limit: int) -> None:
         self._limits[zone] = limit
@@ -49,12 +57,12 @@ class ZoneLimits:
 
     def add(self, connection: Connection) -> None:
         """A connection is kept."""
-        zone = connection.key.zone
+        zone = connection.ends[0]
         self._counts[zone] = ZoneLimits.count(self, zone) + 1
 
     def remove(self, connection: Connection) -> None:
         """A connection is gone."""
-        zone = connection.key.zone
+        zone = connection.ends[0]
         left = ZoneLimits.count(self, zone) - 1
         if left:
             self._counts[zone] = left
@@ -125,7 +133,7 @@ class EntryLimits(ZoneLimits):
     def add(self, connection: Connection) -> None:
         if not (self._entries or self._default):
             return
-        zone = connection.key.zone
+        zone = connection.ends[0]
         entry = self._entries.get(zone)
         if entry is None:
             if not self._default:

@@ -32,11 +32,15 @@ from netloom.packet.headers import (
 from netloom.packet.offload import Offload, reset_partial_checksum
 from netloom.packet.parse import Headers
 
-_WITH_PORTS = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 #: Ports tried at one address, and addresses tried: what Open vSwitch's choice is bounded by.
-MAX_PORT_TRIES = 65_536
-MAX_ADDRESS_TRIES = 65_536
-_FOUR_WORDS = Struct("<4I")
+MAX_PORT_TRIES: Final = 65_536
+MAX_ADDRESS_TRIES: Final = 65_536
+_FOUR_WORDS: Final = Struct("<4I")
 
 
 def choose_reverse(
@@ -159,7 +163,7 @@ def _set_address(packet: bytearray, headers: Headers, value: int, is_source: boo
 
 
 #: Offset of the checksum in a transport header that covers the addresses.
-_CHECKSUM_AT = {IPPROTO_TCP: 16, IPPROTO_UDP: 6, IPPROTO_ICMPV6: 2}
+_CHECKSUM_AT: Final = {IPPROTO_TCP: 16, IPPROTO_UDP: 6, IPPROTO_ICMPV6: 2}
 
 
 def _translate_quoted(

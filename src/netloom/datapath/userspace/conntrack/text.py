@@ -49,6 +49,8 @@ def format_connection(
         words.append(_format_states(connection.tcp.sides, verbose))
     if connection.helper:
         words.append(f"helper={connection.helper}")
+    if verbose and connection.parent is not None:
+        words.append(f"parent=({_format_tuple(connection.parent)})")
     return ",".join(words)
 
 

@@ -17,7 +17,7 @@ limits (of a zone, of the whole) keep a new connection from being committed: its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.base.counters import Counters
 from netloom.datapath.actions import Ct
@@ -37,7 +37,7 @@ from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
-from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
+from netloom.datapath.userspace.conntrack.plain import PlainReader, PlainTuple
 from netloom.datapath.userspace.conntrack.tcp import (
     Segment,
     Update,
@@ -67,26 +67,35 @@ from netloom.flow.key import (
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
-NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
+NEW: Final = 0x01
+EST: Final = 0x02
+REL: Final = 0x04
+RPL: Final = 0x08
+INV: Final = 0x10
+TRK: Final = 0x20
+SNAT: Final = 0x40
+DNAT: Final = 0x80
 
-NEW_TRK = NEW | TRK
+NEW_TRK: Final = NEW | TRK
 #: Where the transport header of a plain packet is.
-PLAIN_L4 = 34
+PLAIN_L4: Final = 34
 
 #: Connections that may be kept.
-DEFAULT_MAX_CONNECTIONS = 3_000_000
+DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
 #: How often all connections are looked at for expired ones.
-DEFAULT_SWEEP_MS = 30_000
+DEFAULT_SWEEP_MS: Final = 30_000
 
-FULL = "conntrack_full"
-ZONE_FULL = "conntrack_zone_full"
-NAT_EXHAUSTED = "conntrack_nat_exhausted"
-INVALID_STATE = "conntrack_invalid_state"
-NATTED_MISS = "conntrack_lookup_natted_miss"
-TCP_FLAGS, TCP_SEQUENCE = "conntrack_invalid_tcp_flags", "conntrack_tcp_seq_chk_failed"
-TCP_UNCHECKED = "conntrack_tcp_seq_chk_bypass"
-FRAGMENT_CHECKSUM, FRAGMENTS_PURGED = "ipf_l3csum_err", "ipf_stuck_frag_list_purged"
-COUNTERS = (
+FULL: Final = "conntrack_full"
+ZONE_FULL: Final = "conntrack_zone_full"
+NAT_EXHAUSTED: Final = "conntrack_nat_exhausted"
+INVALID_STATE: Final = "conntrack_invalid_state"
+NATTED_MISS: Final = "conntrack_lookup_natted_miss"
+TCP_FLAGS: Final = "conntrack_invalid_tcp_flags"
+TCP_SEQUENCE: Final = "conntrack_tcp_seq_chk_failed"
+TCP_UNCHECKED: Final = "conntrack_tcp_seq_chk_bypass"
+FRAGMENT_CHECKSUM: Final = "ipf_l3csum_err"
+FRAGMENTS_PURGED: Final = "ipf_stuck_frag_list_purged"
+COUNTERS: Final = (
     FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
     TCP_UNCHECKED, *INVALID_REASONS,
 )  # fmt: skip
@@ -142,8 +151,6 @@ class Work:
 class ConnTracker:
     """See the module. `draw` gives random numbers of 32 bits."""
 
-    max_connections_at_first = DEFAULT_MAX_CONNECTIONS
-
     def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
         self._counters = counters
         for name in COUNTERS:
@@ -156,10 +163,11 @@ class ConnTracker:
         counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
         counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
         self._expectations = Expectations()
-        self.max_connections = self.max_connections_at_first
+        self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
+        self._reader = PlainReader()
         self.checks_tcp_sequence = True
 
     @property
@@ -176,6 +184,15 @@ class ConnTracker:
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    @property
+    def max_connections(self) -> int:
+        """Connections that may be kept."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, number: int) -> None:
+        self._max_connections = number
 
     def connections(self, now_ms: int) -> Iterator[Connection]:
         """All that have not expired, oldest first."""
@@ -220,7 +237,7 @@ class ConnTracker:
 
     def track_key(
         self,
-        packet: bytes | bytearray,
+        packet: bytes,
         key: int,
         ct: Ct,
         now_ms: int,
@@ -237,7 +254,7 @@ class ConnTracker:
         state = key >> CT_STATE_SHIFT & 0xFF
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
-        read = read_plain(packet, ct.zone, trusts_checksum)
+        read = self._reader.read(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
@@ -285,7 +302,7 @@ class ConnTracker:
         if not self._has_room(found[0]):
             return None
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
+        connection = Connection(found, segment, timeouts, now_ms)
         self._add(connection)
         return connection
 
@@ -481,15 +498,15 @@ class ConnTracker:
     # The table
 
     def _add(self, connection: Connection) -> None:
-        self._table[connection.key] = (connection, False)
-        self._table[connection.reverse] = (connection, True)
+        self._table[connection.ends] = (connection, False)
+        self._table[connection.reply_ends] = (connection, True)
         self._connections[connection] = None
         self.limits.add(connection)
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
         self._expectations.forget(connection)
-        for key in (connection.key, connection.reverse):
+        for key in (connection.ends, connection.reply_ends):
             row = self._table.get(key)
             if row is not None and row[0] is connection:
                 del self._table[key]
