@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("first_light", "datapath", "openflow", "pipeline", "network_api", "agents", "resilience")
+NAMES = (
+    "first_light", "datapath", "misses", "openflow", "pipeline", "network_api", "agents",
+    "resilience",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:

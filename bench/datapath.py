@@ -1,7 +1,9 @@
 """The data paths side by side: a wire, Linux's bridge, ours in the kernel, Debian's in user space.
 
 Every side is two machines (namespaces) and what joins them. The sides take turns at every figure,
-so that whatever else the machine does hits all of them; what counts are the ratios to the wire.
+in many short slices and another order each time, so that whatever else the machine does hits all of
+them. What counts are the ratios to the wire, slice by slice, of which the median is shown. Sender
+and receiver each keep to a processor of their own.
 The figures: small UDP packets a second, TCP with one and four streams, the time of a question and
 its answer, connections opened and closed a second. Ours and Debian's are measured with more than
 NORMAL as well: many megaflows, under many masks, connection tracking; and all through VXLAN.
@@ -11,8 +13,11 @@ The peer's packet sockets do not understand checksum offload, so its machines se
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from statistics import median
@@ -25,14 +30,16 @@ from netloom.lab.namespace import VirtualMachine
 from netloom.lab.peers import debian_programs
 from netloom.lab.switch import Programs, Switch, own_programs
 
-ROUNDS = 3
-SECONDS = 2.0
-TCP_SECONDS = 2
+SLICES = 9
+SECONDS = 0.5
+TCP_SECONDS = 1
 N_FLOWS = (1, 64, 2_000, 20_000)
 #: Masks that so many flows are divided among.
 N_MASKS, N_MASKED = (1, 8, 32), 2_000
 #: Misses a second that even the slowest answers.
 WARM_UP_FLOWS = 4_000
+#: Flows stay while others are measured.
+MAX_IDLE_MS = 600_000
 
 #: Sends frames of 60 bytes for some ports, many with one system call. The address is nobody's: the
 #: other machine drops them as soon as it has looked for a route.
@@ -107,6 +114,9 @@ class Side:
 
     title = "veth"
     offloads = True
+    scenario = ""
+    #: For how many UDP ports the flows are there.
+    n_warm = 0
 
     def __init__(self, stack: ExitStack) -> None:
         self.lab = stack.enter_context(Lab(f"bench-{type(self).__name__}"))
@@ -117,7 +127,6 @@ class Side:
                   "dev", "eth0", "nud", "permanent")  # fmt: skip
             if not self.offloads:
                 vm.run("ethtool", "-K", "eth0", "tx", "off")
-        self.scenario = ""
         self.join()
 
     def join(self) -> None:
@@ -161,12 +170,13 @@ class SwitchSide(Side):
             *("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0"),
             f"datapath_type={self.datapath_type}",
             *("--", "add-port", "br0", "vif1", "--", "add-port", "br0", "vif2"),
+            *("--", "set", "Open_vSwitch", ".", f"other_config:max-idle={MAX_IDLE_MS}"),
         )
 
     def prepare(self, scenario: str) -> None:
         if scenario == self.scenario:
             return
-        self.scenario = scenario
+        self.scenario, self.n_warm = scenario, 0
         self.switch.run("ovs-ofctl", "del-flows", "br0")
         self.switch.run("ovs-ofctl", "add-flows", "br0", "-", stdin=flows_of(scenario))
 
@@ -216,26 +226,52 @@ def received(vm: VirtualMachine) -> int:
     return int(shown[0]["stats64"]["rx"]["packets"])
 
 
+def on_processor(number: int) -> tuple[str, ...]:
+    """How a command begins that is to keep to one of the processors."""
+    usable = sorted(os.sched_getaffinity(0))
+    return ("taskset", "-c", str(usable[number % len(usable)]))
+
+
 def packets_per_second(side: Side, n_ports: int = 1) -> float:
-    side.vm1.run("python3", "-c", SENDER, str(0.3 + 2 * n_ports / WARM_UP_FLOWS), str(n_ports))
+    def send(seconds: float) -> None:
+        side.vm1.run(*on_processor(1), "python3", "-c", SENDER, str(seconds), str(n_ports))
+
+    send(0.1 if side.n_warm >= n_ports else 0.3 + 2 * n_ports / WARM_UP_FLOWS)
+    side.n_warm = max(side.n_warm, n_ports)
     before = received(side.vm2)
-    side.vm1.run("python3", "-c", SENDER, str(SECONDS), str(n_ports))
+    send(SECONDS)
     return (received(side.vm2) - before) / SECONDS
 
 
+def packets_per_cpu_second(side: Side) -> float:
+    """By the processor time of the sender, in whose system calls a kernel data path does all that
+    it does: how busy the machine is matters little."""
+    before, loop = SENDER.split("send, fd, end = ")
+    code = f"{before}began = time.process_time()\nsend, fd, end = {loop}"
+    code += "print(time.process_time() - began)\n"
+    count = received(side.vm2)
+    took = side.vm1.run(*on_processor(1), "python3", "-c", code, str(SECONDS), "1").stdout
+    return (received(side.vm2) - count) / float(took)
+
+
 def tcp_gbps(side: Side, n_streams: int) -> float:
-    side.vm2.run("sh", "-c", "iperf3 -s -1 -D >/dev/null 2>&1; sleep 0.3")
+    server = " ".join(on_processor(0)) if n_streams == 1 else ""
+    side.vm2.run("sh", "-c", f"{server} iperf3 -s -1 -D >/dev/null 2>&1; sleep 0.2")
+    client = on_processor(1) if n_streams == 1 else ()
     argv = ("iperf3", "-c", "10.0.0.2", "-t", str(TCP_SECONDS), "-P", str(n_streams), "-J")
-    result = json.loads(side.vm1.run(*argv).stdout)
+    result = json.loads(side.vm1.run(*client, *argv).stdout)
     return float(result["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
 def ask(side: Side, kind: str) -> float:
-    inside = ("ip", "netns", "exec", side.vm2.name, "python3", "-c", ANSWERER, "10.0.0.2", kind)
+    inside = (*("ip", "netns", "exec", side.vm2.name), *on_processor(0),
+              "python3", "-c", ANSWERER, "10.0.0.2", kind)  # fmt: skip
     with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None and server.stdout.readline() == "ready\n"
-            asked = side.vm1.run("python3", "-c", ASKER, "10.0.0.2", kind, str(SECONDS))
+            asked = side.vm1.run(
+                *on_processor(1), "python3", "-c", ASKER, "10.0.0.2", kind, str(SECONDS)
+            )
             return float(asked.stdout)
         finally:
             server.kill()
@@ -247,6 +283,8 @@ _ALL: tuple[type[Side], ...] = (Side, BridgeSide, OwnSide, PeerSide)
 _SWITCHES = (Side, OwnSide, PeerSide)
 FIGURES: tuple[Figure, ...] = (
     ("UDP, 60 bytes", "packets/s", "", _ALL, packets_per_second),
+    ("UDP, 60 bytes, by CPU", "packets/CPU-s", "", (Side, BridgeSide, OwnSide),
+     packets_per_cpu_second),
     ("TCP, 1 stream", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 1)),
     ("TCP, 4 streams", "Gb/s", "", _ALL, lambda side: tcp_gbps(side, 4)),
     ("TCP_RR, median", "us", "", _ALL, lambda side: ask(side, "one")),
@@ -280,31 +318,83 @@ def _tunnelled() -> tuple[Figure, ...]:
     )
 
 
-def main() -> None:
+#: Title of a figure -> title of a side -> its slices.
+Samples = dict[str, dict[str, list[float]]]
+
+
+def measure_all(stack: ExitStack, figures: tuple[Figure, ...]) -> Samples:
+    """All slices of all figures, of all sides that take part."""
+    samples: Samples = {}
+    made = dict.fromkeys(kind for _, _, _, kinds, _ in figures for kind in kinds)
+    sides = {kind: kind(stack) for kind in made}
+    for title, _unit, scenario, kinds, measure in figures:
+        for kind in kinds:
+            sides[kind].prepare(scenario)
+        row: dict[str, list[float]] = {kind.title: [] for kind in kinds}
+        samples[title] = row
+        for number in range(SLICES):
+            at = number % len(kinds)
+            for kind in (*kinds[at:], *kinds[:at]):
+                side = sides[kind]
+                if not any(side.vm1.ping("10.0.0.2", count=2) for _ in range(3)):
+                    raise SystemExit(f"{kind.title} forwards nothing")
+                row[kind.title].append(measure(side))
+    return samples
+
+
+def ratio(row: dict[str, list[float]], ours: str, theirs: str) -> float:
+    """The median of the ratios of what was measured one after the other."""
+    return median(a / b for a, b in zip(row[ours], row[theirs], strict=True))
+
+
+def main(wanted: tuple[str, ...] = ()) -> None:
+    """All figures, or those whose titles begin with one of these words."""
     figures = (*FIGURES, *_tunnelled())
-    samples: dict[str, dict[str, list[float]]] = {}
+    if wanted:
+        figures = tuple(figure for figure in figures if figure[0].startswith(wanted))
     with ExitStack() as stack:
-        made = dict.fromkeys(kind for _, _, _, kinds, _ in figures for kind in kinds)
-        sides = {kind: kind(stack) for kind in made}
-        for _ in range(ROUNDS):
-            for title, _unit, scenario, kinds, measure in figures:
-                for kind in kinds:
-                    side = sides[kind]
-                    side.prepare(scenario)
-                    if not any(side.vm1.ping("10.0.0.2", count=2) for _ in range(3)):
-                        raise SystemExit(f"{kind.title} forwards nothing")
-                    samples.setdefault(title, {}).setdefault(kind.title, []).append(measure(side))
+        samples = measure_all(stack, figures)
     show(figures, samples)
+    show_goals(samples)
 
 
-def show(figures: tuple[Figure, ...], samples: dict[str, dict[str, list[float]]]) -> None:
+def show(figures: tuple[Figure, ...], samples: Samples) -> None:
     table = Table("figure", "unit", *(kind.title for kind in _ALL), title="Data paths (x of veth)")
-    for title, unit, _, _, _ in figures:
+    for title, unit, _, kinds, _ in figures:
         row = samples[title]
-        wire = median(row[Side.title])
-        cells = []
-        for kind in _ALL:
-            value = median(row[kind.title]) if kind.title in row else 0.0
-            cells.append(f"{value:.4g} ({value / wire:.2f})" if value else "")
-        table.add_row(title, unit, *cells)
+        by_title = {}
+        for kind in kinds:
+            # Tunnels' sides are columns of the others.
+            times = ratio(row, kind.title, Side.title)
+            by_title[kind.title] = f"{median(row[kind.title]):.4g} ({times:.2f})"
+        table.add_row(title, unit, *(by_title.get(kind.title, "") for kind in _ALL))
     Console(width=140).print(table)
+
+
+#: (figure, times of which side, at least).
+GOALS = (
+    ("UDP, 60 bytes", BridgeSide.title, 1.5),
+    ("UDP, 60 bytes, by CPU", BridgeSide.title, 1.5),
+    ("TCP, 1 stream", Side.title, 0.95),
+    ("TCP, 1 stream", PeerSide.title, 15.0),
+)
+
+
+def show_goals(samples: Samples) -> None:
+    """How far the goals are reached, with the spread of the slices."""
+    table = Table("figure", "times of", "ours", "slices", "goal", "reached", title="Goals")
+    for title, theirs, goal in GOALS:
+        row = samples.get(title)
+        if row is None:
+            continue
+        times = ratio(row, OwnSide.title, theirs)
+        slices = sorted(a / b for a, b in zip(row[OwnSide.title], row[theirs], strict=True))
+        spread = f"{slices[0]:.2f} to {slices[-1]:.2f}"
+        reached = "yes" if times >= goal else "NO"
+        table.add_row(title, theirs, f"{times:.2f}", spread, f">= {goal:g}", reached)
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    # `bench.tunnels` shall have the same classes.
+    importlib.import_module("bench.datapath").main(tuple(sys.argv[1:]))

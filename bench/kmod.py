@@ -95,10 +95,17 @@ def measure(side: Side, n_ports: int) -> tuple[float, float]:
     return cost, int(took) / (SECONDS * 1e9) * cost
 
 
+def title_of(scenario: str) -> str:
+    """What it is called on the command line and in the report."""
+    return scenario or "NORMAL"
+
+
 def main() -> None:
+    """Everything, or what the arguments name: "program", titles of scenarios."""
     wait_patiently()
-    bench.program.main()
-    wanted = sys.argv[1:] or [*SCENARIOS]
+    wanted = sys.argv[1:] or ["program", *map(title_of, SCENARIOS)]
+    if "program" in wanted:
+        bench.program.main()
     if wanted == ["program"]:
         return
     bench.datapath.SECONDS = SECONDS
@@ -107,7 +114,7 @@ def main() -> None:
         for side in sides:
             side.vm2.run(sys.executable, "-c", SINK)
         for scenario, n_ports in SCENARIOS.items():
-            for side in sides if scenario in wanted or scenario == "" else ():
+            for side in sides if title_of(scenario) in wanted else ():
                 if scenario and not isinstance(side, SwitchSide):
                     continue
                 side.prepare(scenario)
@@ -115,9 +122,9 @@ def main() -> None:
                 packets_per_second(side, n_ports)
                 rows = [measure(side, n_ports) for _ in range(ROUNDS)]
                 cost, others = median(row[0] for row in rows), median(row[1] for row in rows)
-                title = scenario or "NORMAL"
-                print(f"RESULT {title}: {side.title}: {cost:.0f} instructions a packet, "
-                      f"the daemons' {others:.0f}", flush=True)  # fmt: skip
+                title = f"{title_of(scenario)}: {side.title}"
+                figures = f"{cost:.0f} instructions a packet, the daemons' {others:.0f}"
+                print(f"RESULT {title}: {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,21 +37,24 @@ TABLE_SIZES = (1_000, 10_000, 100_000)
 LOOKUPS = 20_000
 UPDATES = 2_000
 
-#: Sends the frames of a file (each after its length, 2 bytes), a few at a time.
+#: Sends the frames of a file (each after its length, 2 bytes), so many at a time.
 SENDER = """
 import socket, struct, sys, time
 data = open(sys.argv[1], "rb").read()
 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 sock.bind(("eth0", 0))
 at = n = 0
+burst = int(sys.argv[2])
 while at < len(data):
     size, = struct.unpack_from("!H", data, at)
     sock.send(data[at + 2 : at + 2 + size])
     at += 2 + size
     n += 1
-    if not n % 20:
-        time.sleep(0.004)
+    if not n % burst:
+        time.sleep(burst * 0.0002)
 """
+#: Frames that are sent at once: 5,000 a second in all.
+BURST = 20
 
 
 def udp_frame(
@@ -115,19 +118,19 @@ CASES: dict[str, tuple[Callable[[], str], Callable[[random.Random], list[bytes]]
 class Side:
     """One implementation: a lab with one bridge and two machines."""
 
-    def __init__(self, lab: Lab, programs: Programs) -> None:
+    def __init__(self, lab: Lab, programs: Programs, datapath_type: str = "netdev") -> None:
         self.switch: Switch = lab.add_switch(programs=programs)
         self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
         lab.add_vm("vm2", "vif2", "10.0.0.2/24")
         self.switch.start()
-        command = "ovs-vsctl add-br br0 -- set bridge br0 datapath_type=netdev"
+        command = f"ovs-vsctl add-br br0 -- set bridge br0 datapath_type={datapath_type}"
         for number in (1, 2):
             command += (
                 f" -- add-port br0 vif{number} -- set interface vif{number} ofport_request={number}"
             )
         self.switch.run(*command.split())
 
-    def _cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> float:
         """Of all threads of the daemon, in the kernel too."""
         pid = (self.switch.rundir / "ovs-vswitchd.pid").read_text().strip()
         threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
@@ -149,18 +152,26 @@ class Side:
         path.write_text(flows)
         # The data path's flows, which a change of tables has translated again, are another matter.
         self.switch.run("ovs-appctl", "revalidator/purge")
-        before = self._cpu_seconds()
+        before = self.cpu_seconds()
         self.switch.run("ovs-ofctl", "add-flows", "br0", str(path))
-        return self._cpu_seconds() - before
+        return self.cpu_seconds() - before
 
-    def misses_per_cpu_second(self, frames: list[bytes]) -> float:
+    def forget(self) -> None:
+        """Have neither flows in the data path nor addresses learned."""
         self.switch.run("ovs-appctl", "fdb/flush", "br0")
         self.switch.run("ovs-appctl", "revalidator/purge")
+
+    def send(self, frames: list[bytes], burst: int = BURST) -> None:
+        """Have the machine send frames, so many at once."""
         path = self.switch.rundir / "frames"
         path.write_bytes(b"".join(struct.pack("!H", len(frame)) + frame for frame in frames))
-        misses, cpu = self._misses(), self._cpu_seconds()
-        self.vm1.run("python3", "-c", SENDER, str(path))
-        misses, cpu = self._misses() - misses, self._cpu_seconds() - cpu
+        self.vm1.run("python3", "-c", SENDER, str(path), str(burst))
+
+    def misses_per_cpu_second(self, frames: list[bytes]) -> float:
+        self.forget()
+        misses, cpu = self._misses(), self.cpu_seconds()
+        self.send(frames)
+        misses, cpu = self._misses() - misses, self.cpu_seconds() - cpu
         if misses < len(frames) // 2:
             raise SystemExit(f"only {misses} of {len(frames)} frames were misses")
         return misses / cpu

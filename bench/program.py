@@ -14,9 +14,12 @@ import socket
 import struct
 from statistics import median
 
+from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.flowtable import FlowTable
 from netloom.datapath.ebpf.loader import Loaded, load
 from netloom.datapath.ebpf.maps import SharedArray
+from netloom.datapath.ebpf.orphans import SWITCHED
+from netloom.datapath.ebpf.ports import Ports
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CONFIG,
@@ -27,7 +30,10 @@ from netloom.datapath.ebpf.spec import (
     OUTPUT,
     PORT_KIND,
 )
+from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.syscall import prog_load, test_run
+from netloom.datapath.switching import Address, SwitchConfig, SwitchMember
+from netloom.flow.fields import SLOT
 from netloom.flow.odp_parse import parse_odp_flow
 
 RUNS, ROUNDS = 100_000, 5
@@ -79,6 +85,16 @@ class Bench:
         entry = OUTPUT.pack(self._index, PORT_KIND["DEVICE"], number, 2_000, 0, 0, 0, 0, 0, 0)
         self._outputs.view[2 * OUTPUT.size : 3 * OUTPUT.size] = entry
 
+    def be_switch(self) -> None:
+        """Have NORMAL on both ports; who is behind port 2 is known."""
+        ports = Ports(self.loaded, Attachments(self.loaded.programs["nl_ingress"], None))
+        switches = KernelSwitches(self.loaded, ports)
+        number = switches.number_of("br0")
+        switches.configure(number, SwitchConfig((SwitchMember(1), SwitchMember(2))))
+        switches.put(number, Address(0x020000000002, 0, 2, 0, True), 0)
+        key = SLOT["in_port"].put(0, 1)
+        self.table.put(key, SWITCHED, [ACTION.pack(OP["NORMAL"], 0, 0, number, 0)], 0)
+
     def has_cache(self, wanted: bool) -> None:
         """Entries of caches are never of generation 0."""
         if wanted:
@@ -116,6 +132,9 @@ def main() -> None:
         bench.set_output(b"")
         bench.table.put(*flow(proto), [ACTION.pack(OP["SET_MARK"], 0, 0, 0, 0), OUT], 0)
         bench.report(f"{name}, an action and output", data)
+    bench = Bench()
+    bench.be_switch()
+    bench.report("UDP, NORMAL", packet(UDP))
     for n_masks in (1, 3, 8, 32):
         bench = Bench()
         for number in range(n_masks - 1):

@@ -7,16 +7,32 @@ compiled, as installed daemons do; `tests/unit/programs/test_compiled_modules.py
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
 from netloom.base.log import vlog
 from netloom.programs.compiled import activate
 
+OWN = os.getpid()
 if os.environ.get("NETLOOM_TESTS") == "compiled":
     reason = activate()
     assert not reason, reason
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the tests as Ctrl-C does: what they have started and made goes with them."""
+    signal.signal(signal.SIGTERM, _interrupted)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    if os.getpid() == OWN:
+        raise KeyboardInterrupt
+    # A process that a test forked.
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,16 @@ wait for packets most of the time.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parent.parent
 BIN = ROOT / ".venv" / "bin"
@@ -28,39 +32,55 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 PYTEST = ("python", "-m", "pytest")
 LABS = "tests/lab"
+#: prctl(2): the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 QUICK_TESTS = ("tests/unit", "tests/wire", "tests/tidy")
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def program(argv: tuple[str, ...], output: IO[str] | None) -> Iterator[subprocess.Popen[bytes]]:
+    """A program at work. It has a session of its own: of an interrupt it hears once, from here, and
+    then it may clean up; likewise if this process is killed."""
+    running = subprocess.Popen(
+        [str(BIN / argv[0]), *argv[1:]],
+        cwd=ROOT,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.terminate()
+            running.wait()
 
 
 def run(title: str, argv: tuple[str, ...], show: bool) -> bool:
     started = time.monotonic()
-    done = subprocess.run(
-        [str(BIN / argv[0]), *argv[1:]],
-        cwd=ROOT,
-        stdout=None if show else subprocess.PIPE,
-        stderr=None if show else subprocess.STDOUT,
-        text=True,
-    )
-    verdict = "ok" if done.returncode == 0 else "FAILED"
-    if done.returncode and not show:
-        print(done.stdout, end="")
+    with tempfile.TemporaryFile("w+") as output:
+        with program(argv, None if show else output) as running:
+            status = running.wait()
+        if status:
+            output.seek(0)
+            print(output.read(), end="")
+    verdict = "FAILED" if status else "ok"
     print(f"== {title}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
-    return done.returncode == 0
+    return status == 0
 
 
 def run_everything() -> bool:
     """All tests, in two processes; the output of the labs comes when the others are done."""
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
-        labs = subprocess.Popen(
-            [str(BIN / PYTEST[0]), *PYTEST[1:], LABS], cwd=ROOT, stdout=output, stderr=output
-        )
-        try:
+        with program((*PYTEST, LABS), output) as labs:
             is_good = run("tests but labs", (*PYTEST, "tests", f"--ignore={LABS}"), show=True)
             labs.wait()
-        finally:
-            if labs.poll() is None:
-                labs.send_signal(signal.SIGINT)
-                labs.wait()
         output.seek(0)
         print(output.read(), end="")
     verdict = "FAILED" if labs.returncode else "ok"
@@ -80,4 +100,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

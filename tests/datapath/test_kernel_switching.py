@@ -149,6 +149,48 @@ def test_random_frames_take_the_same_ways(pair: Pair, seed: int) -> None:
     assert len(pair.kernel.known()) > 10
 
 
+def change(rng: random.Random, side: Bridge) -> None:
+    """One of the changes after which packets may go elsewhere."""
+    macs, kind = side.bridge.macs, rng.randrange(5)
+    address, vlan = int(ADDRESSES[rng.randrange(3)].replace(":", ""), 16), rng.choice((0, 10))
+    if kind == 0:
+        macs.flush()
+    elif kind == 1:
+        bundle = side.bridge.bundles[f"p{rng.choice(PORTS)}"]
+        macs.add_static(address, vlan, bundle, side.backend.clock.now_ms())
+    elif kind == 2:
+        macs.remove(address, vlan)
+    else:
+        options = dict(BUNDLES[3], protected=rng.random() < 0.5)
+        side.bridge.bundle_set(BundleSettings("p4", ("p4",), **options))
+        options = dict(BUNDLES[0], protected=rng.random() < 0.5)
+        side.bridge.bundle_set(BundleSettings("p1", ("p1",), **options))
+    side.run()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_frames_that_come_again_follow_every_change(pair: Pair, seed: int) -> None:
+    rng = random.Random(seed)
+    inside = IP(src="10.0.0.1", dst="10.0.0.2") / UDP() / Raw(bytes(30))
+    pool = [
+        (port, bytes(Ether(src=source, dst=to) / inside))
+        for port, source, to in (
+            (1, ADDRESSES[0], ADDRESSES[1]), (4, ADDRESSES[1], ADDRESSES[0]),
+            (4, ADDRESSES[0], ADDRESSES[2]), (1, ADDRESSES[2], ADDRESSES[1]),
+        )
+    ]  # fmt: skip
+    for _ in range(25):
+        chosen = rng.choice(pool)
+        for _ in range(rng.randrange(1, 6)):
+            pair.pass_on(*chosen)
+        state = rng.getstate()
+        for side in (pair.python, pair.kernel):
+            rng.setstate(state)
+            change(rng, side)
+    assert pair.kernel.known() == pair.python.known()
+    assert not pair.n_misses
+
+
 def test_what_is_forgotten_is_forgotten_in_the_kernel(pair: Pair) -> None:
     first = bytes(Ether(src=ADDRESSES[0], dst=ADDRESSES[1]) / Dot1Q(vlan=10) / Raw(bytes(60)))
     back = bytes(Ether(src=ADDRESSES[1], dst=ADDRESSES[0]) / Dot1Q(vlan=10) / Raw(bytes(60)))

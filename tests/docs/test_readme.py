@@ -43,6 +43,8 @@ def test_the_lab_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         script = script.replace("netns vm$n", f"netns {lab.name}-vm$n")
         script = script.replace("-n vm$n", f"-n {lab.name}-vm$n")
         script = script.replace("/run/my-switch", str(tmp_path))
+        with (lab.directory / "namespaces").open("a") as names:
+            names.write(f"{lab.name}-vm1\n{lab.name}-vm2\n")
         path = os.pathsep.join((*own_programs().path, os.environ["PATH"]))
         done = lab.host.run("env", f"PATH={path}", "sh", "-c", f"{{ {script}\n}} 2>&1", check=False)
     own = f"*{tmp_path.parent.name}@2F{tmp_path.name}"

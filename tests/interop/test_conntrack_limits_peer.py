@@ -111,6 +111,71 @@ def test_a_zone_has_its_own_limit(switches: PeerPair) -> None:
     agree(switches)
 
 
+def test_a_limit_counts_the_connections_since_it_was_set(switches: PeerPair) -> None:
+    for client in range(1, 4):
+        send(switches, 1, client, 1000)
+    control(switches, "dpctl/ct-set-limits", "zone=3,limit=2")
+    assert "zone=3,limit=2,count=0" in "".join(agree(switches))
+    for client in range(4, 8):
+        send(switches, 1, client, 1000)
+    assert "5\n" in agree(switches)
+    # Those of before do not make room when they go.
+    control(switches, "dpctl/flush-conntrack", "zone=3")
+    agree(switches)
+    send(switches, 1, 9, 1000)
+    agree(switches)
+
+
+LIMITS = """\
+get-limits zone=3,4
+set-limits zone=9
+set-limits limit=9
+set-limits zone=70000,limit=1
+set-limits zone=-1,limit=1
+set-limits zone=1,limit=-1
+set-limits zone=1,limit=x
+set-limits zone=2,limit=5x
+set-limits zone=2,limit=+5
+set-limits zone=+8,limit=0x5
+set-limits zone=12x,limit=7
+set-limits zone=1,limit=4294967296
+set-limits zone=1,limit=1,foo=2
+set-limits zone=,limit=3
+set-limits zone=4,limit=
+set-limits foo
+set-limits default=x
+set-limits default=
+set-limits zone=6,limit=3 default=5
+get-limits
+get-limits foo
+get-limits zone=x
+get-limits zone=3x
+get-limits zone=6 zone=7
+get-limits dummy@ovs-dummy
+get-limits dummy@ovs-dummy zone=8
+get-limits nodp
+del-limits foo
+del-limits zone=x,1
+del-limits zone=1x,77
+set-limits dummy@ovs-dummy zone=5,limit=3
+set-limits nodp zone=5,limit=3
+del-limits nodp zone=5
+set-limits default=5x
+set-limits default=4294967297
+get-limits
+"""
+
+
+def test_limits_are_read_alike(switches: PeerPair) -> None:
+    different = []
+    for line in LIMITS.splitlines():
+        verb, *args = line.split()
+        theirs, ours = (switch.appctl(f"dpctl/ct-{verb}", *args) for switch in switches)
+        if theirs != ours:
+            different.append(f"{line}\n theirs: {theirs}\n ours: {ours}")
+    assert not different, "\n".join(different)
+
+
 def test_connections_of_both_protocols_are_flushed_one_by_one(switches: PeerPair) -> None:
     for client in (1, 2):
         send(switches, 1, client, 1000, "syn")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from tests.support.keystone import PASSWORD, Identity, keystone
+from tests.support.keystone import BRIEF_S, PASSWORD, Identity, keystone
 from tests.support.network_server import MAIN, Server, network_server
 from tests.support.peers import SOURCE, wait_until
 
@@ -27,9 +27,8 @@ from netloom.network.watch.client import follow
 from netloom.network.watch.replica import Replica
 from netloom.programs.network_agents import open_client
 
-pytestmark = pytest.mark.interop
-#: Short, so that a test sees tokens end.
-LIFE_S = 8
+# A keystone takes its time to start where there is much else to do.
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 SECTION = """\
 [keystone_authtoken]
 auth_url = {url}
@@ -54,31 +53,29 @@ class Site(NamedTuple):
     identity: Identity
     server: Server
 
-    def client(self, user: str, project: str) -> httpx.Client:
-        headers = {"X-Auth-Token": self.identity.token(user, project)}
+    def client(self, user: str, project: str, is_brief: bool = False) -> httpx.Client:
+        token = self.identity.token(user, project, is_brief=is_brief)
+        headers = {"X-Auth-Token": token}
         return httpx.Client(
             base_url=f"{self.server.url}/v2.0", headers=headers, timeout=30, trust_env=False
         )
 
     def agents(self) -> list[dict[str, Any]]:
-        for _ in range(5):
-            with self.client("neutron", "service") as admin:
-                answer = admin.get("/agents")
-            # On a busy machine a token may end before it is used.
-            if answer.status_code != 401:
-                break
+        with self.client("neutron", "service") as admin:
+            answer = admin.get("/agents")
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["agents"]
         return found
 
     def section(self, password: str = PASSWORD) -> str:
-        return SECTION.format(url=self.identity.url, password=password)
+        """An agent's, whose tokens end soon."""
+        return SECTION.format(url=self.identity.brief_url, password=password)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with keystone(folder / "keystone", LIFE_S) as identity:
+    with keystone(folder / "keystone") as identity:
         identity.add_user("neutron", "service", "admin")
         identity.add_user("ann", "blue", "member")
         identity.add_user("bob", "red", "member")
@@ -127,17 +124,34 @@ def test_who_has_no_good_token_is_nobody(site: Site, token: str) -> None:
 
 
 def test_a_token_that_has_ended_is_no_longer_good(site: Site) -> None:
-    ann = site.client("ann", "blue")
-    assert ann.get("/networks").status_code == 200
-    assert wait_until(lambda: ann.get("/networks").status_code == 401, LIFE_S + 5)
+    ann = site.client("ann", "blue", is_brief=True)
+    began, statuses = time.monotonic(), set[int]()
+
+    def is_over() -> bool:
+        status = ann.get("/networks").status_code
+        if time.monotonic() - began < BRIEF_S - 2:
+            assert status == 200
+        statuses.add(status)
+        return status == 401
+
+    assert wait_until(is_over, BRIEF_S + 60)
+    assert statuses <= {200, 401}
 
 
 @pytest.mark.parametrize("how", ["ended", "revoked"])
 def test_a_watch_ends_with_its_token(site: Site, how: str) -> None:
-    token = site.identity.token("neutron", "service")
-    url, headers = f"{site.server.url}/agent/v1/watch?since=0", {"X-Auth-Token": token}
+    # On a busy machine a brief token may end before it is used.
+    assert any(watch_to_its_end(site, how) for _ in range(5))
+
+
+def watch_to_its_end(site: Site, how: str) -> bool:
+    """Whether the watch began; it ends, or the test fails."""
     began = time.monotonic()
+    token = site.identity.token("neutron", "service", is_brief=how == "ended")
+    url, headers = f"{site.server.url}/agent/v1/watch?since=0", {"X-Auth-Token": token}
     with httpx.stream("GET", url, headers=headers, timeout=30, trust_env=False) as answer:
+        if answer.status_code == 401 and how == "ended":
+            return False
         assert answer.status_code == 200
         lines = answer.iter_lines()
         assert "revision" in next(lines)
@@ -145,8 +159,11 @@ def test_a_watch_ends_with_its_token(site: Site, how: str) -> None:
             site.identity.revoke(token)
         assert all("expired" not in line for line in lines)
     # The signs of life come every five seconds, and with them the next look at the token.
-    assert time.monotonic() - began < LIFE_S + 2 * QUIET_S
+    passed_s = time.monotonic() - began
+    assert passed_s < 60 + BRIEF_S + 2 * QUIET_S
+    assert how == "revoked" or passed_s > BRIEF_S - 2
     assert httpx.get(url, headers=headers, timeout=30).status_code == 401
+    return True
 
 
 def test_an_agent_follows_the_service_as_a_user(site: Site) -> None:
@@ -183,7 +200,7 @@ def l2_agent(site: Site, folder: Path, host: str, section: str) -> Iterator[Path
         yield log
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_an_agent_s_token_is_renewed_before_it_ends(site: Site, tmp_path: Path) -> None:
@@ -199,7 +216,7 @@ def test_an_agent_s_token_is_renewed_before_it_ends(site: Site, tmp_path: Path) 
         return 0.0
 
     with l2_agent(site, tmp_path, "renewed", site.section()) as log:
-        assert wait_until(lambda: reported_s() > LIFE_S + 1, LIFE_S + 20), log.read_text()
+        assert wait_until(lambda: reported_s() > BRIEF_S + 1, BRIEF_S + 60), log.read_text()
     assert "401" not in log.read_text()
 
 
@@ -208,5 +225,5 @@ def test_an_agent_with_a_wrong_password_says_so_and_is_not_heard(
 ) -> None:
     with l2_agent(site, tmp_path, "stranger", site.section("wrong")) as log:
         text = "keystone gives 'neutron' no token: 401"
-        assert wait_until(lambda: text in log.read_text(), 20), log.read_text()
+        assert wait_until(lambda: text in log.read_text(), 60), log.read_text()
     assert "stranger" not in [one["host"] for one in site.agents()]

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.support.network_server import Server, network_server
-
-from netloom.lab.peers import peer_root
+from tests.support.peers import python_peer
 
 pytestmark = pytest.mark.interop
 HERE = Path(__file__).parent
@@ -36,10 +35,7 @@ def steps() -> list[Step]:
 
 def client_python() -> str:
     """The Python that has the clients; skips the test without them."""
-    python = peer_root().parent / "openstack/bin/python"
-    if not python.exists():
-        pytest.skip("the clients are not installed here (tools/fetch_peers.py)")
-    return str(python)
+    return str(python_peer("openstack"))
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,9 @@ class Client(threading.Thread):
         self._http = httpx.Client(base_url=f"{server.url}/v2.0", timeout=30)
         self._network = network
         self._external = external
+        #: What there must be at the end: ports and floating addresses, with their addresses.
         self.ports: dict[str, str] = {}
+        self.floating: dict[str, str] = {}
         self.wrong: list[str] = []
         self.cut = 0
 
@@ -93,14 +95,23 @@ class Client(threading.Thread):
             path = f"/ports/{port['id']}"
             self._send("PUT", path, {"port": {"binding:host_id": "h1"}}, 200)
             floating = {"floating_network_id": self._external, "port_id": port["id"]}
-            self._send("POST", "/floatingips", {"floatingip": floating}, 201)
+            made = self._send("POST", "/floatingips", {"floatingip": floating}, 201)
+            if made.status_code == 201:
+                one = made.json()["floatingip"]
+                self.floating[one["id"]] = one["floating_ip_address"]
         if step % 5 == 0:
             self._send("POST", "/networks", {"network": {}}, 201)
-        if step % 3 == 2 and self.ports:
-            victim = self._random.choice(sorted(self.ports))
+        if step % 3 == 2:
+            self._end("/ports", self.ports)
+        if step % 4 == 3:
+            self._end("/floatingips", self.floating)
+
+    def _end(self, path: str, known: dict[str, str]) -> None:
+        if known:
+            victim = self._random.choice(sorted(known))
             # Forgotten first: if the answer is lost, nobody knows whether it is gone.
-            del self.ports[victim]
-            self._send("DELETE", f"/ports/{victim}", None, 204)
+            del known[victim]
+            self._send("DELETE", f"{path}/{victim}", None, 204)
 
 
 def prepare(server: Server) -> tuple[str, str]:
@@ -144,6 +155,10 @@ def test_killing_a_worker_under_load_breaks_nothing(tmp_path: Path, database: st
             port["id"]: [one["ip_address"] for one in port["fixed_ips"]]
             for port in http.get("/ports", params={"network_id": network}).json()["ports"]
         }
+        floating = {
+            one["id"]: one["floating_ip_address"]
+            for one in http.get("/floatingips").json()["floatingips"]
+        }
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         found = {what: connection.execute(text(query)).scalar() for what, query in BROKEN.items()}
@@ -154,6 +169,9 @@ def test_killing_a_worker_under_load_breaks_nothing(tmp_path: Path, database: st
     for client in clients:
         for port, address in client.ports.items():
             assert there[port] == [address], "what a client was told is still so"
+        for key, address in client.floating.items():
+            assert floating[key] == address
+    assert len(floating.values()) == len(set(floating.values()))
     addresses = [address for client in clients for address in client.ports.values()]
     assert len(addresses) == len(set(addresses))
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.peers import peer_environment
+from tests.support.peers import peer_environment, wait_until
 
 from netloom.programs.ofctl import main
 
@@ -177,23 +177,24 @@ def test_replace_flows_leaves_what_the_file_says(both, flows, peer, tmp_path, ca
 def test_monitor_prints_packets(peer, tmp_path):
     import signal
     import sys
-    import time
 
     program = "import sys; from netloom.programs.ofctl import main; sys.exit(main())"
     with (tmp_path / "out").open("w") as output:
         monitor = subprocess.Popen(
             [sys.executable, "-c", program, "monitor", "br0", "64"], env=peer, stderr=output,
         )  # fmt: skip
-        deadline = time.monotonic() + 10
-        text = ""
-        while "NXT_PACKET_IN2" not in text and time.monotonic() < deadline:
+
+        def heard() -> bool:
+            """The first packets may come before the monitor does."""
             subprocess.run(
                 ["ovs-ofctl", "packet-out", "br0",
                  "in_port=1,packet=ffffffffffff00000000000208060001,actions=controller"],
                 env=peer, check=True,
             )  # fmt: skip
-            time.sleep(0.1)
-            text = (tmp_path / "out").read_text()
+            return "NXT_PACKET_IN2" in (tmp_path / "out").read_text()
+
+        assert wait_until(heard, 10, 0.1)
+        text = (tmp_path / "out").read_text()
         monitor.send_signal(signal.SIGTERM)
         monitor.wait()
     assert text.startswith(

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.interop.tempest_runs import environment, expected, run_modules, surprises
+from tests.interop.tempest_runs import expected, run_modules, surprises
 from tests.support.network_server import network_server
+from tests.support.peers import python_peer
 from tests.support.tempest_site import tempest_site
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
@@ -20,8 +21,7 @@ PART = (
 
 
 def test_a_part_of_neutron_s_api_tests_passes(tmp_path: Path) -> None:
-    if not (environment() / "bin/tempest").exists():
-        pytest.skip("tempest is not installed here (tools/fetch_peers.py)")
+    python_peer("tempest", "tempest")
     with tempest_site(tmp_path / "site") as site:
         results = run_modules(site, tmp_path, PART)
         wrong = surprises(results, site.extensions)
@@ -34,9 +34,7 @@ def test_every_expected_failure_has_a_reason() -> None:
 
 
 def test_the_bindings_of_neutronclient_know_our_answers(tmp_path: Path) -> None:
-    python = environment() / "bin/python"
-    if not python.exists():
-        pytest.skip("neutronclient is not installed here (tools/fetch_peers.py)")
+    python = python_peer("tempest")
     with network_server(tmp_path) as server:
         done = subprocess.run(
             [str(python), str(WALK)],

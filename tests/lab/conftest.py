@@ -11,12 +11,25 @@ from pathlib import Path
 
 import pytest
 from tests.support.kernel_programs import require_programs
+from tests.support.leftovers import mark, traces
+from tests.support.peers import wait_until
 from tests.support.switches import own_tools
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
 
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Labs leave no process, namespace, directory or pinned map behind; those that do fail the
+    session's last test."""
+    mark()
+    before = traces()
+    yield
+    # What was told to end at the very last may still be about it.
+    assert wait_until(lambda: not traces().since(before), 3), "\n".join(traces().since(before))
 
 
 @pytest.fixture(scope="session")

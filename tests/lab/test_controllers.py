@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from tests.support.peers import wait_until
-from tests.support.switches import RunningSwitch, needs_root
+from tests.support.switches import TwoMachines, needs_root
 
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
@@ -78,15 +78,11 @@ class Controller:
 TABLE_MISS = m.FlowMod(m.OFPFC_ADD, priority=0, actions=(a.Controller(),))
 
 
-class Stand:
+class Stand(TwoMachines):
     """Bridge br0 with two machines; `listen` makes a port of the host for a controller."""
 
     def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools, ("--enable-dummy",))
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
-        self.switch.start()
+        super().__init__(lab, tools, ("--enable-dummy",))
         self.switch.vsctl("add-br", "br0", "--", "add-port", "br0", "vif1", "--", "add-port",
                           "br0", "vif2")  # fmt: skip
         self.path = f"{self.switch.daemons.rundir}/controller"

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.peers import wait_until
+from tests.support.peers import python_peer, wait_until
 from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import VirtualMachine
-from netloom.lab.peers import peer_root
 from netloom.lab.switch import Programs
 
 pytestmark = [pytest.mark.root, needs_root, pytest.mark.interop]
@@ -55,9 +54,7 @@ class Faucet:
     """The controller in the lab's host, listening on 6653."""
 
     def __init__(self, lab: Lab) -> None:
-        environment = peer_root("faucet")
-        if not (environment / "bin/faucet").exists():
-            pytest.skip("Faucet is not installed here (tools/fetch_peers.py)")
+        folder = python_peer("faucet", "faucet").parent
         self._lab = lab
         self.config = lab.directory / "faucet.yaml"
         self.log = lab.directory / "faucet.log"
@@ -65,14 +62,14 @@ class Faucet:
         env = {
             **os.environ,
             # It starts a program of its own environment by name.
-            "PATH": f"{environment}/bin:{os.environ['PATH']}",
+            "PATH": f"{folder}:{os.environ['PATH']}",
             "FAUCET_CONFIG": str(self.config),
             "FAUCET_LOG": str(self.log),
             "FAUCET_EXCEPTION_LOG": str(lab.directory / "faucet-exceptions.log"),
         }
         with (lab.directory / "faucet.out").open("wb") as out:
             self._process = subprocess.Popen(
-                ["ip", "netns", "exec", lab.host.name, str(environment / "bin/faucet")],
+                ["ip", "netns", "exec", lab.host.name, str(folder / "faucet")],
                 env=env, stdout=out, stderr=out,
             )  # fmt: skip
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from tests.support.peers import wait_until
-from tests.support.switches import RunningSwitch, needs_root
+from tests.support.switches import TwoMachines, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
@@ -33,15 +33,11 @@ while select.select([tap], [], [], 5)[0]:
 """
 
 
-class Stand:
+class Stand(TwoMachines):
     """Bridge br0 with vif2, behind which is 10.0.0.2."""
 
     def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools)
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
-        self.switch.start()
+        super().__init__(lab, tools)
         self.switch.vsctl("add-br", "br0", "--", "add-port", "br0", "vif2")
 
     def error(self, interface: str) -> str:

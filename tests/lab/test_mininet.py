@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.root, needs_root, pytest.mark.interop, pytest.mark.tim
 Run = Callable[..., str]
 
 RING = """
-import sys, time
+import sys
 from mininet.net import Mininet
 from mininet.node import OVSBridge
 net = Mininet(switch=OVSBridge, controller=None)
@@ -39,9 +39,7 @@ net.start()
 for switch in switches:
     switch.vsctl('set bridge', switch, 'other_config:stp-forward-delay=4',
                  'other_config:stp-max-age=6 other_config:stp-hello-time=1')
-give_up = time.time() + 60
-while not all(switch.connected() for switch in switches) and time.time() < give_up:
-    time.sleep(0.5)
+assert net.waitConnected(60)
 net.pingAll()
 for switch in switches:
     print(switch.dpctl('show'), switch.cmd('ovs-vsctl get bridge', switch, 'other_config status'))
@@ -142,7 +140,7 @@ def test_ring_of_bridges_is_a_tree(run: Run) -> None:
     assert output.count("STP_BLOCK") == 1, output
 
 
-@pytest.mark.skipif("NETLOOM_SUITES" not in os.environ, reason="`make suites` runs it")
+@pytest.mark.suite
 @pytest.mark.parametrize(
     ("example", "pings"),
     [

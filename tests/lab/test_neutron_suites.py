@@ -5,7 +5,6 @@ They take some minutes: `make suites` runs them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ pytestmark = [
     needs_root,
     pytest.mark.interop,
     pytest.mark.timeout(600),
-    pytest.mark.skipif("NETLOOM_SUITES" not in os.environ, reason="`make suites` runs it"),
+    pytest.mark.suite,
 ]
 
 TESTS = "neutron.tests.functional.agent"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tests.support.peers import wait_until
-from tests.support.switches import RunningSwitch, needs_root
+from tests.support.switches import TwoMachines, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import Programs
@@ -15,15 +15,8 @@ from netloom.lab.switch import Programs
 pytestmark = [pytest.mark.root, needs_root]
 
 
-class Stand:
+class Stand(TwoMachines):
     """Bridge br0 with vm1, and wires to whatever is at their other ends."""
-
-    def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools)
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
-        self.switch.start()
 
     def wire(self, one: str, other: str) -> None:
         self.lab.host.ip("link", "add", one, "type", "veth", "peer", "name", other)

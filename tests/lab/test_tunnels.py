@@ -14,78 +14,20 @@ import pytest
 from tests.support.kernel_programs import require_programs
 from tests.support.peers import peer_tools, wait_until
 from tests.support.switches import needs_root
+from tests.support.tunnel_sites import ADDRESSES, ADDRESSES6, Site, lay_wire, reach
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import Namespace, VirtualMachine
-from netloom.lab.switch import Programs, Switch
+from netloom.lab.switch import Programs
 
 pytestmark = [pytest.mark.root, needs_root]
-
-ADDRESSES = ("172.31.1.1", "172.31.1.2")
-ADDRESSES6 = ("fd31::1", "fd31::2")
 
 
 @pytest.fixture
 def wired(request: pytest.FixtureRequest) -> Iterator[tuple[Lab, Namespace, Namespace]]:
     """Two hosts with a wire between them: eth9 in both."""
     with Lab(f"u{abs(hash(request.node.name)) % 10_000}") as lab:
-        far = lab.add_namespace("far")
-        lab.host.run(
-            "ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9", "netns", far.name
-        )
-        for host in (lab.host, far):
-            host.ip("link", "set", "lo", "up")
-            host.ip("link", "set", "eth9", "mtu", "1600", "up")
-        yield lab, lab.host, far
-
-
-class Site:
-    """A host with a switch: br-phy over the wire, br-int with a machine."""
-
-    def __init__(
-        self,
-        lab: Lab,
-        host: Namespace,
-        number: int,
-        daemons: Programs,
-        tools: Programs,
-        datapath_type: str = "netdev",
-    ) -> None:
-        self.host = host
-        self.number = number
-        self.switch = lab.add_switch(f"s{number}", daemons, host=host)
-        self._tools = Switch(self.switch.rundir, host, tools)
-        self.switch.start()
-        self.vm = lab.add_vm(f"m{number}", f"vif{number}", f"10.0.0.{number + 1}/24", host)
-        for name in ("br-phy", "br-int"):
-            self.vsctl(
-                "add-br", name, "--", "set", "bridge", name, f"datapath_type={datapath_type}"
-            )
-        self.vsctl("add-port", "br-phy", "eth9")
-        self.vsctl("add-port", "br-int", self.vm.vif)
-        host.ip("addr", "add", f"{ADDRESSES[number]}/24", "dev", "br-phy")
-        host.ip("addr", "add", f"{ADDRESSES6[number]}/64", "dev", "br-phy", "nodad")
-        host.ip("link", "set", "br-phy", "up")
-
-    def vsctl(self, *argv: str) -> None:
-        self._tools.run("ovs-vsctl", "--timeout=10", *argv)
-
-    def appctl(self, *argv: str) -> str:
-        return self._tools.run("ovs-appctl", "--timeout=10", *argv).stdout
-
-    def status(self) -> str:
-        """What is told of the tunnel's road."""
-        row = ("get", "interface", "tun0", "status")
-        return self._tools.run("ovs-vsctl", "--timeout=10", *row).stdout
-
-    def add_tunnel(self, type_: str, remote: str, *options: str) -> None:
-        words = [f"options:{option}" for option in (f"remote_ip={remote}", *options)]
-        self.vsctl("add-port", "br-int", "tun0", "--", "set", "interface", "tun0",
-                   f"type={type_}", *words)  # fmt: skip
-
-
-def _reach(source: VirtualMachine, target: VirtualMachine) -> bool:
-    return wait_until(lambda: source.ping(target.ip_address, count=2), 15)
+        yield lab, *lay_wire(lab)
 
 
 def _copy(source: VirtualMachine, target: VirtualMachine) -> bytes:
@@ -138,7 +80,7 @@ def test_machines_talk_through_a_tunnel(
     sites = [Site(lab, host, n, tools, tools, datapath_type) for n, host in enumerate((near, far))]
     for site in sites:
         site.add_tunnel(type_, ends[1 - site.number], *options)
-    assert _reach(sites[0].vm, sites[1].vm)
+    assert reach(sites[0].vm, sites[1].vm)
     assert _copy(sites[0].vm, sites[1].vm) == b"200000 %d" % (sum(range(200)) * 1000)
     assert ends[1] in sites[0].appctl("tnl/neigh/show")
     assert wait_until(lambda: "tunnel_egress_iface=br-phy" in sites[0].status(), 10)
@@ -156,7 +98,7 @@ def test_the_other_end_may_be_open_vswitch(
     for site in sites:
         site.add_tunnel(type_, ADDRESSES[1 - site.number], "key=9")
     # Only pings: what its machine sends over TCP, Debian's switch leaves without checksums.
-    assert _reach(sites[0].vm, sites[1].vm)
+    assert reach(sites[0].vm, sites[1].vm)
     assert ADDRESSES[0] in sites[1].appctl("tnl/neigh/show")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.peers import peer_tools, wait_until
-from tests.support.switches import RunningSwitch, needs_root
+from tests.support.switches import RunningSwitch, TwoMachines, needs_root
 
 from netloom.lab.lab import Lab
 from netloom.lab.namespace import VirtualMachine
@@ -20,15 +20,11 @@ pytestmark = [pytest.mark.root, needs_root]
 MEBIBYTE = 1 << 20
 
 
-class Stand:
+class Stand(TwoMachines):
     """A switch with bridge br0 and two machines on it."""
 
     def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools)
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
-        self.switch.start()
+        super().__init__(lab, tools)
         self.switch.vsctl("add-br", "br0")
         self.switch.vsctl("add-port", "br0", "vif1", "--", "add-port", "br0", "vif2")
 

@@ -68,6 +68,14 @@ def test_action_survives_bytes_and_text(keyword: str, version: int, seed: int) -
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_switch_can_list_any_action_to_anybody(version: int) -> None:
+    maker = Maker(version)
+    for text in (*SIMPLE, *(maker.make(keyword) for keyword in KEYWORDS for _ in range(20))):
+        data = encode(parse_actions(text)[0], version)
+        assert len(data) % 8 == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_changed_bytes_are_actions_or_refused(version: int) -> None:
     chance = random.Random(version)
     maker = Maker(version)

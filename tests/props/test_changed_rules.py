@@ -19,12 +19,14 @@ from test_shortcuts import data_path_key, misses, repeatable, switch_with
 from netloom.base.errors import ConfigError
 from netloom.flow.fields import SLOT
 from netloom.ofproto.revalidate import InstalledFlow
+from netloom.ofproto.settings import ControllerSettings
 from netloom.ofproto.shared_credits import all_targets
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Credit
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.upcall import origin
 from netloom.openflow import messages as m
+from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.flow_text import parse_flow_mod
 
@@ -194,7 +196,10 @@ def test_a_controller_that_wants_misses_gets_those_of_flows_that_there_are() -> 
     backer.revalidator.install(key, datapath_mask(result.mask), result, 0)
     (flow,) = backer.revalidator._flows.values()
     assert flow.actions == ()
-    bridge.connections.wants_packet_in_on_miss = lambda: True  # type: ignore[method-assign]
+    machine, controller = Connection("switch", (1,)), Connection("controller", (1,))
+    bridge.accept(machine, ControllerSettings("tcp:127.0.0.1:6653"))
+    machine.receive_data(controller.data_to_send())
     backer.run()
+    assert bridge.wants_packet_in_on_miss
     backer.settle(0)
     assert flow.actions

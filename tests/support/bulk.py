@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.support.switches import RunningSwitch
+from tests.support.switches import TwoMachines
 
 from netloom.lab.lab import Lab
+from netloom.lab.namespace import Namespace
 from netloom.lab.switch import Programs
 
 TRANSFER_BYTES = 20_000_000
@@ -45,17 +46,29 @@ with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
 """
 
 
-class Stand:
+def talk(
+    server_vm: Namespace, client_vm: Namespace, server: str, client: str, address: str, *words: str
+) -> tuple[str, str]:
+    """What `server` in one machine and `client` in another print after "listening"."""
+    family = "10" if ":" in address else "2"
+    inside = ("ip", "netns", "exec", server_vm.name, "python3", "-c", server, address, family)
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as peer:
+        try:
+            assert peer.stdout is not None
+            assert peer.stdout.readline() == "listening\n"
+            said = client_vm.run("python3", "-c", client, address, *words).stdout
+            return peer.communicate(timeout=30)[0], said
+        finally:
+            peer.kill()
+
+
+class Stand(TwoMachines):
     """vif1 on br0 and vif2 on br1, both in VLAN 10, between them a trunk."""
 
     def __init__(self, lab: Lab, tools: Programs) -> None:
-        self.lab = lab
-        self.switch = RunningSwitch(lab, tools, tools)
-        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
-        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
+        super().__init__(lab, tools)
         for number, vm in ((1, self.vm1), (2, self.vm2)):
             vm.ip("addr", "add", f"fd00::{number}/64", "dev", "eth0", "nodad")
-        self.switch.start()
         vsctl = self.switch.vsctl
         vsctl("add-br", "br0", "--", "add-port", "br0", "vif1", "tag=10")
         vsctl("add-br", "br1", "--", "add-port", "br1", "vif2", "tag=10")
@@ -65,13 +78,4 @@ class Stand:
 
     def talk(self, server: str, client: str, address: str, *words: str) -> tuple[str, str]:
         """What `server` on vm2 and `client` on vm1 print after "listening"."""
-        family = "10" if ":" in address else "2"
-        inside = ("ip", "netns", "exec", self.vm2.name, "python3", "-c", server, address, family)
-        with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as peer:
-            try:
-                assert peer.stdout is not None
-                assert peer.stdout.readline() == "listening\n"
-                said = self.vm1.run("python3", "-c", client, address, *words).stdout
-                return peer.communicate(timeout=30)[0], said
-            finally:
-                peer.kill()
+        return talk(self.vm2, self.vm1, server, client, address, *words)

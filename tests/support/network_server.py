@@ -86,4 +86,4 @@ def network_server(
         yield Server(process, line.split()[-1].rstrip("/"))
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

@@ -12,11 +12,10 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from tests.support.peers import python_peer
 from tests.support.switches import RunningSwitch
 
 from netloom.lab.lab import Lab
-from netloom.lab.peers import peer_root
 from netloom.lab.switch import Programs
 
 _RUN = """
@@ -58,9 +57,7 @@ class Suites:
     """A switch of ours, and other people's tests of the peer `peer` beside it."""
 
     def __init__(self, lab: Lab, tools: Programs, peer: str, folder: Path) -> None:
-        self._python = peer_root(peer) / "bin/python"
-        if not self._python.exists():
-            pytest.skip(f"{peer} is not installed here (tools/fetch_peers.py {peer})")
+        self._python = python_peer(peer)
         self._lab = lab
         self._folder = folder
         switch = RunningSwitch(lab, tools, tools)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netloom.base.errors import Unsupported
-from netloom.lab.peers import debian_programs
+from netloom.lab.peers import debian_programs, peer_root, service_program
 from netloom.lab.switch import Programs
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -24,6 +24,24 @@ def peer_tools() -> Programs:
         return debian_programs()
     except Unsupported as error:
         pytest.skip(str(error))
+
+
+def require_services() -> None:
+    """Skip the test where the programs of agents for DHCP and routers are neither installed nor
+    unpacked."""
+    try:
+        for name in ("dnsmasq", "nft"):
+            service_program(name)
+    except Unsupported as missing:
+        pytest.skip(f"this machine lacks a program: {missing}")
+
+
+def python_peer(name: str, program: str = "python") -> Path:
+    """A program of the environment of a peer in Python; skips the test where there is none."""
+    path = peer_root(name) / "bin" / program
+    if not path.exists():
+        pytest.skip(f"this machine lacks {path} (tools/fetch_peers.py {name})")
+    return path
 
 
 def peer_environment(rundir: Path) -> dict[str, str]:

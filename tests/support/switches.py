@@ -71,3 +71,14 @@ class RunningSwitch:
         """A daemon's log, less times and numbers."""
         text = (self.daemons.rundir / f"{name}.log").read_text()
         return "\n".join("|".join(line.split("|")[2:]) for line in text.splitlines())
+
+
+class TwoMachines:
+    """A running switch, and beside it vm1 and vm2; their devices vif1 and vif2 are no ports yet."""
+
+    def __init__(self, lab: Lab, tools: Programs, options: tuple[str, ...] = ()) -> None:
+        self.lab = lab
+        self.switch = RunningSwitch(lab, tools, tools, options)
+        self.vm1 = lab.add_vm("vm1", "vif1", "10.0.0.1/24")
+        self.vm2 = lab.add_vm("vm2", "vif2", "10.0.0.2/24")
+        self.switch.start()

@@ -19,9 +19,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar, dataclass_transform
+    from typing import Any, ClassVar, Protocol, TypeVar, dataclass_transform
 
-    R = TypeVar("R", bound="Record")
+    class HasFields(Protocol):
+        """A record, or what has fields as records have them."""
+
+        _fields: ClassVar[tuple[str, ...]]
+
+    R = TypeVar("R", bound=HasFields)
 else:
 
     def dataclass_transform(**_):  # type: ignore[no-untyped-def]
@@ -80,8 +85,11 @@ def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
 class Record(metaclass=RecordType):
     """Base of value classes; see the module."""
 
+    if TYPE_CHECKING:
+        _fields: ClassVar[tuple[str, ...]]
+
     def _values(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in type(self)._fields])  # type: ignore[attr-defined]
+        return tuple([getattr(self, name) for name in self._fields])
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -92,11 +100,11 @@ class Record(metaclass=RecordType):
         return hash((type(self), self._values()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self)._fields)  # type: ignore[attr-defined]
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
         return f"{type(self).__name__}({shown})"
 
 
 def replace(record: R, **changes: Any) -> R:
     """A copy of `record` with some fields changed."""
-    values = {name: getattr(record, name) for name in type(record)._fields}  # type: ignore[attr-defined]
+    values = {name: getattr(record, name) for name in type(record)._fields}
     return type(record)(**values | changes)

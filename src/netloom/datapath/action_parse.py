@@ -101,6 +101,9 @@ class _Reader:
             raise ValueError(text)
         return dp.Hash(algorithm, _number(rest[:-1], 32))
 
+    def lb_output(self, text: str) -> dp.DpAction:
+        return dp.LbOutput(_number(text, 32))
+
     def trunc(self, text: str) -> dp.DpAction:
         return dp.Trunc(_number(text, 32))
 
@@ -222,6 +225,7 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "pop_mpls": _Reader.pop_mpls,
     "recirc": _Reader.recirc,
     "hash": _Reader.hash,
+    "lb_output": _Reader.lb_output,
     "trunc": _Reader.trunc,
     "clone": _Reader.clone,
     "sample": _Reader.sample,

@@ -165,6 +165,7 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.PopMpls: lambda a, _: f"pop_mpls(eth_type={a.ethertype:#x})",
     dp.Recirc: lambda a, _: f"recirc({_hex(a.recirc_id)})",
     dp.Hash: lambda a, _: f"hash({a.algorithm}({a.basis}))",
+    dp.LbOutput: lambda a, _: f"lb_output({a.bond})",
     dp.Trunc: lambda a, _: f"trunc({a.max_len})",
     dp.Clone: lambda a, names: f"clone({format_actions(a.actions, names)})",
     dp.Sample: _sample,

@@ -81,6 +81,12 @@ class Hash(DpAction):
     basis: int
 
 
+class LbOutput(DpAction):
+    """To the port that a bond (`datapath.bonds`) has for packets of this hash."""
+
+    bond: int
+
+
 class Trunc(DpAction):
     """Cut the copies of the next output to `max_len` bytes."""
 

@@ -9,6 +9,8 @@ class Limits(Protocol):
     """Connections that a zone may have; 0 is no limit."""
 
     default: int
+    #: The database sets limits: people may not.
+    is_protected: bool
 
     def set(self, zone: int, limit: int) -> None: ...
 

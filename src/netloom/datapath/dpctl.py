@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
@@ -29,7 +30,7 @@ from netloom.datapath.dpctl_small import (
 )
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, parse_ufid
-from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, RECIRC_ID_MASK
+from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
@@ -79,7 +80,9 @@ class Dpctl:
         read_file: Callable[[str], str],
         program: str = "ovs-vswitchd",
         owner: DatapathOwner | None = None,
+        counters: Counters | None = None,
     ) -> None:
+        self._count = (counters or Counters()).counter
         self._owner = owner
         self._dpifs = dpifs
         self._now_ms = now_ms
@@ -272,7 +275,8 @@ class Dpctl:
         verbose = "--more" in call.options
         with_names = (verbose or "--names" in call.options) and "--no-names" not in call.options
         names = {int(port.number): port.name for port in dpif.ports()} if with_names else None
-        return format_flow(flow, self._now_ms(), names, verbose, dpif.vlan_limit) + "\n"
+        limit, in_kernel = dpif.vlan_limit, dpif.in_kernel
+        return format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel) + "\n"
 
     def _add_flow(self, call: _Call) -> None:
         if (dpif := self._one(call, 2)) is not None:
@@ -305,6 +309,7 @@ class Dpctl:
         if code:
             self._fail(call, "updating flow table", code)
             return
+        self._count("dpif_flow_put").add()
         dpif.flow_put(key, mask, new_actions)
         if "--statistics" in call.options and old is not None:
             call.out.append(format_flow_stats(old.stats, self._now_ms()) + "\n")
@@ -317,7 +322,10 @@ class Dpctl:
         except ConfigError as error:
             self._fail(call, failure.format(error), errno.EINVAL)
             return None
-        return key & (mask | _ALWAYS), mask | _ALWAYS
+        mask |= _ALWAYS
+        if dpif.in_kernel and not key & PACKET_TYPE_MASK:
+            mask |= PACKET_TYPE_MASK  # what eth() means there, where packet_type() is not printed
+        return key & mask, mask
 
     def _get_flow(self, call: _Call) -> None:
         dpif = self._one(call, 1)
@@ -327,6 +335,7 @@ class Dpctl:
         if ufid is None:
             self._fail(call, "parsing flow ufid")
             return
+        self._count("dpif_flow_get").add()
         for flow in dpif.flow_dump():
             if flow.ufid == ufid:
                 call.out.append(self._line(call, dpif, flow))
@@ -348,6 +357,7 @@ class Dpctl:
             if parsed is None:
                 return
             key, mask = parsed
+        self._count("dpif_flow_del").add()
         flow = dpif.flow_del(key, mask)
         if flow is None:
             self._fail(call, "deleting flow", errno.ENOENT)
@@ -364,6 +374,7 @@ class Dpctl:
     def _del_flows(self, call: _Call) -> None:
         if not call.args or (len(call.args) == 1 and self._find(call.args[0]) is not None):
             if (dpif := self._one(call, 0)) is not None:
+                self._count("dpif_flow_flush").add()
                 dpif.flow_flush()
         else:
             self._from_file(call, "delete")

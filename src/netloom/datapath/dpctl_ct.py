@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from netloom.datapath.conntrack import Conntrack
 
 _BUCKETS_PER_LINE = 8
+_U32 = 0xFFFFFFFF
+_DECIMAL = re.compile(r"\s*[+-]?[0-9]+", re.ASCII)
+_OCTAL = re.compile(r"[+-]?0[0-7]+", re.ASCII)
 _HEAD = (
     "+-----------+-----------------------------------------+\n"
     "|  Buckets  |         Connections per Buckets         |\n"
@@ -61,6 +65,11 @@ def _exactly(number: int) -> Callable[[list[str]], int]:
 def _all_but_name(args: list[str]) -> int:
     """All arguments, but for a first one without `=` (or empty)."""
     return len(args) - bool(args and args[0] and "=" not in args[0] and "@" in args[0])
+
+
+def _zones_behind_name(args: list[str]) -> int:
+    """Of two arguments the first is the data path's name."""
+    return 1 if len(args) > 1 else _all_but_name(args)
 
 
 def _zone(text: str, message: str) -> int:
@@ -145,12 +154,14 @@ def _set_sweep(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 
 def _set_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
-    default, zones = None, []
-    for word in request.args:
-        if word.startswith("default="):
-            default = _limit(word[8:], "invalid default limit")
-        else:
-            zones.append(_parse_zone_limit(word))
+    _check_protection(tracker, "set")
+    words, default = list(request.args), None
+    if words and words[0].startswith("default="):
+        default = _scan(words.pop(0)[8:])
+        if default is None:
+            raise Failure("invalid default limit")
+        default &= _U32
+    zones = [_parse_zone_limit(word) for word in words]
     if default is not None:
         tracker.limits.default = default
     for zone, limit in zones:
@@ -158,22 +169,42 @@ def _set_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     return ""
 
 
-def _limit(text: str, message: str) -> int:
-    if not text.isdigit() or int(text) >> 32:
-        raise Failure(message)
-    return int(text)
+def _check_protection(tracker: Conntrack, verb: str) -> None:
+    """Limits of the database may not be changed by hand."""
+    if tracker.limits.is_protected:
+        raise Failure(
+            "the zone limits are set via database, use "
+            f"'ovs-vsctl {verb}-zone-limit <...>' instead.",
+            errno.EPERM,
+        )
+
+
+def _scan(text: str) -> int | None:
+    """The decimal number that a text begins with; None if it begins with none."""
+    found = _DECIMAL.match(text)
+    return None if found is None else int(found[0])
+
+
+def _number(text: str, message: str) -> int:
+    """A number of any base, as C reads it."""
+    try:
+        return int(text, 8) if _OCTAL.fullmatch(text) else int(text, 0)
+    except ValueError:
+        raise Failure(message) from None
 
 
 def _parse_zone_limit(text: str) -> tuple[int, int]:
     zone = limit = None
     for word in text.split(","):
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise Failure(f"field {word} missing value")
+        name, _, value = word.partition("=")
+        if not value:
+            raise Failure(f"field {name} missing value")
         if name == "zone":
-            zone = _zone(value, "failed to parse field zone")
+            zone = _number(value, "failed to parse field zone")
+            if not 0 <= zone <= 0xFFFF:
+                raise Failure("failed to parse field zone")
         elif name == "limit":
-            limit = _limit(value, "failed to parse field limit")
+            limit = _number(value, "failed to parse field limit") & _U32
         else:
             raise Failure(f"invalid zone limit field: {name}")
     if zone is None or limit is None:
@@ -182,10 +213,17 @@ def _parse_zone_limit(text: str) -> tuple[int, int]:
 
 
 def _zones(text: str) -> list[int]:
-    return [_zone(word, "invalid zone") for word in text.split(",")]
+    zones = []
+    for word in text.split(","):
+        zone = _scan(word)
+        if zone is None or not 0 <= zone <= 0xFFFF:
+            raise Failure("invalid zone")
+        zones.append(zone)
+    return zones
 
 
 def _del_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    _check_protection(tracker, "del")
     text = request.args[0]
     if text == "default":
         tracker.limits.default = 0
@@ -240,7 +278,7 @@ COMMANDS = (
         _set_limits,
     ),
     CtCommand("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _exactly(1), _del_limits),
-    CtCommand("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _all_but_name, _get_limits),
+    CtCommand("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _zones_behind_name, _get_limits),
 )
 
 

@@ -32,10 +32,11 @@ for packets from ports. Masks of flows always include in_port, recirc_id and dl_
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from netloom.base.record import Record
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
@@ -46,8 +47,8 @@ from netloom.packet.offload import Offload
 DpPortNo = NewType("DpPortNo", int)
 
 #: The number of the data path's own local port, as Open vSwitch's data paths have it.
-LOCAL_PORT = DpPortNo(0)
-NO_PORT = DpPortNo(0xFFFFFFFF)
+LOCAL_PORT: Final = DpPortNo(0)
+NO_PORT: Final = DpPortNo(0xFFFFFFFF)
 
 
 class DpPort(Record):
@@ -97,18 +98,28 @@ class UsedFlow(Protocol):
     tcp_flags: int
 
 
-class Upcall(Record):
+class Upcall:
     """A packet that came up. `kind` is "miss", "adopt" (no packet: a flow from before this process
     whose actions are asked for) or the `kind` of the Userspace action that sent it;
     `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
     the Ethernet header. `offload` is what its sender left undone: who shows the packet to somebody
     does it first (`packet.offload.finish_offload`)."""
 
-    kind: str
-    key: int
-    packet: bytes
-    cookie: tuple[object, ...] = ()
-    offload: Offload | None = None
+    __slots__ = ("cookie", "key", "kind", "offload", "packet")
+
+    def __init__(
+        self,
+        kind: str,
+        key: int,
+        packet: bytes,
+        cookie: tuple[object, ...] = (),
+        offload: Offload | None = None,
+    ) -> None:
+        self.kind = kind
+        self.key = key
+        self.packet = packet
+        self.cookie = cookie
+        self.offload = offload
 
 
 class DpStats(Record):
@@ -130,10 +141,14 @@ class Dpif(Protocol):
     name: str
     #: What `dpctl/dump-flows` prints before the flows; "" for nothing.
     dump_heading: str
+    #: Does it run in the kernel? Its flows are shown as those of Open vSwitch's module are.
+    in_kernel: bool
     #: Does it put on and take off tunnels' headers as it is told (`TunnelPush`, `TunnelPop`)? If
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
     pushes_tunnels: bool
+    #: Is a flow that `ofproto` does not know one that a person has put there?
+    has_strangers: bool
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
     #: How many tags of a packet its key has, at most.
@@ -144,6 +159,10 @@ class Dpif(Protocol):
 
     #: The switches that it runs by itself; None if it runs none.
     switching: Switching | None
+
+    @property
+    def bonds(self) -> Bonds | None:
+        """The bonds that it spreads packets over by itself; None if it does not."""
 
     @property
     def conntrack(self) -> Conntrack | None:
@@ -188,7 +207,6 @@ class Dpif(Protocol):
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         """Run `actions` on `packet`, whose metadata (in_port, tunnel, conntrack) is in `key`. If

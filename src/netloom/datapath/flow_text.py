@@ -50,9 +50,10 @@ def format_flow(
     port_names: Mapping[int, str] | None = None,
     verbose: bool = False,
     vlan_limit: int = MAX_VLANS,
+    in_kernel: bool = False,
 ) -> str:
     """The line of `flow`; `verbose` (-m) shows the id and all that is wildcarded too."""
-    key = format_odp_flow(flow.key, flow.mask, port_names, verbose, vlan_limit)
+    key = format_odp_flow(flow.key, flow.mask, port_names, verbose, vlan_limit, in_kernel)
     stats = format_flow_stats(flow.stats, now_ms)
     actions = format_actions(flow.actions, port_names)
     if verbose:

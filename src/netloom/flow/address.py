@@ -7,7 +7,11 @@ that the C library's inet_ntop gives (embedded IPv4 in ::/96 and ::ffff:0:0/96 i
 
 from __future__ import annotations
 
-_HEX = frozenset("0123456789abcdefABCDEF")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def parse_hex_digits(text: str) -> int | None:

@@ -63,25 +63,34 @@ from netloom.packet.headers import (
 )
 from netloom.packet.parse import walk_extensions
 
-_read_eth_ipv4 = Struct(">6s6sHBBH2xHBB2x8s").unpack_from
-_read_ports_tcp = Struct(">4s8xH").unpack_from
-# Members tcp_flags to dl_type of the key, in its layout; recirc_id and in_port below are or-ed in.
-_pack_common = Struct(">H2xBBBB4s4x8s8x6s2x6sH8x").pack
-_read_ipv4 = Struct(">BBH2xHBB2x8s").unpack_from
-_read_ipv6 = Struct(">IHBB32s").unpack_from
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-_LSE_SHIFTS = tuple(shift_of(f"mpls_lse{n}") for n in range(MAX_MPLS_LABELS))
-_VLAN_SHIFTS = (VLAN_TCI_SHIFT, shift_of("vlan1_tci"))
+_read_eth_ipv4: Final = Struct(">6s6sHBBH2xHBB2x8s").unpack_from
+_read_ports_tcp: Final = Struct(">4s8xH").unpack_from
+# Members tcp_flags to dl_type of the key, in its layout; recirc_id and in_port below are or-ed in.
+_pack_common: Final = Struct(">H2xBBBB4s4x8s8x6s2x6sH8x").pack
+_read_ipv4: Final = Struct(">BBH2xHBB2x8s").unpack_from
+_read_ipv6: Final = Struct(">IHBB32s").unpack_from
+
+_LSE_SHIFTS: Final = tuple(shift_of(f"mpls_lse{n}") for n in range(MAX_MPLS_LABELS))
+_VLAN_SHIFTS: Final = (VLAN_TCI_SHIFT, shift_of("vlan1_tci"))
 #: What stands in a frame behind its first tag.
-_BEHIND_TAGS = sum(
+_BEHIND_TAGS: Final = sum(
     slot.mask
     for slot in SLOTS
     if slot.stage and slot.name not in ("dl_src", "dl_dst", "vlan_tci", "vlan_tpid")
 )
-_MACS_SHIFT = shift_of("dl_src")
-_DST_SHIFT = shift_of("dl_dst")
-_NSH_C4_SHIFT = shift_of("nsh_c4")
-_TCP, _UDP, _SCTP, _ICMP, _IGMP, _ICMPV6 = 6, 17, 132, 1, 2, 58
+_MACS_SHIFT: Final = shift_of("dl_src")
+_DST_SHIFT: Final = shift_of("dl_dst")
+_NSH_C4_SHIFT: Final = shift_of("nsh_c4")
+_TCP: Final = 6
+_UDP: Final = 17
+_SCTP: Final = 132
+_ICMP: Final = 1
+_IGMP: Final = 2
+_ICMPV6: Final = 58
 
 # The layout that the packing above and the shifts of pairs rely on.
 assert TCP_FLAGS_SHIFT == 8 * 54 and shift_of("ipv6_src") == IPV6_DST_SHIFT + 128
@@ -130,7 +139,7 @@ def cut_tags(key: int, vlan_limit: int) -> int:
     return key ^ behind | tpid << DL_TYPE_SHIFT
 
 
-_OTHER_TRANSPORTS = frozenset({_SCTP, _ICMP, _IGMP, _ICMPV6})
+_OTHER_TRANSPORTS: Final = frozenset({_SCTP, _ICMP, _IGMP, _ICMPV6})
 
 
 def extract_slowly(packet: bytes, vlan_limit: int = 1, packet_type: int = 0) -> int:
@@ -161,7 +170,7 @@ def _general(packet: bytes, vlan_limit: int, packet_type: int) -> int:
     return key | dl_type << DL_TYPE_SHIFT | _network(packet, offset, dl_type)
 
 
-_TAGS = (b"\x81\x00", b"\x88\xa8")
+_TAGS: Final = (b"\x81\x00", b"\x88\xa8")
 
 
 def _llc_type(packet: bytes, offset: int) -> tuple[int, int]:

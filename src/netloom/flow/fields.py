@@ -26,7 +26,11 @@ Numbers: OpenFlow 1.0-1.5, and ovs-fields(7) for the extensions.
 
 from __future__ import annotations
 
-_SLOTS = """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_SLOTS: Final = """
 tun_opts 256 0
 tun_opt_present 8 0
 tun_ipv6_src 16 0
@@ -117,7 +121,7 @@ in_port 4 0
 
 #: name/alias, slot[:low bit:bits], bytes on the wire, text form, M(askable) W(ritable),
 #: prerequisite, support in OpenFlow 1.0 and 1.1 (e exact, c CIDR, m any mask), code points.
-_FIELDS = """
+_FIELDS: Final = """
 dp_hash           dp_hash          4  hex         M- -      -- NXM_NX_DP_HASH=35
 recirc_id         recirc_id        4  decimal     -- -      -- NXM_NX_RECIRC_ID=36
 conj_id           conj_id          4  decimal     -- -      -- NXM_NX_CONJ_ID=37
@@ -211,16 +215,17 @@ nd_reserved       igmp_group       4  decimal     -W nd     -- ERICOXM_OF_ICMPV6
 nd_options_type   tcp_flags        1  decimal     -W nd     -- ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE=2
 """  # noqa: E501
 
-N_REGS = 32
+N_REGS: Final = 32
+# Not final: mypyc would work out `TUN_OPTIONS_MASK`, and breaks at numbers of its size.
 N_TUN_METADATA = 64
 #: Bytes that all mapped TLV options of a switch share in a key.
-TUN_OPTS_BYTES = 256
+TUN_OPTS_BYTES: Final = 256
 
 #: Present in `vlan_tci` of every packet that has a tag; on the wire the bit is CFI (or DEI).
-VLAN_CFI = 0x1000
+VLAN_CFI: Final = 0x1000
 
 #: NXM and OXM code points: prefix of the name -> (class, experimenter id or 0).
-CLASSES = {
+CLASSES: Final = {
     "NXM_OF_": (0x0000, 0),
     "NXM_NX_": (0x0001, 0),
     "ERICOXM_OF_": (0x1000, 0),
@@ -234,7 +239,7 @@ CLASSES = {
 #: Prerequisite -> alternatives; an alternative is a tuple of (slot, value, mask) that must match.
 #: A transport header exists only in packets that are not later fragments: for those names the
 #: match must not demand nw_frag=later (`TRANSPORT`); Open vSwitch does not ask that of ICMP.
-_IP = ((("dl_type", 0x0800, 0xFFFF),), (("dl_type", 0x86DD, 0xFFFF),))
+_IP: Final = ((("dl_type", 0x0800, 0xFFFF),), (("dl_type", 0x86DD, 0xFFFF),))
 _Alternative = tuple[tuple[str, int, int], ...]
 
 
@@ -266,7 +271,7 @@ PREREQUISITES: dict[str, tuple[_Alternative, ...]] = {
     "nd_adv": (_ND_ADVERT,),
     "ct": ((("ct_state", 0x20, 0x20),),),
 }
-TRANSPORT = frozenset({"tcp", "udp", "sctp"})
+TRANSPORT: Final = frozenset({"tcp", "udp", "sctp"})
 
 
 class Slot:
@@ -391,9 +396,9 @@ class Field:
 
 
 #: Fields whose width in flow text is neither that of their place nor that of their bytes.
-_WIDTHS = {"arp_op": 16, "ct_state": 32, "vlan_vid": 12}
+_WIDTHS: Final = {"arp_op": 16, "ct_state": 32, "vlan_vid": 12}
 #: Fields that use fewer bits than their place offers.
-_NARROW = {
+_NARROW: Final = {
     "ct_state": 8,
     "ip_frag": 2,
     "tcp_flags": 12,
@@ -405,8 +410,8 @@ _NARROW = {
     "tun_flags": 1,
 }
 #: Low bits that belong to the field and to nothing that it means: nw_tos leaves ECN alone.
-_UNUSED = {"nw_tos": 0x3}
-_IMPLY_CFI = frozenset({"dl_vlan", "dl_vlan_pcp", "vlan_pcp"})
+_UNUSED: Final = {"nw_tos": 0x3}
+_IMPLY_CFI: Final = frozenset({"dl_vlan", "dl_vlan_pcp", "vlan_pcp"})
 
 
 def _code_point(text: str, n_bytes: int) -> CodePoint:
@@ -458,11 +463,11 @@ def _read_fields() -> tuple[Field, ...]:
 
 SLOT: dict[str, Slot] = _lay_out_slots()
 SLOTS: tuple[Slot, ...] = tuple(reversed(SLOT.values()))
-KEY_BYTES = sum(slot.n_bytes for slot in SLOTS)
-KEY_MASK = (1 << 8 * KEY_BYTES) - 1
+KEY_BYTES: Final = sum(slot.n_bytes for slot in SLOTS)
+KEY_MASK: Final = (1 << 8 * KEY_BYTES) - 1
 #: Where tunnel options stand while a packet is translated: above the key, one bit for each that it
 #: has, then their values. Keys and masks of data paths end below.
-TUN_PRESENT_SHIFT = 8 * KEY_BYTES
+TUN_PRESENT_SHIFT: Final = 8 * KEY_BYTES
 
 FIELDS: tuple[Field, ...] = _read_fields()
 #: By name and by alias.
@@ -491,7 +496,7 @@ BY_CODE: dict[tuple[int, int, int], tuple[Field, CodePoint]] = {
 }
 
 #: Everything that stands above the key.
-TUN_OPTIONS_MASK = ((1 << N_TUN_METADATA * (1 + 8 * 124)) - 1) << TUN_PRESENT_SHIFT
+TUN_OPTIONS_MASK: Final = ((1 << N_TUN_METADATA * (1 + 8 * 124)) - 1) << TUN_PRESENT_SHIFT
 
 #: stage -> mask of all slots up to and including that stage.
 STAGE_MASKS: tuple[int, ...] = tuple(

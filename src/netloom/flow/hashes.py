@@ -28,13 +28,22 @@ from netloom.flow.key import (
     shift_of,
 )
 
-_ONES = 0xFFFFFFFF
-_IPV6_SRC, _IPV6_DST = shift_of("ipv6_src"), shift_of("ipv6_dst")
-_VLAN1_TCI = shift_of("vlan1_tci")
-_ALL_128 = (1 << 128) - 1
-_IP, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
-_TCP, _UDP, _SCTP = 6, 17, 132
-_WITH_PORTS = frozenset({_TCP, _UDP, _SCTP, 1, 58})
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_ONES: Final = 0xFFFFFFFF
+_IPV6_SRC: Final = shift_of("ipv6_src")
+_IPV6_DST: Final = shift_of("ipv6_dst")
+_VLAN1_TCI: Final = shift_of("vlan1_tci")
+_ALL_128: Final = (1 << 128) - 1
+_IP: Final = 0x0800
+_IPV6: Final = 0x86DD
+_ARP: Final = 0x0806
+_TCP: Final = 6
+_UDP: Final = 17
+_SCTP: Final = 132
+_WITH_PORTS: Final = frozenset({_TCP, _UDP, _SCTP, 1, 58})
 
 
 # Words
@@ -281,15 +290,15 @@ FIELD_HASHES: tuple[Callable[[int, int], int], ...] = (
     hash_symmetric_l3,
 )
 
-_ETH = mask_of("dl_src") | mask_of("dl_dst")
-_NW = {
+_ETH: Final = mask_of("dl_src") | mask_of("dl_dst")
+_NW: Final = {
     _IP: (mask_of("nw_src"), mask_of("nw_dst")),
     _IPV6: (mask_of("ipv6_src"), mask_of("ipv6_dst")),
 }
-_PROTO = mask_of("nw_proto")
-_PORTS = mask_of("tp_src") | mask_of("tp_dst")
-_ICMP_PORTS = 0xFF << TP_SRC_SHIFT | 0xFF << TP_DST_SHIFT
-_VIDS = 0x1FFF << VLAN_TCI_SHIFT | 0x1FFF << _VLAN1_TCI
+_PROTO: Final = mask_of("nw_proto")
+_PORTS: Final = mask_of("tp_src") | mask_of("tp_dst")
+_ICMP_PORTS: Final = 0xFF << TP_SRC_SHIFT | 0xFF << TP_DST_SHIFT
+_VIDS: Final = 0x1FFF << VLAN_TCI_SHIFT | 0x1FFF << _VLAN1_TCI
 
 
 def hashed_bits(key: int, fields: int) -> int:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from netloom.flow.address import format_ipv4, format_ipv6, parse_ipv4, parse_ipv6
 
-_PREFIX = 0xFFFF << 32
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_PREFIX: Final = 0xFFFF << 32
 #: Bits of a mapped address in front of those of IPv4.
-V4_BITS = 96
+V4_BITS: Final = 96
 
 
 def map_ipv4(address: int) -> int:

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from netloom.flow.fields import SLOTS, Field
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 
 class Match:
     """An immutable (value, mask) pair."""
@@ -57,4 +61,4 @@ class Match:
         return f"<match {','.join(words) or 'all'}>"
 
 
-MATCH_ALL = Match()
+MATCH_ALL: Final = Match()

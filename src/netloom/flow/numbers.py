@@ -11,9 +11,10 @@ from netloom.base.errors import ConfigError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
-_HEX = frozenset("0123456789abcdefABCDEF")
-_SPACE = " \t\r\n"
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+_SPACE: Final = " \t\r\n"
 
 #: Bit 0 upwards. None is a bit without a name.
 CT_STATE_NAMES: tuple[str | None, ...] = (
@@ -24,11 +25,11 @@ TCP_FLAG_NAMES: tuple[str | None, ...] = (
 )  # fmt: skip
 TUN_FLAG_NAMES: tuple[str | None, ...] = ("oam", "df", "csum", "key")
 
-CT_STATE_MASK = 0xFF
-TCP_FLAGS_MASK = 0xFFF
+CT_STATE_MASK: Final = 0xFF
+TCP_FLAGS_MASK: Final = 0xFFF
 #: The tunnel flags that a flow may match or set; the others show in a packet's flow only.
-TUN_FLAGS_PUBLIC = 0x1
-TUN_FLAGS_MASK = 0xF
+TUN_FLAGS_PUBLIC: Final = 0x1
+TUN_FLAGS_MASK: Final = 0xF
 
 
 class TooLarge(ValueError):

@@ -33,6 +33,15 @@ _TUN_FLAGS = numbers.TUN_FLAG_NAMES
 _TUN_FLAGS_MASK = 0xE
 _TUN_KEY = 0x8
 _ETH_TYPE_MIN = 0x600
+#: Metadata in the order of Open vSwitch's userspace data path, and in that of a kernel's.
+_METADATA = (
+    "skb_priority", "tunnel", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label",
+    "ct_tuple", "recirc_id", "dp_hash", "in_port",
+)  # fmt: skip
+_KERNEL_METADATA = (
+    "recirc_id", "dp_hash", "skb_priority", "tunnel", "in_port", "skb_mark", "ct_state",
+    "ct_zone", "ct_mark", "ct_label", "ct_tuple",
+)  # fmt: skip
 
 
 class _Printer:
@@ -107,13 +116,15 @@ def format_odp_flow(
     port_names: Mapping[int, str] | None = None,
     verbose: bool = False,
     vlan_limit: int = MAX_VLANS,
+    in_kernel: bool = False,
 ) -> str:
     """The flow `key`/`mask` as dpctl/dump-flows prints it (`verbose` is its -m). Without a mask, a
-    whole key. `port_names` are by data-path port number; `vlan_limit` is how many tags it reads."""
+    whole key. `port_names` are by data-path port number; `vlan_limit` is how many tags it reads.
+    People know flows `in_kernel` in another order, and by `eth()` instead of a packet type."""
     out = _Printer(key, mask, port_names, verbose)
-    words = _format_metadata(out)
+    words = _format_metadata(out, _KERNEL_METADATA if in_kernel else _METADATA)
     is_ethernet = not SLOT["packet_type"].get(key)
-    has_packet_type = out.shows("packet_type")
+    has_packet_type = not in_kernel and out.shows("packet_type")
     if has_packet_type:
         words.append(out.attribute("packet_type"))
     if is_ethernet:
@@ -125,16 +136,13 @@ def format_odp_flow(
     return ",".join(word for word in words if word)
 
 
-def _format_metadata(out: _Printer) -> list[str]:
+def _format_metadata(out: _Printer, names: tuple[str, ...]) -> list[str]:
     words = []
     key = out.key
     has_tunnel = SLOT["tun_dst"].get(key) or SLOT["tun_ipv6_dst"].get(key)
     dl_type = SLOT["dl_type"].get(key)
     tuple_type = {0x0800: "ct_tuple4", 0x86DD: "ct_tuple6"}.get(dl_type)
-    for name in (
-        "skb_priority", "tunnel", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label",
-        "ct_tuple", "recirc_id", "dp_hash", "in_port",
-    ):  # fmt: skip
+    for name in names:
         if name == "tunnel":
             if has_tunnel:
                 words.append(_format_tunnel(out))

@@ -11,23 +11,24 @@ from netloom.base.log import WARN, get_logger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
-MAX = 0xFFFFFF00
-UNSET = 0xFFFFFFF7
-IN_PORT = 0xFFFFFFF8
-TABLE = 0xFFFFFFF9
-NORMAL = 0xFFFFFFFA
-FLOOD = 0xFFFFFFFB
-ALL = 0xFFFFFFFC
-CONTROLLER = 0xFFFFFFFD
-LOCAL = 0xFFFFFFFE
-ANY = 0xFFFFFFFF
+MAX: Final = 0xFFFFFF00
+UNSET: Final = 0xFFFFFFF7
+IN_PORT: Final = 0xFFFFFFF8
+TABLE: Final = 0xFFFFFFF9
+NORMAL: Final = 0xFFFFFFFA
+FLOOD: Final = 0xFFFFFFFB
+ALL: Final = 0xFFFFFFFC
+CONTROLLER: Final = 0xFFFFFFFD
+LOCAL: Final = 0xFFFFFFFE
+ANY: Final = 0xFFFFFFFF
 #: OpenFlow 1.0's word for ANY.
-NONE = ANY
+NONE: Final = ANY
 
-_MAX10 = 0xFF00
-_FIRST_RESERVED10 = 0xFFF7
-_OFFSET = 0xFFFF0000
+_MAX10: Final = 0xFF00
+_FIRST_RESERVED10: Final = 0xFFF7
+_OFFSET: Final = 0xFFFF0000
 
 #: number -> the name that is printed.
 RESERVED: dict[int, str] = {
@@ -41,9 +42,9 @@ RESERVED: dict[int, str] = {
     ANY: "ANY",
     UNSET: "UNSET",
 }
-_BY_NAME = {name: number for number, name in RESERVED.items()} | {"NONE": NONE}
+_BY_NAME: Final = {name: number for number, name in RESERVED.items()} | {"NONE": NONE}
 
-_log = get_logger("ofp_port")
+_log: Final = get_logger("ofp_port")
 
 
 def port_to_of10(port: int) -> int | None:

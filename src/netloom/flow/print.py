@@ -31,16 +31,21 @@ from netloom.flow.value_text import format_frag, format_packet_type
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Final
 
     Format = Callable[[int, int], str]
     MaskedFormat = Callable[[int, int, int], str]
 
-_IP, _IPV6, _ARP, _RARP, _NSH = 0x0800, 0x86DD, 0x0806, 0x8035, 0x894F
+_IP: Final = 0x0800
+_IPV6: Final = 0x86DD
+_ARP: Final = 0x0806
+_RARP: Final = 0x8035
+_NSH: Final = 0x894F
 
 #: Ethernet type -> shorthand; with IP protocols that have one of their own.
-_TYPE_WORDS = {_IP: "ip", _IPV6: "ipv6", _ARP: "arp", _RARP: "rarp", 0x8847: "mpls",
+_TYPE_WORDS: Final = {_IP: "ip", _IPV6: "ipv6", _ARP: "arp", _RARP: "rarp", 0x8847: "mpls",
                0x8848: "mplsm"}  # fmt: skip
-_PROTO_WORDS = {
+_PROTO_WORDS: Final = {
     (_IP, 1): "icmp",
     (_IP, 6): "tcp",
     (_IP, 17): "udp",
@@ -93,13 +98,13 @@ def _of_width(form: MaskedFormat, bits: int) -> Format:
     return lambda value, mask: form(value, mask, ones)
 
 
-_hex32 = _of_width(_hex_masked, 32)
-_hex64 = _of_width(_hex_masked, 64)
-_hex128 = _of_width(_hex_masked, 128)
-_dec8 = _of_width(_decimal_masked, 8)
-_dec16 = _of_width(_decimal_masked, 16)
-_dec32 = _of_width(_decimal_masked, 32)
-_plain32 = _of_width(_plain_hex_masked, 32)
+_hex32: Final = _of_width(_hex_masked, 32)
+_hex64: Final = _of_width(_hex_masked, 64)
+_hex128: Final = _of_width(_hex_masked, 128)
+_dec8: Final = _of_width(_decimal_masked, 8)
+_dec16: Final = _of_width(_decimal_masked, 16)
+_dec32: Final = _of_width(_decimal_masked, 32)
+_plain32: Final = _of_width(_plain_hex_masked, 32)
 
 
 def _bits_of(*beginnings: str) -> int:
@@ -108,18 +113,19 @@ def _bits_of(*beginnings: str) -> int:
 
 
 #: Most matches have nothing of these.
-_METADATA_BITS = _bits_of(
+_METADATA_BITS: Final = _bits_of(
     "pkt_mark", "recirc_id", "dp_hash", "conj_id", "skb_priority", "actset_output", "ct_"
 )
-_REGISTER_BITS = _bits_of("reg")
-_TUNNEL_BITS = _bits_of("tun_")
+_REGISTER_BITS: Final = _bits_of("reg")
+_TUNNEL_BITS: Final = _bits_of("tun_")
 #: What only a frame has.
 FRAME_BITS = 0
 for _field in FIELD.values():
     if _field.prerequisite != "-":
         FRAME_BITS |= _field.mask
-_ETHERNET_BITS = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
-_MPLS_BITS = _bits_of("mpls_")
+_NO_INNER_TAG: Final = VLAN_CFI << SLOT["vlan1_tci"].shift
+_ETHERNET_BITS: Final = _bits_of("vlan_tci", "vlan1_tci", "dl_src", "dl_dst")
+_MPLS_BITS: Final = _bits_of("mpls_")
 
 
 class _Printer:
@@ -157,7 +163,8 @@ class _Printer:
 
 #: Options of tunnels are a multiple of so many bits; a switch knows how many each has, a message
 #: tells of the bytes that were written only.
-SWITCH_OPTION_BITS, MESSAGE_OPTION_BITS = 32, 8
+SWITCH_OPTION_BITS: Final = 32
+MESSAGE_OPTION_BITS: Final = 8
 
 
 def format_match(
@@ -403,19 +410,19 @@ def _put_transport(out: _Printer, dl_type: int) -> None:
         out.words.append(f"tcp_flags={text}")
 
 
-_ETHERNET = ("dl_dst", "dl_src", "dl_type", "vlan_tci", "vlan_tpid")
+_ETHERNET: Final = ("dl_dst", "dl_src", "dl_type", "vlan_tci", "vlan_tpid")
 #: Printed in a flow if not zero: these come with a packet rather than stand in it.
-_CONTEXT = (
+_CONTEXT: Final = (
     "skb_priority", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label", "recirc_id",
     "dp_hash", "in_port", "metadata", *(f"reg{n}" for n in range(N_REGS)),
 )  # fmt: skip
-_TUNNEL = tuple(
+_TUNNEL: Final = tuple(
     name for name in SLOT if name.startswith("tun_") and not name.startswith("tun_opt")
 )  # fmt: skip
-_TRANSPORT_PROTOS = frozenset({1, 2, 6, 17, 58, 132})
-_TUN_KEY = 0x8
-_CT_ADDRESSES = {_IP: ("ct_nw_src", "ct_nw_dst"), _IPV6: ("ct_ipv6_src", "ct_ipv6_dst")}
-_CT_ENTRY = 0x01 | 0x02 | 0x08
+_TRANSPORT_PROTOS: Final = frozenset({1, 2, 6, 17, 58, 132})
+_TUN_KEY: Final = 0x8
+_CT_ADDRESSES: Final = {_IP: ("ct_nw_src", "ct_nw_dst"), _IPV6: ("ct_ipv6_src", "ct_ipv6_dst")}
+_CT_ENTRY: Final = 0x01 | 0x02 | 0x08
 
 
 def mask_for_packet(key: int) -> int:
@@ -510,7 +517,10 @@ def format_flow(key: int, port_names: Mapping[int, str] | None = None) -> str:
 
 def format_megaflow(match: Match, port_names: Mapping[int, str] | None = None) -> str:
     """A megaflow as ofproto/trace prints after `Megaflow: `. It always matches recirc_id and the
-    packet type, whether the match's mask says so or not."""
+    packet type, whether the match's mask says so or not; that there is no second tag it never
+    says."""
     always = SLOT["recirc_id"].mask | SLOT["packet_type"].mask
-    widest = Match(match.value, match.mask | always)
+    tci = SLOT["vlan1_tci"].mask
+    untold = tci if match.mask & tci == _NO_INNER_TAG and not match.value & tci else 0
+    widest = Match(match.value, match.mask & ~untold | always)
     return format_match(widest, port_names, None, SWITCH_OPTION_BITS)

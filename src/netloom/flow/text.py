@@ -28,6 +28,7 @@ from netloom.flow.words import split_words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from typing import Final
 
 #: shorthand -> (Ethernet type, IP protocol or 0).
 PROTOCOLS: dict[str, tuple[int, int]] = {
@@ -50,13 +51,13 @@ PROTOCOLS: dict[str, tuple[int, int]] = {
     "mplsm": (0x8848, 0),
 }
 
-_DL_TYPE = FIELD["dl_type"]
-_NW_PROTO = FIELD["nw_proto"]
-_PACKET_TYPE = FIELD["packet_type"]
-_IN_PORT = FIELD["in_port"]
-_VLAN_TCI = SLOT["vlan_tci"]
-_VLAN_TPID = SLOT["vlan_tpid"]
-_VLAN_NONE = 0xFFFF
+_DL_TYPE: Final = FIELD["dl_type"]
+_NW_PROTO: Final = FIELD["nw_proto"]
+_PACKET_TYPE: Final = FIELD["packet_type"]
+_IN_PORT: Final = FIELD["in_port"]
+_VLAN_TCI: Final = SLOT["vlan_tci"]
+_VLAN_TPID: Final = SLOT["vlan_tpid"]
+_VLAN_NONE: Final = 0xFFFF
 
 
 def set_match_field(match: Match, field: Field, value: int, mask: int | None = None) -> Match:
@@ -70,7 +71,7 @@ def set_match_field(match: Match, field: Field, value: int, mask: int | None = N
 
 
 #: Bytes that all tunnel options of a match have together.
-_OPTION_SPACE = 256
+_OPTION_SPACE: Final = 256
 
 
 class MatchReader:
@@ -211,7 +212,7 @@ def _subfield_range(text: str, inside: str, width: int) -> tuple[int, int]:
     raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
 
 
-_CODE_NAMES = {code.name: field for field in FIELD.values() for code in field.codes}
+_CODE_NAMES: Final = {code.name: field for field in FIELD.values() for code in field.codes}
 
 
 def parse_match(text: str, port_names: Mapping[str, int] | None = None) -> Match:

@@ -24,9 +24,10 @@ from netloom.flow.ports import format_port, parse_port, port_from_of10
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
 #: Text of nw_frag -> (value, mask), as ovs-fields(7) has them.
-FRAGMENTS = (
+FRAGMENTS: Final = (
     ("no", 0, 3),
     ("first", 1, 3),
     ("later", 3, 3),
@@ -203,7 +204,7 @@ def format_field_value(
     return text if mask == field.ones else f"{text}/{numbers.format_hex(mask)}"
 
 
-_MASKED = {
+_MASKED: Final = {
     "ethernet": format_mac_masked,
     "ipv4": format_ipv4_masked,
     "ipv6": format_ipv6_masked,

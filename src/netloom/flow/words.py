@@ -9,10 +9,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
 
-_SEPARATORS = ", \t\r\n"
-_KEY_ENDS = ":=(" + _SEPARATORS
+_SEPARATORS: Final = ", \t\r\n"
+_KEY_ENDS: Final = ":=(" + _SEPARATORS
 
 
 def split_words(text: str) -> Iterator[tuple[str, str]]:

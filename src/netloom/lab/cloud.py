@@ -385,11 +385,19 @@ class Cloud(Lab):
             f"port {port} is ACTIVE", lambda: self.api.show("port", port)["status"] == "ACTIVE"
         )
 
-    def wait(self, what: str, condition: Any, timeout_s: float = WAIT_S) -> float:
+    def wait(self, what: str, condition: Callable[[], object], timeout_s: float = WAIT_S) -> float:
         """Wait for something; the seconds that it took. `NetloomError` if it does not come."""
         began = time.monotonic()
-        while not condition():
-            if time.monotonic() - began > timeout_s:
-                raise NetloomError(f"waited {timeout_s:g} s in vain: {what}")
-            time.sleep(PAUSE_S)
+        if not becomes_true(condition, timeout_s):
+            raise NetloomError(f"waited {timeout_s:g} s in vain: {what}")
         return time.monotonic() - began
+
+
+def becomes_true(condition: Callable[[], object], timeout_s: float) -> bool:
+    """Whether something comes in time."""
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(PAUSE_S)
+    return True

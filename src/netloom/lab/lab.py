@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from netloom.lab.commands import run
 from netloom.lab.namespace import Namespace, VirtualMachine
-from netloom.lab.process import stop_processes
-from netloom.lab.switch import Programs, Switch
+from netloom.lab.process import end_occupants, stop_processes
+from netloom.lab.switch import Programs, Switch, forget_switches
 
 #: Where labs are written down. A tmpfs: what a reboot removes need not be cleaned up.
 LABS = Path("/run/netloom")
+#: What ends a command.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Lab:
@@ -36,8 +42,11 @@ class Lab:
 
     def __enter__(self) -> Lab:
         self.directory.mkdir(parents=True)
-        (self.directory / "owner").write_text(f"{os.getpid()}\n")
-        self._create(self.host)
+        with ExitStack() as undo:
+            undo.callback(remove_lab, self.directory)
+            (self.directory / "owner").write_text(f"{os.getpid()}\n")
+            self._create(self.host)
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -85,16 +94,39 @@ class Lab:
 
 
 def remove_lab(directory: Path) -> None:
-    """End the daemons of the lab, delete its namespaces and its directory."""
+    """End what runs in the lab, delete its namespaces and its directory."""
+    with _uninterrupted():
+        _remove(directory)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """No signal of a person who grows impatient leaves half a lab behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _remove(directory: Path) -> None:
     stop_processes(directory)
     for pidfile in directory.glob("*/*.pid"):
         Switch(pidfile.parent).stop()
-    for names in [*directory.glob("namespaces"), *directory.glob("*/namespaces")]:
-        for name in names.read_text().split():
-            Namespace(name).delete()
-    for rundir in directory.glob("*/"):
-        Switch(rundir).forget()
-    shutil.rmtree(directory, ignore_errors=True)
+    files = [*directory.glob("namespaces"), *directory.glob("*/namespaces")]
+    names = [name for file in files for name in file.read_text().split()]
+    end_occupants(directory, names)
+    for name in names:
+        Namespace(name).delete()
+    try:
+        forget_switches([path for path in directory.glob("*") if path.is_dir()])
+    finally:
+        # Switches forget by themselves those whose directories are gone.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _owner_lives(directory: Path) -> bool:

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,11 @@ def raise_lab(
         plan.l2_population,
         standing=True,
     )
-    with cloud:
-        try:
-            return _Builder(cloud, plan, told).build()
-        except BaseException:
-            remove_lab(cloud.directory)
-            raise
+    with cloud, ExitStack() as undo:
+        undo.callback(remove_lab, cloud.directory)
+        state = _Builder(cloud, plan, told).build()
+        undo.pop_all()
+        return state
 
 
 class _Builder:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from netloom.lab.cloud import Cloud, Host
+from netloom.lab.cloud import Cloud, Host, becomes_true
 from netloom.lab.namespace import VirtualMachine
 from netloom.lab.narrator import Narrator
 
@@ -67,12 +68,9 @@ class Story:
         self.narrator.say(f"On {host.name}:")
         return self.narrator
 
-    def claim(self, text: str, condition: Any) -> None:
+    def claim(self, text: str, condition: Callable[[], object]) -> None:
         """A check of something that is to become true within a few seconds."""
-        give_up = time.monotonic() + 8
-        while not (ok := bool(condition())) and time.monotonic() < give_up:
-            time.sleep(0.1)
-        self.narrator.check(text, ok)
+        self.narrator.check(text, becomes_true(condition, 8))
 
     # Chapters
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from netloom.base.errors import NetloomError
@@ -128,13 +129,6 @@ class Switch:
                 raise NetloomError(f"{name} (pid {pid}) does not end")
             time.sleep(0.01)
 
-    def forget(self) -> None:
-        """Remove what a switch that has ended left in the kernel."""
-        code = "from netloom.programs.launch import run; run('ovs-vswitchd', ['--cleanup'])"
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        run(sys.executable, "-c", code, env={**self.env, "PYTHONPATH": path})
-
     def stop(self) -> None:
         """End both daemons, the switch before its database."""
         for name in DAEMONS:
@@ -142,3 +136,12 @@ class Switch:
                 self.kill(name, signal.SIGTERM)
             except NetloomError:
                 self.kill(name)
+
+
+def forget_switches(rundirs: Sequence[Path]) -> None:
+    """Remove what switches left in the kernel that have ended, and whose namespaces are gone."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    module = "netloom.programs.vswitchd_remains"
+    env = {**os.environ, "PYTHONPATH": path}
+    run(sys.executable, "-m", module, *map(str, rundirs), env=env)

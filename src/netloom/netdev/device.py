@@ -16,22 +16,33 @@ went away reports `present=False` and drops what it is sent, counted in `tx_drop
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from netloom.base.record import Record
 from netloom.packet.offload import Offload
 
 
-class Packet(Record):
+class Packet:
     """Bytes from the Ethernet header on, and what is left to do before they can be on a wire
     (None: nothing)."""
 
-    data: bytes
-    offload: Offload | None = None
+    __slots__ = ("data", "offload")
+
+    def __init__(self, data: bytes, offload: Offload | None = None) -> None:
+        self.data = data
+        self.offload = offload
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Packet):
+            return False
+        return self.data == other.data and self.offload == other.offload
+
+    def __hash__(self) -> int:
+        return hash((self.data, self.offload))
 
 
 #: A counter that a device does not keep: OpenFlow's number for that, shown as "?".
-UNKNOWN_COUNT = (1 << 64) - 1
+UNKNOWN_COUNT: Final = (1 << 64) - 1
 
 
 class Wire(Protocol):

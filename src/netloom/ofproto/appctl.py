@@ -29,7 +29,6 @@ from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
 from netloom.ofproto.link_watch import LinkWatchCommands
 from netloom.ofproto.monitoring import BFD_WORDS
-from netloom.ofproto.ports import OfPort
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.number_text import atoi
@@ -132,16 +131,8 @@ class OfprotoCommands:
     def find_bridge(self, name: str) -> Ofproto | None:
         return self._bridges().get(name)
 
-    def find_dp_port(self, key: int) -> OfPort | None:
-        found = (backer.port_of(key) for backer in self._backers())
-        return next((port for port in found if port is not None), None)
-
-    def dp_port_numbers(self) -> dict[str, int]:
-        return {
-            name: number
-            for backer in self._backers()
-            for number, name in backer.port_names().items()
-        }
+    def backers(self) -> Sequence[Backer]:
+        return self._backers()
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -262,8 +253,9 @@ class OfprotoCommands:
         ports = {port.dp_port for port in bridge.ports_by_number.values()}
         port_names = backer.port_names() if names else None
         now_ms = backer.clock.now_ms()
+        limit, in_kernel = backer.dpif.vlan_limit, backer.dpif.in_kernel
         return "".join(
-            f"{format_flow(flow, now_ms, port_names, verbose, backer.dpif.vlan_limit)}\n"
+            f"{format_flow(flow, now_ms, port_names, verbose, limit, in_kernel)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports
         )

@@ -19,6 +19,7 @@ from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
+from netloom.ofproto.events import FLOW_TABLE, MAC_LEARNING, MCAST, RECONFIGURE, Events
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
@@ -35,17 +36,21 @@ from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
 from netloom.ofproto.zones import Zones
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Upcalls that are answered before ports and connections have their turn again.
-UPCALL_BATCH = 64
+UPCALL_BATCH: Final = 64
 #: Batches of packets that are taken while they keep coming before all else has its turn: a turn of
 #: the main loop costs as much as several packets do.
-ROUNDS = 4
+ROUNDS: Final = 4
 #: How often packets that come back are answered at once.
-RECIRCULATIONS = 4
+RECIRCULATIONS: Final = 4
 #: After a revalidation for MAC changes alone the next waits this many times as long as it took.
-MAC_PAUSE_FACTOR = 10
+MAC_PAUSE_FACTOR: Final = 10
 #: How often statistics are read and idle flows removed.
-SWEEP_INTERVAL_MS = 500
+SWEEP_INTERVAL_MS: Final = 500
 
 
 class Backer:
@@ -66,6 +71,7 @@ class Backer:
         self.tunnels = Tunnels(dpif, self.underlay)
         self.clock = clock
         self.counters = counters
+        self.events = Events(counters)
         self.bridges: dict[str, Ofproto] = {}
         self.ports: dict[int, OfPort] = {}
         #: Orders changes of MAC tables and the translations that asked them.
@@ -73,7 +79,7 @@ class Backer:
         self.meter_numbers = MeterNumbers()
         self.recirculations = Recirculations(dpif.earlier_recirc_ids())
         self.zones = Zones(dpif.conntrack)
-        self.features = Features()
+        self.features = Features(dpif.bonds is not None)
         self.credits = CreditPool()
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
@@ -82,6 +88,9 @@ class Backer:
         self._upcalls = Upcalls(self)
         #: Grows with every change of ports, bundles and settings.
         self.config_generation = 0
+        #: Why it grew last, and what it was when all flows were translated again.
+        self._reason = RECONFIGURE
+        self._settled_config = self._settled_tables = self._settled_snooped = -1
         self._settled: tuple[int, int] = (-1, -1)
         #: `_other_generation` then.
         self._settled_others = -1
@@ -130,6 +139,7 @@ class Backer:
         self.switched.reasons.pop(name, None)
         bridge.destroy()
         self.recirculations.forget_bridge(name)
+        self.events.destroyed.add(not self.bridges)
         self.config_changed()
 
     def attach(self, device: Device, port: OfPort) -> int:
@@ -139,6 +149,7 @@ class Backer:
             port.tunnel = device
             return number
         number = self.dpif.port_add(device).number
+        self.events.port_add.add()
         self.ports[number] = port
         self.underlay.attach(device)
         return number
@@ -152,6 +163,7 @@ class Backer:
         self.ports.pop(number, None)
         self.underlay.detach(device)
         self.dpif.port_del(DpPortNo(number))
+        self.events.port_del.add()
 
     def port_of(self, key: int) -> OfPort | None:
         """The port that a packet with the data path's `key` came in at."""
@@ -193,9 +205,26 @@ class Backer:
 
     # Keeping flows true
 
-    def config_changed(self) -> None:
-        """Ports, bundles or settings changed: every flow may be wrong."""
+    def config_changed(self, reason: str = RECONFIGURE) -> None:
+        """Ports, bundles or settings changed: every flow may be wrong. `reason` is what is counted
+        (`events`)."""
         self.config_generation += 1
+        self._reason = reason
+
+    def _why(self, only_macs: bool) -> str:
+        """What has changed since the last time; "" for nothing that is counted."""
+        config = self.config_generation + self.underlay.generation
+        tables = sum(bridge.rules_generation for bridge in self.bridges.values())
+        is_config, is_tables = config != self._settled_config, tables != self._settled_tables
+        self._settled_config, self._settled_tables = config, tables
+        if only_macs:
+            return MAC_LEARNING
+        if is_config:
+            return self._reason
+        snooped = sum(bridge.snooped_generation for bridge in self.bridges.values())
+        is_snooped, self._settled_snooped = snooped != self._settled_snooped, snooped
+        # Meters are looked at by the data path.
+        return FLOW_TABLE if is_tables else MCAST if is_snooped else ""
 
     def table_generation(self) -> int:
         """A number that changes with whatever translations depend on, less MAC tables."""
@@ -206,19 +235,27 @@ class Backer:
 
     def follow_tables(self, now_ms: int) -> None:
         """Have the shortcuts forget what is true no more."""
-        others = self._other_generation()
-        self.shortcuts.follow(others, self.table_generation() - others, now_ms)
+        rules = self._rule_generation()
+        self.shortcuts.follow(self.table_generation() - rules, rules, now_ms)
+
+    def _rule_generation(self) -> int:
+        """The part of it that changes with rules of tables."""
+        generation = 0
+        for bridge in self.bridges.values():
+            generation += bridge.tables.generation
+        return generation
 
     def _other_generation(self) -> int:
-        """The same, less all that are rules of tables."""
-        rules = sum(bridge.tables.generation for bridge in self.bridges.values())
-        return self.table_generation() - rules
+        """The part of it that changes with all else."""
+        return self.table_generation() - self._rule_generation()
 
     @property
     def generations(self) -> tuple[int, int]:
         """They grow with every change of what is done to packets: by all but MAC tables, and by
         these."""
-        macs = sum(bridge.macs.generation for bridge in self.bridges.values())
+        macs = 0
+        for bridge in self.bridges.values():
+            macs += bridge.macs.generation
         return self.table_generation(), macs
 
     def settle(self, now_ms: int) -> None:
@@ -231,6 +268,7 @@ class Backer:
         if self.is_restoring:
             return
         only_macs = generations[0] == self._settled[0]
+        self.events.revalidated(self._why(only_macs))
         if not only_macs:
             self.switched.follow(now_ms)
             self._waits = self.dpif.switching is not None and self.dpif.switching.is_waiting
@@ -314,11 +352,7 @@ class Backer:
         n_thorough = self._upcalls.n_thorough
         self._move_packets(now_ms)
         self._settle_in_time(now_ms)
-        return (
-            self._busy
-            or n_thorough != self._upcalls.n_thorough
-            or self.generations != self._settled
-        )
+        return self._busy or n_thorough != self._upcalls.n_thorough
 
     def _take_over_next_hops(self, now_ms: int) -> None:
         """Know at once where the tunnels of before lead, so that no packet has to wait until
@@ -356,7 +390,7 @@ class Backer:
         if self._busy:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
-        if self.revalidator.n_flows:
+        if self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows):
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
         if self.is_restoring:

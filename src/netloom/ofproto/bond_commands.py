@@ -51,6 +51,14 @@ class BondCommands:
         found = (bridge.spreading.recirc_id(name) for bridge in self._bridges())
         return next((number for number in found if number), 0)
 
+    def _lb_output(self, bond: Bond) -> int:
+        """The number of the bond in the data path, if that chooses members; else -1."""
+        for bridge in self._bridges():
+            bundle = bridge.bundles.get(bond.name)
+            if bundle is not None and bundle.bond is bond and bridge.spreading.is_in_datapath(bond):
+                return bridge.spreading.recirc_id(bond.name)
+        return -1
+
     def _member(self, args: list[str]) -> tuple[Bond, Member]:
         bond = self._bond(args[0])
         member = bond.members.get(args[1])
@@ -71,13 +79,14 @@ class BondCommands:
 
     def _describe(self, bond: Bond) -> str:
         settings, now_ms = bond.settings, self._now_ms()
+        number = self._lb_output(bond)
         recirc_id = 0 if bond.falls_back else self._recirc_id(bond.name)
         lines = [
             f"---- {bond.name} ----",
             f"bond_mode: {settings.mode}",
             f"bond may use recirculation: {_recirculation(recirc_id)}",
             f"bond-hash-basis: {settings.hash_basis}",
-            "lb_output action: disabled, bond-id: -1",
+            f"lb_output action: {'disabled' if number < 0 else 'enabled'}, bond-id: {number}",
         ]
         if settings.mode == "balance-slb":
             lines.append(f"all members active: {str(settings.all_members_active).lower()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
@@ -18,6 +18,7 @@ from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
+from netloom.ofproto.events import BOND, PORT_TOGGLED, RSTP, STP
 from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -61,18 +62,18 @@ from netloom.protocols.mcast_snooping import McastTable
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
-log = get_logger("ofproto")
+log: Final = get_logger("ofproto")
 
 #: The greatest number of a port that OpenFlow 1.0 can name.
-MAX_PORT = 0xFEFF
+MAX_PORT: Final = 0xFEFF
 #: The database has ports as OpenFlow 1.0 numbers them: the local port is 65534.
-DATABASE_PORT = 0xFFFF
+DATABASE_PORT: Final = 0xFFFF
 #: What `port_mod` may change.
-_CONFIG_BITS = (
+_CONFIG_BITS: Final = (
     m.OFPPC_PORT_DOWN | m.OFPPC_NO_STP | m.OFPPC_NO_RECV | m.OFPPC_NO_RECV_STP
     | m.OFPPC_NO_FLOOD | m.OFPPC_NO_FWD | m.OFPPC_NO_PACKET_IN
 )  # fmt: skip
-_IN_PORT = SLOT["in_port"]
+_IN_PORT: Final = SLOT["in_port"]
 
 
 class Ofproto:
@@ -84,14 +85,16 @@ class Ofproto:
         self.settings = BridgeSettings(name, 0)
         self.tables = Tables()
         self.groups = Groups()
-        self.meters = Meters(backer.dpif, backer.meter_numbers)
+        self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
         self._packet_outs = PacketOuts(self)
-        self.macs: MacTable[Bundle] = MacTable(backer.stamps)
+        self.macs: MacTable[Bundle] = MacTable(backer.stamps, backer.events.macs)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
         self._mcast_generations = 0
+        #: Ends that coverage counters follow what is snooped.
+        self._counted: list[Callable[[], None]] = []
         #: None: no spanning tree.
         self.tree: Tree | None = None
         #: Grows with what the database is told of trees and bonds.
@@ -104,7 +107,7 @@ class Ofproto:
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
-        self.connections = ConnectionManager(self)
+        self.connections = ConnectionManager(self, backer.events)
         self._devices: dict[str, Device] = {}
         self._port_order = PortOrder()
         self._last_number = 0
@@ -124,14 +127,22 @@ class Ofproto:
     @property
     def generation(self) -> int:
         """Grows with every change of what tables, groups and meters do to packets."""
+        return self.rules_generation + self.meters.generation + self.snooped_generation
+
+    @property
+    def snooped_generation(self) -> int:
+        """Grows with what multicast snooping learns."""
+        snooped = self.mcast.generation if self.mcast is not None else 0
+        return self._mcast_generations + snooped
+
+    @property
+    def rules_generation(self) -> int:
+        """Grows with every change of tables and groups."""
         return (
             self.tables.generation
             + self.tables.settings_generation
             + self.groups.generation
-            + self.meters.generation
             + self.tlv_table.generation
-            + self._mcast_generations
-            + (self.mcast.generation if self.mcast is not None else 0)
         )
 
     @property
@@ -162,12 +173,26 @@ class Ofproto:
         if settings is None:
             if self.mcast is not None:
                 self._mcast_generations += self.mcast.generation
+                self._stop_counting()
             self.mcast = None
             return
         if self.mcast is None:
             self.mcast = McastTable()
+            self._count_groups(self.mcast)
         self.mcast.configure(settings.aging_s, settings.table_size, settings.floods_unregistered)
         self._flag_mcast()
+
+    def _count_groups(self, mcast: McastTable[Bundle]) -> None:
+        counter = self.backer.counters.counter
+        self._counted = [
+            counter("mcast_snooping_learned").follow(lambda: mcast.n_learned),
+            counter("mcast_snooping_expired").follow(lambda: mcast.n_expired),
+        ]
+
+    def _stop_counting(self) -> None:
+        for leave in self._counted:
+            leave()
+        self._counted = []
 
     def _bundles_changed(self) -> None:
         self._flag_mcast()
@@ -181,7 +206,7 @@ class Ofproto:
         """A spanning tree lets a port do more, or less."""
         port.stp_bits = stp_bits
         self.status_version += 1
-        self.backer.config_changed()
+        self.backer.config_changed(RSTP if self.settings.rstp is not None else STP)
         if port.number in self.ports_by_number:
             self._tell(m.OFPPR_MODIFY, port)
 
@@ -198,6 +223,7 @@ class Ofproto:
 
     def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
         """Send a packet of the switch's own."""
+        self.backer.events.extracted.add()
         key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
         actions = (Output(port.number, 0),)
         result = translate(self, key, now_ms, actions=actions, packet=frame)
@@ -234,6 +260,7 @@ class Ofproto:
         self._port_order.add(number)
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
+        self.backer.events.ports_updated.add()
         self._tell(m.OFPPR_ADD, port)
         return number & DATABASE_PORT
 
@@ -276,6 +303,7 @@ class Ofproto:
             self.backer.detach(port.dp_port, port, self._devices[name])
         self._devices.pop(name, None)
         self.backer.config_changed()
+        self.backer.events.ports_updated.add()
         if gone is not None:
             self.connections.port_status(m.OFPPR_DELETE, gone)
 
@@ -364,6 +392,7 @@ class Ofproto:
     def port_stats(self) -> list[m.PortStats]:
         now_ms = self.backer.clock.now_ms()
         ports = [self.ports_by_number[number] for number in self._port_order]
+        self.backer.events.stats_read.add(len(ports))
         return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
     def device_stats(self, name: str) -> DeviceStats | None:
@@ -372,6 +401,7 @@ class Ofproto:
         if port is None:
             return None
         device = self._devices.get(name)
+        self.backer.events.stats_read.add()
         return device.stats() if device is not None else port.patch_stats()
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
@@ -395,6 +425,7 @@ class Ofproto:
         self._tell(m.OFPPR_MODIFY, port)
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
+        self.backer.events.packet_outs.add()
         self._packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
@@ -454,7 +485,9 @@ class Ofproto:
         due = self.tables.deadline()
         if due is not None and due <= now_ms:
             self.refresh_statistics()
-            self._changed(self.tables.expire(now_ms), now_ms)
+            expired = self.tables.expire(now_ms)
+            self.backer.events.rules_expired.add(len(expired))
+            self._changed(expired, now_ms)
         self.macs.run(now_ms)
         if self.mcast is not None:
             self.mcast.run(now_ms)
@@ -503,7 +536,7 @@ class Ofproto:
             is_bond = bundle.settings.bond is not None or bundle.bond is not None
             if is_bond and bundle.run_bond(self.aggregation, now_ms):
                 self.status_version += 1
-                self.backer.config_changed()
+                self.backer.config_changed(BOND)
             bond = bundle.bond
             if bond is not None and bond.should_announce:
                 bond.should_announce = False
@@ -533,8 +566,9 @@ class Ofproto:
             before = self._phy_ports.get(port.number)
             if before is not None and before != self._phy_port(port):
                 self._tell(m.OFPPR_MODIFY, port)
+                self.backer.events.ports_updated.add()
                 # Buckets of groups and members of bundles may watch it.
-                self.backer.config_changed()
+                self.backer.config_changed(PORT_TOGGLED)
         self.connections.follow_local_port(self.backer.clock.now_ms())
 
     def _tell(self, reason: int, port: OfPort) -> None:
@@ -543,6 +577,7 @@ class Ofproto:
         self.connections.port_status(reason, phy_port, before)
 
     def destroy(self) -> None:
+        self._stop_counting()
         for name in list(self.bundles):
             self.bundle_del(name)
         for name in list(self.ports_by_name):

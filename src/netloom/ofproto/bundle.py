@@ -7,7 +7,7 @@ on the wire means depends on the bundle's `vlan_mode` (ovs-vswitchd.conf.db(5), 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.record import Record
 from netloom.ofproto.liveness import is_usable
@@ -19,10 +19,10 @@ from netloom.protocols.bond import Bond
 if TYPE_CHECKING:
     from netloom.ofproto.aggregation import Aggregation
 
-ETH_VLAN = 0x8100
-_CFI = 0x1000
-_VID = 0x0FFF
-PCP = 0xE000
+ETH_VLAN: Final = 0x8100
+_CFI: Final = 0x1000
+_VID: Final = 0x0FFF
+PCP: Final = 0xE000
 
 
 class Tag(Record):
@@ -34,7 +34,7 @@ class Tag(Record):
     pcp: int = 0
 
 
-NO_TAG = Tag()
+NO_TAG: Final = Tag()
 #: Outer and inner tag.
 Tags = tuple[Tag, Tag]
 

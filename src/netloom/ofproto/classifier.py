@@ -28,7 +28,7 @@ on the number of rules. Many masks are slow: bound by how many distinct masks on
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.key import PACKET_TYPE_MASK
@@ -42,9 +42,9 @@ from netloom.ofproto.subtable import (
 from netloom.openflow.actions import Conjunction
 
 #: Fields with tries unless the Flow_Table row says otherwise (ovs-vswitchd.conf.db(5), prefixes).
-DEFAULT_PREFIXES = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
+DEFAULT_PREFIXES: Final = ("nw_dst", "nw_src", "ipv6_dst", "ipv6_src")
 
-_CONJ_ID = SLOT["conj_id"]
+_CONJ_ID: Final = SLOT["conj_id"]
 
 
 class Classified(Protocol):

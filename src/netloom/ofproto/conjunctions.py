@@ -13,12 +13,12 @@ match, which may be soft or hard.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from netloom.openflow.actions import Conjunction
 
 #: Of 64 clauses at most.
-_ALL_CLAUSES = (1 << 64) - 1
+_ALL_CLAUSES: Final = (1 << 64) - 1
 
 
 class Clauses(Protocol):

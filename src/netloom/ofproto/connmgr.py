@@ -25,8 +25,9 @@ wants it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from netloom.base.counters import Counters
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
@@ -35,6 +36,7 @@ from netloom.ofproto import connmgr_requests
 from netloom.ofproto.connmgr_bundles import expire_bundles
 from netloom.ofproto.connmgr_fail import FailModes
 from netloom.ofproto.connmgr_tables import table_desc
+from netloom.ofproto.events import Events
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.in_band import InBand
 from netloom.ofproto.meters import Meters
@@ -55,9 +57,9 @@ from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
-log = get_logger("connmgr")
+log: Final = get_logger("connmgr")
 
-_IN_PORT = SLOT["in_port"]
+_IN_PORT: Final = SLOT["in_port"]
 
 
 class SwitchSide(Protocol):
@@ -109,8 +111,9 @@ class SwitchSide(Protocol):
 class ConnectionManager:
     """See the module."""
 
-    def __init__(self, switch: SwitchSide) -> None:
+    def __init__(self, switch: SwitchSide, events: Events | None = None) -> None:
         self.switch = switch
+        self.events = events or Events(Counters())
         self.settings = BridgeSettings(switch.name, 0)
         #: OFPC_FRAG_*: what the pipeline does with fragments. A change counts as one of the tables.
         self.frag_handling = m.OFPC_FRAG_NORMAL
@@ -145,7 +148,7 @@ class ConnectionManager:
 
     def accept(self, machine: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
         """Serve a new connection."""
-        self.sessions.append(Session(machine, controller, now_ms))
+        self.sessions.append(Session(machine, controller, now_ms, self.events))
 
     def forget(self, machine: Peer, now_ms: int) -> None:
         """The connection is gone."""
@@ -220,8 +223,10 @@ class ConnectionManager:
             if event is None:
                 return
             if type(event) is Received:
+                self.events.requests.add()
                 self._request(session, event, now_ms)
             else:
+                self.events.requests.add(type(event) is Refused)
                 self.handle(session, event, now_ms)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:

@@ -70,7 +70,7 @@ class _Commit:
         manager, now_ms = self._manager, self._now_ms
         if isinstance(message, m.FlowMod):
             if not simple:
-                check_presence(manager, message.actions)
+                check_presence(manager.switch, message.actions)
             self._done += manager.switch.tables.apply(message, now_ms)
             self._commands.append(message.command)
         elif isinstance(message, GroupMod):
@@ -78,7 +78,7 @@ class _Commit:
             self._done += groups
             self._done += changes
         elif isinstance(message, m.PacketOut):
-            check_presence(manager, message.actions)
+            check_presence(manager.switch, message.actions)
             self._packets.append(manager.switch.prepare_packet_out(message, now_ms))
         elif isinstance(message, m.PortMod):
             if self._flags & b.OFPBF_ATOMIC:

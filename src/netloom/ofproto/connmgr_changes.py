@@ -7,11 +7,13 @@ bundle may create just before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.flow.fields import TUN_PRESENT_SHIFT
+from netloom.flow.extract import extract_key
+from netloom.flow.fields import KEY_MASK, TUN_PRESENT_SHIFT
+from netloom.flow.match import Match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import INTERNAL_TABLE
@@ -25,13 +27,13 @@ from netloom.openflow.fields_used import fields_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.ofproto.connmgr import ConnectionManager
+    from netloom.ofproto.connmgr import ConnectionManager, SwitchSide
 
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
-_N_TABLES = 255
+_N_TABLES: Final = 255
 #: Matches with greater masks are on tunnel options.
-_FIRST_OPTION = 1 << TUN_PRESENT_SHIFT
+_FIRST_OPTION: Final = 1 << TUN_PRESENT_SHIFT
 #: The answers to actions that cannot be done, where that is not OFPBAC_BAD_TYPE.
 _ANSWERS: dict[type[a.Action], str] = {
     a.Group: "OFPBAC_BAD_OUT_GROUP",
@@ -81,7 +83,9 @@ def check_packet_out(session: Session, message: m.PacketOut, simple: bool) -> No
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if simple:
         return
-    allowed = check_actions(message.actions, message.match, max_port=ports.MAX, n_tables=_N_TABLES)
+    # What the actions need need not be said: the packet is there to look at.
+    packet = Match(extract_key(message.packet, metadata=message.match.value), KEY_MASK)
+    allowed = check_actions(message.actions, packet, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     _check_possible(message.actions)
@@ -95,13 +99,13 @@ def _check_possible(actions: a.Actions) -> None:
             raise OpenFlowError(_ANSWERS.get(type(impossible), "OFPBAC_BAD_TYPE"))
 
 
-def check_presence(manager: ConnectionManager, actions: a.Actions) -> None:
+def check_presence(switch: SwitchSide, actions: a.Actions) -> None:
     """Refuses actions that name a group or a meter that is not there."""
     for action in flattened(actions):
         if isinstance(action, a.Group):
-            if manager.switch.groups.get(action.group_id) is None:
+            if switch.groups.get(action.group_id) is None:
                 raise OpenFlowError("OFPBAC_BAD_OUT_GROUP")
-        elif isinstance(action, a.Meter) and manager.switch.meters.get(action.meter_id) is None:
+        elif isinstance(action, a.Meter) and switch.meters.get(action.meter_id) is None:
             raise OpenFlowError("OFPMMFC_INVALID_METER")
 
 
@@ -118,7 +122,7 @@ def _flow_mod(
     simple = is_simple(mod.actions)
     mod = check_flow_mod(manager, session, mod, simple)
     if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
-        check_presence(manager, mod.actions)
+        check_presence(manager.switch, mod.actions)
     starts_anew = session.peer.version < m.OFP12_VERSION
     changes = manager.switch.tables.apply(mod, now_ms, starts_anew=starts_anew)
     manager.flows_changed(changes, now_ms)
@@ -132,7 +136,7 @@ def _packet_out(
     simple = is_simple(message.actions)
     check_packet_out(session, message, simple)
     if not simple:
-        check_presence(manager, message.actions)
+        check_presence(manager.switch, message.actions)
     manager.switch.packet_out(message, now_ms)
     return ()
 

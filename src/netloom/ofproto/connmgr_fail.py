@@ -23,17 +23,19 @@ from netloom.openflow.actions import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.ofproto.connmgr import ConnectionManager
 
-log = get_logger("fail_open")
+log: Final = get_logger("fail_open")
 
-FAIL_OPEN_PRIORITY = 0xF0000
+FAIL_OPEN_PRIORITY: Final = 0xF0000
 assert FAIL_OPEN_PRIORITY > MAX_OPENFLOW_PRIORITY
 #: How many inactivity probes a controller may be away.
-_PROBES = 3
+_PROBES: Final = 3
 #: Controllers without probes are waited for as if they had the usual ones.
-_DEFAULT_PROBE_MS = 5_000
-_STILL_EVERY_S = 60
+_DEFAULT_PROBE_MS: Final = 5_000
+_STILL_EVERY_S: Final = 60
 
 
 class FailModes:
@@ -71,7 +73,7 @@ class FailModes:
         if self.is_open and not self._may_open:
             self._recover()
         if first or gained_or_lost or (mode_changed and not primary):
-            self._flush(now_ms)
+            self._flush(now_ms, is_counted=not first)
 
     @property
     def _may_open(self) -> bool:
@@ -124,8 +126,9 @@ class FailModes:
         self._rule = None
         self._last_logged_s = 0
 
-    def _flush(self, now_ms: int) -> None:
+    def _flush(self, now_ms: int, is_counted: bool = True) -> None:
         """Remove all rules but the switch's own table."""
+        self._manager.events.rules_flushed.add(is_counted)
         changes = [
             self._tables.remove(rule, m.OFPRR_DELETE)
             for rule in self._tables.rules(hidden=True)

@@ -6,7 +6,7 @@ A handler returns the replies, which get the request's transaction id, or raises
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from netloom.ofproto import (
     connmgr_bundles,
@@ -38,11 +38,11 @@ NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
     m.Hello, m.Experimenter,
 })  # fmt: skip
 #: Messages that a secondary controller may not send.
-_CHANGES = (
+_CHANGES: Final = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,
     m.Resume,
 )  # fmt: skip
-_N_TABLES = 255
+_N_TABLES: Final = 255
 
 
 def carry_out(
@@ -78,7 +78,7 @@ def _capabilities(version: int) -> int:
 
 
 #: The actions of OpenFlow 1.0: all twelve.
-_OFPAT10_ALL = 0xFFF
+_OFPAT10_ALL: Final = 0xFFF
 
 
 def _features(

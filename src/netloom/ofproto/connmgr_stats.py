@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from netloom import OVS_VERSION
 from netloom.base.record import replace
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
-MANUFACTURER = "Nicira, Inc."
-HARDWARE = "Open vSwitch"
+MANUFACTURER: Final = "Nicira, Inc."
+HARDWARE: Final = "Open vSwitch"
 #: All fields of OpenFlow 1.0 may be wildcarded.
-_OFPFW10_ALL = (1 << 22) - 1
+_OFPFW10_ALL: Final = (1 << 22) - 1
 #: Every port has one queue, number 0, of which nothing is known, until QoS makes others.
-_DEFAULT_QUEUE = 0
+_DEFAULT_QUEUE: Final = 0
 
 
 def _desc(
@@ -69,7 +69,7 @@ def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
             created_ms = rule.created_ms
             sec, ms = divmod(max(now_ms - created_ms, 0), 1_000)
             nsec = ms * 1_000_000
-        yield (
+        yield m.FlowRow(
             rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, nsec,
             rule.idle_timeout_s, rule.hard_timeout_s, max((now_ms - rule.used_ms) // 1_000, 0),
             max((now_ms - rule.modified_ms) // 1_000, 0), rule.flags, rule.importance,
@@ -170,6 +170,7 @@ def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[i
 def _queue(
     manager: ConnectionManager, session: Session, request: m.QueueStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
+    manager.events.queue_requests.add()
     found = _queue_ports(manager, request.port_no, request.queue)
     return (m.QueueStatsReply(tuple(m.QueueStats(number, _DEFAULT_QUEUE) for number in found)),)
 

@@ -42,15 +42,20 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"clone", "tnl_push_pop"})
+_OPTIONAL = frozenset({"clone", "lb_output_action", "tnl_push_pop"})
 
 
 class Features:
     """The features of one data path, as bridges are to see them."""
 
-    def __init__(self) -> None:
+    def __init__(self, can_balance: bool = False) -> None:
         self._there = {key: value for key, _, value in _FEATURES}
+        self._there["lb_output_action"] = can_balance
         self._used = dict(self._there)
+
+    def found_vlans(self, n_vlans: int) -> None:
+        """How many tags of a packet the data path tells apart."""
+        self._there["max_vlan_headers"] = self._used["max_vlan_headers"] = n_vlans
 
     def has(self, key: str) -> bool:
         """Is that feature to be used?"""

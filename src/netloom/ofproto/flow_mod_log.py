@@ -5,11 +5,15 @@ from __future__ import annotations
 from netloom.base.log import get_logger
 from netloom.openflow import messages as m
 
-log = get_logger("connmgr")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("connmgr")
 
 #: The first line comes so long after the first flow mod, later ones so much after one another.
-_FIRST_MS = 10_000
-_AGAIN_MS = 60_000
+_FIRST_MS: Final = 10_000
+_AGAIN_MS: Final = 60_000
 
 
 class FlowModLog:

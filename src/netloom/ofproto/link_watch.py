@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from netloom.base.errors import CommandError
+from netloom.ofproto.events import PORT_TOGGLED
 from netloom.ofproto.liveness import note_watchers
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class LinkWatch(ABC, Generic[M]):
         self._bridge.status_version += 1
         for port in self._bridge.ports_by_name.values():
             note_watchers(port)
-        self._bridge.backer.config_changed()
+        self._bridge.backer.config_changed(PORT_TOGGLED)
         self._bridge.devices_changed()
 
     def deadline(self) -> int | None:

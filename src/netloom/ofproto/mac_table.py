@@ -20,19 +20,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
+from netloom.base.counters import Counters
 from netloom.datapath.switching import Totals
+from netloom.ofproto.events import MacEvents
 
-DEFAULT_AGING_S = 300
-DEFAULT_ENTRIES = 8_192
-GRATUITOUS_ARP_LOCK_MS = 5_000
+DEFAULT_AGING_S: Final = 300
+DEFAULT_ENTRIES: Final = 8_192
+GRATUITOUS_ARP_LOCK_MS: Final = 5_000
 #: Bounds that Open vSwitch puts on what a Bridge row asks for.
-MIN_AGING_S, MAX_AGING_S = 15, 3_600
-MIN_ENTRIES, MAX_ENTRIES = 10, 1_000_000
+MIN_AGING_S: Final = 15
+MAX_AGING_S: Final = 3_600
+MIN_ENTRIES: Final = 10
+MAX_ENTRIES: Final = 1_000_000
 
 #: Group address bit of a MAC address.
-_MULTICAST = 1 << 40
+_MULTICAST: Final = 1 << 40
 
 B = TypeVar("B")
 
@@ -67,7 +71,10 @@ class Teacher(Protocol[B]):
 class MacTable(Generic[B]):
     """One bridge's table; bundles are any hashable objects."""
 
-    def __init__(self, stamps: Iterator[int] | None = None) -> None:
+    def __init__(
+        self, stamps: Iterator[int] | None = None, events: MacEvents | None = None
+    ) -> None:
+        self._events = events or MacEvents(Counters())
         # Least recently used first. (A plain dict finds its first entry slowly once many before it
         # have been deleted.)
         self._entries: OrderedDict[tuple[int, int], MacEntry[B]] = OrderedDict()
@@ -109,8 +116,11 @@ class MacTable(Generic[B]):
         totals = self.teacher.totals()
         if totals[:2] == self._heard[:2] and not is_exact:
             return
-        self.total_learned += totals.learned - self._heard.learned
-        self.total_moved += totals.moved - self._heard.moved
+        learned, moved = totals.learned - self._heard.learned, totals.moved - self._heard.moved
+        self.total_learned += learned
+        self.total_moved += moved
+        self._events.learned.add(learned)
+        self._events.moved.add(moved)
         self._heard = totals
         for mac, vlan, bundle, used_ms, is_static in self.teacher.entries():
             entry = self._entries.get((mac, vlan))
@@ -175,8 +185,10 @@ class MacTable(Generic[B]):
         *,
         gratuitous_arp: bool = False,
         is_bond: bool = False,
+        is_again: bool = False,
     ) -> bool:
-        """`mac` was seen in `vlan` on `bundle`; True if that changed an answer of `lookup`."""
+        """`mac` was seen in `vlan` on `bundle`; True if that changed an answer of `lookup`.
+        `is_again`: as it was before, by packets of the same flow."""
         if not self.may_learn(mac, vlan):
             return False
         self._hear()
@@ -184,11 +196,14 @@ class MacTable(Generic[B]):
         if entry is None:
             self._add(MacEntry(mac, vlan, bundle, now_ms, is_static=False))
             self.total_learned += 1
+            self._events.learned.add()
             entry = self._entries[mac, vlan]
             if gratuitous_arp and not is_bond:
                 entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
             return True
         if entry.is_static:
+            if entry.bundle != bundle and not is_again:
+                self._events.held.add()
             return False
         if gratuitous_arp and not is_bond:
             entry.lock_until_ms = now_ms + GRATUITOUS_ARP_LOCK_MS
@@ -201,6 +216,7 @@ class MacTable(Generic[B]):
         self._count(bundle, 1)
         entry.bundle = bundle
         self.total_moved += 1
+        self._events.moved.add()
         self._changed(mac, vlan)
         self._tell(entry)
         return True
@@ -256,6 +272,7 @@ class MacTable(Generic[B]):
         for entry in old:
             self._drop(entry)
         self.total_expired += len(old)
+        self._events.expired.add(len(old))
 
     def deadline(self) -> int | None:
         """When the oldest entry will have aged."""
@@ -310,6 +327,7 @@ class MacTable(Generic[B]):
             first = next(iter(self._entries.values()))
         self._drop(first)
         self.total_evicted += 1
+        self._events.evicted.add()
 
     def _count(self, bundle: B, change: int) -> None:
         count = self._per_bundle.get(bundle, 0) + change

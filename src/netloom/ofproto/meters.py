@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from netloom.base.counters import Counters
 from netloom.base.record import replace
 from netloom.datapath.dpif import Dpif
 from netloom.datapath.meters import (
@@ -21,6 +22,7 @@ from netloom.datapath.meters import (
     DpMeterFeatures,
     DpMeterStats,
 )
+from netloom.ofproto.events import Events
 from netloom.openflow import messages_meters as mm
 from netloom.openflow.errors import OpenFlowError
 
@@ -72,8 +74,9 @@ class Meter:
 class Meters:
     """All meters of one bridge. `generation` grows when a meter comes or goes."""
 
-    def __init__(self, dpif: Dpif, numbers: MeterNumbers) -> None:
+    def __init__(self, dpif: Dpif, numbers: MeterNumbers, events: Events | None = None) -> None:
         self._dpif = dpif
+        self._events = events or Events(Counters())
         self._numbers = numbers
         self._meters: dict[int, Meter] = {}
         self.generation = 0
@@ -93,6 +96,7 @@ class Meters:
 
     def stats(self, meter: Meter) -> DpMeterStats:
         """What the data path has counted."""
+        self._events.meter_get.add()
         found = self._dpif.meter_stats(meter.dp_meter)
         return found or DpMeterStats(0, 0, tuple((0, 0) for _ in meter.bands))
 
@@ -108,6 +112,7 @@ class Meters:
             raise OpenFlowError("OFPMMFC_OUT_OF_METERS")
         number = self._numbers.take()
         self._dpif.meter_set(number, config)
+        self._events.meter_set.add()
         bands = with_bursts(mod.bands)
         self._meters[mod.meter_id] = Meter(mod.meter_id, number, mod.flags, bands, now_ms)
         self.generation += 1
@@ -119,6 +124,7 @@ class Meters:
         if meter is None:
             raise OpenFlowError("OFPMMFC_UNKNOWN_METER")
         self._dpif.meter_set(meter.dp_meter, self._config(mod))
+        self._events.meter_set.add()
         meter.flags = mod.flags
         meter.bands = with_bursts(mod.bands)
 
@@ -126,6 +132,7 @@ class Meters:
         """Remove a meter, whose flows are gone."""
         del self._meters[meter.meter_id]
         self._dpif.meter_del(meter.dp_meter)
+        self._events.meter_del.add()
         self._numbers.give_back(meter.dp_meter)
         self.generation += 1
 

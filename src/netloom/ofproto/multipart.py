@@ -14,9 +14,13 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import MORE, is_multipart_type
 from netloom.openflow.messages_monitor import FlowMonitorRequest
 
-PATIENCE_MS = 1_000
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+PATIENCE_MS: Final = 1_000
 #: Of a multipart request: kind, flags, padding.
-_HEADER_BYTES = 16
+_HEADER_BYTES: Final = 16
 
 
 class _Open:
@@ -78,7 +82,7 @@ def _whole(parts: list[Received]) -> Received:
     messages = [part.message for part in filled]
     if isinstance(first.message, m.TableFeaturesRequest):
         body = b"".join([each.body for each in messages if isinstance(each, type(first.message))])
-        return replace(first, message=m.TableFeaturesRequest(body))
+        return Received(m.TableFeaturesRequest(body), first.xid, first.data)
     if isinstance(first.message, FlowMonitorRequest):
         wanted = [
             each
@@ -86,5 +90,6 @@ def _whole(parts: list[Received]) -> Received:
             if isinstance(part, FlowMonitorRequest)
             for each in part.requests
         ]
-        return replace(first, message=replace(first.message, requests=tuple(wanted)))
+        message = replace(first.message, requests=tuple(wanted))
+        return Received(message, first.xid, first.data)
     raise OpenFlowError("OFPBRC_MULTIPART_BUFFER_OVERFLOW")

@@ -10,7 +10,7 @@ of them at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from netloom.ofproto.translate import Translated
     from netloom.openflow.messages import PacketOut
 
-_IN_PORT = SLOT["in_port"]
-_METADATA = METADATA_ALL_MASK | TUN_OPTIONS_MASK
-_MAX_KEPT = 64
+_IN_PORT: Final = SLOT["in_port"]
+_METADATA: Final = METADATA_ALL_MASK | TUN_OPTIONS_MASK
+_MAX_KEPT: Final = 64
 #: Ports whose meaning is a matter of tables and addresses.
-_LOOKED_UP = (reserved.NORMAL, reserved.TABLE)
+_LOOKED_UP: Final = (reserved.NORMAL, reserved.TABLE)
 
 
 class _Decision:

@@ -22,16 +22,17 @@ from bisect import bisect_left, bisect_right
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableSequence, Sequence
+    from typing import Final
 
 #: Prefixes in a block before it is cut in two.
-_BLOCK = 512
+_BLOCK: Final = 512
 #: So many entries of one block are taken in one step.
-_MANY = 48
+_MANY: Final = 48
 #: Bits of an entry that hold the length of its prefix.
-_LENGTH_BITS = 8
-_LENGTH_ONES = (1 << _LENGTH_BITS) - 1
+_LENGTH_BITS: Final = 8
+_LENGTH_ONES: Final = (1 << _LENGTH_BITS) - 1
 #: Entries of so many bits fit into an array of machine words.
-_WORD_BITS = 64
+_WORD_BITS: Final = 64
 
 
 class PrefixTrie:

@@ -13,12 +13,12 @@ for packets that are on their way, but is not given out again.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.openflow.actions import Action
 
 #: How long a state that nobody holds is kept for packets on their way.
-GRACE_MS = 500
+GRACE_MS: Final = 500
 
 
 class FrozenState(NamedTuple):

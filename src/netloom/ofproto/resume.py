@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.flow.extract import extract_key
-from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.fields import FIELD, SLOT, TUN_OPTIONS_MASK
+from netloom.flow.key import METADATA_ALL_MASK
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.tlv_table import with_options_present
 from netloom.ofproto.translate import translate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
 _IN_PORT = SLOT["in_port"]
+_METADATA = (METADATA_ALL_MASK | TUN_OPTIONS_MASK) & ~_IN_PORT.mask
 
 
 def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int) -> None:
@@ -34,7 +36,7 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
         raise OpenFlowError("NXR_STALE")
     bridge = found[0]
     in_port = FIELD["in_port_oxm"].get(message.match.value)
-    metadata = with_options_present(message.match) & ~_IN_PORT.mask
+    metadata = with_options_present(message.match) & _METADATA
     key = extract_key(message.packet, in_port, metadata, backer.dpif.vlan_limit)
     state = FrozenState(
         bridge.name,

@@ -13,7 +13,7 @@ removed (its last counters come with the removal).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.trails import RuleChanges
 
-log = get_logger("ofproto_dpif_upcall")
+log: Final = get_logger("ofproto_dpif_upcall")
 
 #: Flows are asked for one by one if they are fewer than this share of all.
-SHARE_OF_DUMP = 8
+SHARE_OF_DUMP: Final = 8
 #: A flow that carried nothing for this long is removed (other_config:max-idle).
-MAX_IDLE_MS = 10_000
+MAX_IDLE_MS: Final = 10_000
 #: How far out of the order of their use flows may stand: more than one sweep comes after another.
-ORDER_MS = 2_000
+ORDER_MS: Final = 2_000
 #: Above the limit flows are removed much sooner.
-IDLE_ABOVE_LIMIT_MS = 100
+IDLE_ABOVE_LIMIT_MS: Final = 100
+#: This many times the limit are too many to wait for idle ones: all are removed.
+KILL_FACTOR: Final = 2
 #: Flows that the data path is given at most (other_config:flow-limit).
-FLOW_LIMIT = 200_000
+FLOW_LIMIT: Final = 200_000
 
 
 #: Masked key and mask.
@@ -117,6 +119,8 @@ class Revalidator:
         switched = self._backer.switched.ports
         is_switched = bool(switched) and IN_PORT.get(key) in switched
         if n_flows >= self.flow_limit or name in flows or is_switched:
+            events = self._backer.events
+            (events.flow_known if name in flows else events.limit_hit).add(not is_switched)
             if result.recirc_ids:
                 self._backer.recirculations.release(result.recirc_ids, now_ms)
             return
@@ -162,8 +166,13 @@ class Revalidator:
         present = self.push_statistics()
         if present is not None:
             self._changes = self._changes_seen
+            for name in present - self._flows.keys():
+                self._meet_stranger(name, now_ms)
             for name in [name for name in self._flows if name not in present]:
                 self._has_vanished(name)
+        if len(self._flows) > KILL_FACTOR * self.flow_limit:
+            self._backer.events.limit_killed.add()
+            self.purge()
         many = len(self._flows) > self.flow_limit
         oldest_ms = now_ms - (IDLE_ABOVE_LIMIT_MS if many else self.max_idle_ms)
         for name in self._idle_since(oldest_ms):
@@ -172,13 +181,40 @@ class Revalidator:
         self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
 
+    def _meet_stranger(self, name: FlowName, now_ms: int) -> None:
+        """Somebody else has put a flow into the data path (`dpctl/add-flow`): it stays if it is
+        used, doing what the tables say."""
+        events, dpif = self._backer.events, self._backer.dpif
+        events.flow_get.add()
+        dumped = dpif.flow_get(*name)
+        if dumped is None or not dpif.has_strangers:
+            return
+        result = self._translate_again(dumped.key, now_ms) if dumped.stats.packets else None
+        if result is None or datapath_mask(result.mask) & ~dumped.mask:
+            if result is not None:
+                self._backer.recirculations.release(result.recirc_ids, now_ms)
+            events.flow_del.add()
+            self._changes += dpif.flow_del(*name) is not None
+            return
+        events.flow_found.add()
+        stats = dumped.stats
+        stamp = next(self._backer.stamps)
+        flow = self._flows[name] = InstalledFlow(dumped.key, dumped.mask, result, now_ms, stamp)
+        flow.n_packets, flow.n_bytes, flow.used_ms = stats.packets, stats.bytes, stats.used_ms
+        self._index(name, result.mac_lookups)
+        if dumped.actions != flow.actions:
+            events.flow_put.add()
+            dpif.flow_put(dumped.key, dumped.mask, flow.actions)
+
     def _has_vanished(self, name: FlowName) -> None:
         """Somebody else took the flow out of the data path: one that stays comes back."""
+        self._backer.events.flow_missed.add()
         flow = self._flows[name]
         if not flow.is_permanent:
             self._remove(name, flow)
             return
         flow.n_packets = flow.n_bytes = 0
+        self._backer.events.flow_put.add()
         self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
         self._changes += 1
 
@@ -330,6 +366,7 @@ class Revalidator:
                 self._index(name, flow.mac_lookups)
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
+                self._backer.events.flow_put.add()
                 self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
 
     def _translate_again(self, key: int, now_ms: int) -> Translated | None:
@@ -337,6 +374,7 @@ class Revalidator:
         shortcuts = self._backer.shortcuts
         result = shortcuts.find_again(key, now_ms)
         if result is not None:
+            self._backer.events.translated.add()
             return result
         is_wanted = shortcuts.wants
         found = origin(self._backer, key)
@@ -359,6 +397,7 @@ class Revalidator:
         return [flow for flow in dump if IN_PORT.get(flow.key) in bridge_ports]
 
     def _remove(self, name: FlowName, flow: InstalledFlow) -> None:
+        self._backer.events.flow_del.add()
         last = self._backer.dpif.flow_del(*name)
         if last is not None:
             self._changes += 1

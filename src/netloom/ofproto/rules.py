@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 #: Rules of higher priority than OpenFlow can express are the switch's own: not shown, not changed
 #: by anyone (in-band control, fail-open).
-MAX_OPENFLOW_PRIORITY = 0xFFFF
+MAX_OPENFLOW_PRIORITY: Final = 0xFFFF
 
 
 #: Actions that only concern the packet: rules with no others need no further look.
-_PLAIN = frozenset({
+_PLAIN: Final = frozenset({
     a.Output, a.SetField, a.Move, a.Resubmit, a.GotoTable, a.PushVlan, a.StripVlan, a.DecTtl,
     a.SetVlanVid, a.SetVlanPcp, a.WriteMetadata, a.Controller, a.SetTunnelId, a.Enqueue,
 })  # fmt: skip

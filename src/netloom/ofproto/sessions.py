@@ -16,10 +16,12 @@ OpenFlow 1.2 and earlier get.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from netloom.base.counters import Counters
 from netloom.base.log import get_logger
 from netloom.base.record import replace
+from netloom.ofproto.events import Events
 from netloom.ofproto.flow_mod_log import FlowModLog
 from netloom.ofproto.flow_monitors import PAUSE_BYTES, FlowMonitors
 from netloom.ofproto.multipart import Assembler
@@ -33,22 +35,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ofproto.connmgr_bundles import OpenBundle
 
-log = get_logger("connmgr")
+log: Final = get_logger("connmgr")
 
 #: Packet-ins that may wait for who is no controller.
-_QUEUE_SIZE = 100
+_QUEUE_SIZE: Final = 100
 
-ROLE_NAMES = {
+ROLE_NAMES: Final = {
     m.OFPCR_ROLE_EQUAL: "other",
     m.OFPCR_ROLE_PRIMARY: "master",
     m.OFPCR_ROLE_SECONDARY: "slave",
 }
 
-_ALL_PORT_STATUS = 0x7
-_ALL_FLOW_REMOVED = 0x3F
-_MISSES = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
+_ALL_PORT_STATUS: Final = 0x7
+_ALL_FLOW_REMOVED: Final = 0x3F
+_MISSES: Final = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 #: After so long a controller that is connected counts as accepted, whatever it says.
-_ADMISSION_MS = 30_000
+_ADMISSION_MS: Final = 30_000
 
 
 class Peer(Protocol):
@@ -74,7 +76,14 @@ class Peer(Protocol):
 class Session:
     """The state of one connection. `role` is an OFPCR_ROLE_*."""
 
-    def __init__(self, peer: Peer, controller: ControllerSettings | None, now_ms: int) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        controller: ControllerSettings | None,
+        now_ms: int,
+        events: Events | None = None,
+    ) -> None:
+        self._events = events or Events(Counters())
         self.peer = peer
         self.controller = controller
         self.role = m.OFPCR_ROLE_EQUAL
@@ -200,11 +209,13 @@ class Session:
             return
         self.peer.send(updates, 0)
         if not self.monitors.is_paused and self.peer.backlog() > PAUSE_BYTES:
+            self._events.monitors_paused.add()
             self.peer.send(self.monitors.pause(self.peer.version), 0)
 
     def resume_updates(self) -> None:
         """Go on if the peer has read all."""
         if self.monitors.is_paused and not self.peer.backlog():
+            self._events.monitors_resumed.add()
             for message in self.monitors.resume(self.peer.version):
                 self.peer.send(message, 0)
 
@@ -228,6 +239,7 @@ class Session:
         if self._unread.admit(len(packet_in.packet), n_waiting, self._queue_size):
             peer.send(packet_in, 0)
         else:
+            self._events.packet_ins_lost.add()
             log.info_rl("%s: dropping packet-in due to queue overflow", self.name)
 
     def packet_in_counts(self) -> tuple[tuple[str, str], ...]:

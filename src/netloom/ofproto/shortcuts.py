@@ -30,7 +30,7 @@ long road.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
@@ -54,22 +54,26 @@ if TYPE_CHECKING:
     from netloom.ofproto.trails import Trail
 
 #: Answers of one table that are kept.
-MAX_ANSWERS = 512
+MAX_ANSWERS: Final = 512
 #: Questions and leaves that are kept; beyond, all are forgotten.
-MAX_NODES = 4_096
+MAX_NODES: Final = 4_096
 #: Ways of a kind of packets, and the different masks of what decided them.
-MAX_WAYS = 512
-MAX_WAY_MASKS = 8
+MAX_WAYS: Final = 512
+MAX_WAY_MASKS: Final = 8
 #: Flow masks that are kept once.
-MAX_MASKS = 1_024
+MAX_MASKS: Final = 1_024
 
-KIND_MASK = KEY_MASK & ~FREE_MASK
-_DL_SRC_SHIFT, _DL_DST_SHIFT = SLOT["dl_src"].shift, SLOT["dl_dst"].shift
-_ONES48 = 0xFFFFFFFFFFFF
-_DL_TYPE, _NW_FRAG = SLOT["dl_type"], SLOT["nw_frag"]
-_TCIS = tuple((slot.mask, VLAN_CFI << slot.shift) for slot in (SLOT["vlan_tci"], SLOT["vlan1_tci"]))
+KIND_MASK: Final = KEY_MASK & ~FREE_MASK
+_DL_SRC_SHIFT: Final = SLOT["dl_src"].shift
+_DL_DST_SHIFT: Final = SLOT["dl_dst"].shift
+_ONES48: Final = 0xFFFFFFFFFFFF
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_FRAG: Final = SLOT["nw_frag"]
+_TCIS: Final = tuple(
+    (slot.mask, VLAN_CFI << slot.shift) for slot in (SLOT["vlan_tci"], SLOT["vlan1_tci"])
+)
 #: ARP, whose announcements NORMAL treats otherwise; and what bridges tell one another.
-_LONG_ROAD = frozenset({0x0806, 0x8035, 0x05FF})
+_LONG_ROAD: Final = frozenset({0x0806, 0x8035, 0x05FF})
 
 
 class Plan:
@@ -222,7 +226,8 @@ class _Kind:
         self.n_ways = self.n_hits = 0
 
 
-_MET_ONCE, _UNUSABLE = _Stop(True), _Stop(False)
+_MET_ONCE: Final = _Stop(True)
+_UNUSABLE: Final = _Stop(False)
 
 
 class Shortcuts:

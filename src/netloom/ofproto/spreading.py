@@ -3,10 +3,14 @@
 A packet to such a bond is not output: it is hashed and looked up once more, under a number of the
 bond's own. There a hidden rule of the internal table takes each of the 256 buckets to its member.
 So a flow that carries many connections spreads them, and moving a bucket changes one rule only.
+
+With other_config:lb-output-action, and a data path that can (`datapath.bonds`), there are no rules:
+the data path is told the member of each bucket, and counts what each carries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netloom.flow.fields import FIELD
@@ -31,6 +35,7 @@ class _Spread:
     def __init__(self, recirc_id: int) -> None:
         self.recirc_id = recirc_id
         self.members: list[int] = []
+        self.is_in_datapath = False
         self.rules: list[Rule] = []
         self.counted: list[int] = []
 
@@ -41,6 +46,11 @@ class Spreading:
     def __init__(self, bridge: Ofproto) -> None:
         self._bridge = bridge
         self._spreads: dict[str, _Spread] = {}
+
+    def is_in_datapath(self, bond: Bond) -> bool:
+        """Does the data path choose members by itself?"""
+        wished = bond.settings.lb_output and bond.settings.mode == "balance-tcp"
+        return wished and self._bridge.backer.features.has("lb_output_action")
 
     def recirc_id(self, bundle: str) -> int:
         """The number of a bond; 0 if it is none of these."""
@@ -53,11 +63,19 @@ class Spreading:
             bond = self._bridge.bundles[name].bond if name in self._bridge.bundles else None
             if bond is None or not bond.settings.rebalance_ms or bond.next_rebalance_ms > now_ms:
                 continue
-            self._bridge.refresh_statistics()
-            for number, (_, bucket) in enumerate(bond.rules_wanted()[: len(spread.rules)]):
-                n_bytes = spread.rules[number].n_bytes
+            totals = self._totals(spread)
+            for number, (_, bucket) in enumerate(bond.rules_wanted()[: len(spread.counted)]):
+                n_bytes = totals[number]
                 bucket.n_bytes += n_bytes - spread.counted[number]
                 spread.counted[number] = n_bytes
+
+    def _totals(self, spread: _Spread) -> Sequence[int]:
+        """What the buckets have carried."""
+        if spread.is_in_datapath:
+            assert self._bridge.backer.dpif.bonds is not None
+            return self._bridge.backer.dpif.bonds.n_bytes(spread.recirc_id)
+        self._bridge.refresh_statistics()
+        return [rule.n_bytes for rule in spread.rules]
 
     def follow(self, now_ms: int) -> None:
         """Have the rules that the bonds want now."""
@@ -79,11 +97,23 @@ class Spreading:
         return self._bridge.backer.recirculations.acquire(state)
 
     def _follow_bond(self, spread: _Spread, name: str, bond: Bond, now_ms: int) -> None:
-        numbers = {port.name: port.number for port in self._bridge.bundles[name].members}
+        is_in_datapath = self.is_in_datapath(bond)
+        numbers = {
+            port.name: port.dp_port if is_in_datapath else port.number
+            for port in self._bridge.bundles[name].members
+        }
         members = [numbers.get(member, -1) for member, _ in bond.rules_wanted()]
-        if members == spread.members:
+        if members == spread.members and is_in_datapath == spread.is_in_datapath:
+            return
+        if is_in_datapath and spread.is_in_datapath and members:
+            self._set_bond(spread, members)
             return
         self._clear(spread)
+        spread.is_in_datapath = is_in_datapath
+        if is_in_datapath and members:
+            spread.counted = [0] * len(members)
+            self._set_bond(spread, members)
+            return
         recirc_id, dp_hash = FIELD["recirc_id"], FIELD["dp_hash"]
         base = Match().with_field(recirc_id, spread.recirc_id, recirc_id.ones)
         spread.rules = [
@@ -96,7 +126,15 @@ class Spreading:
         spread.members = members
         spread.counted = [0] * len(members)
 
+    def _set_bond(self, spread: _Spread, members: list[int]) -> None:
+        bonds = self._bridge.backer.dpif.bonds
+        assert bonds is not None
+        bonds.set(spread.recirc_id, members)
+        spread.members = members
+
     def _clear(self, spread: _Spread) -> None:
+        if spread.is_in_datapath and self._bridge.backer.dpif.bonds is not None:
+            self._bridge.backer.dpif.bonds.remove(spread.recirc_id)
         for rule in spread.rules:
             self._bridge.tables.remove(rule, m.OFPRR_DELETE)
         spread.rules, spread.members, spread.counted = [], [], []

@@ -9,7 +9,7 @@ No list grows beyond `_MAX_LATE`, so that a first lookup does not wait for long.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from netloom.flow.fields import PREREQUISITES, SLOT, STAGE_MASKS, Field
 from netloom.flow.key import PACKET_TYPE_MASK
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-PORTS_SHIFT = SLOT["tp_dst"].shift
-PORTS_ONES = 0xFFFFFFFF
-PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+PORTS_SHIFT: Final = SLOT["tp_dst"].shift
+PORTS_ONES: Final = 0xFFFFFFFF
+PORTS_MASK: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
 assert SLOT["tp_src"].shift == PORTS_SHIFT + 16
-_ETHERNET_MASK = sum(
+_ETHERNET_MASK: Final = sum(
     SLOT[name].mask
     for name in ("dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid")
 )
 #: Values that may wait to be counted: some milliseconds of work.
-_MAX_LATE = 8_192
+_MAX_LATE: Final = 8_192
 
 
 def prefix_mask(length: int, bits: int) -> int:

@@ -8,15 +8,19 @@ from netloom.ofproto.rules import Rule
 from netloom.ofproto.settings import TableSettings
 from netloom.openflow.actions import Subfield
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Flows that a table may hold, as replies say, where there is no limit.
-MAX_ENTRIES = 1_000_000
+MAX_ENTRIES: Final = 1_000_000
 #: What becomes of a packet that no rule matches: as the protocol of controllers has it, or by
 #: table mod of OpenFlow 1.1 and 1.2.
 MISS_DEFAULT, MISS_CONTROLLER, MISS_CONTINUE, MISS_DROP = range(4)
 
 #: Reasons of table status messages (OFPTR_*).
-VACANCY_DOWN = 3
-VACANCY_UP = 4
+VACANCY_DOWN: Final = 3
+VACANCY_UP: Final = 4
 
 
 class Table:

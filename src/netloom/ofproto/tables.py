@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 
-from netloom.base.record import Record
 from netloom.flow.fields import SLOT
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.flow.prerequisites import FRAME
@@ -31,27 +30,41 @@ from netloom.openflow import messages as m
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Tables that controllers may use, 0 to 253; 254 is the switch's own: all may look, nobody change.
-N_TABLES = 254
-INTERNAL_TABLE = 254
+N_TABLES: Final = 254
+INTERNAL_TABLE: Final = 254
 
 
 #: Changed rules that are remembered: with more of them, comparing flows is no gain.
-MAX_CHANGED = 64
+MAX_CHANGED: Final = 64
 
 
-class Change(Record):
+class Change:
     """What became of one rule.
 
     `kind` is "added"; "replaced" (a rule with this match and priority was there: `before` is what
     it was, `old` its object if that is another); "modified" (`before`: what it was); or "removed",
     for `reason`, an OFPRR_*."""
 
-    kind: str
-    rule: Rule
-    reason: int = 0
-    before: RuleState | None = None
-    old: Rule | None = None
+    __slots__ = ("before", "kind", "old", "reason", "rule")
+
+    def __init__(
+        self,
+        kind: str,
+        rule: Rule,
+        reason: int = 0,
+        before: RuleState | None = None,
+        old: Rule | None = None,
+    ) -> None:
+        self.kind = kind
+        self.rule = rule
+        self.reason = reason
+        self.before = before
+        self.old = old
 
 
 class Tables:
@@ -494,10 +507,10 @@ class Tables:
         return [rule for rule in found if rule is not None and _is_meant(rule, mod, deletes)]
 
 
-_PACKET_TYPE = SLOT["packet_type"].mask
+_PACKET_TYPE: Final = SLOT["packet_type"].mask
 #: So many rules that go at once, and it is looked for tables that become empty.
-_MANY_RULES = 16
-_KEPT_FLAGS = (
+_MANY_RULES: Final = 16
+_KEPT_FLAGS: Final = (
     m.OFPFF_SEND_FLOW_REM | m.OFPFF_CHECK_OVERLAP | m.OFPFF_RESET_COUNTS | m.OFPFF_NO_PKT_COUNTS
     | m.OFPFF_NO_BYT_COUNTS
 )  # fmt: skip

@@ -15,21 +15,27 @@ lacks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_text import format_actions
 from netloom.flow.extract import cut_tags, extract_key
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
-from netloom.flow.key import METADATA_ALL_MASK
+from netloom.flow.key import (
+    DL_TYPE_MASK,
+    DL_TYPE_NONE,
+    DL_TYPE_SHIFT,
+    METADATA_ALL_MASK,
+    RECIRC_ID_SHIFT,
+)
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.ports import MAX, UNSET
 from netloom.flow.print import format_flow, format_megaflow
 from netloom.flow.text import parse_flow
 from netloom.ofproto.bridge import Ofproto
-from netloom.ofproto.ports import OfPort
+from netloom.ofproto.connmgr_changes import check_presence
 from netloom.ofproto.tables import N_TABLES
 from netloom.ofproto.trace_resume import read_state, resume
 from netloom.ofproto.translate import Recorder, translate
@@ -41,7 +47,13 @@ from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.protocol import P_OF10_ANY
+from netloom.packet.headers import ETH_LEN
 
+if TYPE_CHECKING:
+    from netloom.ofproto.backer import Backer
+
+#: Of a packet that comes back again and again, so many times are told.
+MAX_RESUMED = 256
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
 
@@ -51,11 +63,7 @@ class World(Protocol):
 
     def find_bridge(self, name: str) -> Ofproto | None: ...
 
-    def find_dp_port(self, key: int) -> OfPort | None:
-        """The port that a packet with a data path's `key` came in at."""
-
-    def dp_port_numbers(self) -> Mapping[str, int]:
-        """Name -> data-path port number."""
+    def backers(self) -> Sequence[Backer]: ...
 
     def now_ms(self) -> int: ...
 
@@ -115,23 +123,20 @@ def _read_key(request: _Request, world: World) -> tuple[Ofproto, int]:
 def command_trace_packet_out(args: list[str], world: World) -> str:
     """The same for a packet that a controller sends."""
     is_consistent = any(arg in ("-consistent", "--consistent") for arg in args[:-1])
-    request = _Request([arg for arg in args[:-1] if arg not in ("-consistent", "--consistent")])
-    ports = {
-        name: number
-        for bridge in ([world.find_bridge(request.words[0])] if request.words else [])
-        if bridge is not None
-        for name, number in _port_numbers(bridge).items()
-    }
+    named = next((b for word in args[:-1] if (b := world.find_bridge(word)) is not None), None)
     try:
-        actions = ActionReader(ports).read(args[-1], outer="packet-out")
+        reader = ActionReader({} if named is None else _port_numbers(named))
+        actions = reader.read(args[-1], outer="packet-out")
     except ConfigError as error:
         raise CommandError(str(error)) from error
+    request = _Request([arg for arg in args[:-1] if arg not in ("-consistent", "--consistent")])
     bridge, key = _read_key(request, world)
     try:
         match = Match(key, KEY_MASK)
         allowed = check_actions(actions, match, max_port=MAX, n_tables=N_TABLES + 1)
         if is_consistent and not allowed & ~P_OF10_ANY:
             raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+        check_presence(bridge, actions)
     except OpenFlowError as error:
         raise CommandError(f"Bad actions: {error}") from error
     return trace(bridge, key, world, request, actions)
@@ -143,7 +148,12 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
     text, forks, held = _trace_once(bridge, key, world, request, actions)
     now_ms = world.now_ms()
     waiting = deque(forks)
+    n_resumed = 0
     while waiting:
+        n_resumed += 1
+        if n_resumed > MAX_RESUMED:
+            text += f"\n\nThe packet came back {MAX_RESUMED} times: the rest is not traced."
+            break
         key, heading = resume(waiting.popleft(), request.ct_states)
         more, forks, ids = _trace_once(bridge, key, world, request, actions)
         text += "\n\n" + "\n".join(heading) + "\n\n" + more
@@ -159,7 +169,7 @@ def _trace_once(
     """The text up to the end of one translation, the copies that come back, and the frozen states
     that are held for them."""
     key = _ACTSET_OUTPUT.put(key, UNSET)
-    recorder = Recorder()
+    recorder = Recorder(request.names)
     result = translate(
         bridge,
         key,
@@ -172,7 +182,7 @@ def _trace_once(
     )
     ports = {number: port.name for number, port in bridge.ports_by_number.items()}
     port_names = ports if request.names else None
-    dp_names = {number: name for name, number in world.dp_port_numbers().items()}
+    dp_names = bridge.backer.port_names()
     final = "unchanged" if result.key == key else format_flow(result.key, port_names)
     actions_text = format_actions(result.actions, dp_names if request.names else None)
     lines = [
@@ -195,15 +205,14 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
     words = request.words
     if len(words) > 3 or not words:
         raise CommandError("too many arguments" if words else "Syntax error")
-    is_bridge = world.find_bridge(words[0]) is not None
-    if is_bridge and len(words) > 1 and "(" in words[1] and _is_odp_flow(words[1]):
-        raise CommandError("Cannot find the datapath")
-    if any("(" in word for word in words[:2]) and not is_bridge:
-        at = 0 if "(" in words[0] else 1
-        _read_packet(request, words[at + 1 :])
-        return _read_odp_flow(words[at], world)
+    complaint = ""
+    for at in range(min(len(words), 2)):
+        complaint = _not_odp_flow(words[at], world)
+        if not complaint:
+            _read_packet(request, words[at + 1 :])
+            return _read_odp_flow(words[at], _backers_named(words[:at], world))
     if len(words) < 2:
-        raise CommandError(f"syntax error at {words[0]} (or the bridge name was omitted)")
+        raise CommandError(f"{complaint} (or the bridge name was omitted)")
     bridge = world.find_bridge(words[0])
     if bridge is None:
         raise CommandError(f"{words[0]}: unknown bridge")
@@ -214,12 +223,27 @@ def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
         raise CommandError(f"Bad openflow flow syntax: {error}") from error
 
 
-def _is_odp_flow(text: str) -> bool:
+def _not_odp_flow(text: str, world: World) -> str:
+    """Why `text` is no flow of a data path; "" if it is one."""
     try:
-        parse_odp_flow(text, {})
-    except ConfigError:
-        return False
-    return True
+        parse_odp_flow(text, _dp_port_numbers(world.backers()))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _backers_named(words: list[str], world: World) -> Sequence[Backer]:
+    """That of the type that a word gives (`dummy` or `ovs-dummy`), or all."""
+    if not words:
+        return world.backers()
+    found = [b for b in world.backers() if b.type == words[0].removeprefix("ovs-")]
+    if not found:
+        raise CommandError("Cannot find the datapath")
+    return found
+
+
+def _dp_port_numbers(backers: Sequence[Backer]) -> dict[str, int]:
+    return {name: number for b in backers for number, name in b.port_names().items()}
 
 
 def _port_numbers(bridge: Ofproto) -> dict[str, int]:
@@ -229,23 +253,29 @@ def _port_numbers(bridge: Ofproto) -> dict[str, int]:
 def _read_packet(request: _Request, words: list[str]) -> None:
     if not words:
         return
+    if request.generate or len(words) > 1:
+        raise CommandError("Syntax error")
     try:
         request.packet = bytes.fromhex(words[0])
     except ValueError:
         raise CommandError("Trailing garbage in packet data") from None
+    if len(request.packet) < ETH_LEN:
+        raise CommandError("Packet data too short for Ethernet")
 
 
-def _read_odp_flow(text: str, world: World) -> tuple[Ofproto, int]:
-    try:
-        key, _ = parse_odp_flow(text, world.dp_port_numbers())
-        port = world.find_dp_port(key)
-        if port is not None:
-            key = cut_tags(key, port.bridge.backer.dpif.vlan_limit)
-    except ConfigError as error:
-        raise CommandError(str(error)) from error
-    number = _IN_PORT.get(key)
+def _read_odp_flow(text: str, backers: Sequence[Backer]) -> tuple[Ofproto, int]:
+    key, mask = parse_odp_flow(text, _dp_port_numbers(backers))
+    if not mask & DL_TYPE_MASK:
+        key |= DL_TYPE_NONE << DL_TYPE_SHIFT
+    ports = (backer.port_of(key) for backer in backers)
+    port = next((port for port in ports if port is not None), None)
     if port is None and key & TUNNEL_DST_MASK:
         raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
-        raise CommandError(f"no OpenFlow port for datapath port {number}")
+        raise CommandError(f"no OpenFlow port for datapath port {_IN_PORT.get(key)}")
+    backer = port.bridge.backer
+    recirc_id = key >> RECIRC_ID_SHIFT & 0xFFFFFFFF
+    if recirc_id and backer.recirculations.find(recirc_id) is None:
+        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
+    key = cut_tags(key, backer.dpif.vlan_limit)
     return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

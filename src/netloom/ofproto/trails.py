@@ -17,7 +17,7 @@ Cost: a tenth of a microsecond a flow, where a translation takes five, or a hund
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.fields import SLOT
 from netloom.flow.key import IN_PORT_MASK, PACKET_MASK
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.table import Table
 
-_IN_PORT = SLOT["in_port"]
-_COMPARED = PACKET_MASK | IN_PORT_MASK
+_IN_PORT: Final = SLOT["in_port"]
+_COMPARED: Final = PACKET_MASK | IN_PORT_MASK
 #: Trails that are kept to be shared.
-_MAX_TRAILS = 1_024
+_MAX_TRAILS: Final = 1_024
 
 
 class Trail:
@@ -111,8 +111,8 @@ class RuleChanges:
     def _find(self, trail: Trail) -> list[_Shape] | None:
         found = {
             (value & ~trail.changed, mask & ~trail.changed)
-            for table in trail.tables & self._shapes.keys()
-            for value, mask in self._shapes[table]
+            for table in trail.tables
+            for value, mask in self._shapes.get(table, ())
         }
         shapes = None if any(not mask for _, mask in found) else list(found)
         self._on[trail] = shapes

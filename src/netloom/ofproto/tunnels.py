@@ -10,7 +10,7 @@ cannot have the same configuration.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from netloom.ofproto.ports import OfPort
     from netloom.ofproto.underlay import Underlay
 
-log = get_logger("tunnel")
+log: Final = get_logger("tunnel")
 
-_IN_PORT = SLOT["in_port"]
-_ONES_128 = (1 << 128) - 1
+_IN_PORT: Final = SLOT["in_port"]
+_ONES_128: Final = (1 << 128) - 1
 #: What `local_ip` says: an address, nothing, or that the flow decides.
 _FIXED, _ANY, _FLOW = range(3)
-TUNNEL_DST_MASK = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
+TUNNEL_DST_MASK: Final = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 
 
 def tunnel_src(key: int) -> int:

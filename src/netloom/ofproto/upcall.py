@@ -7,7 +7,7 @@ packet-in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Upcall
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.bridge import Ofproto
 
-log = get_logger("ofproto_dpif_upcall")
+log: Final = get_logger("ofproto_dpif_upcall")
 
-IN_PORT = SLOT["in_port"]
-_HAS_OPTIONS = SLOT["tun_opt_present"].mask
-_RECIRC_ID = SLOT["recirc_id"]
+IN_PORT: Final = SLOT["in_port"]
+_HAS_OPTIONS: Final = SLOT["tun_opt_present"].mask
+_RECIRC_ID: Final = SLOT["recirc_id"]
 #: Coverage counter of packets from ports that no bridge has.
-DROP_UNKNOWN_PORT = "upcall_unknown_port"
+DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
 
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
@@ -51,16 +51,19 @@ class Upcalls:
     def __init__(self, backer: Backer) -> None:
         self._backer = backer
         self.enable_megaflows = True
-        #: How many were more than a miss of a known kind, which nobody hears of.
-        self.n_thorough = 0
+        #: How many were more than a miss of a known kind, which nobody hears of, of how many.
+        self.n_thorough = self.n_handled = 0
+        backer.events.translated.follow(lambda: self.n_handled - self.n_thorough)
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
         self._backer.follow_tables(now_ms)
+        self.n_handled += len(upcalls)
         for upcall in upcalls:
             if upcall.kind == "miss":
                 self._miss(upcall, now_ms)
                 continue
             self.n_thorough += 1
+            self._backer.events.extracted.add()
             if upcall.kind == "controller":
                 self._to_controller(upcall, now_ms)
             elif upcall.kind == "slow_path":
@@ -78,7 +81,7 @@ class Upcalls:
         if result is None:
             self._translate_miss(upcall, now_ms)
             return
-        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, from_upcall=True)
+        backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, True)
         mask = result.mask if self.enable_megaflows else KEY_MASK
         backer.revalidator.install(key, mask, result, now_ms)
 

@@ -2,7 +2,8 @@
 
 Each distinct set of timeouts is a policy of the data path, named by a number from 1 (0 are the
 defaults); `ct` actions with `commit` name the policy of their zone. A zone that the database ceases
-to limit goes back to the default; limits that people set (`dpctl/ct-set-limits`) are left alone.
+to limit goes back to the default; limits that people set (`dpctl/ct-set-limits`) are left alone,
+but no more can be set while there are any in the database.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Zones:
         if default_limit >= 0 or self._has_default:
             tracker.limits.default = max(default_limit, 0)
         self._has_default = default_limit >= 0
+        tracker.limits.is_protected = bool(limits) or self._has_default
         return True
 
     def _policy(self, tracker: Conntrack, timeouts_s: _Timeouts) -> str:

@@ -23,29 +23,29 @@ from netloom.openflow.protocol import P_ANY, P_OF10_ANY
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Final
 
-log = get_logger("ofp_actions")
-_field_log = get_logger("meta_flow")
+log: Final = get_logger("ofp_actions")
+_field_log: Final = get_logger("meta_flow")
 
-_TCI = SLOT["vlan_tci"]
-_DL_TYPE = SLOT["dl_type"]
-_PACKET_TYPE = SLOT["packet_type"]
+_TCI: Final = SLOT["vlan_tci"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
 #: Of a packet that nobody knows the type of: a namespace that there is not.
-_UNKNOWN_TYPE = 0xF000_0000
-_CFI_IN_PLACE = VLAN_CFI << _TCI.shift
-_MPLS_TYPES = (0x8847, 0x8848)
-_OFPM_MAX = 0xFFFF0000
+_UNKNOWN_TYPE: Final = 0xF000_0000
+_CFI_IN_PLACE: Final = VLAN_CFI << _TCI.shift
+_MPLS_TYPES: Final = (0x8847, 0x8848)
+_OFPM_MAX: Final = 0xFFFF0000
 
 #: Order in which instructions must stand; anything else is applied.
-_ORDER = {
+_ORDER: Final = {
     a.Meter: (0, "meter"),
     a.ClearActions: (2, "clear_actions"),
     a.WriteActions: (3, "write_actions"),
     a.WriteMetadata: (4, "write_metadata"),
     a.GotoTable: (5, "goto_table"),
 }
-_APPLY = (1, "apply_actions")
+_APPLY: Final = (1, "apply_actions")
 
 
 def order_fault(actions: tuple[a.Action, ...]) -> str | None:
@@ -280,7 +280,7 @@ def _fin_timeout(c: _Check, action: a.FinTimeout) -> None:
 
 
 #: Port of a helper -> the IP protocol that it follows.
-_HELPER_PROTO = {21: 6, 69: 17}
+_HELPER_PROTO: Final = {21: 6, 69: 17}
 
 
 def _conntrack(c: _Check, action: a.Conntrack) -> None:

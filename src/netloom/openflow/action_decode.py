@@ -38,14 +38,15 @@ from netloom.openflow.oxm import decode_field_header, is_field_code
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     #: (the action's bytes, position after its header, version, actions so far)
     Reader = Callable[[bytes, int, int, list[a.Action]], a.Action]
 
-log = get_logger("ofp_actions")
+log: Final = get_logger("ofp_actions")
 
 #: Actions within actions within ... before a list is refused.
-MAX_DEPTH = 8
+MAX_DEPTH: Final = 8
 
 
 def decode_actions(
@@ -405,7 +406,7 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
     return a.Controller(**values)  # type: ignore[arg-type]
 
 
-_CONTROLLER2 = {
+_CONTROLLER2: Final = {
     0: (2, "max_len"),
     1: (2, "controller_id"),
     2: (1, "reason"),
@@ -536,7 +537,7 @@ def _action_set(data: bytes, version: int) -> tuple[a.Action, ...]:
 
 
 #: 0: any size.
-_INSTRUCTION_SIZES = {
+_INSTRUCTION_SIZES: Final = {
     t.OFPIT_GOTO_TABLE: 8,
     t.OFPIT_WRITE_METADATA: 24,
     t.OFPIT_WRITE_ACTIONS: 0,

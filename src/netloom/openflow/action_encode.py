@@ -27,14 +27,14 @@ from netloom.openflow.oxm import encode_field_header, encode_field_value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Final
 
 
 #: Nicira's actions name fields by their NXM numbers, whatever the version.
-_NXM = 1
+_NXM: Final = 1
 
-_CFI_IN_PLACE = VLAN_CFI << SLOT["vlan_tci"].shift
-_NW_PROTO = SLOT["nw_proto"]
+_CFI_IN_PLACE: Final = VLAN_CFI << SLOT["vlan_tci"].shift
+_NW_PROTO: Final = SLOT["nw_proto"]
 
 
 class Unencodable(NetloomError):
@@ -195,7 +195,7 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
 
 
 #: IP protocol -> the fields that `mod_tp_src` and `mod_tp_dst` set.
-_PORTS = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
+_PORTS: Final = {17: ("udp_src", "udp_dst"), 132: ("sctp_src", "sctp_dst")}
 
 
 def _modern(w: Writer, action: a.SetField) -> tuple[Field, int, int]:
@@ -382,6 +382,11 @@ def _write_nothing(w: Writer, action: a.Action) -> None:
     """OpenFlow 1.0 has no action set: nothing to clear, nothing to write to."""
 
 
+def _write_meter(w: Writer, action: a.Meter) -> None:
+    if w.knows("METER"):
+        w.put("METER", pack(">I", action.meter_id))
+
+
 _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Output: _write_output,
     a.OutputReg: _write_output_reg,
@@ -409,6 +414,7 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Multipath: choice.write_multipath,
     a.Bundle: choice.write_bundle,
     a.Learn: learn.write_learn,
+    a.Meter: _write_meter,
     a.Conntrack: conntrack.write_ct,
     a.Nat: conntrack.write_nat,
     a.Encap: encap.write_encap,
@@ -422,7 +428,9 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
 
 # Instructions
 
-_INSTRUCTIONS = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
+#: The first version that has meters; the earlier ones are not told of them.
+_METERS: Final = 4
+_INSTRUCTIONS: Final = (a.Meter, a.ClearActions, a.WriteActions, a.WriteMetadata, a.GotoTable)
 
 
 def encode_instructions(
@@ -452,9 +460,7 @@ def _flush(out: list[bytes], applied: list[a.Action], version: int, match: Match
 
 def _instruction(action: a.Action, version: int, match: Match) -> bytes:
     if isinstance(action, a.Meter):
-        if version < 4:
-            raise Unencodable("meter")
-        return pack(">HHI", t.OFPIT_METER, 8, action.meter_id)
+        return pack(">HHI", t.OFPIT_METER, 8, action.meter_id) if version >= _METERS else b""
     if isinstance(action, a.WriteMetadata):
         return pack(">HH4xQQ", t.OFPIT_WRITE_METADATA, 24, action.value, action.mask)
     if isinstance(action, a.GotoTable):

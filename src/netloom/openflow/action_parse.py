@@ -27,15 +27,16 @@ from netloom.openflow.number_text import c_int, leading_int, to_u8, to_u16, to_u
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Final
 
     from netloom.openflow.flow_memory import FlowMemory, ReadActions
 
-log = get_logger("ofp_actions")
-_socket_log = get_logger("socket_util")
-_table_log = get_logger("ofp_table")
+log: Final = get_logger("ofp_actions")
+_socket_log: Final = get_logger("socket_util")
+_table_log: Final = get_logger("ofp_table")
 
-_OF11_UP = p.P_ANY & ~p.P_OF10_ANY
-_OF13_UP = p.P_OF13 | p.P_OF14 | p.P_OF15
+_OF11_UP: Final = p.P_ANY & ~p.P_OF10_ANY
+_OF13_UP: Final = p.P_OF13 | p.P_OF14 | p.P_OF15
 
 
 class ActionReader:
@@ -426,7 +427,7 @@ def _goto(r: ActionReader, text: str) -> a.Action:
     return a.GotoTable(table)
 
 
-_INSTRUCTIONS = frozenset({"clear_actions", "write_actions", "write_metadata", "goto_table"})
+_INSTRUCTIONS: Final = frozenset({"clear_actions", "write_actions", "write_metadata", "goto_table"})
 
 
 def _unroll(r: ActionReader, text: str) -> a.Action:

@@ -34,6 +34,7 @@ from netloom.openflow.message_table import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from netloom.openflow.instruction_memo import InstructionMemo
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     Encoder = Callable[[m.Message, int, int], tuple[str, bytes | list[bytes]]]
 
 #: A message's parts must fit into 16 bits of length; keep some room as OVS does.
-MAX_PART = 60000
+MAX_PART: Final = 60000
 
 _MODULE_OF: dict[str, str] = {
     name: row.module for row in ROWS.values() for name in (row.request, row.reply) if name
@@ -54,10 +55,11 @@ def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
 
 
-_HEADER = Struct(">BBHI")
-_MAX_BODY = 0xFFFF - _HEADER.size
+_HEADER: Final = Struct(">BBHI")
+_MAX_BODY: Final = 0xFFFF - _HEADER.size
 #: OFPT_FLOW_MOD, and the bytes that it has at least from OpenFlow 1.1 on.
-_FLOW_MOD, _FLOW_MOD_BYTES = 14, 56
+_FLOW_MOD: Final = 14
+_FLOW_MOD_BYTES: Final = 56
 #: Decoders and encoders by direction and class, found at first use.
 _FUNCTIONS: dict[tuple[str, str], object] = {}
 _DECODERS: dict[str, Decoder] = {}

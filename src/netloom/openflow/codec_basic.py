@@ -17,7 +17,11 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.properties import find_properties
 
-log = get_logger("ofp_connection")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("ofp_connection")
 
 #: What an encoder returns: the name of the row of the message table ("+" after it for a multipart
 #: reply), and the body.
@@ -295,7 +299,7 @@ def encode_role_status(message: m.RoleStatus, version: int, protocol: int) -> En
 
 
 #: Messages that have properties in 1.3 too.
-_ASYNC2 = "NXT_SET_ASYNC_CONFIG2"
+_ASYNC2: Final = "NXT_SET_ASYNC_CONFIG2"
 
 
 def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
@@ -310,10 +314,10 @@ def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
 
 
 #: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
-_ASYNC_KNOWN = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
+_ASYNC_KNOWN: Final = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
 #: Those of the fixed form, for each role; others are passed over.
-_ASYNC_KNOWN_BEFORE = (0x7, 0x7, 0x7, 0x7, 0x3F, 0x3F)
-_ASYNC_KNOWN_14 = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
+_ASYNC_KNOWN_BEFORE: Final = (0x7, 0x7, 0x7, 0x7, 0x3F, 0x3F)
+_ASYNC_KNOWN_14: Final = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
 
 
 def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:

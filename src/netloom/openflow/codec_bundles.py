@@ -8,10 +8,14 @@ from netloom.openflow import messages_bundles as b
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame, read_frame
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 Encoded = tuple[str, bytes]
 
 #: Rows of the message table that may be in a bundle.
-BUNDLABLE = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_PORT_MOD", "OFPT_PACKET_OUT")
+BUNDLABLE: Final = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_PORT_MOD", "OFPT_PACKET_OUT")
 
 
 def _name(name: str, version: int) -> str:
@@ -19,7 +23,7 @@ def _name(name: str, version: int) -> str:
 
 
 #: OFPT_FLOW_MOD, of which most bundles are made.
-_FLOW_MOD = 14
+_FLOW_MOD: Final = 14
 
 
 def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:

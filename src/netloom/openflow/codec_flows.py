@@ -17,6 +17,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
+from netloom.openflow.codec import MAX_PART
 from netloom.openflow.codec_match import (
     decode_match,
     decode_nx_match,
@@ -35,11 +36,10 @@ from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Final
 
     from netloom.openflow.instruction_memo import InstructionMemo
 
-    _Write = Callable[[tuple[a.Action, ...], Match], bytes]
 
 Encoded = tuple[str, bytes]
 
@@ -59,14 +59,14 @@ def _any_port11(number: int) -> int:
 
 # Flow mods
 
-_FLOW_MOD10 = Struct(">QHHHHIHH")
-_NX_FLOW_MOD = Struct(">QHHHHIHHH6x")
-_FLOW_MOD11 = Struct(">QQBBHHHIIIHH")
+_FLOW_MOD10: Final = Struct(">QHHHHIHH")
+_NX_FLOW_MOD: Final = Struct(">QHHHHIHHH6x")
+_FLOW_MOD11: Final = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
-_OXM = b"\0\1"
+_OXM: Final = b"\0\1"
 #: Flags that each version knows.
-_FLAGS = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
-_EMERG10 = 4
+_FLAGS: Final = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
+_EMERG10: Final = 4
 
 
 def _decode_flags(flags: int, version: int) -> int:
@@ -364,9 +364,9 @@ def encode_aggregate_request(message: m.AggregateRequest, version: int, protocol
 
 # Flow statistics: what there is
 
-_STATS10 = Struct(">II3H6xQQQ")
-_NX_STATS = Struct(">HBxII6HQQQ")
-_STATS11 = Struct(">HBxII5H2xQQQ")
+_STATS10: Final = Struct(">II3H6xQQQ")
+_NX_STATS: Final = Struct(">HBxII6HQQQ")
+_STATS11: Final = Struct(">HBxII5H2xQQQ")
 
 
 def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
@@ -478,9 +478,11 @@ def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
     rows = (
-        (f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
-         f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
-         f.packet_count, f.byte_count)
+        m.FlowRow(
+            f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
+            f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
+            f.packet_count, f.byte_count,
+        )
         for f in message.flows
     )  # fmt: skip
     return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
@@ -489,17 +491,32 @@ def encode_flow_stats_reply(
 def encode_flow_rows_reply(
     message: m.FlowRowsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    write = _ActionWriter(version).write
-    if version == 1 and message.nx:
-        return "NXST_FLOW", [_write_nx_stats(row, write) for row in message.rows]
+    """The flows, many at once: as many as fit into one message of the reply."""
+    writer = _ActionWriter(version)
+    parts: list[bytes] = []
+    part: list[bytes] = []
+    size = 0
+    for row in message.rows:
+        entry = _write_row(row, version, message.nx, writer)
+        size += len(entry)
+        if size > MAX_PART and part:
+            parts.append(b"".join(part))
+            part.clear()
+            size = len(entry)
+        part.append(entry)
+    if part:
+        parts.append(b"".join(part))
+    return "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW", parts
+
+
+def _write_row(row: m.FlowRow, version: int, nx: bool, writer: _ActionWriter) -> bytes:
+    """One flow of a reply."""
     if version == 1:
-        return "OFPST_FLOW", [_write_stats10(row, write) for row in message.rows]
+        return _write_nx_stats(row, writer) if nx else _write_stats10(row, writer)
     if version == c15.VERSION:
-        return "OFPST_FLOW", [
-            c15.write_stats15(row, _encode_flags(row[11], version), write(row[3], row[0]))
-            for row in message.rows
-        ]
-    return "OFPST_FLOW", [_write_stats11(row, version, write) for row in message.rows]
+        flags = _encode_flags(row.flags, version)
+        return c15.write_stats15(row, flags, writer.write(row.actions, row.match))
+    return _write_stats11(row, version, writer)
 
 
 class _ActionWriter:
@@ -526,15 +543,17 @@ class _ActionWriter:
 
 
 #: Actions whose bytes do not depend on the match.
-_PLAIN = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
+_PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(row: m.FlowRow, write: _Write) -> bytes:
-    match, priority, table_id, actions, cookie, sec, nsec, idle, hard, *_, packets, octets = row
-    encoded = write(actions, match)
-    head = pack(">HBx", 88 + len(encoded), table_id)
-    body = _STATS10.pack(sec, nsec, priority, idle, hard, cookie, packets, octets)
-    return head + encode_ofp10_match(match) + body + encoded
+def _write_stats10(row: m.FlowRow, writer: _ActionWriter) -> bytes:
+    encoded = writer.write(row.actions, row.match)
+    head = pack(">HBx", 88 + len(encoded), row.table_id)
+    body = _STATS10.pack(
+        row.duration_sec, row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout,
+        row.cookie, row.packet_count, row.byte_count,
+    )  # fmt: skip
+    return head + encode_ofp10_match(row.match) + body + encoded
 
 
 def _age(seconds: int) -> int:
@@ -542,28 +561,27 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(row: m.FlowRow, write: _Write) -> bytes:
-    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age, hard_age, _, _,
-     packets, octets) = row  # fmt: skip
-    entries, size = encode_nx_match(match)
-    encoded = write(actions, match)
+def _write_nx_stats(row: m.FlowRow, writer: _ActionWriter) -> bytes:
+    entries, size = encode_nx_match(row.match)
+    encoded = writer.write(row.actions, row.match)
     head = _NX_STATS.pack(
-        48 + len(entries) + len(encoded), table_id, sec, nsec, priority, idle, hard, size,
-        _age(idle_age), _age(hard_age), cookie, packets, octets,
+        48 + len(entries) + len(encoded), row.table_id, row.duration_sec, row.duration_nsec,
+        row.priority, row.idle_timeout, row.hard_timeout, size, _age(row.idle_age),
+        _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
     )  # fmt: skip
     return head + entries + encoded
 
 
-def _write_stats11(row: m.FlowRow, version: int, write: _Write) -> bytes:
-    (match, priority, table_id, actions, cookie, sec, nsec, idle, hard, _, _, flags, importance,
-     packets, octets) = row  # fmt: skip
+def _write_stats11(row: m.FlowRow, version: int, writer: _ActionWriter) -> bytes:
     # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
-    rest = encode_ofp12_match(match, version) + write(actions, match)
+    rest = encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
+    flags = row.flags
     if flags:
         flags = _encode_flags(flags, version) if version >= 4 else 0
     return _STATS11.pack(
-        48 + len(rest), table_id, sec, nsec, priority, idle, hard, flags,
-        importance if version >= 5 else 0, cookie, packets, octets,
+        48 + len(rest), row.table_id, row.duration_sec, row.duration_nsec, row.priority,
+        row.idle_timeout, row.hard_timeout, flags, row.importance if version >= 5 else 0,
+        row.cookie, row.packet_count, row.byte_count,
     ) + rest  # fmt: skip
 
 

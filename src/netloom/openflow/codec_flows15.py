@@ -59,14 +59,15 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
 
 def write_stats15(row: m.FlowRow, flags: int, instructions: bytes) -> bytes:
     """The bytes of one flow of a reply; `flags` as they go."""
-    (match, priority, table_id, _, cookie, sec, nsec, idle, hard, idle_age, _, _, importance,
-     packets, octets) = row  # fmt: skip
-    stats = {oxs.DURATION: oxs.join_time(sec, nsec)}
-    if idle_age >= 0:
-        stats[oxs.IDLE_TIME] = oxs.join_time(idle_age, 0)
-    rest = encode_ofp12_match(match, VERSION)
-    rest += oxs.encode_oxs(stats | _counters(packets, octets)) + instructions
-    head = _HEAD.pack(24 + len(rest), table_id, 0, priority, idle, hard, flags, importance, cookie)
+    stats = {oxs.DURATION: oxs.join_time(row.duration_sec, row.duration_nsec)}
+    if row.idle_age >= 0:
+        stats[oxs.IDLE_TIME] = oxs.join_time(row.idle_age, 0)
+    stats |= _counters(row.packet_count, row.byte_count)
+    rest = encode_ofp12_match(row.match, VERSION) + oxs.encode_oxs(stats) + instructions
+    head = _HEAD.pack(
+        24 + len(rest), row.table_id, 0, row.priority, row.idle_timeout, row.hard_timeout, flags,
+        row.importance, row.cookie,
+    )  # fmt: skip
     return head + rest
 
 

@@ -18,12 +18,16 @@ from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
 from netloom.openflow.properties import HEADER_BYTES, check_number, find_properties
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 Encoded = tuple[str, bytes]
 
-log = get_logger("ofp_packet")
+log: Final = get_logger("ofp_packet")
 
-_IN_PORT = FIELD["in_port_oxm"]
-_IN_PORT_MASK = MATCH_ALL.with_field(_IN_PORT, 0).mask
+_IN_PORT: Final = FIELD["in_port_oxm"]
+_IN_PORT_MASK: Final = MATCH_ALL.with_field(_IN_PORT, 0).mask
 
 
 def _port_match(port: int) -> Match:
@@ -96,7 +100,7 @@ def _decode_nx(frame: Frame) -> m.PacketIn:
 (_PACKET, _FULL_LEN, _BUFFER_ID, _TABLE_ID, _COOKIE, _REASON, _METADATA, _USERDATA,
  _CONTINUATION) = range(9)  # fmt: skip
 #: Property -> offset of its value, size.
-_NUMBERS = {
+_NUMBERS: Final = {
     _FULL_LEN: (4, 4), _BUFFER_ID: (4, 4), _TABLE_ID: (4, 1), _COOKIE: (8, 8), _REASON: (4, 1),
 }  # fmt: skip
 

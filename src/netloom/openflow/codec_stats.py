@@ -10,9 +10,13 @@ from netloom.openflow import messages as m
 from netloom.openflow.field_set import rank
 from netloom.openflow.message_table import Frame
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 Encoded = tuple[str, bytes]
 
-log = get_logger("ofp_table")
+log: Final = get_logger("ofp_table")
 
 
 def decode_desc_request(frame: Frame, protocol: int) -> m.DescRequest:
@@ -24,7 +28,7 @@ def encode_desc_request(message: m.DescRequest, version: int, protocol: int) -> 
     return "OFPST_DESC", b""
 
 
-_DESC = ">256s256s256s32s256s"
+_DESC: Final = ">256s256s256s32s256s"
 
 
 def decode_desc_reply(frame: Frame, protocol: int) -> m.DescReply:
@@ -53,7 +57,7 @@ def encode_table_stats_request(
 
 
 #: Size of an entry, by version.
-_TABLE_SIZES = (64, 88, 128, 24, 24, 24)
+_TABLE_SIZES: Final = (64, 88, 128, 24, 24, 24)
 
 
 def decode_table_stats_reply(frame: Frame, protocol: int) -> m.TableStatsReply:
@@ -84,20 +88,23 @@ def _text(name: bytes) -> str:
 # Tables of 1.1 and 1.2, with what they can do: fields as bits.
 
 #: Fields of 1.1, by bit.
-_FIELDS11 = (
+_FIELDS11: Final = (
     "in_port", "vlan_vid", "vlan_pcp", "eth_type", "nw_tos", "nw_proto", "tcp_src", "tcp_dst",
     "mpls_label", "mpls_tc", "", "eth_src", "eth_dst", "ip_src", "ip_dst", "metadata",
 )  # fmt: skip
-_OXM_CLASS, _N_FIELDS12 = 0x8000, 36
-_HEAD = ">B7x32s"
-_CAN11, _CAN12 = ">IIIIII", ">QQIIQQQQII"
-_COUNTS = ">IIQQ"
+_OXM_CLASS: Final = 0x8000
+_N_FIELDS12: Final = 36
+_HEAD: Final = ">B7x32s"
+_CAN11: Final = ">IIIIII"
+_CAN12: Final = ">QQIIQQQQII"
+_COUNTS: Final = ">IIQQ"
 #: What a packet meets that no flow wants: the lowest bits.
-_MISS_MASK = 3
+_MISS_MASK: Final = 3
 #: From goto_table to clear_actions.
-_INSTRUCTIONS = 0x3E
+_INSTRUCTIONS: Final = 0x3E
 #: Actions that there are.
-_ACTIONS11, _ACTIONS12 = 0x01FFE7FF, 0x03FF8001
+_ACTIONS11: Final = 0x01FFE7FF
+_ACTIONS12: Final = 0x03FF8001
 
 
 def _field_names(version: int) -> tuple[str, ...]:

@@ -34,30 +34,43 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.instruction_memo import InstructionMemo
 from netloom.openflow.protocol import INITIAL
 
-OFP_HEADER_BYTES = 8
-_HELLO = 0
-_ERROR = 1
-_ECHO_REQUEST = 2
-_ECHO_REPLY = 3
+OFP_HEADER_BYTES: Final = 8
+_HELLO: Final = 0
+_ERROR: Final = 1
+_ECHO_REQUEST: Final = 2
+_ECHO_REPLY: Final = 3
 #: As much of a failed request as an error carries back: all that fits behind its 12 bytes.
-_ERROR_DATA_BYTES = 0xFFFF - 12
+_ERROR_DATA_BYTES: Final = 0xFFFF - 12
 #: Messages of a connection that the log shows at level `dbg`: as many as Open vSwitch.
-LOGGED_PER_MINUTE = 600
+LOGGED_PER_MINUTE: Final = 600
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Final
 
-log = get_logger("vconn")
-stream_log = get_logger("vconn_stream")
+log: Final = get_logger("vconn")
+stream_log: Final = get_logger("vconn_stream")
 
 
-class Received(Record):
+class Received:
     """A message of the peer; `data` are its bytes."""
 
-    message: m.Message
-    xid: int
-    data: bytes
+    __slots__ = ("data", "message", "xid")
+
+    def __init__(self, message: m.Message, xid: int, data: bytes) -> None:
+        self.message = message
+        self.xid = xid
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Received):
+            return False
+        mine, others = (self.message, self.xid), (other.message, other.xid)
+        return mine == others and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash((self.message, self.xid, self.data))
 
 
 class Refused(Record):
@@ -272,8 +285,12 @@ class Connection:
                 return None
             if event is not None:
                 return event
+            self._kept()
             pos = end
         return None
+
+    def _kept(self) -> None:
+        """A message was the connection's business only."""
 
     def _give_up(self, failure: ProtocolError) -> None:
         """What becomes of a peer that broke the protocol."""

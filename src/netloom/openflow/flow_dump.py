@@ -35,6 +35,7 @@ from netloom.openflow.text_flows import flow_stats_text, format_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from netloom.openflow import messages as m
     from netloom.openflow.actions import Action
@@ -51,18 +52,17 @@ _FREE: dict[str, tuple[Callable[[int], str], tuple[int, int]]] = {
     "tp_dst": (str, (54_312, 34_576)),
 }
 #: Table, seconds, nanoseconds; cookie, packets, bytes.
-_BEFORE = Struct(">2xBxII")
-_COUNTS = Struct(">QQQ")
-_MATCH = 48
+_read_fixed: Final = Struct(">2xBxII12xQQQ").unpack_from
+_MATCH: Final = 48
 #: Shapes of a dump, at most; so many entries of unknown shape, more than those of known ones, and
 #: it is not worth looking.
-_MAX_SHAPES = 4_096
-_MAX_MISSES = 1_024
+_MAX_SHAPES: Final = 4_096
+_MAX_MISSES: Final = 1_024
 #: Sets of fields that are tried for an entry of one length.
-_MAX_SETS = 4
+_MAX_SETS: Final = 4
 
-_NO_ACTIONS = "actions=drop"
-_MARK = "\0"
+_NO_ACTIONS: Final = "actions=drop"
+_MARK: Final = "\0"
 
 
 class _Shape:
@@ -104,6 +104,9 @@ class FlowDump:
         self._hits = self._misses = 0
         self._known: dict[bytes, tuple[Action, ...]] = {}
         self._texts: dict[int, str] = {}
+        #: The age that was shown last.
+        self._sec = self._nsec = -1
+        self._duration = ""
 
     def text(self, data: bytes) -> str:
         """What `format_message` says of the reply in `data`."""
@@ -157,11 +160,14 @@ class FlowDump:
         else:
             return self._line_of_new(entry, version, nicira)
         self._hits += 1
-        table_id, sec, nsec = _BEFORE.unpack_from(entry)
-        cookie, n_packets, n_bytes = _COUNTS.unpack_from(entry, 24)
+        table_id, sec, nsec, cookie, n_packets, n_bytes = _read_fixed(entry)
+        if sec != self._sec or nsec != self._nsec:
+            # Flows that came at once are of the same age.
+            self._sec, self._nsec = sec, nsec
+            self._duration = format_duration(sec, nsec)
         ages = _ages(entry, sec) if nicira else ""
         return (
-            f"cookie={hex(cookie)}, duration={format_duration(sec, nsec)}, table={table_id}, "
+            f"cookie={hex(cookie)}, duration={self._duration}, table={table_id}, "
             f"n_packets={n_packets}, n_bytes={n_bytes}, {shape.middle}{ages}{shape.text(whole)}"
         )
 

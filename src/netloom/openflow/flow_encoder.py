@@ -13,10 +13,12 @@ from netloom.openflow.message_table import head
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.openflow import messages as m
     from netloom.openflow.actions import Action
 
-_CONTEXT = SLOT["nw_proto"].mask | VLAN_CFI << SLOT["vlan_tci"].shift
+_CONTEXT: Final = SLOT["nw_proto"].mask | VLAN_CFI << SLOT["vlan_tci"].shift
 
 
 class FlowEncoder:

@@ -28,18 +28,19 @@ from netloom.openflow.flow_memory import FlowMemory, may_be_kept
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     #: A flow and the protocols that can say it.
     ReadFlow = tuple[m.FlowMod, int]
     #: Reads a line, as `parse_flow_mod` does.
     Read = Callable[[str, int, FlowMemory], ReadFlow]
 
-_MAX_SHAPES = 8
+_MAX_SHAPES: Final = 8
 #: So many lines more without a shape than with one, and it is not worth looking.
-_MAX_MISSES = 256
-_PORTS = 1 << 16
+_MAX_MISSES: Final = 256
+_PORTS: Final = 1 << 16
 #: The last one means something else to some commands.
-_COOKIES = (1 << 64) - 1
+_COOKIES: Final = (1 << 64) - 1
 
 
 def _plain_ipv4(text: str) -> int | None:

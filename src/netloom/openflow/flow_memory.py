@@ -14,12 +14,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.openflow.actions import Action
 
     #: (actions, whether `drop` is among them, protocols that can say them).
     ReadActions = tuple[tuple[Action, ...], bool, int]
 
-_MAX_ENTRIES = 20_000
+_MAX_ENTRIES: Final = 20_000
 
 
 class Effect:

@@ -26,17 +26,17 @@ from netloom.openflow.number_text import to_u16, to_u64
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Final
 
     from netloom.openflow import actions as a
 
-_OF11_UP = p.P_ANY & ~p.P_OF10_ANY
-_OF12_UP = p.P_OXM_ANY
-_OF13_UP = p.P_OF13 | p.P_OF14 | p.P_OF15
-_NXM_OXM = p.P_NXM_ANY | p.P_OXM_ANY
+_OF11_UP: Final = p.P_ANY & ~p.P_OF10_ANY
+_OF12_UP: Final = p.P_OXM_ANY
+_OF13_UP: Final = p.P_OF13 | p.P_OF14 | p.P_OF15
+_NXM_OXM: Final = p.P_NXM_ANY | p.P_OXM_ANY
 
 #: Words that turn on a flag -> the flag, the protocols that have it.
-_FLAGS = {
+_FLAGS: Final = {
     "send_flow_rem": (m.OFPFF_SEND_FLOW_REM, p.P_ANY),
     "check_overlap": (m.OFPFF_CHECK_OVERLAP, p.P_ANY),
     "reset_counts": (m.OFPFF_RESET_COUNTS, _OF12_UP),
@@ -44,12 +44,12 @@ _FLAGS = {
     "no_byte_counts": (m.OFPFF_NO_BYT_COUNTS, _OF13_UP),
 }
 #: Words that dump-flows prints and that mean nothing in a flow.
-_IGNORED = frozenset({"duration", "n_packets", "n_bytes", "idle_age", "hard_age"})
+_IGNORED: Final = frozenset({"duration", "n_packets", "n_bytes", "idle_age", "hard_age"})
 
 #: What may be said with each command (-1: a query).
 _ACTIONS, _OUT_PORT, _TIMEOUT, _PRIORITY, _FLAG, _IMPORTANCE = (1 << n for n in range(6))
-QUERY = -1
-_MAY = {
+QUERY: Final = -1
+_MAY: Final = {
     QUERY: _OUT_PORT,
     m.OFPFC_ADD: _ACTIONS | _TIMEOUT | _PRIORITY | _FLAG | _IMPORTANCE,
     m.OFPFC_DELETE: _OUT_PORT,
@@ -58,20 +58,20 @@ _MAY = {
     m.OFPFC_MODIFY_STRICT: _ACTIONS | _TIMEOUT | _PRIORITY | _FLAG,
 }
 #: Words that lines of a file of flows may start with.
-COMMANDS = {
+COMMANDS: Final = {
     "add": m.OFPFC_ADD,
     "delete": m.OFPFC_DELETE,
     "delete_strict": m.OFPFC_DELETE_STRICT,
     "modify": m.OFPFC_MODIFY,
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
-_COMMAND_WORDS = tuple(COMMANDS)
+_COMMAND_WORDS: Final = tuple(COMMANDS)
 #: Lines of a file from which on it pays to look for lines that are alike.
-_MANY_LINES = 32
-_DL_TYPE = SLOT["dl_type"].mask
-_IPV6 = 0x86DD << SLOT["dl_type"].shift
+_MANY_LINES: Final = 32
+_DL_TYPE: Final = SLOT["dl_type"].mask
+_IPV6: Final = 0x86DD << SLOT["dl_type"].shift
 #: What IPv4 and IPv6 share.
-_IP_SLOTS = sum(SLOT[name].mask for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst"))
+_IP_SLOTS: Final = sum(SLOT[name].mask for name in ("nw_proto", "nw_tos", "tp_src", "tp_dst"))
 
 
 class Names:
@@ -88,7 +88,7 @@ class Names:
         self.tables = tables
 
 
-NO_NAMES = Names()
+NO_NAMES: Final = Names()
 
 
 def _part_protocols(field: Field, n_bits: int, mask: int) -> int:
@@ -400,7 +400,7 @@ def parse_flow_lines(
 # Packets to send
 
 #: Beginnings of the names of fields that a packet to send may come with.
-_PIPELINE = ("tun_", "metadata", "reg", "xreg", "xxreg", "packet_type")
+_PIPELINE: Final = ("tun_", "metadata", "reg", "xreg", "xxreg", "packet_type")
 
 
 def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, int]:

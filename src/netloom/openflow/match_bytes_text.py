@@ -11,15 +11,19 @@ from netloom.openflow.oxm_text import format_entries
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
 
 _IN_PORT, _VLAN, _SRC, _DST, _TYPE, _PROTO, _TP_SRC, _TP_DST = (1 << n for n in range(8))
-_PCP, _TOS = 1 << 20, 1 << 21
-_NW_SRC_SHIFT, _NW_DST_SHIFT = 8, 14
-_TYPES = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x8847: "mpls", 0x8848: "mplsm"}
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
-_ICMP = 1
+_PCP: Final = 1 << 20
+_TOS: Final = 1 << 21
+_NW_SRC_SHIFT: Final = 8
+_NW_DST_SHIFT: Final = 14
+_TYPES: Final = {0x0800: "ip", 0x0806: "arp", 0x8035: "rarp", 0x8847: "mpls", 0x8848: "mplsm"}
+_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
+_ICMP: Final = 1
 #: Where in an NXM flow mod the length of the match stands, and where the match starts.
-_NX_LENGTH_AT, _NX_MATCH_AT = 24, 32
+_NX_LENGTH_AT: Final = 24
+_NX_MATCH_AT: Final = 32
 
 
 def flow_mod_match_text(frame: Frame, port_names: Mapping[int, str] | None) -> str | None:

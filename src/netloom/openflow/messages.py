@@ -27,22 +27,28 @@ from netloom.openflow.constants import (
     PACKET_IN_STANDARD,
     UNKNOWN,
 )
+from netloom.openflow.flow_mod import FlowMod as FlowMod
+from netloom.openflow.flow_mod import FlowRow as FlowRow
 
 
-class Message(Record):
-    """Base of all messages."""
+class MessageRecord(Record):
+    """Base of all messages but flow mods."""
+
+
+#: Any message.
+Message = MessageRecord | FlowMod
 
 
 # Symmetric messages
 
 
-class Hello(Message):
+class Hello(MessageRecord):
     """`versions`: wire versions that the sender speaks, in increasing order."""
 
     versions: tuple[int, ...]
 
 
-class Error(Message):
+class Error(MessageRecord):
     """`name` as in `error_table` ("" when unknown, then type and code tell); `data` starts with
     the failed request (or is text, for OFPET_HELLO_FAILED). To send one, a name is enough."""
 
@@ -53,15 +59,15 @@ class Error(Message):
     vendor: int = 0
 
 
-class EchoRequest(Message):
+class EchoRequest(MessageRecord):
     data: bytes = b""
 
 
-class EchoReply(Message):
+class EchoReply(MessageRecord):
     data: bytes = b""
 
 
-class Experimenter(Message):
+class Experimenter(MessageRecord):
     """A vendor message that nothing here understands."""
 
     vendor: int
@@ -88,11 +94,11 @@ class PhyPort(Record):
     max_speed_kbps: int = 0
 
 
-class FeaturesRequest(Message):
+class FeaturesRequest(MessageRecord):
     pass
 
 
-class FeaturesReply(Message):
+class FeaturesReply(MessageRecord):
     """`actions` (a bit per OFPAT10_*) and `ports` exist in OpenFlow 1.0, ports up to 1.2;
     `auxiliary_id` from 1.3."""
 
@@ -105,18 +111,18 @@ class FeaturesReply(Message):
     ports: tuple[PhyPort, ...] = ()
 
 
-class GetConfigRequest(Message):
+class GetConfigRequest(MessageRecord):
     pass
 
 
-class GetConfigReply(Message):
+class GetConfigReply(MessageRecord):
     """`flags`: OFPC_FRAG_* and OFPC_INVALID_TTL_TO_CONTROLLER."""
 
     flags: int = 0
     miss_send_len: int = 0
 
 
-class SetConfig(Message):
+class SetConfig(MessageRecord):
     flags: int = 0
     miss_send_len: int = 0
 
@@ -124,7 +130,7 @@ class SetConfig(Message):
 # Asynchronous messages
 
 
-class PacketIn(Message):
+class PacketIn(MessageRecord):
     """`match` holds the metadata: in_port, registers, tunnel ... `cookie` None: unknown."""
 
     packet: bytes
@@ -140,7 +146,7 @@ class PacketIn(Message):
     continuation: bytes = b""
 
 
-class FlowRemoved(Message):
+class FlowRemoved(MessageRecord):
     match: Match
     priority: int
     cookie: int = 0
@@ -154,12 +160,12 @@ class FlowRemoved(Message):
     byte_count: int = 0
 
 
-class PortStatus(Message):
+class PortStatus(MessageRecord):
     reason: int
     port: PhyPort
 
 
-class RoleStatus(Message):
+class RoleStatus(MessageRecord):
     role: int
     reason: int
     generation_id: int
@@ -168,7 +174,7 @@ class RoleStatus(Message):
 # Changes
 
 
-class PacketOut(Message):
+class PacketOut(MessageRecord):
     """`match` holds in_port (and, in OpenFlow 1.5, other pipeline fields)."""
 
     packet: bytes
@@ -177,29 +183,7 @@ class PacketOut(Message):
     buffer_id: int = NO_BUFFER
 
 
-class FlowMod(Message):
-    """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
-    `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
-    a changed flow keeps its own)."""
-
-    command: int
-    match: Match = MATCH_ALL
-    priority: int = 0x8000
-    table_id: int = 255
-    actions: tuple[Action, ...] = ()
-    cookie: int = 0
-    cookie_mask: int = 0
-    new_cookie: int | None = None
-    idle_timeout: int = 0
-    hard_timeout: int = 0
-    flags: int = 0
-    buffer_id: int = NO_BUFFER
-    out_port: int = OFPP_ANY
-    out_group: int = OFPG_ANY
-    importance: int = 0
-
-
-class PortMod(Message):
+class PortMod(MessageRecord):
     """Bits of `config` under `mask`; `advertise` 0 leaves the advertised features alone."""
 
     port_no: int
@@ -209,7 +193,7 @@ class PortMod(Message):
     advertise: int = 0
 
 
-class TableMod(Message):
+class TableMod(MessageRecord):
     """`config` is the raw OFPTC_* word; `eviction` and `vacancy` are OpenFlow 1.4."""
 
     table_id: int
@@ -218,15 +202,15 @@ class TableMod(Message):
     vacancy: tuple[int, int] | None = None
 
 
-class BarrierRequest(Message):
+class BarrierRequest(MessageRecord):
     pass
 
 
-class BarrierReply(Message):
+class BarrierReply(MessageRecord):
     pass
 
 
-class QueueGetConfigRequest(Message):
+class QueueGetConfigRequest(MessageRecord):
     """`queue` is OpenFlow 1.4's; before, all queues of the port are meant."""
 
     port: int
@@ -242,7 +226,7 @@ class QueueConfig(Record):
     max_rate: int = 0xFFFF
 
 
-class QueueGetConfigReply(Message):
+class QueueGetConfigReply(MessageRecord):
     port: int
     queues: tuple[QueueConfig, ...] = ()
     more: bool = False
@@ -251,14 +235,14 @@ class QueueGetConfigReply(Message):
 # Roles and asynchronous configuration
 
 
-class RoleRequest(Message):
+class RoleRequest(MessageRecord):
     """`generation_id` None: not given (always so in the Nicira form)."""
 
     role: int
     generation_id: int | None = None
 
 
-class RoleReply(Message):
+class RoleReply(MessageRecord):
     role: int
     generation_id: int | None = None
 
@@ -275,45 +259,45 @@ class AsyncConfig(Record):
     requestforward: tuple[int, int] = (0, 0)
 
 
-class GetAsyncRequest(Message):
+class GetAsyncRequest(MessageRecord):
     pass
 
 
-class GetAsyncReply(Message):
+class GetAsyncReply(MessageRecord):
     config: AsyncConfig
 
 
-class SetAsync(Message):
+class SetAsync(MessageRecord):
     config: AsyncConfig
 
 
-class SetFlowFormat(Message):
+class SetFlowFormat(MessageRecord):
     """NXT_SET_FLOW_FORMAT: an NXFF_*."""
 
     format: int
 
 
-class FlowModTableId(Message):
+class FlowModTableId(MessageRecord):
     """NXT_FLOW_MOD_TABLE_ID: the upper byte of a 1.0 flow mod's command is a table from now on."""
 
     enable: bool
 
 
-class SetPacketInFormat(Message):
+class SetPacketInFormat(MessageRecord):
     """NXT_SET_PACKET_IN_FORMAT: a PACKET_IN_*."""
 
     format: int
 
 
-class SetControllerId(Message):
+class SetControllerId(MessageRecord):
     controller_id: int
 
 
-class FlowAge(Message):
+class FlowAge(MessageRecord):
     """NXT_FLOW_AGE; of no effect."""
 
 
-class Resume(Message):
+class Resume(MessageRecord):
     """NXT_RESUME: go on with a packet that a `pause` stopped."""
 
     packet_in: PacketIn
@@ -322,11 +306,11 @@ class Resume(Message):
 # Multipart ("statistics")
 
 
-class DescRequest(Message):
+class DescRequest(MessageRecord):
     pass
 
 
-class DescReply(Message):
+class DescReply(MessageRecord):
     manufacturer: str
     hardware: str
     software: str
@@ -335,7 +319,7 @@ class DescReply(Message):
     more: bool = False
 
 
-class FlowStatsRequest(Message):
+class FlowStatsRequest(MessageRecord):
     """`nx`: NXST_FLOW of OpenFlow 1.0."""
 
     match: Match = MATCH_ALL
@@ -350,10 +334,6 @@ class FlowStatsRequest(Message):
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    FlowRow = tuple[
-        Match, int, int, tuple[Action, ...], int, int, int, int, int, int, int, int, int, int, int
-    ]
 
 
 class FlowStats(Record):
@@ -376,21 +356,20 @@ class FlowStats(Record):
     byte_count: int = 0
 
 
-class FlowStatsReply(Message):
+class FlowStatsReply(MessageRecord):
     flows: tuple[FlowStats, ...] = ()
     nx: bool = False
     more: bool = False
 
 
-class FlowRowsReply(Message):
-    """A `FlowStatsReply` for who sends very many flows: the members of each `FlowStats`, in their
-    order, which are read once."""
+class FlowRowsReply(MessageRecord):
+    """A `FlowStatsReply` for who sends very many flows; `rows` are read once."""
 
     rows: Iterable[FlowRow]
     nx: bool = False
 
 
-class AggregateRequest(Message):
+class AggregateRequest(MessageRecord):
     match: Match = MATCH_ALL
     table_id: int = 255
     out_port: int = OFPP_ANY
@@ -400,7 +379,7 @@ class AggregateRequest(Message):
     nx: bool = False
 
 
-class AggregateReply(Message):
+class AggregateReply(MessageRecord):
     packet_count: int
     byte_count: int
     flow_count: int
@@ -408,7 +387,7 @@ class AggregateReply(Message):
     more: bool = False
 
 
-class TableStatsRequest(Message):
+class TableStatsRequest(MessageRecord):
     pass
 
 
@@ -426,12 +405,12 @@ class TableStats(Record):
     features: TableFeatures | None = None
 
 
-class TableStatsReply(Message):
+class TableStatsReply(MessageRecord):
     tables: tuple[TableStats, ...] = ()
     more: bool = False
 
 
-class PortStatsRequest(Message):
+class PortStatsRequest(MessageRecord):
     """OFPP_ANY: all ports."""
 
     port_no: int = OFPP_ANY
@@ -461,23 +440,23 @@ class PortStats(Record):
     custom: tuple[tuple[str, int], ...] = ()
 
 
-class PortStatsReply(Message):
+class PortStatsReply(MessageRecord):
     ports: tuple[PortStats, ...] = ()
     more: bool = False
 
 
-class PortDescRequest(Message):
+class PortDescRequest(MessageRecord):
     """`port_no` is OpenFlow 1.5's."""
 
     port_no: int = OFPP_ANY
 
 
-class PortDescReply(Message):
+class PortDescReply(MessageRecord):
     ports: tuple[PhyPort, ...] = ()
     more: bool = False
 
 
-class QueueStatsRequest(Message):
+class QueueStatsRequest(MessageRecord):
     port_no: int = OFPP_ANY
     queue: int = OFPQ_ALL
 
@@ -492,12 +471,12 @@ class QueueStats(Record):
     duration_nsec: int = 0xFFFFFFFF
 
 
-class QueueStatsReply(Message):
+class QueueStatsReply(MessageRecord):
     queues: tuple[QueueStats, ...] = ()
     more: bool = False
 
 
-class TableFeaturesRequest(Message):
+class TableFeaturesRequest(MessageRecord):
     """`body`: features to set, as they came; empty to ask."""
 
     body: bytes = b""
@@ -538,6 +517,6 @@ class TableFeatures(Record):
     described: bool = True
 
 
-class TableFeaturesReply(Message):
+class TableFeaturesReply(MessageRecord):
     tables: tuple[TableFeatures, ...] = ()
     more: bool = False

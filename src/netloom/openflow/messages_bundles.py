@@ -5,28 +5,32 @@ OpenFlow 1.4 and later, and ONF's extension 230 of 1.3.
 
 from __future__ import annotations
 
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
-OFPBCT_OPEN_REQUEST = 0
-OFPBCT_OPEN_REPLY = 1
-OFPBCT_CLOSE_REQUEST = 2
-OFPBCT_CLOSE_REPLY = 3
-OFPBCT_COMMIT_REQUEST = 4
-OFPBCT_COMMIT_REPLY = 5
-OFPBCT_DISCARD_REQUEST = 6
-OFPBCT_DISCARD_REPLY = 7
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-OFPBF_ATOMIC = 1
-OFPBF_ORDERED = 2
+OFPBCT_OPEN_REQUEST: Final = 0
+OFPBCT_OPEN_REPLY: Final = 1
+OFPBCT_CLOSE_REQUEST: Final = 2
+OFPBCT_CLOSE_REPLY: Final = 3
+OFPBCT_COMMIT_REQUEST: Final = 4
+OFPBCT_COMMIT_REPLY: Final = 5
+OFPBCT_DISCARD_REQUEST: Final = 6
+OFPBCT_DISCARD_REPLY: Final = 7
+
+OFPBF_ATOMIC: Final = 1
+OFPBF_ORDERED: Final = 2
 
 
-class BundleControl(Message):
+class BundleControl(MessageRecord):
     bundle_id: int
     type: int
     flags: int = 0
 
 
-class BundleAdd(Message):
+class BundleAdd(MessageRecord):
     """`data`: a whole message, of the same version and transaction."""
 
     bundle_id: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from netloom.base.record import Record
 from netloom.openflow.actions import Action
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
 OFPG_MAX = 0xFFFFFF00
 OFPG_ALL = 0xFFFFFFFC
@@ -55,7 +55,7 @@ class GroupProperties(Record):
 NO_PROPERTIES = GroupProperties()
 
 
-class GroupMod(Message):
+class GroupMod(MessageRecord):
     """`command_bucket_id`: where to insert, what to remove (all unless it is said)."""
 
     command: int
@@ -66,7 +66,7 @@ class GroupMod(Message):
     properties: GroupProperties = NO_PROPERTIES
 
 
-class GroupStatsRequest(Message):
+class GroupStatsRequest(MessageRecord):
     group_id: int = OFPG_ALL
 
 
@@ -87,12 +87,12 @@ class GroupStats(Record):
     buckets: tuple[BucketCounter, ...] = ()
 
 
-class GroupStatsReply(Message):
+class GroupStatsReply(MessageRecord):
     groups: tuple[GroupStats, ...] = ()
     more: bool = False
 
 
-class GroupDescRequest(Message):
+class GroupDescRequest(MessageRecord):
     """`group_id` is of OpenFlow 1.0 and 1.5; the others tell about all groups."""
 
     group_id: int = OFPG_ALL
@@ -105,16 +105,16 @@ class GroupDesc(Record):
     properties: GroupProperties = NO_PROPERTIES
 
 
-class GroupDescReply(Message):
+class GroupDescReply(MessageRecord):
     groups: tuple[GroupDesc, ...] = ()
     more: bool = False
 
 
-class GroupFeaturesRequest(Message):
+class GroupFeaturesRequest(MessageRecord):
     pass
 
 
-class GroupFeaturesReply(Message):
+class GroupFeaturesReply(MessageRecord):
     """`types` is a bit per OFPGT_*; the tuples have a member per type, `actions` in the bits of
     the wire."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.record import Record
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
 OFPM_MAX = 0xFFFF0000
 OFPM_SLOWPATH = 0xFFFFFFFD
@@ -32,14 +32,14 @@ class MeterBand(Record):
     prec_level: int = 0
 
 
-class MeterMod(Message):
+class MeterMod(MessageRecord):
     command: int
     meter_id: int
     flags: int = 0
     bands: tuple[MeterBand, ...] = ()
 
 
-class MeterStatsRequest(Message):
+class MeterStatsRequest(MessageRecord):
     meter_id: int = OFPM_ALL
 
 
@@ -60,12 +60,12 @@ class MeterStats(Record):
     bands: tuple[BandStats, ...] = ()
 
 
-class MeterStatsReply(Message):
+class MeterStatsReply(MessageRecord):
     meters: tuple[MeterStats, ...] = ()
     more: bool = False
 
 
-class MeterConfigRequest(Message):
+class MeterConfigRequest(MessageRecord):
     meter_id: int = OFPM_ALL
 
 
@@ -75,16 +75,16 @@ class MeterConfig(Record):
     bands: tuple[MeterBand, ...] = ()
 
 
-class MeterConfigReply(Message):
+class MeterConfigReply(MessageRecord):
     meters: tuple[MeterConfig, ...] = ()
     more: bool = False
 
 
-class MeterFeaturesRequest(Message):
+class MeterFeaturesRequest(MessageRecord):
     pass
 
 
-class MeterFeaturesReply(Message):
+class MeterFeaturesReply(MessageRecord):
     """`band_types`: a bit per OFPMBT_*; `capabilities`: OFPMF_*."""
 
     max_meters: int

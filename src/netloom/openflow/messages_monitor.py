@@ -10,7 +10,7 @@ from netloom.base.record import Record
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.openflow.actions import Action
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
 OFPFMC_ADD = 0
 OFPFMC_MODIFY = 1
@@ -46,7 +46,7 @@ class MonitorRequest(Record):
     command: int = OFPFMC_ADD
 
 
-class FlowMonitorRequest(Message):
+class FlowMonitorRequest(MessageRecord):
     requests: tuple[MonitorRequest, ...] = ()
 
 
@@ -65,18 +65,18 @@ class FlowUpdate(Record):
     actions: tuple[Action, ...] = ()
 
 
-class FlowMonitorReply(Message):
+class FlowMonitorReply(MessageRecord):
     updates: tuple[FlowUpdate, ...] = ()
     more: bool = False
 
 
-class FlowMonitorCancel(Message):
+class FlowMonitorCancel(MessageRecord):
     monitor_id: int
 
 
-class FlowMonitorPaused(Message):
+class FlowMonitorPaused(MessageRecord):
     """No more updates until the controller has read those on their way."""
 
 
-class FlowMonitorResumed(Message):
+class FlowMonitorResumed(MessageRecord):
     """Updates go on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.record import Record
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
 NXTTMC_ADD = 0
 NXTTMC_DELETE = 1
@@ -20,22 +20,22 @@ class TlvMap(Record):
     index: int
 
 
-class TlvTableMod(Message):
+class TlvTableMod(MessageRecord):
     command: int
     maps: tuple[TlvMap, ...] = ()
 
 
-class TlvTableRequest(Message):
+class TlvTableRequest(MessageRecord):
     pass
 
 
-class TlvTableReply(Message):
+class TlvTableReply(MessageRecord):
     max_option_space: int
     max_fields: int
     maps: tuple[TlvMap, ...] = ()
 
 
-class CtFlushZone(Message):
+class CtFlushZone(MessageRecord):
     zone_id: int
 
 
@@ -55,7 +55,7 @@ class CtTuple(Record):
 NO_TUPLE = CtTuple()
 
 
-class CtFlush(Message):
+class CtFlush(MessageRecord):
     """NXT_CT_FLUSH: connections of `zone_id` (None: of all) that fit the tuples, the mark and the
     labels (value and mask; mask 0: any)."""
 
@@ -67,7 +67,7 @@ class CtFlush(Message):
     labels: tuple[int, int] = (0, 0)
 
 
-class IpfixStatsRequest(Message):
+class IpfixStatsRequest(MessageRecord):
     """`flow`: of the exporters of flows (the `sample` action), else of the bridge's."""
 
     flow: bool = False
@@ -96,7 +96,7 @@ IPFIX_COUNTERS = (
 )  # fmt: skip
 
 
-class IpfixStatsReply(Message):
+class IpfixStatsReply(MessageRecord):
     flow: bool
     stats: tuple[IpfixStats, ...] = ()
     more: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.record import Record
-from netloom.openflow.messages import Message
+from netloom.openflow.messages import MessageRecord
 
 OFPTC_EVICTION = 1 << 2
 OFPTC_VACANCY_EVENTS = 1 << 3
@@ -28,21 +28,21 @@ class TableDesc(Record):
     vacancy: tuple[int, int, int] | None = None
 
 
-class TableDescRequest(Message):
+class TableDescRequest(MessageRecord):
     pass
 
 
-class TableDescReply(Message):
+class TableDescReply(MessageRecord):
     tables: tuple[TableDesc, ...] = ()
     more: bool = False
 
 
-class TableStatus(Message):
+class TableStatus(MessageRecord):
     reason: int
     table: TableDesc
 
 
-class RequestForward(Message):
+class RequestForward(MessageRecord):
     """Another controller's group or meter mod, which is `data`, with its header."""
 
     data: bytes

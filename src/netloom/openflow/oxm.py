@@ -41,18 +41,22 @@ from netloom.openflow.oxm_options import (
 )
 from netloom.openflow.oxm_template import EncodeRow, Recipe, Templates, derive_recipe
 
-log = get_logger("nx_match")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("nx_match")
 
 #: The cookie of a flow as a match entry, in Nicira's messages of OpenFlow 1.0.
-COOKIE_HEADER = 0x0001_3C08
-COOKIE_HEADER_W = 0x0001_3D10
+COOKIE_HEADER: Final = 0x0001_3C08
+COOKIE_HEADER_W: Final = 0x0001_3D10
 
-_REGS = " ".join(f"reg{n}" for n in range(N_REGS))
+_REGS: Final = " ".join(f"reg{n}" for n in range(N_REGS))
 #: OpenFlow 1.5 has registers of its own, of 64 bits.
-_XREGS = " ".join(f"xreg{n}" for n in range(N_REGS // 2))
-_FIRST = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
-_IP = "ip_frag {tos} nw_ecn nw_ttl ipv6_label nw_proto"
-_L3 = {
+_XREGS: Final = " ".join(f"xreg{n}" for n in range(N_REGS // 2))
+_FIRST: Final = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
+_IP: Final = "ip_frag {tos} nw_ecn nw_ttl ipv6_label nw_proto"
+_L3: Final = {
     0x0800: f"ip_src ip_dst {_IP} {{l4}}",
     0x86DD: f"ipv6_src ipv6_dst {_IP} {{l4}} {{nd}}",
     0x0806: "arp_op arp_spa arp_tpa arp_sha arp_tha",
@@ -60,16 +64,16 @@ _L3 = {
     0x8847: "mpls_tc mpls_bos mpls_ttl mpls_label",
     0x8848: "mpls_tc mpls_bos mpls_ttl mpls_label",
 }
-_L4 = {
+_L4: Final = {
     (0x0800, 1): "icmp_type icmp_code",
     (0x86DD, 58): "icmpv6_type icmpv6_code",
     6: "tcp_src tcp_dst tcp_flags",
     17: "udp_src udp_dst",
     132: "sctp_src sctp_dst",
 }
-_ND = {135: "nd_target nd_sll nd_reserved nd_options_type",
+_ND: Final = {135: "nd_target nd_sll nd_reserved nd_options_type",
        136: "nd_target nd_tll nd_reserved nd_options_type"}  # fmt: skip
-_LAST = (
+_LAST: Final = (
     "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
     "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "
     "tun_metadata0 nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4 "
@@ -77,22 +81,26 @@ _LAST = (
     "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
 )
 
-_DL_TYPE, _NW_PROTO, _TYPE_SLOT = SLOT["dl_type"], SLOT["nw_proto"], SLOT["packet_type"]
-_TP_SRC, _TP_DST, _TCI = SLOT["tp_src"], SLOT["tp_dst"], SLOT["vlan_tci"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_PROTO: Final = SLOT["nw_proto"]
+_TYPE_SLOT: Final = SLOT["packet_type"]
+_TP_SRC: Final = SLOT["tp_src"]
+_TP_DST: Final = SLOT["tp_dst"]
+_TCI: Final = SLOT["vlan_tci"]
 #: Fields that are always written and say that a packet is a frame.
-_ETHERNET = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_ETHERNET: Final = _TCI.mask | _DL_TYPE.mask | SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 _SAY_FRAME = _ETHERNET
 #: Ports of a connection, which nobody knows without its protocol.
-_CT_PORTS = SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
-_CT_PROTO = SLOT["ct_nw_proto"].mask
-_PACKET_TYPE = SLOT["packet_type"].mask
+_CT_PORTS: Final = SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
+_CT_PROTO: Final = SLOT["ct_nw_proto"].mask
+_PACKET_TYPE: Final = SLOT["packet_type"].mask
 #: What is written or not depends on values.
-_UNSURE = _PACKET_TYPE | _CT_PORTS | _CT_PROTO
-_ICMPV6 = 58
+_UNSURE: Final = _PACKET_TYPE | _CT_PORTS | _CT_PROTO
+_ICMPV6: Final = 58
 #: What tells of which protocols a packet is.
-_PROTOCOLS = _DL_TYPE.mask | _NW_PROTO.mask | _PACKET_TYPE
+_PROTOCOLS: Final = _DL_TYPE.mask | _NW_PROTO.mask | _PACKET_TYPE
 #: A bit that no match has: a field whose bits include it is never written without its mask.
-_NEVER = TUN_OPTIONS_MASK + (1 << TUN_PRESENT_SHIFT)
+_NEVER: Final = TUN_OPTIONS_MASK + (1 << TUN_PRESENT_SHIFT)
 #: Fields that only some frames have, and whose writing depends on others.
 _DEEP = _CT_PORTS
 for _field in FIELD.values():
@@ -102,13 +110,13 @@ for _field in FIELD.values():
         _SAY_FRAME |= _field.mask
 _DEEP &= ~(_ETHERNET | _PACKET_TYPE)
 _SAY_FRAME &= ~_CT_PORTS
-_LATER_FRAGMENT = 2 << SLOT["nw_frag"].shift
+_LATER_FRAGMENT: Final = 2 << SLOT["nw_frag"].shift
 
 #: Kinds of a row, beyond plain bits.
 _PLAIN, _PORT10, _PORT11, _ONE_OR_TWO = range(4)
 
 #: Bits that a value may have, where that is not simply a number of bits.
-_VALID = {"nw_tos": 0xFC, "ct_state": 0xFF, "nsh_ttl": 0x3F}
+_VALID: Final = {"nw_tos": 0xFC, "ct_state": 0xFF, "nsh_ttl": 0x3F}
 
 
 def code_of(field: Field, version: int) -> CodePoint | None:
@@ -412,7 +420,7 @@ def _entry(field: Field, version: int, value: int, mask: int | None = None) -> b
             + mask.to_bytes(code.n_bytes, "big"))  # fmt: skip
 
 
-_NXM_1 = 1
+_NXM_1: Final = 1
 
 
 def _check_value(row: DecodeRow, value: int) -> int:

@@ -25,23 +25,25 @@ from netloom.openflow.constants import OFP11_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.openflow.oxm import DecodeRow, OxmTable
 
-_IN_PORT = SLOT["in_port"]
+_IN_PORT: Final = SLOT["in_port"]
 #: OXM_OF_IN_PORT, of four bytes.
-_IN_PORT_HEADER = b"\x80\0\0\4"
+_IN_PORT_HEADER: Final = b"\x80\0\0\4"
 #: NXM_OF_IN_PORT, of two bytes: the last 16 bits of a number, but for those between.
-_SHORT_IN_PORT_HEADER = b"\0\0\0\2"
-_RESERVED = 0xFFFFFF00
+_SHORT_IN_PORT_HEADER: Final = b"\0\0\0\2"
+_RESERVED: Final = 0xFFFFFF00
 #: Templates tried for a match of one length.
-_BUCKET = 8
+_BUCKET: Final = 8
 #: Shapes that were seen once and are remembered.
-_SEEN = 256
+_SEEN: Final = 256
 #: So many matches of unknown shape, and templates rest for so many matches.
-_MAX_MISSES = 4_096
-_REST = 65_536
+_MAX_MISSES: Final = 4_096
+_REST: Final = 65_536
 #: Reserved port numbers start here; they and wider numbers are not for templates.
-_PORTS_END = 0xFF00
+_PORTS_END: Final = 0xFF00
 
 
 class Template:

@@ -7,21 +7,25 @@ mods. A protocol is one bit, a set of protocols an integer; names are those of o
 
 from __future__ import annotations
 
-P_OF10 = 1 << 0
-P_OF10_TID = 1 << 1
-P_NXM = 1 << 2
-P_NXM_TID = 1 << 3
-P_OF11 = 1 << 4
-P_OF12 = 1 << 5
-P_OF13 = 1 << 6
-P_OF14 = 1 << 7
-P_OF15 = 1 << 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-P_OF10_ANY = P_OF10 | P_OF10_TID | P_NXM | P_NXM_TID
-P_NXM_ANY = P_NXM | P_NXM_TID
-P_TID = P_OF10_TID | P_NXM_TID
-P_OXM_ANY = P_OF12 | P_OF13 | P_OF14 | P_OF15
-P_ANY = (1 << 9) - 1
+P_OF10: Final = 1 << 0
+P_OF10_TID: Final = 1 << 1
+P_NXM: Final = 1 << 2
+P_NXM_TID: Final = 1 << 3
+P_OF11: Final = 1 << 4
+P_OF12: Final = 1 << 5
+P_OF13: Final = 1 << 6
+P_OF14: Final = 1 << 7
+P_OF15: Final = 1 << 8
+
+P_OF10_ANY: Final = P_OF10 | P_OF10_TID | P_NXM | P_NXM_TID
+P_NXM_ANY: Final = P_NXM | P_NXM_TID
+P_TID: Final = P_OF10_TID | P_NXM_TID
+P_OXM_ANY: Final = P_OF12 | P_OF13 | P_OF14 | P_OF15
+P_ANY: Final = (1 << 9) - 1
 
 #: Protocol -> its wire version.
 VERSION: dict[int, int] = {

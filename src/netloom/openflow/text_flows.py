@@ -13,7 +13,11 @@ from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
 from netloom.openflow.protocol import INITIAL
 
-_FLAGS = (
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_FLAGS: Final = (
     (m.OFPFF_SEND_FLOW_REM, "send_flow_rem"),
     (m.OFPFF_CHECK_OVERLAP, "check_overlap"),
     (m.OFPFF_RESET_COUNTS, "reset_counts"),
@@ -22,9 +26,9 @@ _FLAGS = (
 )
 
 
-_DEFAULT_PRIORITY = 0x8000
+_DEFAULT_PRIORITY: Final = 0x8000
 #: The verbosity that shows the match of a flow mod in the form that it came in.
-_AS_IT_CAME = 3
+_AS_IT_CAME: Final = 3
 
 
 def format_flags(flags: int) -> str:

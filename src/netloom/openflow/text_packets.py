@@ -13,20 +13,19 @@ from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style, hex_dump
 from netloom.packet.parse import parse
 
+_PACKET_TYPE = SLOT["packet_type"]
 #: Protocol -> name, offset and length of the checksum, length of the header.
 _CHECKSUMS = {
     6: ("tcp", 16, 2, 20), 17: ("udp", 6, 2, 8), 132: ("sctp", 8, 4, 12), 1: ("icmp", 2, 2, 8),
     58: ("icmp6", 2, 2, 4),
 }  # fmt: skip
-
-
 #: Reasons that a message should not have, as a switch tells them as the usual miss.
 _MISSES = (m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 
 
-def _checksum_text(packet: bytes) -> str:
+def _checksum_text(packet: bytes, packet_type: int) -> str:
     """` tcp_csum:1f2e`, or nothing where there is no whole transport header."""
-    headers = parse(packet)
+    headers = parse(packet, packet_type)
     if headers.l4 < 0 or headers.frag & 2 or headers.proto not in _CHECKSUMS:
         return ""
     name, offset, size, whole = _CHECKSUMS[headers.proto]
@@ -36,18 +35,18 @@ def _checksum_text(packet: bytes) -> str:
     return f" {name}_csum:{int.from_bytes(packet[at : at + size], 'big'):x}"
 
 
-def packet_text(packet: bytes) -> str:
+def packet_text(packet: bytes, packet_type: int = 0) -> str:
     """The fields of `packet` and the checksum of its transport header."""
-    if len(packet) < 14:
+    if len(packet) < 14 and not packet_type:
         return format_flow(0) + "\n"
-    key = extract_key(packet) & ~SLOT["in_port"].mask
-    return format_flow(key) + _checksum_text(packet) + "\n"
+    key = extract_key(packet, metadata=_PACKET_TYPE.put(0, packet_type)) & ~SLOT["in_port"].mask
+    return format_flow(key) + _checksum_text(packet, packet_type) + "\n"
 
 
-def _tail(packet: bytes, style: Style) -> str:
+def _tail(packet: bytes, match: Match, style: Style) -> str:
     if style.verbosity < 1:
         return ""
-    out = packet_text(packet)
+    out = packet_text(packet, _PACKET_TYPE.get(match.value))
     return out + hex_dump(packet, ascii_too=False) if style.verbosity > 2 else out
 
 
@@ -78,7 +77,7 @@ def _packet_in(p: m.PacketIn, style: Style, version: int) -> str:
         out += f" userdata={p.userdata.hex('.')}\n"
     if p.continuation:
         out += _continuation_text(p.continuation, version, style)
-    return out + _tail(p.packet, style)
+    return out + _tail(p.packet, p.match, style)
 
 
 def _continuation_text(data: bytes, version: int, style: Style) -> str:
@@ -109,4 +108,4 @@ def format_packet_out(message: m.PacketOut, frame: Frame, style: Style) -> str:
     if message.buffer_id != m.NO_BUFFER:
         return f"{out} buffer=0x{message.buffer_id:08x}\n"
     out += f" data_len={len(message.packet)}\n"
-    return out + _tail(message.packet, style) if message.packet else out
+    return out + _tail(message.packet, message.match, style) if message.packet else out

@@ -416,6 +416,11 @@ class Idl:
         found = self._tables.get(table)
         return [] if found is None else list(found.rows.values())
 
+    def n_cells(self) -> int:
+        """How many values the replica would have if it had all columns of its rows, as
+        `memory/show` counts."""
+        return sum(len(t.schema.columns) * len(t.rows) for t in self._tables.values())
+
     def row(self, table: str, uuid: str) -> Row | None:
         found = self._tables.get(table)
         return None if found is None else found.rows.get(uuid)  # type: ignore[call-overload]

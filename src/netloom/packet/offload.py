@@ -9,26 +9,26 @@ such a packet to a device that cannot do this must do it first, or TCP breaks.
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
 from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR, TCP_FIN, TCP_PSH
 from netloom.packet.parse import Headers, parse
 
 #: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset: in the host's byte order.
-VIRTIO_NET_HDR = Struct("=BBHHHH")
-VIRTIO_NET_HDR_LEN = VIRTIO_NET_HDR.size
+VIRTIO_NET_HDR: Final = Struct("=BBHHHH")
+VIRTIO_NET_HDR_LEN: Final = VIRTIO_NET_HDR.size
 
-NEEDS_CSUM = 1
-DATA_VALID = 2
-GSO_NONE = 0
-GSO_TCPV4 = 1
-GSO_UDP = 3
-GSO_TCPV6 = 4
-GSO_UDP_L4 = 5
-_SCTP_OFFSET = 8
+NEEDS_CSUM: Final = 1
+DATA_VALID: Final = 2
+GSO_NONE: Final = 0
+GSO_TCPV4: Final = 1
+GSO_UDP: Final = 3
+GSO_TCPV6: Final = 4
+GSO_UDP_L4: Final = 5
+_SCTP_OFFSET: Final = 8
 #: With a GSO type: the sender set CWR, which only the first segment may carry (RFC 3168, 6.1.2).
-GSO_ECN = 0x80
+GSO_ECN: Final = 0x80
 
 
 class Offload(NamedTuple):
@@ -56,8 +56,16 @@ class Offload(NamedTuple):
         )
 
 
-NO_OFFLOAD = Offload()
-NO_OFFLOAD_HEADER = NO_OFFLOAD.encode()
+NO_OFFLOAD: Final = Offload()
+NO_OFFLOAD_HEADER: Final = NO_OFFLOAD.encode()
+
+
+def with_header(data: bytes, offload: Offload) -> bytes:
+    """`data` behind its virtio_net_hdr, as the kernel takes it from us. The header has no words for
+    a checksum of SCTP, which the kernel would take for one of TCP's kind: that one is completed."""
+    if offload.csum_offset == _SCTP_OFFSET and offload.flags & NEEDS_CSUM:
+        return NO_OFFLOAD_HEADER + complete_checksum(data, offload.csum_start, _SCTP_OFFSET)
+    return offload.encode() + data
 
 
 def decode_offload(data: bytes | bytearray | memoryview) -> Offload:

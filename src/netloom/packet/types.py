@@ -7,17 +7,21 @@ section 2.2) has numbers of its own for what comes behind it.
 
 from __future__ import annotations
 
-PT_ETHERNET = 0
-PT_IPV4 = 0x1_0800
-PT_IPV6 = 0x1_86DD
-PT_MPLS = 0x1_8847
-PT_MPLS_MC = 0x1_8848
-PT_NSH = 0x1_894F
-_NAMESPACE_ETHERTYPE = 1 << 16
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+PT_ETHERNET: Final = 0
+PT_IPV4: Final = 0x1_0800
+PT_IPV6: Final = 0x1_86DD
+PT_MPLS: Final = 0x1_8847
+PT_MPLS_MC: Final = 0x1_8848
+PT_NSH: Final = 0x1_894F
+_NAMESPACE_ETHERTYPE: Final = 1 << 16
 
 #: NSH's "Next Protocol" -> packet type.
-_NSH_PROTOCOLS = {1: PT_IPV4, 2: PT_IPV6, 3: PT_ETHERNET, 4: PT_NSH}
-_TO_NSH = {packet_type: number for number, packet_type in _NSH_PROTOCOLS.items()}
+_NSH_PROTOCOLS: Final = {1: PT_IPV4, 2: PT_IPV6, 3: PT_ETHERNET, 4: PT_NSH}
+_TO_NSH: Final = {packet_type: number for number, packet_type in _NSH_PROTOCOLS.items()}
 
 
 def packet_type_of(eth_type: int) -> int:

@@ -86,6 +86,12 @@ class Control:
     ) -> None:
         """`vlog/*`, `coverage/*` (whose rates are kept from now on) and `memory/show`."""
         self._loop.register(CoverageSampler(counters, self._loop))
+        loop, registry = self._loop, self.registry
+        counters.counter("unixctl_received").follow(lambda: registry.n_received)
+        counters.counter("unixctl_replied").follow(lambda: registry.n_replied)
+        counters.counter("poll_zero_timeout").follow(lambda: loop.n_at_once)
+        counters.counter("stream_open").follow(lambda: loop.n_called)
+        counters.counter("pstream_open").follow(lambda: loop.n_listened)
         register_vlog_commands(self.registry, vlog)
         register_coverage_commands(self.registry, counters)
         register_memory_commands(self.registry, memory)

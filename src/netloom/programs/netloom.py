@@ -9,7 +9,7 @@ import typer
 
 import netloom
 from netloom.base.errors import ConfigError, NetloomError
-from netloom.programs.netloom_lab import doctor, lab_app, status
+from netloom.programs.netloom_lab import doctor, end_in_order, lab_app, status
 
 app = typer.Typer(
     help="Open vSwitch and Neutron's ML2 in Python, with an eBPF data path.",
@@ -54,6 +54,7 @@ def demo(
     else:
         from netloom.lab.story import run_story as run
 
+    end_in_order()
     raise typer.Exit(0 if run(keep) else 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import typer
@@ -19,6 +20,13 @@ _TO: list[str] = typer.Option([], help="Tunnel end to which the MTU is measured;
 MARKS = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 
 
+def end_in_order() -> None:
+    """Have SIGTERM and a terminal that closes end a command as Ctrl-C does: with its lab."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 @lab_app.command("up")
 def lab_up(
     file: Path = _FILE,
@@ -33,6 +41,7 @@ def lab_up(
         return
     from netloom.lab.standing import raise_lab
 
+    end_in_order()
     raise_lab(plan, lambda text: print(text, flush=True))
     print(f"lab {plan.name} stands: netloom lab inspect {plan.name}")
 

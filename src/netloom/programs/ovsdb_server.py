@@ -19,6 +19,7 @@ from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 from netloom.programs.control import Control, make_registry
+from netloom.programs.coverage_events import declare_server_events
 from netloom.programs.help_text import (
     CONNECTION_HELP,
     DAEMON_HELP,
@@ -158,6 +159,7 @@ class Program:
     """The running server."""
 
     def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+        self.counters = Counters()
         self.arguments = arguments
         self.codec = FastJson()
         self.clock = WarpClock()
@@ -178,6 +180,7 @@ class Program:
             if served.store is not None and os.path.realpath(path) == served.store.log.path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
         store = FileStore.open(path, self.codec.decode, self.codec.encode)
+        self.counters.counter("lockfile_lock").add()
         if store.log.damage is not None:
             log.err("%s", store.log.damage)
         store.use_diff = self.arguments.use_diff
@@ -214,7 +217,8 @@ class Program:
         self.server.watchers.append(self._database_changed)
         self.remotes.wanted = set(self.arguments.remotes)
         self.remotes.reconfigure()
-        self.control.register_standard(vlog, Counters(), register_commands(self))
+        declare_server_events(self.counters)
+        self.control.register_standard(vlog, self.counters, register_commands(self))
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()

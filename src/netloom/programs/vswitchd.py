@@ -21,6 +21,7 @@ from netloom.netdev.linux.host_routes import HostRoutes
 from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
+from netloom.programs.coverage_events import declare_events
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
 from netloom.programs.outcome import outcome
@@ -198,6 +199,7 @@ class Program:
             # Controllers shall not meet tables that are half full.
             lambda: not self.datapaths.is_restoring,
             signals,
+            self.counters,
         )
         self.idl = Idl("Open_vSwitch", TABLES)
         self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
@@ -212,6 +214,7 @@ class Program:
 
     def start(self) -> None:
         self.control.register_standard(vlog, self.counters, self.memory)
+        declare_events(self.counters, self.switch)
         self.control.register_exit("[--cleanup]", max_args=1)
         if self.dummies is not None:
             self.control.register_time()
@@ -284,6 +287,7 @@ class Program:
         """What `memory/show` tells."""
         live = self.switch.applier.bridges.values()
         counts = {
+            "idl-cells-Open_vSwitch": self.idl.n_cells(),
             "ports": sum(len(bridge.interfaces) for bridge in live),
             "ofconns": self.links.n_connections(),
             **self.datapaths.memory(),

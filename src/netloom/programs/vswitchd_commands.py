@@ -13,6 +13,7 @@ from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
+from netloom.ofproto.json_answers import json_answers
 from netloom.ofproto.protocol_commands import COMMANDS as PROTOCOL_COMMANDS
 from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
 
@@ -39,17 +40,22 @@ def register_commands(program: Program) -> None:
         program.clock.now_ms,
         lambda name: Path(name).read_text(),
         owner=program.datapaths.spare,
+        counters=program.counters,
     )
     threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
     )
+    answers = json_answers(
+        lambda: list(program.datapaths.backers.values()), lambda: program.datapaths.underlay.routes
+    )
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
         *underlay.commands(),
     ):  # fmt: skip
-        registry.register(*command)
+        name, usage, least, most, handler = command
+        registry.register(name, usage, least, most, handler, answers.get(name))
     if program.dummies is not None:
         _register_dummies(program, program.dummies)
         for command in DummyAddresses(program.datapaths.underlay).commands():

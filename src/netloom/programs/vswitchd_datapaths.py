@@ -239,6 +239,7 @@ class DataPathSet:
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
             self._limit(backer)
+            backer.features.found_vlans(self._limits.n_vlans)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:

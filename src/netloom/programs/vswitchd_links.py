@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+from netloom.base.counters import Counters
 from netloom.base.log import get_logger
 from netloom.base.paths import rundir
 from netloom.base.record import replace
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import ControllerSettings, ControllerStatus
 from netloom.openflow import connection as openflow
-from netloom.openflow.bridge_end import BridgeEnd
+from netloom.openflow.bridge_end import BridgeEnd, Traffic
 from netloom.programs.vswitchd_snoop import Snooped, accept_snooper
 from netloom.transport.address import OPENFLOW_PORT, is_passive, parse_address
 from netloom.transport.client import ReconnectingClient
@@ -82,7 +83,8 @@ class Service:
             snooped = self._links.snooped(self._bridge.name)
             return accept_snooper(self._links.loop, name, self._versions, snooped)
         now_ms = self._links.loop.clock.now_ms()
-        machine = BridgeEnd(f"{self._bridge.name}<->{name}", self._versions, now_ms)
+        full_name = f"{self._bridge.name}<->{name}"
+        machine = BridgeEnd(full_name, self._versions, now_ms, self._links.traffic)
         connection: Connection[None] = Connection(
             self._links.loop,
             ByteMover(machine),
@@ -98,6 +100,7 @@ class Service:
         return connection
 
     def _closed(self, machine: BridgeEnd) -> None:
+        machine.discard()
         if self._connections.pop(id(machine), None) is not None:
             self._bridge.forget(machine)
             self._links.note_change()
@@ -157,7 +160,8 @@ class Client:
 
     def _make(self) -> ByteMover:
         now_ms = self._links.loop.clock.now_ms()
-        self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms)
+        self._links.opened.add()
+        self._machine = BridgeEnd(self._rconn.name, self._versions, now_ms, self._links.traffic)
         self._machine.taps = self._taps
         self._machine.negotiated = self._negotiated
         return ByteMover(self._machine)
@@ -175,6 +179,7 @@ class Client:
         del error
         if self._machine is not None:
             machine, self._machine = self._machine, None
+            machine.discard()
             self._bridge.forget(machine)
 
     def _probe(self, connection: Connection[None]) -> None:
@@ -232,8 +237,13 @@ class OpenFlowLinks:
         standing_of: Callable[[str, BridgeEnd], Standing],
         may_call: Callable[[], bool],
         signals: FatalSignals,
+        counters: Counters | None = None,
     ) -> None:
         self.loop = loop
+        events = counters or Counters()
+        self.traffic = Traffic(events)
+        #: Connections to controllers that were tried.
+        self.opened = events.counter("vconn_open")
         self._may_call = may_call
         self.signals = signals
         self.tls = tls

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netloom.netdev.linux.host_routes import HostRoutes
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import Route
+from netloom.ofproto.underlay.rules import Rule
 
 
 def follow_host(underlay: Underlay, host: HostRoutes) -> None:
@@ -18,3 +19,8 @@ def follow_host(underlay: Underlay, host: HostRoutes) -> None:
         for route in routes
     ]  # fmt: skip
     underlay.set_host(addresses, tuple(found))
+    rules = (
+        Rule(rule.priority, rule.table, rule.is_v6, rule.prefix, rule.length, rule.is_not)
+        for rule in host.read_rules()
+    )
+    underlay.routes.set_system_rules(tuple(rules))

@@ -43,6 +43,8 @@ class BondSettings(Record):
     #: Of `active-backup`, and of what falls back to it.
     primary: str = ""
     all_members_active: bool = False
+    #: Have the data path choose members of `balance-tcp` by itself, where it can.
+    lb_output: bool = False
     #: Without a partner that speaks LACP, be as `active-backup`.
     fallback_ab: bool = False
 

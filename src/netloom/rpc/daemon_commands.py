@@ -83,7 +83,7 @@ def register_coverage_commands(registry: CommandRegistry, counters: Counters) ->
     """`coverage/show` and `coverage/read-counter`."""
 
     def read(args: list[str]) -> str:
-        found = next((c for c in counters.all() if c.name == args[0]), None)
+        found = counters.find(args[0])
         if found is None:
             raise CommandError("No such counter")
         return f"{found.total}\n"

@@ -101,6 +101,8 @@ class CommandRegistry:
     def __init__(self, version: str = "") -> None:
         self._commands: dict[str, Command] = {}
         self._aliases: dict[str, str] = {}
+        #: Requests that came, and those that were answered.
+        self.n_received = self.n_replied = 0
         self.register("list-commands", "", 0, 0, self._list, self._list_json)
         self.register("set-options", "[--format text|json]", 1, 2, lambda args: "")
         if version:
@@ -208,15 +210,18 @@ class UnixctlSession:
 
     def _run(self, request: Request) -> None:
         name, args = request.method, request.params
+        self._registry.n_received += 1
         if log.is_dbg_enabled:
             log.dbg("received request %s[%s], id=%s", name, ", ".join(map(repr, args)), request.id)
         try:
             command = self._registry.find(name, args)
             if name == "set-options":
                 self._format = parse_format(args)
+                self._registry.n_replied += 1
                 self._rpc.reply(request.id, "")
                 return
             if self._format == JSON and command.as_json is not None:
+                self._registry.n_replied += 1
                 self._rpc.reply(request.id, command.as_json(args))
                 return
             answer = command.handler(args)
@@ -235,6 +240,7 @@ class UnixctlSession:
         self._resume = True
 
     def _answer(self, request_id: Any, success: bool, text: str) -> None:
+        self._registry.n_replied += 1
         outcome = "success" if success else "error"
         log.dbg('replying with %s, id=%s: "%s"', outcome, request_id, text)
         if not success:

@@ -56,6 +56,7 @@ async def open_connection(
     """Connect `connection` to an active `address`, with a class of service for its packets;
     OSError if that fails."""
     settings = tls or TlsSettings()
+    loop.n_called += 1
     context = make_context(settings, server=False) if address.kind == "ssl" else None
     sock = await _connect_socket(loop, address, dscp)
     try:

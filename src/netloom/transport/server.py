@@ -129,6 +129,7 @@ class Listener:
         unix = address.kind == "unix"
         self._sock: socket.socket | None = _bind_unix(address.path) if unix else _bind_inet(address)
         self._inode = os.stat(address.path).st_ino if unix else 0
+        loop.n_listened += 1
         loop.watch(self._sock.fileno(), self._ready)
 
     @property

@@ -81,6 +81,7 @@ class PortRules:
             # Less than a second would keep moving what was just moved.
             rebalance_ms=max(rebalance_ms, 1_000) if rebalance_ms else 0,
             primary=primary,
+            lb_output=self._config.get("lb-output-action") == "true",
             all_members_active=self._config.get("all-members-active") == "true",
         )
 

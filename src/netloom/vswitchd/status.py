@@ -222,6 +222,8 @@ class StatusWriter:
         #: Grows with every transaction that the server has confirmed.
         self.commits = 0
         self.failed = False
+        #: How often a transaction was found in each state.
+        self.outcomes: dict[str, int] = {}
 
     @property
     def busy(self) -> bool:
@@ -234,19 +236,29 @@ class StatusWriter:
         be found and written again by the next comparison."""
         assert not self.busy
         self.failed = False
+        if not changes:
+            self._count(UNCHANGED)
+            return
         transaction = Transaction(self._idl)
         for row, columns in changes.items():
             for name, value in columns.items():
                 transaction.set(row, name, value)
         self._transaction = transaction
-        transaction.commit()
+        if transaction.commit() == INCOMPLETE:
+            self._count(INCOMPLETE)
         self._settle()
+
+    def _count(self, status: str) -> None:
+        self.outcomes[status] = self.outcomes.get(status, 0) + 1
 
     def _settle(self) -> None:
         transaction = self._transaction
-        if transaction is None or transaction.status == INCOMPLETE:
+        if transaction is None:
+            return
+        if transaction.status == INCOMPLETE:
             return
         self._transaction = None
+        self._count(transaction.status)
         if transaction.status in (SUCCESS, UNCHANGED):
             self.commits += 1
             return

@@ -241,6 +241,8 @@ class Switch:
         self._writer = StatusWriter(idl)
         self._wish_is_stale = True
         self._is_configured = False
+        #: How often the configuration was applied.
+        self.n_reconfigured = 0
         #: The configuration that was applied last, by its number.
         self._applied_cfg: int | None = None
         #: Devices are looked at no more often than status is written, however they flap.
@@ -283,6 +285,10 @@ class Switch:
                 due.append(self._status_due_ms)
         return min(due, default=None)
 
+    def transactions(self, status: str) -> int:
+        """How often a transaction was found to be in that state."""
+        return self._writer.outcomes.get(status, 0)
+
     def close(self) -> None:
         """Remove all bridges; the database keeps what it was told."""
         self.applier.close()
@@ -317,6 +323,7 @@ class Switch:
             self._status_is_stale = True
 
     def _reconfigure(self) -> None:
+        self.n_reconfigured += 1
         wish = read_wish(self._idl)
         self._complain(wish)
         self.wish = wish
@@ -376,8 +383,7 @@ class Switch:
             different = differing(root, self._root_columns())
             if different:
                 changes[root] = different
-        if changes:
-            self._writer.write(changes)
+        self._writer.write(changes)
 
     def _root_columns(self) -> dict[str, Datum]:
         columns: dict[str, Datum] = {

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 from tests.support.kernel_programs import require_programs
-from tests.support.peers import wait_until
+from tests.support.peers import require_services, wait_until
 from tests.support.switches import needs_root, own_tools
+from tests.support.talkers import CONNECT, ECHO, TALK
 
-from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud, Host
 from netloom.lab.namespace import VirtualMachine
-from netloom.lab.peers import service_program
 
 pytestmark = [needs_root, pytest.mark.root]
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
@@ -34,39 +33,6 @@ WORLD = {4: "203.0.113.254", 6: "2001:db8:ffff::fe"}
 OUTER = {4: "203.0.113.0/24", 6: "2001:db8:ffff::/64"}
 #: One of each for a type of network: IPv4 is the same for all.
 SIX = {kind: f"2001:db8:{number}::" for number, kind in enumerate(KINDS, 1)}
-#: Answers every line on every port that it is given, in both versions.
-ECHO = """
-import socket, sys, threading
-def serve(port):
-    server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    while True:
-        threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
-def answer(conversation):
-    try:
-        while data := conversation.recv(100):
-            conversation.sendall(data)
-    except OSError:
-        pass  # The other end has given up.
-for port in sys.argv[1:]:
-    threading.Thread(target=serve, args=(int(port),)).start()
-"""
-#: Talks until there is no answer any more; says so.
-TALK = """
-import socket, sys, time
-line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.7)
-try:
-    while True:
-        line.sendall(b"x")
-        assert line.recv(1)
-        print("answered", flush=True)
-        time.sleep(0.1)
-except OSError:
-    print("cut", flush=True)
-"""
-CONNECT = """
-import socket, sys
-socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.4).close()
-"""
 
 
 @dataclass
@@ -139,10 +105,7 @@ def flows_of(host: Host, bridge: str, match: str = "") -> list[str]:
 def stage(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    try:
-        service_program("dnsmasq"), service_program("nft")
-    except Unsupported as missing:
-        pytest.skip(str(missing))
+    require_services()
     tools = own_tools(tmp_path_factory.mktemp("tools") / "t")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "kernel":

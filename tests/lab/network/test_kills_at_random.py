@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 from bench.resilience import CUT_S, INTERVAL_S, Trial, World
 from tests.support.kernel_programs import require_programs
+from tests.support.peers import require_services
 from tests.support.switches import needs_root, own_tools
 
-from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud
-from netloom.lab.peers import service_program
 
 pytestmark = [needs_root, pytest.mark.root]
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
@@ -32,10 +31,7 @@ SILENCE_S = {"kernel": 2.0, "userspace": 10.0}
 def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "kernel":
         require_programs()
-    try:
-        service_program("dnsmasq"), service_program("nft")
-    except Unsupported as missing:
-        pytest.skip(str(missing))
+    require_services()
     chosen: str = request.param
     monkeypatch.setenv(CHOICE, chosen)
     return chosen

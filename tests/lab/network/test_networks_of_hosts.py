@@ -1,10 +1,12 @@
-"""Two hosts under one service: real packets through flat and VLAN networks, filters, restarts."""
+"""Two hosts under one service: real packets through flat and VLAN networks, filters, restarts.
+
+One cloud for each data path; every test has networks and machines of its own.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support.kernel_programs import require_programs
@@ -17,19 +19,21 @@ pytestmark = [needs_root, pytest.mark.root]
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 
-@pytest.fixture(params=["kernel", "userspace"])
+@pytest.fixture(scope="module", params=["kernel", "userspace"])
 def cloud(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cloud]:
     if request.param == "kernel":
         require_programs()
-    monkeypatch.setenv(CHOICE, request.param)
-    with Cloud(f"c{abs(hash(request.node.name)) % 1000}", programs=own_tools(tmp_path / "t")) as it:
-        it.serve()
-        it.add_host("a")
-        it.add_host("b")
-        it.start()
-        yield it
+    tools = own_tools(tmp_path_factory.mktemp("tools") / "t")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, request.param)
+        with Cloud(f"c{request.param[0]}", programs=tools) as it:
+            it.serve()
+            it.add_host("a")
+            it.add_host("b")
+            it.start()
+            yield it
 
 
 def pair(cloud: Cloud, kind: str, **more: object) -> tuple[VirtualMachine, VirtualMachine]:
@@ -44,8 +48,7 @@ def pair(cloud: Cloud, kind: str, **more: object) -> tuple[VirtualMachine, Virtu
         )
     hosts: list[Host] = list(cloud.hosts.values())
     first, second = (
-        cloud.boot(f"vm{index}", host, cloud.port(network, host, **more))
-        for index, host in enumerate(hosts)
+        cloud.boot(f"vm{len(cloud.vms)}", host, cloud.port(network, host, **more)) for host in hosts
     )
     return first, second
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 import pytest
 from bench.resilience import Trial, World
 from tests.support.kernel_programs import require_programs
+from tests.support.peers import require_services
 from tests.support.switches import needs_root, own_tools
 
-from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud
-from netloom.lab.peers import service_program
 from netloom.network.agents.l2.restoring import LIMIT_S
 
 pytestmark = [needs_root, pytest.mark.root]
@@ -23,10 +22,7 @@ pytestmark = [needs_root, pytest.mark.root]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     require_programs()
-    try:
-        service_program("dnsmasq"), service_program("nft")
-    except Unsupported as missing:
-        pytest.skip(str(missing))
+    require_services()
     tools = own_tools(tmp_path_factory.mktemp("t") / "t")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NETLOOM_SYSTEM_DATAPATH", "kernel")

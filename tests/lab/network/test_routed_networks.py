@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.kernel_programs import require_programs
+from tests.support.peers import require_services
 from tests.support.switches import needs_root, own_tools
 
-from netloom.base.errors import Unsupported
 from netloom.lab.cloud import Cloud
 from netloom.lab.namespace import VirtualMachine
-from netloom.lab.peers import service_program
 from netloom.lab.story import Story
 
 pytestmark = [needs_root, pytest.mark.root]
@@ -32,6 +31,7 @@ options = dict(one[:2] for one in answer[DHCP].options if isinstance(one, tuple)
 print(answer[BOOTP].yiaddr, options.get("router"), options.get("interface-mtu"))
 """
 
+Scene = tuple[VirtualMachine, dict[str, str]]
 SOLICIT = """
 from scapy.all import *
 mac = get_if_hwaddr("eth0")
@@ -48,27 +48,32 @@ print(answer[DHCP6OptIAAddress].addr, *answer[DHCP6OptDNSServers].dnsservers)
 """
 
 
-@pytest.fixture(params=["kernel", "userspace"])
+@pytest.fixture(scope="module", params=["kernel", "userspace"])
 def cloud(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cloud]:
+    """One for each data path."""
     if request.param == "kernel":
         require_programs()
-    monkeypatch.setenv(CHOICE, request.param)
-    try:
-        service_program("dnsmasq"), service_program("nft")
-    except Unsupported as missing:
-        pytest.skip(str(missing))
-    with Cloud(f"r{abs(hash(request.node.name)) % 1000}", programs=own_tools(tmp_path / "t")) as it:
-        it.serve()
-        it.add_host("net", ("physnet1", "public"), network_node=True)
-        it.add_host("node")
-        it.start()
-        it.host.ip("addr", "add", f"{OUTSIDE}/24", "dev", "public")
-        yield it
+    require_services()
+    tools = own_tools(tmp_path_factory.mktemp("tools") / "t")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, request.param)
+        with Cloud(f"r{request.param[0]}", programs=tools) as it:
+            it.serve()
+            it.add_host("net", ("physnet1", "public"), network_node=True)
+            it.add_host("node")
+            it.start()
+            it.host.ip("addr", "add", f"{OUTSIDE}/24", "dev", "public")
+            yield it
 
 
-def routed(cloud: Cloud) -> tuple[VirtualMachine, dict[str, str]]:
+@pytest.fixture(scope="module")
+def scene(cloud: Cloud) -> Scene:
+    return routed(cloud)
+
+
+def routed(cloud: Cloud) -> Scene:
     """A machine behind a router to the outside; ids of what there is."""
     make = cloud.api.make
     public = make(
@@ -102,8 +107,10 @@ def routed(cloud: Cloud) -> tuple[VirtualMachine, dict[str, str]]:
     return vm, ids
 
 
-def test_a_machine_reaches_the_outside_and_is_reached_by_a_floating_address(cloud: Cloud) -> None:
-    vm, ids = routed(cloud)
+def test_a_machine_reaches_the_outside_and_is_reached_by_a_floating_address(
+    cloud: Cloud, scene: Scene
+) -> None:
+    vm, ids = scene
     cloud.wait("the way out works", lambda: vm.ping(OUTSIDE, 1))
     floating = cloud.api.make("floatingip", floating_network_id=ids["public"], port_id=ids["port"])
     address = floating["floating_ip_address"]
@@ -126,8 +133,8 @@ def test_the_story_of_the_demo_holds(
         assert Story(made).tell(), capsys.readouterr().out
 
 
-def test_a_machine_gets_its_address_by_dhcp(cloud: Cloud) -> None:
-    vm, ids = routed(cloud)
+def test_a_machine_gets_its_address_by_dhcp(cloud: Cloud, scene: Scene) -> None:
+    vm, ids = scene
     expected = cloud.api.show("port", ids["port"])["fixed_ips"][0]["ip_address"]
 
     def answer() -> str:
@@ -147,7 +154,7 @@ def test_a_machine_gets_its_ipv6_address_by_dhcp(cloud: Cloud) -> None:
         dns_nameservers=["2001:db8:53::53"],
     )
     port = cloud.port(network, cloud.hosts["node"])
-    vm = cloud.boot("vm", cloud.hosts["node"], port)
+    vm = cloud.boot("vm6", cloud.hosts["node"], port)
     expected = port["fixed_ips"][0]["ip_address"]
 
     def answer() -> str:

@@ -114,13 +114,25 @@ def test_connection_disappears_when_its_time_is_over(switch: Switch) -> None:
 def test_limits_are_set_shown_and_deleted(switch: Switch) -> None:
     assert switch("ct-get-limits") == "default limit=0\n"
     switch("ct-set-limits", "default=10", "zone=3,limit=5", "zone=2,limit=6")
-    text = "default limit=10\nzone=2,limit=6,count=0\nzone=3,limit=5,count=1\n"
+    text = "default limit=10\nzone=2,limit=6,count=0\nzone=3,limit=5,count=0\n"
     assert switch("ct-get-limits") == text
     assert switch("ct-get-limits", "zone=3,4") == (
-        "default limit=10\nzone=3,limit=5,count=1\nzone=4,limit=10,count=0\n"
+        "default limit=10\nzone=3,limit=5,count=0\nzone=4,limit=10,count=0\n"
     )
     switch("ct-del-limits", "zone=2,3")
     switch("ct-del-limits", "default")
+    assert switch("ct-get-limits") == "default limit=0\n"
+
+
+def test_limits_of_the_database_cannot_be_changed_by_hand(switch: Switch) -> None:
+    switch.dpif.conntrack.limits.is_protected = True
+    for verb in ("set", "del"):
+        assert switch.fails(
+            f"ct-{verb}-limits", "zone=3,limit=5"[: 15 if verb == "set" else 6]
+        ) == (
+            f"the zone limits are set via database, use 'ovs-vsctl {verb}-zone-limit <...>' "
+            "instead. (Operation not permitted)"
+        )
     assert switch("ct-get-limits") == "default limit=0\n"
 
 

@@ -198,6 +198,8 @@ def test_nothing_is_expected_once_the_parent_is_gone() -> None:
         (b"227 =1,2,3,4,1,0", False, True, 256),
         (b"EPRT |2|::1|65535|", True, False, 65_535),
         (b"229 ok (|||1|)", True, True, 1),
+        (b"EPRT |1|1.2.3.4|77|", False, False, 77),
+        (b"229 ok (|||78|)", False, True, 78),
     ],
 )
 def test_announcements_are_read(text: bytes, is_ipv6: bool, is_reply: bool, port: int) -> None:
@@ -209,7 +211,8 @@ def test_announcements_are_read(text: bytes, is_ipv6: bool, is_reply: bool, port
 @pytest.mark.parametrize(
     ("text", "is_ipv6"),
     [(b"PORT 1,2,3,4,0,0", False), (b"PORT 1,2,3,256,1,1", False), (b"EPRT |2|x|1|", True),
-     (b"EPRT |2|:::|5|", True), (b"EPRT |2|::1|65536|", True), (b"PORT", False)],
+     (b"EPRT |2|:::|5|", True), (b"EPRT |2|::1|65536|", True), (b"PORT", False),
+     (b"EPRT |2|::1|5|", False), (b"EPRT |1|1.2.3.4|5|", True), (b"EPRT |1|1.2.3.400|5|", False)],
 )  # fmt: skip
 def test_bad_announcements_are_errors(text: bytes, is_ipv6: bool) -> None:
     assert isinstance(read_ftp(text, is_ipv6, False), ValueError)

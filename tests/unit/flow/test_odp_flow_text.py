@@ -56,6 +56,19 @@ def test_printed_flow_is_read_and_printed_again(text: str) -> None:
     assert format_odp_flow(*parse_odp_flow(text)) == text
 
 
+def test_a_flow_in_the_kernel_has_its_metadata_in_the_kernels_order() -> None:
+    key, mask = parse_odp_flow(
+        "tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64),skb_mark(0x3),ct_state(+est+trk),"
+        "ct_zone(0x5),recirc_id(0x2),in_port(1),packet_type(ns=0,id=0),eth_type(0x0800),"
+        "ipv4(frag=no)"
+    )
+    text = format_odp_flow(key, mask, in_kernel=True)
+    assert text == (
+        "recirc_id(0x2),tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64),in_port(1),"
+        "skb_mark(0x3),ct_state(+est+trk),ct_zone(0x5),eth(),eth_type(0x0800),ipv4(frag=no)"
+    )
+
+
 def test_verbose_flow_shows_the_packet_behind_the_mask() -> None:
     key = parse_odp_key(
         "in_port(1),packet_type(ns=0,id=0),eth(src=00:00:00:00:00:01,dst=ff:ff:ff:ff:ff:ff),"

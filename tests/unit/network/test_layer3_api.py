@@ -90,6 +90,8 @@ def test_only_an_administrator_switches_source_nat(api: Api) -> None:
     api.refused(403, "PolicyNotAuthorized", "POST", "/routers", body, "p1")
     router = api.make("router", external_gateway_info=gateway)
     assert router["external_gateway_info"]["enable_snat"] is False
+    again = api.change("router", router["id"], external_gateway_info={"network_id": external["id"]})
+    assert again["external_gateway_info"]["enable_snat"] is True, "what is not said is the default"
     moved = api.change("router", router["id"], external_gateway_info=None)
     assert moved["external_gateway_info"] is None
     assert api.list("/ports?device_owner=network:router_gateway") == []

@@ -35,7 +35,9 @@ def test_limits_come_and_go_with_the_database() -> None:
     found.limits.set(9, 90)
     zones.set((ZoneSettings(1, limit=5), ZoneSettings(2, limit=0)), 7)
     assert (found.limits.zones(), found.limits.limit(1), found.limits.default) == ([1, 2, 9], 5, 7)
+    assert found.limits.is_protected
     zones.set((), -1)
+    assert not found.limits.is_protected
     assert (found.limits.zones(), found.limits.limit(9), found.limits.default) == ([9], 90, 0)
 
 

@@ -14,7 +14,7 @@ be undone so is not compiled. Branches are records to be skipped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.datapath import actions as dp
 from netloom.datapath.ebpf.registry import Registry
@@ -36,10 +36,16 @@ from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
 
 #: Records that one flow may have.
-MAX_RECORDS = SLOT_ACTIONS * MAX_CHAIN
-_TAGS = (0x8100, 0x88A8)
-_IPV4, _IPV6, _ARP, _MPLS = 1, 2, 3, 4
-_TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
+MAX_RECORDS: Final = SLOT_ACTIONS * MAX_CHAIN
+_TAGS: Final = (0x8100, 0x88A8)
+_IPV4: Final = 1
+_IPV6: Final = 2
+_ARP: Final = 3
+_MPLS: Final = 4
+_TCP: Final = 6
+_UDP: Final = 17
+_ICMP: Final = 1
+_ICMPV6: Final = 58
 
 
 class Uncompilable(Exception):
@@ -66,10 +72,10 @@ class _Header(NamedTuple):
     checksums: dict[int, str]
 
 
-_PORTS = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
-_TYPES = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
-_LABEL = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
-_HEADERS = {
+_PORTS: Final = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
+_TYPES: Final = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
+_LABEL: Final = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
+_HEADERS: Final = {
     "eth": _Header(
         "ETHERNET", 0, 12, (_Member("dl_dst", 0, 6), _Member("dl_src", 6, 6)), "NONE", {}
     ),
@@ -103,17 +109,17 @@ _HEADERS = {
     "nd": _Header("TRANSPORT", _ICMPV6, 24, (_Member("nd_target", 8, 16),), "TRANSPORT", {}),
 }  # fmt: skip
 #: Bits of a slot that have a place in its header; a TCP header has four more bits in the word.
-_WRITABLE_BITS = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
-_ALL_OF_ARP_OP = 0xFF
-_METADATA = {
+_WRITABLE_BITS: Final = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
+_ALL_OF_ARP_OP: Final = 0xFF
+_METADATA: Final = {
     "skb_mark": ("pkt_mark", "SET_MARK"),
     "skb_priority": ("skb_priority", "SET_PRIORITY"),
 }
 
-_HASHES = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
+_HASHES: Final = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
 #: Writes that the programs can undo.
-MAX_UNDO = 16
-_ALWAYS = 0xFFFFFFFF
+MAX_UNDO: Final = 16
+_ALWAYS: Final = 0xFFFFFFFF
 
 
 def compile_actions(actions: dp.DpActions, registry: Registry) -> tuple[list[bytes], list[str]]:
@@ -256,13 +262,15 @@ class _Compiler:
         if number is None or action.type not in TUNNELS.values():
             raise Uncompilable("a tunnel that the programs do not know")
         self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        self.records.append(_record("TUNNEL_PUSH", a32=number))
+        ways = [after.port for after in actions[at + 1 :] if isinstance(after, dp.Output)]
+        self.records.append(_record("TUNNEL_PUSH", a16=ways[0] if ways else 0, a32=number))
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
-        and what is known of it must be as they came, or nothing be lost by doing it again."""
+        and what is known of it must be as they came, or nothing be lost by doing it again. A
+        connection would count the packet twice."""
         return not self._is_nested and all(
-            isinstance(action, dp.Ct | dp.CtClear | dp.Hash)
+            isinstance(action, dp.CtClear | dp.Hash)
             or (isinstance(action, dp.Set) and action.header in _METADATA)
             for action in before
         )
@@ -376,8 +384,8 @@ def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
 
 
 #: What leaves a packet as it is, and what changes it in ways that can be undone.
-_HARMLESS = (dp.Output, dp.Userspace)
-_UNDOABLE = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
+_HARMLESS: Final = (dp.Output, dp.Userspace)
+_UNDOABLE: Final = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
 
 
 def _compile_ct(action: dp.Ct, registry: Registry) -> list[bytes]:

@@ -25,22 +25,23 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.connections import KernelTracker
-from netloom.datapath.ebpf.flowtable import Counters as FlowCounters
-from netloom.datapath.ebpf.flowtable import FlowTable
+from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import Ring, SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
     COUNTER,
     COUNTER_STRIDE,
@@ -58,7 +59,15 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
-from netloom.datapath.userspace.conntrack.tracker import FULL, INVALID_STATE, ZONE_FULL
+from netloom.datapath.userspace.cache import CachedFlow
+from netloom.datapath.userspace.conntrack.tracker import (
+    FULL,
+    INVALID_STATE,
+    TCP_FLAGS,
+    TCP_SEQUENCE,
+    TCP_UNCHECKED,
+    ZONE_FULL,
+)
 from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
 from netloom.datapath.userspace.execute import (
     DROP_INVALID,
@@ -68,16 +77,21 @@ from netloom.datapath.userspace.execute import (
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.packet.offload import Offload
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Records taken from one ring in one turn.
-RING_BATCH = 64
+RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
-_DRAIN_ORDER = ("ring_userspace", "ring_slow", "ring_miss")
-_SORT_INTERVAL_MS = 1_000
-_SPECS = {spec.name: spec for spec in MAPS}
+_DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
+_SORT_INTERVAL_MS: Final = 1_000
+_UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
+_SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
-SLOW_PACKETS = "dpif_slow_packet"
+SLOW_PACKETS: Final = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
-_DROPS = {
+_DROPS: Final = {
     "DROP_PORT": DROP_PORT,
     "DROP_RECIRCULATION": DROP_RECIRCULATION,
     "DROP_INVALID": DROP_INVALID,
@@ -86,6 +100,9 @@ _DROPS = {
     "LOST": DROP_UPCALL,
     "SLOW": SLOW_PACKETS,
     "CT_INVALID": INVALID_STATE,
+    "CT_FLAGS": TCP_FLAGS,
+    "CT_SEQUENCE": TCP_SEQUENCE,
+    "CT_UNCHECKED": TCP_UNCHECKED,
     "CT_FULL": FULL,
     "CT_ZONE_FULL": ZONE_FULL,
     "DROP_REASON": drop_counter(0),
@@ -98,18 +115,28 @@ class _Used:
 
     __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
 
-    def __init__(self, flow: Flow) -> None:
-        stats = flow.stats
+    def __init__(self, flow: CachedFlow) -> None:
         self.key, self.mask = flow.key, flow.mask
-        self.packets, self.bytes = stats.packets, stats.bytes
-        self.used_ms, self.tcp_flags = stats.used_ms, stats.tcp_flags
+        self.packets, self.bytes = flow.packets, flow.bytes
+        self.used_ms, self.tcp_flags = flow.used_ms, flow.tcp_flags
+
+    def add(self, counters: FlowCounters, used_ms: int) -> None:
+        """What the kernel counted."""
+        self.packets += counters.packets
+        self.bytes += counters.bytes
+        self.used_ms = max(self.used_ms, used_ms)
+        self.tcp_flags |= counters.tcp_flags
 
 
 class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = True
+    #: Flows of an earlier daemon have their own way to be adopted.
+    has_strangers = False
+    bonds: Bonds | None = None
     dump_heading = ""
+    in_kernel = True
 
     def __init__(
         self,
@@ -241,10 +268,15 @@ class EbpfDpif:
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
-        self._slow.flow_put(key, mask, actions)
-        self._orphans.discard((key & mask, mask))
+        slow = self._slow
+        n_changes = slow.n_changes
+        slow.flow_put(key, mask, actions)
+        is_known = slow.n_changes == n_changes
+        if self._orphans:
+            is_known = is_known or self._table.has(key, mask)
+            self._orphans.discard((key & mask, mask))
         self._installs.later((key, mask, actions))
-        if not self._is_answering or self._table.has(key, mask):
+        if is_known or not self._is_answering:
             self._installs.settle()
 
     def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
@@ -278,11 +310,17 @@ class EbpfDpif:
         taken, changes = self._slow.take_used()
         names = self._table.take_used()
         names.update((flow.key & flow.mask, flow.mask) for flow in taken)
+        now_ms, now_ns = self._clock.now_ms(), time.monotonic_ns()
         used: list[UsedFlow] = []
         for key, mask in names:
-            flow = self.flow_get(key, mask)
-            if flow is not None:
-                used.append(_Used(flow))
+            flow = self._slow.find_flow(key, mask)
+            if flow is None:
+                continue
+            row = _Used(flow)
+            counters = self._table.counters(key, mask)
+            if counters is not None and counters.packets:
+                row.add(counters, now_ms - max(now_ns - counters.used_ns, 0) // 1_000_000)
+            used.append(row)
         return used, changes
 
     def flow_flush(self) -> None:
@@ -332,7 +370,6 @@ class EbpfDpif:
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)
@@ -343,7 +380,7 @@ class EbpfDpif:
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
-        if len(upcalls) < limit:
+        if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         self._is_answering = bool(upcalls)
@@ -390,9 +427,9 @@ class EbpfDpif:
             self._retry()
         for ring in _DRAIN_ORDER:
             records = self._rings[ring].drain(RING_BATCH)
-            is_busy = is_busy or len(records) == RING_BATCH
-            for record in records:
-                self._receive(decode_record(record, self.vlan_limit), RINGS.index(ring))
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._take_records(records, RINGS.index(ring))
         self._slow.flush()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
@@ -403,8 +440,18 @@ class EbpfDpif:
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
 
-    def _receive(self, received: Received, ring: int) -> None:
-        self._ports.consumed(received.port, ring, received.cost)
+    def _take_records(self, records: list[bytes], ring: int) -> None:
+        limit = self._slow.vlan_limit
+        consumed: dict[int, int] = {}
+        for record in records:
+            received = decode_record(record, limit)
+            port = received.port
+            consumed[port] = consumed.get(port, 0) + received.cost
+            self._receive(received)
+        for port, n_bytes in consumed.items():
+            self._ports.consumed(port, ring, n_bytes)
+
+    def _receive(self, received: Received) -> None:
         packet, key = received.packet, received.key
         if received.kind != UPCALL["USERSPACE"]:
             self._process(packet, key)
@@ -446,10 +493,18 @@ class EbpfDpif:
 
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
-        words = self._kernel_counters.view[: 8 * COUNTER_STRIDE * self._n_cpus]
-        if words == self._counters_seen:
+        view, stride = self._kernel_counters.view, 8 * COUNTER_STRIDE
+        # Every miss counts as an upcall, which nobody asks for here.
+        seen = b"".join(
+            [
+                bytes(view[start : start + _UPCALLS_AT])
+                + bytes(view[start + _UPCALLS_AT + 8 : start + stride])
+                for start in range(0, stride * self._n_cpus, stride)
+            ]
+        )
+        if seen == self._counters_seen:
             return
-        self._counters_seen = bytes(words)
+        self._counters_seen = seen
         totals = self._read_counters()
         for name, counter in _DROPS.items():
             if grown := totals[name] - self._counted[name]:

@@ -12,21 +12,27 @@ from netloom.datapath.ebpf.spec import (
     TUPLE,
 )
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
-from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState
+from netloom.datapath.userspace.conntrack.plain import PlainTuple
+from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState, TcpTracker
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_SCTP, IPPROTO_TCP
 
-_AT = CONNECTION.offsets
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_AT: Final = CONNECTION.offsets
 #: Where the serial number is, which is not 0 while the connection is there.
-ALIVE = _AT["serial"]
-_U32 = Struct("<I")
-_ENDS = Struct("<16s16sII")
+ALIVE: Final = _AT["serial"]
+_U32: Final = Struct("<I")
+_ENDS: Final = Struct("<16s16sII")
 #: A segment for connections whose state is read from their entry.
-_NO_SEGMENT = Segment(0, 0, 0, 0, 0, None)
-_NS_PER_MS = 1_000_000
+_NO_SEGMENT: Final = Segment(0, 0, 0, 0, 0, None)
+_NS_PER_MS: Final = 1_000_000
 #: What a packet changes, without `used_ns`.
-_CHANGING = (slice(_AT["kind"], ALIVE), slice(_AT["phase"], _AT["used_ns"]),
-             slice(_AT["label"], _AT["src"]))  # fmt: skip
+_CHANGING: Final = (
+    (_AT["kind"], ALIVE), (_AT["phase"], _AT["used_ns"]), (_AT["label"], _AT["src"]),
+)  # fmt: skip
 
 
 class Entry:
@@ -45,7 +51,7 @@ class Entry:
 
     def differs(self, data: bytes) -> bool:
         """Whether `data` says something else, that a packet may change."""
-        return any(self.data[part] != data[part] for part in _CHANGING)
+        return any(self.data[start:end] != data[start:end] for start, end in _CHANGING)
 
 
 def kind_of(key: Tuple) -> str:
@@ -77,7 +83,7 @@ def _numbers(key: Tuple) -> tuple[int, int, int]:
     return key.zone, key.proto, 4 if key.dl_type == ETH_TYPE_IP else 6
 
 
-_TUPLE_END = Struct("<HBB")
+_TUPLE_END: Final = Struct("<HBB")
 
 
 def encode_tuple(key: Tuple) -> bytes:
@@ -95,7 +101,7 @@ def decode_tuple(data: bytes) -> Tuple:
 
 
 assert TUPLE.size == _ENDS.size + _TUPLE_END.size
-_HEAD = Struct("<IIIIIIQQ16sI8I")
+_HEAD: Final = Struct("<IIIIIIQQ16sI8I")
 assert _HEAD.size == _AT["first"]
 
 
@@ -134,15 +140,12 @@ def encode_connection(connection: Connection, now_ms: int, now_ns: int) -> bytes
     """The entry of a connection. What was read and not changed since is what it was."""
     names = CT_LIMITS[kind_of(connection.key)]
     limits = [connection.timeouts[name] for name in names]
-    sides = b"\0" * (2 * SIDE.size)
+    sides = _NO_SIDES
     phase = 0
     if connection.tcp is None:
         phase = names.index(connection.phase)
     else:
-        sides = b"".join(
-            SIDE.pack(side.state, side.low, side.high, side.window, side.scale)
-            for side in connection.tcp.sides
-        )
+        sides = _encode_sides(connection.tcp)
     expires_ns = now_ns + (connection.expires_ms - now_ms) * _NS_PER_MS
     entry = connection.entry
     if isinstance(entry, Entry):
@@ -158,4 +161,38 @@ def encode_connection(connection: Connection, now_ms: int, now_ns: int) -> bytes
     return head + sides + ends + _TUPLE_END.pack(*_numbers(connection.key))
 
 
-_SAME_NS = 20 * _NS_PER_MS
+def _encode_sides(tracker: TcpTracker) -> bytes:
+    return b"".join(
+        [SIDE.pack(side.state, side.low, side.high, side.window, side.scale)
+         for side in tracker.sides]
+    )  # fmt: skip
+
+
+def encode_opening(
+    found: PlainTuple,
+    segment: Segment | None,
+    timeouts: dict[str, int],
+    mark: int,
+    label: int,
+    now_ns: int,
+) -> bytes:
+    """The entry of a connection that a plain packet (`conntrack.plain`) opens: what
+    `encode_connection` makes of a new `Connection`, without one."""
+    zone, _, proto, src, dst, sport, dport = found
+    kind, sides = "UDP", _NO_SIDES
+    if segment is not None:
+        kind, sides = "TCP", _encode_sides(TcpTracker(segment))
+    limits = [timeouts[name] for name in CT_LIMITS[kind]]
+    head = _HEAD.pack(
+        0, CONNECTION_KIND[kind], 0, 0, 0, 0, now_ns + limits[0] * _NS_PER_S, now_ns,
+        label.to_bytes(16, "big"), mark, *limits, *_MORE_LIMITS[len(limits) :],
+    )  # fmt: skip
+    there, here = src.to_bytes(4, "big"), dst.to_bytes(4, "big")
+    ends = _ENDS.pack(there, here, sport, dport) + _ENDS.pack(here, there, dport, sport)
+    return head + sides + ends + _TUPLE_END.pack(zone, proto, 4)
+
+
+_NO_SIDES: Final = b"\0" * (2 * SIDE.size)
+_MORE_LIMITS: Final = (0,) * 8
+_NS_PER_S: Final = 1_000_000_000
+_SAME_NS: Final = 20 * _NS_PER_MS

@@ -14,12 +14,13 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterable
+from itertools import pairwise
 from struct import Struct, pack_into
 
 from netloom.datapath.ebpf.layout import (
     FIRST_HOT_WORD,
-    KERNEL_MASK,
     N_WORDS,
+    OTHER_MASK,
     decode_key,
     encode_key,
     half_shift,
@@ -27,6 +28,7 @@ from netloom.datapath.ebpf.layout import (
 )
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
+from netloom.datapath.ebpf.orphans import SWITCHED
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CONFIG,
@@ -44,27 +46,40 @@ from netloom.datapath.ebpf.specialise import SpecialLookup, SpecialMask
 from netloom.datapath.ebpf.usage import SlotUsage
 from netloom.flow.fields import SLOT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: How long a slot rests before it is used again. No program runs longer than a few microseconds.
-REST_MS = 200
-_SPECS = {spec.name: spec for spec in MAPS}
-_read_counters = Struct("<QQQI").unpack_from
-_U32, _U64 = Struct("<I"), Struct("<Q")
-_HITS_AT = 8 * COUNTER["HITS"]
-_HALF = (1 << 32) - 1
-_ACTIONS_AT = FLOW.offsets["actions"]
-_TCP_FLAGS = SLOT["tcp_flags"]
+REST_MS: Final = 200
+_SPECS: Final = {spec.name: spec for spec in MAPS}
+_read_counters: Final = Struct("<QQQI").unpack_from
+_U32: Final = Struct("<I")
+_U64: Final = Struct("<Q")
+_HITS_AT: Final = 8 * COUNTER["HITS"]
+_ACTIONS_AT: Final = FLOW.offsets["actions"]
+_TCP_FLAGS: Final = SLOT["tcp_flags"]
+_ADDRESSES: Final = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
 #: Where the words begin that the programs compare of IPv4 packets, and the four bytes of ports.
-RAW_WORDS, RAW_PORTS = (0, 8, 16, 26), 34
+RAW_WORDS: Final = (0, 8, 16, 26)
+RAW_PORTS: Final = 34
 #: What lies where in them (RFC 791): always Ethernet's type, version and header length, fragment
 #: without the flag that forbids it, protocol; the others if a flow asks.
-_RAW_ALWAYS = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
-_RAW_SLOTS = {0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
-              34: "tp_src", 36: "tp_dst"}  # fmt: skip
+_RAW_ALWAYS: Final = {12: b"\xff\xff\xff", 20: b"\x3f\xff", 23: b"\xff"}
+_RAW_SLOTS: Final = {
+    0: "dl_dst", 6: "dl_src", 15: "nw_tos", 22: "nw_ttl", 26: "nw_src", 30: "nw_dst",
+    34: "tp_src", 36: "tp_dst",
+}  # fmt: skip
 
 
 #: No entry of a cache is of this generation: while it is the present one, none is used or made.
-_NO_GENERATION = 0
+_NO_GENERATION: Final = 0
 
+
+#: What is before a slot's actions; images of slots that are kept.
+_IMAGE_HEAD: Final = Struct("<QQQIIII")
+assert _IMAGE_HEAD.size == _ACTIONS_AT
+_MAX_IMAGES: Final = 1_024
 
 #: Key and value in a hash; the place of the flow among those that are put, and its name.
 _Entry = tuple[bytes, bytes, int, tuple[int, int]]
@@ -74,7 +89,7 @@ class NoRoom(Exception):
     """The kernel's tables are full; the text says which."""
 
 
-class Counters:
+class FlowCounters:
     """What flows count; `used_ns` is on the kernel's monotonic clock, 0 for never."""
 
     __slots__ = ("bytes", "packets", "tcp_flags", "used_ns")
@@ -92,10 +107,11 @@ class Counters:
         self.tcp_flags |= tcp_flags
 
 
-class _Mask:
-    """A mask in use: its stable number, which hash its flows are in, what they pack."""
+class KeyMask:
+    """A mask in use of keys: its stable number, which hash its flows are in, what they pack."""
 
-    __slots__ = ("_head", "_parts", "_size", "halves", "id", "mask", "n_flows", "size_class")
+    __slots__ = ("_head", "_n_bytes", "_padding", "_pick", "halves", "id", "mask", "n_flows",
+                 "size_class")  # fmt: skip
 
     def __init__(self, number: int, mask: int) -> None:
         self.id = number
@@ -104,14 +120,17 @@ class _Mask:
         self.n_flows = 0
         self.size_class = next(n for n, room in enumerate(SIZE_CLASSES) if len(self.halves) <= room)
         self._head = _U32.pack(number)
-        self._size = 4 * (SIZE_CLASSES[self.size_class] + 1)
-        shifts = [half_shift(n) for n, _ in self.halves]
-        self._parts = [(shift, mask >> shift & _HALF) for shift in shifts]
+        self._padding = bytes(4 * (SIZE_CLASSES[self.size_class] - len(self.halves)))
+        #: A key under the mask has so many bytes; of these, the halves.
+        self._n_bytes = 4 * (-(-mask.bit_length() // 32))
+        starts = [self._n_bytes - 4 - half_shift(n) // 8 for n, _ in self.halves]
+        gaps = [at - before - 4 for before, at in pairwise([-4, *starts])]
+        self._pick = Struct("".join(f"{gap}x4s" for gap in gaps)).unpack_from
 
-    def pack(self, key: int) -> bytes:
-        """The hash key of a flow's key: number, masked halves of words, zeros."""
-        parts = [(key >> shift & half).to_bytes(4, "big") for shift, half in self._parts]
-        return b"".join((self._head, *parts)).ljust(self._size, b"\0")
+    def pack(self, masked: int) -> bytes:
+        """The hash key of a flow's key under the mask: number, halves of words, zeros."""
+        data = masked.to_bytes(self._n_bytes, "big")
+        return b"".join((self._head, *self._pick(data), self._padding))
 
     def unpack(self, hash_key: bytes) -> int:
         """The key under the mask, of what `pack` made."""
@@ -122,16 +141,17 @@ class _Mask:
 
 
 class KernelFlow:
-    """A flow that the kernel has. `carried` is what slots counted that are in use no more."""
+    """A flow that the kernel has. `carried` is what slots counted that are in use no more, if there
+    were any."""
 
     __slots__ = ("carried", "hash_key", "mask", "resting", "slots")
 
-    def __init__(self, mask: _Mask, hash_key: bytes) -> None:
+    def __init__(self, mask: KeyMask, hash_key: bytes) -> None:
         self.mask = mask
         self.hash_key = hash_key
         self.slots: list[int] = []
         self.resting: list[int] = []
-        self.carried = Counters()
+        self.carried: FlowCounters | None = None
 
 
 class FlowTable:
@@ -147,7 +167,7 @@ class FlowTable:
             for number in range(len(SIZE_CLASSES))
         ]
         self._flows: dict[tuple[int, int], KernelFlow] = {}
-        self._masks: dict[int, _Mask] = {}
+        self._masks: dict[int, KeyMask] = {}
         self._lookup = SpecialLookup(loaded)
         # Slot 0 is none: it ends a chain.
         self._free: deque[int] = deque()
@@ -157,6 +177,10 @@ class FlowTable:
         # 0 is the generation of cache entries that nobody has written.
         self._generation = int(_U32.unpack_from(view, CONFIG.offsets["generation"])[0])
         self._usage = SlotUsage(self._slots)
+        #: What of the first bytes of packets is compared.
+        self._raw = -1
+        #: Actions -> what a slot with them holds at first.
+        self._images: dict[bytes, bytes] = {}
         #: The flows by their first slots.
         self._by_slot: dict[int, tuple[int, int]] = {}
         self._next_generation()
@@ -188,7 +212,7 @@ class FlowTable:
             _U32.unpack_from(self._config.view, at + 4 * n)[0]
             for n in range(min(n_masks, MAX_MASKS))
         ]
-        masks = {number: _Mask(number, self._read_mask(number)) for number in numbers}
+        masks = {number: KeyMask(number, self._read_mask(number)) for number in numbers}
         used = {0}
         for hash_map in self._hashes:
             for hash_key, value in hash_map.items():
@@ -242,7 +266,8 @@ class FlowTable:
         failed: list[int] = []
         changed = False
         for place, (key, mask, records) in enumerate(flows):
-            name = (key & mask, mask)
+            masked = key & mask
+            name = (masked, mask)
             try:
                 slots = self._write_slots(records)
             except NoRoom:
@@ -257,7 +282,7 @@ class FlowTable:
                     self._free.extend(slots)
                     failed.append(place)
                     continue
-                flow = self._flows[name] = KernelFlow(entry, entry.pack(key))
+                flow = self._flows[name] = KernelFlow(entry, entry.pack(masked))
             else:
                 flow.resting += flow.slots
                 self._resting.append((now_ms, flow, flow.slots))
@@ -293,7 +318,7 @@ class FlowTable:
                 self.delete(*name, now_ms)
         return failed
 
-    def delete(self, key: int, mask: int, now_ms: int) -> Counters | None:
+    def delete(self, key: int, mask: int, now_ms: int) -> FlowCounters | None:
         """Remove a flow; its last counters, or None if it is not here."""
         flow = self._flows.pop((key & mask, mask), None)
         if flow is None:
@@ -318,6 +343,8 @@ class FlowTable:
             for slot in slots:
                 if flow is not None and slot in flow.resting:
                     flow.resting.remove(slot)
+                    if flow.carried is None:
+                        flow.carried = FlowCounters()
                     flow.carried.add(*self._read_slot(slot))
                 self._by_slot.pop(slot, None)
                 self._free.append(slot)
@@ -339,10 +366,7 @@ class FlowTable:
         view, stride = self._slots.view, self._slots.stride
         for number, part in enumerate(parts):
             after = slots[number + 1] if number + 1 < len(slots) else 0
-            data = bytearray(stride)
-            pack_into("<II", data, FLOW.offsets["n_actions"], len(part), after)
-            body = b"".join(part)
-            data[_ACTIONS_AT : _ACTIONS_AT + len(body)] = body
+            data = self._image(part, after)
             start = slots[number] * stride
             gone = _U64.unpack_from(view, start)[0]
             if gone:
@@ -351,22 +375,35 @@ class FlowTable:
             self._usage.started(slots[number])
         return slots
 
+    def _image(self, records: list[bytes], after: int) -> bytes:
+        """What a slot holds that has counted nothing, and which one it goes on in (0 for none)."""
+        body = b"".join(records)
+        image = self._images.get(body) if not after else None
+        if image is None:
+            head = _IMAGE_HEAD.pack(0, 0, 0, 0, len(records), after, 0)
+            image = (head + body).ljust(self._slots.stride, b"\0")
+            if not after:
+                if len(self._images) >= _MAX_IMAGES:
+                    self._images.clear()
+                self._images[body] = image
+        return image
+
     # Masks
 
-    def _hold_mask(self, mask: int) -> _Mask:
+    def _hold_mask(self, mask: int) -> KeyMask:
         """The entry of `mask`, made if there is none, with one flow more."""
         entry = self._masks.get(mask)
         if entry is None:
             if not self._free_masks:
                 raise NoRoom("masks")
-            entry = self._masks[mask] = _Mask(self._free_masks.popleft(), mask)
+            entry = self._masks[mask] = KeyMask(self._free_masks.popleft(), mask)
             self._lookup.changed(is_new=True)
             self._write_mask(entry)
             self._publish_masks()
         entry.n_flows += 1
         return entry
 
-    def _drop_mask(self, entry: _Mask) -> None:
+    def _drop_mask(self, entry: KeyMask) -> None:
         entry.n_flows -= 1
         if not entry.n_flows:
             del self._masks[entry.mask]
@@ -374,7 +411,7 @@ class FlowTable:
             self._lookup.changed(is_new=False)
             self._publish_masks()
 
-    def _write_mask(self, entry: _Mask) -> None:
+    def _write_mask(self, entry: KeyMask) -> None:
         data = bytearray(MASK.size)
         # What fills the hash key up is written as well: halves under masks of 0.
         pack_into("<II", data, 0, entry.size_class, SIZE_CLASSES[entry.size_class])
@@ -384,7 +421,7 @@ class FlowTable:
         start = entry.id * self._mask_array.stride
         self._mask_array.view[start : start + MASK.size] = data
 
-    def _hits(self, entry: _Mask) -> int:
+    def _hits(self, entry: KeyMask) -> int:
         at = entry.id * self._mask_array.stride + MASK.offsets["hits"]
         return int(_U64.unpack_from(self._mask_array.view, at)[0])
 
@@ -419,12 +456,15 @@ class FlowTable:
         self._write_config("n_masks", len(self._masks))
         data = encode_key(union)
         at = CONFIG.offsets["wanted"]
-        if bytes(view[at : at + len(data)]) != data:
+        # NORMAL's decisions are kept by the addresses of packets, which its flows do not look at.
+        raw = union | _ADDRESSES if SWITCHED in self._masks else union
+        if bytes(view[at : at + len(data)]) != data or raw != self._raw:
             # Entries of the caches were made by what was wanted then. A packet that is looked up
             # by anything else, be it for a moment, may be taken for another.
             self._write_config("generation", _NO_GENERATION)
             self._write_config("wants_rare", int(any(data[: 8 * FIRST_HOT_WORD])))
-            self._write_raw(union)
+            self._write_raw(raw)
+            self._raw = raw
             view[at : at + len(data)] = data
             self._next_generation()
 
@@ -451,7 +491,7 @@ class FlowTable:
     def _write_config(self, member: str, value: int) -> None:
         _U32.pack_into(self._config.view, CONFIG.offsets[member], value)
 
-    # Counters
+    # FlowCounters
 
     def _read_slot(self, slot: int) -> tuple[int, int, int, int]:
         packets, n_bytes, used_ns, flags = _read_counters(
@@ -459,10 +499,10 @@ class FlowTable:
         )
         return packets, n_bytes, used_ns, flags
 
-    def _counters_of(self, flow: KernelFlow) -> Counters:
-        counters = Counters()
-        carried = flow.carried
-        counters.add(carried.packets, carried.bytes, carried.used_ns, carried.tcp_flags)
+    def _counters_of(self, flow: KernelFlow) -> FlowCounters:
+        counters = FlowCounters()
+        if (carried := flow.carried) is not None:
+            counters.add(carried.packets, carried.bytes, carried.used_ns, carried.tcp_flags)
         counters.add(*self._read_slot(flow.slots[0]))
         for slot in flow.resting:
             counters.add(*self._read_slot(slot))
@@ -482,7 +522,7 @@ class FlowTable:
     def has(self, key: int, mask: int) -> bool:
         return (key & mask, mask) in self._flows
 
-    def counters(self, key: int, mask: int) -> Counters | None:
+    def counters(self, key: int, mask: int) -> FlowCounters | None:
         """What the flow has counted, or None if it is not here."""
         flow = self._flows.get((key & mask, mask))
         return self._counters_of(flow) if flow is not None else None
@@ -518,7 +558,7 @@ def raw_mask(union: int) -> bytes:
 
 def fits(mask: int) -> str:
     """Why flows of this mask cannot be in the kernel; "" if they can."""
-    if mask & ~KERNEL_MASK:
+    if mask & OTHER_MASK:
         return "a match on fields that the kernel programs do not know"
     return ""
 

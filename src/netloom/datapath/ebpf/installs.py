@@ -18,10 +18,14 @@ from netloom.datapath.ebpf.compile import compile_actions
 from netloom.datapath.ebpf.flowtable import FlowTable, fits
 from netloom.datapath.ebpf.registry import Registry
 
-log = get_logger("dpif")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("dpif")
 
 #: Lists of actions whose records are kept.
-_MAX_KEPT = 1_024
+_MAX_KEPT: Final = 1_024
 FlowRow = tuple[int, int, DpActions]
 
 
@@ -37,6 +41,9 @@ class Installs:
         self._now_ms = now_ms
         self._waiting: list[FlowRow] = []
         self._kept: dict[DpActions, list[bytes]] = {}
+        #: The same by identity, which is found sooner; the actions are kept, too, so that nothing
+        #: else gets their id.
+        self._same: dict[int, tuple[DpActions, list[bytes]]] = {}
         #: Why flows that are not in the kernel are not: reason -> number of times.
         self.reasons: dict[str, int] = {}
 
@@ -58,6 +65,7 @@ class Installs:
     def forget_records(self) -> None:
         """What actions compile to has changed."""
         self._kept.clear()
+        self._same.clear()
 
     def _put(self, rows: list[FlowRow]) -> None:
         now_ms = self._now_ms()
@@ -72,8 +80,14 @@ class Installs:
             self._count_reason("no room")
 
     def _compile(self, actions: DpActions) -> list[bytes]:
+        same = self._same.get(id(actions))
+        if same is not None and same[0] is actions:
+            return same[1]
         records = self._kept.get(actions)
         if records is not None:
+            if len(self._same) >= _MAX_KEPT:
+                self._same.clear()
+            self._same[id(actions)] = actions, records
             return records
         records, reasons = compile_actions(actions, self._registry)
         for reason in reasons:

@@ -21,9 +21,13 @@ from struct import Struct
 
 from netloom.flow.fields import KEY_BYTES, SLOTS, Slot
 
-WORD_BYTES = 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+WORD_BYTES: Final = 8
 #: Slots that exist in translation only.
-_LEFT_OUT = ("metadata", "actset_output", "conj_id")
+_LEFT_OUT: Final = ("metadata", "actset_output", "conj_id")
 
 
 def _is_kept(slot: Slot) -> bool:
@@ -45,11 +49,11 @@ def _kept_words() -> tuple[int, ...]:
 
 
 #: Numbers of the words of the whole key that the kernel keeps, in their order.
-WORDS = _kept_words()
-N_WORDS = len(WORDS)
-KERNEL_KEY_BYTES = N_WORDS * WORD_BYTES
+WORDS: Final = _kept_words()
+N_WORDS: Final = len(WORDS)
+KERNEL_KEY_BYTES: Final = N_WORDS * WORD_BYTES
 #: The slots of these words, top to bottom: the members of the C struct.
-MEMBERS = tuple(slot for slot in SLOTS if offset_of(slot) // WORD_BYTES in WORDS)
+MEMBERS: Final = tuple(slot for slot in SLOTS if offset_of(slot) // WORD_BYTES in WORDS)
 
 
 def member_offset(slot: Slot) -> int:
@@ -59,10 +63,12 @@ def member_offset(slot: Slot) -> int:
 
 
 #: The first word of those that common packets fill.
-FIRST_HOT_WORD = member_offset(next(slot for slot in SLOTS if slot.name == "skb_priority")) // 8
-HOT_WORDS = N_WORDS - FIRST_HOT_WORD
+FIRST_HOT_WORD: Final = (
+    member_offset(next(slot for slot in SLOTS if slot.name == "skb_priority")) // 8
+)
+HOT_WORDS: Final = N_WORDS - FIRST_HOT_WORD
 #: Words of the options of tunnels, and their number; they come first.
-OPTION_WORDS = member_offset(next(s for s in SLOTS if s.name == "tun_opt_present")) // 8 + 1
+OPTION_WORDS: Final = member_offset(next(s for s in SLOTS if s.name == "tun_opt_present")) // 8 + 1
 
 
 def _ranges() -> tuple[tuple[int, int, int], ...]:
@@ -76,9 +82,10 @@ def _ranges() -> tuple[tuple[int, int, int], ...]:
     return tuple(runs)
 
 
-_RANGES = _ranges()
-#: All bits of a key that the kernel keeps.
-KERNEL_MASK = sum(((1 << 8 * size) - 1) << shift for _, size, shift in _RANGES)
+_RANGES: Final = _ranges()
+#: All bits of a key that the kernel keeps, and all others.
+KERNEL_MASK: Final = sum(((1 << 8 * size) - 1) << shift for _, size, shift in _RANGES)
+OTHER_MASK: Final = (1 << 8 * KEY_BYTES) - 1 ^ KERNEL_MASK
 #: The halves of the words of an encoded key.
 unpack_halves = Struct(f"<{2 * N_WORDS}I").unpack
 
@@ -90,11 +97,17 @@ def encode_key(key: int) -> bytes:
     )
 
 
-def decode_key(data: bytes | memoryview) -> int:
+#: Bytes of the first run, of which most packets have nothing: options and IPv6.
+_SPARSE_BYTES: Final = _RANGES[0][1]
+_NOTHING_SPARSE: Final = bytes(_SPARSE_BYTES)
+
+
+def decode_key(data: bytes) -> int:
     """The key of the `KERNEL_KEY_BYTES` bytes of `data`."""
     key = 0
     for at, size, shift in _RANGES:
-        key |= int.from_bytes(data[at : at + size], "big") << shift
+        if at or data[:_SPARSE_BYTES] != _NOTHING_SPARSE:
+            key |= int.from_bytes(data[at : at + size], "big") << shift
     return key
 
 

@@ -1,9 +1,10 @@
-"""Maps, as Python uses them: arrays mapped into memory, hashes filled in batches, ring buffers.
+"""Maps, as Python uses them: arrays mapped into memory, hashes filled in batches.
 
 An array that the kernel shares (`SharedArray`) costs no system call to read or write; that is how
-counters of all flows are read and actions are written. Ring buffers are read in place as well
-(Documentation/bpf/ringbuf.rst): a record has a header of 8 bytes, and the reader's position tells
-the kernel what is free again.
+counters of all flows are read and actions are written.
+
+Not to be compiled with mypyc: that drops a variable after its last use in the source, when the
+kernel may still have the address of what it names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 
-from netloom.datapath.ebpf.spec import RINGBUF, MapSpec
+from netloom.datapath.ebpf.spec import MapSpec
 from netloom.datapath.ebpf.syscall import (
     MAP_DELETE,
     MAP_LOOKUP,
@@ -27,13 +28,15 @@ from netloom.datapath.ebpf.syscall import (
     bpf,
 )
 
-_ELEMENT = Struct("<IIQQQ").pack
+_ELEMENT = Struct("<IIQQQ")
 _BATCH = Struct("<QQQQIIQQ")
-_RING_BUSY, _RING_DISCARDED = 1 << 31, 1 << 30
-_RING_LENGTH = _RING_DISCARDED - 1
-_RING_HEADER = 8
 #: Flag of an update: there must be no such key.
 _ONLY_NEW = 1
+
+
+def _element(fd: int, key: int, value: int) -> ctypes.Array[ctypes.c_char]:
+    """What calls about one element of a map are told: where its key and value are."""
+    return ctypes.create_string_buffer(_ELEMENT.pack(fd, 0, key, value, 0), _ELEMENT.size)
 
 
 def possible_cpus() -> int:
@@ -65,9 +68,9 @@ class HashMap:
         self._spec = spec
         self._key = ctypes.create_string_buffer(spec.key_size)
         self._value = ctypes.create_string_buffer(spec.value_size)
-        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+        self._attributes = _element(fd, address(self._key), address(self._value))
         # Deleting takes no value, and the kernel insists on that.
-        self._by_key = _ELEMENT(fd, 0, address(self._key), 0, 0)
+        self._by_key = _element(fd, address(self._key), 0)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Raises OSError (E2BIG) when the map is full."""
@@ -87,7 +90,7 @@ class HashMap:
         self._key.raw, self._value.raw = key, value
         bpf(
             MAP_UPDATE,
-            _ELEMENT(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
+            _ELEMENT.pack(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
         )
 
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
@@ -146,7 +149,7 @@ class PerCpuArray:
         self._cpus = possible_cpus()
         self._key = ctypes.create_string_buffer(4)
         self._value = ctypes.create_string_buffer(self._stride * self._cpus)
-        self._attributes = _ELEMENT(fd, 0, address(self._key), address(self._value), 0)
+        self._attributes = _element(fd, address(self._key), address(self._value))
 
     def get(self, index: int) -> list[bytes]:
         """The values of all CPUs."""
@@ -158,51 +161,6 @@ class PerCpuArray:
     def total(self, index: int) -> int:
         """The sum over all CPUs, of values that are numbers."""
         return sum(int.from_bytes(value, "little") for value in self.get(index))
-
-
-class Ring:
-    """The reading end of a ring buffer."""
-
-    def __init__(self, fd: int, spec: MapSpec) -> None:
-        assert spec.type == RINGBUF
-        page, size = mmap.PAGESIZE, spec.max_entries
-        self.fd = fd
-        self._mask = size - 1
-        self._consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        # The data is mapped twice, one behind the other, so no record is ever in two pieces.
-        self._producer = mmap.mmap(
-            fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
-        )
-        self._position = memoryview(self._consumer).cast("Q")
-        self._end = memoryview(self._producer)[:8].cast("Q")
-        self._data = memoryview(self._producer)[page:]
-        self._headers = self._data.cast("I")
-
-    def is_empty(self) -> bool:
-        return self._position[0] >= self._end[0]
-
-    def drain(self, limit: int) -> list[bytes]:
-        """Up to `limit` records, oldest first; they are free for the kernel afterwards."""
-        records: list[bytes] = []
-        position = self._position[0]
-        while len(records) < limit and position < self._end[0]:
-            at = position & self._mask
-            header = self._headers[at >> 2]
-            if header & _RING_BUSY:
-                break
-            length = header & _RING_LENGTH
-            if not header & _RING_DISCARDED:
-                start = at + _RING_HEADER
-                records.append(bytes(self._data[start : start + length]))
-            position += length + _RING_HEADER + 7 & ~7
-        self._position[0] = position
-        return records
-
-    def close(self) -> None:
-        for view in (self._position, self._end, self._headers, self._data):
-            view.release()
-        self._consumer.close()
-        self._producer.close()
 
 
 def close_all(descriptors: Iterable[int]) -> None:

@@ -47,6 +47,10 @@ class Orphans:
         self._give_up_ms: int | None = None
         self._answered_ms: int | None = None
 
+    def __bool__(self) -> bool:
+        """Are there any?"""
+        return bool(self._names or self._coming_back or self._asked)
+
     def begin(self, now_ms: int) -> None:
         """This process answers from now on."""
         if self._give_up_ms is None:

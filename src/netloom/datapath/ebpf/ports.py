@@ -38,8 +38,9 @@ class KernelDevice(Protocol):
     def hand_over(self) -> int:
         """Stop receiving; returns the index of the device at which its packets come in."""
 
-    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
-        """Add what `count` says, packets and bytes, to what the device says that it has sent."""
+    def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
+        """Add what `count` says to what the device says: packets and bytes that it has sent, and
+        packets that it could not send."""
 
 
 class Ports:

@@ -12,6 +12,9 @@ there is a shortcut only while
 The address and MTU of the other end go with it: packets for others, and longer ones, go the usual
 way. What leaves by the shortcut the device does not count; `count` says how much that is.
 
+The MTU of each port is kept here as well: what is longer is dropped, and counted as an error of the
+device.
+
 All this may change at any time. Events of rtnetlink say so, those of other namespaces too; packet
 sockets, of which there are no events, are looked up once a second, and some ports are looked at
 again as well, in turn. What is not seen: chains of nftables at a device's egress, and what changes
@@ -51,8 +54,8 @@ CLSACT_EGRESS = 0xFFFFFFF3
 TCX_EGRESS = 47
 SIOCETHTOOL, ETHTOOL_GTXCSUM, ETHTOOL_GTSO = 0x8946, 0x16, 0x1E
 ETH_P_ALL = 3
-#: What a device takes beside its MTU: Ethernet's header and a tag.
-HEADER_BYTES = 18
+#: What a device takes beside its MTU: Ethernet's header, and a tag.
+HEADER_BYTES, TAG_BYTES = 14, 4
 #: How often packet sockets are looked for, and how many ports are looked at again then.
 LOOK_INTERVAL_MS, LOOKS = 1_000, 8
 #: Turns of the main loop that do not ask for events after one that found none.
@@ -68,8 +71,8 @@ _IFREQ = Struct("16sP16x")
 _VALUE = Struct("=II")
 _INT = Struct("=i")
 _U32 = Struct("=I")
-_SHORTCUT = Struct("<QI")
-_COUNTS = Struct("<QQ")
+_SHORTCUT = Struct("<QII")
+_COUNTS = Struct("<QQQ")
 
 
 class _Link(NamedTuple):
@@ -109,7 +112,7 @@ class Shortcuts:
         self._peers: dict[int, tuple[int, int]] = {}
         self._watched: frozenset[int] = frozenset()
         #: Counts of devices that are no ports any more, by index.
-        self._departed: dict[int, tuple[int, int]] = {}
+        self._departed: dict[int, tuple[int, int, int]] = {}
         self._next_look_ms = 0
         self._turns_to_skip = 0
 
@@ -131,15 +134,16 @@ class Shortcuts:
         ifindex = self._ports.pop(port, None)
         if ifindex is not None:
             self._departed[ifindex] = self.count(port)
-            self._write(port, 0, 0)
-            _COUNTS.pack_into(self._outputs.view, self._at(port, "packets"), 0, 0)
+            self._write(port, 0, 0, 0)
+            _COUNTS.pack_into(self._outputs.view, self._at(port, "packets"), 0, 0, 0)
             self._set_peer(port, None)
             self._concern((_HERE, ifindex), port, concerns=False)
 
-    def count(self, port: int) -> tuple[int, int]:
-        """Packets and bytes that took the shortcut."""
-        packets, n_bytes = _COUNTS.unpack_from(self._outputs.view, self._at(port, "packets"))
-        return packets, n_bytes
+    def count(self, port: int) -> tuple[int, int, int]:
+        """Packets and bytes that took the shortcut, and packets that were too long."""
+        view, at = self._outputs.view, self._at(port, "packets")
+        packets, n_bytes, too_long = _COUNTS.unpack_from(view, at)
+        return packets, n_bytes, too_long
 
     def has(self, port: int) -> bool:
         """Whether the port has a shortcut now."""
@@ -206,6 +210,7 @@ class Shortcuts:
         if peer != self._peers.get(port):
             self._set_peer(port, peer)
         end = self._link(*peer) if peer is not None and peer[0] != _HERE else None
+        most = link.mtu + HEADER_BYTES if link is not None else 0
         if (
             self._is_allowed
             and self._sees_others
@@ -215,9 +220,10 @@ class Shortcuts:
             and not end.has_xdp
             and self._is_plain(link, ifindex)
         ):
-            self._write(port, int.from_bytes(end.address, "little"), end.mtu + HEADER_BYTES)
+            longest = min(most, end.mtu + HEADER_BYTES + TAG_BYTES)
+            self._write(port, int.from_bytes(end.address, "little"), longest, most)
         else:
-            self._write(port, 0, 0)
+            self._write(port, 0, 0, most)
 
     def _concern(self, place: tuple[int, int], port: int, concerns: bool) -> None:
         """What happens to the device there concerns a port; or not any more."""
@@ -280,13 +286,13 @@ class Shortcuts:
             if not flags:
                 return answers
 
-    def _write(self, port: int, address: int, longest: int) -> None:
+    def _write(self, port: int, address: int, longest: int, most: int) -> None:
         at = self._at(port, "peer_mac")
-        if _SHORTCUT.unpack_from(self._outputs.view, at) != (address, longest):
+        if _SHORTCUT.unpack_from(self._outputs.view, at) != (address, longest, most):
             log.dbg("port %d: %s shortcut", port, "a" if address else "no")
             # Never a new address with an old length.
-            _SHORTCUT.pack_into(self._outputs.view, at, 0, longest)
-            _SHORTCUT.pack_into(self._outputs.view, at, address, longest)
+            _SHORTCUT.pack_into(self._outputs.view, at, 0, longest, most)
+            _SHORTCUT.pack_into(self._outputs.view, at, address, longest, most)
 
     @staticmethod
     def _at(port: int, member: str) -> int:

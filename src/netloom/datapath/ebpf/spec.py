@@ -80,7 +80,7 @@ OPERATIONS = (
     "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask | policy << 32
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
     "RESUME",  # a32 which actions are left
-    "TUNNEL_PUSH",  # a32 template
+    "TUNNEL_PUSH",  # a16 port that it leaves by, a32 template
     "TUNNEL_POP",  # a16 type, a32 port
     "PUSH_MPLS",  # a16 type, a32 label stack entry
     "POP_MPLS",  # a16 type of what follows
@@ -116,6 +116,9 @@ COUNTERS = (
     "CT_FULL",
     "CT_ZONE_FULL",
     "CT_OPENED",
+    "CT_FLAGS",
+    "CT_SEQUENCE",
+    "CT_UNCHECKED",
     # And one for each further number of `drop_reasons`.
     "DROP_REASON",
 )
@@ -233,10 +236,11 @@ CACHED = Structure(
     "cached",
     f"u32 slot\nu32 generation\nu32 rare\nu32 pad\nu64 words[{HOT_WORDS}]\nu64 spare[2]",
 )
-#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`.
+#: An entry of the cache by first bytes; `ports` and `origin` as in `struct nl_raw`, `decision` see
+#: `bpf/decision.h`.
 QUICK = Structure(
     "quick",
-    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 spare",
+    "u64 words[4]\nu64 ports\nu64 origin\nu32 generation\nu32 slot\nu64 decision",
 )
 CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
@@ -248,11 +252,12 @@ CONFIG = Structure(
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
 #: Where a port sends to. What leaves by the shortcut to the device's other end (`peer_mac` is that
 #: end's address as the machine loads it, 0 for no shortcut; `longest` what it takes) is counted
-#: here, for the device does not.
+#: here, for the device does not. `most` is what the device itself takes, 0 if that is not known;
+#: what is longer is counted, too.
 OUTPUT = Structure(
     "output",
-    "u32 ifindex\nu32 kind\nu64 peer_mac\nu32 longest\nu32 pad\nu64 packets\nu64 bytes\n"
-    "u64 spare[3]",
+    "u32 ifindex\nu32 kind\nu64 peer_mac\nu32 longest\nu32 most\nu64 packets\nu64 bytes\n"
+    "u64 too_long\nu64 spare[2]",
 )
 #: A meter. Buckets hold bits or thousandths of packets; `level` is by how much a band raises the
 #: drop precedence, or BAND_DROPS.

@@ -92,6 +92,8 @@ class KernelSwitches:
         at = start + _AT["flags"]
         view[at : at + 8] = Struct("<II").pack(flags, len(config.members))
         self._write(number, "max_entries", config.max_entries)
+        # What was decided by what was said before is not used any more.
+        self._age_memories(number)
 
     def _write_member(self, member: SwitchMember) -> None:
         flags = MEMBER_FLAG["NO_TAGS"] * (member.tags == NEVER)

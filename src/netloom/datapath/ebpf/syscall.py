@@ -13,6 +13,7 @@ import platform
 from struct import Struct, pack_into, unpack_from
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+_NUMBER = _NUMBERS.get(platform.machine())
 
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, PROG_LOAD = range(6)
 OBJ_PIN, OBJ_GET, PROG_TEST_RUN = 6, 7, 10
@@ -30,15 +31,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def bpf(command: int, attributes: bytes | ctypes.Array[ctypes.c_char]) -> int:
     """One call; returns what the kernel returns (a descriptor, often)."""
-    number = _NUMBERS.get(platform.machine())
-    if number is None:
+    if _NUMBER is None:
         raise OSError(errno.ENOSYS, f"bpf(2) has no number on {platform.machine()}")
     buffer = (
         ctypes.create_string_buffer(attributes, len(attributes))
         if isinstance(attributes, bytes)
         else attributes
     )
-    result = int(_libc.syscall(number, command, buffer, len(buffer)))
+    result = int(_libc.syscall(_NUMBER, command, buffer, len(buffer)))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -160,6 +160,28 @@ def test_run(
     _, value, _, size = unpack_from("<IIII", attributes, 0)
     (duration,) = unpack_from("<I", attributes, 36)
     return value, output.raw[:size], duration
+
+
+class Runner:
+    """Runs one program on data of up to `n_bytes`, again and again."""
+
+    def __init__(self, program: int, n_bytes: int) -> None:
+        self._data = ctypes.create_string_buffer(n_bytes)
+        self._attributes = ctypes.create_string_buffer(80)
+        self._head = (program, 0, n_bytes, 0)
+        _test_run.pack_into(
+            self._attributes, 0, program, 0, n_bytes, 0, address(self._data), 0, 1, 0, 0, 0, 0, 0
+        )
+
+    def run(self, data: bytes, repeat: int = 1) -> int:
+        """What the program returns."""
+        attributes = self._attributes
+        self._data.raw = data
+        # The kernel writes sizes into it.
+        pack_into("<IIII", attributes, 0, *self._head)
+        pack_into("<II", attributes, 32, repeat, 0)
+        bpf(PROG_TEST_RUN, attributes)
+        return int(unpack_from("<I", attributes, 4)[0])
 
 
 def info(fd: int, size: int) -> bytes:

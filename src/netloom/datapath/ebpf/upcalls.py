@@ -8,7 +8,7 @@ the device: were it complete by chance, completing it again gives the same.
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+from typing import Final
 
 from netloom.datapath.ebpf.layout import decode_key
 from netloom.datapath.ebpf.spec import UPCALL, UPCALL_RECORD, UPCALL_ROOMS
@@ -16,7 +16,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.netdev.device import Packet
 from netloom.packet.checksum import pseudo_sum
-from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
+from netloom.packet.headers import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
 from netloom.packet.offload import (
     GSO_ECN,
     GSO_TCPV4,
@@ -27,25 +27,31 @@ from netloom.packet.offload import (
 )
 from netloom.packet.parse import Headers, parse
 
-_KEY_AT = UPCALL_RECORD.offsets["key"]
-_HEAD_SIZE = UPCALL_RECORD.size
-_read_head = Struct("<8I").unpack_from
+_KEY_AT: Final = UPCALL_RECORD.offsets["key"]
+_HEAD_SIZE: Final = UPCALL_RECORD.size
+_read_head: Final = Struct("<8I").unpack_from
 assert UPCALL_RECORD.offsets["key"] == 32
-_VLAN_PRESENT, _IS_SERVICE_TAG = 1 << 31, 1 << 16
+_VLAN_PRESENT: Final = 1 << 31
+_IS_SERVICE_TAG: Final = 1 << 16
 #: Offset of the checksum and least length of the header.
-_CHECKSUMS = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8)}
+_CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
 
-class Received(NamedTuple):
+class Received:
     """A packet from a ring. `kind` is a number of `spec.UPCALLS`; `cost` what the record took of
     its port's share."""
 
-    kind: int
-    port: int
-    argument: int
-    key: int
-    packet: Packet
-    cost: int
+    __slots__ = ("argument", "cost", "key", "kind", "packet", "port")
+
+    def __init__(
+        self, kind: int, port: int, argument: int, key: int, packet: Packet, cost: int
+    ) -> None:
+        self.kind = kind
+        self.port = port
+        self.argument = argument
+        self.key = key
+        self.packet = packet
+        self.cost = cost
 
 
 def decode_record(record: bytes, vlan_limit: int) -> Received:
@@ -73,6 +79,11 @@ def find_offload(data: bytes, gso_size: int) -> Offload | None:
     offset, least = _CHECKSUMS.get(headers.proto, (0, 0))
     if not offset or headers.l4 < 0 or headers.frag or headers.end - headers.l4 < least:
         return None
+    if headers.proto == IPPROTO_SCTP:
+        # What the kernel leaves to a device it leaves zero.
+        if gso_size or any(data[headers.l4 + 8 : headers.l4 + 12]):
+            return None
+        return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=8)
     if gso_size:
         return _segmentation(data, headers, gso_size, offset)
     found = int.from_bytes(data[headers.l4 + offset : headers.l4 + offset + 2], "big")
@@ -94,9 +105,9 @@ def _is_complete_by_far(data: bytes) -> bool:
 
 
 #: By protocol: where a packet of the kind has its checksum.
-_PLAIN_CHECKSUMS = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
-_PLAIN_IPV4 = b"\x08\x00\x45"
-_NETWORKS = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
+_PLAIN_CHECKSUMS: Final = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
+_PLAIN_IPV4: Final = b"\x08\x00\x45"
+_NETWORKS: Final = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
 
 
 def _pseudo_sum(data: bytes, headers: Headers) -> int:

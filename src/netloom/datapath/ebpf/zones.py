@@ -12,10 +12,15 @@ from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import MAPS, MAX_ZONES, TRACKER
 from netloom.datapath.userspace.conntrack.limits import ZoneLimits
 
-_SPEC = next(spec for spec in MAPS if spec.name == "zones")
-_DEFAULT_AT = TRACKER.offsets["default_limit"]
-_U32, _LIMIT = Struct("<I"), Struct("<II")
-_COUNT_AT = 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_SPEC: Final = next(spec for spec in MAPS if spec.name == "zones")
+_DEFAULT_AT: Final = TRACKER.offsets["default_limit"]
+_U32: Final = Struct("<I")
+_LIMIT: Final = Struct("<II")
+_COUNT_AT: Final = 8
 
 
 class KernelLimits(ZoneLimits):
@@ -61,13 +66,3 @@ class KernelLimits(ZoneLimits):
     def count(self, zone: int) -> int:
         at = zone * self._zones.stride + _COUNT_AT
         return super().count(zone) + int(_U32.unpack_from(self._zones.view, at)[0])
-
-    def add(self, zone: int) -> None:
-        self._counts[zone] = super().count(zone) + 1
-
-    def remove(self, zone: int) -> None:
-        left = super().count(zone) - 1
-        if left:
-            self._counts[zone] = left
-        else:
-            self._counts.pop(zone, None)

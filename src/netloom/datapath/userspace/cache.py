@@ -11,7 +11,7 @@ Cost, Python 3.11: 0.15 us for a hit of the cache, 0.1 us more per group that is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath.actions import DpActions
 
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 #: Entries of the exact-match cache. When it is full it is emptied: cheaper than choosing a victim,
 #: and what is in use is back after one more lookup each.
-CACHE_ENTRIES = 8_192
+CACHE_ENTRIES: Final = 8_192
+#: Above so many, of packets that are found in a group only every which is remembered: those of a
+#: connection that stays are soon, those of many short ones do not fill the cache.
+MANY_ENTRIES: Final = 1_024
+REMEMBERED: Final = 4
 #: Lookups after which the groups are sorted by hits again.
-SORT_INTERVAL = 4_096
+SORT_INTERVAL: Final = 4_096
 
 
 class CachedFlow:
@@ -96,7 +100,8 @@ class FlowCache:
                 subtable.hits += 1
                 self.group_hits += 1
                 self.groups_asked += asked
-                self._remember(short, flow)
+                if len(self._exact) < MANY_ENTRIES or not self.group_hits % REMEMBERED:
+                    self._remember(short, flow)
                 return flow
         return None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
@@ -29,21 +29,21 @@ from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.execute import (
+    DROP_BOND,
     DROP_INVALID,
     DROP_METER,
     DROP_RECIRCULATION,
-    VLAN_LIMIT,
     Execution,
+    Outlet,
     Program,
     compile_actions,
 )
+from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
-from netloom.datapath.userspace.meters import Meters
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
     DROP_PUSH,
     DROP_TUNNEL_PORT,
-    SOURCE_PORTS,
 )
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
@@ -53,30 +53,32 @@ from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
 #: Packets taken from one port before the next has its turn.
-BATCH_PACKETS = 32
+BATCH_PACKETS: Final = 32
 #: Every which round looks at all ports, also while some are busy.
-FULL_ROUND = 8
+FULL_ROUND: Final = 8
 #: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
 UPCALL_QUEUE_PACKETS = 4_096
 #: Port numbers are 16 bits wide in every data path of Open vSwitch.
-MAX_PORTS = 65_535
+MAX_PORTS: Final = 65_535
 #: What is added to the number in the name of a dummy bridge.
-BRIDGE_NUMBERS = 100
+BRIDGE_NUMBERS: Final = 100
 #: Actions whose programs are kept by identity: those of the last misses.
-MAX_PROGRAMS = 1_024
-ETH_LEN = 14
+MAX_PROGRAMS: Final = 1_024
+ETH_LEN: Final = 14
 
-DROP_UPCALL = "datapath_drop_upcall_error"
-DROP_PORT = "datapath_drop_invalid_port"
+DROP_UPCALL: Final = "datapath_drop_upcall_error"
+DROP_ACTION: Final = "datapath_drop_userspace_action_error"
+DROP_PORT: Final = "datapath_drop_invalid_port"
 #: All that this data path counts, listed from the start (`coverage/read-counter`).
-DROP_REASONS = (
-    *(counter for _, counter in PIPELINE_DROPS), DROP_INVALID, DROP_METER, DROP_POP, DROP_PORT,
-    DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
+DROP_REASONS: Final = (
+    *(counter for _, counter in PIPELINE_DROPS), DROP_ACTION, DROP_BOND, DROP_INVALID, DROP_METER,
+    DROP_POP, DROP_PORT, DROP_PUSH, DROP_RECIRCULATION, DROP_TUNNEL_PORT, DROP_UPCALL,
 )  # fmt: skip
-_TCP = 6
+_TCP: Final = 6
+_NW_PROTO: Final = 0xFF << NW_PROTO_SHIFT
 #: From nw_proto on, a key's bits up to and including tcp_flags.
-_FLAGS_BIT = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
-_PROTO_TO_FLAGS = (1 << _FLAGS_BIT + 12) - 1
+_FLAGS_BIT: Final = TCP_FLAGS_SHIFT - NW_PROTO_SHIFT
+_PROTO_TO_FLAGS: Final = (1 << _FLAGS_BIT + 12) - 1
 
 
 class ThreadStats(NamedTuple):
@@ -94,14 +96,17 @@ class ThreadStats(NamedTuple):
     batches: int
 
 
-class UserspaceDpif:
+class UserspaceDpif(Outlet):
     """See the module. `name` may be given with or without its type (`system@ovs-system`)."""
 
     dump_heading = "flow-dump from the main thread:\n"
+    in_kernel = False
     pushes_tunnels = True
+    has_strangers = True
     switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
+        super().__init__(ConnTracker(counters, self.draw))
         self.type = type_
         self.name = name
         self._clock = clock
@@ -122,13 +127,12 @@ class UserspaceDpif:
         self._recirculated = 0
         self._sent = 0
         self._batches = 0
+        #: Batches of packets that came in, and packets that were executed without a miss.
+        self._bursts = 0
+        self._executed = 0
         self._cleared = ThreadStats(*(0,) * len(ThreadStats._fields))
         self._now_ms = clock.now_ms()
         self._random = 1
-        self.conntrack: ConnTracker = ConnTracker(counters, self.draw)
-        self.meters: Meters = Meters()
-        self.source_ports: tuple[int, int] = SOURCE_PORTS
-        self.vlan_limit: int = VLAN_LIMIT
         self._sequences: dict[int, int] = {}
         self._round = 0
         #: Ports that had packets in the last round.
@@ -140,6 +144,14 @@ class UserspaceDpif:
         self._is_told = False
         #: Ports whose devices have no descriptor.
         self._polled: list[int] = []
+        self._counted = [
+            counters.counter(name).follow(read)
+            for name, read in (
+                ("netdev_received", lambda: self._bursts),
+                ("netdev_sent", lambda: self._batches),
+                ("dpif_execute", lambda: self._executed),
+            )
+        ]
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return ()
@@ -201,6 +213,10 @@ class UserspaceDpif:
         flow = self._flows.find(key, mask)
         return _describe(flow) if flow is not None else None
 
+    def find_flow(self, key: int, mask: int) -> CachedFlow | None:
+        """The flow with this key and mask itself."""
+        return self._flows.find(key, mask)
+
     def flow_dump(self) -> Iterator[Flow]:
         return map(_describe, self._flows.flows())
 
@@ -212,6 +228,11 @@ class UserspaceDpif:
         for flow in used:
             flow.is_noted = False
         return [flow for flow in used if not flow.is_gone], self._flows.changes
+
+    @property
+    def n_changes(self) -> int:
+        """How many flows were added and removed so far."""
+        return self._flows.changes
 
     def earlier_recirc_ids(self) -> frozenset[int]:
         return frozenset()
@@ -260,7 +281,6 @@ class UserspaceDpif:
         key: int,
         actions: DpActions,
         offload: Offload | None = None,
-        *,
         from_upcall: bool = False,
     ) -> None:
         program, outputs = self._compiled(actions)
@@ -274,6 +294,7 @@ class UserspaceDpif:
             for port in outputs:
                 self.output(port, whole)
         if not from_upcall:
+            self._executed += 1
             self.flush()
 
     def _compiled(self, actions: DpActions) -> tuple[Program, tuple[int, ...] | None]:
@@ -323,6 +344,7 @@ class UserspaceDpif:
             packets = found[1].receive(BATCH_PACKETS) if found is not None else ()
             if packets:
                 busy.append(number)
+                self._bursts += 1
                 for packet in packets:
                     self._receive(packet, number)
                 if self._outbox:
@@ -347,6 +369,8 @@ class UserspaceDpif:
             self._readable.add(number)
 
     def close(self) -> None:
+        for leave in self._counted:
+            leave()
         self._ports.clear()
         self._flows.clear()
         self._upcalls.clear()
@@ -370,7 +394,9 @@ class UserspaceDpif:
         flow = self._flows.lookup(key)
         if flow is None:
             self._misses += 1
-            self._enqueue(Upcall("miss", key, packet.data, (), packet.offload))
+            if not (depth or key & _NW_PROTO):
+                self._note_fault(packet)
+            self._enqueue(Upcall("miss", key, packet.data, (), packet.offload), DROP_UPCALL)
             return False
         self._hits += 1
         flow.packets += 1
@@ -380,8 +406,11 @@ class UserspaceDpif:
             flow.is_noted = True
             self._used.append(flow)
         bits = key >> NW_PROTO_SHIFT & _PROTO_TO_FLAGS
-        if bits & 0xFF == _TCP:
+        proto = bits & 0xFF
+        if proto == _TCP:
             flow.tcp_flags |= bits >> _FLAGS_BIT
+        elif not (proto or depth):
+            self._note_fault(packet)
         outputs = flow.outputs
         if outputs is None:
             Execution(self, packet, key, depth).run(flow.program)
@@ -394,10 +423,16 @@ class UserspaceDpif:
                 outbox[port] = [packet]
         return True
 
-    def _enqueue(self, upcall: Upcall) -> None:
+    def _note_fault(self, packet: Packet) -> None:
+        """Count a packet of no protocol if that is because its IP header is broken."""
+        fault = find_fault(packet.data, self.vlan_limit)
+        if fault:
+            self._counters.counter(fault).add()
+
+    def _enqueue(self, upcall: Upcall, lost: str) -> None:
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
             self._lost += 1
-            self.drop(DROP_UPCALL)
+            self.drop(lost)
             return
         self._upcalls.append(upcall)
 
@@ -419,11 +454,16 @@ class UserspaceDpif:
         self._outbox.setdefault(port, []).append(packet)
 
     def upcall(self, action: Userspace, key: int, packet: Packet) -> None:
-        self._enqueue(Upcall(action.kind, key, packet.data, action.cookie, packet.offload))
+        upcall = Upcall(action.kind, key, packet.data, action.cookie, packet.offload)
+        self._enqueue(upcall, DROP_ACTION)
 
     def tunnel_type(self, port: int) -> str | None:
         found = self._ports.get(port)
         return found[0].type if found is not None and isinstance(found[1], TunnelPort) else None
+
+    def mtu(self, port: int) -> int:
+        found = self._ports.get(port)
+        return found[1].state().mtu if found is not None else 0
 
     def next_sequence(self, port: int) -> int:
         number = self._sequences.get(port, 0)

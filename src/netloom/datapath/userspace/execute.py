@@ -14,17 +14,24 @@ label, where no device would find the headers, the work is done here.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final
 
 from netloom.datapath import actions as dp
+from netloom.datapath.bonds import Bonds
 from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.datapath.userspace.layers import add_mpls, pop_eth, pop_nsh, push_eth, push_nsh
 from netloom.datapath.userspace.meters import DROP, PASS, Meters, raise_drop_precedence
 from netloom.datapath.userspace.rewrite import compile_set
 from netloom.datapath.userspace.track import compile_track
-from netloom.datapath.userspace.tunnels import compile_pop, compile_push
+from netloom.datapath.userspace.tunnels import (
+    SOURCE_PORTS,
+    compile_pop,
+    compile_push,
+    compile_tell,
+)
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -45,51 +52,67 @@ from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 from netloom.packet.types import PT_ETHERNET, packet_type_of
 
-_NW_TOS, _DL_TYPE = SLOT["nw_tos"], SLOT["dl_type"]
+_NW_TOS: Final = SLOT["nw_tos"]
+_DL_TYPE: Final = SLOT["dl_type"]
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
-MAX_RECIRCULATIONS = 6
+MAX_RECIRCULATIONS: Final = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
-MAX_FRAME_BYTES = 65_535 + 14 + 8
+MAX_FRAME_BYTES: Final = 65_535 + 14 + 8
 
 #: Tags that are read of a packet, unless other_config:vlan-limit says otherwise.
-VLAN_LIMIT = 1
+VLAN_LIMIT: Final = 1
 
-DROP_RECIRCULATION = "datapath_drop_recirc_error"
-DROP_INVALID = "datapath_drop_rx_invalid_packet"
-DROP_EXPLICIT = drop_counter(0)
-DROP_METER = "datapath_drop_meter"
+DROP_RECIRCULATION: Final = "datapath_drop_recirc_error"
+DROP_INVALID: Final = "datapath_drop_rx_invalid_packet"
+DROP_EXPLICIT: Final = drop_counter(0)
+DROP_METER: Final = "datapath_drop_meter"
+DROP_BOND: Final = "datapath_drop_invalid_bond"
 
 
-class Outlet(Protocol):
+class Outlet:
     """Where packets go: the data path that runs the actions."""
 
-    conntrack: ConnTracker
-    meters: Meters
-    #: Range of the UDP source ports of tunnels.
-    source_ports: tuple[int, int]
-    #: Tags that are read of a packet: as many as keys have.
-    vlan_limit: int
+    def __init__(self, conntrack: ConnTracker) -> None:
+        self.conntrack = conntrack
+        self.meters: Meters = Meters()
+        self.bonds: Bonds = Bonds()
+        #: Range of the UDP source ports of tunnels.
+        self.source_ports: tuple[int, int] = SOURCE_PORTS
+        #: Tags that are read of a packet: as many as keys have.
+        self.vlan_limit: int = VLAN_LIMIT
 
+    @abstractmethod
     def tunnel_type(self, port: int) -> str | None:
         """The type of the tunnel at a port; None if it is none."""
 
+    @abstractmethod
+    def mtu(self, port: int) -> int:
+        """The MTU of the device of a port; 0 if there is none."""
+
+    @abstractmethod
     def next_sequence(self, port: int) -> int:
         """The number of the next packet out of a tunnel that counts them, from 0."""
 
+    @abstractmethod
     def now_ms(self) -> int:
         """The time of the packets that are processed."""
 
+    @abstractmethod
     def output(self, port: int, packet: Packet) -> None: ...
 
+    @abstractmethod
     def upcall(self, action: dp.Userspace, key: int, packet: Packet) -> None:
         """Hand a packet to `ofproto`."""
 
+    @abstractmethod
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         """Look the packet up again, by its key with the new recirculation id."""
 
+    @abstractmethod
     def draw(self) -> int:
         """A random number of 32 bits."""
 
+    @abstractmethod
     def drop(self, reason: str) -> None: ...
 
 
@@ -243,6 +266,11 @@ def compile_actions(actions: dp.DpActions) -> Program:
         if isinstance(action, dp.Ct):
             wants_key = any(not isinstance(other, dp.Output) for other in actions[at + 1 :])
             program.append(compile_track(action, wants_key))
+        elif isinstance(action, dp.TunnelPush):
+            ways = [other.port for other in actions[at + 1 :] if isinstance(other, dp.Output)]
+            if ways:
+                program += compile_tell(action, ways[0])
+            program += [_segment, *compile_push(action)]
         else:
             program += _COMPILERS[type(action)](action)
     if ports:
@@ -380,6 +408,22 @@ def _compile_hash(action: dp.Hash) -> list[Step]:
     return [set_hash]
 
 
+def _compile_lb_output(action: dp.LbOutput) -> list[Step]:
+    bond = action.bond
+
+    def lb_output(execution: Execution) -> None:
+        outlet = execution.outlet
+        packet = execution.take_truncated()
+        hash_ = hash_five_tuple(execution.current_key(), 0)
+        port = outlet.bonds.choose(bond, hash_, len(packet.data))
+        if port is None:
+            outlet.drop(DROP_BOND)
+        else:
+            outlet.output(port, packet)
+
+    return [lb_output]
+
+
 def _compile_trunc(action: dp.Trunc) -> list[Step]:
     max_len = action.max_len
 
@@ -473,6 +517,7 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PopMpls: _compile_pop_mpls,
     dp.Recirc: _compile_recirc,
     dp.Hash: _compile_hash,
+    dp.LbOutput: _compile_lb_output,
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
@@ -487,6 +532,5 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
     dp.PopNsh: lambda action: [_segment, pop_nsh],
     dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
-    dp.TunnelPush: lambda action: [_segment, *compile_push(action)],
     dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
 }

@@ -5,7 +5,7 @@ What a packet starts with is its packet type, which stands in the key that goes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.packet import nsh
@@ -20,7 +20,7 @@ from netloom.packet.types import (
 if TYPE_CHECKING:
     from netloom.datapath.userspace.execute import Execution, Step
 
-DROP_NSH = "datapath_drop_nsh_decap_error"
+DROP_NSH: Final = "datapath_drop_nsh_decap_error"
 
 
 def push_eth(action: dp.PushEth) -> list[Step]:

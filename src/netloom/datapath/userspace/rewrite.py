@@ -8,7 +8,7 @@ packet has there. A header that the packet does not have is left alone by the ed
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from netloom.datapath import actions as dp
 from netloom.flow.extract import extract_key
@@ -23,7 +23,7 @@ from netloom.packet.types import packet_type_of
 #: Writes a packet; the offload is that of a packet whose checksum is partial, else None.
 Setter = Callable[[bytearray, Headers, "Offload | None"], None]
 #: More tags than anyone reads: a merge has to see the packet as deep as the flow did.
-_VLAN_LIMIT = 2
+_VLAN_LIMIT: Final = 2
 
 
 class _Argument(NamedTuple):
@@ -49,11 +49,11 @@ def _row(editor: Callable[..., None], members: str) -> tuple[Callable[..., None]
     return editor, arguments
 
 
-_PORTS = _row(edit.set_ports, "tp_src=src tp_dst=dst")
-_LABEL = _row(edit.set_mpls_lse, "mpls_lse0=lse")
-_ICMP = _row(edit.set_icmp, "tp_src=kind tp_dst=code")
+_PORTS: Final = _row(edit.set_ports, "tp_src=src tp_dst=dst")
+_LABEL: Final = _row(edit.set_mpls_lse, "mpls_lse0=lse")
+_ICMP: Final = _row(edit.set_icmp, "tp_src=kind tp_dst=code")
 
-_HEADERS = {
+_HEADERS: Final = {
     "eth": _row(_set_eth, "dl_src=*src dl_dst=*dst"),
     "vlan": _row(edit.set_vlan_tci, "vlan_tci=tci"),
     "mpls": _LABEL,

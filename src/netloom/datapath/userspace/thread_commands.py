@@ -99,7 +99,13 @@ class ThreadCommands:
 
     def _show_bonds(self, args: list[str]) -> str:
         self._named(args)
-        return ""
+        wanted = set(args) or {_short_name(dpif) for dpif in self._all()}
+        lines: list[str] = []
+        for dpif in self._all():
+            for number, ports in dpif.bonds if _short_name(dpif) in wanted else ():
+                lines.append(f"  bond-id {number}:\n")
+                lines += [f"    bucket {at} - member {port}\n" for at, port in enumerate(ports)]
+        return "".join(["Bonds:\n", *lines]) if lines else ""
 
     def _rebalance(self, args: list[str]) -> str:
         self._named(args)

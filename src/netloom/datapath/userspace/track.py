@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.datapath.userspace.conntrack.expected import adjust_packet
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from netloom.datapath.userspace.execute import Execution
 
 #: Of fragments that were given up: nobody tracked them.
-_GIVEN_UP = Tracked(INV)
+_GIVEN_UP: Final = Tracked(INV)
 
 
 def track(execution: Execution, action: dp.Ct) -> bool | list[Execution] | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
+from netloom.datapath.userspace.too_long import LEAST_IPV4, answer
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple
@@ -45,12 +46,59 @@ _FIELDS = (
     "gtpu_msgtype",
 )  # fmt: skip
 _IP, _IPV6 = 0x0800, 0x86DD
+#: Tunnels whose senders are told about packets that are too long.
+_TELLING = frozenset({"vxlan", "geneve", "gre"})
 
 
 def source_port(key: int, ports: tuple[int, int]) -> int:
     """The UDP port that a packet with `key` is sent from inside a tunnel."""
     low, high = ports
     return (hash_five_tuple(key, 0) * (high - low) >> 32) + low
+
+
+def compile_tell(action: dp.TunnelPush, way: int) -> list[Step]:
+    """The step before `tnl_push`, of a packet whose sender may have to be told that it is too long
+    for the device of port `way`."""
+    header = action.header
+    kind = TYPES_BY_NUMBER.get(action.type)
+    if kind is None or kind.name not in _TELLING:
+        return []
+
+    def tell(execution: Execution) -> bool:
+        outlet, packet, offload = execution.outlet, execution.frozen(), execution.offload
+        length = len(packet.data)
+        if offload is not None and offload.gso_size:
+            length = min(length, offload.hdr_len + offload.gso_size)
+        if length < LEAST_IPV4:
+            return False
+        mtu = outlet.mtu(way)
+        if not mtu or len(header) + length <= mtu + ETH_LEN:
+            return False
+        headers = execution.parsed()
+        told = answer(packet.data, headers, mtu + ETH_LEN - len(header) - max(headers.l3, ETH_LEN))
+        if told is None:
+            return False
+        outside = bytearray(_turned(header) + told)
+        t.finish_tunnel(
+            outside, source_port(execution.key, outlet.source_ports), 0, False, outlet.now_ms()
+        )
+        found = pop_tunnel(bytes(outside), kind.name)
+        if found is None:
+            return False
+        inner, key = found
+        key = extract_key(inner, 0, key | action.tunnel_port)
+        outlet.recirculate(Packet(inner), key, execution.depth + 1)
+        return True
+
+    return [tell]
+
+
+def _turned(header: bytes) -> bytes:
+    """The headers of a tunnel, from its other end to here."""
+    size, at = (4, 26) if header[12:14] == b"\x08\0" else (16, 22)
+    middle, end = at + size, at + 2 * size
+    ethernet = header[6:12] + header[:6] + header[12:at]
+    return ethernet + header[middle:end] + header[at:middle] + header[end:]
 
 
 def compile_push(action: dp.TunnelPush) -> list[Step]:

@@ -1,13 +1,14 @@
 """The host's routes and addresses, followed by netlink: what tunnels are to be sent over.
 
 Events only say that something changed; `read` then asks for everything again, in three dumps: a
-host has few routes, and they change seldom. Routes of the tables local, main and default count,
-that lead to one device: directly or by a gateway.
+host has few routes, and they change seldom. Routes count that lead to one device: directly or by a
+gateway. Of rules those count that choose a table by the source address alone.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from pyroute2.netlink import NLM_F_DUMP, NLM_F_REQUEST
@@ -15,12 +16,16 @@ from pyroute2.netlink.rtnl import (
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETROUTE,
+    RTM_GETRULE,
     RTMGRP_IPV4_IFADDR,
     RTMGRP_IPV4_ROUTE,
+    RTMGRP_IPV4_RULE,
     RTMGRP_IPV6_IFADDR,
     RTMGRP_IPV6_ROUTE,
+    RTMGRP_IPV6_RULE,
     RTMGRP_LINK,
 )
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.marshal import MarshalRtnl
@@ -31,14 +36,21 @@ from netloom.flow.mapped import V4_BITS, parse_mapped
 
 _GROUPS = (
     RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_LINK
-)
+    | RTMGRP_IPV4_RULE | RTMGRP_IPV6_RULE
+)  # fmt: skip
 ANSWER_BYTES = 65_536
 #: Calls of `has_changed` that do not look after one that found nothing.
 SKIPPED_CALLS = 7
 #: Of what the kernel tells unasked, in one message; asking for more costs more each time.
 EVENT_BYTES = 16_384
-TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 253, 254, 255
 _UNICAST, _LOCAL = 1, 2
+#: What a rule does, and that it is for all but what it says (linux/fib_rules.h).
+_TO_TABLE, _FIB_RULE_INVERT = 1, 2
+#: What a rule may look at besides, and nobody knows of a packet that is to be tunnelled.
+_SELECTORS = (
+    "FRA_DST", "FRA_IIFNAME", "FRA_OIFNAME", "FRA_FWMARK", "FRA_TUN_ID", "FRA_L3MDEV",
+    "FRA_UID_RANGE", "FRA_IP_PROTO", "FRA_SPORT_RANGE", "FRA_DPORT_RANGE",
+)  # fmt: skip
 _NLMSG_DONE = 3
 
 
@@ -52,6 +64,18 @@ class HostRoute(Record):
     source: int
     is_local: bool
     table: int
+
+
+class HostRule(Record):
+    """One rule: packets from `prefix`/`length` (any, if that is 0), or `is_not` all others, are
+    routed by `table`."""
+
+    priority: int
+    table: int
+    is_v6: bool
+    prefix: int
+    length: int
+    is_not: bool
 
 
 #: Device -> (address, prefix length).
@@ -111,8 +135,7 @@ class HostRoutes:
     def _route(self, message: Any, names: dict[int, str]) -> HostRoute | None:
         table = message.get_attr("RTA_TABLE") or message["table"]
         name = names.get(message.get_attr("RTA_OIF") or 0)
-        is_known = message["type"] in (_UNICAST, _LOCAL)
-        if not is_known or name is None or table not in (TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL):
+        if message["type"] not in (_UNICAST, _LOCAL) or name is None:
             return None
         family = message["family"]
         zero = "0.0.0.0" if family == socket.AF_INET else "::"
@@ -127,9 +150,19 @@ class HostRoutes:
             table,
         )
 
+    def read_rules(self) -> list[HostRule]:
+        """The rules as they are now."""
+        families = (socket.AF_INET, socket.AF_INET6)
+        return [
+            rule
+            for family in families
+            for message in self._dump(RTM_GETRULE, family)
+            if (rule := _rule(message)) is not None
+        ]
+
     def _dump(self, kind: int, family: int = 0) -> list[Any]:
         self._sequence += 1
-        message = {RTM_GETLINK: ifinfmsg, RTM_GETADDR: ifaddrmsg, RTM_GETROUTE: rtmsg}[kind]()
+        message = _MESSAGES[kind]()
         message["header"]["type"] = kind
         message["header"]["flags"] = NLM_F_REQUEST | NLM_F_DUMP
         message["header"]["sequence_number"] = self._sequence
@@ -150,6 +183,29 @@ class HostRoutes:
     def close(self) -> None:
         self._events.close()
         self._requests.close()
+
+
+_MESSAGES: dict[int, Callable[[], Any]] = {
+    RTM_GETLINK: ifinfmsg, RTM_GETADDR: ifaddrmsg, RTM_GETROUTE: rtmsg, RTM_GETRULE: fibmsg
+}  # fmt: skip
+
+
+def _rule(message: Any) -> HostRule | None:
+    """None for one that looks at more than the source address, or does not choose a table."""
+    if message["action"] != _TO_TABLE or any(message.get_attr(name) for name in _SELECTORS):
+        return None
+    if message["dst_len"] or message["tos"]:
+        return None
+    family, length = message["family"], message["src_len"]
+    source = parse_mapped(message.get_attr("FRA_SRC") or "") or 0
+    return HostRule(
+        message.get_attr("FRA_PRIORITY") or 0,
+        message.get_attr("FRA_TABLE") or message["table"],
+        family == socket.AF_INET6,
+        source,
+        _mapped_length(family, length) if length else 0,
+        bool(message["flags"] & _FIB_RULE_INVERT),
+    )
 
 
 def _mapped_length(family: int, length: int) -> int:

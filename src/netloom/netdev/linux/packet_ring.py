@@ -22,29 +22,33 @@ from struct import Struct
 from netloom.netdev.device import Packet
 from netloom.packet.offload import VIRTIO_NET_HDR_LEN, Offload, decode_offload
 
-SOL_PACKET = 263
-PACKET_RX_RING = 5
-PACKET_STATISTICS = 6
-PACKET_COPY_THRESH = 7
-PACKET_VERSION = 10
-TPACKET_V2 = 1
-TP_STATUS_KERNEL = 0
-TP_STATUS_USER = 1
-TP_STATUS_COPY = 2
-TP_STATUS_VLAN_VALID = 1 << 4
-TP_STATUS_VLAN_TPID_VALID = 1 << 6
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+SOL_PACKET: Final = 263
+PACKET_RX_RING: Final = 5
+PACKET_STATISTICS: Final = 6
+PACKET_COPY_THRESH: Final = 7
+PACKET_VERSION: Final = 10
+TPACKET_V2: Final = 1
+TP_STATUS_KERNEL: Final = 0
+TP_STATUS_USER: Final = 1
+TP_STATUS_COPY: Final = 2
+TP_STATUS_VLAN_VALID: Final = 1 << 4
+TP_STATUS_VLAN_TPID_VALID: Final = 1 << 6
 
 #: A full frame of 1,500 bytes, its tags, and 76 bytes of headers that the kernel adds.
-FRAME_BYTES = 2_048
-FRAMES = 1_024
-BLOCK_BYTES = 65_536
+FRAME_BYTES: Final = 2_048
+FRAMES: Final = 1_024
+BLOCK_BYTES: Final = 65_536
 #: The largest GSO packet (64 KiB) with its headers and a tag. BIG TCP is not negotiated here.
-PACKET_BYTES = 65_536 + 64
+PACKET_BYTES: Final = 65_536 + 64
 
 #: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid (struct tpacket2_hdr)
-_read_header = Struct("=IIIHHIIHH").unpack_from
-_pack_tag = Struct(">HH").pack
-_read_statistics = Struct("=II").unpack
+_read_header: Final = Struct("=IIIHHIIHH").unpack_from
+_pack_tag: Final = Struct(">HH").pack
+_read_statistics: Final = Struct("=II").unpack
 
 
 class PacketRing:

@@ -19,20 +19,24 @@ from netloom.netdev.errors import cannot_open
 from netloom.netdev.linux.link_device import LinkHandle
 from netloom.netdev.linux.packet_ring import SOL_PACKET, PacketRing
 from netloom.netdev.linux.rtnl import Rtnl
-from netloom.packet.offload import NO_OFFLOAD_HEADER, Offload, finish_offload
+from netloom.packet.offload import NO_OFFLOAD_HEADER, Offload, finish_offload, with_header
 
-log = get_logger("netdev_linux")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-ETH_P_ALL = 3
-PACKET_ADD_MEMBERSHIP = 1
-PACKET_VNET_HDR = 15
-PACKET_IGNORE_OUTGOING = 23
-PACKET_MR_PROMISC = 1
-SO_RCVBUFFORCE = 33
+log: Final = get_logger("netdev_linux")
+
+ETH_P_ALL: Final = 3
+PACKET_ADD_MEMBERSHIP: Final = 1
+PACKET_VNET_HDR: Final = 15
+PACKET_IGNORE_OUTGOING: Final = 23
+PACKET_MR_PROMISC: Final = 1
+SO_RCVBUFFORCE: Final = 33
 #: Long packets that may wait in the kernel: 60 of 64 KiB. Others wait in the ring.
-SOCKET_BUFFER_BYTES = 8 * 1024 * 1024
+SOCKET_BUFFER_BYTES: Final = 8 * 1024 * 1024
 #: Failures to send that are part of life: the device is down, gone, or busy.
-_QUIET = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.ENOBUFS, errno.EAGAIN})
+_QUIET: Final = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.ENOBUFS, errno.EAGAIN})
 
 
 class PacketSocketDevice:
@@ -48,7 +52,7 @@ class PacketSocketDevice:
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
         self._had_packets = False
-        self._count_sent: Callable[[], tuple[int, int]] | None = None
+        self._count_sent: Callable[[], tuple[int, int, int]] | None = None
         self._ring: PacketRing | None
         try:
             self._socket, self._ring = _open_socket(name, link.ifindex)
@@ -60,13 +64,15 @@ class PacketSocketDevice:
 
     def stats(self) -> DeviceStats:
         stats = self._link.stats()
-        packets, n_bytes = self._count_sent() if self._count_sent is not None else (0, 0)
+        count = self._count_sent
+        packets, n_bytes, errors = count() if count is not None else (0, 0, 0)
         return replace(
             stats,
             tx_packets=stats.tx_packets + packets,
             tx_bytes=stats.tx_bytes + n_bytes,
             rx_dropped=stats.rx_dropped + (self._ring.count_dropped() if self._ring else 0),
             tx_dropped=stats.tx_dropped + self._tx_dropped,
+            tx_errors=stats.tx_errors + errors,
         )
 
     def receive(self, limit: int) -> list[Packet]:
@@ -84,14 +90,15 @@ class PacketSocketDevice:
         send = self._socket.send
         for packet in packets:
             offload = packet.offload
-            header = NO_OFFLOAD_HEADER if offload is None else offload.encode()
+            data = packet.data
+            frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
             try:
-                send(header + packet.data)
+                send(frame)
             except OSError as error:
-                self._send_failed(header, packet.data, offload, error)
+                self._send_failed(frame, data, offload, error)
 
     def _send_failed(
-        self, header: bytes, data: bytes, offload: Offload | None, error: OSError
+        self, frame: bytes, data: bytes, offload: Offload | None, error: OSError
     ) -> None:
         if offload is not None and error.errno == errno.EINVAL:
             # The device takes no such offload: do its work.
@@ -100,7 +107,7 @@ class PacketSocketDevice:
         if error.errno == errno.ENETDOWN:
             # Perhaps left from when the device was down, and reported once.
             try:
-                self._socket.send(header + data)
+                self._socket.send(frame)
                 return
             except OSError as again:
                 error = again
@@ -120,8 +127,8 @@ class PacketSocketDevice:
         self._socket, self._ring = sender, None
         return self._link.ifindex
 
-    def count_sent(self, count: Callable[[], tuple[int, int]]) -> None:
-        """Add what `count` says, packets and bytes, to what the device has sent."""
+    def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
+        """Add what `count` says: packets and bytes to what the device has sent, and its errors."""
         self._count_sent = count
 
     def fileno(self) -> int | None:

@@ -1,4 +1,7 @@
-"""An internal port: a TAP device of this process, an end of the wire for the host itself."""
+"""An internal port: a TAP device of this process, an end of the wire for the host itself.
+
+Somebody may move it to another namespace, where it goes on being ours: who holds its file sends and
+receives as before. Only what rtnetlink tells, and sets, is out of reach meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -21,13 +25,19 @@ from netloom.packet.offload import (
     Offload,
     decode_offload,
     finish_offload,
+    with_header,
 )
 
-log = get_logger("netdev_linux")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+log: Final = get_logger("netdev_linux")
 
 #: linux/if_tun.h
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
+TUNGETIFF = 0x800454D2
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
@@ -37,9 +47,9 @@ TUN_F_TSO6 = 0x04
 TUN_F_TSO_ECN = 0x08
 OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 #: struct ifreq with a name and flags.
-_REQUEST = Struct("=16sH22x")
+_REQUEST: Final = Struct("=16sH22x")
 #: The device is down, gone, or its queue is full.
-_QUIET = frozenset({errno.EIO, errno.EAGAIN, errno.EBADFD})
+_QUIET: Final = frozenset({errno.EIO, errno.EAGAIN, errno.EBADFD})
 
 
 class TapDevice:
@@ -58,12 +68,36 @@ class TapDevice:
             os.close(self._fd)
             raise cannot_open(name)
         self._link = LinkHandle(link, rtnl)
+        self._last = self._link.state()
+        self._last_stats = DeviceStats()
+
+    def _is_away(self) -> bool:
+        """Whether the device is somewhere else: the kernel has it, and this namespace does not."""
+        if not self._link.is_gone:
+            return False
+        link = self._rtnl.link(self.name)
+        if link is not None and link.ifindex == self._link.ifindex:
+            self._link = LinkHandle(link, self._rtnl)
+            return False
+        with suppress(OSError):
+            fcntl.ioctl(self._fd, TUNGETIFF, bytes(_REQUEST.size))
+            return True
+        return False
 
     def state(self) -> DeviceState:
-        return self._link.state()
+        state = self._link.state()
+        if not state.present:
+            if self._is_away():
+                return replace(self._last, ifindex=0, admin_up=True, link_up=True)
+            state = self._link.state()
+        if state.present:
+            self._last = state
+        return state
 
     def stats(self) -> DeviceStats:
-        stats = self._link.stats()
+        if not self._is_away():
+            self._last_stats = self._link.stats()
+        stats = self._last_stats
         return replace(stats, rx_dropped=stats.rx_dropped + self._tx_dropped)
 
     def receive(self, limit: int) -> list[Packet]:
@@ -84,17 +118,18 @@ class TapDevice:
         return packets
 
     def send(self, packets: list[Packet]) -> None:
-        if self._down_at == self._rtnl.changes_seen:
+        if self._down_at == self._rtnl.changes_seen and not self._is_away():
             self._tx_dropped += len(packets)
             return
         write, fd = os.write, self._fd
         for packet in packets:
             offload = packet.offload
-            header = NO_OFFLOAD_HEADER if offload is None else offload.encode()
+            data = packet.data
+            frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
             try:
-                write(fd, header + packet.data)
+                write(fd, frame)
             except OSError as error:
-                self._send_failed(packet.data, offload, error)
+                self._send_failed(data, offload, error)
 
     def _send_failed(self, data: bytes, offload: Offload | None, error: OSError) -> None:
         if offload is not None and error.errno == errno.EINVAL:

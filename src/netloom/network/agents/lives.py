@@ -1,11 +1,47 @@
-"""Hears at once when a process ends that is not one's child: a program that an earlier agent
-started, say."""
+"""The ends of processes that are not one's children: programs that an earlier agent started, say.
+`Lives` hears of them at once; `end` brings one about."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
+
+#: How long a process may take to end before it is killed.
+END_S = 5.0
+
+
+async def end(pid: int, patience_s: float = END_S) -> None:
+    """End a process, and wait until it is gone: what it still writes or removes as it goes must not
+    hit whoever comes after it."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        async with asyncio.timeout(patience_s):
+            await gone.wait()
+    except ProcessLookupError:
+        return
+    except TimeoutError:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        await gone.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def command_line(pid: int) -> bytes:
+    """The words of a process' command line, a NUL byte after each; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 class Lives:

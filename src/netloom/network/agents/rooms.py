@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from netloom.network.agents.commands import run, run_json
+from netloom.network.agents.lives import end
 from netloom.network.document import Document
 from netloom.network.watch.replica import Replica
 
@@ -147,9 +148,27 @@ def work_in(room: str, work: Callable[[], T]) -> T:
 
 
 async def vacate(name: str) -> None:
-    """Remove the namespace and the devices in it."""
+    """Remove the namespace, what runs in it, and its devices, which a process would keep."""
+    for pid in occupants([name]):
+        await end(pid)
     if (NETNS / name).exists():
         await run("ip", "netns", "del", name)
+
+
+def occupants(names: Iterable[str]) -> set[int]:
+    """The processes in these namespaces, as far as one may see whose they are."""
+    rooms = {_identity(NETNS / name) for name in names} - {None}
+    processes = {int(entry) for entry in os.listdir("/proc") if entry.isdigit()} if rooms else ()
+    return {pid for pid in processes if _identity(Path(f"/proc/{pid}/ns/net")) in rooms}
+
+
+def _identity(namespace: Path) -> tuple[int, int] | None:
+    try:
+        status = namespace.stat()
+    except OSError:
+        # The process has ended, or belongs to somebody else; or there is no such namespace.
+        return None
+    return status.st_dev, status.st_ino
 
 
 def rooms_here(prefix: str) -> set[str]:

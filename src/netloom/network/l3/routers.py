@@ -74,7 +74,8 @@ def _set_gateway(
         after["_enable_snat"] = call.settings.enable_snat_by_default
         return
     _check_external(call, wanted)
-    snat = wanted.get("enable_snat", before["_enable_snat"])
+    # As in Neutron, a gateway that says nothing of it gets the default, whatever there was before.
+    snat = wanted.get("enable_snat", call.settings.enable_snat_by_default)
     after["_enable_snat"] = snat
     moved = current is None or current["network_id"] != wanted["network_id"]
     if moved or _wants_addresses(current, wanted):

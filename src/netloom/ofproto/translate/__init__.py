@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netloom.datapath.actions import DropReason
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.key import RECIRC_ID_SHIFT as _RECIRC_ID_SHIFT
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate.clone import run_as_clone
@@ -65,6 +67,7 @@ class _Walk:
 
 
 _WALK = _Walk()
+_NOT_FORWARDED = drop_number("Forwarding is disabled")
 #: The error of a packet that comes back to what is forgotten.
 NO_CONTEXT = "No recirculation context"
 
@@ -87,6 +90,7 @@ def translate(
     key's recirc_id, if it has one). `has_packet`: there is a packet, not only its key;
     `packet`, if given, is that packet, for those who learn from more than keys tell. `log` gets
     what was done; the mask lacks what is in there, then."""
+    bridge.backer.events.translated.add()
     context = Context(bridge, key, now_ms, recorder, side_effects, _WALK, log)
     context.has_packet = has_packet
     context.packet = packet
@@ -117,6 +121,8 @@ def translate(
     port = context.first_bridge.ports_by_number.get(context.in_port)
     if port is not None and not port.forwards:
         cancel(context, 0)
+        if port.learns:
+            context.emit(DropReason(_NOT_FORWARDED))
     if context.freeze is None:
         run_action_set(context)
     if context.freeze is not None and not context.error:

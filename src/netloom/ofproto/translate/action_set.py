@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from netloom.openflow import actions as a
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Kinds of action of which an action set keeps the last that was written, in the order of their
 #: execution (OpenFlow 1.3, 5.10). Those that set fields follow, all of them; the output is last.
 _SINGLE: tuple[type[a.Action], ...] = (
@@ -11,7 +15,7 @@ _SINGLE: tuple[type[a.Action], ...] = (
     a.DecNshTtl,
 )  # fmt: skip
 #: Where the packet goes: the first of these that is there, and only that.
-_OUTPUTS = (a.Group, a.Output, a.Resubmit, a.Conntrack)
+_OUTPUTS: Final = (a.Group, a.Output, a.Resubmit, a.Conntrack)
 
 
 def execution_order(actions: list[a.Action]) -> a.Actions:

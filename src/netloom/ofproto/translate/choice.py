@@ -15,10 +15,14 @@ from netloom.ofproto.translate.output import is_alive, output
 from netloom.openflow import actions as a
 from netloom.openflow.subfield_text import format_subfield
 
-_ONES = 0xFFFFFFFF
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_ONES: Final = 0xFFFFFFFF
 #: Above this many links highest random weight costs too much.
-_MAX_HRW_LINKS = 64
-_NO_PORT = 0xFFFF
+_MAX_HRW_LINKS: Final = 64
+_NO_PORT: Final = 0xFFFF
 
 
 def _modulo_n(value: int, n_links: int, arg: int) -> int:

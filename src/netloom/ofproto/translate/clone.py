@@ -12,7 +12,11 @@ from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.openflow import actions as a
 
-_IRREVERSIBLE = (
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_IRREVERSIBLE: Final = (
     a.Conntrack, a.Meter, a.Nat, a.OutputTrunc, a.Encap, a.Decap, a.DecNshTtl,
 )  # fmt: skip
 

@@ -15,6 +15,10 @@ from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES, commit_lab
 from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
 from netloom.packet.types import PT_ETHERNET, PT_MPLS, PT_MPLS_MC, PT_NSH
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 
 def _slots(*names: str) -> int:
     return sum(SLOT[name].mask for name in names)
@@ -24,13 +28,13 @@ def _parts(*names: str) -> tuple[int, ...]:
     return tuple(SLOT[name].mask for name in names)
 
 
-_ETH = _slots("dl_src", "dl_dst")
-_IPV4 = _slots("nw_src", "nw_dst", "nw_tos", "nw_ttl")
-_IPV6 = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
-_ARP = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
-_PORTS = _slots("tp_src", "tp_dst")
-_ND = _slots("nd_target", "arp_sha", "arp_tha")
-_NSH = _slots(
+_ETH: Final = _slots("dl_src", "dl_dst")
+_IPV4: Final = _slots("nw_src", "nw_dst", "nw_tos", "nw_ttl")
+_IPV6: Final = _slots("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl")
+_ARP: Final = _slots("nw_src", "nw_dst", "arp_sha", "arp_tha", "nw_proto")
+_PORTS: Final = _slots("tp_src", "tp_dst")
+_ND: Final = _slots("nd_target", "arp_sha", "arp_tha")
+_NSH: Final = _slots(
     "nsh_flags",
     "nsh_ttl",
     "nsh_mdtype",
@@ -42,10 +46,11 @@ _NSH = _slots(
     "nsh_c4",
 )
 #: The reserved word of neighbour messages, and the type of their first option.
-_ND_EXT = SLOT["igmp_group"].mask | 0xFF << SLOT["tcp_flags"].shift
-_PRIORITY, _MARK = _slots("skb_priority"), _slots("pkt_mark")
+_ND_EXT: Final = SLOT["igmp_group"].mask | 0xFF << SLOT["tcp_flags"].shift
+_PRIORITY: Final = _slots("skb_priority")
+_MARK: Final = _slots("pkt_mark")
 #: Slots of a header -> each of them: those that are equal already are not written again.
-_PARTS = {
+_PARTS: Final = {
     _ETH: _parts("dl_src", "dl_dst"),
     _IPV4: _parts("nw_src", "nw_dst", "nw_tos", "nw_ttl"),
     _IPV6: _parts("ipv6_src", "ipv6_dst", "ipv6_label", "nw_tos", "nw_ttl"),
@@ -59,46 +64,50 @@ _PARTS = {
     _MARK: (_MARK,),
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
-_SLOW = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
+_SLOW: Final = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
 
-_DL_TYPE_SHIFT = SLOT["dl_type"].shift
-_NW_PROTO_SHIFT = SLOT["nw_proto"].shift
-_NW_FRAG_SHIFT = SLOT["nw_frag"].shift
-_TP_SRC = SLOT["tp_src"]
-_PACKET_TYPE, _DL_DST, _DL_SRC = SLOT["packet_type"], SLOT["dl_dst"], SLOT["dl_src"]
-_DL_TYPE = SLOT["dl_type"]
-_NSH_PARTS = {
+_DL_TYPE_SHIFT: Final = SLOT["dl_type"].shift
+_NW_PROTO_SHIFT: Final = SLOT["nw_proto"].shift
+_NW_FRAG_SHIFT: Final = SLOT["nw_frag"].shift
+_TP_SRC: Final = SLOT["tp_src"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_DL_DST: Final = SLOT["dl_dst"]
+_DL_SRC: Final = SLOT["dl_src"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_NSH_PARTS: Final = {
     name: SLOT[f"nsh_{slot}"]
     for name, slot in (
         ("flags", "flags"), ("ttl", "ttl"), ("md_type", "mdtype"), ("protocol", "np"),
         ("path", "path"),
     )
 }  # fmt: skip
-_NSH_CONTEXT = tuple(SLOT[f"nsh_c{number}"] for number in (1, 2, 3, 4))
+_NSH_CONTEXT: Final = tuple(SLOT[f"nsh_c{number}"] for number in (1, 2, 3, 4))
 #: All that stands in the packet, from Ethernet on.
-FRAME_MASK = sum(slot.mask for slot in SLOTS if slot.stage and not slot.name.startswith("ct_"))
+FRAME_MASK: Final = sum(
+    slot.mask for slot in SLOTS if slot.stage and not slot.name.startswith("ct_")
+)
 
 #: dl_type -> header name of the network layer and its slots.
-_NETWORK = {
+_NETWORK: Final = {
     0x0800: ("ipv4", _IPV4),
     0x86DD: ("ipv6", _IPV6),
     0x0806: ("arp", _ARP),
     0x8035: ("arp", _ARP),
 }
 #: (dl_type, nw_proto) -> header name of the transport layer.
-_TRANSPORT = {
+_TRANSPORT: Final = {
     (ip, proto): name
     for ip in (0x0800, 0x86DD)
     for proto, name in ((6, "tcp"), (17, "udp"), (132, "sctp"))
 } | {(0x0800, 1): "icmp", (0x86DD, 58): "icmpv6"}
 
-_ICMP_BYTES = 0xFF << SLOT["tp_src"].shift | 0xFF << SLOT["tp_dst"].shift
-_TAGS = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
+_ICMP_BYTES: Final = 0xFF << SLOT["tp_src"].shift | 0xFF << SLOT["tp_dst"].shift
+_TAGS: Final = tuple((SLOT[tpid], SLOT[tci]) for tpid, tci in
               (("vlan_tpid", "vlan_tci"), ("vlan1_tpid", "vlan1_tci")))  # fmt: skip
-TAGS_MASK = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
+TAGS_MASK: Final = sum(tpid.mask | tci.mask for tpid, tci in _TAGS)
 #: What an action can change and `commit` writes; a difference elsewhere is no business of the
 #: packet.
-_ALL = (
+_ALL: Final = (
     _ETH | _NSH | _IPV4 | _IPV6 | _ARP | _PORTS | _ND | _ND_EXT | TAGS_MASK | LABELS_MASK
     | SLOT["pkt_mark"].mask | SLOT["skb_priority"].mask | SLOT["packet_type"].mask
 )  # fmt: skip

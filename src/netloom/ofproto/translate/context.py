@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from netloom.datapath.action_size import count_bytes
 from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
     from netloom.ofproto.translate.walk_log import WalkLog
 
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
-MAX_DEPTH = 64
+MAX_DEPTH: Final = 64
 #: Resubmits of one packet.
-MAX_RESUBMITS = MAX_DEPTH * MAX_DEPTH
-#: Data-path actions of one flow: what Open vSwitch's 64 kB of encoded actions come to.
-MAX_ACTIONS = 8_192
+MAX_RESUBMITS: Final = MAX_DEPTH * MAX_DEPTH
+#: Data-path actions of one flow. Open vSwitch has no limit but the memory: each table may add as
+#: many as a flow has before it is seen that they are too many (`may_go_deeper`).
+MAX_ACTIONS: Final = 100_000
+#: So few actions are never too many bytes.
+FEW_ACTIONS: Final = 100
 
 #: Why packets of a flow each go up to the switch -> what a trace says of it.
-SLOW_REASONS = {
+SLOW_REASONS: Final = {
     "cfm": "Consists of CFM packets.",
     "bfd": "Consists of BFD packets.",
     "lacp": "Consists of LACP packets.",
@@ -36,24 +40,24 @@ SLOW_REASONS = {
     "lldp": "Consists of LLDP packets.",
     "action": "Uses action(s) not supported by datapath.",
 }
-_IN_PORT = SLOT["in_port"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_DL_TYPE = SLOT["dl_type"]
-_NW_FRAG_MASK = 3 << SLOT["nw_frag"].shift
-_ALWAYS = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
-_PACKET_TYPE = SLOT["packet_type"]
-_NSH_MD_TYPE = SLOT["nsh_mdtype"]
-_NSH_CONTEXT_MASK = sum(SLOT[f"nsh_c{number}"].mask for number in (1, 2, 3, 4))
-_IP_TYPES = frozenset({0x0800, 0x86DD})
+_IN_PORT: Final = SLOT["in_port"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_FRAG_MASK: Final = 3 << SLOT["nw_frag"].shift
+_ALWAYS: Final = _IN_PORT.mask | _DL_TYPE.mask | SLOT["recirc_id"].mask | SLOT["packet_type"].mask
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_NSH_MD_TYPE: Final = SLOT["nsh_mdtype"]
+_NSH_CONTEXT_MASK: Final = sum(SLOT[f"nsh_c{number}"].mask for number in (1, 2, 3, 4))
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 #: What a packet does not carry with it through a patch port.
-_LOCAL_TO_BRIDGE = (
+_LOCAL_TO_BRIDGE: Final = (
     SLOT["metadata"].mask
     | sum(SLOT[f"reg{n}"].mask for n in range(32))
     | SLOT["actset_output"].mask
     | TUNNEL_MASK
     | CT_MASK
 )
-_CARRIED = KEY_MASK & ~_LOCAL_TO_BRIDGE
+_CARRIED: Final = KEY_MASK & ~_LOCAL_TO_BRIDGE
 
 
 class Walk(Protocol):
@@ -187,6 +191,7 @@ class Context:
     """See the package. `bridge` is where the packet is now; `key` what it looks like there."""
 
     __slots__ = (
+        "_sized",
         "action_set",
         "actions",
         "base",
@@ -244,14 +249,13 @@ class Context:
     ) -> None:
         self.walk, self.log, self.bridge = walk, log, bridge
         self.key = self.base = self.first_key = key = _ACTSET_OUTPUT.put(key, UNSET)
-        self.now_ms = now_ms
-        self.recorder = recorder
-        self.side_effects = side_effects
+        self.now_ms, self.recorder, self.side_effects = now_ms, recorder, side_effects
         #: The tables that were looked up, and the bits in which the packet then was not as it came.
         self.changed, self.tables = 0, cast("set[Table]", set())
         #: Bits that the result depends on.
         self.mask = _first_mask(key)
         self.actions: list[DpAction] = []
+        self._sized: tuple[list[DpAction], int, int] = (self.actions, 0, 0)
         self.credits: list[Credit] = []
         self.action_set: list[a.Action] = []
         self.stack: list[tuple[int, int]] = []
@@ -301,6 +305,17 @@ class Context:
         self.actions.append(action)
         if len(self.actions) > MAX_ACTIONS:
             self.fail("resubmits yielded over 64 kB of actions")
+
+    def n_bytes(self) -> int:
+        """The size of the actions so far (`action_size`): of those that are new since the last call
+        it is worked out now."""
+        actions, counted, size = self._sized
+        if actions is not self.actions or counted > len(actions):
+            actions, counted, size = self.actions, 0, 0
+        if len(actions) > counted:
+            size += count_bytes(actions[counted:])
+        self._sized = actions, len(actions), size
+        return size
 
     def fail(self, reason: str, detail: str = "") -> None:
         """Drop the packet whole; `detail` is what a trace says at this place."""
@@ -355,6 +370,12 @@ class Context:
         """What a thaw restores."""
         if self.recorder is not None:
             self.recorder.add("thawed", text)
+
+    def port_names(self) -> dict[int, str] | None:
+        """The names of the bridge's ports, if a trace is to tell them."""
+        if self.recorder is None or not self.recorder.with_names:
+            return None
+        return {number: port.name for number, port in self.bridge.ports_by_number.items()}
 
     def warn(self, text: str) -> None:
         if self.recorder is not None:

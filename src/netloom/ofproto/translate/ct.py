@@ -11,11 +11,16 @@ from netloom.ofproto.translate.freeze import FROZEN_MASK, fork
 from netloom.openflow import actions as a
 from netloom.openflow.action_conntrack import DST, HASH, PERSISTENT, RANDOM, SRC
 
-_CT_MARK, _CT_LABEL = SLOT["ct_mark"], SLOT["ct_label"]
-_WRITTEN = _CT_MARK.mask | _CT_LABEL.mask
-_HELPERS = {21: "ftp", 69: "tftp"}
-_NO_FORK = 255
-_CT_STATE = SLOT["ct_state"].mask
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_CT_MARK: Final = SLOT["ct_mark"]
+_CT_LABEL: Final = SLOT["ct_label"]
+_WRITTEN: Final = _CT_MARK.mask | _CT_LABEL.mask
+_HELPERS: Final = {21: "ftp", 69: "tftp"}
+_NO_FORK: Final = 255
+_CT_STATE: Final = SLOT["ct_state"].mask
 
 #: Until a `nat` action is met. (Assigning None says to mypy that it stays so.)
 _NO_NAT: a.Nat | None = None

@@ -29,15 +29,24 @@ from netloom.packet.types import (
     type_of_nsh_protocol,
 )
 
-UNSUPPORTED = "Unsupported packet type"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-_PACKET_TYPE, _DL_TYPE, _TCI = SLOT["packet_type"], SLOT["dl_type"], SLOT["vlan_tci"]
-_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
-_TTL, _MD_TYPE = SLOT["nsh_ttl"], SLOT["nsh_mdtype"]
-_NP, _PATH = SLOT["nsh_np"], SLOT["nsh_path"]
-_FIRST_TTL, _FIRST_PATH = 63, 255
+UNSUPPORTED: Final = "Unsupported packet type"
+
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_TCI: Final = SLOT["vlan_tci"]
+_ADDRESSES: Final = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+_TTL: Final = SLOT["nsh_ttl"]
+_MD_TYPE: Final = SLOT["nsh_mdtype"]
+_NP: Final = SLOT["nsh_np"]
+_PATH: Final = SLOT["nsh_path"]
+_FIRST_TTL: Final = 63
+_FIRST_PATH: Final = 255
 #: Bytes that the context headers of one NSH header may have.
-_MAX_CONTEXT = 248
+_MAX_CONTEXT: Final = 248
 
 
 def encap(context: Context, action: a.Encap) -> None:

@@ -7,7 +7,7 @@ and what they would do is dropped (`receives`, then `cancel`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.fields import SLOT
 from netloom.openflow import messages as m
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from netloom.ofproto.ports import OfPort
     from netloom.ofproto.translate.context import Context
 
-_DL_DST, _DL_TYPE = SLOT["dl_dst"], SLOT["dl_type"]
-_BRIDGES = 0x0180C2000000
-_NO_TYPE = 0x05FF
+_DL_DST: Final = SLOT["dl_dst"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_BRIDGES: Final = 0x0180C2000000
+_NO_TYPE: Final = 0x05FF
 
 
 def is_bpdu(context: Context) -> bool:

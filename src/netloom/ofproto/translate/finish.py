@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
+from netloom.datapath.action_size import MAX_BYTES
 from netloom.datapath.actions import DpActions
 from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.fields import (
@@ -13,13 +14,17 @@ from netloom.flow.fields import (
     VLAN_CFI,
 )
 from netloom.flow.key import FRAG_LATER, METADATA_ALL_MASK, TUNNEL_MASK
-from netloom.ofproto.translate.context import SLOW_REASONS, Context, Translated
+from netloom.ofproto.translate.context import FEW_ACTIONS, SLOW_REASONS, Context, Translated
 from netloom.ofproto.translate.labels import LABELS_MASK, MPLS_TYPES
 from netloom.ofproto.translate.output import metered
 from netloom.openflow.messages_meters import OFPM_SLOWPATH
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Metadata that a data path knows; registers and the like exist in translation only.
-_DATAPATH_METADATA = (
+_DATAPATH_METADATA: Final = (
     METADATA_ALL_MASK
     & ~SLOT["metadata"].mask
     & ~sum(SLOT[f"reg{n}"].mask for n in range(32))
@@ -27,22 +32,25 @@ _DATAPATH_METADATA = (
     & ~SLOT["conj_id"].mask
 )
 #: What flows of a data path can match.
-DATAPATH_MASK = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
-_TUNNEL_DST = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
+DATAPATH_MASK: Final = KEY_MASK & ~(METADATA_ALL_MASK & ~_DATAPATH_METADATA)
+_TUNNEL_DST: Final = SLOT["tun_dst"].mask | SLOT["tun_ipv6_dst"].mask
 #: Which options a packet has.
-_PRESENT = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
-_ADDRESSES = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
-_VLAN_TCI = SLOT["vlan_tci"].mask
-_VLAN_ID = 0x1FFF << SLOT["vlan_tci"].shift
-_PORTS = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_TAGS = (
+_PRESENT: Final = ((1 << len(TUN_METADATA)) - 1) << TUN_PRESENT_SHIFT
+_ADDRESSES: Final = SLOT["dl_src"].mask | SLOT["dl_dst"].mask
+#: More outputs than this are too many for one flow.
+MAX_OUTPUTS: Final = 1_000
+_VLAN_TCI: Final = SLOT["vlan_tci"].mask
+_VLAN_ID: Final = 0x1FFF << SLOT["vlan_tci"].shift
+_PORTS: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+_TAGS: Final = (
     (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
     (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
 )
+_INNER_CFI: Final = VLAN_CFI << SLOT["vlan1_tci"].shift
 #: Type and code of ICMP have eight bits where ports have sixteen; so has the type of an option
 #: where TCP has its flags.
-_ABOVE_ICMP = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
-_ICMP = frozenset({(0x0800, 1), (0x86DD, 58)})
+_ABOVE_ICMP: Final = sum(0xFF00 << SLOT[name].shift for name in ("tp_src", "tp_dst", "tcp_flags"))
+_ICMP: Final = frozenset({(0x0800, 1), (0x86DD, 58)})
 
 
 def finish(context: Context) -> Translated:
@@ -60,6 +68,8 @@ def finish(context: Context) -> Translated:
     if options and key & _TUNNEL_DST:
         mask |= context.first_bridge.tlv_table.raw_mask(key, context.mask)
         mask |= context.mask & (_present_options(key) | _PRESENT)
+    if len(context.actions) > FEW_ACTIONS:
+        _note_size(context)
     mask &= shape_mask(key, context.key)
     for _, tci in _TAGS:
         if mask & tci.mask:
@@ -73,6 +83,18 @@ def finish(context: Context) -> Translated:
     )  # fmt: skip
 
 
+def _note_size(context: Context) -> None:
+    """What is too much for one flow is done packet by packet."""
+    events = context.bridge.backer.events
+    if context.n_bytes() > MAX_BYTES:
+        events.oversize.add()
+    elif sum(isinstance(action, dp.Output) for action in context.actions) > MAX_OUTPUTS:
+        events.too_many_outputs.add()
+    else:
+        return
+    context.slow.add("action")
+
+
 def shape_mask(key: int, final: int) -> int:
     """The bits that a packet of this key has, which becomes `final`; what else was looked at says
     nothing of it."""
@@ -82,10 +104,11 @@ def shape_mask(key: int, final: int) -> int:
         mask &= ~TUNNEL_MASK
     if SLOT["packet_type"].get(key):
         mask &= ~_ADDRESSES
-    for tpid, tci in _TAGS:
+    for (tpid, tci), said in zip(_TAGS, (0, _INNER_CFI), strict=True):
         if not tci.get(key) & VLAN_CFI:
-            # That there is no tag is part of every data-path flow; bits of none say nothing.
-            mask &= ~(tpid.mask | tci.mask)
+            # That there is no tag is part of every data-path flow, that there is no second one only
+            # of those that looked for it; bits of none say nothing.
+            mask &= ~(tpid.mask | tci.mask) | said
     dl_type = SLOT["dl_type"].get(key)
     if dl_type not in MPLS_TYPES:
         # What was said of labels was said of those that actions pushed.

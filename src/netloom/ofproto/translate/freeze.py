@@ -27,20 +27,24 @@ from netloom.ofproto.translate.output import emit_to_controller
 from netloom.openflow import actions as a
 from netloom.openflow.action_format import format_actions
 
-_ACTSET_OUTPUT = SLOT["actset_output"]
-_RECIRC_ID = SLOT["recirc_id"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_RECIRC_ID: Final = SLOT["recirc_id"]
 #: What of a key is frozen: the data path does not know it, or knows it otherwise.
-FROZEN_MASK = (
+FROZEN_MASK: Final = (
     SLOT["in_port"].mask
     | SLOT["metadata"].mask
     | sum(SLOT[f"reg{n}"].mask for n in range(32))
     | TUNNEL_MASK
     | TUN_OPTIONS_MASK
 )
-_NOT_FROZEN = KEY_MASK & ~FROZEN_MASK
-_SAME_TABLE = 255
+_NOT_FROZEN: Final = KEY_MASK & ~FROZEN_MASK
+_SAME_TABLE: Final = 255
 #: Actions whose packet-ins carry table and cookie of their rule.
-_NAMES_RULE = (
+_NAMES_RULE: Final = (
     a.OutputReg, a.OutputTrunc, a.Group, a.Output, a.Controller, a.DecMplsTtl, a.DecNshTtl,
     a.DecTtl,
 )  # fmt: skip
@@ -91,10 +95,10 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
         tuple(context.action_set),
         pause.userdata if pause is not None else b"",
     )
-    if pause is not None and context.recorder is not None and not context.side_effects:
-        return 0
     number = context.bridge.backer.recirculations.acquire(state)
     context.recirc_ids.append(number)
+    if pause is not None and context.recorder is not None and not context.side_effects:
+        return 0
     if pause is not None:
         emit_to_controller(context, number, pause.reason, pause.controller_id, pause.max_len,
                            pause.userdata, is_pause=True)  # fmt: skip

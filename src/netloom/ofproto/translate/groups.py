@@ -31,17 +31,21 @@ from netloom.openflow import actions as a
 from netloom.openflow import messages_groups as g
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
 
-log = get_logger("ofproto_dpif_xlate")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-_DP_HASH = SLOT["dp_hash"]
-_SYMMETRIC_L4 = 1
+log: Final = get_logger("ofproto_dpif_xlate")
+
+_DP_HASH: Final = SLOT["dp_hash"]
+_SYMMETRIC_L4: Final = 1
 #: Groups that watch groups, in a row.
-MAX_LIVENESS_DEPTH = 128
+MAX_LIVENESS_DEPTH: Final = 128
 #: Hash values that a select group may use: by its own wish, and by default.
-MAX_HASH_VALUES = 256
-DEFAULT_HASH_VALUES = 64
-MIN_HASH_VALUES = 16
-_ALGORITHMS = ("l4", "sym_l4")
+MAX_HASH_VALUES: Final = 256
+DEFAULT_HASH_VALUES: Final = 64
+MIN_HASH_VALUES: Final = 16
+_ALGORITHMS: Final = ("l4", "sym_l4")
 
 
 def group(context: Context, action: a.Group) -> bool:
@@ -50,7 +54,7 @@ def group(context: Context, action: a.Group) -> bool:
         return False
     found = context.bridge.groups.get(action.group_id)
     if found is None:
-        context.report_error(f"output to nonexistent group {action.group_id}")
+        context.warn(f"output to nonexistent group {action.group_id}")
         return True
     is_last = context.is_last
     if found.type in (g.OFPGT_ALL, g.OFPGT_INDIRECT):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
 from netloom.flow.key import PACKET_MASK
@@ -32,19 +32,22 @@ from netloom.openflow import messages as m
 from netloom.openflow.action_format import format_actions
 from netloom.openflow.subfield_text import format_subfield
 
-_TPID, _TCI = SLOT["vlan_tpid"], SLOT["vlan_tci"]
-_TCI1 = SLOT["vlan1_tci"]
-_TAG_MASK = _TPID.mask | _TCI.mask
-_TAG1_MASK = SLOT["vlan1_tpid"].mask | _TCI1.mask
-_DL_TYPE, _NW_TTL = SLOT["dl_type"], SLOT["nw_ttl"]
-_METADATA, _ACTSET_OUTPUT = SLOT["metadata"], SLOT["actset_output"]
-_NW_PROTO = SLOT["nw_proto"]
-_PORT_SLOTS = (SLOT["tp_src"], SLOT["tp_dst"])
-_TUN_ID = SLOT["tun_id"]
+_TPID: Final = SLOT["vlan_tpid"]
+_TCI: Final = SLOT["vlan_tci"]
+_TCI1: Final = SLOT["vlan1_tci"]
+_TAG_MASK: Final = _TPID.mask | _TCI.mask
+_TAG1_MASK: Final = SLOT["vlan1_tpid"].mask | _TCI1.mask
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_TTL: Final = SLOT["nw_ttl"]
+_METADATA: Final = SLOT["metadata"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
+_NW_PROTO: Final = SLOT["nw_proto"]
+_PORT_SLOTS: Final = (SLOT["tp_src"], SLOT["tp_dst"])
+_TUN_ID: Final = SLOT["tun_id"]
 #: Prerequisites of fields of the network layer.
-_NETWORK = frozenset({"ipv4", "ipv6", "ip", "arp"})
-_IP_TYPES = frozenset({0x0800, 0x86DD})
-_IN_PORT_UNCHANGED = 0xFFFFFFF8
+_NETWORK: Final = frozenset({"ipv4", "ipv6", "ip", "arp"})
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
+_IN_PORT_UNCHANGED: Final = 0xFFFFFFF8
 
 
 def run_actions(context: Context, actions: a.Actions) -> None:
@@ -64,7 +67,7 @@ def run_actions(context: Context, actions: a.Actions) -> None:
                 freeze.freeze_rest(context, actions[at:])
             break
         if recorder is not None:
-            recorder.add("action", format_actions((action,)))
+            recorder.add("action", format_actions((action,), context.port_names()))
         if log is not None:
             log.check_action(action)
         if type(action) not in _CLEAR:
@@ -83,7 +86,7 @@ def run_actions(context: Context, actions: a.Actions) -> None:
 
 
 #: Actions that leave the packet as it is, or write constants into it.
-_CLEAR = frozenset({
+_CLEAR: Final = frozenset({
     a.Output, a.OutputReg, a.OutputTrunc, a.Controller, a.Enqueue, a.Group, a.SetField, a.SetQueue,
     a.PopQueue, a.Resubmit, a.Clone, a.Note, a.Conjunction, a.Exit, a.Learn, a.FinTimeout,
     a.Conntrack, a.Nat, a.CtClear, a.DebugSlow, a.DebugRecirc, a.UnrollXlate, a.Meter,
@@ -227,6 +230,9 @@ def _strip_vlan(context: Context, action: a.StripVlan) -> None:
     tags = tags_of(context.key)
     if len(tags) > 1:
         context.mask |= _TAG1_MASK
+    elif tags and context.bridge.backer.dpif.vlan_limit > 1:
+        # That there is no other tag is what is looked at from here on.
+        context.mask |= VLAN_CFI << _TCI1.shift
     context.key = with_tags(context.key, tags[1:])
 
 

@@ -10,12 +10,16 @@ from netloom.flow.fields import SLOT
 from netloom.flow.key import MAX_MPLS_LABELS
 from netloom.ofproto.translate.context import Context
 
-MPLS_TYPES = frozenset({0x8847, 0x8848})
-BOS = 0x100
-LSES = tuple(SLOT[f"mpls_lse{number}"] for number in range(MAX_MPLS_LABELS))
-LABELS_MASK = sum(slot.mask for slot in LSES)
-_DL_TYPE = SLOT["dl_type"]
-_MPLS = 0x8847
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+MPLS_TYPES: Final = frozenset({0x8847, 0x8848})
+BOS: Final = 0x100
+LSES: Final = tuple(SLOT[f"mpls_lse{number}"] for number in range(MAX_MPLS_LABELS))
+LABELS_MASK: Final = sum(slot.mask for slot in LSES)
+_DL_TYPE: Final = SLOT["dl_type"]
+_MPLS: Final = 0x8847
 
 
 def labels_of(key: int) -> list[int]:

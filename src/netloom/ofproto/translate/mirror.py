@@ -9,9 +9,13 @@ from netloom.ofproto.mirrors import Mirror
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.normal import NOWHERE, is_reserved, key_tags, send
 
-_DL_DST = SLOT["dl_dst"]
-_RESERVED_PORTS = 0xFFFFFF00
-_VLAN_LOOKED_AT = (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_DL_DST: Final = SLOT["dl_dst"]
+_RESERVED_PORTS: Final = 0xFFFFFF00
+_VLAN_LOOKED_AT: Final = (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
 
 
 def mirror(context: Context, bundle: Bundle, entering: bool) -> None:

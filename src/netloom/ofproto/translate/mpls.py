@@ -18,14 +18,21 @@ from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.packet.headers import ETH_TYPE_TEB
 
-_DL_TYPE, _NW_TOS, _NW_TTL = SLOT["dl_type"], SLOT["nw_tos"], SLOT["nw_ttl"]
-_PACKET_TYPE = SLOT["packet_type"]
-_IP, _IPV6 = 0x0800, 0x86DD
-_DSCP = 0xFC
-_DEFAULT_TTL = 64
-_IPV6_EXPLICIT_NULL = 2
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_TOS: Final = SLOT["nw_tos"]
+_NW_TTL: Final = SLOT["nw_ttl"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_IP: Final = 0x0800
+_IPV6: Final = 0x86DD
+_DSCP: Final = 0xFC
+_DEFAULT_TTL: Final = 64
+_IPV6_EXPLICIT_NULL: Final = 2
 #: What a packet seems not to have any more below a label.
-_BELOW = sum(
+_BELOW: Final = sum(
     SLOT[name].mask
     for name in (
         *("nw_src", "nw_dst", "nw_proto", "nw_tos", "nw_ttl", "nw_frag", "ipv6_src", "ipv6_dst"),
@@ -33,15 +40,15 @@ _BELOW = sum(
         *("nd_target", "dp_hash"),
     )
 )
-_TOO_MANY = "Too many MPLS labels"
+_TOO_MANY: Final = "Too many MPLS labels"
 
 #: Actions that do not look below Ethernet, so that they may follow a pop of the last label.
-_SHALLOW = (
+_SHALLOW: Final = (
     a.Output, a.OutputTrunc, a.Enqueue, a.OutputReg, a.SetVlanVid, a.SetVlanPcp, a.SetTunnelId,
     a.SetQueue, a.Group,
 )  # fmt: skip
 #: From this field of the table on, fields lie below Ethernet.
-_FIRST_DEEP = FIELD["mpls_label"].id
+_FIRST_DEEP: Final = FIELD["mpls_label"].id
 
 
 def _count_labels(context: Context) -> int:

@@ -7,7 +7,7 @@ that are flagged to get all, and to routers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.address import format_ipv4
 from netloom.flow.fields import SLOT
@@ -23,14 +23,21 @@ if TYPE_CHECKING:
     Send = Callable[[Context, Bundle, Bundle, Tags], None]
     Flood = Callable[[Context, Bundle, Tags], None]
 
-_DL_TYPE, _DL_DST, _NW_PROTO = SLOT["dl_type"], SLOT["dl_dst"], SLOT["nw_proto"]
-_NW_SRC, _NW_DST = SLOT["nw_src"], SLOT["nw_dst"]
-_IPV6_SRC, _IPV6_DST = SLOT["ipv6_src"], SLOT["ipv6_dst"]
-_TP_SRC = SLOT["tp_src"]
-_GROUP_BIT = 1 << 40
-_BROADCAST = 0xFFFFFFFFFFFF
-_IPV4, _IPV6, _IGMP, _ICMPV6 = 0x0800, 0x86DD, 2, 58
-_ALL_HOSTS_V6 = 0xFF02 << 112 | 1
+_DL_TYPE: Final = SLOT["dl_type"]
+_DL_DST: Final = SLOT["dl_dst"]
+_NW_PROTO: Final = SLOT["nw_proto"]
+_NW_SRC: Final = SLOT["nw_src"]
+_NW_DST: Final = SLOT["nw_dst"]
+_IPV6_SRC: Final = SLOT["ipv6_src"]
+_IPV6_DST: Final = SLOT["ipv6_dst"]
+_TP_SRC: Final = SLOT["tp_src"]
+_GROUP_BIT: Final = 1 << 40
+_BROADCAST: Final = 0xFFFFFFFFFFFF
+_IPV4: Final = 0x0800
+_IPV6: Final = 0x86DD
+_IGMP: Final = 2
+_ICMPV6: Final = 58
+_ALL_HOSTS_V6: Final = 0xFF02 << 112 | 1
 
 
 def concerns(key: int) -> bool:

@@ -14,16 +14,24 @@ from netloom.ofproto.translate.output import output_to
 from netloom.ofproto.translate.spread import spread
 from netloom.protocols.bond import DROP, DROP_IF_MOVED
 
-_DL_SRC, _DL_DST, _DL_TYPE = SLOT["dl_src"], SLOT["dl_dst"], SLOT["dl_type"]
-_TAGS = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
-_LOOKED_AT = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
-_VLAN_TCI = SLOT["vlan_tci"]
-_NW_SRC, _NW_DST, _NW_PROTO = SLOT["nw_src"], SLOT["nw_dst"], SLOT["nw_proto"]
-_BROADCAST = 0xFFFFFFFFFFFF
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_DL_SRC: Final = SLOT["dl_src"]
+_DL_DST: Final = SLOT["dl_dst"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_TAGS: Final = ((SLOT["vlan_tpid"], SLOT["vlan_tci"]), (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]))
+_LOOKED_AT: Final = _DL_SRC.mask | _DL_DST.mask | (0xFFF | VLAN_CFI) << SLOT["vlan_tci"].shift
+_VLAN_TCI: Final = SLOT["vlan_tci"]
+_NW_SRC: Final = SLOT["nw_src"]
+_NW_DST: Final = SLOT["nw_dst"]
+_NW_PROTO: Final = SLOT["nw_proto"]
+_BROADCAST: Final = 0xFFFFFFFFFFFF
 
 #: Group addresses that bridges keep to themselves (IEEE 802.1Q, table 8-1) or that only switches
 #: speak to one another: prefix bits and value.
-_RESERVED = (
+_RESERVED: Final = (
     (0xFFFFFFFFFFF0, 0x0180C2000000),
     (0xFFFFFFFFFFFF, 0x00E02B000000),
     (0xFFFFFFFFFFFF, 0x00E02B000004),
@@ -36,10 +44,10 @@ _RESERVED = (
 )
 
 
-RESERVED_OUIS = frozenset(value >> 24 for _, value in _RESERVED)
+RESERVED_OUIS: Final = frozenset(value >> 24 for _, value in _RESERVED)
 
 #: Where a packet-out without a port comes from: carries every VLAN, as a trunk.
-NOWHERE = Bundle(BundleSettings("nowhere", ()))
+NOWHERE: Final = Bundle(BundleSettings("nowhere", ()))
 
 
 class MacRefresh:
@@ -60,7 +68,7 @@ class MacRefresh:
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
         if self.bundle.members and self.bundle.settings is self.settings:
-            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms)
+            self.macs.learn(self.mac, self.vlan, self.bundle, used_ms, is_again=True)
 
 
 def normal(context: Context) -> None:

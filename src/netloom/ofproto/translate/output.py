@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
-from netloom.flow.key import METADATA_ALL_MASK
+from netloom.flow.key import CT_STATE_MASK, DL_TYPE_MASK, METADATA_ALL_MASK
 from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.recirculations import FrozenState
@@ -22,8 +22,8 @@ from netloom.openflow.messages_meters import OFPM_CONTROLLER
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
-_PACKET_TYPE = SLOT["packet_type"]
-_ACTSET_OUTPUT = SLOT["actset_output"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
 
 
 def output_to(context: Context, number: int) -> None:
@@ -138,10 +138,14 @@ def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction
 
 
 def _metadata(key: int) -> int:
-    """What is known of a packet besides its bytes, tunnel options among it."""
+    """What is known of a packet besides its bytes, tunnel options among it; of a tracked one its
+    Ethernet type too, without which nobody reads the addresses of its connection."""
     if _ACTSET_OUTPUT.get(key) == reserved.UNSET:
         key &= ~_ACTSET_OUTPUT.mask
-    return key & (METADATA_ALL_MASK | TUN_OPTIONS_MASK)
+    bits = METADATA_ALL_MASK | TUN_OPTIONS_MASK
+    if key & CT_STATE_MASK:
+        bits |= DL_TYPE_MASK
+    return key & bits
 
 
 def output(context: Context, number: int, max_len: int) -> None:

@@ -12,9 +12,13 @@ from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.openflow import actions as a
 
-_ALL = 0xFFFF
-_NO_PORT = 0xFFFFFFFF
-_DIRECTIONS = ("", "ingress", "egress")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_ALL: Final = 0xFFFF
+_NO_PORT: Final = 0xFFFFFFFF
+_DIRECTIONS: Final = ("", "ingress", "egress")
 
 
 def sample(context: Context, action: a.Sample) -> None:

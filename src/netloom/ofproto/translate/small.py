@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
+from netloom.flow.key import NW_PROTO_MASK
 from netloom.flow.ports import format_port
 from netloom.ofproto.translate.context import Context, Credit
 from netloom.ofproto.translate.output import output_to
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.rules import Rule
 
-_PRIORITY = SLOT["skb_priority"]
-TCP_FLAGS = SLOT["tcp_flags"]
-_FIN_OR_RST = 0x05
-_NOT_TRUNCATED = frozenset({
+_PRIORITY: Final = SLOT["skb_priority"]
+TCP_FLAGS: Final = SLOT["tcp_flags"]
+_FIN_OR_RST: Final = 0x05
+_NOT_TRUNCATED: Final = frozenset({
     reserved.TABLE, reserved.NORMAL, reserved.FLOOD, reserved.ALL, reserved.CONTROLLER,
     reserved.NONE,
 })  # fmt: skip
@@ -125,6 +126,7 @@ def _shorter(timeout_s: int, limit_s: int) -> int:
 
 def fin_timeout(context: Context, action: a.FinTimeout) -> None:
     """Have the rule expire sooner once TCP ends the connection."""
+    context.mask |= NW_PROTO_MASK
     if context.rule is not None:
         context.credits.append(FinCredit(context.bridge, context.rule, action))
 

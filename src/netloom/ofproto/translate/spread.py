@@ -28,6 +28,9 @@ def spread(context: Context, bundle: Bundle) -> int:
     if port.is_patch:
         return port.number
     commit(context)
+    if context.bridge.spreading.is_in_datapath(bond):
+        context.emit(dp.LbOutput(recirc_id))
+        return -1
     context.emit(dp.Hash("l4", bond.settings.hash_basis))
     context.emit(dp.Recirc(recirc_id))
     return -1

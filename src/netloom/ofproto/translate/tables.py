@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
-from netloom.ofproto.translate.context import MAX_DEPTH, MAX_RESUBMITS, Context
+from netloom.ofproto.translate.context import FEW_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, Context
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
 from netloom.ofproto.translate.tunnel import receive
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from netloom.ofproto.rules import Rule
     from netloom.ofproto.table import Table
 
-_NW_FRAG = SLOT["nw_frag"]
-_PORTS_MASK = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
-_IP_TYPES = frozenset({0x0800, 0x86DD})
-_DL_TYPE_SHIFT = SLOT["dl_type"].shift
+_NW_FRAG: Final = SLOT["nw_frag"]
+_PORTS_MASK: Final = SLOT["tp_src"].mask | SLOT["tp_dst"].mask
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
+_DL_TYPE_SHIFT: Final = SLOT["dl_type"].shift
+
+#: Values that are pushed and not popped.
+MAX_STACK_BYTES = 65_536
+#: So few never come to that.
+FEW_PUSHED = 100
 
 
 class TableCredit:
@@ -72,9 +77,8 @@ def enter_table(
         context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
         for part in parts or ():
             # Open vSwitch has this since 3.3.
-            context.detail(
-                f"conj. {format_match(part.match, None, part.priority, SWITCH_OPTION_BITS)}"
-            )
+            text = format_match(part.match, context.port_names(), part.priority, SWITCH_OPTION_BITS)
+            context.detail(f"conj. {text}")
     saved = (context.table_id, context.rule, context.depth, context.cookie, context.in_bucket)
     context.in_bucket = False
     is_first = not context.has_begun
@@ -116,23 +120,35 @@ def _wants_packet_in(context: Context) -> bool:
 
 
 def may_go_deeper(context: Context) -> bool:
-    """May there be one more resubmit? If not, the packet is dropped."""
+    """May there be one more resubmit? If not, the walk ends, mostly with the packet dropped."""
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
         context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
     elif context.n_resubmits >= MAX_RESUBMITS:
         context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
+    elif len(context.actions) > FEW_ACTIONS and context.n_bytes() > 0xFFFF:
+        # What there is of it is done, packet by packet.
+        context.report_error("resubmits yielded over 64 kB of actions")
+        context.done = True
+        return False
+    elif len(context.stack) > FEW_PUSHED and _n_pushed(context) >= MAX_STACK_BYTES:
+        context.fail("Stack too deep", "resubmits yielded over 64 kB of stack")
     return not context.error
 
 
+def _n_pushed(context: Context) -> int:
+    """Bytes of the stack: each value has its length beside it."""
+    return sum((n_bits + 7) // 8 + 1 for _, n_bits in context.stack)
+
+
 #: Fields of a packet, and those of its connection's first packet.
-_TUPLE = [
+_TUPLE: Final = [
     (SLOT[name].mask, SLOT[f"ct_{name}"].shift - SLOT[name].shift)
     for name in ("nw_proto", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst")
 ]
-_TUPLE_MASK = sum(mask | mask << by for mask, by in _TUPLE)
-_CT_NW_PROTO = SLOT["ct_nw_proto"].mask
+_TUPLE_MASK: Final = sum(mask | mask << by for mask, by in _TUPLE)
+_CT_NW_PROTO: Final = SLOT["ct_nw_proto"].mask
 
 
 def _swap_tuple(context: Context) -> bool:
@@ -186,6 +202,6 @@ def _describe(context: Context, rule: Rule) -> str:
             return 'No match, and a "packet-in" is called for.'
         if rule is internal.no_packet_in:
             return "No match."
-    text = format_match(rule.match, None, None, SWITCH_OPTION_BITS)
+    text = format_match(rule.match, context.port_names(), None, SWITCH_OPTION_BITS)
     text = f"{text}, priority {rule.priority}" if text else f"priority {rule.priority}"
     return f"{text}, cookie {rule.cookie:#x}" if rule.cookie else text

@@ -23,22 +23,38 @@ from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, tunnel_dst
 
-log = get_logger("tunnel")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-_TOS, _TTL, _FLAGS = SLOT["tun_tos"], SLOT["tun_ttl"], SLOT["tun_flags"]
-_SRC, _DST = SLOT["tun_src"], SLOT["tun_dst"]
-_SRC6, _DST6 = SLOT["tun_ipv6_src"], SLOT["tun_ipv6_dst"]
-_DL_DST, _DL_SRC = SLOT["dl_dst"], SLOT["dl_src"]
-_TP_DST, _MARK = SLOT["tun_tp_dst"], SLOT["pkt_mark"]
-_NW_TOS, _DL_TYPE, _PACKET_TYPE = SLOT["nw_tos"], SLOT["dl_type"], SLOT["packet_type"]
-_TUN_ID_MASK = SLOT["tun_id"].mask
-_OPTIONS_MASK = SLOT["tun_opts"].mask | SLOT["tun_opt_present"].mask
-_DSCP, _ECN, _CE = 0xFC, 0x3, 0x3
-_DF, _CSUM, _KEY = 0x2, 0x4, 0x8
+log: Final = get_logger("tunnel")
+
+_TOS: Final = SLOT["tun_tos"]
+_TTL: Final = SLOT["tun_ttl"]
+_FLAGS: Final = SLOT["tun_flags"]
+_SRC: Final = SLOT["tun_src"]
+_DST: Final = SLOT["tun_dst"]
+_SRC6: Final = SLOT["tun_ipv6_src"]
+_DST6: Final = SLOT["tun_ipv6_dst"]
+_DL_DST: Final = SLOT["dl_dst"]
+_DL_SRC: Final = SLOT["dl_src"]
+_TP_DST: Final = SLOT["tun_tp_dst"]
+_MARK: Final = SLOT["pkt_mark"]
+_NW_TOS: Final = SLOT["nw_tos"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_TUN_ID_MASK: Final = SLOT["tun_id"].mask
+_OPTIONS_MASK: Final = SLOT["tun_opts"].mask | SLOT["tun_opt_present"].mask
+_DSCP: Final = 0xFC
+_ECN: Final = 0x3
+_CE: Final = 0x3
+_DF: Final = 0x2
+_CSUM: Final = 0x4
+_KEY: Final = 0x8
 #: Flags that the tunnel's configuration decides.
-_FIXED_FLAGS = (_DF | _CSUM | _KEY) << _FLAGS.shift
-_IP_TYPES = frozenset({0x0800, 0x86DD})
-_RECEIVED = _TUN_ID_MASK | _TOS.mask | _FIXED_FLAGS
+_FIXED_FLAGS: Final = (_DF | _CSUM | _KEY) << _FLAGS.shift
+_IP_TYPES: Final = frozenset({0x0800, 0x86DD})
+_RECEIVED: Final = _TUN_ID_MASK | _TOS.mask | _FIXED_FLAGS
 
 
 class TunnelReceived:

@@ -10,12 +10,21 @@ from netloom.packet import build
 from netloom.packet import tunnel as t
 from netloom.packet.headers import ETH_TYPE_TEB, IPV4_DONT_FRAGMENT
 
-_TUN_ID, _FLAGS = SLOT["tun_id"], SLOT["tun_flags"]
-_TOS, _TTL = SLOT["tun_tos"], SLOT["tun_ttl"]
-_PACKET_TYPE = SLOT["packet_type"]
-_OAM, _DF, _CSUM, _KEY = 0x1, 0x2, 0x4, 0x8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_TUN_ID: Final = SLOT["tun_id"]
+_FLAGS: Final = SLOT["tun_flags"]
+_TOS: Final = SLOT["tun_tos"]
+_TTL: Final = SLOT["tun_ttl"]
+_PACKET_TYPE: Final = SLOT["packet_type"]
+_OAM: Final = 0x1
+_DF: Final = 0x2
+_CSUM: Final = 0x4
+_KEY: Final = 0x8
 #: Ethernet types that VXLAN's generic protocol extension has numbers for.
-_GPE = {eth_type: number for number, eth_type in t.GPE_PROTOCOLS.items()}
+_GPE: Final = {eth_type: number for number, eth_type in t.GPE_PROTOCOLS.items()}
 
 
 def build_header(

@@ -23,21 +23,36 @@ from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import next_hop
 from netloom.packet import build
 
-_MARK, _DL_TYPE = SLOT["pkt_mark"], SLOT["dl_type"]
-_NW_PROTO, _NW_SRC, _NW_DST = SLOT["nw_proto"], SLOT["nw_src"], SLOT["nw_dst"]
-_ARP_SHA, _ARP_THA, _DL_SRC, _DL_DST = (
-    SLOT["arp_sha"], SLOT["arp_tha"], SLOT["dl_src"], SLOT["dl_dst"],
-)  # fmt: skip
-_IPV6_SRC, _IPV6_DST, _ND_TARGET = SLOT["ipv6_src"], SLOT["ipv6_dst"], SLOT["nd_target"]
-_TP_SRC, _TP_DST = SLOT["tp_src"], SLOT["tp_dst"]
-_BROADCAST = b"\xff" * 6
-_ARP, _IP, _IPV6 = 0x0806, 0x0800, 0x86DD
-_ICMPV6, _ND_SOLICIT, _ND_ADVERT = 58, 135, 136
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_MARK: Final = SLOT["pkt_mark"]
+_DL_TYPE: Final = SLOT["dl_type"]
+_NW_PROTO: Final = SLOT["nw_proto"]
+_NW_SRC: Final = SLOT["nw_src"]
+_NW_DST: Final = SLOT["nw_dst"]
+_ARP_SHA: Final = SLOT["arp_sha"]
+_ARP_THA: Final = SLOT["arp_tha"]
+_DL_SRC: Final = SLOT["dl_src"]
+_DL_DST: Final = SLOT["dl_dst"]
+_IPV6_SRC: Final = SLOT["ipv6_src"]
+_IPV6_DST: Final = SLOT["ipv6_dst"]
+_ND_TARGET: Final = SLOT["nd_target"]
+_TP_SRC: Final = SLOT["tp_src"]
+_TP_DST: Final = SLOT["tp_dst"]
+_BROADCAST: Final = b"\xff" * 6
+_ARP: Final = 0x0806
+_IP: Final = 0x0800
+_IPV6: Final = 0x86DD
+_ICMPV6: Final = 58
+_ND_SOLICIT: Final = 135
+_ND_ADVERT: Final = 136
 #: A question that was not answered is asked again after so long, if packets keep coming.
-ASK_AGAIN_MS = 1_000
+ASK_AGAIN_MS: Final = 1_000
 
 #: The slots of an Ethernet frame with IP and ports in a key.
-_OUTER = sum(
+_OUTER: Final = sum(
     SLOT[name].mask
     for name in (
         "dl_src", "dl_dst", "dl_type", "vlan_tci", "vlan_tpid", "vlan1_tci", "vlan1_tpid",

@@ -10,7 +10,7 @@ collected here. A repetition asks the tables again and adds up their answers of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_MASK
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from netloom.ofproto.translate.context import Context
 
 #: Where packets of one kind may differ from one another: addresses, ports, and the like.
-_VARYING = (
+_VARYING: Final = (
     "dl_src", "dl_dst", "nw_src", "nw_dst", "nw_ttl", "tp_src", "tp_dst", "tcp_flags", "ipv6_src",
     "ipv6_dst", "ipv6_label", "arp_sha", "arp_tha", "nd_target",
 )  # fmt: skip
-_TUPLE = ("ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst", "ct_ipv6_src", "ct_ipv6_dst")
+_TUPLE: Final = ("ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst", "ct_ipv6_src", "ct_ipv6_dst")
 #: The first packet of a connection, which a walk may forget.
-TUPLE_MASK = sum(SLOT[name].mask for name in _TUPLE)
-FREE_MASK = sum(SLOT[name].mask for name in _VARYING) | TUPLE_MASK
+TUPLE_MASK: Final = sum(SLOT[name].mask for name in _TUPLE)
+FREE_MASK: Final = sum(SLOT[name].mask for name in _VARYING) | TUPLE_MASK
 assert CT_MASK & TUPLE_MASK == TUPLE_MASK
 
 #: Actions that do the same to all packets of a kind, if the fields that they name are not free.
-_REPEATABLE = frozenset({
+_REPEATABLE: Final = frozenset({
     a.Output, a.SetField, a.Move, a.Push, a.Pop, a.Resubmit, a.GotoTable, a.Conntrack, a.Nat,
     a.CtClear, a.SetVlanVid, a.SetVlanPcp, a.PushVlan, a.StripVlan, a.Exit, a.Note,
     a.SetQueue, a.PopQueue, a.WriteMetadata, a.OutputReg,

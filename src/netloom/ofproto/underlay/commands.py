@@ -6,18 +6,27 @@ from collections.abc import Callable
 
 from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
+from netloom.base.record import replace
 from netloom.flow.address import parse_mac
-from netloom.flow.mapped import format_mapped, is_ipv4, parse_mapped, parse_mapped_prefix
+from netloom.flow.mapped import (
+    format_mapped,
+    is_ipv4,
+    mask_of_length,
+    parse_mapped,
+    parse_mapped_prefix,
+)
 from netloom.flow.numbers import scan_integer
 from netloom.netdev.dummy import DummyDevice
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.neighbours import MAX_AGING_S
+from netloom.ofproto.underlay.rules import TABLE_MAIN, TABLE_NAMES, USUAL_TABLES, Rule
 
 Run = Callable[[list[str]], str]
 #: Name, usage, least and most arguments, what it does.
 Command = tuple[str, str, int, "int | None", Run]
 
-_ROUTE_USAGE = "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip]"
+_ROUTE_USAGE = "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip] [table=id]"
+_RULE_USAGE = "[-6] [not] from=all|ip/plen [prio=num] table=local|main|default|id"
 
 
 class UnderlayCommands:
@@ -43,10 +52,13 @@ class UnderlayCommands:
             )
         ]
         return [
-            ("ovs/route/add", _ROUTE_USAGE, 2, 5, self._add),
-            ("ovs/route/show", "", 0, 1, self._show),
-            ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", 1, 2, self._del),
+            ("ovs/route/add", _ROUTE_USAGE, 2, None, self._add),
+            ("ovs/route/show", "[table=all|id]", 0, 1, self._show),
+            ("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark] [table=id]", 1, 3, self._del),
             ("ovs/route/lookup", "ip_addr [pkt_mark=mark] [src=src_ip]", 1, 3, self._lookup),
+            ("ovs/route/rule/show", "[-6]", 0, 1, self._show_rules),
+            ("ovs/route/rule/add", _RULE_USAGE, 2, 5, self._add_rule),
+            ("ovs/route/rule/del", _RULE_USAGE, 2, 5, self._del_rule),
             *neighbours,
             ("tnl/ports/show", "-v", 0, 1, self._listening),
             ("tnl/egress_port_range", "min max", 0, 2, self._port_range),
@@ -59,10 +71,13 @@ class UnderlayCommands:
         if prefix is None:
             raise CommandError("Invalid parameters")
         gateway = mark = source = 0
+        table = TABLE_MAIN
         for word in args[2:]:
             name, equals, value = word.partition("=")
             if name == "pkt_mark" and equals:
                 mark = _mark(value)
+            elif name == "table" and equals:
+                table = _table(value)
             elif name == "src" and equals:
                 source = parse_mapped(value) or 0
                 if not source:
@@ -71,7 +86,7 @@ class UnderlayCommands:
                 gateway = address
             else:
                 raise CommandError("Invalid pkt_mark or gateway")
-        if not self._underlay.routes.add(*prefix, args[1], gateway, mark, source):
+        if not self._underlay.routes.add(*prefix, args[1], gateway, mark, source, table):
             raise CommandError("Error while inserting route.")
         return "OK"
 
@@ -79,25 +94,55 @@ class UnderlayCommands:
         prefix = parse_mapped_prefix(args[0])
         if prefix is None:
             raise CommandError("Invalid parameters")
-        mark = _mark_word(args[1]) if len(args) > 1 else 0
-        if not self._underlay.routes.remove(*prefix, mark):
+        mark, table = 0, TABLE_MAIN
+        for word in args[1:]:
+            if word.startswith("table="):
+                table = _table(word.removeprefix("table="))
+            else:
+                mark = _mark_word(word)
+        if not self._underlay.routes.remove(*prefix, mark, table):
             raise CommandError("Not found")
         return "OK"
 
     def _show(self, args: list[str]) -> str:
         if args and not args[0].startswith("table="):
             raise CommandError("Invalid param, expected table=ID|all")
-        table = args[0].removeprefix("table=") if args else ""
-        if table not in ("", "all") and not table.isdigit():
-            raise CommandError(f"Invalid table {table!r}")
-        usual = (0, 254, 255)
+        text = args[0].removeprefix("table=") if args else ""
+        routes = list(self._underlay.routes)
+        if text == "all":
+            other = [route for route in routes if route.table not in USUAL_TABLES]
+            usual = [route for route in routes if route.table in USUAL_TABLES]
+            return "".join(f"{route.describe(with_table=True)}\n" for route in (*other, *usual))
+        number = _table(text) if text else 0
+        head = f"Route Table #{number}:\n" if number else "Route Table:\n"
         shown = [
-            route.describe()
-            for route in self._underlay.routes
-            if table == "all"
-            or (str(route.table or 254) == table if table else route.table in usual)
+            f"{route.describe()}\n"
+            for route in routes
+            if (route.table == number if number else route.table in USUAL_TABLES)
         ]
-        return "\n".join(["Route Table:", *shown]) + "\n"
+        return head + "".join(shown)
+
+    # Rules
+
+    def _show_rules(self, args: list[str]) -> str:
+        if args and args[0] != "-6":
+            raise CommandError("Invalid param, expected -6")
+        rules = self._underlay.routes.rules.of_family(is_v6=bool(args))
+        return "".join(f"{rule.describe()}\n" for rule in rules)
+
+    def _add_rule(self, args: list[str]) -> str:
+        rule, priority = _parse_rule(args)
+        routes = self._underlay.routes
+        if priority is None:
+            priority = routes.rules.free_priority(rule.is_v6)
+        routes.add_rule(replace(rule, priority=priority))
+        return "OK"
+
+    def _del_rule(self, args: list[str]) -> str:
+        rule, priority = _parse_rule(args)
+        if not self._underlay.routes.remove_rule(rule, priority):
+            raise CommandError("Not found")
+        return "OK"
 
     def _lookup(self, args: list[str]) -> str:
         address = parse_mapped(args[0])
@@ -166,6 +211,41 @@ class UnderlayCommands:
         self._ports = (min(numbers), max(numbers))
         self._set_ports(*self._ports)
         return "OK"
+
+
+def _number(text: str, limit: int) -> int | None:
+    number = int(text) if text.isascii() and text.isdigit() else limit + 1
+    return number if number <= limit else None
+
+
+def _table(text: str) -> int:
+    """The number of a routing table, which may have a name."""
+    number = TABLE_NAMES.get(text) or _number(text, 0xFFFFFFFF)
+    if not number:
+        raise CommandError(f"Invalid table '{text}'")
+    return number
+
+
+def _parse_rule(args: list[str]) -> tuple[Rule, int | None]:
+    """A rule of priority 0, and the priority that was asked for."""
+    is_v6 = args[0] == "-6"
+    words = args[1:] if is_v6 else list(args)
+    is_not = words[:1] == ["not"]
+    found = {name: value for name, _, value in (w.partition("=") for w in words[is_not:])}
+    if found.keys() - {"from", "prio", "table"} or not {"from", "table"} <= found.keys():
+        raise CommandError("Invalid parameters")
+    prefix, length = 0, 0
+    if found["from"] != "all":
+        parsed = parse_mapped_prefix(found["from"])
+        if parsed is None:
+            raise CommandError(f"Invalid 'from' address '{found['from']}'")
+        prefix, length = parsed[0] & mask_of_length(parsed[1]), parsed[1]
+        is_v6 = not is_ipv4(parsed[0])
+    priority = _number(found["prio"], 0xFFFFFFFF) if "prio" in found else None
+    if "prio" in found and priority is None:
+        raise CommandError(f"Invalid priority '{found['prio']}'")
+    rule = Rule(0, _table(found["table"]), is_v6, prefix, length, is_not, is_user=True)
+    return rule, priority
 
 
 def _mark(text: str) -> int:

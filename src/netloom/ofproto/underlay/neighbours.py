@@ -9,10 +9,15 @@ from __future__ import annotations
 from netloom.flow.address import format_mac
 from netloom.flow.mapped import format_mapped
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: Seconds after which an unused entry goes, and the most that may be set.
-DEFAULT_AGING_S, MAX_AGING_S = 900, 3600
+DEFAULT_AGING_S: Final = 900
+MAX_AGING_S: Final = 3600
 #: Entries; more would be somebody's game.
-MAX_NEIGHBOURS = 65_536
+MAX_NEIGHBOURS: Final = 65_536
 
 
 class Neighbours:

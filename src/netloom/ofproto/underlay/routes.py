@@ -3,6 +3,9 @@
 Longest prefix wins; of equal prefixes a route that a person added wins over one of the system.
 Routes may be for packets with a mark only. A route whose own address is not known cannot be added:
 a tunnel must know what it sends from.
+
+Routes stand in tables, which `rules` ask one after the other. As long as nobody has other rules
+than the usual ones, the usual tables are asked as one, which finds the same.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from netloom.flow.mapped import (
     is_ipv4,
     mask_of_length,
 )
+from netloom.ofproto.underlay.rules import TABLE_MAIN, USUAL_TABLES, Rule, Rules
 
 #: (address, prefix length) of the device of that name.
 Addresses = Callable[[str], tuple[tuple[int, int], ...]]
@@ -24,8 +28,8 @@ Addresses = Callable[[str], tuple[tuple[int, int], ...]]
 
 class Route(Record):
     """`prefix`/`length` is reached through `device`, by `gateway` (0: directly), from `source`.
-    `is_local`: the destinations are the host's own. `table` is the routing table that it came
-    from, 0 for the usual one."""
+    `is_local`: the destinations are the host's own. `table` is the routing table that it
+    stands in."""
 
     prefix: int
     length: int
@@ -35,10 +39,10 @@ class Route(Record):
     mark: int = 0
     is_user: bool = False
     is_local: bool = False
-    table: int = 0
+    table: int = TABLE_MAIN
 
-    def describe(self) -> str:
-        """A line of `ovs/route/show`."""
+    def describe(self, with_table: bool = False) -> str:
+        """A line of `ovs/route/show`; `with_table`: a table that is none of the usual is told."""
         words = [f"{'User' if self.is_user else 'Cached'}:"]
         words.append(format_mapped_prefix(self.prefix, self.length))
         if self.mark:
@@ -47,7 +51,11 @@ class Route(Record):
         if self.gateway:
             words.append(f"GW {format_mapped(self.gateway)}")
         words.append(f"SRC {format_mapped(self.source)}")
-        return " ".join(words) + (" local" if self.is_local else "")
+        if self.is_local:
+            words.append("local")
+        if with_table and self.table not in USUAL_TABLES:
+            words.append(f"table {self.table}")
+        return " ".join(words)
 
 
 def next_hop(route: Route, address: int) -> int:
@@ -75,14 +83,16 @@ class Routes:
         self._user: list[Route] = []
         self._dummy: list[Route] = []
         self._system: tuple[Route, ...] = ()
-        #: (length, mark) -> prefix -> route; longest first.
-        self._index: dict[tuple[int, int, bool], dict[int, Route]] = {}
+        self.rules = Rules()
+        #: Table -> its index; under 0 the usual tables together.
+        self._indexes: dict[int, _Index] = {}
         self.generation = 0
         self._devices: frozenset[str] = frozenset()
 
     def add(
-        self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0
-    ) -> bool:
+        self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0,
+        table: int = TABLE_MAIN,
+    ) -> bool:  # fmt: skip
         """Add a route by hand; False if no own address for it is known."""
         addresses = self._addresses(device)
         if source and all(own != source for own, _ in addresses):
@@ -92,15 +102,16 @@ class Routes:
             source = source_for(gateway, addresses)
         if not source:
             return False
-        route = Route(prefix & mask_of_length(length), length, device, gateway, source, mark, True)
+        prefix &= mask_of_length(length)
+        route = Route(prefix, length, device, gateway, source, mark, is_user=True, table=table)
         self._user = [other for other in self._user if not _is_same(other, route)] + [route]
         self._changed()
         return True
 
-    def remove(self, prefix: int, length: int, mark: int) -> bool:
+    def remove(self, prefix: int, length: int, mark: int, table: int = TABLE_MAIN) -> bool:
         """Remove one that was added by hand; False if there is none."""
-        prefix &= mask_of_length(length)
-        kept = [r for r in self._user if (r.prefix, r.length, r.mark) != (prefix, length, mark)]
+        gone = Route(prefix & mask_of_length(length), length, "", mark=mark, table=table)
+        kept = [route for route in self._user if not _is_same(route, gone)]
         if len(kept) == len(self._user):
             return False
         self._user = kept
@@ -131,26 +142,43 @@ class Routes:
         self._devices = frozenset(
             route.device for route in (*self._system, *self._dummy, *self._user)
         )
-        index: dict[tuple[int, int, bool], dict[int, Route]] = {}
+        tables: dict[int, list[Route]] = {0: []}
         for route in (*self._system, *self._dummy, *self._user):
-            name = (route.length, route.mark, route.is_user)
-            index.setdefault(name, {})[route.prefix] = route
-        order = sorted(index, key=lambda name: (name[0], name[2]), reverse=True)
-        self._index = {name: index[name] for name in order}
+            tables.setdefault(route.table, []).append(route)
+            if route.table in USUAL_TABLES:
+                tables[0].append(route)
+        self._indexes = {table: _index(routes) for table, routes in tables.items()}
+
+    def add_rule(self, rule: Rule) -> None:
+        """Add a rule by hand."""
+        self.rules.add(rule)
+        self.generation += 1
+
+    def remove_rule(self, wanted: Rule, priority: int | None) -> bool:
+        """Remove a rule that was added by hand (see `Rules.remove`)."""
+        is_gone = self.rules.remove(wanted, priority)
+        self.generation += is_gone
+        return is_gone
+
+    def set_system_rules(self, rules: tuple[Rule, ...]) -> None:
+        """The rules of the host."""
+        self.generation += self.rules.set_system(rules)
 
     def lookup(self, address: int, mark: int = 0, source: int = 0) -> Route | None:
         """The route to `address` for packets with `mark`. With a `source`, that must be the host's
         own, and the route's is that."""
         if source:
-            own = self._find(source, mark)
+            own = self._find(source, mark, 0)
             if own is None or not own.is_local:
                 return None
-        return self._find(address, mark)
+        return self._find(address, mark, source)
 
-    def _find(self, address: int, mark: int) -> Route | None:
-        for (length, route_mark, _), routes in self._index.items():
-            if route_mark == mark and (found := routes.get(address & mask_of_length(length))):
-                return found
+    def _find(self, address: int, mark: int, source: int) -> Route | None:
+        tables = [0] if self.rules.are_usual else self.rules.tables(address, source)
+        for table in tables:
+            for (length, route_mark, _), routes in self._indexes.get(table, {}).items():
+                if route_mark == mark and (found := routes.get(address & mask_of_length(length))):
+                    return found
         return None
 
     def devices(self) -> frozenset[str]:
@@ -160,5 +188,22 @@ class Routes:
         return iter((*self._system, *self._dummy, *self._user))
 
 
+#: (length, mark, was it added by hand) -> prefix -> route; longest first.
+_Index = dict[tuple[int, int, bool], dict[int, Route]]
+
+
+def _index(routes: list[Route]) -> _Index:
+    index: _Index = {}
+    for route in routes:
+        name = (route.length, route.mark, route.is_user)
+        index.setdefault(name, {})[route.prefix] = route
+    order = sorted(index, key=lambda name: (name[0], name[2]), reverse=True)
+    return {name: index[name] for name in order}
+
+
 def _is_same(one: Route, other: Route) -> bool:
-    return (one.prefix, one.length, one.mark) == (other.prefix, other.length, other.mark)
+    return _name(one) == _name(other)
+
+
+def _name(route: Route) -> tuple[int, int, int, int]:
+    return route.prefix, route.length, route.mark, route.table

@@ -345,11 +345,8 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* An action that user space has to do in some cases. */
-GLOBAL int nl_run_or_leave(struct __sk_buff *skb, struct nl_action *a)
+INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
 {
-	struct nl_scratch *s = scratch_of_cpu();
-	if (!s || !a)
-		return STOP;
 	u32 rest = s->resume, op = a->op;
 	int done = 0;
 
@@ -361,7 +358,7 @@ GLOBAL int nl_run_or_leave(struct __sk_buff *skb, struct nl_action *a)
 	if (op == NL_OP_RESUME)
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
-		done = nl_tunnel_push(skb, a->a32);
+		done = nl_tunnel_push(skb, a->a32, a->a16);
 	} else {
 		if (s->is_changed)
 			nl_reparse(skb);
@@ -411,7 +408,7 @@ GLOBAL int nl_step(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	}
 	if (op >= NL_OP_CT)
-		return nl_run_or_leave(skb, a);
+		return run_or_leave(skb, s, a);
 	return op == NL_OP_USERSPACE ? nl_to_userspace(skb, a->a32) : nl_act(skb, a);
 }
 
@@ -431,6 +428,8 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
 		if (output && output->kind == NL_PORT_DEVICE) {
+			if (is_too_long(skb, output))
+				return NL_DROP;
 			s->pending = output->ifindex;
 			s->pending_port = port;
 			return leave(skb, s);

@@ -164,6 +164,8 @@ struct nl_scratch {
 	u32 pending;
 	u32 pending_port;
 	u32 n_sent;
+	/* The switch knows where its destination is. */
+	u32 is_known;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];
 	/* Outer headers. */

@@ -233,7 +233,8 @@ INLINE int update_phase(struct nl_connection *c, int is_reply, u64 now)
 			verdict = VERDICT_VALID_NEW;
 	} else if (is_reply) {
 		c->phase = NL_LIMIT_UDP_MULTIPLE;
-	} else if (c->phase == NL_LIMIT_UDP_FIRST) {
+	} else if (c->phase != NL_LIMIT_UDP_MULTIPLE) {
+		/* New until there is an answer. */
 		c->phase = NL_LIMIT_UDP_SINGLE;
 		verdict = VERDICT_VALID_NEW;
 	}
@@ -258,39 +259,52 @@ INLINE void clear_tracking(struct nl_scratch *s)
 	}
 }
 
-/* Write to the key what is said of the packet. */
+/* Write to the key the tuple of a connection's first packet: addresses and ports of an nl_tuple or an
+ * nl_connection. */
+INLINE void say_tuple(struct nl_key *key, const u32 *ends, u32 proto, u32 family)
+{
+	u32 sport = ends[8], dport = ends[9];
+
+	key->ct_nw_proto = proto;
+	if (proto == ICMP || proto == ICMPV6) {
+		key->ct_tp_src = htons(sport >> 8 & 0xff);
+		key->ct_tp_dst = htons(sport & 0xff);
+	} else {
+		key->ct_tp_src = htons(sport);
+		key->ct_tp_dst = htons(dport);
+	}
+	if (family == 4) {
+		key->ct_nw_src = ends[0];
+		key->ct_nw_dst = ends[4];
+		__builtin_memset(key->ct_ipv6_src, 0, 32);
+	} else {
+		__builtin_memcpy(key->ct_ipv6_src, ends, 16);
+		__builtin_memcpy(key->ct_ipv6_dst, ends + 4, 16);
+	}
+}
+
+INLINE void say_state(struct nl_scratch *s, u32 state, u32 zone)
+{
+	clear_tracking(s);
+	s->key.ct_state = htonl(state | CT_TRK);
+	s->key.ct_zone = htons(zone);
+}
+
+/* Write to the key what is said of a packet of a connection. */
 INLINE void say_tracked(struct nl_scratch *s, u32 state, u32 zone, struct nl_connection *c)
 {
 	struct nl_key *key = &s->key;
 
-	clear_tracking(s);
-	key->ct_state = htonl(state | CT_TRK);
-	key->ct_zone = htons(zone);
-	if (!c)
-		return;
+	say_state(s, state, zone);
 	s->rare_metadata = 1;
 	key->ct_mark = htonl(c->mark);
 	__builtin_memcpy(key->ct_label, c->label, 16);
-	key->ct_nw_proto = c->proto;
-	if (c->kind == NL_CONNECTION_ICMP) {
-		key->ct_tp_src = htons(c->sport >> 8 & 0xff);
-		key->ct_tp_dst = htons(c->sport & 0xff);
-	} else {
-		key->ct_tp_src = htons(c->sport);
-		key->ct_tp_dst = htons(c->dport);
-	}
-	if (c->family == 4) {
-		key->ct_nw_src = c->src[0];
-		key->ct_nw_dst = c->dst[0];
-		__builtin_memset(key->ct_ipv6_src, 0, 32);
-	} else {
-		__builtin_memcpy(key->ct_ipv6_src, c->src, 16);
-		__builtin_memcpy(key->ct_ipv6_dst, c->dst, 16);
-	}
+	say_tuple(key, c->src, c->proto, c->family);
 }
 
-/* Give one side of the packet another address and port. */
-INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 port, int is_source)
+/* Give one side of the packet another address, and both their ports: who cannot have the destination that
+ * he is given with his own port has another. */
+INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 ports, int is_source)
 {
 	u32 layer = NL_LAYER_NETWORK;
 
@@ -301,17 +315,21 @@ INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address
 		for (u32 i = 0; i < 4; i++)
 			nl_write(skb, layer | NL_SUM_PSEUDO << 4, (is_source ? 8 : 24) + 4 * i, address[i], ~0u);
 	}
-	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP)) {
-		u32 be = htons(port);
-		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, is_source ? be : be << 16,
-			 is_source ? 0xffff : 0xffff0000);
-	}
+	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP))
+		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, ports, ~0u);
 }
 
-INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, u32 was_zone,
-		     u32 zone, int is_reply)
+/* Translate a packet of the connection of s->connection, which is translated; returns the packet's state. A
+ * function of its own, for the stack of nl_ct. */
+GLOBAL u32 nl_translate(struct __sk_buff *skb, u32 state, u32 was_zone, u32 zone)
 {
-	if (!c->nat)
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return state;
+	u32 place = s->connection - 1, is_reply = s->is_reply;
+	struct nl_connection *c = map_lookup(&connections, &place);
+
+	if (!c)
 		return state;
 	if (state & (CT_SNAT | CT_DNAT)) {
 		if (was_zone == zone)
@@ -321,9 +339,8 @@ INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, 
 	int is_source = (c->nat == NL_NAT_SOURCE) != is_reply;
 	/* What the other direction's packets are addressed to is what this direction's come from. */
 	u32 *address = is_reply ? (is_source ? c->dst : c->src) : is_source ? c->reply_dst : c->reply_src;
-	u32 port = is_reply ? (is_source ? c->dport : c->sport)
-			    : is_source ? c->reply_dport : c->reply_sport;
-	rewrite(skb, c, address, port, is_source);
+	u32 sport = is_reply ? c->dport : c->reply_dport, dport = is_reply ? c->sport : c->reply_sport;
+	rewrite(skb, c, address, htons(sport) | htons(dport) << 16, is_source);
 	return state | (is_source ? CT_SNAT : CT_DNAT);
 }
 
@@ -351,6 +368,21 @@ INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_rep
 	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
 }
 
+/* A packet that cannot be; of TCP it is also said why, if its flags are so or, for `reason`, its place. */
+GLOBAL int nl_count_invalid(u32 is_segment, u32 reason)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+
+	count(NL_COUNT_CT_INVALID);
+	if (!s || !is_segment)
+		return 0;
+	if (has_invalid_flags(s->tcp_flags))
+		count(NL_COUNT_CT_FLAGS);
+	else if (reason)
+		count(NL_COUNT_CT_SEQUENCE);
+	return 0;
+}
+
 enum { FOUND_SLOW, FOUND_NONE, FOUND };
 
 /* Look for the connection of s->tuple and move it on: to s->connection, and what the packet is to it to
@@ -374,7 +406,7 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 		if (is_related)
 			return FOUND_SLOW;
 		/* It is over, or its initiator may not be who was thought. */
-		nl_evict(place, serial);
+		nl_evict(place, serial, 0);
 		return FOUND_NONE;
 	}
 	if (c->kind < NL_CONNECTION_TCP || !is_of_tuple(s, c, is_reply))
@@ -388,9 +420,11 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 		if (verdict == VERDICT_SLOW)
 			return FOUND_SLOW;
 		if (verdict == VERDICT_NEW) {
-			nl_evict(place, serial);
+			nl_evict(place, serial, 0);
 			return FOUND_NONE;
 		}
+		if (c->kind == NL_CONNECTION_TCP && !checks)
+			count(NL_COUNT_CT_UNCHECKED);
 		s->verdict = verdict;
 	} else if (c->nat && a->a8 & NL_CT_NAT) {
 		return FOUND_SLOW;
@@ -408,13 +442,16 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	if (is_related || !s->opens) {
 		if (!nl_is_intact(skb))
 			return OPEN_SLOW;
-		count(NL_COUNT_CT_INVALID);
-		say_tracked(s, CT_INV, a->a16, 0);
+		nl_count_invalid(s->proto == TCP && !is_related, 0);
+		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
 	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : OPEN_NOT_KEPT;
-	if (opened == OPEN_NOT_KEPT)
-		say_tracked(s, CT_NEW, a->a16, 0);
+	if (opened == OPEN_NOT_KEPT) {
+		say_state(s, CT_NEW, a->a16);
+		s->rare_metadata = 1;
+		say_tuple(&s->key, s->tuple.src, s->tuple.proto, s->tuple.family);
+	}
 	return opened;
 }
 
@@ -423,7 +460,7 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 {
 	switch (s->verdict) {
 	case VERDICT_INVALID:
-		count(NL_COUNT_CT_INVALID);
+		nl_count_invalid(s->proto == TCP, 1);
 		return CT_INV;
 	case VERDICT_VALID_NEW:
 		return state | CT_NEW;
@@ -473,8 +510,8 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 	struct nl_connection *c = map_lookup(&connections, &place);
 	if (!c || c->serial != s->serial || c->kind < NL_CONNECTION_TCP)
 		return 0;
-	if (a->a8 & NL_CT_NAT)
-		state = translate(skb, c, state, was_zone, zone, s->is_reply);
+	if (a->a8 & NL_CT_NAT && c->nat)
+		state = nl_translate(skb, state, was_zone, zone);
 	set_mark(s, c, a);
 	say_tracked(s, state, zone, c);
 	if (is_related)

@@ -89,45 +89,39 @@ INLINE void drop_tuple(struct nl_tuple *t, u32 serial)
 		map_delete(&tuples, t);
 }
 
-/* Remove a connection; 0 if somebody else did. */
-GLOBAL int nl_evict(u32 place, u32 serial)
+/* Remove a connection; 0 if somebody else did, or if it has not expired and only that would be a reason.
+ * (One function, for stacks are short.) */
+GLOBAL int nl_evict(u32 place, u32 serial, u32 only_expired)
 {
 	struct nl_connection *c = map_lookup(&connections, &place);
-	struct nl_tracker *t = the_tracker();
 	struct nl_tuple tuple;
 
-	if (!c || !t || !serial || __sync_val_compare_and_swap(&c->serial, serial, 0) != serial)
+	if (!c || !serial || (only_expired && (c->serial != serial || c->expires_ns > coarse_ns())))
 		return 0;
-	u32 zone_no = c->zone;
-	struct nl_zone *zone = map_lookup(&zones, &zone_no);
+	if (__sync_val_compare_and_swap(&c->serial, serial, 0) != serial)
+		return 0;
 	fill_from(&tuple, c, 0);
 	drop_tuple(&tuple, serial);
 	fill_from(&tuple, c, 1);
 	drop_tuple(&tuple, serial);
+	u32 zone_no = c->zone;
+	struct nl_zone *zone = map_lookup(&zones, &zone_no);
 	if (zone)
 		__sync_fetch_and_add(&zone->count, -1);
+	struct nl_tracker *t = the_tracker();
+	if (!t)
+		return 0;
 	__sync_fetch_and_add(&t->n_connections, -1);
 	c->kind = NL_CONNECTION_FREE;
 	leave_place(t, place);
 	return 1;
 }
 
-/* Whether an entry is a living connection's; one that expired is removed. */
-GLOBAL int nl_is_alive(u32 place, u32 serial)
-{
-	struct nl_connection *c = map_lookup(&connections, &place);
-	if (!c || c->serial != serial)
-		return 1;
-	if (c->expires_ns > coarse_ns())
-		return 1;
-	return !nl_evict(place, serial);
-}
-
 /* Whether a tuple is a living connection's. Inline: Linux 6.1 takes no argument for a key. */
 INLINE int is_taken(struct nl_tuple *tuple)
 {
 	struct nl_entry *entry = map_lookup(&tuples, tuple);
-	return entry && nl_is_alive(entry->place >> 1, entry->serial);
+	return entry && !nl_evict(entry->place >> 1, entry->serial, 1);
 }
 
 /* A place for a connection, counted; 0 if there is none. */
@@ -239,7 +233,7 @@ INLINE int sweep_asked(struct nl_tracker *t, struct nl_request *r)
 		if (r->kind == NL_REQUEST_SWEEP ? (s64)(c->expires_ns - now) > 0
 						: r->zone != NL_ALL_ZONES && r->zone != c->zone)
 			continue;
-		t->n_swept += nl_evict(place, serial);
+		t->n_swept += nl_evict(place, serial, 0);
 	}
 	return 0;
 }
@@ -258,7 +252,7 @@ GLOBAL int nl_answer(struct __sk_buff *skb)
 	case NL_REQUEST_UPDATE:
 		return update_asked(skb, &r);
 	case NL_REQUEST_REMOVE:
-		return nl_evict(r.place, r.serial);
+		return nl_evict(r.place, r.serial, 0);
 	}
 	return sweep_asked(t, &r);
 }

@@ -91,17 +91,11 @@ INLINE int forward(struct __sk_buff *skb, struct nl_scratch *s)
 INLINE int is_sent_quickly(struct __sk_buff *skb, struct nl_flow *flow, struct nl_raw *raw, int *verdict)
 {
 	struct nl_action *first = (struct nl_action *)flow->actions;
-	u32 port = first->a32;
 
 	if (flow->n_actions != 1 || first->op != NL_OP_OUTPUT)
 		return 0;
-	struct nl_output *output = map_lookup(&outputs, &port);
-	if (!output || output->kind != NL_PORT_DEVICE)
-		return 0;
-	*verdict = leave_by_peer(skb, output, raw->destination);
-	if (!*verdict)
-		*verdict = redirect(output->ifindex, 0);
-	return 1;
+	*verdict = leave_by_port(skb, first->a32, raw->destination);
+	return *verdict;
 }
 
 /* The flow of a packet by its first bytes; 0 if they do not say. If it does nothing but send its packets
@@ -123,8 +117,12 @@ INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, u32 *slot, int *verdi
 	if (is_sent_quickly(skb, flow, &raw, verdict))
 		return flow;
 	struct nl_action *first = (struct nl_action *)flow->actions;
-	if (flow->n_actions == 1 && first->op == NL_OP_NORMAL)
-		*verdict = switch_quickly(skb, port_of(skb->ifindex), &raw, first->a32);
+	if (flow->n_actions == 1 && first->op == NL_OP_NORMAL) {
+		u32 number = first->a32;
+		*verdict = leave_as_decided(skb, entry, number, raw.destination);
+		if (!*verdict)
+			*verdict = switch_quickly(skb, port_of(skb->ifindex), &raw, entry, number);
+	}
 	return flow;
 }
 

@@ -12,9 +12,24 @@
 #define NL_LEAVE_H
 
 #include "base.h"
+#include "parse.h"
 
 #define MAC_BITS 0xffffffffffffull
 #define PACKET_HOST 0
+
+/* Whether the packet is longer than the port's device takes, whose MTU is about what is behind Ethernet's
+ * header and a tag: then it goes nowhere, and is counted. What a device is to segment is not. */
+INLINE int is_too_long(struct __sk_buff *skb, struct nl_output *output)
+{
+	u32 length = skb->len, most = output->most;
+
+	if (length <= most || skb->gso_size || !most)
+		return 0;
+	if (length <= most + 4 && !skb->vlan_present && is_vlan(skb->protocol))
+		return 0;
+	__sync_fetch_and_add(&output->too_long, 1);
+	return 1;
+}
 
 /* The shortcut; 0 if the packet is to go the usual way. `destination` is in the low 48 bits. */
 INLINE int leave_by_peer(struct __sk_buff *skb, struct nl_output *output, u64 destination)

@@ -4,6 +4,7 @@
 #define NL_NORMAL_H
 
 #include "base.h"
+#include "leave.h"
 #include "parse.h"
 #include "upcall.h"
 
@@ -21,7 +22,7 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 
 	s->pending_port = port;
 	if (kind == NL_PORT_DEVICE && !s->cut)
-		return output->ifindex;
+		return is_too_long(skb, output) ? 0 : output->ifindex;
 	if (kind != NL_PORT_NONE) {
 		count(NL_COUNT_SLOW);
 		nl_upcall(skb, NL_UPCALL_USERSPACE, NL_TO_PORT | port);
@@ -195,7 +196,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	struct nl_member *member = map_lookup(&members, &port);
 	u64 destination = address_number(s->key.dl_dst);
 
-	s->n_sent = s->pending = 0;
+	s->n_sent = s->pending = s->is_known = 0;
 	if (!member || !has_vlan(member->admits, wire) ||
 	    (is_reserved(destination) && !(here->flags & NL_SWITCH_FORWARDS_BPDUS)))
 		return 0;
@@ -208,6 +209,7 @@ GLOBAL int nl_normal(struct __sk_buff *skb, u32 number)
 	if (!(s->key.dl_dst[0] & 1)) {
 		u32 to = find_destination(s, here, number, destination);
 		if (to != (u32)-1) {
+			s->is_known = 1;
 			if (to != port)
 				nl_to_member(skb, to, 0);
 			return 0;

@@ -12,6 +12,7 @@
 #include "base.h"
 #include "parse.h"
 #include "actions.h"
+#include "decision.h"
 
 #define QUICK_BYTES 42
 #define TAGGED (1ull << 63)
@@ -127,13 +128,15 @@ GLOBAL int nl_keep_quick(struct __sk_buff *skb)
 	entry->ports = raw.ports;
 	entry->origin = raw.origin;
 	entry->slot = s->slot;
+	entry->decision = 0;
 	if (generation_now() == s->generation)
 		entry->generation = s->generation;
 	return 0;
 }
 
 /* NORMAL needs little of the key. */
-INLINE int switch_quickly(struct __sk_buff *skb, u32 port, struct nl_raw *raw, u32 number)
+INLINE int switch_quickly(struct __sk_buff *skb, u32 port, struct nl_raw *raw, struct nl_quick *entry,
+			  u32 number)
 {
 	struct nl_scratch *s = scratch_of_cpu();
 	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
@@ -146,7 +149,11 @@ INLINE int switch_quickly(struct __sk_buff *skb, u32 port, struct nl_raw *raw, u
 	s->key.vlan_tci = raw->origin & TAGGED ? key_tci(htons(raw->origin >> 32)) : 0;
 	s->port = port;
 	s->cut = 0;
+	u32 tag = ntohs(s->key.vlan_tci);
+	u64 decision = decision_begun(number);
 	nl_normal(skb, number);
+	if (decision)
+		keep_decision(s, entry, decision, tag);
 	if (!s->n_sent)
 		count(NL_COUNT_DROP_REASON);
 	return s->pending ? leave(skb, s) : NL_DROP;

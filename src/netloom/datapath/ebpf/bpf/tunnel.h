@@ -136,8 +136,17 @@ INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, u32 at)
 	return store_bytes(skb, at + (t->is_udp ? 6 : 4), &value, 2, 0);
 }
 
-/* Put the headers of a template on; 0 if that cannot be done here. */
-GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number)
+/* Whether the packet will not fit into the device of a port with `outer` bytes in front of it: user space
+ * tells who sent it. */
+INLINE int outgrows(struct __sk_buff *skb, struct nl_scratch *s, u32 port, u32 outer)
+{
+	struct nl_output *way = map_lookup(&outputs, &port);
+
+	return way && way->most && longest_segment(skb, s) + outer > way->most;
+}
+
+/* Put the headers of a template on, of a packet that leaves by `port`; 0 if that cannot be done here. */
+GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 {
 	struct nl_scratch *s = scratch_of_cpu();
 	struct nl_template *t = map_lookup(&templates, &number);
@@ -146,6 +155,8 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number)
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0);
 	int done = 0;
 
+	if (outgrows(skb, s, port, t->length))
+		return 0;
 	if (!skb->gso_size && inner + t->length > MAX_PACKET)
 		return 0;
 	if (t->has_checksum) {
@@ -263,6 +274,20 @@ INLINE int take_off(struct __sk_buff *skb, struct nl_scratch *s, u32 size, const
 	return failed ? -1 : store_bytes(skb, 0, ethernet, ETH_SIZE, 0);
 }
 
+/* The kernel goes on taking the packet for what was outside, and would cut something to be segmented there:
+ * have it look what it is. Tags tell it, as in mpls.h; one that the packet has is beside it afterwards, like
+ * that of a packet that came from a device. */
+INLINE void tell_type(struct __sk_buff *skb, const u8 *ethernet)
+{
+	be16 type = *(be16 *)(ethernet + 12);
+
+	if (type == (be16)skb->protocol || ntohs(type) < ETH_TYPE_MIN || vlan_push(skb, htons(ETH_VLAN), 0))
+		return;
+	if (!vlan_push(skb, htons(ETH_VLAN), 0))
+		vlan_pop(skb);
+	vlan_pop(skb);
+}
+
 /* Take the headers off, for the tunnels at `port`; 0 if that cannot be done here. */
 GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 {
@@ -298,6 +323,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 		clear_options(s);
 		return 0;
 	}
+	tell_type(skb, ethernet);
 	skb->mark = 0;
 	clear_tracking(s);
 	s->connection = 0;

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from netloom.datapath.userspace.conntrack.plain import PlainTuple
 from netloom.datapath.userspace.conntrack.tcp import Segment, TcpTracker, Update
-from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
+from netloom.datapath.userspace.conntrack.tuples import Tuple
+from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 #: Seconds of silence after which a connection is forgotten, by the names of
 #: `CT_Timeout_Policy` (ovs-vswitchd.conf.db(5)) and Open vSwitch's numbers. A protocol of its own
 #: has none but TCP and ICMP; all others live as UDP does.
-TIMEOUTS_S = {
+TIMEOUTS_S: Final = {
     "tcp_first_packet": 30,
     "tcp_opening": 30,
     "tcp_established": 24 * 60 * 60,
@@ -22,35 +28,38 @@ TIMEOUTS_S = {
     "icmp_reply": 30,
 }
 
-NAT_SRC = 1
-NAT_DST = 2
+NAT_SRC: Final = 1
+NAT_DST: Final = 2
 
 
 class Connection:
     """A connection as committed. `key` is the tuple of its first packet, as it came; `reverse`
     that of answers as they come: it differs from the reversed key where the connection is
-    translated. `parent` is the key of the control connection of a related one (FTP)."""
+    translated. `ends` and `reply_ends` are the same without names, which most packets need not.
+    `parent` is the key of the control connection of a related one (FTP)."""
 
     __slots__ = (
-        "bits", "entry", "expires_ms", "helper", "key", "label", "mark", "nat", "parent", "phase",
-        "reverse", "skew", "skews_replies", "tcp", "timeouts",
+        "bits", "ends", "entry", "expires_ms", "helper", "is_icmp", "label", "mark", "nat",
+        "parent", "phase", "reply_ends", "skew", "skews_replies", "tcp", "timeouts",
     )  # fmt: skip
 
     def __init__(
         self,
-        key: Tuple,
+        key: PlainTuple,
         segment: Segment | None,
         timeouts: dict[str, int],
         now_ms: int,
         helper: str = "",
     ) -> None:
-        self.key = key
-        #: `tuple_bits` of it, when somebody has asked; -1 before.
+        zone, dl_type, proto, src, dst, sport, dport = key
+        self.ends = key
+        self.reply_ends: PlainTuple = (zone, dl_type, proto, dst, src, dport, sport)
+        self.is_icmp = proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
+        #: `tuple_bits` of `key`, when somebody has asked; -1 before.
         self.bits = -1
-        self.reverse = key.reversed()
         self.tcp = TcpTracker(segment) if segment is not None else None
         #: How far a connection that is not TCP got: its name in the table of timeouts.
-        self.phase = "icmp_first" if is_icmp(key) else "udp_first"
+        self.phase = "icmp_first" if self.is_icmp else "udp_first"
         self.timeouts = timeouts
         self.mark = 0
         self.label = 0
@@ -64,6 +73,18 @@ class Connection:
         #: What a tracker whose table is elsewhere knows of it.
         self.entry: object = None
         self._extend("tcp_first_packet" if self.tcp is not None else self.phase, now_ms)
+
+    @property
+    def key(self) -> Tuple:
+        return tuple.__new__(Tuple, self.ends)
+
+    @property
+    def reverse(self) -> Tuple:
+        return tuple.__new__(Tuple, self.reply_ends)
+
+    @reverse.setter
+    def reverse(self, ends: Tuple) -> None:
+        self.reply_ends = ends
 
     def _extend(self, name: str, now_ms: int) -> None:
         self.expires_ms = now_ms + 1000 * self.timeouts[name]
@@ -80,15 +101,15 @@ class Connection:
                 self._extend("tcp_opening" if is_opening else self.tcp.timeout(), now_ms)
             return result
         result = Update.VALID
-        if is_icmp(self.key):
+        if self.is_icmp:
             if is_reply:
                 self.phase = "icmp_reply"
             elif self.phase == "icmp_first":
                 result = Update.VALID_NEW
         elif is_reply:
             self.phase = "udp_multiple"
-        elif self.phase == "udp_first":
+        elif self.phase != "udp_multiple":
             self.phase = "udp_single"
-            result = Update.VALID_NEW
+            result = Update.VALID_NEW  # until there is an answer
         self._extend(self.phase, now_ms)
         return result

@@ -13,39 +13,40 @@ in the direction `skews_replies`): both sides' numbers are kept right by `Adjust
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.datapath.userspace.conntrack.connection import NAT_DST, NAT_SRC, Connection
 from netloom.datapath.userspace.conntrack.tuples import Tuple
-from netloom.flow.address import format_ipv6, parse_ipv6
+from netloom.flow.address import format_ipv4, format_ipv6, parse_ipv6
 from netloom.packet import edit
 from netloom.packet.checksum import checksum, transport_checksum
 from netloom.packet.headers import ETH_TYPE_IP, IPPROTO_TCP, IPPROTO_UDP
 from netloom.packet.parse import Headers
 
 #: Bytes of a message that are looked at.
-_MOST = 128
-_NUMBERS = rb"(\d{1,3},\d{1,3},\d{1,3},\d{1,3}),(\d{1,3}),(\d{1,3})"
-_PORT = re.compile(rb"PORT +" + _NUMBERS, re.IGNORECASE)
-_PASSIVE = re.compile(rb"227 [^\d\r\n]*" + _NUMBERS)
-_EPRT = re.compile(rb"EPRT +\|2\|([0-9a-fA-F:.]+)\|(\d{1,5})\|", re.IGNORECASE)
-_EPSV = re.compile(rb"229 [^|\r\n]*\|\|\|(\d{1,5})\|")
-#: (family is IPv6, who speaks is the one that answers) -> how an announcement begins.
-_BEGINNINGS = {
-    (False, False): b"PORT",
-    (False, True): b"227",
-    (True, False): b"EPRT",
-    (True, True): b"229",
+_MOST: Final = 128
+_NUMBERS: Final = rb"(\d{1,3},\d{1,3},\d{1,3},\d{1,3}),(\d{1,3}),(\d{1,3})"
+_PORT: Final = re.compile(rb"PORT +" + _NUMBERS, re.IGNORECASE)
+_PASSIVE: Final = re.compile(rb"227 [^\d\r\n]*" + _NUMBERS)
+_EPRT: Final = {
+    False: re.compile(rb"EPRT +\|1\|(\d{1,3}(?:\.\d{1,3}){3})\|(\d{1,5})\|", re.IGNORECASE),
+    True: re.compile(rb"EPRT +\|2\|([0-9a-fA-F:.]+)\|(\d{1,5})\|", re.IGNORECASE),
 }
+_EPSV: Final = re.compile(rb"229 [^|\r\n]*\|\|\|(\d{1,5})\|")
+#: Does who speaks answer? -> how announcements begin that are of either family (RFC 2428), and of
+#: IPv4 alone.
+_BEGINNINGS: Final = {False: (b"EPRT", b"PORT"), True: (b"229", b"227")}
 
 
 class Announced(NamedTuple):
-    """A port, and where which address stands in the message (`end` 0: it names none)."""
+    """A port, and where which address stands in the message (`end` 0: it names none), between
+    commas or as usual."""
 
     port: int
     address: int = 0
     start: int = 0
     end: int = 0
+    with_commas: bool = False
 
 
 class Adjustment(NamedTuple):
@@ -117,16 +118,23 @@ class Expectations:
 
 def read_ftp(message: bytes, is_ipv6: bool, is_reply: bool) -> Announced | ValueError | None:
     """What an FTP message announces; an error if it should but is malformed."""
-    if not message[:4].upper().startswith(_BEGINNINGS[is_ipv6, is_reply]):
+    extended, plain = _BEGINNINGS[is_reply]
+    head = message[:4].upper()
+    is_plain = not is_ipv6 and head.startswith(plain)
+    if not is_plain and not head.startswith(extended):
         return None
-    found = (_EPRT, _EPSV)[is_reply].match(message) if is_ipv6 else (
-        (_PORT, _PASSIVE)[is_reply].match(message)
-    )  # fmt: skip
+    if is_plain:
+        found = (_PORT, _PASSIVE)[is_reply].match(message)
+    else:
+        found = _EPSV.match(message) if is_reply else _EPRT[is_ipv6].match(message)
     if found is None:
         return ValueError("malformed announcement")
-    if is_ipv6:
+    address: int | None = 0
+    if not is_plain:
         port = int(found[found.lastindex or 1])
-        address = 0 if is_reply else parse_ipv6(found[1].decode())
+        if not is_reply:
+            text = found[1].decode()
+            address = parse_ipv6(text) if is_ipv6 else _parse_dotted(text)
     else:
         numbers = [int(word) for word in (*found[1].split(b","), found[2], found[3])]
         if max(numbers) > 255:
@@ -135,10 +143,15 @@ def read_ftp(message: bytes, is_ipv6: bool, is_reply: bool) -> Announced | Value
         port = numbers[4] << 8 | numbers[5]
     if address is None or not 0 < port < 65_536:
         return ValueError("port or address out of range")
-    has_address = not (is_ipv6 and is_reply)
-    return Announced(port, address, found.start(1), found.end(1)) if has_address else (
-        Announced(port)
-    )  # fmt: skip
+    if is_reply and not is_plain:
+        return Announced(port)
+    return Announced(port, address, found.start(1), found.end(1), is_plain)
+
+
+def _parse_dotted(text: str) -> int | None:
+    """Four numbers, each a byte."""
+    numbers = [int(word) for word in text.split(".")]
+    return int.from_bytes(bytes(numbers), "big") if max(numbers) < 256 else None
 
 
 def listen(
@@ -173,7 +186,7 @@ def listen(
             # Nobody may have others connected to.
             return ValueError("address of another host")
         if new != announced.address and may_rewrite:
-            text = _format(new, headers.dl_type == ETH_TYPE_IP)
+            text = _format(new, headers.dl_type == ETH_TYPE_IP, announced.with_commas)
             adjustment = (adjustment or Adjustment())._replace(
                 start=at + announced.start, end=at + announced.end, text=text
             )
@@ -190,9 +203,10 @@ def _skewed(connection: Connection, is_reply: bool) -> Adjustment | None:
     return Adjustment(seq=skew) if is_reply == connection.skews_replies else Adjustment(ack=-skew)
 
 
-def _format(address: int, is_ipv4: bool) -> bytes:
+def _format(address: int, is_ipv4: bool, with_commas: bool) -> bytes:
     if is_ipv4:
-        return ",".join(str(byte) for byte in address.to_bytes(4, "big")).encode()
+        text = format_ipv4(address)
+        return (text.replace(".", ",") if with_commas else text).encode()
     return format_ipv6(address).encode()
 
 

@@ -16,7 +16,7 @@ Numbers and texts are those of ovs-dpctl(8), `ipf-...`.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet import edit
@@ -25,18 +25,19 @@ from netloom.packet.headers import ETH_TYPE_IP, IPV6_EXTENSIONS
 from netloom.packet.parse import Headers
 
 #: How long a packet may be incomplete, and how long its fragments wait for somebody to track.
-TIMEOUT_MS = 15_000
-PURGE_MS = 60_000
-DEFAULT_MAX_FRAGMENTS = 1_000
-DEFAULT_MIN_SIZES = {4: 1_200, 6: 1_280}
-MAX_PACKET = 65_535
-_IPV4_MAX_HEADER = 60
-_IPV6_HEADER = 40
-_FRAGMENT_HEADER = 44
+TIMEOUT_MS: Final = 15_000
+PURGE_MS: Final = 60_000
+DEFAULT_MAX_FRAGMENTS: Final = 1_000
+DEFAULT_MIN_SIZES: Final = {4: 1_200, 6: 1_280}
+MAX_PACKET: Final = 65_535
+_IPV4_MAX_HEADER: Final = 60
+_IPV6_HEADER: Final = 40
+_FRAGMENT_HEADER: Final = 44
 
 #: What becomes of a fragment that does not complete its packet.
-HELD, INVALID = "held", "invalid"
-COUNTS = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
+HELD: Final = "held"
+INVALID: Final = "invalid"
+COUNTS: Final = ("accepted", "completed", "expired", "too small", "overlapped", "purged")
 
 
 class Piece(NamedTuple):
@@ -91,8 +92,8 @@ class Waiting:
         )  # fmt: skip
 
 
-_BOTH = "first/last frag"
-_STATES = {
+_BOTH: Final = "first/last frag"
+_STATES: Final = {
     (False, False): "other frag",
     (True, False): "first frag",
     (False, True): "last frag",
@@ -121,14 +122,19 @@ class Fragments:
         self.counts = {family: dict.fromkeys(COUNTS, 0) for family in (4, 6)}
         #: Fragments that are held now.
         self.n_held = 0
+        #: Fragments whose IP header has a wrong checksum, and packets that were thrown away.
+        self.n_wrong_checksums = self.n_purged = 0
         self._waiting: dict[Datagram, Waiting] = {}
 
     def take(
         self, data: bytes, headers: Headers, key: int, zone: int, recirc_id: int, now_ms: int
     ) -> Whole | str:
         """What becomes of a fragment: it completes a packet, or is HELD or INVALID."""
-        found = _read(data, headers, key, zone, recirc_id)
         family = _family(headers.dl_type)
+        if family == 4 and checksum(data[headers.l3 : headers.l4]):
+            self.n_wrong_checksums += 1
+            return INVALID
+        found = _read(data, headers, key, zone, recirc_id)
         if found is None or not self.enabled[family]:
             return INVALID
         datagram, piece = found
@@ -183,6 +189,7 @@ class Fragments:
         for datagram, waiting in list(self._waiting.items()):
             if waiting.expires_ms + PURGE_MS < now_ms:
                 self._drop(datagram, "purged")
+                self.n_purged += 1
 
     def _drop(self, datagram: Datagram, why: str) -> None:
         pieces = self._waiting.pop(datagram).pieces
@@ -214,7 +221,7 @@ def _read(
     """Which packet a fragment is of, and what part of it; None if its header is wrong."""
     l3, end = headers.l3, headers.end
     if headers.dl_type == ETH_TYPE_IP:
-        if checksum(data[l3 : headers.l4]) or headers.l4 >= end:
+        if headers.l4 >= end:
             return None
         word = edit.get_word(data, l3 + 6)
         start, is_last = (word & 0x1FFF) * 8, not word & 0x2000

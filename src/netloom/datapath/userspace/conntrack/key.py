@@ -20,13 +20,21 @@ from netloom.flow.key import (
 )
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_ICMP, IPPROTO_ICMPV6
 
-_NW_SRC, _NW_DST = shift_of("ct_nw_src"), shift_of("ct_nw_dst")
-_IPV6_SRC, _IPV6_DST = shift_of("ct_ipv6_src"), shift_of("ct_ipv6_dst")
-_PROTO, _SPORT, _DPORT = shift_of("ct_nw_proto"), shift_of("ct_tp_src"), shift_of("ct_tp_dst")
-_ALL_32 = (1 << 32) - 1
-_ALL_128 = (1 << 128) - 1
-_STATES = 0xFF
-_UNTRACKED = Tracked()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_NW_SRC: Final = shift_of("ct_nw_src")
+_NW_DST: Final = shift_of("ct_nw_dst")
+_IPV6_SRC: Final = shift_of("ct_ipv6_src")
+_IPV6_DST: Final = shift_of("ct_ipv6_dst")
+_PROTO: Final = shift_of("ct_nw_proto")
+_SPORT: Final = shift_of("ct_tp_src")
+_DPORT: Final = shift_of("ct_tp_dst")
+_ALL_32: Final = (1 << 32) - 1
+_ALL_128: Final = (1 << 128) - 1
+_STATES: Final = 0xFF
+_UNTRACKED: Final = Tracked()
 
 
 def tracked_of(key: int) -> Tracked:

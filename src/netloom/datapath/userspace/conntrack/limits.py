@@ -1,21 +1,38 @@
 """How many connections a zone may have.
 
 A zone without a limit of its own has the default; 0 is no limit. The default counts for each zone
-by itself. Counts are kept for all zones, so that a limit set later knows what is there.
+by itself, from its first connection on. `ZoneLimits` counts all connections of a zone, as a kernel
+does; `EntryLimits` those that were kept since the zone has its limit, as Open vSwitch's data path
+in user space does.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netloom.datapath.userspace.conntrack.connection import Connection
+
 
 class ZoneLimits:
-    """See the module."""
+    """See the module. Counts are kept for all zones, so that a limit set later knows what is
+    there. While the database sets limits (`is_protected`), people may not."""
 
-    __slots__ = ("_counts", "_limits", "default")
+    __slots__ = ("_counts", "_default", "_limits", "is_protected")
 
     def __init__(self) -> None:
         self.default = 0
+        self.is_protected = False
         self._limits: dict[int, int] = {}
         self._counts: dict[int, int] = {}
+
+    @property
+    def default(self) -> int:
+        return self._default
+
+    @default.setter
+    def default(self, limit: int) -> None:
+        self._default = limit
 
     def set(self, zone: int, limit: int) -> None:
         self._limits[zone] = limit
@@ -38,12 +55,94 @@ class ZoneLimits:
         limit = self.limit(zone)
         return not limit or self.count(zone) < limit
 
-    def add(self, zone: int) -> None:
-        self._counts[zone] = self.count(zone) + 1
+    def add(self, connection: Connection) -> None:
+        """A connection is kept."""
+        zone = connection.ends[0]
+        self._counts[zone] = ZoneLimits.count(self, zone) + 1
 
-    def remove(self, zone: int) -> None:
-        left = self.count(zone) - 1
+    def remove(self, connection: Connection) -> None:
+        """A connection is gone."""
+        zone = connection.ends[0]
+        left = ZoneLimits.count(self, zone) - 1
         if left:
             self._counts[zone] = left
         else:
             self._counts.pop(zone, None)
+
+
+class _Entry:
+    """A zone that has a limit, of its own or (`limit` is None) the default."""
+
+    __slots__ = ("count", "limit")
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.count = 0
+
+
+class EntryLimits(ZoneLimits):
+    """See the module."""
+
+    __slots__ = ("_default", "_entries", "_of")
+
+    def __init__(self) -> None:
+        self._default = 0
+        self._entries: dict[int, _Entry] = {}
+        #: Connections that count for an entry.
+        self._of: dict[Connection, _Entry] = {}
+        super().__init__()
+
+    @property
+    def default(self) -> int:
+        """The limit of zones that have none of their own."""
+        return self._default
+
+    @default.setter
+    def default(self, limit: int) -> None:
+        self._default = limit
+        if not limit:
+            unlimited = [zone for zone, entry in self._entries.items() if entry.limit is None]
+            for zone in unlimited:
+                del self._entries[zone]
+
+    def set(self, zone: int, limit: int) -> None:
+        entry = self._entries.get(zone)
+        if entry is None:
+            entry = self._entries[zone] = _Entry(limit)
+        entry.limit = limit
+
+    def delete(self, zone: int) -> None:
+        self._entries.pop(zone, None)
+
+    def limit(self, zone: int) -> int:
+        entry = self._entries.get(zone)
+        return self._default if entry is None or entry.limit is None else entry.limit
+
+    def count(self, zone: int) -> int:
+        entry = self._entries.get(zone)
+        return 0 if entry is None else entry.count
+
+    def zones(self) -> list[int]:
+        return sorted(zone for zone, entry in self._entries.items() if entry.limit is not None)
+
+    def may_add(self, zone: int) -> bool:
+        if not (self._entries or self._default):
+            return True
+        return super().may_add(zone)
+
+    def add(self, connection: Connection) -> None:
+        if not (self._entries or self._default):
+            return
+        zone = connection.ends[0]
+        entry = self._entries.get(zone)
+        if entry is None:
+            if not self._default:
+                return
+            entry = self._entries[zone] = _Entry(None)
+        entry.count += 1
+        self._of[connection] = entry
+
+    def remove(self, connection: Connection) -> None:
+        entry = self._of.pop(connection, None) if self._of else None
+        if entry is not None:
+            entry.count -= 1

@@ -12,17 +12,26 @@ from struct import Struct
 
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_TCP, IPPROTO_UDP
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 #: A `tuples.Tuple`, to look for: zone, dl_type, proto, src, dst, sport, dport.
-PlainTuple = tuple[int, int, int, int, int, int, int]
+PlainTuple = tuple[int, ...]
 
 #: From dl_type on: this; version and header length; total length; fragment; protocol; addresses,
+#: Packets that are remembered until they come back: two batches.
+MAX_SEEN: Final = 64
 #: ports, and length and checksum of UDP.
-_read = Struct(">HBxHxxHxBxxIIHHHH").unpack_from
-_TYPE_AT, _ADDRESSES_AT, _L4 = 12, ETH_LEN + 12, ETH_LEN + 20
-_UDP_LEN, _TCP_LEN = 8, 20
+_read: Final = Struct(">HBxHxxHxBxxIIHHHH").unpack_from
+_TYPE_AT: Final = 12
+_ADDRESSES_AT: Final = ETH_LEN + 12
+_L4: Final = ETH_LEN + 20
+_UDP_LEN: Final = 8
+_TCP_LEN: Final = 20
 #: Where a TCP header has its own length.
-_OFFSET_AT = _L4 + 12
-_LEAST = _L4 + _UDP_LEN
+_OFFSET_AT: Final = _L4 + 12
+_LEAST: Final = _L4 + _UDP_LEN
 
 
 def read_plain(
@@ -60,3 +69,27 @@ def read_plain(
             if (sum_ + proto + size) % 0xFFFF:
                 return None
     return (zone, dl_type, proto, src, dst, sport, dport), end
+
+
+class PlainReader:
+    """`read_plain`, once for a packet that comes back."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        #: By the identity of packets: these, zone, trust, what was read of them.
+        self._seen: dict[int, tuple[bytes, int, bool, tuple[PlainTuple, int] | None]] = {}
+
+    def read(
+        self, packet: bytes, zone: int, trusts_checksum: bool
+    ) -> tuple[PlainTuple, int] | None:
+        seen = self._seen.get(id(packet))
+        if seen is not None and seen[0] is packet:
+            _, seen_zone, trusted, read = seen
+            if seen_zone == zone and trusted == trusts_checksum:
+                return read
+        read = read_plain(packet, zone, trusts_checksum)
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen[id(packet)] = (packet, zone, trusts_checksum, read)
+        return read

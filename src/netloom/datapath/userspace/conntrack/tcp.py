@@ -15,7 +15,7 @@ largest is assumed. `check_sequence` False accepts any number; states still move
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.packet.headers import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG
 
@@ -61,14 +61,14 @@ class Segment(NamedTuple):
 
 
 #: How far an acknowledgement may be off: the largest window and a packet.
-MAX_ACK_WINDOW = 0xFFFF + 1500
-MAX_SCALE = 14
-_SCALE_OPTION = 3
-_ALL = 0xFFFFFFFF
+MAX_ACK_WINDOW: Final = 0xFFFF + 1500
+MAX_SCALE: Final = 14
+_SCALE_OPTION: Final = 3
+_ALL: Final = 0xFFFFFFFF
 
 #: Scales of sides: none was offered; nobody knows (a connection picked up in the middle).
-NO_SCALE = -1
-UNKNOWN_SCALE = -2
+NO_SCALE: Final = -1
+UNKNOWN_SCALE: Final = -2
 
 
 class Side:

@@ -17,7 +17,7 @@ limits (of a zone, of the whole) keep a new connection from being committed: its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.base.counters import Counters
 from netloom.datapath.actions import Ct
@@ -35,10 +35,16 @@ from netloom.datapath.userspace.conntrack.expected import (
 )
 from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
-from netloom.datapath.userspace.conntrack.limits import ZoneLimits
+from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
-from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
-from netloom.datapath.userspace.conntrack.tcp import Segment, Update, may_open, read_segment
+from netloom.datapath.userspace.conntrack.plain import PlainReader, PlainTuple
+from netloom.datapath.userspace.conntrack.tcp import (
+    Segment,
+    Update,
+    has_invalid_flags,
+    may_open,
+    read_segment,
+)
 from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
 from netloom.datapath.userspace.conntrack.tuples import (
     ICMP_OPENERS,
@@ -57,32 +63,47 @@ from netloom.flow.key import (
     CT_STATE_SHIFT,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
-    mask_of,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
 from netloom.packet.parse import Headers
 
-NEW, EST, REL, RPL, INV, TRK, SNAT, DNAT = (1 << bit for bit in range(8))
+NEW: Final = 0x01
+EST: Final = 0x02
+REL: Final = 0x04
+RPL: Final = 0x08
+INV: Final = 0x10
+TRK: Final = 0x20
+SNAT: Final = 0x40
+DNAT: Final = 0x80
 
-_NEW_TRK = NEW | TRK
+NEW_TRK: Final = NEW | TRK
 #: Where the transport header of a plain packet is.
-_PLAIN_L4 = 34
-_CT_NW_PROTO = mask_of("ct_nw_proto")
+PLAIN_L4: Final = 34
 
 #: Connections that may be kept.
-DEFAULT_MAX_CONNECTIONS = 3_000_000
+DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
 #: How often all connections are looked at for expired ones.
-DEFAULT_SWEEP_MS = 30_000
+DEFAULT_SWEEP_MS: Final = 30_000
 
-FULL = "conntrack_full"
-ZONE_FULL = "conntrack_zone_full"
-NAT_EXHAUSTED = "conntrack_nat_exhausted"
-INVALID_STATE = "conntrack_invalid_state"
-COUNTERS = (FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, *INVALID_REASONS)
+FULL: Final = "conntrack_full"
+ZONE_FULL: Final = "conntrack_zone_full"
+NAT_EXHAUSTED: Final = "conntrack_nat_exhausted"
+INVALID_STATE: Final = "conntrack_invalid_state"
+NATTED_MISS: Final = "conntrack_lookup_natted_miss"
+TCP_FLAGS: Final = "conntrack_invalid_tcp_flags"
+TCP_SEQUENCE: Final = "conntrack_tcp_seq_chk_failed"
+TCP_UNCHECKED: Final = "conntrack_tcp_seq_chk_bypass"
+FRAGMENT_CHECKSUM: Final = "ipf_l3csum_err"
+FRAGMENTS_PURGED: Final = "ipf_stuck_frag_list_purged"
+COUNTERS: Final = (
+    FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
+    TCP_UNCHECKED, *INVALID_REASONS,
+)  # fmt: skip
 
 
 class Tracked(NamedTuple):
-    """What tracking says of a packet; `original` is the tuple of its connection's first packet."""
+    """What tracking says of a packet; `original` is the tuple of its connection's first packet, its
+    own if it is new."""
 
     state: int = 0
     zone: int = 0
@@ -130,8 +151,6 @@ class Work:
 class ConnTracker:
     """See the module. `draw` gives random numbers of 32 bits."""
 
-    max_connections_at_first = DEFAULT_MAX_CONNECTIONS
-
     def __init__(self, counters: Counters, draw: Callable[[], int]) -> None:
         self._counters = counters
         for name in COUNTERS:
@@ -139,19 +158,41 @@ class ConnTracker:
         self._draw = draw
         self._table: dict[PlainTuple, tuple[Connection, bool]] = {}
         self._connections: dict[Connection, None] = {}
-        self.limits = ZoneLimits()
-        self.fragments = Fragments()
+        self.limits: ZoneLimits = EntryLimits()
+        self.fragments = fragments = Fragments()
+        counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
+        counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
         self._expectations = Expectations()
-        self.max_connections = self.max_connections_at_first
-        self.checks_tcp_sequence = True
+        self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
-        #: Who keeps connections elsewhere too has to see each packet's work.
-        self._may_be_plain = type(self) is ConnTracker
+        self._reader = PlainReader()
+        self.checks_tcp_sequence = True
+
+    @property
+    def checks_tcp_sequence(self) -> bool:
+        """Are segments that are not in the window of their connection invalid?"""
+        return self._checks_tcp_sequence
+
+    @checks_tcp_sequence.setter
+    def checks_tcp_sequence(self, checks: bool) -> None:
+        self._checks_tcp_sequence = checks
+        # Who keeps connections elsewhere too has to see each packet's work; what is not checked is
+        # counted, on the long road.
+        self._may_be_plain = checks and type(self) is ConnTracker
 
     def __len__(self) -> int:
         return len(self._connections)
+
+    @property
+    def max_connections(self) -> int:
+        """Connections that may be kept."""
+        return self._max_connections
+
+    @max_connections.setter
+    def max_connections(self, number: int) -> None:
+        self._max_connections = number
 
     def connections(self, now_ms: int) -> Iterator[Connection]:
         """All that have not expired, oldest first."""
@@ -196,7 +237,7 @@ class ConnTracker:
 
     def track_key(
         self,
-        packet: bytes | bytearray,
+        packet: bytes,
         key: int,
         ct: Ct,
         now_ms: int,
@@ -211,13 +252,13 @@ class ConnTracker:
         if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
             return -1
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (state and (state != _NEW_TRK or key & _CT_NW_PROTO)) or key & PACKET_TYPE_MASK:
+        if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
-        read = read_plain(packet, ct.zone, trusts_checksum)
+        read = self._reader.read(packet, ct.zone, trusts_checksum)
         if read is None:
             return -1
         found, end = read
-        segment = read_segment(packet, _PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
         row = self._table.get(found)
         if row is not None and row[0].expires_ms <= now_ms:
             self._remove(row[0])
@@ -225,7 +266,7 @@ class ConnTracker:
         connection: Connection | None = None
         if row is not None:
             connection = row[0]
-            if connection.parent is not None or connection.helper or connection.skew:
+            if connection.parent is not None or connection.helper or connection.skew or state:
                 return -1
             result = connection.update(segment, row[1], self.checks_tcp_sequence, now_ms)
             if result is Update.NEW:
@@ -234,23 +275,25 @@ class ConnTracker:
             elif result is Update.VALID or result is Update.VALID_ROUGH:
                 state = state & ~NEW | EST | (RPL if row[1] else 0)
             elif result is Update.INVALID:
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment, TCP_SEQUENCE)
                 state = INV
             else:
                 state |= NEW
         if connection is None:
             state = NEW
             if segment is not None and not may_open(segment.flags):
-                self._counters.counter(INVALID_STATE).add()
+                self._count_invalid(segment)
                 state = INV
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
             if connection is not None:
-                _mark(connection, ct)
+                mark_connection(connection, ct)
             return 0
         key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
-        return key if connection is None else key | _bits_of(connection, ct)
+        if connection is not None:
+            return key | connection_bits(connection, ct)
+        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
 
     def _commit_plain(
         self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
@@ -259,7 +302,7 @@ class ConnTracker:
         if not self._has_room(found[0]):
             return None
         timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        connection = Connection(tuple.__new__(Tuple, found), segment, timeouts, now_ms)
+        connection = Connection(found, segment, timeouts, now_ms)
         self._add(connection)
         return connection
 
@@ -309,6 +352,8 @@ class ConnTracker:
             # It was translated since it was tracked: it is known by what it was.
             original = before.original
             row = self._lookup(original, now_ms) if original is not None else None
+            if row is None:
+                self._counters.counter(NATTED_MISS).add()
         if row is None:
             return
         work.connection, work.is_reply = row
@@ -363,8 +408,10 @@ class ConnTracker:
                 self._remove(connection)
                 work.connection, work.is_reply = None, False
                 return True
+            if segment is not None and not self.checks_tcp_sequence:
+                self._counters.counter(TCP_UNCHECKED).add()
             if result is Update.INVALID:
-                self._invalid(work)
+                self._invalid(work, TCP_SEQUENCE)
             elif result in (Update.VALID, Update.VALID_ROUGH):
                 work.state = work.state & ~NEW | EST | (RPL if work.is_reply else 0)
             else:
@@ -373,9 +420,17 @@ class ConnTracker:
             self._translate(work)
         return False
 
-    def _invalid(self, work: Work) -> None:
+    def _invalid(self, work: Work, reason: str = "") -> None:
         work.state = INV
+        self._count_invalid(work.segment, reason)
+
+    def _count_invalid(self, segment: Segment | None, reason: str = "") -> None:
+        """Count a packet that cannot be: by its TCP flags, else for `reason`, if there is one."""
         self._counters.counter(INVALID_STATE).add()
+        if segment is not None and has_invalid_flags(segment.flags):
+            reason = TCP_FLAGS
+        if segment is not None and reason:
+            self._counters.counter(reason).add()
 
     def _translate(self, work: Work) -> None:
         connection = work.connection
@@ -431,7 +486,8 @@ class ConnTracker:
             parent, mark, label, _, _ = work.expected
             return Verdict(Tracked(work.state | TRK, ct.zone, mark, label, parent))
         if connection is None:
-            return Verdict(Tracked(work.state | TRK, ct.zone))
+            original = None if work.state & INV else work.found.key
+            return Verdict(Tracked(work.state | TRK, ct.zone, original=original))
         if ct.commit or ct.mark_mask or ct.label_mask:
             connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
             connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
@@ -442,19 +498,19 @@ class ConnTracker:
     # The table
 
     def _add(self, connection: Connection) -> None:
-        self._table[connection.key] = (connection, False)
-        self._table[connection.reverse] = (connection, True)
+        self._table[connection.ends] = (connection, False)
+        self._table[connection.reply_ends] = (connection, True)
         self._connections[connection] = None
-        self.limits.add(connection.key.zone)
+        self.limits.add(connection)
 
     def _remove(self, connection: Connection) -> None:
         del self._connections[connection]
         self._expectations.forget(connection)
-        for key in (connection.key, connection.reverse):
+        for key in (connection.ends, connection.reply_ends):
             row = self._table.get(key)
             if row is not None and row[0] is connection:
                 del self._table[key]
-        self.limits.remove(connection.key.zone)
+        self.limits.remove(connection)
 
     def is_sweep_due(self, now_ms: int) -> bool:
         return now_ms >= self._next_sweep_ms
@@ -512,16 +568,16 @@ def is_plain_action(ct: Ct) -> bool:
     return ct.nat is None and not ct.force and not ct.helper
 
 
-def _mark(connection: Connection, ct: Ct) -> None:
+def mark_connection(connection: Connection, ct: Ct) -> None:
     """Change the mark and the label as `ct` says."""
     if ct.mark_mask or ct.label_mask:
         connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
         connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
 
 
-def _bits_of(connection: Connection, ct: Ct) -> int:
+def connection_bits(connection: Connection, ct: Ct) -> int:
     """What a key says of a connection, whose mark and label `ct` may change."""
-    _mark(connection, ct)
+    mark_connection(connection, ct)
     bits = connection.bits
     if bits < 0:
         bits = connection.bits = tuple_bits(connection.key)

@@ -12,7 +12,7 @@ the reverse of the quoted one, with `related` set (RFC 792, RFC 4443).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netloom.flow.key import shift_of
 from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
@@ -27,28 +27,28 @@ from netloom.packet.headers import (
 )
 from netloom.packet.parse import FRAG_LATER, Headers, parse
 
-INVALID_FRAGMENT = "conntrack_invalid_fragment"
-INVALID_L3 = "conntrack_l3csum_err"
-INVALID_L4_CHECKSUM = "conntrack_l4csum_err"
-INVALID_HEADER = "conntrack_invalid_header"
-INVALID_ICMP = "conntrack_invalid_icmp"
-INVALID_REASONS = (
+INVALID_FRAGMENT: Final = "conntrack_invalid_fragment"
+INVALID_L3: Final = "conntrack_l3csum_err"
+INVALID_L4_CHECKSUM: Final = "conntrack_l4csum_err"
+INVALID_HEADER: Final = "conntrack_invalid_header"
+INVALID_ICMP: Final = "conntrack_invalid_icmp"
+INVALID_REASONS: Final = (
     INVALID_FRAGMENT, INVALID_L3, INVALID_L4_CHECKSUM, INVALID_HEADER, INVALID_ICMP,
 )  # fmt: skip
 
 #: Type of an ICMP query -> type of the other direction's message.
-_ICMP_QUERIES = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15}
-_ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
-_ICMPV6_QUERIES = {128: 129, 129: 128}
-_ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
-_ICMP_TYPES = {
+_ICMP_QUERIES: Final = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15}
+_ICMP_ERRORS: Final = frozenset({3, 4, 5, 11, 12})
+_ICMPV6_QUERIES: Final = {128: 129, 129: 128}
+_ICMPV6_ERRORS: Final = frozenset({1, 2, 3, 4})
+_ICMP_TYPES: Final = {
     IPPROTO_ICMP: (_ICMP_QUERIES, _ICMP_ERRORS),
     IPPROTO_ICMPV6: (_ICMPV6_QUERIES, _ICMPV6_ERRORS),
 }
 #: Messages that may open a connection: the questions.
-ICMP_OPENERS = frozenset({8, 13, 15})
-ICMPV6_OPENERS = frozenset({128})
-_LEAST = {IPPROTO_TCP: 20, IPPROTO_UDP: 8, IPPROTO_SCTP: 12}
+ICMP_OPENERS: Final = frozenset({8, 13, 15})
+ICMPV6_OPENERS: Final = frozenset({128})
+_LEAST: Final = {IPPROTO_TCP: 20, IPPROTO_UDP: 8, IPPROTO_SCTP: 12}
 
 
 class Tuple(NamedTuple):
@@ -79,9 +79,13 @@ def is_icmp(key: Tuple) -> bool:
     return key.proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 
-_NW_SRC, _NW_DST = shift_of("ct_nw_src"), shift_of("ct_nw_dst")
-_IPV6_SRC, _IPV6_DST = shift_of("ct_ipv6_src"), shift_of("ct_ipv6_dst")
-_PROTO, _SPORT, _DPORT = shift_of("ct_nw_proto"), shift_of("ct_tp_src"), shift_of("ct_tp_dst")
+_NW_SRC: Final = shift_of("ct_nw_src")
+_NW_DST: Final = shift_of("ct_nw_dst")
+_IPV6_SRC: Final = shift_of("ct_ipv6_src")
+_IPV6_DST: Final = shift_of("ct_ipv6_dst")
+_PROTO: Final = shift_of("ct_nw_proto")
+_SPORT: Final = shift_of("ct_tp_src")
+_DPORT: Final = shift_of("ct_tp_dst")
 
 
 def tuple_bits(original: Tuple) -> int:

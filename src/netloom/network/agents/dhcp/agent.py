@@ -19,8 +19,8 @@ from netloom.base.log import get_logger
 from netloom.network.agents.commands import CommandFailed
 from netloom.network.agents.dhcp.wish import OWNER, PREFIX, Server, device_id, servers_of
 from netloom.network.agents.links import SwitchFailed
-from netloom.network.agents.lives import Lives
-from netloom.network.agents.rooms import furnish, inside, vacate
+from netloom.network.agents.lives import Lives, command_line, end
+from netloom.network.agents.rooms import furnish, inside, occupants, vacate
 from netloom.network.agents.rounds import RoomAgent
 from netloom.network.agents.service import ServiceLink
 from netloom.network.agents.settings import RoomSettings
@@ -59,20 +59,27 @@ class DhcpAgent(RoomAgent):
         )
 
     async def _remove(self, name: str) -> None:
-        self._stop(name.removeprefix(PREFIX))
+        await self._stop(name.removeprefix(PREFIX))
         await vacate(name)
 
     async def _make_port(self, server: Server) -> None:
-        body = {
+        """Have the service make the port, if it has not yet: the watch may be behind what this
+        agent asked for in its last round."""
+        key = {
             "network_id": server.network_id,
-            "device_owner": OWNER,
             "device_id": device_id(self.settings.host, server.network_id),
+        }
+        body = {
+            **key,
+            "device_owner": OWNER,
             "binding:host_id": self.settings.host,
             "fixed_ips": [{"subnet_id": subnet} for subnet in server.subnets],
         }
+        client = self.service.client
         try:
-            answer = await self.service.client.post("/v2.0/ports", json={"port": body})
-            answer.raise_for_status()
+            known = await client.get("/v2.0/ports", params={**key, "fields": "id"})
+            if not known.raise_for_status().json()["ports"]:
+                (await client.post("/v2.0/ports", json={"port": body})).raise_for_status()
         except httpx.HTTPError as error:
             raise SwitchFailed(f"no port for DHCP: {error}") from None
 
@@ -103,8 +110,9 @@ class DhcpAgent(RoomAgent):
             if any(changed):
                 os.kill(pid, signal.SIGHUP)
         else:
-            self._stop(server.network_id)
             assert server.room is not None
+            await self._stop(server.network_id)
+            await self._stop_unknown(server.room.name, folder / "pid")
             await inside(server.room.name, *command)
             _write(line, text)
         self._watch(server.network_id)
@@ -126,16 +134,22 @@ class DhcpAgent(RoomAgent):
         pidfile = self._folder(network) / "pid"
         try:
             pid = int(pidfile.read_text())
-            cmdline = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if str(pidfile).encode() in cmdline else None
+        return pid if str(pidfile).encode() in command_line(pid) else None
 
-    def _stop(self, network: str) -> None:
+    async def _stop(self, network: str) -> None:
+        """End it, and wait for that: it removes its pid file as it goes."""
         self._lives.forget(network)
         pid = self._pid(network)
         if pid is not None:
-            os.kill(pid, signal.SIGTERM)
+            await end(pid)
+
+    async def _stop_unknown(self, room: str, pidfile: Path) -> None:
+        """End what an agent started that was killed before there was a pid file."""
+        for pid in occupants([room]):
+            if str(pidfile).encode() in command_line(pid):
+                await end(pid)
 
     def report(self) -> Mapping[str, Any]:
         return {

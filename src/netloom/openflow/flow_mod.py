@@ -1,0 +1,124 @@
+"""What messages consist of that come or go by the thousand.
+
+They look like the other messages (`messages`), which are records, but are classes of their own:
+compiled (`tools/compile_hot.py`), these are made and read in a fifth of the time.
+"""
+
+from __future__ import annotations
+
+from netloom.flow.match import MATCH_ALL, Match
+from netloom.openflow.constants import NO_BUFFER, OFPG_ANY, OFPP_ANY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
+    from netloom.openflow.actions import Action
+
+
+class FlowMod:
+    """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
+    `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
+    a changed flow keeps its own)."""
+
+    _fields: ClassVar[tuple[str, ...]] = (
+        "command", "match", "priority", "table_id", "actions", "cookie", "cookie_mask",
+        "new_cookie", "idle_timeout", "hard_timeout", "flags", "buffer_id", "out_port",
+        "out_group", "importance",
+    )  # fmt: skip
+    __slots__ = (
+        "actions", "buffer_id", "command", "cookie", "cookie_mask", "flags", "hard_timeout",
+        "idle_timeout", "importance", "match", "new_cookie", "out_group", "out_port", "priority",
+        "table_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        command: int,
+        match: Match = MATCH_ALL,
+        priority: int = 0x8000,
+        table_id: int = 255,
+        actions: tuple[Action, ...] = (),
+        cookie: int = 0,
+        cookie_mask: int = 0,
+        new_cookie: int | None = None,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        flags: int = 0,
+        buffer_id: int = NO_BUFFER,
+        out_port: int = OFPP_ANY,
+        out_group: int = OFPG_ANY,
+        importance: int = 0,
+    ) -> None:
+        self.command = command
+        self.match = match
+        self.priority = priority
+        self.table_id = table_id
+        self.actions = actions
+        self.cookie = cookie
+        self.cookie_mask = cookie_mask
+        self.new_cookie = new_cookie
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.flags = flags
+        self.buffer_id = buffer_id
+        self.out_port = out_port
+        self.out_group = out_group
+        self.importance = importance
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._fields])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FlowMod) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"FlowMod({shown})"
+
+
+class FlowRow:
+    """What is told of one flow: the members of a `messages.FlowStats`."""
+
+    __slots__ = (
+        "actions", "byte_count", "cookie", "duration_nsec", "duration_sec", "flags", "hard_age",
+        "hard_timeout", "idle_age", "idle_timeout", "importance", "match", "packet_count",
+        "priority", "table_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        match: Match,
+        priority: int,
+        table_id: int,
+        actions: tuple[Action, ...],
+        cookie: int,
+        duration_sec: int,
+        duration_nsec: int,
+        idle_timeout: int,
+        hard_timeout: int,
+        idle_age: int,
+        hard_age: int,
+        flags: int,
+        importance: int,
+        packet_count: int,
+        byte_count: int,
+    ) -> None:
+        self.match = match
+        self.priority = priority
+        self.table_id = table_id
+        self.actions = actions
+        self.cookie = cookie
+        self.duration_sec = duration_sec
+        self.duration_nsec = duration_nsec
+        self.idle_timeout = idle_timeout
+        self.hard_timeout = hard_timeout
+        self.idle_age = idle_age
+        self.hard_age = hard_age
+        self.flags = flags
+        self.importance = importance
+        self.packet_count = packet_count
+        self.byte_count = byte_count
