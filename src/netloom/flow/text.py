@@ -235,12 +235,14 @@ def parse_flow(
     for name, value in split_words(text):
         if name in PROTOCOLS:
             key = _set_protocol(key, name, text)
-        elif name in options:
-            key = _set_option(key, FIELD[name], value, text)
-        elif (field := FIELD.get(name)) is not None:
-            key = _set_flow_field(key, field, (name, value), text, port_names)
-        else:
+        elif (field := FIELD.get(name)) is None:
             raise ConfigError(f"{text}: unknown field {name}")
+        elif field.dynamic:
+            with_option = _set_option(key, field, value, text)
+            # Nobody has an option that no field stands for.
+            key = with_option if name in options else key
+        else:
+            key = _set_flow_field(key, field, (name, value), text, port_names)
     return key if _IN_PORT.slot.get(key) else key | ports.ANY << _IN_PORT.slot.shift
 
 
@@ -258,8 +260,12 @@ def _set_protocol(key: int, name: str, text: str) -> int:
 
 def _set_option(key: int, field: Field, value_text: str, text: str) -> int:
     """The key with an option of the tunnel."""
+    if key & option_present(field):
+        raise ConfigError(f"{text}: field {field.name} set multiple times")
     try:
-        value, _ = parse_field_value(field, value_text or "0")
+        value, mask = parse_field_value(field, value_text)
+        if mask != field.ones:
+            raise ConfigError(f"{value_text}: wildcards not allowed here")
     except ConfigError as error:
         raise ConfigError(f"{text}: bad value for {field.name} ({error})") from None
     return key | value << field.shift | option_present(field)
@@ -273,7 +279,7 @@ def _set_flow_field(
     port_names: Mapping[str, int] | None,
 ) -> int:
     name, value_text = word
-    if field.dynamic or not key_meets(field, key):
+    if not key_meets(field, key):
         raise ConfigError(f"{text}: prerequisites not met for setting {name}")
     if field.get(key):
         raise ConfigError(f"{text}: field {name} set multiple times")
@@ -281,7 +287,8 @@ def _set_flow_field(
         return key & ~_VLAN_TCI.mask
     try:
         value, mask = parse_field_value(field, value_text, port_names)
-        if mask != field.ones:
+        is_partial = field.form == "tun_flags" and value_text[:1] in ("+", "-")
+        if mask != field.ones or is_partial:
             raise ConfigError(f"{value_text}: wildcards not allowed here")
     except ConfigError as error:
         raise ConfigError(f"{text}: bad value for {name} ({error})") from None

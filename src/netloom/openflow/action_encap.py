@@ -126,7 +126,8 @@ def parse_decap(r: ActionReader, text: str) -> a.Action:
     found: dict[str, int] = {}
     for key, number in split_words(value):
         if key not in ("ns", "type"):
-            raise ConfigError(f"Invalid decap argument: {key}")
+            # Open vSwitch passes over other words.
+            continue
         found[key] = to_u16(number, key)
         if key == "ns" and found[key] >= _MAX_NS:
             raise ConfigError(f"Unsupported ns value: {found[key]}")

@@ -170,7 +170,8 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
     field = action.field
     name = t.SET_ONE_BY_FIELD.get(field.name, "")
     full = action.mask == field.ones
-    legacy = action.legacy or (full and name)
+    # OpenFlow 1.1 has an action for the TTL, which means no field that others name.
+    legacy = action.legacy or (full and name and name != "SET_NW_TTL")
     if w.version >= 3 and action.legacy and not w.knows(name):
         _put_oxm(w, "SET_FIELD", b"", *_modern(w, action))
     elif w.version >= 6 and not action.legacy:

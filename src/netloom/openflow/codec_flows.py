@@ -424,7 +424,7 @@ def _known_actions(
     actions = known.get(data)
     if actions is None:
         decode = decode_instructions if instructions else decode_actions
-        actions = known[data] = decode(data, version)
+        actions = known[data] = c15.decode_listed(decode, data, version)
     return actions
 
 

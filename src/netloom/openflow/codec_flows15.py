@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from struct import Struct
 
+from netloom.base.log import get_logger
 from netloom.flow.match import Match
 from netloom.openflow import messages as m
 from netloom.openflow import oxs
 from netloom.openflow.action_decode import decode_instructions
 from netloom.openflow.actions import Action
 from netloom.openflow.codec_match import decode_match
+from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.oxm import encode_ofp12_match
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = get_logger("ofp_flow")
 
 VERSION = 6
 MINIMUM = 24
@@ -18,6 +26,17 @@ MINIMUM = 24
 _HEAD = Struct(">H2xBBHHHHHQ")
 #: table, reason, priority, idle and hard timeout, cookie
 _REMOVED = Struct(">BBHHHQ")
+
+
+def decode_listed(
+    decode: Callable[[bytes, int], tuple[Action, ...]], data: bytes, version: int
+) -> tuple[Action, ...]:
+    """The actions of a flow in a reply."""
+    try:
+        return decode(data, version)
+    except OpenFlowError:
+        log.warn_rl("OFPST_FLOW reply bad instructions")
+        raise
 
 
 def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[m.FlowStats, int]:
@@ -30,7 +49,7 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
     actions = known.get(entry[pos:])
     if actions is None:
-        actions = known[entry[pos:]] = decode_instructions(entry[pos:], VERSION)
+        actions = known[entry[pos:]] = decode_listed(decode_instructions, entry[pos:], VERSION)
     flow = m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, age, -1, 0,
         importance, found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),

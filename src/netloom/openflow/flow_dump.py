@@ -20,6 +20,7 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError
 
+from netloom.base.errors import NetloomError
 from netloom.base.record import replace
 from netloom.flow.address import format_ipv4, format_mac
 from netloom.flow.fields import SLOT
@@ -27,7 +28,7 @@ from netloom.flow.match import MATCH_ALL, Match
 from netloom.openflow.codec_flows import read_nx_stats, read_stats11
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
-from netloom.openflow.message_text import Style, format_message, header_text
+from netloom.openflow.message_text import Style, format_message, header_text, hex_dump
 from netloom.openflow.oxm import oxm_table
 from netloom.openflow.text_flows import flow_stats_text, format_duration
 
@@ -86,6 +87,10 @@ class _Shape:
         return out
 
 
+class _WrongFlow(NetloomError):
+    """A flow of a reply cannot be decoded; the text is the name of the error."""
+
+
 class FlowDump:
     """The replies to one request, as text."""
 
@@ -110,17 +115,26 @@ class FlowDump:
             nicira = frame.row.name == "NXST_FLOW"
             is_plain = nicira or (frame.row.name == "OFPST_FLOW" and 3 <= frame.version <= 5)
             if is_plain and frame.reply and self._is_plain:
-                lines = self._lines(frame, nicira)
-                return header_text(frame) + "".join(lines) + ("\n" if lines else "")
+                return self._reply_text(frame, nicira)
         except (OpenFlowError, StructError, IndexError):
             # Some entry is wrong: what comes before it is to be printed, and what is wrong.
             return format_message(data, self._style)
         return format_message(data, self._style)
 
-    def _lines(self, frame: Frame, nicira: bool) -> list[str]:
+    def _reply_text(self, frame: Frame, nicira: bool) -> str:
+        lines: list[str] = []
+        try:
+            self._add_lines(lines, frame, nicira)
+        except _WrongFlow as wrong:
+            # Not decoded once more, as the log has said what is wrong.
+            text = header_text(frame) + "".join(lines)
+            after = " " if text[-1] == ":" else "\n"
+            return f"{text}{after}***decode error: {wrong}***\n{hex_dump(frame.data)}"
+        return header_text(frame) + "".join(lines) + ("\n" if lines else "")
+
+    def _add_lines(self, lines: list[str], frame: Frame, nicira: bool) -> None:
         data = frame.data
         pos = frame.body
-        lines: list[str] = []
         if int.from_bytes(data[2:4], "big") != len(data) or pos >= len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
         while pos < len(data):
@@ -128,9 +142,12 @@ class FlowDump:
             entry = data[pos : pos + size]
             if size < (_MATCH if nicira else _MATCH + 8) or len(entry) < size:
                 raise OpenFlowError("OFPBRC_BAD_LEN")
-            lines.append("\n " + self._line(entry, frame.version, nicira))
+            try:
+                line = self._line(entry, frame.version, nicira)
+            except OpenFlowError as error:
+                raise _WrongFlow(error.name) from None
+            lines.append("\n " + line)
             pos += size
-        return lines
 
     def _line(self, entry: bytes, version: int, nicira: bool) -> str:
         """One flow."""

@@ -84,9 +84,7 @@ def read_switch(switch: Switch) -> Flows:
     flows: Flows = {}
     request = m.FlowStatsRequest(nx=bool(switch.protocol & p.P_NXM_ANY))
     for data in switch.ask(request):
-        reply = switch.decode(data)
-        assert isinstance(reply, m.FlowStatsReply)
-        for flow in reply.flows:
+        for flow in switch.decode_flows(data).flows:
             flows[flow.table_id, flow.priority, flow.match] = Version(
                 flow.actions, flow.cookie, flow.idle_timeout, flow.hard_timeout, flow.importance,
                 0,

@@ -199,9 +199,7 @@ def dump_flows(context: Context) -> None:
 
     flows: list[m.FlowStats] = []
     for data in switch.ask(request):
-        reply = switch.decode(data)
-        assert isinstance(reply, m.FlowStatsReply)
-        flows.extend(reply.flows)
+        flows.extend(switch.decode_flows(data).flows)
     sort_flows(flows, context.args.sort)
     style = shown_style(context, context.switch) if flows else Style()
     for flow in flows:

@@ -242,6 +242,19 @@ class Switch:
         except OpenFlowError as error:
             raise Fatal(f"received bad reply: {error.name}") from None
 
+    def decode_flows(self, data: bytes) -> m.FlowStatsReply:
+        """The flows in `data`; an error of the switch, or what cannot be read, ends the program."""
+        if data[1] == _ERROR:
+            self.fail(data)
+        try:
+            reply = decode_message(data, self.protocol)[0]
+        except OpenFlowError as error:
+            log.warn_rl("parse error in reply (%s)", error.name)
+            raise Fatal(f"dump flows ({os.strerror(errno.EPROTO)})") from None
+        if not isinstance(reply, m.FlowStatsReply):
+            raise Fatal(f"dump flows ({os.strerror(errno.EPROTO)})")
+        return reply
+
     # Protocol
 
     def try_protocol(self, wanted: int) -> bool:
