@@ -7,7 +7,8 @@ packets are for drops them as they come in, before its network stack would find 
 to, which costs as much as a switch. The daemons' own work (revalidating, statistics) is shown
 apart.
 
-Before that, what one run of our program takes by itself (`BPF_PROG_TEST_RUN`).
+Before that, what one run of our program takes by itself (`BPF_PROG_TEST_RUN`), and what a miss
+costs the daemons (`bench.misses`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import ExitStack
 from statistics import median
 
 import bench.datapath
+import bench.misses
 import bench.program
 from bench.datapath import (
     N_MASKED,
@@ -95,11 +97,28 @@ def measure(side: Side, n_ports: int) -> tuple[float, float]:
     return cost, int(took) / (SECONDS * 1e9) * cost
 
 
+def title_of(scenario: str) -> str:
+    """What it is called on the command line and in the report."""
+    return scenario or "NORMAL"
+
+
+def show_misses() -> None:
+    """What the daemons take for a miss, with what they have the kernel do."""
+    for (name, burst), row in bench.misses.measure_all(1, (20,)).items():
+        for title, (rate,) in row.items():
+            print(f"RESULT misses, {name}, {burst} at once: {title}: {1e9 / rate:.0f} instructions",
+                  flush=True)  # fmt: skip
+
+
 def main() -> None:
+    """Everything, or what the arguments name: "program", "misses", titles of scenarios."""
     wait_patiently()
-    bench.program.main()
-    wanted = sys.argv[1:] or [*SCENARIOS]
-    if wanted == ["program"]:
+    wanted = sys.argv[1:] or ["program", "misses", *map(title_of, SCENARIOS)]
+    if "program" in wanted:
+        bench.program.main()
+    if "misses" in wanted:
+        show_misses()
+    if not {*wanted} - {"program", "misses"}:
         return
     bench.datapath.SECONDS = SECONDS
     with ExitStack() as stack:
@@ -107,7 +126,7 @@ def main() -> None:
         for side in sides:
             side.vm2.run(sys.executable, "-c", SINK)
         for scenario, n_ports in SCENARIOS.items():
-            for side in sides if scenario in wanted or scenario == "" else ():
+            for side in sides if title_of(scenario) in wanted else ():
                 if scenario and not isinstance(side, SwitchSide):
                     continue
                 side.prepare(scenario)
@@ -115,9 +134,9 @@ def main() -> None:
                 packets_per_second(side, n_ports)
                 rows = [measure(side, n_ports) for _ in range(ROUNDS)]
                 cost, others = median(row[0] for row in rows), median(row[1] for row in rows)
-                title = scenario or "NORMAL"
-                print(f"RESULT {title}: {side.title}: {cost:.0f} instructions a packet, "
-                      f"the daemons' {others:.0f}", flush=True)  # fmt: skip
+                title = f"{title_of(scenario)}: {side.title}"
+                figures = f"{cost:.0f} instructions a packet, the daemons' {others:.0f}"
+                print(f"RESULT {title}: {figures}", flush=True)
 
 
 if __name__ == "__main__":

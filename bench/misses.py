@@ -84,24 +84,33 @@ def installed_per_cpu_second(side: Side, frames: list[bytes], burst: int) -> flo
     return flows / cpu
 
 
-def main() -> None:
+#: Flow table, frames at once -> title of a side -> what it got.
+Samples = dict[tuple[str, int], dict[str, list[float]]]
+
+
+def measure_all(rounds: int, bursts: tuple[int, ...] = BURSTS) -> Samples:
+    """Everybody in turns."""
     rng = random.Random(1)
-    samples: dict[tuple[str, int], dict[str, list[float]]] = {}
+    samples: Samples = {}
     with ExitStack() as stack:
         sides = make_sides(stack)
         for name, (flows, make_frames) in TABLES.items():
             for side in sides.values():
                 side.set_flows(flows())
-            for burst in BURSTS * ROUNDS:
+            for burst in bursts * rounds:
                 frames = make_frames(rng)
                 row = samples.setdefault((name, burst), {})
                 for title, side in sides.items():
                     rate = installed_per_cpu_second(side, frames, burst)
                     row.setdefault(title, []).append(rate)
-    show(samples)
+    return samples
 
 
-def show(samples: dict[tuple[str, int], dict[str, list[float]]]) -> None:
+def main() -> None:
+    show(measure_all(ROUNDS))
+
+
+def show(samples: Samples) -> None:
     """Medians, and how far ours spread."""
     titles = list(next(iter(samples.values())))
     heading = f"Installed misses per CPU-second (goal: {GOAL:,})"

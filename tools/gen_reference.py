@@ -25,6 +25,7 @@ from netloom.network.config.options import OPTIONS  # noqa: E402
 from netloom.network.config.options import WITHOUT_EFFECT as SERVICE_WITHOUT_EFFECT  # noqa: E402
 from netloom.network.identity.credentials import OPTIONS as KEYSTONE_OPTIONS  # noqa: E402
 from netloom.network.model.attribute import Attribute, Missing  # noqa: E402
+from netloom.network.model.extensions import EXTENSIONS, OF_DRIVERS  # noqa: E402
 from netloom.network.model.table import RESOURCES, resource  # noqa: E402
 from netloom.network.settings import Settings  # noqa: E402
 from netloom.ofproto.translate.handlers import translated_actions  # noqa: E402
@@ -214,9 +215,20 @@ def _default(attribute: Attribute) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
+def _extensions() -> str:
+    """What is announced, and what a default Neutron has besides."""
+    announced = sorted(one.alias for one in EXTENSIONS)
+    neutrons = (PAGES / "network-extensions.txt").read_text().split()
+    lacking = [alias for alias in neutrons if alias not in announced]
+    text = "\n## Extensions\n\nAnnounced (those with a star if their extension driver is loaded): "
+    text += ", ".join(f"`{one}`{'*' if one in OF_DRIVERS else ''}" for one in announced)
+    text += ".\n\nNot announced, and not served, though a default Neutron has them: "
+    return text + ", ".join(f"`{one}`" for one in lacking) + ".\n"
+
+
 def api_page() -> str:
     """The text of network-api.md."""
-    text = API_HEAD
+    text = API_HEAD + _extensions()
     for row in RESOURCES:
         where = f"/v2.0/{row.path}"
         if row.parent:

@@ -10,6 +10,7 @@ wait for packets most of the time.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import subprocess
 import sys
@@ -31,16 +32,26 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 PYTEST = ("python", "-m", "pytest")
 LABS = "tests/lab"
+#: prctl(2): the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
 QUICK_TESTS = ("tests/unit", "tests/wire", "tests/tidy")
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
 def program(argv: tuple[str, ...], output: IO[str] | None) -> Iterator[subprocess.Popen[bytes]]:
     """A program at work. It has a session of its own: of an interrupt it hears once, from here, and
-    then it may clean up."""
-    command = [str(BIN / argv[0]), *argv[1:]]
+    then it may clean up; likewise if this process is killed."""
     running = subprocess.Popen(
-        command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+        [str(BIN / argv[0]), *argv[1:]],
+        cwd=ROOT,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
     )
     try:
         yield running

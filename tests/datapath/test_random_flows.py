@@ -62,8 +62,8 @@ OUTER = Ether(src="02:00:00:00:00:11", dst="02:00:00:00:00:12")
 UNDERLAY = IP(src="172.16.0.1", dst="172.16.0.2", flags="DF", id=0, proto=17)
 
 
-#: Counters of how packets are run, not of what becomes of them.
-WAYS = ("netdev", "dpif_execute")
+#: How often one was looked for that the kernel had removed before, for `force`.
+WAYS = ("conntrack_lookup_natted_miss",)
 
 
 def plain(data: bytes) -> str:

@@ -11,7 +11,7 @@ from netloom.netdev.dummy import DummyFactory
 
 #: What is counted besides: what came in and went out, and details of what else is counted.
 NO_DROPS = (
-    "netdev_", "dpif_", "miniflow_", "ipf_", "conntrack_tcp_seq", "conntrack_invalid_tcp_flags",
+    "netdev_", "dpif_", "miniflow_", "ipf_",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.device import Packet
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.packet.offload import Offload, finish_offload
 
 CLONE_NEWNET = 0x40000000
 #: How long nothing may happen before all packets have arrived.
@@ -53,6 +54,11 @@ def kernel_backend(numbers: tuple[int, ...]) -> Iterator[KernelBackend]:
             yield backend
         finally:
             backend.close()
+
+
+def _on_wire(packet: Packet) -> list[bytes]:
+    """What a device that has no offloads would send."""
+    return [packet.data] if packet.offload is None else finish_offload(packet.data, packet.offload)
 
 
 class KernelBackend:
@@ -91,8 +97,8 @@ class KernelBackend:
     def put(self, flow: str, actions: str) -> None:
         self.dpif.flow_put(*parse_odp_flow(flow), parse_actions(actions))
 
-    def inject(self, port: int, packet: bytes) -> None:
-        self._ends[port].send([Packet(packet)])
+    def inject(self, port: int, packet: bytes, offload: Offload | None = None) -> None:
+        self._ends[port].send([Packet(packet, offload)])
 
     def run(self) -> None:
         """Until nothing has happened for a moment."""
@@ -104,7 +110,7 @@ class KernelBackend:
                 return
             for number, end in self._ends.items():
                 if packets := end.receive(1_000):
-                    self._sent[number] += [packet.data for packet in packets]
+                    self._sent[number] += [data for packet in packets for data in _on_wire(packet)]
 
     def sent(self, port: int) -> list[bytes]:
         return self._sent[port]

@@ -1,7 +1,7 @@
-"""What labs leave behind: processes, namespaces, directories and pinned maps of this test session.
+"""What labs leave behind: processes, namespaces, directories and pinned maps of one run of tests.
 
-Every process that a session starts inherits a mark in its environment, whatever its name and
-however often it forks; labs have the session's process in their names, and so have their namespaces
+Every process that a run starts inherits a mark in its environment, whatever its name and
+however often it forks; labs have the run's process in their names, and so have their namespaces
 and pins. Rooms of agents are named by ids: those are new, and no living lab has them written down.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from netloom.lab.lab import LABS, existing_namespaces
 
-MARK = "NETLOOM_TEST_SESSION"
+MARK = "NETLOOM_TEST_RUN"
 ROOMS = ("qdhcp-", "qrouter-")
 PINS = Path("/sys/fs/bpf/netloom")
 
@@ -30,12 +30,12 @@ class Traces(NamedTuple):
 
 
 def mark() -> None:
-    """Have processes that start from now on bear the mark of this session."""
+    """Have processes that start from now on bear the mark of this run."""
     os.environ[MARK] = str(os.getpid())
 
 
 def traces() -> Traces:
-    """What there is of this session now; of rooms, all that are nobody's."""
+    """What there is of this run now; of rooms, all that are nobody's."""
     return Traces(frozenset(_processes()), frozenset([*_named(), *_rooms()]))
 
 

@@ -18,14 +18,14 @@ for port in sys.argv[1:]:
 """
 #: Talks until there is no answer any more; says so.
 TALK = """
-import socket, sys, time
+import select, socket, sys
 line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.7)
 try:
     while True:
         line.sendall(b"x")
         assert line.recv(1)
         print("answered", flush=True)
-        time.sleep(0.1)
+        select.select((), (), (), 0.1)
 except OSError:
     print("cut", flush=True)
 """

@@ -225,6 +225,7 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "pop_mpls": _Reader.pop_mpls,
     "recirc": _Reader.recirc,
     "hash": _Reader.hash,
+    "lb_output": _Reader.lb_output,
     "trunc": _Reader.trunc,
     "clone": _Reader.clone,
     "sample": _Reader.sample,

@@ -147,6 +147,8 @@ class Dpif(Protocol):
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
     pushes_tunnels: bool
+    #: Is a flow that `ofproto` does not know one that a person has put there?
+    has_strangers: bool
     #: The range of UDP source ports of tunnels' packets.
     source_ports: tuple[int, int]
     #: How many tags of a packet its key has, at most.

@@ -120,8 +120,15 @@ def quote_name(name: str) -> str:
 
 
 def unquote_name(text: str) -> str:
-    """The name that `quote_name` wrote as `text`; text without quotes is the name itself."""
+    """The name that `text` is as a JSON string; text without quotes is the name itself, and so is
+    what is no such string."""
     if len(text) < 2 or text[0] != '"' or text[-1] != '"':
         return text
-    halves = text[1:-1].split("\\\\")
-    return "\\".join(half.replace('\\"', '"') for half in halves)
+    if "\\" not in text:
+        return text[1:-1]
+    import json
+
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text

@@ -122,8 +122,11 @@ def _remove(directory: Path) -> None:
     end_occupants(directory, names)
     for name in names:
         Namespace(name).delete()
-    forget_switches([path for path in directory.glob("*") if path.is_dir()])
-    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        forget_switches([path for path in directory.glob("*") if path.is_dir()])
+    finally:
+        # Switches forget by themselves those whose directories are gone.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _owner_lives(directory: Path) -> bool:

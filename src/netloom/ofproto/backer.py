@@ -390,7 +390,7 @@ class Backer:
         if self._busy:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
-        if self.revalidator.n_flows:
+        if self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows):
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
         if self.is_restoring:

@@ -450,7 +450,11 @@ class Ofproto:
             raise OpenFlowError("OFPBRC_BAD_TYPE")
         original, reply = connection_texts(request)
         if original or reply:
-            tracker.flush_tuples(request.zone_id, original, reply)
+            try:
+                tracker.flush_tuples(request.zone_id, original, reply)
+            except ValueError:
+                # Ports without a protocol, addresses of both families.
+                raise OpenFlowError("OFPBPC_BAD_VALUE") from None
         else:
             tracker.flush_zone(request.zone_id)
 

@@ -17,10 +17,13 @@ _PORTS = (
 
 def connection_texts(request: CtFlush) -> tuple[str, str]:
     """The tuples of both directions; "" for one that says nothing."""
-    original = _text(request.original)
-    if request.ip_proto and (original or request.reply == NO_TUPLE):
-        original = ",".join(filter(None, (f"ct_nw_proto={request.ip_proto}", original)))
-    return original, _text(request.reply)
+    original, reply = _text(request.original), _text(request.reply)
+    proto = f"ct_nw_proto={request.ip_proto}" if request.ip_proto else ""
+    if original or request.reply == NO_TUPLE:
+        original = ",".join(filter(None, (proto, original)))
+    if reply:
+        reply = ",".join(filter(None, (proto, reply)))
+    return original, reply
 
 
 def _text(each: CtTuple) -> str:

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections import deque
 
 from netloom.flow.fields import SLOT
-from netloom.flow.key import CT_STATE_MASK, DL_TYPE_MASK
+from netloom.flow.key import CT_STATE_MASK, CT_STATE_SHIFT, DL_TYPE_MASK, DL_TYPE_SHIFT
 from netloom.flow.match import Match
 from netloom.openflow import messages as m
+from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,14 +29,22 @@ _IN_PORT: Final = SLOT["in_port"]
 _ACTSET_OUTPUT: Final = SLOT["actset_output"]
 _UNSET_PORT: Final = 0xFFFFFFF7
 
-#: What is known of a packet besides its bytes.
+#: The tuple of a connection, by Ethernet type: what there is if there is a protocol.
+_CT_NW_PROTO: Final = SLOT["ct_nw_proto"]
+_TUPLES: Final = {
+    dl_type: _CT_NW_PROTO.mask | SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
+    | SLOT[f"ct_{family}_src"].mask | SLOT[f"ct_{family}_dst"].mask
+    for dl_type, family in ((ETH_TYPE_IP, "nw"), (ETH_TYPE_IPV6, "ipv6"))
+}  # fmt: skip
+#: States of packets that have a tuple: new, established or a reply.
+_HAS_TUPLE: Final = 0b1011 << CT_STATE_SHIFT
+#: What else is known of a packet besides its bytes.
 _METADATA_SLOTS: Final = [
     slot
     for name, slot in SLOT.items()
-    if name.startswith(("reg", "tun_", "ct_")) or name in ("metadata", "packet_type", "pkt_mark")
+    if name in ("metadata", "packet_type", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label")
+    or name.startswith(("reg", "tun_"))
 ]
-_CT_NW_PROTO: Final = SLOT["ct_nw_proto"]
-_CT_PORTS_MASK: Final = SLOT["ct_tp_src"].mask | SLOT["ct_tp_dst"].mask
 _METADATA_MASK: Final = sum(slot.mask for slot in _METADATA_SLOTS)
 
 
@@ -48,9 +57,9 @@ def metadata_match(key: int, option_bits: int = 0) -> Match:
             if key & slot.mask:
                 mask |= slot.mask
         if key & CT_STATE_MASK:
-            mask |= DL_TYPE_MASK  # the prerequisite of the addresses of a connection
-            if key & _CT_NW_PROTO.mask:
-                mask |= _CT_PORTS_MASK
+            mask |= DL_TYPE_MASK  # the prerequisite of a connection's addresses
+            if key & _HAS_TUPLE and key & _CT_NW_PROTO.mask:
+                mask |= _TUPLES.get((key & DL_TYPE_MASK) >> DL_TYPE_SHIFT, 0)
     if _ACTSET_OUTPUT.get(key) not in (0, _UNSET_PORT):
         mask |= _ACTSET_OUTPUT.mask
     return Match(key, mask)

@@ -166,7 +166,8 @@ class Revalidator:
         present = self.push_statistics()
         if present is not None:
             self._changes = self._changes_seen
-            self._backer.events.flow_found.add(len(present - self._flows.keys()))
+            for name in present - self._flows.keys():
+                self._meet_stranger(name, now_ms)
             for name in [name for name in self._flows if name not in present]:
                 self._has_vanished(name)
         if len(self._flows) > KILL_FACTOR * self.flow_limit:
@@ -179,6 +180,31 @@ class Revalidator:
         self._n_dumps += 1
         self._flows_dumped += len(self._flows)
         self.dump_duration_ms = self._backer.clock.now_ms() - started_ms
+
+    def _meet_stranger(self, name: FlowName, now_ms: int) -> None:
+        """Somebody else has put a flow into the data path (`dpctl/add-flow`): it stays if it is
+        used, doing what the tables say."""
+        events, dpif = self._backer.events, self._backer.dpif
+        events.flow_get.add()
+        dumped = dpif.flow_get(*name)
+        if dumped is None or not dpif.has_strangers:
+            return
+        result = self._translate_again(dumped.key, now_ms) if dumped.stats.packets else None
+        if result is None or datapath_mask(result.mask) & ~dumped.mask:
+            if result is not None:
+                self._backer.recirculations.release(result.recirc_ids, now_ms)
+            events.flow_del.add()
+            self._changes += dpif.flow_del(*name) is not None
+            return
+        events.flow_found.add()
+        stats = dumped.stats
+        stamp = next(self._backer.stamps)
+        flow = self._flows[name] = InstalledFlow(dumped.key, dumped.mask, result, now_ms, stamp)
+        flow.n_packets, flow.n_bytes, flow.used_ms = stats.packets, stats.bytes, stats.used_ms
+        self._index(name, result.mac_lookups)
+        if dumped.actions != flow.actions:
+            events.flow_put.add()
+            dpif.flow_put(dumped.key, dumped.mask, flow.actions)
 
     def _has_vanished(self, name: FlowName) -> None:
         """Somebody else took the flow out of the data path: one that stays comes back."""

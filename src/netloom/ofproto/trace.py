@@ -52,6 +52,8 @@ from netloom.packet.headers import ETH_LEN
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
+#: Of a packet that comes back again and again, so many times are told.
+MAX_RESUMED = 256
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
 
@@ -146,7 +148,12 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
     text, forks, held = _trace_once(bridge, key, world, request, actions)
     now_ms = world.now_ms()
     waiting = deque(forks)
+    n_resumed = 0
     while waiting:
+        n_resumed += 1
+        if n_resumed > MAX_RESUMED:
+            text += f"\n\nThe packet came back {MAX_RESUMED} times: the rest is not traced."
+            break
         key, heading = resume(waiting.popleft(), request.ct_states)
         more, forks, ids = _trace_once(bridge, key, world, request, actions)
         text += "\n\n" + "\n".join(heading) + "\n\n" + more
@@ -162,7 +169,7 @@ def _trace_once(
     """The text up to the end of one translation, the copies that come back, and the frozen states
     that are held for them."""
     key = _ACTSET_OUTPUT.put(key, UNSET)
-    recorder = Recorder()
+    recorder = Recorder(request.names)
     result = translate(
         bridge,
         key,
@@ -229,7 +236,7 @@ def _backers_named(words: list[str], world: World) -> Sequence[Backer]:
     """That of the type that a word gives (`dummy` or `ovs-dummy`), or all."""
     if not words:
         return world.backers()
-    found = [b for b in world.backers() if b.dpif.type == words[0].removeprefix("ovs-")]
+    found = [b for b in world.backers() if b.type == words[0].removeprefix("ovs-")]
     if not found:
         raise CommandError("Cannot find the datapath")
     return found

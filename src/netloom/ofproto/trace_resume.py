@@ -29,22 +29,24 @@ def read_state(text: str) -> int:
         if name not in _BITS:
             raise CommandError(f"{name}: unknown connection tracking state flag")
         state |= _BITS[name]
-    fault = _fault(state)
-    if fault:
-        raise CommandError(f"{_format_state(state)}: invalid connection state: {fault}")
+    faults = _faults(state)
+    if faults:
+        head = f"{_format_state(state)}: invalid connection state: "
+        raise CommandError("\n".join([head + fault for fault in faults]))
     return state
 
 
-def _fault(state: int) -> str:
+def _faults(state: int) -> list[str]:
+    found = []
     if state and not state & _TRK:
-        return 'If "trk" is unset, no other flags are set'
+        found.append('If "trk" is unset, no other flags are set')
     if state & _INV and state & ~(_TRK | _INV):
-        return 'when "inv" is set, only "trk" may also be set'
+        found.append('when "inv" is set, only "trk" may also be set')
     if state & _NEW and state & _EST:
-        return '"new" and "est" are mutually exclusive'
+        found.append('"new" and "est" are mutually exclusive')
     if state & _NEW and state & _RPL:
-        return '"new" and "rpy" are mutually exclusive'
-    return ""
+        found.append('"new" and "rpy" are mutually exclusive')
+    return found
 
 
 def _format_state(state: int) -> str:

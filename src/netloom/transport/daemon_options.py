@@ -8,10 +8,10 @@ from netloom.base.getopt import OPTIONAL, REQUIRED, Option
 
 DAEMON_OPTIONS = (
     Option("detach"),
+    Option("no-self-confinement"),
     Option("no-chdir"),
     Option("pidfile", OPTIONAL),
     Option("overwrite-pidfile"),
     Option("monitor"),
-    Option("no-self-confinement"),
     Option("user", REQUIRED),
 )

@@ -118,3 +118,11 @@ def test_ports_have_names_where_they_are_known() -> None:
 def test_a_cookie_keeps_more_than_it_shows() -> None:
     action = dp.Userspace("slow_path", ("lacp", "for the caller"))
     assert format_actions((action,)) == "userspace(pid=0,slow_path(lacp))"
+
+
+def test_an_output_to_a_bond_is_read_as_it_is_printed() -> None:
+    (action,) = parse_actions("lb_output(7)")
+    assert action == dp.LbOutput(7)
+    assert format_actions((action,)) == "lb_output(7)"
+    with pytest.raises(ConfigError):
+        parse_actions("lb_output(x)")

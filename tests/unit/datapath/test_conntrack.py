@@ -146,7 +146,7 @@ def test_half_closed_connection_still_carries_the_other_direction() -> None:
     talk.open()
     talk.ab(FIN | ACK, 101, 501)
     assert talk.ba(ACK, 501, 102) == "est|rpl"
-    assert talk.state() == "FIN_WAIT_2"
+    assert talk.state() == "TIME_WAIT"
     assert talk.ba(ACK, 501, 102, 100) == "est|rpl"
     talk.ba(FIN | ACK, 601, 102)
     assert talk.ab(ACK, 102, 602) == "est"

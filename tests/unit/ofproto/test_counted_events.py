@@ -90,6 +90,19 @@ def test_a_packet_that_comes_back_to_nothing_is_counted(switch: SmallSwitch) -> 
     assert count(switch, "drop_action_no_recirculation_context") == 1
 
 
+def test_a_packet_to_a_bond_that_is_not_there_is_counted(switch: SmallSwitch) -> None:
+    port = switch.backer.bridges["br0"].ports_by_name["p1"].dp_port
+    switch.dpif.flow_put(port, IN_PORT_MASK, parse_actions("lb_output(9)"))
+    send(switch)
+    assert count(switch, "datapath_drop_invalid_bond") == 1
+    target = switch.backer.bridges["br0"].ports_by_name["p2"].dp_port
+    switch.dpif.bonds.set(9, [target] * 256)
+    send(switch)
+    assert count(switch, "datapath_drop_invalid_bond") == 1
+    assert len(switch.devices.find("p2").sent) == 1
+    assert sum(switch.dpif.bonds.n_bytes(9)) > 0
+
+
 def test_a_walk_that_comes_to_too_much_goes_on_packet_by_packet(switch: SmallSwitch) -> None:
     rewrite = "mod_dl_src:00:00:00:00:{0:02x}:01,2,resubmit(,{1}),mod_dl_src:00:00:00:00:{0:02x}:02"
     for n_tables, name in ((12, "oversize"), (9, "too_many_output")):
@@ -140,12 +153,29 @@ def test_flows_above_the_limit_are_counted_and_twice_too_many_removed(switch: Sm
     assert switch.backer.revalidator.n_flows == 0
 
 
-def test_flows_that_others_add_and_remove_are_counted(switch: SmallSwitch) -> None:
+def test_flows_of_others_are_corrected_or_go(switch: SmallSwitch) -> None:
     switch.replace_flows("br0", "actions=2")
     send(switch)
-    switch.dpif.flow_put(77, IN_PORT_MASK, parse_actions("1"))
+    (flow,) = switch.dpif.flow_dump()
+    switch.dpif.flow_flush()
     switch.backer.revalidator.sweep(switch.clock.now_ms())
+    switch.dpif.flow_put(flow.key + 76, flow.mask, parse_actions("1"))
+    switch.dpif.flow_put(flow.key, flow.mask, parse_actions("1"))
+    assert switch.backer.deadline() is not None
+    send(switch)
+    switch.backer.revalidator.sweep(switch.clock.now_ms())
+    # One that nobody used is gone, one that was used does what the tables say from now on.
+    (found,) = switch.dpif.flow_dump()
+    assert (found.key, found.actions) == (flow.key, flow.actions)
     assert count(switch, "dumped_new_flow") == 1
+    send(switch)
+    assert len(switch.devices.find("p2").sent) == 2
+
+
+def test_flows_that_others_remove_are_counted(switch: SmallSwitch) -> None:
+    switch.replace_flows("br0", "actions=2")
+    send(switch)
+    switch.backer.revalidator.sweep(switch.clock.now_ms())
     switch.dpif.flow_flush()
     switch.backer.revalidator.sweep(switch.clock.now_ms())
     assert count(switch, "revalidate_missed_dp_flow") == 1

@@ -59,6 +59,7 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
+from netloom.datapath.userspace.cache import CachedFlow
 from netloom.datapath.userspace.conntrack.tracker import (
     FULL,
     INVALID_STATE,
@@ -85,6 +86,7 @@ RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
+_UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS: Final = "dpif_slow_packet"
@@ -113,17 +115,25 @@ class _Used:
 
     __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
 
-    def __init__(self, flow: Flow) -> None:
-        stats = flow.stats
+    def __init__(self, flow: CachedFlow) -> None:
         self.key, self.mask = flow.key, flow.mask
-        self.packets, self.bytes = stats.packets, stats.bytes
-        self.used_ms, self.tcp_flags = stats.used_ms, stats.tcp_flags
+        self.packets, self.bytes = flow.packets, flow.bytes
+        self.used_ms, self.tcp_flags = flow.used_ms, flow.tcp_flags
+
+    def add(self, counters: FlowCounters, used_ms: int) -> None:
+        """What the kernel counted."""
+        self.packets += counters.packets
+        self.bytes += counters.bytes
+        self.used_ms = max(self.used_ms, used_ms)
+        self.tcp_flags |= counters.tcp_flags
 
 
 class EbpfDpif:
     """See the module. Raises Unsupported where the programs cannot be loaded."""
 
     pushes_tunnels = True
+    #: Flows of an earlier daemon have their own way to be adopted.
+    has_strangers = False
     bonds: Bonds | None = None
     dump_heading = ""
     in_kernel = True
@@ -300,11 +310,17 @@ class EbpfDpif:
         taken, changes = self._slow.take_used()
         names = self._table.take_used()
         names.update((flow.key & flow.mask, flow.mask) for flow in taken)
+        now_ms, now_ns = self._clock.now_ms(), time.monotonic_ns()
         used: list[UsedFlow] = []
         for key, mask in names:
-            flow = self.flow_get(key, mask)
-            if flow is not None:
-                used.append(_Used(flow))
+            flow = self._slow.find_flow(key, mask)
+            if flow is None:
+                continue
+            row = _Used(flow)
+            counters = self._table.counters(key, mask)
+            if counters is not None and counters.packets:
+                row.add(counters, now_ms - max(now_ns - counters.used_ns, 0) // 1_000_000)
+            used.append(row)
         return used, changes
 
     def flow_flush(self) -> None:
@@ -477,10 +493,18 @@ class EbpfDpif:
 
     def _take_counters(self) -> None:
         """Bring what the programs counted into the counters of this process."""
-        words = self._kernel_counters.view[: 8 * COUNTER_STRIDE * self._n_cpus]
-        if words == self._counters_seen:
+        view, stride = self._kernel_counters.view, 8 * COUNTER_STRIDE
+        # Every miss counts as an upcall, which nobody asks for here.
+        seen = b"".join(
+            [
+                bytes(view[start : start + _UPCALLS_AT])
+                + bytes(view[start + _UPCALLS_AT + 8 : start + stride])
+                for start in range(0, stride * self._n_cpus, stride)
+            ]
+        )
+        if seen == self._counters_seen:
             return
-        self._counters_seen = bytes(words)
+        self._counters_seen = seen
         totals = self._read_counters()
         for name, counter in _DROPS.items():
             if grown := totals[name] - self._counted[name]:

@@ -8,7 +8,7 @@ the device: were it complete by chance, completing it again gives the same.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from netloom.datapath.ebpf.layout import decode_key
 from netloom.datapath.ebpf.spec import UPCALL, UPCALL_RECORD, UPCALL_ROOMS
@@ -37,16 +37,21 @@ _IS_SERVICE_TAG: Final = 1 << 16
 _CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
 
-class Received(NamedTuple):
+class Received:
     """A packet from a ring. `kind` is a number of `spec.UPCALLS`; `cost` what the record took of
     its port's share."""
 
-    kind: int
-    port: int
-    argument: int
-    key: int
-    packet: Packet
-    cost: int
+    __slots__ = ("argument", "cost", "key", "kind", "packet", "port")
+
+    def __init__(
+        self, kind: int, port: int, argument: int, key: int, packet: Packet, cost: int
+    ) -> None:
+        self.kind = kind
+        self.port = port
+        self.argument = argument
+        self.key = key
+        self.packet = packet
+        self.cost = cost
 
 
 def decode_record(record: bytes, vlan_limit: int) -> Received:

@@ -102,6 +102,7 @@ class UserspaceDpif(Outlet):
     dump_heading = "flow-dump from the main thread:\n"
     in_kernel = False
     pushes_tunnels = True
+    has_strangers = True
     switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
@@ -211,6 +212,10 @@ class UserspaceDpif(Outlet):
     def flow_get(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
         return _describe(flow) if flow is not None else None
+
+    def find_flow(self, key: int, mask: int) -> CachedFlow | None:
+        """The flow with this key and mask itself."""
+        return self._flows.find(key, mask)
 
     def flow_dump(self) -> Iterator[Flow]:
         return map(_describe, self._flows.flows())

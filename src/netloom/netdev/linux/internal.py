@@ -56,27 +56,38 @@ class InternalDevice:
             link = rtnl.link(name, fresh=True)
         #: The visible end; None while it is in another namespace.
         self._visible = LinkHandle(link, rtnl) if link is not None else None
+        self._ifindex = link.ifindex if link is not None else 0
         self._inner = PacketSocketDevice(self._hidden, rtnl)
         self._last = DeviceState(present=True, admin_up=True, link_up=True, mtu=1500, mac="")
 
-    def _is_away(self) -> bool:
-        """Whether the visible end is in another namespace (if it were gone, so would be the
+    def _here(self) -> LinkHandle | None:
+        """The visible end, unless it is in another namespace (if it were gone, so would be the
         other)."""
-        return self._visible is None or self._visible.is_gone
+        if self._visible is None or self._visible.is_gone:
+            link = self._rtnl.link(self.name)
+            if link is None or (self._ifindex and link.ifindex != self._ifindex):
+                return None
+            self._visible, self._ifindex = LinkHandle(link, self._rtnl), link.ifindex
+        return self._visible
 
     def state(self) -> DeviceState:
-        state = self._visible.state() if self._visible is not None else self._last
-        if not state.present and self._inner.state().present:
+        visible = self._here()
+        state = visible.state() if visible is not None else None
+        if state is None or not state.present:
             inner = self._inner.state()
-            return replace(self._last, ifindex=0, link_up=inner.link_up, admin_up=inner.link_up)
+            if not inner.present:
+                return inner
+            up = inner.link_up
+            return replace(self._last, driver=_DRIVER, ifindex=0, link_up=up, admin_up=up)
         self._last = state = replace(state, driver=_DRIVER, speed_bps=0)
         return state
 
     def stats(self) -> DeviceStats:
         """Seen from the host, as those of other internal ports."""
-        if self._visible is not None:
-            stats = self._visible.stats()
-            if not self._is_away():
+        visible = self._here()
+        if visible is not None:
+            stats = visible.stats()
+            if not visible.is_gone:
                 return stats
         inner = self._inner.stats()
         return replace(

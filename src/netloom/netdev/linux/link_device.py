@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from netloom.base.errors import ConfigError
 from netloom.netdev.device import DeviceState, DeviceStats
 from netloom.netdev.linux.rtnl import Link, Rtnl
@@ -52,6 +55,9 @@ class LinkHandle:
 
     def _set(self, what: str, **changes: int | str | bool) -> None:
         try:
+            if self._link() is None:
+                # Its index may be another device's by now.
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             self._rtnl.set_link(self._ifindex, **changes)
         except OSError as error:
             raise ConfigError(f"{self._name}: setting {what} failed ({error.strerror})") from error

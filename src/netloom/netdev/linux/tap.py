@@ -1,4 +1,7 @@
-"""An internal port: a TAP device of this process, an end of the wire for the host itself."""
+"""An internal port: a TAP device of this process, an end of the wire for the host itself.
+
+Somebody may move it to another namespace, where it goes on being ours: who holds its file sends and
+receives as before. Only what rtnetlink tells, and sets, is out of reach meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -33,6 +37,7 @@ log: Final = get_logger("netdev_linux")
 #: linux/if_tun.h
 TUNSETIFF: Final = 0x400454CA
 TUNSETOFFLOAD: Final = 0x400454D0
+TUNGETIFF: Final = 0x800454D2
 IFF_TAP: Final = 0x0002
 IFF_NO_PI: Final = 0x1000
 IFF_VNET_HDR: Final = 0x4000
@@ -63,12 +68,36 @@ class TapDevice:
             os.close(self._fd)
             raise cannot_open(name)
         self._link = LinkHandle(link, rtnl)
+        self._last = self._link.state()
+        self._last_stats = DeviceStats()
+
+    def _is_away(self) -> bool:
+        """Whether the device is somewhere else: the kernel has it, and this namespace does not."""
+        if not self._link.is_gone:
+            return False
+        link = self._rtnl.link(self.name)
+        if link is not None and link.ifindex == self._link.ifindex:
+            self._link = LinkHandle(link, self._rtnl)
+            return False
+        with suppress(OSError):
+            fcntl.ioctl(self._fd, TUNGETIFF, bytes(_REQUEST.size))
+            return True
+        return False
 
     def state(self) -> DeviceState:
-        return self._link.state()
+        state = self._link.state()
+        if not state.present:
+            if self._is_away():
+                return replace(self._last, ifindex=0, admin_up=True, link_up=True)
+            state = self._link.state()
+        if state.present:
+            self._last = state
+        return state
 
     def stats(self) -> DeviceStats:
-        stats = self._link.stats()
+        if not self._is_away():
+            self._last_stats = self._link.stats()
+        stats = self._last_stats
         return replace(stats, rx_dropped=stats.rx_dropped + self._tx_dropped)
 
     def receive(self, limit: int) -> list[Packet]:
@@ -89,7 +118,7 @@ class TapDevice:
         return packets
 
     def send(self, packets: list[Packet]) -> None:
-        if self._down_at == self._rtnl.changes_seen:
+        if self._down_at == self._rtnl.changes_seen and not self._is_away():
             self._tx_dropped += len(packets)
             return
         write, fd = os.write, self._fd

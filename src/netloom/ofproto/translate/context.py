@@ -371,6 +371,12 @@ class Context:
         if self.recorder is not None:
             self.recorder.add("thawed", text)
 
+    def port_names(self) -> dict[int, str] | None:
+        """The names of the bridge's ports, if a trace is to tell them."""
+        if self.recorder is None or not self.recorder.with_names:
+            return None
+        return {number: port.name for number, port in self.bridge.ports_by_number.items()}
+
     def warn(self, text: str) -> None:
         if self.recorder is not None:
             self.recorder.add("warning", text)

@@ -67,7 +67,7 @@ def run_actions(context: Context, actions: a.Actions) -> None:
                 freeze.freeze_rest(context, actions[at:])
             break
         if recorder is not None:
-            recorder.add("action", format_actions((action,)))
+            recorder.add("action", format_actions((action,), context.port_names()))
         if log is not None:
             log.check_action(action)
         if type(action) not in _CLEAR:

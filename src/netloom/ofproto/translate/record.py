@@ -44,7 +44,9 @@ class Fork(NamedTuple):
 class Recorder:
     """Collects nodes under the innermost that is open, and the copies that come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_names: bool = False) -> None:
+        #: Ports of rules and actions are told by name.
+        self.with_names = with_names
         self.forks: list[Fork] = []
         self.root = Node("bridge", "")
         self._open = [self.root]

@@ -77,9 +77,8 @@ def enter_table(
         context.recorder.enter("table", f"{table_id:2d}. {_describe(context, rule)}")
         for part in parts or ():
             # Open vSwitch has this since 3.3.
-            context.detail(
-                f"conj. {format_match(part.match, None, part.priority, SWITCH_OPTION_BITS)}"
-            )
+            text = format_match(part.match, context.port_names(), part.priority, SWITCH_OPTION_BITS)
+            context.detail(f"conj. {text}")
     saved = (context.table_id, context.rule, context.depth, context.cookie, context.in_bucket)
     context.in_bucket = False
     is_first = not context.has_begun
@@ -203,6 +202,6 @@ def _describe(context: Context, rule: Rule) -> str:
             return 'No match, and a "packet-in" is called for.'
         if rule is internal.no_packet_in:
             return "No match."
-    text = format_match(rule.match, None, None, SWITCH_OPTION_BITS)
+    text = format_match(rule.match, context.port_names(), None, SWITCH_OPTION_BITS)
     text = f"{text}, priority {rule.priority}" if text else f"priority {rule.priority}"
     return f"{text}, cookie {rule.cookie:#x}" if rule.cookie else text

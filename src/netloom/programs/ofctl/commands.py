@@ -42,7 +42,7 @@ ping 1 2 r echo.ping usage:target [n]
 benchmark 3 3 r echo.benchmark usage:target n count
 dump-ipfix-bridge 1 1 r nicira.dump_ipfix_bridge usage:switch
 dump-ipfix-flow 1 1 r nicira.dump_ipfix_flow usage:switch
-ct-flush-zone 2 2 w nicira.ct_flush_zone usage:switch zone
+ct-flush-zone 2 2 r nicira.ct_flush_zone usage:switch zone
 ct-flush 1 6 r nicira.ct_flush usage:switch [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]
 ofp-parse 1 1 w debug.ofp_parse usage:file
 ofp-parse-pcap 1 -1 w packets.ofp_parse_pcap usage:pcap
@@ -56,8 +56,8 @@ dump-groups 1 2 r groups.dump_groups usage:switch [group]
 dump-group-stats 1 2 r groups.dump_group_stats usage:switch [group]
 dump-group-features 1 1 r groups.dump_group_features usage:switch
 bundle 2 2 w bundles.bundle usage:switch file
-add-tlv-map 2 2 w nicira.add_tlv_map usage:switch map
-del-tlv-map 1 2 w nicira.del_tlv_map usage:switch [map]
+add-tlv-map 2 2 r nicira.add_tlv_map usage:switch map
+del-tlv-map 1 2 r nicira.del_tlv_map usage:switch [map]
 dump-tlv-map 1 1 r nicira.dump_tlv_map usage:switch
 help 0 -1 r debug.print_help usage:
 list-commands 0 -1 r debug.list_commands usage:
@@ -78,7 +78,7 @@ encode-error-reply 2 2 w debug.encode_error_reply usage:
 ofp-print 1 2 w debug.ofp_print usage:
 encode-hello 1 1 w debug.encode_hello usage:
 parse-key-value 1 -1 w debug.parse_key_value usage:
-compose-packet 1 2 w packets.compose_packet usage:
+compose-packet 1 2 r packets.compose_packet usage:
 parse-packet 0 0 w packets.parse_packet usage:
 """  # noqa: E501
 

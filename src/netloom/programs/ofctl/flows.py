@@ -89,6 +89,8 @@ def packet_out(context: Context) -> None:
 
 
 def _old_packet_out(operands: list[str], names: Names) -> tuple[list[m.PacketOut], int]:
+    # What is wrong with the actions is said first.
+    parse_packet_out(f"packet={'00' * 14} actions={operands[2]}", names)
     port = parse_port(operands[1], names.ports)
     if port is None:
         raise Fatal(f"{operands[0]}: unknown port `{operands[1]}'")

@@ -121,6 +121,8 @@ class _Tuples:
                 found[member] = _bounded(key, value, bits)
             else:
                 raise _bad(f"invalid conntrack tuple field: {key}")
+        if not self.ip_proto and ("src_port" in found or "dst_port" in found):
+            raise _bad("port is set without protocol")
         return n.CtTuple(**found)
 
     def _read_address(self, found: dict[str, int], key: str, value: str) -> None:
@@ -150,11 +152,13 @@ def _bounded(key: str, text: str, bits: int) -> int:
 
 
 def _zone(text: str) -> int:
-    number = text.removeprefix("zone=")
-    end = next((at for at, char in enumerate(number) if not char.isdigit()), len(number))
+    number = text.removeprefix("zone=").lstrip()
+    sign = number[:1] if number[:1] in ("-", "+") else ""
+    digits = number[len(sign) :]
+    end = next((at for at, char in enumerate(digits) if not char.isdigit()), len(digits))
     if not end:
         raise Fatal("Failed to parse zone")
-    return int(number[:end]) & 0xFFFF
+    return int(sign + digits[:end]) & 0xFFFF
 
 
 def _masked(text: str, bits: int) -> tuple[int, int]:

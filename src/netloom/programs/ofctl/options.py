@@ -170,6 +170,7 @@ def _allow_bundles(args: Arguments) -> None:
     """Bundles need OpenFlow 1.3; 1.4 has them without an extension."""
     if not any(version >= 4 for version in args.versions):
         args.versions = (*args.versions, 5)
+    args.versions = tuple(version for version in args.versions if version >= 4)
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
@@ -189,9 +190,9 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
     elif option == "flow-format":
         args.allowed_protocols = parse_flow_formats(value)
     elif option == "packet-in-format":
-        if value.lower() not in _PACKET_IN:
+        if value not in _PACKET_IN:
             raise Fatal(f"unknown packet-in format `{value}'")
-        args.packet_in_format = _PACKET_IN[value.lower()]
+        args.packet_in_format = _PACKET_IN[value]
     elif option == "more":
         args.verbosity += 1
     elif option in ("names", "no-names"):
@@ -263,7 +264,7 @@ def parse_flow_formats(text: str) -> int:
     """The protocols that -F allows."""
     known = {name.lower(): whole for name, whole in FLOW_FORMATS}
     found = 0
-    for word in text.replace(",", " ").split():
+    for word in filter(None, text.split(",")):
         if word.lower() not in known:
             raise Fatal(f"{word}: unknown flow protocol")
         found |= known[word.lower()]

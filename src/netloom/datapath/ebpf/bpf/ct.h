@@ -302,8 +302,9 @@ INLINE void say_tracked(struct nl_scratch *s, u32 state, u32 zone, struct nl_con
 	say_tuple(key, c->src, c->proto, c->family);
 }
 
-/* Give one side of the packet another address and port. */
-INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 port, int is_source)
+/* Give one side of the packet another address, and both their ports: who cannot have the destination that
+ * he is given with his own port has another. */
+INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address, u32 ports, int is_source)
 {
 	u32 layer = NL_LAYER_NETWORK;
 
@@ -314,17 +315,21 @@ INLINE void rewrite(struct __sk_buff *skb, struct nl_connection *c, u32 *address
 		for (u32 i = 0; i < 4; i++)
 			nl_write(skb, layer | NL_SUM_PSEUDO << 4, (is_source ? 8 : 24) + 4 * i, address[i], ~0u);
 	}
-	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP)) {
-		u32 be = htons(port);
-		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, is_source ? be : be << 16,
-			 is_source ? 0xffff : 0xffff0000);
-	}
+	if (c->kind != NL_CONNECTION_ICMP && (c->proto == TCP || c->proto == UDP))
+		nl_write(skb, NL_LAYER_TRANSPORT | NL_SUM_TRANSPORT << 4, 0, ports, ~0u);
 }
 
-INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, u32 was_zone,
-		     u32 zone, int is_reply)
+/* Translate a packet of the connection of s->connection, which is translated; returns the packet's state. A
+ * function of its own, for the stack of nl_ct. */
+GLOBAL u32 nl_translate(struct __sk_buff *skb, u32 state, u32 was_zone, u32 zone)
 {
-	if (!c->nat)
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return state;
+	u32 place = s->connection - 1, is_reply = s->is_reply;
+	struct nl_connection *c = map_lookup(&connections, &place);
+
+	if (!c)
 		return state;
 	if (state & (CT_SNAT | CT_DNAT)) {
 		if (was_zone == zone)
@@ -334,9 +339,8 @@ INLINE u32 translate(struct __sk_buff *skb, struct nl_connection *c, u32 state, 
 	int is_source = (c->nat == NL_NAT_SOURCE) != is_reply;
 	/* What the other direction's packets are addressed to is what this direction's come from. */
 	u32 *address = is_reply ? (is_source ? c->dst : c->src) : is_source ? c->reply_dst : c->reply_src;
-	u32 port = is_reply ? (is_source ? c->dport : c->sport)
-			    : is_source ? c->reply_dport : c->reply_sport;
-	rewrite(skb, c, address, port, is_source);
+	u32 sport = is_reply ? c->dport : c->reply_dport, dport = is_reply ? c->sport : c->reply_sport;
+	rewrite(skb, c, address, htons(sport) | htons(dport) << 16, is_source);
 	return state | (is_source ? CT_SNAT : CT_DNAT);
 }
 
@@ -364,16 +368,19 @@ INLINE int is_of_tuple(struct nl_scratch *s, struct nl_connection *c, int is_rep
 	return !difference && c->zone == s->tuple.zone && c->proto == s->tuple.proto;
 }
 
-/* A packet that cannot be; of TCP it is also said why, if its flags are so or `reason` is not 0. */
-INLINE void count_invalid(struct nl_scratch *s, u32 is_segment, u32 reason)
+/* A packet that cannot be; of TCP it is also said why, if its flags are so or, for `reason`, its place. */
+GLOBAL int nl_count_invalid(u32 is_segment, u32 reason)
 {
+	struct nl_scratch *s = scratch_of_cpu();
+
 	count(NL_COUNT_CT_INVALID);
-	if (!is_segment)
-		return;
+	if (!s || !is_segment)
+		return 0;
 	if (has_invalid_flags(s->tcp_flags))
-		reason = NL_COUNT_CT_FLAGS;
-	if (reason)
-		count(reason);
+		count(NL_COUNT_CT_FLAGS);
+	else if (reason)
+		count(NL_COUNT_CT_SEQUENCE);
+	return 0;
 }
 
 enum { FOUND_SLOW, FOUND_NONE, FOUND };
@@ -435,7 +442,7 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	if (is_related || !s->opens) {
 		if (!nl_is_intact(skb))
 			return OPEN_SLOW;
-		count_invalid(s, s->proto == TCP && !is_related, 0);
+		nl_count_invalid(s->proto == TCP && !is_related, 0);
 		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
@@ -453,7 +460,7 @@ INLINE u32 judged(struct nl_scratch *s, u32 state)
 {
 	switch (s->verdict) {
 	case VERDICT_INVALID:
-		count_invalid(s, s->proto == TCP, NL_COUNT_CT_SEQUENCE);
+		nl_count_invalid(s->proto == TCP, 1);
 		return CT_INV;
 	case VERDICT_VALID_NEW:
 		return state | CT_NEW;
@@ -503,8 +510,8 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 	struct nl_connection *c = map_lookup(&connections, &place);
 	if (!c || c->serial != s->serial || c->kind < NL_CONNECTION_TCP)
 		return 0;
-	if (a->a8 & NL_CT_NAT)
-		state = translate(skb, c, state, was_zone, zone, s->is_reply);
+	if (a->a8 & NL_CT_NAT && c->nat)
+		state = nl_translate(skb, state, was_zone, zone);
 	set_mark(s, c, a);
 	say_tracked(s, state, zone, c);
 	if (is_related)

@@ -35,8 +35,10 @@ class TupleFilter(Record):
             if wanted is not None and wanted != getattr(key, name):
                 return False
         if is_icmp(key):
+            # With an address, what is not said of ICMP is zero; ovs-ofctl(8), ct-flush.
+            is_exact = self.src is not None or self.dst is not None
             found = (key.sport >> 16, key.sport >> 8 & 0xFF, key.sport & 0xFF)
-            return all(w is None or w == f for w, f in zip(self.icmp, found, strict=True))
+            return not is_exact or tuple(each or 0 for each in self.icmp) == found
         return self.sport in (None, key.sport) and self.dport in (None, key.dport)
 
 

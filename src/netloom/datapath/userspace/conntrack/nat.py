@@ -138,19 +138,16 @@ def translate_packet(
     inner: int,
     partial: Offload | None,
 ) -> None:
-    """Rewrite source or destination (`action`: NAT_SRC or NAT_DST) of `packet` to those of the
-    tuple `wanted`. `inner` is where an ICMP error quotes the packet to be translated back, or -1;
-    `partial` the offload of a packet whose checksum is left to the device."""
+    """Rewrite source or destination (`action`: NAT_SRC or NAT_DST) and both ports of `packet` to
+    those of the tuple `wanted`. `inner` is where an ICMP error quotes the packet to be translated
+    back, or -1; `partial` the offload of a packet whose checksum is left to the device."""
     quoted = parse_quoted(packet, inner, headers) if inner >= 0 else None
     is_source = action == NAT_SRC
     if quoted is not None:
         _translate_quoted(packet, headers, quoted, wanted, is_source)
     _set_address(packet, headers, wanted.src if is_source else wanted.dst, is_source)
     if quoted is None and not is_icmp(wanted):
-        if is_source:
-            edit.set_ports(packet, headers, src=wanted.sport)
-        else:
-            edit.set_ports(packet, headers, dst=wanted.dport)
+        edit.set_ports(packet, headers, src=wanted.sport, dst=wanted.dport)
     if partial is not None:
         reset_partial_checksum(packet, headers, partial)
 
@@ -184,10 +181,10 @@ def _translate_quoted(
     if size == 4:
         _adjust(packet, l3 + 10, old, address)
     if wanted.proto in _WITH_PORTS and outer.end - l4 >= 4:
-        at = l4 + (2 if is_source else 0)
-        old += packet[at : at + 2]
-        address += (wanted.sport if is_source else wanted.dport).to_bytes(2, "big")
-        packet[at : at + 2] = address[-2:]
+        ports = (wanted.dport << 16 | wanted.sport).to_bytes(4, "big")
+        old += packet[l4 : l4 + 4]
+        packet[l4 : l4 + 4] = ports
+        address += ports
     at = l4 + _CHECKSUM_AT.get(quoted.proto, outer.end)
     if at + 2 <= outer.end and (quoted.proto != IPPROTO_UDP or edit.get_word(packet, at)):
         _adjust(packet, at, old, address)

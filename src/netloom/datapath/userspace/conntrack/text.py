@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from netloom.datapath.userspace.conntrack.connection import Connection
-from netloom.datapath.userspace.conntrack.tcp import UNKNOWN_SCALE, Side
+from netloom.datapath.userspace.conntrack.tcp import UNKNOWN_SCALE, Side, TcpState
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet.headers import ETH_TYPE_IP
@@ -15,8 +15,12 @@ PROTOCOLS = {
     1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 58: "icmpv6", 132: "sctp",
     136: "udplite",
 }  # fmt: skip
-#: The groups of `ct-stats-show`, in its order.
-GROUPS = ("tcp", "udp", "sctp", "icmp")
+#: What Linux, which has one state of both sides, would call a state.
+_KERNEL_STATES = {
+    TcpState.SYN_RECV: TcpState.ESTABLISHED, TcpState.FIN_WAIT_2: TcpState.TIME_WAIT,
+}  # fmt: skip
+#: The groups of `ct-stats-show`, in its order. ICMPv6 is in none of them, and no other either.
+GROUPS = ("tcp", "udp", "udplite", "sctp", "icmp", "dccp", "igmp")
 
 
 def format_connection(
@@ -59,13 +63,18 @@ def _format_tuple(key: Tuple) -> str:
 def _format_states(sides: tuple[Side, Side], verbose: bool) -> str:
     first, second = sides
     if not verbose:
-        return f"protoinfo=(state={max(first.state, second.state).name})"
+        return f"protoinfo=(state={_state_name(sides)})"
     scales = []
     if max(first.scale, second.scale) > 0:
         scales = [f"wscale_orig={max(first.scale, 0)}", f"wscale_reply={max(second.scale, 0)}"]
     states = f"state_orig={first.state.name},state_reply={second.state.name}"
     words = [states, *scales, f"flags_orig={_flags(first)}", f"flags_reply={_flags(second)}"]
     return f"protoinfo=({','.join(words)})"
+
+
+def _state_name(sides: tuple[Side, Side]) -> str:
+    state = max(sides[0].state, sides[1].state)
+    return _KERNEL_STATES.get(state, state).name
 
 
 def _flags(side: Side) -> str:
@@ -82,10 +91,9 @@ def format_stats(connections: Iterable[Connection], verbose: bool) -> str:
     for connection in connections:
         total += 1
         name = PROTOCOLS.get(connection.key.proto, "")
-        groups[name if name in GROUPS else "other"] += 1
+        groups[name if name in GROUPS or name == "icmpv6" else "other"] += 1
         if connection.tcp is not None:
-            first, second = connection.tcp.sides
-            states[max(first.state, second.state).name] += 1
+            states[_state_name(connection.tcp.sides)] += 1
     lines = ["Connections Stats:", f"    Total: {total}"]
     for group in GROUPS:
         if groups[group]:
