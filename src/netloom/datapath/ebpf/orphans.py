@@ -17,7 +17,7 @@ The time counts from when this process begins to answer: before, the kernel goes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import SLOT
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from netloom.datapath.ebpf.flowtable import FlowTable
 
 #: How long flows and ports of an earlier daemon wait for this one's configuration.
-ORPHAN_MS = 10_000
+ORPHAN_MS: Final = 10_000
 #: How long a packet may be on its way from one flow to the next.
-ON_THEIR_WAY_MS = 500
-IN_PORT, RECIRC_ID = SLOT["in_port"], SLOT["recirc_id"]
+ON_THEIR_WAY_MS: Final = 500
+IN_PORT: Final = SLOT["in_port"]
+RECIRC_ID: Final = SLOT["recirc_id"]
 #: The mask of flows of bridges that the programs run by themselves.
-SWITCHED = IN_PORT.mask | RECIRC_ID.mask
+SWITCHED: Final = IN_PORT.mask | RECIRC_ID.mask
 
 
 class Orphans:

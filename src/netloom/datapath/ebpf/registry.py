@@ -14,8 +14,14 @@ from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import MAX_TEMPLATES, TEMPLATE, TEMPLATE_BYTES
 from netloom.flow.mapped import map_ipv4
 
-_PROCESS_BITS, _NUMBER_BITS = 0x3FFF, 0xFFFF
-_IP_AT, _UDP_PROTO = 14, 17
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_PROCESS_BITS: Final = 0x3FFF
+_NUMBER_BITS: Final = 0xFFFF
+_IP_AT: Final = 14
+_UDP_PROTO: Final = 17
 
 
 class Registry:

@@ -9,9 +9,14 @@ import mmap
 
 from netloom.datapath.ebpf.spec import RINGBUF, MapSpec
 
-_RING_BUSY, _RING_DISCARDED = 1 << 31, 1 << 30
-_RING_LENGTH = _RING_DISCARDED - 1
-_RING_HEADER = 8
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_RING_BUSY: Final = 1 << 31
+_RING_DISCARDED: Final = 1 << 30
+_RING_LENGTH: Final = _RING_DISCARDED - 1
+_RING_HEADER: Final = 8
 
 
 class Ring:
