@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken suites test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
+.PHONY: help demo test check lab osken suites test-long test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -22,6 +22,9 @@ lab: $(STAMPS)/test compiled ## only the tests with network namespaces and real 
 
 osken: $(STAMPS)/test compiled ## os-ken's whole switch test tool against Debian's switch and ours
 	@$(PY) -m tests.interop.osken_runs $(ARGS)
+
+test-long: $(STAMPS)/test compiled ## what takes minutes and shows details, beside `make test`
+	@$(PY) -m pytest -m long tests
 
 suites: $(STAMPS)/test compiled ## test-suites that others wrote, in full: Neutron's, os-vif's, Mininet's examples (needs root)
 	@$(PY) tools/fetch_peers.py neutron-suites

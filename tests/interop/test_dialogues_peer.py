@@ -11,6 +11,8 @@ from tests.support.dialogues import BRIDGE, Side, read_dialogue
 
 pytestmark = pytest.mark.interop
 DIALOGUES = sorted((Path(__file__).parent / "dialogues").glob("*.txt"))
+#: Hundreds of commands each: `make test-long`.
+LONG = sorted((Path(__file__).parent / "dialogues/long").glob("*.txt"))
 #: These may stop the clock, which nothing starts again: each has switches of its own.
 STANDSTILL = sorted((Path(__file__).parent / "dialogues/standstill").glob("*.txt"))
 
@@ -42,6 +44,16 @@ def differences(sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path) 
 
 @pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
 def test_both_sides_say_the_same(
+    sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path
+) -> None:
+    different = differences(sides, both, path)
+    assert not different, different
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", LONG, ids=lambda path: path.stem)
+def test_both_sides_say_the_same_at_length(
     sides: tuple[Side, Side], both: ThreadPoolExecutor, path: Path
 ) -> None:
     different = differences(sides, both, path)
