@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
+from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import datapath_mask
@@ -137,12 +138,16 @@ class Upcalls:
         bridge = self._backer.bridges.get(cast(str, name))
         if bridge is None:
             return
+        known = cast(int, metadata)
+        if known & CT_STATE_MASK:
+            # What the flow was made for is known by its first packet, the connection by each.
+            known = known & ~CT_MASK | upcall.key & CT_MASK
         packet = upcall.packet
         if upcall.offload is not None:
             packet = finish_offload(packet, upcall.offload)[0]
         bridge.connections.send_packet_in(
             packet,
-            cast(int, metadata),
+            known,
             reason=cast(int, reason),
             table_id=cast(int, table_id),
             cookie=cast(int, cookie),
