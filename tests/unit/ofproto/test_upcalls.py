@@ -9,6 +9,7 @@ import pytest
 
 from netloom.base.record import replace
 from netloom.flow.compose import compose_packet
+from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "trace"))
@@ -83,6 +84,23 @@ def test_flow_mod_governs_the_next_packet(switch: SmallSwitch) -> None:
     send(switch, "p1", A_TO_B)
     switch.add_flow("br0", "priority=5,tcp actions=drop")
     assert send(switch, "p1", A_TO_B) == []
+
+
+def test_controllers_are_told_of_the_connection_of_each_packet(
+    switch: SmallSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    connections = switch.backer.bridges["br0"].connections
+    monkeypatch.setattr(
+        connections,
+        "send_packet_in",
+        lambda packet, key, **rest: told.append(SLOT["ct_tp_src"].get(key)),
+    )
+    switch.add_flow("br0", "priority=5,udp actions=ct(table=1)")
+    switch.add_flow("br0", "table=1,priority=5 actions=controller")
+    for port in (1_000, 1_001, 1_002):
+        send(switch, "p1", f"udp,dl_src=00:00:00:00:00:0a,udp_src={port},udp_dst=53,nw_ttl=9")
+    assert told == [1_000, 1_001, 1_002]
 
 
 def test_every_packet_is_counted_once(switch: SmallSwitch) -> None:
