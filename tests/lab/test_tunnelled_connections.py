@@ -16,7 +16,7 @@ from netloom.lab.lab import Lab
 from netloom.lab.namespace import Namespace
 from netloom.lab.switch import Programs
 
-pytestmark = [pytest.mark.root, needs_root]
+pytestmark = [pytest.mark.root, pytest.mark.long, needs_root]
 
 BYTES = "1500000"
 #: What the first machine opens gets another address and port on its way into the tunnel.

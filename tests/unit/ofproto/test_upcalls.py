@@ -11,6 +11,11 @@ from netloom.base.record import replace
 from netloom.flow.compose import compose_packet
 from netloom.flow.fields import SLOT
 from netloom.flow.text import parse_flow
+from netloom.ofproto.settings import ControllerSettings
+from netloom.openflow.codec import decode_message
+from netloom.openflow.connection import Connection
+from netloom.openflow.constants import OFP13_VERSION
+from netloom.openflow.messages import PacketIn
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "trace"))
 from small_switch import SmallSwitch
@@ -86,20 +91,21 @@ def test_flow_mod_governs_the_next_packet(switch: SmallSwitch) -> None:
     assert send(switch, "p1", A_TO_B) == []
 
 
-def test_controllers_are_told_of_the_connection_of_each_packet(
-    switch: SmallSwitch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[int] = []
+def test_controllers_are_told_of_the_connection_of_each_packet(switch: SmallSwitch) -> None:
     connections = switch.backer.bridges["br0"].connections
-    monkeypatch.setattr(
-        connections,
-        "send_packet_in",
-        lambda packet, key, **rest: told.append(SLOT["ct_tp_src"].get(key)),
-    )
+    link = Connection("unix", (OFP13_VERSION,))
+    connections.accept(link, ControllerSettings("tcp:127.0.0.1:6653"), switch.clock.now_ms())
+    link.receive_data(bytes((OFP13_VERSION, 0, 0, 8, 0, 0, 0, 1)))
+    connections.run(switch.clock.now_ms())
+    link.data_to_send()
     switch.add_flow("br0", "priority=5,udp actions=ct(table=1)")
     switch.add_flow("br0", "table=1,priority=5 actions=controller")
+    told = []
     for port in (1_000, 1_001, 1_002):
         send(switch, "p1", f"udp,dl_src=00:00:00:00:00:0a,udp_src={port},udp_dst=53,nw_ttl=9")
+        message = decode_message(link.data_to_send())[0]
+        assert isinstance(message, PacketIn)
+        told.append(SLOT["ct_tp_src"].get(message.match.value))
     assert told == [1_000, 1_001, 1_002]
 
 
