@@ -294,7 +294,9 @@ class UserspaceDpif(Outlet):
     ) -> None:
         program, outputs = self._compiled(actions)
         if outputs is None:
-            self._now_ms = self._clock.now_ms()
+            if not from_upcall:
+                # An upcall is of the packets of this moment.
+                self._now_ms = self._clock.now_ms()
             execution = Execution(self, Packet(packet, offload), key)
             execution.is_changed = not from_upcall
             execution.run(program)
