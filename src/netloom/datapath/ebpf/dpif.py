@@ -24,7 +24,7 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
-from netloom.datapath.actions import DpActions
+from netloom.datapath.actions import DpActions, Output
 from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
@@ -37,6 +37,7 @@ from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
+from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
@@ -49,6 +50,7 @@ from netloom.datapath.ebpf.spec import (
     MAX_PORTS,
     N_REASONS,
     OP,
+    PARCEL_REFUSED,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -185,6 +187,9 @@ class EbpfDpif:
         self.reasons = self._installs.reasons
         #: Upcalls were handed out, whose flows may come together.
         self._is_answering = False
+        #: Records that came up in this turn.
+        self._n_taken = 0
+        self._outbox = Outbox(self._loaded, self._tracker, self._redo)
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return features()
@@ -372,14 +377,34 @@ class EbpfDpif:
         offload: Offload | None = None,
         from_upcall: bool = False,
     ) -> None:
+        if from_upcall and offload is None:
+            if self._slow.has_output():
+                self._slow.flush()
+            if self._outbox.take(packet, key, actions):
+                return
+        self._outbox.deliver()
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)
 
+    def _redo(self, packet: bytes, key: int, actions: DpActions, failed: int) -> None:
+        """Do what the programs did not."""
+        if failed & PARCEL_REFUSED:
+            self._slow.execute(packet, key, actions, from_upcall=True)
+            return
+        outputs = [action for action in actions if isinstance(action, Output)]
+        for number, output in enumerate(outputs):
+            if failed >> number & 1:
+                self._slow.output(output.port, Packet(packet))
+
     def flush(self) -> None:
+        self._outbox.deliver()
         self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
+        if not upcalls and self._may_look_again():
+            self._take_packets()
+            upcalls = self._slow.recv_upcalls(limit)
         if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
@@ -423,14 +448,8 @@ class EbpfDpif:
         is_busy = self._slow.run(now_ms)
         self._orphans.begin(now_ms)
         self._drop_orphans(now_ms)
-        if self._missed and not self._slow.has_upcalls():
-            self._retry()
-        for ring in _DRAIN_ORDER:
-            records = self._rings[ring].drain(RING_BATCH)
-            if records:
-                is_busy = is_busy or len(records) == RING_BATCH
-                self._take_records(records, RINGS.index(ring))
-        self._slow.flush()
+        self._n_taken = 0
+        is_busy = self._take_packets() or is_busy
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
@@ -439,6 +458,28 @@ class EbpfDpif:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
+
+    def _may_look_again(self) -> bool:
+        """Whether more has come up while upcalls were answered: to see to it at once costs less
+        than to sleep and wake. Others have their turn after a batch."""
+        if not self._is_answering or self._waiting:
+            return self._is_answering
+        has_room = self._n_taken < RING_BATCH
+        return has_room and not all(ring.is_empty() for ring in self._rings.values())
+
+    def _take_packets(self) -> bool:
+        """Process what came up; True if there may be more of it."""
+        if self._missed and not self._slow.has_upcalls():
+            self._retry()
+        is_busy = False
+        for ring in _DRAIN_ORDER:
+            records = self._rings[ring].drain(RING_BATCH)
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._n_taken += len(records)
+                self._take_records(records, RINGS.index(ring))
+        self._slow.flush()
+        return is_busy
 
     def _take_records(self, records: list[bytes], ring: int) -> None:
         limit = self._slow.vlan_limit
@@ -528,6 +569,7 @@ class EbpfDpif:
             self._pins.remove()
         self._ports.close()
         self._table.close()
+        self._outbox.close()
         for ring in self._rings.values():
             ring.close()
         self._kernel_counters.close()

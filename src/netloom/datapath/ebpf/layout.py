@@ -97,16 +97,18 @@ def encode_key(key: int) -> bytes:
     )
 
 
-#: Bytes of the first run, of which most packets have nothing: options and IPv6.
-_SPARSE_BYTES: Final = _RANGES[0][1]
-_NOTHING_SPARSE: Final = bytes(_SPARSE_BYTES)
+#: Where the last run begins, which common packets fill; the others, with nothing in them.
+_LAST_AT: Final = _RANGES[-1][0]
+_FIRST_RUNS: Final = _RANGES[:-1]
+_NOTHING_FIRST: Final = bytes(_LAST_AT)
+assert not _RANGES[-1][2]
 
 
 def decode_key(data: bytes) -> int:
     """The key of the `KERNEL_KEY_BYTES` bytes of `data`."""
-    key = 0
-    for at, size, shift in _RANGES:
-        if at or data[:_SPARSE_BYTES] != _NOTHING_SPARSE:
+    key = int.from_bytes(data[_LAST_AT:], "big")
+    if data[:_LAST_AT] != _NOTHING_FIRST:
+        for at, size, shift in _FIRST_RUNS:
             key |= int.from_bytes(data[at : at + size], "big") << shift
     return key
 

@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 6
+ABI_VERSION = 7
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -133,6 +133,10 @@ NAT_FLAGS = ("SOURCE", "RANDOM", "PERSISTENT", "HAS_ADDRESS")
 #: What Python asks of `nl_track`: see `REQUEST`. REMOVE_WHERE takes those of a zone, or all;
 #: SWEEP those that expired.
 REQUESTS = ("ADD", "UPDATE", "REMOVE", "REMOVE_WHERE", "SWEEP")
+#: Packets that one system call sends, the longest of them, ports that each may go to; and that a
+#: packet was not sent, or its connection not added.
+PARCELS, PARCEL_BYTES, PARCEL_PORTS = 64, 512, 8
+PARCEL_REFUSED = 1 << 31
 #: Places that one run of `nl_track` looks at, when it looks at many.
 SWEPT_AT_ONCE = 64
 #: How long an entry has expired when it is swept: the programs' clock is coarse.
@@ -320,6 +324,15 @@ TEMPLATE = Structure(
     "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\nu64 has_checksum\n"
     f"u64 header[{TEMPLATE_BYTES // 8}]",
 )
+#: A packet that user space sends to some ports, and the connection that it opens, if it does.
+#: `failed` are the ports (by bits) that did not get it, or PARCEL_REFUSED. `next`, `count` and
+#: `n_failed` are of all; those of the first count.
+PARCEL = Structure(
+    "parcel",
+    f"u32 next\nu32 n_failed\nu32 failed\nu32 n_ports\nu32 ports[{PARCEL_PORTS}]\nu32 zone\n"
+    f"u32 opens\nu32 count\nu32 length\nu64 connection[{CONNECTION.size // 8}]\n"
+    f"u64 data[{PARCEL_BYTES // 8}]",
+)
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -332,7 +345,7 @@ SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
     TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
-    PLACE, ADDRESS, RECENT,
+    PLACE, ADDRESS, RECENT, PARCEL,
 )  # fmt: skip
 
 
@@ -355,7 +368,7 @@ RING_BYTES = 4 * 1024 * 1024
 PORT_SHARE_BYTES = RING_BYTES // 4
 #: A variable of a map's name and this is the map's only value, reached without a lookup.
 VALUE_SUFFIX = "_now"
-PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found")
+PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found", "nl_deliver")
 #: Where programs find one another: those, and the lookup that is made for the masks in use.
 LOOKUP_PROGRAM = len(PROGRAMS)
 #: Where in the scratch map are a masked key, and the slot of the flow that was found.
@@ -382,6 +395,7 @@ MAPS = (
         MapSpec(f"keys_{number}", HASH, 4 * (room + 1), 4, MAX_SLOTS, NO_PREALLOC)
         for number, room in enumerate(SIZE_CLASSES)
     ),
+    MapSpec("outbox", ARRAY, 4, PARCEL.size, PARCELS, MMAPABLE),
     MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
     MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
@@ -436,6 +450,8 @@ def _constants() -> dict[str, object]:
         "SWEEP_MARGIN_NS": f"{SWEEP_MARGIN_NS}ull",
         "ALL_ZONES": ALL_ZONES,
         "CT_COMPLETE": CT_COMPLETE,
+        "PARCEL_PORTS": PARCEL_PORTS,
+        "PARCEL_REFUSED": f"{PARCEL_REFUSED:#x}",
         "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
         **{
             f"LIMIT_{name.upper()}": at

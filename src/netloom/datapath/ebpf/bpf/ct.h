@@ -403,7 +403,9 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 	if (!c || c->serial != serial)
 		return FOUND_SLOW;
 	if (c->expires_ns <= now || (a->a8 & NL_CT_FORCE && is_reply)) {
-		if (is_related)
+		/* Of one that was translated user space counts that it is known no more. */
+		if (is_related ||
+		    (ntohl(s->key.ct_state) & (CT_SNAT | CT_DNAT) && !(a->a8 & NL_CT_NAT)))
 			return FOUND_SLOW;
 		/* It is over, or its initiator may not be who was thought. */
 		nl_evict(place, serial, 0);

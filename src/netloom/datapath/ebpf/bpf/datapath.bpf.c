@@ -9,6 +9,7 @@
 #include "upcall.h"
 #include "actions.h"
 #include "quick.h"
+#include "outbox.h"
 
 #define NO_PORT 0xffffffff
 
@@ -184,6 +185,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 SEC("tc") int nl_track(struct __sk_buff *skb)
 {
 	return nl_answer(skb);
+}
+
+/* Sends what user space has put into its outbox. */
+SEC("tc") int nl_deliver(struct __sk_buff *skb)
+{
+	return nl_send_next(skb);
 }
 
 char _license[] SEC("license") = "GPL";
