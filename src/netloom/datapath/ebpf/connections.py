@@ -186,7 +186,9 @@ class KernelTracker(ConnTracker):
     ) -> int:
         """The short road of packets that open a connection, as most do that come up: the programs
         add it, in one step, unless there is one. All others take the long road."""
-        opening = self.opening(packet, key, ct, trusts_checksum) if is_plain_action(ct) else None
+        if not (is_plain_action(ct) and self._may_open(ct.zone)):
+            return -1
+        opening = self.opening(packet, key, ct, trusts_checksum)
         if opening is None:
             return -1
         data, found = opening
@@ -200,24 +202,12 @@ class KernelTracker(ConnTracker):
         return key | tuple_bits(tuple.__new__(Tuple, found))
 
     def opening(
-        self,
-        packet: bytes | bytearray,
-        key: int,
-        ct: Ct,
-        trusts_checksum: bool,
-        n_more: int = 0,
+        self, packet: bytes | bytearray, key: int, ct: Ct, trusts_checksum: bool
     ) -> tuple[bytes, PlainTuple] | None:
-        """The entry and the tuple of the connection that a plain packet opens by a plain action,
-        with `n_more` about to be opened; None if it does not, or that is not so simple."""
+        """The entry and the tuple of the connection that a plain packet opens by a plain action, if
+        there is room; None if it does not, or that is not so simple."""
         state = key >> CT_STATE_SHIFT & 0xFF
-        if (
-            not ct.commit
-            or (state and state != NEW_TRK)
-            or key & PACKET_TYPE_MASK
-            or self._connections
-            or self._expectations
-            or not self._may_open(ct.zone, n_more)
-        ):
+        if not ct.commit or (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return None
         read = read_plain(packet, ct.zone, trusts_checksum)
         if read is None:
@@ -242,14 +232,26 @@ class KernelTracker(ConnTracker):
         self._openings[id(ct)] = ct, udp, tcp
         return ct, udp, tcp
 
-    def _may_open(self, zone: int, n_more: int) -> bool:
-        """Whether the limits admit one more connection than `n_more`."""
+    def _may_open(self, zone: int) -> bool:
+        """Whether a connection may be opened without asking anybody else, and the limits admit one
+        more."""
+        return self.n_admitted() > 0 or (self._has_room_left() and self.limits.may_add(zone))
+
+    def n_admitted(self) -> int:
+        """How many connections may be opened without asking anybody; 0 also where zones have
+        limits."""
+        if self._connections or self._expectations:
+            return 0
         n_connections, most, default = _LIMITS.unpack_from(self._tracker.view, _AT["n_connections"])
-        if n_connections + n_more >= most:
+        if default or self.limits.zones():
+            return 0
+        return max(int(most - n_connections), 0)
+
+    def _has_room_left(self) -> bool:
+        if self._connections or self._expectations:
             return False
-        if not default and not self.limits.zones():
-            return True
-        return not n_more and self.limits.may_add(zone)
+        n_connections, most, _ = _LIMITS.unpack_from(self._tracker.view, _AT["n_connections"])
+        return bool(n_connections < most)
 
     def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
         if key in self._table:

@@ -88,6 +88,7 @@ RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
+_USERSPACE: Final = UPCALL["USERSPACE"]
 _UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
@@ -488,15 +489,17 @@ class EbpfDpif:
             received = decode_record(record, limit)
             port = received.port
             consumed[port] = consumed.get(port, 0) + received.cost
-            self._receive(received)
+            if received.kind == _USERSPACE:
+                self._receive(received)
+            else:
+                self._process(received.packet, received.key)
         for port, n_bytes in consumed.items():
             self._ports.consumed(port, ring, n_bytes)
 
     def _receive(self, received: Received) -> None:
+        """A packet that an action brought up."""
         packet, key = received.packet, received.key
-        if received.kind != UPCALL["USERSPACE"]:
-            self._process(packet, key)
-        elif received.argument & TO_PORT:
+        if received.argument & TO_PORT:
             self._slow.output(received.argument & ~TO_PORT, packet)
         elif received.argument & TO_ACTIONS:
             rest = self._registry.list(received.argument & ~TO_ACTIONS)

@@ -90,9 +90,9 @@ class Outbox:
         self._redo = redo
         self._known: dict[int, Errand] = {}
         self._waiting: list[tuple[bytes, int, DpActions]] = []
-        #: Of all that wait; how many of these open connections.
+        #: Of all that wait; how many of these open connections, and how many may.
         self._type = b""
-        self._n_opening = 0
+        self._n_opening = self._n_admitted = 0
 
     def take(self, packet: bytes, key: int, actions: DpActions) -> bool:
         """Have `actions` done to a whole packet, by `deliver` at the latest; False if they cannot
@@ -111,7 +111,11 @@ class Outbox:
             self._type = type_
         connection = _NO_CONNECTION
         if ct is not None:
-            opening = self._tracker.opening(packet, key, ct, False, self._n_opening)
+            if not self._n_opening:
+                self._n_admitted = self._tracker.n_admitted()
+            if self._n_opening >= self._n_admitted:
+                return False
+            opening = self._tracker.opening(packet, key, ct, False)
             if opening is None:
                 return False
             connection = opening[0]

@@ -138,6 +138,8 @@ def count_programs(ifindex: int, kind: int) -> int:
 
 
 _test_run = Struct("<IIIIQQIIIIQQ")
+_run_head, _run_times = Struct("<IIII").pack_into, Struct("<II").pack_into
+_run_result = Struct("<I").unpack_from
 
 
 def test_run(
@@ -180,13 +182,13 @@ class Runner:
         self._data.raw = data
         while True:
             # The kernel writes sizes into it.
-            pack_into("<IIII", attributes, 0, *self._head)
-            pack_into("<II", attributes, 32, repeat, 0)
+            _run_head(attributes, 0, *self._head)
+            _run_times(attributes, 32, repeat, 0)
             try:
                 bpf(PROG_TEST_RUN, attributes)
             except InterruptedError:
                 continue
-            return int(unpack_from("<I", attributes, 4)[0])
+            return int(_run_result(attributes, 4)[0])
 
 
 def info(fd: int, size: int) -> bytes:
