@@ -55,6 +55,7 @@ from netloom.datapath.ebpf.syscall import Runner
 from netloom.datapath.ebpf.zones import KernelLimits
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
 from netloom.datapath.userspace.conntrack.plain import read_plain
+from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
@@ -63,9 +64,8 @@ from netloom.datapath.userspace.conntrack.tracker import (
     Tracked,
     Verdict,
     Work,
-    is_plain_action,
 )
-from netloom.datapath.userspace.conntrack.tuples import Tuple, tuple_bits
+from netloom.datapath.userspace.conntrack.tuples import Tuple, plain_bits
 from netloom.flow.key import (
     CT_LABEL_SHIFT,
     CT_MARK_SHIFT,
@@ -174,7 +174,7 @@ class KernelTracker(ConnTracker):
         self,
         packet: bytes | bytearray,
         key: int,
-        ct: Ct,
+        ct: CtPlan,
         now_ms: int,
         trusts_checksum: bool = False,
         wants_key: bool = True,
@@ -183,7 +183,7 @@ class KernelTracker(ConnTracker):
         add it, in one step, unless there is one. All others take the long road."""
         state = key >> CT_STATE_SHIFT & 0xFF
         if (
-            not (ct.commit and is_plain_action(ct))
+            not (ct.commit and ct.is_plain)
             or (state and state != NEW_TRK)
             or key & PACKET_TYPE_MASK
             or self._connections
@@ -207,7 +207,7 @@ class KernelTracker(ConnTracker):
             return 0
         key = key & ~CT_MASK | NEW_TRK << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
         key |= mark << CT_MARK_SHIFT | label << CT_LABEL_SHIFT
-        return key | tuple_bits(tuple.__new__(Tuple, found))
+        return key | plain_bits(found)
 
     def _may_open(self, zone: int) -> bool:
         """Whether the limits admit one more connection."""
