@@ -57,7 +57,7 @@ MODULES = {
     "datapath": "dpif",
     "datapath/userspace": "cache dpif execute layers rewrite track",
     "datapath/userspace/conntrack": """
-        connection expected fragments key limits nat plain tcp tracker tuples
+        connection expected fragments key limits nat plain plan tcp tracker tuples
     """,
     "datapath/ebpf": """
         compile connections dpif entries flowtable installs layout orphans outbox registry ring
@@ -66,8 +66,8 @@ MODULES = {
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_mod_log mac_table multipart packet_in
-        packet_outs prefix_trie recirculations revalidate rules sessions shared_credits shortcuts
-        subtable table tables trails tunnels upcall
+        packet_outs prefix_trie recirculations revalidate rules sessions shared_credits shortcut_tree
+        shortcuts subtable table tables trails tunnels upcall
     """,
     "ofproto/underlay": "neighbours routes",
     "ofproto/translate": """

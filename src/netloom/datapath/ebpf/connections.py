@@ -55,6 +55,7 @@ from netloom.datapath.ebpf.syscall import Runner
 from netloom.datapath.ebpf.zones import KernelLimits
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
 from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
+from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
@@ -63,9 +64,8 @@ from netloom.datapath.userspace.conntrack.tracker import (
     Tracked,
     Verdict,
     Work,
-    is_plain_action,
 )
-from netloom.datapath.userspace.conntrack.tuples import Tuple, tuple_bits
+from netloom.datapath.userspace.conntrack.tuples import Tuple, plain_bits
 from netloom.flow.key import (
     CT_LABEL_SHIFT,
     CT_MARK_SHIFT,
@@ -111,7 +111,7 @@ class KernelTracker(ConnTracker):
         #: Connections of which Python knows more than the kernel, by place and serial number.
         self._kept: dict[tuple[int, int], Connection] = {}
         #: By the identity of actions, which are kept so that nothing else gets it.
-        self._openings: dict[int, tuple[Ct, Opening, Opening]] = {}
+        self._openings: dict[int, tuple[CtPlan, Opening, Opening]] = {}
         self._flags = -1
         if not self._word("tail"):
             self._fill_places(loaded)
@@ -179,14 +179,14 @@ class KernelTracker(ConnTracker):
         self,
         packet: bytes | bytearray,
         key: int,
-        ct: Ct,
+        ct: CtPlan,
         now_ms: int,
         trusts_checksum: bool = False,
         wants_key: bool = True,
     ) -> int:
         """The short road of packets that open a connection, as most do that come up: the programs
         add it, in one step, unless there is one. All others take the long road."""
-        if not (is_plain_action(ct) and self._may_open(ct.zone)):
+        if not (ct.is_plain and self._may_open(ct.zone)):
             return -1
         opening = self.opening(packet, key, ct, trusts_checksum)
         if opening is None:
@@ -199,10 +199,10 @@ class KernelTracker(ConnTracker):
         mark, label = ct.mark & ct.mark_mask, ct.label & ct.label_mask
         key = key & ~CT_MASK | NEW_TRK << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
         key |= mark << CT_MARK_SHIFT | label << CT_LABEL_SHIFT
-        return key | tuple_bits(tuple.__new__(Tuple, found))
+        return key | plain_bits(found)
 
     def opening(
-        self, packet: bytes | bytearray, key: int, ct: Ct, trusts_checksum: bool
+        self, packet: bytes | bytearray, key: int, ct: CtPlan, trusts_checksum: bool
     ) -> tuple[bytes, PlainTuple] | None:
         """The entry and the tuple of the connection that a plain packet opens by a plain action, if
         there is room; None if it does not, or that is not so simple."""
@@ -222,7 +222,7 @@ class KernelTracker(ConnTracker):
         made = known[1] if segment is None else known[2]
         return made.entry(found, segment, time.monotonic_ns()), found
 
-    def _opening_of(self, ct: Ct) -> tuple[Ct, Opening, Opening]:
+    def _opening_of(self, ct: CtPlan) -> tuple[CtPlan, Opening, Opening]:
         """What the entries of connections that the action opens have in common: of UDP, of TCP."""
         if len(self._openings) >= _MAX_OPENINGS:
             self._openings.clear()

@@ -33,7 +33,7 @@ from netloom.datapath.ebpf.spec import (
     PARCELS,
 )
 from netloom.datapath.ebpf.syscall import Runner
-from netloom.datapath.userspace.conntrack.tracker import is_plain_action
+from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.flow.key import PACKET_TYPE_MASK
 
 TYPE_CHECKING = False
@@ -67,12 +67,13 @@ class Errand:
     def __init__(self, actions: DpActions) -> None:
         # Kept so that nothing else gets their id.
         self.actions = actions
-        self.ct: Ct | None = None
+        self.ct: CtPlan | None = None
         self.head = b""
         rest = actions
-        if rest and isinstance(first := rest[0], Ct) and first.commit and is_plain_action(first):
-            self.ct = first
-            rest = rest[1:]
+        if rest and isinstance(first := rest[0], Ct) and first.commit:
+            plan = CtPlan(first)
+            if plan.is_plain:
+                self.ct, rest = plan, rest[1:]
         ports = [action.port for action in rest if isinstance(action, Output)]
         if ports and len(ports) == len(rest) and len(ports) <= PARCEL_PORTS:
             zone, opens = (0, 0) if self.ct is None else (self.ct.zone, 1)

@@ -54,6 +54,7 @@ from netloom.packet.types import PT_ETHERNET, packet_type_of
 
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]
+_NO_RECIRC_ID: Final = ~RECIRC_ID_MASK
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
 MAX_RECIRCULATIONS: Final = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
@@ -385,7 +386,7 @@ def _compile_recirc(action: dp.Recirc) -> list[Step]:
         if execution.depth >= MAX_RECIRCULATIONS:
             execution.outlet.drop(DROP_RECIRCULATION)
             return
-        key = execution.current_key() & ~RECIRC_ID_MASK | recirc_id
+        key = execution.current_key() & _NO_RECIRC_ID | recirc_id
         execution.outlet.recirculate(execution.frozen(), key, execution.depth + 1)
 
     return [recirc]
