@@ -226,8 +226,8 @@ def network(rng: random.Random, version: int) -> Packet:
 
 
 def repaired(packet: bytes) -> bytes:
-    """With right checksums. The programs look at them only where a connection begins; here it is
-    all else that is wrong."""
+    """With right checksums, which the programs do not look at in packets of known connections; here
+    it is all else that is wrong."""
     for _ in range(3):
         headers = parse(packet)
         reason, data = extract(packet, headers, 0), bytearray(packet)

@@ -448,7 +448,7 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
-	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : OPEN_NOT_KEPT;
+	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : nl_is_intact(skb) ? OPEN_NOT_KEPT : OPEN_SLOW;
 	if (opened == OPEN_NOT_KEPT) {
 		say_state(s, CT_NEW, a->a16);
 		s->rare_metadata = 1;
