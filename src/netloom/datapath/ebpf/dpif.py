@@ -24,7 +24,7 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
-from netloom.datapath.actions import DpActions
+from netloom.datapath.actions import DpActions, Output
 from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import (
@@ -45,6 +45,7 @@ from netloom.datapath.ebpf.loader import load, load_pinned
 from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
+from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
@@ -57,6 +58,7 @@ from netloom.datapath.ebpf.spec import (
     MAX_PORTS,
     N_REASONS,
     OP,
+    PARCEL_REFUSED,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -94,6 +96,7 @@ RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
+_USERSPACE: Final = UPCALL["USERSPACE"]
 _UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Packets for which the programs left something to Python.
@@ -193,6 +196,9 @@ class EbpfDpif:
         self.reasons = self._installs.reasons
         #: Upcalls were handed out, whose flows may come together.
         self._is_answering = False
+        #: Records that came up in this turn.
+        self._n_taken = 0
+        self._outbox = Outbox(self._loaded, self._tracker, self._redo)
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return features()
@@ -394,14 +400,34 @@ class EbpfDpif:
         offload: Offload | None = None,
         from_upcall: bool = False,
     ) -> None:
+        if from_upcall and offload is None:
+            if self._slow.has_output():
+                self._slow.flush()
+            if self._outbox.take(packet, key, actions):
+                return
+        self._outbox.deliver()
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)
 
+    def _redo(self, packet: bytes, key: int, actions: DpActions, failed: int) -> None:
+        """Do what the programs did not."""
+        if failed & PARCEL_REFUSED:
+            self._slow.execute(packet, key, actions, from_upcall=True)
+            return
+        outputs = [action for action in actions if isinstance(action, Output)]
+        for number, output in enumerate(outputs):
+            if failed >> number & 1:
+                self._slow.output(output.port, Packet(packet))
+
     def flush(self) -> None:
+        self._outbox.deliver()
         self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
+        if not upcalls and self._may_look_again():
+            self._take_packets()
+            upcalls = self._slow.recv_upcalls(limit)
         if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
@@ -445,14 +471,8 @@ class EbpfDpif:
         is_busy = self._slow.run(now_ms)
         self._orphans.begin(now_ms)
         self._drop_orphans(now_ms)
-        if self._missed and not self._slow.has_upcalls():
-            self._retry()
-        for ring in _DRAIN_ORDER:
-            records = self._rings[ring].drain(RING_BATCH)
-            if records:
-                is_busy = is_busy or len(records) == RING_BATCH
-                self._take_records(records, RINGS.index(ring))
-        self._slow.flush()
+        self._n_taken = 0
+        is_busy = self._take_packets() or is_busy
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
@@ -462,6 +482,28 @@ class EbpfDpif:
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
 
+    def _may_look_again(self) -> bool:
+        """Whether more has come up while upcalls were answered: to see to it at once costs less
+        than to sleep and wake. Others have their turn after a batch."""
+        if not self._is_answering or self._waiting:
+            return self._is_answering
+        has_room = self._n_taken < RING_BATCH
+        return has_room and not all(ring.is_empty() for ring in self._rings.values())
+
+    def _take_packets(self) -> bool:
+        """Process what came up; True if there may be more of it."""
+        if self._missed and not self._slow.has_upcalls():
+            self._retry()
+        is_busy = False
+        for ring in _DRAIN_ORDER:
+            records = self._rings[ring].drain(RING_BATCH)
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._n_taken += len(records)
+                self._take_records(records, RINGS.index(ring))
+        self._slow.flush()
+        return is_busy
+
     def _take_records(self, records: list[bytes], ring: int) -> None:
         limit = self._slow.vlan_limit
         consumed: dict[int, int] = {}
@@ -469,15 +511,17 @@ class EbpfDpif:
             received = decode_record(record, limit)
             port = received.port
             consumed[port] = consumed.get(port, 0) + received.cost
-            self._receive(received)
+            if received.kind == _USERSPACE:
+                self._receive(received)
+            else:
+                self._process(received.packet, received.key)
         for port, n_bytes in consumed.items():
             self._ports.consumed(port, ring, n_bytes)
 
     def _receive(self, received: Received) -> None:
+        """A packet that an action brought up."""
         packet, key = received.packet, received.key
-        if received.kind != UPCALL["USERSPACE"]:
-            self._process(packet, key)
-        elif received.argument & TO_PORT:
+        if received.argument & TO_PORT:
             self._slow.output(received.argument & ~TO_PORT, packet)
         elif received.argument & TO_ACTIONS:
             rest = self._registry.list(received.argument & ~TO_ACTIONS)
@@ -550,6 +594,7 @@ class EbpfDpif:
             self._pins.remove()
         self._ports.close()
         self._table.close()
+        self._outbox.close()
         for ring in self._rings.values():
             ring.close()
         self._kernel_counters.close()

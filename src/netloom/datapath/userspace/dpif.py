@@ -447,6 +447,10 @@ class UserspaceDpif(Outlet):
             return
         self._upcalls.append(upcall)
 
+    def has_output(self) -> bool:
+        """Whether packets wait for `flush`."""
+        return bool(self._outbox)
+
     def flush(self) -> None:
         """Send what was collected."""
         outbox, self._outbox = self._outbox, {}

@@ -10,6 +10,7 @@
 #include "actions.h"
 #include "quick.h"
 #include "uplink.h"
+#include "outbox.h"
 
 #define NO_PORT 0xffffffff
 
@@ -196,6 +197,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 SEC("tc") int nl_track(struct __sk_buff *skb)
 {
 	return nl_answer(skb);
+}
+
+/* Sends what user space has put into its outbox. */
+SEC("tc") int nl_deliver(struct __sk_buff *skb)
+{
+	return nl_send_next(skb);
 }
 
 char _license[] SEC("license") = "GPL";
