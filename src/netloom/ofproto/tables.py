@@ -487,12 +487,11 @@ class Tables:
             mask &= ~_PACKET_TYPE
             frames = _PACKET_TYPE | FRAME
         deletes = not isinstance(wanted, m.FlowMod) or wanted.command == m.OFPFC_DELETE
-        found = [
-            rule
-            for table in self._chosen(wanted.table_id)
-            for rule in table.classifier.within(value, mask)
-            if not frames or rule.match.mask & frames
-        ]
+        found: list[Rule] = []
+        for table in self._chosen(wanted.table_id):
+            found += table.classifier.within(value, mask)
+        if frames:
+            found = [rule for rule in found if rule.match.mask & frames]
         any_output = wanted.out_port == m.OFPP_ANY and wanted.out_group == m.OFPG_ANY
         if not wanted.cookie_mask and (any_output or not deletes):
             return [rule for rule in found if rule.priority <= MAX_OPENFLOW_PRIORITY]

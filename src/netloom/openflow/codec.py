@@ -48,7 +48,7 @@ _MODULE_OF: dict[str, str] = {
     name: row.module for row in ROWS.values() for name in (row.request, row.reply) if name
 }
 _MODULE_OF["Experimenter"] = "basic"
-_MODULE_OF["FlowRowsReply"] = "flows"
+_MODULE_OF["FlowRowsReply"] = _MODULE_OF["FlowPartsReply"] = "flow_rows"
 
 
 def _snake(name: str) -> str:
@@ -160,18 +160,24 @@ def _split(name: str, version: int, entries: list[bytes], xid: int, more: bool) 
             size = 0
         parts[-1].append(entry)
         size += len(entry)
+    out: list[bytes] = []
     last = parts[-1]
-    return b"".join(
-        [
-            finish(head(name, version, True, more or part is not last) + b"".join(part), xid)
-            for part in parts
-        ]
-    )
+    for part in parts:
+        start = head(name, version, True, more or part is not last)
+        _set_header(start, len(start) + sum(map(len, part)), xid)
+        out.append(bytes(start))
+        out += part
+    return b"".join(out)
+
+
+def _set_header(start: bytearray, size: int, xid: int) -> None:
+    if size > 0xFFFF:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    start[2:4] = size.to_bytes(2, "big")
+    start[4:8] = xid.to_bytes(4, "big")
 
 
 def finish(message: bytearray, xid: int) -> bytes:
-    if len(message) > 0xFFFF:
-        raise OpenFlowError("OFPBRC_BAD_LEN")
-    message[2:4] = len(message).to_bytes(2, "big")
-    message[4:8] = xid.to_bytes(4, "big")
+    """A message with its length and transaction id."""
+    _set_header(message, len(message), xid)
     return bytes(message)

@@ -369,6 +369,14 @@ class FlowRowsReply(MessageRecord):
     nx: bool = False
 
 
+class FlowPartsReply(MessageRecord):
+    """The same, where the flows are bytes already: the bodies of the messages of the reply. `nx`:
+    in Nicira's form."""
+
+    parts: list[bytes]
+    nx: bool = False
+
+
 class AggregateRequest(MessageRecord):
     match: Match = MATCH_ALL
     table_id: int = 255
