@@ -134,15 +134,18 @@ class Recipe:
         self._find_cuts()
 
     def _find_cuts(self) -> None:
-        n_bytes = (self.mask.bit_length() + 7) // 8
-        # Of each value: where it starts in the entries and in the key, and its bytes.
+        # Of each value: where it starts in the entries, where it ends in the key from its end, and
+        # its bytes.
         found: list[tuple[int, int, int]] = []
+        n_bytes = (self.mask.bit_length() + 7) // 8
         for bits, shift, to in self._moves:
             width = (bits >> shift).bit_length()
             if (shift | to | width) & 7 or bits >> shift != (1 << width) - 1:
                 return
             size = width // 8
-            found.append((self.size - to // 8 - size, n_bytes - shift // 8 - size, size))
+            found.append((self.size - to // 8 - size, shift // 8, size))
+            # The mask may lack the first bits.
+            n_bytes = max(n_bytes, shift // 8 + size)
         if not found or n_bytes > _MAX_KEY_BYTES:
             return
         found.sort()
@@ -150,8 +153,9 @@ class Recipe:
         self._n_bytes = n_bytes
         self._first = whole[: found[0][0]]
         upto = [at for at, _, _ in found[1:]] + [self.size]
-        for (at, start, size), end in zip(found, upto, strict=True):
-            self._cuts.append((start, start + size, whole[at + size : end]))
+        for (at, after, size), until in zip(found, upto, strict=True):
+            end = n_bytes - after
+            self._cuts.append((end - size, end, whole[at + size : until]))
 
     def fits(self, value: int) -> bool:
         """Can this value be written so?"""

@@ -19,6 +19,8 @@ MATCHES = (
     "tcp,in_port=1,nw_dst=10.0.0.{n},tp_dst=80", "udp,nw_src=10.0.0.{n}/31", "in_port={n}", "",
     "dl_vlan={n}", "ip,reg0={n},ct_state=+trk", "udp6,ipv6_dst=fe80::{n}", "dl_src=0:0:0:0:0:{n}",
     "tun_id={n},arp", "in_port=LOCAL,metadata={n}",
+    "metadata={n}/0x7f", "tun_id={n}/0x7f,ip,nw_tos=4",
+    "dl_vlan_pcp=3,dl_dst=01:00:00:00:00:{n}/01:00:00:00:00:ff",
 )  # fmt: skip
 ACTIONS = ("drop", "output:2", "dec_ttl,output:2", "resubmit(,3)", "mod_nw_dst:1.2.3.4,normal")
 NOW_MS = 100_000_000
