@@ -156,7 +156,9 @@ class Tables:
             changes = self._with_learned(changes)
         if changes:
             self._generation += 1
-            if self._changed is not None:
+            if len(changes) > MAX_CHANGED:
+                self._changed = None
+            elif self._changed is not None:
                 self._note([change.rule for change in changes])
         return changes
 

@@ -305,7 +305,7 @@ class Connection:
 
     def _take(self, data: bytes) -> Event | None:
         """What a message means to the owner; None if it is only the connection's business."""
-        if log.is_dbg_enabled:
+        if log.threshold >= DBG:
             self._log_message("received", data)
         if not self.version:
             return self._take_hello(data)

@@ -27,16 +27,17 @@ from netloom.openflow.constants import (
     PACKET_IN_STANDARD,
     UNKNOWN,
 )
+from netloom.openflow.flow_mod import BundleAdd
 from netloom.openflow.flow_mod import FlowMod as FlowMod
 from netloom.openflow.flow_mod import FlowRow as FlowRow
 
 
 class MessageRecord(Record):
-    """Base of all messages but flow mods."""
+    """Base of all messages but those of `flow_mod`."""
 
 
 #: Any message.
-Message = MessageRecord | FlowMod
+Message = MessageRecord | FlowMod | BundleAdd
 
 
 # Symmetric messages
