@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
     #: A flow mod, a flow of a file that is like others, or another message.
-    Change = m.Message | AlikeFlow
+    Change = m.MessageRecord | m.FlowMod | AlikeFlow
 
 _USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
 _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
@@ -129,7 +129,7 @@ def bundle(context: Context) -> None:
 
     path = context.operands[1]
     names = accepted_names(context, context.switch)
-    changes: list[m.Message] = []
+    changes: list[Change] = []
     usable = p.P_ANY
     for number, line in enumerate(read_lines(path), 1):
         text = line.partition("#")[0].strip(" \t\r\n")
@@ -144,7 +144,7 @@ def bundle(context: Context) -> None:
     send_bundle(context, changes, usable)
 
 
-def _parse(text: str, names: Names) -> tuple[m.Message, int]:
+def _parse(text: str, names: Names) -> tuple[Change, int]:
     kind, _, rest = text.partition(" ")
     if kind == "flow":
         from netloom.openflow.flow_text import parse_flow_mod
