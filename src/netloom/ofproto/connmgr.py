@@ -313,7 +313,7 @@ class ConnectionManager:
             self._report(changes)
         if self.switch.tables.is_vacancy_watched:
             self._watch_vacancy(changes)
-        told = [change for change in changes if change.kind == "removed" and _is_told(change)]
+        told = [change for change in changes if _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
@@ -403,7 +403,9 @@ def _is_news(change: Change) -> bool:
 
 def _is_told(change: Change) -> bool:
     rule = change.rule
-    return bool(rule.flags & m.OFPFF_SEND_FLOW_REM) and not rule.is_hidden
+    if not rule.flags & m.OFPFF_SEND_FLOW_REM:
+        return False
+    return change.kind == "removed" and not rule.is_hidden
 
 
 def _kind(request: bytes) -> str:

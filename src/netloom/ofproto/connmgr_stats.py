@@ -11,6 +11,7 @@ from netloom.flow import ports
 from netloom.ofproto import connmgr_groups, connmgr_tables
 from netloom.ofproto.connmgr_features import stats_features, table_features
 from netloom.ofproto.connmgr_tables import miss_config
+from netloom.ofproto.flow_entries import flow_parts, has_form
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
@@ -48,7 +49,11 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    return (m.FlowRowsReply(_rows(_chosen_rules(manager, request), now_ms), request.nx),)
+    rules = _chosen_rules(manager, request)
+    version = session.peer.version
+    if has_form(version, request.nx):
+        return (m.FlowPartsReply(flow_parts(rules, version, request.nx, now_ms), request.nx),)
+    return (m.FlowRowsReply(flow_rows(rules, now_ms), request.nx),)
 
 
 def _chosen_rules(
@@ -60,7 +65,7 @@ def _chosen_rules(
     return manager.switch.tables.select_loose(replace(request, match=match))
 
 
-def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
+def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
     """What there is to tell of rules."""
     created_ms = -1
     sec = nsec = 0
