@@ -24,6 +24,8 @@ def _name(name: str, version: int) -> str:
 
 #: OFPT_FLOW_MOD, of which most bundles are made.
 _FLOW_MOD: Final = 14
+#: What it has at least, in steps of eight bytes.
+_FLOW_MOD_BYTES: Final = 56
 
 
 def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
@@ -57,7 +59,8 @@ def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
     data = frame.data[pos : pos + size]
     if data[4:8] != frame.data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
-    if data[1] != _FLOW_MOD and not _is_bundlable(data):
+    plain = data[1] == _FLOW_MOD and len(data) >= _FLOW_MOD_BYTES and not len(data) & 7
+    if not plain and not _is_bundlable(data):
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
     return b.BundleAdd(bundle_id, flags, data)
 

@@ -10,6 +10,7 @@ from netloom.openflow import messages_bundles as b
 from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
 from netloom.openflow.flow_encoder import FlowEncoder
+from netloom.openflow.messages_groups import GroupMod
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
 _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
 _ERROR = 1
+#: What stands behind the first word of a line.
+_SEPARATORS = ", \t\r\n"
 
 
 def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> None:
@@ -40,6 +43,11 @@ def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> 
 
 def transact(context: Context, switch: Switch, changes: Sequence[m.Message]) -> None:
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
+    for change in changes:
+        if isinstance(change, GroupMod):
+            from netloom.programs.ofctl.groups import check_command
+
+            check_command(change, switch.version)
     encoder = FlowEncoder(switch.protocol)
     messages = [
         encoder.encode(change, switch.connection.new_xid())
@@ -143,7 +151,8 @@ def bundle(context: Context) -> None:
 
 
 def _parse(text: str, names: Names) -> tuple[m.Message, int]:
-    kind, _, rest = text.partition(" ")
+    end = next((at for at, char in enumerate(text) if char in _SEPARATORS), len(text))
+    kind, rest = text[:end], text[end + 1 :]
     if kind == "flow":
         from netloom.openflow.flow_text import parse_flow_mod
 
