@@ -12,7 +12,7 @@ from netloom.openflow.error_table import error_name
 from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.openflow.messages_groups import GroupMod
 from netloom.programs.ofctl.names import accepted_names
-from netloom.programs.ofctl.options import Fatal, protocols_text
+from netloom.programs.ofctl.options import Fatal, add_bundles, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
 
 TYPE_CHECKING = False
@@ -147,6 +147,7 @@ def bundle(context: Context) -> None:
             raise ConfigError(f"{path}:{number}: {error}") from None
         changes.append(change)
         usable &= protocols
+    add_bundles(context.args)
     send_bundle(context, changes, usable)
 
 
