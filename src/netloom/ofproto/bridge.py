@@ -29,6 +29,7 @@ from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
+from netloom.ofproto.port_news import PortNews
 from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
@@ -119,7 +120,7 @@ class Ofproto:
         self._quiet_at = -1
         #: Did controllers want packets that no rule matches?
         self._told_of_misses = False
-        self._phy_ports: dict[int, m.PhyPort] = {}
+        self._port_news = PortNews(self.connections.port_status)
 
     # Configuration
 
@@ -211,7 +212,7 @@ class Ofproto:
         self.status_version += 1
         self.backer.config_changed(RSTP if self.settings.rstp is not None else STP)
         if port.number in self.ports_by_number:
-            self._tell(m.OFPPR_MODIFY, port)
+            self._port_news.changed(self._phy_port(port))
 
     def port_status(self, bundle: str) -> PortTreeStatus:
         """What the database is told of a port in a spanning tree."""
@@ -264,7 +265,7 @@ class Ofproto:
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
         self.backer.events.ports_updated.add()
-        self._tell(m.OFPPR_ADD, port)
+        self._port_news.added(self._phy_port(port))
         return number & DATABASE_PORT
 
     def _choose_number(self, settings: PortSettings) -> int:
@@ -290,7 +291,6 @@ class Ofproto:
         del self.ports_by_number[port.number]
         self._port_order.remove(port.number)
         self._numbers.free(port.number, self.backer.clock.now_ms())
-        gone = self._phy_ports.pop(port.number, None)
         if port.bundle is not None:
             port.bundle.members.remove(port)
             port.bundle = None
@@ -299,8 +299,7 @@ class Ofproto:
         self._devices.pop(name, None)
         self.backer.config_changed()
         self.backer.events.ports_updated.add()
-        if gone is not None:
-            self.connections.port_status(m.OFPPR_DELETE, gone)
+        self._port_news.deleted(port.number)
 
     def peer_of(self, port: OfPort) -> OfPort | None:
         """The other end of a patch port, if it names this one back."""
@@ -381,7 +380,7 @@ class Ofproto:
 
     def is_port_live(self, number: int) -> bool:
         """Is there a port of that number whose link is up, as controllers were told?"""
-        port = self._phy_ports.get(number)
+        port = self._port_news.find(number)
         return port is not None and bool(port.state & m.OFPPS_LIVE)
 
     def port_stats(self) -> list[m.PortStats]:
@@ -412,12 +411,13 @@ class Ofproto:
         mask = mod.mask & _CONFIG_BITS
         changed = (port.config ^ mod.config) & mask
         device = self._devices.get(port.name)
+        before = self._phy_port(port)
         if mask & m.OFPPC_PORT_DOWN and device is not None:
             device.set_admin_up(not mod.config & m.OFPPC_PORT_DOWN)
         if changed:
             port.config ^= changed
             self.backer.config_changed()
-        self._tell(m.OFPPR_MODIFY, port)
+        self._port_news.configured(before, self._phy_port(port))
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         self.backer.events.packet_outs.add()
@@ -474,6 +474,7 @@ class Ofproto:
         self._ports_are_stale = True
 
     def run(self, now_ms: int) -> None:
+        self._port_news.tell_the_rest()
         if self._ports_are_stale:
             self._ports_are_stale = False
             self._watch_ports()
@@ -558,18 +559,11 @@ class Ofproto:
     def _watch_ports(self) -> None:
         """Tell controllers of links that went or came."""
         for port in self.ports_by_number.values():
-            before = self._phy_ports.get(port.number)
-            if before is not None and before != self._phy_port(port):
-                self._tell(m.OFPPR_MODIFY, port)
+            if self._port_news.changed(self._phy_port(port)):
                 self.backer.events.ports_updated.add()
                 # Buckets of groups and members of bundles may watch it.
                 self.backer.config_changed(PORT_TOGGLED)
         self.connections.follow_local_port(self.backer.clock.now_ms())
-
-    def _tell(self, reason: int, port: OfPort) -> None:
-        before = self._phy_ports.get(port.number) if reason == m.OFPPR_MODIFY else None
-        phy_port = self._phy_ports[port.number] = self._phy_port(port)
-        self.connections.port_status(reason, phy_port, before)
 
     def destroy(self) -> None:
         self._stop_counting()

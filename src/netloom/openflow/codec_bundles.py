@@ -24,6 +24,8 @@ def _name(name: str, version: int) -> str:
 
 #: OFPT_FLOW_MOD, of which most bundles are made.
 _FLOW_MOD: Final = 14
+#: What it has at least, in steps of eight bytes.
+_FLOW_MOD_BYTES: Final = 56
 _read_fixed: Final = Struct(">I2xH").unpack_from
 
 
@@ -62,7 +64,8 @@ def read_bundle_add(data: bytes, pos: int) -> b.BundleAdd:
     inner = data[pos : pos + size]
     if inner[4:8] != data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
-    if inner[1] != _FLOW_MOD and not _is_bundlable(inner):
+    plain = inner[1] == _FLOW_MOD and size >= _FLOW_MOD_BYTES and not size & 7
+    if not plain and not _is_bundlable(inner):
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
     return b.BundleAdd(bundle_id, flags, inner)
 

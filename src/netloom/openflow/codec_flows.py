@@ -159,7 +159,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     else:
         match, after = decode_match(data, 48, version)
     new_cookie = None
-    deletes = command >= m.OFPFC_DELETE
+    deletes = m.OFPFC_DELETE <= command <= m.OFPFC_DELETE_STRICT
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
         new_cookie = None if cookie == m.UNKNOWN else cookie
         cookie = cookie_mask = 0

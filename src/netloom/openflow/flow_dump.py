@@ -30,6 +30,7 @@ from netloom.openflow.codec_flows import read_nx_stats, read_stats11
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
 from netloom.openflow.message_text import Style, format_message, header_text, hex_dump
+from netloom.openflow.messages import UNKNOWN
 from netloom.openflow.oxm import oxm_table
 from netloom.openflow.text_flows import flow_stats_text, format_duration
 
@@ -229,6 +230,8 @@ class FlowDump:
     def _text_of_head(self, entry: bytes, shape: _Shape, nicira: bool) -> str:
         """All before the match."""
         table_id, sec, nsec, cookie, n_packets, n_bytes = _read_fixed(entry)
+        if n_packets == UNKNOWN or n_bytes == UNKNOWN:
+            return self._line_of_new(entry, version, nicira)
         if sec != self._sec or nsec != self._nsec:
             # Flows that came at once are of the same age.
             self._sec, self._nsec = sec, nsec

@@ -10,8 +10,9 @@ from netloom.openflow import messages_bundles as b
 from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
 from netloom.openflow.flow_encoder import FlowEncoder, wrapped
+from netloom.openflow.messages_groups import GroupMod
 from netloom.programs.ofctl.names import accepted_names
-from netloom.programs.ofctl.options import Fatal, protocols_text
+from netloom.programs.ofctl.options import Fatal, add_bundles, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
 
 TYPE_CHECKING = False
@@ -30,6 +31,8 @@ _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
 _ERROR = 1
 #: Messages that are given to the connection together.
 _AT_ONCE = 500
+#: What stands behind the first word of a line.
+_SEPARATORS = ", \t\r\n"
 
 
 def send_bundle(context: Context, changes: Sequence[Change], usable: int) -> None:
@@ -46,6 +49,11 @@ def send_bundle(context: Context, changes: Sequence[Change], usable: int) -> Non
 
 def transact(context: Context, switch: Switch, changes: Sequence[Change]) -> None:
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
+    for change in changes:
+        if isinstance(change, GroupMod):
+            from netloom.programs.ofctl.groups import check_command
+
+            check_command(change, switch.version)
     empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)
     encoder = FlowEncoder(switch.protocol, empty)
     new_xid = switch.connection.new_xid
@@ -141,11 +149,13 @@ def bundle(context: Context) -> None:
             raise ConfigError(f"{path}:{number}: {error}") from None
         changes.append(change)
         usable &= protocols
+    add_bundles(context.args)
     send_bundle(context, changes, usable)
 
 
 def _parse(text: str, names: Names) -> tuple[Change, int]:
-    kind, _, rest = text.partition(" ")
+    end = next((at for at, char in enumerate(text) if char in _SEPARATORS), len(text))
+    kind, rest = text[:end], text[end + 1 :]
     if kind == "flow":
         from netloom.openflow.flow_text import parse_flow_mod
 

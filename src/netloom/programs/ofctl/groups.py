@@ -23,6 +23,12 @@ _NEEDS_15 = {
 }  # fmt: skip
 
 
+def check_command(group: g.GroupMod, version: int) -> None:
+    """Ends the program if `version` has no words for what is to be done with a group."""
+    if group.command in _NEEDS_15 and version not in (1, 6):
+        raise Fatal(f"{_NEEDS_15[group.command]} needs OpenFlow 1.5 or later ('-O OpenFlow15')")
+
+
 def _send(context: Context, groups: list[g.GroupMod], usable: int) -> None:
     if context.args.bundle:
         from netloom.programs.ofctl.bundles import send_bundle
@@ -31,8 +37,7 @@ def _send(context: Context, groups: list[g.GroupMod], usable: int) -> None:
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     for group in groups:
-        if group.command in _NEEDS_15 and switch.version not in (1, 6):
-            raise Fatal(f"{_NEEDS_15[group.command]} needs OpenFlow 1.5 or later ('-O OpenFlow15')")
+        check_command(group, switch.version)
         switch.must_change(switch.encode(group))
     switch.close()
 

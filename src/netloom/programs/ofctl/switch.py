@@ -8,7 +8,7 @@ import sys
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
-from netloom.base.paths import rundir
+from netloom.base.paths import absolute, rundir
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.codec import decode_message, encode_message
@@ -49,9 +49,12 @@ def find_switch(name: str, kind: str = "mgmt") -> Address | str:
     if not name:
         raise Fatal(f": failed to open socket ({os.strerror(errno.ECONNREFUSED)})")
     bridge = name.rpartition("@")[2]
-    for path in (name, f"{rundir()}/{name}.{kind}", f"{rundir()}/{bridge}.{kind}"):
+    for tried in (name, f"{rundir()}/{name}.{kind}", f"{rundir()}/{bridge}.{kind}"):
+        path = absolute(rundir(), tried)
         if os.path.exists(path):
-            return Address(f"unix:{path}", "unix", False, path=path)
+            _ofctl_log.dbg("connecting to unix:%s", tried)
+            return Address(f"unix:{tried}", "unix", False, path=path)
+        get_logger("stream_unix").dbg("%s: connection failed (%s)", path, os.strerror(errno.ENOENT))
     raise Fatal(f"{name} is not a bridge or a socket")
 
 
@@ -68,7 +71,7 @@ def _parse(text: str) -> Address:
         return parse_address(text, OPENFLOW_PORT)
     except OSError as error:
         if over_tcp:
-            get_logger("stream_tcp").err("%s: connect: %s", text, error.strerror)
+            get_logger(f"stream_{kind}").err("%s: connect: %s", text, error.strerror)
         raise
 
 
@@ -104,7 +107,9 @@ class Switch:
         except OSError as error:
             reason = error.strerror or str(error)
             if by_name:
-                raise Fatal(f"{name}: failed to open socket ({reason})") from None
+                assert isinstance(target, Address)
+                tried = target.text.removeprefix("unix:")
+                raise Fatal(f"{tried}: failed to open socket ({reason})") from None
             raise Fatal(f"connecting to {name} ({reason})") from None
         dialogue: Dialogue[Event] = Dialogue(stream, self.connection)
         try:
@@ -317,7 +322,8 @@ def failure_text(error: Exception) -> str:
 
 
 def open_for_flows(name: str, args: Arguments, xids: Xids, usable: int) -> Switch:
-    """A connection that can express flows of the protocols `usable`."""
+    """A connection that can express flows of the protocols `usable`. What version it speaks is left
+    to the switch; if that is one which cannot, another is not tried."""
     allowed = args.allowed_protocols & usable
     if not usable:
         raise Fatal("no usable protocol")
@@ -326,8 +332,7 @@ def open_for_flows(name: str, args: Arguments, xids: Xids, usable: int) -> Switc
             f"none of the usable flow formats ({protocols_text(usable)}) is among the allowed "
             f"flow formats ({protocols_text(args.allowed_protocols)})"
         )
-    versions = tuple(sorted({of for bit, of in p.VERSION.items() if allowed & bit}))
-    switch = Switch(name, args, xids, versions=versions)
+    switch = Switch(name, args, xids)
     if switch.protocol & allowed:
         return switch
     for bit in p.VERSION:
