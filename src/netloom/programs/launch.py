@@ -41,6 +41,7 @@ TOOLS = {
     "ovs-pki": ("netloom.programs.pki.main", True),
     "ovs-pcap": ("netloom.programs.packet_hex", False),
     "ovs-tcpundump": ("netloom.programs.packet_hex", False),
+    "ovs-tcpdump": ("netloom.programs.tcpdump.main", False),
     "ovs-dpctl-top": ("netloom.programs.dpctl_top", False),
 }
 
