@@ -93,7 +93,8 @@ class FakeSwitch:
             if data[1] == 3 and data[4:8] == bytes((0, 0, 0, 99)):
                 return said
             text = format_message(data, Style(3))
-            said.append(text.replace(f"(xid=0x{int.from_bytes(data[4:8], 'big'):x})", ""))
+            text = text.replace(f"(xid=0x{int.from_bytes(data[4:8], 'big'):x})", "")
+            said.append(f"{text}{data[:4].hex()} {data[8:].hex()}")
             reply = answer(data)
             if reply is not None:
                 self.send(reply, int.from_bytes(data[4:8], "big"))

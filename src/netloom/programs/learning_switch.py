@@ -144,7 +144,9 @@ class LearningSwitch:
         connection.send(m.SetConfig(0, MISS_SEND_LEN))
         if connection.version >= 4:
             everything = (Output(ports.CONTROLLER, MISS_SEND_LEN),)
-            connection.send(m.FlowMod(m.OFPFC_ADD, priority=0, table_id=0, actions=everything))
+            connection.send(
+                m.FlowMod(m.OFPFC_ADD, priority=0, table_id=0, actions=everything, new_cookie=0)
+            )
         if self._policy.flows and self._choose_protocol():
             for flow in self._policy.flows:
                 connection.send(flow)
@@ -181,7 +183,7 @@ class LearningSwitch:
             match, _ = normalize_match(Match(key, self._mask))
             flow = m.FlowMod(
                 m.OFPFC_ADD, match, priority=1, actions=actions,
-                idle_timeout=max_idle_s, buffer_id=message.buffer_id,
+                idle_timeout=max_idle_s, buffer_id=message.buffer_id, new_cookie=0, out_group=0,
             )  # fmt: skip
             self._connection.send(flow)
             must_send = not is_kept and to_port != ports.NONE
