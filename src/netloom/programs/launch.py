@@ -38,6 +38,12 @@ TOOLS = {
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),
     "ovs-vswitchd": ("netloom.programs.vswitchd", True),
+    "ovs-testcontroller": ("netloom.programs.testcontroller", True),
+    "ovs-pki": ("netloom.programs.pki.main", True),
+    "ovs-pcap": ("netloom.programs.packet_hex", False),
+    "ovs-tcpundump": ("netloom.programs.packet_hex", False),
+    "ovs-tcpdump": ("netloom.programs.tcpdump.main", False),
+    "ovs-dpctl-top": ("netloom.programs.dpctl_top", False),
 }
 
 #: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).

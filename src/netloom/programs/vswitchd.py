@@ -321,6 +321,7 @@ def run(argv: list[str]) -> int:
     if arguments.cleanup:
         remove_remains(paths.rundir())
         return 0
+    arguments.tls.make_absolute()
     daemon.start()
     if arguments.mlockall:
         lock_memory()
