@@ -56,7 +56,7 @@ from netloom.datapath.ebpf.spec import (
     UPCALL,
 )
 from netloom.datapath.ebpf.switching import KernelSwitches
-from netloom.datapath.ebpf.upcalls import Received, decode_record
+from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow
@@ -88,6 +88,8 @@ _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
 _UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
+#: Operations whose operand is a number of the registry.
+_NUMBERED: Final = (OP["USERSPACE"], OP["RESUME_AT"], OP["RESUME"])
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS: Final = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
@@ -175,7 +177,8 @@ class EbpfDpif:
         self._counted = self._read_counters()
         self._counters_seen = b""
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates, self._tracker.policies.number)
+        earlier = self._table.operands(*_NUMBERED)
+        self._registry = Registry(self._templates, self._tracker.policies.number, earlier)
         self._registry.source_ports = self._slow.source_ports
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
@@ -431,6 +434,8 @@ class EbpfDpif:
                 is_busy = is_busy or len(records) == RING_BATCH
                 self._take_records(records, RINGS.index(ring))
         self._slow.flush()
+        if self._registry.is_crowded:
+            self._tidy()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
@@ -440,6 +445,13 @@ class EbpfDpif:
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
 
+    def _tidy(self) -> None:
+        """Forget the actions and headers that no flow has any more."""
+        self._installs.settle()
+        self._installs.forget_records()
+        templates = self._table.operands(OP["TUNNEL_PUSH"])
+        self._registry.tidy(self._table.operands(*_NUMBERED), templates)
+
     def _take_records(self, records: list[bytes], ring: int) -> None:
         limit = self._slow.vlan_limit
         consumed: dict[int, int] = {}
@@ -447,7 +459,8 @@ class EbpfDpif:
             received = decode_record(record, limit)
             port = received.port
             consumed[port] = consumed.get(port, 0) + received.cost
-            self._receive(received)
+            for piece in pieces(received):
+                self._receive(piece)
         for port, n_bytes in consumed.items():
             self._ports.consumed(port, ring, n_bytes)
 
