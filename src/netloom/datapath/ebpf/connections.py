@@ -59,6 +59,7 @@ from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
     PLAIN_L4,
+    TRK,
     ConnTracker,
     Tracked,
     Verdict,
@@ -182,6 +183,8 @@ class KernelTracker(ConnTracker):
         """The short road of packets that open a connection, as most do that come up: the programs
         add it, in one step, unless there is one. All others take the long road."""
         state = key >> CT_STATE_SHIFT & 0xFF
+        if state & TRK and key >> CT_ZONE_SHIFT & 0xFFFF != ct.zone:
+            state = 0
         if (
             not (ct.commit and is_plain_action(ct))
             or (state and state != NEW_TRK)

@@ -345,13 +345,15 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* Look behind more tags than the key has room for, if the packet was of type `type` before it was given
- * these: so it can be tracked. (User space is told that type, too.) Returns whether that was so. */
+ * these: so it can be tracked. Returns whether that was so. User space is told that type, too, by which
+ * it knows how deep to look. */
 GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
 {
 	struct nl_scratch *s = scratch_of_cpu();
 	if (!s || (type != htons(ETH_IPV4) && type != htons(ETH_IPV6)))
 		return 0;
 	parse(skb, s, MAX_TAGS);
+	s->key.dl_type = type;
 	return 1;
 }
 
