@@ -182,9 +182,12 @@ class FlowDump:
         if self._head_shape is not shape or head != self._head:
             if not head.startswith(shape.fixed, _FIXED):
                 return False
+            text = self._text_of_head(head, shape, nicira)
+            if not text:
+                return False
             self._head = head
             self._head_shape = shape
-            self._head_text = self._text_of_head(head, shape, nicira)
+            self._head_text = text
         self._add_text(lines, shape, whole)
         return True
 
@@ -194,10 +197,11 @@ class FlowDump:
         fixed = _fixed(entry, nicira)
         for bits, shapes in self._shapes.get(len(entry), ()):
             shape = shapes.get((fixed, whole & bits))
-            if shape is not None:
+            text = self._text_of_head(entry, shape, nicira) if shape is not None else ""
+            if shape is not None and text:
                 self._shape = self._head_shape = shape
                 self._head = entry[:_MATCH]
-                self._head_text = self._text_of_head(entry, shape, nicira)
+                self._head_text = text
                 self._add_text(lines, shape, whole)
                 return
         try:
@@ -228,10 +232,10 @@ class FlowDump:
         return network + str(address & 255)
 
     def _text_of_head(self, entry: bytes, shape: _Shape, nicira: bool) -> str:
-        """All before the match."""
+        """All before the match; empty if that is not as usual: counts are unknown."""
         table_id, sec, nsec, cookie, n_packets, n_bytes = _read_fixed(entry)
         if n_packets == UNKNOWN or n_bytes == UNKNOWN:
-            return self._line_of_new(entry, version, nicira)
+            return ""
         if sec != self._sec or nsec != self._nsec:
             # Flows that came at once are of the same age.
             self._sec, self._nsec = sec, nsec

@@ -60,6 +60,7 @@ from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
     PLAIN_L4,
+    TRK,
     ConnTracker,
     Tracked,
     Verdict,
@@ -207,6 +208,8 @@ class KernelTracker(ConnTracker):
         """The entry and the tuple of the connection that a plain packet opens by a plain action, if
         there is room; None if it does not, or that is not so simple."""
         state = key >> CT_STATE_SHIFT & 0xFF
+        if state & TRK and key >> CT_ZONE_SHIFT & 0xFFFF != ct.zone:
+            state = 0
         if not ct.commit or (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return None
         read = read_plain(packet, ct.zone, trusts_checksum)

@@ -66,7 +66,7 @@ from netloom.datapath.ebpf.spec import (
     UPCALL,
 )
 from netloom.datapath.ebpf.switching import KernelSwitches
-from netloom.datapath.ebpf.upcalls import Received, decode_record
+from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow
@@ -99,6 +99,8 @@ _SORT_INTERVAL_MS: Final = 1_000
 _USERSPACE: Final = UPCALL["USERSPACE"]
 _UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
+#: Operations whose operand is a number of the registry.
+_NUMBERED: Final = (OP["USERSPACE"], OP["RESUME_AT"], OP["RESUME"])
 #: Packets for which the programs left something to Python.
 SLOW_PACKETS: Final = "dpif_slow_packet"
 #: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
@@ -186,7 +188,8 @@ class EbpfDpif:
         self._counted = self._read_counters()
         self._counters_seen = b""
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
-        self._registry = Registry(self._templates, self._tracker.policies.number)
+        earlier = self._table.operands(*_NUMBERED)
+        self._registry = Registry(self._templates, self._tracker.policies.number, earlier)
         self._registry.source_ports = self._slow.source_ports
         #: Keys of misses that `ofproto` has, and the packets that wait for its answer.
         self._missed: set[int] = set()
@@ -473,6 +476,8 @@ class EbpfDpif:
         self._drop_orphans(now_ms)
         self._n_taken = 0
         is_busy = self._take_packets() or is_busy
+        if self._registry.is_crowded:
+            self._tidy()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
@@ -504,6 +509,13 @@ class EbpfDpif:
         self._slow.flush()
         return is_busy
 
+    def _tidy(self) -> None:
+        """Forget the actions and headers that no flow has any more."""
+        self._installs.settle()
+        self._installs.forget_records()
+        templates = self._table.operands(OP["TUNNEL_PUSH"])
+        self._registry.tidy(self._table.operands(*_NUMBERED), templates)
+
     def _take_records(self, records: list[bytes], ring: int) -> None:
         limit = self._slow.vlan_limit
         consumed: dict[int, int] = {}
@@ -511,10 +523,11 @@ class EbpfDpif:
             received = decode_record(record, limit)
             port = received.port
             consumed[port] = consumed.get(port, 0) + received.cost
-            if received.kind == _USERSPACE:
-                self._receive(received)
-            else:
-                self._process(received.packet, received.key)
+            for piece in pieces(received):
+                if piece.kind == _USERSPACE:
+                    self._receive(piece)
+                else:
+                    self._process(piece.packet, piece.key)
         for port, n_bytes in consumed.items():
             self._ports.consumed(port, ring, n_bytes)
 

@@ -557,8 +557,8 @@ class FlowTable:
         """(key & mask, mask) of every flow."""
         return set(self._flows)
 
-    def operands(self, operation: int) -> set[int]:
-        """The `a32` of all records of this operation."""
+    def operands(self, *operations: int) -> set[int]:
+        """The `a32` of all records of these operations."""
         view, stride = self._slots.view, self._slots.stride
         found: set[int] = set()
         for flow in self._flows.values():
@@ -566,7 +566,7 @@ class FlowTable:
                 start = slot * stride
                 count = _U32.unpack_from(view, start + FLOW.offsets["n_actions"])[0]
                 for at in range(start + _ACTIONS_AT, start + _ACTIONS_AT + 16 * count, 16):
-                    if view[at] == operation:
+                    if view[at] in operations:
                         found.add(_U32.unpack_from(view, at + ACTION.offsets["a32"])[0])
         return found
 

@@ -82,7 +82,7 @@ OPERATIONS = (
     "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask | policy << 32
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
     "RESUME",  # a32 which actions are left
-    "TUNNEL_PUSH",  # a16 port that it leaves by, a32 template
+    "TUNNEL_PUSH",  # a8 goes on as from port a64, a16 port that it leaves by, a32 template
     "TUNNEL_POP",  # a16 type, a32 port
     "PUSH_MPLS",  # a16 type, a32 label stack entry
     "POP_MPLS",  # a16 type of what follows
@@ -99,7 +99,7 @@ TO_PORT = 1 << 31
 TO_ACTIONS = 1 << 30
 #: Numbers of types of tunnels, as in actions, that the programs know; headers that they may put on.
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
-MAX_TEMPLATES, TEMPLATE_BYTES = 4_096, 328
+MAX_TEMPLATES, TEMPLATE_BYTES = 16_384, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow
 #: only; what is here are those of flows that are no more, and Python counts them.

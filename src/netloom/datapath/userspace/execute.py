@@ -55,6 +55,7 @@ from netloom.packet.types import PT_ETHERNET, packet_type_of
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]
 _NO_RECIRC_ID: Final = ~RECIRC_ID_MASK
+_TAGS: Final = (0x8100, 0x88A8)
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
 MAX_RECIRCULATIONS: Final = 6
 #: A tag or a label more than this makes no packet that anyone accepts; it is a loop of pushes.
@@ -195,7 +196,13 @@ class Execution:
         if self.headers is None:
             data = self._data if self._packet is None else self._packet.data
             assert data is not None
-            self.headers = parse(data, self.packet_type, self.outlet.vlan_limit)
+            headers = parse(data, self.packet_type, self.outlet.vlan_limit)
+            if headers.dl_type in _TAGS:
+                # Behind tags that were pushed is what was there before, if the key cannot say so.
+                whole = parse(data, self.packet_type)
+                if whole.dl_type == _DL_TYPE.get(self.key):
+                    headers = whole
+            self.headers = headers
         return self.headers
 
     @property

@@ -481,12 +481,20 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 	u32 state = before & ~CT_TRK, flags = config_now.ct_flags, is_related = 0;
 	int opens = 0, found;
 
+	if (before == CT_INV)
+		return 0;
+	if (was_zone != zone)
+		/* What was said in another zone means nothing here. */
+		before = state = 0;
 	if (before & CT_INV)
 		return 0;
 	if (before && was_zone == zone && s->connection && !(a->a8 & NL_CT_FORCE)) {
 		/* Tracked here in an earlier pass: not counted against its connection again. */
 		s->is_reply = !!(before & CT_RPL);
 	} else {
+		/* One that was translated here is found otherwise. */
+		if (before & (CT_SNAT | CT_DNAT))
+			return 0;
 		if (!fill_tuple(skb, s, &s->tuple, zone, &opens)) {
 			is_related = nl_fill_quoted(skb, zone);
 			if (!is_related)
