@@ -20,6 +20,7 @@ from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.events import FLOW_TABLE, MAC_LEARNING, MCAST, RECONFIGURE, Events
+from netloom.ofproto.export_host import ExportHost
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
@@ -81,6 +82,10 @@ class Backer:
         self.zones = Zones(dpif.conntrack)
         self.features = Features(dpif.bonds is not None)
         self.credits = CreditPool()
+        #: How exporters reach collectors, and how many bridges export NetFlow.
+        self.export_host: ExportHost = ExportHost()
+        self.n_netflows = 0
+        self.exporter_numbers = count(1)
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
