@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netloom.base.log import get_logger
 from netloom.flow.fields import SLOT
 from netloom.ofproto.export_host import Audience
+from netloom.ofproto.port_facts import HashOrder
 from netloom.openflow.messages_nx import IpfixStats
 from netloom.telemetry.ipfix import PORT, Exporter, IpfixSettings
 from netloom.telemetry.ipfix_record import EGRESS, INGRESS, Interface, Observation, Tunnel
@@ -74,6 +75,7 @@ class IpfixExport:
         self._own = _Site(bridge, next(bridge.backer.exporter_numbers))
         self._has_own = False
         self._sets: dict[int, _Site] = {}
+        self._order = HashOrder()
 
     # What translations ask
 
@@ -113,10 +115,12 @@ class IpfixExport:
         wanted = {settings.set_id: settings for settings in sets}
         for set_id in [set_id for set_id in self._sets if set_id not in wanted]:
             self._sets.pop(set_id).close()
+            self._order.remove(set_id)
         for set_id, settings in wanted.items():
             if set_id not in self._sets:
                 number = next(self._bridge.backer.exporter_numbers)
                 self._sets[set_id] = _Site(self._bridge, number)
+                self._order.add(set_id)
             self._sets[set_id].configure(settings)
 
     def close(self) -> None:
@@ -127,7 +131,7 @@ class IpfixExport:
     def statistics(self, of_flows: bool) -> list[IpfixStats]:
         """Of the bridge's exporter, or of those of collector sets; empty if there are none."""
         if of_flows:
-            return [_stats(set_id, site) for set_id, site in sorted(self._sets.items())]
+            return [_stats(set_id, self._sets[set_id]) for set_id in self._order]
         return [_stats(0, self._own)] if self._has_own else []
 
     # Packets
@@ -146,26 +150,9 @@ class IpfixExport:
         cookie: tuple[Any, ...] = upcall.cookie
         dp_port, _, number, header, is_dropped = cookie
         settings = exporter.settings
-        came_by = self._bridge.backer.port_of(upcall.key)
-        left_by = self._bridge.ports_by_number.get(number) if dp_port != _NO_PORT else None
-        tunnel = None
-        if settings.samples_tunnels:
-            tunnel = (
-                _tunnel(upcall.key, came_by) if dp_port == _NO_PORT else _tunnel(header, left_by)
-            )
-        seen = Observation(
-            settings.domain_id,
-            settings.point_id,
-            INGRESS if dp_port == _NO_PORT else EGRESS,
-            upcall.key,
-            len(packet),
-            settings.sampling,
-            is_dropped,
-            _interface(came_by),
-            None if dp_port == _NO_PORT else _interface(left_by),
-            tunnel,
-        )
-        exporter.see(seen, self._bridge.backer.clock.wall_ms())
+        ids = settings.domain_id, settings.point_id
+        self._see(exporter, upcall, packet, ids, settings.sampling, (dp_port, number, header),
+                  is_dropped)  # fmt: skip
 
     def _see_of_set(self, upcall: Upcall, packet: bytes) -> None:
         cookie: tuple[Any, ...] = upcall.cookie
@@ -173,28 +160,37 @@ class IpfixExport:
          is_dropped) = cookie  # fmt: skip
         site = self._sets.get(set_id)
         exporter = site.exporter if site is not None else None
-        if exporter is None:
-            return
+        if exporter is not None:
+            self._see(exporter, upcall, packet, (domain, point), _ALL // probability,
+                      (dp_port, number, header), is_dropped,
+                      _DIRECTIONS.get(direction))  # fmt: skip
+
+    def _see(
+        self,
+        exporter: Exporter,
+        upcall: Upcall,
+        packet: bytes,
+        ids: tuple[int, int],
+        n_packets: int,
+        leaving: tuple[int, int, int],
+        is_dropped: bool,
+        direction: int | None = None,
+    ) -> None:
+        """Show a packet to an exporter. `leaving`: the port by which it does, for the data path and
+        for OpenFlow, and its outer header then."""
+        dp_port, number, header = leaving
         came_by = self._bridge.backer.port_of(upcall.key)
         left_by = self._bridge.ports_by_number.get(number) if dp_port != _NO_PORT else None
+        if direction is None:
+            direction = INGRESS if dp_port == _NO_PORT else EGRESS
         tunnel = None
         if exporter.settings.samples_tunnels:
-            tunnel = (
-                _tunnel(upcall.key, came_by) if dp_port == _NO_PORT else _tunnel(header, left_by)
-            )
-        inferred = INGRESS if dp_port == _NO_PORT else EGRESS
+            is_entering = dp_port == _NO_PORT
+            tunnel = _tunnel(upcall.key, came_by) if is_entering else _tunnel(header, left_by)
         seen = Observation(
-            domain,
-            point,
-            _DIRECTIONS.get(direction, inferred),
-            upcall.key,
-            len(packet),
-            _ALL // probability,
-            is_dropped,
-            _interface(came_by),
-            None if dp_port == _NO_PORT else _interface(left_by),
-            tunnel,
-        )
+            *ids, direction, upcall.key, len(packet), n_packets, is_dropped, _interface(came_by),
+            _interface(left_by) if direction == EGRESS else None, tunnel,
+        )  # fmt: skip
         exporter.see(seen, self._bridge.backer.clock.wall_ms())
 
     # Running

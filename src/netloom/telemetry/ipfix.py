@@ -21,7 +21,7 @@ from typing import Final
 from netloom.base.record import Record
 from netloom.telemetry import ipfix_templates as t
 from netloom.telemetry.ipfix_counts import FlowCounts, Totals
-from netloom.telemetry.ipfix_record import Observation, encode_flow, kind_of
+from netloom.telemetry.ipfix_record import Observation, encode_flow, kind_of, variable
 
 #: Where collectors listen (IANA).
 PORT: Final = 4739
@@ -31,6 +31,8 @@ MAX_FLOWS: Final = 100_000
 MAX_DOMAINS: Final = 1_024
 #: A message of templates is full with so many bytes.
 _FULL: Final = 1_024
+#: Bytes of a virtual observation id.
+_MAX_OBS_ID: Final = 254
 _HEADER_LEN: Final = 16
 _VERSION: Final = 10
 _ONES: Final = 0xFFFFFFFF
@@ -116,9 +118,8 @@ class Exporter:
 
     def configure(self, settings: IpfixSettings, wall_ms: int) -> None:
         """Take over settings; flows for which there is no room any more are sent."""
-        if settings.virtual_obs_id != self.settings.virtual_obs_id:
-            # Templates change with it: no record of the old ones may come after them.
-            self.flush(wall_ms)
+        if bool(settings.virtual_obs_id) != bool(self.settings.virtual_obs_id):
+            # It is told of flows when they are sent; templates have it or not.
             self._domains.clear()
         self.settings = settings
         self.run(wall_ms)
@@ -128,8 +129,7 @@ class Exporter:
         kind = kind_of(seen)
         now_us = 1_000 * wall_ms
         self.statistics.count(kind)
-        record = encode_flow(seen, kind, self.settings.virtual_obs_id.encode()[:254])
-        name = (seen.domain_id, kind.number, record)
+        name = (seen.domain_id, kind.number, encode_flow(seen, kind))
         flow = self._flows.get(name)
         if flow is None:
             self.statistics.total_flows += 1
@@ -173,6 +173,8 @@ class Exporter:
         # Times of flows are told as what they lie before this one.
         export_s = -(-wall_ms // 1_000)
         self._send_templates(domain, export_s)
+        if virtual_obs_id := self.settings.virtual_obs_id.encode()[:_MAX_OBS_ID]:
+            record += variable(virtual_obs_id)
         data = record + counts.encode(kind, export_s, reason)
         self._message(t.data_set(number, data), domain, export_s, has_record=True)
 

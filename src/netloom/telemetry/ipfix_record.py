@@ -101,8 +101,8 @@ def header_length(key: int) -> int:
     return _ETH_LEN + (_VLAN_LEN if _VLAN_TCI.get(key) & VLAN_CFI else 0)
 
 
-def encode_flow(observation: Observation, kind: t.Kind, virtual_obs_id: bytes) -> bytes:
-    """The part of a record that says which flow it is of; an empty id is left out."""
+def encode_flow(observation: Observation, kind: t.Kind) -> bytes:
+    """The part of a record that says which flow it is of."""
     key = observation.key
     parts = [
         _COMMON.pack(
@@ -124,8 +124,6 @@ def encode_flow(observation: Observation, kind: t.Kind, virtual_obs_id: bytes) -
         parts.append(pack(">HH", _TP_SRC.get(key), _TP_DST.get(key)))
     if observation.tunnel is not None:
         parts.append(observation.tunnel.encode())
-    if virtual_obs_id:
-        parts.append(variable(virtual_obs_id))
     return b"".join(parts)
 
 

@@ -114,7 +114,7 @@ class Netflow:
             # It goes another way from here on.
             self._tell(name, flow, now)
             flow.created_ms = used_ms
-            flow.output, flow.tcp_flags = output, 0
+            flow.output = output
         n_packets, n_bytes, tcp_flags = counts
         flow.n_packets += n_packets
         flow.n_bytes += n_bytes
@@ -158,15 +158,17 @@ class Netflow:
         flow.told_ms = now[0]
         packets, left = flow.n_packets, flow.n_bytes
         flow.n_packets = flow.n_bytes = 0
+        tcp_flags, flow.tcp_flags = flow.tcp_flags, 0
         while packets:
             n_records = max(-(-left // _MOST), 1)
             share, share_bytes = -(-packets // n_records), min(-(-left // n_records), _MOST)
-            self._add(name, flow, min(share, _MOST), share_bytes, now)
+            self._add(name, flow, (min(share, _MOST), share_bytes, tcp_flags), now)
             packets, left = packets - share, left - share_bytes
 
     def _add(
-        self, name: FlowName, flow: _Flow, n_packets: int, n_bytes: int, now: tuple[int, int]
+        self, name: FlowName, flow: _Flow, counts: tuple[int, int, int], now: tuple[int, int]
     ) -> None:
+        n_packets, n_bytes, tcp_flags = counts
         if not self._records:
             seconds, ms = divmod(now[1], 1_000)
             uptime_ms = now[0] - self._booted_ms
@@ -180,7 +182,7 @@ class Netflow:
                 name.nw_src, name.nw_dst, 0, self._interface(name.in_port),
                 self._interface(flow.output), n_packets, n_bytes,
                 flow.created_ms - self._booted_ms & _MOST, flow.used_ms - self._booted_ms & _MOST,
-                src_port, dst_port, flow.tcp_flags, name.nw_proto, name.nw_tos, 0, 0, 0, 0,
+                src_port, dst_port, tcp_flags, name.nw_proto, name.nw_tos, 0, 0, 0, 0,
             )
         )  # fmt: skip
         self._sequence += 1

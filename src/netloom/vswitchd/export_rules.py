@@ -16,8 +16,6 @@ from netloom.telemetry.sflow import SflowSettings
 #: Finds the rows that a column refers to.
 Refs = Callable[[Row, str], list[Row]]
 
-_MAX_OBS_ID = 254
-
 
 class ExportRules:
     """Reads what bridges export; `sets` are the Flow_Sample_Collector_Set rows."""
