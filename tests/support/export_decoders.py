@@ -112,6 +112,7 @@ def _element(kind: int, data: bytes) -> Fields:
         names = ("in_vlan", "in_priority", "out_vlan", "out_priority")
         return dict(zip(names, _words(data, 0, 4), strict=True))
     if kind in (1023, 1024):
+        # Ports have their bytes in the wrong order, as Open vSwitch's have.
         found: Fields = dict(zip(_TUNNEL, _words(data, 0, 8), strict=True))
         return found | {"src": _ip(found["src"]), "dst": _ip(found["dst"])}
     if kind in (1029, 1030):

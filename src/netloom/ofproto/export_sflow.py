@@ -167,7 +167,8 @@ class SflowExport:
             try:
                 return ipaddress.ip_address(settings.agent).packed
             except ValueError:
-                pass
+                text = '%s: bad IP address "%s"'
+                get_logger("socket_util").err(text, settings.agent, settings.agent)
         for target in settings.targets:
             route = underlay.routes.lookup(_target_address(target))
             if route is not None and route.source:

@@ -126,8 +126,10 @@ def encode_datagram_header(
 def tunnel_element(
     is_egress: bool, protocol: int, addresses: tuple[int, int], ports: tuple[int, int], tos: int
 ) -> Element:
-    """The outer header of a tunnel by IPv4; its length is not known."""
-    data = _TUNNEL.pack(0, protocol, *addresses, *ports, 0, tos)
+    """The outer header of a tunnel by IPv4; its length is not known. Collectors know Open vSwitch
+    for writing the bytes of ports in the wrong order, and put that right."""
+    swapped = ((port & 0xFF) << 8 | port >> 8 for port in ports)
+    data = _TUNNEL.pack(0, protocol, *addresses, *swapped, 0, tos)
     return (_TUNNEL_EGRESS if is_egress else _TUNNEL_INGRESS, data)
 
 

@@ -11,10 +11,13 @@ import os
 import socket
 from collections.abc import Iterable
 
-from netloom.base.log import get_logger
+from netloom.base.log import WARN, get_logger
 from netloom.transport.address import parse_target
 
 log = get_logger("collectors")
+
+#: Complaints of either kind that are logged.
+_PER_MINUTE, _BURST = 5, 5
 
 
 class Collector:
@@ -45,7 +48,8 @@ class Collector:
         try:
             self._socket.send(data)
         except OSError as error:
-            log.warn_rl("%s: sending to collector failed (%s)", self._name, error.strerror)
+            if log.admits(WARN, "sending", _PER_MINUTE, _BURST):
+                log.warn("%s: sending to collector failed (%s)", self._name, error.strerror)
             return False
         return True
 
@@ -64,7 +68,7 @@ def open_collectors(targets: Iterable[str], default_port: int) -> list[Collector
         try:
             found.append(Collector(target, default_port))
         except OSError as error:
-            log.warn_rl(
-                "couldn't open connection to collector %s (%s)", target, error.strerror or error
-            )
+            if log.admits(WARN, "opening", _PER_MINUTE, _BURST):
+                reason = error.strerror or str(error)
+                log.warn("couldn't open connection to collector %s (%s)", target, reason)
     return found
