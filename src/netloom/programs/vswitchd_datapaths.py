@@ -243,6 +243,8 @@ class DataPathSet:
             backer.export_host = self._export_host
             self._limit(backer)
             backer.features.found_vlans(self._limits.n_vlans)
+            for text in backer.features.probed():
+                get_logger("ofproto_dpif").info("%s: %s", name, text)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:
