@@ -32,9 +32,13 @@ class Exporters:
         self.netflow: NetflowExport | None = None
         self.sflow: SflowExport | None = None
         self.ipfix: IpfixExport | None = None
+        self._settings: ExportSettings | None = None
+        self._routes_at = -1
 
     def configure(self, settings: ExportSettings) -> None:
         """Begin, change and end what is exported."""
+        self._settings = settings
+        self._routes_at = self._bridge.backer.underlay.routes.generation
         self._configure_netflow(settings)
         self._configure_sflow(settings)
         self._configure_ipfix(settings)
@@ -75,6 +79,11 @@ class Exporters:
 
     def run(self, now_ms: int) -> None:
         """Tell what has to be told."""
+        backer = self._bridge.backer
+        if self._settings is not None and backer.underlay.routes.generation != self._routes_at:
+            # Collectors may be reached now that could not be, or know this host by another address.
+            self.configure(self._settings)
+            backer.config_changed()
         for exporter in (self.netflow, self.sflow, self.ipfix):
             if exporter is not None:
                 exporter.run(now_ms)

@@ -165,15 +165,7 @@ def _metadata(key: int) -> int:
 def output(context: Context, number: int, max_len: int) -> None:
     """The output action of OpenFlow, with its reserved ports."""
     sampling = context.sampling
-    if sampling is None:
-        _output(context, number, max_len)
-    else:
-        before = sampling.begin_output()
-        _output(context, number, max_len)
-        sampling.end_output(before)
-
-
-def _output(context: Context, number: int, max_len: int) -> None:
+    before = sampling.begin_output() if sampling is not None else 0
     if number == reserved.IN_PORT:
         output_to(context, context.in_port)
     elif number == reserved.TABLE:
@@ -184,12 +176,13 @@ def _output(context: Context, number: int, max_len: int) -> None:
         flood(context, everywhere=number == reserved.ALL)
     elif number == reserved.CONTROLLER:
         to_controller(context, max_len, _reason(context), 0)
-    elif number == reserved.NONE:
-        return
     elif number == context.in_port:
-        context.warn("skipping output to input port")
-    else:
+        if number != reserved.NONE:
+            context.warn("skipping output to input port")
+    elif number != reserved.NONE:
         output_to(context, number)
+    if sampling is not None:
+        sampling.end_output(before)
 
 
 def _reason(context: Context) -> int:
