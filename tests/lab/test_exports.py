@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from tests.support.export_decoders import (
 )
 from tests.support.peers import wait_until
 from tests.support.switches import RunningSwitch, TwoMachines, needs_root
+from tests.support.tunnel_sites import ADDRESSES, Site, lay_wire, reach
 
 from netloom.lab.lab import Lab
+from netloom.lab.namespace import Namespace
 from netloom.lab.switch import Programs
 
 pytestmark = [pytest.mark.root, needs_root]
@@ -25,7 +28,7 @@ pytestmark = [pytest.mark.root, needs_root]
 ECHO = 8
 
 
-class Site:
+class Bridged:
     """Two machines on a bridge, and a collector beside the switch."""
 
     def __init__(self, lab: Lab, tools: Programs, collector: CollectorSocket) -> None:
@@ -49,15 +52,22 @@ class Site:
         return int(self.switch.get("Interface", name, "ifindex"))
 
 
-@pytest.fixture
-def site(lab: Lab, tools: Programs) -> Iterator[Site]:
-    netns.pushns(lab.host.name)
+@contextmanager
+def collector_at(host: Namespace) -> Iterator[CollectorSocket]:
+    """A collector at a host's own address 127.0.0.1."""
+    netns.pushns(host.name)
     try:
         collector = CollectorSocket()
     finally:
         netns.popns()
     with collector:
-        yield Site(lab, tools, collector)
+        yield collector
+
+
+@pytest.fixture
+def site(lab: Lab, tools: Programs) -> Iterator[Bridged]:
+    with collector_at(lab.host) as collector:
+        yield Bridged(lab, tools, collector)
 
 
 def _pings(header: str, source: str) -> bool:
@@ -71,7 +81,7 @@ def _pings(header: str, source: str) -> bool:
     )
 
 
-def test_sflow_samples_packets_and_tells_counters(site: Site) -> None:
+def test_sflow_samples_packets_and_tells_counters(site: Bridged) -> None:
     site.export("sFlow", "sampling=1", "polling=1", "header=80", "agent=lo")
     assert site.vm1.ping(site.vm2.ip_address, count=5)
     first, second = site.ifindex("vif1"), site.ifindex("vif2")
@@ -99,7 +109,7 @@ def test_sflow_samples_packets_and_tells_counters(site: Site) -> None:
     assert decode_sflow(site.collector.datagrams[0])["agent"] == "127.0.0.1"
 
 
-def test_netflow_tells_what_a_flow_has_carried(site: Site) -> None:
+def test_netflow_tells_what_a_flow_has_carried(site: Bridged) -> None:
     site.export("NetFlow", "engine_id=7", "engine_type=9", "active_timeout=1")
     assert site.vm1.ping(site.vm2.ip_address, count=5)
 
@@ -115,10 +125,10 @@ def test_netflow_tells_what_a_flow_has_carried(site: Site) -> None:
     assert {(r["input"], r["output"], r["proto"], r["dport"]) for r in found} == {(1, 2, 1, 0x800)}
 
 
-def test_ipfix_tells_of_packets_that_come_and_leave(site: Site) -> None:
+def test_ipfix_tells_of_packets_that_come_and_leave(site: Bridged) -> None:
     site.export("IPFIX", "sampling=1", "obs_domain_id=5", "obs_point_id=6")
     assert site.vm1.ping(site.vm2.ip_address, count=5)
-    records = _wait_for_records(site, 10)
+    records = _wait_for_records(site.collector, 10)
     assert {number for number, _ in records} == {292, 293}
     first, second = site.ifindex("vif1"), site.ifindex("vif2")
     came = [r for n, r in records if n == 292]
@@ -132,7 +142,7 @@ def test_ipfix_tells_of_packets_that_come_and_leave(site: Site) -> None:
     assert re.search(r"flows=\d+, current flows=0, sampled pkts=\d+", text)
 
 
-def test_a_flow_sends_samples_to_its_collectors(site: Site) -> None:
+def test_a_flow_sends_samples_to_its_collectors(site: Bridged) -> None:
     switch = site.switch
     switch.vsctl(
         "--", "--id=@b", "get", "Bridge", "br0", "--", "--id=@i", "create", "IPFIX",
@@ -144,7 +154,7 @@ def test_a_flow_sends_samples_to_its_collectors(site: Site) -> None:
         "obs_domain_id=7,obs_point_id=8,sampling_port=vif2),normal",
     )  # fmt: skip
     assert site.vm1.ping(site.vm2.ip_address, count=5)
-    records = _wait_for_records(site, 5)
+    records = _wait_for_records(site.collector, 5)
     assert {(_value(r, 138), _value(r, 61)) for _, r in records} == {(8, 1)}
     assert len(records) == 5
     assert "flow_sample(probability=65535,collector_set_id=3" in site.sampled()
@@ -154,17 +164,58 @@ def test_a_flow_sends_samples_to_its_collectors(site: Site) -> None:
     assert wait_until(lambda: "flow_sample" not in site.sampled(), 5)
 
 
-def _wait_for_records(site: Site, n: int) -> list[Any]:
-    """The records of echo requests from the first machine, once there are so many."""
+def test_outer_headers_of_tunnels_are_told(lab: Lab, datapath: str, tools: Programs) -> None:
+    hosts = lay_wire(lab)
+    sites = [Site(lab, host, n, tools, tools, "system") for n, host in enumerate(hosts)]
+    for each in sites:
+        each.add_tunnel("vxlan", ADDRESSES[1 - each.number], "key=42")
+    first, second = sites
+    with collector_at(hosts[0]) as flows, collector_at(hosts[0]) as samples:
+        first.vsctl(
+            "--", "--id=@i", "create", "IPFIX", f'targets="{flows.target}"', "sampling=1",
+            "--", "--id=@s", "create", "sFlow", f'targets="{samples.target}"', "sampling=1",
+            "agent=127.0.0.1", "--", "set", "Bridge", "br-int", "ipfix=@i", "sflow=@s",
+        )  # fmt: skip
+        assert reach(first.vm, second.vm)
+        assert first.vm.ping(second.vm.ip_address, count=3)
+        assert second.vm.ping(first.vm.ip_address, count=3)
+
+        def outside() -> dict[str, set[tuple[str, str, int]]]:
+            found: dict[str, set[tuple[str, str, int]]] = {"in": set(), "out": set()}
+            for data in samples.receive(0.1):
+                for sample in decode_sflow(data)["samples"]:
+                    elements = sample["elements"]
+                    for way, header, key in (("in", 1024, 1030), ("out", 1023, 1029)):
+                        if header in elements:
+                            told = elements[header]
+                            found[way].add((told["src"], told["dst"], elements[key]["vni"]))
+            return found
+
+        near, far = ADDRESSES
+        assert wait_until(lambda: all(outside().values()), 10)
+        assert outside() == {"in": {(far, near, 42)}, "out": {(near, far, 42)}}
+        told = [r for _, r in _wait_for_records(flows, 3, "0a000001") if (6876, 891, "01") in r]
+        if datapath == "kernel":
+            assert told
+        for record in told:
+            # VXLAN from here to there, with key 42.
+            assert (6876, 892, "00002a") in record
+            assert (6876, 893, "ac1f0101") in record and (6876, 894, "ac1f0102") in record
+        came = [r for _, r in _wait_for_records(flows, 3, "0a000002") if (0, 61, "00") in r]
+        assert came and all((6876, 893, "ac1f0102") in record for record in came)
+
+
+def _wait_for_records(collector: CollectorSocket, n: int, source: str = "0a000001") -> list[Any]:
+    """The records of echo requests from a machine, once there are so many."""
 
     def read() -> list[Any]:
         reader = IpfixReader()
-        messages = [reader.read(data) for data in site.collector.receive(0.1)]
+        messages = [reader.read(data) for data in collector.receive(0.1)]
         records = [record for message in messages for record in message["records"]]
         return [
             (number, record)
             for number, record in records
-            if (0, 8, "0a000001") in record and (0, 176, "08") in record
+            if (0, 8, source) in record and (0, 176, "08") in record
         ]
 
     assert wait_until(lambda: len(read()) >= n, 10)

@@ -176,6 +176,9 @@ def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bo
     if context.bridge.backer.pushes_tunnels:
         context.detail("output to native tunnel")
         commit(context)
+        if context.bridge.exporters is not None and context.bridge.backer.dpif.in_kernel:
+            # Exporters are told of what the kernel puts into tunnels, as by Open vSwitch.
+            sample_leaving(context, port)
         underlay.output(context, port, config)
     else:
         context.detail("output to kernel tunnel")
