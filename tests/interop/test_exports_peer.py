@@ -95,14 +95,12 @@ class Exporters:
 
     def agree(self, read: Callable[[PeerSwitch, list[bytes]], list[str]], least: int) -> list[str]:
         """What both have sent, at least so many lines, each time a little later."""
-        return (
-            self.pair.agree_on(
-                lambda switch: read(switch, self.collectors[switch].receive(0.05)),
-                each_time=lambda: self.pair.warp(1_000, 500),
-                timeout_s=10,
-            )
-            if self._has(read, least)
-            else pytest.fail("too little was sent")
+        if not self._has(read, least):
+            pytest.fail("too little was sent")
+        return self.pair.agree_on(
+            lambda switch: read(switch, self.collectors[switch].receive(0.05)),
+            each_time=lambda: self.pair.warp(1_000, 500),
+            timeout_s=10,
         )
 
     def _has(self, read: Callable[[PeerSwitch, list[bytes]], list[str]], least: int) -> bool:

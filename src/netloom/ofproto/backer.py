@@ -86,6 +86,8 @@ class Backer:
         self.export_host: ExportHost = ExportHost()
         self.n_netflows = 0
         self.exporter_numbers = count(1)
+        #: Do flows that only sample packets say that they drop them?
+        self.explicit_sampled_drops = False
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
@@ -134,6 +136,12 @@ class Backer:
         self.revalidator.flow_limit = n_flows
         if self.dpif.vlan_limit != n_vlans:
             self.dpif.vlan_limit = n_vlans
+            self.config_changed()
+
+    def set_explicit_sampled_drops(self, wanted: bool) -> None:
+        """other_config:explicit-sampled-drops."""
+        if wanted != self.explicit_sampled_drops:
+            self.explicit_sampled_drops = wanted
             self.config_changed()
 
     def remove_bridge(self, name: str) -> None:

@@ -138,6 +138,7 @@ class DataPathSet:
     def _limit(self, backer: Backer) -> None:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
+        backer.set_explicit_sampled_drops(limits.explicit_sampled_drops)
         backer.is_restoring = self.is_restoring
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)

@@ -184,6 +184,20 @@ def test_what_goes_nowhere_is_told_as_dropped(site: Site) -> None:
     assert record[133] == 1
 
 
+def test_flows_that_only_sample_may_say_that_they_drop(site: Site) -> None:
+    sampled = "userspace(pid=0,ipfix(output_port=4294967295))"
+    site.export(ipfix=IpfixSettings((TARGET,), sampling=1))
+    site.switch.replace_flows("br0", "priority=0 actions=drop")
+    site.send()
+    assert site.flows() == [sampled]
+    site.switch.backer.set_explicit_sampled_drops(True)
+    site.switch.backer.run()
+    assert site.flows() == [f"{sampled},drop"]
+    site.export()
+    site.switch.backer.run()
+    assert site.flows() == ["drop"]
+
+
 def test_collector_sets_have_exporters_of_their_own(site: Site) -> None:
     site.switch.replace_flows(
         "br0",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from netloom.base.record import replace
 from netloom.datapath import actions as dp
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT
 from netloom.flow.key import TUNNEL_MASK
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from netloom.ofproto.ports import OfPort
 
 _DIRECTIONS: Final = ("", "ingress", "egress")
+#: Kinds of upcalls for exporters, and those that want to know of drops.
+_OBSERVED: Final = frozenset({"ipfix", "flow_sample"})
+_SAMPLES: Final = _OBSERVED | {"sflow"}
 _VLAN_TCI: Final = SLOT["vlan_tci"]
 
 
@@ -88,6 +92,19 @@ def finish_sampling(context: Context) -> None:
         context.actions[:] = map(_told_dropped, context.actions)
     if sampling.at >= 0:
         _finish_sflow(context, sampling)
+    if context.bridge.backer.explicit_sampled_drops and _only_samples(context.actions):
+        context.emit(dp.DropReason(drop_number("")))
+
+
+def _only_samples(actions: Sequence[dp.DpAction]) -> bool:
+    """Are packets shown to exporters, and nothing else?"""
+    return bool(actions) and all(
+        _only_samples(action.actions)
+        if isinstance(action, dp.Sample)
+        else isinstance(action, dp.Meter)
+        or (isinstance(action, dp.Userspace) and action.kind in _SAMPLES)
+        for action in actions
+    )
 
 
 def _leaves(actions: Sequence[dp.DpAction]) -> bool:
@@ -101,7 +118,7 @@ def _leaves(actions: Sequence[dp.DpAction]) -> bool:
 
 def _told_dropped(action: dp.DpAction) -> dp.DpAction:
     """The action, which tells exporters that packets go nowhere."""
-    if isinstance(action, dp.Userspace) and action.kind in ("ipfix", "flow_sample"):
+    if isinstance(action, dp.Userspace) and action.kind in _OBSERVED:
         return replace(action, cookie=(*action.cookie[:-1], True))
     if isinstance(action, dp.Sample | dp.Clone):
         return replace(action, actions=tuple(map(_told_dropped, action.actions)))
