@@ -159,10 +159,12 @@ class Netflow:
         packets, left = flow.n_packets, flow.n_bytes
         flow.n_packets = flow.n_bytes = 0
         tcp_flags, flow.tcp_flags = flow.tcp_flags, 0
-        while packets:
-            n_records = max(-(-left // _MOST), 1)
-            share, share_bytes = -(-packets // n_records), min(-(-left // n_records), _MOST)
-            self._add(name, flow, (min(share, _MOST), share_bytes, tcp_flags), now)
+        if not packets:
+            return
+        n_records = max(-(-left // _MOST), -(-packets // _MOST), 1)
+        for n_left in range(n_records, 0, -1):
+            share, share_bytes = -(-packets // n_left), -(-left // n_left)
+            self._add(name, flow, (share, share_bytes, tcp_flags), now)
             packets, left = packets - share, left - share_bytes
 
     def _add(

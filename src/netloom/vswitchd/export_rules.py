@@ -60,9 +60,9 @@ class ExportRules:
         local = [one.opt_text("local_ip") for one in self._refs(bridge, "controller")]
         return SflowSettings(
             tuple(sorted(row.texts("targets"))),
-            _number(row, "sampling", 400),
-            _number(row, "polling", 30),
-            _number(row, "header", 128),
+            max(_number(row, "sampling", 400), 0),
+            max(_number(row, "polling", 30), 0),
+            max(_number(row, "header", 128), 0),
             row.opt_text("agent") or "",
             next((address for address in local if address), ""),
             sub_id,
@@ -76,7 +76,7 @@ class ExportRules:
         return IpfixSettings(
             targets,
             set_id=set_id,
-            sampling=_number(row, "sampling", 400),
+            sampling=max(_number(row, "sampling", 400), 1),
             domain_id=_number(row, "obs_domain_id", 0),
             point_id=_number(row, "obs_point_id", 0),
             active_timeout_s=_number(row, "cache_active_timeout", 0),

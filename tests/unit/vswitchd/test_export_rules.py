@@ -49,6 +49,14 @@ def test_rows_and_defaults_are_read() -> None:
     assert found.ipfix.samples_input and found.ipfix.samples_output and found.ipfix.samples_tunnels
 
 
+def test_numbers_below_zero_are_none() -> None:
+    row = {"targets": ("1.1.1.1",), "sampling": (-1,), "polling": (-1,), "header": (-1,)}
+    rules = ExportRules(lambda *_: [Row("sFlow", "s", row)], [], lambda *_: None)
+    found = rules._sflow(BRIDGE)
+    assert found is not None
+    assert (found.sampling, found.polling_s, found.header) == (0, 0, 0)
+
+
 def test_agents_of_one_machine_are_numbered() -> None:
     rules, _ = _rules()
     rules.read(BRIDGE)
