@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
 
 _REFERENCES = {
+    ("Bridge", "netflow"): "NetFlow",
+    ("Bridge", "sflow"): "sFlow",
+    ("Bridge", "ipfix"): "IPFIX",
+    ("Flow_Sample_Collector_Set", "bridge"): "Bridge",
+    ("Flow_Sample_Collector_Set", "ipfix"): "IPFIX",
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
     ("Open_vSwitch", "manager_options"): "Manager",

@@ -19,6 +19,7 @@ from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.events import BOND, PORT_TOGGLED, RSTP, STP
+from netloom.ofproto.exporters import Exporters, configured_exporters
 from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -37,6 +38,7 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    ExportSettings,
     McastSettings,
     PortInfo,
     PortSettings,
@@ -108,6 +110,8 @@ class Ofproto:
         self.faults = FaultManagement(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
+        #: None: nobody is told of its packets.
+        self.exporters: Exporters | None = None
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
@@ -166,6 +170,7 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
+        self.exporters = configured_exporters(self, self.exporters, settings.exports)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
         self.tree = configured_tree(self, settings, now_ms)
@@ -492,6 +497,8 @@ class Ofproto:
         if self._quiet_at != self.backer.config_generation:
             self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
+        if self.exporters is not None:
+            self.exporters.run(now_ms)
         if self.wants_packet_in_on_miss != self._told_of_misses:
             self._told_of_misses = not self._told_of_misses
             self.backer.config_changed()
@@ -504,6 +511,8 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
+        if self.exporters is not None:
+            due.append(self.exporters.deadline())
         if self._quiet_at != self.backer.config_generation:
             watchers = (self.aggregation, self.monitoring, self.faults)
             due += [watcher.deadline() for watcher in watchers]
@@ -567,6 +576,7 @@ class Ofproto:
 
     def destroy(self) -> None:
         self._stop_counting()
+        self.exporters = configured_exporters(self, self.exporters, ExportSettings())
         for name in list(self.bundles):
             self.bundle_del(name)
         for name in list(self.ports_by_name):

@@ -25,7 +25,7 @@ wants it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from netloom.base.counters import Counters
 from netloom.base.errors import ProtocolError
@@ -57,6 +57,9 @@ from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
+if TYPE_CHECKING:
+    from netloom.ofproto.exporters import Exporters
+
 log: Final = get_logger("connmgr")
 
 _IN_PORT: Final = SLOT["in_port"]
@@ -70,6 +73,7 @@ class SwitchSide(Protocol):
     groups: Groups
     meters: Meters
     tlv_table: TlvTable
+    exporters: Exporters | None
 
     @property
     def datapath_id(self) -> int: ...

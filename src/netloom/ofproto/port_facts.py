@@ -74,8 +74,8 @@ def _speed_bits(speed_bps: int) -> int:
     return _SPEEDS.get(speed_bps, m.OFPPF_OTHER) | m.OFPPF_COPPER
 
 
-class PortOrder:
-    """The numbers of a bridge's ports, iterated in the order of statistics."""
+class HashOrder:
+    """Numbers, iterated in the order of Open vSwitch's hash tables."""
 
     __slots__ = ("_count", "_places")
 
@@ -106,6 +106,16 @@ class PortOrder:
         for number in self:
             self._put(places, number)
         self._places = places
+
+    @staticmethod
+    def _put(places: list[list[int]], number: int) -> None:
+        places[hash_pair(number, 0) & len(places) - 1].insert(0, number)
+
+
+class PortOrder(HashOrder):
+    """The numbers of a bridge's ports, iterated in the order of statistics."""
+
+    __slots__ = ()
 
     @staticmethod
     def _put(places: list[list[int]], number: int) -> None:

@@ -22,12 +22,14 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    ExportSettings,
     McastSettings,
     MirrorSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
+from netloom.vswitchd.export_rules import ExportRules
 from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
@@ -104,6 +106,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         has_shortcuts=boolean(config, "veth-shortcut", default.has_shortcuts),
         is_restoring=boolean(config, "flow-restore-wait"),
         restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
+        explicit_sampled_drops=boolean(config, "explicit-sampled-drops"),
     )
 
 
@@ -114,6 +117,7 @@ class _Reader:
         self._replica = replica
         self._problems: dict[tuple[str, str, str], None] = {}
         self._bundle_timeout_ms = 10_000
+        self._exports: ExportRules | None = None
         self._in_band_managers: tuple[str, ...] = ()
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
@@ -129,6 +133,11 @@ class _Reader:
         idle_s = integer(root.mapping("other_config"), "bundle-idle-timeout", 10)
         self._bundle_timeout_ms = max(idle_s, 1) * 1_000
         managers = self._replica.refs(root, "manager_options")
+        self._exports = ExportRules(
+            self._replica.refs,
+            self._replica.rows("Flow_Sample_Collector_Set"),
+            lambda level, text: self._complain(level, "bridge", text),
+        )
         self._in_band_managers = tuple(
             sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
         )
@@ -217,6 +226,7 @@ class _Reader:
             mcast=_mcast(row),
             stp=stp,
             rstp=rstp,
+            exports=self._exports.read(row) if self._exports is not None else ExportSettings(),
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:

@@ -163,6 +163,26 @@ TABLES: dict[str, tuple[str, ...]] = {
         "snaplen",
         "statistics",
     ),
+    "NetFlow": (
+        "active_timeout",
+        "add_id_to_interface",
+        "engine_id",
+        "engine_type",
+        "targets",
+    ),
+    "sFlow": ("agent", "header", "polling", "sampling", "targets"),
+    "IPFIX": (
+        "cache_active_timeout",
+        "cache_max_flows",
+        "obs_domain_id",
+        "obs_point_id",
+        "other_config",
+        "sampling",
+        "stats_interval",
+        "targets",
+        "template_interval",
+    ),
+    "Flow_Sample_Collector_Set": ("bridge", "id", "ipfix", "local_group_id"),
     "SSL": ("bootstrap_ca_cert", "ca_cert", "certificate", "private_key"),
 }
 #: Columns that this daemon writes: their changes are no wishes.

@@ -9,12 +9,7 @@ from netloom.ovsdb.row import Row
 
 #: Columns that must stay at their default.
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "Bridge": (
-        "netflow",
-        "sflow",
-        "ipfix",
-        "auto_attach",
-    ),
+    "Bridge": ("auto_attach",),
     "Port": ("qos",),
     "Interface": (
         "ingress_policing_rate",

@@ -105,6 +105,8 @@ class LimitsWish(Record):
     is_restoring: bool = False
     #: How long flows may take to be restored; 0 for as long as it takes.
     restore_timeout_s: int = 0
+    #: Flows that only sample packets say that they drop them.
+    explicit_sampled_drops: bool = False
 
 
 class ZonesWish(Record):

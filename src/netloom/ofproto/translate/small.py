@@ -9,6 +9,7 @@ from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
 from netloom.flow.key import NW_PROTO_MASK
 from netloom.flow.ports import format_port
+from netloom.ofproto.export_netflow import NetflowCredit
 from netloom.ofproto.translate.context import Context, Credit
 from netloom.ofproto.translate.output import output_to
 from netloom.openflow import actions as a
@@ -135,6 +136,8 @@ def credit_all(
     credits_: list[Credit], n_packets: int, n_bytes: int, used_ms: int, tcp_flags: int
 ) -> None:
     """Credit packets, whose TCP flags together are `tcp_flags`, to everybody."""
+    if tcp_flags and credits_ and type(credits_[0]) is NetflowCredit:
+        credits_[0].tcp_flags = tcp_flags
     for target in credits_:
         target.credit(n_packets, n_bytes, used_ms)
     if tcp_flags & _FIN_OR_RST:
