@@ -43,6 +43,7 @@ _REFERENCES = {
     ("Mirror", "select_src_port"): "Port",
     ("Mirror", "select_dst_port"): "Port",
     ("Port", "interfaces"): "Interface",
+    ("Port", "qos"): "QoS",
 }
 
 

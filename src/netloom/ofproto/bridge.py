@@ -30,6 +30,7 @@ from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
@@ -256,6 +257,7 @@ class Ofproto:
             port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
+        set_quality(port, self.backer.dpif)
         self.ports_by_number[number] = port
         self._port_order.add(number)
         self.ports_by_name[settings.name] = port
@@ -289,6 +291,7 @@ class Ofproto:
             self.backer.config_changed()
         if settings != port.settings:
             port.settings = settings
+            set_quality(port, self.backer.dpif)
             self.backer.config_changed()
 
     def port_del(self, name: str) -> None:
@@ -395,6 +398,9 @@ class Ofproto:
         self.backer.events.stats_read.add(len(ports))
         return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
+    def ports_in_order(self) -> list[OfPort]:
+        return [self.ports_by_number[number] for number in self._port_order]
+
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
         port = self.ports_by_name.get(name)
@@ -402,7 +408,9 @@ class Ofproto:
             return None
         device = self._devices.get(name)
         self.backer.events.stats_read.add()
-        return device.stats() if device is not None else port.patch_stats()
+        if device is None:
+            return port.patch_stats()
+        return with_policed(device.stats(), port)
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes that a mirror has copied; None if there is no such mirror."""

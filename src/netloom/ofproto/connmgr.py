@@ -57,6 +57,10 @@ from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.ofproto.ports import OfPort
+
 log: Final = get_logger("connmgr")
 
 _IN_PORT: Final = SLOT["in_port"]
@@ -84,6 +88,9 @@ class SwitchSide(Protocol):
     def phy_ports(self) -> list[m.PhyPort]: ...
 
     def port_stats(self) -> list[m.PortStats]: ...
+
+    def ports_in_order(self) -> list[OfPort]:
+        """In the order of statistics."""
 
     def port_mod(self, mod: m.PortMod) -> None:
         """Raises OpenFlowError."""

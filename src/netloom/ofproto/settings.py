@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
+from netloom.netdev.qos import FREE, Policing
 from netloom.openflow.actions import Subfield
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
@@ -194,6 +195,10 @@ class PortSettings(Record):
     bfd: BfdSettings | None = None
     #: None: no maintenance point.
     cfm: CfmSettings | None = None
+    #: How much may come in.
+    policing: Policing = FREE
+    #: (queue, DSCP) of the queues whose packets are marked.
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class PortInfo(Record):

@@ -32,6 +32,7 @@ from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
+from netloom.vswitchd.qos_rules import read_policing, read_qos
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.tree_rules import TreeRules
 from netloom.vswitchd.unsupported import complaints
@@ -145,6 +146,7 @@ class _Reader:
             zones=tuple(read_zones(self._replica.rows, root)),
             limits=_limits(root.mapping("other_config")),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
+            tells_of_machine=boolean(root.mapping("other_config"), "enable-statistics"),
             problems=tuple(self._problems),
         )
 
@@ -318,7 +320,8 @@ class _Reader:
         ]
         if not members:
             return None
-        interfaces = tuple(self._interface(bridge, member) for member in members)
+        qos = read_qos(self._replica.refs(row, "qos"), self._replica.rows("Queue"))
+        interfaces = tuple(replace(self._interface(bridge, member), qos=qos) for member in members)
         if len(interfaces) > 1:
             self._judge_bond(row)
         mac = parse_mac(row.opt_text("mac") or "")
@@ -369,6 +372,7 @@ class _Reader:
             cfm=read_cfm(row.opt_int("cfm_mpid"), row.mapping("other_config")),
             bfd=read_bfd(row.mapping("bfd")),
             lacp=_lacp_member(row.mapping("other_config")),
+            policing=read_policing(row),
         )
         if name == bridge:
             wish = replace(wish, ofport=0, ofport_requested=False)

@@ -15,20 +15,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "ipfix",
         "auto_attach",
     ),
-    "Port": ("qos",),
-    "Interface": (
-        "ingress_policing_rate",
-        "ingress_policing_burst",
-        "ingress_policing_kpkts_rate",
-        "ingress_policing_kpkts_burst",
-        "lldp",
-    ),
+    "Interface": ("lldp",),
 }
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {
     "Open_vSwitch": (
         "dpdk-init",
-        "enable-statistics",
         "hw-offload",
         "userspace-tso-enable",
     ),

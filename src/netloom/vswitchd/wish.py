@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from netloom.base.record import Record
+from netloom.netdev.qos import FREE, Policing, Qos
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.cfm import CfmSettings
@@ -38,6 +39,9 @@ class InterfaceWish(Record):
     lacp: tuple[int, int, int] = (0, 65_535, 0)
     bfd: BfdSettings | None = None
     cfm: CfmSettings | None = None
+    #: How its packets are queued (its Port's), and how much may come in.
+    qos: Qos | None = None
+    policing: Policing = FREE
     error: str = ""
 
 
@@ -122,6 +126,8 @@ class Wish(Record):
     zones: tuple[ZonesWish, ...] = ()
     limits: LimitsWish = LimitsWish()
     stats_interval_ms: int = 5_000
+    #: Is the database told of the machine itself, too (`Open_vSwitch.statistics`)?
+    tells_of_machine: bool = False
     problems: tuple[tuple[str, str, str], ...] = ()
 
     def bridge(self, name: str) -> BridgeWish | None:
