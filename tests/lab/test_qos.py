@@ -168,7 +168,9 @@ def test_noop_leaves_the_device_to_its_administrator(stand: Stand) -> None:
     stand.switch.vsctl("set", "port", "vif1", "other-config:x=y")
     assert stand.kinds() == ["tbf"]
     stand.switch.vsctl("clear", "port", "vif2", "qos")
-    assert stand.kinds() == []
+    assert stand.kinds() == ["tbf"]
+    stand.switch.vsctl("set", "port", "vif2", "qos=@q", *HTB)
+    assert stand.kinds() == ["htb"]
 
 
 def test_a_type_that_cannot_be_had_is_named_in_the_log(stand: Stand) -> None:

@@ -28,6 +28,8 @@ _RATE_TO_QUANTUM: Final = 10
 _HEADER_ROOM: Final = 64
 _HTB_VERSION: Final = 3
 _U32: Final = 0xFFFFFFFF
+#: Bytes that the shortest frame counts as.
+_LEAST_FRAME: Final = 60
 #: What is below IP (linux/pkt_sched.h); without it the kernel would ask for a table of times.
 _LINKLAYER_ETHERNET: Final = 1
 
@@ -109,7 +111,7 @@ class NetworkEmulator(Discipline):
         return {
             "delay": time_to_ticks(root["latency"], link),
             "limit": min(root["limit"], _U32),
-            "loss": _U32 // 100 * min(root["loss"], 100),
+            "loss": _U32 * min(root["loss"], 100) // 100,
             "gap": 0,
             "duplicate": 0,
             "jitter": 0,
@@ -199,8 +201,10 @@ class TokenBuckets(Classful):
         return {"attrs": attributes}
 
     def shown_queue(self, queue: Parameters) -> Pairs:
-        shown = (*super().shown_queue(queue), ("burst", str(8 * queue["burst"])))
-        return (*shown, ("priority", str(queue["priority"]))) if queue["priority"] else shown
+        shown = [("burst", str(8 * queue["burst"]))]
+        if queue["priority"]:
+            shown.append(("priority", str(queue["priority"])))
+        return (*shown, *super().shown_queue(queue))
 
     def _least(self, link: Link) -> int:
         # HTB sends nothing through a class whose rate is below a packet a second.
@@ -231,17 +235,19 @@ class ServiceCurves(Classful):
 #: Leaves a device as somebody else has set it.
 NOOP: Final = Discipline("linux-noop")
 
+#: In the order in which people are told of them.
 DISCIPLINES: Final = {
     discipline.type: discipline
     for discipline in (
-        Discipline("linux-codel", (("target", 5_000), ("limit", 10_240), ("interval", 100_000))),
-        Discipline("linux-fq_codel", (("target", 5_000), ("limit", 10_240), ("interval", 100_000),
-                                      ("flows", 1_024), ("quantum", 1_514))),
-        ServiceCurves(),
-        TokenBuckets(),
         NetworkEmulator(),
+        # Open vSwitch's interval of this one is ten times the kernel's.
+        Discipline("linux-fq_codel", (("target", 5_000), ("limit", 10_240), ("interval", 1_000_000),
+                                      ("flows", 1_024), ("quantum", 1_514))),
+        Discipline("linux-codel", (("target", 5_000), ("limit", 10_240), ("interval", 100_000))),
+        ServiceCurves(),
         NOOP,
         StochasticFairness(),
+        TokenBuckets(),
     )
 }  # fmt: skip
 #: Types of devices that DPDK drives.
@@ -256,6 +262,6 @@ def _rate_fields(name: str, rate: int, mtu: int) -> dict[str, int]:
         cell_log += 1
     return {
         f"{name}_cell_log": cell_log, f"{name}___reserved": _LINKLAYER_ETHERNET,
-        f"{name}_overhead": 0, f"{name}_cell_align": 0, f"{name}_mpu": 0,
+        f"{name}_overhead": 0, f"{name}_cell_align": 0, f"{name}_mpu": _LEAST_FRAME,
         name: min(rate, _U32),
     }  # fmt: skip

@@ -59,10 +59,12 @@ class QueueFacts(Record):
 
 
 class QosFacts(Record):
-    """A device's discipline as it is; `type` is empty where there is none."""
+    """A device's discipline as it is, with the numbers of its queues, oldest first; `type` is empty
+    where there is none."""
 
     type: str = ""
     options: Pairs = ()
+    queues: tuple[int, ...] = ()
 
 
 class Policing(Record):
@@ -102,7 +104,7 @@ class Shaper(Protocol):
     def facts(self) -> QosFacts: ...
 
     def queues(self) -> list[QueueFacts]:
-        """The queues by number, with their counts as of now; raises OSError."""
+        """The queues in the kernel's order, with their counts as of now; raises OSError."""
 
 
 @runtime_checkable

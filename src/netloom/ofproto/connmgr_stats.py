@@ -170,7 +170,9 @@ def _queue_config(
     too_many = request.port == ports.ANY and session.peer.version == m.OFP10_VERSION
     if too_many or request.port == ports.ALL:
         raise OpenFlowError("OFPQOFC_BAD_PORT")
-    found = queues.chosen(manager.switch.ports_in_order(), request.port, request.queue)
+    found = queues.chosen(
+        manager.switch.ports_in_order(), request.port, request.queue, asks_config=True
+    )
     told = tuple(queues.describe_config(port, queue) for port, queue in found)
     return (m.QueueGetConfigReply(request.port, told),)
 

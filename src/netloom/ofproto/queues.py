@@ -31,10 +31,7 @@ _PRIORITY: Final = SLOT["skb_priority"]
 _DL_TYPE: Final = SLOT["dl_type"]
 _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 _DSCP_BITS: Final = 0xFC
-_NOT_SET: Final = 0xFFFF
 _UNKNOWN_TIME: Final = 0xFFFFFFFF
-#: Rates of queues are tenths of a percent.
-_WHOLE: Final = 1_000
 
 
 def marks_of(queues: Iterable[tuple[int, int]], dpif: Dpif) -> dict[int, int]:
@@ -95,7 +92,7 @@ def with_policed(stats: DeviceStats, port: OfPort) -> DeviceStats:
 
 
 def chosen(
-    ports: Iterable[OfPort], port_no: int, queue: int
+    ports: Iterable[OfPort], port_no: int, queue: int, asks_config: bool = False
 ) -> Iterator[tuple[OfPort, QueueFacts]]:
     """The queues that a request means, with their ports; raises OpenFlowError if it means none
     that there could be."""
@@ -112,7 +109,9 @@ def chosen(
         if queue in (m.OFPQ_ALL, facts.number)
     ]
     if not found and queue != m.OFPQ_ALL:
-        raise OpenFlowError("OFPQOFC_BAD_QUEUE")
+        # As Open vSwitch has it, a device that has queues fails in another way to describe one.
+        is_shaped = asks_config and not is_any and shaper_of(ports[0].device) is not None
+        raise OpenFlowError("NXQOFC_QUEUE_ERROR" if is_shaped else "OFPQOFC_BAD_QUEUE")
     return iter(found)
 
 
@@ -128,14 +127,6 @@ def describe_stats(port: OfPort, queue: QueueFacts, now_ms: int) -> m.QueueStats
 
 
 def describe_config(port: OfPort, queue: QueueFacts) -> m.QueueConfig:
-    """The rates of a queue, as parts of what the port's link can do."""
-    speed_bps = port.device.state().speed_bps if port.device is not None else 0
-    options = dict(queue.options)
-    least, most = (_share(options.get(key, ""), speed_bps) for key in ("min-rate", "max-rate"))
-    return m.QueueConfig(port.number, queue.number, least, most)
-
-
-def _share(rate: str, speed_bps: int) -> int:
-    if not rate or not speed_bps:
-        return _NOT_SET
-    return min(int(rate) * _WHOLE // speed_bps, _WHOLE)
+    """That there is a queue. Of its rates nothing is said, as in Open vSwitch: `ovs-appctl
+    qos/show` knows them."""
+    return m.QueueConfig(port.number, queue.number)

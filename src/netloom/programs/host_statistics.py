@@ -23,7 +23,8 @@ _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1_024
 
 
 class Process(NamedTuple):
-    """What /proc/PID/stat says: sizes in kilobytes, times in milliseconds, the start since boot."""
+    """What /proc/PID/stat says: sizes in kilobytes, times in milliseconds, the start since
+    boot; `processor` is the one that it last ran on."""
 
     name: str
     parent: int
@@ -31,6 +32,7 @@ class Process(NamedTuple):
     rss: int
     cpu_ms: int
     start_ms: int
+    processor: int
 
 
 def read_host_statistics(rundir: str) -> dict[str, str]:
@@ -73,6 +75,7 @@ def parse_process(stat: str) -> Process:
         rss=int(words[21]) * _PAGE_KB,
         cpu_ms=int((int(words[11]) + int(words[12])) * ticks_to_ms),
         start_ms=int(int(words[19]) * ticks_to_ms),
+        processor=int(words[36]),
     )
 
 
@@ -105,7 +108,7 @@ def _describe(pid: int, up_ms: int) -> str:
     since_start, running = up_ms - started_ms, up_ms - process.start_ms
     return (
         f"{process.vsz},{process.rss},{process.cpu_ms},{crashes},{max(since_start, 0)},"
-        f"{max(running, 0)}"
+        f"{max(running, 0)},{process.processor}"
     )
 
 

@@ -11,6 +11,7 @@ from netloom.netdev.device import UNKNOWN_COUNT, Device
 from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.qos import Qos, QosFacts, QueueFacts, shaper_of
 from netloom.netdev.tunnel_config import TYPES as TUNNEL_TYPES
+from netloom.ofproto.port_facts import PortOrder
 from netloom.vswitchd.wish import InterfaceWish
 
 log = get_logger("bridge")
@@ -63,8 +64,14 @@ def format_qos(name: str, device: Device | None) -> str:
     if shaper is None or not facts.type:
         return ""
     lines = [f"QoS: {name} {facts.type}", *(f"{key}: {value}" for key, value in facts.options)]
-    for queue in shaper.queues():
-        lines += _queue_lines(queue)
+    queues = {queue.number: queue for queue in shaper.queues()}
+    # In the order of Open vSwitch's hash table.
+    order = PortOrder()
+    for number in facts.queues:
+        order.add(number)
+    for number in order:
+        if number in queues:
+            lines += _queue_lines(queues[number])
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -61,7 +61,7 @@ def test_a_root_without_a_rate_has_that_of_the_link() -> None:
 def test_a_queue_without_options_has_the_whole_rate_and_a_packets_worth_at_least() -> None:
     parameters, shown = htb({}, max_rate="8000000")
     assert parameters == {"min-rate": 1500, "max-rate": 1_000_000, "burst": 1564, "priority": 0}
-    assert shown == (("min-rate", "12000"), ("max-rate", "8000000"), ("burst", "12512"))
+    assert shown == (("burst", "12512"), ("min-rate", "12000"), ("max-rate", "8000000"))
 
 
 def test_rates_of_a_queue_stay_within_those_of_the_port() -> None:
@@ -73,7 +73,7 @@ def test_rates_of_a_queue_stay_within_those_of_the_port() -> None:
 
 def test_equal_rates_are_shown_once_and_a_priority_if_there_is_one() -> None:
     _, shown = htb({"min-rate": "8000000", "priority": "3", "burst": "80000"}, max_rate="8000000")
-    assert shown == (("min-rate", "8000000"), ("burst", "80000"), ("priority", "3"))
+    assert shown == (("burst", "80000"), ("priority", "3"), ("min-rate", "8000000"))
 
 
 def test_htb_is_told_bytes_and_ticks() -> None:
@@ -84,6 +84,7 @@ def test_htb_is_told_bytes_and_ticks() -> None:
     assert told["buffer"] == 15_625_000 * 1564 // 100_000
     assert told["cbuffer"] == 15_625_000 * 1564 // 1_000_000
     assert told["quantum"] == 0
+    assert (told["rate_mpu"], told["rate_cell_log"]) == (60, 3)
     slow, _ = htb({"min-rate": "100000", "max-rate": "100000"}, max_rate="80000000")
     assert attributes(rules.queue_request(slow, LINK))["TCA_HTB_PARMS"]["quantum"] == 1500
 
@@ -127,7 +128,7 @@ def test_netem_is_told_ticks_and_a_part_of_all_numbers() -> None:
     rules = DISCIPLINES["linux-netem"]
     told = rules.root_request(rules.root({"latency": "1000", "loss": "50"}, LINK), LINK)
     assert told["delay"] == 15_625
-    assert told["loss"] == 0xFFFFFFFF // 100 * 50
+    assert told["loss"] == 0xFFFFFFFF // 2
     assert told["limit"] == 1000
 
 

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from netloom.base.record import replace
 from netloom.flow.fields import SLOT
 from netloom.netdev.device import DeviceState
 from netloom.netdev.qos import QueueFacts
@@ -86,10 +85,14 @@ def test_counts_of_a_queue_come_with_its_age() -> None:
     assert describe_stats(port(1, FakeShaped()), last, 3_250) == m.QueueStats(1, 5)
 
 
-def test_rates_of_a_queue_are_parts_of_the_links() -> None:
+def test_of_rates_controllers_are_told_nothing() -> None:
     device = FakeShaped()
     told = describe_config(port(1, device), device.queues()[1])
-    assert (told.min_rate, told.max_rate) == (250, 900)
-    device.current = replace(device.current, speed_bps=0)
-    told = describe_config(port(1, device), device.queues()[1])
-    assert (told.min_rate, told.max_rate) == (0xFFFF, 0xFFFF)
+    assert (told.port, told.queue, told.min_rate, told.max_rate) == (1, 5, 0xFFFF, 0xFFFF)
+
+
+def test_a_queue_that_cannot_be_described_fails_otherwise_than_its_counts() -> None:
+    with pytest.raises(OpenFlowError, match="NXQOFC_QUEUE_ERROR"):
+        chosen([port(1, FakeShaped())], 1, 9, asks_config=True)
+    with pytest.raises(OpenFlowError, match="OFPQOFC_BAD_QUEUE"):
+        chosen([port(1, None)], 1, 9, asks_config=True)

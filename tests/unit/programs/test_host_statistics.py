@@ -25,7 +25,7 @@ SwapFree:         490 kB
 """
 STAT = (
     "77 (odd (name) x) S 5 77 77 0 -1 4194304 900 0 0 0 150 50 0 0 20 0 1 0 12345 8192000 300 "
-    "18446744073709551615 1 1 0"
+    "18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0"
 )
 
 
@@ -41,6 +41,7 @@ def test_a_process_is_read_whatever_its_name() -> None:
     assert process.vsz == 8000
     assert process.rss == 300 * os.sysconf("SC_PAGE_SIZE") // 1024
     assert process.cpu_ms == 200 * 1000 // ticks
+    assert process.processor == 1
     assert process.start_ms == 12345 * 1000 // ticks
 
 
@@ -68,6 +69,6 @@ def test_this_machine_has_all_but_daemons(tmp_path: Path) -> None:
 def test_a_daemon_is_one_that_holds_its_pidfile(tmp_path: Path) -> None:
     (tmp_path / "ovs-self.pid").write_text(f"{os.getpid()}\n")
     numbers = read_host_statistics(str(tmp_path))["process_ovs-self"].split(",")
-    assert len(numbers) == 6
+    assert len(numbers) == 7
     assert int(numbers[1]) > 0
     assert numbers[3] == "0"

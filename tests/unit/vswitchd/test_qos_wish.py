@@ -46,7 +46,7 @@ class FakeShaper:
 
     def facts(self) -> QosFacts:
         last = self.wishes[-1] if self.wishes else None
-        return QosFacts() if last is None else QosFacts(last.type, (("max-rate", "8000"),))
+        return QosFacts() if last is None else QosFacts(last.type, (("max-rate", "8000"),), (0, 5))
 
     def queues(self) -> list[QueueFacts]:
         return [

@@ -27,7 +27,7 @@ from netloom.netdev.disciplines import (
     Link,
     Parameters,
 )
-from netloom.netdev.linux.tc import ClassCounts, Tc
+from netloom.netdev.linux.tc import Tc
 from netloom.netdev.qos import ROOT_CLASS, Qos, QosFacts, QueueFacts, QueueSettings
 
 TYPE_CHECKING = False
@@ -53,19 +53,19 @@ class LinuxShaper:
 
     def facts(self) -> QosFacts:
         discipline = self._discipline
-        if discipline is None:
+        if discipline is None or discipline is NOOP:
             return QosFacts()
-        return QosFacts(discipline.type, discipline.shown(self._root))
+        return QosFacts(discipline.type, discipline.shown(self._root), tuple(self._queues))
 
     def queues(self) -> list[QueueFacts]:
         if not self._queues:
             return []
-        counts = self._rtnl.tc().classes(self._state().ifindex)
-        none = ClassCounts(0, 0, 0)
         listed = []
-        for number, queue in sorted(self._queues.items()):
-            packets, n_bytes, drops = counts.get(number + 1, none)
-            listed.append(replace(queue, tx_packets=packets, tx_bytes=n_bytes, tx_errors=drops))
+        for number, counts in self._rtnl.tc().classes(self._state().ifindex).items():
+            queue = self._queues.get(number - 1)
+            if queue is not None:
+                packets, n_bytes, drops = counts
+                listed.append(replace(queue, tx_packets=packets, tx_bytes=n_bytes, tx_errors=drops))
         return listed
 
     def set(self, qos: Qos | None) -> list[str]:
@@ -79,8 +79,7 @@ class LinuxShaper:
             self._set(qos, state, problems)
         except OSError as error:
             self._forget()
-            what = f"setting QoS type {qos.type}" if qos is not None else "removing QoS"
-            problems.append(f"{self._name}: {what} failed ({_reason(qos, error)})")
+            problems += _complaints(self._name, qos, error)
         return problems
 
     def clear(self) -> None:
@@ -117,9 +116,11 @@ class LinuxShaper:
             return
         tc, ifindex = self._rtnl.tc(), state.ifindex
         if discipline is None or qos is None:
-            is_plain = self._discipline is None and self._is_plain()
+            before = self._discipline
             self._forget()
-            if not is_plain and tc.kind(ifindex):
+            # What somebody else set while hands were off stays, as with Open vSwitch.
+            is_ours = before is not NOOP and not (before is None and self._is_plain())
+            if is_ours and tc.kind(ifindex):
                 tc.delete(ifindex)
             return
         kind = tc.kind(ifindex)
@@ -159,7 +160,8 @@ class LinuxShaper:
         for number in sorted(tc.classes(ifindex)):
             if number != ROOT_CLASS & 0xFFFF and number - 1 not in wanted:
                 tc.delete_class(ifindex, number)
-        before, self._queues = self._queues, {}
+        for number in [number for number in self._queues if number not in wanted]:
+            del self._queues[number]
         for number, queue in sorted(wanted.items()):
             if number >= discipline.n_queues:
                 problems.append(
@@ -173,8 +175,9 @@ class LinuxShaper:
                 tc.set_class(ifindex, number + 1, discipline.kind, request)
             except OSError as error:
                 problems.append(f"{self._name}: setting queue {number} failed ({error.strerror})")
+                self._queues.pop(number, None)
                 continue
-            known = before.get(number)
+            known = self._queues.get(number)
             created_ms = known.created_ms if known is not None else SystemClock().now_ms()
             options = discipline.shown_queue(parameters)
             self._queues[number] = QueueFacts(number, options, created_ms=created_ms)
@@ -186,8 +189,12 @@ def _refusal(name: str, type_: str) -> str:
     return f"{name}: unknown QoS type {type_}"
 
 
-def _reason(qos: Qos | None, error: OSError) -> str:
+def _complaints(name: str, qos: Qos | None, error: OSError) -> list[str]:
     """What the kernel said, and what it means."""
-    if qos is not None and error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
-        return f"{error.strerror}: the kernel lacks sch_{qos.type.removeprefix('linux-')}"
-    return error.strerror or str(error)
+    if qos is None:
+        return [f"{name}: removing QoS failed ({error.strerror})"]
+    said = [f"{name}: Failed to install new qdisc: {error.strerror}"]
+    if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+        kind = qos.type.removeprefix("linux-")
+        said.append(f"{name}: QoS type {qos.type} needs a kernel with sch_{kind}")
+    return said
