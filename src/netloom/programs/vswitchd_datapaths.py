@@ -240,6 +240,8 @@ class DataPathSet:
             )
             self._limit(backer)
             backer.features.found_vlans(self._limits.n_vlans)
+            for text in backer.features.probed():
+                get_logger("ofproto_dpif").info("%s: %s", name, text)
         return backer
 
     def _make_dpif(self, datapath_type: str, name: str) -> Dpif:

@@ -57,7 +57,7 @@ INLINE int run_found(struct __sk_buff *skb, struct nl_scratch *s)
 		return NL_DROP;
 	/* What user space runs, user space counts. */
 	if (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW) {
-		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0);
+		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0, coarse_ns());
 		if (!s->depth)
 			nl_keep_quick(skb);
 	}
@@ -114,13 +114,14 @@ INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, u32 *slot, int *verdi
 	struct nl_flow *flow = map_lookup(&flows, slot);
 	if (!flow)
 		return 0;
-	count_packet(skb, flow, raw.all_flags);
+	u64 now_ns = coarse_ns();
+	count_packet(skb, flow, raw.all_flags, now_ns);
 	if (is_sent_quickly(skb, flow, &raw, verdict))
 		return flow;
 	struct nl_action *first = (struct nl_action *)flow->actions;
 	if (flow->n_actions == 1 && first->op == NL_OP_NORMAL) {
 		u32 number = first->a32;
-		*verdict = leave_as_decided(skb, entry, number, raw.destination);
+		*verdict = leave_as_decided(skb, entry, number, raw.destination, now_ns);
 		if (!*verdict)
 			*verdict = switch_quickly(skb, port_of(skb->ifindex), &raw, entry, number);
 	}
