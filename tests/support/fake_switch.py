@@ -44,6 +44,7 @@ _REFERENCES = {
     ("Mirror", "select_dst_port"): "Port",
     ("Port", "interfaces"): "Interface",
     ("Port", "qos"): "QoS",
+    ("Bridge", "auto_attach"): "AutoAttach",
 }
 
 

@@ -27,6 +27,7 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.neighbours import NeighbourWatch
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.port_numbers import PortNumbers
@@ -104,6 +105,7 @@ class Ofproto:
         self.aggregation = Aggregation(self)
         self.monitoring = Monitoring(self)
         self.faults = FaultManagement(self)
+        self.neighbours = NeighbourWatch(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
         self.ports_by_number: dict[int, OfPort] = {}
@@ -510,22 +512,22 @@ class Ofproto:
         if self.tree is not None:
             due.append(self.tree.deadline())
         if self._quiet_at != self.backer.config_generation:
-            watchers = (self.aggregation, self.monitoring, self.faults)
+            watchers = (self.aggregation, self.monitoring, self.faults, self.neighbours)
             due += [watcher.deadline() for watcher in watchers]
             due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
     def _run_link_protocols(self, now_ms: int) -> None:
-        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        """BFD, CFM, LLDP, LACP and bonds. If no port wants any, none does until something is
         configured: a turn must not cost more the more ports there are."""
         generation = self.backer.config_generation
         self.monitoring.run(now_ms)
         self.faults.run(now_ms)
+        self.neighbours.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (
-            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
-        ) and not any(
+        watches = (self.monitoring, self.faults, self.neighbours)
+        if not (any(watch.machines for watch in watches) or self.aggregation.lacps) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):

@@ -14,6 +14,7 @@ from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.cfm import CfmSettings
 from netloom.protocols.lacp import LacpSettings
+from netloom.protocols.lldp import LldpSettings
 from netloom.protocols.rstp_values import RstpPortSettings, RstpSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
@@ -195,6 +196,8 @@ class PortSettings(Record):
     bfd: BfdSettings | None = None
     #: None: no maintenance point.
     cfm: CfmSettings | None = None
+    #: None: no LLDP.
+    lldp: LldpSettings | None = None
     #: How much may come in.
     policing: Policing = FREE
     #: (queue, DSCP) of the queues whose packets are marked.

@@ -440,6 +440,7 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         lacp_key=wish.lacp[2],
         bfd=wish.bfd,
         cfm=wish.cfm,
+        lldp=wish.lldp,
         policing=wish.policing,
         marks=dscp_marks(wish.qos),
     )

@@ -27,10 +27,11 @@ from netloom.ofproto.settings import (
     TableSettings,
 )
 from netloom.ovsdb.row import Row
+from netloom.protocols.lldp import LldpSettings
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
 from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
-from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
+from netloom.vswitchd.monitor_rules import read_auto_attach, read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.qos_rules import read_policing, read_qos
 from netloom.vswitchd.table_rules import TableRules
@@ -116,6 +117,8 @@ class _Reader:
         self._problems: dict[tuple[str, str, str], None] = {}
         self._bundle_timeout_ms = 10_000
         self._in_band_managers: tuple[str, ...] = ()
+        #: What ports with LLDP say of the switch.
+        self._lldp = LldpSettings()
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
 
@@ -133,6 +136,7 @@ class _Reader:
         self._in_band_managers = tuple(
             sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
         )
+        self._lldp = read_auto_attach(self._replica, root)
         for text in complaints("Open_vSwitch", root):
             self._complain("warn", "bridge", text)
         bridges = tuple(
@@ -387,6 +391,7 @@ class _Reader:
             bfd=read_bfd(row.mapping("bfd")),
             lacp=_lacp_member(row.mapping("other_config")),
             policing=read_policing(row),
+            lldp=self._lldp if row.mapping("lldp").get("enable") == "true" else None,
         )
         if name == bridge:
             wish = replace(wish, ofport=0, ofport_requested=False)

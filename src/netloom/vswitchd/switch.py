@@ -164,6 +164,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "snaplen",
         "statistics",
     ),
+    "AutoAttach": ("mappings", "system_description", "system_name"),
     "QoS": ("other_config", "queues", "type"),
     "Queue": ("dscp", "other_config"),
     "SSL": ("bootstrap_ca_cert", "ca_cert", "certificate", "private_key"),

@@ -13,9 +13,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "netflow",
         "sflow",
         "ipfix",
-        "auto_attach",
     ),
-    "Interface": ("lldp",),
 }
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {

@@ -14,6 +14,7 @@ from netloom.netdev.qos import FREE, Policing, Qos
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.cfm import CfmSettings
+from netloom.protocols.lldp import LldpSettings
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -39,6 +40,7 @@ class InterfaceWish(Record):
     lacp: tuple[int, int, int] = (0, 65_535, 0)
     bfd: BfdSettings | None = None
     cfm: CfmSettings | None = None
+    lldp: LldpSettings | None = None
     #: How its packets are queued (its Port's), and how much may come in.
     qos: Qos | None = None
     policing: Policing = FREE
