@@ -48,6 +48,8 @@ _REFERENCES = {
     ("Mirror", "select_src_port"): "Port",
     ("Mirror", "select_dst_port"): "Port",
     ("Port", "interfaces"): "Interface",
+    ("Port", "qos"): "QoS",
+    ("Bridge", "auto_attach"): "AutoAttach",
 }
 
 

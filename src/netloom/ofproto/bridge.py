@@ -28,11 +28,13 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.neighbours import NeighbourWatch
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.port_news import PortNews
 from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
@@ -108,6 +110,7 @@ class Ofproto:
         self.aggregation = Aggregation(self)
         self.monitoring = Monitoring(self)
         self.faults = FaultManagement(self)
+        self.neighbours = NeighbourWatch(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
         #: None: nobody is told of its packets.
@@ -265,6 +268,7 @@ class Ofproto:
             port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
+        set_quality(port, self.backer.dpif)
         self.ports_by_number[number] = port
         self._port_order.add(number)
         self.ports_by_name[settings.name] = port
@@ -289,6 +293,7 @@ class Ofproto:
             self.backer.config_changed()
         if settings != port.settings:
             port.settings = settings
+            set_quality(port, self.backer.dpif)
             self.backer.config_changed()
 
     def port_del(self, name: str) -> None:
@@ -394,6 +399,9 @@ class Ofproto:
         self.backer.events.stats_read.add(len(ports))
         return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
+    def ports_in_order(self) -> list[OfPort]:
+        return [self.ports_by_number[number] for number in self._port_order]
+
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
         port = self.ports_by_name.get(name)
@@ -401,7 +409,9 @@ class Ofproto:
             return None
         device = self._devices.get(name)
         self.backer.events.stats_read.add()
-        return device.stats() if device is not None else port.patch_stats()
+        if device is None:
+            return port.patch_stats()
+        return with_policed(device.stats(), port)
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes that a mirror has copied; None if there is no such mirror."""
@@ -514,22 +524,22 @@ class Ofproto:
         if self.exporters is not None:
             due.append(self.exporters.deadline())
         if self._quiet_at != self.backer.config_generation:
-            watchers = (self.aggregation, self.monitoring, self.faults)
+            watchers = (self.aggregation, self.monitoring, self.faults, self.neighbours)
             due += [watcher.deadline() for watcher in watchers]
             due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
     def _run_link_protocols(self, now_ms: int) -> None:
-        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        """BFD, CFM, LLDP, LACP and bonds. If no port wants any, none does until something is
         configured: a turn must not cost more the more ports there are."""
         generation = self.backer.config_generation
         self.monitoring.run(now_ms)
         self.faults.run(now_ms)
+        self.neighbours.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (
-            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
-        ) and not any(
+        watches = (self.monitoring, self.faults, self.neighbours)
+        if not (any(watch.machines for watch in watches) or self.aggregation.lacps) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):

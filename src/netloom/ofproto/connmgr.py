@@ -59,6 +59,7 @@ from netloom.openflow.messages_tables import RequestForward, TableStatus
 
 if TYPE_CHECKING:
     from netloom.ofproto.exporters import Exporters
+    from netloom.ofproto.ports import OfPort
 
 log: Final = get_logger("connmgr")
 
@@ -88,6 +89,9 @@ class SwitchSide(Protocol):
     def phy_ports(self) -> list[m.PhyPort]: ...
 
     def port_stats(self) -> list[m.PortStats]: ...
+
+    def ports_in_order(self) -> list[OfPort]:
+        """In the order of statistics."""
 
     def port_mod(self, mod: m.PortMod) -> None:
         """Raises OpenFlowError."""

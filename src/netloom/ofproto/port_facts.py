@@ -14,6 +14,7 @@ from netloom.flow.hashes import hash_pair
 from netloom.netdev.device import Device
 from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import with_policed
 from netloom.openflow import messages as m
 
 #: Bits per second -> what OpenFlow calls it.
@@ -59,7 +60,7 @@ def describe_port(port: OfPort, device: Device | None) -> m.PhyPort:
 
 def count_port(port: OfPort, device: Device | None, now_ms: int) -> m.PortStats:
     """The counters of a port."""
-    stats = device.stats() if device is not None else port.patch_stats()
+    stats = with_policed(device.stats(), port) if device is not None else port.patch_stats()
     sec, ms = divmod(now_ms - port.created_ms, 1_000)
     counters = {name: getattr(stats, name) for name in _COUNTERS}
     basic = m.PortStats(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
+from netloom.netdev.qos import FREE, Policing
 from netloom.openflow.actions import Subfield
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.cfm import CfmSettings
 from netloom.protocols.lacp import LacpSettings
+from netloom.protocols.lldp import LldpSettings
 from netloom.protocols.rstp_values import RstpPortSettings, RstpSettings
 from netloom.telemetry.ipfix import IpfixSettings
 from netloom.telemetry.netflow import NetflowSettings
@@ -207,6 +209,12 @@ class PortSettings(Record):
     bfd: BfdSettings | None = None
     #: None: no maintenance point.
     cfm: CfmSettings | None = None
+    #: None: no LLDP.
+    lldp: LldpSettings | None = None
+    #: How much may come in.
+    policing: Policing = FREE
+    #: (queue, DSCP) of the queues whose packets are marked.
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class PortInfo(Record):

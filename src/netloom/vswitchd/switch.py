@@ -12,6 +12,7 @@ nothing about the bridges; while another process holds the lock there are no bri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
@@ -183,6 +184,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "template_interval",
     ),
     "Flow_Sample_Collector_Set": ("bridge", "id", "ipfix", "local_group_id"),
+    "AutoAttach": ("mappings", "system_description", "system_name"),
+    "QoS": ("other_config", "queues", "type"),
+    "Queue": ("dscp", "other_config"),
     "SSL": ("bootstrap_ca_cert", "ca_cert", "certificate", "private_key"),
 }
 #: Columns that this daemon writes: their changes are no wishes.
@@ -248,6 +252,7 @@ class Switch:
         datapaths: DataPaths,
         connections: Connections,
         pid: int = 0,
+        read_machine: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self.applier = Applier(devices, datapaths)
         self.wish: Wish = NOTHING
@@ -257,6 +262,9 @@ class Switch:
         self._datapaths = datapaths
         self._connections = connections
         self._pid = pid
+        #: What there is to tell of the machine.
+        self._read_machine = read_machine
+        self._machine: dict[str, str] = {}
         self._collector = Collector(idl, self.applier, connections)
         self._writer = StatusWriter(idl)
         self._wish_is_stale = True
@@ -309,9 +317,10 @@ class Switch:
         """How often a transaction was found to be in that state."""
         return self._writer.outcomes.get(status, 0)
 
-    def close(self) -> None:
-        """Remove all bridges; the database keeps what it was told."""
-        self.applier.close()
+    def close(self, leaves: bool = True) -> None:
+        """Remove all bridges; the database keeps what it was told. Queues of devices stay, unless
+        nobody is to come after."""
+        self.applier.close(leaves)
         self._connections.follow({})
 
     @property
@@ -398,6 +407,10 @@ class Switch:
         if with_counters:
             self._counters_due_ms = now_ms + self.wish.stats_interval_ms
             self.applier.refresh()
+        if not self.wish.tells_of_machine:
+            self._machine = {}
+        elif with_counters or not self._machine:
+            self._machine = self._read_machine()
         changes = self._collector.differences(now_ms, with_counters)
         for root in self._idl.rows("Open_vSwitch")[:1]:
             different = differing(root, self._root_columns())
@@ -411,6 +424,7 @@ class Switch:
             "iface_types": tuple(sorted(self._devices.types() | {"patch"})),
             "dpdk_initialized": False,
             "dpdk_version": ("none",),
+            "statistics": dict(sorted(self._machine.items())),
         }
         if self._applied_cfg is not None:
             columns["cur_cfg"] = self._applied_cfg

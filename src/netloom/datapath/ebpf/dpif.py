@@ -47,6 +47,7 @@ from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
+from netloom.datapath.ebpf.policers import KernelPolicers
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
@@ -84,7 +85,9 @@ from netloom.datapath.userspace.execute import (
     DROP_METER,
     DROP_RECIRCULATION,
 )
+from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.packet.offload import Offload
 
 TYPE_CHECKING = False
@@ -187,6 +190,13 @@ class EbpfDpif:
         counters.counter(SLOW_PACKETS)
         self._counted = self._read_counters()
         self._counters_seen = b""
+        self._policers = KernelPolicers(
+            SharedArray(self._loaded.maps["policers"], _SPECS["policers"]),
+            SharedArray(self._loaded.maps["config"], _SPECS["config"]),
+        )
+        self._slow.has_device_priorities = True
+        #: Ports whose packets the programs see first.
+        self._kernel_ports: set[int] = set()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
         earlier = self._table.operands(*_NUMBERED)
         self._registry = Registry(self._templates, self._tracker.policies.number, earlier)
@@ -274,6 +284,7 @@ class EbpfDpif:
         # A device that was a port of another number, perhaps.
         self._table.forget()
         handed.count_sent(lambda: self._ports.shortcuts.count(port.number))
+        self._kernel_ports.add(port.number)
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -286,6 +297,8 @@ class EbpfDpif:
     def port_del(self, number: DpPortNo) -> None:
         if not self._leaves:
             self._ports.remove(number)
+            self._policers.forget(number)
+        self._kernel_ports.discard(number)
         self._registry.tunnels.pop(number, None)
         self._installs.forget_records()
         self._slow.port_del(number)
@@ -295,6 +308,19 @@ class EbpfDpif:
 
     def port_stats(self, number: DpPortNo) -> DeviceStats:
         return self._slow.port_stats(number)
+
+    # Quality of service
+
+    def queue_priority(self, queue: int) -> int | None:
+        return queue_priority(queue) if queue < MAX_QUEUES else None
+
+    def set_policing(self, number: DpPortNo, policing: Policing) -> None:
+        is_kernels = number in self._kernel_ports
+        self._policers.set(number, policing if is_kernels else FREE)
+        self._slow.set_policing(number, FREE if is_kernels else policing)
+
+    def n_policed(self, number: DpPortNo) -> int:
+        return self._policers.dropped(number) + self._slow.n_policed(number)
 
     # Flows
 
@@ -442,6 +468,8 @@ class EbpfDpif:
         self._orphans.drop(lambda key, mask: self._slow.flow_get(key, mask) is not None, now_ms)
         if self._orphans.has_given_up(now_ms) and not self._has_given_up:
             self._has_given_up = True
+            for number in self._ports.left_behind:
+                self._policers.forget(number)
             self._ports.remove_left_behind()
 
     def earlier_recirc_ids(self) -> frozenset[int]:
@@ -535,6 +563,7 @@ class EbpfDpif:
         """A packet that an action brought up."""
         packet, key = received.packet, received.key
         if received.argument & TO_PORT:
+            packet.priority = (key & SKB_PRIORITY_MASK) >> SKB_PRIORITY_SHIFT
             self._slow.output(received.argument & ~TO_PORT, packet)
         elif received.argument & TO_ACTIONS:
             rest = self._registry.list(received.argument & ~TO_ACTIONS)
@@ -612,6 +641,7 @@ class EbpfDpif:
             ring.close()
         self._kernel_counters.close()
         self._meters.close()
+        self._policers.close()
         self._templates.close()
         self._switches.close()
         self._tracker.close()

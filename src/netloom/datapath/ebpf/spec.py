@@ -252,7 +252,7 @@ CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
     "config",
     "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 raw_tcp_flags\n"
-    "u64 raw[4]\nu32 raw_ports\nu32 pad\n"
+    "u64 raw[4]\nu32 raw_ports\nu32 n_policers\n"
     f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
@@ -274,6 +274,12 @@ METER = Structure(
         f"u64 {name}[{MAX_BANDS}]"
         for name in ("rate", "size", "bucket", "level", "band_packets", "band_bytes")
     ),
+)
+#: What may come in at a port: bits and packets a millisecond, and buckets of both.
+POLICER = Structure(
+    "policer",
+    "u32 lock\nu32 pad\nu64 used_ms\nu64 kbps\nu64 kpps\nu64 max_bits\nu64 max_packets\n"
+    "u64 bits\nu64 packets\nu64 dropped",
 )
 #: The sides of a TCP connection, as in `userspace.conntrack.tcp`.
 SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
@@ -349,7 +355,7 @@ SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
     TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
-    PLACE, ADDRESS, RECENT, PARCEL, END,
+    PLACE, ADDRESS, RECENT, PARCEL, END, POLICER,
 )  # fmt: skip
 
 
@@ -388,6 +394,7 @@ MAPS = (
     MapSpec("more_devices", HASH, 4, 4, MAX_PORTS, NO_PREALLOC),
     MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
+    MapSpec("policers", ARRAY, 4, POLICER.size, MAX_PORTS, MMAPABLE),
     MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
     MapSpec("templates", ARRAY, 4, TEMPLATE.size, MAX_TEMPLATES, MMAPABLE),
     MapSpec("tuples", HASH, TUPLE.size, ENTRY.size, 2 * MAX_CONNECTIONS, NO_PREALLOC),

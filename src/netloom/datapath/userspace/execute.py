@@ -44,6 +44,8 @@ from netloom.flow.key import (
     PACKET_TYPE_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
+    SKB_PRIORITY_MASK,
+    SKB_PRIORITY_SHIFT,
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
@@ -109,6 +111,10 @@ class Outlet:
     @abstractmethod
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         """Look the packet up again, by its key with the new recirculation id."""
+
+    @abstractmethod
+    def device_priority(self, priority: int) -> int:
+        """What devices call the priority of a key."""
 
     @abstractmethod
     def draw(self) -> int:
@@ -244,7 +250,15 @@ class Execution:
                 data = finish_offload(data, packet.offload)[0]
             packet = Packet(data[: self.max_len])
             self.max_len = 0
-        return packet
+        return self.with_priority(packet)
+
+    def with_priority(self, packet: Packet) -> Packet:
+        """The packet for the queue that was chosen, if one was."""
+        priority = self.key & SKB_PRIORITY_MASK
+        if not priority:
+            return packet
+        priority = self.outlet.device_priority(priority >> SKB_PRIORITY_SHIFT)
+        return Packet(packet.data, packet.offload, priority)
 
 
 def _run_together(executions: list[Execution], program: Program) -> None:
@@ -302,7 +316,7 @@ def _compile_outputs(ports: list[int]) -> Step:
         outlet = execution.outlet
         outlet.output(first, execution.take_truncated())
         if others:
-            packet = execution.frozen()
+            packet = execution.with_priority(execution.frozen())
             for port in others:
                 outlet.output(port, packet)
 

@@ -58,7 +58,7 @@ def _is_special(context: Context, port: OfPort) -> bool:
     bridge = context.bridge
     if bridge.faults.takes(context, port) or bridge.monitoring.takes(context, port):
         return True
-    if _is_slow_protocol(context, port):
+    if _is_slow_protocol(context, port) or bridge.neighbours.takes(context, port):
         return True
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:

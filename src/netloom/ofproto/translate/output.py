@@ -10,6 +10,7 @@ from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import CT_STATE_MASK, DL_TYPE_MASK, METADATA_ALL_MASK
 from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import mark, restore
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate import tunnel, underlay
 from netloom.ofproto.translate.commit import commit
@@ -44,19 +45,32 @@ def output_to(context: Context, number: int) -> None:
     elif _PACKET_TYPE.get(context.key) and _takes_frames_only(port):
         context.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     else:
+        before = context.key
+        if port.marks:
+            _mark(context, port)
         if port.tunnel is not None:
             sampling = context.sampling
             n_outputs = sampling.n_outputs if sampling is not None else 0
-            if not tunnel.output_to_tunnel(context, port, port.tunnel):
-                return
-            if sampling is not None:
+            was_sent = tunnel.output_to_tunnel(context, port, port.tunnel)
+            if was_sent and sampling is not None:
                 # Whichever way it takes below, it is one output.
                 sampling.n_outputs = n_outputs
                 sampling.note(port)
         else:
+            was_sent = True
             _emit_output(context, port)
-        if context.bridge.mirrors and port.bundle is not None:
+        if port.marks:
+            context.key = restore(context.key, before)
+        if was_sent and context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
+
+
+def _mark(context: Context, port: OfPort) -> None:
+    """Give a packet the DSCP of the queue that it leaves by."""
+    if context.log is not None:
+        # What the next packet is marked with may be another.
+        context.log.give_up()
+    context.key, context.mask = mark(port.marks, context.key, context.mask)
 
 
 def _is_restricted(port: OfPort) -> bool:

@@ -11,6 +11,7 @@
 #include "quick.h"
 #include "uplink.h"
 #include "outbox.h"
+#include "policer.h"
 
 #define NO_PORT 0xffffffff
 
@@ -133,6 +134,9 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 {
 	int verdict = 0;
 	u32 slot = 0;
+
+	if (config_now.n_policers && nl_police(skb, port_of(skb->ifindex)))
+		return NL_DROP;
 	struct nl_flow *flow = find_quickly(skb, &slot, &verdict);
 
 	if (verdict)
