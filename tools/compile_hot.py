@@ -61,8 +61,8 @@ MODULES = {
         connection expected fragments key limits nat plain plan tcp tracker tuples
     """,
     "datapath/ebpf": """
-        compile connections dpif entries flowtable installs layout orphans outbox registry ring
-        upcalls usage zones
+        compile connections dpif entries flowtable installs kernel_counters layout orphans outbox
+        registry ring upcalls usage zones
     """,
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes

@@ -60,11 +60,11 @@ from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
     PLAIN_L4,
-    TRK,
     ConnTracker,
     Tracked,
     Verdict,
     Work,
+    state_in_zone,
 )
 from netloom.datapath.userspace.conntrack.tuples import Tuple, plain_bits
 from netloom.flow.key import (
@@ -207,9 +207,7 @@ class KernelTracker(ConnTracker):
     ) -> tuple[bytes, PlainTuple] | None:
         """The entry and the tuple of the connection that a plain packet opens by a plain action, if
         there is room; None if it does not, or that is not so simple."""
-        state = key >> CT_STATE_SHIFT & 0xFF
-        if state & TRK and key >> CT_ZONE_SHIFT & 0xFFFF != ct.zone:
-            state = 0
+        state = state_in_zone(key, ct.zone)
         if not ct.commit or (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return None
         read = read_plain(packet, ct.zone, trusts_checksum)

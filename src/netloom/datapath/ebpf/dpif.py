@@ -37,12 +37,12 @@ from netloom.datapath.dpif import (
     UplinkPorts,
     UsedFlow,
 )
-from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
+from netloom.datapath.ebpf.kernel_counters import KernelCounters
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.outbox import Outbox
@@ -53,11 +53,8 @@ from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
-    COUNTER,
-    COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
-    N_REASONS,
     OP,
     PARCEL_REFUSED,
     RINGS,
@@ -71,20 +68,7 @@ from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow
-from netloom.datapath.userspace.conntrack.tracker import (
-    FULL,
-    INVALID_STATE,
-    TCP_FLAGS,
-    TCP_SEQUENCE,
-    TCP_UNCHECKED,
-    ZONE_FULL,
-)
-from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
-from netloom.datapath.userspace.execute import (
-    DROP_INVALID,
-    DROP_METER,
-    DROP_RECIRCULATION,
-)
+from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
@@ -100,30 +84,9 @@ RING_BATCH: Final = 64
 _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
 _USERSPACE: Final = UPCALL["USERSPACE"]
-_UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Operations whose operand is a number of the registry.
 _NUMBERED: Final = (OP["USERSPACE"], OP["RESUME_AT"], OP["RESUME"])
-#: Packets for which the programs left something to Python.
-SLOW_PACKETS: Final = "dpif_slow_packet"
-#: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
-_DROPS: Final = {
-    "DROP_PORT": DROP_PORT,
-    "DROP_RECIRCULATION": DROP_RECIRCULATION,
-    "DROP_INVALID": DROP_INVALID,
-    "DROP_METER": DROP_METER,
-    "DROP_ACTION": "datapath_drop_userspace_action_error",
-    "LOST": DROP_UPCALL,
-    "SLOW": SLOW_PACKETS,
-    "CT_INVALID": INVALID_STATE,
-    "CT_FLAGS": TCP_FLAGS,
-    "CT_SEQUENCE": TCP_SEQUENCE,
-    "CT_UNCHECKED": TCP_UNCHECKED,
-    "CT_FULL": FULL,
-    "CT_ZONE_FULL": ZONE_FULL,
-    "DROP_REASON": drop_counter(0),
-    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
-}
 
 
 class _Used:
@@ -185,11 +148,8 @@ class EbpfDpif:
         self._has_given_up = False
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
-        self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
-        self._n_cpus = possible_cpus()
-        counters.counter(SLOW_PACKETS)
-        self._counted = self._read_counters()
-        self._counters_seen = b""
+        array = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
+        self._counted = KernelCounters(array, counters)
         self._policers = KernelPolicers(
             SharedArray(self._loaded.maps["policers"], _SPECS["policers"]),
             SharedArray(self._loaded.maps["config"], _SPECS["config"]),
@@ -480,21 +440,21 @@ class EbpfDpif:
 
     def stats(self) -> DpStats:
         self._installs.settle()
-        self._take_counters()
+        self._counted.take()
         stats = self._slow.stats()
         return replace(
             stats,
             hits=stats.hits + self._table.hits(),
-            misses=stats.misses + self._counted["LOST_MISS"],
-            lost=stats.lost + self._counted["LOST"],
+            misses=stats.misses + self._counted.totals["LOST_MISS"],
+            lost=stats.lost + self._counted.totals["LOST"],
             masks=max(stats.masks, self._table.n_masks),
         )
 
     @property
     def slow_packets(self) -> int:
         """Packets of flows that the kernel could not run."""
-        self._take_counters()
-        return self._counted["SLOW"]
+        self._counted.take()
+        return self._counted.totals["SLOW"]
 
     def run(self, now_ms: int) -> bool:
         self._installs.settle()
@@ -509,7 +469,7 @@ class EbpfDpif:
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
-        self._take_counters()
+        self._counted.take()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
             self._table.sort_masks()
@@ -592,33 +552,6 @@ class EbpfDpif:
         for key, packet in waiting:
             self._process(packet, key)
 
-    def _read_counters(self) -> dict[str, int]:
-        words = self._kernel_counters.view.cast("Q")
-        end = COUNTER_STRIDE * self._n_cpus
-        totals = {name: sum(words[number:end:COUNTER_STRIDE]) for name, number in COUNTER.items()}
-        words.release()
-        return totals
-
-    def _take_counters(self) -> None:
-        """Bring what the programs counted into the counters of this process."""
-        view, stride = self._kernel_counters.view, 8 * COUNTER_STRIDE
-        # Every miss counts as an upcall, which nobody asks for here.
-        seen = b"".join(
-            [
-                bytes(view[start : start + _UPCALLS_AT])
-                + bytes(view[start + _UPCALLS_AT + 8 : start + stride])
-                for start in range(0, stride * self._n_cpus, stride)
-            ]
-        )
-        if seen == self._counters_seen:
-            return
-        self._counters_seen = seen
-        totals = self._read_counters()
-        for name, counter in _DROPS.items():
-            if grown := totals[name] - self._counted[name]:
-                self._counters.counter(counter).add(grown)
-        self._counted = totals
-
     def poll_fds(self) -> list[int]:
         rings = (ring.fd for ring in self._rings.values())
         return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
@@ -639,7 +572,7 @@ class EbpfDpif:
         self._outbox.close()
         for ring in self._rings.values():
             ring.close()
-        self._kernel_counters.close()
+        self._counted.close()
         self._meters.close()
         self._policers.close()
         self._templates.close()

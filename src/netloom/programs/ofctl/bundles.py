@@ -51,7 +51,7 @@ def transact(context: Context, switch: Switch, changes: Sequence[Change]) -> Non
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
     for change in changes:
         if isinstance(change, GroupMod):
-            from netloom.programs.ofctl.groups import check_command
+            from netloom.programs.ofctl.group_commands import check_command
 
             check_command(change, switch.version)
     empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)

@@ -118,6 +118,13 @@ class Tracked(NamedTuple):
 UNTRACKED: Final = Tracked()
 
 
+def state_in_zone(key: int, zone: int) -> int:
+    """What was said of a packet when it was tracked in this zone; 0 if it was not."""
+    state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
+    is_elsewhere = state & TRK and (key & CT_ZONE_MASK) >> CT_ZONE_SHIFT != zone
+    return 0 if is_elsewhere else state
+
+
 class Translation(NamedTuple):
     """How to rewrite the packet: `nat.translate_packet`'s arguments."""
 
@@ -258,9 +265,7 @@ class ConnTracker:
         translated nor expected nor listened to by a helper."""
         if not (self._may_be_plain and ct.is_plain) or len(self._expectations):
             return -1
-        state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
-        if state & TRK and (key & CT_ZONE_MASK) >> CT_ZONE_SHIFT != ct.zone:
-            state = 0
+        state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = self._reader.read(packet, ct.zone, trusts_checksum)
