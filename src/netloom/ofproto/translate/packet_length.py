@@ -9,6 +9,7 @@ from __future__ import annotations
 from netloom.datapath import actions as dp
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.options import presence
 from netloom.openflow import actions as a
 
 
@@ -23,7 +24,7 @@ def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions
         _restore(context, saved)
         context.done, context.is_last = False, True
         place = 1 << action.destination.field.shift + action.destination.offset
-        context.key = context.key & ~place | (place if bit else 0)
+        context.key = context.key & ~place | (place if bit else 0) | presence(action.destination)
         context.walk.run_actions(context, rest)
         if context.freeze is None:
             context.walk.run_action_set(context)
