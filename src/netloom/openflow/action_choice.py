@@ -9,6 +9,7 @@ from netloom.base.log import get_logger
 from netloom.flow.ports import (
     ANY,
     CONTROLLER,
+    IN_PORT,
     MAX,
     format_port,
     parse_port,
@@ -119,6 +120,10 @@ def _read_bundle(action: bytes, *, load: bool) -> a.Action:
         log.warn_rl("bundle action has nonzero reserved fields")
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     members = tuple(port_from_of10(n) for n in unpack_from(f">{count}H", action, 32))
+    for port in members:
+        if port == CONTROLLER or MAX <= port < IN_PORT:
+            log.warn_rl("invalid member %d", port)
+            raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
     return a.Bundle(fields, basis, algorithm, members, part)
 
 

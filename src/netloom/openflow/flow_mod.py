@@ -80,6 +80,30 @@ class FlowMod:
         return f"FlowMod({shown})"
 
 
+class BundleAdd:
+    """A message for a bundle. `data`: the whole of it, of the same version and transaction."""
+
+    _fields: ClassVar[tuple[str, ...]] = ("bundle_id", "flags", "data")
+    __slots__ = ("bundle_id", "data", "flags")
+
+    def __init__(self, bundle_id: int, flags: int, data: bytes) -> None:
+        self.bundle_id = bundle_id
+        self.flags = flags
+        self.data = data
+
+    def _values(self) -> tuple[int, int, bytes]:
+        return self.bundle_id, self.flags, self.data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BundleAdd) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"BundleAdd{self._values()!r}"
+
+
 class FlowRow:
     """What is told of one flow: the members of a `messages.FlowStats`."""
 

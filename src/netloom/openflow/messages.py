@@ -27,16 +27,17 @@ from netloom.openflow.constants import (
     PACKET_IN_STANDARD,
     UNKNOWN,
 )
+from netloom.openflow.flow_mod import BundleAdd
 from netloom.openflow.flow_mod import FlowMod as FlowMod
 from netloom.openflow.flow_mod import FlowRow as FlowRow
 
 
 class MessageRecord(Record):
-    """Base of all messages but flow mods."""
+    """Base of all messages but those of `flow_mod`."""
 
 
 #: Any message.
-Message = MessageRecord | FlowMod
+Message = MessageRecord | FlowMod | BundleAdd
 
 
 # Symmetric messages
@@ -366,6 +367,14 @@ class FlowRowsReply(MessageRecord):
     """A `FlowStatsReply` for who sends very many flows; `rows` are read once."""
 
     rows: Iterable[FlowRow]
+    nx: bool = False
+
+
+class FlowPartsReply(MessageRecord):
+    """The same, where the flows are bytes already: the bodies of the messages of the reply. `nx`:
+    in Nicira's form."""
+
+    parts: list[bytes]
     nx: bool = False
 
 

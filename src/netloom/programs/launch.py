@@ -20,6 +20,7 @@ this module imports nothing of it at the top.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 TYPE_CHECKING = False
@@ -49,6 +50,8 @@ TOOLS = {
 #: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).
 COMPILED = frozenset(("ovs-ofctl", "ovs-vswitchd"))
 
+#: So many objects more, and it is looked for garbage.
+MAX_NEW_OBJECTS = 200_000
 #: Where proc(5) has arg_start and arg_end in /proc/PID/stat, counted behind the name's `) `.
 _ARG_START, _ARG_END = 45, 46
 #: comm holds 15 bytes and a zero.
@@ -107,7 +110,12 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         from netloom.programs.compiled import activate
 
         activate()
+    gc.disable()
     module = __import__(module_name, fromlist=["main"])
+    # What is loaded stays, and little of what a tool makes is in cycles.
+    gc.freeze()
+    gc.set_threshold(MAX_NEW_OBJECTS)
+    gc.enable()
     finish(module.main(argv))
 
 
