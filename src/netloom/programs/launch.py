@@ -43,6 +43,7 @@ TOOLS = {
     "ovs-pcap": ("netloom.programs.packet_hex", False),
     "ovs-tcpundump": ("netloom.programs.packet_hex", False),
     "ovs-tcpdump": ("netloom.programs.tcpdump.main", False),
+    "ovs-ctl": ("netloom.programs.ctl", False),
     "ovs-dpctl-top": ("netloom.programs.dpctl_top", False),
 }
 
