@@ -29,12 +29,7 @@ from netloom.datapath.dpctl_small import (
     refuse_offload_stats,
 )
 from netloom.datapath.dpif import Dpif, DpPort, Flow
-from netloom.datapath.flow_text import (
-    format_flow,
-    format_flow_stats,
-    format_ufid,
-    parse_ufid,
-)
+from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import parse_odp_flow
@@ -284,9 +279,11 @@ class Dpctl:
         with_names = (verbose or "--names" in call.options) and "--no-names" not in call.options
         names = {int(port.number): port.name for port in dpif.ports()} if with_names else None
         limit, in_kernel = dpif.vlan_limit, dpif.in_kernel
-        line = format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel) + "\n"
-        given = self._ufid_of(flow)
-        return line.replace(format_ufid(flow.ufid), format_ufid(given), 1) if self._given else line
+        line = format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel)
+        if verbose:
+            head, mid, actions = line.partition(", actions:")
+            line = f"{format_ufid(self._ufid_of(flow))}, {head}, dp:ovs{mid}{actions}"
+        return f"{line}\n"
 
     def _add_flow(self, call: _Call) -> None:
         if (dpif := self._one(call, 2)) is not None:

@@ -44,6 +44,7 @@ DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
 #: Least length that --len may ask for: the shortest frame of an Ethernet.
 LEAST_LENGTH = 64
+MIN_MTU, MAX_MTU = 68, 65_535
 ETH_LEN = 14
 _TAGS = (b"\x81\x00", b"\x88\xa8")
 #: What a dummy counts for others to see; it keeps no other counters, as Open vSwitch's.
@@ -200,6 +201,8 @@ class DummyDevice:
         self._rx_log = self._tx_log = None
 
     def set_mtu(self, mtu: int) -> None:
+        if not MIN_MTU <= mtu <= MAX_MTU:
+            raise ConfigError("Invalid argument", "setting MTU failed")
         self._state = replace(self._state, mtu=mtu)
 
     def set_mac(self, mac: str) -> None:

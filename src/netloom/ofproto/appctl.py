@@ -13,7 +13,7 @@ from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import Flow
-from netloom.datapath.flow_text import format_flow
+from netloom.datapath.flow_text import format_flow, format_ufid
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.dummy import DummyDevice
@@ -255,6 +255,7 @@ class OfprotoCommands:
         now_ms = backer.clock.now_ms()
         limit, in_kernel = backer.dpif.vlan_limit, backer.dpif.in_kernel
         return "".join(
+            f"{f'{format_ufid(flow.ufid)} ' if verbose else ''}"
             f"{format_flow(flow, now_ms, port_names, verbose, limit, in_kernel)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports

@@ -29,6 +29,7 @@ from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
+from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
@@ -83,6 +84,8 @@ class Ofproto:
         self.name = name
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
+        #: Has it no tables that count, but packets of a device of the host (`uplinks`)?
+        self.is_uplink = False
         self.tables = Tables()
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)
@@ -110,7 +113,7 @@ class Ofproto:
         self.connections = ConnectionManager(self, backer.events)
         self._devices: dict[str, Device] = {}
         self._port_order = PortOrder()
-        self._last_number = 0
+        self._numbers = PortNumbers(self.ports_by_number, MAX_PORT)
         self._ports_are_stale = False
         #: The configuration in which no port wants link protocols.
         self._quiet_at = -1
@@ -267,16 +270,7 @@ class Ofproto:
     def _choose_number(self, settings: PortSettings) -> int:
         if settings.name == self.name:
             return reserved.LOCAL
-        wanted = settings.ofport_request
-        if 0 < wanted <= MAX_PORT and wanted not in self.ports_by_number:
-            return wanted
-        # Numbers that were used are used again only when all others have been.
-        for step in range(MAX_PORT):
-            number = (self._last_number + step) % MAX_PORT + 1
-            if number not in self.ports_by_number:
-                self._last_number = number
-                return number
-        raise ConfigError(f"bridge {self.name} has no OpenFlow port number left")
+        return self._numbers.choose(settings.ofport_request, self.backer.clock.now_ms())
 
     def port_configure(self, settings: PortSettings) -> None:
         port = self.ports_by_name[settings.name]
@@ -295,6 +289,7 @@ class Ofproto:
         port = self.ports_by_name.pop(name)
         del self.ports_by_number[port.number]
         self._port_order.remove(port.number)
+        self._numbers.free(port.number, self.backer.clock.now_ms())
         gone = self._phy_ports.pop(port.number, None)
         if port.bundle is not None:
             port.bundle.members.remove(port)

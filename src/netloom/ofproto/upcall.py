@@ -29,6 +29,8 @@ log: Final = get_logger("ofproto_dpif_upcall")
 IN_PORT: Final = SLOT["in_port"]
 _HAS_OPTIONS: Final = SLOT["tun_opt_present"].mask
 _RECIRC_ID: Final = SLOT["recirc_id"]
+#: Of flows without wildcards: all there is, and of `ct_state` the bits that have names.
+_EXACT: Final = SLOT["ct_state"].put(KEY_MASK, 0xFF)
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
@@ -83,7 +85,7 @@ class Upcalls:
             self._translate_miss(upcall, now_ms)
             return
         backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, True)
-        mask = result.mask if self.enable_megaflows else KEY_MASK
+        mask = result.mask if self.enable_megaflows else _EXACT
         backer.revalidator.install(key, mask, result, now_ms)
 
     def _translate_miss(self, upcall: Upcall, now_ms: int) -> None:
@@ -111,7 +113,7 @@ class Upcalls:
         # Tables may have learned from the packet.
         backer.follow_tables(now_ms)
         if not self.enable_megaflows:
-            mask = KEY_MASK
+            mask = _EXACT
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:
@@ -120,7 +122,7 @@ class Upcalls:
         found = origin(self._backer, upcall.key)
         if found is not None:
             result = translate(*found, now_ms)
-            mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+            mask = datapath_mask(result.mask) if self.enable_megaflows else _EXACT
             self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:

@@ -29,6 +29,7 @@ from netloom.vswitchd.wish import (
 )
 
 log = get_logger("bridge")
+netdev_log = get_logger("netdev")
 
 #: What an Ethernet carries, if no device says otherwise.
 DEFAULT_MTU = 1500
@@ -265,7 +266,8 @@ class Applier:
         try:
             device.set_mtu(wish.mtu)
         except ConfigError as error:
-            log.warn("interface %s: setting MTU to %d failed (%s)", wish.name, wish.mtu, error)
+            text = "failed to set MTU for network device %s: %s"
+            netdev_log.warn_rl(text, wish.name, error.message)
 
     def _del_interface(self, live: LiveBridge, name: str) -> None:
         interface = live.interfaces.pop(name)
@@ -286,6 +288,7 @@ class Applier:
                     interface.device.set_options(dict(wish.options))
                 if interface.wish.mtu != wish.mtu:
                     self._request_mtu(wish, interface.device)
+                interface.state = interface.device.state()
             live.bridge.port_configure(_port_settings(wish))
         except ConfigError as error:
             log.warn_rl("%s", error)

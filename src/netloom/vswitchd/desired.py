@@ -224,7 +224,11 @@ class _Reader:
         if not numbers:
             return ()
         rows = {table.uuid: table for table in self._replica.rows("Flow_Table")}
-        rules = TableRules(name, lambda text: self._complain("warn", "bridge", text))
+        rules = TableRules(
+            name,
+            lambda text: self._complain("warn", "bridge", text),
+            lambda text: self._complain("info", "bridge", text),
+        )
         return rules.read((number, rows[uuid]) for number, uuid in numbers.items() if uuid in rows)
 
     def _number(self, kind: str, name: str, config: dict[str, str], key: str, default: int) -> int:
@@ -297,7 +301,8 @@ class _Reader:
         rows = sorted(self._replica.refs(row, "ports"), key=lambda row: row.text("name"))
         # The port of the bridge's own name must win its interface, whatever others claim it.
         rows.sort(key=lambda row: row.text("name") != bridge)
-        ports = [port for row in rows if (port := self._port(bridge, row)) is not None]
+        found = (self._port(bridge, port, bool(row.ints("flood_vlans"))) for port in rows)
+        ports = [port for port in found if port is not None]
         if has_controllers and all(port.name != bridge for port in ports):
             self._complain(
                 "warn", "bridge", f"bridge {bridge}: no port named {bridge}, synthesizing one"
@@ -305,7 +310,7 @@ class _Reader:
             ports.append(_synthetic_local_port(bridge))
         return tuple(sorted(ports, key=lambda port: port.name))
 
-    def _port(self, bridge: str, row: Row) -> PortWish | None:
+    def _port(self, bridge: str, row: Row, has_flood_vlans: bool) -> PortWish | None:
         name = row.text("name")
         for text in complaints("Port", row):
             self._complain("warn", "bridge", f"port {name}: {text}")
@@ -320,7 +325,7 @@ class _Reader:
             return None
         interfaces = tuple(self._interface(bridge, member) for member in members)
         if len(interfaces) > 1:
-            self._judge_bond(row)
+            self._judge_bond(row, has_flood_vlans)
         mac = parse_mac(row.opt_text("mac") or "")
         return PortWish(
             name=name,
@@ -342,7 +347,16 @@ class _Reader:
         )
         return False
 
-    def _judge_bond(self, row: Row) -> None:
+    def _judge_bond(self, row: Row, has_flood_vlans: bool) -> None:
+        mode = row.opt_text("bond_mode")
+        if mode is None:
+            self._complain("warn", "bridge", f"port {row.text('name')}: Using the default "
+                           "bond_mode active-backup. Note that in previous versions, the default "
+                           "bond_mode was balance-slb")  # fmt: skip
+        if mode == "balance-slb" and has_flood_vlans:
+            self._complain("warn", "bridge", f"port {row.text('name')}: SLB bonds are incompatible "
+                           "with flood_vlans, please use another bond type or disable "
+                           "flood_vlans")  # fmt: skip
         if row.mapping("other_config").get("bond-detect-mode") == "miimon":
             self._complain("warn", "bridge", f"port {row.text('name')}: unsupported "
                            "bond-detect-mode miimon, defaulting to carrier")  # fmt: skip
@@ -411,6 +425,9 @@ class _Reader:
         else:
             return replace(wish, peer=peer)
         self._complain("err", "netdev_vport", error)
+        self._complain(
+            "warn", "netdev", f"{wish.name}: could not set configuration (Invalid argument)"
+        )
         return replace(wish, error=error)
 
 

@@ -343,7 +343,7 @@ class Switch:
         for level, module, text in wish.problems:
             if (level, module, text) not in known:
                 logger = get_logger(module)
-                (logger.err if level == "err" else logger.warn)("%s", text)
+                {"err": logger.err, "warn": logger.warn, "info": logger.info}[level]("%s", text)
 
     def _follow_devices(self, now_ms: int) -> None:
         self._devices_changed = False
