@@ -133,6 +133,17 @@ class DpStats(Record):
     masks: int = 0
 
 
+class UplinkPorts(Protocol):
+    """The ports of a data path whose packets stay the host's, but for those of tunnels."""
+
+    def add_uplink(self, device: Device) -> DpPort:
+        """Make a device of the host such a port. Raises ConfigError."""
+
+    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        """Take what is for these ends of tunnels: address (`flow.mapped`), protocol, and UDP port,
+        0 without one."""
+
+
 class Dpif(Protocol):
     """One data path. Ports are added by name with a device that the caller opened (`netdev`)."""
 
@@ -148,6 +159,8 @@ class Dpif(Protocol):
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
     pushes_tunnels: bool
+    #: None: it takes all packets of its devices.
+    uplinks: UplinkPorts | None
     #: Is a flow that `ofproto` does not know one that a person has put there?
     has_strangers: bool
     #: The range of UDP source ports of tunnels' packets.

@@ -34,6 +34,7 @@ from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
+from netloom.ofproto.uplinks import Uplinks
 from netloom.ofproto.zones import Zones
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ class Backer:
         #: What is under the tunnels of this and other data paths.
         self.underlay = underlay or Underlay()
         self.tunnels = Tunnels(dpif, self.underlay)
+        self.uplinks = Uplinks(self)
         self.clock = clock
         self.counters = counters
         self.events = Events(counters)
@@ -122,6 +124,12 @@ class Backer:
         bridge = self.bridges[name] = Ofproto(name, self)
         return bridge
 
+    def hidden_bridge(self, name: str) -> Ofproto:
+        """A bridge that nobody sees, for an uplink."""
+        bridge = Ofproto(name, self)
+        bridge.is_uplink = True
+        return bridge
+
     def set_limits(self, n_vlans: int, max_idle_ms: int, n_flows: int) -> None:
         """How many VLAN tags of a packet are read, how long flows may be idle, how many there may
         be."""
@@ -148,6 +156,7 @@ class Backer:
             number = self.tunnels.add(port, device)
             port.tunnel = device
             return number
+        self.uplinks.release(device.name)
         number = self.dpif.port_add(device).number
         self.events.port_add.add()
         self.ports[number] = port
@@ -326,6 +335,7 @@ class Backer:
         """One turn: packets, upcalls, statistics, bridges."""
         now_ms = self.clock.now_ms()
         self.underlay.run(now_ms)
+        self.uplinks.run(now_ms)
         self.tunnels.follow_routes()
         if not self.is_restoring:
             self._move_packets(now_ms)
@@ -390,6 +400,7 @@ class Backer:
         if self._busy:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
+        due.append(self.uplinks.deadline())
         if self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows):
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
@@ -402,6 +413,7 @@ class Backer:
         return min((at for at in due if at is not None), default=None)
 
     def close(self) -> None:
+        self.uplinks.close()
         for name in list(self.bridges):
             self.remove_bridge(name)
         self.dpif.close()

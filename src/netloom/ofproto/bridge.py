@@ -86,6 +86,8 @@ class Ofproto:
         self.name = name
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
+        #: Has it no tables that count, but packets of a device of the host (`uplinks`)?
+        self.is_uplink = False
         self.tables = Tables()
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)

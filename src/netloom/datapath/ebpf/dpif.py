@@ -27,9 +27,17 @@ from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
 from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
-from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall, UsedFlow
+from netloom.datapath.dpif import (
+    DpPort,
+    DpPortNo,
+    DpStats,
+    Flow,
+    FlowStats,
+    Upcall,
+    UplinkPorts,
+    UsedFlow,
+)
 from netloom.datapath.drop_reasons import drop_counter
-from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
@@ -163,12 +171,12 @@ class EbpfDpif:
             self._loaded, counters, self._slow.draw, clock.now_ms()
         )
         self._meters = self._slow.meters = KernelMeters(meters)
-        attachments = Attachments(self._loaded.programs["nl_ingress"], pins, use_tcx)
-        self._ports = Ports(self._loaded, attachments)
+        self._ports = Ports(self._loaded, pins, use_tcx)
         self._ports.renew_links()
         self._switches = KernelSwitches(self._loaded, self._ports)
         self.switching: Switching | None = self._switches
         self._orphans = Orphans(self._table)
+        self.uplinks: UplinkPorts | None = self
         self._has_given_up = False
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
@@ -229,6 +237,14 @@ class EbpfDpif:
 
     # Ports
 
+    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        self._ports.listen(ends)
+
+    def add_uplink(self, device: Device) -> DpPort:
+        if not isinstance(device, KernelDevice):
+            raise ConfigError(f"{device.name} is no device of the kernel")
+        return self._hand_over(device, device, None, is_uplink=True)
+
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         if not isinstance(device, KernelDevice):
             port = self._slow.port_add(device, self._choose_number(number))
@@ -237,14 +253,20 @@ class EbpfDpif:
                 self._registry.tunnels[port.number] = TUNNELS[device.type]
                 self._installs.forget_records()
             return port
-        ifindex = device.hand_over()
+        return self._hand_over(device, device, number, is_uplink=False)
+
+    def _hand_over(
+        self, device: Device, handed: KernelDevice, number: DpPortNo | None, is_uplink: bool
+    ) -> DpPort:
+        """The kernel processes the packets of a device, which is both its arguments."""
+        ifindex = handed.hand_over()
         earlier = self._ports.earlier_number(ifindex)
         wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)
         port = self._slow.port_add(device, wanted)
         try:
             if port.number >= MAX_PORTS:
                 raise ConfigError("no port number left")
-            self._ports.attach(port.number, ifindex)
+            self._ports.attach(port.number, ifindex, is_uplink)
         except ConfigError as error:
             self._slow.port_del(port.number)
             raise ConfigError(
@@ -252,7 +274,7 @@ class EbpfDpif:
             ) from error
         # A device that was a port of another number, perhaps.
         self._table.forget()
-        device.count_sent(lambda: self._ports.shortcuts.count(port.number))
+        handed.count_sent(lambda: self._ports.shortcuts.count(port.number))
         self._kernel_ports.add(port.number)
         return port
 

@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 7
+ABI_VERSION = 8
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -33,6 +33,8 @@ MAX_SLOTS = 65_536
 MAX_MASKS = 256
 #: Data-path ports above this are served in user space.
 MAX_PORTS = 4_096
+#: Addresses times ports at which tunnels may listen.
+MAX_ENDS = 4_096
 #: Devices found by their index in one step; others take a hash.
 DEVICE_SLOTS = 4_096
 #: Entries of the exact-match caches, of each CPU: by packets' first bytes, and by keys.
@@ -90,7 +92,7 @@ LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
 CHECKSUMS = ("NONE", "IPV4", "IPV4_PSEUDO", "PSEUDO", "TRANSPORT")
 #: What a packet comes up for; the ring is chosen by it.
 #: What is behind a port: nothing, a device of the kernel, or one that user space serves.
-PORT_KINDS = ("NONE", "DEVICE", "USERSPACE")
+PORT_KINDS = ("NONE", "DEVICE", "USERSPACE", "UPLINK")
 #: In the argument of a USERSPACE upcall: send the packet to the port in the other bits.
 TO_PORT = 1 << 31
 #: The same: run the actions of the number in the other bits.
@@ -326,6 +328,8 @@ TEMPLATE = Structure(
     "u16 length\nu16 low_port\nu16 high_port\nu8 is_ipv6\nu8 is_udp\nu64 has_checksum\n"
     f"u64 header[{TEMPLATE_BYTES // 8}]",
 )
+#: Where a tunnel listens: address (IPv4 mapped), UDP port as in packets (0: all), protocol.
+END = Structure("end", "u32 address[4]\nu16 port\nu16 proto")
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -338,7 +342,7 @@ SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
     TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
-    PLACE, ADDRESS, RECENT, POLICER,
+    PLACE, ADDRESS, RECENT, POLICER, END,
 )  # fmt: skip
 
 
@@ -361,7 +365,9 @@ RING_BYTES = 4 * 1024 * 1024
 PORT_SHARE_BYTES = RING_BYTES // 4
 #: A variable of a map's name and this is the map's only value, reached without a lookup.
 VALUE_SUFFIX = "_now"
-PROGRAMS = ("nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found")
+PROGRAMS = (
+    "nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found", "nl_uplink",
+)  # fmt: skip
 #: Where programs find one another: those, and the lookup that is made for the masks in use.
 LOOKUP_PROGRAM = len(PROGRAMS)
 #: Where in the scratch map are a masked key, and the slot of the flow that was found.
@@ -398,6 +404,7 @@ MAPS = (
     MapSpec("recent", PERCPU_ARRAY, 4, RECENT.size, RECENT_ENTRIES),
     MapSpec("scratch", PERCPU_ARRAY, 4, 3_072, 1),
     MapSpec("counters", ARRAY, 4, 8, COUNTER_STRIDE * MAX_CPUS, MMAPABLE),
+    MapSpec("ends", HASH, END.size, 4, MAX_ENDS, NO_PREALLOC),
     MapSpec("programs", PROG_ARRAY, 4, 4, LOOKUP_PROGRAM + 1),
     *(MapSpec(name, RINGBUF, 0, 0, RING_BYTES) for name in RINGS),
 )
@@ -459,6 +466,7 @@ def _constants() -> dict[str, object]:
         "COUNTER_STRIDE": COUNTER_STRIDE,
         "N_REASONS": N_REASONS,
         "MAX_RECIRCULATIONS": MAX_RECIRCULATIONS,
+        "PROGRAM_INGRESS": PROGRAMS.index("nl_ingress"),
         "PROGRAM_RECIRCULATE": PROGRAMS.index("nl_recirculate"),
         "PROGRAM_LOOKUP": LOOKUP_PROGRAM,
         "MASKED_AT": MASKED_AT,

@@ -22,7 +22,15 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
-from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
+from netloom.datapath.dpif import (
+    DpPort,
+    DpPortNo,
+    DpStats,
+    Flow,
+    FlowStats,
+    Upcall,
+    UplinkPorts,
+)
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
@@ -104,6 +112,7 @@ class UserspaceDpif(Outlet):
     dump_heading = "flow-dump from the main thread:\n"
     in_kernel = False
     pushes_tunnels = True
+    uplinks: UplinkPorts | None = None
     has_strangers = True
     switching: Switching | None = None
 

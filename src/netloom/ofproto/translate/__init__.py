@@ -44,6 +44,7 @@ from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
 from netloom.ofproto.translate.tables import enter_table
 from netloom.ofproto.translate.tunnel import begin as begin_tunnel
+from netloom.ofproto.translate.underlay import receive
 from netloom.openflow.actions import Actions
 
 if TYPE_CHECKING:
@@ -142,5 +143,7 @@ def _begin(context: Context, actions: Actions | None) -> None:
         context.in_packet_out = context.recorder is None
         if enter(context):
             run_actions(context, actions)
+    elif context.bridge.is_uplink:
+        receive(context)
     else:
         enter_table(context, 0, is_entry=True)

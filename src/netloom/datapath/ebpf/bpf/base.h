@@ -33,6 +33,8 @@ typedef __u64 be64;
 
 /* What becomes of a packet, as tc's return values. */
 #define NL_DROP 2
+/* To whoever is next: other programs, the host. */
+#define NL_PASS -1
 
 struct nl_map {
 	u32 unused;

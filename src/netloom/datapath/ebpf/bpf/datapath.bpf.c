@@ -1,7 +1,7 @@
 /* The kernel data path: a packet that comes in at a port is parsed, its flow found, the flow's actions
  * run. What has no flow, or a flow that these programs cannot run, goes up to user space.
  *
- * nl_ingress is attached to every port; nl_recirculate goes on after a recirculation (a tail call, for
+ * nl_ingress is attached to every port, nl_uplink to devices that only tunnels lead through; nl_recirculate goes on after a recirculation (a tail call, for
  * the verifier follows every way through a loop), nl_found after a lookup that is a program of its own; nl_parse_only is for tests. */
 #include "base.h"
 #include "parse.h"
@@ -10,6 +10,7 @@
 #include "actions.h"
 #include "quick.h"
 #include "policer.h"
+#include "uplink.h"
 
 #define NO_PORT 0xffffffff
 
@@ -153,6 +154,16 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 	parse(skb, s, config_now.vlan_limit);
 	s->slot = slot;
 	return run_actions(skb, s, flow);
+}
+
+SEC("tc") int nl_uplink(struct __sk_buff *skb)
+{
+	struct nl_end end;
+
+	if (!read_end(skb, &end) || !map_lookup(&ends, &end))
+		return NL_PASS;
+	tail_call(skb, &programs, NL_PROGRAM_INGRESS);
+	return NL_DROP;
 }
 
 SEC("tc") int nl_recirculate(struct __sk_buff *skb)
