@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
+from netloom.ofproto.export_netflow import end_flow
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import Credit, MacLookup
 from netloom.ofproto.translate.finish import datapath_mask
@@ -414,6 +415,8 @@ class Revalidator:
             self._changes += 1
             stats = last.stats
             self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
+        if self._backer.n_netflows:
+            end_flow(flow.credits)
         del self._flows[name]
         self._unindex(name, flow.mac_lookups)
         self._backer.recirculations.release(flow.recirc_ids, self._backer.clock.now_ms())

@@ -54,13 +54,15 @@ from netloom.datapath.userspace.conntrack.tuples import (
     Found,
     Tuple,
     extract,
-    is_icmp,
     plain_bits,
+    with_numbers_of,
 )
 from netloom.flow.key import (
     CT_MASK,
     CT_STATE_MASK,
     CT_STATE_SHIFT,
+    CT_ZONE_MASK,
+    CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
@@ -110,6 +112,17 @@ class Tracked(NamedTuple):
     mark: int = 0
     label: int = 0
     original: Tuple | None = None
+
+
+#: Of a packet that comes for the first time into a zone, whatever was said in others.
+UNTRACKED: Final = Tracked()
+
+
+def state_in_zone(key: int, zone: int) -> int:
+    """What was said of a packet when it was tracked in this zone; 0 if it was not."""
+    state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
+    is_elsewhere = state & TRK and (key & CT_ZONE_MASK) >> CT_ZONE_SHIFT != zone
+    return 0 if is_elsewhere else state
 
 
 class Translation(NamedTuple):
@@ -217,6 +230,7 @@ class ConnTracker:
         """What the action `ct` makes of a packet; see the module."""
         if before.state == INV:
             return Verdict(Tracked(INV | TRK, ct.zone))
+        before = before if before.zone == ct.zone else UNTRACKED
         found = extract(packet, headers, ct.zone, trusts_checksum)
         if isinstance(found, str):
             self._counters.counter(found).add()
@@ -251,7 +265,7 @@ class ConnTracker:
         translated nor expected nor listened to by a helper."""
         if not (self._may_be_plain and ct.is_plain) or len(self._expectations):
             return -1
-        state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
+        state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = self._reader.read(packet, ct.zone, trusts_checksum)
@@ -347,20 +361,24 @@ class ConnTracker:
         return row
 
     def _find(self, work: Work, before: Tracked, now_ms: int) -> None:
-        row = self._lookup(work.found.key, now_ms)
-        if row is None and work.ct.nat is None and before.state & (SNAT | DNAT):
-            # It was translated since it was tracked: it is known by what it was.
-            original = before.original
-            row = self._lookup(original, now_ms) if original is not None else None
-            if row is None:
-                self._counters.counter(NATTED_MISS).add()
-        if row is None:
-            return
-        work.connection, work.is_reply = row
-        if work.ct.force and work.is_reply:
+        """The packet's connection; one that was translated here is known by its answers."""
+        key = work.found.key
+        is_translated = bool(before.state & (SNAT | DNAT))
+        row = self._lookup(key.reversed() if is_translated else key, now_ms)
+        if is_translated and row is None:
+            self._counters.counter(NATTED_MISS).add()
+        elif is_translated and row is not None:
+            row = row[0], not row[1]
+            key = row[0].reverse if row[1] else row[0].key
+            work.found = work.found._replace(key=key)
+        if row is not None and work.ct.force and row[1]:
             # The initiator may not be who was thought: begin anew from this side.
-            self._remove(work.connection)
-            work.connection, work.is_reply = None, False
+            self._remove(row[0])
+            row = None
+        if row is None and is_translated and work.ct.nat is None and before.original is not None:
+            row = self._lookup(with_numbers_of(before.original, key), now_ms)
+        if row is not None:
+            work.connection, work.is_reply = row
 
     def _is_known(self, work: Work, before: Tracked, now_ms: int) -> bool:
         """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
@@ -371,13 +389,7 @@ class ConnTracker:
             return False
         if original is None or before.zone != key.zone or work.ct.force or work.found.related:
             return False
-        if is_icmp(original):
-            # The identifier is the same in both directions, translated or not.
-            id_ = key.sport >> 16 << 16
-            kinds = {key.sport & 0xFFFF, key.dport & 0xFFFF}
-            kinds.discard(original.sport)
-            other = kinds.pop() if kinds else original.sport
-            original = original._replace(sport=id_ | original.sport, dport=id_ | other)
+        original = with_numbers_of(original, key)
         row = self._lookup(original, now_ms)
         if row is None or row[0].parent is not None:
             return False
@@ -392,8 +404,7 @@ class ConnTracker:
         if connection is None:
             if work.found.related:
                 self._invalid(work)
-                return False
-            return True
+            return not work.found.related
         if work.found.related:
             work.state |= REL | (RPL if work.is_reply else 0)
         else:

@@ -67,6 +67,18 @@ class Tuple(NamedTuple):
         return tuple.__new__(Tuple, (zone, dl_type, proto, dst, src, dport, sport))
 
 
+def with_numbers_of(original: Tuple, now: Tuple) -> Tuple:
+    """`original`, of which keys tell no identifier if it is ICMP's, with that of the packet as it
+    is `now`: it is the same in both directions, translated or not."""
+    if not is_icmp(original):
+        return original
+    id_ = now.sport >> 16 << 16
+    kinds = {now.sport & 0xFFFF, now.dport & 0xFFFF}
+    kinds.discard(original.sport)
+    other = kinds.pop() if kinds else original.sport
+    return original._replace(sport=id_ | original.sport, dport=id_ | other)
+
+
 class Found(NamedTuple):
     """What `extract` found: the tuple, and for an ICMP error where the quoted packet starts."""
 
