@@ -5,94 +5,109 @@ the work of a packet. So descriptors of packets have their handlers called here,
 become readable, and only others, or what a handler has asked of the loop, let the loop go on.
 
 The loop does not see these descriptors: one that was closed here, and whose number is somebody
-else's now, is his.
+else's now, is his. For the others this is what `selectors.EpollSelector` is, in fewer steps.
 """
 
 from __future__ import annotations
 
-import selectors
-from collections.abc import Callable, Iterator, Mapping
+import select
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import ceil
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-
-class _Light:
-    """Marks a descriptor that is served here."""
-
-    __slots__ = ("handler",)
-
-    def __init__(self, handler: Callable[[], None]) -> None:
-        self.handler = handler
+_IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 
 
-class _Others(Mapping["FileDescriptorLike", selectors.SelectorKey]):
-    """All that is registered, less what is served here."""
-
-    def __init__(self, every: Mapping[FileDescriptorLike, selectors.SelectorKey]) -> None:
-        self._every = every
-
-    def __getitem__(self, fd: FileDescriptorLike) -> selectors.SelectorKey:
-        key = self._every[fd]
-        if type(key.data) is _Light:
-            raise KeyError(fd)
-        return key
-
-    def __iter__(self) -> Iterator[FileDescriptorLike]:
-        return (fd for fd, key in self._every.items() if type(key.data) is not _Light)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+def _number(file: FileDescriptorLike) -> int:
+    return file if isinstance(file, int) else file.fileno()
 
 
-class LightSelector(selectors.DefaultSelector):
+def _mask(events: int) -> int:
+    return (_IN if events & EVENT_READ else 0) | (_OUT if events & EVENT_WRITE else 0)
+
+
+class LightSelector(BaseSelector):
     """See the module. Whoever asks something of the loop sets `is_over`; a handler is called by
     `select` while the loop waits, and must not raise."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.is_over = False
-        self._n_light = 0
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._keys: dict[FileDescriptorLike, SelectorKey] = {}
 
     def serve(self, fd: int, handler: Callable[[], None]) -> None:
         """Call `handler` whenever `fd` is readable."""
-        self.register(fd, selectors.EVENT_READ, _Light(handler))
-        self._n_light += 1
+        self._epoll.register(fd, _IN)
+        self._handlers[fd] = handler
 
-    def forget(self, fd: FileDescriptorLike) -> None:
+    def forget(self, fd: int) -> None:
         """Serve it no more, if it was served."""
-        key = super().get_map().get(fd)
-        if key is not None and type(key.data) is _Light:
-            self.unregister(fd)
-            self._n_light -= 1
+        if self._handlers.pop(fd, None) is not None:
+            # It may be closed.
+            with suppress(OSError):
+                self._epoll.unregister(fd)
 
-    def register(
-        self, fileobj: FileDescriptorLike, events: int, data: Any = None
-    ) -> selectors.SelectorKey:
-        self.forget(fileobj)
-        return super().register(fileobj, events, data)
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> SelectorKey:
+        fd = _number(fileobj)
+        self.forget(fd)
+        if fd in self._keys:
+            raise KeyError(f"{fileobj!r} is registered already")
+        self._epoll.register(fd, _mask(events))
+        key = self._keys[fd] = SelectorKey(fileobj, fd, events, data)
+        return key
 
-    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
-        return _Others(super().get_map())
+    def unregister(self, fileobj: FileDescriptorLike) -> SelectorKey:
+        key = self._keys.pop(_number(fileobj))
+        with suppress(OSError):
+            self._epoll.unregister(key.fd)
+        return key
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> SelectorKey:
+        key = self._keys[_number(fileobj)]
+        if events != key.events:
+            self._epoll.modify(key.fd, _mask(events))
+        key = self._keys[key.fd] = key._replace(events=events, data=data)
+        return key
+
+    def get_key(self, fileobj: FileDescriptorLike) -> SelectorKey:
+        return self._keys[_number(fileobj)]
+
+    def get_map(self) -> Mapping[FileDescriptorLike, SelectorKey]:
+        return self._keys
+
+    def close(self) -> None:
+        self._epoll.close()
+        self._handlers.clear()
+        self._keys.clear()
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """What is ready of the others, after at most `timeout` seconds; nothing also if the loop
         has to look what there is to do."""
-        if not self._n_light:
-            return super().select(timeout)
         self.is_over = False
         until = None if timeout is None else monotonic() + timeout
+        handlers, poll = self._handlers, self._epoll.poll
+        others: list[tuple[SelectorKey, int]] = []
         while True:
-            ready = super().select(timeout)
-            others = []
-            for event in ready:
-                light = event[0].data
-                if type(light) is _Light:
-                    light.handler()
-                else:
-                    others.append(event)
+            # In milliseconds, and no sooner than asked for.
+            wait = -1 if timeout is None else ceil(timeout * 1e3) * 1e-3 if timeout > 0 else 0
+            ready = poll(wait, len(handlers) + len(self._keys) + 1)
+            for fd, event in ready:
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler()
+                elif (key := self._keys.get(fd)) is not None:
+                    # An error is for both directions.
+                    seen = (EVENT_READ if event & ~_OUT else 0) | (
+                        EVENT_WRITE if event & ~_IN else 0
+                    )
+                    others.append((key, seen & key.events))
             if others or self.is_over or not ready:
                 return others
             if until is not None:
