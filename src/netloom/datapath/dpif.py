@@ -42,6 +42,7 @@ from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
+from netloom.netdev.qos import Policing
 from netloom.packet.offload import Offload
 
 DpPortNo = NewType("DpPortNo", int)
@@ -132,6 +133,17 @@ class DpStats(Record):
     masks: int = 0
 
 
+class UplinkPorts(Protocol):
+    """The ports of a data path whose packets stay the host's, but for those of tunnels."""
+
+    def add_uplink(self, device: Device) -> DpPort:
+        """Make a device of the host such a port. Raises ConfigError."""
+
+    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        """Take what is for these ends of tunnels: address (`flow.mapped`), protocol, and UDP port,
+        0 without one."""
+
+
 class Dpif(Protocol):
     """One data path. Ports are added by name with a device that the caller opened (`netdev`)."""
 
@@ -147,6 +159,8 @@ class Dpif(Protocol):
     #: not, it is sent packets with the tunnel's fields set (`Set("tunnel", ...)`) and does the rest
     #: by itself, routes and neighbours too.
     pushes_tunnels: bool
+    #: None: it takes all packets of its devices.
+    uplinks: UplinkPorts | None
     #: Is a flow that `ofproto` does not know one that a person has put there?
     has_strangers: bool
     #: The range of UDP source ports of tunnels' packets.
@@ -224,6 +238,16 @@ class Dpif(Protocol):
         """Remove a meter and return its last counts; None if there is none."""
 
     def meter_stats(self, number: int) -> DpMeterStats | None: ...
+
+    def queue_priority(self, queue: int) -> int | None:
+        """The priority (`skb_priority`) that sends a packet to that queue of a port; None if there
+        is no such queue."""
+
+    def set_policing(self, number: DpPortNo, policing: Policing) -> None:
+        """How much may come in at a port: what is more is dropped."""
+
+    def n_policed(self, number: DpPortNo) -> int:
+        """Packets that were too much."""
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""

@@ -52,10 +52,7 @@ def format_flow(
     vlan_limit: int = MAX_VLANS,
     in_kernel: bool = False,
 ) -> str:
-    """The line of `flow`; `verbose` (-m) shows the id and all that is wildcarded too."""
+    """What a flow matches, counted and does; `verbose` (-m) shows all that is wildcarded too."""
     key = format_odp_flow(flow.key, flow.mask, port_names, verbose, vlan_limit, in_kernel)
     stats = format_flow_stats(flow.stats, now_ms)
-    actions = format_actions(flow.actions, port_names)
-    if verbose:
-        return f"{format_ufid(flow.ufid)}, {key}, {stats}, dp:ovs, actions:{actions}"
-    return f"{key}, {stats}, actions:{actions}"
+    return f"{key}, {stats}, actions:{format_actions(flow.actions, port_names)}"

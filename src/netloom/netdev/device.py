@@ -24,13 +24,14 @@ from netloom.packet.offload import Offload
 
 class Packet:
     """Bytes from the Ethernet header on, and what is left to do before they can be on a wire
-    (None: nothing)."""
+    (None: nothing). `priority` chooses a queue of the device that it is sent to (0: none)."""
 
-    __slots__ = ("data", "offload")
+    __slots__ = ("data", "offload", "priority")
 
-    def __init__(self, data: bytes, offload: Offload | None = None) -> None:
+    def __init__(self, data: bytes, offload: Offload | None = None, priority: int = 0) -> None:
         self.data = data
         self.offload = offload
+        self.priority = priority
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Packet):
@@ -63,8 +64,8 @@ class Wire(Protocol):
 
 
 class DeviceStats(Record):
-    """Counters, with the names of the Interface table's `statistics`. `custom` are others that
-    only this kind of device has, as (name, count)."""
+    """Counters, most with the names of the Interface table's `statistics`. `custom` are others
+    that only this kind of device has, as (name, count)."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
@@ -78,6 +79,8 @@ class DeviceStats(Record):
     tx_dropped: int = 0
     tx_errors: int = 0
     collisions: int = 0
+    tx_aborted: int = 0
+    tx_carrier: int = 0
     #: What else the device counts, by name.
     custom: tuple[tuple[str, int], ...] = ()
 

@@ -44,6 +44,7 @@ DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
 #: Least length that --len may ask for: the shortest frame of an Ethernet.
 LEAST_LENGTH = 64
+MIN_MTU, MAX_MTU = 68, 65_535
 ETH_LEN = 14
 _TAGS = (b"\x81\x00", b"\x88\xa8")
 #: What a dummy counts for others to see; it keeps no other counters, as Open vSwitch's.
@@ -52,6 +53,7 @@ _UNKNOWN = {
     "rx_dropped": UNKNOWN_COUNT, "rx_frame_err": UNKNOWN_COUNT, "rx_over_err": UNKNOWN_COUNT,
     "rx_crc_err": UNKNOWN_COUNT, "rx_errors": UNKNOWN_COUNT, "tx_dropped": UNKNOWN_COUNT,
     "tx_errors": UNKNOWN_COUNT, "collisions": UNKNOWN_COUNT,
+    "tx_aborted": UNKNOWN_COUNT, "tx_carrier": UNKNOWN_COUNT,
 }  # fmt: skip
 
 
@@ -150,8 +152,10 @@ class DummyDevice:
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent; `stream`
-        or `pstream` is where the other end of the wire is."""
+        or `pstream` is where the other end of the wire is; `ifindex` is its number."""
         self._plug(options)
+        index = options.get("ifindex", "")
+        self._state = replace(self._state, ifindex=int(index) if index.isdecimal() else 0)
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:
@@ -199,6 +203,8 @@ class DummyDevice:
         self._rx_log = self._tx_log = None
 
     def set_mtu(self, mtu: int) -> None:
+        if not MIN_MTU <= mtu <= MAX_MTU:
+            raise ConfigError("Invalid argument", "setting MTU failed")
         self._state = replace(self._state, mtu=mtu)
 
     def set_mac(self, mac: str) -> None:

@@ -13,7 +13,7 @@ from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import Flow
-from netloom.datapath.flow_text import format_flow
+from netloom.datapath.flow_text import format_flow, format_ufid
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.dummy import DummyDevice
@@ -29,6 +29,7 @@ from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
 from netloom.ofproto.link_watch import LinkWatchCommands
 from netloom.ofproto.monitoring import BFD_WORDS
+from netloom.ofproto.neighbours import neighbour_commands
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.number_text import atoi
@@ -81,6 +82,7 @@ class OfprotoCommands:
                 lambda: [bridge.monitoring.machines for bridge in self._bridges().values()],
                 self._clock.now_ms,
             ).commands(),
+            *neighbour_commands(lambda: [bridge.neighbours for bridge in self._bridges().values()]),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
@@ -255,6 +257,7 @@ class OfprotoCommands:
         now_ms = backer.clock.now_ms()
         limit, in_kernel = backer.dpif.vlan_limit, backer.dpif.in_kernel
         return "".join(
+            f"{f'{format_ufid(flow.ufid)} ' if verbose else ''}"
             f"{format_flow(flow, now_ms, port_names, verbose, limit, in_kernel)}\n"
             for flow in backer.dpif.flow_dump()
             if _in_port(flow) in ports

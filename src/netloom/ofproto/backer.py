@@ -20,6 +20,7 @@ from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.events import FLOW_TABLE, MAC_LEARNING, MCAST, RECONFIGURE, Events
+from netloom.ofproto.export_host import ExportHost
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
@@ -34,6 +35,7 @@ from netloom.ofproto.tunnels import TUNNEL_DST_MASK, Tunnels
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import next_hop
 from netloom.ofproto.upcall import Upcalls
+from netloom.ofproto.uplinks import Uplinks
 from netloom.ofproto.zones import Zones
 
 TYPE_CHECKING = False
@@ -69,6 +71,7 @@ class Backer:
         #: What is under the tunnels of this and other data paths.
         self.underlay = underlay or Underlay()
         self.tunnels = Tunnels(dpif, self.underlay)
+        self.uplinks = Uplinks(self)
         self.clock = clock
         self.counters = counters
         self.events = Events(counters)
@@ -81,6 +84,12 @@ class Backer:
         self.zones = Zones(dpif.conntrack)
         self.features = Features(dpif.bonds is not None)
         self.credits = CreditPool()
+        #: How exporters reach collectors, and how many bridges export NetFlow.
+        self.export_host: ExportHost = ExportHost()
+        self.n_netflows = 0
+        self.exporter_numbers = count(1)
+        #: Do flows that only sample packets say that they drop them?
+        self.explicit_sampled_drops = False
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
@@ -122,6 +131,12 @@ class Backer:
         bridge = self.bridges[name] = Ofproto(name, self)
         return bridge
 
+    def hidden_bridge(self, name: str) -> Ofproto:
+        """A bridge that nobody sees, for an uplink."""
+        bridge = Ofproto(name, self)
+        bridge.is_uplink = True
+        return bridge
+
     def set_limits(self, n_vlans: int, max_idle_ms: int, n_flows: int) -> None:
         """How many VLAN tags of a packet are read, how long flows may be idle, how many there may
         be."""
@@ -129,6 +144,12 @@ class Backer:
         self.revalidator.flow_limit = n_flows
         if self.dpif.vlan_limit != n_vlans:
             self.dpif.vlan_limit = n_vlans
+            self.config_changed()
+
+    def set_explicit_sampled_drops(self, wanted: bool) -> None:
+        """other_config:explicit-sampled-drops."""
+        if wanted != self.explicit_sampled_drops:
+            self.explicit_sampled_drops = wanted
             self.config_changed()
 
     def remove_bridge(self, name: str) -> None:
@@ -148,6 +169,7 @@ class Backer:
             number = self.tunnels.add(port, device)
             port.tunnel = device
             return number
+        self.uplinks.release(device.name)
         number = self.dpif.port_add(device).number
         self.events.port_add.add()
         self.ports[number] = port
@@ -326,6 +348,7 @@ class Backer:
         """One turn: packets, upcalls, statistics, bridges."""
         now_ms = self.clock.now_ms()
         self.underlay.run(now_ms)
+        self.uplinks.run(now_ms)
         self.tunnels.follow_routes()
         if not self.is_restoring:
             self._move_packets(now_ms)
@@ -390,6 +413,7 @@ class Backer:
         if self._busy:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
+        due.append(self.uplinks.deadline())
         if self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows):
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
@@ -402,6 +426,7 @@ class Backer:
         return min((at for at in due if at is not None), default=None)
 
     def close(self) -> None:
+        self.uplinks.close()
         for name in list(self.bridges):
             self.remove_bridge(name)
         self.dpif.close()

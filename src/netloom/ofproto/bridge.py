@@ -19,6 +19,7 @@ from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.events import BOND, PORT_TOGGLED, RSTP, STP
+from netloom.ofproto.exporters import Exporters, configured_exporters
 from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -27,15 +28,19 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.neighbours import NeighbourWatch
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.port_news import PortNews
+from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    ExportSettings,
     McastSettings,
     PortInfo,
     PortSettings,
@@ -84,6 +89,8 @@ class Ofproto:
         self.name = name
         self.backer = backer
         self.settings = BridgeSettings(name, 0)
+        #: Has it no tables that count, but packets of a device of the host (`uplinks`)?
+        self.is_uplink = False
         self.tables = Tables()
         self.groups = Groups()
         self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)
@@ -103,15 +110,18 @@ class Ofproto:
         self.aggregation = Aggregation(self)
         self.monitoring = Monitoring(self)
         self.faults = FaultManagement(self)
+        self.neighbours = NeighbourWatch(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
+        #: None: nobody is told of its packets.
+        self.exporters: Exporters | None = None
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
         self.connections = ConnectionManager(self, backer.events)
         self._devices: dict[str, Device] = {}
         self._port_order = PortOrder()
-        self._last_number = 0
+        self._numbers = PortNumbers(self.ports_by_number, MAX_PORT)
         self._ports_are_stale = False
         #: The configuration in which no port wants link protocols.
         self._quiet_at = -1
@@ -163,6 +173,7 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
+        self.exporters = configured_exporters(self, self.exporters, settings.exports)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
         self.tree = configured_tree(self, settings, now_ms)
@@ -257,6 +268,7 @@ class Ofproto:
             port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
+        set_quality(port, self.backer.dpif)
         self.ports_by_number[number] = port
         self._port_order.add(number)
         self.ports_by_name[settings.name] = port
@@ -268,16 +280,7 @@ class Ofproto:
     def _choose_number(self, settings: PortSettings) -> int:
         if settings.name == self.name:
             return reserved.LOCAL
-        wanted = settings.ofport_request
-        if 0 < wanted <= MAX_PORT and wanted not in self.ports_by_number:
-            return wanted
-        # Numbers that were used are used again only when all others have been.
-        for step in range(MAX_PORT):
-            number = (self._last_number + step) % MAX_PORT + 1
-            if number not in self.ports_by_number:
-                self._last_number = number
-                return number
-        raise ConfigError(f"bridge {self.name} has no OpenFlow port number left")
+        return self._numbers.choose(settings.ofport_request, self.backer.clock.now_ms())
 
     def port_configure(self, settings: PortSettings) -> None:
         port = self.ports_by_name[settings.name]
@@ -290,12 +293,14 @@ class Ofproto:
             self.backer.config_changed()
         if settings != port.settings:
             port.settings = settings
+            set_quality(port, self.backer.dpif)
             self.backer.config_changed()
 
     def port_del(self, name: str) -> None:
         port = self.ports_by_name.pop(name)
         del self.ports_by_number[port.number]
         self._port_order.remove(port.number)
+        self._numbers.free(port.number, self.backer.clock.now_ms())
         if port.bundle is not None:
             port.bundle.members.remove(port)
             port.bundle = None
@@ -394,6 +399,9 @@ class Ofproto:
         self.backer.events.stats_read.add(len(ports))
         return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
+    def ports_in_order(self) -> list[OfPort]:
+        return [self.ports_by_number[number] for number in self._port_order]
+
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
         port = self.ports_by_name.get(name)
@@ -401,7 +409,9 @@ class Ofproto:
             return None
         device = self._devices.get(name)
         self.backer.events.stats_read.add()
-        return device.stats() if device is not None else port.patch_stats()
+        if device is None:
+            return port.patch_stats()
+        return with_policed(device.stats(), port)
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes that a mirror has copied; None if there is no such mirror."""
@@ -497,6 +507,8 @@ class Ofproto:
         if self._quiet_at != self.backer.config_generation:
             self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
+        if self.exporters is not None:
+            self.exporters.run(now_ms)
         if self.wants_packet_in_on_miss != self._told_of_misses:
             self._told_of_misses = not self._told_of_misses
             self.backer.config_changed()
@@ -509,23 +521,25 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
+        if self.exporters is not None:
+            due.append(self.exporters.deadline())
         if self._quiet_at != self.backer.config_generation:
-            watchers = (self.aggregation, self.monitoring, self.faults)
+            watchers = (self.aggregation, self.monitoring, self.faults, self.neighbours)
             due += [watcher.deadline() for watcher in watchers]
             due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
     def _run_link_protocols(self, now_ms: int) -> None:
-        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        """BFD, CFM, LLDP, LACP and bonds. If no port wants any, none does until something is
         configured: a turn must not cost more the more ports there are."""
         generation = self.backer.config_generation
         self.monitoring.run(now_ms)
         self.faults.run(now_ms)
+        self.neighbours.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (
-            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
-        ) and not any(
+        watches = (self.monitoring, self.faults, self.neighbours)
+        if not (any(watch.machines for watch in watches) or self.aggregation.lacps) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):
@@ -572,6 +586,7 @@ class Ofproto:
 
     def destroy(self) -> None:
         self._stop_counting()
+        self.exporters = configured_exporters(self, self.exporters, ExportSettings())
         for name in list(self.bundles):
             self.bundle_del(name)
         for name in list(self.ports_by_name):

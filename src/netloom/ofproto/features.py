@@ -7,7 +7,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from netloom.base.errors import CommandError
 
@@ -42,7 +42,32 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"clone", "lb_output_action", "tnl_push_pop"})
+_OPTIONAL = frozenset({"check_pkt_len", "clone", "lb_output_action", "tnl_push_pop"})
+#: What the log says of features when a data path is opened; with a number if that counts.
+_PROBES: tuple[tuple[str, str], ...] = (
+    ("recirc", "recirculation"),
+    ("max_vlan_headers", "VLAN header stack length probed as %d"),
+    ("max_mpls_depth", "MPLS label stack length probed as %d"),
+    ("trunc", "truncate action"),
+    ("ufid", "unique flow ids"),
+    ("clone", "clone action"),
+    ("sample_nesting", "Max sample nesting level probed as %d"),
+    ("ct_eventmask", "eventmask in conntrack action"),
+    ("ct_clear", "ct_clear action"),
+    ("max_hash_alg", "Max dp_hash algorithm probed to be %d"),
+    ("check_pkt_len", "check_pkt_len action"),
+    ("ct_timeout", "timeout policy in conntrack action"),
+    ("ct_zero_snat", "ct_zero_snat"),
+    ("add_mpls", "add_mpls action"),
+    ("ct_state", "ct_state"),
+    ("ct_zone", "ct_zone"),
+    ("ct_mark", "ct_mark"),
+    ("ct_label", "ct_label"),
+    ("ct_state_nat", "ct_state_nat"),
+    ("ct_orig_tuple", "ct_orig_tuple"),
+    ("ct_orig_tuple6", "ct_orig_tuple6"),
+    ("nd_ext", "IPv6 ND Extensions"),
+)
 
 
 class Features:
@@ -56,6 +81,15 @@ class Features:
     def found_vlans(self, n_vlans: int) -> None:
         """How many tags of a packet the data path tells apart."""
         self._there["max_vlan_headers"] = self._used["max_vlan_headers"] = n_vlans
+
+    def probed(self) -> Iterator[str]:
+        """What to tell the log."""
+        for key, text in _PROBES:
+            there = self._there[key]
+            if not isinstance(there, bool):
+                yield text % there
+            else:
+                yield f"Datapath {'supports' if there else 'does not support'} {text}"
 
     def has(self, key: str) -> bool:
         """Is that feature to be used?"""

@@ -103,6 +103,10 @@ class Tunnels:
         self._kinds: Counter[_Kind] = Counter()
         self._followed = -1
 
+    def __bool__(self) -> bool:
+        """Are there any?"""
+        return bool(self._names)
+
     def add(self, port: OfPort, device: TunnelDevice) -> int:
         """Take a tunnel in; returns the number of its data-path port. Raises ConfigError."""
         config = device.config

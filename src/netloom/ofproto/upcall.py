@@ -14,6 +14,7 @@ from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
+from netloom.ofproto.exporters import EXPORTED, export
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
@@ -29,6 +30,8 @@ log: Final = get_logger("ofproto_dpif_upcall")
 IN_PORT: Final = SLOT["in_port"]
 _HAS_OPTIONS: Final = SLOT["tun_opt_present"].mask
 _RECIRC_ID: Final = SLOT["recirc_id"]
+#: Of flows without wildcards: all there is, and of `ct_state` the bits that have names.
+_EXACT: Final = SLOT["ct_state"].put(KEY_MASK, 0xFF)
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
@@ -71,6 +74,8 @@ class Upcalls:
                 self._slow_path(upcall, now_ms)
             elif upcall.kind == "adopt":
                 self._adopt(upcall, now_ms)
+            elif upcall.kind in EXPORTED:
+                export(self._backer, upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
         self._backer.dpif.flush()
@@ -83,7 +88,7 @@ class Upcalls:
             self._translate_miss(upcall, now_ms)
             return
         backer.dpif.execute(upcall.packet, key, result.actions, upcall.offload, True)
-        mask = result.mask if self.enable_megaflows else KEY_MASK
+        mask = result.mask if self.enable_megaflows else _EXACT
         backer.revalidator.install(key, mask, result, now_ms)
 
     def _translate_miss(self, upcall: Upcall, now_ms: int) -> None:
@@ -111,7 +116,7 @@ class Upcalls:
         # Tables may have learned from the packet.
         backer.follow_tables(now_ms)
         if not self.enable_megaflows:
-            mask = KEY_MASK
+            mask = _EXACT
         backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:
@@ -120,7 +125,7 @@ class Upcalls:
         found = origin(self._backer, upcall.key)
         if found is not None:
             result = translate(*found, now_ms)
-            mask = datapath_mask(result.mask) if self.enable_megaflows else KEY_MASK
+            mask = datapath_mask(result.mask) if self.enable_megaflows else _EXACT
             self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 
     def _slow_path(self, upcall: Upcall, now_ms: int) -> None:

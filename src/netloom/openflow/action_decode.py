@@ -303,11 +303,12 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
             raise OpenFlowError("OFPBAC_BAD_SET_MASK")
     if any(action[end:]) or not field.writable or field.name == "in_port_oxm":
         raise OpenFlowError("OFPBAC_BAD_SET_ARGUMENT")
-    if masked and not (field.maskable and mask):
+    # Any field may be set in part, also one that is always matched whole (OVN does so).
+    if not mask & field.ones:
         raise OpenFlowError("OFPBAC_BAD_SET_MASK")
     if field.form == "port10" and not masked:
         value = port_from_of10(value)
-    return a.SetField(field, _checked_value(field, value), mask)
+    return a.SetField(field, _checked_value(field, value), mask & field.ones)
 
 
 def _field_to_set(action: bytes, pos: int) -> tuple[Field, bool, int]:

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
+from netloom.packet.encapsulated import LEAST_INSIDE, encapsulate, find_inside
 from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR, TCP_FIN, TCP_PSH
 from netloom.packet.parse import Headers, parse
 
@@ -77,10 +78,34 @@ def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
     """`packet` as the packets that go on a wire: checksums complete, no longer than the sender's
     segment size allows."""
     if offload.gso_type & ~GSO_ECN and offload.gso_size:
-        return segment_gso(packet, offload.gso_size, is_udp=offload.gso_type & 0x7F == GSO_UDP_L4)
+        is_udp = offload.gso_type & 0x7F == GSO_UDP_L4
+        if is_of_tunnel(packet, offload):
+            return _segment_inside(packet, offload.gso_size, is_udp)
+        return segment_gso(packet, offload.gso_size, is_udp)
     if offload.flags & NEEDS_CSUM:
         return [complete_checksum(packet, offload.csum_start, offload.csum_offset)]
     return [packet]
+
+
+def is_of_tunnel(packet: bytes, offload: Offload) -> bool:
+    """Is `packet` to be segmented, but not by its own headers: by those of a packet inside? No
+    virtio_net_hdr can say that to whoever is to do it."""
+    start = offload.csum_start
+    return bool(start >= LEAST_INSIDE and offload.gso_size and parse(packet).l4 != start)
+
+
+def _segment_inside(packet: bytes, gso_size: int, is_udp: bool) -> list[bytes]:
+    headers = parse(packet)
+    start, kind = find_inside(packet, headers)
+    if not start:
+        return [packet]
+    # What has no Ethernet header gets one meanwhile.
+    frame = bytes(12) + (kind & 0xFFFF).to_bytes(2, "big") if kind else b""
+    segments = segment_gso(frame + packet[start : headers.end], gso_size, is_udp)
+    return [
+        encapsulate(packet[:start], headers, segment[len(frame) :], number)
+        for number, segment in enumerate(segments)
+    ]
 
 
 def complete_checksum(packet: bytes, csum_start: int, csum_offset: int) -> bytes:

@@ -61,7 +61,7 @@ class Bfd:
         self.name = name
         self.discriminator = discriminator
         self.settings = settings
-        self.state = DOWN
+        self.state = ADMIN_DOWN
         self.diagnostic = 0
         self.flags = 0
         self.min_tx_ms, self.min_rx_ms = settings.min_tx_ms, settings.min_rx_ms

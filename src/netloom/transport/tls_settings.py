@@ -94,6 +94,13 @@ class TlsSettings:
         setattr(self, name, value)
         return True
 
+    def make_absolute(self) -> None:
+        """Have the files stay the same in another working directory, as daemons take."""
+        for name in ("private_key", "certificate", "ca_cert", "peer_ca_cert"):
+            value = getattr(self, name)
+            if value and value != "none":
+                setattr(self, name, os.path.abspath(value))
+
     def check(self) -> None:
         """Raise OSError(ENOPROTOOPT), after logging why, if a connection cannot even be tried."""
         missing = [

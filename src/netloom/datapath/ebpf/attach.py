@@ -83,12 +83,10 @@ class Attachments:
             if (link := self._take_over(ifindex)) is not None:
                 self._links[ifindex] = link
 
-    def drop_left_behind(self) -> None:
-        """Detach from devices to which only an earlier daemon attached."""
-        if self._pins is None:
-            return
-        for ifindex in set(self._pins.links()).difference(self._links):
-            self._pins.drop_link(ifindex)
+    @property
+    def devices(self) -> set[int]:
+        """The indexes of those that have pinned links."""
+        return set(self._links)
 
     def close(self) -> None:
         """Let go; pinned links and filters stay."""

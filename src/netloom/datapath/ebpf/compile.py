@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from netloom.datapath import actions as dp
-from netloom.datapath.ebpf.registry import Registry
+from netloom.datapath.ebpf.registry import Registry, has_udp_checksum
 from netloom.datapath.ebpf.spec import (
     ACTION,
     CHECKSUM,
@@ -50,6 +50,11 @@ _ICMPV6: Final = 58
 
 class Uncompilable(Exception):
     """An action that the kernel programs cannot do; the text says which."""
+
+
+class OnlyWhole(Uncompilable):
+    """The same, of all actions of the flow: what the programs did before could not be gone on
+    with."""
 
 
 class _Member(NamedTuple):
@@ -172,7 +177,7 @@ class _Compiler:
                 if self._step(actions, at, is_last):
                     return
             except Uncompilable as error:
-                if not at:
+                if not at or isinstance(error, OnlyWhole):
                     raise
                 self.records = records
                 del records[start:]
@@ -197,6 +202,9 @@ class _Compiler:
                 self.records.append(_record("COUNT_DROP", a32=action.reason))
                 return True
             case dp.Ct():
+                if _n_tags(actions[:at]) > 1:
+                    # Only who knows where the headers were finds them behind so many.
+                    raise OnlyWhole("ct behind two tags")
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
                 self.records += _compile_ct(action, self._registry)
             case dp.Recirc() if rest:
@@ -254,16 +262,18 @@ class _Compiler:
         self.records.append(_record("RESUME_AT", a32=number))
 
     def _push_tunnel(self, actions: dp.DpActions, at: int) -> None:
-        action = actions[at]
+        action, rest = actions[at], actions[at + 1 :]
         assert isinstance(action, dp.TunnelPush)
-        if not all(isinstance(after, dp.Output) for after in actions[at + 1 :]):
-            raise Uncompilable("actions behind a tunnel's headers")
         number = self._registry.add_header(action.header)
         if number is None or action.type not in TUNNELS.values():
             raise Uncompilable("a tunnel that the programs do not know")
+        if has_udp_checksum(action.header) and any(_changes_addresses(after) for after in rest):
+            raise Uncompilable("changes of what a tunnel's checksum covers")
         self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        ways = [after.port for after in actions[at + 1 :] if isinstance(after, dp.Output)]
-        self.records.append(_record("TUNNEL_PUSH", a16=ways[0] if ways else 0, a32=number))
+        ways = [after.port for after in rest if isinstance(after, dp.Output)]
+        goes_on = len(ways) < len(rest)
+        way = ways[0] if ways else 0
+        self.records.append(_record("TUNNEL_PUSH", goes_on, way, number, action.out_port))
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
@@ -383,9 +393,23 @@ def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
     return tuple(actions[at:])
 
 
+def _n_tags(actions: Sequence[dp.DpAction]) -> int:
+    """How many tags more than before a packet has behind the actions."""
+    pushed = sum(isinstance(action, dp.PushVlan) for action in actions)
+    return pushed - sum(isinstance(action, dp.PopVlan) for action in actions)
+
+
 #: What leaves a packet as it is, and what changes it in ways that can be undone.
 _HARMLESS: Final = (dp.Output, dp.Userspace)
 _UNDOABLE: Final = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
+
+
+def _changes_addresses(action: dp.DpAction) -> bool:
+    """Whether it may change what transport checksums cover: of a tunnel's headers, these cannot be
+    brought up to date while a device is to complete that of the packet inside."""
+    if isinstance(action, dp.Set):
+        return action.header not in ("eth", "vlan", *_METADATA)
+    return isinstance(action, dp.Ct) and action.nat is not None
 
 
 def _compile_ct(action: dp.Ct, registry: Registry) -> list[bytes]:

@@ -8,7 +8,7 @@ by the low bits of the device's index with a hash behind it for those that colli
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
+from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.shortcuts import Shortcuts
 from netloom.datapath.ebpf.spec import (
     DEVICE_SLOTS,
@@ -46,15 +47,25 @@ class KernelDevice(Protocol):
 class Ports:
     """The kernel's side of the ports of one data path."""
 
-    def __init__(self, loaded: Loaded, attachments: Attachments) -> None:
-        self._attachments = attachments
+    def __init__(
+        self, loaded: Loaded, pins: PinDirectory | None, use_tcx: bool | None = None
+    ) -> None:
+        self._pins = pins
+        #: By the kind of port.
+        self._attachments = {
+            PORT_KIND[kind]: Attachments(loaded.programs[program], pins, use_tcx)
+            for kind, program in (("DEVICE", "nl_ingress"), ("UPLINK", "nl_uplink"))
+        }
         self._devices = SharedArray(loaded.maps["devices"], _SPECS["devices"])
         self._more = HashMap(loaded.maps["more_devices"], _SPECS["more_devices"])
         self._outputs = SharedArray(loaded.maps["outputs"], _SPECS["outputs"])
         self._shares = SharedArray(loaded.maps["shares"], _SPECS["shares"])
+        self._ends = HashMap(loaded.maps["ends"], _SPECS["ends"])
+        self._listened: set[bytes] | None = None
         self.shortcuts = Shortcuts(self._outputs)
-        #: Port number -> index of its device.
+        #: Port number -> index of its device, and its kind.
         self._indexes: dict[int, int] = {}
+        self._kinds: dict[int, int] = {}
         #: The same, of ports that an earlier daemon had and this one has not added yet.
         self.left_behind = self._find_earlier()
 
@@ -62,8 +73,9 @@ class Ports:
         found = {}
         for number in range(MAX_PORTS):
             ifindex, kind = _PAIR.unpack_from(self._outputs.view, number * OUTPUT.size)
-            if kind == PORT_KIND["DEVICE"]:
+            if kind in self._attachments:
                 found[number] = ifindex
+                self._kinds[number] = kind
         return found
 
     def earlier_number(self, ifindex: int) -> int | None:
@@ -73,7 +85,9 @@ class Ports:
 
     def renew_links(self) -> None:
         """Have what an earlier daemon attached run the programs of this one."""
-        self._attachments.renew(list(self.left_behind.values()))
+        for kind, attachments in self._attachments.items():
+            of_kind = (n for n in self.left_behind if self._kinds[n] == kind)
+            attachments.renew([self.left_behind[number] for number in of_kind])
 
     def remove_left_behind(self) -> None:
         """Remove the ports that this daemon did not add."""
@@ -81,19 +95,29 @@ class Ports:
             self._indexes[number] = ifindex
             self.remove(number)
         self.left_behind.clear()
-        self._attachments.drop_left_behind()
+        if self._pins is not None:
+            held = set().union(*(kind.devices for kind in self._attachments.values()))
+            for ifindex in set(self._pins.links()) - held:
+                self._pins.drop_link(ifindex)
 
     def close(self) -> None:
-        self._attachments.close()
+        for attachments in self._attachments.values():
+            attachments.close()
         self.shortcuts.close()
         for array in (self._devices, self._outputs, self._shares):
             array.close()
 
-    def attach(self, number: int, ifindex: int) -> None:
-        """Have the programs take what comes in at device `ifindex`, as port `number`.
+    def attach(self, number: int, ifindex: int, is_uplink: bool = False) -> None:
+        """Have the programs take what comes in at device `ifindex`, as port `number`; of an uplink
+        only what is for a tunnel.
 
         Raises ConfigError with the kernel's reason."""
-        self._write_output(number, ifindex, PORT_KIND["DEVICE"])
+        kind = PORT_KIND["UPLINK" if is_uplink else "DEVICE"]
+        if self.left_behind.get(number) == ifindex and self._kinds[number] != kind:
+            # It was of the other kind, and has that kind's program.
+            self._attachments[self._kinds[number]].detach(ifindex)
+        self._kinds[number] = kind
+        self._write_output(number, ifindex, kind)
         self._open_share(number)
         slot = ifindex % DEVICE_SLOTS
         taken, _ = _PAIR.unpack_from(self._devices.view, slot * _PAIR.size)
@@ -104,11 +128,27 @@ class Ports:
         self._indexes[number] = ifindex
         self.left_behind.pop(number, None)
         try:
-            self._attachments.attach(ifindex)
+            self._attachments[kind].attach(ifindex)
         except OSError as error:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
         self.shortcuts.add(number, ifindex)
+
+    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        """Take what comes in at uplinks for these ends of tunnels: address (128 bits, IPv4
+        mapped), protocol, UDP port (0: it has none)."""
+        wanted = {
+            ip.to_bytes(16, "big") + port.to_bytes(2, "big") + proto.to_bytes(2, "little")
+            for ip, proto, port in ends
+        }
+        present = self._listened
+        if present is None:
+            present = {key for key, _ in self._ends.items()}
+        for key in present - wanted:
+            self._ends.delete(key)
+        for key in wanted - present:
+            self._ends.put(key, bytes(4))
+        self._listened = wanted
 
     def serve_in_user_space(self, number: int) -> None:
         """Have the programs send up what is for port `number`."""
@@ -124,7 +164,7 @@ class Ports:
         ifindex = self._indexes.pop(number, 0)
         if not ifindex:
             return
-        self._attachments.detach(ifindex)
+        self._attachments[self._kinds.pop(number)].detach(ifindex)
         slot = ifindex % DEVICE_SLOTS
         taken, _ = _PAIR.unpack_from(self._devices.view, slot * _PAIR.size)
         if taken == ifindex:

@@ -7,6 +7,7 @@ the device: were it complete by chance, completing it again gives the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -16,6 +17,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.key import METADATA_ALL_MASK
 from netloom.netdev.device import Packet
 from netloom.packet.checksum import pseudo_sum
+from netloom.packet.encapsulated import find_inside
 from netloom.packet.headers import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
 from netloom.packet.offload import (
     GSO_ECN,
@@ -24,6 +26,8 @@ from netloom.packet.offload import (
     GSO_UDP_L4,
     NEEDS_CSUM,
     Offload,
+    finish_offload,
+    is_of_tunnel,
 )
 from netloom.packet.parse import Headers, parse
 
@@ -33,6 +37,7 @@ _read_head: Final = Struct("<8I").unpack_from
 assert UPCALL_RECORD.offsets["key"] == 32
 _VLAN_PRESENT: Final = 1 << 31
 _IS_SERVICE_TAG: Final = 1 << 16
+_UNPARSED: Final = UPCALL["UNPARSED"]
 #: Offset of the checksum and least length of the header.
 _CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
@@ -63,19 +68,46 @@ def decode_record(record: bytes, vlan_limit: int) -> Received:
         data = data[:12] + tpid + (vlan & 0xFFFF).to_bytes(2, "big") + data[12:]
     data = data[:length]
     key = decode_key(record[_KEY_AT:_HEAD_SIZE])
-    if kind == UPCALL["UNPARSED"]:
+    if kind == _UNPARSED:
         key = extract_key(data, 0, key & METADATA_ALL_MASK, vlan_limit)
     packet = Packet(data, find_offload(data, gso_size))
     return Received(kind, port, argument, key, packet, _HEAD_SIZE + UPCALL_ROOMS[room])
 
 
+def pieces(received: Received) -> Sequence[Received]:
+    """What is processed in its place: the segments of a packet that is to be cut by the headers of
+    the one inside, which no data path could tell a device."""
+    packet = received.packet
+    offload = packet.offload
+    if offload is None or not is_of_tunnel(packet.data, offload):
+        return (received,)
+    kind, port, argument, key = received.kind, received.port, received.argument, received.key
+    return [
+        Received(kind, port, argument, key, Packet(part), 0)
+        for part in finish_offload(packet.data, offload)
+    ]
+
+
 def find_offload(data: bytes, gso_size: int) -> Offload | None:
     """What the sender of the packet left undone."""
     if not gso_size and (
-        len(data) < 34 or data[12:14] not in _NETWORKS or _is_complete_by_far(data)
+        len(data) < 34
+        or data[12:14] not in _NETWORKS
+        or (_is_complete_by_far(data) and not _may_be_of_tunnel(data))
     ):
         return None
     headers = parse(data)
+    start, kind = find_inside(data, headers)
+    if start:
+        inside = data[start : headers.end]
+        offload = _find_in(inside, parse(inside, kind), gso_size, is_sure=False)
+        if offload is not None:
+            return offload.moved(start)
+    return _find_in(data, headers, gso_size, is_sure=not start)
+
+
+def _find_in(data: bytes, headers: Headers, gso_size: int, is_sure: bool) -> Offload | None:
+    """The same by these headers. `is_sure`: a packet to be cut is cut by them."""
     offset, least = _CHECKSUMS.get(headers.proto, (0, 0))
     if not offset or headers.l4 < 0 or headers.frag or headers.end - headers.l4 < least:
         return None
@@ -84,12 +116,19 @@ def find_offload(data: bytes, gso_size: int) -> Offload | None:
         if gso_size or any(data[headers.l4 + 8 : headers.l4 + 12]):
             return None
         return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=8)
-    if gso_size:
+    if gso_size and is_sure:
         return _segmentation(data, headers, gso_size, offset)
     found = int.from_bytes(data[headers.l4 + offset : headers.l4 + offset + 2], "big")
     if found != _pseudo_sum(data, headers):
         return None
+    if gso_size:
+        return _segmentation(data, headers, gso_size, offset)
     return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=offset)
+
+
+def _may_be_of_tunnel(data: bytes) -> bool:
+    """Whether this, of which that can be said quickly, looks like VXLAN or Geneve."""
+    return data[23] == IPPROTO_UDP and (data[42:44] in _VXLAN or data[44:46] == _GENEVE)
 
 
 def _is_complete_by_far(data: bytes) -> bool:
@@ -107,6 +146,8 @@ def _is_complete_by_far(data: bytes) -> bool:
 #: By protocol: where a packet of the kind has its checksum.
 _PLAIN_CHECKSUMS: Final = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
 _PLAIN_IPV4: Final = b"\x08\x00\x45"
+_VXLAN: Final = (b"\x08\0", b"\x88\0", b"\x88\x08")
+_GENEVE: Final = b"\x65\x58"
 _NETWORKS: Final = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
 
 

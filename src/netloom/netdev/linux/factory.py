@@ -13,6 +13,7 @@ from netloom.netdev.linux.internal import InternalDevice
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.tap import TapDevice
+from netloom.netdev.linux.uplinks import UplinkHost
 
 TUN = "/dev/net/tun"
 #: The kernel's limit (IFNAMSIZ), less the final zero.
@@ -57,6 +58,10 @@ class LinuxFactory:
             # In a user namespace it is often out of reach; a veth pair is not.
             return InternalDevice(name, rundir(), self._rtnl)
         raise unknown_type(name, type_)
+
+    def uplink_host(self) -> UplinkHost:
+        """What tunnels need of the host that leave by devices of its own."""
+        return UplinkHost(self._rtnl)
 
     def changes(self) -> int:
         return self._rtnl.changes()

@@ -60,4 +60,5 @@ class LinkHandle:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             self._rtnl.set_link(self._ifindex, **changes)
         except OSError as error:
-            raise ConfigError(f"{self._name}: setting {what} failed ({error.strerror})") from error
+            where = f"{self._name}: setting {what} failed"
+            raise ConfigError(error.strerror or str(error), where) from error

@@ -20,7 +20,13 @@ import socket
 from struct import Struct
 
 from netloom.netdev.device import Packet
-from netloom.packet.offload import VIRTIO_NET_HDR_LEN, Offload, decode_offload
+from netloom.packet.offload import (
+    VIRTIO_NET_HDR_LEN,
+    Offload,
+    decode_offload,
+    finish_offload,
+    is_of_tunnel,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +105,10 @@ class PacketRing:
                 data = data[:12] + _pack_tag(tpid, tci) + data[12:]
                 if offload is not None:
                     offload = offload.moved(4)
-            packets.append(Packet(data, offload))
+            if offload is not None and is_of_tunnel(data, offload):
+                packets += [Packet(part) for part in finish_offload(data, offload)]
+            else:
+                packets.append(Packet(data, offload))
         self._next = index
         return packets
 

@@ -74,8 +74,9 @@ def run_actions(context: Context, actions: a.Actions) -> None:
         if type(action) not in _CLEAR:
             _blur(context, action)
         if isinstance(action, a.CheckPktLarger):
-            packet_length.check_pkt_larger(context, action, actions[at + 1 :])
-            break
+            if packet_length.check_pkt_larger(context, action, actions[at + 1 :]):
+                break
+            continue
         if at == final:
             context.is_last = is_last and not context.action_set
         if _HANDLERS[type(action)](context, action):

@@ -1,7 +1,7 @@
 """`check_pkt_larger`: only the data path knows a packet's length.
 
 So what follows the action is translated twice, once with the bit set and once without, and the data
-path has a branch for each.
+path has a branch for each. If it is not to be asked, each packet comes up and is measured here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,17 @@ from netloom.ofproto.translate.options import presence
 from netloom.openflow import actions as a
 
 
-def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions = ()) -> None:
-    """Run `rest`, the actions behind this one, for packets of both kinds."""
+def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions = ()) -> bool:
+    """Run `rest`, the actions behind this one, for packets of both kinds; false if it is yet to
+    be run, for one."""
+    place = 1 << action.destination.field.shift + action.destination.offset
+    if not context.bridge.backer.features.has("check_pkt_len"):
+        context.slow.add("action")
+        packet = context.packet
+        is_larger = packet is not None and len(packet) > action.size
+        bit = place if is_larger else 0
+        context.key = context.key & ~place | bit | presence(action.destination)
+        return False
     commit(context)
     saved = _state(context)
     outer = context.actions
@@ -23,7 +32,6 @@ def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions
         context.actions = []
         _restore(context, saved)
         context.done, context.is_last = False, True
-        place = 1 << action.destination.field.shift + action.destination.offset
         context.key = context.key & ~place | (place if bit else 0) | presence(action.destination)
         context.walk.run_actions(context, rest)
         if context.freeze is None:
@@ -36,6 +44,7 @@ def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions
     context.action_set = []
     context.emit(dp.CheckPktLen(action.size, branches[0], branches[1]))
     context.done = bool(context.error)
+    return True
 
 
 _State = tuple[int, int, list[a.Action], list[tuple[int, int]], bool, bool]

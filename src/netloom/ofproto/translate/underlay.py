@@ -21,6 +21,7 @@ from netloom.ofproto.translate.tunnel_header import build_header
 from netloom.ofproto.tunnels import tunnel_dst, tunnel_src
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.routes import next_hop
+from netloom.ofproto.uplinks import HostNeighbourWanted
 from netloom.packet import build
 
 TYPE_CHECKING = False
@@ -117,12 +118,17 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
         context.warn("tunnel output device lacks Ethernet address")
         return
     mac = underlay.neighbours.lookup(device.bridge.name, hop)
+    backer = context.bridge.backer
     if mac is None:
         context.detail(
             f"neighbor cache miss for {format_mapped(hop)} on bridge {device.bridge.name}, "
             f"sending {'ARP' if is_ipv4(hop) else 'ND'} request"
         )
-        wanted = NeighbourWanted(device, own_mac, src, hop, context.now_ms)
+        wanted = (
+            HostNeighbourWanted(backer.uplinks, device.name, hop)
+            if device.bridge.is_uplink
+            else NeighbourWanted(device, own_mac, src, hop, context.now_ms)
+        )
         context.credits.append(wanted)
         # Open vSwitch asks for a trace, too.
         if context.side_effects or context.recorder is not None:
@@ -142,12 +148,13 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
 
 
 def _find_device(context: Context, name: str) -> OfPort | None:
-    """The port that is the device `name`: a bridge's own, or any other."""
+    """The port that is the device `name`: a bridge's own, any other, or an uplink."""
     bridges = context.bridge.backer.bridges
     bridge = bridges.get(name)
     if bridge is not None and name in bridge.ports_by_name:
         return bridge.ports_by_name[name]
-    return context.bridge.backer.find_port(name)
+    backer = context.bridge.backer
+    return backer.find_port(name) or backer.uplinks.ports.get(name)
 
 
 def _outer_key(key: int, config: TunnelConfig, macs: tuple[int, int], ips: tuple[int, int]) -> int:
@@ -169,6 +176,9 @@ def _outer_key(key: int, config: TunnelConfig, macs: tuple[int, int], ips: tuple
 
 def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) -> None:
     """Emit `push` and what the device's bridge does with the result, apart from what follows."""
+    if device.bridge.is_uplink:
+        _emit_apart(context, [push, dp.Output(device.dp_port)])
+        return
     saved = (context.key, context.base, context.mask, context.side_effects, context.has_packet)
     is_last, actions = context.is_last, context.actions
     context.actions = [push]
@@ -179,11 +189,26 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     inner, context.actions = context.actions, actions
     (context.key, context.base, context.mask, context.side_effects, context.has_packet) = saved
     context.is_last = is_last
-    if is_last or len(inner) == 1:
+    _emit_apart(context, inner)
+
+
+def _emit_apart(context: Context, inner: list[dp.DpAction]) -> None:
+    """Emit actions that change the packet, which what follows is to have as it was."""
+    if context.is_last or len(inner) == 1:
         for action in inner:
             context.emit(action)
     else:
         context.emit(dp.Clone(tuple(inner)))
+
+
+def receive(context: Context) -> None:
+    """A packet has come in at an uplink."""
+    underlay = context.bridge.backer.underlay
+    context.has_begun = True
+    context.cannot_repeat()
+    number, context.mask = underlay.listeners.lookup(context.key, context.mask)
+    if number is not None:
+        context.emit(dp.TunnelPop(number))
 
 
 def terminate(context: Context, port: OfPort) -> int | None:

@@ -72,6 +72,14 @@ class Listeners:
         self._addresses = addresses
         self._rebuild()
 
+    def ends(self) -> list[tuple[int, int, int]]:
+        """Where anybody listens: (address, protocol, UDP port or 0)."""
+        return [
+            (address, tunnel.nw_proto, tunnel.tp_port)
+            for _, address in self._addresses
+            for tunnel in self._tunnels.values()
+        ]
+
     def _rebuild(self) -> None:
         self.generation += 1
         self._classifier = Classifier(())

@@ -6,6 +6,8 @@ from the senders of tunnel packets; used ones stay, others age.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from netloom.flow.address import format_mac
 from netloom.flow.mapped import format_mapped
 
@@ -46,6 +48,17 @@ class Neighbours:
         if entry is None or entry[0] != mac:
             self.generation += 1
         self._entries[name] = (mac, now_ms + self.aging_s * 1_000)
+
+    def follow(self, bridge: str, address: int, mac: int) -> None:
+        """An entry that is there has this Ethernet address now, and is no younger for that."""
+        old, until_ms = self._entries[bridge, address]
+        if mac != old:
+            self._entries[bridge, address] = (mac, until_ms)
+            self.generation += 1
+
+    def on(self, bridges: Container[str]) -> list[tuple[str, int]]:
+        """(bridge, address) of the entries on some bridges."""
+        return [name for name in self._entries if name[0] in bridges]
 
     def flush(self, bridge: str | None = None) -> None:
         """Forget all, or all of one bridge."""

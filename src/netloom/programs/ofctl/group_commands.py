@@ -1,4 +1,4 @@
-"""Which changes of groups which version has words for."""
+"""Which versions of OpenFlow can say what is to be done with a group."""
 
 from __future__ import annotations
 

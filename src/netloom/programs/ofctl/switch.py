@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
     from netloom.openflow.connection import Event
     from netloom.programs.ofctl.options import Arguments
+    from netloom.transport.sync import Stream
 
 _ERROR = 1
 _ECHO_REQUEST = 2
 _BARRIER_REPLY = {1: 19}
+_LATER_BARRIER_REPLY = 21
 _FOREVER = Deadline()
 
 log = get_logger("vconn")
@@ -148,8 +150,7 @@ class Switch:
 
     def send(self, *messages: bytes) -> None:
         self.sent += len(messages)
-        for message in messages:
-            self.connection.send_bytes(message)
+        self.connection.send_bytes(b"".join(messages))
         try:
             self.dialogue.flush(_FOREVER)
         except OSError as error:
@@ -204,7 +205,7 @@ class Switch:
     def until_barrier(self, barrier_xid: bytes, request_xid: bytes) -> bytes | None:
         """Reads until the barrier with this id is answered; the error to the request, if any."""
         error: bytes | None = None
-        kind = _BARRIER_REPLY.get(self.version, 21)
+        kind = _BARRIER_REPLY.get(self.version, _LATER_BARRIER_REPLY)
         while True:
             data = self.receive()
             if data[4:8] == barrier_xid:
@@ -224,12 +225,39 @@ class Switch:
         """As `must_change` for each: the one after an error is not sent any more, so the switch
         must have answered one before the next goes out."""
         barrier = self.encode(m.BarrierRequest(), 0)[:4]
+        done = bytes((self.version, _BARRIER_REPLY.get(self.version, _LATER_BARRIER_REPLY), 0, 8))
+        connection = self.connection
+        stream = self.dialogue.plain_stream()
+        if stream is not None:
+            stream.set_blocking(True)
         for request in requests:
-            barrier_xid = self.connection.new_xid().to_bytes(4, "big")
-            self.send(request, barrier + barrier_xid)
-            error = self.until_barrier(barrier_xid, request[4:8])
+            xid = connection.new_xid().to_bytes(4, "big")
+            if stream is None or not connection.is_quiet:
+                self.send(request, barrier + xid)
+            elif self._is_answer(stream, request + barrier + xid, done + xid):
+                continue
+            error = self.until_barrier(xid, request[4:8])
             if error is not None:
                 self.fail(error)
+        if stream is not None:
+            stream.set_blocking(False)
+
+    def _is_answer(self, stream: Stream, data: bytes, expected: bytes) -> bool:
+        """Sends `data`, past the connection; whether nothing but `expected` comes back. The
+        connection takes all else."""
+        self.sent += 2
+        try:
+            stream.send(data, _FOREVER)
+        except OSError as error:
+            raise Fatal(f"failed to send packet to switch ({error.strerror})") from None
+        try:
+            answer = stream.receive_next()
+        except OSError as error:
+            raise Fatal(f"OpenFlow receive failed ({failure_text(error)})") from None
+        if answer == expected:
+            return True
+        self.connection.receive_data(answer)
+        return False
 
     def fail(self, error: bytes) -> None:
         """Prints the switch's error and ends the program."""

@@ -344,6 +344,19 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 	return STOP;
 }
 
+/* Look behind more tags than the key has room for, if the packet was of type `type` before it was given
+ * these: so it can be tracked. Returns whether that was so. User space is told that type, too, by which
+ * it knows how deep to look. */
+GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || (type != htons(ETH_IPV4) && type != htons(ETH_IPV6)))
+		return 0;
+	parse(skb, s, MAX_TAGS);
+	s->key.dl_type = type;
+	return 1;
+}
+
 /* An action that user space has to do in some cases. */
 INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
 {
@@ -359,12 +372,21 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
 		done = nl_tunnel_push(skb, a->a32, a->a16);
+		if (done && a->a8)
+			nl_forget(skb, a->a64);
 	} else {
-		if (s->is_changed)
+		be16 type = s->key.dl_type;
+		s->is_hidden = 0;
+		if (s->is_changed) {
 			nl_reparse(skb);
+			if (op == NL_OP_CT && is_vlan(s->key.dl_type))
+				s->is_hidden = nl_look_behind_tags(skb, type);
+		}
 		switch (op) {
 		case NL_OP_CT:
 			done = nl_ct(skb, a);
+			/* What comes next sees no more of it than ever. */
+			s->is_changed |= done & s->is_hidden;
 			break;
 		case NL_OP_TUNNEL_POP:
 			done = nl_tunnel_pop(skb, a->a16, a->a32);

@@ -33,6 +33,8 @@ typedef __u64 be64;
 
 /* What becomes of a packet, as tc's return values. */
 #define NL_DROP 2
+/* To whoever is next: other programs, the host. */
+#define NL_PASS -1
 
 struct nl_map {
 	u32 unused;
@@ -109,6 +111,8 @@ struct nl_scratch {
 	u32 is_routed;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
+	/* It was parsed behind more tags than the key has room for. */
+	u32 is_hidden;
 	/* Where the cache is to keep that, and how much of the rare words counts. */
 	u32 place;
 	u32 place_rare;

@@ -74,6 +74,49 @@ GLOBAL int nl_sum_pseudo(struct __sk_buff *skb, u32 at, u32 is_ipv6, u32 proto, 
 	return fold(sum);
 }
 
+/* The length of TCP's or UDP's header; 0 for anything else. */
+INLINE u32 transport_size(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u8 offset = 0;
+
+	if (s->proto == UDP)
+		return 8;
+	if (s->proto == TCP)
+		load_bytes(skb, s->l4 + 12, &offset, 1);
+	return (offset >> 4) * 4;
+}
+
+/* What each segment of a packet that a device is to cut will come to, from its Ethernet header on; -1 if
+ * they are not all of one length. It is the same for all of these: a header of IPv4 comes to nothing with
+ * its own checksum, and the segment to the complement of its pseudo header. */
+GLOBAL int nl_sum_segment(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return -1;
+	u32 l3 = s->l3, l4 = s->l4, size = s->l4_size, piece = skb->gso_size, is_ipv6 = s->net == NL_NET_IPV6;
+	u32 head = transport_size(skb, s), addresses = l3 + (is_ipv6 ? 8 : 12);
+	int network = 0xffff, frame, pseudo;
+	be16 said = 0;
+
+	if (!l4 || !head || !piece || s->is_routed || size <= head || (size - head) % piece)
+		return -1;
+	frame = nl_sum(skb, 0, l3);
+	pseudo = nl_sum_pseudo(skb, addresses, is_ipv6, s->proto, head + piece);
+	if (is_ipv6) {
+		network = nl_sum(skb, l3, l4);
+		load_bytes(skb, l3 + 4, &said, 2);
+	}
+	if (frame < 0 || network < 0 || pseudo < 0)
+		return -1;
+	u64 sum = (u64)frame + network + (~pseudo & 0xffff);
+	if (is_ipv6)
+		sum += (u16)~said + htons(ntohs(said) - size + head + piece);
+	if (skb->vlan_present)
+		sum += (u16)skb->vlan_proto + htons(skb->vlan_tci);
+	return fold(sum);
+}
+
 /* What the bytes of the packet in a tunnel, from `at` (its Ethernet header) to `end`, come to once
  * devices have completed its checksum. */
 GLOBAL int nl_sum_inner(struct __sk_buff *skb, u32 at, u32 end)
@@ -88,8 +131,11 @@ GLOBAL int nl_sum_inner(struct __sk_buff *skb, u32 at, u32 end)
 
 	if (load_bytes(skb, at + 12, &type, 2))
 		return -1;
-	if (is_vlan(type)) {
-		if (load_bytes(skb, at + 16, &type, 2))
+	UNROLL
+	for (int i = 0; i < 2; i++) {
+		if (!is_vlan(type))
+			break;
+		if (load_bytes(skb, l3 + 2, &type, 2))
 			return -1;
 		l3 += 4;
 	}

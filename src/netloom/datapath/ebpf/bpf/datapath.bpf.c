@@ -1,7 +1,7 @@
 /* The kernel data path: a packet that comes in at a port is parsed, its flow found, the flow's actions
  * run. What has no flow, or a flow that these programs cannot run, goes up to user space.
  *
- * nl_ingress is attached to every port; nl_recirculate goes on after a recirculation (a tail call, for
+ * nl_ingress is attached to every port, nl_uplink to devices that only tunnels lead through; nl_recirculate goes on after a recirculation (a tail call, for
  * the verifier follows every way through a loop), nl_found after a lookup that is a program of its own; nl_parse_only is for tests. */
 #include "base.h"
 #include "parse.h"
@@ -9,6 +9,9 @@
 #include "upcall.h"
 #include "actions.h"
 #include "quick.h"
+#include "uplink.h"
+#include "outbox.h"
+#include "policer.h"
 
 #define NO_PORT 0xffffffff
 
@@ -56,7 +59,7 @@ INLINE int run_found(struct __sk_buff *skb, struct nl_scratch *s)
 		return NL_DROP;
 	/* What user space runs, user space counts. */
 	if (flow->n_actions != 1 || *(u8 *)flow->actions != NL_OP_SLOW) {
-		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0);
+		count_packet(skb, flow, s->key.nw_proto == TCP ? s->key.tcp_flags : 0, coarse_ns());
 		if (!s->depth)
 			nl_keep_quick(skb);
 	}
@@ -113,13 +116,14 @@ INLINE struct nl_flow *find_quickly(struct __sk_buff *skb, u32 *slot, int *verdi
 	struct nl_flow *flow = map_lookup(&flows, slot);
 	if (!flow)
 		return 0;
-	count_packet(skb, flow, raw.all_flags);
+	u64 now_ns = coarse_ns();
+	count_packet(skb, flow, raw.all_flags, now_ns);
 	if (is_sent_quickly(skb, flow, &raw, verdict))
 		return flow;
 	struct nl_action *first = (struct nl_action *)flow->actions;
 	if (flow->n_actions == 1 && first->op == NL_OP_NORMAL) {
 		u32 number = first->a32;
-		*verdict = leave_as_decided(skb, entry, number, raw.destination);
+		*verdict = leave_as_decided(skb, entry, number, raw.destination, now_ns);
 		if (!*verdict)
 			*verdict = switch_quickly(skb, port_of(skb->ifindex), &raw, entry, number);
 	}
@@ -130,6 +134,9 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 {
 	int verdict = 0;
 	u32 slot = 0;
+
+	if (config_now.n_policers && nl_police(skb, port_of(skb->ifindex)))
+		return NL_DROP;
 	struct nl_flow *flow = find_quickly(skb, &slot, &verdict);
 
 	if (verdict)
@@ -148,6 +155,16 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 	parse(skb, s, config_now.vlan_limit);
 	s->slot = slot;
 	return run_actions(skb, s, flow);
+}
+
+SEC("tc") int nl_uplink(struct __sk_buff *skb)
+{
+	struct nl_end end;
+
+	if (!read_end(skb, &end) || !map_lookup(&ends, &end))
+		return NL_PASS;
+	tail_call(skb, &programs, NL_PROGRAM_INGRESS);
+	return NL_DROP;
 }
 
 SEC("tc") int nl_recirculate(struct __sk_buff *skb)
@@ -184,6 +201,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 SEC("tc") int nl_track(struct __sk_buff *skb)
 {
 	return nl_answer(skb);
+}
+
+/* Sends what user space has put into its outbox. */
+SEC("tc") int nl_deliver(struct __sk_buff *skb)
+{
+	return nl_send_next(skb);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -22,10 +22,10 @@
 #define DECISION_MASK ((1ull << DECISION_BITS) - 1)
 _Static_assert(NL_MAX_PORTS <= 1 << (64 - DECISION_BITS), "ports");
 
-/* All of a decision that is made now, but the port; never 0. */
-INLINE u64 decision_now(struct nl_switch *here)
+/* All of a decision that is made at a moment, but the port; never 0. */
+INLINE u64 decision_at(struct nl_switch *here, u64 now_ns)
 {
-	return (version_of(here) & 0xffffffff) << 20 | (coarse_ns() >> SLICE_BITS & 0x7ffff) << 1 | 1;
+	return (version_of(here) & 0xffffffff) << 20 | (now_ns >> SLICE_BITS & 0x7ffff) << 1 | 1;
 }
 
 /* Send a packet as it is by a port that has a device; 0 if it has none. */
@@ -42,12 +42,13 @@ INLINE int leave_by_port(struct __sk_buff *skb, u32 port, u64 destination)
 }
 
 /* Send a packet of this entry as NORMAL decided for the last one; 0 if it has to be asked. */
-INLINE int leave_as_decided(struct __sk_buff *skb, struct nl_quick *entry, u32 number, u64 destination)
+INLINE int leave_as_decided(struct __sk_buff *skb, struct nl_quick *entry, u32 number, u64 destination,
+			    u64 now_ns)
 {
 	struct nl_switch *here = map_lookup(&switches, &number);
 	u64 decision = entry->decision;
 
-	if (!here || (decision & DECISION_MASK) != decision_now(here))
+	if (!here || (decision & DECISION_MASK) != decision_at(here, now_ns))
 		return 0;
 	return leave_by_port(skb, decision >> DECISION_BITS, destination);
 }
@@ -58,7 +59,7 @@ INLINE u64 decision_begun(u32 number)
 	struct nl_config *c = &config_now;
 	struct nl_switch *here = map_lookup(&switches, &number);
 
-	return here && c->raw[0] == ~0ull && (u32)c->raw[1] == ~0u ? decision_now(here) : 0;
+	return here && c->raw[0] == ~0ull && (u32)c->raw[1] == ~0u ? decision_at(here, coarse_ns()) : 0;
 }
 
 /* NORMAL has dealt with a packet of this entry, whose tag was `tag`. */

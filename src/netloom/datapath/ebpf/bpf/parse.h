@@ -32,6 +32,8 @@ enum { NL_PARSED, NL_UNPARSED, NL_INVALID };
 #define FRAG_ANY 1
 #define FRAG_LATER 2
 
+/* That a key has room for. */
+#define MAX_TAGS 2
 #define MAX_EXTENSIONS 6
 #define MAX_ND_OPTIONS 6
 

@@ -98,13 +98,13 @@ INLINE int is_same_raw(struct nl_quick *entry, struct nl_raw *raw)
 }
 
 /* Count a packet for its flow. */
-INLINE void count_packet(struct __sk_buff *skb, struct nl_flow *flow, u32 tcp_flags)
+INLINE void count_packet(struct __sk_buff *skb, struct nl_flow *flow, u32 tcp_flags, u64 now_ns)
 {
 	u32 flags = ntohs(tcp_flags);
 
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->bytes, skb->len + (skb->vlan_present ? 4 : 0));
-	flow->used_ns = coarse_ns();
+	flow->used_ns = now_ns;
 	if ((flow->tcp_flags & flags) != flags)
 		__sync_fetch_and_or(&flow->tcp_flags, flags);
 }

@@ -1,13 +1,16 @@
 /* Tunnels: headers on (from a template that user space made) and off.
  *
- * What these do not know (group policies, tags beside the packet of something to be segmented) they
- * refuse, with the packet as it was: user space does it.
+ * What these do not know (group policies, sequence numbers) they refuse, with the packet as it was: user
+ * space does it.
  * Headers go on in a way that keeps segmentation and checksums to devices (bpf_skb_adjust_room) where
- * the packet inside is IP, else simply in front.
+ * the packet inside is IP, with its tags behind them, else simply in front.
  *
- * Checksums of tunnels cover the whole packet. What a device is still to segment cannot have one from
- * here: over IPv4, where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out,
- * such packets go without; all others of the kind are user space's. */
+ * Checksums of tunnels cover the whole packet. Of what a device is still to cut they cover each segment,
+ * and nobody but the one who cuts could fill them in, for no helper says that they are wanted. But he
+ * copies the headers, and segments of one length all have the same checksum (checksum.h): it goes on
+ * once, if the last segment is as long as the others. If not, the packet goes without one over IPv4,
+ * where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out; all others of the
+ * kind are user space's, which cuts them. */
 #ifndef NL_TUNNEL_H
 #define NL_TUNNEL_H
 
@@ -25,6 +28,8 @@
 #define ENCAP_ETHERNET 0x40
 #define ENCAP_L2(size) ((u64)(size) << 56)
 #define ETH_SIZE 14
+/* With two tags. */
+#define MAX_ETH_SIZE 22
 #define IPV4_SIZE 20
 #define IPV6_SIZE 40
 #define GRE_PROTO 47
@@ -84,18 +89,45 @@ INLINE int store_header(struct __sk_buff *skb, struct nl_scratch *s, u32 size)
 	return store_bytes(skb, 0, s->header, size, 0);
 }
 
-/* The packet's Ethernet header goes behind the outer headers. */
+/* Take the packet's tags off, behind its addresses in `head`, and return where its type is there: the tag
+ * beside the packet, and one in it, which goes beside it meanwhile. */
+INLINE u32 take_tags(struct __sk_buff *skb, be16 *head)
+{
+	u32 n = 6;
+
+	UNROLL
+	for (int i = 0; i < 2; i++) {
+		if (!skb->vlan_present)
+			break;
+		head[n] = skb->vlan_proto;
+		head[n + 1] = htons(skb->vlan_tci);
+		n += 2;
+		vlan_pop(skb);
+	}
+	return n;
+}
+
+/* The packet's Ethernet header and tags go behind the outer headers. */
 INLINE int push_around_ip(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
 {
-	u64 flags = FIXED_GSO | ENCAP_ETHERNET | ENCAP_L2(ETH_SIZE);
-	u8 ethernet[ETH_SIZE];
+	be16 head[MAX_ETH_SIZE / 2];
+
+	if (load_bytes(skb, 0, head, 12))
+		return 0;
+	u32 n = take_tags(skb, head), size = 2 * n + 2;
+	u64 flags = FIXED_GSO | ENCAP_ETHERNET | ENCAP_L2(size);
 
 	flags |= t->is_ipv6 ? ENCAP_IPV6 : ENCAP_IPV4;
 	flags |= t->is_udp ? ENCAP_UDP : ENCAP_GRE;
-	if (load_bytes(skb, 0, ethernet, ETH_SIZE) || adjust_room(skb, t->length, ROOM_MAC, flags))
+	if (load_bytes(skb, 12, head + n, 2) || adjust_room(skb, t->length + size - ETH_SIZE, ROOM_MAC, flags)) {
+		if (n > 8)
+			vlan_push(skb, head[8], ntohs(head[9]));
+		if (n > 6)
+			vlan_push(skb, head[6], ntohs(head[7]));
 		return 0;
+	}
 	store_header(skb, s, t->length);
-	store_bytes(skb, t->length, ethernet, ETH_SIZE, 0);
+	store_bytes(skb, t->length, head, size, 0);
 	return 1;
 }
 
@@ -117,18 +149,22 @@ INLINE int push_in_front(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	return 1;
 }
 
-/* Write the checksum of UDP or GRE, whose header is at `at`, over all that follows. */
-INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, u32 at)
+/* Write the checksum of UDP or GRE over all that follows, of which what is inside comes to `inner`. It is
+ * that of the segments, `inside` bytes each, of what will be cut. */
+INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, int inner, u32 inside)
 {
-	u32 end = skb->len;
-	int outer = nl_sum(skb, at, t->length), inner = nl_sum_inner(skb, t->length, end);
+	u32 at = ETH_SIZE + (t->is_ipv6 ? IPV6_SIZE : IPV4_SIZE), length = t->length - at + inside;
+	int outer = nl_sum(skb, at, t->length);
 
 	if (outer < 0 || inner < 0)
 		return -1;
 	u64 sum = (u64)outer + inner;
 	if (t->is_udp) {
 		u32 addresses = ETH_SIZE + (t->is_ipv6 ? 8 : 12);
-		sum += nl_sum_pseudo(skb, addresses, t->is_ipv6, UDP, end - at);
+		be16 said = 0;
+		load_bytes(skb, at + 4, &said, 2);
+		sum += nl_sum_pseudo(skb, addresses, t->is_ipv6, UDP, length);
+		sum += (u16)~said + htons(length);
 	}
 	be16 value = ~fold(sum);
 	if (!value && t->is_udp)
@@ -145,6 +181,25 @@ INLINE int outgrows(struct __sk_buff *skb, struct nl_scratch *s, u32 port, u32 o
 	return way && way->most && longest_segment(skb, s) + outer > way->most;
 }
 
+/* The packet goes on as one of port `port`: nothing else is known of it. */
+GLOBAL int nl_forget(struct __sk_buff *skb, u32 port)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s)
+		return 0;
+	struct nl_key *key = &s->key;
+
+	clear_tracking(s);
+	clear_options(s);
+	if (s->rare_metadata)
+		__builtin_memset(key->tun_ipv6_src, 0, 72);
+	s->connection = 0;
+	skb->mark = 0;
+	key->pkt_mark = key->dp_hash = key->recirc_id = key->skb_priority = 0;
+	key->in_port = htonl(port);
+	return nl_reparse(skb);
+}
+
 /* Put the headers of a template on, of a packet that leaves by `port`; 0 if that cannot be done here. */
 GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 {
@@ -152,16 +207,19 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	struct nl_template *t = map_lookup(&templates, &number);
 	if (!s || !t)
 		return 0;
-	u32 inner = skb->len + (skb->vlan_present ? 4 : 0);
-	int done = 0;
+	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
+	int done = 0, sum = 0;
 
-	if (outgrows(skb, s, port, t->length))
+	if (outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
 		return 0;
-	if (!skb->gso_size && inner + t->length > MAX_PACKET)
-		return 0;
-	if (t->has_checksum) {
-		if (skb->gso_size ? t->is_ipv6 || !t->is_udp : inner > MAX_SUM_BYTES)
+	if (sums && skb->gso_size) {
+		sum = nl_sum_segment(skb);
+		inside = longest_segment(skb, s);
+		sums = sum >= 0;
+		if (!sums && (t->is_ipv6 || !t->is_udp))
 			return 0;
+	} else if (sums && inner > MAX_SUM_BYTES) {
+		return 0;
 	}
 	NO_UNROLL
 	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
@@ -170,13 +228,16 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 		s->header[i] = t->header[i];
 	}
 	finish_header(s, t, inner);
-	if (!skb->vlan_present && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
+	if ((!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
 		done = push_around_ip(skb, s, t);
 	if (!done && !skb->gso_size)
 		done = push_in_front(skb, s, t);
 	s->is_changed |= done;
-	if (done && t->has_checksum && !skb->gso_size)
-		fill_checksum(skb, t, ETH_SIZE + (t->is_ipv6 ? IPV6_SIZE : IPV4_SIZE));
+	if (done && sums) {
+		if (!skb->gso_size)
+			sum = nl_sum_inner(skb, t->length, skb->len);
+		fill_checksum(skb, t, sum, inside);
+	}
 	return done;
 }
 

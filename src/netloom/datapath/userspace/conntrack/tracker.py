@@ -38,6 +38,7 @@ from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.plain import PlainReader, PlainTuple
+from netloom.datapath.userspace.conntrack.plan import CtPlan, connection_bits, mark_connection
 from netloom.datapath.userspace.conntrack.tcp import (
     Segment,
     Update,
@@ -53,14 +54,14 @@ from netloom.datapath.userspace.conntrack.tuples import (
     Found,
     Tuple,
     extract,
-    is_icmp,
-    tuple_bits,
+    plain_bits,
+    with_numbers_of,
 )
 from netloom.flow.key import (
-    CT_LABEL_SHIFT,
-    CT_MARK_SHIFT,
     CT_MASK,
+    CT_STATE_MASK,
     CT_STATE_SHIFT,
+    CT_ZONE_MASK,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
 )
@@ -77,6 +78,7 @@ SNAT: Final = 0x40
 DNAT: Final = 0x80
 
 NEW_TRK: Final = NEW | TRK
+_NO_CT: Final = ~CT_MASK
 #: Where the transport header of a plain packet is.
 PLAIN_L4: Final = 34
 
@@ -110,6 +112,17 @@ class Tracked(NamedTuple):
     mark: int = 0
     label: int = 0
     original: Tuple | None = None
+
+
+#: Of a packet that comes for the first time into a zone, whatever was said in others.
+UNTRACKED: Final = Tracked()
+
+
+def state_in_zone(key: int, zone: int) -> int:
+    """What was said of a packet when it was tracked in this zone; 0 if it was not."""
+    state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
+    is_elsewhere = state & TRK and (key & CT_ZONE_MASK) >> CT_ZONE_SHIFT != zone
+    return 0 if is_elsewhere else state
 
 
 class Translation(NamedTuple):
@@ -217,6 +230,7 @@ class ConnTracker:
         """What the action `ct` makes of a packet; see the module."""
         if before.state == INV:
             return Verdict(Tracked(INV | TRK, ct.zone))
+        before = before if before.zone == ct.zone else UNTRACKED
         found = extract(packet, headers, ct.zone, trusts_checksum)
         if isinstance(found, str):
             self._counters.counter(found).add()
@@ -239,7 +253,7 @@ class ConnTracker:
         self,
         packet: bytes,
         key: int,
-        ct: Ct,
+        ct: CtPlan,
         now_ms: int,
         trusts_checksum: bool = False,
         wants_key: bool = True,
@@ -249,9 +263,9 @@ class ConnTracker:
         if the packet is not plain, and nothing was done. Plain is TCP or UDP on IPv4 without
         options that is right, is tracked for the first time or of no connection yet, and neither
         translated nor expected nor listened to by a helper."""
-        if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
+        if not (self._may_be_plain and ct.is_plain) or len(self._expectations):
             return -1
-        state = key >> CT_STATE_SHIFT & 0xFF
+        state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = self._reader.read(packet, ct.zone, trusts_checksum)
@@ -287,16 +301,16 @@ class ConnTracker:
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
-            if connection is not None:
+            if connection is not None and ct.marks:
                 mark_connection(connection, ct)
             return 0
-        key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
+        key = key & _NO_CT | (state | TRK) << CT_STATE_SHIFT | ct.zone_bits
         if connection is not None:
             return key | connection_bits(connection, ct)
-        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
+        return key if state == INV else key | plain_bits(found)
 
     def _commit_plain(
-        self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
+        self, found: PlainTuple, segment: Segment | None, ct: CtPlan, now_ms: int
     ) -> Connection | None:
         """Keep a connection that nothing is special about; None if there is no room."""
         if not self._has_room(found[0]):
@@ -347,20 +361,24 @@ class ConnTracker:
         return row
 
     def _find(self, work: Work, before: Tracked, now_ms: int) -> None:
-        row = self._lookup(work.found.key, now_ms)
-        if row is None and work.ct.nat is None and before.state & (SNAT | DNAT):
-            # It was translated since it was tracked: it is known by what it was.
-            original = before.original
-            row = self._lookup(original, now_ms) if original is not None else None
-            if row is None:
-                self._counters.counter(NATTED_MISS).add()
-        if row is None:
-            return
-        work.connection, work.is_reply = row
-        if work.ct.force and work.is_reply:
+        """The packet's connection; one that was translated here is known by its answers."""
+        key = work.found.key
+        is_translated = bool(before.state & (SNAT | DNAT))
+        row = self._lookup(key.reversed() if is_translated else key, now_ms)
+        if is_translated and row is None:
+            self._counters.counter(NATTED_MISS).add()
+        elif is_translated and row is not None:
+            row = row[0], not row[1]
+            key = row[0].reverse if row[1] else row[0].key
+            work.found = work.found._replace(key=key)
+        if row is not None and work.ct.force and row[1]:
             # The initiator may not be who was thought: begin anew from this side.
-            self._remove(work.connection)
-            work.connection, work.is_reply = None, False
+            self._remove(row[0])
+            row = None
+        if row is None and is_translated and work.ct.nat is None and before.original is not None:
+            row = self._lookup(with_numbers_of(before.original, key), now_ms)
+        if row is not None:
+            work.connection, work.is_reply = row
 
     def _is_known(self, work: Work, before: Tracked, now_ms: int) -> bool:
         """Whether the packet was tracked in this zone already, in an earlier pass: then it is not
@@ -371,13 +389,7 @@ class ConnTracker:
             return False
         if original is None or before.zone != key.zone or work.ct.force or work.found.related:
             return False
-        if is_icmp(original):
-            # The identifier is the same in both directions, translated or not.
-            id_ = key.sport >> 16 << 16
-            kinds = {key.sport & 0xFFFF, key.dport & 0xFFFF}
-            kinds.discard(original.sport)
-            other = kinds.pop() if kinds else original.sport
-            original = original._replace(sport=id_ | original.sport, dport=id_ | other)
+        original = with_numbers_of(original, key)
         row = self._lookup(original, now_ms)
         if row is None or row[0].parent is not None:
             return False
@@ -392,8 +404,7 @@ class ConnTracker:
         if connection is None:
             if work.found.related:
                 self._invalid(work)
-                return False
-            return True
+            return not work.found.related
         if work.found.related:
             work.state |= REL | (RPL if work.is_reply else 0)
         else:
@@ -561,29 +572,6 @@ class ConnTracker:
             )
 
         return bool(self.flush(is_wanted)) or not is_one
-
-
-def is_plain_action(ct: Ct) -> bool:
-    """Can `track_key` do it?"""
-    return ct.nat is None and not ct.force and not ct.helper
-
-
-def mark_connection(connection: Connection, ct: Ct) -> None:
-    """Change the mark and the label as `ct` says."""
-    if ct.mark_mask or ct.label_mask:
-        connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
-        connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
-
-
-def connection_bits(connection: Connection, ct: Ct) -> int:
-    """What a key says of a connection, whose mark and label `ct` may change."""
-    mark_connection(connection, ct)
-    bits = connection.bits
-    if bits < 0:
-        bits = connection.bits = tuple_bits(connection.key)
-    if connection.mark or connection.label:
-        bits |= connection.mark << CT_MARK_SHIFT | connection.label << CT_LABEL_SHIFT
-    return bits
 
 
 def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:

@@ -67,6 +67,18 @@ class Tuple(NamedTuple):
         return tuple.__new__(Tuple, (zone, dl_type, proto, dst, src, dport, sport))
 
 
+def with_numbers_of(original: Tuple, now: Tuple) -> Tuple:
+    """`original`, of which keys tell no identifier if it is ICMP's, with that of the packet as it
+    is `now`: it is the same in both directions, translated or not."""
+    if not is_icmp(original):
+        return original
+    id_ = now.sport >> 16 << 16
+    kinds = {now.sport & 0xFFFF, now.dport & 0xFFFF}
+    kinds.discard(original.sport)
+    other = kinds.pop() if kinds else original.sport
+    return original._replace(sport=id_ | original.sport, dport=id_ | other)
+
+
 class Found(NamedTuple):
     """What `extract` found: the tuple, and for an ICMP error where the quoted packet starts."""
 
@@ -98,6 +110,18 @@ def tuple_bits(original: Tuple) -> int:
     if original.dl_type == ETH_TYPE_IP:
         return bits | original.src << _NW_SRC | original.dst << _NW_DST
     return bits | original.src << _IPV6_SRC | original.dst << _IPV6_DST
+
+
+def plain_bits(ends: tuple[int, ...]) -> int:
+    """The same of a connection of TCP or UDP on IPv4, whose members stand side by side."""
+    _, _, proto, src, dst, sport, dport = ends
+    return ((src << 32 | dst) << 40 | (sport << 16 | dport) << 8 | proto) << _PROTO
+
+
+# The layout that this relies on.
+assert _DPORT == _PROTO + 8 and _SPORT == _PROTO + 24 and (_NW_DST, _NW_SRC) == (
+    _PROTO + 40, _PROTO + 72,
+)  # fmt: skip
 
 
 def extract(
