@@ -7,6 +7,7 @@ ovs-ofctl(8) picks one of them. Errors are ConfigError with the text that it pri
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
@@ -222,6 +223,11 @@ class _FlowReader:
         from netloom.openflow.number_text import c_int
 
         number = c_int(value)
+        if number is None:
+            get_logger("ofp_group").warn(
+                "%s is not a valid group ID.  (Valid group IDs are 32-bit nonnegative integers or "
+                "the keywords ANY or ALL.)", value,
+            )  # fmt: skip
         if number is None or not 0 <= number <= 0xFFFFFF00:
             raise ConfigError(f"{value} is not a valid OpenFlow group")
         return number

@@ -582,6 +582,8 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
         size = (max(value, mask if masked else 0).bit_length() + 7) // 8
     out = value.to_bytes(size, "big") + (mask.to_bytes(size, "big") if masked else b"")
     head = encode_field_header(field, version, masked)
+    if code_of(field, version) is None:
+        return head + out
     return head[:3] + bytes([len(head) - 4 + len(out)]) + head[4:] + out
 
 

@@ -138,6 +138,7 @@ def _set_field(context: Context, action: a.SetField) -> None:
     key = context.key & ~in_place | action.value << field.shift & in_place
     if field.dynamic:
         key |= small.option_present(field)
+        context.mask |= small.option_present(field)
     context.key = _with_tpid(key | field.implied)
 
 

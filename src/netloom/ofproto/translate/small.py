@@ -36,9 +36,10 @@ def option_present(field: Field) -> int:
 
 
 def delete_field(context: Context, action: a.DeleteField) -> None:
-    """Take an option out of the tunnel's metadata: what is sent has it not, even if it came so."""
+    """Take an option out of the tunnel's metadata: what is sent has it not, even if it came so. Who
+    reads it still finds its value."""
     field = action.field
-    context.key &= ~(option_present(field) | field.mask)
+    context.key &= ~option_present(field)
     context.detail(f"delete {field.name}")
 
 

@@ -11,6 +11,7 @@ from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
 from netloom.openflow.flow_encoder import FlowEncoder, wrapped
 from netloom.openflow.messages_groups import GroupMod
+from netloom.programs.ofctl.group_commands import check_command
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal, add_bundles, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
@@ -51,8 +52,6 @@ def transact(context: Context, switch: Switch, changes: Sequence[Change]) -> Non
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
     for change in changes:
         if isinstance(change, GroupMod):
-            from netloom.programs.ofctl.group_commands import check_command
-
             check_command(change, switch.version)
     empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)
     encoder = FlowEncoder(switch.protocol, empty)
