@@ -89,6 +89,8 @@ class Dpctl:
         self._read_file = read_file
         self._program = program
         self._listing: list[str] = []
+        #: Numbers that flows were given by hand, by (key & mask, mask).
+        self._given: dict[tuple[int, int], int] = {}
 
     def commands(self) -> list[DpctlCommand]:
         """All commands, `dpctl/list-commands` included."""
@@ -205,10 +207,11 @@ class Dpctl:
 
         return handle
 
-    def _fail(self, call: _Call, message: str, code: int = 0) -> None:
+    def _fail(self, call: _Call, message: str, code: int = 0, is_error: bool = True) -> None:
+        """Say what is wrong; `is_error`: the command has failed by that."""
         reason = f" ({os.strerror(code)})" if code else ""
         call.out.append(f"{self._program}: {message}{reason}\n")
-        call.errors += 1
+        call.errors += is_error
 
     def _find(self, name: str) -> Dpif | None:
         """The data path `name` or `type@name`."""
@@ -279,7 +282,7 @@ class Dpctl:
         line = format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel)
         if verbose:
             head, mid, actions = line.partition(", actions:")
-            line = f"{format_ufid(flow.ufid)}, {head}, dp:ovs{mid}{actions}"
+            line = f"{format_ufid(self._ufid_of(flow))}, {head}, dp:ovs{mid}{actions}"
         return f"{line}\n"
 
     def _add_flow(self, call: _Call) -> None:
@@ -293,7 +296,8 @@ class Dpctl:
 
     def _put(self, call: _Call, dpif: Dpif, words: list[str], create: bool, modify: bool) -> None:
         flow, actions = words
-        parsed = self._parse_flow(call, dpif, flow)
+        ufid, flow = self._split_ufid(call, flow)
+        parsed = self._parse_flow(call, dpif, flow) if flow else None
         if parsed is None:
             return
         try:
@@ -315,6 +319,10 @@ class Dpctl:
             return
         self._count("dpif_flow_put").add()
         dpif.flow_put(key, mask, new_actions)
+        if ufid is not None:
+            there = {(flow.key & flow.mask, flow.mask) for flow in dpif.flow_dump()}
+            self._given = {name: n for name, n in self._given.items() if name in there}
+            self._given[key & mask, mask] = ufid
         if "--statistics" in call.options and old is not None:
             call.out.append(format_flow_stats(old.stats, self._now_ms()) + "\n")
 
@@ -337,32 +345,51 @@ class Dpctl:
             return
         ufid = parse_ufid(call.args[0])
         if ufid is None:
-            self._fail(call, "parsing flow ufid")
+            is_broken = call.args[0].startswith("ufid:")
+            code = errno.EINVAL if is_broken else 0
+            self._fail(call, "parsing flow ufid", code, is_error=False)
             return
         self._count("dpif_flow_get").add()
         for flow in dpif.flow_dump():
-            if flow.ufid == ufid:
+            if self._ufid_of(flow) == ufid:
                 call.out.append(self._line(call, dpif, flow))
                 return
         self._fail(call, "getting flow", errno.ENOENT)
+
+    def _split_ufid(self, call: _Call, text: str) -> tuple[int | None, str]:
+        """The number that a flow is given in front of its text, and the text; "" and an error if
+        there is one, but a wrong one."""
+        if not text.startswith("ufid:"):
+            return None, text
+        head, _, rest = text.partition(",")
+        ufid = parse_ufid(head.strip())
+        if ufid is None:
+            self._fail(call, "parsing flow ufid", errno.EINVAL)
+            return None, ""
+        return ufid, rest
+
+    def _ufid_of(self, flow: Flow) -> int:
+        """The number that somebody gave the flow, or its own."""
+        return self._given.get((flow.key & flow.mask, flow.mask)) or flow.ufid
 
     def _del_flow(self, call: _Call) -> None:
         if (dpif := self._one(call, 1)) is not None:
             self._delete(call, dpif, call.args[0])
 
     def _delete(self, call: _Call, dpif: Dpif, text: str) -> None:
-        head, _, rest = text.partition(",")
-        ufid = parse_ufid(head)
-        if ufid is not None and not rest.strip():
-            flows = [flow for flow in dpif.flow_dump() if flow.ufid == ufid]
+        ufid, rest = self._split_ufid(call, text)
+        if ufid is not None:
+            # That alone names the flow.
+            flows = [flow for flow in dpif.flow_dump() if self._ufid_of(flow) == ufid]
             key, mask = (flows[0].key, flows[0].mask) if flows else (0, 0)
         else:
-            parsed = self._parse_flow(call, dpif, rest if ufid is not None else text, "{}")
+            parsed = self._parse_flow(call, dpif, rest, "{}") if rest else None
             if parsed is None:
                 return
             key, mask = parsed
         self._count("dpif_flow_del").add()
         flow = dpif.flow_del(key, mask)
+        self._given.pop((key & mask, mask), None)
         if flow is None:
             self._fail(call, "deleting flow", errno.ENOENT)
             call.out.append("Perhaps you need to specify a UFID?\n")
@@ -391,7 +418,9 @@ class Dpctl:
         try:
             text = self._read_file(path)
         except OSError as error:
-            self._fail(call, f'Opening file "{path}" failed', error.errno or errno.EIO)
+            self._fail(
+                call, f'Opening file "{path}" failed', error.errno or errno.EIO, is_error=False
+            )
             return
         for number, line in enumerate(text.split("\n"), 1):
             words = line.partition("#")[0].split()
@@ -403,7 +432,7 @@ class Dpctl:
     ) -> None:
         verb = words.pop(0) if words[0] in ("add", "modify", "delete") else default
         if len(words) != (1 if verb == "delete" else 2):
-            self._fail(call, f"Failed parsing line number {number}, skipped!")
+            self._fail(call, f"Failed parsing line number {number}, skipped!", is_error=False)
         elif verb == "delete":
             self._delete(call, dpif, words[0])
         else:
@@ -489,7 +518,8 @@ def _describe_port(dpif: Dpif, port: DpPort) -> list[str]:
         f" dropped:{_count(stats.rx_dropped)} overruns:{_count(stats.rx_over_err)}"
         f" frame:{_count(stats.rx_frame_err)}\n",
         f"    TX packets:{_count(stats.tx_packets)} errors:{_count(stats.tx_errors)}"
-        f" dropped:{_count(stats.tx_dropped)} aborted:? carrier:?\n",
+        f" dropped:{_count(stats.tx_dropped)} aborted:{_count(stats.tx_aborted)}"
+        f" carrier:{_count(stats.tx_carrier)}\n",
         f"    collisions:{_count(stats.collisions)}\n",
         f"    RX bytes:{_size(stats.rx_bytes)}  TX bytes:{_size(stats.tx_bytes)}\n",
     ]

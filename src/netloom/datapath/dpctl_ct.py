@@ -78,9 +78,13 @@ def _zone(text: str, message: str) -> int:
     return int(text)
 
 
-def _pop_zone(request: Request) -> int | None:
+#: What is not read as an argument of a command that only shows is taken for a data path.
+_NO_DATAPATH = "datapath not found"
+
+
+def _pop_zone(request: Request, failure: str = _NO_DATAPATH) -> int | None:
     if request.args and request.args[0].startswith("zone="):
-        return _zone(request.args.pop(0)[5:], "failed to parse zone")
+        return _zone(request.args.pop(0)[5:], failure)
     return None
 
 
@@ -91,7 +95,7 @@ def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 
 def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
-    zone = _pop_zone(request)
+    zone = _pop_zone(request, "failed to parse zone")
     if not any(request.args):
         tracker.flush_zone(zone)
         return ""
@@ -115,12 +119,13 @@ def _buckets(tracker: Conntrack, request: Request, now_ms: int) -> str:
     if request.args:
         text = request.args[0][3:]
         if not text.isdigit():
-            raise Failure("Failed to parse threshold", errno.EINVAL)
+            raise Failure(_NO_DATAPATH)
         threshold = int(text)
     count = len(tracker)
     lines = ["Total Buckets: 1", f"Current Connections: {count}", ""]
-    if count > threshold:
-        lines += [_HEAD, f"   0..  {_BUCKETS_PER_LINE - 1}   | {count:5}", ""]
+    if count:
+        shown = str(count) if count > threshold else "."
+        lines += [_HEAD, f"   0..  {_BUCKETS_PER_LINE - 1}   | {shown:>5}", ""]
     return "\n".join(lines) + "\n"
 
 

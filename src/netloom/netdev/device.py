@@ -64,8 +64,8 @@ class Wire(Protocol):
 
 
 class DeviceStats(Record):
-    """Counters, with the names of the Interface table's `statistics`. `custom` are others that
-    only this kind of device has, as (name, count)."""
+    """Counters, most with the names of the Interface table's `statistics`. `custom` are others
+    that only this kind of device has, as (name, count)."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
@@ -79,6 +79,8 @@ class DeviceStats(Record):
     tx_dropped: int = 0
     tx_errors: int = 0
     collisions: int = 0
+    tx_aborted: int = 0
+    tx_carrier: int = 0
     #: What else the device counts, by name.
     custom: tuple[tuple[str, int], ...] = ()
 

@@ -53,6 +53,7 @@ _UNKNOWN = {
     "rx_dropped": UNKNOWN_COUNT, "rx_frame_err": UNKNOWN_COUNT, "rx_over_err": UNKNOWN_COUNT,
     "rx_crc_err": UNKNOWN_COUNT, "rx_errors": UNKNOWN_COUNT, "tx_dropped": UNKNOWN_COUNT,
     "tx_errors": UNKNOWN_COUNT, "collisions": UNKNOWN_COUNT,
+    "tx_aborted": UNKNOWN_COUNT, "tx_carrier": UNKNOWN_COUNT,
 }  # fmt: skip
 
 

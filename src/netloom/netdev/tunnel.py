@@ -29,7 +29,7 @@ from netloom.netdev.tunnel_config import (
 
 _UNKNOWN = dict.fromkeys(
     ("rx_dropped", "rx_frame_err", "rx_over_err", "rx_crc_err", "rx_errors", "tx_dropped",
-     "tx_errors", "collisions"), UNKNOWN_COUNT
+     "tx_errors", "collisions", "tx_aborted", "tx_carrier"), UNKNOWN_COUNT
 )  # fmt: skip
 
 

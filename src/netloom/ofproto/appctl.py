@@ -271,7 +271,8 @@ class OfprotoCommands:
         now_ms = bridge.backer.clock.now_ms()
         offload = "--offload-stats" in args[:-1]
         rules = bridge.tables.rules(hidden=True)
-        return "".join(describe_rule(rule, now_ms, offload) for rule in rules)
+        text = "".join(describe_rule(rule, now_ms, offload) for rule in rules)
+        return bridge.tlv_table.shorten(text)
 
     # Upcalls and revalidation
 

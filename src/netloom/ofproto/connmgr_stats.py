@@ -63,7 +63,7 @@ def _chosen_rules(
     return manager.switch.tables.select_loose(replace(request, match=match))
 
 
-def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
+def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowStats]:
     """What there is to tell of rules."""
     created_ms = -1
     sec = nsec = 0
@@ -72,7 +72,7 @@ def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
             created_ms = rule.created_ms
             sec, ms = divmod(max(now_ms - created_ms, 0), 1_000)
             nsec = ms * 1_000_000
-        yield m.FlowRow(
+        yield m.FlowStats(
             rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, nsec,
             rule.idle_timeout_s, rule.hard_timeout_s, max((now_ms - rule.used_ms) // 1_000, 0),
             max((now_ms - rule.modified_ms) // 1_000, 0), rule.flags, rule.importance,

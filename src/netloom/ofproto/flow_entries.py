@@ -1,9 +1,9 @@
 """The flows of a reply as bytes, straight from the rules: what a dump of many flows is made of.
 
-An entry is what `openflow.codec_flow_rows` writes of a `FlowRow`. Flows of a table are alike: those
-that came together have the same age, and most have the same priority, timeouts and actions. So an
-entry is put together of pieces, and those that it shares with the one before are not made again:
-its head up to the cookie, and its actions. The pieces of a message are joined once.
+An entry is what `openflow.codec_flow_rows` writes of a `FlowStats`. Flows of a table are alike:
+those that came together have the same age, and most have the same priority, timeouts and actions.
+So an entry is put together of pieces, and those that it shares with the one before are not made
+again: its head up to the cookie, and its actions. The pieces of a message are joined once.
 
 Limits: the replies of OpenFlow 1.1 to 1.4, and Nicira's of 1.0; `has_form` says so.
 """

@@ -58,7 +58,7 @@ def encode_flow_rows_reply(
     return "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW", parts
 
 
-def _write_row(row: m.FlowRow, version: int, nx: bool, writer: ActionWriter) -> bytes:
+def _write_row(row: m.FlowStats, version: int, nx: bool, writer: ActionWriter) -> bytes:
     """One flow of a reply."""
     if version == 1:
         return _write_nx_stats(row, writer) if nx else _write_stats10(row, writer)
@@ -105,7 +105,7 @@ class ActionWriter:
 _PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
 
 
-def _write_stats10(row: m.FlowRow, writer: ActionWriter) -> bytes:
+def _write_stats10(row: m.FlowStats, writer: ActionWriter) -> bytes:
     encoded = writer.write(row.actions, row.match)
     head = pack(">HBx", 88 + len(encoded), row.table_id)
     body = STATS10.pack(
@@ -120,7 +120,7 @@ def _age(seconds: int) -> int:
     return min(seconds + 1, 0xFFFF)
 
 
-def _write_nx_stats(row: m.FlowRow, writer: ActionWriter) -> bytes:
+def _write_nx_stats(row: m.FlowStats, writer: ActionWriter) -> bytes:
     entries, size = encode_nx_match(row.match)
     encoded = writer.write(row.actions, row.match)
     head = NX_STATS.pack(
@@ -131,7 +131,7 @@ def _write_nx_stats(row: m.FlowRow, writer: ActionWriter) -> bytes:
     return head + entries + encoded
 
 
-def _write_stats11(row: m.FlowRow, version: int, writer: ActionWriter) -> bytes:
+def _write_stats11(row: m.FlowStats, version: int, writer: ActionWriter) -> bytes:
     # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
     rest = encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
     flags = row.flags

@@ -471,15 +471,7 @@ def read_stats11(
 def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    rows = (
-        m.FlowRow(
-            f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
-            f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
-            f.packet_count, f.byte_count,
-        )
-        for f in message.flows
-    )  # fmt: skip
-    return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
+    return encode_flow_rows_reply(m.FlowRowsReply(message.flows, message.nx), version, protocol)
 
 
 def decode_aggregate_reply(frame: Frame, protocol: int) -> m.AggregateReply:

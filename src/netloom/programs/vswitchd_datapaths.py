@@ -241,9 +241,9 @@ class DataPathSet:
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
+            backer.export_host = self._export_host
             if self._linux is not None and dpif is self._kernel:
                 backer.uplinks.host = self._linux.uplink_host()
-            backer.export_host = self._export_host
             self._limit(backer)
             backer.features.found_vlans(self._limits.n_vlans)
             for text in backer.features.probed():

@@ -99,14 +99,14 @@ def _parse_port(text: str, whole: str, allow_zero: bool) -> int:
 def parse_target(text: str, default_port: int) -> tuple[str, int]:
     """Host and port of `HOST[:PORT]`, which names no kind of stream; a `default_port` of 0 means
     that there is none."""
-    fields = _split_fields(text)
-    if len(fields) > 2 or not (default_port or len(fields) == 2):
+    host, *ports = _split_fields(text)
+    port = next(iter(ports), "")
+    if len(ports) > 1 or not (port or default_port):
         log.err("%s: port must be specified", text)
         raise _unsupported()
-    if not fields[0]:
+    if not host:
         raise _unsupported()
-    has_port = len(fields) == 2 and bool(fields[1])
-    return fields[0], _parse_port(fields[1], text, False) if has_port else default_port
+    return host, _parse_port(port, text, False) if port else default_port
 
 
 def parse_address(text: str, default_port: int = OVSDB_PORT) -> Address:

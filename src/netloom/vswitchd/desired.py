@@ -159,6 +159,7 @@ class _Reader:
             zones=tuple(read_zones(self._replica.rows, root)),
             limits=_limits(root.mapping("other_config")),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
+            mappings=self._lldp.mappings,
             tells_of_machine=boolean(root.mapping("other_config"), "enable-statistics"),
             problems=tuple(self._problems),
         )

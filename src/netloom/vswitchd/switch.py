@@ -19,6 +19,7 @@ from netloom.base.log import get_logger
 from netloom.netdev.device import DeviceFactory
 from netloom.ovsdb.idl import Change, Idl
 from netloom.vswitchd.apply import Applier, DataPaths, LiveBridge
+from netloom.vswitchd.auto_attach import AttachedVlans
 from netloom.vswitchd.desired import read_wish
 from netloom.vswitchd.facts import Collector, ControllerFacts
 from netloom.vswitchd.status import STATUS_INTERVAL_MS, StatusWriter, differing
@@ -266,6 +267,7 @@ class Switch:
         self._read_machine = read_machine
         self._machine: dict[str, str] = {}
         self._collector = Collector(idl, self.applier, connections)
+        self._attached = AttachedVlans(idl)
         self._writer = StatusWriter(idl)
         self._wish_is_stale = True
         self._is_configured = False
@@ -394,6 +396,7 @@ class Switch:
             return
         if self._writer.failed:
             self._writer.failed = False
+            self._attached.undo()
             self._status_is_stale = True
         if with_counters or (self._status_is_stale and now_ms >= self._status_due_ms):
             self._write(now_ms, with_counters)
@@ -412,6 +415,8 @@ class Switch:
         elif with_counters or not self._machine:
             self._machine = self._read_machine()
         changes = self._collector.differences(now_ms, with_counters)
+        for port, columns in self._attached.differences(self.wish.mappings).items():
+            changes.setdefault(port, {}).update(columns)
         for root in self._idl.rows("Open_vSwitch")[:1]:
             different = differing(root, self._root_columns())
             if different:

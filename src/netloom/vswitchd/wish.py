@@ -130,6 +130,8 @@ class Wish(Record):
     zones: tuple[ZonesWish, ...] = ()
     limits: LimitsWish = LimitsWish()
     stats_interval_ms: int = 5_000
+    #: (I-SID, VLAN) of Auto-Attach.
+    mappings: tuple[tuple[int, int], ...] = ()
     #: Is the database told of the machine itself, too (`Open_vSwitch.statistics`)?
     tells_of_machine: bool = False
     problems: tuple[tuple[str, str, str], ...] = ()

@@ -150,7 +150,11 @@ def test_mistakes_have_the_peers_messages(dpctl: Commands) -> None:
         "ovs-vswitchd: deleting flow (No such file or directory)\n"
         "Perhaps you need to specify a UFID?"
     )
-    assert dpctl.fails("get-flow", "x") == "ovs-vswitchd: parsing flow ufid"
+    # Some are told, and the command has not failed.
+    assert dpctl("get-flow", "x") == "ovs-vswitchd: parsing flow ufid\n"
+    broken = "ovs-vswitchd: parsing flow ufid (Invalid argument)"
+    assert dpctl("get-flow", "ufid:12") == f"{broken}\n"
+    assert dpctl.fails("add-flow", f"ufid:12,{FLOW}", "1") == broken
     assert dpctl.fails("dump-flows", "--bogus") == "Unrecognized option --bogus"
     assert dpctl.fails("dump-flows", "-z") == "Unrecognized option -z"
     assert dpctl.fails("dump-flows", "x") == ("ovs-vswitchd: datapath not found (Invalid argument)")
@@ -180,12 +184,29 @@ def test_flow_files_add_modify_and_delete(dpctl: Commands) -> None:
     assert dpctl("del-flows") == ""
     assert dpctl("dump-flows") == ""
     dpctl.files["bad"] = f"{FLOW}\n"
-    assert dpctl.fails("add-flows", "bad") == (
-        "ovs-vswitchd: Failed parsing line number 1, skipped!"
+    assert dpctl("add-flows", "bad") == ("ovs-vswitchd: Failed parsing line number 1, skipped!\n")
+    assert dpctl("add-flows", "nowhere") == (
+        'ovs-vswitchd: Opening file "nowhere" failed (No such file or directory)\n'
     )
-    assert dpctl.fails("add-flows", "nowhere") == (
-        'ovs-vswitchd: Opening file "nowhere" failed (No such file or directory)'
-    )
+
+
+def test_a_flow_may_be_given_a_number(dpctl: Commands) -> None:
+    ufid = "ufid:12345678-1234-1234-1234-123456789012"
+    other = "in_port(2),eth(),eth_type(0x0800),ipv4(frag=no)"
+    dpctl("add-flow", f"{ufid},{FLOW}", "2")
+    dpctl("add-flow", other, "1")
+    assert dpctl("get-flow", ufid).endswith("actions:2\n")
+    assert dpctl("get-flow", "-m", ufid).startswith(f"{ufid}, ")
+    shown = dpctl("dump-flows", "-m")
+    assert shown.count("ufid:") == 2
+    assert shown.count(ufid) == 1
+    dpctl("mod-flow", f"{ufid},{FLOW}", "1")
+    assert dpctl("get-flow", ufid).endswith("actions:1\n")
+    assert dpctl("del-flow", "-s", f"{ufid},{FLOW}") == "packets:0, bytes:0, used:never\n"
+    assert dpctl("dump-flows").count("actions:") == 1
+    assert dpctl.fails("del-flow", ufid).startswith("ovs-vswitchd: deleting flow (No such file")
+    dpctl("add-flow", FLOW, "2")
+    assert ufid not in dpctl("dump-flows", "-m")
 
 
 def test_modifying_a_flow_keeps_its_statistics(dpctl: Commands) -> None:

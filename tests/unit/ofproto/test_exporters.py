@@ -10,11 +10,14 @@ import pytest
 from tests.support.export_decoders import IpfixReader, decode_netflow, decode_sflow
 
 from netloom.base.record import replace
+from netloom.datapath import actions as dp
 from netloom.datapath.action_text import format_actions
 from netloom.flow.compose import compose_packet
+from netloom.flow.fields import SLOT
 from netloom.flow.mapped import map_ipv4
 from netloom.flow.text import parse_flow
 from netloom.ofproto.export_host import Collector, ExportHost
+from netloom.ofproto.export_sflow import Leaving
 from netloom.ofproto.settings import ExportSettings
 from netloom.telemetry.ipfix import IpfixSettings
 from netloom.telemetry.netflow import NetflowSettings
@@ -244,3 +247,19 @@ def _records(site: Site) -> list[tuple[int, dict[int, int]]]:
         for number, record in reader.read(data)["records"]
         if number != 462
     ]
+
+
+def test_headers_that_actions_put_on_are_found() -> None:
+    gre = bytes.fromhex(
+        "f8bc124434b6aa55aa5500000800" "4500000000004000402f0000" "0a000001" "0a000002"
+        "20006558" "0000007b"
+    )  # fmt: skip
+    push = dp.TunnelPush(5, 1, 3, gre)
+    found = Leaving.of([dp.Clone((push, dp.Output(1)))], None)
+    assert (found.protocol, SLOT["tun_id"].get(found.tunnel)) == (47, 0x7B)
+    assert SLOT["tun_dst"].get(found.tunnel) == 0x0A000002
+    # Which of two it is cannot be said.
+    assert Leaving.of([push, push], None) == Leaving()
+    labels = [dp.PushMpls(0x8847, 0x5100), dp.PushMpls(0x8847, 0x6000)]
+    assert Leaving.of(labels, None).labels == (0x6000, 0x5100)
+    assert Leaving.of([*labels, dp.PopMpls(0x8847)], None).labels == (0x5100,)

@@ -132,3 +132,12 @@ def test_probability_is_never_none() -> None:
     assert SflowSettings((), sampling=1).probability == 0xFFFFFFFF
     assert SflowSettings((), sampling=1 << 40).probability == 1
     assert SflowSettings((), sampling=0).probability == 0
+
+
+def test_both_ends_of_a_link_with_lacp_are_told() -> None:
+    kind, data = form.lacp_element((0x0A, 0x0B), 11, (5, 0xBD, 0, 2), (1, -1, -1, -1, 2, 3, -1, -1))
+    assert kind == 7
+    assert data.hex() == (
+        "00000000000a0000" "00000000000b0000" "0000000b" "05bd0002" "00000001"
+        + "ffffffff" * 3 + "00000002" "00000003" + "ffffffff" * 2
+    )  # fmt: skip

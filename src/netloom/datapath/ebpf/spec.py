@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 7
+ABI_VERSION = 8
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27

@@ -220,6 +220,8 @@ _STATISTICS = {
     "tx_dropped": "tx_dropped",
     "tx_errors": "tx_errors",
     "collisions": "collisions",
+    "tx_aborted": "tx_aborted_errors",
+    "tx_carrier": "tx_carrier_errors",
 }
 
 
