@@ -27,11 +27,11 @@ def program(tools: Programs, name: str) -> str:
 
 
 @contextmanager
-def controller(tools: Programs, folder: Path, *options: str) -> Iterator[str]:
+def controller(tools: Programs, folder: Path, *options: str, kind: str = "tcp") -> Iterator[str]:
     """ovs-testcontroller at a port of its own, as a switch calls it."""
     env = {"PATH": "/usr/bin:/bin", "OVS_RUNDIR": str(folder), "OVS_LOGDIR": str(folder)}
     process = subprocess.Popen(
-        [program(tools, "ovs-testcontroller"), "ptcp:0:127.0.0.1", "--log-file", *options],
+        [program(tools, "ovs-testcontroller"), f"p{kind}:0:127.0.0.1", "--log-file", *options],
         env=env, cwd=folder, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     log = folder / "ovs-testcontroller.log"
@@ -39,7 +39,7 @@ def controller(tools: Programs, folder: Path, *options: str) -> Iterator[str]:
         assert wait_until(lambda: log.exists() and "listening on port" in log.read_text(), 20)
         found = re.search(r"listening on port (\d+)", log.read_text())
         assert found is not None
-        yield f"tcp:127.0.0.1:{found[1]}"
+        yield f"{kind}:127.0.0.1:{found[1]}"
     finally:
         process.terminate()
         process.wait(10)
@@ -82,6 +82,40 @@ def test_a_bridge_becomes_a_learning_switch(tmp_path: Path, whose: str, version:
             assert ("CONTROLLER:128" in flows()) == (version != "OpenFlow10")
             # Known by now: these need no controller.
             assert wait_until(lambda: is_learned() and "n_packets=0" not in flows(), 10), flows()
+        finally:
+            switch.close()
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+def test_certificates_of_our_pki_let_switches_in(tmp_path: Path, whose: str) -> None:
+    tools = own_tools(tmp_path / "tools")
+    pki = (program(tools, "ovs-pki"), "-l", "log", "-d", "pki")
+    for words in ("init", "req+sign switch", "req+sign controller controller"):
+        subprocess.run([*pki, *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    files = ("-p", "controller-privkey.pem", "-c", "controller-cert.pem",
+             "-C", "pki/switchca/cacert.pem")  # fmt: skip
+    daemon = THEIRS if whose == "theirs" else (program(tools, "ovs-vswitchd"),)
+    with controller(tools, tmp_path, *files, kind="ssl") as target:
+        switch = PeerSwitch(tmp_path / "run", daemon, ALL_DUMMIES)
+        try:
+            switch.add_bridge_of_two()
+            own = [str(tmp_path / f"switch-{what}.pem") for what in ("privkey", "cert")]
+            switch.run("ovs-vsctl", "set-ssl", *own, f"{tmp_path}/pki/controllerca/cacert.pem",
+                       "--", "set-controller", "br0", target)  # fmt: skip
+            switch.run("ovs-vsctl", "--timeout=20",
+                       "wait-until", "controller", "br0", "is_connected=true")  # fmt: skip
+            # The other authority vouches for nobody whom this one wants.
+            switch.run("ovs-vsctl", "set-ssl", *own, f"{tmp_path}/pki/switchca/cacert.pem",
+                       "--", "del-controller", "br0")  # fmt: skip
+            switch.run("ovs-vsctl", "set-controller", "br0", target)
+
+            def error() -> str:
+                columns = ("get", "controller", "br0", "status")
+                return switch.run("ovs-vsctl", *columns).stdout
+
+            assert wait_until(lambda: "last_error" in error(), 20), error()
+            state = switch.run("ovs-vsctl", "get", "controller", "br0", "is_connected").stdout
+            assert state.strip() == "false"
         finally:
             switch.close()
 

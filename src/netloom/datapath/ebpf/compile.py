@@ -408,7 +408,7 @@ def _changes_addresses(action: dp.DpAction) -> bool:
     """Whether it may change what transport checksums cover: of a tunnel's headers, these cannot be
     brought up to date while a device is to complete that of the packet inside."""
     if isinstance(action, dp.Set):
-        return action.header not in ("eth", "vlan", *_METADATA)
+        return action.header not in ("eth", "vlan") and action.header not in _METADATA
     return isinstance(action, dp.Ct) and action.nat is not None
 
 
