@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netloom import OVS_VERSION
-from netloom.programs.launch import TOOLS, script_for
+from netloom.programs.launch import TOOLS, runs_compiled, script_for
 
 SOURCE = Path(__file__).parents[3] / "src"
 
@@ -74,5 +74,28 @@ def test_script_without_an_interpreter_beside_it_takes_the_recorded_one(tmp_path
 def test_every_tool_of_the_table_tells_its_version(tool: str) -> None:
     launch = SOURCE / "netloom/programs/launch.py"
     first = output(sys.executable, "-I", "-S", launch, tool, "--version").splitlines()[0]
+<<<<<<< HEAD
     name = "" if tool == "ovs-dpctl-top" else f"{tool} (Open vSwitch) "
     assert first == f"{name}{OVS_VERSION}"
+=======
+    assert first == f"{tool} (Open vSwitch) {OVS_VERSION}"
+
+
+@pytest.mark.parametrize(
+    ("line", "compiled"),
+    [
+        ("ovs-vswitchd --pidfile", True),
+        ("ovs-ofctl -O OpenFlow13 dump-flows br0", True),
+        ("ovs-ofctl --bundle add-flows br0 flows", True),
+        ("ovs-ofctl mod-flows br0 -", True),
+        ("ovs-ofctl add-flow br0 actions=drop", False),
+        ("ovs-ofctl show br0", False),
+        ("ovs-ofctl", False),
+        ("ovs-vsctl show", False),
+    ],
+)
+def test_only_commands_that_may_have_much_to_do_load_what_was_compiled(
+    line: str, compiled: bool
+) -> None:
+    assert runs_compiled(line.split()) is compiled
+>>>>>>> h23

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 from tests.support.fake_switch import FakeReplica
 
@@ -252,12 +250,6 @@ def test_numbers_out_of_range_are_clamped_and_garbage_is_named() -> None:
     assert problems(wish) == [
         'bridge br0: other_config:mac-table-size: "many" is no number, using 8192'
     ]
-
-
-def test_what_is_not_supported_is_said() -> None:
-    replica = FakeReplica()
-    replica.add_bridge("br0", netflow=(uuid4(),))
-    assert problems(read_wish(replica)) == ["bridge br0: netflow is not supported by this version"]
 
 
 def test_ports_with_lldp_say_what_the_auto_attach_rows_of_all_bridges_say() -> None:

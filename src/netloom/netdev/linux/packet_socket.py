@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from struct import Struct
 
@@ -107,7 +108,8 @@ class PacketSocketDevice:
         """Have the next packets go to the queue of that priority."""
         self._priority = priority
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, priority)
+            number = priority.to_bytes(4, sys.byteorder)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, number)
         except OSError as error:
             # Without rights over the namespace.
             log.warn_rl("%s: no queues can be chosen (%s)", self.name, error.strerror)
