@@ -74,11 +74,8 @@ def test_script_without_an_interpreter_beside_it_takes_the_recorded_one(tmp_path
 def test_every_tool_of_the_table_tells_its_version(tool: str) -> None:
     launch = SOURCE / "netloom/programs/launch.py"
     first = output(sys.executable, "-I", "-S", launch, tool, "--version").splitlines()[0]
-<<<<<<< HEAD
     name = "" if tool == "ovs-dpctl-top" else f"{tool} (Open vSwitch) "
     assert first == f"{name}{OVS_VERSION}"
-=======
-    assert first == f"{tool} (Open vSwitch) {OVS_VERSION}"
 
 
 @pytest.mark.parametrize(
@@ -98,4 +95,3 @@ def test_only_commands_that_may_have_much_to_do_load_what_was_compiled(
     line: str, compiled: bool
 ) -> None:
     assert runs_compiled(line.split()) is compiled
->>>>>>> h23
