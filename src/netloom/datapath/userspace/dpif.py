@@ -112,12 +112,13 @@ class UserspaceDpif(Outlet):
     dump_heading = "flow-dump from the main thread:\n"
     in_kernel = False
     pushes_tunnels = True
-    uplinks: UplinkPorts | None = None
     has_strangers = True
     switching: Switching | None = None
 
     def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
         super().__init__(ConnTracker(counters, self.draw))
+        #: Not a default of the class: compiled, such a one is not there.
+        self.uplinks: UplinkPorts | None = None
         self.type = type_
         self.name = name
         self._clock = clock
