@@ -22,6 +22,10 @@ LAUNCH = runpy.run_path(str(ROOT / "src/netloom/programs/launch.py"))
 BPF = runpy.run_path(str(ROOT / "tools/build_bpf.py"))
 HOT = runpy.run_path(str(ROOT / "tools/compile_hot.py"))
 COMPILES = os.environ.get(HOT["COMPILED"]["SWITCH"]) == "1"
+COMPLETIONS = [
+    str(path.relative_to(ROOT))
+    for path in sorted(ROOT.glob("src/netloom/programs/completions/*.bash"))
+]
 OBJECT = f"netloom/datapath/ebpf/{BPF['OBJECT_NAME']}"
 
 
@@ -57,6 +61,8 @@ class Package(Distribution):
 setup(
     # The names only tell setuptools that there are scripts; BuildLaunchers writes them.
     scripts=[f"src/netloom/programs/{tool}" for tool in LAUNCH["TOOLS"]],
+    # Where bash looks for what completes a command's words, below /usr, /usr/local or ~/.local.
+    data_files=[("share/bash-completion/completions", COMPLETIONS)],
     distclass=Package,
     cmdclass={"build_scripts": BuildLaunchers, "build_py": BuildPrograms},
 )

@@ -48,26 +48,26 @@ MODULES = {
     """,
     "openflow": """
         action_check action_decode action_encode action_format action_parse bridge_end codec
-        codec_basic codec_bundles codec_flows codec_match codec_packets codec_stats connection
-        fields_used flow_dump flow_encoder flow_lines flow_memory flow_mod flow_text
-        instruction_memo match_bytes_text oxm oxm_template text_flows
+        codec_basic codec_bundles codec_flow_rows codec_flows codec_match codec_packets codec_stats
+        connection fields_used flow_dump flow_encoder flow_lines flow_memory flow_mod flow_sets
+        flow_text instruction_memo match_bytes_text oxm oxm_template text_flows
     """,
     "netdev": "device",
     "netdev/linux": "packet_ring packet_socket tap",
     "datapath": "dpif",
     "datapath/userspace": "cache dpif execute layers rewrite track",
     "datapath/userspace/conntrack": """
-        connection expected fragments key limits nat plain tcp tracker tuples
+        connection expected fragments key limits nat plain plan tcp tracker tuples
     """,
     "datapath/ebpf": """
-        compile connections dpif entries flowtable installs layout orphans registry ring upcalls
-        usage zones
+        compile connections dpif entries flowtable installs kernel_counters layout orphans outbox
+        registry ring upcalls usage zones
     """,
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
-        connmgr_fail connmgr_requests connmgr_stats flow_mod_log mac_table multipart packet_in
-        packet_outs prefix_trie recirculations revalidate rules sessions shared_credits shortcuts
-        subtable table tables trails tunnels upcall
+        connmgr_fail connmgr_requests connmgr_stats flow_entries flow_mod_log mac_table multipart
+        packet_in packet_outs prefix_trie recirculations revalidate rules sessions shared_credits
+        shortcut_tree shortcuts subtable table tables trails tunnels upcall
     """,
     "ofproto/underlay": "neighbours routes",
     "ofproto/translate": """

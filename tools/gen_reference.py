@@ -31,6 +31,7 @@ from netloom.network.settings import Settings  # noqa: E402
 from netloom.ofproto.translate.handlers import translated_actions  # noqa: E402
 from netloom.openflow.actions import Action  # noqa: E402
 from netloom.programs.coverage_events import COUNTED, NEVER, NEVER_OF_SERVERS  # noqa: E402
+from netloom.programs.launch import TOOLS  # noqa: E402
 from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import COLUMNS, KEYS  # noqa: E402
 
@@ -152,6 +153,12 @@ here, too.
 ## ovsdb-server
 
 These options: {options}. Databases are standalone: no clusters, no relays, no active-backup pairs.
+
+## Programs
+
+Those that there are: {programs}. Of Open vSwitch's others there are none: `ovs-bugtool`,
+`ovs-docker`, `ovs-kmod-ctl`, `ovs-l3ping`, `ovs-monitor-ipsec`, `ovs-parse-backtrace`, `ovs-test`,
+`ovs-vlan-test`, `ovs-vtep`, `vtep-ctl`.
 """
 
 
@@ -176,6 +183,7 @@ def unsupported_page() -> str:
         columns="".join([f"| {' | '.join(row)} |\n" for row in cells]),
         actions=_words(refused_actions()) or "None: all of ovs-actions(7) are carried out",
         options=_words([f"--{option.name}" for option in REFUSED_OPTIONS]),
+        programs=_words(sorted(TOOLS)),
     )
 
 

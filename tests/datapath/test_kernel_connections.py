@@ -111,6 +111,14 @@ def test_new_connections_take_no_upcall_and_are_listed(backend: KernelBackend) -
     assert "UDP: 40" in tracker.describe(now_ms, 7, False)
 
 
+def test_a_wrong_checksum_is_invalid_where_nothing_is_committed(backend: KernelBackend) -> None:
+    put(backend, "ct(zone=1)")
+    packet = bytearray(udp(9))
+    packet[-1] ^= 1
+    assert states(backend, 1, bytes(packet), udp(9), udp(10)) == [INV | TRK, NEW | TRK, NEW | TRK]
+    assert backend.counters.counter("conntrack_l4csum_err").total == 1
+
+
 def test_each_packet_is_counted_by_its_flow_once(backend: KernelBackend) -> None:
     put(backend, "ct(commit,zone=1)")
     packet = bytearray(udp(9))

@@ -66,6 +66,8 @@ def test_wheel_in_a_virtual_environment(wheel: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "env")
     run(python, "-m", "pip", "install", *OFFLINE, "--force-reinstall", wheel)
     check_tools(python.parent)
+    completions = tmp_path / "env/share/bash-completion/completions"
+    assert {path.stem for path in completions.iterdir()} == {"ovs-appctl", "ovs-vsctl"}
 
 
 def test_editable_installation(checkout: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 #: A source tree's folders, where ovsdbapp looks for the programs of Open vSwitch.
 OWN = {
     "ovsdb": ("ovsdb-tool", "ovsdb-server", "ovsdb-client"),
-    "utilities": ("ovs-vsctl", "ovs-ofctl", "ovs-appctl"),
+    "utilities": ("ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-pki"),
     "vswitchd": ("ovs-vswitchd",),
 }
 OVN = {
@@ -52,10 +52,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (ovn / "usr/bin/ovn-northd").exists(), "tools/fetch_peers.py unpacks Debian's OVN"
     top = tmp_path_factory.mktemp("tree")
     own_tools(top / "bin")
-    pki = next(
-        Path(folder, "ovs-pki") for folder in debian.path if Path(folder, "ovs-pki").exists()
-    )
-    wrap(top / "utilities/ovs-pki", pki, {})
     for folder, names in OWN.items():
         for name in names:
             wrap(top / folder / name, top / "bin" / name, {})

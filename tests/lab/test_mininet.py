@@ -1,6 +1,6 @@
 """Mininet, which most labs of others are written for, builds its networks with our switch.
 
-Debian's Mininet (and Debian's ovs-testcontroller) in a namespace and a process tree of their own,
+Debian's Mininet (and our ovs-testcontroller) in a namespace and a process tree of their own,
 so that its clean-ups find nothing but their own. Mininet calls ovs-vsctl and ovs-ofctl by name.
 """
 
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.peers import peer_tools
 from tests.support.switches import RunningSwitch, needs_root
 
 from netloom.lab.lab import Lab
@@ -48,9 +47,9 @@ net.stop()
 
 
 @pytest.fixture(scope="session")
-def mininet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mininet(tmp_path_factory: pytest.TempPathFactory, tools: Programs) -> Path:
     """A folder with what Mininet calls, before the rest of PATH."""
-    root, debian = peer_root("mininet"), peer_tools()
+    root = peer_root("mininet")
     if not (root / "usr/bin/mn").exists():
         pytest.skip("Mininet is not unpacked here (tools/fetch_peers.py)")
     folder = tmp_path_factory.mktemp("mininet")
@@ -58,14 +57,12 @@ def mininet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs["telnet"] = "usr/bin/inetutils-telnet"
     for name, place in programs.items():
         (folder / name).symlink_to(root / place)
-    controller = next(
-        path for part in debian.path if (path := Path(part, "ovs-testcontroller")).exists()
-    )
-    libraries = debian.env["LD_LIBRARY_PATH"]
+    (own,) = tools.path
+    controller = f"{own}/ovs-testcontroller"
     # The examples ask for OpenFlow's reference controller, which took the same arguments.
     for name in ("ovs-testcontroller", "controller"):
         script = folder / name
-        script.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {controller} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {controller} "$@"\n')
         script.chmod(0o755)
     return folder
 

@@ -69,9 +69,9 @@ class Machines(NamedTuple):
 
 
 @pytest.fixture
-def machines(lab: Lab, tools: Programs) -> Iterator[Machines]:
+def machines(lab: Lab, tools: Programs, datapath: str) -> Iterator[Machines]:
     with ExitStack() as stack:
-        cloud = Cloud(lab, tools, stack)
+        cloud = Cloud(lab, tools, stack, has_uplinks=datapath == "kernel")
         say = cloud.northbound
         say("lr-add", "lr0")
         for name, number in (("a", 0), ("b", 1)):

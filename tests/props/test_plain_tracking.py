@@ -15,6 +15,7 @@ from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.actions import Ct
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
+from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.text import format_connection
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.flow.extract import extract_key
@@ -80,7 +81,7 @@ def test_short_and_long_road_of_tracking_agree(seed: int) -> None:
         for text in rng.choices(ACTIONS, k=rng.choice((1, 2))):
             (ct,) = parse_actions(text)
             assert isinstance(ct, Ct)
-            said = short.tracker.track_key(packet, key, ct, now_ms, trusts)
+            said = short.tracker.track_key(packet, key, CtPlan(ct), now_ms, trusts)
             n_short += said >= 0
             if said < 0:
                 verdict = short.tracker.track(packet, headers, tracked_of(key), ct, now_ms, trusts)

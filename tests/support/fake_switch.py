@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
 
 _REFERENCES = {
+    ("Bridge", "netflow"): "NetFlow",
+    ("Bridge", "sflow"): "sFlow",
+    ("Bridge", "ipfix"): "IPFIX",
+    ("Flow_Sample_Collector_Set", "bridge"): "Bridge",
+    ("Flow_Sample_Collector_Set", "ipfix"): "IPFIX",
     ("Open_vSwitch", "bridges"): "Bridge",
     ("Bridge", "ports"): "Port",
     ("Open_vSwitch", "manager_options"): "Manager",
@@ -43,6 +48,8 @@ _REFERENCES = {
     ("Mirror", "select_src_port"): "Port",
     ("Mirror", "select_dst_port"): "Port",
     ("Port", "interfaces"): "Interface",
+    ("Port", "qos"): "QoS",
+    ("Bridge", "auto_attach"): "AutoAttach",
 }
 
 

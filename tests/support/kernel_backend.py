@@ -17,7 +17,8 @@ from netloom.base.clock import SystemClock
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.dpif import DpPortNo
-from netloom.datapath.ebpf.dpif import SLOW_PACKETS, EbpfDpif
+from netloom.datapath.ebpf.dpif import EbpfDpif
+from netloom.datapath.ebpf.kernel_counters import SLOW_PACKETS
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.device import Packet
 from netloom.netdev.linux.packet_socket import PacketSocketDevice

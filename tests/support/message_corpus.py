@@ -424,7 +424,8 @@ class Maker:
         return mt.TableStatus(self.chance.choice([3, 4]), self.table_desc())
 
     def _RequestForward(self) -> m.Message:
-        name = self.chance.choice(["GroupMod", "MeterMod"])
+        names = ["GroupMod", "MeterMod"] if self.version >= 4 else ["GroupMod"]
+        name = self.chance.choice(names)
         return mt.RequestForward(encode_message(self.make(name), XID, self.protocol))
 
     # Bundles, groups, meters

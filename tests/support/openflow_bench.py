@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.flow.fields import FIELD
+from netloom.netdev.dummy import DummyDevice
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.meters import MeterNumbers, Meters
-from netloom.ofproto.settings import BridgeSettings, ControllerSettings
+from netloom.ofproto.ports import OfPort
+from netloom.ofproto.settings import BridgeSettings, ControllerSettings, PortSettings
 from netloom.ofproto.tables import Tables
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import actions as a
@@ -64,6 +67,14 @@ class FakeSwitch:
 
     def port_stats(self) -> list[m.PortStats]:
         return [m.PortStats(1, rx_packets=7), m.PortStats(0xFFFFFFFE)]
+
+    def ports_in_order(self) -> list[OfPort]:
+        return [self._port(number) for number in (1, 0xFFFFFFFE)]
+
+    def _port(self, number: int) -> OfPort:
+        port = OfPort(cast(Any, None), PortSettings(f"p{number}", "dummy"), number, 0)
+        port.device = DummyDevice(port.name, "dummy", 1, lambda: 0)
+        return port
 
     def port_mod(self, mod: m.PortMod) -> None:
         if mod.port_no != PORT.port_no:

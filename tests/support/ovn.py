@@ -41,9 +41,11 @@ def daemon(env: dict[str, str], host: Namespace, *argv: str) -> Iterator[None]:
 
 
 class Cloud:
-    """Two hosts with a chassis each, and the central databases on the first."""
+    """Two hosts with a chassis each, and the central databases on the first. Tunnels of the second
+    lead through a bridge, those of the first through the wire itself if `has_uplinks`."""
 
-    def __init__(self, lab: Lab, tools: Programs, stack: ExitStack) -> None:
+    def __init__(self, lab: Lab, tools: Programs, stack: ExitStack, has_uplinks: bool) -> None:
+        self._plain = {0} if has_uplinks else set()
         self.lab = lab
         self._programs = ovn_programs(tools)
         self._stack = stack
@@ -91,11 +93,14 @@ class Cloud:
             ),
             *("external-ids:ovn-encap-type=geneve",),
             f"external-ids:ovn-encap-ip={ADDRESSES[number]}",
-            *("--", "add-br", "br-phy", "--", "add-port", "br-phy", WIRE),
             *("--", "add-br", "br-int", "--", "set", "bridge", "br-int", "fail-mode=secure"),
         )
-        host.ip("addr", "add", f"{ADDRESSES[number]}/24", "dev", "br-phy")
-        host.ip("link", "set", "br-phy", "up")
+        device = WIRE
+        if number not in self._plain:
+            device = "br-phy"
+            switch.run("ovs-vsctl", "add-br", device, "--", "add-port", device, WIRE)
+            host.ip("link", "set", device, "up")
+        host.ip("addr", "add", f"{ADDRESSES[number]}/24", "dev", device)
         database = f"unix:{switch.db_socket}"
         log = f"--log-file={switch.rundir}/ovn-controller.log"
         self._start("ovn-controller", database, log, host=host, directory=switch.rundir)

@@ -17,6 +17,7 @@ from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
+    ExportSettings,
     MirrorSettings,
     PortSettings,
 )
@@ -26,6 +27,7 @@ from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.flow_text import parse_flow_mod
 from netloom.openflow.group_text import parse_group_mod
 from netloom.openflow.protocol import P_OF13, P_OF15
+from netloom.telemetry.ipfix import IpfixSettings
 
 
 class SmallSwitch:
@@ -76,7 +78,8 @@ class SmallSwitch:
 
     def add_sampler(self, bridge: str) -> None:
         ofproto = self.backer.bridges[bridge]
-        ofproto.configure(replace(ofproto.settings, samples_flows=True))
+        exports = ExportSettings(collector_sets=(IpfixSettings(("127.0.0.1:4739",), set_id=1),))
+        ofproto.configure(replace(ofproto.settings, exports=exports))
 
     def add_mirror(self, bridge: str, name: str, options: Mapping[str, str]) -> None:
         ofproto = self.backer.bridges[bridge]

@@ -50,6 +50,7 @@ _OF_PROGRAM = {
     "ovs-vsctl": ("db_ctl_base", "vsctl"),
     "ovs-ofctl": ("ofctl", "vconn", "vconn_stream"),
     "ovs-dpctl": ("dpctl",),
+    "ovs-testcontroller": ("controller", "learning_switch", "rconn", "vconn", "vconn_stream"),
 }
 
 

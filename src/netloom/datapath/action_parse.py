@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netloom.base.errors import ConfigError
+from netloom.base.record import replace
 from netloom.datapath import actions as dp
 from netloom.datapath.action_text import USERSPACE
 from netloom.datapath.ct_text import parse_ct
@@ -181,7 +182,7 @@ class _Reader:
 
     def userspace(self, text: str) -> dp.DpAction:
         pid, *rest = _split(text)
-        if not pid.startswith("pid=") or len(rest) != 1:
+        if not pid.startswith("pid=") or not rest:
             raise ValueError(text)
         _number(pid[4:], 32)
         word, _, inside = rest[0].partition("(")
@@ -189,8 +190,19 @@ class _Reader:
             raise ValueError(text)
         for kind, (name, _) in USERSPACE.items():
             if name == word:
-                return _parse_userspace(kind, inside[:-1])
+                return self._with_more(_parse_userspace(kind, inside[:-1]), rest[1:])
         raise ValueError(text)
+
+    def _with_more(self, action: dp.Userspace, words: list[str]) -> dp.Userspace:
+        for word in words:
+            if word == "actions":
+                action = replace(action, with_actions=True)
+            elif word.startswith("tunnel_out_port="):
+                port = self._port(word.removeprefix("tunnel_out_port="))
+                action = replace(action, tunnel_out_port=port)
+            else:
+                raise ValueError(word)
+        return action
 
 
 def _parse_userspace(kind: str, text: str) -> dp.Userspace:

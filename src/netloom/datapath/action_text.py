@@ -90,7 +90,10 @@ def _userspace(action: dp.Userspace, port_names: PortNames | None) -> str:
             continue
         number = int(value)  # type: ignore[call-overload]
         shown.append(f"{name}={_hex(number) if form == 'x' else number}")
-    return f"userspace(pid=0,{word}({','.join(shown)}))"
+    more = ",actions" if action.with_actions else ""
+    if action.tunnel_out_port >= 0:
+        more += f",tunnel_out_port={_port_name(action.tunnel_out_port, port_names)}"
+    return f"userspace(pid=0,{word}({','.join(shown)}){more})"
 
 
 def _push_vlan(action: dp.PushVlan, port_names: PortNames | None) -> str:

@@ -33,11 +33,14 @@ class Userspace(DpAction):
     """Up to `ofproto`: `reason` is what for, the rest comes back with the upcall unchanged.
 
     `kind` is "controller", "slow_path" or "sflow", "ipfix", "flow_sample"; `cookie` holds its
-    arguments as a hashable value (see `ofproto.upcall`); `text` is how actions print it."""
+    arguments as a hashable value (see `ofproto.upcall`). `with_actions`: the upcall tells what the
+    flow does with its packets; `tunnel_out_port`: with what outer header they leave that port."""
 
     kind: str
     cookie: tuple[object, ...] = ()
     max_len: int = 0
+    with_actions: bool = False
+    tunnel_out_port: int = -1
 
 
 class Set(DpAction):

@@ -42,6 +42,7 @@ from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
+from netloom.netdev.qos import Policing
 from netloom.packet.offload import Offload
 
 DpPortNo = NewType("DpPortNo", int)
@@ -237,6 +238,16 @@ class Dpif(Protocol):
         """Remove a meter and return its last counts; None if there is none."""
 
     def meter_stats(self, number: int) -> DpMeterStats | None: ...
+
+    def queue_priority(self, queue: int) -> int | None:
+        """The priority (`skb_priority`) that sends a packet to that queue of a port; None if there
+        is no such queue."""
+
+    def set_policing(self, number: DpPortNo, policing: Policing) -> None:
+        """How much may come in at a port: what is more is dropped."""
+
+    def n_policed(self, number: DpPortNo) -> int:
+        """Packets that were too much."""
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         """Up to `limit` packets that came up since the last call, oldest first."""

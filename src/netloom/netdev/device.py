@@ -24,13 +24,14 @@ from netloom.packet.offload import Offload
 
 class Packet:
     """Bytes from the Ethernet header on, and what is left to do before they can be on a wire
-    (None: nothing)."""
+    (None: nothing). `priority` chooses a queue of the device that it is sent to (0: none)."""
 
-    __slots__ = ("data", "offload")
+    __slots__ = ("data", "offload", "priority")
 
-    def __init__(self, data: bytes, offload: Offload | None = None) -> None:
+    def __init__(self, data: bytes, offload: Offload | None = None, priority: int = 0) -> None:
         self.data = data
         self.offload = offload
+        self.priority = priority
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Packet):

@@ -152,8 +152,10 @@ class DummyDevice:
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent; `stream`
-        or `pstream` is where the other end of the wire is."""
+        or `pstream` is where the other end of the wire is; `ifindex` is its number."""
         self._plug(options)
+        index = options.get("ifindex", "")
+        self._state = replace(self._state, ifindex=int(index) if index.isdecimal() else 0)
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:

@@ -29,6 +29,7 @@ from netloom.ofproto.fault_management import CFM_WORDS
 from netloom.ofproto.features import list_features
 from netloom.ofproto.link_watch import LinkWatchCommands
 from netloom.ofproto.monitoring import BFD_WORDS
+from netloom.ofproto.neighbours import neighbour_commands
 from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.number_text import atoi
@@ -81,6 +82,7 @@ class OfprotoCommands:
                 lambda: [bridge.monitoring.machines for bridge in self._bridges().values()],
                 self._clock.now_ms,
             ).commands(),
+            *neighbour_commands(lambda: [bridge.neighbours for bridge in self._bridges().values()]),
             *LacpCommands(lambda: list(self._bridges().values())).commands(),
             *BondCommands(lambda: list(self._bridges().values()), self._clock.now_ms).commands(),
             *mcast_commands.commands(self._bridge, lambda: list(self._bridges().values())),
@@ -269,7 +271,8 @@ class OfprotoCommands:
         now_ms = bridge.backer.clock.now_ms()
         offload = "--offload-stats" in args[:-1]
         rules = bridge.tables.rules(hidden=True)
-        return "".join(describe_rule(rule, now_ms, offload) for rule in rules)
+        text = "".join(describe_rule(rule, now_ms, offload) for rule in rules)
+        return bridge.tlv_table.shorten(text)
 
     # Upcalls and revalidation
 

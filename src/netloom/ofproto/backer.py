@@ -20,6 +20,7 @@ from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.ofproto.bridge import Ofproto
 from netloom.ofproto.events import FLOW_TABLE, MAC_LEARNING, MCAST, RECONFIGURE, Events
+from netloom.ofproto.export_host import ExportHost
 from netloom.ofproto.features import Features
 from netloom.ofproto.meters import MeterNumbers
 from netloom.ofproto.ports import OfPort
@@ -83,6 +84,12 @@ class Backer:
         self.zones = Zones(dpif.conntrack)
         self.features = Features(dpif.bonds is not None)
         self.credits = CreditPool()
+        #: How exporters reach collectors, and how many bridges export NetFlow.
+        self.export_host: ExportHost = ExportHost()
+        self.n_netflows = 0
+        self.exporter_numbers = count(1)
+        #: Do flows that only sample packets say that they drop them?
+        self.explicit_sampled_drops = False
         self.trails = Trails()
         self.shortcuts = Shortcuts(self.recirculations, self.credits)
         self.switched = SwitchedBridges(self)
@@ -137,6 +144,12 @@ class Backer:
         self.revalidator.flow_limit = n_flows
         if self.dpif.vlan_limit != n_vlans:
             self.dpif.vlan_limit = n_vlans
+            self.config_changed()
+
+    def set_explicit_sampled_drops(self, wanted: bool) -> None:
+        """other_config:explicit-sampled-drops."""
+        if wanted != self.explicit_sampled_drops:
+            self.explicit_sampled_drops = wanted
             self.config_changed()
 
     def remove_bridge(self, name: str) -> None:

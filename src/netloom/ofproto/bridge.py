@@ -19,6 +19,7 @@ from netloom.ofproto.bundle import Bundle
 from netloom.ofproto.connection_texts import connection_texts
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.events import BOND, PORT_TOGGLED, RSTP, STP
+from netloom.ofproto.exporters import Exporters, configured_exporters
 from netloom.ofproto.fault_management import FaultManagement
 from netloom.ofproto.groups import Groups
 from netloom.ofproto.internal_rules import InternalRules
@@ -27,15 +28,19 @@ from netloom.ofproto.mac_table import MacTable
 from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
+from netloom.ofproto.neighbours import NeighbourWatch
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
+from netloom.ofproto.port_news import PortNews
 from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    ExportSettings,
     McastSettings,
     PortInfo,
     PortSettings,
@@ -105,8 +110,11 @@ class Ofproto:
         self.aggregation = Aggregation(self)
         self.monitoring = Monitoring(self)
         self.faults = FaultManagement(self)
+        self.neighbours = NeighbourWatch(self)
         self.spreading = Spreading(self)
         self.mirrors = Mirrors()
+        #: None: nobody is told of its packets.
+        self.exporters: Exporters | None = None
         self.ports_by_number: dict[int, OfPort] = {}
         self.ports_by_name: dict[str, OfPort] = {}
         self.bundles: dict[str, Bundle] = {}
@@ -119,7 +127,7 @@ class Ofproto:
         self._quiet_at = -1
         #: Did controllers want packets that no rule matches?
         self._told_of_misses = False
-        self._phy_ports: dict[int, m.PhyPort] = {}
+        self._port_news = PortNews(self.connections.port_status)
 
     # Configuration
 
@@ -165,6 +173,7 @@ class Ofproto:
             settings.mac_aging_time_s, settings.mac_table_size, settings.flood_vlans
         )
         self.mirrors.configure(settings.mirrors)
+        self.exporters = configured_exporters(self, self.exporters, settings.exports)
         self._configure_mcast(settings.mcast)
         now_ms = self.backer.clock.now_ms()
         self.tree = configured_tree(self, settings, now_ms)
@@ -211,7 +220,7 @@ class Ofproto:
         self.status_version += 1
         self.backer.config_changed(RSTP if self.settings.rstp is not None else STP)
         if port.number in self.ports_by_number:
-            self._tell(m.OFPPR_MODIFY, port)
+            self._port_news.changed(self._phy_port(port))
 
     def port_status(self, bundle: str) -> PortTreeStatus:
         """What the database is told of a port in a spanning tree."""
@@ -259,12 +268,13 @@ class Ofproto:
             port.device = device
             port.dp_port = self.backer.attach(device, port)
             self._devices[settings.name] = device
+        set_quality(port, self.backer.dpif)
         self.ports_by_number[number] = port
         self._port_order.add(number)
         self.ports_by_name[settings.name] = port
         self.backer.config_changed()
         self.backer.events.ports_updated.add()
-        self._tell(m.OFPPR_ADD, port)
+        self._port_news.added(self._phy_port(port))
         return number & DATABASE_PORT
 
     def _choose_number(self, settings: PortSettings) -> int:
@@ -283,6 +293,7 @@ class Ofproto:
             self.backer.config_changed()
         if settings != port.settings:
             port.settings = settings
+            set_quality(port, self.backer.dpif)
             self.backer.config_changed()
 
     def port_del(self, name: str) -> None:
@@ -290,7 +301,6 @@ class Ofproto:
         del self.ports_by_number[port.number]
         self._port_order.remove(port.number)
         self._numbers.free(port.number, self.backer.clock.now_ms())
-        gone = self._phy_ports.pop(port.number, None)
         if port.bundle is not None:
             port.bundle.members.remove(port)
             port.bundle = None
@@ -299,8 +309,7 @@ class Ofproto:
         self._devices.pop(name, None)
         self.backer.config_changed()
         self.backer.events.ports_updated.add()
-        if gone is not None:
-            self.connections.port_status(m.OFPPR_DELETE, gone)
+        self._port_news.deleted(port.number)
 
     def peer_of(self, port: OfPort) -> OfPort | None:
         """The other end of a patch port, if it names this one back."""
@@ -381,7 +390,7 @@ class Ofproto:
 
     def is_port_live(self, number: int) -> bool:
         """Is there a port of that number whose link is up, as controllers were told?"""
-        port = self._phy_ports.get(number)
+        port = self._port_news.find(number)
         return port is not None and bool(port.state & m.OFPPS_LIVE)
 
     def port_stats(self) -> list[m.PortStats]:
@@ -390,6 +399,9 @@ class Ofproto:
         self.backer.events.stats_read.add(len(ports))
         return [count_port(port, self._devices.get(port.name), now_ms) for port in ports]
 
+    def ports_in_order(self) -> list[OfPort]:
+        return [self.ports_by_number[number] for number in self._port_order]
+
     def device_stats(self, name: str) -> DeviceStats | None:
         """Counters of a port, for its Interface row; None if there is no such port."""
         port = self.ports_by_name.get(name)
@@ -397,7 +409,9 @@ class Ofproto:
             return None
         device = self._devices.get(name)
         self.backer.events.stats_read.add()
-        return device.stats() if device is not None else port.patch_stats()
+        if device is None:
+            return port.patch_stats()
+        return with_policed(device.stats(), port)
 
     def mirror_stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes that a mirror has copied; None if there is no such mirror."""
@@ -412,12 +426,13 @@ class Ofproto:
         mask = mod.mask & _CONFIG_BITS
         changed = (port.config ^ mod.config) & mask
         device = self._devices.get(port.name)
+        before = self._phy_port(port)
         if mask & m.OFPPC_PORT_DOWN and device is not None:
             device.set_admin_up(not mod.config & m.OFPPC_PORT_DOWN)
         if changed:
             port.config ^= changed
             self.backer.config_changed()
-        self._tell(m.OFPPR_MODIFY, port)
+        self._port_news.configured(before, self._phy_port(port))
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         self.backer.events.packet_outs.add()
@@ -474,6 +489,7 @@ class Ofproto:
         self._ports_are_stale = True
 
     def run(self, now_ms: int) -> None:
+        self._port_news.tell_the_rest()
         if self._ports_are_stale:
             self._ports_are_stale = False
             self._watch_ports()
@@ -491,6 +507,8 @@ class Ofproto:
         if self._quiet_at != self.backer.config_generation:
             self._run_link_protocols(now_ms)
         self.connections.run(now_ms)
+        if self.exporters is not None:
+            self.exporters.run(now_ms)
         if self.wants_packet_in_on_miss != self._told_of_misses:
             self._told_of_misses = not self._told_of_misses
             self.backer.config_changed()
@@ -503,23 +521,25 @@ class Ofproto:
             due.append(self.mcast.deadline())
         if self.tree is not None:
             due.append(self.tree.deadline())
+        if self.exporters is not None:
+            due.append(self.exporters.deadline())
         if self._quiet_at != self.backer.config_generation:
-            watchers = (self.aggregation, self.monitoring, self.faults)
+            watchers = (self.aggregation, self.monitoring, self.faults, self.neighbours)
             due += [watcher.deadline() for watcher in watchers]
             due += [b.bond.deadline() for b in self.bundles.values() if b.bond is not None]
         return min((at for at in due if at is not None), default=None)
 
     def _run_link_protocols(self, now_ms: int) -> None:
-        """BFD, CFM, LACP and bonds. If no port wants any, none does until something is
+        """BFD, CFM, LLDP, LACP and bonds. If no port wants any, none does until something is
         configured: a turn must not cost more the more ports there are."""
         generation = self.backer.config_generation
         self.monitoring.run(now_ms)
         self.faults.run(now_ms)
+        self.neighbours.run(now_ms)
         self.aggregation.run(now_ms)
         self._run_bonds(now_ms)
-        if not (
-            self.monitoring.machines or self.faults.machines or self.aggregation.lacps
-        ) and not any(
+        watches = (self.monitoring, self.faults, self.neighbours)
+        if not (any(watch.machines for watch in watches) or self.aggregation.lacps) and not any(
             bundle.bond is not None or bundle.settings.bond is not None
             for bundle in self.bundles.values()
         ):
@@ -558,21 +578,15 @@ class Ofproto:
     def _watch_ports(self) -> None:
         """Tell controllers of links that went or came."""
         for port in self.ports_by_number.values():
-            before = self._phy_ports.get(port.number)
-            if before is not None and before != self._phy_port(port):
-                self._tell(m.OFPPR_MODIFY, port)
+            if self._port_news.changed(self._phy_port(port)):
                 self.backer.events.ports_updated.add()
                 # Buckets of groups and members of bundles may watch it.
                 self.backer.config_changed(PORT_TOGGLED)
         self.connections.follow_local_port(self.backer.clock.now_ms())
 
-    def _tell(self, reason: int, port: OfPort) -> None:
-        before = self._phy_ports.get(port.number) if reason == m.OFPPR_MODIFY else None
-        phy_port = self._phy_ports[port.number] = self._phy_port(port)
-        self.connections.port_status(reason, phy_port, before)
-
     def destroy(self) -> None:
         self._stop_counting()
+        self.exporters = configured_exporters(self, self.exporters, ExportSettings())
         for name in list(self.bundles):
             self.bundle_del(name)
         for name in list(self.ports_by_name):

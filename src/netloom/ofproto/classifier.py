@@ -28,6 +28,7 @@ on the number of rules. Many masks are slow: bound by how many distinct masks on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
 from netloom.flow.fields import FIELD, SLOT
@@ -61,6 +62,8 @@ class Classified(Protocol):
 
 
 R = TypeVar("R", bound=Classified)
+#: Partial keys of a subtable, and the mask of them: what a key that fails there does not have.
+Absent = tuple[Mapping[int, object], int]
 
 
 class Classifier(Generic[R]):
@@ -261,6 +264,44 @@ class Classifier(Generic[R]):
 
         best = decide(softs, best, look_again, parts)
         return best, wildcards
+
+    def lookup_alike(
+        self, key: int, free: int, absent: list[Absent]
+    ) -> tuple[R | None, int, int] | None:
+        """A lookup of which others are to know whether theirs goes the same way, whose keys differ
+        in `free` bits alone: the best rule, the mask, and the bits whose values must be the same.
+        `absent` gets what must only be missing, as it was here: that is most of what a large table
+        is asked. None if the table has tries, or conjunctive matches have a say."""
+        if self._late:
+            self._catch_up()
+        best: R | None = None
+        best_priority = -1
+        wildcards = values = 0
+        for subtable in self._order:
+            if subtable.max_priority <= best_priority:
+                break
+            if subtable.counted:
+                return None
+            if key & PACKET_TYPE_MASK and subtable.frames_only:
+                continue
+            for upto, keys, _ in subtable.stages:
+                if key & upto not in keys:
+                    if subtable.port_trie is not None and upto == subtable.mask:
+                        upto = subtable.explains(key)
+                        values |= upto
+                    elif upto & free:
+                        absent.append((keys, upto))
+                    wildcards |= upto
+                    break
+                values |= upto
+            else:
+                wildcards |= subtable.mask
+                rule = subtable.rules[key & subtable.mask][0]
+                if rule.priority > best_priority:
+                    if rule.conjunctions:
+                        return None
+                    best, best_priority = rule, rule.priority
+        return best, wildcards, values
 
     @property
     def told(self) -> int:

@@ -25,7 +25,7 @@ wants it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from netloom.base.counters import Counters
 from netloom.base.errors import ProtocolError
@@ -57,6 +57,10 @@ from netloom.openflow.message_table import read_headers
 from netloom.openflow.messages_nx import CtFlush
 from netloom.openflow.messages_tables import RequestForward, TableStatus
 
+if TYPE_CHECKING:
+    from netloom.ofproto.exporters import Exporters
+    from netloom.ofproto.ports import OfPort
+
 log: Final = get_logger("connmgr")
 
 _IN_PORT: Final = SLOT["in_port"]
@@ -70,6 +74,7 @@ class SwitchSide(Protocol):
     groups: Groups
     meters: Meters
     tlv_table: TlvTable
+    exporters: Exporters | None
 
     @property
     def datapath_id(self) -> int: ...
@@ -84,6 +89,9 @@ class SwitchSide(Protocol):
     def phy_ports(self) -> list[m.PhyPort]: ...
 
     def port_stats(self) -> list[m.PortStats]: ...
+
+    def ports_in_order(self) -> list[OfPort]:
+        """In the order of statistics."""
 
     def port_mod(self, mod: m.PortMod) -> None:
         """Raises OpenFlowError."""
@@ -313,7 +321,7 @@ class ConnectionManager:
             self._report(changes)
         if self.switch.tables.is_vacancy_watched:
             self._watch_vacancy(changes)
-        told = [change for change in changes if change.kind == "removed" and _is_told(change)]
+        told = [change for change in changes if _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
             self.switch.refresh_statistics()
             for change in told:
@@ -403,7 +411,9 @@ def _is_news(change: Change) -> bool:
 
 def _is_told(change: Change) -> bool:
     rule = change.rule
-    return bool(rule.flags & m.OFPFF_SEND_FLOW_REM) and not rule.is_hidden
+    if not rule.flags & m.OFPFF_SEND_FLOW_REM:
+        return False
+    return change.kind == "removed" and not rule.is_hidden
 
 
 def _kind(request: bytes) -> str:

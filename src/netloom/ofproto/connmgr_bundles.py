@@ -180,7 +180,7 @@ def _add(
         simple = is_simple(entry.actions)
         entry = check_flow_mod(manager, session, entry, simple)
     elif isinstance(entry, m.PacketOut):
-        check_packet_out(session, entry, is_simple(entry.actions))
+        entry = check_packet_out(manager, session, entry, is_simple(entry.actions))
     bundle = session.bundles.get(message.bundle_id)
     if bundle is None:
         bundle = OpenBundle(message.flags, manager.request, now_ms)

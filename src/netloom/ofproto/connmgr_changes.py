@@ -7,7 +7,7 @@ bundle may create just before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from netloom.base.record import replace
 from netloom.flow import ports
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[ConnectionManager, Session, Any, int], Iterable[m.Message]]
 
+Acting = TypeVar("Acting", m.FlowMod, m.PacketOut)
+
 _N_TABLES: Final = 255
 #: Matches with greater masks are on tunnel options.
 _FIRST_OPTION: Final = 1 << TUN_PRESENT_SHIFT
@@ -49,7 +51,7 @@ def check_flow_mod(
     if mod.match.mask >= _FIRST_OPTION:
         mod = replace(mod, match=manager.switch.tlv_table.adopt(mod.match))
     if not simple:
-        manager.switch.tlv_table.check(mod.actions)
+        mod = _with_options(manager, mod)
     if mod.flags & m.OFPFF_EMERG and not (mod.idle_timeout or mod.hard_timeout):
         # There is no table for emergencies: it is full.
         raise OpenFlowError("OFPFMFC_TABLE_FULL")
@@ -67,6 +69,12 @@ def check_flow_mod(
     return mod
 
 
+def _with_options(manager: ConnectionManager, message: Acting) -> Acting:
+    """`message`, whose actions on options of tunnels are made to fit."""
+    actions = manager.switch.tlv_table.adopt_actions(message.actions)
+    return message if actions is message.actions else replace(message, actions=actions)
+
+
 def is_simple(actions: a.Actions) -> bool:
     """Nothing but one output to a port or to controllers, as most flows have, or nothing."""
     if len(actions) != 1:
@@ -77,18 +85,23 @@ def is_simple(actions: a.Actions) -> bool:
     return 0 < action.port < ports.MAX or action.port == ports.CONTROLLER
 
 
-def check_packet_out(session: Session, message: m.PacketOut, simple: bool) -> None:
-    """Refuses what is wrong with the message alone. `simple`: its actions are."""
+def check_packet_out(
+    manager: ConnectionManager, session: Session, message: m.PacketOut, simple: bool
+) -> m.PacketOut:
+    """Refuses what is wrong with the message alone; returns it as it is to be carried out.
+    `simple`: its actions are."""
+    if simple and message.buffer_id == m.NO_BUFFER:
+        return message
+    message = _with_options(manager, message)
     if message.buffer_id != m.NO_BUFFER:
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
-    if simple:
-        return
     # What the actions need need not be said: the packet is there to look at.
     packet = Match(extract_key(message.packet, metadata=message.match.value), KEY_MASK)
     allowed = check_actions(message.actions, packet, max_port=ports.MAX, n_tables=_N_TABLES)
     if not allowed & session.peer.protocol:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     _check_possible(message.actions)
+    return message
 
 
 def _check_possible(actions: a.Actions) -> None:
@@ -134,7 +147,7 @@ def _packet_out(
     manager: ConnectionManager, session: Session, message: m.PacketOut, now_ms: int
 ) -> tuple[m.Message, ...]:
     simple = is_simple(message.actions)
-    check_packet_out(session, message, simple)
+    message = check_packet_out(manager, session, message, simple)
     if not simple:
         check_presence(manager.switch, message.actions)
     manager.switch.packet_out(message, now_ms)

@@ -65,7 +65,12 @@ def _resume(
 def _ipfix_stats(
     manager: ConnectionManager, session: Session, request: nx.IpfixStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    raise OpenFlowError("NXST_NOT_CONFIGURED")
+    exporters = manager.switch.exporters
+    ipfix = exporters.ipfix if exporters is not None else None
+    stats = () if ipfix is None else ipfix.statistics(request.flow)
+    if not stats:
+        raise OpenFlowError("NXST_NOT_CONFIGURED")
+    return (nx.IpfixStatsReply(request.flow, tuple(stats)),)
 
 
 HANDLERS: dict[type[m.Message], Handler] = {

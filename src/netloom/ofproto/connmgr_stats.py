@@ -8,9 +8,10 @@ from typing import Any, Final
 from netloom import OVS_VERSION
 from netloom.base.record import replace
 from netloom.flow import ports
-from netloom.ofproto import connmgr_groups, connmgr_tables
+from netloom.ofproto import connmgr_groups, connmgr_tables, queues
 from netloom.ofproto.connmgr_features import stats_features, table_features
 from netloom.ofproto.connmgr_tables import miss_config
+from netloom.ofproto.flow_entries import flow_parts, has_form
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
@@ -30,8 +31,6 @@ MANUFACTURER: Final = "Nicira, Inc."
 HARDWARE: Final = "Open vSwitch"
 #: All fields of OpenFlow 1.0 may be wildcarded.
 _OFPFW10_ALL: Final = (1 << 22) - 1
-#: Every port has one queue, number 0, of which nothing is known, until QoS makes others.
-_DEFAULT_QUEUE: Final = 0
 
 
 def _desc(
@@ -48,7 +47,11 @@ def _desc(
 def _flow(
     manager: ConnectionManager, session: Session, request: m.FlowStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    return (m.FlowRowsReply(_rows(_chosen_rules(manager, request), now_ms), request.nx),)
+    rules = _chosen_rules(manager, request)
+    version = session.peer.version
+    if has_form(version, request.nx):
+        return (m.FlowPartsReply(flow_parts(rules, version, request.nx, now_ms), request.nx),)
+    return (m.FlowRowsReply(flow_rows(rules, now_ms), request.nx),)
 
 
 def _chosen_rules(
@@ -60,7 +63,7 @@ def _chosen_rules(
     return manager.switch.tables.select_loose(replace(request, match=match))
 
 
-def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
+def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowStats]:
     """What there is to tell of rules."""
     created_ms = -1
     sec = nsec = 0
@@ -69,7 +72,7 @@ def _rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowRow]:
             created_ms = rule.created_ms
             sec, ms = divmod(max(now_ms - created_ms, 0), 1_000)
             nsec = ms * 1_000_000
-        yield m.FlowRow(
+        yield m.FlowStats(
             rule.match, rule.priority, rule.table_id, rule.actions, rule.cookie, sec, nsec,
             rule.idle_timeout_s, rule.hard_timeout_s, max((now_ms - rule.used_ms) // 1_000, 0),
             max((now_ms - rule.modified_ms) // 1_000, 0), rule.flags, rule.importance,
@@ -157,22 +160,13 @@ def _port_desc(
     return (m.PortDescReply(tuple(wanted)),)
 
 
-def _queue_ports(manager: ConnectionManager, port_no: int, queue: int) -> list[int]:
-    """The ports that have the queue asked for."""
-    known = [stats.port_no for stats in manager.switch.port_stats()]
-    if port_no not in (ports.ANY, ports.ALL) and port_no not in known:
-        raise OpenFlowError("OFPQOFC_BAD_PORT")
-    if queue not in (m.OFPQ_ALL, _DEFAULT_QUEUE):
-        raise OpenFlowError("OFPQOFC_BAD_QUEUE")
-    return [number for number in known if port_no in (ports.ANY, ports.ALL, number)]
-
-
 def _queue(
     manager: ConnectionManager, session: Session, request: m.QueueStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     manager.events.queue_requests.add()
-    found = _queue_ports(manager, request.port_no, request.queue)
-    return (m.QueueStatsReply(tuple(m.QueueStats(number, _DEFAULT_QUEUE) for number in found)),)
+    found = queues.chosen(manager.switch.ports_in_order(), request.port_no, request.queue)
+    told = tuple(queues.describe_stats(port, queue, now_ms) for port, queue in found)
+    return (m.QueueStatsReply(told),)
 
 
 def _queue_config(
@@ -181,9 +175,11 @@ def _queue_config(
     too_many = request.port == ports.ANY and session.peer.version == m.OFP10_VERSION
     if too_many or request.port == ports.ALL:
         raise OpenFlowError("OFPQOFC_BAD_PORT")
-    found = _queue_ports(manager, request.port, request.queue)
-    queues = tuple(m.QueueConfig(number, _DEFAULT_QUEUE) for number in found)
-    return (m.QueueGetConfigReply(request.port, queues),)
+    found = queues.chosen(
+        manager.switch.ports_in_order(), request.port, request.queue, asks_config=True
+    )
+    told = tuple(queues.describe_config(port, queue) for port, queue in found)
+    return (m.QueueGetConfigReply(request.port, told),)
 
 
 HANDLERS: dict[type[m.Message], Handler] = {

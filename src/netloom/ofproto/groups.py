@@ -176,9 +176,9 @@ class Groups:
     def _insert_bucket(self, mod: g.GroupMod, now_ms: int) -> list[GroupChange]:
         old = self._existing(mod)
         have = old.messages()
-        at = _place(have, mod.command_bucket_id) + 1
-        if mod.command_bucket_id == g.OFPG_BUCKET_FIRST:
-            at = 0
+        # Where buckets have no numbers, new ones come first.
+        in_front = mod.command_bucket_id in (g.OFPG_BUCKET_FIRST, g.OFPG_BUCKET_ALL)
+        at = 0 if in_front else _place(have, mod.command_bucket_id) + 1
         known = {bucket.bucket_id for bucket in have}
         if any(bucket.bucket_id in known for bucket in mod.buckets):
             raise OpenFlowError("OFPGMFC_BUCKET_EXISTS")
@@ -193,8 +193,6 @@ class Groups:
         return self._rebuild(old, have if at < 0 else have[:at] + have[at + 1 :])
 
     def _existing(self, mod: g.GroupMod) -> Group:
-        if mod.group_id > g.OFPG_MAX:
-            raise OpenFlowError("OFPGMFC_INVALID_GROUP")
         group = self._groups.get(mod.group_id)
         if group is None:
             raise OpenFlowError("OFPGMFC_UNKNOWN_GROUP")

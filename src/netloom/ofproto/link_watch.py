@@ -1,4 +1,4 @@
-"""What BFD and CFM have in common on a bridge: a machine for each interface that wants one.
+"""What BFD, CFM and LLDP have in common on a bridge: a machine for each interface that wants one.
 
 A machine watches the link of its interface. It hears packets and says some, at times of its own;
 when what it thinks of the link changes, groups, bonds and people have to know.
@@ -23,10 +23,14 @@ Row = tuple[str, str, int, int, Callable[[list[str]], str]]
 ORDERS = {"normal": None, "true": True, "false": False}
 
 
-class Machine(Protocol):
-    """What watches one link."""
+class Speaker(Protocol):
+    """What speaks a protocol over one link."""
 
     def deadline(self) -> int | None: ...
+
+
+class Machine(Speaker, Protocol):
+    """What watches one link."""
 
     def show(self, now_ms: int) -> str: ...
 
@@ -34,10 +38,11 @@ class Machine(Protocol):
         """Have it say this, whatever it thinks; None: what it thinks."""
 
 
+S = TypeVar("S", bound=Speaker)
 M = TypeVar("M", bound=Machine)
 
 
-class LinkWatch(ABC, Generic[M]):
+class LinkWatch(ABC, Generic[S]):
     """The machines of one bridge, by interface."""
 
     #: What packets that machines take are counted as.
@@ -45,7 +50,7 @@ class LinkWatch(ABC, Generic[M]):
 
     def __init__(self, bridge: Ofproto) -> None:
         self._bridge = bridge
-        self.machines: dict[str, M] = {}
+        self.machines: dict[str, S] = {}
         self._outlooks: dict[str, object] = {}
 
     @abstractmethod
@@ -53,15 +58,15 @@ class LinkWatch(ABC, Generic[M]):
         """Does the interface ask for a machine?"""
 
     @abstractmethod
-    def _make(self, port: OfPort, now_ms: int) -> M:
+    def _make(self, port: OfPort, now_ms: int) -> S:
         """One for an interface that does."""
 
     @abstractmethod
-    def _tend(self, machine: M, port: OfPort, now_ms: int) -> bytes | None:
+    def _tend(self, machine: S, port: OfPort, now_ms: int) -> bytes | None:
         """Configure it, let its timers end; the frame that it has to say."""
 
     @abstractmethod
-    def _outlook(self, machine: M, now_ms: int) -> object:
+    def _outlook(self, machine: S, now_ms: int) -> object:
         """What others have to hear of when it changes."""
 
     @abstractmethod
@@ -69,7 +74,7 @@ class LinkWatch(ABC, Generic[M]):
         """Is the packet, as it is now, one of the protocol that is spoken at this port?"""
 
     @abstractmethod
-    def _receive(self, machine: M, frame: bytes, now_ms: int) -> None:
+    def _receive(self, machine: S, frame: bytes, now_ms: int) -> None:
         """Give it a packet of its protocol."""
 
     @abstractmethod

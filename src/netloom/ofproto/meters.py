@@ -149,7 +149,7 @@ class Meters:
 
     def _config(self, mod: mm.MeterMod) -> DpMeter:
         units = mod.flags & (mm.OFPMF_KBPS | mm.OFPMF_PKTPS)
-        if mod.flags & ~_FLAGS or units == mm.OFPMF_KBPS | mm.OFPMF_PKTPS:
+        if mod.flags & ~_FLAGS or units not in (mm.OFPMF_KBPS, mm.OFPMF_PKTPS):
             raise OpenFlowError("OFPMMFC_BAD_FLAGS")
         possible = self._dpif.meter_features().band_types
         bands = []

@@ -11,7 +11,7 @@ from netloom.base.record import replace
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Received
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.message_table import MORE, is_multipart_type
+from netloom.openflow.message_table import MORE
 from netloom.openflow.messages_monitor import FlowMonitorRequest
 
 TYPE_CHECKING = False
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 PATIENCE_MS: Final = 1_000
+#: OFPT_MULTIPART_REQUEST of OpenFlow 1.1 and later.
+_REQUEST: Final = 18
 #: Of a multipart request: kind, flags, padding.
 _HEADER_BYTES: Final = 16
 
@@ -45,7 +47,7 @@ class Assembler:
         """The request that `event` is or completes; None: more of it is to come. Raises
         OpenFlowError."""
         data = event.data
-        if data[0] < m.OFP13_VERSION or is_multipart_type(data[0], data[1]) != 1:
+        if data[1] != _REQUEST or data[0] < m.OFP13_VERSION:
             return event
         more = bool(data[11] & MORE)
         known = self._open.get(event.xid)

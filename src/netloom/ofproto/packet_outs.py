@@ -97,7 +97,7 @@ class PacketOuts:
             return known.result
         result = translate(self._bridge, key, now_ms, actions=actions, side_effects=side_effects)
         backer.recirculations.release(result.recirc_ids, now_ms)
-        if side_effects and _is_plain(actions, result):
+        if side_effects and self._bridge.exporters is None and _is_plain(actions, result):
             if len(self._decided) >= _MAX_KEPT:
                 self._decided.clear()
             self._decided[name] = _Decision(actions, generation, key, result)

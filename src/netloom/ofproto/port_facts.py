@@ -14,6 +14,7 @@ from netloom.flow.hashes import hash_pair
 from netloom.netdev.device import Device
 from netloom.ofproto.liveness import is_usable
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import with_policed
 from netloom.openflow import messages as m
 
 #: Bits per second -> what OpenFlow calls it.
@@ -59,7 +60,7 @@ def describe_port(port: OfPort, device: Device | None) -> m.PhyPort:
 
 def count_port(port: OfPort, device: Device | None, now_ms: int) -> m.PortStats:
     """The counters of a port."""
-    stats = device.stats() if device is not None else port.patch_stats()
+    stats = with_policed(device.stats(), port) if device is not None else port.patch_stats()
     sec, ms = divmod(now_ms - port.created_ms, 1_000)
     counters = {name: getattr(stats, name) for name in _COUNTERS}
     basic = m.PortStats(
@@ -74,8 +75,8 @@ def _speed_bits(speed_bps: int) -> int:
     return _SPEEDS.get(speed_bps, m.OFPPF_OTHER) | m.OFPPF_COPPER
 
 
-class PortOrder:
-    """The numbers of a bridge's ports, iterated in the order of statistics."""
+class HashOrder:
+    """Numbers, iterated in the order of Open vSwitch's hash tables."""
 
     __slots__ = ("_count", "_places")
 
@@ -106,6 +107,16 @@ class PortOrder:
         for number in self:
             self._put(places, number)
         self._places = places
+
+    @staticmethod
+    def _put(places: list[list[int]], number: int) -> None:
+        places[hash_pair(number, 0) & len(places) - 1].insert(0, number)
+
+
+class PortOrder(HashOrder):
+    """The numbers of a bridge's ports, iterated in the order of statistics."""
+
+    __slots__ = ()
 
     @staticmethod
     def _put(places: list[list[int]], number: int) -> None:

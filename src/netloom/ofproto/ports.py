@@ -20,8 +20,8 @@ class OfPort:
 
     __slots__ = (
         "bridge", "bundle", "config", "created_ms", "device", "dp_port", "forwards", "is_watched",
-        "learns", "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings", "stp_bits",
-        "tunnel", "tx_bytes", "tx_packets",
+        "learns", "marks", "number", "relays_bpdus", "rx_bytes", "rx_packets", "settings",
+        "stp_bits", "tunnel", "tx_bytes", "tx_packets",
     )  # fmt: skip
 
     def __init__(self, bridge: Ofproto, settings: PortSettings, number: int, now_ms: int) -> None:
@@ -40,6 +40,8 @@ class OfPort:
         self.stp_bits = 0
         #: Does BFD or CFM watch the way behind it?
         self.is_watched = False
+        #: Priority -> TOS of packets that leave by that queue.
+        self.marks: dict[int, int] = {}
         self.created_ms = now_ms
         self.rx_packets = 0
         self.rx_bytes = 0

@@ -24,11 +24,6 @@ class ProtocolCommand(NamedTuple):
     handler: Handler
 
 
-def _quiet(args: list[str]) -> str:
-    """What bridges without auto-attach say."""
-    return ""
-
-
 def _bond_hash(args: list[str]) -> str:
     numbers = []
     for name, text in zip(("vlan", "basis"), args[1:], strict=False):
@@ -43,8 +38,5 @@ def _bond_hash(args: list[str]) -> str:
 
 
 COMMANDS: tuple[ProtocolCommand, ...] = (
-    ProtocolCommand("autoattach/show-isid", "[bridge]", 0, 1, _quiet),
-    ProtocolCommand("autoattach/statistics", "[bridge]", 0, 1, _quiet),
-    ProtocolCommand("autoattach/status", "[bridge]", 0, 1, _quiet),
     ProtocolCommand("bond/hash", "mac [vlan] [basis]", 1, 3, _bond_hash),
 )  # fmt: skip

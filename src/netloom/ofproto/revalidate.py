@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
+from netloom.ofproto.export_netflow import end_flow
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import Credit, MacLookup
 from netloom.ofproto.translate.finish import datapath_mask
@@ -112,25 +113,36 @@ class Revalidator:
 
     def install(self, key: int, mask: int, result: Translated, now_ms: int) -> None:
         """Give the data path the flow of a translated miss."""
-        mask &= KEY_MASK
+        if mask > KEY_MASK:
+            mask &= KEY_MASK
+        # Hashing keys of this size costs: each dict is asked once.
         name = (key & mask, mask)
-        flows = self._flows
+        flows, backer = self._flows, self._backer
         n_flows = len(flows)
-        switched = self._backer.switched.ports
-        is_switched = bool(switched) and IN_PORT.get(key) in switched
-        if n_flows >= self.flow_limit or name in flows or is_switched:
-            events = self._backer.events
-            (events.flow_known if name in flows else events.limit_hit).add(not is_switched)
-            if result.recirc_ids:
-                self._backer.recirculations.release(result.recirc_ids, now_ms)
+        switched = backer.switched.ports
+        is_refused = n_flows >= self.flow_limit
+        if switched and IN_PORT.get(key) in switched:
+            is_refused = True
+        if not is_refused:
+            flow = InstalledFlow(key, mask, result, now_ms, next(backer.stamps))
+            is_refused = flows.setdefault(name, flow) is not flow
+        if is_refused:
+            self._refuse(key, name, result, now_ms)
             return
-        flows[name] = InstalledFlow(key, mask, result, now_ms, next(self._backer.stamps))
         if result.mac_lookups:
             self._index(name, result.mac_lookups)
         if n_flows >= self.max_flows:
             self.max_flows = n_flows + 1
-        self._backer.dpif.flow_put(key, mask, result.flow_actions)
+        backer.dpif.flow_put(key, mask, result.flow_actions)
         self._changes += 1
+
+    def _refuse(self, key: int, name: FlowName, result: Translated, now_ms: int) -> None:
+        """A flow is known already, one too many, or of a port that switches by itself."""
+        backer = self._backer
+        if IN_PORT.get(key) not in backer.switched.ports:
+            events = backer.events
+            (events.flow_known if name in self._flows else events.limit_hit).add()
+        backer.recirculations.release(result.recirc_ids, now_ms)
 
     def install_permanent(self, flow: InstalledFlow) -> None:
         """Give the data path a flow that stays, or change the one that is there."""
@@ -403,6 +415,8 @@ class Revalidator:
             self._changes += 1
             stats = last.stats
             self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
+        if self._backer.n_netflows:
+            end_flow(flow.credits)
         del self._flows[name]
         self._unindex(name, flow.mac_lookups)
         self._backer.recirculations.release(flow.recirc_ids, self._backer.clock.now_ms())

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import Match
+from netloom.netdev.qos import FREE, Policing
 from netloom.openflow.actions import Subfield
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.cfm import CfmSettings
 from netloom.protocols.lacp import LacpSettings
+from netloom.protocols.lldp import LldpSettings
 from netloom.protocols.rstp_values import RstpPortSettings, RstpSettings
+from netloom.telemetry.ipfix import IpfixSettings
+from netloom.telemetry.netflow import NetflowSettings
+from netloom.telemetry.sflow import SflowSettings
 
 #: OpenFlow wire versions: 0x01 is 1.0, 0x06 is 1.5.
 ALL_VERSIONS = frozenset(range(0x01, 0x07))
@@ -137,6 +142,16 @@ class McastSettings(Record):
     floods_unregistered: bool = True
 
 
+class ExportSettings(Record):
+    """The NetFlow, sFlow and IPFIX rows of a bridge, and those of its collector sets for `sample`
+    actions."""
+
+    netflow: NetflowSettings | None = None
+    sflow: SflowSettings | None = None
+    ipfix: IpfixSettings | None = None
+    collector_sets: tuple[IpfixSettings, ...] = ()
+
+
 class BridgeSettings(Record):
     """A Bridge row, less its ports."""
 
@@ -161,8 +176,8 @@ class BridgeSettings(Record):
     disable_in_band: bool = False
     #: Targets of the database's managers that are reached in-band too.
     in_band_managers: tuple[str, ...] = ()
-    #: Is there a collector set for the samples of its flows?
-    samples_flows: bool = False
+    #: Who is told of its packets.
+    exports: ExportSettings = ExportSettings()
     #: OpenFlow bundles that nobody touches for so long are forgotten.
     bundle_idle_timeout_ms: int = 10_000
     #: None: packets to group addresses go everywhere.
@@ -194,6 +209,12 @@ class PortSettings(Record):
     bfd: BfdSettings | None = None
     #: None: no maintenance point.
     cfm: CfmSettings | None = None
+    #: None: no LLDP.
+    lldp: LldpSettings | None = None
+    #: How much may come in.
+    policing: Policing = FREE
+    #: (queue, DSCP) of the queues whose packets are marked.
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class PortInfo(Record):

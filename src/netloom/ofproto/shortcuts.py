@@ -20,9 +20,7 @@ Before it is kept, it is tried: a path whose result differs from the translation
 
 Most of the questions at the beginning of a path are about tables, and what their answers depend on
 is known: `decided`, the bits that the lookups looked at. So the answers together are a *way*, and
-another packet of the kind that agrees on these bits goes it without asking any table. A kind whose
-packets all go different ways (a table of ten thousand addresses) stops remembering them.
-
+another X
 Cost: about 1 us and what the lookups cost, if tables have to be asked. Limits: packets of tunnels,
 fragments, ARP, bonds, mirrors, multicast snooping, groups, learning and rewritten headers take the
 long road.
@@ -36,9 +34,26 @@ from netloom.datapath.actions import DpActions
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import TUNNEL_MASK
 from netloom.ofproto.shared_credits import CreditPool, SharedCredit, all_targets
+from netloom.ofproto.shortcut_tree import (
+    MET_ONCE,
+    UNUSABLE,
+    Arrival,
+    Kind,
+    Lacking,
+    Leaf,
+    Lookup,
+    Node,
+    Normal,
+    Plan,
+    Question,
+    Stop,
+    Way,
+    flow_mask_of,
+    question_of,
+)
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import Credit, MacLookup, Translated
-from netloom.ofproto.translate.finish import DATAPATH_MASK, datapath_mask, shape_mask
+from netloom.ofproto.translate.finish import DATAPATH_MASK, shape_mask
 from netloom.ofproto.translate.normal import RESERVED_OUIS, MacRefresh, is_reserved
 from netloom.ofproto.translate.tables import TableCredit
 from netloom.ofproto.translate.walk_log import FREE_MASK, LookupStep, NormalStep, WalkLog
@@ -46,15 +61,9 @@ from netloom.openflow.actions import Actions
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
-    from netloom.ofproto.bundle import Bundle
-    from netloom.ofproto.classifier import Classifier
-    from netloom.ofproto.mac_table import MacTable
     from netloom.ofproto.recirculations import Recirculations
     from netloom.ofproto.rules import Rule
-    from netloom.ofproto.trails import Trail
 
-#: Answers of one table that are kept.
-MAX_ANSWERS: Final = 512
 #: Questions and leaves that are kept; beyond, all are forgotten.
 MAX_NODES: Final = 4_096
 #: Ways of a kind of packets, and the different masks of what decided them.
@@ -66,7 +75,8 @@ MAX_MASKS: Final = 1_024
 KIND_MASK: Final = KEY_MASK & ~FREE_MASK
 _DL_SRC_SHIFT: Final = SLOT["dl_src"].shift
 _DL_DST_SHIFT: Final = SLOT["dl_dst"].shift
-_ONES48: Final = 0xFFFFFFFFFFFF
+_DL_SRC_MASK: Final = SLOT["dl_src"].mask
+_DL_DST_MASK: Final = SLOT["dl_dst"].mask
 _DL_TYPE: Final = SLOT["dl_type"]
 _NW_FRAG: Final = SLOT["nw_frag"]
 _TCIS: Final = tuple(
@@ -76,167 +86,13 @@ _TCIS: Final = tuple(
 _LONG_ROAD: Final = frozenset({0x0806, 0x8035, 0x05FF})
 
 
-class Plan:
-    """What rules do that have the same actions; identity is what counts."""
-
-    __slots__ = ()
-
-
-class _Question:
-    """Base of the nodes that are not leaves: each answer seen leads on."""
-
-    __slots__ = ("bits", "branches")
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        self.branches: dict[object, _Node] = {}
-
-
-class _Lookup(_Question):
-    """Which rule matches?"""
-
-    __slots__ = ("classifier", "free", "key", "known", "mask", "matched", "missed", "stamp")
-
-    def __init__(self, step: LookupStep) -> None:
-        super().__init__(step.bits)
-        #: When that was: what follows is of older rules if they have changed since.
-        self.stamp = -1
-        #: The bits that the answer depends on (-1 if that is not to be used), and what it was.
-        self.mask = -1
-        self.known: dict[int, tuple[Rule | None, int]] = {}
-        self.free = step.free
-        self.key = step.key
-        self.classifier: Classifier[Rule] = step.table.classifier
-        self.matched = TableCredit(step.table, True)
-        self.missed = TableCredit(step.table, False)
-
-    def start_anew(self, stamp: int) -> None:
-        """Rules have changed."""
-        self.stamp = stamp
-        self.known.clear()
-        self.mask = self.classifier.plain_mask()
-
-    def ask(self, key: int, mask: int) -> tuple[Rule | None, int]:
-        """The rule, and what its lookup looked at beside `mask`."""
-        if self.mask < 0:
-            return self.classifier.lookup(key, mask)
-        short = key & self.mask
-        found = self.known.get(short)
-        if found is None:
-            found = self.classifier.lookup(key, 0)
-            if len(self.known) >= MAX_ANSWERS:
-                # They are all different: no use.
-                self.known.clear()
-                self.mask = -1
-            else:
-                self.known[short] = found
-        return found
-
-
-class _Normal(_Question):
-    """At which bundle is the destination?"""
-
-    __slots__ = ("bundle", "macs", "name", "vlan")
-
-    def __init__(self, step: NormalStep) -> None:
-        super().__init__(step.bits)
-        self.name = step.name
-        self.macs: MacTable[Bundle] = step.macs
-        self.vlan = step.vlan
-        self.bundle: Bundle = step.bundle
-
-
-class _Leaf:
-    """What is done in the end."""
-
-    __slots__ = (
-        "actions", "bits", "credits", "flow_masks", "keep", "recirc_ids", "tags", "trail",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        actions: DpActions,
-        bits: int,
-        keep: int,
-        tags: tuple[tuple[int, int], ...],
-        credits_: list[Credit],
-        recirc_ids: tuple[int, ...],
-        trail: Trail | None,
-    ) -> None:
-        self.trail = trail
-        self.actions = actions
-        self.bits = bits
-        #: What questions looked at -> what a flow of the data path matches.
-        self.flow_masks: dict[int, int] = {}
-        self.keep = keep
-        self.tags = tags
-        self.credits = credits_
-        self.recirc_ids = recirc_ids
-
-
-class _Stop:
-    """The end of a path that is not known: it was met once, or cannot be kept."""
-
-    __slots__ = ("is_wanted",)
-
-    def __init__(self, is_wanted: bool) -> None:
-        self.is_wanted = is_wanted
-
-
-_Node = _Question | _Leaf | _Stop
-
-
-class _Way:
-    """What the tables say of packets that agree on what decided it: what they looked at, who is
-    credited, and the question (or leaf) that they lead to."""
-
-    __slots__ = ("credits", "mask", "node")
-
-    def __init__(self, node: _Question | _Leaf, mask: int, credits_: list[Credit]) -> None:
-        self.node: _Node = node
-        self.mask = mask
-        self.credits = credits_
-
-
-class _Kind:
-    """The packets that agree on all but `FREE_MASK`."""
-
-    __slots__ = ("branches", "n_hits", "n_ways", "remembers", "stamp", "ways")
-
-    def __init__(self) -> None:
-        #: The first question, under None.
-        self.branches: dict[object, _Node] = {}
-        #: What decides -> its value in a packet -> its way.
-        self.ways: dict[int, dict[int, _Way]] = {}
-        self.n_ways = 0
-        self.n_hits = 0
-        self.remembers = True
-        self.stamp = -1
-
-    def start_anew(self, stamp: int) -> None:
-        """Rules have changed."""
-        self.stamp = stamp
-        self.ways.clear()
-        self.n_ways = self.n_hits = 0
-
-    def forget_ways(self) -> None:
-        """There are too many; if most were of no use, remember no more."""
-        self.remembers = self.n_hits >= self.n_ways
-        self.ways.clear()
-        self.n_ways = self.n_hits = 0
-
-
-_MET_ONCE: Final = _Stop(True)
-_UNUSABLE: Final = _Stop(False)
-
-
 class Shortcuts:
     """The tree of one backer."""
 
     def __init__(self, recirculations: Recirculations, pool: CreditPool) -> None:
         self._recirculations = recirculations
         self._pool = pool
-        self._kinds: dict[int, _Kind] = {}
+        self._kinds: dict[int, Kind] = {}
         self._masks: dict[int, int] = {}
         self._plans: dict[Actions, Plan] = {}
         self._n_nodes = 0
@@ -283,36 +139,35 @@ class Shortcuts:
         if kind is None:
             self._meet_kind(key & KIND_MASK, now_ms)
             return None
-        begun = self._begin(kind, key)
-        if begun is None:
+        way = self._way_of(kind, key)
+        if way is not None:
+            node, mask, credits_ = way.node, way.mask, way.credits
+        elif kind.remembers:
             return None
-        node, mask, credits_ = begun
+        else:
+            node, mask, credits_ = kind.branches[None], 0, []
         mac_lookups: tuple[MacLookup, ...] = ()
-        refreshes: tuple[Credit, ...] = ()
+        refreshes: tuple[MacRefresh, ...] = ()
         answer: object
-        while isinstance(node, _Question):
+        while isinstance(node, Question):
             mask |= node.bits
-            if type(node) is _Normal:
-                dst = key >> _DL_DST_SHIFT & _ONES48
+            if type(node) is Normal:
+                dst = (key & _DL_DST_MASK) >> _DL_DST_SHIFT
                 if dst >> 24 in RESERVED_OUIS and is_reserved(dst):
                     return None
-                src, vlan, macs = key >> _DL_SRC_SHIFT & _ONES48, node.vlan, node.macs
+                src, vlan, macs = (key & _DL_SRC_MASK) >> _DL_SRC_SHIFT, node.vlan, node.macs
                 if n_bytes:
                     macs.learn(src, vlan, node.bundle, now_ms)
                 if macs.may_learn(src, vlan):
-                    refreshes += (MacRefresh(macs, src, vlan, node.bundle),)
+                    refreshes += (node.refresh_of(src),)
                 entry = macs.lookup(dst, vlan)
                 mac_lookups += ((node.name, dst, vlan),)
                 answer = entry.bundle if entry is not None else None
             else:
-                assert isinstance(node, _Lookup)
-                if node.stamp != self._stamp:
-                    node.start_anew(self._stamp)
-                short = key & node.free | node.key
-                if node.mask < 0:
-                    rule, looked = node.classifier.lookup(short, mask)
-                else:
-                    rule, looked = node.known.get(short & node.mask) or node.ask(short, mask)
+                assert isinstance(node, Lookup)
+                if way is not None:
+                    credits_, way = credits_.copy(), None
+                rule, looked = self._ask(node, key, mask)
                 mask |= looked
                 if rule is None:
                     answer = None
@@ -325,71 +180,82 @@ class Shortcuts:
                 self._meet(node.branches, answer)
                 return None
             node = following
-        if not isinstance(node, _Leaf):
-            assert isinstance(node, _Stop)
+        if not isinstance(node, Leaf):
+            assert isinstance(node, Stop)
             self.wants = node.is_wanted
             return None
-        credits_ += node.credits
+        arrival = way.arrivals.get(node) if way is not None else None
+        if arrival is None:
+            arrival = Arrival(self._flow_mask(mask, node), credits_ + node.credits)
+            if way is not None:
+                way.arrivals[node] = arrival
         if n_bytes:
-            for target in credits_:
-                target.credit(1, n_bytes, now_ms)
-        credits_ += refreshes
-        return self._arrive(node, mask, credits_, mac_lookups)
+            arrival.credit(n_bytes, now_ms)
+        return self._arrive(node, arrival, refreshes, mac_lookups)
 
     def _arrive(
-        self, leaf: _Leaf, mask: int, credits_: list[Credit], mac_lookups: tuple[MacLookup, ...]
+        self,
+        leaf: Leaf,
+        arrival: Arrival,
+        refreshes: tuple[MacRefresh, ...],
+        mac_lookups: tuple[MacLookup, ...],
     ) -> Translated:
         """The translation of a packet that went to `leaf`."""
-        flow_mask = leaf.flow_masks.get(mask)
-        if flow_mask is None:
-            flow_mask = self._flow_mask(mask, leaf)
         for number in leaf.recirc_ids:
             self._recirculations.hold(number)
         return Translated(
-            leaf.actions, flow_mask, 0, credits_, "", (), mac_lookups, leaf.recirc_ids, (),
-            leaf.trail,
+            leaf.actions, arrival.flow_mask, 0, arrival.credits_and(refreshes), "", (),
+            mac_lookups, leaf.recirc_ids, (), leaf.trail,
         )  # fmt: skip
 
-    def _begin(self, kind: _Kind, key: int) -> tuple[_Node, int, list[Credit]] | None:
-        """The first question that is not on the way of a packet, what was looked at up to it, and
-        who is credited; None if the way leads nowhere."""
+    def _ask(self, node: Lookup, key: int, mask: int) -> tuple[Rule | None, int]:
+        """The rule of a packet, and what its lookup looked at beside `mask`."""
+        if node.stamp != self._stamp:
+            node.start_anew(self._stamp)
+        short = key & node.free | node.key
+        if node.mask < 0:
+            return node.classifier.lookup(short, mask)
+        return node.known.get(short & node.mask) or node.ask(short, mask)
+
+    def _way_of(self, kind: Kind, key: int) -> Way | None:
+        """The way of a packet up to the first question that is not about tables; None if it leads
+        nowhere, or ways are not remembered."""
         if kind.stamp != self._stamp:
             kind.start_anew(self._stamp)
         for decided, ways in kind.ways.items():
             way = ways.get(key & decided)
-            if way is not None:
+            if way is not None and way.fits(key):
                 kind.n_hits += 1
-                return way.node, way.mask, way.credits.copy()
-        if not kind.remembers:
-            return kind.branches[None], 0, []
-        way = self._look_up(kind, key)
-        return None if way is None else (way.node, way.mask, way.credits.copy())
+                return way
+        return self._look_up(kind, key) if kind.remembers else None
 
-    def _flow_mask(self, mask: int, leaf: _Leaf) -> int:
+    def _flow_mask(self, mask: int, leaf: Leaf) -> int:
         """What the flow matches of packets of which that was looked at; one number for all flows
         with that mask, for it is long."""
-        flow_mask = _flow_mask(mask | leaf.bits, leaf)
+        flow_mask = leaf.flow_masks.get(mask)
+        if flow_mask is not None:
+            return flow_mask
+        flow_mask = flow_mask_of(mask | leaf.bits, leaf)
         flow_mask = self._masks.setdefault(flow_mask, flow_mask)
         if len(leaf.flow_masks) >= MAX_MASKS:
             leaf.flow_masks.clear()
         leaf.flow_masks[mask] = flow_mask
         return flow_mask
 
-    def _look_up(self, kind: _Kind, key: int) -> _Way | None:
+    def _look_up(self, kind: Kind, key: int) -> Way | None:
         """Ask the tables, up to the first question that is not theirs; the way is remembered if
         others may go it. None if it leads to nothing that is known."""
         node = kind.branches[None]
         mask = decided = 0
         credits_: list[Credit] = []
-        while type(node) is _Lookup:
+        absent: list[Lacking] = []
+        while type(node) is Lookup:
             mask |= node.bits
             if node.stamp != self._stamp:
                 node.start_anew(self._stamp)
-            rule, looked = node.ask(key & node.free | node.key, mask)
+            rule, looked, values = node.ask_alike(key & node.free | node.key, mask, absent)
             mask |= looked
-            decided |= looked
-            if node.mask < 0:
-                decided |= node.classifier.told
+            decided |= values
             if rule is None:
                 credits_.append(node.missed)
                 following = node.branches.get(None)
@@ -400,12 +266,12 @@ class Shortcuts:
                 self._meet(node.branches, None if rule is None else rule.plan)
                 return None
             node = following
-        if isinstance(node, _Stop):
+        if isinstance(node, Stop):
             self.wants = node.is_wanted
             return None
         if kind.n_ways >= MAX_WAYS or len(kind.ways) >= MAX_WAY_MASKS:
             kind.forget_ways()
-        way = _Way(node, mask, [SharedCredit(all_targets(credits_), self._pool)])
+        way = Way(node, mask, [SharedCredit(all_targets(credits_), self._pool)], absent)
         kind.ways.setdefault(decided, {})[key & decided] = way
         kind.n_ways += 1
         return way
@@ -414,15 +280,15 @@ class Shortcuts:
         """Packets of a new kind."""
         if self._n_nodes >= MAX_NODES:
             self.forget(now_ms)
-        known = self._kinds[kind] = _Kind()
+        known = self._kinds[kind] = Kind()
         self._meet(known.branches, None)
 
-    def _meet(self, branches: dict[object, _Node], answer: object) -> None:
+    def _meet(self, branches: dict[object, Node], answer: object) -> None:
         """Something new; a second time it will be wanted."""
-        branches[answer] = _MET_ONCE
+        branches[answer] = MET_ONCE
         self._n_nodes += 1
 
-    def _take_credit(self, node: _Lookup, rule: Rule, credits_: list[Credit]) -> None:
+    def _take_credit(self, node: Lookup, rule: Rule, credits_: list[Credit]) -> None:
         """Credit a rule and its table, together once there is a second time."""
         if rule.shared is not None:
             credits_.append(rule.shared)
@@ -462,16 +328,16 @@ class Shortcuts:
             log.gave_up or result.error or result.slow or _takes_long_road(dp_key)
             or again.recirc_ids != result.recirc_ids or again.actions != result.actions
         )  # fmt: skip
-        end: _Node = _UNUSABLE
+        end: Node = UNUSABLE
         if is_usable:
             # The data path's program for these actions is kept by identity.
             end = self._leaf(dp_key, result.actions, again, log)
         self._attach(kind, log.steps, end)
         if is_usable and not self._is_right(dp_key, result, flow_mask, now_ms):
-            self._attach(kind, log.steps, _UNUSABLE)
+            self._attach(kind, log.steps, UNUSABLE)
         self._held += again.recirc_ids
 
-    def _leaf(self, dp_key: int, actions: DpActions, again: Translated, log: WalkLog) -> _Leaf:
+    def _leaf(self, dp_key: int, actions: DpActions, again: Translated, log: WalkLog) -> Leaf:
         tags = tuple(tag for tag in _TCIS if dp_key & tag[1])
         rules = {id(step.rule) for step in log.steps if isinstance(step, LookupStep)}
         others = [
@@ -480,12 +346,12 @@ class Shortcuts:
             if id(target) not in rules and not isinstance(target, TableCredit | MacRefresh)
         ]
         keep = DATAPATH_MASK & shape_mask(dp_key, dp_key) & ~TUNNEL_MASK
-        return _Leaf(actions, again.mask, keep, tags, others, again.recirc_ids, again.trail)
+        return Leaf(actions, again.mask, keep, tags, others, again.recirc_ids, again.trail)
 
-    def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: _Node) -> None:
+    def _attach(self, kind: int, steps: list[LookupStep | NormalStep], end: Node) -> None:
         """Have the path of these steps, from a kind of packet on, lead to `end`."""
         if kind not in self._kinds:
-            self._kinds[kind] = _Kind()
+            self._kinds[kind] = Kind()
         known = self._kinds[kind]
         known.ways.clear()
         known.n_ways = 0
@@ -493,8 +359,8 @@ class Shortcuts:
         answer: object = None
         for step in steps:
             node = branches.get(answer)
-            if not isinstance(node, _Question):
-                node = branches[answer] = _question_of(step)
+            if not isinstance(node, Question):
+                node = branches[answer] = question_of(step)
                 self._n_nodes += 1
             branches = node.branches
             if isinstance(step, NormalStep):
@@ -525,16 +391,3 @@ def _names(credits_: list[Credit]) -> list[tuple[str, int]]:
 
 def _takes_long_road(dp_key: int) -> bool:
     return bool(dp_key & TUNNEL_MASK or _NW_FRAG.get(dp_key) or _DL_TYPE.get(dp_key) in _LONG_ROAD)
-
-
-def _question_of(step: LookupStep | NormalStep) -> _Question:
-    return _Lookup(step) if isinstance(step, LookupStep) else _Normal(step)
-
-
-def _flow_mask(mask: int, leaf: _Leaf) -> int:
-    """What a flow of the data path matches, as the end of a translation has it."""
-    mask &= leaf.keep
-    for tci, cfi in leaf.tags:
-        if mask & tci:
-            mask |= cfi
-    return datapath_mask(mask)

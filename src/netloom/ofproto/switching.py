@@ -233,7 +233,8 @@ def why_not(bridge: Ofproto) -> str:
         ("LACP", bool(bridge.aggregation.lacps)),
         ("BFD", any(port.settings.bfd for port in bridge.ports_by_number.values())),
         ("CFM", any(port.settings.cfm for port in bridge.ports_by_number.values())),
-        ("samples of flows", bridge.settings.samples_flows),
+        ("exporters of flows", bridge.exporters is not None),
+        ("LLDP", any(port.settings.lldp for port in bridge.ports_by_number.values())),
         ("tunnels", bool(bridge.backer.tunnels.shared_ports())),
         ("no ports", not bridge.ports_by_number),
     ):

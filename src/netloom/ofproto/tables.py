@@ -156,7 +156,9 @@ class Tables:
             changes = self._with_learned(changes)
         if changes:
             self._generation += 1
-            if self._changed is not None:
+            if len(changes) > MAX_CHANGED:
+                self._changed = None
+            elif self._changed is not None:
                 self._note([change.rule for change in changes])
         return changes
 
@@ -487,12 +489,11 @@ class Tables:
             mask &= ~_PACKET_TYPE
             frames = _PACKET_TYPE | FRAME
         deletes = not isinstance(wanted, m.FlowMod) or wanted.command == m.OFPFC_DELETE
-        found = [
-            rule
-            for table in self._chosen(wanted.table_id)
-            for rule in table.classifier.within(value, mask)
-            if not frames or rule.match.mask & frames
-        ]
+        found: list[Rule] = []
+        for table in self._chosen(wanted.table_id):
+            found += table.classifier.within(value, mask)
+        if frames:
+            found = [rule for rule in found if rule.match.mask & frames]
         any_output = wanted.out_port == m.OFPP_ANY and wanted.out_group == m.OFPG_ANY
         if not wanted.cookie_mask and (any_output or not deletes):
             return [rule for rule in found if rule.priority <= MAX_OPENFLOW_PRIORITY]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netloom.base.record import replace
 from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field, option_present
 from netloom.flow.match import Match
+from netloom.openflow import actions as a
 from netloom.openflow import messages_nx as nx
-from netloom.openflow.action_nesting import flattened
+from netloom.openflow.action_nesting import HOLDERS, flattened
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.fields_used import fields_of, parts_of
@@ -152,17 +154,39 @@ class TlvTable:
             value = value & ~field.mask | wanted << field.shift | present
         return Match(value, mask)
 
-    def check(self, actions: Actions) -> None:
-        """Raises OpenFlowError for actions on an option that is not mapped or not as long."""
+    def adopt_actions(self, actions: Actions) -> Actions:
+        """Actions of a controller, whose values are as long as the options are. Raises
+        OpenFlowError for an option that is not mapped or not as long."""
+        found = False
         for action in flattened(actions):
             for field in fields_of(action):
                 if field.dynamic and _index(field) not in self._maps:
                     raise OpenFlowError("NXFMFC_INVALID_TLV_FIELD")
+                found = found or field.dynamic
             for part in parts_of(action):
                 if part.field.dynamic:
                     n_bits = 8 * self._maps[_index(part.field)].option_len
                     if part.offset + part.n_bits > n_bits:
                         raise OpenFlowError("OFPBAC_BAD_SET_LEN")
+        return tuple(map(self._fitted, actions)) if found else actions
+
+    def _fitted(self, action: a.Action) -> a.Action:
+        if isinstance(action, a.SetField) and action.field.dynamic:
+            length = self._maps[_index(action.field)].option_len
+            ones = action.field.ones
+            value, mask = _fitting(action.value, action.mask, ones, length)
+            whole = (1 << 8 * length) - 1
+            return replace(action, value=value & mask, mask=ones if mask == whole else mask)
+        if isinstance(action, HOLDERS):
+            return replace(action, actions=tuple(map(self._fitted, action.actions)))
+        return action
+
+    def shorten(self, text: str) -> str:
+        """`text`, in which an option of which all is meant is named without its bits."""
+        for each in self._maps.values() if "TUN_METADATA" in text else ():
+            name = f"TUN_METADATA{each.index}"
+            text = text.replace(f"{name}[0..{8 * each.option_len - 1}]", f"{name}[]")
+        return text
 
     def __iter__(self) -> Iterator[nx.TlvMap]:
         return iter([self._maps[index] for index in sorted(self._maps)])

@@ -160,6 +160,7 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
         waiting += forks
         held += ids
     bridge.backer.recirculations.release(held, now_ms)
+    text = bridge.tlv_table.shorten(text)
     return text if text.endswith("\n") else f"{text}\n"
 
 

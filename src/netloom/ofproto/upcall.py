@@ -14,6 +14,7 @@ from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
+from netloom.ofproto.exporters import EXPORTED, export
 from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
@@ -73,6 +74,8 @@ class Upcalls:
                 self._slow_path(upcall, now_ms)
             elif upcall.kind == "adopt":
                 self._adopt(upcall, now_ms)
+            elif upcall.kind in EXPORTED:
+                export(self._backer, upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
         self._backer.dpif.flush()

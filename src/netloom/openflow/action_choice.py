@@ -9,6 +9,7 @@ from netloom.base.log import get_logger
 from netloom.flow.ports import (
     ANY,
     CONTROLLER,
+    IN_PORT,
     MAX,
     format_port,
     parse_port,
@@ -119,6 +120,10 @@ def _read_bundle(action: bytes, *, load: bool) -> a.Action:
         log.warn_rl("bundle action has nonzero reserved fields")
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     members = tuple(port_from_of10(n) for n in unpack_from(f">{count}H", action, 32))
+    for port in members:
+        if port == CONTROLLER or MAX <= port < IN_PORT:
+            log.warn_rl("invalid member %d", port)
+            raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
     return a.Bundle(fields, basis, algorithm, members, part)
 
 
@@ -207,20 +212,30 @@ def parse_bundle_load(r: ActionReader, text: str) -> a.Action:
     return _parse_bundle(r, text, load=True)
 
 
+def _first_word(text: str, separators: str) -> tuple[str, str]:
+    """The first word between any of `separators`, and what stands behind its end."""
+    text = text.lstrip(separators)
+    end = next((at for at, char in enumerate(text) if char in separators), len(text))
+    return text[:end], text[end + 1 :]
+
+
 def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
-    at = 5 if load else 4
-    words = text.replace(",", " ").replace(":", " ").split()
-    if load and words[4:5] in (["members"], ["slaves"]):
-        # What stands for the destination is the delimiter.
-        del words[5:6]
-    if len(words) <= at:
+    words = []
+    rest = text
+    for _ in range(5 if load else 4):
+        word, rest = _first_word(rest, ", ")
+        words.append(word)
+    delimiter, rest = _first_word(rest, ": ")
+    if not delimiter:
         raise ConfigError(f"{text}: not enough arguments to bundle action")
-    if words[at] not in ("members", "slaves"):
+    if delimiter.lower() not in ("members", "slaves"):
         raise ConfigError(
-            f"{text}: missing member delimiter, expected `members', got `{words[at]}'"
+            f"{text}: missing member delimiter, expected `members', got `{delimiter}'"
         )
     members = []
-    for word in words[at + 1 :]:
+    for word in rest.replace(",", " ").split(" "):
+        if not word:
+            continue
         port = parse_port(word, r.port_names)
         if port is None:
             raise ConfigError(f"{word}: bad port number")

@@ -13,7 +13,7 @@ from struct import unpack_from
 
 from netloom.base.log import get_logger
 from netloom.flow.fields import FIELD, VLAN_CFI, Field
-from netloom.flow.ports import IN_PORT, MAX, port_from_of10, port_from_of11
+from netloom.flow.ports import ANY, IN_PORT, MAX, port_from_of10, port_from_of11
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
@@ -34,6 +34,7 @@ from netloom.openflow.action_nesting import in_action_set, nesting_fault
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
 from netloom.openflow.oxm import decode_field_header, is_field_code
+from netloom.openflow.properties import check_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,6 +196,8 @@ def _read_output(action: bytes, body: int, version: int) -> a.Action:
         if known is None or MAX <= known < IN_PORT:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
         port = known
+    if port == ANY:
+        raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
     return a.Output(port, max_len)
 
 
@@ -240,7 +243,8 @@ def _read_resubmit_table(action: bytes, body: int, version: int) -> a.Action:
 
 def _read_reg_move(action: bytes, body: int, version: int) -> a.Action:
     if len(action) < 24:
-        raise OpenFlowError("OFPBAC_BAD_LEN")
+        # It is the names of the fields that are missing.
+        raise OpenFlowError("OFPBMC_BAD_LEN")
     n_bits, src_offset, dst_offset = unpack_from(">3H", action, body)
     return _move(action, body + 6, n_bits, src_offset, dst_offset)
 
@@ -395,14 +399,11 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
         wanted, name = _CONTROLLER2.get(kind, (-1, ""))
         if not name:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
-        if wanted == -1:
-            values[name] = body_of
-        elif len(body_of) != (wanted if wanted < 2 else 4):
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        elif wanted:
+        if wanted > 0:
+            check_number(pos, pos + size, wanted)
             values[name] = int.from_bytes(body_of[:wanted], "big")
         else:
-            values[name] = True
+            values[name] = body_of if wanted else True
         pos += size + 7 & ~7
     return a.Controller(**values)  # type: ignore[arg-type]
 
@@ -504,10 +505,12 @@ def decode_instructions(data: bytes, version: int) -> tuple[a.Action, ...]:
         if kind == 0xFFFF:
             raise OpenFlowError("OFPBIC_BAD_EXPERIMENTER")
         expected = _INSTRUCTION_SIZES.get(kind, -1)
-        if expected == -1 or (kind == t.OFPIT_METER and version not in (4, 5)):
+        if expected == -1:
             raise OpenFlowError("OFPBIC_UNKNOWN_INST")
         if expected and size != expected:
             raise OpenFlowError("OFPBIC_BAD_LEN")
+        if kind == t.OFPIT_METER and version not in (4, 5):
+            raise OpenFlowError("OFPBIC_UNKNOWN_INST")
         if kind in found:
             raise OpenFlowError("OFPBIC_DUP_INST")
         found[kind] = data[pos + 4 : pos + size]

@@ -27,6 +27,8 @@ NSH_MD_TYPE, NSH_TLV = 1, 2
 _USE_NEXT = 0xFFFE
 _MAX_NS = 7
 
+_HEX = "0123456789abcdefABCDEF"
+
 
 def read_encap(action: bytes, body: int, version: int) -> a.Action:
     """`encap` from its bytes."""
@@ -104,10 +106,11 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
         return CLASS_NSH, NSH_MD_TYPE, bytes([number])
     parts = value.split(",")
     klass, kind = (c_int(part) for part in (*parts, "", "")[:2])
-    digits = parts[2][2:] if len(parts) == 3 and parts[2].startswith("0x") else "x"
+    digits = parts[2][2:] if len(parts) > 2 and parts[2].startswith("0x") else "x"
     try:
-        # Whole bytes count; a digit that is left over does not.
-        data = bytes.fromhex(digits[: len(digits) & ~1])
+        # Whole bytes count; a digit that is left over does not, nor does what is none.
+        end = next((at for at, char in enumerate(digits) if char not in _HEX), len(digits))
+        data = bytes.fromhex(digits[: end & ~1])
     except ValueError:
         data = b""
     if klass is None or kind is None or not data:

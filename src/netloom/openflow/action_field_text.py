@@ -79,9 +79,7 @@ def parse_move(r: ActionReader, text: str) -> a.Action:
     if not rest.startswith("->"):
         raise ConfigError(f"{text}: missing `->' following source")
     source = a.Subfield(field, offset, n_bits)
-    field, offset, n_bits, rest = scan_subfield(rest[2:])
-    if rest:
-        raise ConfigError(f"{text}: trailing garbage following destination")
+    field, offset, n_bits = parse_subfield(rest[2:])
     if source.n_bits != n_bits:
         raise ConfigError(
             f"{text}: source field is {source.n_bits} bits wide but destination is "
@@ -91,11 +89,18 @@ def parse_move(r: ActionReader, text: str) -> a.Action:
 
 
 def parse_push(r: ActionReader, text: str) -> a.Action:
-    return a.Push(a.Subfield(*parse_subfield(text)))
+    return a.Push(_stacked(text))
 
 
 def parse_pop(r: ActionReader, text: str) -> a.Action:
-    return a.Pop(a.Subfield(*parse_subfield(text)))
+    return a.Pop(_stacked(text))
+
+
+def _stacked(text: str) -> a.Subfield:
+    field, offset, n_bits, rest = scan_subfield(text)
+    if rest:
+        raise ConfigError(f"{rest}: trailing garbage following push or pop")
+    return a.Subfield(field, offset, n_bits)
 
 
 def parse_mod_mac(name: str) -> Callable[[ActionReader, str], a.Action]:

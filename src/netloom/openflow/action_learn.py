@@ -75,6 +75,10 @@ def _read(action: bytes, *, second: bool) -> a.Action:
     )
 
 
+#: A field and an offset in it, at least.
+_PART_BYTES = 6
+
+
 def _read_specs(action: bytes, pos: int) -> list[a.LearnSpec]:
     found = []
     end = len(action)
@@ -87,10 +91,10 @@ def _read_specs(action: bytes, pos: int) -> list[a.LearnSpec]:
         if head & _RESERVED or not n_bits or kind == 3:
             raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
         source: a.Subfield | int
+        size = (n_bits + 15) // 16 * 2 if head & _IMMEDIATE else _PART_BYTES
+        if pos + size + (0 if kind == OUTPUT else _PART_BYTES) > end:
+            raise OpenFlowError("OFPBAC_BAD_LEN")
         if head & _IMMEDIATE:
-            size = (n_bits + 15) // 16 * 2
-            if pos + size > end:
-                raise OpenFlowError("OFPBAC_BAD_LEN")
             # Bits that the value may not have, in its bytes, do not count in other bytes.
             source = int.from_bytes(action[pos : pos + size], "big") & (1 << (n_bits + 7 & ~7)) - 1
             pos += size

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Actions that hold others.
-_HOLDERS = (a.Clone, a.Conntrack, a.WriteActions)
+HOLDERS = (a.Clone, a.Conntrack, a.WriteActions)
 #: Fields of a connection.
 _CT_FIELDS = frozenset({"ct_mark", "ct_label"})
 
@@ -66,5 +66,5 @@ def flattened(actions: tuple[a.Action, ...]) -> Iterator[a.Action]:
     """All actions of a list, those nested in others right after these."""
     for action in actions:
         yield action
-        if isinstance(action, _HOLDERS):
+        if isinstance(action, HOLDERS):
             yield from flattened(action.actions)

@@ -54,10 +54,10 @@ def read_sample2(action: bytes, body: int, version: int) -> a.Action:
     port, direction = unpack_from(">HB", action, 24)
     if action[9] == _SAMPLE2:
         return _sample(action, port_from_of10(port), 0)
+    check_zeros(action[27:])
     if direction >= len(_DIRECTIONS):
         log.warn_rl("invalid sample direction %u", direction)
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
-    check_zeros(action[27:])
     return _sample(action, port_from_of10(port), direction)
 
 

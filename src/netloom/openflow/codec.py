@@ -48,7 +48,7 @@ _MODULE_OF: dict[str, str] = {
     name: row.module for row in ROWS.values() for name in (row.request, row.reply) if name
 }
 _MODULE_OF["Experimenter"] = "basic"
-_MODULE_OF["FlowRowsReply"] = "flows"
+_MODULE_OF["FlowRowsReply"] = _MODULE_OF["FlowPartsReply"] = "flow_rows"
 
 
 def _snake(name: str) -> str:
@@ -60,6 +60,9 @@ _MAX_BODY: Final = 0xFFFF - _HEADER.size
 #: OFPT_FLOW_MOD, and the bytes that it has at least from OpenFlow 1.1 on.
 _FLOW_MOD: Final = 14
 _FLOW_MOD_BYTES: Final = 56
+#: OFPT_BUNDLE_ADD_MESSAGE, and what ONF's experimenter message has behind its header.
+_BUNDLE_ADD: Final = 34
+_ONF_BUNDLE_ADD: Final = m.ONF_VENDOR_ID.to_bytes(4, "big") + (2301).to_bytes(4, "big")
 #: Decoders and encoders by direction and class, found at first use.
 _FUNCTIONS: dict[tuple[str, str], object] = {}
 _DECODERS: dict[str, Decoder] = {}
@@ -89,6 +92,18 @@ def _read_flow_mod() -> Callable[[bytes, int, InstructionMemo | None], m.FlowMod
     return _function("read", "FlowMod")  # type: ignore[return-value]
 
 
+def _read_bundle_add() -> Callable[[bytes, int], m.Message]:
+    return _function("read", "BundleAdd")  # type: ignore[return-value]
+
+
+def _bundle_add_body(data: bytes) -> int:
+    """Where the body starts of a message for a bundle, of which a bundle has many; 0 for others."""
+    if data[1] == OFPT_VENDOR:
+        is_one = data[0] == m.OFP13_VERSION and data[8:16] == _ONF_BUNDLE_ADD
+        return _HEADER.size + len(_ONF_BUNDLE_ADD) if is_one else 0
+    return _HEADER.size if data[1] == _BUNDLE_ADD and 5 <= data[0] <= 6 else 0
+
+
 def decode_message(
     data: bytes, protocol: int = 0, memo: InstructionMemo | None = None
 ) -> tuple[m.Message, int]:
@@ -105,6 +120,9 @@ def decode_message(
             return _read_flow_mod()(data, data[0], memo), int.from_bytes(data[4:8], "big")
         except (StructError, IndexError):
             raise OpenFlowError("OFPBRC_BAD_LEN") from None
+    body = _bundle_add_body(data)
+    if body and size >= body + 8:
+        return _read_bundle_add()(data, body), int.from_bytes(data[4:8], "big")
     try:
         frame = read_frame(data)
     except OpenFlowError as error:
@@ -160,18 +178,24 @@ def _split(name: str, version: int, entries: list[bytes], xid: int, more: bool) 
             size = 0
         parts[-1].append(entry)
         size += len(entry)
+    out: list[bytes] = []
     last = parts[-1]
-    return b"".join(
-        [
-            finish(head(name, version, True, more or part is not last) + b"".join(part), xid)
-            for part in parts
-        ]
-    )
+    for part in parts:
+        start = head(name, version, True, more or part is not last)
+        _set_header(start, len(start) + sum(map(len, part)), xid)
+        out.append(bytes(start))
+        out += part
+    return b"".join(out)
+
+
+def _set_header(start: bytearray, size: int, xid: int) -> None:
+    if size > 0xFFFF:
+        raise OpenFlowError("OFPBRC_BAD_LEN")
+    start[2:4] = size.to_bytes(2, "big")
+    start[4:8] = xid.to_bytes(4, "big")
 
 
 def finish(message: bytearray, xid: int) -> bytes:
-    if len(message) > 0xFFFF:
-        raise OpenFlowError("OFPBRC_BAD_LEN")
-    message[2:4] = len(message).to_bytes(2, "big")
-    message[4:8] = xid.to_bytes(4, "big")
+    """A message with its length and transaction id."""
+    _set_header(message, len(message), xid)
     return bytes(message)

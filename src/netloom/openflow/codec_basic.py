@@ -15,7 +15,7 @@ from netloom.openflow.error_table import (
 )
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.properties import find_properties
+from netloom.openflow.properties import EXPERIMENTER, find_properties, unknown_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ def encode_set_config(message: m.SetConfig, version: int, protocol: int) -> Enco
 
 
 _EVICTION, _VACANCY = 2, 3
+_PERCENT = 100
 
 
 def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
@@ -221,7 +222,7 @@ def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
             (eviction,) = unpack_from(">I", frame.data, start + 4)
         else:
             low, high, now = unpack_from(">BBB", frame.data, start + 4)
-            if low > high or now:
+            if low > high or high > _PERCENT or now:
                 raise OpenFlowError("OFPBPC_BAD_VALUE")
             vacancy = low, high
     return m.TableMod(table_id, config, eviction, vacancy)
@@ -332,6 +333,8 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
                 raise OpenFlowError("OFPACFC_INVALID")
             masks[kind ^ 1] = mask & _ASYNC_KNOWN[kind // 2]
         elif not told:
+            if kind == EXPERIMENTER:
+                raise unknown_property(frame.data, start)
             log.warn_rl("unknown async config property type %d", kind)
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
     return m.AsyncConfig(*[(masks[n], masks[n + 1]) for n in range(0, len(masks), 2)])

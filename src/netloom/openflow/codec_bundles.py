@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import pack, unpack_from
+from struct import Struct, pack, unpack_from
 
 from netloom.openflow import messages_bundles as b
 from netloom.openflow.errors import OpenFlowError
@@ -24,6 +24,9 @@ def _name(name: str, version: int) -> str:
 
 #: OFPT_FLOW_MOD, of which most bundles are made.
 _FLOW_MOD: Final = 14
+#: What it has at least, in steps of eight bytes.
+_FLOW_MOD_BYTES: Final = 56
+_read_fixed: Final = Struct(">I2xH").unpack_from
 
 
 def decode_bundle_control(frame: Frame, protocol: int) -> b.BundleControl:
@@ -44,22 +47,27 @@ def _is_bundlable(data: bytes) -> bool:
 
 def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:
     """Read a bundle add from its bytes."""
-    pos = frame.need(8)
-    bundle_id, flags = unpack_from(">I2xH", frame.data, pos)
+    return read_bundle_add(frame.data, frame.need(8))
+
+
+def read_bundle_add(data: bytes, pos: int) -> b.BundleAdd:
+    """The same where the body starts at `pos`, which has its fixed part at least."""
+    bundle_id, flags = _read_fixed(data, pos)
     pos += 8
-    if len(frame.data) - pos < 8:
+    if len(data) - pos < 8:
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
-    if frame.data[pos] != frame.version:
+    if data[pos] != data[0]:
         raise OpenFlowError("OFPBFC_BAD_VERSION")
-    size = int.from_bytes(frame.data[pos + 2 : pos + 4], "big")
-    if size < 8 or pos + size > len(frame.data):
+    size = data[pos + 2] << 8 | data[pos + 3]
+    if size < 8 or pos + size > len(data):
         raise OpenFlowError("OFPBFC_MSG_BAD_LEN")
-    data = frame.data[pos : pos + size]
-    if data[4:8] != frame.data[4:8]:
+    inner = data[pos : pos + size]
+    if inner[4:8] != data[4:8]:
         raise OpenFlowError("OFPBFC_MSG_BAD_XID")
-    if data[1] != _FLOW_MOD and not _is_bundlable(data):
+    plain = inner[1] == _FLOW_MOD and size >= _FLOW_MOD_BYTES and not size & 7
+    if not plain and not _is_bundlable(inner):
         raise OpenFlowError("OFPBFC_MSG_UNSUP")
-    return b.BundleAdd(bundle_id, flags, data)
+    return b.BundleAdd(bundle_id, flags, inner)
 
 
 def encode_bundle_add(message: b.BundleAdd, version: int, protocol: int) -> Encoded:

@@ -13,6 +13,10 @@ from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import encode_field_header
 from netloom.openflow.properties import find_properties
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Encoded = tuple[str, bytes]
 
 (_INSTRUCTIONS, _INSTRUCTIONS_MISS, _NEXT, _NEXT_MISS, _WRITE, _WRITE_MISS, _APPLY, _APPLY_MISS,
@@ -23,6 +27,17 @@ _EXPERIMENTER = 0xFFFE
 _REQUIRED = (
     _INSTRUCTIONS, _NEXT, _WRITE, _APPLY, _MATCH, _WILDCARDS, _WRITE_SET, _APPLY_SET,
 )  # fmt: skip
+
+#: Those that name fields.
+_FIELD_LISTS = frozenset((
+    _MATCH, _WILDCARDS, _WRITE_SET, _WRITE_SET_MISS, _APPLY_SET, _APPLY_SET_MISS,
+))  # fmt: skip
+#: Those that name instructions or actions.
+_TYPE_LISTS = frozenset((
+    _INSTRUCTIONS, _INSTRUCTIONS_MISS, _WRITE, _WRITE_MISS, _APPLY, _APPLY_MISS,
+))  # fmt: skip
+#: The number of its owner, which the length of an experimenter's field counts.
+_VENDOR_BYTES = 4
 
 log = get_logger("ofp_table")
 
@@ -69,12 +84,19 @@ def read_table_names(frame: Frame) -> dict[int, str]:
     return found
 
 
-def _properties(data: bytes, version: int) -> dict[int, bytes]:
-    """The properties of a table by kind. OpenFlow 1.5 may leave out all of them."""
+def _properties(
+    data: bytes, version: int, check: Callable[[int, bytes], object]
+) -> dict[int, bytes]:
+    """The properties of a table by kind, each once and checked as it comes. OpenFlow 1.5 may leave
+    out all of them."""
     found: dict[int, bytes] = {}
     for kind, start, stop in find_properties(data, 64, len(data), _EXPERIMENTER):
+        if kind in found:
+            log.warn_rl("table features message has two properties %d", kind)
+            raise OpenFlowError("OFPTFFC_BAD_FEATURES")
         if kind < _EXPERIMENTER:
             found[kind] = data[start + 4 : stop]
+            check(kind, found[kind])
     if found or version < m.OFP15_VERSION:
         missing = [kind for kind in _REQUIRED if kind not in found]
         if missing:
@@ -109,7 +131,7 @@ class _TableReader:
             command = m.OFPTFC_REPLACE
         elif command > m.OFPTFC_DISABLE:
             raise OpenFlowError("OFPTFFC_BAD_COMMAND")
-        found = _properties(data, version)
+        found = _properties(data, version, self._check)
         names, masked = self._fields(found.get(_MATCH, b""))
         wildcards, _ = self._fields(found.get(_WILDCARDS, b""))
         nonmiss = self._instructions(found, 0)
@@ -120,6 +142,14 @@ class _TableReader:
             self._instructions(found, 1) if miss_given else nonmiss, names, masked, wildcards,
             command, bool(found),
         )  # fmt: skip
+
+    def _check(self, kind: int, body: bytes) -> None:
+        if kind in _FIELD_LISTS:
+            self._fields(body)
+        elif kind in _TYPE_LISTS:
+            _types(body)
+        elif kind in (_NEXT, _NEXT_MISS) and m.OFPTT_ALL in body:
+            raise OpenFlowError("OFPBPC_BAD_VALUE")
 
     def _instructions(self, found: dict[int, bytes], miss: int) -> m.InstructionFeatures:
         """A property for table misses that is missing is that of other flows."""
@@ -144,9 +174,9 @@ def _types(data: bytes) -> int:
     """Types with their lengths, as bits; experimenters' are passed over."""
     bits = 0
     pos = 0
-    while pos + 4 <= len(data):
-        kind, size = unpack_from(">HH", data, pos)
-        if size < 4:
+    while pos < len(data):
+        kind, size = unpack_from(">HH", data, pos) if len(data) - pos >= 4 else (0, 0)
+        if size < 4 or pos + size > len(data):
             raise OpenFlowError("OFPBPC_BAD_LEN")
         if kind < 64:
             bits |= 1 << kind
@@ -159,13 +189,15 @@ def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     in which sets of fields are printed."""
     found: dict[str, bool] = {}
     pos = 0
-    while pos + 4 <= len(data):
+    while pos < len(data):
         header = int.from_bytes(data[pos : pos + 4], "big")
         vendor = 0
         pos += 4
         if header >> 16 == 0xFFFF:
             vendor = int.from_bytes(data[pos : pos + 4], "big")
-            pos += 4
+            pos += 4 if header & 0xFF >= _VENDOR_BYTES else len(data)
+        if pos > len(data):
+            raise OpenFlowError("OFPBMC_BAD_LEN")
         known = BY_CODE.get((header >> 16, vendor, header >> 9 & 0x7F))
         size = (header & 0xFF) - (4 if vendor else 0) >> (header >> 8 & 1)
         if known is not None and (known[0].dynamic or size == known[1].n_bytes):

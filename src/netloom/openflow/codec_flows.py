@@ -17,7 +17,15 @@ from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
-from netloom.openflow.codec import MAX_PART
+from netloom.openflow.codec_flow_rows import (
+    EMERG10,
+    FLAGS,
+    NX_STATS,
+    STATS10,
+    STATS11,
+    encode_flags,
+    encode_flow_rows_reply,
+)
 from netloom.openflow.codec_match import (
     decode_match,
     decode_nx_match,
@@ -32,7 +40,7 @@ from netloom.openflow.old_match import (
     is_exact10,
     read_ofp10_match,
 )
-from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match
+from netloom.openflow.oxm import decode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,24 +72,14 @@ _NX_FLOW_MOD: Final = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11: Final = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
 _OXM: Final = b"\0\1"
-#: Flags that each version knows.
-_FLAGS: Final = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
-_EMERG10: Final = 4
 
 
 def _decode_flags(flags: int, version: int) -> int:
-    if flags & ~(_FLAGS[version - 1] | (_EMERG10 if version == 1 else 0)):
+    if flags & ~(FLAGS[version - 1] | (EMERG10 if version == 1 else 0)):
         raise OpenFlowError("OFPFMFC_BAD_FLAGS")
-    if version == 1 and flags & _EMERG10:
-        flags = flags & ~_EMERG10 | m.OFPFF_EMERG
+    if version == 1 and flags & EMERG10:
+        flags = flags & ~EMERG10 | m.OFPFF_EMERG
     return flags
-
-
-def _encode_flags(flags: int, version: int) -> int:
-    known = flags & _FLAGS[version - 1]
-    if version == 1 and flags & m.OFPFF_EMERG:
-        known |= _EMERG10
-    return known
 
 
 def _command(word: int, protocol: int) -> tuple[int, int]:
@@ -161,7 +159,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     else:
         match, after = decode_match(data, 48, version)
     new_cookie = None
-    deletes = command >= m.OFPFC_DELETE
+    deletes = m.OFPFC_DELETE <= command <= m.OFPFC_DELETE_STRICT
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
         new_cookie = None if cookie == m.UNKNOWN else cookie
         cookie = cookie_mask = 0
@@ -193,7 +191,7 @@ def encode_flow_mod(
     if protocol & p.P_TID:
         command |= message.table_id << 8
     cookie = m.UNKNOWN if message.new_cookie is None else message.new_cookie
-    flags = _encode_flags(message.flags, 1)
+    flags = encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
         match, size = encode_nx_match(message.match, message.cookie, message.cookie_mask)
@@ -230,7 +228,7 @@ def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) ->
     head = _FLOW_MOD11.pack(
         cookie, message.cookie_mask, table_id, command, message.idle_timeout,
         message.hard_timeout, message.priority, message.buffer_id, message.out_port,
-        message.out_group, _encode_flags(message.flags, version),
+        message.out_group, encode_flags(message.flags, version),
         message.importance if version >= 5 else 0,
     )  # fmt: skip
     match = encode_match(message.match, version)
@@ -364,10 +362,6 @@ def encode_aggregate_request(message: m.AggregateRequest, version: int, protocol
 
 # Flow statistics: what there is
 
-_STATS10: Final = Struct(">II3H6xQQQ")
-_NX_STATS: Final = Struct(">HBxII6HQQQ")
-_STATS11: Final = Struct(">HBxII5H2xQQQ")
-
 
 def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
     nx = frame.row.name == "NXST_FLOW"
@@ -432,7 +426,7 @@ def _read_stats10(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     match = read_ofp10_match(entry, 4)
-    sec, nsec, priority, idle, hard, cookie, packets, octets = _STATS10.unpack_from(entry, 44)
+    sec, nsec, priority, idle, hard, cookie, packets, octets = STATS10.unpack_from(entry, 44)
     actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
         match, priority, entry[2], actions, cookie, sec, nsec, idle, hard, -1, -1, 0, 0, packets,
@@ -444,7 +438,7 @@ def read_nx_stats(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
-     octets) = _NX_STATS.unpack_from(entry)  # fmt: skip
+     octets) = NX_STATS.unpack_from(entry)  # fmt: skip
     match, _, _, after = decode_nx_match(entry, 48, size, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
@@ -464,7 +458,7 @@ def read_stats11(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
-     octets) = _STATS11.unpack_from(entry)  # fmt: skip
+     octets) = STATS11.unpack_from(entry)  # fmt: skip
     match, after = decode_match(entry, 48, version, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
@@ -477,112 +471,7 @@ def read_stats11(
 def encode_flow_stats_reply(
     message: m.FlowStatsReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    rows = (
-        m.FlowRow(
-            f.match, f.priority, f.table_id, f.actions, f.cookie, f.duration_sec, f.duration_nsec,
-            f.idle_timeout, f.hard_timeout, f.idle_age, f.hard_age, f.flags, f.importance,
-            f.packet_count, f.byte_count,
-        )
-        for f in message.flows
-    )  # fmt: skip
-    return encode_flow_rows_reply(m.FlowRowsReply(rows, message.nx), version, protocol)
-
-
-def encode_flow_rows_reply(
-    message: m.FlowRowsReply, version: int, protocol: int
-) -> tuple[str, list[bytes]]:
-    """The flows, many at once: as many as fit into one message of the reply."""
-    writer = _ActionWriter(version)
-    parts: list[bytes] = []
-    part: list[bytes] = []
-    size = 0
-    for row in message.rows:
-        entry = _write_row(row, version, message.nx, writer)
-        size += len(entry)
-        if size > MAX_PART and part:
-            parts.append(b"".join(part))
-            part.clear()
-            size = len(entry)
-        part.append(entry)
-    if part:
-        parts.append(b"".join(part))
-    return "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW", parts
-
-
-def _write_row(row: m.FlowRow, version: int, nx: bool, writer: _ActionWriter) -> bytes:
-    """One flow of a reply."""
-    if version == 1:
-        return _write_nx_stats(row, writer) if nx else _write_stats10(row, writer)
-    if version == c15.VERSION:
-        flags = _encode_flags(row.flags, version)
-        return c15.write_stats15(row, flags, writer.write(row.actions, row.match))
-    return _write_stats11(row, version, writer)
-
-
-class _ActionWriter:
-    """Writes the actions or instructions of many flows, those that flows share once."""
-
-    __slots__ = ("_known", "_version")
-
-    def __init__(self, version: int) -> None:
-        self._version = version
-        #: By identity of the actions, which the flows keep alive; None: they depend on the match.
-        self._known: dict[int, bytes | None] = {}
-
-    def write(self, actions: tuple[a.Action, ...], match: Match) -> bytes:
-        number = id(actions)
-        known = self._known.get(number)
-        if known is not None:
-            return known
-        encode = encode_actions if self._version == 1 else encode_instructions
-        written = encode(actions, self._version, match)
-        if number not in self._known:
-            plain = all(type(action) in _PLAIN for action in actions)
-            self._known[number] = written if plain else None
-        return written
-
-
-#: Actions whose bytes do not depend on the match.
-_PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Group, a.Meter})
-
-
-def _write_stats10(row: m.FlowRow, writer: _ActionWriter) -> bytes:
-    encoded = writer.write(row.actions, row.match)
-    head = pack(">HBx", 88 + len(encoded), row.table_id)
-    body = _STATS10.pack(
-        row.duration_sec, row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout,
-        row.cookie, row.packet_count, row.byte_count,
-    )  # fmt: skip
-    return head + encode_ofp10_match(row.match) + body + encoded
-
-
-def _age(seconds: int) -> int:
-    """An age as it travels: one more, 0 for unknown."""
-    return min(seconds + 1, 0xFFFF)
-
-
-def _write_nx_stats(row: m.FlowRow, writer: _ActionWriter) -> bytes:
-    entries, size = encode_nx_match(row.match)
-    encoded = writer.write(row.actions, row.match)
-    head = _NX_STATS.pack(
-        48 + len(entries) + len(encoded), row.table_id, row.duration_sec, row.duration_nsec,
-        row.priority, row.idle_timeout, row.hard_timeout, size, _age(row.idle_age),
-        _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
-    )  # fmt: skip
-    return head + entries + encoded
-
-
-def _write_stats11(row: m.FlowRow, version: int, writer: _ActionWriter) -> bytes:
-    # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
-    rest = encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
-    flags = row.flags
-    if flags:
-        flags = _encode_flags(flags, version) if version >= 4 else 0
-    return _STATS11.pack(
-        48 + len(rest), row.table_id, row.duration_sec, row.duration_nsec, row.priority,
-        row.idle_timeout, row.hard_timeout, flags, row.importance if version >= 5 else 0,
-        row.cookie, row.packet_count, row.byte_count,
-    ) + rest  # fmt: skip
+    return encode_flow_rows_reply(m.FlowRowsReply(message.flows, message.nx), version, protocol)
 
 
 def decode_aggregate_reply(frame: Frame, protocol: int) -> m.AggregateReply:

@@ -57,7 +57,7 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     return flow, flags
 
 
-def write_stats15(row: m.FlowRow, flags: int, instructions: bytes) -> bytes:
+def write_stats15(row: m.FlowStats, flags: int, instructions: bytes) -> bytes:
     """The bytes of one flow of a reply; `flags` as they go."""
     stats = {oxs.DURATION: oxs.join_time(row.duration_sec, row.duration_nsec)}
     if row.idle_age >= 0:

@@ -15,7 +15,7 @@ from netloom.flow.ports import port_from_of11
 from netloom.openflow import messages_groups as g
 from netloom.openflow.action_decode import decode_actions
 from netloom.openflow.action_encode import encode_actions
-from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
+from netloom.openflow.constants import OFP13_VERSION, OFPG_ANY, OFPP_ANY
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_field_header, encode_field_header
@@ -27,6 +27,7 @@ Encoded = tuple[str, bytes]
 
 _NTR_VENDOR_ID = 0x0000154D
 _NTR_SELECTION_METHOD = 1
+_NTR_METHOD = (_NTR_VENDOR_ID, _NTR_SELECTION_METHOD)
 _WEIGHT, _WATCH_PORT, _WATCH_GROUP = range(3)
 
 
@@ -84,6 +85,7 @@ def _decode_flexible(
             raise OpenFlowError("OFPGMFC_BAD_BUCKET")
         after = pos + 8 + actions_len
         actions = decode_actions(data[pos + 8 : after], version)
+        weight, port, group = _bucket_properties(data, after, pos + size, group_type)
         if bucket_id > g.OFPG_BUCKET_MAX:
             log.warn_rl("bucket id (%d) is out of range", bucket_id)
             raise OpenFlowError("OFPGMFC_BAD_BUCKET")
@@ -91,7 +93,6 @@ def _decode_flexible(
             log.warn_rl("Duplicate bucket id")
             raise OpenFlowError("OFPGMFC_BAD_BUCKET")
         seen.add(bucket_id)
-        weight, port, group = _bucket_properties(data, after, pos + size, group_type)
         buckets.append(g.Bucket(actions, bucket_id, weight, port, group))
         pos += size
     return tuple(buckets)
@@ -162,14 +163,8 @@ def _decode_group_properties(
 ) -> g.GroupProperties:
     found = g.NO_PROPERTIES
     for kind, start, stop in find_properties(data, pos, end):
-        if kind != 0xFFFF:
-            raise OpenFlowError("OFPBPC_BAD_TYPE")
-        if stop - start < 12:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
-        vendor, number = unpack_from(">II", data, start + 4)
-        if (vendor, number) != (_NTR_VENDOR_ID, _NTR_SELECTION_METHOD):
-            known = vendor == _NTR_VENDOR_ID
-            raise OpenFlowError("OFPBPC_BAD_EXP_TYPE" if known else "OFPBPC_BAD_EXPERIMENTER")
+        if kind != 0xFFFF or unpack_from(">II", data, start + 4) != _NTR_METHOD:
+            raise unknown_property(data, start)
         found = _decode_selection(data, start, stop, version, group_type, command)
     return found
 
@@ -177,8 +172,12 @@ def _decode_group_properties(
 def _decode_selection(
     data: bytes, start: int, stop: int, version: int, group_type: int, command: int
 ) -> g.GroupProperties:
+    if group_type > g.OFPGT_FF:
+        raise OpenFlowError("OFPGMFC_BAD_TYPE")
     if group_type != g.OFPGT_SELECT:
         raise _bad_property("ntr selection method property is only allowed for select groups")
+    if command not in _COMMANDS:
+        raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     if command not in (g.OFPGC_ADD, g.OFPGC_MODIFY, g.OFPGC_ADD_OR_MOD):
         raise _bad_property(
             "ntr selection method property is only allowed for add and delete group modifications"
@@ -202,12 +201,12 @@ def _decode_selection(
 def _decode_fields(data: bytes, pos: int, end: int) -> tuple[tuple[str, int], ...]:
     found: dict[str, int] = {}
     while pos < end:
+        if pos + 4 > end or pos + 4 + data[pos + 3] > end:
+            raise OpenFlowError("OFPBMC_BAD_LEN")
         field, masked, after = decode_field_header(data, pos)
         if masked:
             raise OpenFlowError("OFPBMC_BAD_MASK")
         size = (field.bits + 7) // 8
-        if after + size > end:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
         if field.name in found:
             raise OpenFlowError("OFPBMC_DUP_FIELD")
         found[field.name] = int.from_bytes(data[after : after + size], "big")
@@ -246,10 +245,12 @@ def decode_group_mod(frame: Frame, protocol: int) -> g.GroupMod:
     command, kind, group_id = unpack_from(">HBxI", data, pos)
     if not _has_properties(version):
         buckets = _decode_fixed(data, pos + 8, len(data), version)
+        if buckets and command == g.OFPGC_DELETE and version >= OFP13_VERSION:
+            raise OpenFlowError("OFPGMFC_INVALID_GROUP")
         mod = g.GroupMod(command, group_id, kind, buckets)
     else:
         mod = _decode_flexible_mod(frame, command, kind, group_id)
-    _check(mod, version)
+    _check(mod)
     return mod
 
 
@@ -262,9 +263,6 @@ def _decode_flexible_mod(frame: Frame, command: int, kind: int, group_id: int) -
     if end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     buckets = _decode_flexible(data, pos + 16, end, version, kind)
-    if kind > g.OFPGT_FF or command not in _COMMANDS15:
-        # `_check` says so; properties depend on both.
-        return g.GroupMod(command, group_id, kind, buckets, bucket_id)
     properties = _decode_group_properties(data, end, len(data), version, kind, command)
     return g.GroupMod(command, group_id, kind, buckets, bucket_id, properties)
 
@@ -282,25 +280,25 @@ def _check_command_bucket(command: int, bucket_id: int) -> None:
         raise OpenFlowError("OFPGMFC_BAD_BUCKET")
 
 
-_COMMANDS = (g.OFPGC_ADD, g.OFPGC_MODIFY, g.OFPGC_DELETE, g.OFPGC_ADD_OR_MOD)
-_COMMANDS15 = (*_COMMANDS, g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
+#: Those that are written where buckets have no numbers; all of them are read there.
+_OLD_COMMANDS = (g.OFPGC_ADD, g.OFPGC_MODIFY, g.OFPGC_DELETE, g.OFPGC_ADD_OR_MOD)
+_COMMANDS = (*_OLD_COMMANDS, g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
 
 
-def _check(mod: g.GroupMod, version: int) -> None:
+def _check(mod: g.GroupMod) -> None:
     """What can be seen from the message alone."""
     if mod.type > g.OFPGT_FF:
         raise OpenFlowError("OFPGMFC_BAD_TYPE")
-    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
-        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
-    if mod.command not in (_COMMANDS15 if _has_properties(version) else _COMMANDS):
-        raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     if mod.type == g.OFPGT_INDIRECT and mod.command != g.OFPGC_DELETE and len(mod.buckets) != 1:
         raise OpenFlowError("OFPGMFC_INVALID_GROUP")
-    if mod.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET):
-        return
+    if mod.command == g.OFPGC_REMOVE_BUCKET and mod.buckets:
+        raise OpenFlowError("OFPGMFC_BAD_BUCKET")
+    if mod.command not in _COMMANDS:
+        raise OpenFlowError("OFPGMFC_BAD_COMMAND")
+    weighted = mod.type == g.OFPGT_SELECT or mod.command == g.OFPGC_INSERT_BUCKET
     for bucket in mod.buckets:
         lives = bucket.watch_port != OFPP_ANY or bucket.watch_group != OFPG_ANY
-        if bucket.weight and mod.type != g.OFPGT_SELECT:
+        if bucket.weight and not weighted:
             raise OpenFlowError("OFPGMFC_INVALID_GROUP")
         if mod.type == g.OFPGT_FF and not lives:
             raise OpenFlowError("OFPGMFC_INVALID_GROUP")
@@ -316,7 +314,7 @@ def encode_group_mod(message: g.GroupMod, version: int, protocol: int) -> Encode
                     message.command_bucket_id)  # fmt: skip
         body = head + buckets + _encode_group_properties(message.properties, version)
         return "NXT_GROUP_MOD" if version == 1 else "OFPT_GROUP_MOD", body
-    if message.command not in _COMMANDS:
+    if message.command not in _OLD_COMMANDS:
         raise OpenFlowError("OFPGMFC_BAD_COMMAND")
     head = pack(">HBxI", message.command, message.type, message.group_id)
     return "OFPT_GROUP_MOD", head + buckets

@@ -146,33 +146,39 @@ def _read_entry(data: bytes, pos: int, version: int) -> tuple[w.FlowUpdate, int]
     size, event = unpack_from(">HH4x", data, pos)
     if size % 8 or pos + size > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
-    return _read_update(data[pos : pos + size], event, version), pos + size
+    return _read_update(data, pos, size, event, version), pos + size
 
 
-def _read_update(entry: bytes, number: int, version: int) -> w.FlowUpdate:
+def _read_update(data: bytes, pos: int, length: int, number: int, version: int) -> w.FlowUpdate:
+    """The update at `pos`. Its match may end behind it, which shows in its actions."""
     event = _FROM_NX.get(number, 99) if version < 5 else number
     if event > w.OFPFME_RESUMED:
         raise OpenFlowError("NXBRC_FM_BAD_EVENT")
     if event >= w.OFPFME_ABBREV:
-        if len(entry) != 8:
+        if length != 8:
             raise OpenFlowError("OFPBRC_BAD_LEN")
-        xid = unpack_from(">I", entry, 4)[0] if event == w.OFPFME_ABBREV else 0
+        xid = unpack_from(">I", data, pos + 4)[0] if event == w.OFPFME_ABBREV else 0
         return w.FlowUpdate(event, xid)
-    if len(entry) < 24:
+    if length < 24:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     size = 0
     if version < 5:
-        reason, priority, idle, hard, size, table_id, cookie = unpack_from(">HHHHHBxQ", entry, 4)
+        reason, priority, idle, hard, size, table_id, cookie = unpack_from(
+            ">HHHHHBxQ", data, pos + 4
+        )
     else:
-        table_id, reason, idle, hard, priority, cookie = unpack_from(">BBHHH4xQ", entry, 4)
-    if version < 4 and size > len(entry) - 24:
+        table_id, reason, idle, hard, priority, cookie = unpack_from(">BBHHH4xQ", data, pos + 4)
+    if size > length - 24:
         raise OpenFlowError("OFPBRC_BAD_LEN")
+    end = pos + length
     if version < 4:
-        match, _, _, after = decode_nx_match(entry, 24, size, options=True)
-        actions = decode_actions(entry[after:], version)
+        match, _, _, after = decode_nx_match(data, pos + 24, size, options=True)
+        actions = decode_actions(data[after:end], version)
     else:
-        match, after = decode_match(entry, 24, version, options=True)
-        actions = decode_instructions(entry[after:], version)
+        match, after = decode_match(data, pos + 24, version, options=True)
+        if after > end:
+            raise OpenFlowError("OFPBIC_BAD_LEN")
+        actions = decode_instructions(data[after:end], version)
     return w.FlowUpdate(event, 0, reason, table_id, priority, idle, hard, cookie, match, actions)
 
 

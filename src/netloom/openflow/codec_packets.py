@@ -103,32 +103,37 @@ def _decode_nx(frame: Frame) -> m.PacketIn:
 _NUMBERS: Final = {
     _FULL_LEN: (4, 4), _BUFFER_ID: (4, 4), _TABLE_ID: (4, 1), _COOKIE: (8, 8), _REASON: (4, 1),
 }  # fmt: skip
+#: Properties inside of another are at a multiple of eight bytes.
+_NESTED_AT: Final = 8
 
 
 def _decode_properties(frame: Frame, pos: int) -> m.PacketIn:
     data = frame.data
     raw: dict[int, bytes] = {}
     numbers: dict[int, int] = {}
+    found: tuple[int, ...] = (0, 0)
     for kind, start, stop in find_properties(data, pos, len(data)):
         if kind in _NUMBERS:
             offset, width = _NUMBERS[kind]
             check_number(start, stop, offset + width - HEADER_BYTES)
             numbers[kind] = int.from_bytes(data[start + offset : start + offset + width], "big")
+        elif kind == _METADATA:
+            table = oxm_table(frame.version if frame.version >= 3 else 1)
+            found = table.decode(data[start + 4 : stop], 0, stop - start - 4, strict=False)
         elif kind <= _CONTINUATION:
+            if kind == _CONTINUATION and stop - start < _NESTED_AT:
+                raise OpenFlowError("OFPBPC_BAD_LEN")
             raw[kind] = data[start + 4 : stop]
-    entries = raw.get(_METADATA, b"")
-    found = oxm_table(frame.version if frame.version >= 3 else 1).decode(
-        entries, 0, len(entries), strict=False
-    )
     packet = raw.get(_PACKET, b"")
     if not packet:
         log.warn_rl("NXT_PACKET_IN2 lacks packet")
         raise OpenFlowError("OFPBRC_BAD_LEN")
-    if numbers.get(_FULL_LEN, len(packet)) < len(packet):
+    total_len = numbers.get(_FULL_LEN) or len(packet)
+    if total_len < len(packet):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     return m.PacketIn(
         packet, Match(found[0], found[1]), numbers.get(_REASON, m.OFPR_NO_MATCH),
-        numbers.get(_FULL_LEN, len(packet)), numbers.get(_BUFFER_ID, m.NO_BUFFER),
+        total_len, numbers.get(_BUFFER_ID, m.NO_BUFFER),
         numbers.get(_TABLE_ID, 0), numbers.get(_COOKIE), m.PACKET_IN_NXT2,
         raw.get(_USERDATA, b""), raw.get(_CONTINUATION, b""),
     )  # fmt: skip
@@ -210,14 +215,14 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
         buffer_id, port, actions_len = unpack_from(">IIH", data, pos)
         known = port_from_wire(port)
         match, start = _port_match(known), pos + 16
-    if not match.mask & _IN_PORT_MASK:
-        raise OpenFlowError("OFPBRC_BAD_PORT")
-    _check_in_port(in_port(match))
     end = start + actions_len
     if end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     decode = decode_actions if frame.memo is None else frame.memo.decode_actions
     actions = decode(data[start:end], version)
+    if not match.mask & _IN_PORT_MASK:
+        raise OpenFlowError("OFPBRC_BAD_PORT")
+    _check_in_port(in_port(match))
     packet = data[end:] if buffer_id == m.NO_BUFFER else b""
     return m.PacketOut(packet, match, actions, buffer_id)
 

@@ -113,8 +113,6 @@ def _decode_port14(data: bytes, pos: int) -> tuple[m.PhyPort, int]:
             if stop - start != 32:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             features = list(unpack_from(">6I", data, start + 8))
-        elif kind > 3:
-            raise unknown_property(data, start)
     return _port11(number, mac, name, config, state, features), end
 
 

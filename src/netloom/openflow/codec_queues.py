@@ -68,7 +68,7 @@ def decode_queue_get_config_reply(frame: Frame, protocol: int) -> m.QueueGetConf
         if size < head or pos + size > len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
         try:
-            rates = _rates(data, pos + head, pos + size, 8)
+            rates = _rates(data, pos + head, pos + size, 8, strict=True)
         except OpenFlowError:
             raise OpenFlowError("OFPBRC_BAD_LEN") from None
         return m.QueueConfig(port, queue, *rates), pos + size
@@ -90,11 +90,18 @@ def _read_desc(data: bytes, pos: int, version: int) -> tuple[m.QueueConfig, int]
     return m.QueueConfig(port, queue, *rates), pos + size
 
 
-def _rates(data: bytes, pos: int, end: int, offset: int) -> tuple[int, int]:
-    """Minimum and maximum rate of a queue's properties; the rate is `offset` bytes in."""
+def _rates(
+    data: bytes, pos: int, end: int, offset: int, *, strict: bool = False
+) -> tuple[int, int]:
+    """Minimum and maximum rate of a queue's properties; the rate is `offset` bytes in. `strict`:
+    properties are not padded, their length says so."""
     rates = {_MIN_RATE: 0xFFFF, _MAX_RATE: 0xFFFF}
     for kind, start, stop in find_properties(data, pos, end):
+        if strict and (stop - start) % 8:
+            raise OpenFlowError("OFPBPC_BAD_LEN")
         if kind in rates:
+            if strict and stop - start != 16:
+                raise OpenFlowError("OFPBPC_BAD_LEN")
             if stop - start < offset + 2:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (rates[kind],) = unpack_from(">H", data, start + offset)

@@ -76,7 +76,7 @@ def encode_table_status(message: t.TableStatus, version: int, protocol: int) -> 
     return "OFPT_TABLE_STATUS", pack(">B7x", message.reason) + _encode_desc(message.table)
 
 
-FORWARDED = ("OFPT_GROUP_MOD", "OFPT_METER_MOD")
+FORWARDED = ("OFPT_GROUP_MOD", "NXT_GROUP_MOD", "OFPT_METER_MOD")
 
 
 def decode_request_forward(frame: Frame, protocol: int) -> t.RequestForward:
@@ -94,5 +94,5 @@ def decode_request_forward(frame: Frame, protocol: int) -> t.RequestForward:
 
 
 def encode_request_forward(message: t.RequestForward, version: int, protocol: int) -> Encoded:
-    name = "ONFT_REQUESTFORWARD" if version == 4 else "OFPT_REQUESTFORWARD"
-    return name, message.data
+    owner = "NXT" if version < 4 else "ONFT" if version == 4 else "OFPT"
+    return f"{owner}_REQUESTFORWARD", message.data

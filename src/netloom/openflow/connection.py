@@ -227,6 +227,13 @@ class Connection:
         xid = int.from_bytes(request[4:8], "big")
         self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Has all that came been handed out, all that was said been sent, and is nobody to be
+        shown what comes and goes?"""
+        idle = self._pos >= len(self._buffer) and not self._out
+        return idle and not self.taps and not log.is_dbg_enabled
+
     def backlog(self) -> int:
         """Bytes that wait to be sent, here and (as far as the owner says) in the stream."""
         return sum(map(len, self._out)) + self.unsent()
@@ -298,7 +305,7 @@ class Connection:
 
     def _take(self, data: bytes) -> Event | None:
         """What a message means to the owner; None if it is only the connection's business."""
-        if log.is_dbg_enabled:
+        if log.threshold >= DBG:
             self._log_message("received", data)
         if not self.version:
             return self._take_hello(data)

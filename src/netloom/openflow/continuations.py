@@ -13,7 +13,7 @@ from netloom.openflow import actions as a
 from netloom.openflow.action_decode import decode_actions
 from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.properties import find_properties
+from netloom.openflow.properties import check_number, find_properties
 
 (_BRIDGE, _STACK, _MIRRORS, _CONNTRACKED, _TABLE_ID, _COOKIE, _ACTIONS, _ACTION_SET,
  _ODP_PORT) = range(0x8000, 0x8009)  # fmt: skip
@@ -101,8 +101,10 @@ def decode_continuation(data: bytes, version: int, *, printed: bool = False) -> 
         if kind == _STACK:
             stack.append((number, 8 * len(body)))
         elif kind == _TABLE_ID:
-            table_id = number & 0xFF
+            check_number(start, stop, 1)
+            table_id = body[0]
         elif kind == _COOKIE:
+            check_number(start, stop, _PAD_BYTES + 8)
             cookie = number & 0xFFFFFFFFFFFFFFFF
         elif kind in (_ACTIONS, _ACTION_SET) and len(body) < _PAD_BYTES:
             raise OpenFlowError("OFPBPC_BAD_LEN")

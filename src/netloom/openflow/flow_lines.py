@@ -2,7 +2,9 @@
 
 A *shape* is a line that was read as any other, cut at the values of some words (addresses, ports of
 transport, cookie, priority). Another line with the same text around its values has the same flow,
-with other numbers in it: a few comparisons instead of a dozen words to look up.
+with other numbers in it: a few comparisons instead of a dozen words to look up. Such a flow stays
+what it is, a shape and numbers (`AlikeFlow`), until somebody wants to know more: to send it, its
+numbers are put between bytes that all flows of the shape share (`flow_encoder`).
 
 What must hold: a line gives the flow and the protocols that `parse_flow_mod` gives, or nothing. A
 shape is learned by trying: the line with other values in its place must become the flow with these
@@ -84,29 +86,89 @@ def _plain_cookie(text: str) -> int | None:
     return number if number < _COOKIES else None
 
 
-#: Name of a word -> where its value goes (a member of the key, or of the flow mod), how it is read
-#: and written, a value to try.
-_WORDS: dict[str, tuple[str, Callable[[str], int | None], Callable[[int], str], int]] = {
-    "nw_src": ("nw_src", _plain_ipv4, format_ipv4, 0x0A0B0C0D),
-    "nw_dst": ("nw_dst", _plain_ipv4, format_ipv4, 0x0E0F1011),
-    "ip_src": ("nw_src", _plain_ipv4, format_ipv4, 0x0A0B0C0D),
-    "ip_dst": ("nw_dst", _plain_ipv4, format_ipv4, 0x0E0F1011),
-    "arp_spa": ("nw_src", _plain_ipv4, format_ipv4, 0x0A0B0C0D),
-    "arp_tpa": ("nw_dst", _plain_ipv4, format_ipv4, 0x0E0F1011),
-    "dl_src": ("dl_src", _plain_mac, format_mac, 0x020406080A0C),
-    "dl_dst": ("dl_dst", _plain_mac, format_mac, 0x02040608191B),
-    "tp_src": ("tp_src", _plain_port, str, 1_235),
-    "tp_dst": ("tp_dst", _plain_port, str, 1_237),
-    "tcp_src": ("tp_src", _plain_port, str, 1_235),
-    "tcp_dst": ("tp_dst", _plain_port, str, 1_237),
-    "udp_src": ("tp_src", _plain_port, str, 1_235),
-    "udp_dst": ("tp_dst", _plain_port, str, 1_237),
-    "cookie": ("new_cookie", _plain_cookie, hex, 0x12345),
-    "priority": ("priority", _plain_port, str, 1_239),
+#: What kind of number a word has.
+_IPV4: Final = 0
+_MAC: Final = 1
+_PORT: Final = 2
+_COOKIE: Final = 3
+#: Kind -> how it is written, and its bits.
+_KINDS: dict[int, tuple[Callable[[int], str], int]] = {
+    _IPV4: (format_ipv4, 32),
+    _MAC: (format_mac, 48),
+    _PORT: (str, 16),
+    _COOKIE: (hex, 64),
 }
+#: Name of a word -> where its value goes (a member of the key, or of the flow mod), what kind of
+#: number it is, a value to try.
+_WORDS: dict[str, tuple[str, int, int]] = {
+    "nw_src": ("nw_src", _IPV4, 0x0A0B0C0D),
+    "nw_dst": ("nw_dst", _IPV4, 0x0E0F1011),
+    "ip_src": ("nw_src", _IPV4, 0x0A0B0C0D),
+    "ip_dst": ("nw_dst", _IPV4, 0x0E0F1011),
+    "arp_spa": ("nw_src", _IPV4, 0x0A0B0C0D),
+    "arp_tpa": ("nw_dst", _IPV4, 0x0E0F1011),
+    "dl_src": ("dl_src", _MAC, 0x020406080A0C),
+    "dl_dst": ("dl_dst", _MAC, 0x02040608191B),
+    "tp_src": ("tp_src", _PORT, 1_235),
+    "tp_dst": ("tp_dst", _PORT, 1_237),
+    "tcp_src": ("tp_src", _PORT, 1_235),
+    "tcp_dst": ("tp_dst", _PORT, 1_237),
+    "udp_src": ("tp_src", _PORT, 1_235),
+    "udp_dst": ("tp_dst", _PORT, 1_237),
+    "cookie": ("new_cookie", _COOKIE, 0x12345),
+    "priority": ("priority", _PORT, 1_239),
+}
+#: Where numbers go that are not in the match.
+_TO_COOKIE: Final = -1
+_TO_PRIORITY: Final = -2
+#: Texts of numbers that are kept.
+_MAX_TEXTS: Final = 65_536
+#: As long as `255.255.255`, and one more.
+_LONGEST_NETWORK: Final = 12
+_OCTETS: dict[str, int] = {str(number): number for number in range(256)}
 
 
-class _Shape:
+class _Numbers:
+    """Reads numbers, and keeps those that come again and again."""
+
+    __slots__ = ("_networks", "_ports")
+
+    def __init__(self) -> None:
+        #: The first three octets of addresses, as text -> the address without the fourth.
+        self._networks: dict[str, int] = {}
+        self._ports: dict[str, int] = {}
+
+    def read(self, kind: int, text: str) -> int | None:
+        """The number, if it is written in the plainest way."""
+        if kind == _IPV4:
+            return self._ipv4(text)
+        if kind == _PORT:
+            number = self._ports.get(text)
+            if number is not None:
+                return number
+            number = _plain_port(text)
+            if number is not None and len(self._ports) < _MAX_TEXTS:
+                self._ports[text] = number
+            return number
+        return _plain_mac(text) if kind == _MAC else _plain_cookie(text)
+
+    def _ipv4(self, text: str) -> int | None:
+        dot = text.rfind(".")
+        octet = _OCTETS.get(text[dot + 1 :])
+        if octet is None or dot < 0:
+            return _plain_ipv4(text)
+        network = self._networks.get(text[:dot])
+        if network is None:
+            number = _plain_ipv4(text)
+            if number is None:
+                return None
+            network = number - octet
+            if dot < _LONGEST_NETWORK and len(self._networks) < _MAX_TEXTS:
+                self._networks[text[:dot]] = network
+        return network + octet
+
+
+class FlowShape:
     """A flow, and the text around its numbers."""
 
     __slots__ = ("command", "first", "flow", "mask", "protocols", "steps", "value")
@@ -116,38 +178,61 @@ class _Shape:
         self.flow = flow
         self.protocols = protocols
         self.first = first
-        #: Of each number: how it is read, where it goes (a shift in the key; -1: the cookie, -2:
-        #: the priority), the text behind it.
-        self.steps: list[tuple[Callable[[str], int | None], int, str]] = []
+        #: Of each number: its kind, where it goes (a shift in the key, or `_TO_...`), the text
+        #: behind it.
+        self.steps: list[tuple[int, int, str]] = []
         self.value = flow.match.value
         self.mask = flow.match.mask
 
-    def read(self, text: str) -> m.FlowMod | None:
-        """The flow of a line, if it has this shape."""
+    def numbers(self, text: str, numbers: _Numbers) -> list[int] | None:
+        """The numbers of a line, if it has this shape."""
         if not text.startswith(self.first):
             return None
-        flow = self.flow
-        value, cookie, priority = self.value, flow.new_cookie, flow.priority
+        found: list[int] = []
         at = len(self.first)
-        for parse, shift, behind in self.steps:
+        for kind, _, behind in self.steps:
             end = text.find(behind, at) if behind else len(text)
-            number = parse(text[at:end]) if end > at else None
+            number = numbers.read(kind, text[at:end]) if end > at else None
             if number is None:
                 return None
+            found.append(number)
+            at = end + len(behind)
+        return found if at == len(text) else None
+
+    def flow_of(self, numbers: list[int]) -> m.FlowMod:
+        """The flow with these numbers."""
+        flow = self.flow
+        value, cookie, priority = self.value, flow.new_cookie, flow.priority
+        for number, (_, shift, _) in zip(numbers, self.steps, strict=True):
             if shift >= 0:
                 value |= number << shift
-            elif shift == -1:
+            elif shift == _TO_COOKIE:
                 cookie = number
             else:
                 priority = number
-            at = end + len(behind)
-        if at != len(text):
-            return None
         return m.FlowMod(
             flow.command, Match(value, self.mask), priority, flow.table_id, flow.actions,
             flow.cookie, flow.cookie_mask, cookie, flow.idle_timeout, flow.hard_timeout,
             flow.flags, flow.buffer_id, flow.out_port, flow.out_group, flow.importance,
         )  # fmt: skip
+
+    def widths(self) -> list[int]:
+        """Of each number, the bits that it has."""
+        return [_KINDS[kind][1] for kind, _, _ in self.steps]
+
+
+class AlikeFlow:
+    """A flow of a shape."""
+
+    __slots__ = ("numbers", "shape")
+
+    def __init__(self, shape: FlowShape, numbers: list[int]) -> None:
+        self.shape = shape
+        self.numbers = numbers
+
+    def flow(self) -> m.FlowMod:
+        """What `parse_flow_mod` says of the line."""
+        return self.shape.flow_of(self.numbers)
 
 
 class FlowLines:
@@ -155,18 +240,34 @@ class FlowLines:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._shapes: list[_Shape] = []
+        self._shapes: list[FlowShape] = []
+        self._numbers = _Numbers()
         self._hits = self._misses = 0
+
+    def alike(self, text: str, kind: int) -> AlikeFlow | None:
+        """The flow of a line, if it has a shape that is known."""
+        for shape in self._shapes:
+            if shape.command == kind:
+                numbers = shape.numbers(text, self._numbers)
+                if numbers is not None:
+                    self._hits += 1
+                    if shape is not self._shapes[0]:
+                        self._shapes.remove(shape)
+                        self._shapes.insert(0, shape)
+                    return AlikeFlow(shape, numbers)
+        return None
 
     def parse(self, text: str, kind: int, memory: FlowMemory) -> ReadFlow:
         """The flow of a line; errors as of `parse_flow_mod`."""
-        for shape in self._shapes:
-            if shape.command == kind and (flow := shape.read(text)) is not None:
-                self._hits += 1
-                if shape is not self._shapes[0]:
-                    self._shapes.remove(shape)
-                    self._shapes.insert(0, shape)
-                return flow, shape.protocols
+        known = self.alike(text, kind)
+        return (
+            self.parse_other(text, kind, memory)
+            if known is None
+            else (known.flow(), known.shape.protocols)
+        )
+
+    def parse_other(self, text: str, kind: int, memory: FlowMemory) -> ReadFlow:
+        """The flow of a line that has no shape yet."""
         flow, protocols = self._read(text, kind, memory)
         self._misses += 1
         if self._misses < _MAX_MISSES + self._hits:
@@ -180,28 +281,29 @@ class FlowLines:
 
     def _shape_of(
         self, text: str, command: int, flow: m.FlowMod, protocols: int, memory: FlowMemory
-    ) -> _Shape | None:
+    ) -> FlowShape | None:
         normal = is_normal_as(flow.match)
         if normal is None or normal not in memory.normal:
             return None
         cuts = _cuts(text)
         if not cuts or not may_be_kept(_between(text, cuts)):
             return None
-        shape = _Shape(command, flow, protocols, text[: cuts[0][0]])
+        shape = FlowShape(command, flow, protocols, text[: cuts[0][0]])
         tried, expected = shape.first, flow
         for number, (_, end, name) in enumerate(cuts):
-            place, parse, form, sample = _WORDS[name]
+            place, kind, sample = _WORDS[name]
             behind = text[end : cuts[number + 1][0] if number + 1 < len(cuts) else len(text)]
-            tried += form(sample) + behind
+            tried += _KINDS[kind][0](sample) + behind
             if place in ("new_cookie", "priority"):
-                shape.steps.append((parse, -1 if place == "new_cookie" else -2, behind))
+                to = _TO_COOKIE if place == "new_cookie" else _TO_PRIORITY
+                shape.steps.append((kind, to, behind))
                 expected = replace(expected, **{place: sample})
                 continue
             slot = SLOT[place]
             if flow.match.mask & slot.mask != slot.mask:
                 return None
             shape.value &= ~slot.mask
-            shape.steps.append((parse, slot.shift, behind))
+            shape.steps.append((kind, slot.shift, behind))
             match = Match(expected.match.value & ~slot.mask | sample << slot.shift, shape.mask)
             expected = replace(expected, match=match)
         try:
@@ -210,7 +312,8 @@ class FlowLines:
             return None
         if found != (expected, protocols) or is_normal_as(expected.match) != normal:
             return None
-        return shape if shape.read(text) == flow else None
+        numbers = shape.numbers(text, self._numbers)
+        return shape if numbers is not None and shape.flow_of(numbers) == flow else None
 
 
 def _cuts(text: str) -> list[tuple[int, int, str]]:

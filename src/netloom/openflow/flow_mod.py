@@ -80,9 +80,38 @@ class FlowMod:
         return f"FlowMod({shown})"
 
 
-class FlowRow:
-    """What is told of one flow: the members of a `messages.FlowStats`."""
+class BundleAdd:
+    """A message for a bundle. `data`: the whole of it, of the same version and transaction."""
 
+    _fields: ClassVar[tuple[str, ...]] = ("bundle_id", "flags", "data")
+    __slots__ = ("bundle_id", "data", "flags")
+
+    def __init__(self, bundle_id: int, flags: int, data: bytes) -> None:
+        self.bundle_id = bundle_id
+        self.flags = flags
+        self.data = data
+
+    def _values(self) -> tuple[int, int, bytes]:
+        return self.bundle_id, self.flags, self.data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BundleAdd) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"BundleAdd{self._values()!r}"
+
+
+class FlowStats:
+    """What is told of one flow. Ages in seconds; -1: the encoding has none."""
+
+    _fields: ClassVar[tuple[str, ...]] = (
+        "match", "priority", "table_id", "actions", "cookie", "duration_sec", "duration_nsec",
+        "idle_timeout", "hard_timeout", "idle_age", "hard_age", "flags", "importance",
+        "packet_count", "byte_count",
+    )  # fmt: skip
     __slots__ = (
         "actions", "byte_count", "cookie", "duration_nsec", "duration_sec", "flags", "hard_age",
         "hard_timeout", "idle_age", "idle_timeout", "importance", "match", "packet_count",
@@ -93,19 +122,19 @@ class FlowRow:
         self,
         match: Match,
         priority: int,
-        table_id: int,
-        actions: tuple[Action, ...],
-        cookie: int,
-        duration_sec: int,
-        duration_nsec: int,
-        idle_timeout: int,
-        hard_timeout: int,
-        idle_age: int,
-        hard_age: int,
-        flags: int,
-        importance: int,
-        packet_count: int,
-        byte_count: int,
+        table_id: int = 0,
+        actions: tuple[Action, ...] = (),
+        cookie: int = 0,
+        duration_sec: int = 0,
+        duration_nsec: int = 0,
+        idle_timeout: int = 0,
+        hard_timeout: int = 0,
+        idle_age: int = -1,
+        hard_age: int = -1,
+        flags: int = 0,
+        importance: int = 0,
+        packet_count: int = 0,
+        byte_count: int = 0,
     ) -> None:
         self.match = match
         self.priority = priority
@@ -122,3 +151,16 @@ class FlowRow:
         self.importance = importance
         self.packet_count = packet_count
         self.byte_count = byte_count
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._fields])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FlowStats) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"FlowStats({shown})"

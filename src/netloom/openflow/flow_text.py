@@ -7,6 +7,7 @@ ovs-ofctl(8) picks one of them. Errors are ConfigError with the text that it pri
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from netloom.openflow import actions as a
+    from netloom.openflow.flow_lines import AlikeFlow, FlowLines
 
 _OF11_UP: Final = p.P_ANY & ~p.P_OF10_ANY
 _OF12_UP: Final = p.P_OXM_ANY
@@ -221,6 +223,11 @@ class _FlowReader:
         from netloom.openflow.number_text import c_int
 
         number = c_int(value)
+        if number is None:
+            get_logger("ofp_group").warn(
+                "%s is not a valid group ID.  (Valid group IDs are 32-bit nonnegative integers or "
+                "the keywords ANY or ALL.)", value,
+            )  # fmt: skip
         if number is None or not 0 <= number <= 0xFFFFFF00:
             raise ConfigError(f"{value} is not a valid OpenFlow group")
         return number
@@ -370,24 +377,44 @@ def parse_flow_lines(
     lines: list[str], command: int | None, names: Names, where: str
 ) -> tuple[list[m.FlowMod], int]:
     """Flow mods of a file: one per line, `#` starts a comment. `where` names the file in errors."""
-    flows = []
-    usable = p.P_ANY
-    memories: dict[int, FlowMemory] = {}
+    flows, usable = read_flow_lines(lines, command, names, where)
+    return [flow if isinstance(flow, m.FlowMod) else flow.flow() for flow in flows], usable
+
+
+def read_flow_lines(
+    lines: list[str], command: int | None, names: Names, where: str
+) -> tuple[list[m.FlowMod | AlikeFlow], int]:
+    """The same for who does not ask what flows are but sends them: those that are alike stay
+    numbers."""
 
     def read(text: str, kind: int, memory: FlowMemory) -> tuple[m.FlowMod, int]:
         return parse_flow_mod(text, kind, names, memory)
 
-    parse = read
+    known: FlowLines | None = None
     if len(lines) >= _MANY_LINES:
         from netloom.openflow.flow_lines import FlowLines
 
-        parse = FlowLines(read).parse
+        known = FlowLines(read)
+    parse = read if known is None else known.parse_other
+    flows: list[m.FlowMod | AlikeFlow] = []
+    usable = p.P_ANY
+    memories: dict[int, FlowMemory] = {}
+    usual = m.OFPFC_ADD if command is None else command
     for number, line in enumerate(lines, 1):
+        # A line that has a shape has no comment, no spaces around it, and no command.
+        alike = None if known is None else known.alike(line, usual)
+        if alike is not None:
+            flows.append(alike)
+            continue
         text = line.partition("#")[0].strip(" \t\r\n")
         if not text:
             continue
         kind, rest = (command, text) if command is not None else _leading_command(text)
         memory = memories.get(kind) or memories.setdefault(kind, FlowMemory())
+        alike = None if known is None else known.alike(rest, kind)
+        if alike is not None:
+            flows.append(alike)
+            continue
         try:
             flow, protocols = parse(rest, kind, memory)
         except ConfigError as error:

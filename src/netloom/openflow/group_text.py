@@ -132,7 +132,9 @@ def _parse_fields(text: str, before: tuple[tuple[str, int], ...]) -> tuple[tuple
             raise ConfigError(f": unknown field {name}")
         if field.name in found:
             raise ConfigError(f"{name}: duplicate field")
-        number = parse_field_value(field, value)[0] if value else field.ones
+        number, mask = parse_field_value(field, value) if value else (field.ones, field.ones)
+        if mask != field.ones:
+            raise ConfigError(f"{value}: wildcards not allowed here")
         if not number:
             raise ConfigError(": values are wildcards here and must not be all-zeros")
         if number != field.ones and not field.maskable:

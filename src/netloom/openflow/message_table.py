@@ -62,6 +62,7 @@ ONFT_ROLE_STATUS              RoleStatus            basic  - = = o1911 -
 OFPT_TABLE_STATUS             TableStatus           tables - = = = 31
 OFPT_REQUESTFORWARD           RequestForward        tables - = = = 32
 ONFT_REQUESTFORWARD           RequestForward        tables - = = o2350 -
+NXT_REQUESTFORWARD            RequestForward        tables n132 = = -
 OFPT_BUNDLE_CONTROL           BundleControl         bundles - = = = 33
 OFPT_BUNDLE_ADD_MESSAGE       BundleAdd             bundles - = = = 34
 ONFT_BUNDLE_CONTROL           BundleControl         bundles - = = o2300 -

@@ -27,16 +27,17 @@ from netloom.openflow.constants import (
     PACKET_IN_STANDARD,
     UNKNOWN,
 )
+from netloom.openflow.flow_mod import BundleAdd
 from netloom.openflow.flow_mod import FlowMod as FlowMod
-from netloom.openflow.flow_mod import FlowRow as FlowRow
+from netloom.openflow.flow_mod import FlowStats as FlowStats
 
 
 class MessageRecord(Record):
-    """Base of all messages but flow mods."""
+    """Base of all messages but those of `flow_mod`."""
 
 
 #: Any message.
-Message = MessageRecord | FlowMod
+Message = MessageRecord | FlowMod | BundleAdd
 
 
 # Symmetric messages
@@ -336,26 +337,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class FlowStats(Record):
-    """One flow. Ages in seconds; -1: the encoding has none."""
-
-    match: Match
-    priority: int
-    table_id: int = 0
-    actions: tuple[Action, ...] = ()
-    cookie: int = 0
-    duration_sec: int = 0
-    duration_nsec: int = 0
-    idle_timeout: int = 0
-    hard_timeout: int = 0
-    idle_age: int = -1
-    hard_age: int = -1
-    flags: int = 0
-    importance: int = 0
-    packet_count: int = 0
-    byte_count: int = 0
-
-
 class FlowStatsReply(MessageRecord):
     flows: tuple[FlowStats, ...] = ()
     nx: bool = False
@@ -365,7 +346,15 @@ class FlowStatsReply(MessageRecord):
 class FlowRowsReply(MessageRecord):
     """A `FlowStatsReply` for who sends very many flows; `rows` are read once."""
 
-    rows: Iterable[FlowRow]
+    rows: Iterable[FlowStats]
+    nx: bool = False
+
+
+class FlowPartsReply(MessageRecord):
+    """The same, where the flows are bytes already: the bodies of the messages of the reply. `nx`:
+    in Nicira's form."""
+
+    parts: list[bytes]
     nx: bool = False
 
 

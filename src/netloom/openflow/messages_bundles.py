@@ -5,6 +5,7 @@ OpenFlow 1.4 and later, and ONF's extension 230 of 1.3.
 
 from __future__ import annotations
 
+from netloom.openflow.flow_mod import BundleAdd as BundleAdd
 from netloom.openflow.messages import MessageRecord
 
 TYPE_CHECKING = False
@@ -28,11 +29,3 @@ class BundleControl(MessageRecord):
     bundle_id: int
     type: int
     flags: int = 0
-
-
-class BundleAdd(MessageRecord):
-    """`data`: a whole message, of the same version and transaction."""
-
-    bundle_id: int
-    flags: int
-    data: bytes

@@ -539,10 +539,10 @@ def decode_ofp12_match(
 
 
 def encode_field_header(field: Field, version: int, masked: bool = False) -> bytes:
-    """The header (with experimenter id) of `field`, whose length counts the value."""
+    """The header (with experimenter id) of `field`, whose length counts the value; zeros for one
+    without a number, which every reader refuses."""
     code = code_of(field, version)
-    assert code is not None
-    return _prefix(code, masked)
+    return bytes(4) if code is None else _prefix(code, masked)
 
 
 def decode_field_header(data: bytes, pos: int) -> tuple[Field, bool, int]:
@@ -582,6 +582,8 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
         size = (max(value, mask if masked else 0).bit_length() + 7) // 8
     out = value.to_bytes(size, "big") + (mask.to_bytes(size, "big") if masked else b"")
     head = encode_field_header(field, version, masked)
+    if code_of(field, version) is None:
+        return head + out
     return head[:3] + bytes([len(head) - 4 + len(out)]) + head[4:] + out
 
 

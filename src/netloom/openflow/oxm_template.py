@@ -42,6 +42,8 @@ _SEEN: Final = 256
 #: So many matches of unknown shape, and templates rest for so many matches.
 _MAX_MISSES: Final = 4_096
 _REST: Final = 65_536
+#: Keys that are longer are not cut up: most of their bytes are zeros.
+_MAX_KEY_BYTES: Final = 160
 #: Reserved port numbers start here; they and wider numbers are not for templates.
 _PORTS_END: Final = 0xFF00
 
@@ -99,17 +101,23 @@ EncodeRow = tuple[int, int, int, bytes, bytes]
 
 class Recipe:
     """How to write the matches with one mask, and one value under `pins`: what says of which
-    protocols a packet is."""
+    protocols a packet is.
 
-    __slots__ = ("_framed", "constant", "mask", "moves", "pinned", "pins", "short_port", "size")
+    Where every value is whole bytes of the key, they are cut out of it; otherwise they are moved,
+    as numbers."""
+
+    __slots__ = (
+        "_constant", "_cuts", "_first", "_framed", "_moves", "_n_bytes", "_padded", "mask",
+        "pinned", "pins", "short_port", "size",
+    )  # fmt: skip
 
     def __init__(
         self, constant: int, moves: tuple[tuple[int, int, int], ...], size: int, mask: int,
         pins: int, pinned: int,
     ) -> None:  # fmt: skip
-        self.constant = constant
+        self._constant = constant
         #: (bits of the field, its shift in the key, its shift in the entries).
-        self.moves = moves
+        self._moves = moves
         self.size = size
         self.mask = mask
         self.pins = pins
@@ -117,6 +125,37 @@ class Recipe:
         #: Is there a port number of 16 bits, as which not every number can be written?
         self.short_port = False
         self._framed: Recipe | None = None
+        self._padded: Recipe | None = None
+        #: Bytes of the key; what comes before the first value; of each value, where it starts and
+        #: ends in these bytes, and what comes after it. No bytes: values are moved.
+        self._n_bytes = 0
+        self._first = b""
+        self._cuts: list[tuple[int, int, bytes]] = []
+        self._find_cuts()
+
+    def _find_cuts(self) -> None:
+        # Of each value: where it starts in the entries, where it ends in the key from its end, and
+        # its bytes.
+        found: list[tuple[int, int, int]] = []
+        n_bytes = (self.mask.bit_length() + 7) // 8
+        for bits, shift, to in self._moves:
+            width = (bits >> shift).bit_length()
+            if (shift | to | width) & 7 or bits >> shift != (1 << width) - 1:
+                return
+            size = width // 8
+            found.append((self.size - to // 8 - size, shift // 8, size))
+            # The mask may lack the first bits.
+            n_bytes = max(n_bytes, shift // 8 + size)
+        if not found or n_bytes > _MAX_KEY_BYTES:
+            return
+        found.sort()
+        whole = self._constant.to_bytes(self.size, "big")
+        self._n_bytes = n_bytes
+        self._first = whole[: found[0][0]]
+        upto = [at for at, _, _ in found[1:]] + [self.size]
+        for (at, after, size), until in zip(found, upto, strict=True):
+            end = n_bytes - after
+            self._cuts.append((end - size, end, whole[at + size : until]))
 
     def fits(self, value: int) -> bool:
         """Can this value be written so?"""
@@ -127,23 +166,46 @@ class Recipe:
 
     def write(self, value: int) -> bytes:
         """The bytes of the match with this value."""
-        whole = self.constant
-        for bits, shift, to in self.moves:
+        out: list[bytes] = []
+        self.add_to(out, value)
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def add_to(self, out: list[bytes], value: int) -> None:
+        """Append the bytes of the match with this value, in pieces."""
+        if self._n_bytes:
+            raw = value.to_bytes(self._n_bytes, "big")
+            out.append(self._first)
+            for start, end, after in self._cuts:
+                out.append(raw[start:end])
+                out.append(after)
+            return
+        whole = self._constant
+        for bits, shift, to in self._moves:
             whole |= (value & bits) >> shift << to
-        return whole.to_bytes(self.size, "big")
+        out.append(whole.to_bytes(self.size, "big"))
 
     @property
     def framed(self) -> Recipe:
         """The recipe for the same with type and length before it and padding behind, as OpenFlow
         1.2 has it."""
         if self._framed is None:
-            pad = -(4 + self.size) % 8
-            constant = ((1 << 16 | 4 + self.size) << 8 * self.size | self.constant) << 8 * pad
-            moves = tuple([(bits, shift, to + 8 * pad) for bits, shift, to in self.moves])
-            self._framed = Recipe(
-                constant, moves, 4 + self.size + pad, self.mask, self.pins, self.pinned
-            )
+            self._framed = self._within(1 << 16 | 4 + self.size, 4)
         return self._framed
+
+    @property
+    def padded(self) -> Recipe:
+        """The recipe for the same with padding behind, as Nicira's messages have it."""
+        if self._padded is None:
+            self._padded = self._within(0, 0)
+        return self._padded
+
+    def _within(self, head: int, head_bytes: int) -> Recipe:
+        """With so many bytes before it, and as many behind as make it a multiple of 8."""
+        pad = -(head_bytes + self.size) % 8
+        constant = (head << 8 * self.size | self._constant) << 8 * pad
+        moves = tuple([(bits, shift, to + 8 * pad) for bits, shift, to in self._moves])
+        size = head_bytes + self.size + pad
+        return Recipe(constant, moves, size, self.mask, self.pins, self.pinned)
 
 
 def derive_recipe(

@@ -24,7 +24,8 @@ def decode_oxs(data: bytes, pos: int) -> tuple[dict[int, int], int]:
         raise OpenFlowError("OFPBMC_BAD_LEN")
     size = int.from_bytes(data[pos + 2 : pos + 4], "big")
     end = pos + size
-    if size < 4 or end > len(data):
+    after = pos + (size + 7 & ~7)
+    if size < 4 or after > len(data):
         raise OpenFlowError("OFPBMC_BAD_LEN")
     found: dict[int, int] = {}
     at = pos + 4
@@ -39,7 +40,7 @@ def decode_oxs(data: bytes, pos: int) -> tuple[dict[int, int], int]:
         if known and length == _SIZES.get(field):
             found[field] = int.from_bytes(data[at + 4 : at + 4 + length], "big")
         at += 4 + length
-    return found, pos + (size + 7 & ~7)
+    return found, after
 
 
 def encode_oxs(fields: dict[int, int]) -> bytes:

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HEADER_BYTES = 4
+#: The type of properties that say whose they are.
+EXPERIMENTER = 0xFFFF
 #: Bytes that properties of others have at least.
 _EXPERIMENTER_BYTES = 12
-#: Whose properties there are: Nicira's, the ONF's, Netronome's and Intel's.
-_KNOWN = frozenset((0x2320, 0x4F4E4600, 0x154D, 0xAA01))
 
 
 def find_properties(
-    data: bytes, pos: int, end: int, experimenters: int = 0xFFFF
+    data: bytes, pos: int, end: int, experimenters: int = EXPERIMENTER
 ) -> Iterator[tuple[int, int, int]]:
     """(type, start, end) of each; `start` is that of its header. Types from `experimenters` on say
-    whose they are. Raises OFPBPC_BAD_LEN, when all before the wrong one were taken."""
+    whose they are, which is never 0. Raises OFPBPC_BAD_LEN or OFPBPC_BAD_EXPERIMENTER, when all
+    before the wrong one were taken."""
     while pos < end:
         if end - pos < HEADER_BYTES:
             raise OpenFlowError("OFPBPC_BAD_LEN")
@@ -34,18 +35,19 @@ def find_properties(
         after = pos + (size + 7 & ~7)
         if after > end:
             raise OpenFlowError("OFPBPC_BAD_LEN")
-        if kind >= experimenters and size < _EXPERIMENTER_BYTES:
-            raise OpenFlowError("OFPBPC_BAD_LEN")
+        if kind >= experimenters:
+            if size < _EXPERIMENTER_BYTES:
+                raise OpenFlowError("OFPBPC_BAD_LEN")
+            if not any(data[pos + 4 : pos + 8]):
+                raise OpenFlowError("OFPBPC_BAD_EXPERIMENTER")
         yield kind, pos, pos + size
         pos = after
 
 
 def unknown_property(data: bytes, start: int) -> OpenFlowError:
     """What to raise for a property that should not be there."""
-    if data[start : start + 2] != b"\xff\xff":
-        return OpenFlowError("OFPBPC_BAD_TYPE")
-    is_known = int.from_bytes(data[start + 4 : start + 8], "big") in _KNOWN
-    return OpenFlowError("OFPBPC_BAD_EXP_TYPE" if is_known else "OFPBPC_BAD_EXPERIMENTER")
+    is_of_other = int.from_bytes(data[start : start + 2], "big") == EXPERIMENTER
+    return OpenFlowError("OFPBPC_BAD_EXP_TYPE" if is_of_other else "OFPBPC_BAD_TYPE")
 
 
 def check_number(start: int, stop: int, size: int) -> None:

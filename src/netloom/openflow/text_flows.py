@@ -120,6 +120,10 @@ def format_flow_removed(message: m.FlowRemoved, frame: Frame, style: Style) -> s
 # Statistics
 
 
+def _count(number: int) -> str:
+    return "?" if number == m.UNKNOWN else str(number)
+
+
 def flow_stats_text(
     f: m.FlowStats, style: Style, show_stats: bool = True, known: dict[int, str] | None = None
 ) -> str:
@@ -133,7 +137,7 @@ def flow_stats_text(
     if show_stats or f.table_id or (style.table_names and f.table_id in style.table_names):
         out.append(f"table={table_text(f.table_id, style.table_names)}, ")
     if show_stats:
-        out.append(f"n_packets={f.packet_count}, n_bytes={f.byte_count}, ")
+        out.append(f"n_packets={_count(f.packet_count)}, n_bytes={_count(f.byte_count)}, ")
     if f.idle_timeout:
         out.append(f"idle_timeout={f.idle_timeout}, ")
     if f.hard_timeout:

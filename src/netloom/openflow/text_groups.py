@@ -69,7 +69,7 @@ def format_group_mod(message: g.GroupMod, frame: Frame, style: Style) -> str:
     """What follows the first line's colon in a group mod."""
     out = f"\n {_COMMANDS[message.command]} "
     buckets = message.command in (g.OFPGC_INSERT_BUCKET, g.OFPGC_REMOVE_BUCKET)
-    if buckets:
+    if buckets and frame.version in (1, 6):
         where = message.command_bucket_id
         out += f"command_bucket_id:{_BUCKETS.get(where, where)},"
     return out + group_text(message, frame.version, style, show_type=not buckets)

@@ -88,7 +88,7 @@ def format_features_reply(message: m.FeaturesReply, frame: Frame, style: Style) 
     out += f"\ncapabilities: {' '.join(words) or 0}\n"
     if f.actions:
         actions = [_ACTIONS10[n] for n in _ACTION_ORDER if f.actions >> n & 1]
-        out += f"actions: {' '.join(actions)}\n"
+        out += f"actions: {' '.join(actions)}\n" if actions else ""
     return out + _ports(f.ports)
 
 

@@ -202,7 +202,7 @@ def _actions_text(actions: int, fields: tuple[str, ...], version: int) -> str:
     else:
         names = " ".join(name for bit, name in _ACTION_NAMES if actions >> bit & 1)
     told = version > m.OFP12_VERSION
-    out = f"        actions: {names}\n" if names or told else ""
+    out = f"        actions: {names}\n" if names else ""
     if fields or told:
         out += f"        supported on Set-Field: {format_field_names(list(fields))}\n"
     return out

@@ -20,6 +20,7 @@ this module imports nothing of it at the top.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 TYPE_CHECKING = False
@@ -37,11 +38,20 @@ TOOLS = {
     "ovsdb-tool": ("netloom.programs.ovsdb_tool", True),
     "ovsdb-server": ("netloom.programs.ovsdb_server", True),
     "ovs-vswitchd": ("netloom.programs.vswitchd", True),
+    "ovs-testcontroller": ("netloom.programs.testcontroller", True),
+    "ovs-pki": ("netloom.programs.pki.main", True),
+    "ovs-pcap": ("netloom.programs.packet_hex", False),
+    "ovs-tcpundump": ("netloom.programs.packet_hex", False),
+    "ovs-tcpdump": ("netloom.programs.tcpdump.main", False),
+    "ovs-ctl": ("netloom.programs.ctl", False),
+    "ovs-dpctl-top": ("netloom.programs.dpctl_top", False),
 }
 
 #: Tools that run hot modules compiled, if they were (`netloom.programs.compiled`).
 COMPILED = frozenset(("ovs-ofctl", "ovs-vswitchd"))
 
+#: So many objects more, and it is looked for garbage.
+MAX_NEW_OBJECTS = 200_000
 #: Where proc(5) has arg_start and arg_end in /proc/PID/stat, counted behind the name's `) `.
 _ARG_START, _ARG_END = 45, 46
 #: comm holds 15 bytes and a zero.
@@ -100,7 +110,12 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         from netloom.programs.compiled import activate
 
         activate()
+    gc.disable()
     module = __import__(module_name, fromlist=["main"])
+    # What is loaded stays, and little of what a tool makes is in cycles.
+    gc.freeze()
+    gc.set_threshold(MAX_NEW_OBJECTS)
+    gc.enable()
     finish(module.main(argv))
 
 

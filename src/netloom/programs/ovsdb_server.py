@@ -129,7 +129,7 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
         if any(key == option.key for option in REFUSED_OPTIONS):
             raise Fatal(f"--{key}: not supported in this version")
         if key in tls_names:
-            arguments.tls[key] = value or ""
+            arguments.tls[key] = _from_anywhere(key, value or "")
         elif not (daemon.apply(key, value) or apply_log_option(vlog, key, value)):
             _apply_own(arguments, key, value or "")
     arguments.databases = options.operands
@@ -139,6 +139,12 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
         if database.startswith("relay:"):
             raise Fatal(f"{database}: relay databases are not supported in this version")
     return arguments
+
+
+def _from_anywhere(key: str, value: str) -> str:
+    """A file of a TLS option by a name that a change of the working directory leaves valid."""
+    names_file = not key.startswith("ssl-") and value not in ("", "none")
+    return os.path.abspath(value) if names_file and not value.startswith("db:") else value
 
 
 def _apply_own(arguments: Arguments, key: str, value: str) -> None:

@@ -24,6 +24,7 @@ from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_events
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
+from netloom.programs.host_statistics import read_host_statistics
 from netloom.programs.outcome import outcome
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
@@ -202,7 +203,10 @@ class Program:
             self.counters,
         )
         self.idl = Idl("Open_vSwitch", TABLES)
-        self.switch = Switch(self.idl, self.devices, self.datapaths, self.links, os.getpid())
+        self.switch = Switch(
+            self.idl, self.devices, self.datapaths, self.links, os.getpid(),
+            lambda: read_host_statistics(paths.rundir()),
+        )  # fmt: skip
         self._arguments = arguments
         self._routes = HostRoutes() if arguments.use_system_routes else None
         if arguments.use_system_routes:
@@ -297,9 +301,10 @@ class Program:
     def close(self) -> None:
         # The control socket takes one more turn to answer `exit`: without the switch.
         self.loop.unregister(self)
-        if "--cleanup" not in (self.control.exit_args or ()):
+        leaves = "--cleanup" not in (self.control.exit_args or ())
+        if leaves:
             self.datapaths.leave()
-        self.switch.close()
+        self.switch.close(leaves)
         self.datapaths.close()
         if self._routes is not None:
             self._routes.close()
@@ -321,6 +326,7 @@ def run(argv: list[str]) -> int:
     if arguments.cleanup:
         remove_remains(paths.rundir())
         return 0
+    arguments.tls.make_absolute()
     daemon.start()
     if arguments.mlockall:
         lock_memory()

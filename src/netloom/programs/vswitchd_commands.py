@@ -11,11 +11,13 @@ from netloom.datapath.dpctl import Dpctl
 from netloom.datapath.userspace.thread_commands import ThreadCommands
 from netloom.flow.compose import compose_packet
 from netloom.flow.odp_parse import parse_odp_flow
+from netloom.netdev.device import Device
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.json_answers import json_answers
 from netloom.ofproto.protocol_commands import COMMANDS as PROTOCOL_COMMANDS
 from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
+from netloom.vswitchd.quality import format_qos, format_types
 
 if TYPE_CHECKING:
     from netloom.programs.vswitchd import Program
@@ -27,14 +29,8 @@ def register_commands(program: Program) -> None:
     for verb in ("disable", "enable", "set-active"):
         registry.add_alias(f"bond/{verb}-slave", f"bond/{verb}-member")
     registry.register("bridge/reconnect", "[bridge]", 0, 1, _reconnect(program))
-    registry.register("qos/show", "interface", 1, 1, _qos(program, "QoS not configured on {}\n"))
-    registry.register(
-        "qos/show-types",
-        "interface",
-        1,
-        1,
-        _qos(program, "No QoS types supported for interface: {}\n"),
-    )
+    registry.register("qos/show", "interface", 1, 1, _qos(program, _show_qos))
+    registry.register("qos/show-types", "interface", 1, 1, _qos(program, format_types))
     dpctl = Dpctl(
         program.datapaths.dpifs,
         program.clock.now_ms,
@@ -74,15 +70,25 @@ def _reconnect(program: Program) -> Callable[[list[str]], str]:
     return run
 
 
-def _qos(program: Program, text: str) -> Callable[[list[str]], str]:
-    """QoS is not configured on anything in this version."""
+def _qos(program: Program, show: Callable[[str, Device | None], str]) -> Callable[[list[str]], str]:
+    """What `show` says of the interface that is named."""
 
     def run(args: list[str]) -> str:
-        if program.switch.applier.find(args[0]) is None:
+        interface = program.switch.applier.find(args[0])
+        if interface is None:
             raise CommandError("no such interface")
-        return text.format(args[0])
+        return show(args[0], interface.device)
 
     return run
+
+
+def _show_qos(name: str, device: Device | None) -> str:
+    try:
+        text = format_qos(name, device)
+    except OSError as error:
+        reason = f"failed to retrieve QOS configuration ({error.strerror})"
+        raise CommandError(f"{name}: {reason}\n") from error
+    return text or f"QoS not configured on {name}\n"
 
 
 def _register_dummies(program: Program, dummies: DummyFactory) -> None:

@@ -32,6 +32,7 @@ from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.underlay import Underlay
 from netloom.openflow.connection import Connection
+from netloom.programs.export_sockets import SocketHost
 from netloom.programs.spare_datapaths import SpareDatapaths
 from netloom.transport.loop import MainLoop
 from netloom.vswitchd.wish import HostStack, LimitsWish, ZonesWish
@@ -77,6 +78,7 @@ class DataPathSet:
         self.is_restoring = True
         self._restore_until_ms: int | None = None
         self.underlay = Underlay()
+        self._export_host = SocketHost()
         self._limits = LimitsWish()
         self._started_ms = loop.clock.now_ms()
         self._source_ports = SOURCE_PORTS
@@ -136,6 +138,7 @@ class DataPathSet:
     def _limit(self, backer: Backer) -> None:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
+        backer.set_explicit_sampled_drops(limits.explicit_sampled_drops)
         backer.is_restoring = self.is_restoring
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)
@@ -238,6 +241,7 @@ class DataPathSet:
             backer = self.backers[datapath_type] = Backer(
                 datapath_type, dpif, self._loop.clock, self._counters, self.underlay
             )
+            backer.export_host = self._export_host
             if self._linux is not None and dpif is self._kernel:
                 backer.uplinks.host = self._linux.uplink_host()
             self._limit(backer)

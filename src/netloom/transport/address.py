@@ -96,6 +96,19 @@ def _parse_port(text: str, whole: str, allow_zero: bool) -> int:
     return port
 
 
+def parse_target(text: str, default_port: int) -> tuple[str, int]:
+    """Host and port of `HOST[:PORT]`, which names no kind of stream; a `default_port` of 0 means
+    that there is none."""
+    host, *ports = _split_fields(text)
+    port = next(iter(ports), "")
+    if len(ports) > 1 or not (port or default_port):
+        log.err("%s: port must be specified", text)
+        raise _unsupported()
+    if not host:
+        raise _unsupported()
+    return host, _parse_port(port, text, False) if port else default_port
+
+
 def parse_address(text: str, default_port: int = OVSDB_PORT) -> Address:
     """The address that `text` names; OSError(EAFNOSUPPORT) if it names none."""
     kind, colon, rest = text.partition(":")

@@ -26,6 +26,8 @@ from .loop import MainLoop
 
 Event = TypeVar("Event")
 
+#: What the kernel usually takes at once.
+_SHORT_BYTES = 65_536
 #: Reported when the peer closed the connection in order.
 EOF = -1
 
@@ -130,7 +132,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         data = self.machine.data_to_send()
         if not data:
             return
-        self._transport.write(data)
+        # Of a view, what the kernel does not take at once is copied once and not twice.
+        self._transport.write(data if len(data) < _SHORT_BYTES else memoryview(data))
         backlog = self._transport.get_write_buffer_size()
         if backlog > SEND_BACKLOG_BYTES:
             log.warn(

@@ -45,14 +45,16 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
                 raise LogOptionError(f'processing "{value}": {error}') from None
         case "log-file":
             try:
-                vlog.open_file(value or f"{logdir()}/{vlog.program}.log")
+                vlog.open_file(f"{logdir()}/{vlog.program}.log" if value is None else value)
             except OSError:
                 raise LogOptionError("") from None
         case "syslog-method":
             set_syslog_method(vlog, value or "")
         case "syslog-target":
             sink = _udp_sink(value or "")
-            if sink is not None:
+            if sink is None:
+                log.err("%s: port must be specified", value or "")
+            else:
                 vlog.set_syslog_target(sink)
         case _:
             return False
@@ -60,10 +62,20 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
 
 
 def apply_log_environment(vlog: Vlog) -> None:
-    """What the environment says about logging."""
+    """What the environment says about logging. A method that there is not matters once there is
+    something to log."""
     method = os.environ.get("OVS_SYSLOG_METHOD")
-    if method:
+    if not method:
+        return
+    try:
         set_syslog_method(vlog, method)
+    except LogOptionError as error:
+        text = str(error)
+
+        def refuse(priority: int, message: str) -> None:
+            raise LogOptionError(text)
+
+        vlog.set_syslog(refuse, "")
 
 
 def set_syslog_method(vlog: Vlog, method: str) -> None:
@@ -98,10 +110,9 @@ def _unix_sink(path: str) -> SyslogSink:
 
 
 def _udp_sink(target: str) -> SyslogSink | None:
-    """Sends to `HOST:PORT`, or None (logged) if that is no address."""
+    """Sends to `HOST:PORT`, or None if that is no address."""
     host, colon, port = target.rpartition(":")
     if not colon or not port.isdigit():
-        log.err("%s: port must be specified", target)
         return None
     import _socket
 

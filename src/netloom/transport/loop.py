@@ -10,7 +10,7 @@ ready, a timer is due, `wake()` was called) the loop takes one *turn*:
 
 Descriptors of packets are the exception (`watch_lightly`): their handler does all that most packets
 need, so that a turn, which asks every part of the daemon, is only taken if it says so, or a little
-later.
+later; and it is called while asyncio waits (`light_selector`), not in a round of its own.
 
 So work that many events ask for is done once, and a client gets one packet for all that a turn
 made for it. A turn costs a few microseconds per runnable and about one per connection.
@@ -25,16 +25,19 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextvars import Context
+from typing import Any, Protocol, TypeVarTuple
 
 from netloom.base.clock import WarpClock
 from netloom.base.limits import READ_BYTES
 from netloom.base.log import get_logger
+from netloom.transport.light_selector import LightSelector
 
 log = get_logger("poll_loop")
+_Ts = TypeVarTuple("_Ts")
 
 #: When a turn is taken at the latest after descriptors that are watched lightly became readable.
-LIGHT_PAUSE_MS = 20
+LIGHT_PAUSE_MS = 100
 #: New objects that may wait to be looked at for garbage, and for how long they do.
 MAX_NEW_OBJECTS = 500_000
 COLLECT_INTERVAL_MS = 30_000
@@ -62,20 +65,37 @@ class Pumped(Protocol):
 
 class _EventLoop(asyncio.SelectorEventLoop):
     """asyncio's loop, with something to be done after all that was ready has been dealt with, and
-    before it looks again what is."""
+    before it looks again what is. Light descriptors are its selector's."""
 
     def __init__(self, after_events: Callable[[], None]) -> None:
-        super().__init__()
+        self.light = LightSelector()
+        super().__init__(self.light)
         self._after_events = after_events
-        #: Descriptors whose handlers ask for what is to be done after.
-        self.light: set[int] = set()
 
     def _process_events(self, event_list: list[Any]) -> None:
-        super()._process_events(event_list)  # type: ignore[misc]
-        for key, _ in event_list:
-            if key.fd not in self.light:
-                self._after_events()
-                return
+        if event_list:
+            super()._process_events(event_list)  # type: ignore[misc]
+            self._after_events()
+
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.light.is_over = True
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        self.light.is_over = True
+        return super().call_at(when, callback, *args, context=context)
+
+    def stop(self) -> None:
+        self.light.is_over = True
+        super().stop()
 
 
 class MainLoop:
@@ -88,6 +108,8 @@ class MainLoop:
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self._runnables: list[Runnable] = []
         self._connections: dict[int, Pumped] = {}
+        #: Descriptors that are watched lightly.
+        self._light: set[int] = set()
         self._turn_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms = 0
@@ -133,9 +155,9 @@ class MainLoop:
         def ready() -> None:
             try:
                 wants_turn = callback()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - `run` raises it
                 self.fail(error)
-                raise
+                return
             if wants_turn:
                 self.wake()
                 return
@@ -143,12 +165,16 @@ class MainLoop:
             if self._pause is None:
                 self._pause = self.aio.call_later(LIGHT_PAUSE_MS / 1000, self._pause_is_over)
 
-        self.aio.light.add(fd)
-        self.aio.add_reader(fd, ready)
+        self._light.add(fd)
+        self.aio.light.serve(fd, ready)
 
     def unwatch(self, fd: int) -> None:
-        self.aio.light.discard(fd)
-        self.aio.remove_reader(fd)
+        """One of the above is over. A light descriptor may be closed, its number another's."""
+        if fd in self._light:
+            self._light.remove(fd)
+            self.aio.light.forget(fd)
+        else:
+            self.aio.remove_reader(fd)
 
     # Running.
 

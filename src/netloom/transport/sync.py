@@ -129,6 +129,11 @@ class Dialogue(Generic[Event]):
         """The stream's name, for messages."""
         return self._stream.name
 
+    def plain_stream(self) -> Stream | None:
+        """The stream, for who goes past the machine while that has nothing to do; None if it is
+        none of bytes alone."""
+        return self._stream if isinstance(self._stream, Stream) else None
+
     def flush(self, deadline: Deadline) -> None:
         data = self.machine.data_to_send()
         if data:

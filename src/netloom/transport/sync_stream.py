@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import _socket
 
 _clock = SystemClock()
+#: As many as most answers have.
+_FEW_BYTES = 2_048
 
 
 class Deadline:
@@ -56,7 +58,13 @@ class Stream:
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         """Send all of `data`."""
-        view = memoryview(data)
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return
+        view = memoryview(data)[sent:]
         while view:
             try:
                 view = view[self._sock.send(view) :]
@@ -73,6 +81,15 @@ class Stream:
                 return self._sock.recv(READ_BYTES)
             except BlockingIOError:
                 continue
+
+    def set_blocking(self, on: bool) -> None:
+        """For `receive_next`; turned off again before any other way to receive."""
+        self._sock.setblocking(on)
+
+    def receive_next(self) -> bytes:
+        """The next few bytes, or `b""` at the end of the stream, for who asks many questions one
+        after another and waits for each answer: one system call."""
+        return self._sock.recv(_FEW_BYTES)
 
     def receive_ready(self) -> bytes | None:
         """What is there now, or None."""

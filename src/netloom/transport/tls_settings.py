@@ -30,6 +30,25 @@ TLS_OPTIONS = (
 )
 
 
+#: Whose failures the log names, by what they load.
+_LOADERS = {
+    "private_key": "SSL_use_PrivateKey_file", "certificate": "SSL_use_certificate_file",
+}  # fmt: skip
+#: How OpenSSL numbers errors of the system.
+_SYSTEM_ERROR = 0x80000000
+
+
+def _is_there(path: str, failure: str) -> bool:
+    """Can `path` be read? If not, the log says so, in OpenSSL's words."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        number = _SYSTEM_ERROR | (error.errno or 0)
+        log.err("%s: error:%08X:system library::%s", failure, number, error.strerror)
+        return False
+    return True
+
+
 class TlsSettings:
     """What the TLS options and the SSL table say; empty strings are unset."""
 
@@ -57,16 +76,30 @@ class TlsSettings:
         self.server_name = ""
 
     def apply(self, option: str, value: str) -> bool:
-        """Take one option of `TLS_OPTIONS`; False if it is none of them."""
+        """Take one option of `TLS_OPTIONS`; False if it is none of them. The log says which files
+        are not there."""
         if option in ("ca-cert", "bootstrap-ca-cert"):
             self.ca_cert = value
             self.bootstrap_ca_cert = option == "bootstrap-ca-cert"
+            if value == "none":
+                log.warn("Peer certificate validation disabled (this is a security risk)")
+            elif not self.bootstrap_ca_cert:
+                _is_there(value, f"failed to load client certificates from {value}")
             return True
         name = option.removeprefix("ssl-").replace("-", "_")
         if name not in self.__slots__:
             return False
+        if name in _LOADERS and not _is_there(value, _LOADERS[name]):
+            value = ""
         setattr(self, name, value)
         return True
+
+    def make_absolute(self) -> None:
+        """Have the files stay the same in another working directory, as daemons take."""
+        for name in ("private_key", "certificate", "ca_cert", "peer_ca_cert"):
+            value = getattr(self, name)
+            if value and value != "none":
+                setattr(self, name, os.path.abspath(value))
 
     def check(self) -> None:
         """Raise OSError(ENOPROTOOPT), after logging why, if a connection cannot even be tried."""

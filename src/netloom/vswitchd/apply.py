@@ -18,6 +18,7 @@ from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSetting
 from netloom.vswitchd import plan as steps
 from netloom.vswitchd.identity import bridge_mac, datapath_id, fake_bridge_mac
 from netloom.vswitchd.local_networks import configure_local_port
+from netloom.vswitchd.quality import check_policing, clear_queues, dscp_marks, set_queues
 from netloom.vswitchd.wish import (
     BridgeWish,
     HostStack,
@@ -129,6 +130,8 @@ class Applier:
         #: Grows with every change of what is: status looks at its rows again.
         self.version = 0
         self._changes_seen = devices.changes()
+        #: The daemon ends, or waits for another: queues stay as they are, for who comes next.
+        self.leaves = False
 
     # -- what is -------------------------------------------------------------------------
 
@@ -232,10 +235,12 @@ class Applier:
         """What the data path of a bridge lacks; "" if nothing."""
         return self._datapaths.shortfall(bridge.wish.datapath_type)
 
-    def close(self) -> None:
-        """Remove all bridges."""
+    def close(self, leaves: bool = False) -> None:
+        """Remove all bridges; if the daemon `leaves`, queues of devices stay."""
+        self.leaves = leaves
         for live in list(self.bridges.values()):
             self._destroy(live)
+        self.leaves = False
 
     # -- interfaces ----------------------------------------------------------------------
 
@@ -254,6 +259,8 @@ class Applier:
             return
         self.errors.pop(wish.name, None)
         live.interfaces[wish.name] = LiveInterface(wish, device, ofport)
+        set_queues(wish, device)
+        check_policing(wish)
         log.info("bridge %s: added interface %s on port %d", live.name, wish.name, ofport)
 
     def _open(self, live: LiveBridge, wish: InterfaceWish) -> Device:
@@ -277,6 +284,8 @@ class Applier:
                 del live.bundles[bundle.name]
         live.bridge.port_del(name)
         if interface.device is not None:
+            if not self.leaves:
+                clear_queues(interface.device)
             interface.device.close()
         log.info("bridge %s: deleted interface %s on port %d", live.name, name, interface.ofport)
 
@@ -289,6 +298,10 @@ class Applier:
                 if interface.wish.mtu != wish.mtu:
                     self._request_mtu(wish, interface.device)
                 interface.state = interface.device.state()
+                if interface.wish.qos != wish.qos:
+                    set_queues(wish, interface.device)
+            if interface.wish.policing != wish.policing:
+                check_policing(wish)
             live.bridge.port_configure(_port_settings(wish))
         except ConfigError as error:
             log.warn_rl("%s", error)
@@ -427,4 +440,7 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         lacp_key=wish.lacp[2],
         bfd=wish.bfd,
         cfm=wish.cfm,
+        lldp=wish.lldp,
+        policing=wish.policing,
+        marks=dscp_marks(wish.qos),
     )

@@ -22,16 +22,20 @@ from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
     ControllerSettings,
+    ExportSettings,
     McastSettings,
     MirrorSettings,
     TableSettings,
 )
 from netloom.ovsdb.row import Row
+from netloom.protocols.lldp import LldpSettings
 from netloom.vswitchd.addresses import bridge_default_mac, parse_datapath_id, parse_mac
+from netloom.vswitchd.export_rules import ExportRules
 from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
-from netloom.vswitchd.monitor_rules import read_bfd, read_cfm
+from netloom.vswitchd.monitor_rules import read_auto_attach, read_bfd, read_cfm
 from netloom.vswitchd.port_rules import PortRules
+from netloom.vswitchd.qos_rules import read_policing, read_qos
 from netloom.vswitchd.table_rules import TableRules
 from netloom.vswitchd.tree_rules import TreeRules
 from netloom.vswitchd.unsupported import complaints
@@ -104,6 +108,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         has_shortcuts=boolean(config, "veth-shortcut", default.has_shortcuts),
         is_restoring=boolean(config, "flow-restore-wait"),
         restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
+        explicit_sampled_drops=boolean(config, "explicit-sampled-drops"),
     )
 
 
@@ -114,7 +119,10 @@ class _Reader:
         self._replica = replica
         self._problems: dict[tuple[str, str, str], None] = {}
         self._bundle_timeout_ms = 10_000
+        self._exports: ExportRules | None = None
         self._in_band_managers: tuple[str, ...] = ()
+        #: What ports with LLDP say of the switch.
+        self._lldp = LldpSettings()
         #: The bridge and port that each interface is used by.
         self._users: dict[str, tuple[str, str]] = {}
 
@@ -129,9 +137,15 @@ class _Reader:
         idle_s = integer(root.mapping("other_config"), "bundle-idle-timeout", 10)
         self._bundle_timeout_ms = max(idle_s, 1) * 1_000
         managers = self._replica.refs(root, "manager_options")
+        self._exports = ExportRules(
+            self._replica.refs,
+            self._replica.rows("Flow_Sample_Collector_Set"),
+            lambda level, text: self._complain(level, "bridge", text),
+        )
         self._in_band_managers = tuple(
             sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
         )
+        self._lldp = read_auto_attach(self._replica, root)
         for text in complaints("Open_vSwitch", root):
             self._complain("warn", "bridge", text)
         bridges = tuple(
@@ -145,6 +159,8 @@ class _Reader:
             zones=tuple(read_zones(self._replica.rows, root)),
             limits=_limits(root.mapping("other_config")),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
+            mappings=self._lldp.mappings,
+            tells_of_machine=boolean(root.mapping("other_config"), "enable-statistics"),
             problems=tuple(self._problems),
         )
 
@@ -217,6 +233,7 @@ class _Reader:
             mcast=_mcast(row),
             stp=stp,
             rstp=rstp,
+            exports=self._exports.read(row) if self._exports is not None else ExportSettings(),
         )
 
     def _tables(self, name: str, row: Row) -> tuple[TableSettings, ...]:
@@ -323,7 +340,8 @@ class _Reader:
         ]
         if not members:
             return None
-        interfaces = tuple(self._interface(bridge, member) for member in members)
+        qos = read_qos(self._replica.refs(row, "qos"), self._replica.rows("Queue"))
+        interfaces = tuple(replace(self._interface(bridge, member), qos=qos) for member in members)
         if len(interfaces) > 1:
             self._judge_bond(row, has_flood_vlans)
         mac = parse_mac(row.opt_text("mac") or "")
@@ -383,6 +401,8 @@ class _Reader:
             cfm=read_cfm(row.opt_int("cfm_mpid"), row.mapping("other_config")),
             bfd=read_bfd(row.mapping("bfd")),
             lacp=_lacp_member(row.mapping("other_config")),
+            policing=read_policing(row),
+            lldp=self._lldp if row.mapping("lldp").get("enable") == "true" else None,
         )
         if name == bridge:
             wish = replace(wish, ofport=0, ofport_requested=False)

@@ -1,11 +1,23 @@
-"""The columns of an Interface row that watch its link: `bfd`, and CFM's."""
+"""The columns of an Interface row that watch its link: `bfd`, CFM's, `lldp`."""
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
+from netloom import OVS_VERSION
 from netloom.flow.address import parse_ipv4
+from netloom.ovsdb.row import Row
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.cfm import CfmSettings
+from netloom.protocols.lldp import LldpSettings
 from netloom.vswitchd.addresses import parse_mac
+
+
+class Replica(Protocol):
+    """What rows refer to."""
+
+    def refs(self, row: Row, column: str) -> list[Row]: ...
+
 
 _USUAL = BfdSettings()
 _MAX_MPID = 8_191
@@ -48,6 +60,20 @@ def read_cfm(mpid: int | None, config: dict[str, str]) -> CfmSettings | None:
         vlan=-1 if config.get("cfm_ccm_vlan") == "random" else vlan & 0xFFF,
         pcp=_number(config, "cfm_ccm_pcp", 0) & 7,
     )
+
+
+def read_auto_attach(replica: Replica, root: Row) -> LldpSettings:
+    """What ports say of the switch by LLDP: as in Open vSwitch, all of them the same, whichever
+    bridge has the row."""
+    name, description = "", f"openvswitch {OVS_VERSION}"
+    mappings: dict[tuple[int, int], None] = {}
+    for bridge in sorted(replica.refs(root, "bridges"), key=lambda row: row.text("name")):
+        for row in replica.refs(bridge, "auto_attach"):
+            name = row.text("system_name") or name
+            description = row.text("system_description") or description
+            pairs: Any = row.get("mappings") or {}
+            mappings.update(dict.fromkeys(sorted(pairs.items())))
+    return LldpSettings(name, description, tuple(mappings))
 
 
 def _number(config: dict[str, str], key: str, default: int) -> int:

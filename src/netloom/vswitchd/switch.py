@@ -12,12 +12,14 @@ nothing about the bridges; while another process holds the lock there are no bri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.log import get_logger
 from netloom.netdev.device import DeviceFactory
 from netloom.ovsdb.idl import Change, Idl
 from netloom.vswitchd.apply import Applier, DataPaths, LiveBridge
+from netloom.vswitchd.auto_attach import AttachedVlans
 from netloom.vswitchd.desired import read_wish
 from netloom.vswitchd.facts import Collector, ControllerFacts
 from netloom.vswitchd.status import STATUS_INTERVAL_MS, StatusWriter, differing
@@ -163,6 +165,29 @@ TABLES: dict[str, tuple[str, ...]] = {
         "snaplen",
         "statistics",
     ),
+    "NetFlow": (
+        "active_timeout",
+        "add_id_to_interface",
+        "engine_id",
+        "engine_type",
+        "targets",
+    ),
+    "sFlow": ("agent", "header", "polling", "sampling", "targets"),
+    "IPFIX": (
+        "cache_active_timeout",
+        "cache_max_flows",
+        "obs_domain_id",
+        "obs_point_id",
+        "other_config",
+        "sampling",
+        "stats_interval",
+        "targets",
+        "template_interval",
+    ),
+    "Flow_Sample_Collector_Set": ("bridge", "id", "ipfix", "local_group_id"),
+    "AutoAttach": ("mappings", "system_description", "system_name"),
+    "QoS": ("other_config", "queues", "type"),
+    "Queue": ("dscp", "other_config"),
     "SSL": ("bootstrap_ca_cert", "ca_cert", "certificate", "private_key"),
 }
 #: Columns that this daemon writes: their changes are no wishes.
@@ -228,6 +253,7 @@ class Switch:
         datapaths: DataPaths,
         connections: Connections,
         pid: int = 0,
+        read_machine: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self.applier = Applier(devices, datapaths)
         self.wish: Wish = NOTHING
@@ -237,7 +263,11 @@ class Switch:
         self._datapaths = datapaths
         self._connections = connections
         self._pid = pid
+        #: What there is to tell of the machine.
+        self._read_machine = read_machine
+        self._machine: dict[str, str] = {}
         self._collector = Collector(idl, self.applier, connections)
+        self._attached = AttachedVlans(idl)
         self._writer = StatusWriter(idl)
         self._wish_is_stale = True
         self._is_configured = False
@@ -289,9 +319,10 @@ class Switch:
         """How often a transaction was found to be in that state."""
         return self._writer.outcomes.get(status, 0)
 
-    def close(self) -> None:
-        """Remove all bridges; the database keeps what it was told."""
-        self.applier.close()
+    def close(self, leaves: bool = True) -> None:
+        """Remove all bridges; the database keeps what it was told. Queues of devices stay, unless
+        nobody is to come after."""
+        self.applier.close(leaves)
         self._connections.follow({})
 
     @property
@@ -365,6 +396,7 @@ class Switch:
             return
         if self._writer.failed:
             self._writer.failed = False
+            self._attached.undo()
             self._status_is_stale = True
         if with_counters or (self._status_is_stale and now_ms >= self._status_due_ms):
             self._write(now_ms, with_counters)
@@ -378,7 +410,13 @@ class Switch:
         if with_counters:
             self._counters_due_ms = now_ms + self.wish.stats_interval_ms
             self.applier.refresh()
+        if not self.wish.tells_of_machine:
+            self._machine = {}
+        elif with_counters or not self._machine:
+            self._machine = self._read_machine()
         changes = self._collector.differences(now_ms, with_counters)
+        for port, columns in self._attached.differences(self.wish.mappings).items():
+            changes.setdefault(port, {}).update(columns)
         for root in self._idl.rows("Open_vSwitch")[:1]:
             different = differing(root, self._root_columns())
             if different:
@@ -391,6 +429,7 @@ class Switch:
             "iface_types": tuple(sorted(self._devices.types() | {"patch"})),
             "dpdk_initialized": False,
             "dpdk_version": ("none",),
+            "statistics": dict(sorted(self._machine.items())),
         }
         if self._applied_cfg is not None:
             columns["cur_cfg"] = self._applied_cfg

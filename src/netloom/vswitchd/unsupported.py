@@ -8,27 +8,11 @@ from __future__ import annotations
 from netloom.ovsdb.row import Row
 
 #: Columns that must stay at their default.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "Bridge": (
-        "netflow",
-        "sflow",
-        "ipfix",
-        "auto_attach",
-    ),
-    "Port": ("qos",),
-    "Interface": (
-        "ingress_policing_rate",
-        "ingress_policing_burst",
-        "ingress_policing_kpkts_rate",
-        "ingress_policing_kpkts_burst",
-        "lldp",
-    ),
-}
+COLUMNS: dict[str, tuple[str, ...]] = {}
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {
     "Open_vSwitch": (
         "dpdk-init",
-        "enable-statistics",
         "hw-offload",
         "userspace-tso-enable",
     ),

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from netloom.base.record import Record
+from netloom.netdev.qos import FREE, Policing, Qos
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
 from netloom.protocols.cfm import CfmSettings
+from netloom.protocols.lldp import LldpSettings
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -38,6 +40,10 @@ class InterfaceWish(Record):
     lacp: tuple[int, int, int] = (0, 65_535, 0)
     bfd: BfdSettings | None = None
     cfm: CfmSettings | None = None
+    lldp: LldpSettings | None = None
+    #: How its packets are queued (its Port's), and how much may come in.
+    qos: Qos | None = None
+    policing: Policing = FREE
     error: str = ""
 
 
@@ -105,6 +111,8 @@ class LimitsWish(Record):
     is_restoring: bool = False
     #: How long flows may take to be restored; 0 for as long as it takes.
     restore_timeout_s: int = 0
+    #: Flows that only sample packets say that they drop them.
+    explicit_sampled_drops: bool = False
 
 
 class ZonesWish(Record):
@@ -122,6 +130,10 @@ class Wish(Record):
     zones: tuple[ZonesWish, ...] = ()
     limits: LimitsWish = LimitsWish()
     stats_interval_ms: int = 5_000
+    #: (I-SID, VLAN) of Auto-Attach.
+    mappings: tuple[tuple[int, int], ...] = ()
+    #: Is the database told of the machine itself, too (`Open_vSwitch.statistics`)?
+    tells_of_machine: bool = False
     problems: tuple[tuple[str, str, str], ...] = ()
 
     def bridge(self, name: str) -> BridgeWish | None:

@@ -60,6 +60,8 @@ SAME = [
     "userspace(pid=0,slow_path(action))",
     "userspace(pid=0,slow_path(0))",
     "userspace(pid=0,sFlow(vid=9,pcp=7,output=10))",
+    "userspace(pid=0,sFlow(vid=9,pcp=7,output=10),actions)",
+    "userspace(pid=0,ipfix(output_port=10),tunnel_out_port=10)",
     "userspace(pid=0,ipfix(output_port=10))",
     SAMPLE.format(""),
     SAMPLE.format(",ingress"),

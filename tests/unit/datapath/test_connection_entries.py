@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from netloom.datapath.ebpf.entries import encode_connection, encode_opening
+from netloom.datapath.ebpf.entries import Opening, encode_connection
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
 from netloom.datapath.userspace.conntrack.tcp import Segment
 from netloom.datapath.userspace.conntrack.tuples import Tuple
@@ -26,7 +26,7 @@ def test_an_opening_is_encoded_as_the_new_connection_that_it_makes(seed: int) ->
     timeouts = TIMEOUTS_S | {"udp_first": 7, "tcp_first_packet": 9}
     connection = Connection(Tuple(*found), segment, timeouts, 1_000)
     connection.mark, connection.label = rng.getrandbits(32), rng.getrandbits(128)
-    encoded = encode_opening(
-        found, segment, timeouts, connection.mark, connection.label, 5_000_000_000
-    )
+    kind = "UDP" if segment is None else "TCP"
+    opening = Opening(kind, timeouts, connection.mark, connection.label)
+    encoded = opening.entry(found, segment, 5_000_000_000)
     assert encoded == encode_connection(connection, 1_000, 5_000_000_000)

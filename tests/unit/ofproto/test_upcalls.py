@@ -92,6 +92,7 @@ def test_flow_mod_governs_the_next_packet(switch: SmallSwitch) -> None:
 
 
 def test_controllers_are_told_of_the_connection_of_each_packet(switch: SmallSwitch) -> None:
+    switch.backer.run()
     connections = switch.backer.bridges["br0"].connections
     link = Connection("unix", (OFP13_VERSION,))
     connections.accept(link, ControllerSettings("tcp:127.0.0.1:6653"), switch.clock.now_ms())

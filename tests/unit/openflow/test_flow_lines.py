@@ -8,9 +8,19 @@ import pytest
 
 from netloom.base.errors import ConfigError
 from netloom.openflow import messages as m
-from netloom.openflow.flow_lines import FlowLines
+from netloom.openflow.action_encode import Unencodable
+from netloom.openflow.codec import encode_message
+from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.flow_encoder import FlowEncoder
+from netloom.openflow.flow_lines import AlikeFlow, FlowLines
 from netloom.openflow.flow_memory import FlowMemory
-from netloom.openflow.flow_text import NO_NAMES, parse_flow_lines, parse_flow_mod
+from netloom.openflow.flow_text import (
+    NO_NAMES,
+    parse_flow_lines,
+    parse_flow_mod,
+    read_flow_lines,
+)
+from netloom.openflow.protocol import P_NXM_TID, P_OF10, P_OF11, P_OF13, P_OF15
 
 FORMS = (
     "priority={port},in_port=1,tcp,nw_dst={ip},tp_dst={port},actions=output:2",
@@ -96,3 +106,36 @@ def test_lines_whose_reading_logs_something_have_no_shape() -> None:
         lines.parse(f"nw_dst=10.0.0.{n},actions=output:2", m.OFPFC_ADD, memory)
         lines.parse(f"ip,nw_dst=10.0.0.{n},in_port=65533,actions=output:2", m.OFPFC_ADD, memory)
     assert not lines._hits
+
+
+@pytest.mark.parametrize("protocol", [P_OF10, P_NXM_TID, P_OF11, P_OF13, P_OF15])
+@pytest.mark.parametrize("wrapper", [b"", b"\4\4\0\x18\0\0\0\0" + bytes(range(16))])
+def test_alike_flows_have_the_bytes_that_they_have_alone(protocol: int, wrapper: bytes) -> None:
+    """Also behind a wrapper, as in bundles."""
+    lines = [line for line in some_lines(random.Random(protocol), 600, 0.1)
+             if isinstance(alone(line, m.OFPFC_ADD), tuple)]  # fmt: skip
+    flows, _ = read_flow_lines(lines, None, NO_NAMES, "-")
+    assert sum(isinstance(flow, AlikeFlow) for flow in flows) > 200
+    encoder = FlowEncoder(protocol, wrapper)
+    compared = 0
+    for xid, (line, flow) in enumerate(zip(lines, flows, strict=True), 0x12345):
+        try:
+            data = encode_message(parse_flow_mod(line)[0], xid, protocol)
+        except (OpenFlowError, Unencodable):
+            continue
+        if wrapper:
+            size = (len(wrapper) + len(data)).to_bytes(2, "big")
+            data = wrapper[:2] + size + data[4:8] + wrapper[8:] + data
+        assert encoder.encode(flow, xid) == data, line
+        compared += 1
+    assert compared > 100
+
+
+def test_lines_with_commands_comments_and_spaces_are_told_apart() -> None:
+    lines = [f"priority={n},tcp,nw_dst=10.0.0.{n},actions=output:2" for n in range(40)]
+    lines += [f"delete_strict {line.partition(',actions')[0]}" for line in lines]
+    lines += [f"  {line}" for line in lines] + [f"{line} # 10.0.0.1" for line in lines]
+    lines += [f"add {line}" for line in lines[:40]]
+    flows, _ = parse_flow_lines(lines, None, NO_NAMES, "-")
+    clean = [line.partition("#")[0].strip() for line in lines]
+    assert flows == [parse_flow_mod(line, None)[0] for line in clean]

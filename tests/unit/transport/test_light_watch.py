@@ -90,3 +90,53 @@ def test_other_descriptors_take_turns_and_so_does_one_that_was_light(
     os.write(pipe[1], b"x")
     look_once(loop)
     assert turns.n == 2
+
+
+def test_a_number_of_a_closed_light_descriptor_may_be_watched_for_somebody_else(
+    loop: MainLoop, pipe: tuple[int, int]
+) -> None:
+    counted(loop)
+    light, second = os.dup(pipe[0]), os.pipe()
+    loop.watch_lightly(light, lambda: False)
+    os.close(light)
+    os.dup2(second[0], light)
+    served: list[bytes] = []
+    loop.watch(light, lambda: served.append(os.read(light, 1)))
+    # Late, as when all descriptors are gone through.
+    loop.unwatch(light)
+    os.write(second[1], b"x")
+    look_once(loop)
+    assert served == [b"x"]
+    loop.aio.remove_reader(light)
+    for end in (light, *second):
+        os.close(end)
+
+
+def test_light_work_keeps_neither_timers_nor_others_waiting(
+    loop: MainLoop, pipe: tuple[int, int]
+) -> None:
+    counted(loop)
+    # Never read, so always readable.
+    loop.watch_lightly(pipe[0], lambda: False)
+    os.write(pipe[1], b"x")
+    told: list[str] = []
+    other = os.pipe()
+    loop.watch(other[0], lambda: told.append(os.read(other[0], 1).decode()))
+    loop.aio.call_later(0.005, lambda: (told.append("timer"), os.write(other[1], b"y")))
+    last_s = loop.aio.time() + 10
+    while len(told) < 2 and loop.aio.time() < last_s:
+        look_once(loop)
+    assert told == ["timer", "y"]
+    loop.unwatch(other[0])
+    for end in other:
+        os.close(end)
+
+
+def test_what_light_work_raises_ends_the_loop(loop: MainLoop, pipe: tuple[int, int]) -> None:
+    def fail() -> bool:
+        raise ValueError("a bug")
+
+    loop.watch_lightly(pipe[0], fail)
+    os.write(pipe[1], b"x")
+    with pytest.raises(ValueError, match="a bug"):
+        loop.run()

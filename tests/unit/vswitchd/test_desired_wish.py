@@ -7,8 +7,10 @@ from uuid import uuid4
 import pytest
 from tests.support.fake_switch import FakeReplica
 
+from netloom import OVS_VERSION
 from netloom.ofproto.settings import ALL_VERSIONS, BundleSettings
 from netloom.protocols.bond import BondSettings
+from netloom.protocols.lldp import LldpSettings
 from netloom.vswitchd.desired import read_wish
 from netloom.vswitchd.wish import BridgeWish, InterfaceWish, LimitsWish, Wish
 
@@ -254,10 +256,23 @@ def test_numbers_out_of_range_are_clamped_and_garbage_is_named() -> None:
 
 def test_what_is_not_supported_is_said() -> None:
     replica = FakeReplica()
-    replica.add_bridge("br0", auto_attach=(uuid4(),))
-    assert problems(read_wish(replica)) == [
-        "bridge br0: auto_attach is not supported by this version"
-    ]
+    replica.add_bridge("br0", netflow=(uuid4(),))
+    assert problems(read_wish(replica)) == ["bridge br0: netflow is not supported by this version"]
+
+
+def test_ports_with_lldp_say_what_the_auto_attach_rows_of_all_bridges_say() -> None:
+    replica = FakeReplica()
+    row = replica.add("AutoAttach", system_name="here", system_description="", mappings={9: 2})
+    on, off = (
+        replica.add_port(name, {"lldp": {"enable": value}})
+        for name, value in (("p1", "true"), ("p2", "false"))
+    )
+    replica.add_bridge("br0", on, off)
+    replica.add_bridge("br1", auto_attach=(row.uuid,))
+    wishes = {i.name: i.lldp for b in read_wish(replica).bridges for p in b.ports
+              for i in p.interfaces}  # fmt: skip
+    assert wishes["p1"] == LldpSettings("here", f"openvswitch {OVS_VERSION}", ((9, 2),))
+    assert wishes["p2"] is None
 
 
 def test_keys_that_mean_nothing_here_are_named_unless_off() -> None:

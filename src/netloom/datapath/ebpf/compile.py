@@ -52,6 +52,11 @@ class Uncompilable(Exception):
     """An action that the kernel programs cannot do; the text says which."""
 
 
+class OnlyWhole(Uncompilable):
+    """The same, of all actions of the flow: what the programs did before could not be gone on
+    with."""
+
+
 class _Member(NamedTuple):
     """Where the value of a slot is in its header: `at` bytes from the start, `low` bits above the
     least significant bit of these `n_bytes`."""
@@ -172,7 +177,7 @@ class _Compiler:
                 if self._step(actions, at, is_last):
                     return
             except Uncompilable as error:
-                if not at:
+                if not at or isinstance(error, OnlyWhole):
                     raise
                 self.records = records
                 del records[start:]
@@ -197,6 +202,9 @@ class _Compiler:
                 self.records.append(_record("COUNT_DROP", a32=action.reason))
                 return True
             case dp.Ct():
+                if _n_tags(actions[:at]) > 1:
+                    # Only who knows where the headers were finds them behind so many.
+                    raise OnlyWhole("ct behind two tags")
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
                 self.records += _compile_ct(action, self._registry)
             case dp.Recirc() if rest:
@@ -385,6 +393,12 @@ def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
     return tuple(actions[at:])
 
 
+def _n_tags(actions: Sequence[dp.DpAction]) -> int:
+    """How many tags more than before a packet has behind the actions."""
+    pushed = sum(isinstance(action, dp.PushVlan) for action in actions)
+    return pushed - sum(isinstance(action, dp.PopVlan) for action in actions)
+
+
 #: What leaves a packet as it is, and what changes it in ways that can be undone.
 _HARMLESS: Final = (dp.Output, dp.Userspace)
 _UNDOABLE: Final = (*_HARMLESS, dp.Set, dp.PushVlan, dp.Hash, dp.Trunc, dp.DropReason)
@@ -394,7 +408,7 @@ def _changes_addresses(action: dp.DpAction) -> bool:
     """Whether it may change what transport checksums cover: of a tunnel's headers, these cannot be
     brought up to date while a device is to complete that of the packet inside."""
     if isinstance(action, dp.Set):
-        return action.header not in ("eth", "vlan", *_METADATA)
+        return action.header not in ("eth", "vlan") and action.header not in _METADATA
     return isinstance(action, dp.Ct) and action.nat is not None
 
 

@@ -28,9 +28,9 @@ from netloom.datapath.actions import Ct
 from netloom.datapath.ebpf.entries import (
     ALIVE,
     Entry,
+    Opening,
     decode_connection,
     encode_connection,
-    encode_opening,
     encode_tuple,
     is_simple,
 )
@@ -54,19 +54,19 @@ from netloom.datapath.ebpf.spec import (
 from netloom.datapath.ebpf.syscall import Runner
 from netloom.datapath.ebpf.zones import KernelLimits
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
-from netloom.datapath.userspace.conntrack.plain import read_plain
+from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
+from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
 from netloom.datapath.userspace.conntrack.tracker import (
     NEW_TRK,
     PLAIN_L4,
-    TRK,
     ConnTracker,
     Tracked,
     Verdict,
     Work,
-    is_plain_action,
+    state_in_zone,
 )
-from netloom.datapath.userspace.conntrack.tuples import Tuple, tuple_bits
+from netloom.datapath.userspace.conntrack.tuples import Tuple, plain_bits
 from netloom.flow.key import (
     CT_LABEL_SHIFT,
     CT_MARK_SHIFT,
@@ -90,6 +90,8 @@ assert _AT["default_limit"] == _AT["n_connections"] + 8
 #: Where there are fewer free places than this, expired connections are looked for every second.
 FEW_PLACES: Final = MAX_CONNECTIONS // 4
 _HURRY_MS: Final = 1_000
+#: Actions for which what they open is kept.
+_MAX_OPENINGS: Final = 1_024
 _NO_CONNECTION: Final = bytes(CONNECTION.size)
 
 
@@ -109,6 +111,8 @@ class KernelTracker(ConnTracker):
         self.policies = Policies(loaded)
         #: Connections of which Python knows more than the kernel, by place and serial number.
         self._kept: dict[tuple[int, int], Connection] = {}
+        #: By the identity of actions, which are kept so that nothing else gets it.
+        self._openings: dict[int, tuple[CtPlan, Opening, Opening]] = {}
         self._flags = -1
         if not self._word("tail"):
             self._fill_places(loaded)
@@ -154,6 +158,7 @@ class KernelTracker(ConnTracker):
     def set_timeout_policy(self, name: str, timeouts_s: dict[str, int]) -> None:
         super().set_timeout_policy(name, timeouts_s)
         self.policies.set(name, self._policies[name])
+        self._openings.clear()
 
     # What the programs do not
 
@@ -175,49 +180,79 @@ class KernelTracker(ConnTracker):
         self,
         packet: bytes | bytearray,
         key: int,
-        ct: Ct,
+        ct: CtPlan,
         now_ms: int,
         trusts_checksum: bool = False,
         wants_key: bool = True,
     ) -> int:
         """The short road of packets that open a connection, as most do that come up: the programs
         add it, in one step, unless there is one. All others take the long road."""
-        state = key >> CT_STATE_SHIFT & 0xFF
-        if state & TRK and key >> CT_ZONE_SHIFT & 0xFFFF != ct.zone:
-            state = 0
-        if (
-            not (ct.commit and is_plain_action(ct))
-            or (state and state != NEW_TRK)
-            or key & PACKET_TYPE_MASK
-            or self._connections
-            or self._expectations
-            or not self._may_open(ct.zone)
-        ):
+        if not (ct.is_plain and self._may_open(ct.zone)):
             return -1
-        read = read_plain(packet, ct.zone, trusts_checksum)
-        if read is None:
+        opening = self.opening(packet, key, ct, trusts_checksum)
+        if opening is None:
             return -1
-        found, end = read
-        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
-        if segment is not None and not may_open(segment.flags):
-            return -1
-        timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
-        mark, label = ct.mark & ct.mark_mask, ct.label & ct.label_mask
-        data = encode_opening(found, segment, timeouts, mark, label, time.monotonic_ns())
+        data, found = opening
         if not self._ask("ADD", zone=ct.zone, data=data):
             return -1
         if not wants_key:
             return 0
+        mark, label = ct.mark & ct.mark_mask, ct.label & ct.label_mask
         key = key & ~CT_MASK | NEW_TRK << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
         key |= mark << CT_MARK_SHIFT | label << CT_LABEL_SHIFT
-        return key | tuple_bits(tuple.__new__(Tuple, found))
+        return key | plain_bits(found)
+
+    def opening(
+        self, packet: bytes | bytearray, key: int, ct: CtPlan, trusts_checksum: bool
+    ) -> tuple[bytes, PlainTuple] | None:
+        """The entry and the tuple of the connection that a plain packet opens by a plain action, if
+        there is room; None if it does not, or that is not so simple."""
+        state = state_in_zone(key, ct.zone)
+        if not ct.commit or (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
+            return None
+        read = read_plain(packet, ct.zone, trusts_checksum)
+        if read is None:
+            return None
+        found, end = read
+        segment = read_segment(packet, PLAIN_L4, end) if found[2] == IPPROTO_TCP else None
+        if segment is not None and not may_open(segment.flags):
+            return None
+        known = self._openings.get(id(ct))
+        if known is None or known[0] is not ct:
+            known = self._opening_of(ct)
+        made = known[1] if segment is None else known[2]
+        return made.entry(found, segment, time.monotonic_ns()), found
+
+    def _opening_of(self, ct: CtPlan) -> tuple[CtPlan, Opening, Opening]:
+        """What the entries of connections that the action opens have in common: of UDP, of TCP."""
+        if len(self._openings) >= _MAX_OPENINGS:
+            self._openings.clear()
+        timeouts = self._policies.get(ct.timeout, TIMEOUTS_S)
+        mark, label = ct.mark & ct.mark_mask, ct.label & ct.label_mask
+        udp, tcp = (Opening(kind, timeouts, mark, label) for kind in ("UDP", "TCP"))
+        self._openings[id(ct)] = ct, udp, tcp
+        return ct, udp, tcp
 
     def _may_open(self, zone: int) -> bool:
-        """Whether the limits admit one more connection."""
+        """Whether a connection may be opened without asking anybody else, and the limits admit one
+        more."""
+        return self.n_admitted() > 0 or (self._has_room_left() and self.limits.may_add(zone))
+
+    def n_admitted(self) -> int:
+        """How many connections may be opened without asking anybody; 0 also where zones have
+        limits."""
+        if self._connections or self._expectations:
+            return 0
         n_connections, most, default = _LIMITS.unpack_from(self._tracker.view, _AT["n_connections"])
-        if n_connections >= most:
+        if default or self.limits.zones():
+            return 0
+        return max(int(most - n_connections), 0)
+
+    def _has_room_left(self) -> bool:
+        if self._connections or self._expectations:
             return False
-        return (not default and not self.limits.zones()) or self.limits.may_add(zone)
+        n_connections, most, _ = _LIMITS.unpack_from(self._tracker.view, _AT["n_connections"])
+        return bool(n_connections < most)
 
     def _lookup(self, key: Tuple, now_ms: int) -> tuple[Connection, bool] | None:
         if key in self._table:

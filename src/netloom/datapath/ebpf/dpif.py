@@ -24,7 +24,7 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
-from netloom.datapath.actions import DpActions
+from netloom.datapath.actions import DpActions, Output
 from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpif import (
@@ -37,26 +37,26 @@ from netloom.datapath.dpif import (
     UplinkPorts,
     UsedFlow,
 )
-from netloom.datapath.drop_reasons import drop_counter
 from netloom.datapath.ebpf.connections import KernelTracker
 from netloom.datapath.ebpf.flowtable import FlowCounters, FlowTable
 from netloom.datapath.ebpf.installs import Installs
+from netloom.datapath.ebpf.kernel_counters import KernelCounters
 from netloom.datapath.ebpf.loader import load, load_pinned
-from netloom.datapath.ebpf.maps import SharedArray, possible_cpus
+from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.meters import KernelMeters
 from netloom.datapath.ebpf.orphans import Orphans
+from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
+from netloom.datapath.ebpf.policers import KernelPolicers
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
-    COUNTER,
-    COUNTER_STRIDE,
     MAPS,
     MAX_PORTS,
-    N_REASONS,
     OP,
+    PARCEL_REFUSED,
     RINGS,
     TO_ACTIONS,
     TO_PORT,
@@ -68,21 +68,10 @@ from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow
-from netloom.datapath.userspace.conntrack.tracker import (
-    FULL,
-    INVALID_STATE,
-    TCP_FLAGS,
-    TCP_SEQUENCE,
-    TCP_UNCHECKED,
-    ZONE_FULL,
-)
-from netloom.datapath.userspace.dpif import DROP_PORT, DROP_UPCALL, UserspaceDpif
-from netloom.datapath.userspace.execute import (
-    DROP_INVALID,
-    DROP_METER,
-    DROP_RECIRCULATION,
-)
+from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
+from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.packet.offload import Offload
 
 TYPE_CHECKING = False
@@ -94,30 +83,10 @@ RING_BATCH: Final = 64
 #: Rings in the order in which they are drained: packets for controllers first.
 _DRAIN_ORDER: Final = ("ring_userspace", "ring_slow", "ring_miss")
 _SORT_INTERVAL_MS: Final = 1_000
-_UPCALLS_AT: Final = 8 * COUNTER["UPCALLS"]
+_USERSPACE: Final = UPCALL["USERSPACE"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Operations whose operand is a number of the registry.
 _NUMBERED: Final = (OP["USERSPACE"], OP["RESUME_AT"], OP["RESUME"])
-#: Packets for which the programs left something to Python.
-SLOW_PACKETS: Final = "dpif_slow_packet"
-#: Counters of the programs -> coverage counters. What the rings lost counts as lost upcalls.
-_DROPS: Final = {
-    "DROP_PORT": DROP_PORT,
-    "DROP_RECIRCULATION": DROP_RECIRCULATION,
-    "DROP_INVALID": DROP_INVALID,
-    "DROP_METER": DROP_METER,
-    "DROP_ACTION": "datapath_drop_userspace_action_error",
-    "LOST": DROP_UPCALL,
-    "SLOW": SLOW_PACKETS,
-    "CT_INVALID": INVALID_STATE,
-    "CT_FLAGS": TCP_FLAGS,
-    "CT_SEQUENCE": TCP_SEQUENCE,
-    "CT_UNCHECKED": TCP_UNCHECKED,
-    "CT_FULL": FULL,
-    "CT_ZONE_FULL": ZONE_FULL,
-    "DROP_REASON": drop_counter(0),
-    **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
-}
 
 
 class _Used:
@@ -179,11 +148,15 @@ class EbpfDpif:
         self._has_given_up = False
         self._leaves = False
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
-        self._kernel_counters = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
-        self._n_cpus = possible_cpus()
-        counters.counter(SLOW_PACKETS)
-        self._counted = self._read_counters()
-        self._counters_seen = b""
+        array = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
+        self._counted = KernelCounters(array, counters)
+        self._policers = KernelPolicers(
+            SharedArray(self._loaded.maps["policers"], _SPECS["policers"]),
+            SharedArray(self._loaded.maps["config"], _SPECS["config"]),
+        )
+        self._slow.has_device_priorities = True
+        #: Ports whose packets the programs see first.
+        self._kernel_ports: set[int] = set()
         self._templates = SharedArray(self._loaded.maps["templates"], _SPECS["templates"])
         earlier = self._table.operands(*_NUMBERED)
         self._registry = Registry(self._templates, self._tracker.policies.number, earlier)
@@ -196,6 +169,9 @@ class EbpfDpif:
         self.reasons = self._installs.reasons
         #: Upcalls were handed out, whose flows may come together.
         self._is_answering = False
+        #: Records that came up in this turn.
+        self._n_taken = 0
+        self._outbox = Outbox(self._loaded, self._tracker, self._redo)
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         return features()
@@ -268,6 +244,7 @@ class EbpfDpif:
         # A device that was a port of another number, perhaps.
         self._table.forget()
         handed.count_sent(lambda: self._ports.shortcuts.count(port.number))
+        self._kernel_ports.add(port.number)
         return port
 
     def _choose_number(self, wanted: DpPortNo | None) -> DpPortNo:
@@ -280,6 +257,8 @@ class EbpfDpif:
     def port_del(self, number: DpPortNo) -> None:
         if not self._leaves:
             self._ports.remove(number)
+            self._policers.forget(number)
+        self._kernel_ports.discard(number)
         self._registry.tunnels.pop(number, None)
         self._installs.forget_records()
         self._slow.port_del(number)
@@ -289,6 +268,19 @@ class EbpfDpif:
 
     def port_stats(self, number: DpPortNo) -> DeviceStats:
         return self._slow.port_stats(number)
+
+    # Quality of service
+
+    def queue_priority(self, queue: int) -> int | None:
+        return queue_priority(queue) if queue < MAX_QUEUES else None
+
+    def set_policing(self, number: DpPortNo, policing: Policing) -> None:
+        is_kernels = number in self._kernel_ports
+        self._policers.set(number, policing if is_kernels else FREE)
+        self._slow.set_policing(number, FREE if is_kernels else policing)
+
+    def n_policed(self, number: DpPortNo) -> int:
+        return self._policers.dropped(number) + self._slow.n_policed(number)
 
     # Flows
 
@@ -397,14 +389,34 @@ class EbpfDpif:
         offload: Offload | None = None,
         from_upcall: bool = False,
     ) -> None:
+        if from_upcall and offload is None:
+            if self._slow.has_output():
+                self._slow.flush()
+            if self._outbox.take(packet, key, actions):
+                return
+        self._outbox.deliver()
         self._slow.execute(packet, key, actions, offload, from_upcall=from_upcall)
 
+    def _redo(self, packet: bytes, key: int, actions: DpActions, failed: int) -> None:
+        """Do what the programs did not."""
+        if failed & PARCEL_REFUSED:
+            self._slow.execute(packet, key, actions, from_upcall=True)
+            return
+        outputs = [action for action in actions if isinstance(action, Output)]
+        for number, output in enumerate(outputs):
+            if failed >> number & 1:
+                self._slow.output(output.port, Packet(packet))
+
     def flush(self) -> None:
+        self._outbox.deliver()
         self._slow.flush()
 
     def recv_upcalls(self, limit: int) -> list[Upcall]:
         self._installs.settle()
         upcalls = self._slow.recv_upcalls(limit)
+        if not upcalls and self._may_look_again():
+            self._take_packets()
+            upcalls = self._slow.recv_upcalls(limit)
         if self._orphans and len(upcalls) < limit:
             ports: set[int] = {port.number for port in self._slow.ports()}
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
@@ -416,6 +428,8 @@ class EbpfDpif:
         self._orphans.drop(lambda key, mask: self._slow.flow_get(key, mask) is not None, now_ms)
         if self._orphans.has_given_up(now_ms) and not self._has_given_up:
             self._has_given_up = True
+            for number in self._ports.left_behind:
+                self._policers.forget(number)
             self._ports.remove_left_behind()
 
     def earlier_recirc_ids(self) -> frozenset[int]:
@@ -426,21 +440,21 @@ class EbpfDpif:
 
     def stats(self) -> DpStats:
         self._installs.settle()
-        self._take_counters()
+        self._counted.take()
         stats = self._slow.stats()
         return replace(
             stats,
             hits=stats.hits + self._table.hits(),
-            misses=stats.misses + self._counted["LOST_MISS"],
-            lost=stats.lost + self._counted["LOST"],
+            misses=stats.misses + self._counted.totals["LOST_MISS"],
+            lost=stats.lost + self._counted.totals["LOST"],
             masks=max(stats.masks, self._table.n_masks),
         )
 
     @property
     def slow_packets(self) -> int:
         """Packets of flows that the kernel could not run."""
-        self._take_counters()
-        return self._counted["SLOW"]
+        self._counted.take()
+        return self._counted.totals["SLOW"]
 
     def run(self, now_ms: int) -> bool:
         self._installs.settle()
@@ -448,24 +462,40 @@ class EbpfDpif:
         is_busy = self._slow.run(now_ms)
         self._orphans.begin(now_ms)
         self._drop_orphans(now_ms)
-        if self._missed and not self._slow.has_upcalls():
-            self._retry()
-        for ring in _DRAIN_ORDER:
-            records = self._rings[ring].drain(RING_BATCH)
-            if records:
-                is_busy = is_busy or len(records) == RING_BATCH
-                self._take_records(records, RINGS.index(ring))
-        self._slow.flush()
+        self._n_taken = 0
+        is_busy = self._take_packets() or is_busy
         if self._registry.is_crowded:
             self._tidy()
         self._table.reclaim(now_ms)
         self._table.specialise(now_ms)
         self._ports.shortcuts.run(now_ms)
-        self._take_counters()
+        self._counted.take()
         if now_ms >= self._next_sort_ms:
             self._next_sort_ms = now_ms + _SORT_INTERVAL_MS
             self._table.sort_masks()
         return is_busy or bool(self._waiting)
+
+    def _may_look_again(self) -> bool:
+        """Whether more has come up while upcalls were answered: to see to it at once costs less
+        than to sleep and wake. Others have their turn after a batch."""
+        if not self._is_answering or self._waiting:
+            return self._is_answering
+        has_room = self._n_taken < RING_BATCH
+        return has_room and not all(ring.is_empty() for ring in self._rings.values())
+
+    def _take_packets(self) -> bool:
+        """Process what came up; True if there may be more of it."""
+        if self._missed and not self._slow.has_upcalls():
+            self._retry()
+        is_busy = False
+        for ring in _DRAIN_ORDER:
+            records = self._rings[ring].drain(RING_BATCH)
+            if records:
+                is_busy = is_busy or len(records) == RING_BATCH
+                self._n_taken += len(records)
+                self._take_records(records, RINGS.index(ring))
+        self._slow.flush()
+        return is_busy
 
     def _tidy(self) -> None:
         """Forget the actions and headers that no flow has any more."""
@@ -482,15 +512,18 @@ class EbpfDpif:
             port = received.port
             consumed[port] = consumed.get(port, 0) + received.cost
             for piece in pieces(received):
-                self._receive(piece)
+                if piece.kind == _USERSPACE:
+                    self._receive(piece)
+                else:
+                    self._process(piece.packet, piece.key)
         for port, n_bytes in consumed.items():
             self._ports.consumed(port, ring, n_bytes)
 
     def _receive(self, received: Received) -> None:
+        """A packet that an action brought up."""
         packet, key = received.packet, received.key
-        if received.kind != UPCALL["USERSPACE"]:
-            self._process(packet, key)
-        elif received.argument & TO_PORT:
+        if received.argument & TO_PORT:
+            packet.priority = (key & SKB_PRIORITY_MASK) >> SKB_PRIORITY_SHIFT
             self._slow.output(received.argument & ~TO_PORT, packet)
         elif received.argument & TO_ACTIONS:
             rest = self._registry.list(received.argument & ~TO_ACTIONS)
@@ -519,33 +552,6 @@ class EbpfDpif:
         for key, packet in waiting:
             self._process(packet, key)
 
-    def _read_counters(self) -> dict[str, int]:
-        words = self._kernel_counters.view.cast("Q")
-        end = COUNTER_STRIDE * self._n_cpus
-        totals = {name: sum(words[number:end:COUNTER_STRIDE]) for name, number in COUNTER.items()}
-        words.release()
-        return totals
-
-    def _take_counters(self) -> None:
-        """Bring what the programs counted into the counters of this process."""
-        view, stride = self._kernel_counters.view, 8 * COUNTER_STRIDE
-        # Every miss counts as an upcall, which nobody asks for here.
-        seen = b"".join(
-            [
-                bytes(view[start : start + _UPCALLS_AT])
-                + bytes(view[start + _UPCALLS_AT + 8 : start + stride])
-                for start in range(0, stride * self._n_cpus, stride)
-            ]
-        )
-        if seen == self._counters_seen:
-            return
-        self._counters_seen = seen
-        totals = self._read_counters()
-        for name, counter in _DROPS.items():
-            if grown := totals[name] - self._counted[name]:
-                self._counters.counter(counter).add(grown)
-        self._counted = totals
-
     def poll_fds(self) -> list[int]:
         rings = (ring.fd for ring in self._rings.values())
         return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
@@ -563,10 +569,12 @@ class EbpfDpif:
             self._pins.remove()
         self._ports.close()
         self._table.close()
+        self._outbox.close()
         for ring in self._rings.values():
             ring.close()
-        self._kernel_counters.close()
+        self._counted.close()
         self._meters.close()
+        self._policers.close()
         self._templates.close()
         self._switches.close()
         self._tracker.close()

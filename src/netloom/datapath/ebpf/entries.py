@@ -168,30 +168,38 @@ def _encode_sides(tracker: TcpTracker) -> bytes:
     )  # fmt: skip
 
 
-def encode_opening(
-    found: PlainTuple,
-    segment: Segment | None,
-    timeouts: dict[str, int],
-    mark: int,
-    label: int,
-    now_ns: int,
-) -> bytes:
-    """The entry of a connection that a plain packet (`conntrack.plain`) opens: what
-    `encode_connection` makes of a new `Connection`, without one."""
-    zone, _, proto, src, dst, sport, dport = found
-    kind, sides = "UDP", _NO_SIDES
-    if segment is not None:
-        kind, sides = "TCP", _encode_sides(TcpTracker(segment))
-    limits = [timeouts[name] for name in CT_LIMITS[kind]]
-    head = _HEAD.pack(
-        0, CONNECTION_KIND[kind], 0, 0, 0, 0, now_ns + limits[0] * _NS_PER_S, now_ns,
-        label.to_bytes(16, "big"), mark, *limits, *_MORE_LIMITS[len(limits) :],
-    )  # fmt: skip
-    there, here = src.to_bytes(4, "big"), dst.to_bytes(4, "big")
-    ends = _ENDS.pack(there, here, sport, dport) + _ENDS.pack(here, there, dport, sport)
-    return head + sides + ends + _TUPLE_END.pack(zone, proto, 4)
+class Opening:
+    """The entries of the connections of one protocol that a plain packet (`conntrack.plain`) opens
+    by one action: what `encode_connection` makes of a new `Connection`, without one."""
+
+    __slots__ = ("_life_ns", "_rest", "_start")
+
+    def __init__(self, kind: str, timeouts: dict[str, int], mark: int, label: int) -> None:
+        limits = [timeouts[name] for name in CT_LIMITS[kind]]
+        head = _HEAD.pack(
+            0, CONNECTION_KIND[kind], 0, 0, 0, 0, 0, 0, label.to_bytes(16, "big"), mark,
+            *limits, *_MORE_LIMITS[len(limits) :],
+        )  # fmt: skip
+        self._start = head[: _AT["expires_ns"]]
+        self._rest = head[_AT["label"] :]
+        self._life_ns = limits[0] * _NS_PER_S
+
+    def entry(self, found: PlainTuple, segment: Segment | None, now_ns: int) -> bytes:
+        """That of a packet; `segment` is TCP's."""
+        zone, _, proto, src, dst, sport, dport = found
+        sides = _NO_SIDES if segment is None else _encode_sides(TcpTracker(segment))
+        there, here = src.to_bytes(4, "big"), dst.to_bytes(4, "big")
+        ends = _PLAIN_ENDS.pack(
+            there, here, sport, dport, here, there, dport, sport, zone, proto, 4
+        )
+        times = _TIMES.pack(now_ns + self._life_ns, now_ns)
+        return b"".join((self._start, times, self._rest, sides, ends))
 
 
+_TIMES: Final = Struct("<QQ")
+assert _AT["label"] == _AT["expires_ns"] + _TIMES.size
+#: Both tuples, of IPv4, and what is behind them.
+_PLAIN_ENDS: Final = Struct("<4s12x4s12xII4s12x4s12xIIHBB")
 _NO_SIDES: Final = b"\0" * (2 * SIDE.size)
 _MORE_LIMITS: Final = (0,) * 8
 _NS_PER_S: Final = 1_000_000_000

@@ -81,8 +81,18 @@ _IMAGE_HEAD: Final = Struct("<QQQIIII")
 assert _IMAGE_HEAD.size == _ACTIONS_AT
 _MAX_IMAGES: Final = 1_024
 
-#: Key and value in a hash; the place of the flow among those that are put, and its name.
-_Entry = tuple[bytes, bytes, int, tuple[int, int]]
+
+class _Batch:
+    """Flows for one hash: keys and values there, the flows' places among those that are put, and
+    their names."""
+
+    __slots__ = ("keys", "names", "places", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.values: list[bytes] = []
+        self.places: list[int] = []
+        self.names: list[tuple[int, int]] = []
 
 
 class NoRoom(Exception):
@@ -179,8 +189,9 @@ class FlowTable:
         self._usage = SlotUsage(self._slots)
         #: What of the first bytes of packets is compared.
         self._raw = -1
-        #: Actions -> what a slot with them holds at first.
-        self._images: dict[bytes, bytes] = {}
+        #: By the identity of records, which are kept so that nothing else gets it: what a slot with
+        #: them holds at first.
+        self._same: dict[int, tuple[list[bytes], bytes]] = {}
         #: The flows by their first slots.
         self._by_slot: dict[int, tuple[int, int]] = {}
         self._next_generation()
@@ -262,12 +273,11 @@ class FlowTable:
     def put_many(self, flows: Iterable[tuple[int, int, list[bytes]]], now_ms: int) -> list[int]:
         """Add or change flows; returns the places in `flows` of those for which there was no
         room."""
-        batches: list[list[_Entry]] = [[] for _ in SIZE_CLASSES]
+        batches: dict[int, _Batch] = {}
         failed: list[int] = []
         changed = False
         for place, (key, mask, records) in enumerate(flows):
-            masked = key & mask
-            name = (masked, mask)
+            name = (key & mask, mask)
             try:
                 slots = self._write_slots(records)
             except NoRoom:
@@ -282,40 +292,47 @@ class FlowTable:
                     self._free.extend(slots)
                     failed.append(place)
                     continue
-                flow = self._flows[name] = KernelFlow(entry, entry.pack(masked))
+                flow = self._flows[name] = KernelFlow(entry, entry.pack(name[0]))
             else:
                 flow.resting += flow.slots
                 self._resting.append((now_ms, flow, flow.slots))
                 changed = True
             flow.slots = slots
             self._by_slot[slots[0]] = name
-            batches[flow.mask.size_class].append((flow.hash_key, _U32.pack(slots[0]), place, name))
-        for size_class, entries in enumerate(batches):
-            failed += self._put_entries(size_class, entries, now_ms)
+            size_class = flow.mask.size_class
+            batch = batches.get(size_class)
+            if batch is None:
+                batch = batches[size_class] = _Batch()
+            batch.keys.append(flow.hash_key)
+            batch.values.append(_U32.pack(slots[0]))
+            batch.places.append(place)
+            batch.names.append(name)
+        for size_class, batch in batches.items():
+            failed += self._put_batch(size_class, batch, now_ms)
         if changed:
             self._next_generation()
         return failed
 
-    def _put_entries(self, size_class: int, entries: list[_Entry], now_ms: int) -> list[int]:
+    def _put_batch(self, size_class: int, batch: _Batch, now_ms: int) -> list[int]:
         """Put the keys of flows into their hash; the places of those for which the kernel had no
         memory, which are taken back."""
         hash_map = self._hashes[size_class]
         try:
-            hash_map.put_many([entry[:2] for entry in entries])
+            hash_map.put_many(batch.keys, batch.values)
         except OSError as error:
             if not is_full(error):
                 raise
         else:
             return []
         failed = []
-        for key, value, place, name in entries:
+        for number, name in enumerate(batch.names):
             try:
-                hash_map.put(key, value)
+                hash_map.put(batch.keys[number], batch.values[number])
             except OSError as error:
                 if not is_full(error):
                     raise
-                failed.append(place)
-                self.delete(*name, now_ms)
+                failed.append(batch.places[number])
+                self.delete(name[0], name[1], now_ms)
         return failed
 
     def delete(self, key: int, mask: int, now_ms: int) -> FlowCounters | None:
@@ -356,36 +373,45 @@ class FlowTable:
 
     def _write_slots(self, records: list[bytes]) -> list[int]:
         """Put the records into free slots, chained."""
-        parts = [
-            records[at : at + SLOT_ACTIONS] for at in range(0, len(records), SLOT_ACTIONS)
-        ] or [[]]
-        if len(self._free) < len(parts):
+        if len(records) <= SLOT_ACTIONS and self._free:
+            return [self._write_slot(records, 0)]
+        parts = [records[at : at + SLOT_ACTIONS] for at in range(0, len(records), SLOT_ACTIONS)]
+        if len(self._free) < max(len(parts), 1):
             raise NoRoom("flows")
-        # Those that were in use last: the fewer different ones, the better for every cache.
-        slots = [self._free.pop() for _ in parts]
-        view, stride = self._slots.view, self._slots.stride
-        for number, part in enumerate(parts):
-            after = slots[number + 1] if number + 1 < len(slots) else 0
-            data = self._image(part, after)
-            start = slots[number] * stride
-            gone = _U64.unpack_from(view, start)[0]
-            if gone:
-                _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
-            view[start : start + stride] = data
-            self._usage.started(slots[number])
+        # The last comes first: each knows where its part goes on.
+        slots: list[int] = []
+        after = 0
+        for part in reversed(parts):
+            after = self._write_slot(part, after)
+            slots.insert(0, after)
         return slots
+
+    def _write_slot(self, records: list[bytes], after: int) -> int:
+        """Put records into a free slot, which goes on in `after` (0: it does not)."""
+        # One that was in use last: the fewer different ones, the better for every cache.
+        slot = self._free.pop()
+        view, stride = self._slots.view, self._slots.stride
+        start = slot * stride
+        gone = _U64.unpack_from(view, start)[0]
+        if gone:
+            _U64.pack_into(self._counters.view, _HITS_AT, self._gone_hits() + gone)
+        view[start : start + stride] = self._image(records, after)
+        self._usage.started(slot)
+        return slot
 
     def _image(self, records: list[bytes], after: int) -> bytes:
         """What a slot holds that has counted nothing, and which one it goes on in (0 for none)."""
+        if not after:
+            same = self._same.get(id(records))
+            if same is not None and same[0] is records:
+                return same[1]
         body = b"".join(records)
-        image = self._images.get(body) if not after else None
-        if image is None:
-            head = _IMAGE_HEAD.pack(0, 0, 0, 0, len(records), after, 0)
-            image = (head + body).ljust(self._slots.stride, b"\0")
-            if not after:
-                if len(self._images) >= _MAX_IMAGES:
-                    self._images.clear()
-                self._images[body] = image
+        head = _IMAGE_HEAD.pack(0, 0, 0, 0, len(records), after, 0)
+        image = (head + body).ljust(self._slots.stride, b"\0")
+        if not after:
+            if len(self._same) >= _MAX_IMAGES:
+                self._same.clear()
+            self._same[id(records)] = records, image
         return image
 
     # Masks

@@ -97,17 +97,27 @@ def encode_key(key: int) -> bytes:
     )
 
 
-#: Bytes of the first run, of which most packets have nothing: options and IPv6.
-_SPARSE_BYTES: Final = _RANGES[0][1]
-_NOTHING_SPARSE: Final = bytes(_SPARSE_BYTES)
+#: Where the last run begins, which common packets fill; before it is what packets that come back
+#: from the tracker have of their connections; before that, what few packets have.
+_LAST_AT: Final = _RANGES[-1][0]
+_TRACKED_AT: Final = member_offset(next(slot for slot in SLOTS if slot.name == "ct_nw_src"))
+_NOTHING_RARE: Final = bytes(_TRACKED_AT)
+_NOTHING_TRACKED: Final = bytes(_LAST_AT - _TRACKED_AT)
+_RARE_RUNS: Final = _RANGES[:-1]
+_TRACKED_RUNS: Final = ((_TRACKED_AT, _RANGES[0][1] - _TRACKED_AT, _RANGES[0][2]), *_RANGES[1:-1])
+assert not _RANGES[-1][2]
 
 
 def decode_key(data: bytes) -> int:
     """The key of the `KERNEL_KEY_BYTES` bytes of `data`."""
-    key = 0
-    for at, size, shift in _RANGES:
-        if at or data[:_SPARSE_BYTES] != _NOTHING_SPARSE:
-            key |= int.from_bytes(data[at : at + size], "big") << shift
+    key = int.from_bytes(data[_LAST_AT:], "big")
+    runs = _TRACKED_RUNS
+    if data[:_TRACKED_AT] != _NOTHING_RARE:
+        runs = _RARE_RUNS
+    elif data[_TRACKED_AT:_LAST_AT] == _NOTHING_TRACKED:
+        return key
+    for at, size, shift in runs:
+        key |= int.from_bytes(data[at : at + size], "big") << shift
     return key
 
 

@@ -93,20 +93,18 @@ class HashMap:
             _ELEMENT.pack(self._fd, 0, address(self._key), address(self._value), _ONLY_NEW),
         )
 
-    def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        rows = list(pairs)
-        if len(rows) < 2:
-            for key, value in rows:
-                self.put(key, value)
+    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
+        """As many of both. Raises OSError."""
+        n_rows = len(keys)
+        if n_rows == 1:
+            self.put(keys[0], values[0])
             return
-        keys, values = b"".join([row[0] for row in rows]), b"".join([row[1] for row in rows])
-        key_buffer = ctypes.create_string_buffer(keys, len(keys))
-        value_buffer = ctypes.create_string_buffer(values, len(values))
+        key_data, value_data = b"".join(keys), b"".join(values)
+        key_buffer = ctypes.create_string_buffer(key_data, len(key_data))
+        value_buffer = ctypes.create_string_buffer(value_data, len(value_data))
         bpf(
             MAP_UPDATE_BATCH,
-            _BATCH.pack(
-                0, 0, address(key_buffer), address(value_buffer), len(rows), self._fd, 0, 0
-            ),
+            _BATCH.pack(0, 0, address(key_buffer), address(value_buffer), n_rows, self._fd, 0, 0),
         )
 
     def delete(self, key: bytes) -> bool:

@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 7
+ABI_VERSION = 8
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -135,6 +135,10 @@ NAT_FLAGS = ("SOURCE", "RANDOM", "PERSISTENT", "HAS_ADDRESS")
 #: What Python asks of `nl_track`: see `REQUEST`. REMOVE_WHERE takes those of a zone, or all;
 #: SWEEP those that expired.
 REQUESTS = ("ADD", "UPDATE", "REMOVE", "REMOVE_WHERE", "SWEEP")
+#: Packets that one system call sends, the longest of them, ports that each may go to; and that a
+#: packet was not sent, or its connection not added.
+PARCELS, PARCEL_BYTES, PARCEL_PORTS = 64, 512, 8
+PARCEL_REFUSED = 1 << 31
 #: Places that one run of `nl_track` looks at, when it looks at many.
 SWEPT_AT_ONCE = 64
 #: How long an entry has expired when it is swept: the programs' clock is coarse.
@@ -248,7 +252,7 @@ CACHED_RARE = Structure("cached_rare", f"u64 words[{FIRST_HOT_WORD}]")
 CONFIG = Structure(
     "config",
     "u32 generation\nu32 n_masks\nu32 vlan_limit\nu32 wants_rare\nu32 ct_flags\nu32 raw_tcp_flags\n"
-    "u64 raw[4]\nu32 raw_ports\nu32 pad\n"
+    "u64 raw[4]\nu32 raw_ports\nu32 n_policers\n"
     f"u64 wanted[{N_WORDS}]\nu32 order[{MAX_MASKS}]",
 )
 DEVICE = Structure("device", "u32 ifindex\nu32 port")
@@ -270,6 +274,12 @@ METER = Structure(
         f"u64 {name}[{MAX_BANDS}]"
         for name in ("rate", "size", "bucket", "level", "band_packets", "band_bytes")
     ),
+)
+#: What may come in at a port: bits and packets a millisecond, and buckets of both.
+POLICER = Structure(
+    "policer",
+    "u32 lock\nu32 pad\nu64 used_ms\nu64 kbps\nu64 kpps\nu64 max_bits\nu64 max_packets\n"
+    "u64 bits\nu64 packets\nu64 dropped",
 )
 #: The sides of a TCP connection, as in `userspace.conntrack.tcp`.
 SIDE = Structure("side", "u32 state\nu32 low\nu32 high\nu32 window\ns32 scale")
@@ -324,6 +334,15 @@ TEMPLATE = Structure(
 )
 #: Where a tunnel listens: address (IPv4 mapped), UDP port as in packets (0: all), protocol.
 END = Structure("end", "u32 address[4]\nu16 port\nu16 proto")
+#: A packet that user space sends to some ports, and the connection that it opens, if it does.
+#: `failed` are the ports (by bits) that did not get it, or PARCEL_REFUSED. `next`, `count` and
+#: `n_failed` are of all; those of the first count.
+PARCEL = Structure(
+    "parcel",
+    f"u32 next\nu32 n_failed\nu32 failed\nu32 n_ports\nu32 ports[{PARCEL_PORTS}]\nu32 zone\n"
+    f"u32 opens\nu32 count\nu32 length\nu64 connection[{CONNECTION.size // 8}]\n"
+    f"u64 data[{PARCEL_BYTES // 8}]",
+)
 SHARE = Structure("share", "u64 produced[3]\nu64 consumed[3]\nu64 lost\nu64 limit")
 UPCALL_RECORD = Structure(
     "upcall",
@@ -336,7 +355,7 @@ SIZE_CLASSES = (3, 7, 15, 31, 63, 2 * N_WORDS)
 STRUCTURES = (
     ACTION, FLOW, MASK, QUICK, CACHED, CACHED_RARE, CONFIG, DEVICE, OUTPUT, METER, SIDE, CONNECTION,
     TUPLE, TRACKER, ZONE, POLICY, REQUEST, ENTRY, SHARE, TEMPLATE, UPCALL_RECORD, SWITCH, MEMBER,
-    PLACE, ADDRESS, RECENT, END,
+    PLACE, ADDRESS, RECENT, PARCEL, END, POLICER,
 )  # fmt: skip
 
 
@@ -360,7 +379,8 @@ PORT_SHARE_BYTES = RING_BYTES // 4
 #: A variable of a map's name and this is the map's only value, reached without a lookup.
 VALUE_SUFFIX = "_now"
 PROGRAMS = (
-    "nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found", "nl_uplink",
+    "nl_ingress", "nl_recirculate", "nl_parse_only", "nl_track", "nl_found", "nl_deliver",
+    "nl_uplink",
 )  # fmt: skip
 #: Where programs find one another: those, and the lookup that is made for the masks in use.
 LOOKUP_PROGRAM = len(PROGRAMS)
@@ -374,6 +394,7 @@ MAPS = (
     MapSpec("more_devices", HASH, 4, 4, MAX_PORTS, NO_PREALLOC),
     MapSpec("outputs", ARRAY, 4, OUTPUT.size, MAX_PORTS, MMAPABLE),
     MapSpec("shares", ARRAY, 4, SHARE.size, MAX_PORTS, MMAPABLE),
+    MapSpec("policers", ARRAY, 4, POLICER.size, MAX_PORTS, MMAPABLE),
     MapSpec("meters", ARRAY, 4, METER.size, MAX_METERS, MMAPABLE),
     MapSpec("templates", ARRAY, 4, TEMPLATE.size, MAX_TEMPLATES, MMAPABLE),
     MapSpec("tuples", HASH, TUPLE.size, ENTRY.size, 2 * MAX_CONNECTIONS, NO_PREALLOC),
@@ -388,6 +409,7 @@ MAPS = (
         MapSpec(f"keys_{number}", HASH, 4 * (room + 1), 4, MAX_SLOTS, NO_PREALLOC)
         for number, room in enumerate(SIZE_CLASSES)
     ),
+    MapSpec("outbox", ARRAY, 4, PARCEL.size, PARCELS, MMAPABLE),
     MapSpec("switches", ARRAY, 4, SWITCH.size, MAX_SWITCHES, MMAPABLE),
     MapSpec("members", ARRAY, 4, MEMBER.size, MAX_PORTS, MMAPABLE),
     MapSpec("addresses", HASH, PLACE.size, ADDRESS.size, MAX_ADDRESSES, NO_PREALLOC),
@@ -443,6 +465,8 @@ def _constants() -> dict[str, object]:
         "SWEEP_MARGIN_NS": f"{SWEEP_MARGIN_NS}ull",
         "ALL_ZONES": ALL_ZONES,
         "CT_COMPLETE": CT_COMPLETE,
+        "PARCEL_PORTS": PARCEL_PORTS,
+        "PARCEL_REFUSED": f"{PARCEL_REFUSED:#x}",
         "CT_CHECKS_SEQUENCE": CT_CHECKS_SEQUENCE,
         **{
             f"LIMIT_{name.upper()}": at

@@ -138,6 +138,8 @@ def count_programs(ifindex: int, kind: int) -> int:
 
 
 _test_run = Struct("<IIIIQQIIIIQQ")
+_run_head, _run_times = Struct("<IIII").pack_into, Struct("<II").pack_into
+_run_result = Struct("<I").unpack_from
 
 
 def test_run(
@@ -174,14 +176,19 @@ class Runner:
         )
 
     def run(self, data: bytes, repeat: int = 1) -> int:
-        """What the program returns."""
+        """What the program returns, the last of so many times. One that is run more than once has
+        to know by itself where it is: a signal may make it begin anew."""
         attributes = self._attributes
         self._data.raw = data
-        # The kernel writes sizes into it.
-        pack_into("<IIII", attributes, 0, *self._head)
-        pack_into("<II", attributes, 32, repeat, 0)
-        bpf(PROG_TEST_RUN, attributes)
-        return int(unpack_from("<I", attributes, 4)[0])
+        while True:
+            # The kernel writes sizes into it.
+            _run_head(attributes, 0, *self._head)
+            _run_times(attributes, 32, repeat, 0)
+            try:
+                bpf(PROG_TEST_RUN, attributes)
+            except InterruptedError:
+                continue
+            return int(_run_result(attributes, 4)[0])
 
 
 def info(fd: int, size: int) -> bytes:

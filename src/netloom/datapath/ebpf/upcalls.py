@@ -37,6 +37,7 @@ _read_head: Final = Struct("<8I").unpack_from
 assert UPCALL_RECORD.offsets["key"] == 32
 _VLAN_PRESENT: Final = 1 << 31
 _IS_SERVICE_TAG: Final = 1 << 16
+_UNPARSED: Final = UPCALL["UNPARSED"]
 #: Offset of the checksum and least length of the header.
 _CHECKSUMS: Final = {IPPROTO_TCP: (16, 20), IPPROTO_UDP: (6, 8), IPPROTO_SCTP: (8, 12)}
 
@@ -67,7 +68,7 @@ def decode_record(record: bytes, vlan_limit: int) -> Received:
         data = data[:12] + tpid + (vlan & 0xFFFF).to_bytes(2, "big") + data[12:]
     data = data[:length]
     key = decode_key(record[_KEY_AT:_HEAD_SIZE])
-    if kind == UPCALL["UNPARSED"]:
+    if kind == _UNPARSED:
         key = extract_key(data, 0, key & METADATA_ALL_MASK, vlan_limit)
     packet = Packet(data, find_offload(data, gso_size))
     return Received(kind, port, argument, key, packet, _HEAD_SIZE + UPCALL_ROOMS[room])

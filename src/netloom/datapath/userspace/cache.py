@@ -126,10 +126,9 @@ class FlowCache:
             subtable = self._subtables[mask] = Subtable(mask)
             self._order.append(subtable)
             self._masks_changed()
-        name = key & mask
-        flow = subtable.flows.get(name)
-        if flow is None:
-            flow = subtable.flows[name] = CachedFlow(key, mask)
+        new = CachedFlow(key, mask)
+        flow = subtable.flows.setdefault(key & mask, new)
+        if flow is new:
             self.changes += 1
         return flow
 

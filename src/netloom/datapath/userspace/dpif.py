@@ -48,6 +48,7 @@ from netloom.datapath.userspace.execute import (
 )
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
+from netloom.datapath.userspace.policer import Policer
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
     DROP_PUSH,
@@ -57,6 +58,7 @@ from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.netdev.dummy import DummyDevice
+from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
 
@@ -143,6 +145,10 @@ class UserspaceDpif(Outlet):
         self._now_ms = clock.now_ms()
         self._random = 1
         self._sequences: dict[int, int] = {}
+        #: Ports at which not everything may come in.
+        self._policers: dict[int, Policer] = {}
+        #: Are priorities of keys those of devices, or numbers of queues?
+        self.has_device_priorities = False
         self._round = 0
         #: Ports that had packets in the last round.
         self._busy: list[int] = []
@@ -191,6 +197,7 @@ class UserspaceDpif(Outlet):
     def port_del(self, number: DpPortNo) -> None:
         self._ports.pop(number, None)
         self._sequences.pop(number, None)
+        self._policers.pop(number, None)
 
     def ports(self) -> list[DpPort]:
         rows = sorted(self._ports.values(), key=lambda row: row[0].number)
@@ -199,6 +206,29 @@ class UserspaceDpif(Outlet):
     def port_stats(self, number: DpPortNo) -> DeviceStats:
         found = self._ports.get(number)
         return found[1].stats() if found else DeviceStats()
+
+    # Quality of service
+
+    def queue_priority(self, queue: int) -> int | None:
+        return queue
+
+    def device_priority(self, priority: int) -> int:
+        if self.has_device_priorities:
+            return priority
+        return queue_priority(priority) if 0 < priority < MAX_QUEUES else 0
+
+    def set_policing(self, number: DpPortNo, policing: Policing) -> None:
+        if not (policing.kbps or policing.kpps):
+            policing = FREE
+        before = self._policers.get(number)
+        if policing == (FREE if before is None else before.policing):
+            return
+        self._policers[number] = policer = Policer(policing, self._clock.now_ms())
+        policer.dropped = 0 if before is None else before.dropped
+
+    def n_policed(self, number: DpPortNo) -> int:
+        policer = self._policers.get(number)
+        return 0 if policer is None else policer.dropped
 
     # Flows
 
@@ -294,7 +324,9 @@ class UserspaceDpif(Outlet):
     ) -> None:
         program, outputs = self._compiled(actions)
         if outputs is None:
-            self._now_ms = self._clock.now_ms()
+            if not from_upcall:
+                # An upcall is of the packets of this moment.
+                self._now_ms = self._clock.now_ms()
             execution = Execution(self, Packet(packet, offload), key)
             execution.is_changed = not from_upcall
             execution.run(program)
@@ -350,10 +382,12 @@ class UserspaceDpif(Outlet):
         busy = []
         for number in numbers:
             found = self._ports.get(number)
-            packets = found[1].receive(BATCH_PACKETS) if found is not None else ()
+            packets = found[1].receive(BATCH_PACKETS) if found is not None else []
             if packets:
                 busy.append(number)
                 self._bursts += 1
+                if number in self._policers:
+                    packets = self._policers[number].admit(packets, self._now_ms)
                 for packet in packets:
                     self._receive(packet, number)
                 if self._outbox:
@@ -444,6 +478,10 @@ class UserspaceDpif(Outlet):
             self.drop(lost)
             return
         self._upcalls.append(upcall)
+
+    def has_output(self) -> bool:
+        """Whether packets wait for `flush`."""
+        return bool(self._outbox)
 
     def flush(self) -> None:
         """Send what was collected."""

@@ -44,6 +44,8 @@ from netloom.flow.key import (
     PACKET_TYPE_SHIFT,
     RECIRC_ID_MASK,
     RECIRC_ID_SHIFT,
+    SKB_PRIORITY_MASK,
+    SKB_PRIORITY_SHIFT,
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
@@ -54,6 +56,7 @@ from netloom.packet.types import PT_ETHERNET, packet_type_of
 
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]
+_NO_RECIRC_ID: Final = ~RECIRC_ID_MASK
 _TAGS: Final = (0x8100, 0x88A8)
 #: How often one packet may be looked up again. Open vSwitch has 6 too; more is a loop.
 MAX_RECIRCULATIONS: Final = 6
@@ -108,6 +111,10 @@ class Outlet:
     @abstractmethod
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         """Look the packet up again, by its key with the new recirculation id."""
+
+    @abstractmethod
+    def device_priority(self, priority: int) -> int:
+        """What devices call the priority of a key."""
 
     @abstractmethod
     def draw(self) -> int:
@@ -243,7 +250,15 @@ class Execution:
                 data = finish_offload(data, packet.offload)[0]
             packet = Packet(data[: self.max_len])
             self.max_len = 0
-        return packet
+        return self.with_priority(packet)
+
+    def with_priority(self, packet: Packet) -> Packet:
+        """The packet for the queue that was chosen, if one was."""
+        priority = self.key & SKB_PRIORITY_MASK
+        if not priority:
+            return packet
+        priority = self.outlet.device_priority(priority >> SKB_PRIORITY_SHIFT)
+        return Packet(packet.data, packet.offload, priority)
 
 
 def _run_together(executions: list[Execution], program: Program) -> None:
@@ -301,7 +316,7 @@ def _compile_outputs(ports: list[int]) -> Step:
         outlet = execution.outlet
         outlet.output(first, execution.take_truncated())
         if others:
-            packet = execution.frozen()
+            packet = execution.with_priority(execution.frozen())
             for port in others:
                 outlet.output(port, packet)
 
@@ -392,7 +407,7 @@ def _compile_recirc(action: dp.Recirc) -> list[Step]:
         if execution.depth >= MAX_RECIRCULATIONS:
             execution.outlet.drop(DROP_RECIRCULATION)
             return
-        key = execution.current_key() & ~RECIRC_ID_MASK | recirc_id
+        key = execution.current_key() & _NO_RECIRC_ID | recirc_id
         execution.outlet.recirculate(execution.frozen(), key, execution.depth + 1)
 
     return [recirc]

@@ -17,12 +17,12 @@ from netloom.datapath.userspace.conntrack.expected import adjust_packet
 from netloom.datapath.userspace.conntrack.fragments import HELD, Piece, Whole, cut
 from netloom.datapath.userspace.conntrack.key import tracked_of, write_tracked
 from netloom.datapath.userspace.conntrack.nat import translate_packet
+from netloom.datapath.userspace.conntrack.plan import CtPlan, is_plain_action
 from netloom.datapath.userspace.conntrack.tracker import (
     INV,
     TRK,
     Tracked,
     Verdict,
-    is_plain_action,
 )
 from netloom.flow.key import RECIRC_ID_SHIFT
 from netloom.netdev.device import Packet
@@ -63,13 +63,15 @@ def compile_track(
     if not is_plain_action(action):
         return partial(track, action=action)
 
+    plan = CtPlan(action)
+
     def track_plain(execution: Execution) -> bool | list[Execution] | None:
         outlet = execution.outlet
         tracker = outlet.conntrack
         if not tracker.fragments.n_held:
             data, is_trusted = execution.frozen().data, execution.offload is not None
             key = tracker.track_key(
-                data, execution.key, action, outlet.now_ms(), is_trusted, wants_key
+                data, execution.key, plan, outlet.now_ms(), is_trusted, wants_key
             )
             if key >= 0:
                 if wants_key:

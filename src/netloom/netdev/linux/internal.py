@@ -23,6 +23,7 @@ from netloom.netdev.errors import cannot_open
 from netloom.netdev.linux.link_device import LinkHandle
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.netdev.linux.shaper import LinuxShaper
 
 log = get_logger("netdev_linux")
 
@@ -47,6 +48,7 @@ class InternalDevice:
         self._hidden = hidden_name(owner, name)
         self._rtnl = rtnl
         self.keeps = False
+        self.shaper = LinuxShaper(name, self.state, rtnl)
         link = rtnl.link(name, fresh=True)
         hidden = rtnl.link(self._hidden, fresh=True)
         if hidden is None:

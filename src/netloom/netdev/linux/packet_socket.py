@@ -19,6 +19,7 @@ from netloom.netdev.errors import cannot_open
 from netloom.netdev.linux.link_device import LinkHandle
 from netloom.netdev.linux.packet_ring import SOL_PACKET, PacketRing
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.netdev.linux.shaper import LinuxShaper
 from netloom.packet.offload import NO_OFFLOAD_HEADER, Offload, finish_offload, with_header
 
 TYPE_CHECKING = False
@@ -51,7 +52,10 @@ class PacketSocketDevice:
         self.name = name
         self._link = LinkHandle(link, rtnl)
         self._tx_dropped = 0
+        self.shaper = LinuxShaper(name, self.state, rtnl)
         self._had_packets = False
+        #: That of the packets sent last.
+        self._priority = 0
         self._count_sent: Callable[[], tuple[int, int, int]] | None = None
         self._ring: PacketRing | None
         try:
@@ -92,17 +96,29 @@ class PacketSocketDevice:
             offload = packet.offload
             data = packet.data
             frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
+            if packet.priority != self._priority:
+                self._set_priority(packet.priority)
             try:
                 send(frame)
             except OSError as error:
                 self._send_failed(frame, data, offload, error)
+
+    def _set_priority(self, priority: int) -> None:
+        """Have the next packets go to the queue of that priority."""
+        self._priority = priority
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, priority)
+        except OSError as error:
+            # Without rights over the namespace.
+            log.warn_rl("%s: no queues can be chosen (%s)", self.name, error.strerror)
 
     def _send_failed(
         self, frame: bytes, data: bytes, offload: Offload | None, error: OSError
     ) -> None:
         if offload is not None and error.errno == errno.EINVAL:
             # The device takes no such offload: do its work.
-            self.send([Packet(part) for part in finish_offload(data, offload)])
+            parts = finish_offload(data, offload)
+            self.send([Packet(part, priority=self._priority) for part in parts])
             return
         if error.errno == errno.ENETDOWN:
             # Perhaps left from when the device was down, and reported once.
@@ -125,6 +141,7 @@ class PacketSocketDevice:
         sender = _open_sender(self.name, self._link.ifindex)
         self.close()
         self._socket, self._ring = sender, None
+        self._priority = 0
         return self._link.ifindex
 
     def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:

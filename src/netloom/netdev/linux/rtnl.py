@@ -28,6 +28,7 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from netloom.base.record import Record
 from netloom.netdev.device import DeviceState, DeviceStats
 from netloom.netdev.linux.ethtool import read_driver, read_speed
+from netloom.netdev.linux.tc import Tc
 
 IFF_UP = 0x1
 IFF_LOWER_UP = 0x10000
@@ -48,6 +49,8 @@ class Link(Record):
     name: str
     state: DeviceState
     stats: DeviceStats
+    #: The kind of what packets wait in before they leave.
+    qdisc: str = ""
 
 
 class Rtnl:
@@ -64,6 +67,13 @@ class Rtnl:
         self._links: dict[str, Link] = {}
         self._changes = 0
         self._calls_to_skip = 0
+        self._tc: Tc | None = None
+
+    def tc(self) -> Tc:
+        """What sets the queues of the same devices."""
+        if self._tc is None:
+            self._tc = Tc()
+        return self._tc
 
     def fileno(self) -> int:
         """Readable when links changed."""
@@ -149,6 +159,8 @@ class Rtnl:
     def close(self) -> None:
         self._requests.close()
         self._events.close()
+        if self._tc is not None:
+            self._tc.close()
 
     def _request(
         self,
@@ -190,7 +202,8 @@ class Rtnl:
         )
         stats = message.get_attr("IFLA_STATS64") or {}
         counters = {field: stats.get(source, 0) for field, source in _STATISTICS.items()}
-        return Link(message["index"], name, state, DeviceStats(**counters))
+        qdisc = message.get_attr("IFLA_QDISC") or ""
+        return Link(message["index"], name, state, DeviceStats(**counters), qdisc)
 
 
 #: Members of DeviceStats -> members of the kernel's struct rtnl_link_stats64.

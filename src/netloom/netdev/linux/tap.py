@@ -19,6 +19,7 @@ from netloom.netdev.errors import cannot_open
 from netloom.netdev.linux.link_device import LinkHandle
 from netloom.netdev.linux.packet_ring import PACKET_BYTES
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.netdev.linux.shaper import LinuxShaper
 from netloom.packet.offload import (
     NO_OFFLOAD_HEADER,
     VIRTIO_NET_HDR_LEN,
@@ -59,6 +60,7 @@ class TapDevice:
         self.name = name
         self.type = type_
         self._tx_dropped = 0
+        self.shaper = LinuxShaper(name, self.state, rtnl)
         self._rtnl = rtnl
         #: The kernel said that the device is down when that many changes of links had been seen.
         self._down_at = -1

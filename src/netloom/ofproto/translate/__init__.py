@@ -42,6 +42,7 @@ from netloom.ofproto.translate.learn import perform as perform_learning
 from netloom.ofproto.translate.mirror import mirror, mirror_entering
 from netloom.ofproto.translate.normal import normal
 from netloom.ofproto.translate.record import Recorder
+from netloom.ofproto.translate.sampling import begin_sampling, finish_sampling, sample_entering
 from netloom.ofproto.translate.tables import enter_table
 from netloom.ofproto.translate.tunnel import begin as begin_tunnel
 from netloom.ofproto.translate.underlay import receive
@@ -65,6 +66,7 @@ class _Walk:
     normal = staticmethod(normal)
     mirror = staticmethod(mirror)
     mirror_entering = staticmethod(mirror_entering)
+    sample_entering = staticmethod(sample_entering)
 
 
 _WALK = _Walk()
@@ -98,6 +100,8 @@ def translate(
     begin_tunnel(context)
     context.begin_bridge(bridge)
     recirc_id = key >> _RECIRC_ID_SHIFT & 0xFFFFFFFF
+    if bridge.exporters is not None:
+        begin_sampling(context, bridge.exporters, is_new=state is None and not recirc_id)
     if recirc_id and state is None:
         state = bridge.backer.recirculations.find(recirc_id)
         if state is None:
@@ -119,20 +123,27 @@ def translate(
             enter_table(context, state.table_id, is_entry=True)
     else:
         _begin(context, actions)
-    port = context.first_bridge.ports_by_number.get(context.in_port)
-    if port is not None and not port.forwards:
-        cancel(context, 0)
-        if port.learns:
-            context.emit(DropReason(_NOT_FORWARDED))
+    _cancel_if_blocked(context)
     if context.freeze is None:
         run_action_set(context)
     if context.freeze is not None and not context.error:
         finish_freezing(context)
     elif bridge.connections.in_band.is_active and not context.error:
         save_dhcp_reply(context)
+    if context.sampling is not None:
+        finish_sampling(context)
     if side_effects and not context.error:
         perform_learning(context)
     return finish(context)
+
+
+def _cancel_if_blocked(context: Context) -> None:
+    """A port that does not forward lets packets be looked at, and sampled, at most."""
+    port = context.first_bridge.ports_by_number.get(context.in_port)
+    if port is not None and not port.forwards:
+        cancel(context, context.sampling.n_actions if context.sampling is not None else 0)
+        if port.learns:
+            context.emit(DropReason(_NOT_FORWARDED))
 
 
 def _begin(context: Context, actions: Actions | None) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netloom.ofproto.table import Table
     from netloom.ofproto.trails import Trail
     from netloom.ofproto.translate.record import Recorder
+    from netloom.ofproto.translate.sample_leaving import Sampling
     from netloom.ofproto.translate.walk_log import WalkLog
 
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
@@ -95,6 +96,9 @@ class Walk(Protocol):
 
     def mirror(self, context: Context, bundle: Bundle, entering: bool) -> None:
         """Copy the packet to the mirrors that select it."""
+
+    def sample_entering(self, context: Context) -> None:
+        """Have samples taken of packets that have just come in."""
 
     def mirror_entering(self, context: Context) -> bool:
         """Copy a packet that has just come in; False if it may not come in."""
@@ -227,6 +231,7 @@ class Context:
         "recirc_ids",
         "recorder",
         "rule",
+        "sampling",
         "side_effects",
         "slow",
         "snaplen",
@@ -267,8 +272,7 @@ class Context:
         #: The first table costs no resubmit.
         self.has_begun, self.depth, self.n_resubmits = False, 0, 0
         #: Set when an action ends the processing of its list.
-        self.done = False
-        self.error = ""
+        self.done, self.error = False, ""
         #: Why each packet has to come up: words of SLOW_REASONS.
         self.slow: set[str] = set()
         #: Why a packet goes to the controller depends on where the output stands.
@@ -296,6 +300,8 @@ class Context:
         #: Set while the translation stops to go on later.
         self.freeze: Freeze | None = None
         self.recirc_ids: list[int] = []
+        #: What exporters are to know of it in the end; None: there are none.
+        self.sampling: Sampling | None = None
 
     @property
     def in_port(self) -> int:

@@ -33,15 +33,22 @@ def enter(context: Context) -> bool:
     """The packet has come in from outside: does the bridge run what its tables say? Mirrors get
     it, too."""
     port = context.bridge.ports_by_number.get(context.in_port)
-    if port is not None and not receives(context, port):
+    if port is not None and _is_special(context, port):
+        return False
+    if context.sampling is not None:
+        # Whether the port lets them in or not.
+        context.walk.sample_entering(context)
+    if port is not None and not _lets_in(context, port):
         return False
     return context.walk.mirror_entering(context)
 
 
 def receives(context: Context, port: OfPort) -> bool:
     """May tables have a look at what came in here?"""
-    if _is_special(context, port):
-        return False
+    return not _is_special(context, port) and _lets_in(context, port)
+
+
+def _lets_in(context: Context, port: OfPort) -> bool:
     refuses = m.OFPPC_NO_RECV_STP if is_bpdu(context) else m.OFPPC_NO_RECV
     return not port.config & refuses and (port.forwards or port.learns)
 
@@ -51,7 +58,7 @@ def _is_special(context: Context, port: OfPort) -> bool:
     bridge = context.bridge
     if bridge.faults.takes(context, port) or bridge.monitoring.takes(context, port):
         return True
-    if _is_slow_protocol(context, port):
+    if _is_slow_protocol(context, port) or bridge.neighbours.takes(context, port):
         return True
     tree = context.bridge.tree
     if tree is None or tree.is_disabled:

@@ -26,6 +26,7 @@ from netloom.ofproto.translate.action_set import execution_order
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.fields import has_field as _has
+from netloom.ofproto.translate.options import presence
 from netloom.ofproto.translate.output import output, to_controller
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
@@ -137,6 +138,7 @@ def _set_field(context: Context, action: a.SetField) -> None:
     key = context.key & ~in_place | action.value << field.shift & in_place
     if field.dynamic:
         key |= small.option_present(field)
+        context.mask |= small.option_present(field)
     context.key = _with_tpid(key | field.implied)
 
 
@@ -164,11 +166,10 @@ def _move(context: Context, action: a.Move) -> None:
     from_shift = source.field.shift + source.offset
     to_shift = destination.field.shift + destination.offset
     from_bits, to_bits = _bits(source), _bits(destination)
-    context.mask |= from_bits | to_bits
+    context.mask |= from_bits | to_bits | presence(source) | presence(destination)
     value = (context.key & from_bits) >> from_shift
     context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
-    if destination.field.dynamic:
-        context.key |= small.option_present(destination.field)
+    context.key |= presence(destination)
     if context.recorder is not None:
         context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
 
@@ -182,7 +183,7 @@ def _bits(part: a.Subfield) -> int:
 def _format_value(part: a.Subfield, value: int) -> str:
     if part.n_bits == part.field.bits:
         return format_field_value(part.field, value, part.field.ones)
-    return hex(value)
+    return hex(value) if value else "0"
 
 
 def _push(context: Context, action: a.Push) -> None:
@@ -202,7 +203,7 @@ def _pop(context: Context, action: a.Pop) -> None:
     value, _ = context.stack.pop()
     context.mask |= bits
     in_place = value << target.field.shift + target.offset & bits
-    context.key = _with_tpid(context.key & ~bits | in_place)
+    context.key = _with_tpid(context.key & ~bits | in_place) | presence(target)
     if context.recorder is not None:
         value &= (1 << target.n_bits) - 1
         context.detail(f"{format_subfield(target)} is now {_format_value(target, value)}")

@@ -13,6 +13,7 @@ from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.output import output_to
 from netloom.ofproto.translate.spread import spread
 from netloom.protocols.bond import DROP, DROP_IF_MOVED
+from netloom.telemetry.netflow import FLOOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,6 +185,8 @@ def _flood(context: Context, source: Bundle, inside: Tags) -> None:
             continue
         if other.is_floodable and other.carries(inside):
             send(context, source, other, inside)
+    if context.sampling is not None:
+        context.sampling.output = FLOOD
 
 
 def _bond_admits(context: Context, bundle: Bundle, vlan: int) -> bool:

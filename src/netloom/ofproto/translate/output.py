@@ -10,14 +10,17 @@ from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import CT_STATE_MASK, DL_TYPE_MASK, METADATA_ALL_MASK
 from netloom.netdev.tunnel_config import LEGACY_L2
 from netloom.ofproto.ports import OfPort
+from netloom.ofproto.queues import mark, restore
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.translate import tunnel, underlay
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.crossing import cross
 from netloom.ofproto.translate.entry import skips_output
+from netloom.ofproto.translate.sample_leaving import sample_leaving
 from netloom.openflow import messages as m
 from netloom.openflow.messages_meters import OFPM_CONTROLLER
+from netloom.telemetry.netflow import FLOOD
 
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
@@ -42,13 +45,32 @@ def output_to(context: Context, number: int) -> None:
     elif _PACKET_TYPE.get(context.key) and _takes_frames_only(port):
         context.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.")
     else:
+        before = context.key
+        if port.marks:
+            _mark(context, port)
         if port.tunnel is not None:
-            if not tunnel.output_to_tunnel(context, port, port.tunnel):
-                return
+            sampling = context.sampling
+            n_outputs = sampling.n_outputs if sampling is not None else 0
+            was_sent = tunnel.output_to_tunnel(context, port, port.tunnel)
+            if was_sent and sampling is not None:
+                # Whichever way it takes below, it is one output.
+                sampling.n_outputs = n_outputs
+                sampling.note(port)
         else:
+            was_sent = True
             _emit_output(context, port)
-        if context.bridge.mirrors and port.bundle is not None:
+        if port.marks:
+            context.key = restore(context.key, before)
+        if was_sent and context.bridge.mirrors and port.bundle is not None:
             context.walk.mirror(context, port.bundle, entering=False)
+
+
+def _mark(context: Context, port: OfPort) -> None:
+    """Give a packet the DSCP of the queue that it leaves by."""
+    if context.log is not None:
+        # What the next packet is marked with may be another.
+        context.log.give_up()
+    context.key, context.mask = mark(port.marks, context.key, context.mask)
 
 
 def _is_restricted(port: OfPort) -> bool:
@@ -65,10 +87,14 @@ def _emit_output(context: Context, port: OfPort) -> None:
     number = underlay.terminate(context, port)
     if number is not None:
         context.emit(dp.TunnelPop(number))
-        return
-    if context.snaplen:
-        context.emit(dp.Trunc(context.snaplen))
-    context.emit(dp.Output(port.dp_port))
+    else:
+        if context.bridge.exporters is not None:
+            sample_leaving(context, port)
+        if context.snaplen:
+            context.emit(dp.Trunc(context.snaplen))
+        context.emit(dp.Output(port.dp_port))
+    if context.sampling is not None:
+        context.sampling.note(port)
 
 
 def is_alive(context: Context, number: int) -> bool:
@@ -81,6 +107,8 @@ def flood(context: Context, everywhere: bool) -> None:
     for port in list(context.bridge.ports_by_number.values()):
         if port.number != context.in_port and (everywhere or not port.config & m.OFPPC_NO_FLOOD):
             output_to(context, port.number)
+    if context.sampling is not None:
+        context.sampling.output = FLOOD
 
 
 def to_controller(
@@ -150,6 +178,8 @@ def _metadata(key: int) -> int:
 
 def output(context: Context, number: int, max_len: int) -> None:
     """The output action of OpenFlow, with its reserved ports."""
+    sampling = context.sampling
+    before = sampling.begin_output() if sampling is not None else 0
     if number == reserved.IN_PORT:
         output_to(context, context.in_port)
     elif number == reserved.TABLE:
@@ -160,12 +190,13 @@ def output(context: Context, number: int, max_len: int) -> None:
         flood(context, everywhere=number == reserved.ALL)
     elif number == reserved.CONTROLLER:
         to_controller(context, max_len, _reason(context), 0)
-    elif number == reserved.NONE:
-        return
     elif number == context.in_port:
-        context.warn("skipping output to input port")
-    else:
+        if number != reserved.NONE:
+            context.warn("skipping output to input port")
+    elif number != reserved.NONE:
         output_to(context, number)
+    if sampling is not None:
+        sampling.end_output(before)
 
 
 def _reason(context: Context) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from netloom.datapath import actions as dp
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.options import presence
 from netloom.openflow import actions as a
 
 
@@ -20,7 +21,8 @@ def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions
         context.slow.add("action")
         packet = context.packet
         is_larger = packet is not None and len(packet) > action.size
-        context.key = context.key & ~place | (place if is_larger else 0)
+        bit = place if is_larger else 0
+        context.key = context.key & ~place | bit | presence(action.destination)
         return False
     commit(context)
     saved = _state(context)
@@ -30,7 +32,7 @@ def check_pkt_larger(context: Context, action: a.CheckPktLarger, rest: a.Actions
         context.actions = []
         _restore(context, saved)
         context.done, context.is_last = False, True
-        context.key = context.key & ~place | (place if bit else 0)
+        context.key = context.key & ~place | (place if bit else 0) | presence(action.destination)
         context.walk.run_actions(context, rest)
         if context.freeze is None:
             context.walk.run_action_set(context)

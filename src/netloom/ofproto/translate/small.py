@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from netloom.base.log import get_logger
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
 from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
 from netloom.flow.key import NW_PROTO_MASK
 from netloom.flow.ports import format_port
+from netloom.ofproto.export_netflow import NetflowCredit
 from netloom.ofproto.translate.context import Context, Credit
 from netloom.ofproto.translate.output import output_to
 from netloom.openflow import actions as a
@@ -16,6 +18,8 @@ from netloom.openflow import actions as a
 if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.rules import Rule
+
+log: Final = get_logger("dpif")
 
 _PRIORITY: Final = SLOT["skb_priority"]
 TCP_FLAGS: Final = SLOT["tcp_flags"]
@@ -32,16 +36,28 @@ def option_present(field: Field) -> int:
 
 
 def delete_field(context: Context, action: a.DeleteField) -> None:
-    """Take an option out of the tunnel's metadata: what is sent has it not, even if it came so."""
+    """Take an option out of the tunnel's metadata: what is sent has it not, even if it came so. Who
+    reads it still finds its value."""
     field = action.field
-    context.key &= ~(option_present(field) | field.mask)
+    context.key &= ~option_present(field)
     context.detail(f"delete {field.name}")
 
 
 def set_queue(context: Context, action: a.SetQueue) -> None:
     """Choose a queue for what is sent from here on: the packet's priority names it."""
     context.mask |= _PRIORITY.mask
-    context.key = _PRIORITY.put(context.key, action.queue)
+    priority = _priority_of(context, action.queue)
+    if priority is not None:
+        context.key = _PRIORITY.put(context.key, priority)
+
+
+def _priority_of(context: Context, queue: int) -> int | None:
+    """What stands for a queue in keys; None if the data path has no such queues."""
+    dpif = context.bridge.backer.dpif
+    priority = dpif.queue_priority(queue)
+    if priority is None:
+        log.warn_rl("%s: failed to queue_to_priority %d (Invalid argument)", dpif.name, queue)
+    return priority
 
 
 def pop_queue(context: Context, action: a.PopQueue) -> None:
@@ -62,7 +78,9 @@ def enqueue(context: Context, action: a.Enqueue) -> None:
     elif number == context.in_port:
         return
     saved = _PRIORITY.get(context.key)
-    context.key = _PRIORITY.put(context.key, action.queue)
+    priority = _priority_of(context, action.queue)
+    if priority is not None:
+        context.key = _PRIORITY.put(context.key, priority)
     output_to(context, number)
     context.key = _PRIORITY.put(context.key, saved)
 
@@ -135,6 +153,8 @@ def credit_all(
     credits_: list[Credit], n_packets: int, n_bytes: int, used_ms: int, tcp_flags: int
 ) -> None:
     """Credit packets, whose TCP flags together are `tcp_flags`, to everybody."""
+    if tcp_flags and credits_ and type(credits_[0]) is NetflowCredit:
+        credits_[0].tcp_flags = tcp_flags
     for target in credits_:
         target.credit(n_packets, n_bytes, used_ms)
     if tcp_flags & _FIN_OR_RST:

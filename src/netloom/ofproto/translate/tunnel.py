@@ -21,6 +21,7 @@ from netloom.ofproto.tlv_table import packed_options
 from netloom.ofproto.translate import underlay
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.sample_leaving import sample_leaving
 from netloom.ofproto.tunnels import TUNNEL_DST_MASK, tunnel_dst
 
 TYPE_CHECKING = False
@@ -175,18 +176,23 @@ def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bo
     if context.bridge.backer.pushes_tunnels:
         context.detail("output to native tunnel")
         commit(context)
+        if context.bridge.exporters is not None and context.bridge.backer.dpif.in_kernel:
+            # Exporters are told of what the kernel puts into tunnels, as by Open vSwitch.
+            sample_leaving(context, port)
         underlay.output(context, port, config)
     else:
         context.detail("output to kernel tunnel")
-        _commit_tunnel(context, config)
+        commit_tunnel(context, config)
         commit(context)
+        if context.bridge.exporters is not None:
+            sample_leaving(context, port)
         context.emit(dp.Output(port.dp_port))
     context.key = context.key & ~TUNNEL_MASK | tunnel
     context.key = _PACKET_TYPE.put(context.key, packet_type)
     return True
 
 
-def _commit_tunnel(context: Context, config: TunnelConfig) -> None:
+def commit_tunnel(context: Context, config: TunnelConfig) -> None:
     """Have the data path know the outer header, with what this type of tunnel has in it."""
     key = context.key & ~_OPTIONS_MASK
     if config.type == "geneve":

@@ -9,24 +9,34 @@ from netloom.openflow import messages as m
 from netloom.openflow import messages_bundles as b
 from netloom.openflow import protocol as p
 from netloom.openflow.error_table import error_name
-from netloom.openflow.flow_encoder import FlowEncoder
+from netloom.openflow.flow_encoder import FlowEncoder, wrapped
+from netloom.openflow.messages_groups import GroupMod
+from netloom.programs.ofctl.group_commands import check_command
 from netloom.programs.ofctl.names import accepted_names
-from netloom.programs.ofctl.options import Fatal, protocols_text
+from netloom.programs.ofctl.options import Fatal, add_bundles, protocols_text
 from netloom.programs.ofctl.switch import Switch, open_for_flows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netloom.openflow.flow_lines import AlikeFlow
     from netloom.openflow.flow_text import Names
     from netloom.programs.ofctl import Context
+
+    #: A flow mod, a flow of a file that is like others, or another message.
+    Change = m.MessageRecord | m.FlowMod | AlikeFlow
 
 _USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
 _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
 _ERROR = 1
+#: Messages that are given to the connection together.
+_AT_ONCE = 500
+#: What stands behind the first word of a line.
+_SEPARATORS = ", \t\r\n"
 
 
-def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> None:
+def send_bundle(context: Context, changes: Sequence[Change], usable: int) -> None:
     """Opens a connection and makes all `changes`, or none."""
     if usable and not usable & _USABLE:
         allowed = protocols_text(context.args.allowed_protocols)
@@ -38,31 +48,37 @@ def send_bundle(context: Context, changes: Sequence[m.Message], usable: int) -> 
     switch.close()
 
 
-def transact(context: Context, switch: Switch, changes: Sequence[m.Message]) -> None:
+def transact(context: Context, switch: Switch, changes: Sequence[Change]) -> None:
     """Makes all `changes` or none; prints the switch's errors and ends the program if none."""
-    encoder = FlowEncoder(switch.protocol)
+    for change in changes:
+        if isinstance(change, GroupMod):
+            check_command(change, switch.version)
+    empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)
+    encoder = FlowEncoder(switch.protocol, empty)
+    new_xid = switch.connection.new_xid
     messages = [
-        encoder.encode(change, switch.connection.new_xid())
-        if isinstance(change, m.FlowMod)
-        else switch.encode(change)
+        wrapped(empty, switch.encode(change))
+        if isinstance(change, m.MessageRecord)
+        else encoder.encode(change, new_xid())
         for change in changes
     ]
     errors: list[bytes] = []
-    sent: dict[bytes, bytes] = {message[4:8]: message for message in messages}
-    _control(switch, b.OFPBCT_OPEN_REQUEST, sent, errors)
+    controls = [_control(switch, b.OFPBCT_OPEN_REQUEST, errors)]
     if not errors:
         _add(switch, messages, errors)
     if not errors:
-        _control(switch, b.OFPBCT_COMMIT_REQUEST, sent, errors)
-    for error in errors:
-        _print_error(context, error, sent)
+        controls.append(_control(switch, b.OFPBCT_COMMIT_REQUEST, errors))
     if errors:
+        sent = {message[4:8]: message[len(empty) :] for message in messages}
+        sent.update({request[4:8]: request for request in controls})
+        for error in errors:
+            _print_error(context, error, sent)
         raise Fatal(f"talking to {switch.connection.name} (Protocol error)")
 
 
-def _control(switch: Switch, kind: int, sent: dict[bytes, bytes], errors: list[bytes]) -> None:
+def _control(switch: Switch, kind: int, errors: list[bytes]) -> bytes:
+    """Opens or commits the bundle; returns the request."""
     request = switch.encode(b.BundleControl(0, kind, _FLAGS))
-    sent[request[4:8]] = request
     switch.send(request)
     while True:
         data = switch.receive()
@@ -74,15 +90,14 @@ def _control(switch: Switch, kind: int, sent: dict[bytes, bytes], errors: list[b
         reply = switch.decode(data)
         if not isinstance(reply, b.BundleControl) or reply.type != kind + 1:
             raise Fatal(f"talking to {switch.connection.name} (Protocol error)")
+    return request
 
 
 def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
-    """Adds the messages, and looks at what the switch says of them with a barrier after them."""
-    empty = switch.encode(b.BundleAdd(0, _FLAGS, b""), 0)
-    for start in range(0, len(messages), 500):
+    """Sends the messages, and looks at what the switch says of them with a barrier after them."""
+    for start in range(0, len(messages), _AT_ONCE):
         # Neither side's buffers must fill up while nobody reads.
-        part = messages[start : start + 500]
-        switch.send(*[_wrapped(empty, data) for data in part])
+        switch.send(*messages[start : start + _AT_ONCE])
     barrier = switch.encode(m.BarrierRequest())
     switch.send(barrier)
     while True:
@@ -91,12 +106,6 @@ def _add(switch: Switch, messages: list[bytes], errors: list[bytes]) -> None:
             errors.append(data)
         if data[4:8] == barrier[4:8]:
             return
-
-
-def _wrapped(empty: bytes, data: bytes) -> bytes:
-    """The message that adds `data` to a bundle, made of one that adds nothing."""
-    size = len(empty) + len(data)
-    return empty[:2] + size.to_bytes(2, "big") + data[4:8] + empty[8:] + data
 
 
 def _print_error(context: Context, data: bytes, sent: dict[bytes, bytes]) -> None:
@@ -127,7 +136,7 @@ def bundle(context: Context) -> None:
 
     path = context.operands[1]
     names = accepted_names(context, context.switch)
-    changes: list[m.Message] = []
+    changes: list[Change] = []
     usable = p.P_ANY
     for number, line in enumerate(read_lines(path), 1):
         text = line.partition("#")[0].strip(" \t\r\n")
@@ -139,11 +148,13 @@ def bundle(context: Context) -> None:
             raise ConfigError(f"{path}:{number}: {error}") from None
         changes.append(change)
         usable &= protocols
+    add_bundles(context.args)
     send_bundle(context, changes, usable)
 
 
-def _parse(text: str, names: Names) -> tuple[m.Message, int]:
-    kind, _, rest = text.partition(" ")
+def _parse(text: str, names: Names) -> tuple[Change, int]:
+    end = next((at for at, char in enumerate(text) if char in _SEPARATORS), len(text))
+    kind, rest = text[:end], text[end + 1 :]
     if kind == "flow":
         from netloom.openflow.flow_text import parse_flow_mod
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import sys
 
-from netloom.base.record import Record
-from netloom.flow.match import Match
 from netloom.flow.print import format_match
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_format import format_actions
-from netloom.openflow.actions import Action
+from netloom.openflow.flow_encoder import FlowEncoder
+from netloom.openflow.flow_sets import (
+    Flows,
+    FlowVersion,
+    Key,
+    add_told,
+    differences,
+    flows_of_mods,
+    same_version,
+)
 from netloom.openflow.flow_text import Names, parse_flow_lines
 from netloom.openflow.text_flows import format_flags
 from netloom.programs.ofctl.dumps import open_for_dump
@@ -23,33 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
-#: Table, priority, match: what makes two flows the same.
-Key = tuple[int, int, Match]
 
-
-class Version(Record):
-    """What two flows with the same key may differ in; `flags` and below do not count."""
-
-    actions: tuple[Action, ...]
-    cookie: int
-    idle_timeout: int
-    hard_timeout: int
-    importance: int
-    flags: int
-
-
-Flows = dict[Key, Version]
-
-
-def _same(a: Version | None, b: Version | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return (a.actions, a.cookie, a.idle_timeout, a.hard_timeout, a.importance) == (
-        b.actions, b.cookie, b.idle_timeout, b.hard_timeout, b.importance,
-    )  # fmt: skip
-
-
-def _text(key: Key, version: Version, names: dict[int, str] | None) -> str:
+def _text(key: Key, version: FlowVersion, names: dict[int, str] | None) -> str:
     table_id, priority, match = key
     out = f"table={table_id} " if table_id else ""
     out += format_match(match, names, None if priority == 0x8000 else priority)
@@ -69,14 +51,7 @@ def _text(key: Key, version: Version, names: dict[int, str] | None) -> str:
 def read_file(path: str, names: Names) -> tuple[Flows, int]:
     """The flows of a file, the last one with a key counting, and the protocols for all."""
     mods, usable = parse_flow_lines(read_lines(path, "open"), m.OFPFC_ADD, names, path)
-    flows: Flows = {}
-    for mod in mods:
-        table_id = 0 if mod.table_id == 255 else mod.table_id
-        flows[table_id, mod.priority, mod.match] = Version(
-            mod.actions, mod.new_cookie or 0, mod.idle_timeout, mod.hard_timeout, mod.importance,
-            mod.flags,
-        )  # fmt: skip
-    return flows, usable
+    return flows_of_mods(mods), usable
 
 
 def read_switch(switch: Switch) -> Flows:
@@ -84,16 +59,8 @@ def read_switch(switch: Switch) -> Flows:
     flows: Flows = {}
     request = m.FlowStatsRequest(nx=bool(switch.protocol & p.P_NXM_ANY))
     for data in switch.ask(request):
-        for flow in switch.decode_flows(data).flows:
-            flows[flow.table_id, flow.priority, flow.match] = Version(
-                flow.actions, flow.cookie, flow.idle_timeout, flow.hard_timeout, flow.importance,
-                0,
-            )  # fmt: skip
+        add_told(flows, switch.decode_flows(data).flows)
     return flows
-
-
-def _order(key: Key) -> tuple[int, int]:
-    return key[0], -key[1]
 
 
 def _is_file(name: str) -> bool:
@@ -118,20 +85,17 @@ def diff_flows(context: Context) -> int:
             sources.append(read_switch(switch))
             switch.close()
     first, second = sources
-    differences = False
-    for key in sorted({**first, **second}, key=_order):
+    different = differences(first, second)
+    for key in different:
         a, b = first.get(key), second.get(key)
-        if _same(a, b):
-            continue
-        differences = True
         if a is not None:
             sys.stdout.write(f"-{_text(key, a, shown)}\n")
         if b is not None:
             sys.stdout.write(f"+{_text(key, b, shown)}\n")
-    return 2 if differences else 0
+    return 2 if different else 0
 
 
-def _mod(key: Key, version: Version | None) -> m.FlowMod:
+def _mod(key: Key, version: FlowVersion | None) -> m.FlowMod:
     table_id, priority, match = key
     if version is None:
         return m.FlowMod(m.OFPFC_DELETE_STRICT, match, priority, table_id, new_cookie=0)
@@ -151,14 +115,16 @@ def replace_flows(context: Context) -> None:
     there = read_switch(switch)
     changes = [_mod(key, None) for key in there if key not in wanted]
     for key, version in wanted.items():
-        if context.args.readd or not _same(there.get(key), version):
+        if context.args.readd or not same_version(there.get(key), version):
             changes.append(_mod(key, version))
     if context.args.bundle:
         from netloom.programs.ofctl.bundles import transact
 
         transact(context, switch, changes)
     else:
-        _change_all(switch, [switch.encode(change) for change in changes])
+        encoder = FlowEncoder(switch.protocol)
+        new_xid = switch.connection.new_xid
+        _change_all(switch, [encoder.encode(change, new_xid()) for change in changes])
     switch.close()
 
 

@@ -10,9 +10,9 @@ from netloom.openflow import messages as m
 from netloom.openflow.flow_encoder import FlowEncoder
 from netloom.openflow.flow_text import (
     Names,
-    parse_flow_lines,
     parse_flow_mod,
     parse_packet_out,
+    read_flow_lines,
 )
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
@@ -21,10 +21,13 @@ from netloom.programs.ofctl.switch import open_for_flows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from netloom.openflow.flow_lines import AlikeFlow
     from netloom.programs.ofctl import Context
 
 
-def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
+def _send(context: Context, flows: Sequence[m.FlowMod | AlikeFlow], usable: int) -> None:
     if context.args.bundle:
         from netloom.programs.ofctl.bundles import send_bundle
 
@@ -38,7 +41,7 @@ def _send(context: Context, flows: list[m.FlowMod], usable: int) -> None:
 
 def _change_file(context: Context, path: str, command: int | None) -> None:
     names = accepted_names(context, context.switch)
-    flows, usable = parse_flow_lines(read_lines(path), command, names, path)
+    flows, usable = read_flow_lines(read_lines(path), command, names, path)
     _send(context, flows, usable)
 
 

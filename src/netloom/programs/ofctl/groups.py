@@ -8,6 +8,7 @@ from netloom.openflow import protocol as p
 from netloom.openflow.group_text import parse_group_lines, parse_group_mod
 from netloom.openflow.number_text import c_int
 from netloom.programs.ofctl.dumps import open_switch, print_replies
+from netloom.programs.ofctl.group_commands import check_command
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
 from netloom.programs.ofctl.options import Fatal
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
 log = get_logger("ofp_group")
-_NEEDS_15 = {
-    g.OFPGC_INSERT_BUCKET: "insert-bucket", g.OFPGC_REMOVE_BUCKET: "remove-bucket",
-}  # fmt: skip
 
 
 def _send(context: Context, groups: list[g.GroupMod], usable: int) -> None:
@@ -31,8 +29,7 @@ def _send(context: Context, groups: list[g.GroupMod], usable: int) -> None:
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     for group in groups:
-        if group.command in _NEEDS_15 and switch.version not in (1, 6):
-            raise Fatal(f"{_NEEDS_15[group.command]} needs OpenFlow 1.5 or later ('-O OpenFlow15')")
+        check_command(group, switch.version)
         switch.must_change(switch.encode(group))
     switch.close()
 

@@ -101,6 +101,10 @@ def versions_text(versions: tuple[int, ...]) -> str:
     return ", ".join(p.VERSION_NAMES[version] for version in versions)
 
 
+#: OpenFlow 1.3.
+_HAS_BUNDLES = 4
+
+
 class Arguments:
     """What the command line says."""
 
@@ -160,17 +164,24 @@ def parse_arguments(argv: list[str], vlog: Vlog) -> Arguments:
         if args.print:
             return args
     args.command = options.operands
-    if args.bundle or args.command[:1] == ["bundle"]:
+    if args.bundle:
         _allow_bundles(args)
     _check_versions(args)
     return args
 
 
+def add_bundles(args: Arguments) -> None:
+    """Allows what can do bundles, if -O does not: then -F does not count."""
+    if not any(version >= _HAS_BUNDLES for version in args.versions):
+        args.versions = (5,)
+        args.allowed_protocols = p.P_OF14
+
+
 def _allow_bundles(args: Arguments) -> None:
     """Bundles need OpenFlow 1.3; 1.4 has them without an extension."""
-    if not any(version >= 4 for version in args.versions):
+    if not any(version >= _HAS_BUNDLES for version in args.versions):
         args.versions = (*args.versions, 5)
-    args.versions = tuple(version for version in args.versions if version >= 4)
+    args.versions = tuple(version for version in args.versions if version >= _HAS_BUNDLES)
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
@@ -210,10 +221,23 @@ def _apply(args: Arguments, option: str, value: str) -> bool:
     elif option == "unixctl":
         args.unixctl = value
     elif option in _DAEMON:
+        if option == "user" and value:
+            _check_user(args, value)
         args.daemon.append((option, value or None))
     else:
         return False
     return True
+
+
+def _check_user(args: Arguments, user: str) -> None:
+    """Ends the program if there is no such user, whatever the command."""
+    from netloom.transport.privileges import UserError, parse_user
+
+    try:
+        parse_user(user)
+    except UserError as error:
+        pidfile = dict(args.daemon).get("pidfile", "(null)")
+        raise Fatal(f"{pidfile or f'{PROGRAM}.pid'}: {error}, aborting.") from None
 
 
 def _apply_tls(args: Arguments, option: str, value: str) -> None:

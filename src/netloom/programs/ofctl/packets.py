@@ -87,7 +87,8 @@ def _spoil_checksums(packet: bytes) -> bytes:
     headers = parse(packet)
     data = bytearray(packet)
     places = []
-    if headers.l3 >= 0 and packet[headers.l3] >> 4 == 4:
+    first = packet[headers.l3 : headers.l3 + 1] if headers.l3 >= 0 else b""
+    if first and first[0] >> 4 == 4:
         places.append(headers.l3 + 10)
     if headers.l4 >= 0 and not headers.frag & 2 and headers.proto in CHECKSUM_OFFSET:
         places.append(headers.l4 + CHECKSUM_OFFSET[headers.proto])

@@ -211,7 +211,7 @@ def _message_bytes(text: str) -> bytes:
     if len(data) < 8:
         raise CommandError("Message too short for OpenFlow")
     if int.from_bytes(data[2:4], "big") != len(data):
-        raise CommandError("Message size does not match length in header")
+        raise CommandError("Message size does not match length in OpenFlow header")
     return data
 
 

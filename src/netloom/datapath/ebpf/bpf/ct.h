@@ -403,7 +403,9 @@ GLOBAL int nl_find_connection(struct nl_action *a, u32 is_related, u32 checks)
 	if (!c || c->serial != serial)
 		return FOUND_SLOW;
 	if (c->expires_ns <= now || (a->a8 & NL_CT_FORCE && is_reply)) {
-		if (is_related)
+		/* Of one that was translated user space counts that it is known no more. */
+		if (is_related ||
+		    (ntohl(s->key.ct_state) & (CT_SNAT | CT_DNAT) && !(a->a8 & NL_CT_NAT)))
 			return FOUND_SLOW;
 		/* It is over, or its initiator may not be who was thought. */
 		nl_evict(place, serial, 0);
@@ -446,7 +448,7 @@ INLINE int track_unknown(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 		say_state(s, CT_INV, a->a16);
 		return OPEN_NOT_KEPT;
 	}
-	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : OPEN_NOT_KEPT;
+	u32 opened = a->a8 & NL_CT_COMMIT ? nl_open(skb, a) : nl_is_intact(skb) ? OPEN_NOT_KEPT : OPEN_SLOW;
 	if (opened == OPEN_NOT_KEPT) {
 		say_state(s, CT_NEW, a->a16);
 		s->rare_metadata = 1;

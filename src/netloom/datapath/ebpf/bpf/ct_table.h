@@ -175,10 +175,22 @@ INLINE int enter(struct nl_connection *c, struct nl_entry *entry)
 
 #define CONNECTION_AT sizeof(struct nl_request)
 
+/* Have the connection at `place`, whose members are written, found by its tuples; 0 if another has the
+ * first of them: then the place is free again. */
+INLINE int publish(struct nl_tracker *t, struct nl_connection *c, u32 place, u32 zone_no)
+{
+	struct nl_entry entry = { .place = place << 1, .serial = next_serial(t) };
+
+	c->serial = entry.serial;
+	if (enter(c, &entry))
+		return 1;
+	give_up(t, c, place, zone_no);
+	return 0;
+}
+
 INLINE int add_asked(struct __sk_buff *skb, struct nl_tracker *t, struct nl_request *r)
 {
 	u32 found = begin(t, r->zone), place = found - 1;
-	struct nl_entry entry;
 
 	if (!found)
 		return 0;
@@ -189,13 +201,7 @@ INLINE int add_asked(struct __sk_buff *skb, struct nl_tracker *t, struct nl_requ
 		give_up(t, c, place, r->zone);
 		return 0;
 	}
-	entry.place = place << 1;
-	entry.serial = next_serial(t);
-	c->serial = entry.serial;
-	if (enter(c, &entry))
-		return found;
-	give_up(t, c, place, r->zone);
-	return 0;
+	return publish(t, c, place, r->zone) ? found : 0;
 }
 
 INLINE int update_asked(struct __sk_buff *skb, struct nl_request *r)

@@ -10,6 +10,8 @@
 #include "actions.h"
 #include "quick.h"
 #include "uplink.h"
+#include "outbox.h"
+#include "policer.h"
 
 #define NO_PORT 0xffffffff
 
@@ -132,6 +134,9 @@ SEC("tc") int nl_ingress(struct __sk_buff *skb)
 {
 	int verdict = 0;
 	u32 slot = 0;
+
+	if (config_now.n_policers && nl_police(skb, port_of(skb->ifindex)))
+		return NL_DROP;
 	struct nl_flow *flow = find_quickly(skb, &slot, &verdict);
 
 	if (verdict)
@@ -196,6 +201,12 @@ SEC("tc") int nl_parse_only(struct __sk_buff *skb)
 SEC("tc") int nl_track(struct __sk_buff *skb)
 {
 	return nl_answer(skb);
+}
+
+/* Sends what user space has put into its outbox. */
+SEC("tc") int nl_deliver(struct __sk_buff *skb)
+{
+	return nl_send_next(skb);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -38,6 +38,7 @@ from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
 from netloom.datapath.userspace.conntrack.plain import PlainReader, PlainTuple
+from netloom.datapath.userspace.conntrack.plan import CtPlan, connection_bits, mark_connection
 from netloom.datapath.userspace.conntrack.tcp import (
     Segment,
     Update,
@@ -53,14 +54,14 @@ from netloom.datapath.userspace.conntrack.tuples import (
     Found,
     Tuple,
     extract,
-    tuple_bits,
+    plain_bits,
     with_numbers_of,
 )
 from netloom.flow.key import (
-    CT_LABEL_SHIFT,
-    CT_MARK_SHIFT,
     CT_MASK,
+    CT_STATE_MASK,
     CT_STATE_SHIFT,
+    CT_ZONE_MASK,
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
 )
@@ -77,6 +78,7 @@ SNAT: Final = 0x40
 DNAT: Final = 0x80
 
 NEW_TRK: Final = NEW | TRK
+_NO_CT: Final = ~CT_MASK
 #: Where the transport header of a plain packet is.
 PLAIN_L4: Final = 34
 
@@ -114,6 +116,13 @@ class Tracked(NamedTuple):
 
 #: Of a packet that comes for the first time into a zone, whatever was said in others.
 UNTRACKED: Final = Tracked()
+
+
+def state_in_zone(key: int, zone: int) -> int:
+    """What was said of a packet when it was tracked in this zone; 0 if it was not."""
+    state = (key & CT_STATE_MASK) >> CT_STATE_SHIFT & 0xFF
+    is_elsewhere = state & TRK and (key & CT_ZONE_MASK) >> CT_ZONE_SHIFT != zone
+    return 0 if is_elsewhere else state
 
 
 class Translation(NamedTuple):
@@ -244,7 +253,7 @@ class ConnTracker:
         self,
         packet: bytes,
         key: int,
-        ct: Ct,
+        ct: CtPlan,
         now_ms: int,
         trusts_checksum: bool = False,
         wants_key: bool = True,
@@ -254,10 +263,9 @@ class ConnTracker:
         if the packet is not plain, and nothing was done. Plain is TCP or UDP on IPv4 without
         options that is right, is tracked for the first time or of no connection yet, and neither
         translated nor expected nor listened to by a helper."""
-        if not (self._may_be_plain and is_plain_action(ct)) or len(self._expectations):
+        if not (self._may_be_plain and ct.is_plain) or len(self._expectations):
             return -1
-        state = key >> CT_STATE_SHIFT & 0xFF
-        state = 0 if state & TRK and key >> CT_ZONE_SHIFT & 0xFFFF != ct.zone else state
+        state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
         read = self._reader.read(packet, ct.zone, trusts_checksum)
@@ -293,16 +301,16 @@ class ConnTracker:
             elif ct.commit:
                 connection = self._commit_plain(found, segment, ct, now_ms)
         if not wants_key:
-            if connection is not None:
+            if connection is not None and ct.marks:
                 mark_connection(connection, ct)
             return 0
-        key = key & ~CT_MASK | (state | TRK) << CT_STATE_SHIFT | ct.zone << CT_ZONE_SHIFT
+        key = key & _NO_CT | (state | TRK) << CT_STATE_SHIFT | ct.zone_bits
         if connection is not None:
             return key | connection_bits(connection, ct)
-        return key if state == INV else key | tuple_bits(tuple.__new__(Tuple, found))
+        return key if state == INV else key | plain_bits(found)
 
     def _commit_plain(
-        self, found: PlainTuple, segment: Segment | None, ct: Ct, now_ms: int
+        self, found: PlainTuple, segment: Segment | None, ct: CtPlan, now_ms: int
     ) -> Connection | None:
         """Keep a connection that nothing is special about; None if there is no room."""
         if not self._has_room(found[0]):
@@ -564,29 +572,6 @@ class ConnTracker:
             )
 
         return bool(self.flush(is_wanted)) or not is_one
-
-
-def is_plain_action(ct: Ct) -> bool:
-    """Can `track_key` do it?"""
-    return ct.nat is None and not ct.force and not ct.helper
-
-
-def mark_connection(connection: Connection, ct: Ct) -> None:
-    """Change the mark and the label as `ct` says."""
-    if ct.mark_mask or ct.label_mask:
-        connection.mark = connection.mark & ~ct.mark_mask | ct.mark & ct.mark_mask
-        connection.label = connection.label & ~ct.label_mask | ct.label & ct.label_mask
-
-
-def connection_bits(connection: Connection, ct: Ct) -> int:
-    """What a key says of a connection, whose mark and label `ct` may change."""
-    mark_connection(connection, ct)
-    bits = connection.bits
-    if bits < 0:
-        bits = connection.bits = tuple_bits(connection.key)
-    if connection.mark or connection.label:
-        bits |= connection.mark << CT_MARK_SHIFT | connection.label << CT_LABEL_SHIFT
-    return bits
 
 
 def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:

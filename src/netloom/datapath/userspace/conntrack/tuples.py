@@ -112,6 +112,18 @@ def tuple_bits(original: Tuple) -> int:
     return bits | original.src << _IPV6_SRC | original.dst << _IPV6_DST
 
 
+def plain_bits(ends: tuple[int, ...]) -> int:
+    """The same of a connection of TCP or UDP on IPv4, whose members stand side by side."""
+    _, _, proto, src, dst, sport, dport = ends
+    return ((src << 32 | dst) << 40 | (sport << 16 | dport) << 8 | proto) << _PROTO
+
+
+# The layout that this relies on.
+assert _DPORT == _PROTO + 8 and _SPORT == _PROTO + 24 and (_NW_DST, _NW_SRC) == (
+    _PROTO + 40, _PROTO + 72,
+)  # fmt: skip
+
+
 def extract(
     packet: bytes | bytearray, headers: Headers, zone: int, trusts_checksum: bool = False
 ) -> Found | str:
