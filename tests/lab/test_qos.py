@@ -214,3 +214,9 @@ def test_policing_outlives_the_daemon_and_goes_with_the_port(stand: Stand) -> No
     assert not stand.vm1.run(*ping, check=False).ok
     stand.switch.vsctl("del-port", "vif1", "--", "add-port", "br0", "vif1")
     assert stand.vm1.run(*ping, check=False).ok
+
+
+def test_a_daemon_that_cleans_up_leaves_no_queues(stand: Stand) -> None:
+    stand.switch.vsctl("set", "port", "vif2", "qos=@q", *HTB)
+    stand.switch.appctl("exit", "--cleanup")
+    assert wait_until(lambda: stand.kinds() == [], 10)
