@@ -100,7 +100,7 @@ wait(lambda: device.state().link_up)
 state = device.state()
 assert (state.admin_up, state.mtu, state.mac) == (True, 1400, "02:00:00:00:00:77")
 assert state.carrier_changes > 0
-assert refused(device.set_mtu, 70_000) == "v1: setting MTU failed (Invalid argument)"
+assert refused(device.set_mtu, 70_000) == "v1: setting MTU failed: Invalid argument"
 """)
 
 

@@ -65,8 +65,11 @@ class Host:
 
 
 @pytest.fixture
-def hosts(request: pytest.FixtureRequest, tools: Programs) -> Iterator[tuple[Host, Host]]:
+def hosts(
+    request: pytest.FixtureRequest, tools: Programs, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Host, Host]]:
     require_programs()
+    monkeypatch.setenv("NETLOOM_SYSTEM_DATAPATH", "kernel")
     with Lab(f"p{abs(hash(request.node.name)) % 10_000}") as lab:
         wired = lay_wire(lab)
         yield Host(lab, wired[0], 0, tools), Host(lab, wired[1], 1, tools)
