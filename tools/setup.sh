@@ -16,7 +16,7 @@ commands="ip:iproute2 ping:iputils-ping"
 packages="python3-venv"
 case $target in
     run) commands="$commands dnsmasq:dnsmasq-base nft:nftables" ;;
-    test) commands="$commands tcpdump:tcpdump ethtool:ethtool" ;;
+    test) commands="$commands tcpdump:tcpdump ethtool:ethtool openssl:openssl" ;;
     bench) commands="$commands iperf3:iperf3 ethtool:ethtool" ;;
 esac
 
