@@ -81,8 +81,9 @@ def sides() -> Iterator[tuple[Switch, Switch]]:
         yield ours, debian
 
 
-def log_of(switch: Switch, target: str) -> list[str]:
-    lines = (switch.rundir / "ovs-vswitchd.log").read_text().splitlines()
+def log_of(switch: Switch, target: str, start: int) -> list[str]:
+    """What was logged of a controller from a place in the log on."""
+    lines = _log(switch)[start:].splitlines()
     words = [line.split("|", 2)[2] for line in lines if target in line]
     return [
         re.sub(r"xid=0x[0-9a-f]+", "xid=X", line.replace(target, "TARGET"))
@@ -91,9 +92,15 @@ def log_of(switch: Switch, target: str) -> list[str]:
     ]
 
 
+def _log(switch: Switch) -> str:
+    return (switch.rundir / "ovs-vswitchd.log").read_text()
+
+
 def outcome(switch: Switch, packets: tuple[str, ...]) -> tuple[list[str], list[str]]:
     controller = Controller()
     target = controller.target
+    # An earlier controller may have had the same port.
+    start = len(_log(switch))
     switch.run("ovs-vsctl", "--if-exists", "del-br", "br0")
     switch.run(
         *("ovs-vsctl", "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy"),
@@ -103,9 +110,9 @@ def outcome(switch: Switch, packets: tuple[str, ...]) -> tuple[list[str], list[s
     answers = controller.play(packets)
     controller.close()
     # Debian's switch may notice that it hung up only at its next inactivity probe.
-    assert wait_until(lambda: _end(log_of(switch, target)) is not None, 30.0)
+    assert wait_until(lambda: _end(log_of(switch, target, start)) is not None, 30.0)
     switch.run("ovs-vsctl", "del-controller", "br0")
-    log = log_of(switch, target)
+    log = log_of(switch, target, start)
     return answers, log[: _end(log)]
 
 

@@ -6,6 +6,7 @@ reload, and nobody's firewall is touched: the commands for that are refused.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -155,12 +156,13 @@ def say(text: str, *, failed: bool = False, warns: bool = False) -> None:
 def pid_of(name: str) -> tuple[int, bool]:
     """The process in a daemon's pid file (0: there is none), and whether it runs."""
     file = f"{paths.rundir()}/{name}.pid"
-    if not os.path.exists(file):
+    try:
+        running = running_pid(file)
+        if running:
+            return running, True
+        text = Path(file).read_text().strip()
+    except FileNotFoundError:
         return 0, False
-    running = running_pid(file)
-    if running:
-        return running, True
-    text = Path(file).read_text().strip()
     return int(text) if text.isdigit() else 0, False
 
 
@@ -369,7 +371,8 @@ class Ctl:
         if not done.returncode and self._ends(name):
             return
         for number, how in ((signal.SIGTERM, ""), (signal.SIGKILL, " with SIGKILL")):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
             say(f"Killing {name} ({pid}){how}")
             if self._ends(name):
                 return
