@@ -100,7 +100,6 @@ class Exporters:
         return self.pair.agree_on(
             lambda switch: read(switch, self.collectors[switch].receive(0.05)),
             each_time=lambda: self.pair.warp(1_000, 500),
-            timeout_s=10,
         )
 
     def _has(self, read: Callable[[PeerSwitch, list[bytes]], list[str]], least: int) -> bool:
