@@ -11,6 +11,7 @@ from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import Match
+from netloom.flow.numbers import TUN_FLAGS_PUBLIC
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
 from netloom.ofproto.aggregation import Aggregation
@@ -80,6 +81,7 @@ _CONFIG_BITS: Final = (
     | m.OFPPC_NO_FLOOD | m.OFPPC_NO_FWD | m.OFPPC_NO_PACKET_IN
 )  # fmt: skip
 _IN_PORT: Final = SLOT["in_port"]
+_TUN_FLAGS: Final = SLOT["tun_flags"]
 
 
 class Ofproto:
@@ -233,10 +235,13 @@ class Ofproto:
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
 
-    def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
-        """Send a packet of the switch's own."""
+    def send_packet(self, port: OfPort, frame: bytes, now_ms: int, is_oam: bool = False) -> None:
+        """Send a packet of the switch's own; tunnels that can mark it as operation and maintenance
+        do if `is_oam`."""
         self.backer.events.extracted.add()
         key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
+        if is_oam:
+            key = _TUN_FLAGS.put(key, TUN_FLAGS_PUBLIC)
         actions = (Output(port.number, 0),)
         result = translate(self, key, now_ms, actions=actions, packet=frame)
         credit_all(result.credits, 1, len(frame), now_ms, 0)
