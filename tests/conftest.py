@@ -12,11 +12,21 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from netloom.base.log import vlog
 from netloom.programs.compiled import activate
 
 OWN = os.getpid()
+# Properties are tried with the same examples each time, however long they take: what one run has
+# shown the next shows too. NETLOOM_EXPLORE=1 looks at others.
+settings.register_profile(
+    "netloom",
+    derandomize=not os.environ.get("NETLOOM_EXPLORE"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("netloom")
 if os.environ.get("NETLOOM_TESTS") == "compiled":
     reason = activate()
     assert not reason, reason

@@ -11,6 +11,7 @@ wait for packets most of the time.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,8 @@ def program(argv: tuple[str, ...], output: IO[str] | None) -> Iterator[subproces
         cwd=ROOT,
         stdout=output,
         stderr=output,
+        # Sets are in the same order in every run.
+        env={"PYTHONHASHSEED": "0", **os.environ},
         start_new_session=True,
         preexec_fn=_end_with_parent,
     )
