@@ -17,6 +17,7 @@ translation; a flow one system call, or a share of one when many are put togethe
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -71,6 +72,7 @@ from netloom.datapath.userspace.cache import CachedFlow
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.packet.offload import Offload
 
@@ -228,6 +230,12 @@ class EbpfDpif:
         self, device: Device, handed: KernelDevice, number: DpPortNo | None, is_uplink: bool
     ) -> DpPort:
         """The kernel processes the packets of a device, which is both its arguments."""
+        state = device.state()
+        if state.is_loopback or not state.is_ethernet:
+            raise cannot_add(self.name, device.name, errno.EINVAL)
+        if state.master and not is_uplink:
+            # Who has it would get nothing any more.
+            raise cannot_add(self.name, device.name, errno.EBUSY)
         ifindex = handed.hand_over()
         earlier = self._ports.earlier_number(ifindex)
         wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)

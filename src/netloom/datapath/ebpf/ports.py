@@ -113,6 +113,7 @@ class Ports:
 
         Raises ConfigError with the kernel's reason."""
         kind = PORT_KIND["UPLINK" if is_uplink else "DEVICE"]
+        self._take_from_others(number, ifindex)
         if self.left_behind.get(number) == ifindex and self._kinds[number] != kind:
             # It was of the other kind, and has that kind's program.
             self._attachments[self._kinds[number]].detach(ifindex)
@@ -133,6 +134,13 @@ class Ports:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
         self.shortcuts.add(number, ifindex)
+
+    def _take_from_others(self, number: int, ifindex: int) -> None:
+        """A device that got another name is another port from now on; the port that it was, and
+        that is not removed yet, has none."""
+        for other, index in list(self._indexes.items()):
+            if index == ifindex and other != number:
+                self.remove(other)
 
     def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
         """Take what comes in at uplinks for these ends of tunnels: address (128 bits, IPv4
