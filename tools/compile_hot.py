@@ -66,8 +66,8 @@ MODULES = {
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_entries flow_mod_log mac_table multipart
-        packet_in packet_outs prefix_trie recirculations revalidate rules sessions shared_credits
-        shortcut_tree shortcuts subtable table tables trails tunnels upcall
+        packet_in packet_outs prefix_trie recirculations revalidate rules serving sessions
+        shared_credits shortcut_tree shortcuts subtable table tables trails tunnels upcall
     """,
     "ofproto/underlay": "neighbours routes",
     "ofproto/translate": """

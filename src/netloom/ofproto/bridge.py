@@ -37,6 +37,7 @@ from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
+from netloom.ofproto.serving import serve
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -98,7 +99,7 @@ class Ofproto:
         self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
-        self._packet_outs = PacketOuts(self)
+        self.packet_outs = PacketOuts(self)
         self.macs: MacTable[Bundle] = MacTable(backer.stamps, backer.events.macs)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
@@ -368,6 +369,9 @@ class Ofproto:
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         self.connections.accept(machine, controller, self.backer.clock.now_ms())
 
+    def serve(self, machine: Connection) -> bool:
+        return serve(self, machine)
+
     def forget(self, machine: Connection) -> None:
         self.connections.forget(machine, self.backer.clock.now_ms())
 
@@ -441,10 +445,10 @@ class Ofproto:
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         self.backer.events.packet_outs.add()
-        self._packet_outs.decide(message, now_ms, side_effects=True)()
+        self.packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
-        return self._packet_outs.decide(message, now_ms, side_effects=False)
+        return self.packet_outs.decide(message, now_ms, side_effects=False)
 
     def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
         """Have the tables treat a packet as one that came in at port `number`."""
