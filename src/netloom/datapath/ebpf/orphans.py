@@ -86,7 +86,11 @@ class Orphans:
             key, mask = name
             if len(asked) >= limit:
                 break
-            if mask == SWITCHED and not self.has_given_up(now_ms - ON_THEIR_WAY_MS):
+            if mask == SWITCHED:
+                # It does not say what packets it was for, so there is nothing to ask.
+                if self.has_given_up(now_ms - ON_THEIR_WAY_MS):
+                    self._names.discard(name)
+                    self._table.delete(key, mask, now_ms)
                 continue
             if IN_PORT.get(key) in ports:
                 asked.append(Upcall("adopt", key, b""))
