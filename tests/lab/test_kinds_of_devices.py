@@ -159,3 +159,13 @@ def test_what_others_need_is_refused_as_port(stand: Stand, datapath: str) -> Non
 
 def _ifindex(stand: Stand, name: str) -> str:
     return stand.lab.host.ip("-o", "link", "show", name).stdout.split(":")[0]
+
+
+def test_a_device_that_no_data_path_takes_is_refused_by_hand_too(stand: Stand) -> None:
+    run = stand.switch.run
+    run("ovs-appctl", "dpctl/add-dp", "system@spare")
+    for data_path in ("system@spare", "system@ovs-system"):
+        refused = run("ovs-appctl", "dpctl/add-if", data_path, "lo", check=False)
+        assert f"adding lo to {data_path} failed (Invalid argument)" in refused.stderr
+        assert "lo" not in run("ovs-appctl", "dpctl/show", data_path).stdout.split()
+    run("ovs-appctl", "dpctl/del-dp", "system@spare")

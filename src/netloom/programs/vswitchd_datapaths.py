@@ -171,6 +171,11 @@ class DataPathSet:
 
     # -- the loop ------------------------------------------------------------------------
 
+    def complete(self) -> None:
+        """The first configuration is applied."""
+        if self._kernel is not None:
+            self._kernel.has_all_ports()
+
     def run(self) -> None:
         """Move packets, answer upcalls, serve controllers."""
         until_ms = self._restore_until_ms

@@ -431,6 +431,10 @@ class EbpfDpif:
         self._is_answering = bool(upcalls)
         return upcalls
 
+    def has_all_ports(self) -> None:
+        """The first configuration is complete: ports of before that are not in it go."""
+        self._orphans.complete()
+
     def _drop_orphans(self, now_ms: int) -> None:
         """Remove flows that `ofproto` did not want, and ports that nobody asked for again."""
         self._orphans.drop(lambda key, mask: self._slow.flow_get(key, mask) is not None, now_ms)
