@@ -45,6 +45,7 @@ GPE = "0c0000{:02x}00004d00"
 ON_1 = "push_nsh(flags=0,ttl=63,mdtype=1,np=3,spi=0x5,si=255,c1=0x1,c2=0x2,c3=0x3,c4=0x4)"
 ON_2 = "push_nsh(flags=1,ttl=9,mdtype=2,np=3,spi=0x5,si=255,md2=0x{})"
 ETH = "push_eth(src=02:00:00:00:00:0a,dst=02:00:00:00:00:0b)"
+LABEL = "push_mpls(label=6,tc=0,ttl=64,bos=1,eth_type=0x8847)"
 ON_LABEL = "add_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)"
 
 
@@ -231,6 +232,25 @@ def test_what_a_device_was_to_finish_is_finished(
     assert results[0] == results[1]
     assert len(results[0]) == (3 if way == "of many segments" else 1)
     assert kernel.dpif.slow_packets - slow == (way == "of many segments")
+
+
+@pytest.mark.parametrize("on", (ON_1, ON_LABEL, f"{ON_1},{ON_LABEL}", LABEL))
+def test_a_checksum_that_was_left_is_found_behind_layers(kernel: KernelBackend, on: str) -> None:
+    """What comes up is whole, whatever was put on before: as Python would have it."""
+    packet = bytes(ETHER / V4 / TCP(sport=5, dport=53, flags="PA") / DATA)
+    partial = bytearray(packet)
+    partial[50:52] = pseudo_sum(packet[26:30], packet[30:34], 6, len(packet) - 34).to_bytes(
+        2, "big"
+    )
+    kernel.start()
+    kernel.put(IN_IP, f"{on},userspace(pid=0,controller(reason=1,dont_send=0,continuation=0,"
+                      "recirc_id=0,rule_cookie=0,controller_id=0,max_len=65535))")  # fmt: skip
+    kernel.inject(1, bytes(partial), Offload(NEEDS_CSUM, 0, 0, 0, 34, 16))
+    kernel.run()
+    (upcall,) = kernel.dpif.recv_upcalls(10)
+    offload, data = upcall.offload, upcall.packet
+    whole = data if offload is None else finish_offload(data, offload)[0]
+    assert whole.endswith(packet[14:])
 
 
 def test_headers_of_every_length_go_on_and_off(kernel: KernelBackend) -> None:

@@ -12,7 +12,7 @@ from netloom.packet.checksum import checksum, transport_checksum
 from netloom.packet.headers import ETH_TYPE_NSH, ETH_TYPE_TEB, IPPROTO_UDP
 from netloom.packet.nsh import header_length
 from netloom.packet.parse import Headers, parse
-from netloom.packet.types import PT_IPV4, PT_IPV6, type_of_nsh_protocol
+from netloom.packet.types import PT_IPV4, PT_IPV6, PT_NSH, type_of_nsh_protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ _GRE_PROTO: Final = 47
 _GRE_WORDS, _GRE_CHECKSUM = 0xB0, 0x80
 #: Ethernet types of headers that have others behind them.
 LAYERS: Final = (ETH_TYPE_NSH, 0x8847, 0x8848)
-_MAX_LAYERS: Final = 4
-_BY_VERSION: Final = {4: PT_IPV4, 6: PT_IPV6}
+_MAX_LAYERS: Final = 8
+#: By the first bits behind a label.
+_BY_VERSION: Final = {0: PT_NSH, 4: PT_IPV4, 6: PT_IPV6}
 _IP_TYPES: Final = (0x0800, 0x86DD)
 _UDP_LEN: Final = 8
 _FIXED_LEN: Final = 8
@@ -61,25 +62,27 @@ def _behind_gre(packet: bytes, at: int) -> tuple[int, int]:
 
 
 def find_behind_layers(packet: bytes, headers: Headers) -> list[tuple[int, int]]:
-    """What may be behind the labels or service headers of `packet`, as `find_inside` says it:
+    """What may be behind the labels and service headers of `packet`, as `find_inside` says it:
     labels do not tell what follows."""
     found: list[tuple[int, int]] = []
-    start = 0
-    for _ in range(_MAX_LAYERS):
-        at = start + headers.l3
-        if headers.l3 < 0 or headers.dl_type not in LAYERS:
-            break
-        if headers.dl_type != ETH_TYPE_NSH:
-            kind = _BY_VERSION.get(packet[at] >> 4, 0) if len(packet) > at else 0
-            return [*found, (at, kind), (at, 0)]
-        length = header_length(packet, at)
-        behind = type_of_nsh_protocol(packet[at + 3]) if length else None
-        if behind is None:
-            break
-        start = at + length
-        found.append((start, behind))
-        headers = parse(packet[start:], behind)
+    waiting = [(0, headers)]
+    while waiting and len(found) < _MAX_LAYERS:
+        start, outside = waiting.pop()
+        for at, kind in _behind_layer(packet, start + outside.l3, outside.dl_type):
+            found.append((at, kind))
+            waiting.append((at, parse(packet[at:], kind)))
     return found
+
+
+def _behind_layer(packet: bytes, at: int, dl_type: int) -> list[tuple[int, int]]:
+    if dl_type not in LAYERS or len(packet) <= at:
+        return []
+    if dl_type != ETH_TYPE_NSH:
+        kind = _BY_VERSION.get(packet[at] >> 4)
+        return [(at, 0)] if kind is None else [(at, 0), (at, kind)]
+    length = header_length(packet, at)
+    behind = type_of_nsh_protocol(packet[at + 3]) if length else None
+    return [] if behind is None else [(at + length, behind)]
 
 
 def encapsulate(head: bytes, headers: Headers, inside: bytes, number: int) -> bytes:

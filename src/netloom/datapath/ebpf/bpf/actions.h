@@ -64,7 +64,8 @@ GLOBAL int nl_write(struct __sk_buff *skb, u32 how, u32 word, u32 value, u32 mas
 	u32 layer = how & 3, sum = how >> 4;
 	u32 start = layer == NL_LAYER_ETHERNET ? 0 : layer == NL_LAYER_NETWORK ? s->l3 : s->l4;
 	u32 at = start + word, old, new;
-	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
+	/* Where the packet came in, the kernel's sum begins behind Ethernet. */
+	u64 flags = layer != NL_LAYER_ETHERNET && (sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO) ? RECOMPUTE : 0;
 
 	if (load_bytes(skb, at, &old, 4))
 		return GO_ON;

@@ -212,9 +212,7 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0) - s->bare, inside = inner, sums = t->has_checksum;
 	int done = 0, sum = 0;
 
-	if (s->cut || (s->bare && (sums || skb->gso_size)))
-		return 0;
-	if (outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
+	if (s->cut || outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
 		return 0;
 	if (sums && skb->gso_size) {
 		sum = nl_sum_segment(skb);
@@ -225,6 +223,8 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	} else if (sums && inner > MAX_SUM_BYTES) {
 		return 0;
 	}
+	if (s->bare && (t->has_checksum || skb->gso_size))
+		return 0;
 	NO_UNROLL
 	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
 		if (i * 8 >= t->length)
