@@ -66,7 +66,8 @@ def test_packet_ins_beyond_the_rate_are_counted_in_the_status(
 def test_controller_that_does_not_read_loses_packet_ins(
     switch: DummySwitch, controller: socket.socket
 ) -> None:
-    switch.vsctl("set", "controller", "br0", "controller_queue_size=5")
+    # Who does not read does not answer probes either.
+    switch.vsctl("set", "controller", "br0", "controller_queue_size=5", "inactivity_probe=0")
     switch.ofctl("add-flow", "br0", "actions=controller")
     del controller
 

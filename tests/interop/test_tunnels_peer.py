@@ -324,6 +324,28 @@ priority=0 actions=output:9
     assert len(out) == len(inner)
 
 
+#: Of IPv4 and UDP around Geneve: Ethernet, IP, UDP. In hex digits.
+GENEVE_AT = 2 * (14 + 20 + 8)
+
+
+@pytest.mark.parametrize("oam", ("true", "false"))
+def test_sessions_in_tunnels_are_marked_alike(pair: Pair, oam: str) -> None:
+    _know_neighbours(pair)
+    pair.ofctl("del-flows", "br0")
+    pair.ofctl("add-flow", "br0", "in_port=LOCAL actions=1")
+    before = [len(packets) for packets in _sent(pair, "p0")]
+    pair.vsctl(f"set interface t3 bfd:enable=true bfd:oam={oam}")
+    try:
+        assert wait_until(lambda: all(
+            len(packets) > n for packets, n in zip(_sent(pair, "p0"), before, strict=True)
+        ), 20)  # fmt: skip
+    finally:
+        pair.vsctl("clear interface t3 bfd")
+    for packets, n in zip(_sent(pair, "p0"), before, strict=True):
+        flags = bytes.fromhex(packets[n][GENEVE_AT : GENEVE_AT + 4])[1]
+        assert bool(flags & 0x80) is (oam == "true")
+
+
 #: The tables that an agent of Neutron gives its tunnel bridge: two networks, 1 by VXLAN, 2 by GRE;
 #: `pa` (9 here) leads to the integration bridge.
 MESH = """\

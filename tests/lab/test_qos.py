@@ -220,3 +220,15 @@ def test_a_daemon_that_cleans_up_leaves_no_queues(stand: Stand) -> None:
     stand.switch.vsctl("set", "port", "vif2", "qos=@q", *HTB)
     stand.switch.appctl("exit", "--cleanup")
     assert wait_until(lambda: stand.kinds() == [])
+
+
+def test_cleanup_takes_off_the_queues_that_a_killed_daemon_left(stand: Stand) -> None:
+    host = ("nsenter", f"--net=/run/netns/{stand.lab.host.name}")
+    stand.switch.vsctl("set", "port", "vif2", "qos=@q", *HTB)
+    stand.lab.host.run("tc", "qdisc", "add", "dev", "vif1", "root", "handle", "1:", "pfifo")
+    assert wait_until(lambda: stand.kinds() == ["htb"])
+    stand.switch.daemons.kill("ovs-vswitchd")
+    assert stand.kinds() == ["htb"]
+    stand.switch.run(*host, "ovs-vswitchd", "--cleanup")
+    assert stand.kinds() == []
+    assert "pfifo 1:" in stand.lab.host.run("tc", "qdisc", "show", "dev", "vif1").stdout

@@ -27,7 +27,7 @@ class Pair:
     def __init__(self, version: int = 5, *requests: m.Message) -> None:
         self.bench = Bench(settings("secure"))
         self.watcher = self.bench.join(version)
-        self.worker: Client = self.bench.join(60)
+        self.worker: Client = self.bench.join(5)
         self.first = self.watcher.ask(*(requests or (watch(),)))
 
     def told(self, *mods: m.Message) -> list[tuple[int, int]]:
