@@ -143,8 +143,7 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | keys of `other_config` |
 |---|---|
 {columns}
-The key `oam` of `bfd`, and roles of remotes (`role` columns, which keep their remote closed) belong
-here, too.
+Roles of remotes (`role` columns, which keep their remote closed) belong here, too.
 
 ## Actions of OpenFlow
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from netloom.datapath import actions as dp
+from netloom.datapath.ebpf.layer_records import layer_records
 from netloom.datapath.ebpf.registry import Registry, has_udp_checksum
 from netloom.datapath.ebpf.spec import (
     ACTION,
@@ -32,6 +33,7 @@ from netloom.datapath.ebpf.spec import (
     SLOT_ACTIONS,
     TUNNELS,
 )
+from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
 
@@ -42,6 +44,9 @@ _IPV4: Final = 1
 _IPV6: Final = 2
 _ARP: Final = 3
 _MPLS: Final = 4
+_NSH: Final = 5
+#: Stands for the context of a service header, which the programs find like a transport header.
+_NSH_CONTEXT: Final = 0x100
 _TCP: Final = 6
 _UDP: Final = 17
 _ICMP: Final = 1
@@ -79,6 +84,10 @@ class _Header(NamedTuple):
 
 _PORTS: Final = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
 _TYPES: Final = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
+_SERVICE: Final = (
+    _Member("nsh_flags", 0, 2, 12), _Member("nsh_ttl", 0, 2, 6), _Member("nsh_path", 4, 4)
+)  # fmt: skip
+_CONTEXT: Final = tuple(_Member(f"nsh_c{number + 1}", 4 * number, 4) for number in range(4))
 _LABEL: Final = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
 _HEADERS: Final = {
     "eth": _Header(
@@ -111,10 +120,15 @@ _HEADERS: Final = {
     ),
     "icmp": _Header("TRANSPORT", _ICMP, 4, _TYPES, "TRANSPORT", {}),
     "icmpv6": _Header("TRANSPORT", _ICMPV6, 4, _TYPES, "TRANSPORT", {}),
+    "nsh": _Header("NETWORK", _NSH, 8, _SERVICE, "NONE", {}),
     "nd": _Header("TRANSPORT", _ICMPV6, 24, (_Member("nd_target", 8, 16),), "TRANSPORT", {}),
 }  # fmt: skip
+#: What comes behind some of them, of packets that have it.
+_BEHIND: Final = {"nsh": _Header("TRANSPORT", _NSH_CONTEXT, 16, _CONTEXT, "NONE", {})}
 #: Bits of a slot that have a place in its header; a TCP header has four more bits in the word.
-_WRITABLE_BITS: Final = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
+_WRITABLE_BITS: Final = {
+    "tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF, "nsh_flags": 3, "nsh_ttl": 0x3F
+}  # fmt: skip
 _ALL_OF_ARP_OP: Final = 0xFF
 _METADATA: Final = {
     "skb_mark": ("pkt_mark", "SET_MARK"),
@@ -165,6 +179,8 @@ class _Compiler:
 
     def compile(self, actions: dp.DpActions, is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
+        if any(isinstance(action, dp.Trunc) for action in actions):
+            actions = place_cuts(actions)
         if self._is_nested or self._is_saving:
             for at in range(len(actions)):
                 if self._step(actions, at, is_last):
@@ -221,6 +237,11 @@ class _Compiler:
                 self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
             case dp.PushMpls() | dp.PopMpls():
                 self._label(actions, at)
+            case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
+                *data, last = layer_records(action)
+                self.records += data
+                self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+                self.records.append(last)
             case _:
                 self._one(action)
         return False
@@ -338,6 +359,13 @@ class _Compiler:
 
     def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> bool:
         """Cut the next output. True if the rest of the actions is done with."""
+        if not isinstance(rest[0], CUT):
+            raise Uncompilable("headers off behind a cut")
+        if isinstance(rest[0], dp.TunnelPush):
+            if self._is_saving or not is_last:
+                raise Uncompilable("a tunnel's packet cut in a copy")
+            self.records.append(_record("TRUNC", a32=action.max_len))
+            return False
         outputs = [after for after in rest if isinstance(after, dp.Output)]
         if not is_last or not outputs or len(outputs) != len(rest):
             # The packet is needed whole behind the output: user space sends the piece.
@@ -458,6 +486,14 @@ def _compile_set(action: dp.Set) -> list[bytes]:
     if header is None:
         raise Uncompilable(f"set({action.header}())")
     _check_members(action, header)
+    records = _write_header(action, header)
+    if action.header in _BEHIND:
+        records += _write_header(action, _BEHIND[action.header])
+    return records
+
+
+def _write_header(action: dp.Set, header: _Header) -> list[bytes]:
+    """The writes of the words of one header."""
     value = bytearray(header.size)
     mask = bytearray(header.size)
     for member in header.members:

@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 8
+ABI_VERSION = 9
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -86,6 +86,11 @@ OPERATIONS = (
     "TUNNEL_POP",  # a16 type, a32 port
     "PUSH_MPLS",  # a16 type, a32 label stack entry
     "POP_MPLS",  # a16 type of what follows
+    "LAYER_DATA",  # a64 eight bytes of the next PUSH_LAYER's header, at 8 * a16
+    "PUSH_LAYER",  # a16 length, a32 type, a64 the first eight bytes of a header
+    "POP_NSH",
+    "PUSH_ETHERNET",  # a64, a32 the addresses
+    "POP_ETHERNET",
 )
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
@@ -121,6 +126,7 @@ COUNTERS = (
     "CT_FLAGS",
     "CT_SEQUENCE",
     "CT_UNCHECKED",
+    "DROP_NSH",
     # And one for each further number of `drop_reasons`.
     "DROP_REASON",
 )

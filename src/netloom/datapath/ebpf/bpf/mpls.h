@@ -10,6 +10,7 @@
 
 #include "base.h"
 #include "parse.h"
+#include "layers.h"
 
 #define LABEL_SIZE 4
 
@@ -40,7 +41,9 @@ GLOBAL int nl_push_label(struct __sk_buff *skb, u32 type, be32 label)
 	vlan_pop(skb);
 	if (is_tagged)
 		vlan_push(skb, tpid, tci);
-	s->is_changed = 1;
+	s->is_changed = s->is_shifted = 1;
+	if (s->bare)
+		s->key.packet_type = packet_type(type);
 	s->net = NL_NET_MPLS;
 	s->l4 = s->has_ports = 0;
 	return 1;
@@ -56,6 +59,8 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 		return 1;
 	if (is_out_of_reach(skb, s))
 		return 0;
+	if (s->bare && type == htons(ETH_TEB))
+		return nl_bare_label(skb);
 	u32 is_tagged = skb->vlan_present;
 	be16 tpid = skb->vlan_proto, tag[2] = {htons(ETH_VLAN), 0}, follows = type;
 	u16 tci = skb->vlan_tci;
@@ -71,6 +76,8 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 	if (is_tagged)
 		vlan_push(skb, tpid, tci);
 	s->is_changed = 1;
+	if (s->bare)
+		s->key.packet_type = packet_type(type);
 	return 1;
 }
 
