@@ -15,7 +15,6 @@ from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
-from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
 from netloom.openflow.codec_flow_rows import (
     EMERG10,
@@ -33,6 +32,7 @@ from netloom.openflow.codec_match import (
     encode_nx_match,
 )
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.instruction_memo import decode_actions, decode_instructions
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
     decode_ofp10_match,
