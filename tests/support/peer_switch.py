@@ -46,7 +46,7 @@ class PeerSwitch:
         self._start(*vswitchd, f"unix:{remote}", *options, f"--unixctl={control}")
         self._await(control)
         self._control = socket.socket(socket.AF_UNIX)
-        self._control.settimeout(30)
+        self._control.settimeout(20)
         # A socket has its name a moment before it listens.
         assert wait_until(lambda: self._control.connect_ex(str(control)) == 0, 5)
 
@@ -108,6 +108,14 @@ class PeerSwitch:
             return self.control(command, *args)
         except CommandFailed as error:
             return str(error)
+
+    def is_alive(self) -> bool:
+        """Whether both daemons run."""
+        return all(process.poll() is None for process in self._processes)
+
+    def errors(self) -> str:
+        """What the daemon of the switch wrote on standard error."""
+        return (self.directory / "1.err").read_text(errors="replace")
 
     def close(self) -> None:
         self._control.close()
