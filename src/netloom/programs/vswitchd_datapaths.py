@@ -292,6 +292,8 @@ class DataPathSet:
         except Unsupported as error:
             self._shortfall = f"no kernel data path: {error}"
             log.warn("%s: %s; processing packets in user space", name, self._shortfall)
+            # What an earlier daemon left would send each packet a second time.
+            forget(paths.rundir(), self._mounts)
             return None
         self._linux.use_kernel_ports(paths.rundir())
         self._kernel = dpif
