@@ -103,6 +103,32 @@ INLINE void find_service(struct __sk_buff *skb, struct nl_scratch *s, u32 length
 		has_context(s);
 }
 
+/* The type of what is behind a service header, by the number that it has for it (0: a frame); of
+ * numbers that nobody knows it is 0xffff. */
+INLINE be16 type_behind(u32 number)
+{
+	switch (number) {
+	case 1:
+		return htons(ETH_IPV4);
+	case 2:
+		return htons(ETH_IPV6);
+	case NSH_ETHERNET:
+		return 0;
+	case 4:
+		return htons(ETH_NSH);
+	}
+	return 0xffff;
+}
+
+/* Whether the service header in s->header is of the right kind: what says something else of the packet
+ * comes off in another way than it went on, and is user space's. */
+INLINE int is_true(struct nl_scratch *s)
+{
+	be16 behind = s->bare ? htons(ntohl(s->key.packet_type)) : 0;
+
+	return type_behind(s->header[0] >> 24 & 0xff) == behind;
+}
+
 /* A header of type `type` and `length` bytes, the first 8 of which are in the action and the others in
  * s->header, in front of all of the packet. */
 INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
@@ -114,6 +140,8 @@ INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_act
 	s->header[0] = a->a64;
 	OPAQUE(length);
 	if (length < 4 || length > MAX_LAYER || skb->gso_size || s->is_shifted)
+		return LEFT;
+	if (type == htons(ETH_NSH) && !is_true(s))
 		return LEFT;
 	if (!s->bare) {
 		if (load_bytes(skb, 0, head, 12))
@@ -155,23 +183,6 @@ INLINE int pop_layer(struct __sk_buff *skb, struct nl_scratch *s, u32 length, be
 	s->key.packet_type = type ? packet_type(type) : 0;
 	nl_reparse(skb);
 	return DONE;
-}
-
-/* The type of what is behind a service header, by the number that it has for it (0: a frame); of
- * numbers that nobody knows it is 0xffff. */
-INLINE be16 type_behind(u32 number)
-{
-	switch (number) {
-	case 1:
-		return htons(ETH_IPV4);
-	case 2:
-		return htons(ETH_IPV6);
-	case NSH_ETHERNET:
-		return 0;
-	case 4:
-		return htons(ETH_NSH);
-	}
-	return 0xffff;
 }
 
 INLINE int pop_service(struct __sk_buff *skb, struct nl_scratch *s)
