@@ -141,6 +141,10 @@ CASES: dict[str, tuple[str, str, bytes]] = {
     "without Ethernet, looked at": (IN_IP, "pop_eth,recirc(0x2)", INNER),
     "without Ethernet, not known": (f"{ANY},eth_type(0x0806)", "pop_eth,recirc(0x2)",
                                     bytes(ETHER / ARP(psrc="10.0.0.1", pdst="10.0.0.2") / DATA)),
+    "without Ethernet, tracked": (IN_IP, f"pop_eth,ct(commit,zone=3),{ETH},2", INNER),
+    "without Ethernet, translated": (
+        IN_IP, "pop_eth,ct(commit,zone=4,nat(src=10.9.9.9)),recirc(0x2)", INNER
+    ),
     "Ethernet on a frame": (IN_IP, f"{ETH},2", INNER),
     "a tag without Ethernet": (IN_IP, "pop_eth,push_vlan(vid=5,pcp=0),2", INNER),
     "by length": (IN_IP, f"pop_eth,check_pkt_len(size={len(INNER) - 14},"
