@@ -256,6 +256,45 @@ GLOBAL int nl_change_layer(struct __sk_buff *skb, struct nl_action *a)
 	return DONE;
 }
 
+/* Make room for the headers of a tunnel in front of a bare packet, in place of what it has there. What is to
+ * be segmented inside of them must be IP. */
+INLINE int make_room(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
+{
+	u64 flags = FIXED_GSO | (t->is_ipv6 ? ENCAP_IPV6 : ENCAP_IPV4) | (t->is_udp ? ENCAP_UDP : ENCAP_GRE);
+	int is_network = s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6;
+
+	if (is_network && !adjust_room(skb, t->length - ETH_SIZE, ROOM_MAC, flags))
+		return 1;
+	return !skb->gso_size && !change_head(skb, t->length - ETH_SIZE, 0);
+}
+
+/* A bare packet into a tunnel; 0 if that cannot be done here. */
+GLOBAL int nl_bare_push(struct __sk_buff *skb, u32 number, u32 port)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	struct nl_template *t = map_lookup(&templates, &number);
+	struct nl_output *way = map_lookup(&outputs, &port);
+	if (!s || !t || t->has_checksum)
+		return 0;
+	u32 inner = skb->len - s->bare, longest = longest_segment(skb, s) - s->bare + t->length;
+
+	if (inner + t->length > MAX_PACKET || (way && way->most && longest > way->most))
+		return 0;
+	NO_UNROLL
+	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
+		if (i * 8 >= t->length)
+			break;
+		s->header[i] = t->header[i];
+	}
+	finish_header(s, t, inner);
+	if (!make_room(skb, s, t))
+		return 0;
+	store_header(skb, s, t->length);
+	s->bare = s->key.packet_type = 0;
+	s->is_changed = s->is_shifted = 1;
+	return 1;
+}
+
 /* The last label off a bare packet, behind which a frame is. */
 GLOBAL int nl_bare_label(struct __sk_buff *skb)
 {
