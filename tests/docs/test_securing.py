@@ -43,7 +43,7 @@ def test_a_tool_and_a_controller_get_in_with_certificates_and_only_with_them(
     env = {**os.environ, "PATH": os.pathsep.join((*tools.path, os.environ["PATH"]))}
     for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"):
         env[name] = str(tmp_path)
-    env["OVS_CTL_TIMEOUT"] = "20"
+    env["OVS_CTL_TIMEOUT"] = "60"
     typed = commands(tmp_path)
     connect = next(line for line in typed if " show" in line)
     stranger = re.sub(r"controller1", "switch1", connect).replace(" show", " --timeout=5 list-br")

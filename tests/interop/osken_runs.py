@@ -87,7 +87,7 @@ def _bridges(switch: Switch, version: str, port: int) -> None:
             name = f"{bridge}-{number}"
             words += ["--", "add-port", bridge, name, "--", "set", "interface", name, "type=patch"]
             words += [f"options:peer={other}-{number}", f"ofport_request={number}"]
-        switch.run("ovs-vsctl", "--timeout=10", *words[1:])
+        switch.run("ovs-vsctl", "--timeout=60", *words[1:])
 
 
 def run_tool(

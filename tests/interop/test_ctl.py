@@ -41,7 +41,7 @@ class Host:
         return self.run("ovs-ctl", *words)
 
     def vsctl(self, *words: str) -> str:
-        return self.run("ovs-vsctl", "--timeout=10", *words)[1].strip()
+        return self.run("ovs-vsctl", "--timeout=60", *words)[1].strip()
 
 
 @pytest.fixture

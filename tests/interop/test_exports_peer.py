@@ -111,7 +111,7 @@ class Exporters:
                 for switch, collector in self.collectors.items()
             )
 
-        return wait_until(is_there, 10)
+        return wait_until(is_there)
 
     def forget(self) -> None:
         """Look at what is sent from here on."""

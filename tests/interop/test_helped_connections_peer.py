@@ -126,7 +126,7 @@ def agree(pair: PeerPair, n_frames: int) -> list[str]:
         one, two = (recorded(switch.directory / f"p{n}.pcap") for n in (1, 2))
         return one, two, table
 
-    assert wait_until(lambda: sum(map(len, look(pair.ours)[:2])) == n_frames, 10), look(pair.ours)
+    assert wait_until(lambda: sum(map(len, look(pair.ours)[:2])) == n_frames), look(pair.ours)
     return pair.agree_on(look, timeout_s=10, told=_first_difference)[2]
 
 

@@ -42,7 +42,7 @@ def test_both_tell_the_same_of_a_machine_until_told_to_stop(
         assert read(switch, "cpu") == ""
         enable(switch, "true")
     for switch in switches:
-        assert wait_until(lambda asked=switch: read(asked, "cpu") != "", 15)  # type: ignore[misc]
+        assert wait_until(lambda asked=switch: read(asked, "cpu") != "")  # type: ignore[misc]
     theirs, ours = switches
     assert read(ours, "cpu") == read(theirs, "cpu")
     totals = [[read(switch, "memory").split(",")[n] for n in (0, 3)] for switch in switches]
@@ -53,4 +53,4 @@ def test_both_tell_the_same_of_a_machine_until_told_to_stop(
     assert places[0] == places[1]
     for switch in switches:
         enable(switch, "false")
-        assert wait_until(lambda asked=switch: read(asked, "cpu") == "", 15)  # type: ignore[misc]
+        assert wait_until(lambda asked=switch: read(asked, "cpu") == "")  # type: ignore[misc]

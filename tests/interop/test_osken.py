@@ -42,14 +42,14 @@ def switch() -> Iterator[Switch]:
 
 def make_bridge(switch: Switch, protocol: str, target: str) -> None:
     # Deleted and made in one transaction, it would keep its groups and meters.
-    switch.run("ovs-vsctl", "--timeout=10", "--if-exists", "del-br", "br0")
+    switch.run("ovs-vsctl", "--timeout=60", "--if-exists", "del-br", "br0")
     words = ["add-br", "br0", "--", "set", "bridge", "br0"]
     words += ["datapath_type=dummy", "fail_mode=secure", f"protocols={protocol}"]
     words += ["other-config:datapath-id=00000000000000ab"]
     for number in (1, 2):
         words += ["--", "add-port", "br0", f"p{number}", "--", "set", "interface", f"p{number}"]
         words += ["type=dummy", f"ofport_request={number}"]
-    switch.run("ovs-vsctl", "--timeout=10", *words, "--", "set-controller", "br0", target)
+    switch.run("ovs-vsctl", "--timeout=60", *words, "--", "set-controller", "br0", target)
 
 
 @pytest.mark.parametrize("protocol", WIRE)
@@ -59,7 +59,7 @@ def test_osken_controls_the_switch(switch: Switch, protocol: str) -> None:
     done = subprocess.run(
         [sys.executable, str(CONTROLLER), str(WIRE[protocol]), str(port)],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])

@@ -50,7 +50,7 @@ class Pair:
 
     def vsctl(self, line: str) -> None:
         for switch in self.switches:
-            switch.run("ovs-vsctl", "--timeout=10", *line.split())
+            switch.run("ovs-vsctl", "--timeout=60", *line.split())
 
     def ofctl(self, *words: str, stdin: str = "") -> None:
         for switch in self.switches:
@@ -279,7 +279,7 @@ def _until_equal(pair: Pair, port: str, before: list[int], n_packets: int) -> li
         sent = _sent(pair, port)
         return all(len(packets) >= n + n_packets for packets, n in zip(sent, before, strict=True))
 
-    assert wait_until(is_there, 5), [
+    assert wait_until(is_there), [
         len(p) - n for p, n in zip(_sent(pair, port), before, strict=True)
     ]
     sent = zip(_sent(pair, port), before, strict=True)

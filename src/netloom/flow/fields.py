@@ -301,6 +301,14 @@ class Slot:
         return f"<slot {self.name}>"
 
 
+def _class_of(name: str) -> tuple[int, int]:
+    """What `CLASSES` says of the longest prefix of the name of a code point."""
+    if name.startswith("OXM_OF_PKT_REG"):
+        return CLASSES["OXM_OF_PKT_REG"]
+    organization, kind, _ = name.split("_", 2)
+    return CLASSES[f"{organization}_{kind}_"]
+
+
 class CodePoint:
     """One NXM or OXM number of a field; `version` is 0x01.. (OpenFlow wire version) or 0 for NXM.
 
@@ -310,9 +318,8 @@ class CodePoint:
     __slots__ = ("klass", "n_bytes", "name", "number", "vendor", "version")
 
     def __init__(self, name: str, number: int, n_bytes: int, version: int) -> None:
-        prefix = next(prefix for prefix in CLASSES if name.startswith(prefix))
         self.name = name
-        self.klass, self.vendor = CLASSES[prefix]
+        self.klass, self.vendor = _class_of(name)
         self.number = number
         self.n_bytes = n_bytes
         self.version = version

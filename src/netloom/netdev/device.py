@@ -100,6 +100,10 @@ class DeviceState(Record):
     carrier_changes: int = 0
     #: Driver name, version, firmware for the Interface row's `status`.
     driver: tuple[tuple[str, str], ...] = ()
+    is_loopback: bool = False
+    is_ethernet: bool = True
+    #: Index of the device (a Linux bridge, a bond, a VRF) that takes what comes in; 0: none.
+    master: int = 0
 
 
 class Device(Protocol):

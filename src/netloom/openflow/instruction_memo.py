@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from netloom.openflow.action_decode import decode_actions, decode_instructions
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.actions import Action
@@ -26,6 +24,9 @@ class InstructionMemo:
         """Like `decode_instructions`."""
         found = self._known.get((version, data))
         if found is None:
+            # Who only writes messages needs none of what reads actions.
+            from netloom.openflow.action_decode import decode_instructions
+
             found = decode_instructions(data, version)
             if len(self._known) >= self._SIZE:
                 self._known.clear()
@@ -36,6 +37,8 @@ class InstructionMemo:
         """Like `action_decode.decode_actions`."""
         found = self._actions.get((version, data))
         if found is None:
+            from netloom.openflow.action_decode import decode_actions
+
             found = decode_actions(data, version)
             if len(self._actions) >= self._SIZE:
                 self._actions.clear()

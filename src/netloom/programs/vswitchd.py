@@ -247,6 +247,7 @@ class Program:
             self._watch_descriptors()
         if self.switch.ready and not self._announced:
             self._announced = True
+            self.datapaths.complete()
             freeze_garbage()
             self._daemon.complete()
             get_logger("bridge").info("%s (Open vSwitch) %s", PROGRAM, OVS_VERSION)

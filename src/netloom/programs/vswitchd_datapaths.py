@@ -21,13 +21,15 @@ from netloom.base.record import replace
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import Mounts, PinDirectory, forget
+from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
+from netloom.datapath.ebpf.ports import detach_left
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
+from netloom.netdev.linux.shaped import remove_queues
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.underlay import Underlay
@@ -45,9 +47,15 @@ CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 def remove_remains(rundir: str) -> None:
     """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
-    programs, and its internal devices in this network namespace."""
+    programs, and, in this network namespace, its internal devices and queues."""
     remove_internal_devices(rundir)
-    forget(rundir, Mounts())
+    remove_queues(rundir)
+    mounts = Mounts()
+    outputs = find_left_map(rundir, mounts, "outputs")
+    if outputs is not None:
+        detach_left(outputs)
+        os.close(outputs)
+    forget(rundir, mounts)
 
 
 class DataPathSet:
@@ -162,6 +170,11 @@ class DataPathSet:
         return "other", ()
 
     # -- the loop ------------------------------------------------------------------------
+
+    def complete(self) -> None:
+        """The first configuration is applied."""
+        if self._kernel is not None:
+            self._kernel.has_all_ports()
 
     def run(self) -> None:
         """Move packets, answer upcalls, serve controllers."""

@@ -40,6 +40,7 @@ from netloom.datapath.ebpf.taken_back import (
     left_over,
     put_on,
 )
+from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
 
@@ -185,6 +186,8 @@ class _Compiler:
 
     def compile(self, actions: dp.DpActions, is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
+        if any(isinstance(action, dp.Trunc) for action in actions):
+            actions = place_cuts(actions)
         if self._is_nested or self._is_saving:
             for at in range(len(actions)):
                 if self._step(actions, at, is_last):
@@ -378,6 +381,13 @@ class _Compiler:
 
     def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> bool:
         """Cut the next output. True if the rest of the actions is done with."""
+        if not isinstance(rest[0], CUT):
+            raise Uncompilable("headers off behind a cut")
+        if isinstance(rest[0], dp.TunnelPush):
+            if self._is_saving or not is_last:
+                raise Uncompilable("a tunnel's packet cut in a copy")
+            self.records.append(_record("TRUNC", a32=action.max_len))
+            return False
         outputs = [after for after in rest if isinstance(after, dp.Output)]
         if not is_last or not outputs or len(outputs) != len(rest):
             # The packet is needed whole behind the output: user space sends the piece.

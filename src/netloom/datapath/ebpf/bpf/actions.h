@@ -221,6 +221,29 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 #include "mpls.h"
 #include "normal.h"
 
+/* Have the key say what the packet is now, which may be less than is known of it: behind tags that it was
+ * given. Returns whether know_as_before has to be called when the key has been used. */
+INLINE u32 key_as_it_is(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u32 was_changed = s->is_changed;
+
+	if (was_changed) {
+		__builtin_memcpy(s->kept, &s->l3, sizeof(s->kept));
+		s->kept_type = s->key.dl_type;
+		s->kept_frag = s->key.nw_frag;
+		nl_reparse(skb);
+	}
+	return was_changed;
+}
+
+INLINE void know_as_before(struct nl_scratch *s)
+{
+	__builtin_memcpy(&s->l3, s->kept, sizeof(s->kept));
+	s->key.dl_type = s->kept_type;
+	s->key.nw_frag = s->kept_frag;
+	s->is_changed = 1;
+}
+
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 {
@@ -265,10 +288,13 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 	case NL_OP_CUT:
 		s->cut = a->a32;
 		return GO_ON;
-	case NL_OP_HASH:
-		nl_reparse(skb);
+	case NL_OP_HASH: {
+		u32 was_changed = key_as_it_is(skb, s);
 		s->key.dp_hash = htonl(packet_hash(&s->key, a->a8, a->a32));
+		if (was_changed)
+			know_as_before(s);
 		return GO_ON;
+	}
 	case NL_OP_METER:
 		return nl_meter(skb, a->a32);
 	case NL_OP_COUNT_DROP:
@@ -332,8 +358,10 @@ GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
 	struct nl_scratch *s = scratch_of_cpu();
 	if (!s)
 		return STOP;
-	nl_reparse(skb);
+	u32 was_changed = key_as_it_is(skb, s);
 	nl_upcall(skb, NL_UPCALL_USERSPACE, argument);
+	if (was_changed)
+		know_as_before(s);
 	s->cut = 0;
 	return GO_ON;
 }
@@ -363,12 +391,12 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* Look behind more tags than the key has room for, if the packet was of type `type` before it was given
- * these: so it can be tracked. Returns whether that was so. User space is told that type, too, by which
+ * these: so it can be tracked, and a label goes where it belongs. Returns whether that was so. User space is told that type, too, by which
  * it knows how deep to look. */
 GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	if (!s || (type != htons(ETH_IPV4) && type != htons(ETH_IPV6)))
+	if (!s || is_vlan(type))
 		return 0;
 	parse(skb, s, MAX_TAGS);
 	s->key.dl_type = type;
@@ -401,7 +429,7 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 		s->is_hidden = 0;
 		if (s->is_changed) {
 			nl_reparse(skb);
-			if (op == NL_OP_CT && is_vlan(s->key.dl_type))
+			if (op != NL_OP_TUNNEL_POP && is_vlan(s->key.dl_type))
 				s->is_hidden = nl_look_behind_tags(skb, type);
 		}
 		switch (op) {

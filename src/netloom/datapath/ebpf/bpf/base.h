@@ -72,6 +72,8 @@ static u64 (*const coarse_ns)(void) = (void *)160;
 enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS, NL_NET_NSH };
 
 #define NL_MAX_UNDO 16
+/* From l3 to is_routed. */
+#define NL_KEPT_WORDS 7
 /* Four bytes of the packet as they were; `how` and `offset` as in nl_write. */
 struct nl_undo {
 	u32 how;
@@ -115,6 +117,10 @@ struct nl_scratch {
 	u32 is_changed;
 	/* It was parsed behind more tags than the key has room for. */
 	u32 is_hidden;
+	/* What was known of its headers, while a key is read that may know less (key_as_it_is). */
+	u32 kept[NL_KEPT_WORDS];
+	u32 kept_type;
+	u32 kept_frag;
 	/* Where the cache is to keep that, and how much of the rare words counts. */
 	u32 place;
 	u32 place_rare;

@@ -216,7 +216,7 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
 	int done = 0, sum = 0;
 
-	if (outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
+	if (s->cut || outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
 		return 0;
 	if (sums && skb->gso_size) {
 		sum = nl_sum_segment(skb);
