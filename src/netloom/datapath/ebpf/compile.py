@@ -33,6 +33,13 @@ from netloom.datapath.ebpf.spec import (
     SLOT_ACTIONS,
     TUNNELS,
 )
+from netloom.datapath.ebpf.taken_back import (
+    Headers,
+    can_be_taken_back,
+    inverse,
+    left_over,
+    put_on,
+)
 from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
@@ -207,6 +214,8 @@ class _Compiler:
         match action:
             case dp.Trunc():
                 return self._truncate(action, rest, is_last)
+            case dp.Clone() if rest and self._can_take_back(action):
+                self._take_back(action.actions, rest)
             case dp.Clone():
                 self._copy(action.actions, is_last and not rest)
             case dp.Sample():
@@ -235,10 +244,10 @@ class _Compiler:
                     raise Uncompilable("a tunnel that the programs do not know")
                 kind = self._registry.tunnels[action.port]
                 self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
-            case dp.PushMpls() | dp.PopMpls():
-                self._label(actions, at)
-            case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
-                *data, last = layer_records(action)
+            case dp.PushMpls() | dp.PopMpls() if action.ethertype in _TAGS:
+                raise Uncompilable("a tag behind a label")
+            case _ if isinstance(action, _FRONT):
+                *data, last = _front_records(action)
                 self.records += data
                 self._resume_at(actions, at, is_ready=not at and not self._is_nested)
                 self.records.append(last)
@@ -258,18 +267,31 @@ class _Compiler:
             self._one(action)
         return True
 
-    def _label(self, actions: dp.DpActions, at: int) -> None:
-        """A label on or off; not of everything, so user space may have to."""
-        action = actions[at]
-        assert isinstance(action, dp.PushMpls | dp.PopMpls)
-        if action.ethertype in _TAGS:
-            raise Uncompilable("a tag behind a label")
-        self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        kind = _swapped(action.ethertype, 2)
-        if isinstance(action, dp.PushMpls):
-            self.records.append(_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4)))
-        else:
-            self.records.append(_record("POP_MPLS", a16=kind))
+    def _can_take_back(self, action: dp.Clone) -> bool:
+        is_first = not (self._is_nested or self._is_saving)
+        return is_first and can_be_taken_back(action.actions)
+
+    def _take_back(self, actions: dp.DpActions, rest: dp.DpActions) -> None:
+        """A copy with headers in front, which come off again."""
+        headers: Headers = ()
+        self.records.append(_record("SAVE", 1))
+        for at, action in enumerate(actions):
+            after = (dp.Clone(actions[at:]), *inverse(headers), *rest)
+            self._put(action, after)
+            headers = put_on(headers, action) or ()
+        back = inverse(headers)
+        for at, action in enumerate(back):
+            self._put(action, (*back[at:], *rest))
+        self.records.append(_record("RESTORE"))
+
+    def _put(self, action: dp.DpAction, after: dp.DpActions) -> None:
+        """One action, in place of which user space may have to do what is in `after`."""
+        if not isinstance(action, _FRONT):
+            self._one(action)
+            return
+        *data, last = _front_records(action)
+        number = self._registry.add_list(left_over(after))
+        self.records += [*data, _record("RESUME_AT", a32=number), last]
 
     def _resume_at(self, actions: dp.DpActions, at: int, is_ready: bool) -> None:
         """Say what is left to be done in user space if the programs leave the next record to it:
@@ -408,6 +430,25 @@ class _Compiler:
                 add(_record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+#: What changes what is in front of a packet, and may be left to user space.
+_FRONT: Final = (
+    dp.PushMpls, dp.PopMpls, dp.PushEth, dp.PopEth, dp.PushNsh, dp.PopNsh, dp.AddMpls
+)  # fmt: skip
+
+
+def _front_records(action: dp.DpAction) -> list[bytes]:
+    """The records of one of these, the last of which may be left to user space."""
+    match action:
+        case dp.PushMpls():
+            kind = _swapped(action.ethertype, 2)
+            return [_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4))]
+        case dp.PopMpls():
+            return [_record("POP_MPLS", a16=_swapped(action.ethertype, 2))]
+        case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
+            return layer_records(action)
+    raise Uncompilable(type(action).__name__)
 
 
 def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:

@@ -67,7 +67,7 @@ OPERATIONS = (
     "SKIP",  # a16 records
     "CHECK_LENGTH",  # a32 longest, a16 records to skip if the packet is not longer
     "SAMPLE",  # a32 probability, a16 records to skip otherwise
-    "SAVE",  # what follows up to RESTORE is undone
+    "SAVE",  # what follows up to RESTORE is undone; a8: by what is there itself
     "RESTORE",
     "CUT",  # a32 bytes that the next output may have
     "HASH",  # a8 which, a32 basis

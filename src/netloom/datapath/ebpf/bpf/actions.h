@@ -115,6 +115,17 @@ INLINE void save(struct __sk_buff *skb, struct nl_scratch *s)
 	s->saved_hash = s->key.dp_hash;
 }
 
+/* The same, if no more is done to it than to put headers in front, and to take them off again: what is
+ * written goes with these. */
+INLINE void save_front(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	be16 type = 0;
+
+	load_bytes(skb, 12, &type, 2);
+	s->saved_type = type;
+	s->is_saving = 0;
+}
+
 INLINE void restore(struct __sk_buff *skb, struct nl_scratch *s)
 {
 	u32 n = s->n_undo;
@@ -268,6 +279,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_SAVE:
 		save(skb, s);
+		if (a->a8)
+			save_front(skb, s);
 		return GO_ON;
 	case NL_OP_RESTORE:
 		restore(skb, s);

@@ -129,8 +129,8 @@ struct nl_scratch {
 	u32 place_rare;
 	u32 place_first;
 	/* In one: bytes that the next output may have where the packet could not be cut, 0 for all; bytes
-	 * in front that are not part of the packet (layers.h); its network header may not be where the
-	 * kernel thinks. */
+	 * in front that are not part of the packet (layers.h); labels that lie before what the kernel takes
+	 * for its network header, or another header. */
 	union {
 		struct {
 			u32 cut;
@@ -148,6 +148,7 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	u32 saved_type;
 	/* The generation before the flow was looked for: what is remembered of the search is of it. */
 	u32 generation;
 	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */

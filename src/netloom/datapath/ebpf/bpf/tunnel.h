@@ -43,6 +43,8 @@
 #define MAX_OUTER (ETH_SIZE + IPV6_SIZE + 16 + NL_OPTION_WORDS * 8)
 
 static int (*const change_head)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)43;
+GLOBAL int nl_bare_push(struct __sk_buff *skb, u32 number, u32 port);
+
 static int (*const adjust_room)(struct __sk_buff *skb, int size, u32 mode, u64 flags) = (void *)50;
 
 INLINE u16 ipv4_checksum(const u8 *header)
@@ -140,7 +142,7 @@ INLINE int push_in_front(struct __sk_buff *skb, struct nl_scratch *s, struct nl_
 	be16 tag[2] = {skb->vlan_proto, htons(skb->vlan_tci)};
 	u8 addresses[12];
 
-	if (load_bytes(skb, 0, addresses, 12) || change_head(skb, t->length + extra - s->bare, 0))
+	if (load_bytes(skb, 0, addresses, 12) || change_head(skb, t->length + extra, 0))
 		return 0;
 	store_header(skb, s, t->length);
 	if (extra) {
@@ -209,7 +211,9 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	struct nl_template *t = map_lookup(&templates, &number);
 	if (!s || !t)
 		return 0;
-	u32 inner = skb->len + (skb->vlan_present ? 4 : 0) - s->bare, inside = inner, sums = t->has_checksum;
+	if (s->bare)
+		return nl_bare_push(skb, number, port);
+	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
 	int done = 0, sum = 0;
 
 	if (s->cut || outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
@@ -223,8 +227,6 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 	} else if (sums && inner > MAX_SUM_BYTES) {
 		return 0;
 	}
-	if (s->bare && (t->has_checksum || skb->gso_size))
-		return 0;
 	NO_UNROLL
 	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
 		if (i * 8 >= t->length)
@@ -232,15 +234,12 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
 		s->header[i] = t->header[i];
 	}
 	finish_header(s, t, inner);
-	if (!s->bare && (!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
+	if ((!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
 		done = push_around_ip(skb, s, t);
 	if (!done && !skb->gso_size)
 		done = push_in_front(skb, s, t);
 	s->is_changed |= done;
-	if (done) {
-		s->bare = s->key.packet_type = 0;
-		s->is_shifted = 1;
-	}
+	s->is_shifted |= done;
 	if (done && sums) {
 		if (!skb->gso_size)
 			sum = nl_sum_inner(skb, t->length, skb->len);
@@ -268,6 +267,11 @@ INLINE int is_sum_right(struct __sk_buff *skb, struct nl_scratch *s, u32 at)
 		return 1;
 	int outer = nl_sum(skb, s->l4, at), inner = nl_sum_inner(skb, at, end);
 	return outer >= 0 && inner >= 0 && fold((u64)outer + inner + pseudo) == 0xffff;
+}
+
+INLINE int is_ip(be16 type)
+{
+	return type == htons(ETH_IPV4) || type == htons(ETH_IPV6);
 }
 
 /* Whether what is in a tunnel may be of type `follows`; what is no frame goes to s->follows. */
@@ -405,7 +409,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	at += size;
 	be16 follows = s->follows;
 	u32 bare = follows ? ETH_SIZE : 0;
-	if (!size || at > MAX_OUTER || at > end || (bare && skb->gso_size))
+	if (!size || at > MAX_OUTER || at > end || (bare && skb->gso_size && !is_ip(follows)))
 		return 0;
 	if (bare) {
 		__builtin_memset(ethernet, 0, 12);
