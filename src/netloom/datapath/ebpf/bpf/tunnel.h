@@ -9,8 +9,9 @@
  * and nobody but the one who cuts could fill them in, for no helper says that they are wanted. But he
  * copies the headers, and segments of one length all have the same checksum (checksum.h): it goes on
  * once, if the last segment is as long as the others. If not, the packet goes without one over IPv4,
- * where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out; all others of the
- * kind are user space's, which cuts them. */
+ * where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out; others of TCP, which
+ * does not care where it is cut, get a few segments more that are all of one length, if there is such a
+ * number (nl_even_out). What then is left is user space's, which cuts it. */
 #ifndef NL_TUNNEL_H
 #define NL_TUNNEL_H
 
@@ -38,6 +39,9 @@
 #define GENEVE_OAM 0x80
 #define ETH_TEB 0x6558
 #define MAX_PACKET 65535
+/* That the helper puts in or takes out. */
+#define MAX_ROOM 0xfff
+#define MAX_MORE_SEGMENTS 64
 #define MAX_OUTER (ETH_SIZE + IPV6_SIZE + 16 + NL_OPTION_WORDS * 8)
 
 static int (*const change_head)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)43;
@@ -266,6 +270,35 @@ GLOBAL int nl_forget(struct __sk_buff *skb, u32 port)
 	return nl_reparse(skb);
 }
 
+/* Have a device cut the packet, TCP's, into pieces of one length: shorter than they would be, by half at
+ * most. False if that cannot be. No helper sets the length, but to put bytes in front takes as many off it,
+ * and to take them away again need not. */
+GLOBAL int nl_even_out(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || s->proto != TCP || !s->l4 || s->is_routed)
+		return 0;
+	u32 head = transport_size(skb, s), piece = skb->gso_size, size = s->l4_size, less = 0;
+
+	if (!piece || head < 20 || size <= head)
+		return 0;
+	size -= head;
+	u32 n = (size + piece - 1) / piece;
+	NO_UNROLL
+	for (u32 i = 0; i < MAX_MORE_SEGMENTS; i++) {
+		u32 into = n + i;
+		if (!into || into > 2 * n)
+			break;
+		if (size % into)
+			continue;
+		less = piece - size / into;
+		break;
+	}
+	if (!less || less > MAX_ROOM || adjust_room(skb, less, ROOM_MAC, 0))
+		return 0;
+	return !adjust_room(skb, -(int)less, ROOM_MAC, FIXED_GSO);
+}
+
 /* Put the headers of a template on, of a packet that leaves by `port`; 0 if that cannot be done here.
  * `spreads`: they will be taken off again. */
 GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 spreads)
@@ -282,6 +315,10 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 sprea
 		return 0;
 	if (sums && skb->gso_size) {
 		sum = nl_sum_segment(skb);
+		if (sum < 0 && (t->is_ipv6 || !t->is_udp) && nl_even_out(skb)) {
+			sum = nl_sum_segment(skb);
+			longest = longest_segment(skb, s);
+		}
 		inside = longest;
 		sums = sum >= 0;
 		if (!sums && (t->is_ipv6 || !t->is_udp))
