@@ -45,6 +45,8 @@ GPE = "0c0000{:02x}00004d00"
 ON_1 = "push_nsh(flags=0,ttl=63,mdtype=1,np=3,spi=0x5,si=255,c1=0x1,c2=0x2,c3=0x3,c4=0x4)"
 ON_2 = "push_nsh(flags=1,ttl=9,mdtype=2,np=3,spi=0x5,si=255,md2=0x{})"
 ETH = "push_eth(src=02:00:00:00:00:0a,dst=02:00:00:00:00:0b)"
+ON_4 = ON_1.replace("np=3", "np=4")
+LABEL_2 = "push_mpls(label=8,tc=0,ttl=64,bos=0,eth_type=0x8847)"
 LABEL = "push_mpls(label=6,tc=0,ttl=64,bos=1,eth_type=0x8847)"
 ON_LABEL = "add_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)"
 
@@ -78,7 +80,7 @@ CASES: dict[str, tuple[str, str, bytes]] = {
     "on": (IN_IP, f"{ON_1},{ETH},2", INNER),
     "on, of MD type 2": (IN_IP, f"{ON_2.format('1000010412345678')},{ETH},2", INNER),
     "on, of MD type 2, long": (IN_IP, f"{ON_2.format(bytes(range(244)).hex())},{ETH},2", INNER),
-    "on twice": (IN_IP, f"{ON_1},{ON_1.replace('np=3', 'np=4')},{ETH},2", INNER),
+    "on twice": (IN_IP, f"{ON_1},{ON_4},{ETH},2", INNER),
     "on what is short": (ANY, f"{ON_1},{ETH},2", bytes(ETHER / ARP())),
     "on what has a tag": (IN_IP, f"{ON_1},{ETH},2", tagged(Dot1Q(vlan=5))),
     "on what has two tags": (
@@ -91,6 +93,7 @@ CASES: dict[str, tuple[str, str, bytes]] = {
     ),
     "on behind a tag": (IN_IP, f"push_vlan(vid=7,pcp=1),{ON_1},{ETH},push_vlan(vid=8,pcp=0),2",
                         INNER),
+    "on, of another kind": (IN_IP, f"{ON_4},{ETH},2", INNER),
     "on and off": (IN_IP, f"{ON_1},{ETH},pop_eth,pop_nsh(),2", INNER),
     "on and off what has a tag": (
         IN_IP, f"{ON_1},pop_nsh(),2", tagged(Dot1Q(vlan=5, prio=3)),
@@ -138,6 +141,10 @@ CASES: dict[str, tuple[str, str, bytes]] = {
     "without Ethernet, looked at": (IN_IP, "pop_eth,recirc(0x2)", INNER),
     "without Ethernet, not known": (f"{ANY},eth_type(0x0806)", "pop_eth,recirc(0x2)",
                                     bytes(ETHER / ARP(psrc="10.0.0.1", pdst="10.0.0.2") / DATA)),
+    "without Ethernet, tracked": (IN_IP, f"pop_eth,ct(commit,zone=3),{ETH},2", INNER),
+    "without Ethernet, translated": (
+        IN_IP, "pop_eth,ct(commit,zone=4,nat(src=10.9.9.9)),recirc(0x2)", INNER
+    ),
     "Ethernet on a frame": (IN_IP, f"{ETH},2", INNER),
     "a tag without Ethernet": (IN_IP, "pop_eth,push_vlan(vid=5,pcp=0),2", INNER),
     "by length": (IN_IP, f"pop_eth,check_pkt_len(size={len(INNER) - 14},"
@@ -149,8 +156,19 @@ CASES: dict[str, tuple[str, str, bytes]] = {
     "a label for Ethernet": (IN_IP, "pop_eth,push_mpls(label=6,tc=0,ttl=64,bos=1,"
                                     f"eth_type=0x8847),{ETH},2", INNER),
 }  # fmt: skip
+COPIES = {
+    "a header": f"clone({ON_1},{ETH},2),2",
+    "a header written": f"clone(2,{ON_1},set(nsh(ttl=3,c2=0x7)),{ETH},"
+                        "set(eth(dst=02:00:00:00:00:77)),2),2",
+    "two headers": f"clone({ON_1},{ON_4},{ETH},2),clone({ON_2.format('00000001')},{ETH},2),2",
+    "a header and a tag": f"clone({ON_1},{ETH},push_vlan(vid=5,pcp=1),2),push_vlan(vid=6,pcp=0),2",
+    "a header and its look": f"clone({ON_1},{ETH},hash(l4(0)),2),recirc(0x4)",
+    "a label": f"clone({LABEL},2),set(ipv4(ttl=9)),2",
+    "labels": f"clone({LABEL},set(mpls(label=9,tc=1,ttl=3,bos=1)),{LABEL_2},"
+              f"push_vlan(vid=5,pcp=1),2),clone({ON_1},{ETH},2),clone(set(ipv4(ttl=3)),2),2",
+}  # fmt: skip
 #: Those of which user space has to do something.
-SLOW = {"on what has three tags"}
+SLOW = {"on what has three tags", "on, of another kind"}
 #: Those that have no flow, in the end.
 MISSED = {"not matched", "without Ethernet, not known"}
 
@@ -190,6 +208,34 @@ def test_service_headers_are_treated_alike(kernel: KernelBackend, name: str) -> 
     assert bool(upcalls) == (name in MISSED)
     assert kernel.reasons() == set()
     assert kernel.dpif.slow_packets - slow == (name in SLOW)
+
+
+COPIED = {
+    "plain": INNER,
+    "tagged": tagged(Dot1Q(vlan=5, prio=3)),
+    "IPv6": bytes(ETHER / IPv6() / TCP() / DATA),
+    "short": bytes(ETHER / ARP()),
+    "two tags": tagged(Dot1Q(vlan=5), Dot1Q(vlan=6)),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("kind", COPIED)
+def test_copies_get_headers_and_what_follows_has_none(
+    kernel: KernelBackend, name: str, kind: str
+) -> None:
+    kernel.start()
+    slow = kernel.dpif.slow_packets
+    results = []
+    for backend in (UserspaceBackend((1, 2)), kernel):
+        backend.put("recirc_id(0),in_port(1)", COPIES[name])
+        backend.put("recirc_id(0x4),in_port(1)", "2")
+        backend.inject(1, COPIED[kind])
+        backend.run()
+        results.append([data.hex() for data in backend.sent(2)])
+    assert results[1] == results[0]
+    assert kernel.reasons() == set()
+    assert kernel.dpif.slow_packets == slow
 
 
 @pytest.mark.parametrize("kind", ("TCP", "UDP"))
@@ -358,7 +404,7 @@ def test_what_comes_out_of_a_tunnel_is_treated_alike(
 
 
 @pytest.mark.parametrize(
-    "before", (ON_1, "pop_eth", f"{ON_1},{ON_1}", ""), ids=("NSH", "IPv4", "two", "a frame")
+    "before", (ON_1, "pop_eth", f"{ON_1},{ON_4}", ""), ids=("NSH", "IPv4", "two", "a frame")
 )
 def test_what_goes_into_a_tunnel_is_treated_alike(kernel: KernelBackend, before: str) -> None:
     outer = bytes(ETHER / IP(src="172.16.0.1", dst="172.16.0.2", proto=17) / UDP(dport=4_789))

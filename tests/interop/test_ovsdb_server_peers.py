@@ -308,10 +308,8 @@ def test_run_option_ends_the_server_with_the_commands_status(world: World) -> No
     assert "ovsdb-server: exit 3: child exited, exit status 3" in said
 
 
-def test_other_service_models_are_refused(world: World) -> None:
-    create(world)
-    for option in ("--sync-from=tcp:127.0.0.1:1", "--active"):
-        said = world.ours("ovsdb_server", option, "conf.db", status=1)
-        assert "not supported in this version" in said
-    said = world.ours("ovsdb_server", "relay:D:tcp:127.0.0.1:1", status=1)
-    assert "not supported in this version" in said
+def test_clusters_are_refused(world: World) -> None:
+    schema = f"{schemas_directory()}/vswitch.ovsschema"
+    world.peer("ovsdb-tool", "create-cluster", "conf.db", schema, "tcp:127.0.0.1:16644")
+    said = world.ours("ovsdb_server", "conf.db", status=1)
+    assert "clustered databases are not supported in this version" in said

@@ -164,3 +164,40 @@ def test_machines_talk_through_service_headers_in_a_tunnel(
     shown = actions_of_flows(sites[0].switch)
     assert any(text.startswith("push_nsh(") and "tnl_push(" in text for text in shown), shown
     assert any(text.startswith("pop_nsh(),recirc(") for text in shown), shown
+
+
+@pytest.mark.parametrize("kind", ("gre", "vxlan"))
+def test_machines_talk_through_a_tunnel_without_ethernet(
+    wired: tuple[Lab, Namespace, Namespace], tools: Programs, datapath: str, kind: str
+) -> None:
+    """A tunnel of layer 3: who is behind it knows his machine's address himself."""
+    lab, near, far = wired
+    sites = [
+        Site(lab, host, number, tools, tools, "system") for number, host in enumerate((near, far))
+    ]
+    addresses = [site.vm.run("cat", "/sys/class/net/eth0/address").stdout.strip() for site in sites]
+    for site in sites:
+        options = ("key=7", "packet_type=legacy_l3", *(("exts=gpe",) if kind == "vxlan" else ()))
+        site.add_tunnel(kind, ADDRESSES[1 - site.number], *options)
+        site.run("ovs-ofctl", "del-flows", "br-int")
+        vif, other = site.vm.vif, sites[1 - site.number].vm.ip_address
+        site.vm.run("ip", "neigh", "add", other, "lladdr", "02:00:00:00:00:77", "dev", "eth0")
+        for flow in (
+            f"in_port={vif},ip,actions=output:tun0",
+            f"in_port=tun0,ip,actions=set_field:{addresses[site.number]}->dl_dst,output:{vif}",
+        ):
+            site.run("ovs-ofctl", "--names", "add-flow", "br-int", flow)
+    assert wait_until(lambda: sites[0].vm.ping(sites[1].vm.ip_address, count=1), 15)
+    check(sites[0].switch, sites[0].vm, sites[1].vm, datapath)
+    shown = actions_of_flows(sites[0].switch)
+    assert any("pop_eth" in text and "tnl_push(" in text for text in shown), shown
+    if datapath == "kernel":
+        # What is to be segmented stays in one piece, or the kernel cuts it for the wire.
+        before = [slow_packets(site.switch) for site in sites]
+        assert transfer(sites[0].vm, sites[1].vm, 2_000_000)
+        for host in (near, far):
+            host.run("ethtool", "-K", WIRE, "tso", "off", "gso", "off", "tx-udp_tnl-segmentation",
+                     "off", "tx-gre-segmentation", "off")  # fmt: skip
+        assert transfer(sites[0].vm, sites[1].vm, 2_000_000)
+        assert [slow_packets(site.switch) for site in sites] == before
+    assert any(text.startswith("push_eth(") for text in shown), shown

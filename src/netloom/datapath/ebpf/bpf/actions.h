@@ -115,6 +115,17 @@ INLINE void save(struct __sk_buff *skb, struct nl_scratch *s)
 	s->saved_hash = s->key.dp_hash;
 }
 
+/* The same, if no more is done to it than to put headers in front, and to take them off again: what is
+ * written goes with these. */
+INLINE void save_front(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	be16 type = 0;
+
+	load_bytes(skb, 12, &type, 2);
+	s->saved_type = type;
+	s->is_saving = 0;
+}
+
 INLINE void restore(struct __sk_buff *skb, struct nl_scratch *s)
 {
 	u32 n = s->n_undo;
@@ -268,6 +279,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_SAVE:
 		save(skb, s);
+		if (a->a8)
+			save_front(skb, s);
 		return GO_ON;
 	case NL_OP_RESTORE:
 		restore(skb, s);
@@ -390,6 +403,17 @@ GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
 	return 1;
 }
 
+#include "spread.h"
+
+/* Headers of a tunnel on, in place of others, or off: 0 if user space has to do it, -1 if nobody can. */
+INLINE int push_tunnel(struct __sk_buff *skb, struct nl_action *a)
+{
+	if (a->a8 & NL_PUSH_ENDS)
+		return nl_tunnel_off(skb) ? 1 : -1;
+	return a->a8 & NL_PUSH_AGAIN ? nl_tunnel_again(skb, a->a32, a->a16)
+				     : nl_tunnel_push(skb, a->a32, a->a16, a->a8 & NL_PUSH_SPREADS);
+}
+
 /* An action that user space has to do in some cases. */
 INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
 {
@@ -404,8 +428,12 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	if (op == NL_OP_RESUME)
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
-		done = nl_tunnel_push(skb, a->a32, a->a16);
-		if (done && a->a8)
+		done = push_tunnel(skb, a);
+		if (done < 0) {
+			count(NL_COUNT_DROP_ACTION);
+			return STOP;
+		}
+		if (done && a->a8 & NL_PUSH_GOES_ON)
 			nl_forget(skb, a->a64);
 	} else if (op >= NL_OP_LAYER_DATA) {
 		done = nl_change_layer(skb, a);

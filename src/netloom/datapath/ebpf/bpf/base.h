@@ -67,6 +67,9 @@ static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
 static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
 static int (*const redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
 static u64 (*const coarse_ns)(void) = (void *)160;
+/* Writes the device's MTU to `mtu`, which must be 0 before. */
+static s64 (*const check_mtu)(struct __sk_buff *skb, u32 ifindex, u32 *mtu, s32 difference,
+			      u64 flags) = (void *)163;
 
 /* Which network header the packet has, whole. */
 enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS, NL_NET_NSH };
@@ -126,8 +129,8 @@ struct nl_scratch {
 	u32 place_rare;
 	u32 place_first;
 	/* In one: bytes that the next output may have where the packet could not be cut, 0 for all; bytes
-	 * in front that are not part of the packet (layers.h); its network header may not be where the
-	 * kernel thinks. */
+	 * in front that are not part of the packet (layers.h); labels that lie before what the kernel takes
+	 * for its network header, or another header. */
 	union {
 		struct {
 			u32 cut;
@@ -145,6 +148,7 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	u32 saved_type;
 	/* The generation before the flow was looked for: what is remembered of the search is of it. */
 	u32 generation;
 	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */
@@ -189,6 +193,14 @@ struct nl_scratch {
 	u32 is_known;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];
+	/* Of the headers that were put on last: their length and shape, the longest packet inside; whether
+	 * they have a checksum, what it covers of each segment, and the sum of that. */
+	u32 pushed_length;
+	u32 pushed_shape;
+	u32 pushed_longest;
+	u32 pushed_sums;
+	u32 pushed_inside;
+	s32 pushed_sum;
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };

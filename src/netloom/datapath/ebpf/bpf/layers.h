@@ -103,6 +103,32 @@ INLINE void find_service(struct __sk_buff *skb, struct nl_scratch *s, u32 length
 		has_context(s);
 }
 
+/* The type of what is behind a service header, by the number that it has for it (0: a frame); of
+ * numbers that nobody knows it is 0xffff. */
+INLINE be16 type_behind(u32 number)
+{
+	switch (number) {
+	case 1:
+		return htons(ETH_IPV4);
+	case 2:
+		return htons(ETH_IPV6);
+	case NSH_ETHERNET:
+		return 0;
+	case 4:
+		return htons(ETH_NSH);
+	}
+	return 0xffff;
+}
+
+/* Whether the service header in s->header is of the right kind: what says something else of the packet
+ * comes off in another way than it went on, and is user space's. */
+INLINE int is_true(struct nl_scratch *s)
+{
+	be16 behind = s->bare ? htons(ntohl(s->key.packet_type)) : 0;
+
+	return type_behind(s->header[0] >> 24 & 0xff) == behind;
+}
+
 /* A header of type `type` and `length` bytes, the first 8 of which are in the action and the others in
  * s->header, in front of all of the packet. */
 INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
@@ -114,6 +140,8 @@ INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_act
 	s->header[0] = a->a64;
 	OPAQUE(length);
 	if (length < 4 || length > MAX_LAYER || skb->gso_size || s->is_shifted)
+		return LEFT;
+	if (type == htons(ETH_NSH) && !is_true(s))
 		return LEFT;
 	if (!s->bare) {
 		if (load_bytes(skb, 0, head, 12))
@@ -155,23 +183,6 @@ INLINE int pop_layer(struct __sk_buff *skb, struct nl_scratch *s, u32 length, be
 	s->key.packet_type = type ? packet_type(type) : 0;
 	nl_reparse(skb);
 	return DONE;
-}
-
-/* The type of what is behind a service header, by the number that it has for it (0: a frame); of
- * numbers that nobody knows it is 0xffff. */
-INLINE be16 type_behind(u32 number)
-{
-	switch (number) {
-	case 1:
-		return htons(ETH_IPV4);
-	case 2:
-		return htons(ETH_IPV6);
-	case NSH_ETHERNET:
-		return 0;
-	case 4:
-		return htons(ETH_NSH);
-	}
-	return 0xffff;
 }
 
 INLINE int pop_service(struct __sk_buff *skb, struct nl_scratch *s)
@@ -243,6 +254,45 @@ GLOBAL int nl_change_layer(struct __sk_buff *skb, struct nl_action *a)
 		return pop_ethernet(skb, s);
 	}
 	return DONE;
+}
+
+/* Make room for the headers of a tunnel in front of a bare packet, in place of what it has there. What is to
+ * be segmented inside of them must be IP. */
+INLINE int make_room(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
+{
+	u64 flags = FIXED_GSO | (t->is_ipv6 ? ENCAP_IPV6 : ENCAP_IPV4) | (t->is_udp ? ENCAP_UDP : ENCAP_GRE);
+	int is_network = s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6;
+
+	if (is_network && !adjust_room(skb, t->length - ETH_SIZE, ROOM_MAC, flags))
+		return 1;
+	return !skb->gso_size && !change_head(skb, t->length - ETH_SIZE, 0);
+}
+
+/* A bare packet into a tunnel; 0 if that cannot be done here. */
+GLOBAL int nl_bare_push(struct __sk_buff *skb, u32 number, u32 port)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	struct nl_template *t = map_lookup(&templates, &number);
+	struct nl_output *way = map_lookup(&outputs, &port);
+	if (!s || !t || t->has_checksum)
+		return 0;
+	u32 inner = skb->len - s->bare, longest = longest_segment(skb, s) - s->bare + t->length;
+
+	if (inner + t->length > MAX_PACKET || (way && way->most && longest > way->most))
+		return 0;
+	NO_UNROLL
+	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
+		if (i * 8 >= t->length)
+			break;
+		s->header[i] = t->header[i];
+	}
+	finish_header(s, t, inner);
+	if (!make_room(skb, s, t))
+		return 0;
+	store_header(skb, s, t->length);
+	s->bare = s->key.packet_type = 0;
+	s->is_changed = s->is_shifted = 1;
+	return 1;
 }
 
 /* The last label off a bare packet, behind which a frame is. */

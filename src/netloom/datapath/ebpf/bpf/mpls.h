@@ -41,7 +41,8 @@ GLOBAL int nl_push_label(struct __sk_buff *skb, u32 type, be32 label)
 	vlan_pop(skb);
 	if (is_tagged)
 		vlan_push(skb, tpid, tci);
-	s->is_changed = s->is_shifted = 1;
+	s->is_changed = 1;
+	s->is_shifted++;
 	if (s->bare)
 		s->key.packet_type = packet_type(type);
 	s->net = NL_NET_MPLS;
@@ -49,7 +50,7 @@ GLOBAL int nl_push_label(struct __sk_buff *skb, u32 type, be32 label)
 	return 1;
 }
 
-/* What follows is of type `type`. */
+/* What follows is of type `type`, or of that which was noted (save_front) if it is 0. */
 GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 {
 	struct nl_scratch *s = scratch_of_cpu();
@@ -62,7 +63,7 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 	if (s->bare && type == htons(ETH_TEB))
 		return nl_bare_label(skb);
 	u32 is_tagged = skb->vlan_present;
-	be16 tpid = skb->vlan_proto, tag[2] = {htons(ETH_VLAN), 0}, follows = type;
+	be16 tpid = skb->vlan_proto, tag[2] = {htons(ETH_VLAN), 0}, follows = type ? type : s->saved_type;
 	u16 tci = skb->vlan_tci;
 
 	if (store_bytes(skb, 12, tag, sizeof(tag), 0) || store_bytes(skb, 16, &follows, 2, 0))
@@ -77,7 +78,8 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 		vlan_push(skb, tpid, tci);
 	s->is_changed = 1;
 	if (s->bare)
-		s->key.packet_type = packet_type(type);
+		s->key.packet_type = packet_type(follows);
+	s->is_shifted -= !!s->is_shifted;
 	return 1;
 }
 
