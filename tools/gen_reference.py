@@ -143,7 +143,6 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | keys of `other_config` |
 |---|---|
 {columns}
-The key `oam` of `bfd` belongs here, too.
 
 ## Actions of OpenFlow
 

@@ -6,7 +6,8 @@ space (`dpif`). So this module must never compile an action to something that me
 A `Set` becomes writes of four bytes under a mask, each with the checksums that it is part of. An
 output of a cut packet is moved behind other outputs, for the cut changes the packet itself.
 
-The programs cannot copy a packet, except to send it. So what a `Clone` changes, and is not last, is
+The programs cannot copy a packet, except to send it. What goes into a tunnel is sent from there,
+and has its headers taken off again (`spread`). What another `Clone` changes, and is not last, is
 undone behind it: the writes from a log that the programs keep, a tag by taking it off. What cannot
 be undone so is not compiled. Branches are records to be skipped.
 """
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from netloom.datapath import actions as dp
+from netloom.datapath.ebpf.layer_records import layer_records
 from netloom.datapath.ebpf.registry import Registry, has_udp_checksum
 from netloom.datapath.ebpf.spec import (
     ACTION,
@@ -29,9 +31,19 @@ from netloom.datapath.ebpf.spec import (
     MAX_PORTS,
     NAT_FLAG,
     OP,
+    PUSH_FLAG,
     SLOT_ACTIONS,
     TUNNELS,
 )
+from netloom.datapath.ebpf.spread import is_tunnelled, spread
+from netloom.datapath.ebpf.taken_back import (
+    Headers,
+    can_be_taken_back,
+    inverse,
+    left_over,
+    put_on,
+)
+from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
 from netloom.flow.fields import SLOT
 
@@ -42,6 +54,9 @@ _IPV4: Final = 1
 _IPV6: Final = 2
 _ARP: Final = 3
 _MPLS: Final = 4
+_NSH: Final = 5
+#: Stands for the context of a service header, which the programs find like a transport header.
+_NSH_CONTEXT: Final = 0x100
 _TCP: Final = 6
 _UDP: Final = 17
 _ICMP: Final = 1
@@ -79,6 +94,10 @@ class _Header(NamedTuple):
 
 _PORTS: Final = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
 _TYPES: Final = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
+_SERVICE: Final = (
+    _Member("nsh_flags", 0, 2, 12), _Member("nsh_ttl", 0, 2, 6), _Member("nsh_path", 4, 4)
+)  # fmt: skip
+_CONTEXT: Final = tuple(_Member(f"nsh_c{number + 1}", 4 * number, 4) for number in range(4))
 _LABEL: Final = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
 _HEADERS: Final = {
     "eth": _Header(
@@ -111,10 +130,15 @@ _HEADERS: Final = {
     ),
     "icmp": _Header("TRANSPORT", _ICMP, 4, _TYPES, "TRANSPORT", {}),
     "icmpv6": _Header("TRANSPORT", _ICMPV6, 4, _TYPES, "TRANSPORT", {}),
+    "nsh": _Header("NETWORK", _NSH, 8, _SERVICE, "NONE", {}),
     "nd": _Header("TRANSPORT", _ICMPV6, 24, (_Member("nd_target", 8, 16),), "TRANSPORT", {}),
 }  # fmt: skip
+#: What comes behind some of them, of packets that have it.
+_BEHIND: Final = {"nsh": _Header("TRANSPORT", _NSH_CONTEXT, 16, _CONTEXT, "NONE", {})}
 #: Bits of a slot that have a place in its header; a TCP header has four more bits in the word.
-_WRITABLE_BITS: Final = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
+_WRITABLE_BITS: Final = {
+    "tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF, "nsh_flags": 3, "nsh_ttl": 0x3F
+}  # fmt: skip
 _ALL_OF_ARP_OP: Final = 0xFF
 _METADATA: Final = {
     "skb_mark": ("pkt_mark", "SET_MARK"),
@@ -162,9 +186,13 @@ class _Compiler:
         self._is_saving = False
         #: Whether this is what a copy does.
         self._is_nested = False
+        #: What is done behind the copy that is compiled.
+        self._behind: dp.DpActions = ()
 
     def compile(self, actions: dp.DpActions, is_last: bool) -> None:
         """Append what `actions` do. `is_last`: nothing that comes after sees the packet."""
+        if any(isinstance(action, dp.Trunc) for action in actions):
+            actions = place_cuts(actions)
         if self._is_nested or self._is_saving:
             for at in range(len(actions)):
                 if self._step(actions, at, is_last):
@@ -191,12 +219,16 @@ class _Compiler:
         match action:
             case dp.Trunc():
                 return self._truncate(action, rest, is_last)
+            case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
+                return self._spread(actions[at:], is_last)
+            case dp.Clone() if rest and self._can_take_back(action):
+                self._take_back(action.actions, rest)
             case dp.Clone():
                 self._copy(action.actions, is_last and not rest)
-            case dp.Sample():
-                self._sample(action, is_last and not rest)
-            case dp.CheckPktLen():
-                self._check_length(action, is_last and not rest)
+            case dp.Sample() | dp.CheckPktLen():
+                before, self._behind = self._behind, (*rest, *self._behind)
+                self._choose(action, is_last and not rest)
+                self._behind = before
             case dp.DropReason() if not is_last:
                 # Of a copy, or of a branch that others follow.
                 self.records.append(_record("COUNT_DROP", a32=action.reason))
@@ -219,8 +251,13 @@ class _Compiler:
                     raise Uncompilable("a tunnel that the programs do not know")
                 kind = self._registry.tunnels[action.port]
                 self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
-            case dp.PushMpls() | dp.PopMpls():
-                self._label(actions, at)
+            case dp.PushMpls() | dp.PopMpls() if action.ethertype in _TAGS:
+                raise Uncompilable("a tag behind a label")
+            case _ if isinstance(action, _FRONT):
+                *data, last = _front_records(action)
+                self.records += data
+                self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+                self.records.append(last)
             case _:
                 self._one(action)
         return False
@@ -237,18 +274,31 @@ class _Compiler:
             self._one(action)
         return True
 
-    def _label(self, actions: dp.DpActions, at: int) -> None:
-        """A label on or off; not of everything, so user space may have to."""
-        action = actions[at]
-        assert isinstance(action, dp.PushMpls | dp.PopMpls)
-        if action.ethertype in _TAGS:
-            raise Uncompilable("a tag behind a label")
-        self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        kind = _swapped(action.ethertype, 2)
-        if isinstance(action, dp.PushMpls):
-            self.records.append(_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4)))
-        else:
-            self.records.append(_record("POP_MPLS", a16=kind))
+    def _can_take_back(self, action: dp.Clone) -> bool:
+        is_first = not (self._is_nested or self._is_saving)
+        return is_first and can_be_taken_back(action.actions)
+
+    def _take_back(self, actions: dp.DpActions, rest: dp.DpActions) -> None:
+        """A copy with headers in front, which come off again."""
+        headers: Headers = ()
+        self.records.append(_record("SAVE", 1))
+        for at, action in enumerate(actions):
+            after = (dp.Clone(actions[at:]), *inverse(headers), *rest)
+            self._put(action, after)
+            headers = put_on(headers, action) or ()
+        back = inverse(headers)
+        for at, action in enumerate(back):
+            self._put(action, (*back[at:], *rest))
+        self.records.append(_record("RESTORE"))
+
+    def _put(self, action: dp.DpAction, after: dp.DpActions) -> None:
+        """One action, in place of which user space may have to do what is in `after`."""
+        if not isinstance(action, _FRONT):
+            self._one(action)
+            return
+        *data, last = _front_records(action)
+        number = self._registry.add_list(left_over(after))
+        self.records += [*data, _record("RESUME_AT", a32=number), last]
 
     def _resume_at(self, actions: dp.DpActions, at: int, is_ready: bool) -> None:
         """Say what is left to be done in user space if the programs leave the next record to it:
@@ -271,9 +321,44 @@ class _Compiler:
             raise Uncompilable("changes of what a tunnel's checksum covers")
         self._resume_at(actions, at, is_ready=not at and not self._is_nested)
         ways = [after.port for after in rest if isinstance(after, dp.Output)]
-        goes_on = len(ways) < len(rest)
+        flags = PUSH_FLAG["GOES_ON"] * (len(ways) < len(rest))
         way = ways[0] if ways else 0
-        self.records.append(_record("TUNNEL_PUSH", goes_on, way, number, action.out_port))
+        self.records.append(_record("TUNNEL_PUSH", flags, way, number, action.out_port))
+
+    def _spread(self, actions: dp.DpActions, is_last: bool) -> bool:
+        """Copies into tunnels, and what follows. True: the rest is done with."""
+        if self._is_saving:
+            raise Uncompilable("clone(TunnelPush)")
+        order = spread(actions)
+        for action in order.plain:
+            self._one(action)
+        for at, clone in enumerate(order.tunnels):
+            push, *rest = clone.actions
+            assert isinstance(push, dp.TunnelPush)
+            number = self._registry.add_header(push.header)
+            if number is None or push.type not in TUNNELS.values():
+                raise Uncompilable("a tunnel that the programs do not know")
+            left = (*order.tunnels[at:], *order.tail, *self._behind)
+            self.records.append(_record("RESUME_AT", a32=self._registry.add_list(left)))
+            way = next(after.port for after in rest if isinstance(after, dp.Output))
+            flag = PUSH_FLAG["AGAIN" if at else "SPREADS"]
+            self.records.append(_record("TUNNEL_PUSH", flag, way, number))
+            for action in rest:
+                self._one(action)
+            self.records += [_record("POP_VLAN")] * _n_tags(rest)
+        if order.tail or not is_last:
+            self.records.append(_record("TUNNEL_PUSH", PUSH_FLAG["ENDS"]))
+            # Not the flow from its start, nor the packet as it came.
+            before, self._is_nested = self._is_nested, True
+            self.compile(order.tail, is_last)
+            self._is_nested = before
+        return True
+
+    def _choose(self, action: dp.Sample | dp.CheckPktLen, is_last: bool) -> None:
+        if isinstance(action, dp.Sample):
+            self._sample(action, is_last)
+        else:
+            self._check_length(action, is_last)
 
     def _may_track(self, before: Sequence[dp.DpAction]) -> bool:
         """Whether user space may run the flow from its start in place of a `ct` here: the packet
@@ -293,6 +378,8 @@ class _Compiler:
             before, self._is_nested = self._is_nested, True
             self.compile(actions, is_last)
             self._is_nested = before
+        elif is_tunnelled(actions):
+            self._spread((dp.Clone(actions),), is_last)
         else:
             self._undone(actions)
 
@@ -338,6 +425,13 @@ class _Compiler:
 
     def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> bool:
         """Cut the next output. True if the rest of the actions is done with."""
+        if not isinstance(rest[0], CUT):
+            raise Uncompilable("headers off behind a cut")
+        if isinstance(rest[0], dp.TunnelPush):
+            if self._is_saving or not is_last:
+                raise Uncompilable("a tunnel's packet cut in a copy")
+            self.records.append(_record("TRUNC", a32=action.max_len))
+            return False
         outputs = [after for after in rest if isinstance(after, dp.Output)]
         if not is_last or not outputs or len(outputs) != len(rest):
             # The packet is needed whole behind the output: user space sends the piece.
@@ -380,6 +474,25 @@ class _Compiler:
                 add(_record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+#: What changes what is in front of a packet, and may be left to user space.
+_FRONT: Final = (
+    dp.PushMpls, dp.PopMpls, dp.PushEth, dp.PopEth, dp.PushNsh, dp.PopNsh, dp.AddMpls
+)  # fmt: skip
+
+
+def _front_records(action: dp.DpAction) -> list[bytes]:
+    """The records of one of these, the last of which may be left to user space."""
+    match action:
+        case dp.PushMpls():
+            kind = _swapped(action.ethertype, 2)
+            return [_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4))]
+        case dp.PopMpls():
+            return [_record("POP_MPLS", a16=_swapped(action.ethertype, 2))]
+        case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
+            return layer_records(action)
+    raise Uncompilable(type(action).__name__)
 
 
 def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
@@ -458,6 +571,14 @@ def _compile_set(action: dp.Set) -> list[bytes]:
     if header is None:
         raise Uncompilable(f"set({action.header}())")
     _check_members(action, header)
+    records = _write_header(action, header)
+    if action.header in _BEHIND:
+        records += _write_header(action, _BEHIND[action.header])
+    return records
+
+
+def _write_header(action: dp.Set, header: _Header) -> list[bytes]:
+    """The writes of the words of one header."""
     value = bytearray(header.size)
     mask = bytearray(header.size)
     for member in header.members:

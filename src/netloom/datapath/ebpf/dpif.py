@@ -17,6 +17,7 @@ translation; a flow one system call, or a share of one when many are put togethe
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -71,6 +72,7 @@ from netloom.datapath.userspace.cache import CachedFlow
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.packet.offload import Offload
 
@@ -228,6 +230,12 @@ class EbpfDpif:
         self, device: Device, handed: KernelDevice, number: DpPortNo | None, is_uplink: bool
     ) -> DpPort:
         """The kernel processes the packets of a device, which is both its arguments."""
+        state = device.state()
+        if state.is_loopback or not state.is_ethernet:
+            raise cannot_add(self.name, device.name, errno.EINVAL)
+        if state.master and not is_uplink:
+            # Who has it would get nothing any more.
+            raise cannot_add(self.name, device.name, errno.EBUSY)
         ifindex = handed.hand_over()
         earlier = self._ports.earlier_number(ifindex)
         wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)
@@ -422,6 +430,10 @@ class EbpfDpif:
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         self._is_answering = bool(upcalls)
         return upcalls
+
+    def has_all_ports(self) -> None:
+        """The first configuration is complete: ports of before that are not in it go."""
+        self._orphans.complete()
 
     def _drop_orphans(self, now_ms: int) -> None:
         """Remove flows that `ofproto` did not want, and ports that nobody asked for again."""

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Protocol, runtime_checkable
 
 from netloom.base.errors import ConfigError
+from netloom.datapath.ebpf import clsact
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -42,6 +43,17 @@ class KernelDevice(Protocol):
     def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
         """Add what `count` says to what the device says: packets and bytes that it has sent, and
         packets that it could not send."""
+
+
+def detach_left(outputs: int) -> None:
+    """Take the programs off the devices of a switch that does not run, by its map `outputs`. Those
+    that links hold go with the links."""
+    array = SharedArray(outputs, _SPECS["outputs"])
+    for number in range(MAX_PORTS):
+        ifindex, kind = _PAIR.unpack_from(array.view, number * OUTPUT.size)
+        if ifindex and kind in (PORT_KIND["DEVICE"], PORT_KIND["UPLINK"]):
+            clsact.detach(ifindex)
+    array.close()
 
 
 class Ports:
@@ -113,6 +125,7 @@ class Ports:
 
         Raises ConfigError with the kernel's reason."""
         kind = PORT_KIND["UPLINK" if is_uplink else "DEVICE"]
+        self._take_from_others(number, ifindex)
         if self.left_behind.get(number) == ifindex and self._kinds[number] != kind:
             # It was of the other kind, and has that kind's program.
             self._attachments[self._kinds[number]].detach(ifindex)
@@ -133,6 +146,13 @@ class Ports:
             self.remove(number)
             raise ConfigError(f"could not attach programs ({error.strerror})") from error
         self.shortcuts.add(number, ifindex)
+
+    def _take_from_others(self, number: int, ifindex: int) -> None:
+        """A device that got another name is another port from now on; the port that it was, and
+        that is not removed yet, has none."""
+        for other, index in list(self._indexes.items()):
+            if index == ifindex and other != number:
+                self.remove(other)
 
     def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
         """Take what comes in at uplinks for these ends of tunnels: address (128 bits, IPv4

@@ -28,10 +28,13 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from netloom.base.record import Record
 from netloom.netdev.device import DeviceState, DeviceStats
 from netloom.netdev.linux.ethtool import read_driver, read_speed
+from netloom.netdev.linux.shaped import ShapedDevices
 from netloom.netdev.linux.tc import Tc
 
 IFF_UP = 0x1
+IFF_LOOPBACK = 0x8
 IFF_LOWER_UP = 0x10000
+ARPHRD_ETHER = 1
 #: Bytes of one answer: a link with all its attributes takes some 2 KiB.
 ANSWER_BYTES = 65_536
 #: Calls of `changes` that do not look after one that found nothing.
@@ -68,6 +71,8 @@ class Rtnl:
         self._changes = 0
         self._calls_to_skip = 0
         self._tc: Tc | None = None
+        #: Where it is noted which devices have queues of ours, if anywhere.
+        self.shaped: ShapedDevices | None = None
 
     def tc(self) -> Tc:
         """What sets the queues of the same devices."""
@@ -199,6 +204,9 @@ class Rtnl:
             full_duplex=full_duplex,
             carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
             driver=read_driver(self._requests, name),
+            is_loopback=bool(message["flags"] & IFF_LOOPBACK),
+            is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
+            master=message.get_attr("IFLA_MASTER") or 0,
         )
         stats = message.get_attr("IFLA_STATS64") or {}
         counters = {field: stats.get(source, 0) for field, source in _STATISTICS.items()}
