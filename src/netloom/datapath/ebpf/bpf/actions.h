@@ -403,6 +403,17 @@ GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
 	return 1;
 }
 
+#include "spread.h"
+
+/* Headers of a tunnel on, in place of others, or off: 0 if user space has to do it, -1 if nobody can. */
+INLINE int push_tunnel(struct __sk_buff *skb, struct nl_action *a)
+{
+	if (a->a8 & NL_PUSH_ENDS)
+		return nl_tunnel_off(skb) ? 1 : -1;
+	return a->a8 & NL_PUSH_AGAIN ? nl_tunnel_again(skb, a->a32, a->a16)
+				     : nl_tunnel_push(skb, a->a32, a->a16, a->a8 & NL_PUSH_SPREADS);
+}
+
 /* An action that user space has to do in some cases. */
 INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_action *a)
 {
@@ -417,8 +428,12 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	if (op == NL_OP_RESUME)
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
-		done = nl_tunnel_push(skb, a->a32, a->a16);
-		if (done && a->a8)
+		done = push_tunnel(skb, a);
+		if (done < 0) {
+			count(NL_COUNT_DROP_ACTION);
+			return STOP;
+		}
+		if (done && a->a8 & NL_PUSH_GOES_ON)
 			nl_forget(skb, a->a64);
 	} else if (op >= NL_OP_LAYER_DATA) {
 		done = nl_change_layer(skb, a);

@@ -190,6 +190,14 @@ struct nl_scratch {
 	u32 is_known;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];
+	/* Of the headers that were put on last: their length and shape, the longest packet inside; whether
+	 * they have a checksum, what it covers of each segment, and the sum of that. */
+	u32 pushed_length;
+	u32 pushed_shape;
+	u32 pushed_longest;
+	u32 pushed_sums;
+	u32 pushed_inside;
+	s32 pushed_sum;
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };

@@ -9,8 +9,9 @@
  * and nobody but the one who cuts could fill them in, for no helper says that they are wanted. But he
  * copies the headers, and segments of one length all have the same checksum (checksum.h): it goes on
  * once, if the last segment is as long as the others. If not, the packet goes without one over IPv4,
- * where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out; all others of the
- * kind are user space's, which cuts them. */
+ * where UDP's is optional (RFC 768) and both VXLAN and Geneve allow to leave it out; others of TCP, which
+ * does not care where it is cut, get a few segments more that are all of one length, if there is such a
+ * number (nl_even_out). What then is left is user space's, which cuts it. */
 #ifndef NL_TUNNEL_H
 #define NL_TUNNEL_H
 
@@ -40,6 +41,9 @@
 #define GPE_FLAGS 0x0c
 #define ETH_TEB 0x6558
 #define MAX_PACKET 65535
+/* That the helper puts in or takes out. */
+#define MAX_ROOM 0xfff
+#define MAX_MORE_SEGMENTS 64
 #define MAX_OUTER (ETH_SIZE + IPV6_SIZE + 16 + NL_OPTION_WORDS * 8)
 
 static int (*const change_head)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)43;
@@ -85,6 +89,27 @@ INLINE void finish_header(struct nl_scratch *s, struct nl_template *t, u32 inner
 	}
 }
 
+/* Headers of one shape may take each other's place. */
+#define SHAPE_IPV6 1
+#define SHAPE_UDP 2
+#define SHAPE_CHECKSUM 4
+
+INLINE u32 shape_of(struct nl_template *t)
+{
+	return (t->is_ipv6 ? SHAPE_IPV6 : 0) | (t->is_udp ? SHAPE_UDP : 0) |
+	       (t->has_checksum ? SHAPE_CHECKSUM : 0);
+}
+
+INLINE void copy_template(struct nl_scratch *s, struct nl_template *t)
+{
+	NO_UNROLL
+	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
+		if (i * 8 >= t->length)
+			break;
+		s->header[i] = t->header[i];
+	}
+}
+
 INLINE int store_header(struct __sk_buff *skb, struct nl_scratch *s, u32 size)
 {
 	OPAQUE(size);
@@ -111,6 +136,28 @@ INLINE u32 take_tags(struct __sk_buff *skb, be16 *head)
 	return n;
 }
 
+INLINE void put_tags_back(struct __sk_buff *skb, be16 *head, u32 n)
+{
+	if (n > 8)
+		vlan_push(skb, head[8], ntohs(head[9]));
+	if (n > 6)
+		vlan_push(skb, head[6], ntohs(head[7]));
+}
+
+/* The kernel goes on taking the packet for what was outside, and would cut something to be segmented there:
+ * have it look what it is. Tags tell it, as in mpls.h; one that the packet has is beside it afterwards, like
+ * that of a packet that came from a device. */
+INLINE void tell_type(struct __sk_buff *skb, const u8 *ethernet)
+{
+	be16 type = *(be16 *)(ethernet + 12);
+
+	if (type == (be16)skb->protocol || ntohs(type) < ETH_TYPE_MIN || vlan_push(skb, htons(ETH_VLAN), 0))
+		return;
+	if (!vlan_push(skb, htons(ETH_VLAN), 0))
+		vlan_pop(skb);
+	vlan_pop(skb);
+}
+
 /* The packet's Ethernet header and tags go behind the outer headers. */
 INLINE int push_around_ip(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
 {
@@ -124,10 +171,7 @@ INLINE int push_around_ip(struct __sk_buff *skb, struct nl_scratch *s, struct nl
 	flags |= t->is_ipv6 ? ENCAP_IPV6 : ENCAP_IPV4;
 	flags |= t->is_udp ? ENCAP_UDP : ENCAP_GRE;
 	if (load_bytes(skb, 12, head + n, 2) || adjust_room(skb, t->length + size - ETH_SIZE, ROOM_MAC, flags)) {
-		if (n > 8)
-			vlan_push(skb, head[8], ntohs(head[9]));
-		if (n > 6)
-			vlan_push(skb, head[6], ntohs(head[7]));
+		put_tags_back(skb, head, n);
 		return 0;
 	}
 	store_header(skb, s, t->length);
@@ -135,21 +179,47 @@ INLINE int push_around_ip(struct __sk_buff *skb, struct nl_scratch *s, struct nl
 	return 1;
 }
 
-/* With the tag that was beside the packet put into it. */
+/* With the tag that was beside the packet put into it, and what the kernel takes for the next one. */
 INLINE int push_in_front(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
 {
-	u32 extra = skb->vlan_present ? 4 : 0;
-	be16 tag[2] = {skb->vlan_proto, htons(skb->vlan_tci)};
-	u8 addresses[12];
+	be16 head[MAX_ETH_SIZE / 2];
 
-	if (load_bytes(skb, 0, addresses, 12) || change_head(skb, t->length + extra, 0))
+	if (load_bytes(skb, 0, head, 12))
 		return 0;
-	store_header(skb, s, t->length);
-	if (extra) {
-		store_bytes(skb, t->length, addresses, 12, 0);
-		store_bytes(skb, t->length + 12, tag, 4, 0);
-		vlan_pop(skb);
+	u32 n = take_tags(skb, head), size = 2 * n;
+	if (skb->vlan_present || change_head(skb, t->length + size - 12, 0)) {
+		put_tags_back(skb, head, n);
+		return 0;
 	}
+	store_header(skb, s, t->length);
+	if (n > 6)
+		store_bytes(skb, t->length, head, size, 0);
+	return 1;
+}
+
+/* The same in a way that can be undone, of a packet that is no device's to cut. The kernel does so for IP
+ * only: it may take whatever this is for that. */
+INLINE int push_for_now(struct __sk_buff *skb, struct nl_scratch *s, struct nl_template *t)
+{
+	be16 head[MAX_ETH_SIZE / 2], ip[ETH_SIZE / 2];
+
+	if (load_bytes(skb, 0, head, 12))
+		return 0;
+	u32 n = take_tags(skb, head), size = 2 * n + 2;
+	if (skb->vlan_present || load_bytes(skb, 12, head + n, 2)) {
+		put_tags_back(skb, head, n);
+		return 0;
+	}
+	ip[6] = htons(ETH_IPV4);
+	if (s->net != NL_NET_IPV4 && s->net != NL_NET_IPV6 && !store_bytes(skb, 12, ip + 6, 2, 0))
+		tell_type(skb, (u8 *)ip);
+	if (adjust_room(skb, t->length + size - ETH_SIZE, ROOM_MAC, 0)) {
+		store_bytes(skb, 12, head + n, 2, 0);
+		put_tags_back(skb, head, n);
+		return 0;
+	}
+	store_header(skb, s, t->length);
+	store_bytes(skb, t->length, head, size, 0);
 	return 1;
 }
 
@@ -176,13 +246,13 @@ INLINE int fill_checksum(struct __sk_buff *skb, struct nl_template *t, int inner
 	return store_bytes(skb, at + (t->is_udp ? 6 : 4), &value, 2, 0);
 }
 
-/* Whether the packet will not fit into the device of a port with `outer` bytes in front of it: user space
- * tells who sent it. */
-INLINE int outgrows(struct __sk_buff *skb, struct nl_scratch *s, u32 port, u32 outer)
+/* Whether packets of `length` bytes will not fit into the device of a port: user space tells who sent
+ * them. */
+INLINE int outgrows(u32 length, u32 port)
 {
 	struct nl_output *way = map_lookup(&outputs, &port);
 
-	return way && way->most && longest_segment(skb, s) + outer > way->most;
+	return way && way->most && length > way->most;
 }
 
 /* The packet goes on as one of port `port`: nothing else is known of it. */
@@ -204,42 +274,79 @@ GLOBAL int nl_forget(struct __sk_buff *skb, u32 port)
 	return nl_reparse(skb);
 }
 
-/* Put the headers of a template on, of a packet that leaves by `port`; 0 if that cannot be done here. */
-GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port)
+/* Have a device cut the packet, TCP's, into pieces of one length: shorter than they would be, by half at
+ * most. False if that cannot be. No helper sets the length, but to put bytes in front takes as many off it,
+ * and to take them away again need not. */
+GLOBAL int nl_even_out(struct __sk_buff *skb)
+{
+	struct nl_scratch *s = scratch_of_cpu();
+	if (!s || s->proto != TCP || !s->l4 || s->is_routed)
+		return 0;
+	u32 head = transport_size(skb, s), piece = skb->gso_size, size = s->l4_size, less = 0;
+
+	if (!piece || head < 20 || size <= head)
+		return 0;
+	size -= head;
+	u32 n = (size + piece - 1) / piece;
+	NO_UNROLL
+	for (u32 i = 0; i < MAX_MORE_SEGMENTS; i++) {
+		u32 into = n + i;
+		if (!into || into > 2 * n)
+			break;
+		if (size % into)
+			continue;
+		less = piece - size / into;
+		break;
+	}
+	if (!less || less > MAX_ROOM || adjust_room(skb, less, ROOM_MAC, 0))
+		return 0;
+	return !adjust_room(skb, -(int)less, ROOM_MAC, FIXED_GSO);
+}
+
+/* Put the headers of a template on, of a packet that leaves by `port`; 0 if that cannot be done here.
+ * `spreads`: they will be taken off again. */
+GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 spreads)
 {
 	struct nl_scratch *s = scratch_of_cpu();
 	struct nl_template *t = map_lookup(&templates, &number);
 	if (!s || !t)
 		return 0;
 	if (s->bare)
-		return nl_bare_push(skb, number, port);
+		return spreads ? 0 : nl_bare_push(skb, number, port);
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
+	u32 longest = longest_segment(skb, s);
 	int done = 0, sum = 0;
 
-	if (s->cut || outgrows(skb, s, port, t->length) || inner + t->length > MAX_PACKET)
+	if (s->cut || outgrows(longest + t->length, port) || inner + t->length > MAX_PACKET)
 		return 0;
 	if (sums && skb->gso_size) {
 		sum = nl_sum_segment(skb);
-		inside = longest_segment(skb, s);
+		if (sum < 0 && (t->is_ipv6 || !t->is_udp) && nl_even_out(skb)) {
+			sum = nl_sum_segment(skb);
+			longest = longest_segment(skb, s);
+		}
+		inside = longest;
 		sums = sum >= 0;
 		if (!sums && (t->is_ipv6 || !t->is_udp))
 			return 0;
 	} else if (sums && inner > MAX_SUM_BYTES) {
 		return 0;
 	}
-	NO_UNROLL
-	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
-		if (i * 8 >= t->length)
-			break;
-		s->header[i] = t->header[i];
-	}
+	copy_template(s, t);
 	finish_header(s, t, inner);
-	if ((!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
+	if (spreads && !skb->gso_size)
+		done = push_for_now(skb, s, t);
+	else if ((!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
 		done = push_around_ip(skb, s, t);
-	if (!done && !skb->gso_size)
-		done = push_in_front(skb, s, t);
+	if (!done && !spreads && !skb->gso_size)
+		s->is_shifted |= done = push_in_front(skb, s, t);
 	s->is_changed |= done;
-	s->is_shifted |= done;
+	s->pushed_length = t->length;
+	s->pushed_shape = shape_of(t);
+	s->pushed_longest = longest;
+	s->pushed_sums = sums;
+	s->pushed_inside = inside;
+	s->pushed_sum = sum;
 	if (done && sums) {
 		if (!skb->gso_size)
 			sum = nl_sum_inner(skb, t->length, skb->len);
@@ -371,20 +478,6 @@ INLINE int take_off(struct __sk_buff *skb, struct nl_scratch *s, u32 size, const
 	if (is_short)
 		change_tail(skb, failed ? length : length - size, 0);
 	return failed ? -1 : store_bytes(skb, 0, ethernet, ETH_SIZE, 0);
-}
-
-/* The kernel goes on taking the packet for what was outside, and would cut something to be segmented there:
- * have it look what it is. Tags tell it, as in mpls.h; one that the packet has is beside it afterwards, like
- * that of a packet that came from a device. */
-INLINE void tell_type(struct __sk_buff *skb, const u8 *ethernet)
-{
-	be16 type = *(be16 *)(ethernet + 12);
-
-	if (type == (be16)skb->protocol || ntohs(type) < ETH_TYPE_MIN || vlan_push(skb, htons(ETH_VLAN), 0))
-		return;
-	if (!vlan_push(skb, htons(ETH_VLAN), 0))
-		vlan_pop(skb);
-	vlan_pop(skb);
 }
 
 /* Take the headers off, for the tunnels at `port`; 0 if that cannot be done here. */
