@@ -484,7 +484,8 @@ def _words(line: str) -> tuple[str, ...]:
         return (head, actions)
     # On the way to one port after the other, headers change here and change back there.
     changes = r"(push|pop)_(vlan|mpls)(\([^()]*\))?|set\(\w+\([^()]*\)\)|[()]"
-    return (head, *sorted(filter(None, re.split(r"[, ]+", re.sub(changes, "", actions.replace("clone(", ""))))))
+    actions = re.sub(changes, "", actions.replace("clone(", ""))
+    return (head, *sorted(filter(None, re.split(r"[, ]+", actions))))
 
 
 def apart(theirs: str, ours: str) -> tuple[list[str], list[str]]:
