@@ -67,9 +67,9 @@ from netloom.datapath.ebpf.spec import (
 )
 from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
+from netloom.datapath.ebpf.usage import Used
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
-from netloom.datapath.userspace.cache import CachedFlow
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.extract import extract_key
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
@@ -91,24 +91,6 @@ _USERSPACE: Final = UPCALL["USERSPACE"]
 _SPECS: Final = {spec.name: spec for spec in MAPS}
 #: Operations whose operand is a number of the registry.
 _NUMBERED: Final = (OP["USERSPACE"], OP["RESUME_AT"], OP["RESUME"])
-
-
-class _Used:
-    """`dpif.UsedFlow`."""
-
-    __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
-
-    def __init__(self, flow: CachedFlow) -> None:
-        self.key, self.mask = flow.key, flow.mask
-        self.packets, self.bytes = flow.packets, flow.bytes
-        self.used_ms, self.tcp_flags = flow.used_ms, flow.tcp_flags
-
-    def add(self, counters: FlowCounters, used_ms: int) -> None:
-        """What the kernel counted."""
-        self.packets += counters.packets
-        self.bytes += counters.bytes
-        self.used_ms = max(self.used_ms, used_ms)
-        self.tcp_flags |= counters.tcp_flags
 
 
 class EbpfDpif:
@@ -349,7 +331,7 @@ class EbpfDpif:
             flow = self._slow.find_flow(key, mask)
             if flow is None:
                 continue
-            row = _Used(flow)
+            row = Used(flow)
             counters = self._table.counters(key, mask)
             if counters is not None and counters.packets:
                 row.add(counters, now_ms - max(now_ns - counters.used_ns, 0) // 1_000_000)

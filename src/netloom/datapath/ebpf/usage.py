@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from netloom.datapath.ebpf.maps import SharedArray
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.datapath.ebpf.flowtable import FlowCounters
+    from netloom.datapath.userspace.cache import CachedFlow
+
 
 class SlotUsage:
     """Packets of each slot as of the last look."""
@@ -38,3 +43,21 @@ class SlotUsage:
             slot for slot, (now, before) in enumerate(zip(present, last, strict=True))
             if now != before
         ]  # fmt: skip
+
+
+class Used:
+    """`dpif.UsedFlow`: a flow, and what it has carried so far."""
+
+    __slots__ = ("bytes", "key", "mask", "packets", "tcp_flags", "used_ms")
+
+    def __init__(self, flow: CachedFlow) -> None:
+        self.key, self.mask = flow.key, flow.mask
+        self.packets, self.bytes = flow.packets, flow.bytes
+        self.used_ms, self.tcp_flags = flow.used_ms, flow.tcp_flags
+
+    def add(self, counters: FlowCounters, used_ms: int) -> None:
+        """What the kernel counted."""
+        self.packets += counters.packets
+        self.bytes += counters.bytes
+        self.used_ms = max(self.used_ms, used_ms)
+        self.tcp_flags |= counters.tcp_flags
