@@ -160,8 +160,14 @@ def run_everything(programs: Programs) -> bool:
 
     def do(part: Part) -> list[str] | None:
         started = time.monotonic()
-        with tempfile.TemporaryFile("w+") as output, tempfile.NamedTemporaryFile("r") as failures:
-            status = programs.run((*PYTEST, *part.files), output, failures.name)
+        with (
+            tempfile.TemporaryFile("w+") as output,
+            tempfile.NamedTemporaryFile("r") as failures,
+            # Each part its own: a pytest that starts shuts others out of the one that they share.
+            tempfile.TemporaryDirectory(prefix="nlt") as scratch,
+        ):
+            words = (*PYTEST, f"--basetemp={scratch}/t", *part.files)
+            status = programs.run(words, output, failures.name)
             with lock:
                 output.seek(0)
                 print(output.read(), end="")

@@ -52,8 +52,8 @@ BROKEN = {
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
-    with postgres(tmp_path) as url:
+def database() -> Iterator[str]:
+    with postgres() as url:
         yield url
 
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +34,12 @@ def _somebody() -> str | None:
 
 
 @contextmanager
-def postgres(directory: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A running server; its URL."""
     binaries = programs()
     user = _somebody()
-    data = directory / "pg"
-    data.mkdir()
+    # Not below pytest's directory: each pytest that starts makes that root's alone again.
+    data = Path(tempfile.mkdtemp(prefix="nl"))
     env = {"PATH": f"{binaries}:/usr/bin:/bin", "LC_ALL": "C", "HOME": str(data)}
     libraries = binaries.parents[3] / f"lib/{os.uname().machine}-linux-gnu"
     if libraries.is_dir():
@@ -46,9 +47,6 @@ def postgres(directory: Path) -> Iterator[str]:
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(data, entry.pw_uid, entry.pw_gid)
-        for parent in (directory, *directory.parents):
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o111)
     command = [str(binaries / "initdb"), "-D", str(data / "d"), "-U", "netloom", "-A", "trust"]
     subprocess.run(
         [*command, "-E", "UTF8", "-N"],
