@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pyroute2 import IPRoute
 from tests.support.kernel_backend import KernelBackend, private_namespace
 from tests.support.kernel_programs import require_programs
 from tests.support.packet_cases import CASES
 
 from netloom.datapath.dpif import DpPortNo
+from netloom.datapath.ebpf import clsact
+from netloom.datapath.ebpf.loader import load
+from netloom.datapath.ebpf.ports import detach_left
 
 pytestmark = pytest.mark.root
 
@@ -44,3 +48,60 @@ def test_an_output_to_a_port_that_went_is_a_counted_drop(backend: KernelBackend)
     backend.inject(1, bytes(CASES[0].sent[0][1]))
     backend.run()
     assert backend.drops() == {"datapath_drop_invalid_port": 1}
+
+
+@pytest.fixture
+def wire() -> Iterator[int]:
+    """The index of a device in a namespace of its own."""
+    require_programs()
+    with private_namespace(), IPRoute() as ip:
+        ip.link("add", ifname="a", kind="veth", peer="b")
+        yield ip.link_lookup(ifname="a")[0]
+
+
+@pytest.fixture
+def program() -> Iterator[int]:
+    loaded = load()
+    yield loaded.programs["nl_ingress"]
+    loaded.close()
+
+
+def disciplines(ifindex: int) -> list[str]:
+    with IPRoute() as ip:
+        return [q.get_attr("TCA_KIND") for q in ip.get_qdiscs(ifindex)]
+
+
+def test_the_discipline_that_was_made_goes_with_the_filter(wire: int, program: int) -> None:
+    for times in (1, 2):
+        for _ in range(times):
+            clsact.attach(wire, program)
+            assert "clsact" in disciplines(wire)
+        clsact.detach(wire)
+        assert "clsact" not in disciplines(wire)
+    clsact.detach(wire)
+    clsact.detach(99_999)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_discipline_that_others_use_stays(wire: int, program: int, is_first: bool) -> None:
+    with IPRoute() as ip:
+        if is_first:
+            ip.tc("add", "clsact", wire)
+        clsact.attach(wire, program)
+        if not is_first:
+            ip.tc("add-filter", "bpf", wire, parent=0xFFFFFFF3, fd=program, name="other",
+                  classid=1, direct_action=True)  # fmt: skip
+        clsact.detach(wire)
+        assert "clsact" in disciplines(wire)
+        assert not ip.get_filters(index=wire, parent=0xFFFFFFF2)
+
+
+def test_the_last_daemons_attachments_are_known_by_their_map() -> None:
+    require_programs()
+    with private_namespace():
+        backend = KernelBackend((1, 2), use_tcx=False)
+        indexes = [backend.devices[f"p{number}"].state().ifindex for number in (1, 2)]
+        assert all("clsact" in disciplines(index) for index in indexes)
+        detach_left(backend.dpif._loaded.maps["outputs"])
+        assert not any("clsact" in disciplines(index) for index in indexes)
+        backend.close()

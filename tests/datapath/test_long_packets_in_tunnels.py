@@ -23,6 +23,7 @@ from tests.support.kernel_backend import KernelBackend, kernel_backend
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.actions import Clone, DpActions, Output, TunnelPop, TunnelPush
 from netloom.datapath.dpif import DpPortNo, Upcall
+from netloom.datapath.userspace.tunnels import pop_tunnel
 from netloom.flow.extract import extract_key
 from netloom.flow.key import mask_of
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
@@ -324,3 +325,35 @@ def test_a_checksum_inside_that_was_left_undone_is_right_behind_the_tunnel(
         (upcall,) = kernel.dpif.recv_upcalls(10)
         (finished,) = finish_offload(upcall.packet, upcall.offload or Offload())
         assert finished == fill_checksums(packet)
+
+
+@pytest.mark.parametrize("n_bytes", [4_002, 1_999, 1_002, 4_250])
+@pytest.mark.parametrize("tags", [0, 1])
+@pytest.mark.parametrize(("kind", "version"), [("vxlan", 6), ("geneve", 6), ("gre", 4), ("gre", 6)])
+@pytest.mark.parametrize("inside", [4, 6])
+def test_a_stream_is_cut_evenly_where_checksums_need_it(
+    kernel: KernelBackend, kind: str, version: int, inside: int, tags: int, n_bytes: int
+) -> None:
+    """Into a few pieces more than its sender wanted, if these have one length."""
+    payload = bytes(n % 251 for n in range(n_bytes))
+    packet, offload = unfinished(inside, 6, tags, payload)
+    start(kernel)
+    slow = kernel.dpif.slow_packets
+    header = outer(kind, version, True)
+    put(kernel, packet, 1, (TunnelPush(4, 2, NUMBERS[kind], header), Output(2)))
+    kernel.inject(1, packet, offload)
+    kernel.run()
+    least = -(-n_bytes // SEGMENT)
+    even = [n for n in range(least, 2 * least + 1) if not n_bytes % n]
+    assert kernel.dpif.slow_packets - slow == (not even)
+    sent = kernel.sent(2)
+    assert len(sent) == (even[0] if even else least)
+    stream = b""
+    for data in sent:
+        found = pop_tunnel(data, kind)
+        assert found is not None, "a wrong checksum"
+        tcp = Ether(found[0])[TCP]
+        assert tcp.seq == 5 + len(stream)
+        stream += bytes(tcp.payload)
+        assert fill_checksums(found[0]) == found[0]
+    assert stream == payload

@@ -23,6 +23,7 @@ ETH = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")
 ASKS = ETH / IP(src="10.1.1.1", dst="10.1.1.2") / UDP(sport=1, dport=2) / b"some data"
 ANSWERS = ETH / IP(src="10.1.1.2", dst="10.1.1.9") / UDP(sport=2, dport=1) / b"some data"
 NEW, EST, RPL, INV, TRK, SNAT, DNAT = 1, 2, 8, 0x10, 0x20, 0x40, 0x80
+COOKIE = "reason=1,dont_send=0,continuation=0,recirc_id=1,rule_cookie=0,controller_id=0,max_len=9"
 IPV4 = "eth(),eth_type(0x0800),ipv4(frag=no)"
 
 
@@ -150,3 +151,32 @@ def test_a_packet_that_came_with_more_tags_than_are_read_is_invalid(backend: Bac
     assert SLOT["ct_state"].get(upcall.key) == INV | TRK
     upcall = tracked_behind_tags(backend, packet, "push_vlan(vid=5,pcp=0),ct(zone=1),recirc(0x1)")
     assert SLOT["ct_state"].get(upcall.key) == INV | TRK
+
+
+@pytest.mark.parametrize("looks", ["hash(l4(0))", f"userspace(pid=0,controller({COOKIE}))"])
+@pytest.mark.parametrize("tpid", [0x8100, 0x88A8])
+def test_what_looks_at_a_packet_hides_nothing_of_it(
+    backend: Backend, looks: str, tpid: int
+) -> None:
+    """A second tag, which the key has no room for, hides the headers from the key alone."""
+    assert backend.dpif.conntrack is not None
+    backend.dpif.conntrack.flush_zone(None)
+    actions = f"push_vlan(tpid={tpid:#x},vid=5,pcp=0),{looks},set(ipv4(ttl=7)),2,ct(zone=4)"
+    put(backend, f"recirc_id(0),in_port(1),{IPV4}", f"{actions},recirc(0x1)")
+    asks = Ether(bytes(ETH / Dot1Q(vlan=9) / ASKS[IP]))
+    backend.inject(1, bytes(asks))
+    backend.run()
+    (upcall,) = [up for up in backend.dpif.recv_upcalls(10) if SLOT["recirc_id"].get(up.key) == 1]
+    assert SLOT["ct_state"].get(upcall.key) == NEW | TRK
+    assert SLOT["dl_type"].get(upcall.key) == 0x8100
+    (sent,) = backend.sent(2)
+    assert sent[22 + 8] == 7
+
+
+def test_a_label_goes_behind_tags_that_the_key_has_no_room_for(backend: Backend) -> None:
+    label = "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)"
+    put(backend, f"recirc_id(0),in_port(1),{IPV4}", f"push_vlan(vid=5,pcp=0),{label},2")
+    backend.inject(1, bytes(ETH / Dot1Q(vlan=9) / ASKS[IP]))
+    backend.run()
+    (sent,) = backend.sent(2)
+    assert sent[12:26].hex() == "810000058100000988470000" + "5140"

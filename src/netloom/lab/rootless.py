@@ -16,6 +16,7 @@ itself, and more than one user inside.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -43,7 +44,7 @@ ip link set lo up
 echo ready
 exec sleep infinity >/dev/null 2>&1
 """
-START_S = 10
+START_S = 40
 
 
 def is_needed(words: list[str]) -> bool:
@@ -111,7 +112,8 @@ def run(words: list[str]) -> int:
         return _enter(keeper, words)
     finally:
         if not any((home / "run/netloom").iterdir()):
-            os.kill(keeper, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
             (home / "keeper").unlink(missing_ok=True)
 
 

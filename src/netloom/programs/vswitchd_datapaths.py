@@ -21,13 +21,15 @@ from netloom.base.record import replace
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
-from netloom.datapath.ebpf.pins import Mounts, PinDirectory, forget
+from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
+from netloom.datapath.ebpf.ports import detach_left
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
+from netloom.netdev.linux.shaped import remove_queues
 from netloom.ofproto.backer import Backer
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.underlay import Underlay
@@ -45,9 +47,15 @@ CHOICE = "NETLOOM_SYSTEM_DATAPATH"
 
 def remove_remains(rundir: str) -> None:
     """Remove what the switch of `rundir`, which must not be running, left in the kernel: maps,
-    programs, and its internal devices in this network namespace."""
+    programs, and, in this network namespace, its internal devices and queues."""
     remove_internal_devices(rundir)
-    forget(rundir, Mounts())
+    remove_queues(rundir)
+    mounts = Mounts()
+    outputs = find_left_map(rundir, mounts, "outputs")
+    if outputs is not None:
+        detach_left(outputs)
+        os.close(outputs)
+    forget(rundir, mounts)
 
 
 class DataPathSet:
@@ -65,7 +73,8 @@ class DataPathSet:
         self._loop = loop
         self._devices = devices
         self._linux = linux
-        self._own_devices: list[Device] = []
+        #: The local port of each data path of this process, by its type.
+        self._own_devices: dict[str, Device] = {}
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
@@ -116,7 +125,18 @@ class DataPathSet:
             found: Bridge | None = backer.bridges.get(bridge.name)
             if found is bridge:
                 backer.remove_bridge(bridge.name)
+                if not backer.bridges and backer.dpif is not self._kernel:
+                    self._remove(backer)
                 return
+
+    def _remove(self, backer: Backer) -> None:
+        """A data path of this process goes with its last bridge, and with it what it knows of
+        connections; that of the kernel stays, as its ports may outlive the daemon."""
+        del self.backers[backer.dpif.type]
+        device = self._own_devices.pop(backer.dpif.type, None)
+        backer.close()
+        if device is not None:
+            device.close()
 
     def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
         wanted = {wish.datapath_type: wish for wish in zones}
@@ -230,7 +250,7 @@ class DataPathSet:
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
-        for device in self._own_devices:
+        for device in self._own_devices.values():
             device.close()
         self._own_devices.clear()
 
@@ -288,5 +308,5 @@ class DataPathSet:
         except ConfigError as error:
             log.warn("%s: no local port: %s", dpif.name, error)
             return
-        self._own_devices.append(device)
+        self._own_devices[dpif.type] = device
         dpif.port_add(device, LOCAL_PORT)

@@ -59,6 +59,7 @@ class FakeRtnl:
         self.fake = FakeTc()
         self.state = DeviceState(True, True, True, 1500, "", ifindex=3)
         self.qdisc = "mq"
+        self.shaped = None
 
     def tc(self) -> FakeTc:
         return self.fake

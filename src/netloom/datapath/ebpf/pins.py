@@ -206,9 +206,25 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def find_left_map(rundir: str, mounts: Mounts, name: str) -> int | None:
+    """A map of a switch that does not run, if it is of this version."""
+    path = _path_of(rundir, mounts) / f"maps{ABI_VERSION}" / name
+    if not os.path.exists(path):
+        return None
+    try:
+        return obj_get(str(path))
+    except OSError as error:
+        log.warn("%s: %s", path, error.strerror)
+        return None
+
+
+def _path_of(rundir: str, mounts: Mounts) -> Path:
+    return Path(f"{mounts.root}{_MOUNT_POINT}") / _FOLDER / _encode(os.path.abspath(rundir))
+
+
 def forget(rundir: str, mounts: Mounts) -> None:
     """Remove the pins of a switch that does not run, if there are any."""
-    path = Path(f"{mounts.root}{_MOUNT_POINT}") / _FOLDER / _encode(os.path.abspath(rundir))
+    path = _path_of(rundir, mounts)
     # Not `path.is_dir`, which fails where this user may not look; what is there is not his.
     if os.path.isdir(path):
         shutil.rmtree(path, ignore_errors=True)

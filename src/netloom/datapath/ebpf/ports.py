@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Protocol, runtime_checkable
 
 from netloom.base.errors import ConfigError
+from netloom.datapath.ebpf import clsact
 from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.loader import Loaded
 from netloom.datapath.ebpf.maps import HashMap, SharedArray
@@ -42,6 +43,17 @@ class KernelDevice(Protocol):
     def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
         """Add what `count` says to what the device says: packets and bytes that it has sent, and
         packets that it could not send."""
+
+
+def detach_left(outputs: int) -> None:
+    """Take the programs off the devices of a switch that does not run, by its map `outputs`. Those
+    that links hold go with the links."""
+    array = SharedArray(outputs, _SPECS["outputs"])
+    for number in range(MAX_PORTS):
+        ifindex, kind = _PAIR.unpack_from(array.view, number * OUTPUT.size)
+        if ifindex and kind in (PORT_KIND["DEVICE"], PORT_KIND["UPLINK"]):
+            clsact.detach(ifindex)
+    array.close()
 
 
 class Ports:

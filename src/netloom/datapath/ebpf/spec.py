@@ -21,7 +21,7 @@ from netloom.datapath.ebpf.layout import (
 )
 
 #: Changes whenever a map or a record does: a daemon adopts only what has its own number.
-ABI_VERSION = 8
+ABI_VERSION = 9
 
 # Map types of linux/bpf.h.
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
@@ -67,7 +67,7 @@ OPERATIONS = (
     "SKIP",  # a16 records
     "CHECK_LENGTH",  # a32 longest, a16 records to skip if the packet is not longer
     "SAMPLE",  # a32 probability, a16 records to skip otherwise
-    "SAVE",  # what follows up to RESTORE is undone
+    "SAVE",  # what follows up to RESTORE is undone; a8: by what is there itself
     "RESTORE",
     "CUT",  # a32 bytes that the next output may have
     "HASH",  # a8 which, a32 basis
@@ -82,11 +82,19 @@ OPERATIONS = (
     "CT",  # a8 flags, a16 zone, a32 mark, a64 its mask | policy << 32
     "RESUME_AT",  # a32 which actions are left if the next record is such a case
     "RESUME",  # a32 which actions are left
-    "TUNNEL_PUSH",  # a8 goes on as from port a64, a16 port that it leaves by, a32 template
+    "TUNNEL_PUSH",  # a8 PUSH_FLAGS, a16 port that it leaves by, a32 template, a64 port it is of
     "TUNNEL_POP",  # a16 type, a32 port
     "PUSH_MPLS",  # a16 type, a32 label stack entry
     "POP_MPLS",  # a16 type of what follows
+    "LAYER_DATA",  # a64 eight bytes of the next PUSH_LAYER's header, at 8 * a16
+    "PUSH_LAYER",  # a16 length, a32 type, a64 the first eight bytes of a header
+    "POP_NSH",
+    "PUSH_ETHERNET",  # a64, a32 the addresses
+    "POP_ETHERNET",
 )
+#: What a TUNNEL_PUSH is: headers of a packet that goes on as one of port a64; headers that will be
+#: taken off again; in place of those that the last one put on; none any more.
+PUSH_FLAG = {"GOES_ON": 1, "SPREADS": 2, "AGAIN": 4, "ENDS": 8}
 #: Which header a SET's offset counts from, and the checksum that its bytes are part of.
 LAYERS = ("ETHERNET", "NETWORK", "TRANSPORT")
 CHECKSUMS = ("NONE", "IPV4", "IPV4_PSEUDO", "PSEUDO", "TRANSPORT")
@@ -121,6 +129,7 @@ COUNTERS = (
     "CT_FLAGS",
     "CT_SEQUENCE",
     "CT_UNCHECKED",
+    "DROP_NSH",
     # And one for each further number of `drop_reasons`.
     "DROP_REASON",
 )
@@ -459,6 +468,7 @@ def _constants() -> dict[str, object]:
         **{f"SWITCH_{name}": flag for name, flag in SWITCH_FLAG.items()},
         **{f"MEMBER_{name}": flag for name, flag in MEMBER_FLAG.items()},
         "MAX_MEMBERS": MAX_MEMBERS,
+        **{f"PUSH_{name}": flag for name, flag in PUSH_FLAG.items()},
         **{f"NAT_IS_{name}": 1 << bit for bit, name in enumerate(NAT_FLAGS)},
         "MAX_CONNECTIONS": MAX_CONNECTIONS,
         "SWEPT_AT_ONCE": SWEPT_AT_ONCE,

@@ -57,7 +57,7 @@ from netloom.datapath.userspace.tunnels import (
     DROP_TUNNEL_PORT,
 )
 from netloom.flow.extract import extract_key
-from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
+from netloom.flow.key import NW_PROTO_SHIFT, PACKET_TYPE_MASK, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.errors import cannot_add
@@ -528,7 +528,7 @@ class UserspaceDpif(Outlet):
 
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         self._recirculated += 1
-        if len(packet.data) < ETH_LEN:
+        if len(packet.data) < ETH_LEN and not key & PACKET_TYPE_MASK:
             self.drop(DROP_INVALID)
             return
         self._process(packet, key, depth)

@@ -49,7 +49,7 @@ from netloom.flow.key import (
 )
 from netloom.netdev.device import Packet
 from netloom.packet import edit
-from netloom.packet.headers import ETH_TYPE_TEB
+from netloom.packet.headers import ETH_LEN, ETH_TYPE_TEB
 from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 from netloom.packet.types import PT_ETHERNET, packet_type_of
@@ -133,7 +133,7 @@ class Execution:
     """One packet on its way through actions. `key` gives the metadata that is not in its bytes."""
 
     __slots__ = (
-        "_data", "_packet", "depth", "headers", "is_changed", "key", "max_len", "offload", "outlet",
+        "_data", "_packet", "cut", "depth", "headers", "is_changed", "key", "offload", "outlet",
     )  # fmt: skip
 
     def __init__(self, outlet: Outlet, packet: Packet, key: int, depth: int = 0) -> None:
@@ -146,8 +146,8 @@ class Execution:
         self.offload: Offload | None = packet.offload
         self.depth = depth
         self.headers: Headers | None = None
-        #: Bytes that the next output may have; 0 for all.
-        self.max_len = 0
+        #: Bytes at its end that the next output leaves out.
+        self.cut = 0
 
     def run(self, program: Program) -> None:
         """Run the whole program; the packet is gone afterwards."""
@@ -169,13 +169,15 @@ class Execution:
     def _run_segments(self, program: Program) -> None:
         packet = self.frozen()
         assert packet.offload is not None
+        longest = len(packet.data) - self.cut
         for data in finish_offload(packet.data, packet.offload):
             segment = Execution(self.outlet, Packet(data), self.key, self.depth)
             segment.is_changed = True
+            segment.cut = max(len(data) - longest, 0)
             segment.run(program)
 
     def copy(self) -> Execution:
-        """An independent copy, as it is now."""
+        """An independent copy, as it is now; whole."""
         copy = Execution(self.outlet, self.frozen(), self.key, self.depth)
         copy.is_changed = self.is_changed
         return copy
@@ -243,13 +245,14 @@ class Execution:
     def take_truncated(self) -> Packet:
         """The packet for an output: whole, or cut as `trunc` said."""
         packet = self.frozen()
-        if self.max_len:
+        if self.cut:
             # A packet that is cut has no use for what its sender left undone.
             data = packet.data
+            longest = len(data) - self.cut
             if packet.offload is not None:
                 data = finish_offload(data, packet.offload)[0]
-            packet = Packet(data[: self.max_len])
-            self.max_len = 0
+            packet = Packet(data[:longest])
+            self.cut = 0
         return self.with_priority(packet)
 
     def with_priority(self, packet: Packet) -> Packet:
@@ -290,6 +293,7 @@ def compile_actions(actions: dp.DpActions) -> Program:
             program.append(compile_track(action, wants_key))
         elif isinstance(action, dp.TunnelPush):
             ways = [other.port for other in actions[at + 1 :] if isinstance(other, dp.Output)]
+            program.append(_cut)
             if ways:
                 program += compile_tell(action, ways[0])
             program += [_segment, *compile_push(action)]
@@ -306,6 +310,12 @@ def _segment(execution: Execution) -> None:
     if offload is not None:
         packet = execution.frozen()
         execution.replace(Packet(finish_offload(packet.data, offload)[0]))
+
+
+def _cut(execution: Execution) -> None:
+    """What `trunc` said, before headers of a tunnel go on."""
+    if execution.cut:
+        execution.replace(Packet(execution.take_truncated().data))
 
 
 def _compile_outputs(ports: list[int]) -> Step:
@@ -447,10 +457,10 @@ def _compile_lb_output(action: dp.LbOutput) -> list[Step]:
 
 
 def _compile_trunc(action: dp.Trunc) -> list[Step]:
-    max_len = action.max_len
+    longest = max(action.max_len, ETH_LEN)
 
     def trunc(execution: Execution) -> None:
-        execution.max_len = max_len
+        execution.cut = max(len(execution.frozen().data) - longest, 0)
 
     return [trunc]
 
@@ -459,7 +469,10 @@ def _compile_clone(action: dp.Clone) -> list[Step]:
     program = compile_actions(action.actions)
 
     def clone(execution: Execution) -> None:
-        execution.copy().run(program)
+        copy = execution.copy()
+        # It is the copy that is cut.
+        copy.cut, execution.cut = execution.cut, 0
+        copy.run(program)
 
     return [clone]
 
@@ -479,7 +492,7 @@ def _compile_check_pkt_len(action: dp.CheckPktLen) -> list[Step]:
 
     def check_pkt_len(execution: Execution) -> None:
         offload = execution.offload
-        length = len(execution.frozen().data)
+        length = len(execution.frozen().data) - execution.cut
         if offload is not None and offload.gso_size:
             # What matters is how long the segments will be.
             length = min(length, offload.hdr_len + offload.gso_size)

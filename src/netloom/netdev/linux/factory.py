@@ -13,6 +13,7 @@ from netloom.netdev.errors import cannot_open, unknown_type
 from netloom.netdev.linux.internal import InternalDevice, hidden_name, is_hidden
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.netdev.linux.shaped import ShapedDevices
 from netloom.netdev.linux.tap import TapDevice
 from netloom.netdev.linux.uplinks import UplinkHost
 
@@ -28,6 +29,7 @@ class LinuxFactory:
 
     def __init__(self) -> None:
         self._rtnl = Rtnl()
+        self._rtnl.shaped = ShapedDevices(rundir())
         self._owner = ""
         self._internal: list[InternalDevice] = []
 

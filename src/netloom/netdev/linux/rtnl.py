@@ -28,6 +28,7 @@ from pyroute2.netlink.rtnl.marshal import MarshalRtnl
 from netloom.base.record import Record
 from netloom.netdev.device import DeviceState, DeviceStats
 from netloom.netdev.linux.ethtool import read_driver, read_speed
+from netloom.netdev.linux.shaped import ShapedDevices
 from netloom.netdev.linux.tc import Tc
 
 IFF_UP = 0x1
@@ -70,6 +71,8 @@ class Rtnl:
         self._changes = 0
         self._calls_to_skip = 0
         self._tc: Tc | None = None
+        #: Where it is noted which devices have queues of ours, if anywhere.
+        self.shaped: ShapedDevices | None = None
 
     def tc(self) -> Tc:
         """What sets the queues of the same devices."""

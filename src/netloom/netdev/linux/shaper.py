@@ -88,7 +88,7 @@ class LinuxShaper:
         if discipline is None or discipline is NOOP or not ifindex:
             return
         try:
-            self._rtnl.tc().delete(ifindex)
+            self._delete(self._rtnl.tc(), ifindex)
         except OSError as error:
             log.warn("%s: removing QoS failed (%s)", self._name, error.strerror)
 
@@ -98,6 +98,11 @@ class LinuxShaper:
         """Is it known, of a device that was just opened, that packets leave it at once?"""
         link = self._rtnl.link(self._name)
         return link is not None and link.qdisc == "noqueue"
+
+    def _delete(self, tc: Tc, ifindex: int) -> None:
+        tc.delete(ifindex)
+        if self._rtnl.shaped is not None:
+            self._rtnl.shaped.forget(ifindex)
 
     def _forget(self) -> None:
         self._discipline, self._root = None, {}
@@ -121,7 +126,7 @@ class LinuxShaper:
             # What somebody else set while hands were off stays, as with Open vSwitch.
             is_ours = before is not NOOP and not (before is None and self._is_plain())
             if is_ours and tc.kind(ifindex):
-                tc.delete(ifindex)
+                self._delete(tc, ifindex)
             return
         kind = tc.kind(ifindex)
         link = Link(state.mtu, state.speed_bps, tc.ticks_per_s)
@@ -137,9 +142,11 @@ class LinuxShaper:
         keeps = kind == discipline.kind and (is_same or isinstance(discipline, Classful))
         if not keeps:
             if kind:
-                tc.delete(ifindex)
+                self._delete(tc, ifindex)
             self._forget()
             tc.add(ifindex, discipline.kind, discipline.root_request(root, link))
+        if self._rtnl.shaped is not None:
+            self._rtnl.shaped.note(ifindex, self._name, discipline.kind)
         if isinstance(discipline, Classful):
             request = discipline.queue_request(discipline.root_class(root), link)
             tc.set_class(ifindex, ROOT_CLASS & 0xFFFF, discipline.kind, request)

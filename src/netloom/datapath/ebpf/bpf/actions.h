@@ -44,7 +44,7 @@ INLINE u32 checksum_offset(struct nl_scratch *s, int covers_addresses)
 INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what, u32 end)
 {
 	if (layer == NL_LAYER_ETHERNET)
-		return 1;
+		return !s->bare;
 	if (layer == NL_LAYER_NETWORK)
 		return s->net == what && (what != NL_NET_IPV4 || s->l4);
 	if (!s->l4 || s->key.nw_frag & FRAG_LATER || s->proto != what || s->l4_size < end)
@@ -64,7 +64,8 @@ GLOBAL int nl_write(struct __sk_buff *skb, u32 how, u32 word, u32 value, u32 mas
 	u32 layer = how & 3, sum = how >> 4;
 	u32 start = layer == NL_LAYER_ETHERNET ? 0 : layer == NL_LAYER_NETWORK ? s->l3 : s->l4;
 	u32 at = start + word, old, new;
-	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
+	/* Where the packet came in, the kernel's sum begins behind Ethernet. */
+	u64 flags = layer != NL_LAYER_ETHERNET && (sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO) ? RECOMPUTE : 0;
 
 	if (load_bytes(skb, at, &old, 4))
 		return GO_ON;
@@ -112,6 +113,17 @@ INLINE void save(struct __sk_buff *skb, struct nl_scratch *s)
 	s->saved_mark = skb->mark;
 	s->saved_priority = skb->priority;
 	s->saved_hash = s->key.dp_hash;
+}
+
+/* The same, if no more is done to it than to put headers in front, and to take them off again: what is
+ * written goes with these. */
+INLINE void save_front(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	be16 type = 0;
+
+	load_bytes(skb, 12, &type, 2);
+	s->saved_type = type;
+	s->is_saving = 0;
 }
 
 INLINE void restore(struct __sk_buff *skb, struct nl_scratch *s)
@@ -209,6 +221,29 @@ INLINE u32 longest_segment(struct __sk_buff *skb, struct nl_scratch *s)
 #include "mpls.h"
 #include "normal.h"
 
+/* Have the key say what the packet is now, which may be less than is known of it: behind tags that it was
+ * given. Returns whether know_as_before has to be called when the key has been used. */
+INLINE u32 key_as_it_is(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	u32 was_changed = s->is_changed;
+
+	if (was_changed) {
+		__builtin_memcpy(s->kept, &s->l3, sizeof(s->kept));
+		s->kept_type = s->key.dl_type;
+		s->kept_frag = s->key.nw_frag;
+		nl_reparse(skb);
+	}
+	return was_changed;
+}
+
+INLINE void know_as_before(struct nl_scratch *s)
+{
+	__builtin_memcpy(&s->l3, s->kept, sizeof(s->kept));
+	s->key.dl_type = s->kept_type;
+	s->key.nw_frag = s->kept_frag;
+	s->is_changed = 1;
+}
+
 /* One action that is not an output. */
 GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 {
@@ -222,6 +257,10 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		verdict = set_bytes(skb, s, a);
 		break;
 	case NL_OP_PUSH_VLAN:
+		if (s->bare) {
+			count(NL_COUNT_DROP_INVALID);
+			return STOP;
+		}
 		verdict = push_vlan(skb, s, a->a32, a->a16);
 		break;
 	case NL_OP_POP_VLAN:
@@ -231,7 +270,7 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		verdict = set_vlan(skb, s, a->a16, a->a32);
 		break;
 	case NL_OP_CHECK_LENGTH:
-		if (longest_segment(skb, s) <= a->a32)
+		if (longest_segment(skb, s) <= a->a32 + s->bare)
 			s->skip = a->a16;
 		return GO_ON;
 	case NL_OP_SAMPLE:
@@ -240,6 +279,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_SAVE:
 		save(skb, s);
+		if (a->a8)
+			save_front(skb, s);
 		return GO_ON;
 	case NL_OP_RESTORE:
 		restore(skb, s);
@@ -247,10 +288,13 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 	case NL_OP_CUT:
 		s->cut = a->a32;
 		return GO_ON;
-	case NL_OP_HASH:
-		nl_reparse(skb);
+	case NL_OP_HASH: {
+		u32 was_changed = key_as_it_is(skb, s);
 		s->key.dp_hash = htonl(packet_hash(&s->key, a->a8, a->a32));
+		if (was_changed)
+			know_as_before(s);
 		return GO_ON;
+	}
 	case NL_OP_METER:
 		return nl_meter(skb, a->a32);
 	case NL_OP_COUNT_DROP:
@@ -280,8 +324,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_TRUNC:
 		/* The kernel cuts no packet within its headers: user space does. */
-		if (packet_size(skb) > a->a32 &&
-		    change_tail(skb, a->a32 - (skb->vlan_present ? 4 : 0), 0))
+		if (packet_size(skb) > a->a32 + s->bare &&
+		    change_tail(skb, a->a32 + s->bare - (skb->vlan_present ? 4 : 0), 0))
 			s->cut = a->a32;
 		break;
 	case NL_OP_SET_MARK:
@@ -314,8 +358,10 @@ GLOBAL int nl_to_userspace(struct __sk_buff *skb, u32 argument)
 	struct nl_scratch *s = scratch_of_cpu();
 	if (!s)
 		return STOP;
-	nl_reparse(skb);
+	u32 was_changed = key_as_it_is(skb, s);
 	nl_upcall(skb, NL_UPCALL_USERSPACE, argument);
+	if (was_changed)
+		know_as_before(s);
 	s->cut = 0;
 	return GO_ON;
 }
@@ -337,7 +383,7 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 		struct nl_flow *flow = map_lookup(&flows, &slot);
 		if (flow) {
 			__sync_fetch_and_add(&flow->packets, -1);
-			__sync_fetch_and_add(&flow->bytes, -(s64)packet_size(skb));
+			__sync_fetch_and_add(&flow->bytes, s->bare - (s64)packet_size(skb));
 		}
 		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
 	}
@@ -345,16 +391,27 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 }
 
 /* Look behind more tags than the key has room for, if the packet was of type `type` before it was given
- * these: so it can be tracked. Returns whether that was so. User space is told that type, too, by which
+ * these: so it can be tracked, and a label goes where it belongs. Returns whether that was so. User space is told that type, too, by which
  * it knows how deep to look. */
 GLOBAL int nl_look_behind_tags(struct __sk_buff *skb, u32 type)
 {
 	struct nl_scratch *s = scratch_of_cpu();
-	if (!s || (type != htons(ETH_IPV4) && type != htons(ETH_IPV6)))
+	if (!s || is_vlan(type))
 		return 0;
 	parse(skb, s, MAX_TAGS);
 	s->key.dl_type = type;
 	return 1;
+}
+
+#include "spread.h"
+
+/* Headers of a tunnel on, in place of others, or off: 0 if user space has to do it, -1 if nobody can. */
+INLINE int push_tunnel(struct __sk_buff *skb, struct nl_action *a)
+{
+	if (a->a8 & NL_PUSH_ENDS)
+		return nl_tunnel_off(skb) ? 1 : -1;
+	return a->a8 & NL_PUSH_AGAIN ? nl_tunnel_again(skb, a->a32, a->a16)
+				     : nl_tunnel_push(skb, a->a32, a->a16, a->a8 & NL_PUSH_SPREADS);
 }
 
 /* An action that user space has to do in some cases. */
@@ -371,15 +428,23 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 	if (op == NL_OP_RESUME)
 		return nl_leave(skb, a->a32);
 	if (op == NL_OP_TUNNEL_PUSH) {
-		done = nl_tunnel_push(skb, a->a32, a->a16);
-		if (done && a->a8)
+		done = push_tunnel(skb, a);
+		if (done < 0) {
+			count(NL_COUNT_DROP_ACTION);
+			return STOP;
+		}
+		if (done && a->a8 & NL_PUSH_GOES_ON)
 			nl_forget(skb, a->a64);
+	} else if (op >= NL_OP_LAYER_DATA) {
+		done = nl_change_layer(skb, a);
+		if (done == DROPPED)
+			return STOP;
 	} else {
 		be16 type = s->key.dl_type;
 		s->is_hidden = 0;
 		if (s->is_changed) {
 			nl_reparse(skb);
-			if (op == NL_OP_CT && is_vlan(s->key.dl_type))
+			if (op != NL_OP_TUNNEL_POP && is_vlan(s->key.dl_type))
 				s->is_hidden = nl_look_behind_tags(skb, type);
 		}
 		switch (op) {
@@ -445,7 +510,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		return NL_DROP;
 	}
 	struct nl_action *first = (struct nl_action *)flow->actions;
-	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->cut) {
+	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->is_special) {
 		/* The most common of flows, without a call. */
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
@@ -458,6 +523,8 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		}
 	}
 	s->pending = 0;
+	if (s->bare && first->op != NL_OP_SLOW)
+		__sync_fetch_and_add(&flow->bytes, -(s64)s->bare);
 	NO_UNROLL
 	for (u64 part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;

@@ -72,9 +72,11 @@ static s64 (*const check_mtu)(struct __sk_buff *skb, u32 ifindex, u32 *mtu, s32 
 			      u64 flags) = (void *)163;
 
 /* Which network header the packet has, whole. */
-enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS };
+enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS, NL_NET_NSH };
 
 #define NL_MAX_UNDO 16
+/* From l3 to is_routed. */
+#define NL_KEPT_WORDS 7
 /* Four bytes of the packet as they were; `how` and `offset` as in nl_write. */
 struct nl_undo {
 	u32 how;
@@ -112,16 +114,31 @@ struct nl_scratch {
 	u32 has_ports;
 	/* A routing header that has segments left: the checksum covers another destination. */
 	u32 is_routed;
+	/* The type of what is in a tunnel and is no frame; 0 otherwise. */
+	u32 follows;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
 	/* It was parsed behind more tags than the key has room for. */
 	u32 is_hidden;
+	/* What was known of its headers, while a key is read that may know less (key_as_it_is). */
+	u32 kept[NL_KEPT_WORDS];
+	u32 kept_type;
+	u32 kept_frag;
 	/* Where the cache is to keep that, and how much of the rare words counts. */
 	u32 place;
 	u32 place_rare;
 	u32 place_first;
-	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
-	u32 cut;
+	/* In one: bytes that the next output may have where the packet could not be cut, 0 for all; bytes
+	 * in front that are not part of the packet (layers.h); labels that lie before what the kernel takes
+	 * for its network header, or another header. */
+	union {
+		struct {
+			u32 cut;
+			u16 bare;
+			u16 is_shifted;
+		};
+		u64 is_special;
+	};
 	/* Records that the action just run wants to be left out. */
 	u32 skip;
 	/* Between SAVE and RESTORE: what was overwritten, oldest first. */
@@ -131,6 +148,7 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	u32 saved_type;
 	/* The generation before the flow was looked for: what is remembered of the search is of it. */
 	u32 generation;
 	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */
@@ -175,6 +193,14 @@ struct nl_scratch {
 	u32 is_known;
 	/* Bytes of the packet, for functions deep down: stacks are short. */
 	u32 work[16];
+	/* Of the headers that were put on last: their length and shape, the longest packet inside; whether
+	 * they have a checksum, what it covers of each segment, and the sum of that. */
+	u32 pushed_length;
+	u32 pushed_shape;
+	u32 pushed_longest;
+	u32 pushed_sums;
+	u32 pushed_inside;
+	s32 pushed_sum;
 	/* Outer headers. */
 	u64 header[NL_TEMPLATE_BYTES / 8];
 };
