@@ -17,8 +17,9 @@ device.
 
 All this may change at any time. Events of rtnetlink say so, those of other namespaces too; packet
 sockets, of which there are no events, are looked up once a second, and some ports are looked at
-again as well, in turn. What is not seen: chains of nftables at a device's egress, and what changes
-while no daemon runs. Hence the option to do without.
+again as well, in turn. What is not seen is what changes while no daemon runs; hence the option to
+do without. (Chains of nftables at a device's egress see no packet that a program has sent there,
+by the shortcut or not: the kernel spares them these.)
 """
 
 from __future__ import annotations
