@@ -47,8 +47,9 @@ def apply_group_mod(
 def _group_mod(
     manager: ConnectionManager, session: Session, mod: g.GroupMod, now_ms: int
 ) -> tuple[m.Message, ...]:
-    manager.flows_changed(apply_group_mod(manager, mod, now_ms)[1], now_ms)
+    changes = apply_group_mod(manager, mod, now_ms)[1]
     manager.forward_request(mod, OFPRFR_GROUP_MOD)
+    manager.flows_changed(changes, now_ms)
     return ()
 
 
@@ -116,27 +117,31 @@ def _meter_mod(
     manager: ConnectionManager, session: Session, mod: mm.MeterMod, now_ms: int
 ) -> tuple[m.Message, ...]:
     meters = manager.switch.meters
+    changes: list[Change] = []
     if mod.command == mm.OFPMC_ADD:
         meters.add(mod, now_ms)
     elif mod.command == mm.OFPMC_MODIFY:
         meters.modify(mod)
     elif mod.command == mm.OFPMC_DELETE:
-        _delete_meters(manager, mod.meter_id, now_ms)
+        changes = _delete_meters(manager, mod.meter_id)
     else:
         raise OpenFlowError("OFPMMFC_BAD_COMMAND")
     forwarded = replace(mod, bands=with_bursts(mod.bands))
     manager.forward_request(forwarded, OFPRFR_METER_MOD)
+    manager.flows_changed(changes, now_ms)
     return ()
 
 
-def _delete_meters(manager: ConnectionManager, meter_id: int, now_ms: int) -> None:
+def _delete_meters(manager: ConnectionManager, meter_id: int) -> list[Change]:
+    """The flows that went with the meters."""
+    changes: list[Change] = []
     meters = manager.switch.meters
     found = meters.get(meter_id)
     for meter in list(meters) if meter_id == mm.OFPM_ALL else [found]:
         if meter is not None:
-            changes = manager.switch.tables.remove_users_of_meter(meter.meter_id)
-            manager.flows_changed(changes, now_ms)
+            changes += manager.switch.tables.remove_users_of_meter(meter.meter_id)
             meters.remove(meter)
+    return changes
 
 
 def _chosen_meters(manager: ConnectionManager, meter_id: int) -> list[Meter]:

@@ -47,7 +47,6 @@ ROLE_NAMES: Final = {
 }
 
 _ALL_PORT_STATUS: Final = 0x7
-_ALL_FLOW_REMOVED: Final = 0x3F
 _MISSES: Final = (m.OFPR_NO_MATCH, m.OFPR_EXPLICIT_MISS, m.OFPR_IMPLICIT_MISS)
 #: After so long a controller that is connected counts as accepted, whatever it says.
 _ADMISSION_MS: Final = 30_000
@@ -289,5 +288,12 @@ def default_async_config(version: int) -> m.AsyncConfig:
     return m.AsyncConfig(
         (_widen(packet_in, version), 0),
         (_ALL_PORT_STATUS, _ALL_PORT_STATUS),
-        (_ALL_FLOW_REMOVED, 0),
+        (_flow_removed(version), 0),
     )
+
+
+def _flow_removed(version: int) -> int:
+    """The reasons that the version has."""
+    if version >= m.OFP14_VERSION:
+        return 0x3F
+    return 0xF if version >= m.OFP13_VERSION else 0x7

@@ -298,8 +298,8 @@ def _decode_nx_flow_removed(frame: Frame) -> m.FlowRemoved:
 def encode_flow_removed(message: m.FlowRemoved, version: int, protocol: int) -> Encoded:
     r = message
     reason = r.reason
-    if reason > 2 and version < 4:
-        # Earlier versions know three reasons.
+    if reason == m.OFPRR_METER_DELETE and version < 5:
+        # Other reasons are told to versions that do not know them, if their controllers ask.
         reason = m.OFPRR_DELETE
     if version == 1 and protocol & p.P_NXM_ANY:
         match, size = encode_nx_match(r.match)
