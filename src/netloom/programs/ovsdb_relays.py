@@ -112,7 +112,7 @@ class RelayLink:
         relay.received(message)
         if relay.unfit is not None:
             reason, relay.unfit = relay.unfit, None
-            log.info("%s: %s; trying another server", self._rpc.name, reason)
+            log.info_rl("%s: %s; trying another server", self._rpc.name, reason)
             self._backoff.force_reconnect(self._loop.clock.now_ms())
             self._loop.wake()
 
