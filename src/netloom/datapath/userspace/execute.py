@@ -133,7 +133,7 @@ class Execution:
     """One packet on its way through actions. `key` gives the metadata that is not in its bytes."""
 
     __slots__ = (
-        "_data", "_packet", "depth", "headers", "is_changed", "key", "max_len", "offload", "outlet",
+        "_data", "_packet", "depth", "headers", "is_changed", "key", "n_cut", "offload", "outlet",
     )  # fmt: skip
 
     def __init__(self, outlet: Outlet, packet: Packet, key: int, depth: int = 0) -> None:
@@ -147,7 +147,8 @@ class Execution:
         self.depth = depth
         self.headers: Headers | None = None
         #: Bytes that the next output may have; 0 for all.
-        self.max_len = 0
+        #: Bytes at the end that the next output leaves out.
+        self.n_cut = 0
 
     def run(self, program: Program) -> None:
         """Run the whole program; the packet is gone afterwards."""
@@ -243,13 +244,13 @@ class Execution:
     def take_truncated(self) -> Packet:
         """The packet for an output: whole, or cut as `trunc` said."""
         packet = self.frozen()
-        if self.max_len:
+        if self.n_cut:
             # A packet that is cut has no use for what its sender left undone.
             data = packet.data
             if packet.offload is not None:
                 data = finish_offload(data, packet.offload)[0]
-            packet = Packet(data[: self.max_len])
-            self.max_len = 0
+            packet = Packet(data[: max(0, len(data) - self.n_cut)])
+            self.n_cut = 0
         return self.with_priority(packet)
 
     def with_priority(self, packet: Packet) -> Packet:
@@ -450,7 +451,8 @@ def _compile_trunc(action: dp.Trunc) -> list[Step]:
     max_len = action.max_len
 
     def trunc(execution: Execution) -> None:
-        execution.max_len = max_len
+        # What is put in front afterwards is not counted.
+        execution.n_cut = max(0, len(execution.frozen().data) - max_len)
 
     return [trunc]
 
