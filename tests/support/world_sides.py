@@ -62,6 +62,8 @@ _MASKS = tuple(
         (r"addr:[0-9a-f:]{17}", "MAC"),
         (r"^( *\S+ +\d+  [0-9a-f:]{17} +)\d+$", r"\1N"),
         (r"^( *\S+ +\d+ +)(?:IGMP\S+ +|MLD\S+ +)?([0-9a-f.:]+ +)\d+$", r"\1\2N"),
+        # A bond is shown as the one or the other of its members.
+        (r"^( +)2[12]( +\d+  [0-9a-f:]{17} )", r"\1bond\2"),
         (r"^ port  VLAN  protocol  GROUP", " port  VLAN  GROUP"),
         (r" (\d+|none)/\d+:", r" \1:"),
     )
@@ -389,6 +391,8 @@ class Side:
                 text = self.do(line)
                 # What its own tool cannot read is shown in bytes.
                 text = re.sub(r"^[0-9a-f]{8}  .*\n", "", text, flags=re.MULTILINE)
+                # Packets into tunnels count twice in 3.1, once more with their headers.
+                text = re.sub(r"^  port 3\d: .*\n.*\n", "", text, flags=re.MULTILINE)
                 # Rows come in the order of a hash table.
                 yield Seen(line, "\n".join(sorted(filter(None, re.split(r"\n(?!  +tx)", text)))))
         for line in _ANYWHERE:

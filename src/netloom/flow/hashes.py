@@ -273,7 +273,7 @@ def hash_five_tuple(key: int, basis: int) -> int:
         return finish(state, 42)
     proto = key >> NW_PROTO_SHIFT & 0xFF
     state = add_word(state, proto)
-    if proto in _WITH_PORTS and not key >> NW_FRAG_SHIFT & 2:
+    if proto in _WITH_PORTS:
         ports = (key >> TP_SRC_SHIFT & 0xFFFF) << 16 | key >> TP_DST_SHIFT & 0xFFFF
         state = add_word(state, _swap(ports, 4))
     return finish(state, 42)

@@ -7,7 +7,7 @@ from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.ofproto.bundle import Bundle, Tags
 from netloom.ofproto.mirrors import Mirror
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.normal import NOWHERE, is_reserved, key_tags, send
+from netloom.ofproto.translate.normal import is_reserved, key_tags, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _copy(context: Context, candidate: Mirror, inside: Tags) -> None:
     if settings.output_port:
         bundle = bridge.bundles.get(settings.output_port)
         if bundle is not None:
-            send(context, NOWHERE, bundle, inside)
+            send(context, bundle, inside)
     elif inside[0].vid != settings.output_vlan and not is_reserved(_DL_DST.get(context.key)):
         outside = (replace(inside[0], vid=settings.output_vlan), inside[1])
         for bundle in list(bridge.bundles.values()):
             if bundle.carries(outside) and bundle.name not in bridge.mirrors.outputs:
-                send(context, NOWHERE, bundle, outside)
+                send(context, bundle, outside)

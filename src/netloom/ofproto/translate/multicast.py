@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     #: Sends to a bundle.
-    Send = Callable[[Context, Bundle, Bundle, Tags], None]
+    Send = Callable[[Context, Bundle, Tags], None]
     Flood = Callable[[Context, Bundle, Tags], None]
 
 _DL_TYPE: Final = SLOT["dl_type"]
@@ -161,7 +161,7 @@ class _Sender:
                 self._context.detail(not_back)
             else:
                 self._context.detail(sent)
-                self._send(self._context, self._source, bundle, self._inside)
+                self._send(self._context, bundle, self._inside)
 
     def to_members(self, bundles: Iterable[Bundle]) -> None:
         self._to(

@@ -174,7 +174,7 @@ def _forward(context: Context, bundle: Bundle, inside: Tags) -> None:
         context.detail("learned port is input port, dropping")
     else:
         context.detail("forwarding to learned port")
-        send(context, bundle, entry.bundle, inside)
+        send(context, entry.bundle, inside)
 
 
 def _flood(context: Context, source: Bundle, inside: Tags) -> None:
@@ -184,7 +184,7 @@ def _flood(context: Context, source: Bundle, inside: Tags) -> None:
         if other is source or other.name in reserved:
             continue
         if other.is_floodable and other.carries(inside):
-            send(context, source, other, inside)
+            send(context, other, inside)
     if context.sampling is not None:
         context.sampling.output = FLOOD
 
@@ -223,12 +223,9 @@ def _member(context: Context, bundle: Bundle, vlan: int) -> int:
     return next((port.number for port in bundle.members if port.name == name), -1)
 
 
-def send(context: Context, source: Bundle, bundle: Bundle, inside: Tags) -> None:
+def send(context: Context, bundle: Bundle, inside: Tags) -> None:
     """Send with the tags that `bundle` has on its wire; the key stays as it was."""
     if not bundle.members:
-        return
-    if source.settings.protected and bundle.settings.protected:
-        context.warn("Flow is between protected ports, skipping output.")
         return
     tci = _VLAN_TCI.get(context.key)
     wire = bundle.output_tags(inside, tci & PCP if tci & VLAN_CFI else 0)

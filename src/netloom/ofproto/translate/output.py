@@ -29,6 +29,14 @@ _PACKET_TYPE: Final = SLOT["packet_type"]
 _ACTSET_OUTPUT: Final = SLOT["actset_output"]
 
 
+def _is_protected(context: Context, port: OfPort) -> bool:
+    """Are both this port and the one that the packet has come in by protected?"""
+    if port.bundle is None or not port.bundle.settings.protected:
+        return False
+    source = context.bridge.ports_by_number.get(context.in_port)
+    return source is not None and source.bundle is not None and source.bundle.settings.protected
+
+
 def output_to(context: Context, number: int) -> None:
     """Output to one OpenFlow port, whichever it is (in_port too)."""
     port = context.bridge.ports_by_number.get(number)
@@ -38,6 +46,8 @@ def output_to(context: Context, number: int) -> None:
         context.detail("OFPPC_NO_FWD set, skipping output")
     elif context.snaplen and port.is_patch:
         context.warn("Mirror truncate to ODPP_NONE, skipping output")
+    elif _is_protected(context, port):
+        context.warn("Flow is between protected ports, skipping output.")
     elif _is_restricted(port) and skips_output(context, port):
         return
     elif port.is_patch:
