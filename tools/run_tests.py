@@ -41,7 +41,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: Whoever wants the whole to be faster sees where to begin.
 PYTEST = ("python", "-m", "pytest", "--durations=12", "--durations-min=10")
-#: Folders of tests, and into how many parts their files are dealt; longer parts come first.
+#: Folders of tests, and into how many parts their files are dealt.
 FOLDERS = (
     ("tests/lab", 4),
     ("tests/interop", 4),
@@ -137,7 +137,8 @@ def _say(title: str, is_good: bool, started: float) -> bool:
 
 
 def parts() -> list[Part]:
-    """Every test file in one part; of each folder in turn, so that not all wait at once."""
+    """Every test file in one part; of each folder in turn, so that not all wait at once, and what
+    takes least time last."""
     taken: set[str] = set()
     found: list[list[Part]] = []
     # What has a line of its own is not the outer folder's.
@@ -145,11 +146,12 @@ def parts() -> list[Part]:
         files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("test_*.py"))
         files = [file for file in files if file not in taken]
         taken.update(files)
-        title = f"rest of {folder}" if folder == "tests" else folder
+        title = f"all else in {folder}" if folder == "tests" else folder
         names = [f"{title} {n + 1} of {count}" if count > 1 else title for n in range(count)]
         found.append([Part(name, tuple(files[n::count])) for n, name in enumerate(names)])
-    longest = max(len(row) for row in found)
-    return [row[n] for n in range(longest) for row in found if n < len(row)]
+    most = max(count for _, count in FOLDERS)
+    in_order = [row[n] for n in range(most) for row in found if n < len(row)]
+    return sorted(in_order, key=lambda part: " of " not in part.title)
 
 
 def run_everything(programs: Programs) -> bool:

@@ -191,6 +191,5 @@ def test_broken_headers_are_counted(pair: PeerPair) -> None:
                 (read(switch, counter) - before[switch is pair.ours])
                 // (1 if switch is pair.ours else 2)
             ),
-            timeout_s=6,
         )
         assert read(pair.ours, counter) == before[1] + 1

@@ -68,7 +68,6 @@ def settle(switch: PeerSwitch, ms: int) -> None:
 def same(switches: PeerPair, *words: str) -> str:
     return switches.agree_on(
         lambda switch: normal(switch.control(*words)),
-        timeout_s=10,
         each_time=lambda: switches.control("time/warp", "100"),
     )
 

@@ -237,8 +237,11 @@ def _sent(pair: Pair, port: str) -> list[list[str]]:
         data = (switch.directory / f"{port}.pcap").read_bytes()
         packets = []
         at = 24
-        while at < len(data):
+        while at + 16 <= len(data):
             (size,) = struct.unpack_from("<I", data, at + 8)
+            if at + 16 + size > len(data):
+                # The rest is still being written.
+                break
             packets.append(data[at + 16 : at + 16 + size].hex())
             at += 16 + size
         found.append(packets)

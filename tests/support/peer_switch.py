@@ -109,6 +109,14 @@ class PeerSwitch:
         except CommandFailed as error:
             return str(error)
 
+    def is_alive(self) -> bool:
+        """Whether both daemons run."""
+        return all(process.poll() is None for process in self._processes)
+
+    def errors(self) -> str:
+        """What the daemon of the switch wrote on standard error."""
+        return (self.directory / "1.err").read_text(errors="replace")
+
     def close(self) -> None:
         self._control.close()
         for process in reversed(self._processes):

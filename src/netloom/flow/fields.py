@@ -269,7 +269,8 @@ PREREQUISITES: dict[str, tuple[_Alternative, ...]] = {
     "nd": (_ND_SOLICIT, _ND_ADVERT),
     "nd_sol": (_ND_SOLICIT,),
     "nd_adv": (_ND_ADVERT,),
-    "ct": ((("ct_state", 0x20, 0x20),),),
+    # New, established, related, reply, snat or dnat; `prerequisites.ct_entry_matched` knows more.
+    "ct": tuple(((("ct_state", 1 << bit, 1 << bit),)) for bit in (0, 1, 2, 3, 6, 7)),
 }
 TRANSPORT: Final = frozenset({"tcp", "udp", "sctp"})
 

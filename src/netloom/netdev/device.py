@@ -85,6 +85,14 @@ class DeviceStats(Record):
     custom: tuple[tuple[str, int], ...] = ()
 
 
+#: Of a device that keeps no counters at all.
+NOTHING_COUNTED: Final = DeviceStats(
+    UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT,
+    UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT,
+    UNKNOWN_COUNT, UNKNOWN_COUNT,
+)  # fmt: skip
+
+
 class DeviceState(Record):
     """What a device reports of itself; `ifindex` is 0 and `mac` is "" where there is none."""
 

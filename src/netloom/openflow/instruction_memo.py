@@ -7,6 +7,20 @@ if TYPE_CHECKING:
     from netloom.openflow.actions import Action
 
 
+def decode_actions(data: bytes, version: int) -> tuple[Action, ...]:
+    """As that of `action_decode`, which who only writes messages never loads."""
+    from netloom.openflow.action_decode import decode_actions
+
+    return decode_actions(data, version)
+
+
+def decode_instructions(data: bytes, version: int) -> tuple[Action, ...]:
+    """As that of `action_decode`."""
+    from netloom.openflow.action_decode import decode_instructions
+
+    return decode_instructions(data, version)
+
+
 class InstructionMemo:
     """The instructions of flow mods, and the actions of packet-outs, that came lately on a
     connection: many do the same, and then share one tuple, which takes its memory once and is read
@@ -24,9 +38,6 @@ class InstructionMemo:
         """Like `decode_instructions`."""
         found = self._known.get((version, data))
         if found is None:
-            # Who only writes messages needs none of what reads actions.
-            from netloom.openflow.action_decode import decode_instructions
-
             found = decode_instructions(data, version)
             if len(self._known) >= self._SIZE:
                 self._known.clear()
@@ -37,8 +48,6 @@ class InstructionMemo:
         """Like `action_decode.decode_actions`."""
         found = self._actions.get((version, data))
         if found is None:
-            from netloom.openflow.action_decode import decode_actions
-
             found = decode_actions(data, version)
             if len(self._actions) >= self._SIZE:
                 self._actions.clear()

@@ -64,6 +64,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._transport: asyncio.Transport | None = None
         self._error: int | None = None
         self._open = False
+        #: The descriptor, which with TLS is closed before this hears of it.
+        self._read_at_once = -1
 
     # asyncio's side.
 
@@ -75,11 +77,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         if self.on_open is not None:
             self.on_open(self)
         if self.serve is not None:
-            self._loop.read_at_once(self._fileno())
-
-    def _fileno(self) -> int:
-        number: int = self.extra_info("socket").fileno()
-        return number
+            self._read_at_once = self.extra_info("socket").fileno()
+            self._loop.read_at_once(self._read_at_once)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._loop.read_buffer
@@ -114,8 +113,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False
         self._loop.remove_connection(self)
-        if self.serve is not None:
-            self._loop.read_at_once(self._fileno(), False)
+        if self._read_at_once >= 0:
+            self._loop.read_at_once(self._read_at_once, False)
         if self._error is None:
             self._error = error_number(exc) if exc is not None else 0
         self._on_close(self._error)

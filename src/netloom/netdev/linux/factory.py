@@ -10,7 +10,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.paths import rundir
 from netloom.netdev.device import Device
 from netloom.netdev.errors import cannot_open, unknown_type
-from netloom.netdev.linux.internal import InternalDevice, is_hidden
+from netloom.netdev.linux.internal import InternalDevice, hidden_name, is_hidden
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.shaped import ShapedDevices
@@ -58,6 +58,9 @@ class LinuxFactory:
             device = InternalDevice(name, self._owner, self._rtnl)
             self._internal.append(device)
             return device
+        if type_ == "internal" and self._rtnl.link(hidden_name(rundir(), name), fresh=True):
+            # What an earlier daemon had for the kernel, with the host's addresses.
+            return InternalDevice(name, rundir(), self._rtnl)
         if type_ in ("internal", "tap"):
             if os.access(TUN, os.R_OK | os.W_OK):
                 return TapDevice(name, type_, self._rtnl)

@@ -11,13 +11,13 @@ from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
-from netloom.openflow.message_text import Style
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.flow_text import Names
+    from netloom.openflow.message_text import Style
     from netloom.programs.ofctl import Context
 
 
@@ -116,6 +116,8 @@ def shows_names(context: Context) -> bool:
 
 def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
     """How to print what came from the switch `name`."""
+    from netloom.openflow.message_text import Style
+
     verbosity += context.args.verbosity
     if not shows_names(context):
         return Style(verbosity)

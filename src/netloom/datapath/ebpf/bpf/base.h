@@ -67,6 +67,9 @@ static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
 static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
 static int (*const redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
 static u64 (*const coarse_ns)(void) = (void *)160;
+/* Writes the device's MTU to `mtu`, which must be 0 before. */
+static s64 (*const check_mtu)(struct __sk_buff *skb, u32 ifindex, u32 *mtu, s32 difference,
+			      u64 flags) = (void *)163;
 
 /* Which network header the packet has, whole. */
 enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS, NL_NET_NSH };

@@ -312,7 +312,7 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 sprea
 	if (!s || !t)
 		return 0;
 	if (s->bare)
-		return spreads ? 0 : nl_bare_push(skb, number, port);
+		return s->cut || spreads ? 0 : nl_bare_push(skb, number, port);
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
 	u32 longest = longest_segment(skb, s);
 	int done = 0, sum = 0;
