@@ -32,12 +32,16 @@ OBJECT = f"netloom/datapath/ebpf/{BPF['OBJECT_NAME']}"
 class BuildLaunchers(build_scripts):
     """Writes the start scripts instead of copying files."""
 
+    #: setuptools says so.
+    editable_mode = False
+
     def run(self) -> None:
         build_dir = Path(self.build_dir)
         build_dir.mkdir(parents=True, exist_ok=True)
         for tool in LAUNCH["TOOLS"]:
             script = build_dir / tool
-            script.write_text(LAUNCH["script_for"](tool, sys.executable))
+            source = str(ROOT / "src") if self.editable_mode else ""
+            script.write_text(LAUNCH["script_for"](tool, sys.executable, source))
             script.chmod(0o755)
 
 

@@ -103,7 +103,10 @@ def title_of(scenario: str) -> str:
 def main() -> None:
     """Everything, or what the arguments name: "program", titles of scenarios."""
     wait_patiently()
-    wanted = sys.argv[1:] or ["program", *map(title_of, SCENARIOS)]
+    known = ["program", *map(title_of, SCENARIOS)]
+    wanted = sys.argv[1:] or known
+    if strange := [word for word in wanted if word not in known]:
+        sys.exit(f"unknown scenario {strange[0]!r}; there are {', '.join(known)}")
     if "program" in wanted:
         bench.program.main()
     if wanted == ["program"]:

@@ -14,7 +14,6 @@ import socket
 import struct
 from statistics import median
 
-from netloom.datapath.ebpf.attach import Attachments
 from netloom.datapath.ebpf.flowtable import FlowTable
 from netloom.datapath.ebpf.loader import Loaded, load
 from netloom.datapath.ebpf.maps import SharedArray
@@ -87,7 +86,7 @@ class Bench:
 
     def be_switch(self) -> None:
         """Have NORMAL on both ports; who is behind port 2 is known."""
-        ports = Ports(self.loaded, Attachments(self.loaded.programs["nl_ingress"], None))
+        ports = Ports(self.loaded, None)
         switches = KernelSwitches(self.loaded, ports)
         number = switches.number_of("br0")
         switches.configure(number, SwitchConfig((SwitchMember(1), SwitchMember(2))))

@@ -49,8 +49,8 @@ MODULES = {
     "openflow": """
         action_check action_decode action_encode action_format action_parse bridge_end codec
         codec_basic codec_bundles codec_flow_rows codec_flows codec_match codec_packets codec_stats
-        connection fields_used flow_dump flow_encoder flow_lines flow_memory flow_mod flow_sets
-        flow_text instruction_memo match_bytes_text oxm oxm_template text_flows
+        connection duration_text fields_used flow_dump flow_encoder flow_lines flow_memory flow_mod
+        flow_sets flow_text instruction_memo match_bytes_text oxm oxm_template text_flows
     """,
     "netdev": "device",
     "netdev/linux": "packet_ring packet_socket tap",
@@ -66,8 +66,8 @@ MODULES = {
     "ofproto": """
         backer bridge bundle classifier conjunctions connmgr connmgr_bundles connmgr_changes
         connmgr_fail connmgr_requests connmgr_stats flow_entries flow_mod_log mac_table multipart
-        packet_in packet_outs prefix_trie recirculations revalidate rules sessions shared_credits
-        shortcut_tree shortcuts subtable table tables trails tunnels upcall
+        packet_in packet_outs prefix_trie recirculations revalidate rules serving sessions
+        shared_credits shortcut_tree shortcuts subtable table tables trails tunnels upcall
     """,
     "ofproto/underlay": "neighbours routes",
     "ofproto/translate": """

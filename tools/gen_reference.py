@@ -143,8 +143,6 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 | table | keys of `other_config` |
 |---|---|
 {columns}
-The key `oam` of `bfd`, and roles of remotes (`role` columns, which keep their remote closed) belong
-here, too.
 
 ## Actions of OpenFlow
 
@@ -152,7 +150,9 @@ here, too.
 
 ## ovsdb-server
 
-These options: {options}. Databases are standalone: no clusters, no relays, no active-backup pairs.
+These options: {options}. Databases are standalone, active-backup or
+relays ([databases.md](../databases.md)). There are no clusters, though a relay may have one of
+Open vSwitch's as its source.
 
 ## Programs
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.root
 PORTS = (1, 2, 3, 4)
 TAGS = (0x8100, 0x88A8)
 MASK = mask_of("in_port") | mask_of("recirc_id") | mask_of("dl_type")
+PUSH_NSH = "push_nsh(flags=0,ttl=63,mdtype=1,np=3,spi=0x5,si=255,c1=0x1,c2=0x2,c3=0x3,c4=0x4)"
+PUSH_ETH = "push_eth(src=02:00:00:00:00:0a,dst=02:00:00:00:00:0b)"
 #: What leaves the packet where it was, and what ends a list.
 CHANGES = (
     "set(eth(src=02:00:00:00:00:99))",
@@ -33,6 +35,10 @@ CHANGES = (
     "hash(l4(3))",
     "ct_clear",
     "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)",
+    f"{PUSH_NSH},{PUSH_ETH}",
+    f"{PUSH_NSH},{PUSH_ETH},set(nsh(ttl=3,si=7,c2=0x5)),2,pop_eth,pop_nsh()",
+    f"pop_eth,{PUSH_ETH}",
+    PUSH_ETH,
 )
 BRANCHES = (
     "clone({})", "check_pkt_len(size=80,gt({}),le({}))", "sample(sample=100.0%,actions({}))",

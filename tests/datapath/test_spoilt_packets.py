@@ -55,6 +55,10 @@ INNER = Ether(src="02:00:00:00:00:0a", dst="02:00:00:00:00:0b")
 TUNNELS = {"vxlan": 9, "geneve": 10, "gre": 11}
 KEY = mask_of("in_port") | mask_of("recirc_id")
 BY_TYPE = KEY | mask_of("dl_type")
+PUSH_NSH = "push_nsh(flags=0,ttl=63,mdtype=1,np=3,spi=0x5,si=255,c1=0x1,c2=0x2,c3=0x3,c4=0x4)"
+PUSH_NSH_2 = f"push_nsh(flags=1,ttl=9,mdtype=2,np=3,spi=0x5,si=255,md2=0x{bytes(range(244)).hex()})"
+PUSH_ETH = "push_eth(src=02:00:00:00:00:0a,dst=02:00:00:00:00:0b)"
+ADD_LABEL = "add_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)"
 Generator = Callable[[random.Random], Packet | bytes]
 Backend = UserspaceBackend | KernelBackend
 
@@ -327,10 +331,13 @@ def serviced(rng: random.Random) -> bytes:
     return spoil(rng, bytes(frame) + head + bytes(INNER / network(rng, 4)), 14)
 
 
-def pop_service(pair: Pair) -> None:
-    frame = Ether(src=ETHER.src, dst=ETHER.dst, type=0x894F)
-    key = extract_key(bytes(frame) + bytes.fromhex("0fc60103000005ff") + bytes(60), 1)
-    pair.put(key, BY_TYPE, parse_actions("pop_eth,pop_nsh(),recirc(0x1)"))
+def on_service(actions: str) -> Callable[[Pair], None]:
+    def put(pair: Pair) -> None:
+        frame = Ether(src=ETHER.src, dst=ETHER.dst, type=0x894F)
+        key = extract_key(bytes(frame) + bytes.fromhex("0fc60103000005ff") + bytes(60), 1)
+        pair.put(key, BY_TYPE, parse_actions(actions))
+
+    return put
 
 
 def of_any_length(rng: random.Random) -> bytes:
@@ -361,7 +368,22 @@ SCENES: dict[str, tuple[Generator, Callable[[Pair], None]]] = {
     "labels on": (
         tracked, act_on_ip("push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847),recirc(0x1)")
     ),
-    "service headers": (serviced, pop_service),
+    "service headers": (serviced, on_service("pop_eth,pop_nsh(),recirc(0x1)")),
+    "two service headers": (serviced, on_service("pop_eth,pop_nsh(),pop_nsh(),recirc(0x1)")),
+    "service headers written": (
+        serviced,
+        on_service("set(nsh(flags=1,ttl=7/0xf,spi=0x1/0xff,c1=0x5/0xf,c4=0x9)),recirc(0x1)"),
+    ),
+    "service headers on": (odd_packet, act_on_all(f"{PUSH_NSH},recirc(0x1)", 2)),
+    "service headers on and off": (
+        odd_packet, act_on_all(f"{PUSH_NSH},{PUSH_ETH},pop_eth,pop_nsh(),recirc(0x1)", 2)
+    ),
+    "long service headers on": (
+        odd_packet, act_on_all(f"{PUSH_NSH_2},{PUSH_ETH},recirc(0x1)")
+    ),
+    "no Ethernet": (odd_packet, act_on_all("pop_eth,recirc(0x1)", 2)),
+    "another Ethernet": (odd_packet, act_on_all(f"pop_eth,{PUSH_ETH},recirc(0x1)")),
+    "labels in front": (odd_packet, act_on_all(f"{ADD_LABEL},{PUSH_ETH},recirc(0x1)", 2)),
     "lengths": (
         of_any_length,
         act_on_all("check_pkt_len(size=600,gt(hash(l4(0)),recirc(0x1)),le(recirc(0x2)))"),

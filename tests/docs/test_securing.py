@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 from pathlib import Path
 
+from tests.support.ports import reserved_ports
 from tests.support.switches import own_tools
 
 PAGE = Path(__file__).parents[2] / "docs/securing.md"
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    numbers = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return numbers
-
-
-def commands(folder: Path) -> list[str]:
+def commands(folder: Path, ports: list[int]) -> list[str]:
     """The indented lines, with ports that are free here; the database server is the first to
     start, as everywhere."""
     lines = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")]
@@ -31,7 +23,7 @@ def commands(folder: Path) -> list[str]:
     switch = "ovs-vswitchd --detach --pidfile --log-file --enable-dummy=override --disable-system"
     before = [f"ovsdb-tool create {folder}/conf.db", start, switch]
     text = "\n".join([*before, *lines])
-    for usual, free in zip(("6640", "6653"), free_ports(2)):
+    for usual, free in zip(("6640", "6653"), ports):
         text = re.sub(rf"\b{usual}\b", str(free), text)
     return text.splitlines()
 
@@ -43,8 +35,12 @@ def test_a_tool_and_a_controller_get_in_with_certificates_and_only_with_them(
     env = {**os.environ, "PATH": os.pathsep.join((*tools.path, os.environ["PATH"]))}
     for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"):
         env[name] = str(tmp_path)
-    env["OVS_CTL_TIMEOUT"] = "20"
-    typed = commands(tmp_path)
+    env["OVS_CTL_TIMEOUT"] = "60"
+    with reserved_ports(2) as ports:
+        _play(commands(tmp_path, ports), tmp_path, env)
+
+
+def _play(typed: list[str], tmp_path: Path, env: dict[str, str]) -> None:
     connect = next(line for line in typed if " show" in line)
     stranger = re.sub(r"controller1", "switch1", connect).replace(" show", " --timeout=5 list-br")
     script = "\n".join(["set -ex", *typed, f"! {stranger}", "echo all done"])

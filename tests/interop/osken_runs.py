@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.peers import SOURCE
+from tests.support.ports import reserved_ports
 from tests.support.switches import own_tools
 
 from netloom.lab.peers import debian_programs
@@ -55,13 +55,6 @@ def pattern_files(version: str, *kinds: str) -> list[Path]:
     return sorted(file for kind in kinds for file in (root / kind).rglob("*.json"))
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def running(side: str) -> Iterator[Switch]:
     """A switch with dummy devices: "debian" or "ours"."""
@@ -87,7 +80,7 @@ def _bridges(switch: Switch, version: str, port: int) -> None:
             name = f"{bridge}-{number}"
             words += ["--", "add-port", bridge, name, "--", "set", "interface", name, "type=patch"]
             words += [f"options:peer={other}-{number}", f"ofport_request={number}"]
-        switch.run("ovs-vsctl", "--timeout=10", *words[1:])
+        switch.run("ovs-vsctl", "--timeout=60", *words[1:])
 
 
 def run_tool(
@@ -95,9 +88,8 @@ def run_tool(
 ) -> Found:
     """Run the patterns of `files` with OpenFlow `version`. `pause_s` between patterns and before
     packets, `wait_s` for a packet that does not come."""
-    port = free_port()
-    _bridges(switch, version, port)
-    with tempfile.TemporaryDirectory(prefix="nl") as directory:
+    with reserved_ports(1) as (port,), tempfile.TemporaryDirectory(prefix="nl") as directory:
+        _bridges(switch, version, port)
         for number, file in enumerate(files):
             (Path(directory) / f"{number:03}-{file.name}").symlink_to(file)
         done = subprocess.run(

@@ -66,7 +66,7 @@ def run_line(switch: PeerSwitch, line: str, names: dict[str, str]) -> str:
         names[words[0]] = " ".join(words[1:])
         return ""
     if kind in ("vsctl", "ofctl"):
-        done = switch.run(f"ovs-{kind}", "--timeout=10", *words, check=False)
+        done = switch.run(f"ovs-{kind}", "--timeout=60", *words, check=False)
         errors = re.sub(r"^[^|]*\|[^|]*\|", "", done.stderr, flags=re.M)
         return normal(f"{done.returncode} {done.stdout}{errors}")
     if kind == "frames":
@@ -91,7 +91,7 @@ def differences(scenario: Scenario, theirs: PeerSwitch, ours: PeerSwitch) -> lis
             return told[0] == told[1]
 
         # A flow or a frame may take a moment; other answers are there at once.
-        if not (wait_until(agree, 2) if line.startswith(("sort ", "frames ")) else agree()):
+        if not (wait_until(agree) if line.startswith(("sort ", "frames ")) else agree()):
             lines = unified_diff(*(text.splitlines() for text in told), "theirs", "ours", n=0)
             different.append("\n".join([f"### {line}", *lines]))
     return different

@@ -27,7 +27,6 @@ def shown(text: str) -> str:
 def agree_on_status(switches: PeerPair, interface: str) -> str:
     return switches.agree_on(
         lambda switch: switch.run("ovs-vsctl", "get", "interface", interface, "bfd_status").stdout,
-        timeout_s=5,
         each_time=lambda: switches.warp(100),
     )
 

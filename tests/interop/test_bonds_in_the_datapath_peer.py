@@ -59,7 +59,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeerPair]:
                 for text in shown
             )
 
-        assert wait_until(is_negotiated, 20)
+        assert wait_until(is_negotiated)
         yield pair
 
 

@@ -111,7 +111,7 @@ def test_packets_take_the_same_members(switches: PeerPair) -> None:
     def learned() -> bool:
         return all(switch.control("fdb/show", "br0").count(" 6 ") == 2 for switch in switches)
 
-    assert wait_until(learned, 3)
+    assert wait_until(learned)
     agree_on_packets(switches)
     switches.configure("set", "port", "bond1", "other_config:all-members-active=true")
     switches.control("time/warp", "500", "100")
@@ -160,4 +160,4 @@ def test_the_database_is_told_the_active_member(switches: PeerPair) -> None:
         mac = ours.run("ovs-vsctl", "get", "interface", "p2", "mac_in_use").stdout
         return active == mac
 
-    assert wait_until(told, 5)
+    assert wait_until(told)

@@ -30,7 +30,6 @@ def agree_on_columns(switches: PeerPair, interface: str) -> str:
     )]  # fmt: skip
     return switches.agree_on(
         lambda switch: switch.run("ovs-vsctl", "get", "interface", interface, *names).stdout,
-        timeout_s=5,
         each_time=lambda: switches.warp(100),
     )
 

@@ -78,7 +78,7 @@ def agree(switches: PeerPair) -> list[str]:
         seen[:] = [look(switch) for switch in switches]
         return seen[0] == seen[1]
 
-    assert wait_until(same, 5), "\n".join(f"{a}   |   {b}" for a, b in zip(*seen, strict=False))
+    assert wait_until(same), "\n".join(f"{a}   |   {b}" for a, b in zip(*seen, strict=False))
     return seen[1]
 
 

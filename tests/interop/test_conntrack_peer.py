@@ -178,7 +178,7 @@ def theirs(peer: TracePeer, script: Script, flows: str) -> tuple[list[bytes], li
             continue
         peer.control("netdev-dummy/receive", f"p{port}", what.hex())
         n += 1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(recorded(pcap)) < n:
             assert time.monotonic() < deadline, f"packet {n} does not come out"
             # Each answer is a turn of the daemon's main loop, which hands packets on.

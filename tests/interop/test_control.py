@@ -52,7 +52,7 @@ class Bench:
             os.kill(self.pid(name), signal.SIGTERM)
         except (FileNotFoundError, ProcessLookupError):
             return
-        assert wait_until(lambda: not (self.rundir / f"{name}.pid").exists(), 15)
+        assert wait_until(lambda: not (self.rundir / f"{name}.pid").exists())
 
 
 @pytest.fixture(scope="module")
@@ -250,12 +250,12 @@ def test_second_daemon_is_refused_and_stale_pid_file_is_not_in_the_way(
 
 def test_exit_is_answered_and_leaves_nothing_behind(our_daemon: Bench) -> None:
     assert our_daemon.theirs("-t", "test-daemon", "exit", "--cleanup") == (0, "", "")
-    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"], 15)
+    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"])
 
 
 def test_termination_is_logged_and_leaves_nothing_behind(our_daemon: Bench) -> None:
     our_daemon.kill("test-daemon")
-    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"], 15)
+    assert wait_until(lambda: sorted(os.listdir(our_daemon.rundir)) == ["test-daemon.log"])
     log = (our_daemon.rundir / "test-daemon.log").read_text()
     assert log.endswith("|fatal_signal|WARN|terminating with signal 15 (Terminated)\n")
 
@@ -281,7 +281,7 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     target = ("-t", str(bench.rundir / "ctl"))
     try:
         assert bench.theirs(*target, "crash")[0] == 1
-        assert wait_until(lambda: bench.theirs(*target, "version")[0] == 0, 15)
+        assert wait_until(lambda: bench.theirs(*target, "version")[0] == 0)
         assert bench.pid("test-daemon") != first
     finally:
         bench.kill("test-daemon")
@@ -290,7 +290,7 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     crash = f"|daemon_unix(monitor)|ERR|1 crashes: pid {first} died, killed (Aborted)"
     assert crash in log
     log_file = bench.rundir / "test-daemon.log"
-    assert wait_until(lambda: "died, killed (Terminated), exiting\n" in log_file.read_text(), 15)
+    assert wait_until(lambda: "died, killed (Terminated), exiting\n" in log_file.read_text())
 
 
 def test_rotated_log_is_followed_after_reopen(our_daemon: Bench) -> None:

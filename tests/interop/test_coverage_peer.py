@@ -65,7 +65,7 @@ def count(pair: PeerPair, wanted: dict[str, int], *commands: tuple[str, ...]) ->
             for name, n in wanted.items()
         )
 
-    assert wait_until(is_right, 8), seen
+    assert wait_until(is_right), seen
 
 
 def look(switch: PeerSwitch, names: Iterable[str]) -> dict[str, int]:
@@ -101,7 +101,7 @@ def test_a_database_server_has_the_counters_of_its_peer(pair: PeerPair, tmp_path
         env=env,
     )
     try:
-        assert wait_until(socket.exists, 10)
+        assert wait_until(socket.exists)
         run = pair.theirs.run
         run("ovs-appctl", "-t", str(socket), "ovsdb-server/add-db", str(database))
         theirs = str(pair.theirs.directory / "db.ctl")
@@ -116,7 +116,7 @@ def test_a_database_server_has_the_counters_of_its_peer(pair: PeerPair, tmp_path
         assert len(known) == 1, known
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def test_a_counter_that_nobody_knows_is_refused_alike(pair: PeerPair) -> None:
@@ -191,6 +191,5 @@ def test_broken_headers_are_counted(pair: PeerPair) -> None:
                 (read(switch, counter) - before[switch is pair.ours])
                 // (1 if switch is pair.ours else 2)
             ),
-            timeout_s=6,
         )
         assert read(pair.ours, counter) == before[1] + 1

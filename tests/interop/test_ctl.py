@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.peers import wait_until
 from tests.support.switches import own_tools
+
+from netloom.transport.pidfile import running_pid
 
 pytestmark = pytest.mark.interop
 
@@ -32,7 +35,7 @@ class Host:
         """Exit status, and all that was said; numbers of processes are all the same."""
         done = subprocess.run(
             argv, env=self._env, cwd=self.folder, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False,
         )  # fmt: skip
         text = re.sub(r"\(\d+\)", "(PID)", done.stdout).replace(str(self.folder), "HOST")
         return done.returncode, re.sub(r"pid \d+", "pid PID", text)
@@ -41,7 +44,7 @@ class Host:
         return self.run("ovs-ctl", *words)
 
     def vsctl(self, *words: str) -> str:
-        return self.run("ovs-vsctl", "--timeout=10", *words)[1].strip()
+        return self.run("ovs-vsctl", "--timeout=60", *words)[1].strip()
 
 
 @pytest.fixture
@@ -110,7 +113,9 @@ def test_one_daemon_alone_and_one_that_was_killed(host: Host) -> None:
     assert host.ctl(*options, "--no-ovsdb-server", "start") == (
         0, "Starting ovs-vswitchd.\nEnabling remote OVSDB managers.\n"
     )  # fmt: skip
-    os.kill(int((host.folder / "ovs-vswitchd.pid").read_text()), signal.SIGKILL)
+    pid = int((host.folder / "ovs-vswitchd.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: not running_pid(str(host.folder / "ovs-vswitchd.pid")))
     assert host.ctl("status") == (1, (
         "ovsdb-server is running with pid PID\n"
         "Pidfile for ovs-vswitchd (HOST/ovs-vswitchd.pid) is stale\n"

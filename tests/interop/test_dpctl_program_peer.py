@@ -32,7 +32,7 @@ def ours(world: tuple[Path, PeerSwitch], *words: str) -> subprocess.CompletedPro
     base, switch = world
     return subprocess.run(
         [str(base / "bin/ovs-dpctl"), *words], env=switch.env, capture_output=True, text=True,
-        timeout=30, check=False,
+        timeout=100, check=False,
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_a_terminal_shows_the_sums_until_q(tmp_path: Path) -> None:
     def wait_for(text: bytes) -> None:
         nonlocal screen
         while text not in screen:
-            assert select.select([terminal], [], [], 20)[0], screen
+            assert select.select([terminal], [], [], 60)[0], screen
             screen += os.read(terminal, 65536)
 
     wait_for(b"Flow Summary")

@@ -55,9 +55,7 @@ def plugged(switch: PeerSwitch, one: str, other: str) -> list[str]:
 
 def await_wires(switch: PeerSwitch, *names: str) -> None:
     wanted = {f"{name}: connected" for name in names}
-    assert wait_until(
-        lambda: wanted <= set(switch.control("netdev-dummy/conn-state").split("\n")), 10
-    )
+    assert wait_until(lambda: wanted <= set(switch.control("netdev-dummy/conn-state").split("\n")))
 
 
 def settle(switch: PeerSwitch, ms: int) -> None:
@@ -70,7 +68,6 @@ def settle(switch: PeerSwitch, ms: int) -> None:
 def same(switches: PeerPair, *words: str) -> str:
     return switches.agree_on(
         lambda switch: normal(switch.control(*words)),
-        timeout_s=10,
         each_time=lambda: switches.control("time/warp", "100"),
     )
 
@@ -96,7 +93,7 @@ def test_packets_cross(switches: PeerPair) -> None:
         assert switch.control("netdev-dummy/conn-state", "p9") == "p9: unknown\n"
         packet = "50540000000150540000000a1234" + "00" * 50
         switch.control("netdev-dummy/receive", "br0", packet)
-        assert wait_until(lambda path=path, packet=packet: packet in path.read_bytes().hex(), 5)
+        assert wait_until(lambda path=path, packet=packet: packet in path.read_bytes().hex())
 
 
 def counters(switch: PeerSwitch, version: str) -> str:
@@ -113,7 +110,7 @@ def test_dummies_count_what_theirs_count(switches: PeerPair) -> None:
             *("--", "add-port", "br0", "p1", *set_words("p1", "type=dummy", "ofport_request=1")),
         )
         switch.control("netdev-dummy/receive", "p1", "50540000000150540000000a1234" + "00" * 50)
-        assert wait_until(lambda switch=switch: "pkts=1" in counters(switch, "OpenFlow10"), 5)
+        assert wait_until(lambda switch=switch: "pkts=1" in counters(switch, "OpenFlow10"))
         shown.append([counters(switch, version) for version in VERSIONS])
     assert shown[0] == shown[1]
     assert "rx_custom_packets_1=1" in shown[1][2]
@@ -200,7 +197,7 @@ def test_bridges_of_both_makers_find_one_tree(switches: PeerPair) -> None:
         return [line.split()[1:3] for lines in shown for line in lines if line.startswith("  p ")]
 
     agreed = [["Designated", "Forwarding"], ["Root", "Forwarding"]]
-    assert wait_until(lambda: roles() == agreed, 10), roles()
+    assert wait_until(lambda: roles() == agreed), roles()
 
 
 def test_wires_are_shown_with_their_ports(switches: PeerPair) -> None:

@@ -62,7 +62,7 @@ def server(
 
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{server.url}/v2.0", timeout=30) as client:
+    with httpx.Client(base_url=f"{server.url}/v2.0", timeout=60) as client:
         yield client
 
 
@@ -81,7 +81,7 @@ def test_what_is_committed_is_carried_out(http: httpx.Client, ledger: Path) -> N
         text = ledger.read_text() if ledger.exists() else ""
         return [line for line in text.splitlines() if str(network["id"]) in line]
 
-    assert wait_until(lambda: len(lines()) == 2, 10)
+    assert wait_until(lambda: len(lines()) == 2)
     assert [line.split()[1:3] for line in lines()] == [["create", "network"], ["delete", "network"]]
 
 

@@ -92,6 +92,14 @@ class Exporters:
     def packet(self, *packets: str, port: str = "p1") -> None:
         for text in packets:
             self.pair.control("netdev-dummy/receive", port, text)
+            # Each answer is a turn of a daemon's main loop, which hands packets on.
+            for _ in range(3):
+                self.pair.control("version")
+
+    def warp(self, ms: int, step_ms: int = 100) -> None:
+        """Let time pass, and what flows have carried become known."""
+        self.pair.warp(ms, step_ms)
+        self.pair.control("revalidator/wait")
 
     def agree(self, read: Callable[[PeerSwitch, list[bytes]], list[str]], least: int) -> list[str]:
         """What both have sent, at least so many lines, each time a little later."""
@@ -99,19 +107,18 @@ class Exporters:
             pytest.fail("too little was sent")
         return self.pair.agree_on(
             lambda switch: read(switch, self.collectors[switch].receive(0.05)),
-            each_time=lambda: self.pair.warp(1_000, 500),
-            timeout_s=10,
+            each_time=lambda: self.warp(1_000, 500),
         )
 
     def _has(self, read: Callable[[PeerSwitch, list[bytes]], list[str]], least: int) -> bool:
         def is_there() -> bool:
-            self.pair.warp(1_000, 500)
+            self.warp(1_000, 500)
             return all(
                 len(read(switch, collector.receive(0.05))) >= least
                 for switch, collector in self.collectors.items()
             )
 
-        return wait_until(is_there, 10)
+        return wait_until(is_there)
 
     def forget(self) -> None:
         """Look at what is sent from here on."""
@@ -192,12 +199,12 @@ def test_netflow_tells_the_same_of_idle_and_of_active_flows(exporters: Exporters
     for n in range(7):
         exporters.packet(ip(UDP, port=2, number=n, source=3), port="p2")
     exporters.packet(ip(ICMP), ip(ICMP), ip(ICMP, mac="ff:ff:ff:ff:ff:ff", source=9))
-    exporters.pair.warp(2_000, 500)
+    exporters.warp(2_000, 500)
     exporters.packet(ARP, IPV6, port="p2")
     for _ in range(8):
         exporters.packet(ip(TCP, number=1))
-        exporters.pair.warp(1_000)
-    exporters.pair.warp(15_000, 500)
+        exporters.warp(1_000)
+    exporters.warp(15_000, 500)
     found = exporters.agree(_netflow_records, 10)
     assert any("'output': 2047" in line for line in found)
 
@@ -347,7 +354,9 @@ def test_targets_that_cannot_be_are_said_the_same(tmp_path: Path) -> None:
         def logged(switch: PeerSwitch) -> list[str]:
             lines = (switch.directory / "1.err").read_text().splitlines()
             told = (line.split("|", 2)[2] for line in lines if line.count("|") >= 4)
-            return [line for line in told if line.split("|")[0] in modules or "NetFlow" in line]
+            found = [line for line in told if line.split("|")[0] in modules or "NetFlow" in line]
+            # Debian's switch says some things again whenever it looks at the configuration.
+            return list(dict.fromkeys(found))
 
         assert "choose an engine id less than 128" in pair.agree_on(logged)[-1]
 

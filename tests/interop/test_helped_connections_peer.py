@@ -126,8 +126,8 @@ def agree(pair: PeerPair, n_frames: int) -> list[str]:
         one, two = (recorded(switch.directory / f"p{n}.pcap") for n in (1, 2))
         return one, two, table
 
-    assert wait_until(lambda: sum(map(len, look(pair.ours)[:2])) == n_frames, 10), look(pair.ours)
-    return pair.agree_on(look, timeout_s=10, told=_first_difference)[2]
+    assert wait_until(lambda: sum(map(len, look(pair.ours)[:2])) == n_frames), look(pair.ours)
+    return pair.agree_on(look, told=_first_difference)[2]
 
 
 @pytest.mark.parametrize("is_v6", [False, True], ids=["ipv4", "ipv6"])
@@ -198,4 +198,4 @@ def test_what_an_ftp_client_should_not_say(pair: PeerPair, command: str) -> None
         table = sorted(switch.control("dpctl/dump-conntrack", "-m").splitlines())
         return *(recorded(switch.directory / f"p{n}.pcap") for n in (1, 2)), table
 
-    pair.agree_on(look, timeout_s=5, told=_first_difference)
+    pair.agree_on(look, told=_first_difference)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -57,7 +58,7 @@ class Site(NamedTuple):
         token = self.identity.token(user, project, is_brief=is_brief)
         headers = {"X-Auth-Token": token}
         return httpx.Client(
-            base_url=f"{self.server.url}/v2.0", headers=headers, timeout=30, trust_env=False
+            base_url=f"{self.server.url}/v2.0", headers=headers, timeout=60, trust_env=False
         )
 
     def agents(self) -> list[dict[str, Any]]:
@@ -112,7 +113,7 @@ def test_a_reader_looks_and_a_member_is_no_administrator(site: Site) -> None:
     wanted = {"network": {"provider:network_type": "flat"}}
     assert ann.post("/networks", json=wanted).status_code == 403
     assert "provider:network_type" not in ann.get(f"/networks/{key}").json()["network"]
-    snapshot = httpx.get(f"{site.server.url}/agent/v1/snapshot", headers=ann.headers)
+    snapshot = httpx.get(f"{site.server.url}/agent/v1/snapshot", headers=ann.headers, timeout=60)
     assert snapshot.status_code == 403, "agents' business"
 
 
@@ -120,12 +121,12 @@ def test_a_reader_looks_and_a_member_is_no_administrator(site: Site) -> None:
 def test_who_has_no_good_token_is_nobody(site: Site, token: str) -> None:
     headers = {"X-Auth-Token": token} if token else {}
     for path in ("/v2.0/networks", "/agent/v1/snapshot", "/agent/v1/watch?since=0"):
-        assert httpx.get(f"{site.server.url}{path}", headers=headers).status_code == 401
+        assert httpx.get(f"{site.server.url}{path}", headers=headers, timeout=60).status_code == 401
 
 
 def test_a_token_that_has_ended_is_no_longer_good(site: Site) -> None:
-    ann = site.client("ann", "blue", is_brief=True)
     began, statuses = time.monotonic(), set[int]()
+    ann = site.client("ann", "blue", is_brief=True)
 
     def is_over() -> bool:
         status = ann.get("/networks").status_code
@@ -149,7 +150,7 @@ def watch_to_its_end(site: Site, how: str) -> bool:
     began = time.monotonic()
     token = site.identity.token("neutron", "service", is_brief=how == "ended")
     url, headers = f"{site.server.url}/agent/v1/watch?since=0", {"X-Auth-Token": token}
-    with httpx.stream("GET", url, headers=headers, timeout=30, trust_env=False) as answer:
+    with httpx.stream("GET", url, headers=headers, timeout=60, trust_env=False) as answer:
         if answer.status_code == 401 and how == "ended":
             return False
         assert answer.status_code == 200
@@ -162,7 +163,7 @@ def watch_to_its_end(site: Site, how: str) -> bool:
     passed_s = time.monotonic() - began
     assert passed_s < 60 + BRIEF_S + 2 * QUIET_S
     assert how == "revoked" or passed_s > BRIEF_S - 2
-    assert httpx.get(url, headers=headers, timeout=30).status_code == 401
+    assert httpx.get(url, headers=headers, timeout=60).status_code == 401
     return True
 
 
@@ -217,7 +218,7 @@ def test_an_agent_s_token_is_renewed_before_it_ends(site: Site, tmp_path: Path) 
 
     with l2_agent(site, tmp_path, "renewed", site.section()) as log:
         assert wait_until(lambda: reported_s() > BRIEF_S + 1, BRIEF_S + 60), log.read_text()
-    assert "401" not in log.read_text()
+    assert not re.search(r": 401\b", log.read_text()), log.read_text()
 
 
 def test_an_agent_with_a_wrong_password_says_so_and_is_not_heard(

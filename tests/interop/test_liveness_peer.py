@@ -60,7 +60,7 @@ def look(switch: PeerSwitch) -> list[str]:
 
 
 def agree(switches: PeerPair) -> list[str]:
-    return switches.agree_on(look, timeout_s=5, each_time=lambda: switches.warp(100))
+    return switches.agree_on(look, each_time=lambda: switches.warp(100))
 
 
 def test_all_links_are_up(switches: PeerPair) -> None:

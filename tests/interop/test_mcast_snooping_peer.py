@@ -102,7 +102,7 @@ def agree_on_groups(switches: PeerPair) -> list[str]:
             for one, other in zip(theirs, ours, strict=True)
         )
 
-    assert wait_until(agree, 3), [groups(switch) for switch in switches]
+    assert wait_until(agree), [groups(switch) for switch in switches]
     return [text for text, _ in groups(switches[1])]
 
 

@@ -63,7 +63,7 @@ class Client(threading.Thread):
     def __init__(self, server: Server, seed: int, network: str, external: str) -> None:
         super().__init__()
         self._random = random.Random(seed)
-        self._http = httpx.Client(base_url=f"{server.url}/v2.0", timeout=30)
+        self._http = httpx.Client(base_url=f"{server.url}/v2.0", timeout=60)
         self._network = network
         self._external = external
         #: What there must be at the end: ports and floating addresses, with their addresses.
@@ -116,7 +116,7 @@ class Client(threading.Thread):
 
 def prepare(server: Server) -> tuple[str, str]:
     """A routed network and an external one; their ids."""
-    with httpx.Client(base_url=f"{server.url}/v2.0", timeout=30) as http:
+    with httpx.Client(base_url=f"{server.url}/v2.0", timeout=60) as http:
 
         def make(kind: str, **body: object) -> dict[str, str]:
             answer = http.post(f"/{kind}s", json={kind: body})
@@ -150,7 +150,7 @@ def test_killing_a_worker_under_load_breaks_nothing(tmp_path: Path, database: st
             client.join()
         assert [text for client in clients for text in client.wrong] == []
         assert wait_until(lambda: len(server.workers()) == 2 and first[0] not in server.workers())
-        http = httpx.Client(base_url=f"{server.url}/v2.0", timeout=30)
+        http = httpx.Client(base_url=f"{server.url}/v2.0", timeout=60)
         there = {
             port["id"]: [one["ip_address"] for one in port["fixed_ips"]]
             for port in http.get("/ports", params={"network_id": network}).json()["ports"]
@@ -178,11 +178,13 @@ def test_killing_a_worker_under_load_breaks_nothing(tmp_path: Path, database: st
 
 def test_one_worker_hears_what_another_commits(tmp_path: Path, database: str) -> None:
     with network_server(tmp_path, database, workers=2) as server:
-        watchers = [httpx.Client(base_url=server.url, timeout=30) for _ in range(6)]
+        watchers = [httpx.Client(base_url=server.url, timeout=60) for _ in range(6)]
         streams = [client.stream("GET", "/agent/v1/watch?since=0") for client in watchers]
         answers = [stream.__enter__() for stream in streams]
         lines = [answer.iter_lines() for answer in answers]
-        made = httpx.post(f"{server.url}/v2.0/networks", json={"network": {"name": "told"}})
+        made = httpx.post(
+            f"{server.url}/v2.0/networks", json={"network": {"name": "told"}}, timeout=60
+        )
         assert made.status_code == 201
         key = made.json()["network"]["id"]
         for line in lines:

@@ -193,7 +193,7 @@ def test_monitor_prints_packets(peer, tmp_path):
             )  # fmt: skip
             return "NXT_PACKET_IN2" in (tmp_path / "out").read_text()
 
-        assert wait_until(heard, 10, 0.1)
+        assert wait_until(heard, every_s=0.1)
         text = (tmp_path / "out").read_text()
         monitor.send_signal(signal.SIGTERM)
         monitor.wait()

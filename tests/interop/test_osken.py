@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from tests.interop.osken_runs import (
-    free_port,
     known_failures,
     parse_results,
     pattern_files,
@@ -23,6 +22,7 @@ from tests.interop.osken_runs import (
     running,
 )
 from tests.support.peers import SOURCE
+from tests.support.ports import reserved_ports
 
 from netloom.lab.switch import Switch
 
@@ -42,25 +42,25 @@ def switch() -> Iterator[Switch]:
 
 def make_bridge(switch: Switch, protocol: str, target: str) -> None:
     # Deleted and made in one transaction, it would keep its groups and meters.
-    switch.run("ovs-vsctl", "--timeout=10", "--if-exists", "del-br", "br0")
+    switch.run("ovs-vsctl", "--timeout=60", "--if-exists", "del-br", "br0")
     words = ["add-br", "br0", "--", "set", "bridge", "br0"]
     words += ["datapath_type=dummy", "fail_mode=secure", f"protocols={protocol}"]
     words += ["other-config:datapath-id=00000000000000ab"]
     for number in (1, 2):
         words += ["--", "add-port", "br0", f"p{number}", "--", "set", "interface", f"p{number}"]
         words += ["type=dummy", f"ofport_request={number}"]
-    switch.run("ovs-vsctl", "--timeout=10", *words, "--", "set-controller", "br0", target)
+    switch.run("ovs-vsctl", "--timeout=60", *words, "--", "set-controller", "br0", target)
 
 
 @pytest.mark.parametrize("protocol", WIRE)
 def test_osken_controls_the_switch(switch: Switch, protocol: str) -> None:
-    port = free_port()
-    make_bridge(switch, protocol, f"tcp:127.0.0.1:{port}")
-    done = subprocess.run(
-        [sys.executable, str(CONTROLLER), str(WIRE[protocol]), str(port)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    with reserved_ports(1) as (port,):
+        make_bridge(switch, protocol, f"tcp:127.0.0.1:{port}")
+        done = subprocess.run(
+            [sys.executable, str(CONTROLLER), str(WIRE[protocol]), str(port)],
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen == {
@@ -85,6 +85,11 @@ def test_patterns_of_the_test_tool_pass_that_pass_with_debians_switch(
     files = pattern_files(version, "match", "action")[:: EVERY[version]]
     found = run_tool(switch, version, files, wait_s=0.3)
     assert len(found.patterns) >= 40
+    failed = set(found.failures) - known_failures()
+    if failed:
+        # On a busy machine a packet may come later than is waited for: again, with patience.
+        late = [file for file in files if any(f" {file.stem} " in name for name in failed)]
+        found = run_tool(switch, version, late, wait_s=5)
     assert set(found.failures) <= known_failures()
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
-from tests.support.peers import await_path, peer_environment
+from tests.support.peers import await_path, peer_environment, wait_until
 
 pytestmark = pytest.mark.interop
 SOURCE = Path(__file__).parents[2] / "src"
@@ -46,7 +47,7 @@ QUESTIONS = (
     "--foo", "--force list-dbs", "restore", "convert /nonexistent/x", "list-dbs --format=foo",
 )  # fmt: skip
 
-#: Commands that go on until they are ended, here by `-t`.
+#: Commands that go on until they are ended, here by a signal.
 WATCHES = (
     "monitor Open_vSwitch Bridge name,ports", "monitor Open_vSwitch Bridge name,external_ids",
     "monitor ALL", "-f json monitor Bridge name", "-f list monitor Bridge name",
@@ -113,24 +114,58 @@ def test_questions_have_the_same_answers(env: dict[str, str]) -> None:
     assert not differences
 
 
-def test_watches_tell_the_same_of_the_same_changes(env: dict[str, str]) -> None:
+class Watch:
+    """A client at work, and what it has said so far."""
+
+    def __init__(self, env: dict[str, str], argv: list[str], folder: Path) -> None:
+        self._files = folder / "out", folder / "err"
+        folder.mkdir()
+        with self._files[0].open("wb") as out, self._files[1].open("wb") as err:
+            self._process = subprocess.Popen(argv, env=env, stdout=out, stderr=err)
+
+    def said(self) -> tuple[int, str, str]:
+        out, err = (path.read_bytes() for path in self._files)
+        return masked(self._process.poll() or 0, out, err)
+
+    def end(self) -> tuple[int, str, str]:
+        self._process.send_signal(signal.SIGALRM)
+        self._process.wait(60)
+        return self.said()
+
+
+def watched(env: dict[str, str]) -> set[str]:
+    """The sessions and monitors that the server counts."""
+    words = ("ovs-appctl", "-t", f"{env['OVS_RUNDIR']}/c", "memory/show")
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    return {word for word in done.stdout.split() if word.startswith(("mon", "sess"))}
+
+
+def test_watches_tell_the_same_of_the_same_changes(env: dict[str, str], tmp_path: Path) -> None:
     runs = {
-        (line, tool): subprocess.Popen(
-            command(env, tool, f"-t 4 {line}"), env=env,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for line in WATCHES for tool in (THEIRS, OURS)
+        (line, tool): Watch(env, command(env, tool, f"-t 200 {line}"), tmp_path / str(number))
+        for number, (line, tool) in enumerate(product(WATCHES, (THEIRS, OURS)))
         # Only one of two can hold a lock.
         if tool == OURS or "foo" not in line
     }  # fmt: skip
-    time.sleep(2)
+
+    def agree() -> bool:
+        return all(
+            runs[line, THEIRS].said() == runs[line, OURS].said()
+            for line in WATCHES if "foo" not in line
+        )  # fmt: skip
+
+    def have_told(word: str) -> bool:
+        return word in runs["monitor ALL", OURS].said()[1] and agree()
+
+    # Debian's server counts what is watched, ours those who watch.
+    settled = [{f"monitors:{number}", f"sessions:{len(runs)}"} for number in (6, 27)]
+    assert wait_until(lambda: watched(env) in settled), watched(env)
+    assert wait_until(lambda: have_told("br1"))
     vsctl(env, "add-br new -- set bridge br0 external_ids:t=1")
-    time.sleep(0.2)
+    assert wait_until(lambda: have_told("new"))
     vsctl(env, "del-br new -- set bridge br0 external_ids:t=2")
-    results = {}
-    for key, run in runs.items():
-        out, err = run.communicate()
-        results[key] = masked(run.returncode, out, err)
+    assert wait_until(lambda: have_told("delete"))
+    results = {key: run.end() for key, run in runs.items()}
     different = [line for line in WATCHES
                  if "foo" not in line and results[line, THEIRS] != results[line, OURS]]  # fmt: skip
     assert not different

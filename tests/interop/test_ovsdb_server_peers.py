@@ -39,7 +39,7 @@ class World:
     def peer(self, *command: str, status: int = 0) -> str:
         """Run one of Debian's programs; its output."""
         done = subprocess.run(
-            command, env=self.env, cwd=self.directory, capture_output=True, text=True, timeout=30
+            command, env=self.env, cwd=self.directory, capture_output=True, text=True, timeout=100
         )
         assert done.returncode == status, done.stderr
         return done.stdout + (done.stderr if status else "")
@@ -51,7 +51,7 @@ class World:
             cwd=self.directory,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=100,
         )
         assert done.returncode == status, done.stderr
         return done.stdout + (done.stderr if status else "")
@@ -77,12 +77,12 @@ class World:
             with socket.socket(socket.AF_UNIX) as probe:
                 return probe.connect_ex(str(sock)) == 0
 
-        assert wait_until(is_open, 20), "server did not open its socket"
+        assert wait_until(is_open), "server did not open its socket"
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
 
@@ -139,9 +139,10 @@ def test_debians_client_monitors_what_ours_commits(world: World) -> None:
             stdout=file,
         )
     try:
-        time.sleep(0.3)
+        asked = ("ovs-appctl", "-t", f"{world.directory}/ctl", "memory/show")
+        assert wait_until(lambda: "monitors:1" in world.peer(*asked)), world.peer(*asked)
         world.peer("ovsdb-client", "transact", world.remote, ADD)
-        assert wait_until(lambda: "br0" in out.read_text(), 10)
+        assert wait_until(lambda: "br0" in out.read_text())
         assert re.search(r'"insert","br0"', out.read_text())
     finally:
         monitor.kill()
@@ -237,10 +238,10 @@ def test_manager_rows_open_remotes_and_show_their_state(world: World) -> None:
     )
     world.peer("ovsdb-client", "transact", world.remote, operation)
     through = f"unix:{world.directory}/manager.sock"
-    assert "Open_vSwitch" in world.peer("ovsdb-client", "--timeout=5", "list-dbs", through)
+    assert "Open_vSwitch" in world.peer("ovsdb-client", "--timeout=60", "list-dbs", through)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(world.directory / "manager.sock"))
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         wait = {
             "op": "wait",
             "table": "Manager",
@@ -276,7 +277,7 @@ def test_python_ovs_idl_sees_our_changes(world: World) -> None:
     idl = ovs.db.idl.Idl(world.remote, helper)
 
     def run_until(condition: Any) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition() and time.monotonic() < deadline:
             idl.run()
             poller = ovs.poller.Poller()
@@ -307,10 +308,8 @@ def test_run_option_ends_the_server_with_the_commands_status(world: World) -> No
     assert "ovsdb-server: exit 3: child exited, exit status 3" in said
 
 
-def test_other_service_models_are_refused(world: World) -> None:
-    create(world)
-    for option in ("--sync-from=tcp:127.0.0.1:1", "--active"):
-        said = world.ours("ovsdb_server", option, "conf.db", status=1)
-        assert "not supported in this version" in said
-    said = world.ours("ovsdb_server", "relay:D:tcp:127.0.0.1:1", status=1)
-    assert "not supported in this version" in said
+def test_clusters_are_refused(world: World) -> None:
+    schema = f"{schemas_directory()}/vswitch.ovsschema"
+    world.peer("ovsdb-tool", "create-cluster", "conf.db", schema, "tcp:127.0.0.1:16644")
+    said = world.ours("ovsdb_server", "conf.db", status=1)
+    assert "clustered databases are not supported in this version" in said

@@ -59,7 +59,7 @@ class Peer:
     def stop(self) -> None:
         self.socket.close()
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class Ours:

@@ -158,7 +158,7 @@ def _agree_later(
                 sent[name] = sorted(sent[name] + frames)
         return ours == theirs
 
-    return wait_until(agree, 2)
+    return wait_until(agree)
 
 
 @pytest.mark.timeout(120)

@@ -25,7 +25,7 @@ FLOWS = (
 #: Those that come back a second time are told of sooner or later.
 LISTEN = "ovs-ofctl monitor br0 65534 --detach --no-chdir --pidfile >/dev/null 2>heard.txt"
 WAIT = (
-    f"for i in $(seq 50); do [ $(grep -c PACKET_IN heard.txt) -ge {N_PACKETS} ] && break; "
+    f"for i in $(seq 300); do [ $(grep -c PACKET_IN heard.txt) -ge {N_PACKETS} ] && break; "
     "sleep .1; done"
 )
 SHOW = (

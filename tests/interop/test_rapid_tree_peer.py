@@ -89,7 +89,7 @@ def agree_on_packets(switches: PeerPair, ports: Iterable[int] = PORTS) -> None:
         seen[:] = [[sent(switch, f"d{n}") for n in ports] for switch in switches]
         return seen[0] == seen[1]
 
-    assert wait_until(same, 2), "\n".join(
+    assert wait_until(same), "\n".join(
         f"d{n}\n  theirs {theirs[-8:]}\n  ours   {ours[-8:]}"
         for n, theirs, ours in zip(ports, *seen, strict=True)
         if theirs != ours
@@ -206,7 +206,7 @@ def test_the_database_and_controllers_are_told(switches: PeerPair) -> None:
             answers[:] = [rows(switch, table, columns) for switch in switches]
             return answers[0] == answers[1]
 
-        assert wait_until(same, 10), "\n".join(str(answer) for answer in answers)
+        assert wait_until(same), "\n".join(str(answer) for answer in answers)
     shown = [
         re.sub(r"addr:.*|xid=\S+", "", switch.run("ovs-ofctl", "show", "br0").stdout)
         for switch in switches

@@ -77,7 +77,7 @@ def agree_on_rows(switches: PeerPair, table: str, columns: str) -> None:
         shown = rows(switch, table, columns)
         return [re.sub(r'sec_in_state="*\d+"*', "sec", line) for line in shown]
 
-    switches.agree_on(look, timeout_s=10, each_time=lambda: switches.warp(100))
+    switches.agree_on(look, each_time=lambda: switches.warp(100))
 
 
 def agree_on_everything(switches: PeerPair, kind: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.support.peers import peer_environment
+from tests.support.ports import reserved_ports
 
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
@@ -60,21 +60,14 @@ def write_identity(folder: Path) -> TlsSettings:
     return settings
 
 
-def free_port() -> int:
-    """A TCP port that nobody uses just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Peer:
     """Debian's ovsdb-server without a database, listening in clear and with TLS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tcp_port: int, ssl_port: int) -> None:
         self.tls = write_identity(folder)
         self.env = peer_environment(folder)
         self.folder = folder
-        self.tcp_port, self.ssl_port = free_port(), free_port()
+        self.tcp_port, self.ssl_port = tcp_port, ssl_port
         self.run(
             "ovsdb-server",
             "--no-db",
@@ -97,7 +90,7 @@ class Peer:
 
     def run(self, *argv: str) -> str:
         return subprocess.run(
-            argv, env=self.env, check=True, capture_output=True, text=True, timeout=20
+            argv, env=self.env, check=True, capture_output=True, text=True, timeout=60
         ).stdout
 
     def addresses(self) -> list[str]:
@@ -110,18 +103,19 @@ class Peer:
 
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    made = Peer(tmp_path_factory.mktemp("peer"))
-    yield made
-    made.run("ovs-appctl", "-t", "ovsdb-server", "exit")
+    with reserved_ports(2) as ports:
+        made = Peer(tmp_path_factory.mktemp("peer"), *ports)
+        yield made
+        made.run("ovs-appctl", "-t", "ovsdb-server", "exit")
 
 
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["unix", "tcp", "ssl"])
 def test_tool_gets_answers_from_their_server(peer: Peer, index: int) -> None:
     address = parse_address(peer.addresses()[index])
     rpc = JsonRpc(LightJson())
-    dialogue = Dialogue(connect(address, Deadline(10), peer.tls), rpc)
+    dialogue = Dialogue(connect(address, Deadline(60), peer.tls), rpc)
     rpc.request("list_dbs", [])
-    assert dialogue.next_event(Deadline(10)) == Reply(["_Server"], 0)
+    assert dialogue.next_event(Deadline(60)) == Reply(["_Server"], 0)
     dialogue.close()
 
 
@@ -171,7 +165,7 @@ def test_their_client_is_answered_by_our_listener_over_tls(peer: Peer) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    deadline = Deadline(10)
+    deadline = Deadline(60)
     while client.poll() is None:
         assert not deadline.expired
         loop.aio.call_later(0.01, loop.wake)

@@ -28,7 +28,7 @@ def switch() -> Iterator[DummySwitch]:
 
 def connect(switch: DummySwitch, name: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(5)
+    sock.settimeout(40)
     sock.connect(str(switch.rundir / name))
     return sock
 
@@ -90,13 +90,13 @@ class RawController:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(10)
+        self._listener.settimeout(40)
         self.port: int = self._listener.getsockname()[1]
         self._buffer = b""
 
     def accept(self) -> None:
         self._sock, _ = self._listener.accept()
-        self._sock.settimeout(10)
+        self._sock.settimeout(40)
         self._buffer = b""
         self.send(HELLO)
         assert self.receive()[0] == HELLO

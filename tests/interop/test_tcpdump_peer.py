@@ -1,7 +1,8 @@
 """ovs-tcpdump on Debian's switch says and sets up what Debian's own does.
 
 tcpdump's place is taken by a script that prints what is in the database, and stays until Debian's
-tool has read all of it; devices are made in a network namespace that nothing else is in."""
+tool has read all of it (ours reads what is left when it ends); devices are made in a network
+namespace that nothing else is in."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ echo "arguments: $*"
 columns=name,select_all,select_src_port,select_dst_port,output_vlan
 ovs-vsctl --format=csv --columns=$columns list mirror
 ovs-vsctl list-ports br0
-sleep 0.5
+sleep $STAY_S
 exit 3
 """
 #: The two make devices of different kinds in different ways, and only this machine's fails.
@@ -59,9 +60,12 @@ class Pair:
         self._dump.chmod(0o755)
         root = peer_root()
         modules = (f"{root}/usr/lib/python3/dist-packages", sysconfig.get_path("purelib"))
-        self._peer = ({"PYTHONPATH": ":".join(modules)}, f"{root}/usr/bin/ovs-tcpdump")
+        self._peer = (
+            {"PYTHONPATH": ":".join(modules), "STAY_S": "1"},
+            f"{root}/usr/bin/ovs-tcpdump",
+        )
         (own,) = own_tools(folder / "tools").path
-        self._own: tuple[dict[str, str], str] = ({}, f"{own}/ovs-tcpdump")
+        self._own: tuple[dict[str, str], str] = ({"STAY_S": "0"}, f"{own}/ovs-tcpdump")
 
     def run(self, line: str, *, own: bool) -> tuple[int, str]:
         environment, program = self._own if own else self._peer

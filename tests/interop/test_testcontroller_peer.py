@@ -60,7 +60,7 @@ class FakeSwitch:
         self._protocol = INITIAL[version]
         self._version = version
         self._sock = socket.socket(socket.AF_UNIX)
-        self._sock.settimeout(5)
+        self._sock.settimeout(40)
         assert wait_until(lambda: self._sock.connect_ex(str(path)) == 0)
         self._data = b""
         self.hello = self._next()
@@ -143,7 +143,7 @@ def run_dialogue(
         switch.close()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 CASES = [

@@ -50,7 +50,7 @@ class Pair:
 
     def vsctl(self, line: str) -> None:
         for switch in self.switches:
-            switch.run("ovs-vsctl", "--timeout=10", *line.split())
+            switch.run("ovs-vsctl", "--timeout=60", *line.split())
 
     def ofctl(self, *words: str, stdin: str = "") -> None:
         for switch in self.switches:
@@ -237,8 +237,11 @@ def _sent(pair: Pair, port: str) -> list[list[str]]:
         data = (switch.directory / f"{port}.pcap").read_bytes()
         packets = []
         at = 24
-        while at < len(data):
+        while at + 16 <= len(data):
             (size,) = struct.unpack_from("<I", data, at + 8)
+            if at + 16 + size > len(data):
+                # The rest is still being written.
+                break
             packets.append(data[at + 16 : at + 16 + size].hex())
             at += 16 + size
         found.append(packets)
@@ -279,7 +282,7 @@ def _until_equal(pair: Pair, port: str, before: list[int], n_packets: int) -> li
         sent = _sent(pair, port)
         return all(len(packets) >= n + n_packets for packets, n in zip(sent, before, strict=True))
 
-    assert wait_until(is_there, 5), [
+    assert wait_until(is_there), [
         len(p) - n for p, n in zip(_sent(pair, port), before, strict=True)
     ]
     sent = zip(_sent(pair, port), before, strict=True)
@@ -322,6 +325,28 @@ priority=0 actions=output:9
         return
     out = _until_equal(pair, "p9", before, len(inner))
     assert len(out) == len(inner)
+
+
+#: Of IPv4 and UDP around Geneve: Ethernet, IP, UDP. In hex digits.
+GENEVE_AT = 2 * (14 + 20 + 8)
+
+
+@pytest.mark.parametrize("oam", ("true", "false"))
+def test_sessions_in_tunnels_are_marked_alike(pair: Pair, oam: str) -> None:
+    _know_neighbours(pair)
+    pair.ofctl("del-flows", "br0")
+    pair.ofctl("add-flow", "br0", "in_port=LOCAL actions=1")
+    before = [len(packets) for packets in _sent(pair, "p0")]
+    pair.vsctl(f"set interface t3 bfd:enable=true bfd:oam={oam}")
+    try:
+        assert wait_until(lambda: all(
+            len(packets) > n for packets, n in zip(_sent(pair, "p0"), before, strict=True)
+        ), 20)  # fmt: skip
+    finally:
+        pair.vsctl("clear interface t3 bfd")
+    for packets, n in zip(_sent(pair, "p0"), before, strict=True):
+        flags = bytes.fromhex(packets[n][GENEVE_AT : GENEVE_AT + 4])[1]
+        assert bool(flags & 0x80) is (oam == "true")
 
 
 #: The tables that an agent of Neutron gives its tunnel bridge: two networks, 1 by VXLAN, 2 by GRE;

@@ -57,7 +57,11 @@ class Server:
     def run(self, tool: tuple[str, ...], line: str) -> tuple[int, str, str]:
         words = shlex.split(line)
         done = subprocess.run(
-            [*tool, "--no-wait", *words], env=self.env, capture_output=True, timeout=30, check=False
+            [*tool, "--no-wait", *words],
+            env=self.env,
+            capture_output=True,
+            timeout=100,
+            check=False,
         )
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 

@@ -44,7 +44,7 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def vsctl(env: dict[str, str], *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [*OURS, "--timeout=10", *words], env=env, capture_output=True, text=True, check=False
+        [*OURS, "--timeout=60", *words], env=env, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stdout, done.stderr
 

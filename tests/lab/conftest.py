@@ -29,7 +29,7 @@ def nothing_is_left() -> Iterator[None]:
     before = traces()
     yield
     # What was told to end at the very last may still be about it.
-    assert wait_until(lambda: not traces().since(before), 3), "\n".join(traces().since(before))
+    assert wait_until(lambda: not traces().since(before)), "\n".join(traces().since(before))
 
 
 @pytest.fixture(scope="session")

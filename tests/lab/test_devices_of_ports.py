@@ -28,7 +28,7 @@ class Stand:
         return self.switch.vsctl("get", "interface", interface, *columns).splitlines()
 
     def becomes(self, interface: str, column: str, value: str) -> bool:
-        return wait_until(lambda: self.get(interface, column) == [value], 8)
+        return wait_until(lambda: self.get(interface, column) == [value])
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def stand(lab: Lab, tools: Programs) -> Stand:
 
 
 def test_a_device_may_come_after_its_port(stand: Stand) -> None:
-    added = stand.switch.run("ovs-vsctl", "--timeout=10", "add-port", "br0", "vif1", check=False)
+    added = stand.switch.run("ovs-vsctl", "--timeout=60", "add-port", "br0", "vif1", check=False)
     assert added.status == 65
     assert "Error detected while setting up 'vif1'" in added.stderr
     assert MISSING in added.stderr
@@ -133,10 +133,8 @@ def test_statistics_grow_with_the_traffic(stand: Stand) -> None:
     stand.switch.vsctl("set", "Open_vSwitch", ".", "other_config:stats-update-interval=1000")
     before = int(stand.get("vif1", "statistics:rx_bytes")[0])
     vm1.run("ping", "-q", "-c", "20", "-i", "0.01", "-s", "1000", "10.0.0.2")
-    assert wait_until(
-        lambda: int(stand.get("vif1", "statistics:rx_bytes")[0]) >= before + 20_000, 8
-    )
-    assert wait_until(lambda: int(stand.get("vif2", "statistics:tx_packets")[0]) >= 20, 8)
+    assert wait_until(lambda: int(stand.get("vif1", "statistics:rx_bytes")[0]) >= before + 20_000)
+    assert wait_until(lambda: int(stand.get("vif2", "statistics:tx_packets")[0]) >= 20)
 
 
 def test_the_switch_says_which_configuration_it_has(stand: Stand) -> None:

@@ -97,7 +97,7 @@ def test_sflow_samples_packets_and_tells_counters(site: Bridged) -> None:
         told = [c for c in counters if c["source"] == first]
         return len(pings) >= 5 and bool(told) and told[-1]["elements"][1]["in_unicast"] >= 5
 
-    assert wait_until(is_enough, 10)
+    assert wait_until(is_enough)
     flows, counters = seen()
     pings = [f for f in flows if _pings(f["elements"][1]["header"], "10.0.0.1")]
     assert len(pings) == 5
@@ -118,7 +118,7 @@ def test_netflow_tells_what_a_flow_has_carried(site: Bridged) -> None:
         assert all((d["engine_type"], d["engine_id"]) == (9, 7) for d in told)
         return [r for d in told for r in d["records"] if r["src"] == "10.0.0.1"]
 
-    assert wait_until(lambda: sum(r["packets"] for r in records()) >= 5, 15)
+    assert wait_until(lambda: sum(r["packets"] for r in records()) >= 5)
     found = records()
     assert sum(r["packets"] for r in found) == 5
     assert sum(r["bytes"] for r in found) == 5 * 98
@@ -161,7 +161,7 @@ def test_a_flow_sends_samples_to_its_collectors(site: Bridged) -> None:
     assert " id   3: flows=5," in switch.ofctl("dump-ipfix-flow", "br0")
     # Without its rows nobody is told any more.
     switch.vsctl("clear", "Flow_Sample_Collector_Set", "3", "ipfix")
-    assert wait_until(lambda: "flow_sample" not in site.sampled(), 5)
+    assert wait_until(lambda: "flow_sample" not in site.sampled())
 
 
 def test_outer_headers_of_tunnels_are_told(lab: Lab, datapath: str, tools: Programs) -> None:
@@ -192,7 +192,7 @@ def test_outer_headers_of_tunnels_are_told(lab: Lab, datapath: str, tools: Progr
             return found
 
         near, far = ADDRESSES
-        assert wait_until(lambda: all(outside().values()), 10)
+        assert wait_until(lambda: all(outside().values()))
         assert outside() == {"in": {(far, near, 42)}, "out": {(near, far, 42)}}
         told = [r for _, r in _wait_for_records(flows, 3, "0a000001") if (6876, 891, "01") in r]
         if datapath == "kernel":
@@ -218,7 +218,7 @@ def _wait_for_records(collector: CollectorSocket, n: int, source: str = "0a00000
             if (0, 8, source) in record and (0, 176, "08") in record
         ]
 
-    assert wait_until(lambda: len(read()) >= n, 10)
+    assert wait_until(lambda: len(read()) >= n)
     return read()
 
 

@@ -86,7 +86,7 @@ class Faucet:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Office:
@@ -125,23 +125,25 @@ class Office:
 def office(lab: Lab, tools: Programs) -> Iterator[Office]:
     made = Office(lab, tools)
     try:
-        assert wait_until(made.is_controlled, 30), made.faucet.log.read_text()
+        assert wait_until(made.is_controlled), made.faucet.log.read_text()
         yield made
     finally:
         made.faucet.end()
 
 
-def reaches(vm: VirtualMachine, address: str, seconds: int = 15) -> bool:
-    return wait_until(lambda: vm.ping(address), seconds)
+def reaches(vm: VirtualMachine, address: str) -> bool:
+    return wait_until(lambda: vm.ping(address))
 
 
-def connects(client: VirtualMachine, server: VirtualMachine, port: int) -> bool:
+def connects(
+    client: VirtualMachine, server: VirtualMachine, port: int, patience_s: int = 20
+) -> bool:
     """Does a TCP connection come about?"""
     code = (
         "import socket, sys\n"
         "listener = socket.create_server(('', int(sys.argv[1])))\n"
         "print('ready', flush=True)\n"
-        "listener.settimeout(10)\n"
+        "listener.settimeout(40)\n"
         "listener.accept()\n"
     )
     python = "/usr/bin/env", "python3", "-c"
@@ -153,9 +155,10 @@ def connects(client: VirtualMachine, server: VirtualMachine, port: int) -> bool:
         assert listener.stdout.readline() == b"ready\n"
         dial = (
             "import socket, sys\n"
-            "socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()\n"
+            "socket.create_connection((sys.argv[1], int(sys.argv[2])), int(sys.argv[3])).close()\n"
         )
-        return client.run(*python, dial, server.ip_address, str(port), check=False).ok
+        words = (server.ip_address, str(port), str(patience_s))
+        return client.run(*python, dial, *words, check=False).ok
     finally:
         listener.kill()
         listener.wait()
@@ -169,7 +172,7 @@ def test_faucets_vlans_acls_and_routes(office: Office) -> None:
     assert reaches(office.ann, "10.0.200.1"), "routed to the guests' VLAN"
     assert reaches(office.gus, "10.0.100.1")
     assert connects(office.gus, office.ann, 8080)
-    assert not connects(office.gus, office.ann, 80), "the ACL of the guests' port"
+    assert not connects(office.gus, office.ann, 80, 3), "the ACL of the guests' port"
     assert connects(office.ann, office.gus, 80), "which is for what comes in there"
     assert not office.faucet.exceptions
 

@@ -148,13 +148,13 @@ def test_an_error_about_a_connection_belongs_to_it(stand: Stand) -> None:
 
 def test_connections_that_were_forgotten_begin_anew(stand: Stand) -> None:
     stand.install(FIREWALL)
-    assert stand.inside.ping("10.0.0.2")
+    assert stand.inside.ping("10.0.0.2", wait_s=10)
     assert len(stand.connections()) == 1
     stand.switch.appctl("dpctl/flush-conntrack", "zone=6")
     assert len(stand.connections()) == 1
     stand.switch.appctl("dpctl/flush-conntrack", "zone=5")
     assert stand.connections() == []
-    assert stand.inside.ping("10.0.0.2")
+    assert stand.inside.ping("10.0.0.2", wait_s=10)
 
 
 def test_addresses_are_translated_both_ways(stand: Stand) -> None:
@@ -182,4 +182,4 @@ def test_without_its_rule_no_connection_begins(stand: Stand) -> None:
     stand.switch.ofctl("--strict", "del-flows", "br0",
                        "table=1,priority=10,ct_state=+trk+new,ip,in_port=1")  # fmt: skip
     assert stand.dial(stand.inside, "10.0.0.2", 9000) == ""
-    assert wait_until(lambda: not stand.inside.ping("10.0.0.2", wait_s=0.3), 3)
+    assert wait_until(lambda: not stand.inside.ping("10.0.0.2", wait_s=0.3))

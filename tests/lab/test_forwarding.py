@@ -79,7 +79,7 @@ class Hosts:
     def statistics(self) -> dict[str, object]:
         """Ends forwarding and returns what it counted."""
         assert self.forwarder is not None
-        return json.loads(self.forwarder.communicate(timeout=10)[0])  # type: ignore[no-any-return]
+        return json.loads(self.forwarder.communicate(timeout=60)[0])  # type: ignore[no-any-return]
 
     @staticmethod
     def inside(namespace: str) -> list[str]:
@@ -102,7 +102,7 @@ class Hosts:
             assert receiver.stdout is not None
             assert receiver.stdout.readline() == "listening\n"
             sent = run(*self.inside(self.a), "-c", SENDER, address, str(TRANSFER_BYTES))
-            return receiver.communicate(timeout=20)[0] == sent
+            return receiver.communicate(timeout=60)[0] == sent
         finally:
             receiver.kill()
 
@@ -164,7 +164,7 @@ def test_tcp_survives_rewritten_addresses_and_ports(hosts: Hosts) -> None:
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == "listening\n"
         sent = run(*hosts.inside(hosts.a), "-c", SENDER, "10.9.0.77", str(TRANSFER_BYTES))
-        assert receiver.communicate(timeout=20)[0] == sent
+        assert receiver.communicate(timeout=60)[0] == sent
     finally:
         receiver.kill()
 

@@ -83,7 +83,7 @@ print(hashlib.sha256(data).hexdigest())
 FTP_CLIENT = """
 import ftplib, hashlib, sys
 ftp = ftplib.FTP()
-ftp.connect(sys.argv[1], 21, timeout=10)
+ftp.connect(sys.argv[1], 21, timeout=60)
 ftp.login()
 ftp.set_pasv(sys.argv[2] == "passive")
 for _ in range(2):
@@ -103,7 +103,7 @@ with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
     print("client", who[0])
 with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
     here.bind((sys.argv[1], 0))
-    here.settimeout(5)
+    here.settimeout(40)
     for at in range(0, len(data) + 1, 512):
         block = (at // 512 + 1).to_bytes(2)
         here.sendto(bytes([0, 3]) + block + data[at : at + 512], who)
@@ -115,7 +115,7 @@ import hashlib, socket, sys
 digest = hashlib.sha256()
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 with socket.socket(family, socket.SOCK_DGRAM) as here:
-    here.settimeout(5)
+    here.settimeout(40)
     here.sendto(bytes([0, 1]) + b"it\\0octet\\0", (sys.argv[1], 69))
     while True:
         block, who = here.recvfrom(600)
@@ -155,7 +155,7 @@ class Stand(TwoMachines):
             try:
                 assert peer.stdout is not None and peer.stdout.readline() == "listening\n"
                 said = self.vm1.run("python3", "-c", client, address, *words).stdout
-                return peer.communicate(timeout=20)[0].splitlines(), said.strip()
+                return peer.communicate(timeout=60)[0].splitlines(), said.strip()
             finally:
                 peer.kill()
 

@@ -53,7 +53,7 @@ def test_local_port_gets_the_address_and_the_router_of_the_controllers_row(stand
     assert "bridge br0: configured IP address 10.0.0.5, netmask 255.255.255.0" in log
     assert f"bridge br0: configured gateway {ROUTER}" in log
     # The connection that is tried makes the host ask for the router.
-    assert wait_until(lambda: len(stand.hidden()) == 2, 15)
+    assert wait_until(lambda: len(stand.hidden()) == 2)
     assert stand.hidden() == [
         f"180003,arp,dl_dst={stand.router_mac},arp_op=2",
         f"180004,arp,dl_src={stand.router_mac},arp_op=1",

@@ -40,7 +40,8 @@ class Pair:
 
     def ping(self, count: int = 3, interval_s: float = 0.05) -> subprocess.Popen[str]:
         first, second = self.machines
-        command = ["ping", "-q", "-c", str(count), "-i", str(interval_s), "-W", "1"]
+        command = ["ping", "-q", "-c", str(count), "-i", str(interval_s)]
+        command += ["-W", "1" if count == 1 else "10"]
         return subprocess.Popen(
             ["ip", "netns", "exec", first.name, *command, second.ip_address],
             stdout=subprocess.PIPE,
@@ -210,7 +211,30 @@ def test_without_rights_the_bridge_says_so_and_works(lab: Lab, tools: Programs) 
     rights = ("setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon")
     switch.run(*inside, *rights, "ovs-vswitchd", *switch._daemon_options("ovs-vswitchd"),
                f"unix:{switch.db_socket}")  # fmt: skip
-    switch.run("ovs-vsctl", "--timeout=10", "add-br", "br0")
+    switch.run("ovs-vsctl", "--timeout=60", "add-br", "br0")
     status = switch.run("ovs-vsctl", "get", "bridge", "br0", "status").stdout
     assert status.startswith('{datapath_error="no kernel data path: '), status
     assert "processing packets in user space" in (switch.rundir / "ovs-vswitchd.log").read_text()
+
+
+def test_a_daemon_that_lost_its_rights_takes_over(pair: Pair) -> None:
+    host = pair.lab.host
+    host.ip("addr", "add", "10.0.0.9/24", "dev", "br0")
+    host.ip("link", "set", "br0", "up")
+    assert received(pair.ping()) == 3
+    pair.switch.kill("ovs-vswitchd")
+    inside = ("nsenter", f"--net=/run/netns/{host.name}")
+    rights = ("setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon")
+    pair.switch.run(*inside, *rights, "ovs-vswitchd",
+                    *pair.switch._daemon_options("ovs-vswitchd"),
+                    f"unix:{pair.switch.db_socket}")  # fmt: skip
+    status = pair.switch.run("ovs-vsctl", "--timeout=10", "get", "bridge", "br0", "status").stdout
+    assert "no right to use eBPF (CAP_BPF" in status
+    answers = pair.ping().communicate()[0]
+    assert "3 received" in answers and "duplicates" not in answers
+    assert pair.machines[0].ping("10.0.0.9", count=2)
+    assert "error" not in pair.switch.run("ovs-vsctl", "show").stdout
+    pair.switch.kill("ovs-vswitchd")
+    pair.switch.start_vswitchd()
+    assert received(pair.ping()) == 3
+    assert pins_of(pair.switch)

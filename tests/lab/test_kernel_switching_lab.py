@@ -72,7 +72,7 @@ def test_machines_talk_without_a_miss(lan: Lan) -> None:
     counted = re.search(r"rx pkts=(\d+)", ports)
     assert counted is not None and int(counted[1]) >= 4
     lan.appctl("fdb/flush", "br0")
-    assert first.ping(second.ip_address, count=1)
+    assert first.ping(second.ip_address, count=1, wait_s=10)
 
 
 def test_addresses_outlive_the_daemon(lan: Lan) -> None:
@@ -89,10 +89,10 @@ def test_addresses_outlive_the_daemon(lan: Lan) -> None:
 
 def test_a_rule_more_and_packets_come_up(lan: Lan) -> None:
     first, second, *_ = lan.machines
-    assert first.ping(second.ip_address, count=1)
+    assert first.ping(second.ip_address, count=1, wait_s=10)
     lan.switch.run("ovs-ofctl", "add-flow", "br0", "priority=9,icmp,actions=drop")
     assert not first.ping(second.ip_address, count=1)
     assert "actions:normal" not in lan.appctl("dpctl/dump-flows")
     lan.switch.run("ovs-ofctl", "del-flows", "br0", "icmp")
-    assert first.ping(second.ip_address, count=1)
+    assert first.ping(second.ip_address, count=1, wait_s=10)
     assert "actions:normal" in lan.appctl("dpctl/dump-flows")

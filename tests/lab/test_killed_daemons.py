@@ -76,7 +76,7 @@ def test_no_answered_transaction_is_lost_by_kill_9(lab: Lab, tools: Programs) ->
         moment = rng.randint(1, 200)
         assert wait_until(lambda: len(writer.answered) >= moment), f"seed {SEED}"  # noqa: B023
         switch.daemons.kill("ovsdb-server", signal.SIGKILL)
-        writer.join(10)
+        writer.join(60)
         assert writer.answered, f"seed {SEED}, kill {round_}"
         answered += writer.answered
         switch.daemons.start_ovsdb_server()
@@ -98,11 +98,11 @@ def test_a_command_that_waits_for_the_switch_ends_when_there_is_one_again(
     assert late.status == -signal.SIGALRM or late.status == 128 + signal.SIGALRM
     assert switch.vsctl("--no-wait", "list-br") == "br0\n"
     path = switch.daemons.env
-    waiting = subprocess.Popen(["ovs-vsctl", "--timeout=20", "add-port", "br0", "p1"], env=path)
+    waiting = subprocess.Popen(["ovs-vsctl", "--timeout=60", "add-port", "br0", "p1"], env=path)
     assert wait_until(lambda: "p1" in switch.vsctl("--no-wait", "list-ports", "br0"))
     assert waiting.poll() is None
     switch.daemons.start_vswitchd()
-    assert waiting.wait(20) == 0
+    assert waiting.wait(60) == 0
     assert switch.get("interface", "p1", "ofport") == "1"
 
 
@@ -142,7 +142,7 @@ def test_traffic_goes_on_while_the_database_is_killed_and_started(
     thread.start()
     switch.daemons.kill("ovsdb-server", signal.SIGKILL)
     switch.daemons.start_ovsdb_server()
-    thread.join(20)
+    thread.join(60)
     assert "100 received" in pings[0]
     switch.vsctl("set", "port", "vif2", "tag=3")
     assert not vm1.ping("10.0.0.2", wait_s=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -60,7 +61,7 @@ def test_a_virtual_machines_tap_device_is_a_port(stand: Stand) -> None:
         assert machine.stdout.readline() == "open\n"
         stand.lab.host.ip("link", "set", "tap0", "up")
         stand.switch.vsctl("add-port", "br0", "tap0")
-        answer, _ = machine.communicate("go\n", timeout=30)
+        answer, _ = machine.communicate("go\n", timeout=60)
     assert answer == "0a000002\n"
 
 
@@ -84,16 +85,16 @@ def test_a_device_that_is_renamed_or_moved_is_gone_until_it_is_back(stand: Stand
         host.ip("link", "set", new, "up")
 
     rename("vif1", "other")
-    assert wait_until(lambda: stand.error("vif1") == missing, 8)
+    assert wait_until(lambda: stand.error("vif1") == missing)
     assert not stand.vm1.ping("10.0.0.2")
     rename("other", "vif1")
-    assert wait_until(lambda: stand.error("vif1") == "[]", 8)
+    assert wait_until(lambda: stand.error("vif1") == "[]")
     assert stand.vm1.ping("10.0.0.2", count=3)
     host.ip("link", "set", "vif1", "netns", stand.vm2.name)
-    assert wait_until(lambda: stand.error("vif1") == missing, 8)
+    assert wait_until(lambda: stand.error("vif1") == missing)
     stand.vm2.ip("link", "set", "vif1", "netns", host.name)
     host.ip("link", "set", "vif1", "up")
-    assert wait_until(lambda: stand.error("vif1") == "[]", 8)
+    assert wait_until(lambda: stand.error("vif1") == "[]")
     assert stand.vm1.ping("10.0.0.2", count=3)
 
 
@@ -112,3 +113,59 @@ def test_large_frames_pass_and_are_sent_by_packet_out(stand: Stand) -> None:
     before = received()
     stand.switch.run("ovs-ofctl", "packet-out", "br0", f"packet={frame} actions=output:vif2")
     assert wait_until(lambda: received() - before >= len(frame) // 2)
+
+
+def test_devices_that_swap_their_names_are_each_others_ports(stand: Stand) -> None:
+    host, vsctl = stand.lab.host, stand.switch.vsctl
+    vsctl("add-port", "br0", "vif1")
+    assert stand.vm1.ping("10.0.0.2", count=3)
+    for old, new in (("vif2", "other"), ("vif1", "vif2"), ("other", "vif1")):
+        host.ip("link", "set", old, "name", new)
+    wires = {name: _ifindex(stand, name) for name in ("vif1", "vif2")}
+
+    def are_followed() -> bool:
+        return all(
+            vsctl("get", "interface", name, "ifindex").strip() == wires[name] for name in wires
+        )
+
+    assert wait_until(are_followed, 5)
+    assert stand.vm1.ping("10.0.0.2", count=3)
+    assert stand.vm2.ping("10.0.0.1", count=3)
+
+
+def test_what_others_need_is_refused_as_port(stand: Stand, datapath: str) -> None:
+    host, switch = stand.lab.host, stand.switch
+    host.ip("link", "add", "lan", "type", "bridge")
+    host.ip("link", "set", "vif1", "master", "lan")
+    switch.run("ovs-vsctl", "add-port", "br0", "lo", check=False)
+    refusal = '"could not add network device {} to ofproto ({})"'
+    assert stand.error("lo") == refusal.format("lo", "Invalid argument")
+    assert "failed to add lo as port: Invalid argument" in switch.log()
+    switch.run("ovs-vsctl", "add-port", "br0", "vif1", check=False)
+    if datapath == "userspace":
+        # Who reads along takes nothing away.
+        assert stand.error("vif1") == "[]"
+        return
+    assert stand.error("vif1") == refusal.format("vif1", "Device or resource busy")
+    links = host.ip("-br", "link", "show").stdout
+    hidden = next(name for name in re.split(r"[\s@]", links) if name.startswith("nl-"))
+    switch.run("ovs-vsctl", "add-port", "br0", hidden, check=False)
+    assert stand.error(hidden) == f'"could not open network device {hidden} (Invalid argument)"'
+    switch.vsctl("del-port", hidden, "--", "del-port", "lo")
+    host.ip("link", "set", "vif1", "nomaster")
+    assert wait_until(lambda: stand.error("vif1") == "[]", 5)
+    assert stand.vm1.ping("10.0.0.2", count=3)
+
+
+def _ifindex(stand: Stand, name: str) -> str:
+    return stand.lab.host.ip("-o", "link", "show", name).stdout.split(":")[0]
+
+
+def test_a_device_that_no_data_path_takes_is_refused_by_hand_too(stand: Stand) -> None:
+    run = stand.switch.run
+    run("ovs-appctl", "dpctl/add-dp", "system@spare")
+    for data_path in ("system@spare", "system@ovs-system"):
+        refused = run("ovs-appctl", "dpctl/add-if", data_path, "lo", check=False)
+        assert f"adding lo to {data_path} failed (Invalid argument)" in refused.stderr
+        assert "lo" not in run("ovs-appctl", "dpctl/show", data_path).stdout.split()
+    run("ovs-appctl", "dpctl/del-dp", "system@spare")

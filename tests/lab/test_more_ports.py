@@ -93,10 +93,10 @@ def test_a_machine_may_be_stopped_and_started(stand: TwoMachines) -> None:
         stand.switch.vsctl("add-port", "br0", "tap0")
         assert stand.vm2.ping("10.0.0.1", count=3)
     for _ in range(2):
-        assert wait_until(lambda: error() == missing, 8)
+        assert wait_until(lambda: error() == missing)
         with hypervisor(stand):
-            assert wait_until(lambda: error() == "[]", 8)
-            assert wait_until(lambda: stand.vm2.ping("10.0.0.1"), 8)
+            assert wait_until(lambda: error() == "[]")
+            assert wait_until(lambda: stand.vm2.ping("10.0.0.1"))
     assert "Traceback" not in stand.switch.log()
 
 
@@ -108,7 +108,7 @@ def test_an_internal_port_serves_another_namespace(stand: TwoMachines, datapath:
     stand.lab.host.ip("link", "set", "agent", "netns", room.name)
     room.ip("addr", "add", "10.0.0.8/24", "dev", "agent")
     room.ip("link", "set", "agent", "up")
-    assert wait_until(lambda: stand.vm2.ping("10.0.0.8"), 8)
+    assert wait_until(lambda: stand.vm2.ping("10.0.0.8"))
     received, sent = talk(room, stand.vm2, RECEIVER, SENDER, "10.0.0.8", BYTES)
     assert received == sent
     received, sent = talk(stand.vm2, room, RECEIVER, SENDER, "10.0.0.2", BYTES)
@@ -117,16 +117,14 @@ def test_an_internal_port_serves_another_namespace(stand: TwoMachines, datapath:
         stand.switch.daemons.kill("ovs-vswitchd")
         assert stand.vm2.ping("10.0.0.8", count=3)
         stand.switch.daemons.start_vswitchd()
-        assert wait_until(lambda: stand.vm2.ping("10.0.0.8", count=2), 8)
+        assert wait_until(lambda: stand.vm2.ping("10.0.0.8", count=2))
         assert stand.switch.vsctl("get", "interface", "agent", "error").strip() == "[]"
         room.ip("link", "set", "agent", "mtu", "1000")
-        assert wait_until(lambda: stand.vm2.ping("10.0.0.8", count=2), 8)
+        assert wait_until(lambda: stand.vm2.ping("10.0.0.8", count=2))
     room.ip("link", "set", "agent", "netns", stand.lab.host.name)
     mac = "02:00:00:00:00:0a"
     stand.lab.host.ip("link", "set", "agent", "address", mac, "up")
-    assert wait_until(
-        lambda: mac in stand.switch.vsctl("get", "interface", "agent", "mac_in_use"), 8
-    )
+    assert wait_until(lambda: mac in stand.switch.vsctl("get", "interface", "agent", "mac_in_use"))
     stand.lab.host.ip("link", "set", "agent", "netns", room.name)
     stand.switch.vsctl("del-port", "agent")
     assert "agent" not in room.ip("link", "show").stdout

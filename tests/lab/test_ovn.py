@@ -49,7 +49,7 @@ packet = (Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / IP(src="0.0.0.0", dst="255.2
           / DHCP(options=[("message-type", "discover"), "end"]))
 sniffer = AsyncSniffer(iface="eth0", count=1, lfilter=lambda p: DHCP in p and p[BOOTP].op == 2)
 sniffer.start()
-for _ in range(20):
+for _ in range(160):
     sendp(packet, iface="eth0")
     time.sleep(0.25)
     if not sniffer.running:
@@ -96,7 +96,7 @@ def test_logical_networks_work_across_hosts(machines: Machines) -> None:
     cloud, a1, a2, b1 = machines
     for source, address in ((a1, "10.0.0.2"), (a1, "10.0.1.1"), (b1, "10.0.0.2"),
                             (a2, "10.0.0.254")):  # fmt: skip
-        assert wait_until(lambda s=source, d=address: s.ping(d), 20), (source.label, address)  # type: ignore[misc]
+        assert wait_until(lambda s=source, d=address: s.ping(d)), (source.label, address)  # type: ignore[misc]
     _check_acls(cloud, a1, a2)
     _check_load_balancer(machines)
     _check_dhcp(cloud, a2)
@@ -112,7 +112,7 @@ def _check_acls(cloud: Cloud, a1: VirtualMachine, a2: VirtualMachine) -> None:
     cloud.northbound("acl-add", "a", "to-lport", "1001", to_a2, "allow-related",
                      "--", "acl-add", "a", "to-lport", "900", "ip4", "drop")  # fmt: skip
     cloud.settle()
-    assert a1.ping("10.0.0.2")
+    assert a1.ping("10.0.0.2", wait_s=10)
     # Answers are let through, and what nobody asked for is not.
     assert not a2.ping("10.0.0.1", 2)
     cloud.northbound("acl-del", "a")
@@ -134,7 +134,7 @@ def _check_load_balancer(machines: Machines) -> None:
             heard.update(answer.stdout.split())
             return heard == {"a2", "b1"}
 
-        assert wait_until(has_heard_both, 20), heard
+        assert wait_until(has_heard_both), heard
 
 
 def _serving(vm: VirtualMachine) -> ExitStack:

@@ -44,13 +44,11 @@ class Dumps(TwoMachines):
                 command, env=self.switch.daemons.env, stdout=output, stderr=subprocess.STDOUT
             )
             try:
-                assert wait_until(lambda: b"listening on" in self._output.read_bytes(), 20), (
-                    self.said
-                )
+                assert wait_until(lambda: b"listening on" in self._output.read_bytes()), self.said
                 yield process
             finally:
                 process.terminate()
-                process.wait(20)
+                process.wait(60)
 
     @property
     def said(self) -> str:
@@ -85,7 +83,7 @@ def test_both_ways_are_seen_and_nothing_is_left(dumps: Dumps) -> None:
         assert dumps.traces() == ("m_vif1", ["mivif1", "vif1", "vif2"], ["mivif1"])
         assert "Mirror port (mivif1) exists for port vif1." in dumps.refused("-i", "vif1")
         assert dumps.vm1.ping("10.0.0.2", count=3)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert dumps.said.count("10.0.0.1 > 10.0.0.2: ICMP echo request") == 2
     assert dumps.said.count("10.0.0.2 > 10.0.0.1: ICMP echo reply") == 2
     assert dumps.traces() == NOTHING
@@ -94,9 +92,9 @@ def test_both_ways_are_seen_and_nothing_is_left(dumps: Dumps) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_dump_and_what_it_has_made(dumps: Dumps, number: int) -> None:
     with dumps.dump("-i", "vif2", "-n") as process:
-        assert dumps.vm1.ping("10.0.0.2", count=1)
+        assert dumps.vm1.ping("10.0.0.2", count=1, wait_s=10)
         process.send_signal(number)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert "packets captured" in dumps.said, "tcpdump ended in order"
     assert dumps.traces() == NOTHING
 

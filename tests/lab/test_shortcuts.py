@@ -66,7 +66,7 @@ class Pair:
 @pytest.fixture
 def pair(lab: Lab, tools: Programs) -> Pair:
     made = Pair(lab, tools)
-    wait_until(lambda: made.has_shortcut("vif1") and made.has_shortcut("vif2"))
+    assert wait_until(lambda: made.has_shortcut("vif1") and made.has_shortcut("vif2"))
     return made
 
 
@@ -101,7 +101,7 @@ def test_ports_count_what_machines_receive(pair: Pair, flows: str) -> None:
     assert pair.vm1.ping("10.0.0.2", count=10)
     assert pair.taken() - took >= 10
     # Machines say something unasked now and then, also between the two questions.
-    wait_until(lambda: count_difference(pair) == difference)
+    assert wait_until(lambda: count_difference(pair) == difference)
 
 
 def test_frames_for_others_are_not_taken_for_the_machines_own(pair: Pair) -> None:
@@ -123,7 +123,7 @@ def test_frames_for_others_are_not_taken_for_the_machines_own(pair: Pair) -> Non
 def test_machines_that_change_their_address_are_followed(pair: Pair) -> None:
     was = pair.entry("vif2")["peer_mac"]
     pair.vm2.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:77")
-    wait_until(lambda: pair.entry("vif2")["peer_mac"] not in (0, was))
+    assert wait_until(lambda: pair.entry("vif2")["peer_mac"] not in (0, was))
     pair.vm1.run("ip", "neigh", "flush", "all")
     took = pair.taken()
     assert pair.vm1.ping("10.0.0.2", count=5)
@@ -132,7 +132,7 @@ def test_machines_that_change_their_address_are_followed(pair: Pair) -> None:
 
 def test_what_is_longer_than_the_machine_takes_is_dropped(pair: Pair) -> None:
     pair.vm2.run("ip", "link", "set", "eth0", "mtu", "1000")
-    wait_until(lambda: pair.entry("vif2")["longest"] == 1_018)
+    assert wait_until(lambda: pair.entry("vif2")["longest"] == 1_018)
     ping = ("ping", "-c", "2", "-W", "1", "-i", "0.2", "-M", "do", "-s")
     assert "2 received" in pair.vm1.run(*ping, "900", "10.0.0.2").stdout
     with pytest.raises(CommandFailed, match="100% packet loss"):
@@ -149,14 +149,14 @@ def test_who_listens_at_the_near_end_sees_what_is_sent(pair: Pair, tmp_path: Pat
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: not pair.has_shortcut("vif2"))
+            assert wait_until(lambda: not pair.has_shortcut("vif2"))
             assert pair.has_shortcut("vif1")
             assert pair.vm1.ping("10.0.0.2", count=3)
-            wait_until(lambda: capture.read_text().count("echo request") == 3)
+            assert wait_until(lambda: capture.read_text().count("echo request") == 3)
         finally:
             tcpdump.terminate()
             tcpdump.wait()
-    wait_until(lambda: pair.has_shortcut("vif2"))
+    assert wait_until(lambda: pair.has_shortcut("vif2"))
 
 
 @pytest.mark.parametrize(
@@ -170,25 +170,25 @@ def test_who_listens_at_the_near_end_sees_what_is_sent(pair: Pair, tmp_path: Pat
 )  # fmt: skip
 def test_there_is_no_shortcut_past_what_changes_packets(pair: Pair, change: str, undo: str) -> None:
     pair.host.run(*change.split())
-    wait_until(lambda: not pair.has_shortcut("vif2"))
+    assert wait_until(lambda: not pair.has_shortcut("vif2"))
     took = pair.taken()
     assert pair.vm1.ping("10.0.0.2", count=3)
     assert pair.taken() == took
     pair.host.run(*undo.split())
-    wait_until(lambda: pair.has_shortcut("vif2"))
+    assert wait_until(lambda: pair.has_shortcut("vif2"))
 
 
 def test_the_switch_can_do_without(pair: Pair) -> None:
     pair.switch.run("ovs-vsctl", "set", "Open_vSwitch", ".", "other_config:veth-shortcut=false")
-    wait_until(lambda: not pair.has_shortcut("vif1") and not pair.has_shortcut("vif2"))
+    assert wait_until(lambda: not pair.has_shortcut("vif1") and not pair.has_shortcut("vif2"))
     assert pair.vm1.ping("10.0.0.2", count=3)
     pair.switch.run("ovs-vsctl", "remove", "Open_vSwitch", ".", "other_config", "veth-shortcut")
-    wait_until(lambda: pair.has_shortcut("vif1"))
+    assert wait_until(lambda: pair.has_shortcut("vif1"))
 
 
 def test_a_machine_that_comes_to_the_switchs_namespace_has_none(pair: Pair) -> None:
     pair.vm2.run("ip", "link", "set", "eth0", "netns", pair.host.name)
-    wait_until(lambda: not pair.has_shortcut("vif2"))
+    assert wait_until(lambda: not pair.has_shortcut("vif2"))
 
 
 def test_counts_go_on_when_a_port_is_added_again(pair: Pair) -> None:

@@ -60,7 +60,7 @@ class Host:
         self.vsctl("add-br", "br0", "--", "add-port", "br0", self.vm.vif)
 
     def vsctl(self, *argv: str) -> None:
-        self.switch.run("ovs-vsctl", "--timeout=10", *argv)
+        self.switch.run("ovs-vsctl", "--timeout=60", *argv)
 
     def appctl(self, *argv: str) -> str:
         return self.switch.run("ovs-appctl", *argv).stdout
@@ -117,7 +117,7 @@ def _sum_of_copy(near: Host, far: Host) -> str:
         near.vm.run(
             *(sys.executable, "-c"),
             "import socket,sys\n"
-            "with socket.create_connection((sys.argv[1], 5001), 5) as s:\n"
+            "with socket.create_connection((sys.argv[1], 5001), 60) as s:\n"
             f" s.sendall({DATA})\n",
             far.vm.ip_address,
         )

@@ -143,7 +143,7 @@ def test_a_device_may_go_and_come_back(stand: Stand) -> None:
 
 
 def test_a_device_that_never_was_hurts_nobody(stand: Stand) -> None:
-    result = stand.switch.run("ovs-vsctl", "--timeout=10", "add-port", "br0", "nope", check=False)
+    result = stand.switch.run("ovs-vsctl", "--timeout=60", "add-port", "br0", "nope", check=False)
     assert "could not open network device nope (No such device)" in result.stderr
     assert stand.reaches(stand.vm1, stand.vm2)
 
@@ -169,7 +169,7 @@ def test_rows_tell_what_the_kernel_says(stand: Stand) -> None:
     assert get("interface", "vif1", "ifindex") == shown.split(":")[0]
     assert get("interface", "vif1", "link_state") == "up"
     assert get("interface", "vif1", "mtu") == "1500"
-    assert wait_until(lambda: get("interface", "vif1", "statistics:rx_packets") != "0", 8)
+    assert wait_until(lambda: get("interface", "vif1", "statistics:rx_packets") != "0")
     stand.lab.host.ip("link", "set", "vif1", "down")
     assert wait_until(lambda: get("interface", "vif1", "admin_state") == "down")
 
@@ -185,8 +185,8 @@ def test_tcp_crosses_the_bridge_with_all_offloads_on(stand: Stand) -> None:
     sender = (
         "import socket,hashlib,time\n"
         f"data=bytes(range(256))*({16 * MEBIBYTE}//256)\n"
-        "for _ in range(50):\n"
-        "  try: s=socket.create_connection(('10.0.0.2',5001),5); break\n"
+        "for _ in range(500):\n"
+        "  try: s=socket.create_connection(('10.0.0.2',5001),60); break\n"
         "  except OSError: time.sleep(0.1)\n"
         "s.sendall(data); s.close(); print(len(data),hashlib.sha256(data).hexdigest())\n"
     )

@@ -24,7 +24,7 @@ print(digest.hexdigest(), flush=True)
 SENDER = """
 import hashlib, random, socket, sys
 data = random.Random(7).randbytes(int(sys.argv[2]))
-with socket.create_connection((sys.argv[1], 5001), timeout=30) as peer:
+with socket.create_connection((sys.argv[1], 5001), timeout=100) as peer:
     peer.sendall(data)
 print(hashlib.sha256(data).hexdigest())
 """
@@ -39,7 +39,7 @@ with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
 ASK = """
 import random, socket, sys
 with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as here:
-    here.settimeout(10)
+    here.settimeout(40)
     data = random.Random(3).randbytes(int(sys.argv[3]))
     here.sendto(data, (sys.argv[1], 7))
     print(here.recv(65536) == data)
@@ -57,7 +57,7 @@ def talk(
             assert peer.stdout is not None
             assert peer.stdout.readline() == "listening\n"
             said = client_vm.run("python3", "-c", client, address, *words).stdout
-            return peer.communicate(timeout=30)[0], said
+            return peer.communicate(timeout=60)[0], said
         finally:
             peer.kill()
 

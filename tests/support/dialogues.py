@@ -26,7 +26,7 @@ _APPCTL = """ovs-appctl() {
 """
 _VERSIONS = ",".join(f"OpenFlow1{minor}" for minor in range(6))
 BRIDGE = (
-    "ovs-vsctl --timeout=10 --if-exists del-br br0 -- add-br br0 -- set bridge br0 "
+    "ovs-vsctl --timeout=60 --if-exists del-br br0 -- add-br br0 -- set bridge br0 "
     "datapath-type=dummy fail-mode=secure other-config:datapath-id=fedcba9876543210 "
     f"other-config:hwaddr=aa:55:aa:55:00:00 protocols={_VERSIONS}"
 ) + "".join(
@@ -72,7 +72,7 @@ class Side:
             path = f"{tools}:"
         options = (*ALL_DUMMIES, "--disable-system-route", "--log-file")
         self.switch = PeerSwitch(self.directory, vswitchd, options)
-        env = dict(self.switch.env, D=str(self.directory), TZ="UTC", OVS_CTL_TIMEOUT="20")
+        env = dict(self.switch.env, D=str(self.directory), TZ="UTC", OVS_CTL_TIMEOUT="60")
         env["PATH"] = path + env["PATH"]
         self._shell = subprocess.Popen(
             ("bash", "--norc"), env=env, cwd=self.directory, text=True,

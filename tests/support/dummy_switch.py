@@ -18,13 +18,13 @@ class DummySwitch(Switch):
     """A running switch whose data path is `dummy`."""
 
     def vsctl(self, *argv: str) -> str:
-        return self.run("ovs-vsctl", "--timeout=10", *argv).stdout
+        return self.run("ovs-vsctl", "--timeout=30", *argv).stdout
 
     def appctl(self, *argv: str) -> str:
-        return self.run("ovs-appctl", "--timeout=10", *argv).stdout
+        return self.run("ovs-appctl", "--timeout=30", *argv).stdout
 
     def ofctl(self, *argv: str, check: bool = True) -> Result:
-        return self.run("ovs-ofctl", "--timeout=10", *argv, check=check)
+        return self.run("ovs-ofctl", "--timeout=30", *argv, check=check)
 
 
 @contextmanager

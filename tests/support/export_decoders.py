@@ -47,7 +47,7 @@ class CollectorSocket:
                 return self.datagrams
             self.datagrams.append(self._socket.recv(65_535))
 
-    def wait(self, is_enough: Callable[[list[bytes]], bool], timeout_s: float = 5) -> list[bytes]:
+    def wait(self, is_enough: Callable[[list[bytes]], bool], timeout_s: float = 40) -> list[bytes]:
         """All datagrams, as soon as they are enough or the time is over."""
         end = time.monotonic() + timeout_s
         while not is_enough(self.receive(0.02)) and time.monotonic() < end:

@@ -244,6 +244,10 @@ class FakeBridge:
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         self.calls.append(("accept", "" if controller is None else controller.target))
 
+    def serve(self, machine: Connection) -> bool:
+        self.calls.append(("serve", ""))
+        return True
+
     def forget(self, machine: Connection) -> None:
         self.calls.append(("forget", ""))
 

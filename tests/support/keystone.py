@@ -82,7 +82,7 @@ class Identity:
         self.url = url
         self.brief_url = f"{url}/brief"
         self.projects: dict[str, str] = {}
-        self._http = httpx.Client(timeout=30, trust_env=False)
+        self._http = httpx.Client(timeout=60, trust_env=False)
         self._http.headers["X-Auth-Token"] = self.token("admin", "admin")
         self._roles = {one["name"]: one["id"] for one in self._list("roles")}
 

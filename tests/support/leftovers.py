@@ -7,7 +7,9 @@ and pins. Rooms of agents are named by ids: those are new, and no living lab has
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,21 +57,19 @@ def _processes() -> list[str]:
 
 
 def _named() -> list[str]:
-    own = f"-{os.getpid()}"
-    labs = [f"directory {path}" for path in LABS.glob(f"*{own}")]
-    pins = [f"pins {path}" for path in PINS.glob(f"*{own}*")] if PINS.exists() else []
-    namespaces = [
-        f"namespace {name}" for name in existing_namespaces() if own in name or f"{own}-" in name
-    ]
+    own = re.compile(rf"-{os.getpid()}(?!\d)")
+    labs = [f"directory {path}" for path in LABS.glob("*") if own.search(path.name)]
+    pins = [f"pins {path}" for path in PINS.glob("*") if own.search(path.name)]
+    namespaces = [f"namespace {name}" for name in existing_namespaces() if own.search(name)]
     return [*labs, *pins, *namespaces]
 
 
 def _rooms() -> list[str]:
-    known = {
-        name
-        for pattern in ("*/namespaces", "*/*/namespaces")
-        for file in LABS.glob(pattern)
-        for name in file.read_text().split()
-    }
     rooms = {name for name in existing_namespaces() if name.startswith(ROOMS)}
+    known = set[str]()
+    for pattern in ("*/namespaces", "*/*/namespaces"):
+        for file in LABS.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                # Other labs end when they like.
+                known.update(file.read_text().split())
     return [f"namespace {name}" for name in rooms - known]

@@ -80,13 +80,13 @@ class Cloud:
         socket = self.directory / f"{name}.sock"
         control = self.directory / f"{name}.ctl"
         self._start("ovsdb-server", f"--remote=punix:{socket}", f"--unixctl={control}", file)
-        assert wait_until(socket.exists, 10)
+        assert wait_until(socket.exists)
 
     def _chassis(self, number: int, host: Namespace) -> Switch:
         switch = self.lab.add_switch(f"s{number}", self._programs, host=host)
         switch.start()
         switch.run(
-            *("ovs-vsctl", "--timeout=10", "set", "open", "."),
+            *("ovs-vsctl", "--timeout=60", "set", "open", "."),
             *(
                 f"external-ids:system-id=hv{number}",
                 f"external-ids:ovn-remote={self._remote('sb')}",
@@ -109,7 +109,7 @@ class Cloud:
     def northbound(self, *words: str) -> str:
         """What ovn-nbctl says."""
         env = self._environment(self.directory)
-        argv = ("ovn-nbctl", f"--db={self._remote('nb')}", "--timeout=30", *words)
+        argv = ("ovn-nbctl", f"--db={self._remote('nb')}", "--timeout=100", *words)
         return run(*argv, env=env).stdout
 
     def settle(self) -> None:
@@ -126,7 +126,7 @@ class Cloud:
         self.northbound("lsp-add", switch, name, "--",
                         "lsp-set-addresses", name, f"{mac} {address}")  # fmt: skip
         self.switches[number].run(
-            *("ovs-vsctl", "--timeout=10", "add-port", "br-int", vm.vif, "--"),
+            *("ovs-vsctl", "--timeout=60", "add-port", "br-int", vm.vif, "--"),
             *("set", "interface", vm.vif, f"external-ids:iface-id={name}"),
         )
         return vm

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 import pytest
 from tests.support.peer_switch import ALL_DUMMIES, PeerSwitch
-from tests.support.peers import wait_until
+from tests.support.peers import PATIENCE_S, wait_until
 from tests.support.switches import own_tools
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class PeerPair(NamedTuple):
         self.control("time/warp", str(ms), str(step_ms))
 
     def agree(
-        self, *words: str, shown: Callable[[str], str] = _as_it_is, timeout_s: float = 3
+        self, *words: str, shown: Callable[[str], str] = _as_it_is, timeout_s: float = PATIENCE_S
     ) -> str:
         """What both daemons answer to a command, as far as it is `shown`."""
         return self.agree_on(lambda switch: shown(switch.control(*words)), timeout_s=timeout_s)
@@ -68,7 +68,7 @@ class PeerPair(NamedTuple):
         self,
         look: Callable[[PeerSwitch], T],
         *,
-        timeout_s: float = 3,
+        timeout_s: float = PATIENCE_S,
         each_time: Callable[[], None] | None = None,
         told: Callable[[T, T], str] | None = None,
     ) -> T:

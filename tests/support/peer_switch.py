@@ -46,9 +46,9 @@ class PeerSwitch:
         self._start(*vswitchd, f"unix:{remote}", *options, f"--unixctl={control}")
         self._await(control)
         self._control = socket.socket(socket.AF_UNIX)
-        self._control.settimeout(30)
+        self._control.settimeout(40)
         # A socket has its name a moment before it listens.
-        assert wait_until(lambda: self._control.connect_ex(str(control)) == 0, 5)
+        assert wait_until(lambda: self._control.connect_ex(str(control)) == 0)
 
     def _start(self, *command: str) -> None:
         with (self.directory / f"{len(self._processes)}.err").open("wb") as stderr:
@@ -62,7 +62,7 @@ class PeerSwitch:
             with socket.socket(socket.AF_UNIX) as attempt:
                 return attempt.connect_ex(str(path)) == 0
 
-        assert wait_until(is_there, 20), f"{path} does not appear"
+        assert wait_until(is_there), f"{path} does not appear"
 
     def add_bridge_of_two(self) -> None:
         """Bridge br0 with the dummies p1 and p2 as ports 1 and 2."""
@@ -109,13 +109,21 @@ class PeerSwitch:
         except CommandFailed as error:
             return str(error)
 
+    def is_alive(self) -> bool:
+        """Whether both daemons run."""
+        return all(process.poll() is None for process in self._processes)
+
+    def errors(self) -> str:
+        """What the daemon of the switch wrote on standard error."""
+        return (self.directory / "1.err").read_text(errors="replace")
+
     def close(self) -> None:
         self._control.close()
         for process in reversed(self._processes):
             process.terminate()
         for process in reversed(self._processes):
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -16,6 +16,9 @@ from netloom.lab.switch import Programs
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 #: The schema that both sides' databases are made with, unless a test is about schemas.
 SCHEMA = SOURCE / "netloom/ovsdb/schemas/vswitch.ovsschema"
+#: How long a test waits for what another process does. It is over as soon as that is done: only a
+#: test that fails takes so long, and a busy machine makes none fail.
+PATIENCE_S = 40.0
 
 
 def peer_tools() -> Programs:
@@ -56,7 +59,9 @@ def peer_environment(rundir: Path) -> dict[str, str]:
     return env
 
 
-def wait_until(what: Callable[[], bool], seconds: float = 5.0, every_s: float = 0.02) -> bool:
+def wait_until(
+    what: Callable[[], bool], seconds: float = PATIENCE_S, every_s: float = 0.02
+) -> bool:
     """Whether `what` becomes true in time: the one place where tests sleep."""
     give_up = time.monotonic() + seconds
     while not what():
@@ -66,6 +71,6 @@ def wait_until(what: Callable[[], bool], seconds: float = 5.0, every_s: float = 
     return True
 
 
-def await_path(path: Path, seconds: float = 20.0) -> None:
+def await_path(path: Path, seconds: float = PATIENCE_S) -> None:
     """Return when `path` exists: a daemon's socket, say."""
     assert wait_until(path.exists, seconds), f"{path} did not appear"

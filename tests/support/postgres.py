@@ -68,9 +68,9 @@ def postgres(directory: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert wait_until((data / ".s.PGSQL.5432").exists, 20)
+        assert wait_until((data / ".s.PGSQL.5432").exists)
         yield f"postgresql://netloom@/postgres?host={data}"
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
         shutil.rmtree(data, ignore_errors=True)

@@ -56,13 +56,13 @@ class RunningSwitch:
         return self._commands.run(*argv, check=check, stdin=stdin)
 
     def vsctl(self, *argv: str) -> str:
-        return self.run("ovs-vsctl", "--timeout=10", *argv).stdout
+        return self.run("ovs-vsctl", "--timeout=30", *argv).stdout
 
     def appctl(self, *argv: str) -> str:
-        return self.run("ovs-appctl", "--timeout=10", *argv).stdout
+        return self.run("ovs-appctl", "--timeout=30", *argv).stdout
 
     def ofctl(self, *argv: str) -> str:
-        return self.run("ovs-ofctl", "--timeout=10", *argv).stdout
+        return self.run("ovs-ofctl", "--timeout=30", *argv).stdout
 
     def get(self, table: str, record: str, column: str) -> str:
         return self.vsctl("get", table, record, column).strip()

@@ -19,7 +19,8 @@ for port in sys.argv[1:]:
 #: Talks until there is no answer any more; says so.
 TALK = """
 import select, socket, sys
-line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.7)
+line = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+line.settimeout(2)
 try:
     while True:
         line.sendall(b"x")
@@ -39,7 +40,7 @@ import socket, struct, sys
 server, name = sys.argv[1:]
 words = b"".join(bytes([len(word)]) + word.encode() for word in name.split("."))
 line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-line.settimeout(2)
+line.settimeout(5)
 header = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0)
 line.sendto(header + words + struct.pack(">BHH", 0, 1, 1), (server, 53))
 answer = line.recv(512)

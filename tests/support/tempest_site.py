@@ -51,7 +51,7 @@ class Site:
     def __init__(self, identity: Identity, network_url: str) -> None:
         self.identity = identity
         self.network_url = network_url
-        self._http = httpx.Client(base_url=network_url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=network_url, timeout=60, trust_env=False)
         self._be_administrator()
         self.extensions = sorted(
             one["alias"] for one in self._get("/v2.0/extensions")["extensions"]

@@ -57,14 +57,14 @@ class Site:
         return self._tools.run(*argv, stdin=stdin).stdout
 
     def vsctl(self, *argv: str) -> None:
-        self.run("ovs-vsctl", "--timeout=10", *argv)
+        self.run("ovs-vsctl", "--timeout=60", *argv)
 
     def appctl(self, *argv: str) -> str:
-        return self.run("ovs-appctl", "--timeout=10", *argv)
+        return self.run("ovs-appctl", "--timeout=60", *argv)
 
     def status(self) -> str:
         """What is told of the tunnel's road."""
-        return self.run("ovs-vsctl", "--timeout=10", "get", "interface", "tun0", "status")
+        return self.run("ovs-vsctl", "--timeout=60", "get", "interface", "tun0", "status")
 
     def add_tunnel(self, type_: str, remote: str, *options: str) -> None:
         words = [f"options:{option}" for option in (f"remote_ip={remote}", *options)]
@@ -74,4 +74,4 @@ class Site:
 
 def reach(source: VirtualMachine, target: VirtualMachine) -> bool:
     """Whether one machine comes to reach the other."""
-    return wait_until(lambda: source.ping(target.ip_address, count=2), 15)
+    return wait_until(lambda: source.ping(target.ip_address, count=2))

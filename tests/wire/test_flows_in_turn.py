@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from netloom.base.log import vlog
+from netloom.openflow.connection import Xids
 from netloom.programs.ofctl import main
+from netloom.programs.ofctl.options import Fatal, parse_arguments
+from netloom.programs.ofctl.switch import Switch
 
 BARRIER, ECHO_REQUEST, ECHO_REPLY, ERROR, FLOW_MOD = 20, 2, 3, 1, 14
 #: Given a barrier and how many came before it: pieces to send, None to hang up.
@@ -138,3 +142,28 @@ def test_a_switch_that_hangs_up_is_named(add_flows) -> None:
 def test_another_answer_than_that_to_a_barrier_ends_it(add_flows) -> None:
     status, errors, _ = add_flows(lambda barrier, number: [message(25, barrier[4:8], bytes(16))])
     assert (status, errors) == (1, "ovs-ofctl: unexpected reply to barrier request\n")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_is_wrong_with_a_flow_is_said_before_what_is_wrong_with_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: bool
+) -> None:
+    def answer(barrier: bytes, number: int) -> list[bytes]:
+        before = (int.from_bytes(barrier[4:8], "big") - 1).to_bytes(4, "big")
+        refusal = message(ERROR, before, b"\0\5\0\1" + bytes(8))
+        return [refusal, reply_to(barrier)] if refused else [reply_to(barrier)]
+
+    def requests(switch: Switch) -> Iterator[bytes]:
+        yield message(FLOW_MOD, switch.connection.new_xid().to_bytes(4, "big"), bytes(48))
+        raise Fatal("no bytes for the second")
+
+    odd = OddSwitch(tmp_path / "switch", answer)
+    args = parse_arguments(["ovs-ofctl", "-O", "OpenFlow13", "probe", "x"], vlog)
+    switch = Switch(f"unix:{odd.path}", args, Xids())
+    with pytest.raises(Fatal) as raised:
+        switch.must_change_each(requests(switch))
+    switch.close()
+    odd.close()
+    assert odd.flow_mods == 1
+    assert str(raised.value) == ("" if refused else "no bytes for the second")
+    assert ("OFPFMFC_TABLE_FULL" in capsys.readouterr().err) == refused

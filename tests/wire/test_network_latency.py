@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import time
 from pathlib import Path
-from statistics import median
 
 from tests.support.network_server import network_server
 
@@ -18,7 +17,7 @@ def test_answers_on_one_connection_come_without_the_delay_of_acknowledgements(
 ) -> None:
     with network_server(tmp_path) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        client = http.client.HTTPConnection(host, int(port), timeout=10)
+        client = http.client.HTTPConnection(host, int(port), timeout=60)
         took = []
         for _ in range(15):
             began = time.monotonic()
@@ -26,5 +25,6 @@ def test_answers_on_one_connection_come_without_the_delay_of_acknowledgements(
             assert client.getresponse().read()
             took.append((time.monotonic() - began) * 1e3)
         client.close()
-    # The kernel acknowledges the first packets of a connection at once.
-    assert median(took[5:]) < DELAYED_MS - 10
+    # The kernel acknowledges the first packets of a connection at once. A busy machine delays some
+    # answers; that delay would be in every one.
+    assert min(took[5:]) < DELAYED_MS - 10

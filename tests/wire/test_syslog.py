@@ -26,7 +26,7 @@ def vlog() -> Vlog:
 def udp() -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
-    sock.settimeout(5)
+    sock.settimeout(40)
     return sock
 
 

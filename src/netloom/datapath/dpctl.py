@@ -225,8 +225,9 @@ class Dpctl:
             dpif = self._find(call.args.pop(0))
         else:
             dpifs = self._dpifs()
-            if len(dpifs) > 1:
-                self._fail(call, "multiple datapaths, specify one")
+            if len(dpifs) != 1:
+                several = "multiple datapaths, specify one"
+                self._fail(call, several if dpifs else "no datapaths exist")
             dpif = dpifs[0] if len(dpifs) == 1 else None
         if dpif is None:
             self._fail(call, "datapath not found", errno.EINVAL)

@@ -14,6 +14,7 @@ from netloom.base.errors import ConfigError
 from netloom.datapath.dpctl_ct import Failure
 from netloom.datapath.dpif import Dpif, DpPort, DpPortNo
 from netloom.netdev.device import Device
+from netloom.netdev.errors import PortRefused
 
 
 class DatapathOwner(Protocol):
@@ -29,6 +30,9 @@ class DatapathOwner(Protocol):
 
     def open_port(self, dpif: Dpif, name: str, type_: str) -> Device:
         """Open a device to be a port; raises ConfigError."""
+
+    def discard_port(self, dpif: Dpif, name: str) -> None:
+        """Close a device that was opened and became no port."""
 
     def close_port(self, dpif: Dpif, number: DpPortNo) -> None:
         """Remove a port and close its device."""
@@ -95,7 +99,12 @@ def _add(owner: DatapathOwner, dpif: Dpif, title: str, word: str) -> Failure | N
     except ConfigError:
         text = f"{wanted.name}: failed to open network device"
         return Failure(text, errno.EAFNOSUPPORT)
-    dpif.port_add(device, None if wanted.number is None else DpPortNo(wanted.number))
+    try:
+        dpif.port_add(device, None if wanted.number is None else DpPortNo(wanted.number))
+    except ConfigError as error:
+        owner.discard_port(dpif, wanted.name)
+        code = error.code if isinstance(error, PortRefused) else errno.EINVAL
+        return Failure(f"adding {wanted.name} to {title} failed", code)
     return None
 
 

@@ -269,7 +269,8 @@ PREREQUISITES: dict[str, tuple[_Alternative, ...]] = {
     "nd": (_ND_SOLICIT, _ND_ADVERT),
     "nd_sol": (_ND_SOLICIT,),
     "nd_adv": (_ND_ADVERT,),
-    "ct": ((("ct_state", 0x20, 0x20),),),
+    # New, established, related, reply, snat or dnat; `prerequisites.ct_entry_matched` knows more.
+    "ct": tuple(((("ct_state", 1 << bit, 1 << bit),)) for bit in (0, 1, 2, 3, 6, 7)),
 }
 TRANSPORT: Final = frozenset({"tcp", "udp", "sctp"})
 
@@ -301,6 +302,14 @@ class Slot:
         return f"<slot {self.name}>"
 
 
+def _class_of(name: str) -> tuple[int, int]:
+    """What `CLASSES` says of the longest prefix of the name of a code point."""
+    if name.startswith("OXM_OF_PKT_REG"):
+        return CLASSES["OXM_OF_PKT_REG"]
+    organization, kind, _ = name.split("_", 2)
+    return CLASSES[f"{organization}_{kind}_"]
+
+
 class CodePoint:
     """One NXM or OXM number of a field; `version` is 0x01.. (OpenFlow wire version) or 0 for NXM.
 
@@ -310,9 +319,8 @@ class CodePoint:
     __slots__ = ("klass", "n_bytes", "name", "number", "vendor", "version")
 
     def __init__(self, name: str, number: int, n_bytes: int, version: int) -> None:
-        prefix = next(prefix for prefix in CLASSES if name.startswith(prefix))
         self.name = name
-        self.klass, self.vendor = CLASSES[prefix]
+        self.klass, self.vendor = _class_of(name)
         self.number = number
         self.n_bytes = n_bytes
         self.version = version

@@ -37,7 +37,7 @@ def prerequisites_met(field: Field, match: Match) -> bool:
     if field.prerequisite == "-":
         return True
     if field.prerequisite == "ct":
-        return _ct_entry_matched(value, mask)
+        return ct_entry_matched(value, mask)
     if field.prerequisite in TRANSPORT and _NW_FRAG.get(value) & _FRAG_LATER:
         return False
     return _any_alternative(field.prerequisite, value, mask)
@@ -54,7 +54,9 @@ def key_meets(field: Field, key: int) -> bool:
     return _any_alternative(field.prerequisite, key, -1)
 
 
-def _ct_entry_matched(value: int, mask: int) -> bool:
+def ct_entry_matched(value: int, mask: int) -> bool:
+    """Whether only packets of a connection match: those in a state that needs one, or tracked
+    ones that are said not to be invalid."""
     state = _CT_STATE.get(value)
     explicitly_valid = (
         state & _CT_TRACKED and _CT_STATE.get(mask) & _CT_INVALID and not state & _CT_INVALID

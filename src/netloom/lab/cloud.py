@@ -78,7 +78,7 @@ nft = {nft}
 report_interval = 2
 """
 RUN_UNTIL_TERM = """"$@" & child=$!; trap 'kill $child' TERM; wait"""
-WAIT_S = 20.0
+WAIT_S = 40.0
 PAUSE_S = 0.02
 UNDERLAY = "192.168.100.{}"
 

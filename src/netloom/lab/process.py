@@ -20,7 +20,7 @@ from netloom.lab.switch import DAEMONS
 from netloom.network.agents.lives import command_line
 from netloom.network.agents.rooms import occupants
 
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 20.0
 SOURCE = Path(__file__).parents[2]
 MAIN = "import sys; from netloom.programs.netloom import main; sys.exit(main())"
 

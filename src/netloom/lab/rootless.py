@@ -43,7 +43,7 @@ ip link set lo up
 echo ready
 exec sleep infinity >/dev/null 2>&1
 """
-START_S = 10
+START_S = 40
 
 
 def is_needed(words: list[str]) -> bool:

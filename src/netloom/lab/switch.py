@@ -6,6 +6,7 @@ the two side by side.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from netloom.lab.commands import Result, run
 from netloom.lab.namespace import Namespace
 
 #: How long a daemon may take to end after SIGTERM before it is killed.
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 20.0
 DAEMONS = ("ovs-vswitchd", "ovsdb-server")
 
 
@@ -112,19 +113,27 @@ class Switch:
         """The daemon's process, if its pid file names one that runs with this directory."""
         try:
             pid = int((self.rundir / f"{name}.pid").read_text())
-            cmdline = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if str(self.rundir).encode() in cmdline else None
+        return pid if self._is_own(pid) else None
+
+    def _is_own(self, pid: int) -> bool:
+        """Whether a process runs with this directory."""
+        try:
+            return str(self.rundir).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
 
     def kill(self, name: str, signal_number: int = signal.SIGKILL) -> None:
         """Send a daemon a signal and wait until it is gone."""
         pid = self.pid(name)
         if pid is None:
             return
-        os.kill(pid, signal_number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal_number)
         give_up = time.monotonic() + STOP_TIMEOUT_S
-        while self.pid(name) == pid:
+        # Its pid file goes before it does.
+        while self._is_own(pid):
             if time.monotonic() > give_up:
                 raise NetloomError(f"{name} (pid {pid}) does not end")
             time.sleep(0.01)

@@ -85,6 +85,14 @@ class DeviceStats(Record):
     custom: tuple[tuple[str, int], ...] = ()
 
 
+#: Of a device that keeps no counters at all.
+NOTHING_COUNTED: Final = DeviceStats(
+    UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT,
+    UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT, UNKNOWN_COUNT,
+    UNKNOWN_COUNT, UNKNOWN_COUNT,
+)  # fmt: skip
+
+
 class DeviceState(Record):
     """What a device reports of itself; `ifindex` is 0 and `mac` is "" where there is none."""
 
@@ -100,6 +108,10 @@ class DeviceState(Record):
     carrier_changes: int = 0
     #: Driver name, version, firmware for the Interface row's `status`.
     driver: tuple[tuple[str, str], ...] = ()
+    is_loopback: bool = False
+    is_ethernet: bool = True
+    #: Index of the device (a Linux bridge, a bond, a VRF) that takes what comes in; 0: none.
+    master: int = 0
 
 
 class Device(Protocol):

@@ -9,11 +9,28 @@ from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 
 log = get_logger("netdev")
+dpif_log = get_logger("dpif")
 
 
 def cannot_open(name: str, code: int = errno.ENODEV) -> ConfigError:
     """The text that Open vSwitch puts into the `error` column."""
     return ConfigError(f"could not open network device {name} ({os.strerror(code)})")
+
+
+class PortRefused(ConfigError):
+    """A data path does not take a device as port; `code` is the error number."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def cannot_add(title: str, name: str, code: int) -> PortRefused:
+    """A device that the data path `title` does not take as port: logs it, and returns the text for
+    the `error` column."""
+    reason = os.strerror(code)
+    dpif_log.warn("%s: failed to add %s as port: %s", title, name, reason)
+    return PortRefused(f"could not add network device {name} to ofproto ({reason})", code)
 
 
 def unknown_type(name: str, type_: str) -> ConfigError:

@@ -286,6 +286,14 @@ class Backer:
         if generations != self._settled:
             self._revalidate(now_ms, generations)
 
+    def has_settled(self, now_ms: int) -> bool:
+        """Does the data path obey all that was asked so far, and do no packets wait? Where there
+        are no flows that might be wrong, it is made to."""
+        generations = self.generations
+        if generations != self._settled and not self.revalidator.n_flows:
+            self._revalidate(now_ms, generations)
+        return generations == self._settled and not self._busy
+
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         if self.is_restoring:
             return
@@ -363,7 +371,7 @@ class Backer:
             bridge.run(now_ms)
         if not self.is_restoring:
             # Packets that controllers sent out may have come up.
-            self._answer(now_ms)
+            self.answer(now_ms)
 
     def take_packets(self, fd: int) -> bool:
         """Packets wait at one of the data path's descriptors: take them. True if all else should
@@ -395,11 +403,11 @@ class Backer:
         for _ in range(ROUNDS):
             self._settle_in_time(now_ms)
             self._busy = self.dpif.run(now_ms)
-            self._answer(now_ms)
+            self.answer(now_ms)
             if not self._busy:
                 return
 
-    def _answer(self, now_ms: int) -> None:
+    def answer(self, now_ms: int) -> None:
         """Take a batch of upcalls, and those that follow from answering them: packets that come
         back."""
         for _ in range(RECIRCULATIONS):

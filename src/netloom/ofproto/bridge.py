@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.flow import ports as reserved
-from netloom.flow.extract import extract_key
-from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
 from netloom.netdev.device import Device, DeviceStats
 from netloom.ofproto import learning
@@ -29,6 +28,7 @@ from netloom.ofproto.meters import Meters
 from netloom.ofproto.mirrors import Mirrors
 from netloom.ofproto.monitoring import Monitoring
 from netloom.ofproto.neighbours import NeighbourWatch
+from netloom.ofproto.own_packets import send_own
 from netloom.ofproto.packet_outs import PacketOuts
 from netloom.ofproto.port_facts import PortOrder, count_port, describe_port, hash_name
 from netloom.ofproto.port_news import PortNews
@@ -36,6 +36,7 @@ from netloom.ofproto.port_numbers import PortNumbers
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.queues import set_quality, with_policed
 from netloom.ofproto.resume import resume_packet
+from netloom.ofproto.serving import serve
 from netloom.ofproto.settings import (
     BridgeSettings,
     BundleSettings,
@@ -48,8 +49,6 @@ from netloom.ofproto.settings import (
 from netloom.ofproto.spreading import Spreading
 from netloom.ofproto.tables import Change, Tables
 from netloom.ofproto.tlv_table import TlvTable
-from netloom.ofproto.translate import translate
-from netloom.ofproto.translate.small import credit_all
 from netloom.ofproto.trees import (
     BridgeTreeStatus,
     PortTreeStatus,
@@ -79,7 +78,6 @@ _CONFIG_BITS: Final = (
     m.OFPPC_PORT_DOWN | m.OFPPC_NO_STP | m.OFPPC_NO_RECV | m.OFPPC_NO_RECV_STP
     | m.OFPPC_NO_FLOOD | m.OFPPC_NO_FWD | m.OFPPC_NO_PACKET_IN
 )  # fmt: skip
-_IN_PORT: Final = SLOT["in_port"]
 
 
 class Ofproto:
@@ -96,7 +94,7 @@ class Ofproto:
         self.meters = Meters(backer.dpif, backer.meter_numbers, backer.events)
         self.internal = InternalRules(self.tables, backer.clock.now_ms())
         self.tlv_table = TlvTable()
-        self._packet_outs = PacketOuts(self)
+        self.packet_outs = PacketOuts(self)
         self.macs: MacTable[Bundle] = MacTable(backer.stamps, backer.events.macs)
         #: None unless it snoops.
         self.mcast: McastTable[Bundle] | None = None
@@ -233,16 +231,10 @@ class Ofproto:
     def address_of(self, port: OfPort) -> bytes:
         return self._phy_port(port).hw_addr.to_bytes(6, "big")
 
-    def send_packet(self, port: OfPort, frame: bytes, now_ms: int) -> None:
-        """Send a packet of the switch's own."""
-        self.backer.events.extracted.add()
-        key = extract_key(frame, reserved.NONE, 0, self.backer.dpif.vlan_limit)
-        actions = (Output(port.number, 0),)
-        result = translate(self, key, now_ms, actions=actions, packet=frame)
-        credit_all(result.credits, 1, len(frame), now_ms, 0)
-        if result.actions:
-            self.backer.dpif.execute(frame, _IN_PORT.put(key, _IN_PORT.ones), result.actions)
-        self.backer.recirculations.release(result.recirc_ids, now_ms)
+    def send_packet(self, port: OfPort, frame: bytes, now_ms: int, is_oam: bool = False) -> None:
+        """Send a packet of the switch's own; tunnels that can mark it as operation and maintenance
+        do if `is_oam`."""
+        send_own(self, port, frame, now_ms, is_oam)
 
     def _flag_mcast(self) -> None:
         if self.mcast is not None:
@@ -363,6 +355,9 @@ class Ofproto:
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         self.connections.accept(machine, controller, self.backer.clock.now_ms())
 
+    def serve(self, machine: Connection) -> bool:
+        return serve(self, machine)
+
     def forget(self, machine: Connection) -> None:
         self.connections.forget(machine, self.backer.clock.now_ms())
 
@@ -436,10 +431,10 @@ class Ofproto:
 
     def packet_out(self, message: m.PacketOut, now_ms: int) -> None:
         self.backer.events.packet_outs.add()
-        self._packet_outs.decide(message, now_ms, side_effects=True)()
+        self.packet_outs.decide(message, now_ms, side_effects=True)()
 
     def prepare_packet_out(self, message: m.PacketOut, now_ms: int) -> Callable[[], None]:
-        return self._packet_outs.decide(message, now_ms, side_effects=False)
+        return self.packet_outs.decide(message, now_ms, side_effects=False)
 
     def send_from(self, number: int, packet: bytes, now_ms: int) -> None:
         """Have the tables treat a packet as one that came in at port `number`."""

@@ -197,7 +197,7 @@ class ConnectionManager:
     def run(self, now_ms: int) -> None:
         """Carry out the requests that have come and send what is due."""
         for session in list(self.sessions):
-            self._read(session, now_ms)
+            self.read(session, now_ms)
             session.send_due(now_ms)
             session.resume_updates()
             for request in session.requests.expire(now_ms):
@@ -221,21 +221,38 @@ class ConnectionManager:
         ]
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
-    def _read(self, session: Session, now_ms: int) -> None:
+    def read(self, session: Session, now_ms: int) -> bool:
+        """Carry out the requests that have come; were they such that nothing is left to do?"""
+        is_done = True
         while not session.failed:
             try:
                 event = session.peer.next_event()
             except ProtocolError:
                 session.failed = True
-                return
+                break
             if event is None:
-                return
+                return is_done
             if type(event) is Received:
                 self.events.requests.add()
+                kind = type(event.message)
+                if kind is not m.FlowMod and kind not in connmgr_requests.DONE_AT_ONCE:
+                    is_done = False
                 self._request(session, event, now_ms)
             else:
+                is_done = False
                 self.events.requests.add(type(event) is Refused)
                 self.handle(session, event, now_ms)
+        return False
+
+    def session_of(self, machine: Peer) -> Session | None:
+        for session in self.sessions:
+            if session.peer is machine:
+                return session
+        return None
+
+    def has_output(self, but: Session) -> bool:
+        """Has anybody else something to be sent?"""
+        return any(session is not but and session.peer.backlog() for session in self.sessions)
 
     def handle_event(self, machine: Peer, event: Event, now_ms: int) -> None:
         """Like `run`, for an event that somebody else has read from `machine`."""

@@ -6,8 +6,9 @@
   at work.
 * *Secure*: nothing; packets are dropped until a controller says otherwise.
 
-When a bridge goes from having controllers to having none, or back, all rules are removed: they
-were made for other circumstances. "Controller Failure Settings" in ovs-vswitchd.conf.db(5).
+When a bridge goes from having controllers to having none, or back, all rules, groups and meters
+are removed: they were made for other circumstances. "Controller Failure Settings" in
+ovs-vswitchd.conf.db(5).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from netloom.ofproto.rules import MAX_OPENFLOW_PRIORITY, Rule
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.ofproto.tables import INTERNAL_TABLE, Tables
 from netloom.openflow import messages as m
+from netloom.openflow import messages_groups as g
 from netloom.openflow.actions import Output
 
 TYPE_CHECKING = False
@@ -127,7 +129,7 @@ class FailModes:
         self._last_logged_s = 0
 
     def _flush(self, now_ms: int, is_counted: bool = True) -> None:
-        """Remove all rules but the switch's own table."""
+        """Remove all rules but the switch's own table, groups and meters."""
         self._manager.events.rules_flushed.add(is_counted)
         changes = [
             self._tables.remove(rule, m.OFPRR_DELETE)
@@ -135,6 +137,9 @@ class FailModes:
             if rule.table_id != INTERNAL_TABLE
         ]
         self._manager.flows_changed(changes, now_ms)
+        switch = self._manager.switch
+        switch.groups.apply(g.GroupMod(g.OFPGC_DELETE, g.OFPG_ALL), now_ms)
+        switch.meters.clear()
         self._manager.flushed(now_ms)
 
     def _admitted(self, now_ms: int) -> list[str]:

@@ -37,6 +37,12 @@ NOT_ADMITTING: frozenset[type[m.Message]] = frozenset({
     m.Error, m.EchoRequest, m.EchoReply, m.FeaturesRequest, m.GetConfigRequest, m.SetConfig,
     m.Hello, m.Experimenter,
 })  # fmt: skip
+#: Messages after which all is done when they have been carried out, but for what flows, packets and
+#: other controllers have to hear of them (`serving`).
+DONE_AT_ONCE: Final[frozenset[type[m.Message]]] = frozenset({
+    m.FlowMod, m.BarrierRequest, m.PacketOut, m.FlowStatsRequest, m.FeaturesRequest,
+    m.PortDescRequest, BundleAdd,
+})  # fmt: skip
 #: Messages that a secondary controller may not send.
 _CHANGES: Final = (
     m.FlowMod, m.PacketOut, m.PortMod, m.TableMod, GroupMod, MeterMod, BundleControl, BundleAdd,

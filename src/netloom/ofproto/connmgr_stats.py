@@ -129,8 +129,9 @@ def _table_features(
     features = table_features(N_TABLES, MAX_ENTRIES, session.peer.version)
     known = {table.id: table for table in manager.switch.tables}
     named = tuple(
-        replace(each, name=known[each.table_id].name, max_entries=known[each.table_id].max_entries)
-        if each.table_id in known
+        replace(each, name=table.name, max_entries=table.max_entries)
+        if (table := known.get(each.table_id)) is not None
+        and (table.name != each.name or table.max_entries != each.max_entries)
         else each
         for each in features
     )

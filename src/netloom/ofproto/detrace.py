@@ -12,6 +12,7 @@ from netloom.base.errors import CommandError
 from netloom.datapath.flow_text import parse_ufid
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.backer import Backer
+from netloom.ofproto.encapsulated import Encapsulated
 from netloom.ofproto.groups import Group
 from netloom.ofproto.rules import Rule
 from netloom.openflow import messages_groups as g
@@ -45,6 +46,8 @@ def detrace(args: list[str], backers: Iterable[Backer], now_ms: int) -> str:
 
 
 def _line(target: object, now_ms: int) -> str:
+    if isinstance(target, Encapsulated):
+        target = target.target
     if isinstance(target, Rule):
         return f"cookie={target.cookie:#x}, {describe_rule(target, now_ms, offload=True)}"
     if isinstance(target, Group):

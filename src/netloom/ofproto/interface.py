@@ -78,6 +78,10 @@ class Bridge(Protocol):
     def accept(self, machine: Connection, controller: ControllerSettings | None) -> None:
         """Serve a connection: of `controller`, or of the management socket (None)."""
 
+    def serve(self, machine: Connection) -> bool:
+        """Carry out what `machine` has just received, between turns. True if `run` should be
+        called at once, or others have output: else its own is all."""
+
     def forget(self, machine: Connection) -> None:
         """The connection is gone."""
 

@@ -65,6 +65,10 @@ class LinkWatch(ABC, Generic[S]):
     def _tend(self, machine: S, port: OfPort, now_ms: int) -> bytes | None:
         """Configure it, let its timers end; the frame that it has to say."""
 
+    def _is_oam(self, machine: S) -> bool:
+        """Do tunnels mark what it says as operation and maintenance?"""
+        return False
+
     @abstractmethod
     def _outlook(self, machine: S, now_ms: int) -> object:
         """What others have to hear of when it changes."""
@@ -99,7 +103,7 @@ class LinkWatch(ABC, Generic[S]):
                 self._changed()
             frame = self._tend(machine, port, now_ms)
             if frame is not None:
-                self._bridge.send_packet(port, frame, now_ms)
+                self._bridge.send_packet(port, frame, now_ms, is_oam=self._is_oam(machine))
             outlook = self._outlook(machine, now_ms)
             if self._outlooks.get(name) != outlook:
                 self._outlooks[name] = outlook

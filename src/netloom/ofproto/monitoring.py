@@ -58,6 +58,9 @@ class Monitoring(LinkWatch[Bfd]):
         own = mac if settings.local_src_mac else self._bridge.address_of(port)
         return build.ethernet(settings.local_dst_mac.to_bytes(6, "big"), own, ETH_TYPE_IP, packet)
 
+    def _is_oam(self, machine: Bfd) -> bool:
+        return machine.settings.oam
+
     def _outlook(self, machine: Bfd, now_ms: int) -> object:
         # Whoever asks makes it look.
         machine.is_forwarding(now_ms)

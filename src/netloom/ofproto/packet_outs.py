@@ -55,6 +55,8 @@ class PacketOuts:
         self._bridge = bridge
         #: By identity of the actions, which the decision keeps alive, and input port.
         self._decided: dict[tuple[int, int], _Decision] = {}
+        #: Did packets go anywhere but to controllers? Who asks sets it back.
+        self.has_sent = False
 
     def decide(self, message: PacketOut, now_ms: int, *, side_effects: bool) -> Callable[[], None]:
         """Decide by the tables as they are now; what is returned sends the packet."""
@@ -74,6 +76,7 @@ class PacketOuts:
                 flags = TCP_FLAGS.get(key)
                 credit_all(result.credits, 1, len(message.packet), now_ms, flags)
             if result.actions:
+                self.has_sent = self.has_sent or not _is_for_controller(result.actions)
                 port = bridge.ports_by_number.get(in_port)
                 dp_port = port.dp_port if port is not None else -1
                 base = key & ~_IN_PORT.mask | dp_port & _IN_PORT.ones
@@ -102,6 +105,11 @@ class PacketOuts:
                 self._decided.clear()
             self._decided[name] = _Decision(actions, generation, key, result)
         return result
+
+
+def _is_for_controller(actions: dp.DpActions) -> bool:
+    action = actions[0]
+    return len(actions) == 1 and type(action) is dp.Userspace and action.kind == "controller"
 
 
 def _is_plain(actions: a.Actions, result: Translated) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netloom.netdev.device import Device, DeviceStats
+from netloom.base.record import replace
+from netloom.netdev.device import NOTHING_COUNTED, Device, DeviceStats
 from netloom.netdev.tunnel import TunnelDevice
 from netloom.netdev.tunnel_config import LEGACY_L3
 from netloom.ofproto.settings import PortSettings
@@ -70,7 +71,10 @@ class OfPort:
 
     def patch_stats(self) -> DeviceStats:
         """What went through a patch port."""
-        return DeviceStats(self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes)
+        return replace(
+            NOTHING_COUNTED, rx_packets=self.rx_packets, rx_bytes=self.rx_bytes,
+            tx_packets=self.tx_packets, tx_bytes=self.tx_bytes,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<port {self.name} {self.number}>"

@@ -118,9 +118,10 @@ class SwitchedBridges:
         if switching is None or switching.is_waiting:
             return
         for bridge in self._backer.bridges.values():
-            config = config_of(bridge)
-            reason = why_not(bridge) or switching.supports(config)
             switched = self._switched.get(bridge.name)
+            reason = why_not(bridge)
+            config = SwitchConfig() if reason else config_of(bridge)
+            reason = reason or switching.supports(config)
             if not reason and switched is None:
                 switched = self._take(bridge, switching)
                 reason = "" if switched is not None else "too many bridges"
@@ -248,10 +249,10 @@ def why_not(bridge: Ofproto) -> str:
 
 def _is_only_normal(bridge: Ofproto) -> bool:
     table = bridge.tables.known(0)
-    rules = table.classifier.rules() if table is not None else []
-    if len(rules) != 1:
+    # Asked at every barrier, so never by a list of all rules.
+    if table is None or len(table.classifier) != 1:
         return False
-    (rule,) = rules
+    (rule,) = table.classifier.rules()
     return (
         not rule.match.mask
         and all(isinstance(action, Output) and action.port == NORMAL for action in rule.actions)

@@ -191,7 +191,8 @@ def _trace_once(
         *recorder.lines(),
         "",
         f"Final flow: {final}",
-        f"Megaflow: {format_megaflow(Match(key, result.mask), port_names)}",
+        # The packet came without a set of actions.
+        f"Megaflow: {format_megaflow(Match(_ACTSET_OUTPUT.put(key, 0), result.mask), port_names)}",
         f"Datapath actions: {actions_text}",
     ]
     if result.slow:

@@ -30,6 +30,7 @@ log: Final = get_logger("ofproto_dpif_upcall")
 IN_PORT: Final = SLOT["in_port"]
 _HAS_OPTIONS: Final = SLOT["tun_opt_present"].mask
 _RECIRC_ID: Final = SLOT["recirc_id"]
+_ETH_SRC: Final = SLOT["dl_src"]
 #: Of flows without wildcards: all there is, and of `ct_state` the bits that have names.
 _EXACT: Final = SLOT["ct_state"].put(KEY_MASK, 0xFF)
 #: Coverage counter of packets from ports that no bridge has.
@@ -121,10 +122,12 @@ class Upcalls:
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:
         """Say what a flow should do that the data path has from before this daemon. There is no
-        packet to execute, but MAC addresses are learned as from one; its counters go on."""
+        packet to execute, but MAC addresses are learned as from one (if the flow knows them); its
+        counters go on."""
         found = origin(self._backer, upcall.key)
         if found is not None:
-            result = translate(*found, now_ms)
+            knows_source = bool(_ETH_SRC.get(upcall.key))
+            result = translate(*found, now_ms, side_effects=knows_source)
             mask = datapath_mask(result.mask) if self.enable_megaflows else _EXACT
             self._backer.revalidator.install(upcall.key, mask, result, now_ms)
 

@@ -304,15 +304,22 @@ def _learn(c: _Check, action: a.Learn) -> None:
     learned = _Check(Match(), c.max_port, c.table_id, c.n_tables)
     for spec in action.specs:
         if isinstance(spec.source, a.Subfield):
+            _fit(spec.source)
             c.demand_source(spec.source)
         if spec.destination is None:
             continue
+        _fit(spec.destination)
         if spec.kind == learn.MATCH:
             learned.demand_source(spec.destination)
             if not isinstance(spec.source, a.Subfield):
                 learned.match = learn.learned_match(learned.match, spec.destination, spec.source)
         else:
             learned.demand_destination(spec.destination)
+
+
+def _fit(part: a.Subfield) -> None:
+    if part.offset + part.n_bits > part.field.width:
+        raise OpenFlowError("OFPBAC_BAD_SET_LEN")
 
 
 def _bundle(c: _Check, action: a.Bundle) -> None:

@@ -306,8 +306,9 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
     # Any field may be set in part, also one that is always matched whole (OVN does so).
     if not mask & field.ones:
         raise OpenFlowError("OFPBAC_BAD_SET_MASK")
-    if field.form == "port10" and not masked:
-        value = port_from_of10(value)
+    if field.form == "port10" and mask & 0xFFFF == 0xFFFF:
+        # All of the field, which is 16 bits wide here and 32 in a key.
+        value, mask = port_from_of10(value), field.ones
     return a.SetField(field, _checked_value(field, value), mask & field.ones)
 
 

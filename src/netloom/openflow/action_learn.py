@@ -116,7 +116,8 @@ def _read_part(action: bytes, pos: int, n_bits: int) -> tuple[a.Subfield, int]:
     if after + 2 > len(action):
         raise OpenFlowError("OFPBAC_BAD_LEN")
     (offset,) = unpack_from(">H", action, after)
-    return subfield(field, offset, n_bits), after + 2
+    # Flows that are listed may have parts that go beyond their field; `action_check` has a word.
+    return a.Subfield(field, offset, n_bits), after + 2
 
 
 def write_learn(w: Writer, action: a.Learn) -> None:
@@ -338,5 +339,5 @@ def learned_match(match: Match, part: a.Subfield, value: int) -> Match:
     if part.field.form == "port10" and part.n_bits == part.field.width:
         return match.with_field(part.field, port_from_of10(value))
     shift = part.field.shift + part.offset
-    ones = ((1 << part.n_bits) - 1) << shift
+    ones = ((1 << part.n_bits) - 1) << shift & part.field.mask
     return Match(match.value & ~ones | value << shift & ones, match.mask | ones & part.field.mask)

@@ -224,14 +224,16 @@ def encode_table_features_reply(
 
 
 class _TableWriter:
-    """Writes many tables; the lists of fields that they share, once."""
+    """Writes many tables; the lists of fields and types that they share, once."""
 
-    __slots__ = ("_known", "_version")
+    __slots__ = ("_known", "_types", "_version")
 
     def __init__(self, version: int) -> None:
         self._version = version
         #: By kind and the identity of both lists, which the tables keep alive.
         self._known: dict[tuple[int, int, int], bytes] = {}
+        #: By kind and bits.
+        self._types: dict[tuple[int, int], bytes] = {}
 
     def write(self, t: m.TableFeatures) -> bytes:
         parts: list[bytes] = []
@@ -239,11 +241,11 @@ class _TableWriter:
             return self._head(t, 64)
         for miss, f in ((0, t.nonmiss), (1, t.miss)):
             parts += (
-                _put_types(_INSTRUCTIONS + miss, f.instructions),
+                self._put_types(_INSTRUCTIONS + miss, f.instructions),
                 _put(_NEXT + miss, bytes(f.next_tables)),
-                _put_types(_WRITE + miss, f.write_actions),
+                self._put_types(_WRITE + miss, f.write_actions),
                 self._fields(_WRITE_SET + miss, f.write_set_fields),
-                _put_types(_APPLY + miss, f.apply_actions),
+                self._put_types(_APPLY + miss, f.apply_actions),
                 self._fields(_APPLY_SET + miss, f.apply_set_fields),
             )
         parts.append(self._fields(_MATCH, t.match, t.maskable))
@@ -254,6 +256,12 @@ class _TableWriter:
     def _head(self, t: m.TableFeatures, size: int) -> bytes:
         return pack(">HBB4x32sQQII", size, t.table_id, t.command, t.name.encode()[:31],
                     t.metadata_match, t.metadata_write, t.config, t.max_entries)  # fmt: skip
+
+    def _put_types(self, kind: int, bits: int) -> bytes:
+        known = self._types.get((kind, bits))
+        if known is None:
+            known = self._types[kind, bits] = _put_types(kind, bits)
+        return known
 
     def _fields(self, kind: int, names: tuple[str, ...], masked: tuple[str, ...] = ()) -> bytes:
         shape = (kind, id(names), id(masked))

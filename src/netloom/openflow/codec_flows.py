@@ -9,13 +9,13 @@ from __future__ import annotations
 from struct import Struct, pack, unpack_from
 
 from netloom.base.record import replace
+from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
-from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
 from netloom.openflow.codec_flow_rows import (
     EMERG10,
@@ -33,6 +33,7 @@ from netloom.openflow.codec_match import (
     encode_nx_match,
 )
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.instruction_memo import decode_actions, decode_instructions
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
     decode_ofp10_match,
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
 
 
 Encoded = tuple[str, bytes]
+_DL_TYPE = SLOT["dl_type"]
+_CT_IPV4 = SLOT["ct_nw_src"].mask | SLOT["ct_nw_dst"].mask
+_CT_IPV6 = SLOT["ct_ipv6_src"].mask | SLOT["ct_ipv6_dst"].mask
+_CT_ADDRESSES = _CT_IPV4 | _CT_IPV6
 
 
 def _port10(number: int | None) -> int:
@@ -109,6 +114,15 @@ def decode_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     return read_flow_mod(frame.data, frame.version, frame.memo)
 
 
+def _check_connection(match: Match) -> None:
+    """Flow mods may ask for the addresses of a connection only of packets with such addresses."""
+    dl_type = _DL_TYPE.get(match.value)
+    if (match.mask & _CT_IPV4 and dl_type != 0x0800) or (
+        match.mask & _CT_IPV6 and dl_type != 0x86DD
+    ):
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
+
+
 def _decode_flow_mod10(frame: Frame, protocol: int) -> m.FlowMod:
     data = frame.data
     pos = frame.need(64)
@@ -134,6 +148,8 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
         _NX_FLOW_MOD.unpack_from(data, pos)
     )
     match, cookie, cookie_mask, after = decode_nx_match(data, pos + 32, size, cookie=True)
+    if match.mask & _CT_ADDRESSES:
+        _check_connection(match)
     command, table_id = _command(word, protocol)
     if command == m.OFPFC_ADD and cookie_mask:
         raise OpenFlowError("NXBRC_NXM_INVALID")
@@ -165,6 +181,8 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
         cookie = cookie_mask = 0
     if table_id == 0xFF and (version == 2 or not deletes):
         raise OpenFlowError("OFPFMFC_BAD_TABLE_ID")
+    if match.mask & _CT_ADDRESSES:
+        _check_connection(match)
     port = _any_port11(out_port)
     if command > m.OFPFC_DELETE_STRICT:
         raise OpenFlowError("OFPFMFC_BAD_COMMAND")

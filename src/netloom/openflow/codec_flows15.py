@@ -8,10 +8,10 @@ from netloom.base.log import get_logger
 from netloom.flow.match import Match
 from netloom.openflow import messages as m
 from netloom.openflow import oxs
-from netloom.openflow.action_decode import decode_instructions
 from netloom.openflow.actions import Action
 from netloom.openflow.codec_match import decode_match
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.instruction_memo import decode_instructions
 from netloom.openflow.oxm import encode_ofp12_match
 
 TYPE_CHECKING = False

@@ -203,9 +203,10 @@ def _decode_fields(data: bytes, pos: int, end: int) -> tuple[tuple[str, int], ..
     while pos < end:
         if pos + 4 > end or pos + 4 + data[pos + 3] > end:
             raise OpenFlowError("OFPBMC_BAD_LEN")
-        field, masked, after = decode_field_header(data, pos)
-        if masked:
+        if data[pos + 2] & 1:
+            # Said of unknown fields, too.
             raise OpenFlowError("OFPBMC_BAD_MASK")
+        field, _, after = decode_field_header(data, pos)
         size = (field.bits + 7) // 8
         if field.name in found:
             raise OpenFlowError("OFPBMC_DUP_FIELD")

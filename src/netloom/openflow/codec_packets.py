@@ -206,6 +206,8 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
         pos = frame.need(8)
         buffer_id, actions_len = unpack_from(">IH", data, pos)
         match, start = decode_ofp12_match(data, pos + 8, version, strict=False)
+        if not match.mask & _IN_PORT_MASK:
+            raise OpenFlowError("OFPBRC_BAD_PORT")
     elif version == 1:
         pos = frame.need(8)
         buffer_id, port, actions_len = unpack_from(">IHH", data, pos)

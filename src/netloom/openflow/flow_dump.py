@@ -27,12 +27,13 @@ from netloom.flow.address import format_ipv4, format_mac
 from netloom.flow.fields import SLOT
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.openflow.codec_flows import read_nx_stats, read_stats11
+from netloom.openflow.duration_text import format_duration
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
 from netloom.openflow.message_text import Style, format_message, header_text, hex_dump
 from netloom.openflow.messages import UNKNOWN
 from netloom.openflow.oxm import oxm_table
-from netloom.openflow.text_flows import flow_stats_text, format_duration
+from netloom.openflow.text_flows import flow_stats_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from netloom.openflow.action_decode import decode_actions, decode_instructions
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.actions import Action
+
+
+def decode_actions(data: bytes, version: int) -> tuple[Action, ...]:
+    """As that of `action_decode`, which who only writes messages never loads."""
+    from netloom.openflow.action_decode import decode_actions
+
+    return decode_actions(data, version)
+
+
+def decode_instructions(data: bytes, version: int) -> tuple[Action, ...]:
+    """As that of `action_decode`."""
+    from netloom.openflow.action_decode import decode_instructions
+
+    return decode_instructions(data, version)
 
 
 class InstructionMemo:

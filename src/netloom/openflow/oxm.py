@@ -32,6 +32,7 @@ from netloom.flow.fields import (
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.flow.prerequisites import ct_entry_matched
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.oxm_options import (
     OPTIONS,
@@ -148,8 +149,11 @@ def _prerequisites(field: Field) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _met_by_type(row: DecodeRow, value: int) -> bool:
-    """Are the prerequisites met if the packet type says what the Ethernet type would?"""
+def _met_otherwise(row: DecodeRow, value: int, mask: int) -> bool:
+    """Are the prerequisites met by a connection that is said not to be invalid, or if the packet
+    type says what the Ethernet type would?"""
+    if row.field.prerequisite == "ct":
+        return ct_entry_matched(value, mask)
     packet_type = _TYPE_SLOT.get(value)
     if packet_type >> 16 != 1:
         return False
@@ -280,7 +284,7 @@ class OxmTable:
                         if value & bits == demanded:
                             break
                     else:
-                        if not _met_by_type(row, value):
+                        if not _met_otherwise(row, value, mask):
                             raise OpenFlowError("OFPBMC_BAD_PREREQ")
                 if mask & field_mask:
                     raise OpenFlowError("OFPBMC_DUP_FIELD")

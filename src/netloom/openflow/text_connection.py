@@ -95,7 +95,8 @@ def format_role_reply(message: m.RoleReply, frame: Frame, style: Style) -> str:
 
 def format_role_status(message: m.RoleStatus, frame: Frame, style: Style) -> str:
     reason = names.ROLE_REASONS.get(message.reason, "(unknown)")
-    return _role(message.role, message.generation_id) + f" reason={reason}"
+    generation = None if message.generation_id == m.UNKNOWN else message.generation_id
+    return f"{_role(message.role, generation)} reason={reason}"
 
 
 def _async(config: m.AsyncConfig) -> str:

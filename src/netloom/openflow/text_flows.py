@@ -8,6 +8,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import names
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_format import format_actions
+from netloom.openflow.duration_text import format_duration
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
@@ -34,16 +35,6 @@ _AS_IT_CAME: Final = 3
 def format_flags(flags: int) -> str:
     """Words, each with a space after it."""
     return "".join(f"{word} " for bit, word in _FLAGS if flags & bit)
-
-
-def format_duration(seconds: int, nanoseconds: int) -> str:
-    """`5s`, `5.600s`, `5.000000001s`, `5.00000001s`."""
-    if not nanoseconds:
-        return f"{seconds}s"
-    if nanoseconds % 1_000_000 == 0:
-        return f"{seconds}.{nanoseconds // 1_000_000:03d}s"
-    fraction = f"{nanoseconds:09d}".rstrip("0")
-    return f"{seconds}.{fraction}s"
 
 
 def table_text(table_id: int, table_names: object) -> str:

@@ -8,9 +8,9 @@ from netloom.flow.value_text import format_field_value
 from netloom.openflow import messages_groups as g
 from netloom.openflow.action_format import format_actions
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
+from netloom.openflow.duration_text import format_duration
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
-from netloom.openflow.text_flows import format_duration
 
 _COMMANDS = {
     g.OFPGC_ADD: "ADD", g.OFPGC_MODIFY: "MOD", g.OFPGC_DELETE: "DEL",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netloom.openflow import messages_meters as t
+from netloom.openflow.duration_text import format_duration
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style, bit_names
-from netloom.openflow.text_flows import format_duration
 
 _COMMANDS = {t.OFPMC_ADD: "ADD", t.OFPMC_MODIFY: "MOD", t.OFPMC_DELETE: "DEL"}
 _FLAGS = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from netloom.flow.address import format_mac
 from netloom.flow.ports import format_port
 from netloom.openflow import messages as m
+from netloom.openflow.duration_text import format_duration
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style
 from netloom.openflow.port_counters import format_counters
-from netloom.openflow.text_flows import format_duration
 
 _CONFIG = ("PORT_DOWN", "NO_STP", "NO_RECV", "NO_RECV_STP", "NO_FLOOD", "NO_FWD",
            "NO_PACKET_IN")  # fmt: skip

@@ -2,9 +2,9 @@
 
 A remote is a stream name, or `db:DB,TABLE,COLUMN`: names in a column of strings, or rows that a
 column refers to, such as `Manager` rows, whose columns `target`, `max_backoff`,
-`inactivity_probe`, `read_only` say how, and whose columns `is_connected` and `status` tell how it
-goes. These functions look at a `Server` and return plain values; sockets are made of them by the
-program.
+`inactivity_probe`, `read_only`, `role` say how, and whose columns `is_connected` and `status` tell
+how it goes. These functions look at a `Server` and return plain values; sockets are made of them by
+the program.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ DEFAULT_PROBE_INTERVAL_MS = 5000
 class RemoteOptions:
     """How one remote is to be kept."""
 
-    __slots__ = ("max_backoff_ms", "probe_interval_ms", "read_only")
+    __slots__ = ("max_backoff_ms", "probe_interval_ms", "read_only", "role")
 
-    def __init__(self, max_backoff_ms: int, probe_interval_ms: int, read_only: bool) -> None:
+    def __init__(
+        self, max_backoff_ms: int, probe_interval_ms: int, read_only: bool, role: str = ""
+    ) -> None:
         self.max_backoff_ms = max_backoff_ms
         self.probe_interval_ms = probe_interval_ms
         self.read_only = read_only
+        #: What clients may do (`netloom.ovsdb.rbac`); "" for everything.
+        self.role = role
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteOptions) and self._key() == other._key()
@@ -42,8 +46,8 @@ class RemoteOptions:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[int, int, bool]:
-        return self.max_backoff_ms, self.probe_interval_ms, self.read_only
+    def _key(self) -> tuple[int, int, bool, str]:
+        return self.max_backoff_ms, self.probe_interval_ms, self.read_only, self.role
 
 
 def default_options(target: str) -> RemoteOptions:
@@ -137,15 +141,6 @@ def _add_row(wanted: dict[str, RemoteOptions], table: Table, row: RowData) -> No
     if not target:
         log.warn_rl("Table `%s' has missing or invalid `target' column", table.name)
         return
-    role = _read(table, row, "role", "string")
-    if role:
-        # Without the role's limits, whoever connects could do everything.
-        log.warn_rl(
-            '%s: not opened, since role-based access control (role "%s") is not supported in '
-            "this version",
-            target, role,
-        )  # fmt: skip
-        return
     options = default_options(target)
     max_backoff = _read(table, row, "max_backoff", "integer")
     if max_backoff is not None:
@@ -154,6 +149,7 @@ def _add_row(wanted: dict[str, RemoteOptions], table: Table, row: RowData) -> No
     if probe_interval is not None:
         options.probe_interval_ms = probe_interval
     options.read_only = bool(_read(table, row, "read_only", "boolean"))
+    options.role = _read(table, row, "role", "string") or ""
     wanted[target] = options
 
 
@@ -178,7 +174,8 @@ def status_operations(
         table, rows = referenced_rows(server, remote)
     except CommandError:
         return "", []
-    if table is None:
+    if table is None or served.relay is not None or server.is_backup:
+        # A copy shows what the server says that it was copied from.
         return "", []
     operations: list[Any] = []
     for row in rows:

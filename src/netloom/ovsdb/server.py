@@ -12,6 +12,7 @@ commit to their database, and once more at their deadline.
 from __future__ import annotations
 
 import gc
+from json import loads
 
 from netloom.base.log import get_logger
 from netloom.ovsdb.commit import prepare
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from netloom.ovsdb.database import Changes
     from netloom.ovsdb.file_store import FileStore
     from netloom.ovsdb.monitor import Monitor
+    from netloom.ovsdb.relay import Relay
     from netloom.ovsdb.schema import DatabaseSchema
     from netloom.ovsdb.session import Session
     from netloom.ovsdb.uuids import Uuid
@@ -45,9 +47,19 @@ _BIG_TRANSACTION = 500
 
 
 class Trigger:
-    """A transaction that may have to wait; `reply` gets its results."""
+    """A transaction that may have to wait; `reply` gets its results, or `fail` the error of the
+    server that a relay passed it on to."""
 
-    __slots__ = ("deadline_ms", "operations", "reply", "served", "session", "start_ms")
+    __slots__ = (
+        "deadline_ms",
+        "fail",
+        "operations",
+        "passed_on",
+        "reply",
+        "served",
+        "session",
+        "start_ms",
+    )
 
     def __init__(
         self,
@@ -55,32 +67,41 @@ class Trigger:
         session: Session | None,
         operations: list[Any],
         reply: Callable[[list[Any]], None],
+        fail: Callable[[Any], None],
         start_ms: int,
     ) -> None:
         self.served = served
         self.session = session
         self.operations = operations
         self.reply = reply
+        self.fail = fail
         self.start_ms = start_ms
         self.deadline_ms: int | None = None
+        #: Whether a relay has it, which then owes the answer.
+        self.passed_on = False
 
 
 class Served:
-    """One database with what the server keeps for it. `store` is None for one in memory."""
+    """One database with what the server keeps for it. `store` is None for one in memory: the
+    server's own, and one that another server keeps and that `relay` follows."""
 
     __slots__ = (
         "database",
         "is_running",
         "is_stale",
         "monitors",
+        "relay",
         "row_uuid",
         "store",
         "triggers",
     )
 
-    def __init__(self, database: Database, store: FileStore | None) -> None:
+    def __init__(
+        self, database: Database, store: FileStore | None, relay: Relay | None = None
+    ) -> None:
         self.database = database
         self.store = store
+        self.relay = relay
         self.triggers: list[Trigger] = []
         #: Monitors of all sessions on this database, in the order of their requests.
         self.monitors: dict[Monitor, Session] = {}
@@ -89,6 +110,11 @@ class Served:
         self.is_stale = False
         #: This database's row in the _Server database.
         self.row_uuid: Uuid | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """False for a relay that does not know its schema yet."""
+        return self.relay is None or self.relay.has_contents
 
 
 class Server:
@@ -100,9 +126,11 @@ class Server:
         clock: Clock,
         encode: Callable[[Any], bytes],
         new_uuid: Callable[[], Uuid] | None = None,
+        decode: Callable[[bytes], Any] = loads,
     ) -> None:
         self.clock = clock
         self.encode = encode
+        self.decode = decode
         self.new_uuid = new_uuid or UuidSource()
         self.id = self.new_uuid()
         self.served: dict[str, Served] = {}
@@ -110,21 +138,25 @@ class Server:
         self.locks = Locks()
         #: False makes the server as one that does not know conditional monitors (for tests).
         self.has_monitor_cond = True
+        #: A backup server lets no client change anything.
+        self.is_backup = False
         #: Called after every commit with the database's name and the changes.
         self.watchers: list[Callable[[str, Changes], None]] = []
         self._meta = Served(Database(server_schema), None)
         self.served[SERVER_DATABASE] = self._meta
-        self._publish(self._meta)
+        self.publish(self._meta)
 
     # -- databases -----------------------------------------------------------------------
 
-    def add_database(self, database: Database, store: FileStore | None) -> None:
+    def add_database(
+        self, database: Database, store: FileStore | None, relay: Relay | None = None
+    ) -> None:
         """Serve one more database; raises `OvsdbError` if its name is taken."""
         name = database.name
         if name in self.served:
             raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
-        served = self.served[name] = Served(database, store)
-        self._publish(served)
+        served = self.served[name] = Served(database, store, relay)
+        self.publish(served)
         self._disconnect_unaware(f"adding {name} database")
 
     def remove_database(self, name: str) -> None:
@@ -138,25 +170,28 @@ class Server:
             self._change_meta(served.row_uuid, None)
         if served.store is not None:
             served.store.close()
+        if served.relay is not None:
+            served.relay.close()
         self._disconnect_unaware(f"removing {name} database")
 
     def replace_database(self, name: str, database: Database) -> None:
-        """The database was converted to another schema."""
+        """The database was converted to another schema, or is the first that a relay found."""
         served = self.served[name]
         self._cancel_monitors(served)
         served.database = database
-        self._publish(served)
+        self.publish(served)
         self._disconnect_unaware(f"database {name} schema changed")
 
-    def _publish(self, served: Served) -> None:
-        """Show the database in the `Database` table of `_Server`."""
-        database = served.database
+    def publish(self, served: Served) -> None:
+        """Show the database as it is now in the `Database` table of `_Server`."""
+        database, relay = served.database, served.relay
+        schema = (format_json(database.schema.to_json()),) if served.is_available else ()
         row = {
             "name": database.name,
-            "model": "standalone",
-            "connected": True,
-            "leader": True,
-            "schema": (format_json(database.schema.to_json()),),
+            "model": "standalone" if relay is None else "relay",
+            "connected": relay is None or relay.is_connected,
+            "leader": relay is None,
+            "schema": schema,
         }
         if served.row_uuid is None:
             served.row_uuid = self.new_uuid()
@@ -174,6 +209,7 @@ class Server:
             for name, datum in columns.items():
                 row[table.columns[name].index] = datum
         self._commit(self._meta, prepare(txn))
+        self._run_triggers(self._meta)
 
     def _cancel_monitors(self, served: Served) -> None:
         for monitor, session in list(served.monitors.items()):
@@ -193,19 +229,22 @@ class Server:
         session: Session | None,
         operations: list[Any],
         reply: Callable[[list[Any]], None],
+        fail: Callable[[Any], None] | None = None,
     ) -> Trigger | None:
-        """Run a transaction; `reply` gets its results now, or later if it must wait.
+        """Run a transaction; `reply` gets its results now, or later if it must wait. A relay that
+        gets no results gives the reason to `fail`.
 
         The trigger of a waiting transaction is returned, for `cancel`."""
         big = len(operations) >= _BIG_TRANSACTION and gc.isenabled()
         if big:
             gc.disable()
         try:
-            trigger = Trigger(served, session, operations, reply, self.clock.now_ms())
-            if self._try(trigger):
-                return None
-            served.triggers.append(trigger)
-            return trigger
+            now_ms = self.clock.now_ms()
+            trigger = Trigger(served, session, operations, reply, fail or _no_failure, now_ms)
+            if not self._try(trigger):
+                served.triggers.append(trigger)
+                return trigger
+            return trigger if trigger.passed_on else None
         finally:
             if big:
                 gc.enable()
@@ -216,10 +255,17 @@ class Server:
         context = Context(
             self.new_uuid,
             _no_lock if session is None else session.holds_lock,
-            session is not None and session.read_only,
+            session is not None and (session.read_only or self.is_backup),
             self.clock.now_ms() - trigger.start_ms,
         )
+        context.rbac = None if session is None else session.rbac
+        context.forwards = served.relay is not None
         outcome = execute(served.database, trigger.operations, context)
+        if outcome.forward:
+            assert served.relay is not None
+            trigger.passed_on = True
+            served.relay.forward(trigger)
+            return True
         results = outcome.results
         if results is None:
             if outcome.timeout_ms is not None:
@@ -243,12 +289,25 @@ class Server:
         if served.store is not None:
             served.store.record(changes, comment, self.clock.wall_ms(), durable)
 
-    def _commit(self, served: Served, changes: Changes) -> None:
+    def commit_copy(self, served: Served, changes: Changes, txn_id: Uuid | None = None) -> None:
+        """Commit what another server said, under the id that it gave to the transaction (None for
+        none); raises `OvsdbError` if it cannot be recorded."""
+        if changes:
+            self._make_durable(served, changes, "", durable=False)
+            if served.relay is not None and txn_id is None:
+                # Nobody may be told that nothing happened since a transaction before this one.
+                served.database.history.clear()
+            self._commit(served, changes, txn_id)
+            self._run_triggers(served)
+
+    def _commit(self, served: Served, changes: Changes, txn_id: Uuid | None = None) -> None:
         """Install changes and tell all monitors."""
         if not changes:
             return
         served.database.install(changes)
-        if served.database.keeps_history:
+        if txn_id is not None:
+            served.database.remember(txn_id, changes)
+        elif served.database.keeps_history and served.relay is None:
             served.database.remember(self.new_uuid(), changes)
         if served.monitors:
             self._notify(served, changes)
@@ -293,7 +352,8 @@ class Server:
         if trigger in trigger.served.triggers:
             trigger.served.triggers.remove(trigger)
             return True
-        return False
+        relay = trigger.served.relay
+        return relay is not None and relay.cancel(trigger)
 
     # -- time ----------------------------------------------------------------------------
 
@@ -305,6 +365,9 @@ class Server:
             for trigger in served.triggers
             if trigger.deadline_ms is not None
         ]
+        for served in self.served.values():
+            if served.relay is not None and (due_ms := served.relay.deadline()) is not None:
+                deadlines.append(due_ms)
         return min(deadlines, default=None)
 
     def advance(self, now_ms: int) -> None:
@@ -312,6 +375,8 @@ class Server:
         for served in list(self.served.values()):
             if any(t.deadline_ms is not None and t.deadline_ms <= now_ms for t in served.triggers):
                 self._run_triggers(served)
+            if served.relay is not None:
+                served.relay.advance(now_ms)
             if served.store is not None and served.store.compaction_due(now_ms):
                 try:
                     self.compact(served)
@@ -328,3 +393,7 @@ class Server:
 def _no_lock(name: str) -> bool:
     del name
     return False
+
+
+def _no_failure(error: object) -> None:
+    raise AssertionError(f"a transaction of the server's own was refused: {error}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from netloom.ovsdb.rbac import Rbac
     from netloom.ovsdb.server import Served, Server, Trigger
     from netloom.ovsdb.uuids import Uuid
 
@@ -37,12 +38,15 @@ class Session:
         send: Callable[[bytes], None],
         disconnect: Callable[[str], None],
         read_only: bool = False,
+        rbac: Rbac | None = None,
     ) -> None:
         self._server = server
         self.send = send
         #: Close the connection; the argument is the reason, for the log.
         self.disconnect = disconnect
         self.read_only = read_only
+        #: Who the client is and what role it has; None for one that may do everything.
+        self.rbac = rbac
         #: Whether the client copes with databases that come, go and change.
         self.change_aware = False
         self._monitors: dict[str, Monitor] = {}
@@ -114,6 +118,12 @@ class Session:
                 f"{method} request specifies unknown database {params[0]}",
                 "unknown database",
             )
+        if not served.is_available:
+            raise OvsdbError(
+                "database not available",
+                f"{method} request specifies database {params[0]} which is not yet available "
+                "because it has not completed joining its cluster",
+            )
         return served
 
     # -- the server and its databases ----------------------------------------------------
@@ -153,6 +163,8 @@ class Session:
                 "invalid parameters",
                 f"new schema name ({schema.name}) does not match database name ({name})",
             )
+        if self.rbac is not None:
+            self.rbac.check_convert(served.database)
         if self.read_only or served.store is None:
             raise OvsdbError("not allowed", f"convert operation not allowed on database {name}")
         database = convert_database(served.database, schema)
@@ -173,7 +185,11 @@ class Session:
             self._triggers.pop(id_text, None)
             self._reply(request_id, results)
 
-        trigger = self._server.transact(served, self, params[1:], reply)
+        def fail(error: Any) -> None:
+            self._triggers.pop(id_text, None)
+            self._send({"id": request_id, "error": error})
+
+        trigger = self._server.transact(served, self, params[1:], reply, fail)
         if trigger is not None:
             self._triggers[id_text] = trigger
         return None
@@ -265,6 +281,8 @@ class Session:
         return self._server.locks.holds(self, name)
 
     def _lock_name(self, method: str, params: list[Any]) -> str:
+        if self.read_only or self._server.is_backup:
+            raise Refused("lock and unlock methods not allowed, DB server is read only.")
         if len(params) != 1 or type(params[0]) is not str or not is_id(params[0]):
             raise syntax_error(params, f"{method} request params must be <id>")
         return params[0]

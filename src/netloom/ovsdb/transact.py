@@ -18,6 +18,7 @@ from netloom.ovsdb.datum import Symbols, datum_to_json, keys_of, parse_datum
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.members import ARRAY, BOOLEAN, ID, NUMBER, OBJECT, STRING, Members
 from netloom.ovsdb.mutation import parse_mutations
+from netloom.ovsdb.rbac import MUTATE, UPDATE
 from netloom.ovsdb.txn import Txn
 from netloom.ovsdb.uuids import parse_uuid
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from netloom.ovsdb.condition import Condition
     from netloom.ovsdb.database import Changes, Database, RowData, Table
+    from netloom.ovsdb.rbac import Rbac
     from netloom.ovsdb.schema import ColumnSchema
     from netloom.ovsdb.types import Datum
     from netloom.ovsdb.uuids import Uuid
@@ -45,9 +47,10 @@ class Outcome:
 
     `results` is the reply; None while a `wait` is unsatisfied, and `timeout_ms` then says how long
     after the first execution it may stay so (None for ever). `changes` is empty unless the
-    transaction succeeded and changed something."""
+    transaction succeeded and changed something. `forward` is set, and `results` is None, if another
+    server has to run it (see `Context.forwards`)."""
 
-    __slots__ = ("changes", "comment", "durable", "failed", "results", "timeout_ms")
+    __slots__ = ("changes", "comment", "durable", "failed", "forward", "results", "timeout_ms")
 
     def __init__(self) -> None:
         self.results: list[Any] | None = None
@@ -56,15 +59,26 @@ class Outcome:
         self.comment = ""
         self.durable = False
         self.failed = False
+        self.forward = False
 
 
 class Context:
     """Who runs a transaction: what depends on the client, and the source of UUIDs.
 
     `holds_lock` answers "assert"; `elapsed_ms` is the time since the first execution; where nobody
-    can run the transaction again, `may_wait` is false."""
+    can run the transaction again, `may_wait` is false. `rbac` limits what may be changed. Where the
+    database is another server's, `forwards` has what would change it handed on, once it succeeded
+    here."""
 
-    __slots__ = ("elapsed_ms", "holds_lock", "may_wait", "new_uuid", "read_only")
+    __slots__ = (
+        "elapsed_ms",
+        "forwards",
+        "holds_lock",
+        "may_wait",
+        "new_uuid",
+        "rbac",
+        "read_only",
+    )
 
     def __init__(
         self,
@@ -79,6 +93,8 @@ class Context:
         self.holds_lock = holds_lock
         self.read_only = read_only
         self.elapsed_ms = elapsed_ms
+        self.rbac: Rbac | None = None
+        self.forwards = False
 
 
 def execute(database: Database, operations: list[Any], context: Context) -> Outcome:
@@ -97,6 +113,7 @@ class _Execution:
         self.symbols = Symbols(context.new_uuid)
         self.outcome = Outcome()
         self.comments: list[str] = []
+        self.writes = False
 
     def run(self) -> Outcome:
         outcome = self.outcome
@@ -112,6 +129,9 @@ class _Execution:
             results.extend([None] * (n - len(results)))
             outcome.failed = True
         else:
+            if self.writes and self.context.forwards:
+                outcome.forward = True
+                return outcome
             try:
                 outcome.changes = prepare(self.txn)
             except OvsdbError as error:
@@ -142,6 +162,7 @@ class _Execution:
                     f"{self.database.name}",
                 )
             else:
+                self.writes |= name not in _READ_ONLY
                 try:
                     result = runner(self, parser)
                 except _ParserFailed:
@@ -185,6 +206,13 @@ class _Execution:
             row.append((column, parse_datum(column.type, value, symbols)))
         return row
 
+    def _check_change(
+        self, table: Table, found: list[tuple[Uuid, RowData]], columns: list[str], what: str
+    ) -> None:
+        rbac = self.context.rbac
+        assert rbac is not None
+        rbac.check_change(self.database, table, [row for _uuid, row in found], columns, what)
+
     # -- operations ----------------------------------------------------------------------
 
     def insert(self, parser: Members) -> dict[str, Any]:
@@ -207,6 +235,8 @@ class _Execution:
         for column, datum in given:
             if column.index < n:
                 row[column.index] = datum
+        if self.context.rbac is not None:
+            self.context.rbac.check_insert(self.database, table, row)
         if len(given) < n:
             _check_defaults(table, {column.index for column, _ in given})
         self.txn.insert(table, uuid, row)
@@ -273,6 +303,8 @@ class _Execution:
                     "constraint violation",
                 )
         found = self.txn.find(table, self._condition(table, where))
+        if self.context.rbac is not None:
+            self._check_change(table, found, [column.name for column, _datum in row], UPDATE)
         for uuid, _row in found:
             target = self.txn.writable(table, uuid)
             for column, datum in row:
@@ -287,6 +319,9 @@ class _Execution:
             raise _ParserFailed
         mutations = parse_mutations(table.name, table.columns, mutations_json, self.symbols)
         found = self.txn.find(table, self._condition(table, where))
+        if self.context.rbac is not None:
+            names = [mutation.column.name for mutation in mutations]
+            self._check_change(table, found, names, MUTATE)
         for uuid, _row in found:
             target = self.txn.writable(table, uuid)
             for mutation in mutations:
@@ -300,6 +335,9 @@ class _Execution:
         if parser.failed:
             raise _ParserFailed
         found = self.txn.find(table, self._condition(table, where))
+        if self.context.rbac is not None:
+            rows = [row for _uuid, row in found]
+            self.context.rbac.check_delete(self.database, table, rows)
         for uuid, _row in found:
             self.txn.delete(table, uuid)
         return {"count": len(found)}

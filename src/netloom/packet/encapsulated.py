@@ -9,8 +9,10 @@ and has to finish each segment with headers of its own.
 from __future__ import annotations
 
 from netloom.packet.checksum import checksum, transport_checksum
-from netloom.packet.headers import ETH_TYPE_TEB, IPPROTO_UDP
-from netloom.packet.parse import Headers
+from netloom.packet.headers import ETH_TYPE_NSH, ETH_TYPE_TEB, IPPROTO_UDP
+from netloom.packet.nsh import header_length
+from netloom.packet.parse import Headers, parse
+from netloom.packet.types import PT_IPV4, PT_IPV6, PT_NSH, type_of_nsh_protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ LEAST_INSIDE: Final = 14 + 20 + 4 + 20
 _GRE_PROTO: Final = 47
 #: Of GRE's flags: a checksum, a key, a sequence number, four bytes each.
 _GRE_WORDS, _GRE_CHECKSUM = 0xB0, 0x80
+#: Ethernet types of headers that have others behind them.
+LAYERS: Final = (ETH_TYPE_NSH, 0x8847, 0x8848)
+_MAX_LAYERS: Final = 8
+#: By the first bits behind a label.
+_BY_VERSION: Final = {0: PT_NSH, 4: PT_IPV4, 6: PT_IPV6}
 _IP_TYPES: Final = (0x0800, 0x86DD)
 _UDP_LEN: Final = 8
 _FIXED_LEN: Final = 8
@@ -52,6 +59,30 @@ def _behind_gre(packet: bytes, at: int) -> tuple[int, int]:
     if kind == ETH_TYPE_TEB:
         return start, 0
     return (start, 1 << 16 | kind) if kind in _IP_TYPES else (0, 0)
+
+
+def find_behind_layers(packet: bytes, headers: Headers) -> list[tuple[int, int]]:
+    """What may be behind the labels and service headers of `packet`, as `find_inside` says it:
+    labels do not tell what follows."""
+    found: list[tuple[int, int]] = []
+    waiting = [(0, headers)]
+    while waiting and len(found) < _MAX_LAYERS:
+        start, outside = waiting.pop()
+        for at, kind in _behind_layer(packet, start + outside.l3, outside.dl_type):
+            found.append((at, kind))
+            waiting.append((at, parse(packet[at:], kind)))
+    return found
+
+
+def _behind_layer(packet: bytes, at: int, dl_type: int) -> list[tuple[int, int]]:
+    if dl_type not in LAYERS or len(packet) <= at:
+        return []
+    if dl_type != ETH_TYPE_NSH:
+        kind = _BY_VERSION.get(packet[at] >> 4)
+        return [(at, 0)] if kind is None else [(at, 0), (at, kind)]
+    length = header_length(packet, at)
+    behind = type_of_nsh_protocol(packet[at + 3]) if length else None
+    return [] if behind is None else [(at + length, behind)]
 
 
 def encapsulate(head: bytes, headers: Headers, inside: bytes, number: int) -> bytes:

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
-from netloom.packet.headers import NSH_BASE_LEN, NSH_MD_TYPE1
+from netloom.packet.headers import (
+    ETH_TYPE_NSH,
+    NSH_BASE_LEN,
+    NSH_MD1_LEN,
+    NSH_MD_TYPE1,
+    NSH_MD_TYPE2,
+)
 from netloom.packet.parse import Headers
 
 _TTL_SHIFT, _FLAGS_SHIFT = 6, 12
@@ -34,6 +40,18 @@ def header_length(data: bytes | bytearray, at: int = 0) -> int:
     return length if NSH_BASE_LEN <= length <= len(data) - at else 0
 
 
+def _is_sound(packet: bytearray, at: int) -> bool:
+    """Whether a key has the fields of the header at `at`."""
+    if at < 0 or len(packet) < at + NSH_BASE_LEN or packet[at] >> 6:
+        return False
+    length, md_type = (packet[at + 1] & _LENGTH) * 4, packet[at + 2]
+    if at + length > len(packet):
+        return False
+    if md_type == NSH_MD_TYPE1:
+        return length == NSH_MD1_LEN
+    return md_type != NSH_MD_TYPE2 or length >= NSH_BASE_LEN
+
+
 def set_nsh(
     packet: bytearray,
     headers: Headers,
@@ -45,10 +63,10 @@ def set_nsh(
     c3: int | None = None,
     c4: int | None = None,
 ) -> None:
-    """Writes the header at layer 3; context words only where they are fixed (MD type 1)."""
+    """Writes the header at layer 3, if it is one that a key has; context words only where they are
+    fixed (MD type 1)."""
     at = headers.l3
-    length = header_length(packet, at) if at >= 0 else 0
-    if not length:
+    if headers.dl_type != ETH_TYPE_NSH or not _is_sound(packet, at):
         return
     first = packet[at] << 8 | packet[at + 1]
     if flags is not None:
@@ -58,9 +76,9 @@ def set_nsh(
     packet[at : at + 2] = first.to_bytes(2, "big")
     if path is not None:
         packet[at + 4 : at + 8] = path.to_bytes(4, "big")
-    if packet[at + 2] & 0xF != NSH_MD_TYPE1:
+    if packet[at + 2] != NSH_MD_TYPE1:
         return
     for number, word in enumerate((c1, c2, c3, c4)):
         begin = at + NSH_BASE_LEN + 4 * number
-        if word is not None and begin + 4 <= at + length:
+        if word is not None:
             packet[begin : begin + 4] = word.to_bytes(4, "big")

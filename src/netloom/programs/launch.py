@@ -4,8 +4,9 @@ A pip console script costs about 9 ms more than Python itself: it imports `site`
 the environment's `.pth` files name. Scripts call `ovs-vsctl` thousands of times, so each tool is
 installed as a script of its own that the shell and Python both read (`script_for`): the shell part
 picks an interpreter and runs it with `-I -S`; the Python part puts the package's directory on
-`sys.path` and calls `run`. An editable installation, whose directory only `site` knows, falls back
-to `site.main()`. Daemons always take `site`, as their dependencies may live anywhere.
+`sys.path` and calls `run`; where that is not the package's, `site` finds out. The script of an
+editable installation, which stays where it is, names the interpreter and the directory of the
+sources, and needs no shell. Daemons always take `site`, as their dependencies may live anywhere.
 
 Other programs look for `ovsdb-client monitor ...` or for `ovs-vswitchd` in /proc/PID/cmdline
 (Neutron's agent waits for its monitor that way) and in /proc/PID/comm (pidof, pgrep), where a
@@ -64,6 +65,8 @@ MAX_NEW_OBJECTS = 200_000
 _ARG_START, _ARG_END = 45, 46
 #: comm holds 15 bytes and a zero.
 _LONGEST_NAME = 15
+#: The first line of a script may have so many bytes everywhere.
+_LONGEST_START = 127
 
 #: `@python@` is the interpreter of the installation, `@tool@` the tool. To the shell the second
 #: line is the command `:`, and what follows runs up to `exec`; to Python all of it is a string.
@@ -96,10 +99,30 @@ except ModuleNotFoundError:
 run("@tool@")
 """
 
+#: The same where the sources stay in the directory `@source@`.
+EDITABLE_TEMPLATE = """\
+@start@
+import sys
+sys.path.insert(0, @source@)
+from netloom.programs.launch import run
+run("@tool@")
+"""
 
-def script_for(tool: str, python: str) -> str:
-    """The text of the script that starts `tool`; `python` is the path of an interpreter."""
+
+def script_for(tool: str, python: str, source: str = "") -> str:
+    """The text of the script that starts `tool`; `python` is the path of an interpreter. `source`
+    is the directory of the sources, if they stay there."""
+    start = f"#!{python} -IS"
+    if source and _is_start(start):
+        text = EDITABLE_TEMPLATE.replace("@start@", start).replace("@source@", repr(source))
+        return text.replace("@tool@", tool)
     return TEMPLATE.replace("@python@", python.replace("'", "'\\''")).replace("@tool@", tool)
+
+
+def _is_start(line: str) -> bool:
+    """Does every kernel take it as the first line of a script? It has one space."""
+    is_short = len(line.encode()) <= _LONGEST_START
+    return is_short and line.startswith("#!/") and len(line.split()) == 2
 
 
 def run(tool: str, argv: Sequence[str] | None = None) -> None:
@@ -110,6 +133,10 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     show_as(argv)
     module_name, needs_site = TOOLS[tool]
+    gc.disable()
+    from netloom.programs.kept_bytecode import use_kept_bytecode
+
+    use_kept_bytecode()
     if needs_site and "site" not in sys.modules:
         import site
 
@@ -118,7 +145,6 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
         from netloom.programs.compiled import activate
 
         activate()
-    gc.disable()
     module = __import__(module_name, fromlist=["main"])
     # What is loaded stays, and little of what a tool makes is in cycles.
     gc.freeze()

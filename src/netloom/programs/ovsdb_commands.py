@@ -9,6 +9,7 @@ from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.remote_config import find_column, is_db_name
+from netloom.ovsdb.replication import Excluded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     from netloom.rpc.unixctl import CommandRegistry
 
 log = get_logger("ovsdb_server")
-_REPLICATION = (
-    "set-active-ovsdb-server",
-    "set-active-ovsdb-server-probe-interval",
-    "set-sync-exclude-tables",
-)
 
 
 class Commands:
@@ -77,7 +73,7 @@ class Commands:
         if args[0].startswith("_"):
             raise CommandError("Cannot remove reserved database.")
         log.info("removing %s database by user request", args[0])
-        self._server.remove_database(args[0])
+        self._program.remove_database(args[0])
         return ""
 
     def list_dbs(self, args: list[str]) -> str:
@@ -168,6 +164,55 @@ class Commands:
                 kind = "inserted" if old is None else "deleted" if new is None else "updated"
                 transaction_log.info("table:%s,op:%s,uuid:%s", table.name, kind, uuid)
 
+    # -- active-backup -------------------------------------------------------------------
+
+    def set_active(self, args: list[str]) -> str:
+        self._program.standby.active = args[0]
+        return ""
+
+    def get_active(self, args: list[str]) -> str:
+        del args
+        active = self._program.standby.active
+        return "" if active is None else f"{active}\n"
+
+    def connect_active(self, args: list[str]) -> str:
+        del args
+        if not self._program.standby.connect():
+            return "Unable to connect: active server is not specified.\n"
+        return ""
+
+    def disconnect_active(self, args: list[str]) -> str:
+        del args
+        self._program.standby.disconnect()
+        return ""
+
+    def set_active_probe(self, args: list[str]) -> str:
+        interval_ms = _integer(args[0])
+        if interval_ms is None:
+            return "Invalid probe interval, integer value expected\n"
+        self._program.standby.set_probe_interval(interval_ms)
+        return ""
+
+    def set_relay_probe(self, args: list[str]) -> str:
+        interval_ms = _integer(args[0])
+        if interval_ms is None:
+            raise CommandError("Invalid probe interval, integer value expected")
+        self._program.relays.set_probe_interval(interval_ms)
+        return ""
+
+    def set_excluded(self, args: list[str]) -> str:
+        self._program.standby.exclude(Excluded.parse(args[0]))
+        return ""
+
+    def get_excluded(self, args: list[str]) -> str:
+        del args
+        text = str(self._program.standby.excluded)
+        return f"{text}\n" if text else ""
+
+    def sync_status(self, args: list[str]) -> str:
+        del args
+        return self._program.standby.status()
+
     # -- state ---------------------------------------------------------------------------
 
     def memory(self) -> Mapping[str, int]:
@@ -208,21 +253,24 @@ def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
         ("get-db-storage-status", "DB", 1, 1, commands.storage_status),
         ("tlog-set", "DB:TABLE on|off", 2, 2, commands.tlog_set),
         ("tlog-list", "", 0, 0, commands.tlog_list),
+        ("set-active-ovsdb-server", "", 1, 1, commands.set_active),
+        ("get-active-ovsdb-server", "", 0, 0, commands.get_active),
+        ("connect-active-ovsdb-server", "", 0, 0, commands.connect_active),
+        ("disconnect-active-ovsdb-server", "", 0, 0, commands.disconnect_active),
+        ("set-active-ovsdb-server-probe-interval", "", 1, 1, commands.set_active_probe),
+        ("set-relay-source-probe-interval", "", 1, 1, commands.set_relay_probe),
+        ("set-sync-exclude-tables", "", 1, 1, commands.set_excluded),
+        ("get-sync-exclude-tables", "", 0, 0, commands.get_excluded),
+        ("sync-status", "", 0, 0, commands.sync_status),
     ):
         registry.register(f"ovsdb-server/{word}", usage, least, most, handler)
     _register_constant(registry)
-    _register_refused(registry)
     return commands.memory
 
 
 def _register_constant(registry: CommandRegistry) -> None:
     """Questions about what this version does not have, whose true answer is constant."""
     answers = {
-        "sync-status": "state: active\n",
-        "get-active-ovsdb-server": "",
-        "get-sync-exclude-tables": "",
-        "connect-active-ovsdb-server": "Unable to connect: active server is not specified.\n",
-        "disconnect-active-ovsdb-server": "",
         "perf-counters-show": "performance counter is not supported on this platform\n",
         "perf-counters-clear": "",
     }
@@ -234,16 +282,7 @@ def _constant(answer: str) -> Callable[[list[str]], str]:
     return lambda args: answer
 
 
-def _register_refused(registry: CommandRegistry) -> None:
-    """Commands of the active-backup service model."""
-
-    def refuse(name: str) -> Callable[[list[str]], str]:
-        def handler(args: list[str]) -> str:
-            del args
-            raise CommandError(f"{name}: not supported in this version")
-
-        return handler
-
-    names = [f"ovsdb-server/{name}" for name in _REPLICATION]
-    for name in names:
-        registry.register(name, "", 0, None, refuse(name))
+def _integer(text: str) -> int | None:
+    """The whole number that the text is; None if it is none."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() else None

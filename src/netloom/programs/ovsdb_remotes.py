@@ -11,6 +11,7 @@ from typing import Any
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
+from netloom.ovsdb.rbac import Rbac
 from netloom.ovsdb.remote_config import (
     RemoteOptions,
     desired_remotes,
@@ -28,7 +29,7 @@ from netloom.transport.driver import Connection, error_text
 from netloom.transport.loop import MainLoop
 from netloom.transport.server import Listener
 from netloom.transport.signals import FatalSignals
-from netloom.transport.tls import TlsSettings
+from netloom.transport.tls import TlsSettings, common_name
 
 log = get_logger("ovsdb_jsonrpc_server")
 #: How often the status columns are written.
@@ -67,8 +68,25 @@ class Client:
         self.connection = connection
         self.rpc.name = connection.name
         self.session = Session(
-            self._server, self.rpc.send_encoded, self._disconnect, self._options.read_only
+            self._server,
+            self.rpc.send_encoded,
+            self._disconnect,
+            self._options.read_only,
+            self._rbac(self._options.role),
         )
+
+    def _rbac(self, role: str) -> Rbac | None:
+        """What a remote with that role lets this client do."""
+        if not role or self.connection is None:
+            return None
+        return Rbac(role, common_name(self.connection.extra_info("ssl_object")))
+
+    def set_options(self, options: RemoteOptions) -> None:
+        """The remote's row has changed."""
+        self._options = options
+        if self.session is not None:
+            self.session.read_only = options.read_only
+            self.session.rbac = self._rbac(options.role)
 
     def _disconnect(self, reason: str) -> None:
         if self.connection is not None:
@@ -173,8 +191,8 @@ class ActiveRemote:
         self._options = options
         self._backoff.set_backoff(1000, options.max_backoff_ms)
         self._backoff.set_probe_interval(options.probe_interval_ms)
-        if self._current is not None and self._current.session is not None:
-            self._current.session.read_only = options.read_only
+        if self._current is not None:
+            self._current.set_options(options)
 
     def close(self) -> None:
         if self._current is not None:
@@ -271,8 +289,7 @@ class PassiveRemote:
         self._options = options
         for client, state in self._clients.items():
             state.set_probe_interval(options.probe_interval_ms)
-            if client.session is not None:
-                client.session.read_only = options.read_only
+            client.set_options(options)
 
     def close(self) -> None:
         self._listener.close()

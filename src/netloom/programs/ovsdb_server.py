@@ -16,6 +16,7 @@ from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
 from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
+from netloom.ovsdb.replication import Excluded
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 from netloom.programs.control import Control, make_registry
@@ -29,7 +30,9 @@ from netloom.programs.help_text import (
 )
 from netloom.programs.outcome import outcome
 from netloom.programs.ovsdb_commands import register_commands
+from netloom.programs.ovsdb_relays import Relays, is_relay_name
 from netloom.programs.ovsdb_remotes import Remotes
+from netloom.programs.ovsdb_standby import Standby
 from netloom.rpc.fast_json import FastJson
 from netloom.transport.daemon import Daemon, describe_status
 from netloom.transport.daemon_options import DAEMON_OPTIONS
@@ -47,14 +50,14 @@ _OWN_OPTIONS = (
     Option("run", REQUIRED),
     Option("no-dbs", NO),
     Option("disable-file-column-diff", NO),
-    Option("help", NO, "h"),
-    Option("version", NO, "V"),
-)
-#: Options of service models that this version does not have.
-REFUSED_OPTIONS = (
     Option("sync-from", REQUIRED),
     Option("sync-exclude-tables", REQUIRED),
     Option("active", NO),
+    Option("help", NO, "h"),
+    Option("version", NO, "V"),
+)
+#: Options of what this version does not have.
+REFUSED_OPTIONS = (
     Option("record", OPTIONAL),
     Option("replay", OPTIONAL),
     Option("config-file", REQUIRED),
@@ -74,6 +77,13 @@ JSON-RPC options (may be specified any number of times):
 {connection}{tls}
 {daemon}
 {log}
+Syncing options:
+  --sync-from=SERVER      sync DATABASE from active SERVER and start in
+                          backup mode (except with --active)
+  --sync-exclude-tables=DB:TABLE,...
+                          exclude the TABLE in DB from syncing
+  --active                with --sync-from, start in active mode
+
 Other options:
   --run COMMAND           run COMMAND as subprocess then exit
   --unixctl=SOCKET        override default control socket name
@@ -110,6 +120,9 @@ class Arguments:
         self.run: str | None = None
         self.use_diff = True
         self.no_dbs = False
+        self.sync_from: str | None = None
+        self.sync_exclude = ""
+        self.is_active = False
         #: TLS options as given; values may point into a database.
         self.tls: dict[str, str] = {}
 
@@ -135,9 +148,6 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
     arguments.databases = options.operands
     if not arguments.databases and not arguments.no_dbs:
         arguments.databases = [f"{paths.dbdir()}/conf.db"]
-    for database in arguments.databases:
-        if database.startswith("relay:"):
-            raise Fatal(f"{database}: relay databases are not supported in this version")
     return arguments
 
 
@@ -159,6 +169,12 @@ def _apply_own(arguments: Arguments, key: str, value: str) -> None:
             arguments.no_dbs = True
         case "disable-file-column-diff":
             arguments.use_diff = False
+        case "sync-from":
+            arguments.sync_from = value
+        case "sync-exclude-tables":
+            arguments.sync_exclude = value
+        case "active":
+            arguments.is_active = True
 
 
 class Program:
@@ -172,16 +188,21 @@ class Program:
         self.loop = MainLoop(self.clock)
         schema = files("netloom.ovsdb").joinpath("schemas/_server.ovsschema").read_bytes()
         server_schema = DatabaseSchema.from_json(self.codec.decode(schema))
-        self.server = Server(server_schema, self.clock, self.codec.encode)
+        self.server = Server(server_schema, self.clock, self.codec.encode, decode=self.codec.decode)
         self.tls = TlsSettings()
         self.remotes = Remotes(self.loop, self.server, self.tls, signals)
+        self.relays = Relays(self.loop, self.server, self.tls)
+        self.standby = Standby(self.loop, self.server, self.tls)
         self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
         self.exit_status = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._child_fd = -1
 
     def open_database(self, path: str) -> None:
-        """Serve the database of a file, by any name of it; raises `OvsdbError`."""
+        """Serve the database of a file, by any name of it, or a relay; raises `OvsdbError`."""
+        if is_relay_name(path):
+            self.relays.add(path)
+            return
         for served in self.server.served.values():
             if served.store is not None and os.path.realpath(path) == served.store.log.path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
@@ -223,11 +244,24 @@ class Program:
         self.server.watchers.append(self._database_changed)
         self.remotes.wanted = set(self.arguments.remotes)
         self.remotes.reconfigure()
+        self._take_role()
         declare_server_events(self.counters)
         self.control.register_standard(vlog, self.counters, register_commands(self))
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()
+
+    def _take_role(self) -> None:
+        """Start as the backup of the server that the command line names, if it does."""
+        self.standby.active = self.arguments.sync_from
+        self.standby.excluded = Excluded.parse(self.arguments.sync_exclude)
+        if not self.arguments.is_active:
+            self.standby.connect()
+
+    def remove_database(self, name: str) -> None:
+        """Serve a database no longer."""
+        self.server.remove_database(name)
+        self.relays.forget(name)
 
     def _database_changed(self, name: str, changes: object) -> None:
         if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):
@@ -254,6 +288,8 @@ class Program:
 
     def close(self) -> None:
         self.remotes.close()
+        self.standby.close()
+        self.relays.close()
         for served in self.server.served.values():
             if served.store is not None:
                 served.store.close()

@@ -20,6 +20,7 @@ from netloom.ovsdb.file_store import (
 )
 from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.log_file import FileLock, file_kind, overwrite_file
+from netloom.ovsdb.rbac import Rbac
 from netloom.ovsdb.schema import DatabaseSchema, is_version
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.uuids import UuidSource
@@ -144,6 +145,8 @@ class Tool:
 
     def __init__(self) -> None:
         self.more = 0
+        #: What role transactions have; "" for one that may do everything.
+        self.role = ""
         self.clock = SystemClock()
         self.codec = LightJson()
 
@@ -280,6 +283,8 @@ class Tool:
         if not request or request[0] != store.database.name:
             return syntax_error(request, "database name expected as first parameter").to_json()
         context = Context(UuidSource(), lambda name: False, may_wait=False)
+        if self.role:
+            context.rbac = Rbac(self.role, None)
         outcome = execute(store.database, request[1:], context)
         assert outcome.results is not None
         if writable and outcome.changes:
@@ -364,6 +369,8 @@ def run(argv: list[str]) -> int:
         match key:
             case "more":
                 tool.more += 1
+            case "rbac-role":
+                tool.role = value or ""
             case "help":
                 print_usage()
                 return 0

@@ -95,7 +95,11 @@ class SpareDatapaths:
         """Take a port away; the device of a bridge's port stays open."""
         port = next(port for port in dpif.ports() if port.number == number)
         dpif.port_del(number)
-        device = self._devices.pop((dpif.name, port.name), None)
+        self.discard_port(dpif, port.name)
+
+    def discard_port(self, dpif: Dpif, name: str) -> None:
+        """Close a device that is no port, or none any more."""
+        device = self._devices.pop((dpif.name, name), None)
         if device is not None:
             device.close()
 

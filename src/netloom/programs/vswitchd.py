@@ -79,6 +79,9 @@ Other options:
 
 #: mlockall(2): pages that there are, and those to come.
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+#: Calls inside calls. A packet may be resubmitted 64 deep, through a patch port each time, and in
+#: each table actions may be nested: a dozen calls a level and more, beyond Python's thousand.
+_MAX_CALLS = 20_000
 
 
 def usage() -> str:
@@ -247,6 +250,7 @@ class Program:
             self._watch_descriptors()
         if self.switch.ready and not self._announced:
             self._announced = True
+            self.datapaths.complete()
             freeze_garbage()
             self._daemon.complete()
             get_logger("bridge").info("%s (Open vSwitch) %s", PROGRAM, OVS_VERSION)
@@ -318,6 +322,7 @@ def _wake_up() -> None:
 
 def run(argv: list[str]) -> int:
     """The whole life of the daemon; its exit status."""
+    sys.setrecursionlimit(_MAX_CALLS)
     signals = FatalSignals()
     daemon = Daemon(PROGRAM, vlog, signals)
     arguments = parse_arguments(argv, daemon)

@@ -73,7 +73,8 @@ class DataPathSet:
         self._loop = loop
         self._devices = devices
         self._linux = linux
-        self._own_devices: list[Device] = []
+        #: The local port of each data path of this process, by its type.
+        self._own_devices: dict[str, Device] = {}
         self._counters = counters
         self._dummy = dummy
         self._types = frozenset(
@@ -124,7 +125,18 @@ class DataPathSet:
             found: Bridge | None = backer.bridges.get(bridge.name)
             if found is bridge:
                 backer.remove_bridge(bridge.name)
+                if not backer.bridges and backer.dpif is not self._kernel:
+                    self._remove(backer)
                 return
+
+    def _remove(self, backer: Backer) -> None:
+        """A data path of this process goes with its last bridge, and with it what it knows of
+        connections; that of the kernel stays, as its ports may outlive the daemon."""
+        del self.backers[backer.dpif.type]
+        device = self._own_devices.pop(backer.dpif.type, None)
+        backer.close()
+        if device is not None:
+            device.close()
 
     def set_zones(self, zones: tuple[ZonesWish, ...]) -> None:
         wanted = {wish.datapath_type: wish for wish in zones}
@@ -170,6 +182,11 @@ class DataPathSet:
         return "other", ()
 
     # -- the loop ------------------------------------------------------------------------
+
+    def complete(self) -> None:
+        """The first configuration is applied."""
+        if self._kernel is not None:
+            self._kernel.has_all_ports()
 
     def run(self) -> None:
         """Move packets, answer upcalls, serve controllers."""
@@ -233,7 +250,7 @@ class DataPathSet:
         for backer in self.backers.values():
             backer.close()
         self.backers.clear()
-        for device in self._own_devices:
+        for device in self._own_devices.values():
             device.close()
         self._own_devices.clear()
 
@@ -275,6 +292,8 @@ class DataPathSet:
         except Unsupported as error:
             self._shortfall = f"no kernel data path: {error}"
             log.warn("%s: %s; processing packets in user space", name, self._shortfall)
+            # What an earlier daemon left would send each packet a second time.
+            forget(paths.rundir(), self._mounts)
             return None
         self._linux.use_kernel_ports(paths.rundir())
         self._kernel = dpif
@@ -289,5 +308,5 @@ class DataPathSet:
         except ConfigError as error:
             log.warn("%s: no local port: %s", dpif.name, error)
             return
-        self._own_devices.append(device)
+        self._own_devices[dpif.type] = device
         dpif.port_add(device, LOCAL_PORT)

@@ -94,6 +94,7 @@ class Service:
         )
         machine.break_off = lambda: connection.break_off(errno.EPROTO)
         machine.unsent = lambda: connection.backlog_bytes
+        connection.serve = lambda: self._bridge.serve(machine)
         self._connections[id(machine)] = connection
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
@@ -167,10 +168,12 @@ class Client:
         return ByteMover(self._machine)
 
     def _connected(self, connection: Connection[None]) -> None:
-        assert self._machine is not None
-        self._machine.break_off = lambda: connection.break_off(errno.EPROTO)
-        self._machine.unsent = lambda: connection.backlog_bytes
-        self._bridge.accept(self._machine, self.settings)
+        machine = self._machine
+        assert machine is not None
+        machine.break_off = lambda: connection.break_off(errno.EPROTO)
+        machine.unsent = lambda: connection.backlog_bytes
+        connection.serve = lambda: self._bridge.serve(machine)
+        self._bridge.accept(machine, self.settings)
 
     def _negotiated(self) -> None:
         self._rconn.negotiated(self._links.loop.clock.now_ms())

@@ -52,6 +52,8 @@ class BfdSettings(Record):
     remote_dst_mac: int = 0
     src_ip: int = 0xA9FE0101
     dst_ip: int = 0xA9FE0100
+    #: Do tunnels mark its packets as those of operation and maintenance?
+    oam: bool = False
 
 
 class Bfd:

@@ -14,7 +14,7 @@ that has a JSON form returns that, every other one its text wrapped in an object
 
 from __future__ import annotations
 
-from netloom.base.errors import CommandError, ProtocolError
+from netloom.base.errors import CommandError, NetloomError, ProtocolError
 from netloom.base.getopt import REQUIRED, Getopt, Option, UsageError
 from netloom.base.log import get_logger
 
@@ -225,7 +225,8 @@ class UnixctlSession:
                 self._rpc.reply(request.id, command.as_json(args))
                 return
             answer = command.handler(args)
-        except CommandError as error:
+        except NetloomError as error:
+            # Whatever a handler finds wrong is its user's to read, and nobody else's end.
             self._answer(request.id, False, str(error))
             return
         if isinstance(answer, Deferred):

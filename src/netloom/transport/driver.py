@@ -1,7 +1,8 @@
 """Drives one machine on one connected socket.
 
 Bytes go from the socket to the machine as they come; events go to `on_event` at once, in order.
-Output is collected until the end of the loop's turn and written once. A machine that raises
+Output is collected until the end of the loop's turn and written once; if the owner deals with what
+comes at once (`serve`), right after that. A machine that raises
 `ProtocolError` has its connection closed, after what it still had to say was sent.
 
 Slow peers: while the kernel does not take what was written, no more is read from that peer; when
@@ -54,12 +55,17 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self.name = name
         self.on_open: Callable[[Connection[Event]], None] | None = None
         self.on_activity: Callable[[], None] | None = None
+        #: Deals with what the machine has received, in place of events, and says whether all else
+        #: is to have its turn right after. To be set before the connection is up, or in `on_open`.
+        self.serve: Callable[[], bool] | None = None
         self._loop = loop
         self._on_event = on_event
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
         self._error: int | None = None
         self._open = False
+        #: The descriptor, which with TLS is closed before this hears of it.
+        self._read_at_once = -1
 
     # asyncio's side.
 
@@ -70,6 +76,9 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._loop.add_connection(self)
         if self.on_open is not None:
             self.on_open(self)
+        if self.serve is not None:
+            self._read_at_once = self.extra_info("socket").fileno()
+            self._loop.read_at_once(self._read_at_once)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._loop.read_buffer
@@ -78,8 +87,21 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         if self.on_activity is not None:
             self.on_activity()
         self.machine.receive_data(bytes(self._loop.read_buffer[:nbytes]))
+        if self.serve is not None:
+            self._serve_at_once(self.serve)
+            return
         self._take_events()
         self._loop.wake()
+
+    def _serve_at_once(self, serve: Callable[[], bool]) -> None:
+        try:
+            wants_turn = serve()
+            self.flush()
+        except BaseException as error:
+            # As in `_take_events`.
+            self._loop.fail(error)
+            raise
+        self._loop.worked(wants_turn)
 
     def eof_received(self) -> bool:
         self.machine.receive_data(b"")
@@ -91,6 +113,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False
         self._loop.remove_connection(self)
+        if self._read_at_once >= 0:
+            self._loop.read_at_once(self._read_at_once, False)
         if self._error is None:
             self._error = error_number(exc) if exc is not None else 0
         self._on_close(self._error)

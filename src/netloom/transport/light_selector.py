@@ -5,7 +5,9 @@ the work of a packet. So descriptors of packets have their handlers called here,
 become readable, and only others, or what a handler has asked of the loop, let the loop go on.
 
 The loop does not see these descriptors: one that was closed here, and whose number is somebody
-else's now, is his. For the others this is what `selectors.EpollSelector` is, in fewer steps.
+else's now, is his. For the others this is what `selectors.EpollSelector` is, in fewer steps. Of
+these, the readers of streams whose owner wants so are called here, too (`call_at_once`): a question
+that is answered while it is read costs no round of the loop.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class LightSelector(BaseSelector):
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._keys: dict[FileDescriptorLike, SelectorKey] = {}
+        self._at_once: set[int] = set()
 
     def serve(self, fd: int, handler: Callable[[], None]) -> None:
         """Call `handler` whenever `fd` is readable."""
@@ -53,6 +56,13 @@ class LightSelector(BaseSelector):
             # It may be closed.
             with suppress(OSError):
                 self._epoll.unregister(fd)
+
+    def call_at_once(self, fd: int, wanted: bool) -> None:
+        """Call what asyncio has registered as reader of `fd`, or leave that to the loop again."""
+        if wanted:
+            self._at_once.add(fd)
+        else:
+            self._at_once.discard(fd)
 
     def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> SelectorKey:
         fd = _number(fileobj)
@@ -92,7 +102,7 @@ class LightSelector(BaseSelector):
         has to look what there is to do."""
         self.is_over = False
         until = None if timeout is None else monotonic() + timeout
-        handlers, poll = self._handlers, self._epoll.poll
+        handlers, poll, at_once = self._handlers, self._epoll.poll, self._at_once
         others: list[tuple[SelectorKey, int]] = []
         while True:
             # In milliseconds, and no sooner than asked for.
@@ -102,7 +112,12 @@ class LightSelector(BaseSelector):
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler()
-                elif (key := self._keys.get(fd)) is not None:
+                elif (key := self._keys.get(fd)) is None:
+                    continue
+                elif event == _IN and fd in at_once:
+                    # asyncio's handles of who reads and who writes.
+                    key.data[0]._run()
+                else:
                     # An error is for both directions.
                     seen = (EVENT_READ if event & ~_OUT else 0) | (
                         EVENT_WRITE if event & ~_IN else 0

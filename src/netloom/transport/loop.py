@@ -10,7 +10,8 @@ ready, a timer is due, `wake()` was called) the loop takes one *turn*:
 
 Descriptors of packets are the exception (`watch_lightly`): their handler does all that most packets
 need, so that a turn, which asks every part of the daemon, is only taken if it says so, or a little
-later; and it is called while asyncio waits (`light_selector`), not in a round of its own.
+later; and it is called while asyncio waits (`light_selector`), not in a round of its own. So are
+connections that answer what they read (`read_at_once`).
 
 So work that many events ask for is done once, and a client gets one packet for all that a turn
 made for it. A turn costs a few microseconds per runnable and about one per connection.
@@ -158,15 +159,24 @@ class MainLoop:
             except BaseException as error:  # noqa: BLE001 - `run` raises it
                 self.fail(error)
                 return
-            if wants_turn:
-                self.wake()
-                return
-            self._is_behind = True
-            if self._pause is None:
-                self._pause = self.aio.call_later(LIGHT_PAUSE_MS / 1000, self._pause_is_over)
+            self.worked(wants_turn)
 
         self._light.add(fd)
         self.aio.light.serve(fd, ready)
+
+    def read_at_once(self, fd: int, wanted: bool = True) -> None:
+        """Have the stream `fd`, which is asyncio's, read as soon as it is readable, between turns.
+        Who reads calls `worked`. To be taken back before `fd` is closed."""
+        self.aio.light.call_at_once(fd, wanted)
+
+    def worked(self, wants_turn: bool) -> None:
+        """Something was done between turns, after which one is to follow at once, or soon."""
+        if wants_turn:
+            self.wake()
+            return
+        self._is_behind = True
+        if self._pause is None:
+            self._pause = self.aio.call_later(LIGHT_PAUSE_MS / 1000, self._pause_is_over)
 
     def unwatch(self, fd: int) -> None:
         """One of the above is over. A light descriptor may be closed, its number another's."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+from typing import Any
 
 from netloom.base.errors import Unsupported
 from netloom.base.log import get_logger
@@ -127,3 +128,14 @@ __all__ = [
     "parse_protocols",
     "server_hostname",
 ]
+
+
+def common_name(ssl_object: ssl.SSLObject | None) -> str | None:
+    """The common name in the certificate by which the peer proved who it is; None without one."""
+    certificate = ssl_object.getpeercert() if ssl_object is not None else None
+    subject: Any = (certificate or {}).get("subject", ())
+    for part in subject:
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return None

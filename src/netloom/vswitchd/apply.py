@@ -87,6 +87,8 @@ class LiveBridge:
         self.interfaces: dict[str, LiveInterface] = {}
         self.bundles: dict[str, BundleSettings] = {}
         self.mac = ""
+        #: Of its first row: it stays if a transaction puts another row in its place.
+        self.default_mac = ""
         self.settings: BridgeSettings | None = None
 
     @property
@@ -323,7 +325,8 @@ class Applier:
     def settle(self, live: LiveBridge) -> None:
         """Bring address, datapath id, MTUs and settings in line with the ports that there are."""
         macs = live.macs()
-        live.mac = bridge_mac(live.wish, macs)
+        live.default_mac = live.default_mac or live.wish.default_mac
+        live.mac = bridge_mac(replace(live.wish, default_mac=live.default_mac), macs)
         self._set_mac(live, live.name, live.mac)
         for port in live.wish.ports:
             self._set_interface_mac(live, port, macs)

@@ -42,6 +42,7 @@ def read_bfd(config: dict[str, str]) -> BfdSettings | None:
         remote_dst_mac=_mac(config, "bfd_remote_dst_mac", 0),
         src_ip=_ip(config, "bfd_src_ip", _USUAL.src_ip),
         dst_ip=_ip(config, "bfd_dst_ip", _USUAL.dst_ip),
+        oam=config.get("oam") == "true",
     )
 
 

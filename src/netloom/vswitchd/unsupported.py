@@ -24,6 +24,4 @@ def complaints(table: str, row: Row) -> list[str]:
     columns = [
         f"other_config:{key}" for key in KEYS.get(table, ()) if config.get(key, "false") != "false"
     ]
-    if table == "Interface" and row.mapping("bfd").get("oam") == "true":
-        columns.append("bfd:oam")
     return [f"{column} is not supported by this version" for column in columns]

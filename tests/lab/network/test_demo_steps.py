@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from typing import Any
 import pytest
 from tests.support.kernel_programs import require_programs
 from tests.support.peers import require_services, wait_until
-from tests.support.switches import needs_root, own_tools
+from tests.support.switches import needs_root
 from tests.support.talkers import CONNECT, ECHO, TALK
 
 from netloom.lab.cloud import Cloud, Host
 from netloom.lab.namespace import VirtualMachine
+from netloom.lab.switch import Programs
 
 pytestmark = [needs_root, pytest.mark.root]
 CHOICE = "NETLOOM_SYSTEM_DATAPATH"
+PATHS = ("kernel", "userspace")
 KINDS = ("flat", "vlan", "gre", "vxlan")
 TUNNELS = ("gre", "vxlan")
 FATES = ("br-tun", "patch-int"), ("br-physnet1", "phy-br-physnet1")
@@ -85,7 +88,7 @@ class Scene:
 
     def reaches(self, who: str, address: str) -> bool:
         """Within a few seconds, as what is new may still be on its way."""
-        return wait_until(lambda: self.machines[who].ping(address, 1), 8)
+        return wait_until(lambda: self.machines[who].ping(address, 1))
 
     def flows(self, host: Host, bridge: str, match: str = "") -> list[str]:
         return flows_of(host, bridge, match)
@@ -100,23 +103,42 @@ def flows_of(host: Host, bridge: str, match: str = "") -> list[str]:
     return host.switch.run(*words, check=False).stdout.splitlines()[1:]
 
 
-# Of the session, so that all types of one data path come before the other data path.
-@pytest.fixture(scope="session", params=["kernel", "userspace"])
-def stage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
-    require_services()
-    tools = own_tools(tmp_path_factory.mktemp("tools") / "t")
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "kernel":
+class Stages:
+    """One stage at a time: that of the data path that was asked for last."""
+
+    def __init__(self, tools: Programs) -> None:
+        self.tools = tools
+        self.closing = ExitStack()
+        self.choice = ""
+
+    def get(self, choice: str) -> Stage:
+        if choice != self.choice:
+            self.closing.close()
+            self.choice = choice
+            self.stage = self._make(choice)
+        return self.stage
+
+    def _make(self, choice: str) -> Stage:
+        if choice == "kernel":
             require_programs()
-        patch.setenv(CHOICE, request.param)
-        with Cloud(f"d{request.param[0]}", programs=tools, tunnels=TUNNELS) as cloud:
-            wires = ("physnet1", "physnet2")
-            net = cloud.add_host("net", (*wires, "public"), network_node=True)
-            made = Stage(cloud, net, cloud.add_host("node", wires))
-            set_up(made)
-            yield made
+        # Told to the daemons alone: other tests have data paths of their own.
+        programs = Programs(self.tools.path, {CHOICE: choice})
+        cloud = self.closing.enter_context(
+            Cloud(f"d{choice[0]}", programs=programs, tunnels=TUNNELS)
+        )
+        wires = ("physnet1", "physnet2")
+        net = cloud.add_host("net", (*wires, "public"), network_node=True)
+        made = Stage(cloud, net, cloud.add_host("node", wires))
+        set_up(made)
+        return made
+
+
+@pytest.fixture(scope="module")
+def stages(tools: Programs) -> Iterator[Stages]:
+    require_services()
+    made = Stages(tools)
+    with made.closing:
+        yield made
 
 
 def set_up(stage: Stage) -> None:
@@ -134,9 +156,11 @@ def set_up(stage: Stage) -> None:
     external_network(stage)
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def scene(request: pytest.FixtureRequest, stage: Stage) -> Scene:
-    made = Scene(stage, request.param)
+# All types of one data path come before the other data path.
+@pytest.fixture(scope="module", params=[f"{path}-{kind}" for path in PATHS for kind in KINDS])
+def scene(request: pytest.FixtureRequest, stages: Stages) -> Scene:
+    path, _, kind = request.param.partition("-")
+    made = Scene(stages.get(path), kind)
     build(made)
     return made
 
@@ -232,8 +256,8 @@ def machine(
 
 
 @pytest.mark.parametrize("bridge", [bridge for bridge, _ in FATES])
-def test_without_networks_everything_is_dropped(stage: Stage, bridge: str) -> None:
-    assert stage.fates[bridge] == "Datapath actions: drop"
+def test_without_networks_everything_was_dropped(scene: Scene, bridge: str) -> None:
+    assert scene.stage.fates[bridge] == "Datapath actions: drop"
 
 
 def test_a_router_and_its_networks_appear_in_the_tables(scene: Scene) -> None:
@@ -244,7 +268,7 @@ def test_a_router_and_its_networks_appear_in_the_tables(scene: Scene) -> None:
         ports = scene.cloud.api.request("GET", path)["ports"]
         return len(ports) == 3 and {port["status"] for port in ports} == {"ACTIVE"}
 
-    assert wait_until(active, 10)
+    assert wait_until(active)
 
 
 def test_a_machine_has_its_flows_and_its_way_to_other_hosts(scene: Scene) -> None:
@@ -316,7 +340,7 @@ def test_a_rule_opens_one_port_and_only_that(scene: Scene, version: int) -> None
     ports = {"port_range_min": 80, "port_range_max": 80}
     (group,) = scene.cloud.api.show("port", scene.ids["vm2"])["security_groups"]
     scene.cloud.api.make("security_group_rule", security_group_id=group, **more, **ports)
-    assert wait_until(lambda: scene.connects("vm1", address, 80), 8)
+    assert wait_until(lambda: scene.connects("vm1", address, 80))
     assert not scene.connects("vm1", address, 81)
 
 
@@ -326,13 +350,13 @@ def test_the_world_reaches_the_machine_until_its_floating_address_goes(scene: Sc
     floating = cloud.api.make("floatingip", port_id=scene.ids["vm1"], **outer)
     address = floating["floating_ip_address"]
     ping = ("ping", "-n", "-q", "-c", "1", "-W", "0.3", address)
-    assert wait_until(lambda: cloud.host.run(*ping, check=False).ok, 8)
+    assert wait_until(lambda: cloud.host.run(*ping, check=False).ok)
     world = VirtualMachine(cloud.host.name, f"world-{scene.kind}", "", "")
     cloud.spawn(world, "talk", sys.executable, "-c", TALK, address, "22")
     log = cloud.directory / world.label / "talk.log"
-    assert wait_until(lambda: log.exists() and log.read_text().count("answered") > 2, 8)
+    assert wait_until(lambda: log.exists() and log.read_text().count("answered") > 2)
     cloud.api.request("PUT", f"floatingips/{floating['id']}", {"floatingip": {"port_id": None}})
-    assert wait_until(lambda: "cut" in log.read_text(), 8), "what was established has ended"
+    assert wait_until(lambda: "cut" in log.read_text()), "what was established has ended"
     assert not cloud.host.run(*ping, check=False).ok
     assert scene.reaches("vm1", WORLD[4])
 
@@ -340,7 +364,7 @@ def test_the_world_reaches_the_machine_until_its_floating_address_goes(scene: Sc
 def test_the_world_reaches_the_machine_by_its_ipv6_address(scene: Scene) -> None:
     address = scene.addresses["vm1"][6]
     ping = ("ping", "-n", "-q", "-c", "1", "-W", "1", address)
-    assert wait_until(lambda: scene.cloud.host.run(*ping, check=False).ok, 8)
+    assert wait_until(lambda: scene.cloud.host.run(*ping, check=False).ok)
 
 
 def test_nothing_complained(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.kernel_programs import require_programs
+from tests.support.peers import wait_until
 from tests.support.switches import needs_root, own_tools
 
 from netloom.lab.cloud import Cloud, Host
@@ -65,8 +66,8 @@ def sixth(vm: VirtualMachine) -> str:
 @pytest.mark.parametrize("kind", ["flat", "vlan"])
 def test_machines_of_two_hosts_talk(cloud: Cloud, kind: str) -> None:
     first, second = pair(cloud, kind)
-    assert reaches(first, second.ip_address)
-    assert reaches(second, sixth(first))
+    assert wait_until(lambda: reaches(first, second.ip_address))
+    assert wait_until(lambda: reaches(second, sixth(first)))
 
 
 def test_nothing_comes_in_without_a_rule_and_answers_do(cloud: Cloud) -> None:
@@ -84,7 +85,7 @@ def test_nothing_comes_in_without_a_rule_and_answers_do(cloud: Cloud) -> None:
 
 def test_a_machine_cannot_use_another_address(cloud: Cloud) -> None:
     first, second = pair(cloud, "vlan")
-    assert reaches(first, second.ip_address)
+    assert wait_until(lambda: reaches(first, second.ip_address))
     first.ip("addr", "add", "10.0.0.250/24", "dev", "eth0")
     first.ip("addr", "del", first.address, "dev", "eth0")
     assert not reaches(first, second.ip_address)
@@ -95,7 +96,7 @@ def test_a_killed_agent_stops_nothing_and_comes_back(cloud: Cloud) -> None:
     host = cloud.hosts["b"]
     agent = host.agents["l2"]
     agent.kill(signal.SIGKILL)
-    assert reaches(first, second.ip_address)
+    assert wait_until(lambda: reaches(first, second.ip_address))
     agent.start()
     lost = first.run("ping", "-n", "-q", "-c", "40", "-i", "0.05", "-W", "1", second.ip_address)
     assert " 0% packet loss" in lost.stdout

@@ -49,7 +49,11 @@ def networks(cloud: Cloud) -> list[str]:
 def is_known(cloud: Cloud, network: str) -> bool:
     """Whether one server runs, and has its pid file."""
     file = pid_file(cloud, network)
-    return file.exists() and servers_of(cloud, network) == [int(file.read_text() or 0)]
+    try:
+        return servers_of(cloud, network) == [int(file.read_text() or 0)]
+    except FileNotFoundError:
+        # There is none yet, or a server that ends has just removed it.
+        return False
 
 
 def servers_of(cloud: Cloud, network: str) -> list[int]:
@@ -129,7 +133,7 @@ def test_what_runs_in_a_machine_goes_with_the_lab(cloud: Cloud) -> None:
     sleeper = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     cloud.wait("it sleeps", lambda: command_line(sleeper.pid).startswith(b"sleep"))
     cloud.__exit__(None, None, None)
-    assert sleeper.wait(5) == -signal.SIGTERM
+    assert sleeper.wait(60) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -148,12 +152,12 @@ def test_a_story_that_is_cut_short_takes_its_lab_down(
             stderr=told,
         )
     lab = LABS / f"demo-{story.pid}"
-    assert wait_until((lab / "switch/ovs-vswitchd.pid").exists, 30), (tmp_path / "told").read_text()
+    assert wait_until((lab / "switch/ovs-vswitchd.pid").exists), (tmp_path / "told").read_text()
     story.send_signal(number)
     # The second one comes from somebody who grows impatient.
     wait_until(lambda: story.poll() is not None, 0.3)
     if story.poll() is None:
         story.send_signal(number)
-    assert story.wait(40) != 0
+    assert story.wait(100) != 0
     assert not lab.exists()
-    assert not [name for name in existing_namespaces() if f"-{story.pid}" in name]
+    assert not [name for name in existing_namespaces() if str(story.pid) in name.split("-")]

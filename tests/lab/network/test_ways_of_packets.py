@@ -101,7 +101,7 @@ def build(scene: Scene) -> None:
         boot(scene, name, where)
     for name in ("vm1", "vm2"):
         scene.cloud.spawn(scene.machines[name], "echo", sys.executable, "-c", ECHO, "80", "81")
-    assert wait_until(lambda: scene.machines["vm1"].ping(OUTSIDE), 20)
+    assert wait_until(lambda: scene.machines["vm1"].ping(OUTSIDE))
 
 
 def boot(scene: Scene, name: str, where: str, **more: object) -> None:
@@ -122,10 +122,10 @@ def test_a_forwarded_port_leads_inside_until_it_is_taken_away(scene: Scene) -> N
     body |= {"internal_port_id": scene.ports["vm1"]["id"], "external_port": 8080}
     forwarding = api.request("POST", f"{path}/port_forwardings", {"port_forwarding": body})
     key = forwarding["port_forwarding"]["id"]
-    assert wait_until(lambda: connects(world, address, 8080), 15)
+    assert wait_until(lambda: connects(world, address, 8080))
     assert not connects(world, address, 80), "the address has no other port"
     api.request("DELETE", f"{path}/port_forwardings/{key}")
-    assert wait_until(lambda: not connects(world, address, 8080), 15)
+    assert wait_until(lambda: not connects(world, address, 8080))
     api.request("DELETE", path)
     scene.close(rule)
 
@@ -138,9 +138,9 @@ def test_a_router_sends_on_what_its_extra_routes_say(scene: Scene) -> None:
     assert not vm1.ping(far, 1, 0.5)
     route = {"destination": "192.0.2.0/24", "nexthop": scene.address("vm2")}
     scene.update("router", scene.router, routes=[route])
-    assert wait_until(lambda: vm1.ping(far), 15)
+    assert wait_until(lambda: vm1.ping(far))
     scene.update("router", scene.router, routes=[])
-    assert wait_until(lambda: not vm1.ping(far, 1, 0.5), 15)
+    assert wait_until(lambda: not vm1.ping(far, 1, 0.5))
     scene.update("port", scene.ports["vm2"]["id"], allowed_address_pairs=[])
     vm2.ip("addr", "del", f"{far}/24", "dev", "lo")
 
@@ -149,14 +149,14 @@ def test_without_snat_packets_leave_with_their_own_address(scene: Scene) -> None
     vm, world = scene.machines["vm1"], scene.cloud.host
     plain = {"network_id": scene.public, "enable_snat": False}
     scene.update("router", scene.router, external_gateway_info=plain)
-    assert wait_until(lambda: not vm.ping(OUTSIDE, 1, 0.5), 15), "nobody knows the way back"
+    assert wait_until(lambda: not vm.ping(OUTSIDE, 1, 0.5)), "nobody knows the way back"
     info = scene.cloud.api.show("router", scene.router)["external_gateway_info"]
     way = ("10.6.0.0/24", "via", info["external_fixed_ips"][0]["ip_address"])
     world.ip("route", "add", *way)
-    assert wait_until(lambda: vm.ping(OUTSIDE), 15)
+    assert wait_until(lambda: vm.ping(OUTSIDE))
     world.ip("route", "del", *way)
     scene.update("router", scene.router, external_gateway_info={"network_id": scene.public})
-    assert wait_until(lambda: vm.ping(OUTSIDE), 15)
+    assert wait_until(lambda: vm.ping(OUTSIDE))
 
 
 def test_machines_find_each_other_by_name(scene: Scene) -> None:
@@ -168,7 +168,7 @@ def test_machines_find_each_other_by_name(scene: Scene) -> None:
         words = (sys.executable, "-c", RESOLVE, server, name)
         return scene.machines["vm1"].run(*words, check=False).stdout.strip()
 
-    assert wait_until(lambda: resolved(f"host-{wanted.replace('.', '-')}") == wanted, 20)
+    assert wait_until(lambda: resolved(f"host-{wanted.replace('.', '-')}") == wanted)
     assert resolved("host-10-6-0-253") == "none"
 
 
@@ -192,20 +192,20 @@ def test_what_is_established_ends_with_its_rule_and_nothing_else_does(scene: Sce
         for port in (80, 81)
     }
     address, machine = scene.address("vm1"), scene.machines["vm2"]
-    assert wait_until(lambda: all(connects(machine, address, port) for port in rules), 15)
+    assert wait_until(lambda: all(connects(machine, address, port) for port in rules))
     logs = {port: scene.talk("vm2", address, port) for port in rules}
 
     def answers(port: int) -> int:
         return logs[port].read_text().count("answered")
 
-    assert wait_until(lambda: min(map(answers, rules)) > 2, 15)
+    assert wait_until(lambda: min(map(answers, rules)) > 2)
     assert "cut" not in logs[80].read_text()
     scene.close(rules[80])
-    assert wait_until(lambda: "cut" in logs[80].read_text(), 15)
+    assert wait_until(lambda: "cut" in logs[80].read_text())
     so_far = answers(81)
-    assert wait_until(lambda: answers(81) > so_far + 2, 5), "another rule's connection goes on"
+    assert wait_until(lambda: answers(81) > so_far + 2), "another rule's connection goes on"
     scene.close(rules[81])
-    assert wait_until(lambda: "cut" in logs[81].read_text(), 15)
+    assert wait_until(lambda: "cut" in logs[81].read_text())
 
 
 def test_a_rule_for_a_group_follows_its_members(scene: Scene) -> None:
@@ -217,10 +217,10 @@ def test_a_rule_for_a_group_follows_its_members(scene: Scene) -> None:
         machine, port = scene.machines[name], scene.ports[name]["id"]
         assert not connects(machine, address, 80)
         scene.update("port", port, security_groups=[scene.groups[name], friends])
-        assert wait_until(lambda: connects(machine, address, 80), 15)  # noqa: B023
+        assert wait_until(lambda: connects(machine, address, 80))  # noqa: B023
     scene.update("port", scene.ports["vm2"]["id"], security_groups=[scene.groups["vm2"]])
-    assert wait_until(lambda: not connects(scene.machines["vm2"], address, 80), 15)
-    assert connects(scene.machines["vm3"], address, 80)
+    assert wait_until(lambda: not connects(scene.machines["vm2"], address, 80))
+    assert wait_until(lambda: connects(scene.machines["vm3"], address, 80))
     scene.update("port", scene.ports["vm3"]["id"], security_groups=[scene.groups["vm3"]])
     scene.close(rule)
 
@@ -235,12 +235,12 @@ def test_an_address_more_is_used_where_a_pair_allows_it_or_nobody_checks(scene: 
 
     assert not passes()
     scene.update("port", key, allowed_address_pairs=[{"ip_address": more}])
-    assert wait_until(passes, 15)
+    assert wait_until(passes)
     scene.update("port", key, allowed_address_pairs=[])
-    assert wait_until(lambda: not passes(), 15)
+    assert wait_until(lambda: not passes())
     scene.update("port", key, security_groups=[], port_security_enabled=False)
-    assert wait_until(passes, 15)
+    assert wait_until(passes)
     again = {"security_groups": [scene.groups["vm1"]], "port_security_enabled": True}
     scene.update("port", key, **again)
-    assert wait_until(lambda: not passes(), 15)
+    assert wait_until(lambda: not passes())
     machine.ip("addr", "del", f"{more}/24", "dev", "eth0")

@@ -97,7 +97,8 @@ def test_flows_of_switched_bridges_are_not_asked_for_while_they_may_come_again()
     orphans.drop(lambda key, mask: False, 0)
     orphans.drop(lambda key, mask: False, ON_THEIR_WAY_MS)
     assert table.flows == {switched}, "it does not send packets back"
-    assert len(orphans.ask({1}, ORPHAN_MS, 64)) == 1
+    assert orphans.ask({1}, ORPHAN_MS + ON_THEIR_WAY_MS, 64) == []
+    assert not table.flows, "nobody knows what packets it was for"
 
 
 def test_time_does_not_count_before_this_process_answers() -> None:
@@ -106,6 +107,24 @@ def test_time_does_not_count_before_this_process_answers() -> None:
     orphans.begin(10 * ORPHAN_MS)
     assert not orphans.has_given_up(11 * ORPHAN_MS - 1)
     assert orphans.has_given_up(11 * ORPHAN_MS)
+
+
+def test_with_all_ports_there_is_nothing_to_wait_for() -> None:
+    table = Table(flow(3), flow(1), flow(1, recirc_id=7))
+    orphans = Orphans(table)
+    orphans.complete()
+    assert not orphans.has_given_up(10), "it does not answer yet"
+    orphans.begin(20)
+    assert orphans.has_given_up(20)
+    assert orphans.ask({1}, 20, 0) == []
+    orphans.drop(lambda key, mask: True, 20)
+    orphans.drop(lambda key, mask: True, 20 + 2 * ON_THEIR_WAY_MS)
+    assert flow(1, recirc_id=7) in table.flows, "packets still come back by what was not asked"
+    assert len(orphans.ask({1}, 600, 64)) == 1
+    assert flow(3) not in table.flows
+    for now_ms in (700, 700 + ON_THEIR_WAY_MS):
+        orphans.drop(lambda key, mask: True, now_ms)
+    assert table.flows == {flow(1)}
 
 
 def test_a_flow_that_was_put_or_flushed_is_no_orphan_any_more() -> None:

@@ -26,9 +26,11 @@ OPEN, COMMIT = 0, 4
 
 
 class Controller:
-    """Speaks OpenFlow 1.4 with a bridge of ports p1, p2 and p3."""
+    """Speaks OpenFlow 1.4 with a bridge of ports p1, p2 and p3; its requests are carried out as
+    they are read or in the turn that follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool) -> None:
+        self._at_once = at_once
         self.switch = SmallSwitch()
         self.bridge = self.switch.add_bridge("br0")
         for number in (1, 2, 3):
@@ -42,7 +44,10 @@ class Controller:
         for request in requests:
             self._side.send(request)
         self._machine.receive_data(self._side.data_to_send())
-        self.bridge.connections.run(self.switch.clock.now_ms())
+        if self._at_once:
+            self.bridge.serve(self._machine)
+        else:
+            self.bridge.connections.run(self.switch.clock.now_ms())
         self._side.receive_data(self._machine.data_to_send())
         replies = []
         while (event := self._side.next_event()) is not None:
@@ -74,9 +79,9 @@ def flow(text: str, command: int = m.OFPFC_ADD) -> m.FlowMod:
     return parse_flow_mod(text, command)[0]
 
 
-@pytest.fixture
-def controller() -> Controller:
-    made = Controller()
+@pytest.fixture(params=[False, True], ids=["in a turn", "at once"])
+def controller(request: pytest.FixtureRequest) -> Controller:
+    made = Controller(request.param)
     made.ask(flow("in_port=1 actions=2"))
     assert made.outcome() == ["p2"]
     # The second packet is of the cache.

@@ -206,3 +206,42 @@ def test_limits_of_the_switch_are_checked(actions, error):
 def test_a_pushed_tag_may_be_set():
     actions = (a.PushVlan(), a.SetField(FIELD["vlan_vid"], 0x1005, 0x1FFF))
     assert check_actions(actions, Match()) == p.P_ANY
+
+
+@pytest.mark.parametrize(
+    "state, met",
+    [
+        ("+trk", False), ("+new", True), ("+est", True), ("+rel", True), ("+rpl", True),
+        ("+snat", True), ("+dnat", True), ("+trk-inv", True), ("-inv", False),
+        ("+trk+inv", False), ("-new", False),
+    ],
+)  # fmt: skip
+def test_addresses_of_a_connection_need_a_state_that_has_one(state: str, met: bool):
+    match = parse_match(f"ct_state={state},ip,ct_nw_src=1.2.3.4")
+    for protocol in (p.P_NXM_TID, p.P_OF13):
+        data = encode_message(m.FlowMod(m.OFPFC_ADD, match, new_cookie=0), 1, protocol)
+        if met:
+            assert decode_message(data, protocol)[0].match == match
+        else:
+            with pytest.raises(OpenFlowError, match="OFPBMC_BAD_PREREQ"):
+                decode_message(data, protocol)
+
+
+@pytest.mark.parametrize("packet", ["", "ipv6,", "arp,"])
+def test_flow_mods_ask_for_addresses_of_a_connection_of_their_kind(packet: str):
+    match = parse_match(f"ct_state=+est,{packet}ct_nw_src=1.2.3.4")
+    data = encode_message(m.FlowMod(m.OFPFC_DELETE, match), 1, p.P_OF13)
+    with pytest.raises(OpenFlowError, match="OFPBAC_MATCH_INCONSISTENT"):
+        decode_message(data, p.P_OF13)
+    listed = encode_message(m.FlowStatsRequest(match), 1, p.P_OF13)
+    assert decode_message(listed, p.P_OF13)[0].match == match
+
+
+def test_learned_parts_beyond_their_field_are_listed_but_not_taken():
+    part = a.Subfield(FIELD["reg1"], 30, 6)
+    action = a.Learn(1, (a.LearnSpec(1, 6, 2, part),))
+    flow = m.FlowStats(MATCH_ALL, 1, actions=(a.Clone((action,)),))
+    data = encode_message(m.FlowStatsReply((flow,)), 1, p.P_OF13)
+    assert decode_message(data, p.P_OF13)[0].flows[0].actions == flow.actions
+    with pytest.raises(OpenFlowError, match="OFPBAC_BAD_SET_LEN"):
+        check_actions(flow.actions, MATCH_ALL)

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from netloom.base.clock import ManualClock
 from netloom.ovsdb import schemas_directory
 from netloom.ovsdb.database import Database
-from netloom.ovsdb.remote_config import desired_remotes
+from netloom.ovsdb.remote_config import default_options, desired_remotes
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 
@@ -63,9 +61,8 @@ def test_row_names_a_remote_and_its_options() -> None:
     assert remotes["ptcp:6640"].read_only
 
 
-def test_remote_with_a_role_stays_closed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_role_of_a_remote_is_read_from_its_row() -> None:
     server = server_with(target="ptcp:6640", role="ovn-controller")
-    assert not desired_remotes(server, ["db:Remotes,Root,connections"])
-    assert 'ptcp:6640: not opened, since role-based access control (role "ovn-controller")' in (
-        capsys.readouterr().err
-    )
+    remotes = desired_remotes(server, ["db:Remotes,Root,connections"])
+    assert remotes["ptcp:6640"].role == "ovn-controller"
+    assert remotes["ptcp:6640"] != default_options("ptcp:6640")

@@ -70,6 +70,24 @@ def test_script_without_an_interpreter_beside_it_takes_the_recorded_one(tmp_path
     assert output(script, "--version", env={"PATH": "/usr/bin:/bin"}).startswith("ovsdb-client ")
 
 
+def test_script_of_sources_that_stay_needs_neither_shell_nor_site(tmp_path: Path) -> None:
+    text = script_for("ovs-vsctl", sys.executable, str(SOURCE))
+    assert text.startswith(f"#!{sys.executable} -IS\n")
+    script = tmp_path / "ovs-vsctl"
+    script.write_text(text)
+    script.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(script)
+    want = f"ovs-vsctl (Open vSwitch) {OVS_VERSION}"
+    assert output(script, "-V").startswith(want)
+    assert output(link, "-V", cwd="/").startswith(want)
+
+
+@pytest.mark.parametrize("python", ["/a b/python", "python3", "/" + "long/" * 30 + "python3"])
+def test_an_interpreter_that_no_first_line_can_name_is_left_to_the_shell(python: str) -> None:
+    assert script_for("ovs-vsctl", python, "/src") == script_for("ovs-vsctl", python)
+
+
 @pytest.mark.parametrize("tool", list(TOOLS))
 def test_every_tool_of_the_table_tells_its_version(tool: str) -> None:
     launch = SOURCE / "netloom/programs/launch.py"

@@ -41,5 +41,17 @@ def test_a_flow_is_sent_without_the_code_that_prints_messages():
         assert f"netloom.openflow.{name}" not in modules
 
 
+def test_a_version_needs_nothing_of_openflow():
+    modules = {name for name in imported("--version") if name.startswith("netloom.openflow.")}
+    assert modules == {"netloom.openflow.protocol"}
+
+
+def test_what_a_switch_says_is_shown_without_the_code_that_reads_and_prints_flows():
+    for command in ("show", "dump-ports", "get-frags"):
+        modules = imported(command, "unix:/nonexistent/socket")
+        for name in ("flow_text", "action_parse", "action_decode", "text_flows"):
+            assert f"netloom.openflow.{name}" not in modules
+
+
 def test_help_needs_no_openflow_codec():
     assert "netloom.openflow.codec_flows" not in imported("--help")

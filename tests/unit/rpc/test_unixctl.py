@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from netloom.base.errors import CommandError, ProtocolError
+from netloom.base.errors import CommandError, ConfigError, ProtocolError
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import Error, Reply
@@ -15,11 +15,16 @@ def refuse(args: list[str]) -> str:
     raise CommandError("refused " + args[0])
 
 
+def misconfigure(args: list[str]) -> str:
+    raise ConfigError("no such thing", where="here")
+
+
 @pytest.fixture
 def registry() -> CommandRegistry:
     made = CommandRegistry("prog (Open vSwitch) 3.7.0")
     made.register("join", "[arg]...", 0, None, lambda args: "|".join(args))
     made.register("refuse", "why", 1, 2, refuse)
+    made.register("misconfigure", "", 0, 0, misconfigure)
     made.register("show", "", 0, 0, lambda args: "text", lambda args: {"rows": [1]})
     return made
 
@@ -82,6 +87,7 @@ def test_commands_are_listed_sorted_in_columns(pair: Pair) -> None:
         "The available commands are:\n"
         "  join                    [arg]...\n"
         "  list-commands           \n"
+        "  misconfigure            \n"
         "  refuse                  why\n"
         "  set-options             [--format text|json]\n"
         "  show                    \n"
@@ -98,6 +104,11 @@ def test_json_format_wraps_text_and_uses_json_where_there_is_one(pair: Pair) -> 
     assert pair.call("refuse", "a") == ("error", "refused a\n")
     assert pair.call("set-options", "--format=text") == ""
     assert pair.call("show") == "text\n"
+
+
+def test_whatever_a_handler_finds_wrong_is_an_answer(pair: Pair) -> None:
+    assert pair.call("misconfigure") == ("error", "here: no such thing\n")
+    assert pair.call("join", "still", "here") == "still|here\n"
 
 
 def test_deferred_answer_comes_later_and_holds_up_what_follows(

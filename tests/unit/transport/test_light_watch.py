@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from netloom.transport.driver import EOF, Connection
 from netloom.transport.loop import MainLoop
 
 
@@ -140,3 +142,52 @@ def test_what_light_work_raises_ends_the_loop(loop: MainLoop, pipe: tuple[int, i
     os.write(pipe[1], b"x")
     with pytest.raises(ValueError, match="a bug"):
         loop.run()
+
+
+class Echo:
+    """A machine that says what it hears."""
+
+    def __init__(self) -> None:
+        self._said: list[bytes] = []
+
+    def receive_data(self, data: bytes) -> None:
+        self._said.append(data)
+
+    def next_event(self) -> None:
+        return None
+
+    def data_to_send(self) -> bytes:
+        said = b"".join(self._said)
+        self._said.clear()
+        return said
+
+    def deadline(self) -> int | None:
+        return None
+
+    def advance(self, now_ms: int) -> None:
+        raise AssertionError("it has no deadline")
+
+
+@pytest.mark.parametrize("wants_turn", [False, True])
+def test_a_connection_that_serves_at_once_answers_without_a_turn(
+    loop: MainLoop, wants_turn: bool
+) -> None:
+    near, far = socket.socketpair()
+    closed: list[int] = []
+    connection: Connection[None] = Connection(loop, Echo(), lambda event: None, closed.append)
+    connection.serve = lambda: wants_turn
+    near.setblocking(False)
+    loop.aio.run_until_complete(loop.aio.connect_accepted_socket(lambda: connection, near))
+    look_once(loop)
+    turns = counted(loop)
+    for question in (b"who", b"what"):
+        far.send(question)
+        look_once(loop)
+        assert far.recv(100) == question
+    assert turns.n == (3 if wants_turn else 1)
+    far.close()
+    look_once(loop)
+    look_once(loop)
+    assert closed == [EOF]
+    # Its number is somebody else's now.
+    assert not loop.aio.light._at_once

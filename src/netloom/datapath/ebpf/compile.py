@@ -15,16 +15,16 @@ be undone so is not compiled. Branches are records to be skipped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from netloom.datapath import actions as dp
+from netloom.datapath.ebpf.headers import METADATA, compile_set
+from netloom.datapath.ebpf.layer_records import layer_records
+from netloom.datapath.ebpf.records import OnlyWhole, Uncompilable, record, swapped
 from netloom.datapath.ebpf.registry import Registry, has_udp_checksum
 from netloom.datapath.ebpf.spec import (
-    ACTION,
-    CHECKSUM,
     CT_FLAG,
     HASH_KIND,
-    LAYER,
     MAX_CHAIN,
     MAX_METERS,
     MAX_PORTS,
@@ -35,96 +35,19 @@ from netloom.datapath.ebpf.spec import (
     TUNNELS,
 )
 from netloom.datapath.ebpf.spread import is_tunnelled, spread
+from netloom.datapath.ebpf.taken_back import (
+    Headers,
+    can_be_taken_back,
+    inverse,
+    left_over,
+    put_on,
+)
 from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
-from netloom.flow.fields import SLOT
 
 #: Records that one flow may have.
 MAX_RECORDS: Final = SLOT_ACTIONS * MAX_CHAIN
 _TAGS: Final = (0x8100, 0x88A8)
-_IPV4: Final = 1
-_IPV6: Final = 2
-_ARP: Final = 3
-_MPLS: Final = 4
-_TCP: Final = 6
-_UDP: Final = 17
-_ICMP: Final = 1
-_ICMPV6: Final = 58
-
-
-class Uncompilable(Exception):
-    """An action that the kernel programs cannot do; the text says which."""
-
-
-class OnlyWhole(Uncompilable):
-    """The same, of all actions of the flow: what the programs did before could not be gone on
-    with."""
-
-
-class _Member(NamedTuple):
-    """Where the value of a slot is in its header: `at` bytes from the start, `low` bits above the
-    least significant bit of these `n_bytes`."""
-
-    slot: str
-    at: int
-    n_bytes: int
-    low: int = 0
-
-
-class _Header(NamedTuple):
-    layer: str
-    what: int
-    size: int
-    members: tuple[_Member, ...]
-    #: Offset of a word -> its checksum; those left out have `checksum`.
-    checksum: str
-    checksums: dict[int, str]
-
-
-_PORTS: Final = (_Member("tp_src", 0, 2), _Member("tp_dst", 2, 2))
-_TYPES: Final = (_Member("tp_src", 0, 1), _Member("tp_dst", 1, 1))
-_LABEL: Final = _Header("NETWORK", _MPLS, 4, (_Member("mpls_lse0", 0, 4),), "NONE", {})
-_HEADERS: Final = {
-    "eth": _Header(
-        "ETHERNET", 0, 12, (_Member("dl_dst", 0, 6), _Member("dl_src", 6, 6)), "NONE", {}
-    ),
-    "mpls": _LABEL,
-    dp.KNOWN_LABEL: _LABEL,
-    "ipv4": _Header(
-        "NETWORK", _IPV4, 20,
-        (_Member("nw_tos", 1, 1), _Member("nw_ttl", 8, 1), _Member("nw_src", 12, 4),
-         _Member("nw_dst", 16, 4)),
-        "IPV4_PSEUDO", {0: "IPV4", 8: "IPV4"},
-    ),
-    "ipv6": _Header(
-        "NETWORK", _IPV6, 40,
-        (_Member("nw_tos", 0, 4, 20), _Member("ipv6_label", 0, 4), _Member("nw_ttl", 7, 1),
-         _Member("ipv6_src", 8, 16), _Member("ipv6_dst", 24, 16)),
-        "PSEUDO", {0: "NONE", 4: "NONE"},
-    ),
-    "arp": _Header(
-        "NETWORK", _ARP, 28,
-        (_Member("nw_proto", 6, 2), _Member("arp_sha", 8, 6), _Member("nw_src", 14, 4),
-         _Member("arp_tha", 18, 6), _Member("nw_dst", 24, 4)),
-        "NONE", {},
-    ),
-    "tcp": _Header("TRANSPORT", _TCP, 4, _PORTS, "TRANSPORT", {}),
-    "udp": _Header("TRANSPORT", _UDP, 4, _PORTS, "TRANSPORT", {}),
-    "tcp_flags": _Header(
-        "TRANSPORT", _TCP, 16, (_Member("tcp_flags", 12, 2),), "TRANSPORT", {}
-    ),
-    "icmp": _Header("TRANSPORT", _ICMP, 4, _TYPES, "TRANSPORT", {}),
-    "icmpv6": _Header("TRANSPORT", _ICMPV6, 4, _TYPES, "TRANSPORT", {}),
-    "nd": _Header("TRANSPORT", _ICMPV6, 24, (_Member("nd_target", 8, 16),), "TRANSPORT", {}),
-}  # fmt: skip
-#: Bits of a slot that have a place in its header; a TCP header has four more bits in the word.
-_WRITABLE_BITS: Final = {"tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF}
-_ALL_OF_ARP_OP: Final = 0xFF
-_METADATA: Final = {
-    "skb_mark": ("pkt_mark", "SET_MARK"),
-    "skb_priority": ("skb_priority", "SET_PRIORITY"),
-}
-
 _HASHES: Final = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
 #: Writes that the programs can undo.
 MAX_UNDO: Final = 16
@@ -146,16 +69,7 @@ def compile_actions(actions: dp.DpActions, registry: Registry) -> tuple[list[byt
 
 def slow_record() -> bytes:
     """The only record of a flow that user space runs."""
-    return _record("SLOW")
-
-
-def _record(op: str, a8: int = 0, a16: int = 0, a32: int = 0, a64: int = 0) -> bytes:
-    return ACTION.pack(OP[op], a8, a16, a32, a64)
-
-
-def _swapped(number: int, n_bytes: int) -> int:
-    """A number in network byte order, as the machine holds it."""
-    return int.from_bytes(number.to_bytes(n_bytes, "big"), "little")
+    return record("SLOW")
 
 
 class _Compiler:
@@ -189,7 +103,7 @@ class _Compiler:
                     raise
                 self.records = records
                 del records[start:]
-                records.append(_record("RESUME", a32=self._registry.add_list(_rest(actions, at))))
+                records.append(record("RESUME", a32=self._registry.add_list(_rest(actions, at))))
                 self.reasons.append(str(error))
                 return
 
@@ -201,6 +115,8 @@ class _Compiler:
                 return self._truncate(action, rest, is_last)
             case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
                 return self._spread(actions[at:], is_last)
+            case dp.Clone() if rest and self._can_take_back(action):
+                self._take_back(action.actions, rest)
             case dp.Clone():
                 self._copy(action.actions, is_last and not rest)
             case dp.Sample() | dp.CheckPktLen():
@@ -209,7 +125,7 @@ class _Compiler:
                 self._behind = before
             case dp.DropReason() if not is_last:
                 # Of a copy, or of a branch that others follow.
-                self.records.append(_record("COUNT_DROP", a32=action.reason))
+                self.records.append(record("COUNT_DROP", a32=action.reason))
                 return True
             case dp.Ct():
                 if _n_tags(actions[:at]) > 1:
@@ -228,9 +144,14 @@ class _Compiler:
                 if action.port not in self._registry.tunnels:
                     raise Uncompilable("a tunnel that the programs do not know")
                 kind = self._registry.tunnels[action.port]
-                self.records.append(_record("TUNNEL_POP", a16=kind, a32=action.port))
-            case dp.PushMpls() | dp.PopMpls():
-                self._label(actions, at)
+                self.records.append(record("TUNNEL_POP", a16=kind, a32=action.port))
+            case dp.PushMpls() | dp.PopMpls() if action.ethertype in _TAGS:
+                raise Uncompilable("a tag behind a label")
+            case _ if isinstance(action, _FRONT):
+                *data, last = _front_records(action)
+                self.records += data
+                self._resume_at(actions, at, is_ready=not at and not self._is_nested)
+                self.records.append(last)
             case _:
                 self._one(action)
         return False
@@ -247,18 +168,31 @@ class _Compiler:
             self._one(action)
         return True
 
-    def _label(self, actions: dp.DpActions, at: int) -> None:
-        """A label on or off; not of everything, so user space may have to."""
-        action = actions[at]
-        assert isinstance(action, dp.PushMpls | dp.PopMpls)
-        if action.ethertype in _TAGS:
-            raise Uncompilable("a tag behind a label")
-        self._resume_at(actions, at, is_ready=not at and not self._is_nested)
-        kind = _swapped(action.ethertype, 2)
-        if isinstance(action, dp.PushMpls):
-            self.records.append(_record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4)))
-        else:
-            self.records.append(_record("POP_MPLS", a16=kind))
+    def _can_take_back(self, action: dp.Clone) -> bool:
+        is_first = not (self._is_nested or self._is_saving)
+        return is_first and can_be_taken_back(action.actions)
+
+    def _take_back(self, actions: dp.DpActions, rest: dp.DpActions) -> None:
+        """A copy with headers in front, which come off again."""
+        headers: Headers = ()
+        self.records.append(record("SAVE", 1))
+        for at, action in enumerate(actions):
+            after = (dp.Clone(actions[at:]), *inverse(headers), *rest)
+            self._put(action, after)
+            headers = put_on(headers, action) or ()
+        back = inverse(headers)
+        for at, action in enumerate(back):
+            self._put(action, (*back[at:], *rest))
+        self.records.append(record("RESTORE"))
+
+    def _put(self, action: dp.DpAction, after: dp.DpActions) -> None:
+        """One action, in place of which user space may have to do what is in `after`."""
+        if not isinstance(action, _FRONT):
+            self._one(action)
+            return
+        *data, last = _front_records(action)
+        number = self._registry.add_list(left_over(after))
+        self.records += [*data, record("RESUME_AT", a32=number), last]
 
     def _resume_at(self, actions: dp.DpActions, at: int, is_ready: bool) -> None:
         """Say what is left to be done in user space if the programs leave the next record to it:
@@ -269,7 +203,7 @@ class _Compiler:
             raise Uncompilable(f"clone({type(actions[at]).__name__})")
         # Of a copy that is last, what is left is what is left of the copy's actions.
         number = self._registry.add_list(_rest(actions, at))
-        self.records.append(_record("RESUME_AT", a32=number))
+        self.records.append(record("RESUME_AT", a32=number))
 
     def _push_tunnel(self, actions: dp.DpActions, at: int) -> None:
         action, rest = actions[at], actions[at + 1 :]
@@ -283,7 +217,7 @@ class _Compiler:
         ways = [after.port for after in rest if isinstance(after, dp.Output)]
         flags = PUSH_FLAG["GOES_ON"] * (len(ways) < len(rest))
         way = ways[0] if ways else 0
-        self.records.append(_record("TUNNEL_PUSH", flags, way, number, action.out_port))
+        self.records.append(record("TUNNEL_PUSH", flags, way, number, action.out_port))
 
     def _spread(self, actions: dp.DpActions, is_last: bool) -> bool:
         """Copies into tunnels, and what follows. True: the rest is done with."""
@@ -299,15 +233,15 @@ class _Compiler:
             if number is None or push.type not in TUNNELS.values():
                 raise Uncompilable("a tunnel that the programs do not know")
             left = (*order.tunnels[at:], *order.tail, *self._behind)
-            self.records.append(_record("RESUME_AT", a32=self._registry.add_list(left)))
+            self.records.append(record("RESUME_AT", a32=self._registry.add_list(left)))
             way = next(after.port for after in rest if isinstance(after, dp.Output))
             flag = PUSH_FLAG["AGAIN" if at else "SPREADS"]
-            self.records.append(_record("TUNNEL_PUSH", flag, way, number))
+            self.records.append(record("TUNNEL_PUSH", flag, way, number))
             for action in rest:
                 self._one(action)
-            self.records += [_record("POP_VLAN")] * _n_tags(rest)
+            self.records += [record("POP_VLAN")] * _n_tags(rest)
         if order.tail or not is_last:
-            self.records.append(_record("TUNNEL_PUSH", PUSH_FLAG["ENDS"]))
+            self.records.append(record("TUNNEL_PUSH", PUSH_FLAG["ENDS"]))
             # Not the flow from its start, nor the packet as it came.
             before, self._is_nested = self._is_nested, True
             self.compile(order.tail, is_last)
@@ -326,14 +260,14 @@ class _Compiler:
         connection would count the packet twice."""
         return not self._is_nested and all(
             isinstance(action, dp.CtClear | dp.Hash)
-            or (isinstance(action, dp.Set) and action.header in _METADATA)
+            or (isinstance(action, dp.Set) and action.header in METADATA)
             for action in before
         )
 
     def _copy(self, actions: dp.DpActions, is_last: bool) -> None:
         """Actions on a copy."""
         if not actions:
-            self.records.append(_record("COUNT_DROP"))
+            self.records.append(record("COUNT_DROP"))
         elif is_last or all(isinstance(action, _HARMLESS) for action in actions):
             before, self._is_nested = self._is_nested, True
             self.compile(actions, is_last)
@@ -351,14 +285,14 @@ class _Compiler:
             if is_tag or not isinstance(action, _UNDOABLE):
                 raise Uncompilable(f"clone({type(action).__name__})")
         self._is_saving = True
-        self.records.append(_record("SAVE"))
+        self.records.append(record("SAVE"))
         start = len(self.records)
         self.compile(actions, is_last=False)
         if sum(record[0] == OP["SET"] for record in self.records[start:]) > MAX_UNDO:
             raise Uncompilable("a clone with many changes")
         tags = sum(isinstance(action, dp.PushVlan) for action in actions)
-        self.records += [_record("POP_VLAN")] * tags
-        self.records.append(_record("RESTORE"))
+        self.records += [record("POP_VLAN")] * tags
+        self.records.append(record("RESTORE"))
         self._is_saving = False
 
     def _branch(self, actions: dp.DpActions, is_last: bool) -> list[bytes]:
@@ -373,15 +307,15 @@ class _Compiler:
             self._copy(action.actions, is_last)
         elif action.probability:
             branch = self._branch(action.actions, is_last)
-            self.records.append(_record("SAMPLE", a16=len(branch), a32=action.probability))
+            self.records.append(record("SAMPLE", a16=len(branch), a32=action.probability))
             self.records += branch
 
     def _check_length(self, action: dp.CheckPktLen, is_last: bool) -> None:
         greater = self._branch(action.if_greater, is_last)
         less = self._branch(action.if_less, is_last)
         skipped = len(greater) + 1
-        self.records.append(_record("CHECK_LENGTH", a16=skipped, a32=action.max_len))
-        self.records += [*greater, _record("SKIP", a16=len(less)), *less]
+        self.records.append(record("CHECK_LENGTH", a16=skipped, a32=action.max_len))
+        self.records += [*greater, record("SKIP", a16=len(less)), *less]
 
     def _truncate(self, action: dp.Trunc, rest: Sequence[dp.DpAction], is_last: bool) -> bool:
         """Cut the next output. True if the rest of the actions is done with."""
@@ -390,16 +324,16 @@ class _Compiler:
         if isinstance(rest[0], dp.TunnelPush):
             if self._is_saving or not is_last:
                 raise Uncompilable("a tunnel's packet cut in a copy")
-            self.records.append(_record("TRUNC", a32=action.max_len))
+            self.records.append(record("TRUNC", a32=action.max_len))
             return False
         outputs = [after for after in rest if isinstance(after, dp.Output)]
         if not is_last or not outputs or len(outputs) != len(rest):
             # The packet is needed whole behind the output: user space sends the piece.
-            self.records.append(_record("CUT", a32=action.max_len))
+            self.records.append(record("CUT", a32=action.max_len))
             return False
         for output in outputs[1:]:
             self._one(output)
-        self.records.append(_record("TRUNC", a32=action.max_len))
+        self.records.append(record("TRUNC", a32=action.max_len))
         self._one(outputs[0])
         return True
 
@@ -409,31 +343,50 @@ class _Compiler:
             case dp.Output():
                 if not 0 <= action.port < MAX_PORTS:
                     raise Uncompilable("output to a port of a high number")
-                add(_record("OUTPUT", a32=action.port))
+                add(record("OUTPUT", a32=action.port))
             case dp.Set():
-                self.records += _compile_set(action)
+                self.records += compile_set(action)
             case dp.PushVlan() if action.tpid in _TAGS:
-                add(_record("PUSH_VLAN", a16=action.tci, a32=_swapped(action.tpid, 2)))
+                add(record("PUSH_VLAN", a16=action.tci, a32=swapped(action.tpid, 2)))
             case dp.PopVlan():
-                add(_record("POP_VLAN"))
+                add(record("POP_VLAN"))
             case dp.Recirc():
-                add(_record("RECIRC", a32=action.recirc_id))
+                add(record("RECIRC", a32=action.recirc_id))
             case dp.Userspace():
-                add(_record("USERSPACE", a32=self._registry.add_userspace(action)))
+                add(record("USERSPACE", a32=self._registry.add_userspace(action)))
             case dp.Hash() if action.algorithm in _HASHES:
-                add(_record("HASH", _HASHES[action.algorithm], a32=action.basis & _ALWAYS))
+                add(record("HASH", _HASHES[action.algorithm], a32=action.basis & _ALWAYS))
             case dp.Meter():
                 if not 0 <= action.meter_id < MAX_METERS:
                     raise Uncompilable("a meter of a high number")
-                add(_record("METER", a32=action.meter_id))
+                add(record("METER", a32=action.meter_id))
             case dp.CtClear():
-                add(_record("CT_CLEAR"))
+                add(record("CT_CLEAR"))
             case dp.Normal():
-                add(_record("NORMAL", a32=action.switch))
+                add(record("NORMAL", a32=action.switch))
             case dp.DropReason():
-                add(_record("DROP", a32=action.reason))
+                add(record("DROP", a32=action.reason))
             case _:
                 raise Uncompilable(type(action).__name__)
+
+
+#: What changes what is in front of a packet, and may be left to user space.
+_FRONT: Final = (
+    dp.PushMpls, dp.PopMpls, dp.PushEth, dp.PopEth, dp.PushNsh, dp.PopNsh, dp.AddMpls
+)  # fmt: skip
+
+
+def _front_records(action: dp.DpAction) -> list[bytes]:
+    """The records of one of these, the last of which may be left to user space."""
+    match action:
+        case dp.PushMpls():
+            kind = swapped(action.ethertype, 2)
+            return [record("PUSH_MPLS", a16=kind, a32=swapped(action.lse, 4))]
+        case dp.PopMpls():
+            return [record("POP_MPLS", a16=swapped(action.ethertype, 2))]
+        case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
+            return layer_records(action)
+    raise Uncompilable(type(action).__name__)
 
 
 def _rest(actions: dp.DpActions, at: int) -> dp.DpActions:
@@ -462,7 +415,7 @@ def _changes_addresses(action: dp.DpAction) -> bool:
     """Whether it may change what transport checksums cover: of a tunnel's headers, these cannot be
     brought up to date while a device is to complete that of the packet inside."""
     if isinstance(action, dp.Set):
-        return action.header not in ("eth", "vlan") and action.header not in _METADATA
+        return action.header not in ("eth", "vlan") and action.header not in METADATA
     return isinstance(action, dp.Ct) and action.nat is not None
 
 
@@ -482,9 +435,9 @@ def _compile_ct(action: dp.Ct, registry: Registry) -> list[bytes]:
             data = number.to_bytes(16, "big")
             for half in (0, 1):
                 part = int.from_bytes(data[8 * half : 8 * half + 8], "little")
-                records.append(_record("CT_LABEL", half | is_mask << 1, a64=part))
+                records.append(record("CT_LABEL", half | is_mask << 1, a64=part))
     mark, mask = action.mark & action.mark_mask, action.mark_mask
-    return [*records, _record("CT", flags, action.zone, mark, mask | (policy or 0) << 32)]
+    return [*records, record("CT", flags, action.zone, mark, mask | (policy or 0) << 32)]
 
 
 def _compile_nat(nat: dp.Nat) -> list[bytes]:
@@ -493,60 +446,8 @@ def _compile_nat(nat: dp.Nat) -> list[bytes]:
     words = nat_words(nat)
     if nat.min_addr and nat.max_addr is not None:
         flags |= NAT_FLAG["HAS_ADDRESS"]
-    records = [_record("CT_NAT", flags, a32=words[8])]
+    records = [record("CT_NAT", flags, a32=words[8])]
     for part in range(4):
         if pair := words[2 * part] | words[2 * part + 1] << 32:
-            records.append(_record("CT_NAT_ADDRESS", part & 1 | part & 2, a64=pair))
+            records.append(record("CT_NAT_ADDRESS", part & 1 | part & 2, a64=pair))
     return records
-
-
-def _compile_set(action: dp.Set) -> list[bytes]:
-    if action.header in _METADATA:
-        name, op = _METADATA[action.header]
-        slot = SLOT[name]
-        return [_record(op, a32=slot.get(action.value & action.mask), a64=slot.get(action.mask))]
-    if action.header == "vlan":
-        tci = SLOT["vlan_tci"]
-        return [_record("SET_VLAN", a16=tci.get(action.value), a32=tci.get(action.mask))]
-    header = _HEADERS.get(action.header)
-    if header is None:
-        raise Uncompilable(f"set({action.header}())")
-    _check_members(action, header)
-    value = bytearray(header.size)
-    mask = bytearray(header.size)
-    for member in header.members:
-        _put(value, member, action.value & action.mask)
-        _put(mask, member, action.mask)
-    if action.header == "arp" and any(mask[6:8]):
-        # The key has the low byte; the packet's other byte becomes zero.
-        mask[6:8] = b"\xff\xff"
-    return [
-        _record(
-            "SET",
-            LAYER[header.layer] | CHECKSUM[header.checksums.get(at, header.checksum)] << 4,
-            at,
-            int.from_bytes(mask[at : at + 4], "little"),
-            int.from_bytes(value[at : at + 4], "little") | header.what << 32,
-        )
-        for at in range(0, header.size, 4)
-        if any(mask[at : at + 4])
-    ]
-
-
-def _check_members(action: dp.Set, header: _Header) -> None:
-    """Refuse what is written elsewhere than in the header's fixed part."""
-    if action.header == "nd" and action.mask & (SLOT["arp_sha"].mask | SLOT["arp_tha"].mask):
-        raise Uncompilable("set(nd(sll, tll))")
-    if action.header == "arp" and SLOT["nw_proto"].get(action.mask) not in (0, _ALL_OF_ARP_OP):
-        raise Uncompilable("a part of ARP's operation")
-
-
-def _put(header: bytearray, member: _Member, key: int) -> None:
-    """Write the member's bits of `key` (a key or a mask) to their place."""
-    bits = SLOT[member.slot].get(key) & _WRITABLE_BITS.get(member.slot, -1)
-    room = 8 * member.n_bytes
-    if member.slot in ("nw_proto", "tp_src", "tp_dst"):
-        bits &= (1 << room) - 1
-    end = member.at + member.n_bytes
-    old = int.from_bytes(header[member.at : end], "big")
-    header[member.at : end] = (old | bits << member.low).to_bytes(member.n_bytes, "big")

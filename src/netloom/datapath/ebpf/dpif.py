@@ -48,7 +48,7 @@ from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.policers import KernelPolicers
-from netloom.datapath.ebpf.ports import KernelDevice, Ports
+from netloom.datapath.ebpf.ports import KernelDevice, Ports, check_device
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.reassembled import Reassembled
 from netloom.datapath.ebpf.registry import Registry
@@ -235,6 +235,7 @@ class EbpfDpif:
         self, device: Device, handed: KernelDevice, number: DpPortNo | None, is_uplink: bool
     ) -> DpPort:
         """The kernel processes the packets of a device, which is both its arguments."""
+        check_device(self.name, device, is_uplink)
         ifindex = handed.hand_over()
         earlier = self._ports.earlier_number(ifindex)
         wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)
@@ -430,6 +431,10 @@ class EbpfDpif:
             upcalls += self._orphans.ask(ports, self._clock.now_ms(), limit - len(upcalls))
         self._is_answering = bool(upcalls)
         return upcalls
+
+    def has_all_ports(self) -> None:
+        """The first configuration is complete: ports of before that are not in it go."""
+        self._orphans.complete()
 
     def _drop_orphans(self, now_ms: int) -> None:
         """Remove flows that `ofproto` did not want, and ports that nobody asked for again."""

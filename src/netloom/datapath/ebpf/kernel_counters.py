@@ -20,6 +20,7 @@ from netloom.datapath.userspace.execute import (
     DROP_METER,
     DROP_RECIRCULATION,
 )
+from netloom.datapath.userspace.layers import DROP_NSH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _DROPS: Final = {
     "CT_UNCHECKED": TCP_UNCHECKED,
     "CT_FULL": FULL,
     "CT_ZONE_FULL": ZONE_FULL,
+    "DROP_NSH": DROP_NSH,
     "DROP_REASON": drop_counter(0),
     **{f"DROP_REASON_{number}": drop_counter(number) for number in range(1, N_REASONS)},
 }

@@ -14,7 +14,7 @@ from struct import pack
 from netloom.base.errors import Unsupported
 from netloom.base.log import get_logger
 from netloom.datapath.ebpf.pins import PinDirectory
-from netloom.datapath.ebpf.probes import missing
+from netloom.datapath.ebpf.probes import is_permitted, missing
 from netloom.datapath.ebpf.spec import MAPS, PROGRAMS
 from netloom.datapath.ebpf.syscall import (
     MAP_UPDATE,
@@ -80,13 +80,18 @@ def load(maps: dict[str, int] | None = None, path: Path = OBJECT) -> Loaded:
         Loaded(held, programs).close()
         if isinstance(error, Refused):
             log.err("%s", error.log)
-        reason = ", ".join(missing())
-        reason = f"this kernel has no {reason}" if reason else f"{error.strerror}"
-        raise Unsupported(reason, "load") from error
+        raise Unsupported(_why_refused(error), "load") from error
     finally:
         if btf >= 0:
             os.close(btf)
     return Loaded(held, programs)
+
+
+def _why_refused(error: OSError) -> str:
+    if not is_permitted():
+        return "no right to use eBPF (CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or CAP_SYS_ADMIN)"
+    reason = ", ".join(missing())
+    return f"this kernel has no {reason}" if reason else f"{error.strerror}"
 
 
 def _fill_tail_calls(table: int, programs: dict[str, int]) -> None:

@@ -8,9 +8,10 @@ orphan if its mask is the same, else the orphan goes. Three kinds have to wait:
   all others mean something again no packet comes with an old number any more, and they go, after a
   moment for packets that are on their way. Until then nobody else may have their numbers.
 - flows of bridges that the programs switch by themselves: they come again, or go.
-- flows of ports that nobody has asked for yet: they go after `ORPHAN_MS`.
+- flows of ports that nobody has asked for yet: they go as soon as the first configuration is
+  complete, at the latest after `ORPHAN_MS`.
 
-The time counts from when this process begins to answer: before, the kernel goes on as it is
+Nothing goes before this process begins to answer: until then the kernel goes on as it is
 (other_config:flow-restore-wait).
 """
 
@@ -46,6 +47,7 @@ class Orphans:
         self.recirc_ids = frozenset(RECIRC_ID.get(key) for key, _ in self._coming_back)
         self._asked: list[tuple[int, int]] = []
         self._give_up_ms: int | None = None
+        self._is_complete = False
         self._answered_ms: int | None = None
 
     def __bool__(self) -> bool:
@@ -56,6 +58,12 @@ class Orphans:
         """This process answers from now on."""
         if self._give_up_ms is None:
             self._give_up_ms = now_ms + ORPHAN_MS
+        if self._is_complete:
+            self._give_up_ms = min(self._give_up_ms, now_ms)
+
+    def complete(self) -> None:
+        """All ports that this process is to have are there: there is nothing to wait for."""
+        self._is_complete = True
 
     def has_given_up(self, now_ms: int) -> bool:
         """Has all been waited for that was to be waited for?"""
@@ -78,7 +86,11 @@ class Orphans:
             key, mask = name
             if len(asked) >= limit:
                 break
-            if mask == SWITCHED and not self.has_given_up(now_ms):
+            if mask == SWITCHED:
+                # It does not say what packets it was for, so there is nothing to ask.
+                if self.has_given_up(now_ms - ON_THEIR_WAY_MS):
+                    self._names.discard(name)
+                    self._table.delete(key, mask, now_ms)
                 continue
             if IN_PORT.get(key) in ports:
                 asked.append(Upcall("adopt", key, b""))
@@ -98,7 +110,7 @@ class Orphans:
         if not self._coming_back:
             return
         if self._answered_ms is None:
-            if all(mask == SWITCHED for _, mask in self._names) or self.has_given_up(now_ms):
+            if all(mask == SWITCHED for _, mask in self._names):
                 self._answered_ms = now_ms
         elif now_ms >= self._answered_ms + ON_THEIR_WAY_MS:
             for key, mask in self._coming_back:

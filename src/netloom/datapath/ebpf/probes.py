@@ -90,6 +90,15 @@ def features() -> tuple[tuple[str, bool], ...]:
     return (*needed, ("eBPF links to devices (tcx)", _has_tcx()))
 
 
+def is_permitted() -> bool:
+    """Whether this process may use eBPF at all, as far as the kernel has it."""
+    try:
+        os.close(_map(ARRAY, 4, 8, 1)())
+    except OSError as error:
+        return error.errno not in (errno.EPERM, errno.EACCES)
+    return True
+
+
 def missing() -> list[str]:
     """The features that a data path cannot do without and that are not there."""
     return [title for title, probe in _NEEDED if not _has(probe)]

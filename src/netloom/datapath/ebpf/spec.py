@@ -67,7 +67,7 @@ OPERATIONS = (
     "SKIP",  # a16 records
     "CHECK_LENGTH",  # a32 longest, a16 records to skip if the packet is not longer
     "SAMPLE",  # a32 probability, a16 records to skip otherwise
-    "SAVE",  # what follows up to RESTORE is undone
+    "SAVE",  # what follows up to RESTORE is undone; a8: by what is there itself
     "RESTORE",
     "CUT",  # a32 bytes that the next output may have
     "HASH",  # a8 which, a32 basis
@@ -86,6 +86,11 @@ OPERATIONS = (
     "TUNNEL_POP",  # a16 type, a32 port
     "PUSH_MPLS",  # a16 type, a32 label stack entry
     "POP_MPLS",  # a16 type of what follows
+    "LAYER_DATA",  # a64 eight bytes of the next PUSH_LAYER's header, at 8 * a16
+    "PUSH_LAYER",  # a16 length, a32 type, a64 the first eight bytes of a header
+    "POP_NSH",
+    "PUSH_ETHERNET",  # a64, a32 the addresses
+    "POP_ETHERNET",
 )
 #: What a TUNNEL_PUSH is: headers of a packet that goes on as one of port a64; headers that will be
 #: taken off again; in place of those that the last one put on; none any more.
@@ -124,6 +129,7 @@ COUNTERS = (
     "CT_FLAGS",
     "CT_SEQUENCE",
     "CT_UNCHECKED",
+    "DROP_NSH",
     # And one for each further number of `drop_reasons`.
     "DROP_REASON",
 )

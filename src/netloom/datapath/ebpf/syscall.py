@@ -147,7 +147,7 @@ def test_run(
 ) -> tuple[int, bytes, int]:
     """Run a program on `packet`, with the first bytes of its `__sk_buff` given: (what it returned,
     the packet afterwards, nanoseconds per run)."""
-    room = len(packet) + 256
+    room = len(packet) + 512
     given, output = (
         ctypes.create_string_buffer(packet, len(packet)),
         ctypes.create_string_buffer(room),

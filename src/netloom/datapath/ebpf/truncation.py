@@ -20,7 +20,8 @@ _TAG_BYTES: Final = 4
 CUT: Final = (dp.Output, dp.Userspace, dp.TunnelPush, dp.LbOutput)
 #: What takes bytes off in front, or puts on who knows how many.
 _RESIZING: Final = (
-    dp.PopVlan, dp.PopMpls, dp.PushEth, dp.PopEth, dp.PushNsh, dp.PopNsh, dp.TunnelPop,
+    dp.PopVlan, dp.PopMpls, dp.AddMpls, dp.PushEth, dp.PopEth, dp.PushNsh, dp.PopNsh,
+    dp.TunnelPop,
 )  # fmt: skip
 
 

@@ -14,11 +14,11 @@ from typing import Final
 from netloom.datapath.ebpf.layout import decode_key
 from netloom.datapath.ebpf.spec import UPCALL, UPCALL_RECORD, UPCALL_ROOMS
 from netloom.flow.extract import extract_key
-from netloom.flow.key import METADATA_ALL_MASK
+from netloom.flow.key import METADATA_ALL_MASK, PACKET_TYPE_MASK
 from netloom.netdev.device import Packet
 from netloom.packet.checksum import pseudo_sum
-from netloom.packet.encapsulated import find_inside
-from netloom.packet.headers import IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
+from netloom.packet.encapsulated import LAYERS, find_behind_layers, find_inside
+from netloom.packet.headers import ETH_LEN, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, TCP_CWR
 from netloom.packet.offload import (
     GSO_ECN,
     GSO_TCPV4,
@@ -69,7 +69,8 @@ def decode_record(record: bytes, vlan_limit: int) -> Received:
     data = data[:length]
     key = decode_key(record[_KEY_AT:_HEAD_SIZE])
     if kind == _UNPARSED:
-        key = extract_key(data, 0, key & METADATA_ALL_MASK, vlan_limit)
+        start = ETH_LEN if key & PACKET_TYPE_MASK else 0
+        key = extract_key(data[start:], 0, key & METADATA_ALL_MASK, vlan_limit)
     packet = Packet(data, find_offload(data, gso_size))
     return Received(kind, port, argument, key, packet, _HEAD_SIZE + UPCALL_ROOMS[room])
 
@@ -79,6 +80,8 @@ def pieces(received: Received) -> Sequence[Received]:
     the one inside, which no data path could tell a device."""
     packet = received.packet
     offload = packet.offload
+    if received.key & PACKET_TYPE_MASK:
+        return _bare_pieces(received)
     if offload is None or not is_of_tunnel(packet.data, offload):
         return (received,)
     kind, port, argument, key = received.kind, received.port, received.argument, received.key
@@ -86,6 +89,17 @@ def pieces(received: Received) -> Sequence[Received]:
         Received(kind, port, argument, key, Packet(part), 0)
         for part in finish_offload(packet.data, offload)
     ]
+
+
+def _bare_pieces(received: Received) -> Sequence[Received]:
+    """Packets that start at layer 3, less what the programs keep in front of them. Whose headers
+    they are by which a device finishes a packet is known with an Ethernet header only."""
+    packet = received.packet
+    parts = [packet.data]
+    if packet.offload is not None:
+        parts = finish_offload(packet.data, packet.offload)
+    kind, port, argument, key = received.kind, received.port, received.argument, received.key
+    return [Received(kind, port, argument, key, Packet(part[ETH_LEN:]), 0) for part in parts]
 
 
 def find_offload(data: bytes, gso_size: int) -> Offload | None:
@@ -98,6 +112,8 @@ def find_offload(data: bytes, gso_size: int) -> Offload | None:
         return None
     headers = parse(data)
     start, kind = find_inside(data, headers)
+    if headers.dl_type in LAYERS and not gso_size:
+        return _find_behind_layers(data, headers)
     if start:
         inside = data[start : headers.end]
         offload = _find_in(inside, parse(inside, kind), gso_size, is_sure=False)
@@ -126,6 +142,15 @@ def _find_in(data: bytes, headers: Headers, gso_size: int, is_sure: bool) -> Off
     return Offload(flags=NEEDS_CSUM, csum_start=headers.l4, csum_offset=offset)
 
 
+def _find_behind_layers(data: bytes, headers: Headers) -> Offload | None:
+    """The same of a packet behind labels or service headers."""
+    for start, kind in find_behind_layers(data, headers):
+        offload = _find_in(data[start:], parse(data[start:], kind), 0, is_sure=False)
+        if offload is not None:
+            return offload.moved(start)
+    return None
+
+
 def _may_be_of_tunnel(data: bytes) -> bool:
     """Whether this, of which that can be said quickly, looks like VXLAN or Geneve."""
     return data[23] == IPPROTO_UDP and (data[42:44] in _VXLAN or data[44:46] == _GENEVE)
@@ -148,7 +173,10 @@ _PLAIN_CHECKSUMS: Final = {IPPROTO_TCP: 50, IPPROTO_UDP: 40}
 _PLAIN_IPV4: Final = b"\x08\x00\x45"
 _VXLAN: Final = (b"\x08\0", b"\x88\0", b"\x88\x08")
 _GENEVE: Final = b"\x65\x58"
-_NETWORKS: Final = (b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8")
+_NETWORKS: Final = (
+    b"\x08\x00", b"\x86\xdd", b"\x81\x00", b"\x88\xa8",
+    *(kind.to_bytes(2, "big") for kind in LAYERS),
+)  # fmt: skip
 
 
 def _pseudo_sum(data: bytes, headers: Headers) -> int:

@@ -13,6 +13,7 @@ number that their name ends in (100 more for a bridge's own port, `br0`), as in 
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ from typing import Final, NamedTuple
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import (
@@ -55,12 +57,15 @@ from netloom.datapath.userspace.tunnels import (
     DROP_TUNNEL_PORT,
 )
 from netloom.flow.extract import extract_key
-from netloom.flow.key import NW_PROTO_SHIFT, TCP_FLAGS_SHIFT
+from netloom.flow.key import NW_PROTO_SHIFT, PACKET_TYPE_MASK, TCP_FLAGS_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.netdev.dummy import DummyDevice
+from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.netdev.tunnel import TunnelPort
 from netloom.packet.offload import Offload
+
+log: Final = get_logger("dpif_netdev")
 
 #: Packets taken from one port before the next has its turn.
 BATCH_PACKETS: Final = 32
@@ -177,6 +182,9 @@ class UserspaceDpif(Outlet):
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         if any(port.name == device.name for port, _ in self._ports.values()):
             raise ConfigError(f"could not add network device {device.name} (File exists)")
+        if device.state().is_loopback:
+            log.err("%s: cannot add a loopback device", device.name)
+            raise cannot_add(self.name, device.name, errno.EINVAL)
         if number is None or number in self._ports:
             number = self._choose_number(device)
         options = device.options if isinstance(device, TunnelPort) else {}
@@ -520,7 +528,7 @@ class UserspaceDpif(Outlet):
 
     def recirculate(self, packet: Packet, key: int, depth: int) -> None:
         self._recirculated += 1
-        if len(packet.data) < ETH_LEN:
+        if len(packet.data) < ETH_LEN and not key & PACKET_TYPE_MASK:
             self.drop(DROP_INVALID)
             return
         self._process(packet, key, depth)

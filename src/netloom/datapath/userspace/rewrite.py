@@ -37,7 +37,8 @@ class _Argument(NamedTuple):
 
 
 def _set_eth(packet: bytearray, headers: Headers, **addresses: bytes) -> None:
-    edit.set_eth(packet, **addresses)
+    if headers.type_offset >= 0:
+        edit.set_eth(packet, **addresses)
 
 
 def _row(editor: Callable[..., None], members: str) -> tuple[Callable[..., None], list[_Argument]]:

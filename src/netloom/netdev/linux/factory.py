@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 
 from netloom.base.errors import ConfigError
 from netloom.base.paths import rundir
 from netloom.netdev.device import Device
-from netloom.netdev.errors import unknown_type
-from netloom.netdev.linux.internal import InternalDevice
+from netloom.netdev.errors import cannot_open, unknown_type
+from netloom.netdev.linux.internal import InternalDevice, hidden_name, is_hidden
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.shaped import ShapedDevices
@@ -49,11 +50,17 @@ class LinuxFactory:
         if len(name.encode()) > NAME_BYTES:
             raise ConfigError(f"could not open network device {name} (File name too long)")
         if type_ == "system":
+            if is_hidden(name):
+                # An end of an internal port: it is a port already.
+                raise cannot_open(name, errno.EINVAL)
             return PacketSocketDevice(name, self._rtnl)
         if type_ == "internal" and self._owner:
             device = InternalDevice(name, self._owner, self._rtnl)
             self._internal.append(device)
             return device
+        if type_ == "internal" and self._rtnl.link(hidden_name(rundir(), name), fresh=True):
+            # What an earlier daemon had for the kernel, with the host's addresses.
+            return InternalDevice(name, rundir(), self._rtnl)
         if type_ in ("internal", "tap"):
             if os.access(TUN, os.R_OK | os.W_OK):
                 return TapDevice(name, type_, self._rtnl)

@@ -11,6 +11,7 @@ The hidden end takes frames of any length: what the visible end may send, its ow
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections.abc import Callable, Mapping
 from hashlib import blake2s
@@ -28,6 +29,7 @@ from netloom.netdev.linux.shaper import LinuxShaper
 log = get_logger("netdev_linux")
 
 HIDDEN_PREFIX = "nl-"
+_HIDDEN = re.compile(f"{HIDDEN_PREFIX}[0-9a-f]{{12}}")
 _MAX_MTU = 65_535
 #: What internal ports of Open vSwitch's kernel data path say.
 _DRIVER = (("driver_name", "openvswitch"),)
@@ -36,6 +38,11 @@ _DRIVER = (("driver_name", "openvswitch"),)
 def hidden_name(owner: str, name: str) -> str:
     """The name of the hidden end of `name`; `owner` tells switches of one machine apart."""
     return HIDDEN_PREFIX + blake2s(f"{owner}\0{name}".encode(), digest_size=6).hexdigest()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether this is how hidden ends are called."""
+    return _HIDDEN.fullmatch(name) is not None
 
 
 class InternalDevice:

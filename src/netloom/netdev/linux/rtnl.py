@@ -32,7 +32,9 @@ from netloom.netdev.linux.shaped import ShapedDevices
 from netloom.netdev.linux.tc import Tc
 
 IFF_UP = 0x1
+IFF_LOOPBACK = 0x8
 IFF_LOWER_UP = 0x10000
+ARPHRD_ETHER = 1
 #: Bytes of one answer: a link with all its attributes takes some 2 KiB.
 ANSWER_BYTES = 65_536
 #: Calls of `changes` that do not look after one that found nothing.
@@ -202,6 +204,9 @@ class Rtnl:
             full_duplex=full_duplex,
             carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
             driver=read_driver(self._requests, name),
+            is_loopback=bool(message["flags"] & IFF_LOOPBACK),
+            is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
+            master=message.get_attr("IFLA_MASTER") or 0,
         )
         stats = message.get_attr("IFLA_STATS64") or {}
         counters = {field: stats.get(source, 0) for field, source in _STATISTICS.items()}

@@ -329,6 +329,12 @@ def _write_metadata(context: Context, action: a.WriteMetadata) -> None:
     context.key = _METADATA.put(context.key, old & ~action.mask | action.value & action.mask)
 
 
+def _tell_action_set(context: Context, verb: str) -> None:
+    actions = execution_order(context.action_set)
+    said = f"{verb}: {format_actions(actions)}" if actions else f"{verb} empty"
+    context.detail(f"action set {said}")
+
+
 def _write_actions(context: Context, action: a.WriteActions) -> None:
     context.action_set = [*context.action_set, *action.actions]
     ports = [written.port for written in action.actions if isinstance(written, a.Output)]
@@ -338,12 +344,12 @@ def _write_actions(context: Context, action: a.WriteActions) -> None:
     elif ports:
         context.key = _ACTSET_OUTPUT.put(context.key, ports[-1])
     if context.recorder is not None:
-        context.detail(f"action set is: {format_actions(execution_order(context.action_set))}")
+        _tell_action_set(context, "is")
 
 
 def _clear_actions(context: Context, action: a.ClearActions) -> None:
     if context.recorder is not None:
-        context.detail(f"action set was: {format_actions(execution_order(context.action_set))}")
+        _tell_action_set(context, "was")
     context.action_set = []
     context.key = _ACTSET_OUTPUT.put(context.key, UNSET)
 

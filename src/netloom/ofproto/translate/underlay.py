@@ -14,6 +14,7 @@ from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT
 from netloom.flow.mapped import address_bytes, format_mapped, ipv4_of, is_ipv4, map_ipv4
 from netloom.netdev.tunnel_config import TunnelConfig
+from netloom.ofproto.encapsulated import encapsulated
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.crossing import go_on_at
@@ -185,7 +186,9 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     context.key = context.base = outer
     context.blur()
     context.side_effects = context.has_packet = False
+    n_credits = len(context.credits)
     go_on_at(context, device)
+    context.credits[n_credits:] = encapsulated(context.credits[n_credits:], len(push.header))
     inner, context.actions = context.actions, actions
     (context.key, context.base, context.mask, context.side_effects, context.has_packet) = saved
     context.is_last = is_last
@@ -216,7 +219,7 @@ def terminate(context: Context, port: OfPort) -> int | None:
     so, the data-path port of that tunnel. If not, learn from it who has which address."""
     backer = context.bridge.backer
     underlay = backer.underlay
-    if not backer.pushes_tunnels or not underlay.addresses(port.name):
+    if not (backer.pushes_tunnels and backer.tunnels and underlay.addresses(port.name)):
         return None
     dl_type = _DL_TYPE.get(context.key)
     is_icmpv6 = dl_type == _IPV6 and _NW_PROTO.get(context.key) == _ICMPV6
@@ -226,7 +229,7 @@ def terminate(context: Context, port: OfPort) -> int | None:
     if number is None:
         if dl_type == _ARP:
             _learn_from_arp(context, underlay)
-        elif is_icmpv6:
+        elif is_icmpv6 and _is_for(context, underlay, _IPV6_DST.get(context.key)):
             _learn_from_advertisement(context, underlay)
     elif context.side_effects and dl_type in (_IP, _IPV6):
         key = context.key
@@ -235,10 +238,17 @@ def terminate(context: Context, port: OfPort) -> int | None:
     return number
 
 
+def _is_for(context: Context, underlay: Underlay, address: int) -> bool:
+    """Is this an address of the bridge? Such answers it may have asked for."""
+    return any(address == own for own, _ in underlay.addresses(context.bridge.name))
+
+
 def _learn_from_arp(context: Context, underlay: Underlay) -> None:
-    """From replies, and from announcements (RFC 5227)."""
+    """From replies to this bridge, and from announcements (RFC 5227)."""
     key = context.key
     if not _is_announcement(context):
+        if not _is_for(context, underlay, map_ipv4(_NW_DST.get(key))):
+            return
         context.mask |= _NW_PROTO.mask
         if _NW_PROTO.get(key) != 2:
             return

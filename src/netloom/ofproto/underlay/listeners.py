@@ -122,6 +122,8 @@ def _match(tunnel: _Tunnel, mac: int, address: int) -> Match:
         family[0]: ipv4_of(address) or address,
         "nw_proto": tunnel.nw_proto,
         "nw_frag": 0,
+        # A packet with a tag is no tunnel's.
+        "vlan_tci": 0,
     }
     if tunnel.tp_port:
         values["tp_dst"] = tunnel.tp_port

@@ -16,7 +16,6 @@ import sys
 from netloom import OVS_VERSION
 from netloom.base.getopt import format_options
 from netloom.base.log import vlog
-from netloom.openflow.connection import Xids
 from netloom.programs.ofctl.commands import Command, find_command
 from netloom.programs.ofctl.options import OPTIONS, PROGRAM, Arguments, Fatal, parse_arguments
 from netloom.programs.outcome import outcome
@@ -26,17 +25,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from netloom.openflow.connection import Xids
+
 
 class Context:
     """What a command gets: its arguments, the options, and what to tidy up after a signal."""
 
-    __slots__ = ("args", "operands", "signals", "xids")
+    __slots__ = ("_xids", "args", "operands", "signals")
 
     def __init__(self, args: Arguments, operands: list[str], signals: FatalSignals) -> None:
         self.args = args
         self.operands = operands
         self.signals = signals
-        self.xids = Xids()
+        self._xids: Xids | None = None
+
+    @property
+    def xids(self) -> Xids:
+        """What numbers the requests of all connections."""
+        if self._xids is None:
+            from netloom.openflow.connection import Xids
+
+            self._xids = Xids()
+        return self._xids
 
     def operand(self, index: int, default: str = "") -> str:
         return self.operands[index] if index < len(self.operands) else default

@@ -8,7 +8,6 @@ import sys
 from netloom.flow.ports import ALL, MAX
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
-from netloom.openflow.flow_text import Names, parse_query
 from netloom.openflow.message_text import Style, format_message
 from netloom.openflow.number_text import atoi
 from netloom.programs.ofctl.names import accepted_names, find_port, port_list, shown_style
@@ -19,6 +18,7 @@ from netloom.programs.ofctl.switch import Switch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.flow_colors import Painter
+    from netloom.openflow.flow_text import Names
     from netloom.programs.ofctl import Context
 
 
@@ -129,6 +129,8 @@ def queue_get_config(context: Context) -> None:
 
 
 def _query_names(context: Context) -> Names:
+    from netloom.openflow.flow_text import Names
+
     if len(context.operands) < 2:
         return Names()
     return accepted_names(context, context.switch, ports_first=True)
@@ -138,6 +140,8 @@ def open_for_query(
     context: Context,
 ) -> tuple[Switch, m.FlowStatsRequest]:
     """A connection in the most capable format that can say the query, and the query."""
+    from netloom.openflow.flow_text import parse_query
+
     request, usable = parse_query(context.operand(1), _query_names(context))
     if not usable & context.args.allowed_protocols:
         raise Fatal(

@@ -10,14 +10,14 @@ import sys
 from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.flow_text import Names
 from netloom.openflow.message_table import read_frame
-from netloom.openflow.message_text import Style
 from netloom.programs.ofctl.options import Fatal
 from netloom.programs.ofctl.switch import Switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from netloom.openflow.flow_text import Names
+    from netloom.openflow.message_text import Style
     from netloom.programs.ofctl import Context
 
 
@@ -88,6 +88,8 @@ def _by_number(names: dict[str, int]) -> dict[int, str]:
 
 def accepted_names(context: Context, name: str, *, ports_first: bool = False) -> Names:
     """The names that flows given to the switch `name` may use."""
+    from netloom.openflow.flow_text import Names
+
     if context.args.names is False or _is_file_only(name):
         return Names()
     ports: list[m.PhyPort] = []
@@ -114,6 +116,8 @@ def shows_names(context: Context) -> bool:
 
 def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
     """How to print what came from the switch `name`."""
+    from netloom.openflow.message_text import Style
+
     verbosity += context.args.verbosity
     if not shows_names(context):
         return Style(verbosity)

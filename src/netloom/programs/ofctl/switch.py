@@ -198,8 +198,7 @@ class Switch:
     def change(self, request: bytes) -> bytes | None:
         """Sends a message that has no reply, with a barrier; returns the error, if any."""
         barrier = self.encode(m.BarrierRequest())
-        self.send(request)
-        self.send(barrier)
+        self.send(request, barrier)
         return self.until_barrier(barrier[4:8], request[4:8])
 
     def until_barrier(self, barrier_xid: bytes, request_xid: bytes) -> bytes | None:
@@ -223,41 +222,57 @@ class Switch:
 
     def must_change_each(self, requests: Iterable[bytes]) -> None:
         """As `must_change` for each: the one after an error is not sent any more, so the switch
-        must have answered one before the next goes out."""
+        must have answered one before the next goes out. The next is made meanwhile."""
         barrier = self.encode(m.BarrierRequest(), 0)[:4]
         done = bytes((self.version, _BARRIER_REPLY.get(self.version, _LATER_BARRIER_REPLY), 0, 8))
         connection = self.connection
-        stream = self.dialogue.plain_stream()
-        if stream is not None:
-            stream.set_blocking(True)
-        for request in requests:
-            xid = connection.new_xid().to_bytes(4, "big")
-            if stream is None or not connection.is_quiet:
-                self.send(request, barrier + xid)
-            elif self._is_answer(stream, request + barrier + xid, done + xid):
-                continue
-            error = self.until_barrier(xid, request[4:8])
-            if error is not None:
-                self.fail(error)
-        if stream is not None:
-            stream.set_blocking(False)
+        plain = self.dialogue.plain_stream()
+        if plain is not None:
+            plain.set_blocking(True)
+        asked = xid = b""
+        stream = plain
+        try:
+            for request in requests:
+                if asked:
+                    before, asked = asked, b""
+                    self._must_be_done(stream, before, xid, done)
+                xid = connection.new_xid().to_bytes(4, "big")
+                stream = plain if connection.is_quiet else None
+                self._send_past(stream, request, barrier + xid)
+                asked = request[4:8]
+        finally:
+            # What is wrong with this one is said before what is wrong with the next.
+            if asked:
+                self._must_be_done(stream, asked, xid, done)
+        if plain is not None:
+            plain.set_blocking(False)
 
-    def _is_answer(self, stream: Stream, data: bytes, expected: bytes) -> bool:
-        """Sends `data`, past the connection; whether nothing but `expected` comes back. The
-        connection takes all else."""
+    def _send_past(self, stream: Stream | None, request: bytes, barrier: bytes) -> None:
+        """Sends both: past the connection, if there is a `stream`."""
+        if stream is None:
+            self.send(request, barrier)
+            return
         self.sent += 2
         try:
-            stream.send(data, _FOREVER)
+            stream.send(request + barrier, _FOREVER)
         except OSError as error:
             raise Fatal(f"failed to send packet to switch ({error.strerror})") from None
-        try:
-            answer = stream.receive_next()
-        except OSError as error:
-            raise Fatal(f"OpenFlow receive failed ({failure_text(error)})") from None
-        if answer == expected:
-            return True
-        self.connection.receive_data(answer)
-        return False
+
+    def _must_be_done(self, stream: Stream | None, asked: bytes, xid: bytes, done: bytes) -> None:
+        """Waits for the answer to a barrier, whose header is `done` and then `xid`. If nothing else
+        comes of a `stream`, that is all; the connection takes all else. An error to what was
+        `asked` ends the program."""
+        if stream is not None:
+            try:
+                answer = stream.receive_next()
+            except OSError as error:
+                raise Fatal(f"OpenFlow receive failed ({failure_text(error)})") from None
+            if answer == done + xid:
+                return
+            self.connection.receive_data(answer)
+        refusal = self.until_barrier(xid, asked)
+        if refusal is not None:
+            self.fail(refusal)
 
     def fail(self, error: bytes) -> None:
         """Prints the switch's error and ends the program."""

@@ -44,7 +44,7 @@ INLINE u32 checksum_offset(struct nl_scratch *s, int covers_addresses)
 INLINE int has_header(struct nl_scratch *s, u32 layer, u32 what, u32 end)
 {
 	if (layer == NL_LAYER_ETHERNET)
-		return 1;
+		return !s->bare;
 	if (layer == NL_LAYER_NETWORK)
 		return s->net == what && (what != NL_NET_IPV4 || s->l4);
 	if (!s->l4 || s->key.nw_frag & FRAG_LATER || s->proto != what || s->l4_size < end)
@@ -64,7 +64,8 @@ GLOBAL int nl_write(struct __sk_buff *skb, u32 how, u32 word, u32 value, u32 mas
 	u32 layer = how & 3, sum = how >> 4;
 	u32 start = layer == NL_LAYER_ETHERNET ? 0 : layer == NL_LAYER_NETWORK ? s->l3 : s->l4;
 	u32 at = start + word, old, new;
-	u64 flags = sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO ? RECOMPUTE : 0;
+	/* Where the packet came in, the kernel's sum begins behind Ethernet. */
+	u64 flags = layer != NL_LAYER_ETHERNET && (sum == NL_SUM_NONE || sum == NL_SUM_PSEUDO) ? RECOMPUTE : 0;
 
 	if (load_bytes(skb, at, &old, 4))
 		return GO_ON;
@@ -112,6 +113,17 @@ INLINE void save(struct __sk_buff *skb, struct nl_scratch *s)
 	s->saved_mark = skb->mark;
 	s->saved_priority = skb->priority;
 	s->saved_hash = s->key.dp_hash;
+}
+
+/* The same, if no more is done to it than to put headers in front, and to take them off again: what is
+ * written goes with these. */
+INLINE void save_front(struct __sk_buff *skb, struct nl_scratch *s)
+{
+	be16 type = 0;
+
+	load_bytes(skb, 12, &type, 2);
+	s->saved_type = type;
+	s->is_saving = 0;
 }
 
 INLINE void restore(struct __sk_buff *skb, struct nl_scratch *s)
@@ -245,6 +257,10 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		verdict = set_bytes(skb, s, a);
 		break;
 	case NL_OP_PUSH_VLAN:
+		if (s->bare) {
+			count(NL_COUNT_DROP_INVALID);
+			return STOP;
+		}
 		verdict = push_vlan(skb, s, a->a32, a->a16);
 		break;
 	case NL_OP_POP_VLAN:
@@ -254,7 +270,7 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		verdict = set_vlan(skb, s, a->a16, a->a32);
 		break;
 	case NL_OP_CHECK_LENGTH:
-		if (longest_segment(skb, s) <= a->a32)
+		if (longest_segment(skb, s) <= a->a32 + s->bare)
 			s->skip = a->a16;
 		return GO_ON;
 	case NL_OP_SAMPLE:
@@ -263,6 +279,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_SAVE:
 		save(skb, s);
+		if (a->a8)
+			save_front(skb, s);
 		return GO_ON;
 	case NL_OP_RESTORE:
 		restore(skb, s);
@@ -306,8 +324,8 @@ GLOBAL int nl_act(struct __sk_buff *skb, struct nl_action *a)
 		return GO_ON;
 	case NL_OP_TRUNC:
 		/* The kernel cuts no packet within its headers: user space does. */
-		if (packet_size(skb) > a->a32 &&
-		    change_tail(skb, a->a32 - (skb->vlan_present ? 4 : 0), 0))
+		if (packet_size(skb) > a->a32 + s->bare &&
+		    change_tail(skb, a->a32 + s->bare - (skb->vlan_present ? 4 : 0), 0))
 			s->cut = a->a32;
 		break;
 	case NL_OP_SET_MARK:
@@ -365,7 +383,7 @@ GLOBAL int nl_leave(struct __sk_buff *skb, u32 rest)
 		struct nl_flow *flow = map_lookup(&flows, &slot);
 		if (flow) {
 			__sync_fetch_and_add(&flow->packets, -1);
-			__sync_fetch_and_add(&flow->bytes, -(s64)packet_size(skb));
+			__sync_fetch_and_add(&flow->bytes, s->bare - (s64)packet_size(skb));
 		}
 		nl_upcall(skb, NL_UPCALL_SLOW, s->slot);
 	}
@@ -417,6 +435,10 @@ INLINE int run_or_leave(struct __sk_buff *skb, struct nl_scratch *s, struct nl_a
 		}
 		if (done && a->a8 & NL_PUSH_GOES_ON)
 			nl_forget(skb, a->a64);
+	} else if (op >= NL_OP_LAYER_DATA) {
+		done = nl_change_layer(skb, a);
+		if (done == DROPPED)
+			return STOP;
 	} else {
 		be16 type = s->key.dl_type;
 		s->is_hidden = 0;
@@ -488,7 +510,7 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		return NL_DROP;
 	}
 	struct nl_action *first = (struct nl_action *)flow->actions;
-	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->cut) {
+	if (flow->n_actions == 1 && first->op == NL_OP_OUTPUT && !s->is_special) {
 		/* The most common of flows, without a call. */
 		u32 port = first->a32;
 		struct nl_output *output = map_lookup(&outputs, &port);
@@ -501,6 +523,8 @@ INLINE int run_actions(struct __sk_buff *skb, struct nl_scratch *s, struct nl_fl
 		}
 	}
 	s->pending = 0;
+	if (s->bare && first->op != NL_OP_SLOW)
+		__sync_fetch_and_add(&flow->bytes, -(s64)s->bare);
 	NO_UNROLL
 	for (u64 part = 0; part < NL_MAX_CHAIN; part++) {
 		u32 n = flow->n_actions, next = flow->next;

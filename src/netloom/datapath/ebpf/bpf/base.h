@@ -67,9 +67,12 @@ static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
 static void (*const ring_discard)(void *record, u64 flags) = (void *)133;
 static int (*const redirect_peer)(u32 ifindex, u64 flags) = (void *)155;
 static u64 (*const coarse_ns)(void) = (void *)160;
+/* Writes the device's MTU to `mtu`, which must be 0 before. */
+static s64 (*const check_mtu)(struct __sk_buff *skb, u32 ifindex, u32 *mtu, s32 difference,
+			      u64 flags) = (void *)163;
 
 /* Which network header the packet has, whole. */
-enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS };
+enum { NL_NET_NONE, NL_NET_IPV4, NL_NET_IPV6, NL_NET_ARP, NL_NET_MPLS, NL_NET_NSH };
 
 #define NL_MAX_UNDO 16
 /* From l3 to is_routed. */
@@ -111,6 +114,8 @@ struct nl_scratch {
 	u32 has_ports;
 	/* A routing header that has segments left: the checksum covers another destination. */
 	u32 is_routed;
+	/* The type of what is in a tunnel and is no frame; 0 otherwise. */
+	u32 follows;
 	/* The packet was changed since it was parsed. */
 	u32 is_changed;
 	/* It was parsed behind more tags than the key has room for. */
@@ -123,8 +128,17 @@ struct nl_scratch {
 	u32 place;
 	u32 place_rare;
 	u32 place_first;
-	/* Bytes that the next output may have where the packet could not be cut; 0 for all. */
-	u32 cut;
+	/* In one: bytes that the next output may have where the packet could not be cut, 0 for all; bytes
+	 * in front that are not part of the packet (layers.h); labels that lie before what the kernel takes
+	 * for its network header, or another header. */
+	union {
+		struct {
+			u32 cut;
+			u16 bare;
+			u16 is_shifted;
+		};
+		u64 is_special;
+	};
 	/* Records that the action just run wants to be left out. */
 	u32 skip;
 	/* Between SAVE and RESTORE: what was overwritten, oldest first. */
@@ -134,6 +148,7 @@ struct nl_scratch {
 	u32 saved_mark;
 	u32 saved_priority;
 	u32 saved_hash;
+	u32 saved_type;
 	/* The generation before the flow was looked for: what is remembered of the search is of it. */
 	u32 generation;
 	/* 1 + the place of the connection that `ct` last found, 0 for none; and its serial number. */

@@ -43,7 +43,7 @@ INLINE void start_key(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	key->in_port = htonl(port);
 	s->port = port;
 	s->depth = 0;
-	s->cut = 0;
+	s->is_special = 0;
 	s->connection = 0;
 	s->resume = 0;
 	s->skip = 0;

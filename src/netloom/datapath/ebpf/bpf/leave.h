@@ -25,6 +25,13 @@ INLINE int is_too_long(struct __sk_buff *skb, struct nl_output *output)
 
 	if (length <= most || skb->gso_size || !most)
 		return 0;
+	/* Perhaps it takes more by now, and user space has not seen that yet. */
+	u32 mtu = 0;
+	check_mtu(skb, output->ifindex, &mtu, 0, 0);
+	if (mtu + 14 > most)
+		output->most = most = mtu + 14;
+	if (length <= most)
+		return 0;
 	if (length <= most + 4 && !skb->vlan_present && is_vlan(skb->protocol))
 		return 0;
 	__sync_fetch_and_add(&output->too_long, 1);

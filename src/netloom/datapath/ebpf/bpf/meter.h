@@ -85,7 +85,7 @@ GLOBAL int nl_meter(struct __sk_buff *skb, u32 number)
 		if (!__sync_lock_test_and_set(&meter->lock, 1))
 			break;
 	}
-	u64 level = judge(meter, skb->len + (skb->vlan_present ? 4 : 0), now_ms);
+	u64 level = judge(meter, skb->len + (skb->vlan_present ? 4 : 0) - s->bare, now_ms);
 	__sync_lock_test_and_set(&meter->lock, 0);
 	if (level == NL_BAND_DROPS) {
 		count(NL_COUNT_DROP_METER);

@@ -10,6 +10,7 @@
 
 #include "base.h"
 #include "parse.h"
+#include "layers.h"
 
 #define LABEL_SIZE 4
 
@@ -41,12 +42,15 @@ GLOBAL int nl_push_label(struct __sk_buff *skb, u32 type, be32 label)
 	if (is_tagged)
 		vlan_push(skb, tpid, tci);
 	s->is_changed = 1;
+	s->is_shifted++;
+	if (s->bare)
+		s->key.packet_type = packet_type(type);
 	s->net = NL_NET_MPLS;
 	s->l4 = s->has_ports = 0;
 	return 1;
 }
 
-/* What follows is of type `type`. */
+/* What follows is of type `type`, or of that which was noted (save_front) if it is 0. */
 GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 {
 	struct nl_scratch *s = scratch_of_cpu();
@@ -56,8 +60,10 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 		return 1;
 	if (is_out_of_reach(skb, s))
 		return 0;
+	if (s->bare && type == htons(ETH_TEB))
+		return nl_bare_label(skb);
 	u32 is_tagged = skb->vlan_present;
-	be16 tpid = skb->vlan_proto, tag[2] = {htons(ETH_VLAN), 0}, follows = type;
+	be16 tpid = skb->vlan_proto, tag[2] = {htons(ETH_VLAN), 0}, follows = type ? type : s->saved_type;
 	u16 tci = skb->vlan_tci;
 
 	if (store_bytes(skb, 12, tag, sizeof(tag), 0) || store_bytes(skb, 16, &follows, 2, 0))
@@ -71,6 +77,9 @@ GLOBAL int nl_pop_label(struct __sk_buff *skb, u32 type)
 	if (is_tagged)
 		vlan_push(skb, tpid, tci);
 	s->is_changed = 1;
+	if (s->bare)
+		s->key.packet_type = packet_type(follows);
+	s->is_shifted -= !!s->is_shifted;
 	return 1;
 }
 

@@ -21,7 +21,7 @@ INLINE u32 device_of(struct __sk_buff *skb, struct nl_scratch *s, u32 port)
 	u32 kind = output ? output->kind : NL_PORT_NONE;
 
 	s->pending_port = port;
-	if ((kind == NL_PORT_DEVICE || kind == NL_PORT_UPLINK) && !s->cut)
+	if ((kind == NL_PORT_DEVICE || kind == NL_PORT_UPLINK) && !s->cut && !s->bare)
 		return is_too_long(skb, output) ? 0 : output->ifindex;
 	if (kind != NL_PORT_NONE) {
 		count(NL_COUNT_SLOW);

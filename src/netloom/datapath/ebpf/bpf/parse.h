@@ -24,6 +24,8 @@ enum { NL_PARSED, NL_UNPARSED, NL_INVALID };
 #define TCP 6
 #define UDP 17
 #define SCTP 132
+/* No protocol: a place for the context of a service header, where there is one that can be written. */
+#define NSH_CONTEXT 0x100
 #define ICMP 1
 #define IGMP 2
 #define ICMPV6 58
@@ -255,6 +257,14 @@ INLINE void parse_mpls(struct __sk_buff *skb, struct nl_scratch *s, u32 total)
 	}
 }
 
+/* It is found like a transport header. */
+INLINE void has_context(struct nl_scratch *s)
+{
+	s->l4 = s->l3 + 8;
+	s->l4_size = 16;
+	s->proto = NSH_CONTEXT;
+}
+
 INLINE void parse_nsh(struct __sk_buff *skb, struct nl_scratch *s, u32 total)
 {
 	struct nl_key *key = &s->key;
@@ -269,10 +279,12 @@ INLINE void parse_nsh(struct __sk_buff *skb, struct nl_scratch *s, u32 total)
 		if (length != 24)
 			return;
 		load_bytes(skb, s->l3 + 8, &key->nsh_c1, 16);
+		has_context(s);
 	} else if (nsh[2] == 2 && length < 8) {
 		return;
 	}
 	s->rare = 1;
+	s->net = NL_NET_NSH;
 	key->nsh_flags = first >> 12 & 3;
 	key->nsh_ttl = first >> 6 & 0x3f;
 	key->nsh_mdtype = nsh[2];

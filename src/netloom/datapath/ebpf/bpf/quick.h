@@ -148,7 +148,7 @@ INLINE int switch_quickly(struct __sk_buff *skb, u32 port, struct nl_raw *raw, s
 	s->key.vlan_tpid = raw->origin & TAGGED ? htons(ETH_VLAN) : 0;
 	s->key.vlan_tci = raw->origin & TAGGED ? key_tci(htons(raw->origin >> 32)) : 0;
 	s->port = port;
-	s->cut = 0;
+	s->is_special = 0;
 	u32 tag = ntohs(s->key.vlan_tci);
 	u64 decision = decision_begun(number);
 	nl_normal(skb, number);

@@ -37,6 +37,8 @@
 #define GRE_KEY 0x2000
 #define GRE_CHECKSUM 0x8000
 #define GENEVE_OAM 0x80
+/* VXLAN that says what is in it. */
+#define GPE_FLAGS 0x0c
 #define ETH_TEB 0x6558
 #define MAX_PACKET 65535
 /* That the helper puts in or takes out. */
@@ -45,6 +47,8 @@
 #define MAX_OUTER (ETH_SIZE + IPV6_SIZE + 16 + NL_OPTION_WORDS * 8)
 
 static int (*const change_head)(struct __sk_buff *skb, u32 size, u64 flags) = (void *)43;
+GLOBAL int nl_bare_push(struct __sk_buff *skb, u32 number, u32 port);
+
 static int (*const adjust_room)(struct __sk_buff *skb, int size, u32 mode, u64 flags) = (void *)50;
 
 INLINE u16 ipv4_checksum(const u8 *header)
@@ -307,6 +311,8 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 sprea
 	struct nl_template *t = map_lookup(&templates, &number);
 	if (!s || !t)
 		return 0;
+	if (s->bare)
+		return s->cut || spreads ? 0 : nl_bare_push(skb, number, port);
 	u32 inner = skb->len + (skb->vlan_present ? 4 : 0), inside = inner, sums = t->has_checksum;
 	u32 longest = longest_segment(skb, s);
 	int done = 0, sum = 0;
@@ -335,6 +341,7 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 sprea
 	if (!done && !spreads && !skb->gso_size)
 		done = push_in_front(skb, s, t);
 	s->is_changed |= done;
+	s->is_shifted |= done;
 	s->pushed_length = t->length;
 	s->pushed_shape = shape_of(t);
 	s->pushed_longest = longest;
@@ -370,15 +377,44 @@ INLINE int is_sum_right(struct __sk_buff *skb, struct nl_scratch *s, u32 at)
 	return outer >= 0 && inner >= 0 && fold((u64)outer + inner + pseudo) == 0xffff;
 }
 
+INLINE int is_ip(be16 type)
+{
+	return type == htons(ETH_IPV4) || type == htons(ETH_IPV6);
+}
+
+/* Whether what is in a tunnel may be of type `follows`; what is no frame goes to s->follows. */
+INLINE int is_to_follow(struct nl_scratch *s, be16 follows)
+{
+	s->follows = follows == htons(ETH_TEB) ? 0 : follows;
+	return ntohs(follows) >= ETH_TYPE_MIN && !is_vlan(follows);
+}
+
+/* By the numbers of VXLAN-GPE; 0 for those that nobody knows. */
+INLINE be16 type_of_gpe(u32 number)
+{
+	switch (number) {
+	case 1:
+		return htons(ETH_IPV4);
+	case 2:
+		return htons(ETH_IPV6);
+	case 3:
+		return htons(ETH_TEB);
+	case 4:
+		return htons(ETH_NSH);
+	}
+	return 0;
+}
+
 /* Read the header of the tunnel at s->l4: its length from there, 0 for one that is not plain. */
 INLINE u32 read_tunnel(struct __sk_buff *skb, struct nl_scratch *s, u32 type, u32 *id, u32 *flags)
 {
 	u8 head[16];
 
+	s->follows = 0;
 	if (s->proto == GRE_PROTO && type == NL_TUNNEL_GRE) {
 		u32 size = 4;
 
-		if (load_bytes(skb, s->l4, head, 16) || *(be16 *)(head + 2) != htons(ETH_TEB) ||
+		if (load_bytes(skb, s->l4, head, 16) || !is_to_follow(s, *(be16 *)(head + 2)) ||
 		    *(be16 *)head & ~htons(GRE_KEY | GRE_CHECKSUM))
 			return 0;
 		if (*(be16 *)head & htons(GRE_CHECKSUM)) {
@@ -401,6 +437,8 @@ INLINE u32 read_tunnel(struct __sk_buff *skb, struct nl_scratch *s, u32 type, u3
 		*flags |= NL_TUNNEL_HAS_CHECKSUM;
 	}
 	*id = ntohl(*(be32 *)(head + 12)) >> 8;
+	if (type == NL_TUNNEL_VXLAN && head[8] == GPE_FLAGS)
+		return is_to_follow(s, type_of_gpe(head[11])) && !head[15] ? 16 : 0;
 	if (type == NL_TUNNEL_VXLAN)
 		return *(be32 *)(head + 8) == htonl(0x08000000) && !head[15] ? 16 : 0;
 	if (type == NL_TUNNEL_GENEVE && !(head[8] >> 6) && *(be16 *)(head + 10) == htons(ETH_TEB)) {
@@ -453,7 +491,7 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	u32 id = 0, flags = 0, at = s->l4, size, end = s->l4 + s->l4_size;
 	u8 *ip = (u8 *)s->work, ethernet[ETH_SIZE];
 
-	if (skb->vlan_present || s->l3 != ETH_SIZE || key->nw_frag || (end != skb->len && !skb->gso_size))
+	if (skb->vlan_present || s->bare || s->l3 != ETH_SIZE || key->nw_frag || (end != skb->len && !skb->gso_size))
 		return 0;
 	if (s->net == NL_NET_IPV4) {
 		if (at != ETH_SIZE + IPV4_SIZE || load_bytes(skb, ETH_SIZE, ip, IPV4_SIZE) || ipv4_checksum(ip))
@@ -463,18 +501,26 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	}
 	size = read_tunnel(skb, s, type, &id, &flags);
 	at += size;
-	if (!size || at > MAX_OUTER || at > end || load_bytes(skb, at, ethernet, ETH_SIZE))
+	be16 follows = s->follows;
+	u32 bare = follows ? ETH_SIZE : 0;
+	if (!size || at > MAX_OUTER || at > end || (bare && skb->gso_size && !is_ip(follows)))
 		return 0;
+	if (bare) {
+		__builtin_memset(ethernet, 0, 12);
+		*(be16 *)(ethernet + 12) = follows;
+	} else if (load_bytes(skb, at, ethernet, ETH_SIZE)) {
+		return 0;
+	}
 	if (flags & NL_TUNNEL_HAS_CHECKSUM && !is_sum_right(skb, s, at))
 		return 0;
 	u32 n_options = type == NL_TUNNEL_GENEVE ? size - 16 : 0;
 	u64 options_at = at - n_options;
-	if (s->l4_size < size + ETH_SIZE)
+	if (s->l4_size < size + ETH_SIZE - bare)
 		return 0;
 	u32 src = key->nw_src, dst = key->nw_dst, ports = key->tp_src | (u32)key->tp_dst << 16;
 	if (read_options(skb, s, options_at, n_options))
 		return 0;
-	if (take_off(skb, s, at, ethernet)) {
+	if (take_off(skb, s, at - bare, ethernet)) {
 		clear_options(s);
 		return 0;
 	}
@@ -485,6 +531,8 @@ GLOBAL int nl_tunnel_pop(struct __sk_buff *skb, u32 type, u32 port)
 	if (s->rare_metadata)
 		__builtin_memset(key->tun_ipv6_src, 0, 72);
 	s->rare_metadata = 1;
+	s->bare = bare;
+	key->packet_type = bare ? htonl(0x10000 | ntohs(follows)) : 0;
 	key->tun_id = __builtin_bswap64(id);
 	if (s->net == NL_NET_IPV6) {
 		__builtin_memcpy(key->tun_ipv6_src, key->ipv6_src, 16);

@@ -21,13 +21,14 @@ INLINE int send_up(struct __sk_buff *skb, struct nl_scratch *s, u32 kind, u32 ar
 		up = ring_reserve(&ring_miss, sizeof(*up) + room, 0);
 	if (!up)
 		return -1;
-	u64 less = (s->cut && s->cut < skb->len ? s->cut : skb->len) - 1;
+	u32 cut = s->cut ? s->cut + s->bare : 0;
+	u64 less = (cut && cut < skb->len ? cut : skb->len) - 1;
 	up->kind = kind;
 	up->port = s->port;
 	/* A tag beside the packet counts, too: what is too much because of it, user space cuts off. */
-	up->length = s->cut ? s->cut : 0xffffffff;
+	up->length = cut ? cut : 0xffffffff;
 	up->argument = argument;
-	up->gso_size = s->cut ? 0 : skb->gso_size;
+	up->gso_size = cut ? 0 : skb->gso_size;
 	up->vlan = skb->vlan_present ? 1u << 31 | (ntohs(skb->vlan_proto) == 0x88a8) << 16 | skb->vlan_tci
 				     : 0;
 	up->room = room_no;

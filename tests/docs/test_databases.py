@@ -1,0 +1,53 @@
+"""The commands of docs/databases.md, typed in their order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from tests.support.switches import own_tools
+
+PAGE = Path(__file__).parents[2] / "docs/databases.md"
+SCHEMA = {
+    "name": "Net",
+    "version": "1.0.0",
+    "tables": {"Host": {"columns": {"name": {"type": "string"}}, "isRoot": True}},
+}
+
+
+def commands() -> list[str]:
+    lines = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")]
+    assert len(lines) == 14
+    return lines
+
+
+def test_a_backup_takes_over_and_a_relay_passes_on(tmp_path: Path) -> None:
+    tools = own_tools(tmp_path / "tools")
+    env = {**os.environ, "PATH": os.pathsep.join((*tools.path, os.environ["PATH"]))}
+    env["OVS_RUNDIR"] = str(tmp_path)
+    (tmp_path / "net.ovsschema").write_text(json.dumps(SCHEMA))
+    typed = commands()
+    follows = "ovsdb-client --timeout=10 wait unix:$PWD/relay.sock Net connected"
+    # A backup connects by itself, so the copy has to be waited for before the roles change.
+    status = next(line for line in typed if line.endswith("sync-status"))
+    wait = f"until {status} | grep replicating; do :; done"
+    typed[typed.index(status)] = f"timeout 10 sh -c '{wait}'; {status}"
+    script = "\n".join(["set -ex", *typed, follows, "echo all done"])
+    end = "for d in relay backup active; do ovs-appctl -t $PWD/$d.ctl exit; done"
+    log = tmp_path / "said"
+    with log.open("w") as said:
+        try:
+            code = subprocess.run(
+                ["sh", "-c", script], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=said,
+                stderr=subprocess.STDOUT, timeout=100, check=False,
+            ).returncode  # fmt: skip
+        finally:
+            subprocess.run(
+                ["sh", "-c", end], cwd=tmp_path, env=env, stdout=said, stderr=said, check=False
+            )
+    text = log.read_text()
+    assert code == 0 and "all done" in text, text[-2000:]
+    assert f"state: backup\nreplicating: unix:{tmp_path}/active.sock\ndatabase: Net\n" in text
+    assert text.rindex("h1") < text.rindex("h2") < text.rindex("h3")

@@ -1,0 +1,103 @@
+"""Modules are imported from the bytecode that Python keeps: the same modules, never older ones."""
+
+from __future__ import annotations
+
+import compileall
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+import pytest
+
+from netloom.programs.kept_bytecode import KeptBytecode
+
+NAMES = ("kept_example", "kept_example.inner", "kept_example.inner.leaf", "kept_example.side")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with one inside, compiled."""
+    package = tmp_path / "kept_example"
+    (package / "inner").mkdir(parents=True)
+    for name in ("__init__", "side", "inner/__init__", "inner/leaf"):
+        (package / f"{name}.py").write_text(f"VALUE = {name!r}\n")
+    compileall.compile_dir(package, quiet=1)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [KeptBytecode(str(package)), *sys.meta_path])
+    yield package
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+def facts(name: str) -> dict[str, object]:
+    """What a module knows of itself."""
+    module = importlib.import_module(name)
+    spec = module.__spec__
+    return {
+        "names": (module.__name__, module.__package__, getattr(module, "VALUE", None)),
+        "files": (module.__file__, module.__cached__, spec.origin, spec.cached, spec.has_location),
+        "path": list(getattr(module, "__path__", [])),
+        "code": module.__loader__.get_code(name).co_filename,
+        "source": module.__loader__.get_source(name),
+    }
+
+
+def is_kept(name: str) -> bool:
+    return "kept_bytecode" in type(importlib.import_module(name).__loader__).__module__
+
+
+def test_modules_know_of_themselves_what_python_says(package: Path) -> None:
+    kept = {name: facts(name) for name in NAMES}
+    assert [is_kept(name) for name in NAMES] == [False, True, True, True]
+    for name in NAMES:
+        del sys.modules[name]
+    del sys.meta_path[0]
+    assert {name: facts(name) for name in NAMES} == kept
+    assert not is_kept("kept_example.side")
+
+
+def test_a_source_that_has_changed_is_what_counts(package: Path) -> None:
+    side = package / "side.py"
+    side.write_text("VALUE = 'of another length'\n")
+    assert facts("kept_example.side")["names"][2] == "of another length"
+    leaf = package / "inner/leaf.py"
+    text = leaf.read_text()
+    leaf.write_text(text.replace("leaf", "LEAF"))
+    os.utime(leaf, (1, 1))
+    assert facts("kept_example.inner.leaf")["names"][2] == "inner/LEAF"
+
+
+def test_a_source_that_has_gone_is_no_module(package: Path) -> None:
+    (package / "side.py").unlink()
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("kept_example.side")
+
+
+@pytest.mark.parametrize("mode", [PycInvalidationMode.CHECKED_HASH, None])
+def test_what_is_kept_otherwise_or_not_at_all_is_left_to_python(
+    package: Path, mode: PycInvalidationMode | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    cached = Path(importlib.util.cache_from_source(str(package / "side.py")))
+    if mode is None:
+        cached.unlink()
+    else:
+        compileall.compile_dir(package, quiet=1, force=True, invalidation_mode=mode)
+    assert facts("kept_example.side")["names"][2] == "side"
+    assert not is_kept("kept_example.side")
+    assert cached.exists()
+
+
+def test_a_broken_file_is_left_to_python(package: Path) -> None:
+    cached = Path(importlib.util.cache_from_source(str(package / "side.py")))
+    cached.write_bytes(b"")
+    assert facts("kept_example.side")["names"][2] == "side"
+
+
+def test_modules_of_others_are_not_its_business(package: Path) -> None:
+    finder = KeptBytecode(str(package))
+    assert finder.find_spec("json", None) is None
+    assert finder.find_spec("kept_example_too.side", None) is None
