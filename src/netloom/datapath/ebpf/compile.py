@@ -18,10 +18,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from netloom.datapath import actions as dp
-from netloom.datapath.ebpf.headers import METADATA, compile_set
 from netloom.datapath.ebpf.layer_records import layer_records
-from netloom.datapath.ebpf.records import OnlyWhole, Uncompilable, record, swapped
 from netloom.datapath.ebpf.registry import Registry, has_udp_checksum
+from netloom.datapath.ebpf.set_records import METADATA, Uncompilable, record, set_records
 from netloom.datapath.ebpf.spec import (
     CT_FLAG,
     HASH_KIND,
@@ -48,6 +47,13 @@ from netloom.datapath.userspace.conntrack.nat import nat_words
 #: Records that one flow may have.
 MAX_RECORDS: Final = SLOT_ACTIONS * MAX_CHAIN
 _TAGS: Final = (0x8100, 0x88A8)
+
+
+class OnlyWhole(Uncompilable):
+    """The same, of all actions of the flow: what the programs did before could not be gone on
+    with."""
+
+
 _HASHES: Final = {"l4": HASH_KIND["L4"], "sym_l4": HASH_KIND["SYMMETRIC_L4"]}
 #: Writes that the programs can undo.
 MAX_UNDO: Final = 16
@@ -70,6 +76,11 @@ def compile_actions(actions: dp.DpActions, registry: Registry) -> tuple[list[byt
 def slow_record() -> bytes:
     """The only record of a flow that user space runs."""
     return record("SLOW")
+
+
+def _swapped(number: int, n_bytes: int) -> int:
+    """A number in network byte order, as the machine holds it."""
+    return int.from_bytes(number.to_bytes(n_bytes, "big"), "little")
 
 
 class _Compiler:
@@ -113,10 +124,10 @@ class _Compiler:
         match action:
             case dp.Trunc():
                 return self._truncate(action, rest, is_last)
-            case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
-                return self._spread(actions[at:], is_last)
             case dp.Clone() if rest and self._can_take_back(action):
                 self._take_back(action.actions, rest)
+            case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
+                return self._spread(actions[at:], is_last)
             case dp.Clone():
                 self._copy(action.actions, is_last and not rest)
             case dp.Sample() | dp.CheckPktLen():
@@ -345,9 +356,9 @@ class _Compiler:
                     raise Uncompilable("output to a port of a high number")
                 add(record("OUTPUT", a32=action.port))
             case dp.Set():
-                self.records += compile_set(action)
+                self.records += set_records(action)
             case dp.PushVlan() if action.tpid in _TAGS:
-                add(record("PUSH_VLAN", a16=action.tci, a32=swapped(action.tpid, 2)))
+                add(record("PUSH_VLAN", a16=action.tci, a32=_swapped(action.tpid, 2)))
             case dp.PopVlan():
                 add(record("POP_VLAN"))
             case dp.Recirc():
@@ -380,10 +391,10 @@ def _front_records(action: dp.DpAction) -> list[bytes]:
     """The records of one of these, the last of which may be left to user space."""
     match action:
         case dp.PushMpls():
-            kind = swapped(action.ethertype, 2)
-            return [record("PUSH_MPLS", a16=kind, a32=swapped(action.lse, 4))]
+            kind = _swapped(action.ethertype, 2)
+            return [record("PUSH_MPLS", a16=kind, a32=_swapped(action.lse, 4))]
         case dp.PopMpls():
-            return [record("POP_MPLS", a16=swapped(action.ethertype, 2))]
+            return [record("POP_MPLS", a16=_swapped(action.ethertype, 2))]
         case dp.PushEth() | dp.PopEth() | dp.PushNsh() | dp.PopNsh() | dp.AddMpls():
             return layer_records(action)
     raise Uncompilable(type(action).__name__)

@@ -83,14 +83,6 @@ INLINE void be_bare(struct nl_scratch *s, be16 type)
 	((be16 *)s->work)[6] = type;
 }
 
-INLINE void put_tags(struct __sk_buff *skb, be16 *head, u32 n)
-{
-	if (n > 8)
-		vlan_push(skb, head[8], ntohs(head[9]));
-	if (n > 6)
-		vlan_push(skb, head[6], ntohs(head[7]));
-}
-
 /* Where the fields of a service header are that was just put on. */
 INLINE void find_service(struct __sk_buff *skb, struct nl_scratch *s, u32 length)
 {
@@ -152,7 +144,7 @@ INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_act
 	be_bare(s, type);
 	if (skb->vlan_present || (size && load_bytes(skb, 12, head + n, 2)) ||
 	    !nl_resize(skb, length + size)) {
-		put_tags(skb, head, n);
+		put_tags_back(skb, head, n);
 		return LEFT;
 	}
 	store_bytes(skb, ETH_SIZE, s->header, length, RECOMPUTE);
@@ -280,12 +272,7 @@ GLOBAL int nl_bare_push(struct __sk_buff *skb, u32 number, u32 port)
 
 	if (inner + t->length > MAX_PACKET || (way && way->most && longest > way->most))
 		return 0;
-	NO_UNROLL
-	for (u32 i = 0; i < NL_TEMPLATE_BYTES / 8; i++) {
-		if (i * 8 >= t->length)
-			break;
-		s->header[i] = t->header[i];
-	}
+	copy_template(s, t);
 	finish_header(s, t, inner);
 	if (!make_room(skb, s, t))
 		return 0;

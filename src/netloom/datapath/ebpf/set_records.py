@@ -1,14 +1,26 @@
-"""Where the fields of a `Set` are in packets: its writes of four bytes under a mask, each with the
-checksums that it is part of."""
+"""Records of `Set`: writes of four bytes under a mask, each with the checksums that it is part of.
+
+One row a header: where it is, and where in it the slots of a key are. What is written elsewhere
+than in a header's fixed part is not compiled.
+"""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 from netloom.datapath import actions as dp
-from netloom.datapath.ebpf.records import Uncompilable, record
-from netloom.datapath.ebpf.spec import CHECKSUM, LAYER
+from netloom.datapath.ebpf.spec import ACTION, CHECKSUM, LAYER, OP
 from netloom.flow.fields import SLOT
+
+
+class Uncompilable(Exception):
+    """An action that the kernel programs cannot do; the text says which."""
+
+
+def record(op: str, a8: int = 0, a16: int = 0, a32: int = 0, a64: int = 0) -> bytes:
+    """One record, of the operation's name."""
+    return ACTION.pack(OP[op], a8, a16, a32, a64)
+
 
 _IPV4: Final = 1
 _IPV6: Final = 2
@@ -91,14 +103,14 @@ _WRITABLE_BITS: Final = {
     "tcp_flags": 0xFFF, "ipv6_label": 0xFFFFF, "nsh_flags": 3, "nsh_ttl": 0x3F
 }  # fmt: skip
 _ALL_OF_ARP_OP: Final = 0xFF
-#: What is beside the packet: its slot, and the operation that sets it.
+#: Set actions of what is beside the packet.
 METADATA: Final = {
     "skb_mark": ("pkt_mark", "SET_MARK"),
     "skb_priority": ("skb_priority", "SET_PRIORITY"),
 }
 
 
-def compile_set(action: dp.Set) -> list[bytes]:
+def set_records(action: dp.Set) -> list[bytes]:
     """The records of a `Set`. Raises Uncompilable."""
     if action.header in METADATA:
         name, op = METADATA[action.header]
