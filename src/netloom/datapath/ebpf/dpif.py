@@ -17,7 +17,6 @@ translation; a flow one system call, or a share of one when many are put togethe
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -49,7 +48,7 @@ from netloom.datapath.ebpf.orphans import Orphans
 from netloom.datapath.ebpf.outbox import Outbox
 from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.policers import KernelPolicers
-from netloom.datapath.ebpf.ports import KernelDevice, Ports
+from netloom.datapath.ebpf.ports import KernelDevice, Ports, check_device
 from netloom.datapath.ebpf.probes import features
 from netloom.datapath.ebpf.reassembled import Reassembled
 from netloom.datapath.ebpf.registry import Registry
@@ -74,7 +73,6 @@ from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.extract import extract_key
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
-from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
 from netloom.packet.offload import Offload
 
@@ -219,12 +217,7 @@ class EbpfDpif:
         self, device: Device, handed: KernelDevice, number: DpPortNo | None, is_uplink: bool
     ) -> DpPort:
         """The kernel processes the packets of a device, which is both its arguments."""
-        state = device.state()
-        if state.is_loopback or not state.is_ethernet:
-            raise cannot_add(self.name, device.name, errno.EINVAL)
-        if state.master and not is_uplink:
-            # Who has it would get nothing any more.
-            raise cannot_add(self.name, device.name, errno.EBUSY)
+        check_device(self.name, device, is_uplink)
         ifindex = handed.hand_over()
         earlier = self._ports.earlier_number(ifindex)
         wanted = self._choose_number(number) if earlier is None else DpPortNo(earlier)

@@ -8,6 +8,7 @@ by the low bits of the device's index with a hash behind it for those that colli
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Protocol, runtime_checkable
@@ -28,6 +29,8 @@ from netloom.datapath.ebpf.spec import (
     PORT_SHARE_BYTES,
     SHARE,
 )
+from netloom.netdev.device import Device
+from netloom.netdev.errors import cannot_add
 
 _SPECS = {spec.name: spec for spec in MAPS}
 _PAIR, _U64 = Struct("<II"), Struct("<Q")
@@ -43,6 +46,16 @@ class KernelDevice(Protocol):
     def count_sent(self, count: Callable[[], tuple[int, int, int]]) -> None:
         """Add what `count` says to what the device says: packets and bytes that it has sent, and
         packets that it could not send."""
+
+
+def check_device(data_path: str, device: Device, is_uplink: bool) -> None:
+    """Raises ConfigError if this can be no port."""
+    state = device.state()
+    if state.is_loopback or not state.is_ethernet:
+        raise cannot_add(data_path, device.name, errno.EINVAL)
+    if state.master and not is_uplink:
+        # Who has it would get nothing any more.
+        raise cannot_add(data_path, device.name, errno.EBUSY)
 
 
 def detach_left(outputs: int) -> None:
