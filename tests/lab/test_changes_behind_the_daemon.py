@@ -17,7 +17,7 @@ from netloom.lab.switch import Programs
 pytestmark = [pytest.mark.root, needs_root]
 
 #: Ports and flows of before are waited for longer, if nothing says that they will not come.
-SOON_S = 4
+SOON_S = 6
 
 
 class Stand(TwoMachines):
