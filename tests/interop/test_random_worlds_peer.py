@@ -1,8 +1,8 @@
 """Random worlds: Debian's switch and ours trace, forward, install and count the same in each.
 
-`NETLOOM_WORLDS` (two numbers, as `100 200`) has `make test-long` look at other seeds. Not all of them
-agree: where packets of a flood come back and are learned from, the order of its ports counts, which
-is no promise. tools/random_worlds.py makes a world that differs small.
+`NETLOOM_WORLDS` (two numbers, as `100 200`) has `make test-long` look at other seeds. Not all of
+them agree: where packets of a flood come back and are learned from, the order of its ports counts,
+which is no promise. tools/random_worlds.py makes a world that differs small.
 """
 
 from __future__ import annotations
