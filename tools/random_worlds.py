@@ -32,9 +32,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("what", nargs="+", help="FIRST LAST, or a file")
     options.add_argument("--no-shrink", action="store_true")
+    options.add_argument("--steps", type=int, default=25, help="traces and frames of each world")
     args = options.parse_args()
     if args.what[0].isdigit():
-        worlds = [(n, world_of(n)) for n in range(*map(int, args.what))]
+        worlds = [(n, world_of(n, args.steps, args.steps)) for n in range(*map(int, args.what))]
     else:
         worlds = [(0, Path(args.what[0]).read_text().splitlines())]
     with tempfile.TemporaryDirectory() as base:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.peers import wait_until
 
 from netloom.lab.lab import Lab
 from netloom.lab.switch import own_programs
@@ -48,7 +49,8 @@ def test_the_lab_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
         path = os.pathsep.join((*own_programs().path, os.environ["PATH"]))
         done = lab.host.run("env", f"PATH={path}", "sh", "-c", f"{{ {script}\n}} 2>&1", check=False)
     own = f"*{tmp_path.parent.name}@2F{tmp_path.name}"
-    assert not list(Path("/sys/fs/bpf/netloom").glob(own)), "nothing is left"
+    pins = Path("/sys/fs/bpf/netloom")
+    assert wait_until(lambda: not list(pins.glob(own))), "nothing is left"
     said = done.stdout
     print(said, file=sys.stderr)
     assert said.count("3 packets transmitted, 3 received") == 1, "untagged, they reach each other"

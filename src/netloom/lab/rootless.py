@@ -16,6 +16,7 @@ itself, and more than one user inside.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -111,7 +112,8 @@ def run(words: list[str]) -> int:
         return _enter(keeper, words)
     finally:
         if not any((home / "run/netloom").iterdir()):
-            os.kill(keeper, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGTERM)
             (home / "keeper").unlink(missing_ok=True)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = get_logger("lockfile")
 MAGIC = b"OVSDB JSON "
-_CLUSTER = b"OVSDB CLUSTER "
+CLUSTER_MAGIC = b"OVSDB CLUSTER "
 _HEADER_MAX = 128
 
 
@@ -101,12 +101,19 @@ def encode_record(json: bytes) -> bytes:
 class LogFile:
     """A database file: read from the beginning, then appended to.
 
-    `decode` turns bytes into a JSON value and raises `ValueError`. Errors are `OvsdbError`."""
+    `decode` turns bytes into a JSON value and raises `ValueError`. Errors are `OvsdbError`. With
+    `CLUSTER_MAGIC`, records of a clustered database can be read."""
 
     def __init__(
-        self, path: str, decode: Callable[[bytes], Any], writable: bool, lock: bool | None = None
+        self,
+        path: str,
+        decode: Callable[[bytes], Any],
+        writable: bool,
+        lock: bool | None = None,
+        magic: bytes = MAGIC,
     ) -> None:
         self.path = path
+        self._magic = magic
         self._decode = decode
         self._lock = FileLock(path) if (writable if lock is None else lock) else None
         try:
@@ -152,9 +159,9 @@ class LogFile:
 
     def _check_magic(self) -> None:
         data = self._buffer
-        if data.startswith(MAGIC):
+        if data.startswith(self._magic):
             return
-        if data.startswith(_CLUSTER):
+        if data.startswith(CLUSTER_MAGIC):
             raise OvsdbError(
                 "ovsdb error",
                 f"{self.path}: clustered databases are not supported in this version",
@@ -187,7 +194,7 @@ class LogFile:
         end = self._buffer.find(b"\n", start, start + _HEADER_MAX)
         header = self._buffer[start : end if end >= 0 else start + _HEADER_MAX]
         words = header.split(b" ")
-        if end < 0 or len(words) != 4 or words[:2] != [b"OVSDB", b"JSON"] or len(words[3]) != 40:
+        if end < 0 or len(words) != 4 or words[:2] != self._magic.split() or len(words[3]) != 40:
             raise self._header_error(start, header)
         try:
             length = int(words[2])
@@ -331,7 +338,7 @@ def file_kind(path: str) -> str:
         raise io_error(path, "open failed", error) from error
     if data.startswith(MAGIC):
         return "standalone"
-    if data.startswith(_CLUSTER):
+    if data.startswith(CLUSTER_MAGIC):
         return "clustered"
     raise unknown_file(path, data)
 

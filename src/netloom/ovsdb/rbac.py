@@ -4,8 +4,9 @@ A remote whose row has a `role` gives it to whoever connects; a client proves wh
 common name of its certificate. A database with a table `RBAC_Role` then says what that role may do:
 `permissions` maps names of tables to rows of a permission table with
 
-    authorization   columns, or `column:key` of maps, one of which must hold the client's name in
-                    each row concerned; an empty string authorizes every named client
+    authorization   columns of at most one string, or `column:key` of maps, one of which must hold
+                    the client's name in each row concerned; an empty string authorizes every
+                    client that has a name
     insert_delete   whether authorized rows may be inserted and deleted
     update          columns that may be changed in authorized rows
 
@@ -138,12 +139,13 @@ def _texts(datum: Any) -> tuple[str, ...]:
 
 
 def _names(table: Table, row: RowData, place: str, client_id: str) -> bool:
-    """Whether the row holds the client's name at `column` or `column:key`."""
-    column_name, _, key = place.partition(":")
+    """Whether the row holds the client's name at `column` (of at most one string) or
+    `column:key` (of a map)."""
+    column_name, colon, key = place.partition(":")
     column = table.schema.columns.get(column_name)
     if column is None:
         return False
     datum: Any = row[column.index]
-    if isinstance(datum, dict):
-        return bool(datum.get(key) == client_id) if key else client_id in datum
-    return client_id in _texts(datum)
+    if column.type.is_map:
+        return key != "" and datum.get(key) == client_id
+    return not colon and column.type.max == 1 and client_id in _texts(datum)

@@ -30,6 +30,7 @@ encoded once per distinct monitor, as for any database. Constraints are not chec
 from __future__ import annotations
 
 from netloom.base.log import get_logger
+from netloom.ovsdb.collector import NoCollection
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.replica import monitor_requests, read_updates
@@ -296,7 +297,8 @@ class Relay:
             found, last_id, updates = result
         self._following = True
         self._lost_ms = None
-        self._apply(updates, form, last_id, everything=not found)
+        with NoCollection():
+            self._apply(updates, form, last_id, everything=not found)
         self._server.publish(self.served)
         kept, self._kept = self._kept, []
         for trigger in kept:

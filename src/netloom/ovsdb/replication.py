@@ -21,6 +21,7 @@ takes the active role.
 from __future__ import annotations
 
 from netloom.base.log import get_logger
+from netloom.ovsdb.collector import NoCollection
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.replica import monitor_requests, read_updates
@@ -188,7 +189,8 @@ class Replication:
     def _contents(self, name: str) -> Callable[[Any], None]:
         def take(result: Any) -> None:
             log.info("Monitor request received. Resetting the database")
-            self._apply(name, result, everything=True)
+            with NoCollection():
+                self._apply(name, result, everything=True)
             if not self._expected:
                 log.dbg("Listening to monitor updates")
                 self.state = REPLICATING

@@ -150,17 +150,6 @@ class _Execution:
             runner = _OPERATIONS.get(name)
             if runner is None:
                 parser.fail(f'No operation "{name}"')
-            elif self.context.read_only and name not in _READ_ONLY:
-                raise OvsdbError(
-                    "not allowed",
-                    f"{name} operation not allowed when database server is in read only mode",
-                )
-            elif self.database.name.startswith("_") and name not in _READ_ONLY:
-                raise OvsdbError(
-                    "not allowed",
-                    f"{name} operation not allowed on table in reserved database "
-                    f"{self.database.name}",
-                )
             else:
                 self.writes |= name not in _READ_ONLY
                 try:
@@ -174,7 +163,23 @@ class _Execution:
             parser.finish()
         else:
             raise error
+        if name not in _READ_ONLY:
+            self._check_writable(name)
         return result
+
+    def _check_writable(self, name: str) -> None:
+        """Refuse an operation that would change what may not be changed; what else is wrong with
+        it was told before."""
+        if self.context.read_only:
+            raise OvsdbError(
+                "not allowed",
+                f"{name} operation not allowed when database server is in read only mode",
+            )
+        if self.database.name.startswith("_"):
+            raise OvsdbError(
+                "not allowed",
+                f"{name} operation not allowed on table in reserved database {self.database.name}",
+            )
 
     # -- parts that operations share -----------------------------------------------------
 

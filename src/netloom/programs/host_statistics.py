@@ -103,13 +103,20 @@ def _describe(pid: int, up_ms: int) -> str:
     if parent is not None and parent.name == process.name:
         # Its monitor, which has been there from the start.
         started_ms = parent.start_ms
-        command_line = _PROC / str(process.parent) / "cmdline"
-        crashes = count_crashes(command_line.read_bytes()) if command_line.exists() else 0
+        crashes = count_crashes(_command_line(process.parent))
     since_start, running = up_ms - started_ms, up_ms - process.start_ms
     return (
         f"{process.vsz},{process.rss},{process.cpu_ms},{crashes},{max(since_start, 0)},"
         f"{max(running, 0)},{process.processor}"
     )
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        # It has just ended.
+        return b""
 
 
 def _daemons(rundir: Path) -> Iterator[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -188,10 +189,10 @@ class Supervisor:
             self._workers.discard(pid)
             if not self._stopping:
                 log.warn("worker %d ended (status %d); another one starts", pid, status)
+        self._end_workers()
         for pid in list(self._workers):
-            os.kill(pid, signal.SIGTERM)
-        for pid in list(self._workers):
-            os.waitpid(pid, 0)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
         return 0
 
     def _start(self) -> None:
@@ -211,5 +212,10 @@ class Supervisor:
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
+        self._end_workers()
+
+    def _end_workers(self) -> None:
         for pid in list(self._workers):
-            os.kill(pid, signal.SIGTERM)
+            # The signal may come after one was waited for, and before that was noted.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)

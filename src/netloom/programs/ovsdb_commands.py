@@ -63,7 +63,7 @@ class Commands:
 
     def add_db(self, args: list[str]) -> str:
         try:
-            self._program.open_database(args[0])
+            self._program.add_database(args[0])
         except OvsdbError as error:
             raise CommandError(str(error)) from error
         return ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from netloom.base.errors import ProtocolError
 from netloom.base.log import get_logger
+from netloom.ovsdb.collector import NoCollection
 from netloom.ovsdb.rbac import Rbac
 from netloom.ovsdb.remote_config import (
     RemoteOptions,
@@ -34,6 +35,8 @@ from netloom.transport.tls import TlsSettings, common_name
 log = get_logger("ovsdb_jsonrpc_server")
 #: How often the status columns are written.
 STATUS_INTERVAL_MS = 2500
+#: From here on a message is a good part of a database.
+_BIG_MESSAGE_BYTES = 1_000_000
 
 
 class LoggedRpc(JsonRpc):
@@ -41,10 +44,21 @@ class LoggedRpc(JsonRpc):
 
     def __init__(self) -> None:
         super().__init__(FastJson())
-        self.name = ""
+
+    @property
+    def name(self) -> str:
+        """The peer, for the log."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
 
     def next_event(self) -> Message | None:
         try:
+            if len(self._buffer) > _BIG_MESSAGE_BYTES:
+                with NoCollection():
+                    return super().next_event()
             return super().next_event()
         except ProtocolError as error:
             text = str(error)

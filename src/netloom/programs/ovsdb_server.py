@@ -258,10 +258,18 @@ class Program:
         if not self.arguments.is_active:
             self.standby.connect()
 
+    def add_database(self, path: str) -> None:
+        """Serve one more database, which a backup copies, too; raises `OvsdbError`."""
+        self.open_database(path)
+        if self.server.is_backup:
+            self.standby.connect()
+
     def remove_database(self, name: str) -> None:
         """Serve a database no longer."""
         self.server.remove_database(name)
         self.relays.forget(name)
+        if self.server.is_backup:
+            self.standby.connect()
 
     def _database_changed(self, name: str, changes: object) -> None:
         if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):

@@ -11,6 +11,7 @@ from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
+from netloom.ovsdb.cluster_file import ClusterMember, read_member
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import (
     FileStore,
@@ -189,7 +190,11 @@ class Tool:
             store.close()
 
     def db_name(self, args: list[str]) -> int:
-        print(file_schema(args[0] if args else default_database()).name)
+        path = args[0] if args else default_database()
+        if file_kind(path) == "clustered":
+            print(read_member(path, self.codec.decode).name)
+        else:
+            print(file_schema(path).name)
         return 0
 
     def db_version(self, args: list[str]) -> int:
@@ -224,11 +229,26 @@ class Tool:
     def db_is_standalone(self, args: list[str]) -> int:
         return 0 if file_kind(args[0]) == "standalone" else 2
 
-    def cluster_fact(self, args: list[str]) -> int:
-        """A question that only a clustered database answers."""
-        if file_kind(args[0]) == "standalone":
-            raise CommandError(f"{args[0]}: not a clustered database")
-        return self.refuse_cluster(args)
+    def _member(self, path: str) -> ClusterMember:
+        if file_kind(path) == "standalone":
+            raise CommandError(f"{path}: not a clustered database")
+        return read_member(path, self.codec.decode)
+
+    def db_cid(self, args: list[str]) -> int:
+        cluster_id = self._member(args[0]).cluster_id
+        if cluster_id is None:
+            sys.stderr.write(f"{args[0]}: cluster ID not yet known\n")
+            return 2
+        print(cluster_id)
+        return 0
+
+    def db_sid(self, args: list[str]) -> int:
+        print(self._member(args[0]).server_id)
+        return 0
+
+    def db_local_address(self, args: list[str]) -> int:
+        print(self._member(args[0]).local_address)
+        return 0
 
     def refuse_cluster(self, args: list[str]) -> int:
         del args
@@ -329,9 +349,9 @@ COMMANDS: dict[str, tuple[str, int, int | None, Callable[[Tool, list[str]], int]
     "db-name": ("[db]", 0, 1, Tool.db_name),
     "db-version": ("[db]", 0, 1, Tool.db_version),
     "db-cksum": ("[db]", 0, 1, Tool.db_cksum),
-    "db-cid": ("db", 1, 1, Tool.cluster_fact),
-    "db-sid": ("db", 1, 1, Tool.cluster_fact),
-    "db-local-address": ("db", 1, 1, Tool.cluster_fact),
+    "db-cid": ("db", 1, 1, Tool.db_cid),
+    "db-sid": ("db", 1, 1, Tool.db_sid),
+    "db-local-address": ("db", 1, 1, Tool.db_local_address),
     "db-is-clustered": ("db", 1, 1, Tool.db_is_clustered),
     "db-is-standalone": ("db", 1, 1, Tool.db_is_standalone),
     "schema-name": ("[schema]", 0, 1, Tool.schema_name),

@@ -37,7 +37,8 @@ SCHEMA: dict[str, Any] = {
         "Host": {
             "columns": {
                 "name": {"type": "string"},
-                "owners": _STRINGS,
+                "owner": {"type": {"key": "string", "min": 0, "max": 1}},
+                "friends": _STRINGS,
                 "ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}},
                 "n": {"type": "integer"},
             }
@@ -73,8 +74,8 @@ RULES = (
     },
     {**row("RBAC_Permission", table="Open", authorization="", update="name"), "uuid-name": "p2"},
     row("RBAC_Role", name="host", permissions=["map", [["Host", ["named-uuid", "p1"]]]]),
-    row("Host", name="mine", owners="me", ids=["map", []]),
-    row("Host", name="other", owners=["set", ["you", "them"]]),
+    row("Host", name="mine", owner="me", ids=["map", []]),
+    row("Host", name="other", owner="you", friends=["set", ["me", "them"]]),
     row("Host", name="mapped", ids=["map", [["id", "me"], ["you", "x"]]]),
     row("Open", name="o"),
     row("Closed", name="c"),
@@ -100,8 +101,8 @@ class Client:
 def server() -> Server:
     made = make_server(ManualClock(1000, 2000), SCHEMA)
     rules: list[Any] = json.loads(json.dumps(RULES))
-    rules[0]["row"]["authorization"] = ["set", ["owners", "ids:id", "nowhere"]]
-    rules[0]["row"]["update"] = ["set", ["name", "owners", "ids:k"]]
+    rules[0]["row"]["authorization"] = ["set", ["owner", "friends", "ids:id", "nowhere"]]
+    rules[0]["row"]["update"] = ["set", ["name", "owner", "friends", "ids:k"]]
     rules[2]["row"]["permissions"][1].append(["Open", ["named-uuid", "p2"]])
     done = Client(made, None).run(*rules)
     assert not any("error" in item for item in done)
@@ -111,13 +112,13 @@ def server() -> Server:
 @pytest.mark.parametrize(
     "operation",
     [
-        row("Host", name="new", owners="me", n=5),
+        row("Host", name="new", owner="me", n=5),
         row("Host", name="new", ids=["map", [["id", "me"]]]),
-        change("mine", owners=["set", ["me", "you"]]),
+        change("mine", owner=["set", []]),
         change("mapped", name="renamed"),
         change("mine"),
         change("nobody", n=3),
-        mutate("mine", "owners", "insert", "you"),
+        mutate("mine", "friends", "insert", "you"),
         delete("Host", "mine"),
         delete("Host", "mapped"),
         delete("Host", "nobody"),
@@ -133,8 +134,10 @@ def test_role_permits(server: Server, operation: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("operation", "what", "table"),
     [
-        (row("Host", name="new", owners="you"), INSERT, "Host"),
+        (row("Host", name="new", owner="you"), INSERT, "Host"),
         (row("Host", name="new", ids=["map", [["other", "me"]]]), INSERT, "Host"),
+        (row("Host", name="new", friends="me"), INSERT, "Host"),
+        (row("Host", name="new", ids=["map", [["me", "me"]]]), INSERT, "Host"),
         (row("Open", name="new"), INSERT, "Open"),
         (row("Closed", name="new"), INSERT, "Closed"),
         (change("mine", n=3), UPDATE, "Host"),
@@ -144,7 +147,7 @@ def test_role_permits(server: Server, operation: dict[str, Any]) -> None:
         ({"op": "update", "table": "Open", "where": [], "row": {"n": 4}}, UPDATE, "Open"),
         ({"op": "update", "table": "Closed", "where": [], "row": {}}, UPDATE, "Closed"),
         (mutate("mine", "n", "+=", 1), MUTATE, "Host"),
-        (mutate("other", "owners", "insert", "me"), MUTATE, "Host"),
+        (mutate("other", "friends", "insert", "you"), MUTATE, "Host"),
         (mutate("mine", "ids", "insert", ["map", [["k", "v"]]]), MUTATE, "Host"),
         (delete("Host", "other"), DELETE, "Host"),
         (delete("Open", "o"), DELETE, "Open"),
@@ -159,9 +162,7 @@ def test_role_refuses(server: Server, operation: dict[str, Any], what: str, tabl
     }
 
 
-@pytest.mark.parametrize(
-    "operation", [row("Host", name="n", owners="me"), change("mine", name="x")]
-)
+@pytest.mark.parametrize("operation", [row("Host", name="n", owner="me"), change("mine", name="x")])
 @pytest.mark.parametrize(
     ("rbac", "who"),
     [
@@ -178,7 +179,7 @@ def test_unknown_role_and_unnamed_client_may_change_nothing(
 
 def test_whole_transaction_is_refused_with_its_worst_operation(server: Server) -> None:
     results = Client(server, Rbac("host", "me")).run(
-        row("Host", name="new", owners="me"), delete("Host", "other")
+        row("Host", name="new", owner="me"), delete("Host", "other")
     )
     assert results[1]["error"] == "permission error"
     assert len(server.served["D"].database.tables["Host"].rows) == 3

@@ -124,10 +124,10 @@ class _Compiler:
         match action:
             case dp.Trunc():
                 return self._truncate(action, rest, is_last)
-            case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
-                return self._spread(actions[at:], is_last)
             case dp.Clone() if rest and self._can_take_back(action):
                 self._take_back(action.actions, rest)
+            case dp.Clone() if is_tunnelled(action.actions) and not (is_last and not rest):
+                return self._spread(actions[at:], is_last)
             case dp.Clone():
                 self._copy(action.actions, is_last and not rest)
             case dp.Sample() | dp.CheckPktLen():

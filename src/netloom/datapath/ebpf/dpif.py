@@ -51,6 +51,7 @@ from netloom.datapath.ebpf.pins import PinDirectory
 from netloom.datapath.ebpf.policers import KernelPolicers
 from netloom.datapath.ebpf.ports import KernelDevice, Ports
 from netloom.datapath.ebpf.probes import features
+from netloom.datapath.ebpf.reassembled import Reassembled
 from netloom.datapath.ebpf.registry import Registry
 from netloom.datapath.ebpf.ring import Ring
 from netloom.datapath.ebpf.spec import (
@@ -70,6 +71,7 @@ from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
+from netloom.flow.extract import extract_key
 from netloom.flow.key import SKB_PRIORITY_MASK, SKB_PRIORITY_SHIFT
 from netloom.netdev.device import Device, DeviceStats, Packet
 from netloom.netdev.errors import cannot_add
@@ -149,6 +151,7 @@ class EbpfDpif:
         self.uplinks: UplinkPorts | None = self
         self._has_given_up = False
         self._leaves = False
+        self._reassembled = Reassembled()
         self._rings = {ring: Ring(self._loaded.maps[ring], _SPECS[ring]) for ring in RINGS}
         array = SharedArray(self._loaded.maps["counters"], _SPECS["counters"])
         self._counted = KernelCounters(array, counters)
@@ -208,13 +211,17 @@ class EbpfDpif:
 
     # Ports
 
-    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
-        self._ports.listen(ends)
-
     def add_uplink(self, device: Device) -> DpPort:
         if not isinstance(device, KernelDevice):
             raise ConfigError(f"{device.name} is no device of the kernel")
-        return self._hand_over(device, device, None, is_uplink=True)
+        port = self._hand_over(device, device, None, is_uplink=True)
+        self._reassembled.uplinks[port.number] = device
+        return port
+
+    def listen(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        wanted = list(ends)
+        self._ports.listen(wanted)
+        self._reassembled.listen(wanted)
 
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         if not isinstance(device, KernelDevice):
@@ -268,6 +275,7 @@ class EbpfDpif:
             self._policers.forget(number)
         self._kernel_ports.discard(number)
         self._registry.tunnels.pop(number, None)
+        self._reassembled.uplinks.pop(number, None)
         self._installs.forget_records()
         self._slow.port_del(number)
 
@@ -476,6 +484,8 @@ class EbpfDpif:
         self._drop_orphans(now_ms)
         self._n_taken = 0
         is_busy = self._take_packets() or is_busy
+        for number, frame in self._reassembled.take():
+            self._process(Packet(frame), extract_key(frame, number, 0, self._slow.vlan_limit))
         if self._registry.is_crowded:
             self._tidy()
         self._table.reclaim(now_ms)
@@ -566,10 +576,12 @@ class EbpfDpif:
 
     def poll_fds(self) -> list[int]:
         rings = (ring.fd for ring in self._rings.values())
-        return [*rings, self._ports.shortcuts.fileno(), *self._slow.poll_fds()]
+        others = (*self._reassembled.poll_fds(), *self._slow.poll_fds())
+        return [*rings, self._ports.shortcuts.fileno(), *others]
 
     def note_readable(self, fd: int) -> None:
-        self._slow.note_readable(fd)
+        if not self._reassembled.note_readable(fd):
+            self._slow.note_readable(fd)
 
     def leave(self) -> None:
         """The daemon ends: whatever is removed from now on, the kernel goes on with."""
@@ -579,6 +591,7 @@ class EbpfDpif:
     def close(self) -> None:
         if self._pins is not None and not self._leaves:
             self._pins.remove()
+        self._reassembled.close()
         self._ports.close()
         self._table.close()
         self._outbox.close()

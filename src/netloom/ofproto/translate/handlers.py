@@ -161,17 +161,17 @@ def _with_tpid(key: int) -> int:
 
 def _move(context: Context, action: a.Move) -> None:
     source, destination = action.source, action.destination
-    if not (_has(context, destination.field) and _has(context, source.field)):
-        return
-    from_shift = source.field.shift + source.offset
     to_shift = destination.field.shift + destination.offset
-    from_bits, to_bits = _bits(source), _bits(destination)
-    context.mask |= from_bits | to_bits | presence(source) | presence(destination)
-    value = (context.key & from_bits) >> from_shift
-    context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
-    context.key |= presence(destination)
+    to_bits = _bits(destination)
+    if _has(context, destination.field) and _has(context, source.field):
+        from_bits = _bits(source)
+        context.mask |= from_bits | to_bits | presence(source) | presence(destination)
+        value = (context.key & from_bits) >> source.field.shift + source.offset
+        context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
+        context.key |= presence(destination)
     if context.recorder is not None:
-        context.detail(f"{format_subfield(destination)} is now {_format_value(destination, value)}")
+        shown = _format_value(destination, (context.key & to_bits) >> to_shift)
+        context.detail(f"{format_subfield(destination)} is now {shown}")
 
 
 def _bits(part: a.Subfield) -> int:
@@ -253,9 +253,10 @@ def _push_vlan(context: Context, action: a.PushVlan) -> None:
 def _dec_ttl(context: Context, action: a.DecTtl) -> bool:
     """True: the packet expires, which ends this list of actions."""
     dl_type = _DL_TYPE.get(context.key)
+    # Also where there is none, as in buckets of groups.
+    context.mask |= _NW_TTL.mask | _NW_PROTO.mask
     if dl_type not in _IP_TYPES:
         return False
-    context.mask |= _NW_TTL.mask | _NW_PROTO.mask
     ttl = _NW_TTL.get(context.key)
     if ttl > 1:
         context.key = _NW_TTL.put(context.key, ttl - 1)

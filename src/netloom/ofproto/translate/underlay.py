@@ -192,12 +192,14 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     inner, context.actions = context.actions, actions
     (context.key, context.base, context.mask, context.side_effects, context.has_packet) = saved
     context.is_last = is_last
-    _emit_apart(context, inner)
+    # Where the other bridge sends it nowhere, nothing is pushed.
+    if len(inner) > 1:
+        _emit_apart(context, inner)
 
 
 def _emit_apart(context: Context, inner: list[dp.DpAction]) -> None:
     """Emit actions that change the packet, which what follows is to have as it was."""
-    if context.is_last or len(inner) == 1:
+    if context.is_last:
         for action in inner:
             context.emit(action)
     else:

@@ -338,8 +338,10 @@ GLOBAL int nl_tunnel_push(struct __sk_buff *skb, u32 number, u32 port, u32 sprea
 		done = push_for_now(skb, s, t);
 	else if ((!skb->vlan_present || skb->gso_size) && (s->net == NL_NET_IPV4 || s->net == NL_NET_IPV6))
 		done = push_around_ip(skb, s, t);
-	if (!done && !spreads && !skb->gso_size)
-		s->is_shifted |= done = push_in_front(skb, s, t);
+	if (!done && !spreads && !skb->gso_size) {
+		done = push_in_front(skb, s, t);
+		s->is_shifted |= done;
+	}
 	s->is_changed |= done;
 	s->pushed_length = t->length;
 	s->pushed_shape = shape_of(t);

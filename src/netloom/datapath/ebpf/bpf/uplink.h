@@ -2,7 +2,8 @@
  * that are some tunnel's are ours, all others the host's, which never knows that we looked.
  *
  * Ours is what is sent to this machine, in one piece, to an address and UDP port (or protocol) where
- * user space says that a tunnel listens (map `ends`). Pieces are left to the host. */
+ * user space says that a tunnel listens (map `ends`). Pieces are left to the host, which puts them together
+ * for sockets of ours (reassembled.py). */
 #ifndef NL_UPLINK_H
 #define NL_UPLINK_H
 

@@ -7,6 +7,7 @@ itself is replaced at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Mapping
@@ -108,7 +109,9 @@ class DhcpAgent(RoomAgent):
         pid = self._pid(server.network_id)
         if pid is not None and line.exists() and line.read_text() == text:
             if any(changed):
-                os.kill(pid, signal.SIGHUP)
+                # One that has just ended is started again by who watches it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGHUP)
         else:
             assert server.room is not None
             await self._stop(server.network_id)
