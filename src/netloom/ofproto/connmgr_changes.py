@@ -12,7 +12,7 @@ from typing import Any, Final
 from netloom.base.record import replace
 from netloom.flow import ports
 from netloom.flow.extract import extract_key
-from netloom.flow.fields import KEY_MASK, TUN_PRESENT_SHIFT
+from netloom.flow.fields import KEY_MASK, SLOT, TUN_PRESENT_SHIFT
 from netloom.flow.match import Match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
@@ -66,7 +66,15 @@ def check_flow_mod(
         raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     if mod.table_id == INTERNAL_TABLE:
         raise OpenFlowError("OFPBRC_EPERM")
+    match = mod.match
+    if mod.command == m.OFPFC_ADD and (match.value & _RECIRC_ID or match.mask & _DP_HASH):
+        raise OpenFlowError("OFPBRC_EPERM")
     return mod
+
+
+#: What only flows that the switch makes for itself match.
+_RECIRC_ID = SLOT["recirc_id"].mask
+_DP_HASH = SLOT["dp_hash"].mask
 
 
 def is_simple(actions: a.Actions) -> bool:
