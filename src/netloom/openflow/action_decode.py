@@ -415,7 +415,7 @@ _CONTROLLER2: Final = {
     2: (1, "reason"),
     3: (-1, "userdata"),
     4: (0, "pause"),
-    5: (4, "provider_meter_id"),
+    5: (4, "meter_id"),
 }
 
 

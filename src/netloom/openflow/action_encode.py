@@ -142,7 +142,7 @@ def _write_enqueue(w: Writer, action: a.Enqueue) -> None:
 
 
 def _write_controller(w: Writer, action: a.Controller) -> None:
-    if not (action.userdata or action.pause or action.provider_meter_id):
+    if not (action.userdata or action.pause or action.meter_id):
         w.put("CONTROLLER",
               pack(">HHBx", action.max_len, action.controller_id, action.reason))  # fmt: skip
         return
@@ -158,8 +158,8 @@ def _write_controller(w: Writer, action: a.Controller) -> None:
         out += pack(">HH", 3, size) + action.userdata + bytes(-size % 8)
     if action.pause:
         out += pack(">HH4x", 4, 4)
-    if action.provider_meter_id:
-        out += pack(">HHI", 5, 8, action.provider_meter_id)
+    if action.meter_id:
+        out += pack(">HHI", 5, 8, action.meter_id)
     w.put("CONTROLLER2", out)
 
 

@@ -85,10 +85,10 @@ def _controller(action: a.Controller, names: TextNames) -> str:
         words.append(f"userdata={action.userdata.hex('.')}")
     if action.pause:
         words.append("pause")
-    if action.provider_meter_id:
-        words.append(f"meter_id={action.provider_meter_id}")
+    if action.meter_id:
+        words.append(f"meter_id={action.meter_id}")
     extra = action.reason != 1 or action.controller_id or action.userdata or action.pause
-    if not extra and not action.provider_meter_id:
+    if not extra and not action.meter_id:
         return f"CONTROLLER:{action.max_len}"
     return f"controller({','.join(words)})"
 

@@ -226,7 +226,7 @@ def _controller(r: ActionReader, text: str) -> a.Action:
         elif name == "pause":
             found["pause"] = True
         elif name == "meter_id":
-            found["provider_meter_id"] = to_u32(value)
+            found["meter_id"] = to_u32(value)
         else:
             raise ConfigError(f'unknown key "{name}" parsing controller action')
     if userdata:

@@ -61,8 +61,8 @@ class Controller(Action):
     reason: int = 1
     userdata: bytes = b""
     pause: bool = False
+    #: Of the meter that sees them; 0: that of all packets to controllers, if there is one.
     meter_id: int = 0
-    provider_meter_id: int = 0
 
 
 class Enqueue(Action):

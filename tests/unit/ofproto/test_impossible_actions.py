@@ -33,8 +33,3 @@ def test_an_action_has_a_handler_or_is_refused_wherever_it_stands(action: a.Acti
     for wrapped in (action, a.Clone((action,)), a.WriteActions((a.Note(b""), action))):
         found = handlers.unsupported(wrapped)
         assert found == (None if handled else action)
-
-
-def test_a_controller_action_with_a_meter_is_refused() -> None:
-    action = a.Controller(meter_id=1)
-    assert handlers.unsupported(a.Clone((action,))) == action

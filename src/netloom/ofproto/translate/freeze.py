@@ -101,7 +101,7 @@ def finish_freezing(context: Context, table_id: int = 0) -> int:
         return 0
     if pause is not None:
         emit_to_controller(context, number, pause.reason, pause.controller_id, pause.max_len,
-                           pause.userdata, is_pause=True)  # fmt: skip
+                           pause.userdata, pause.meter_id, is_pause=True)  # fmt: skip
         number = 0
     else:
         if freeze.hash_wanted is not None:

@@ -114,8 +114,6 @@ def unsupported(action: a.Action) -> a.Action | None:
     What has no handler is one: an action that this table does not know never gets into a flow."""
     if type(action) not in _HANDLERS:
         return action
-    if isinstance(action, a.Controller) and (action.meter_id or action.provider_meter_id):
-        return action
     nested = action.actions if isinstance(action, a.WriteActions | a.Clone | a.Conntrack) else ()
     return next((found for found in map(unsupported, nested) if found is not None), None)
 
@@ -297,7 +295,10 @@ def _controller(context: Context, action: a.Controller) -> None:
     if action.pause:
         freeze.trigger_freeze(context, resumes_behind=True, pause=action)
         return
-    to_controller(context, action.max_len, action.reason, action.controller_id, action.userdata)
+    to_controller(
+        context, action.max_len, action.reason, action.controller_id, action.userdata,
+        action.meter_id,
+    )  # fmt: skip
 
 
 def _resubmit(context: Context, action: a.Resubmit) -> None:

@@ -122,7 +122,12 @@ def flood(context: Context, everywhere: bool) -> None:
 
 
 def to_controller(
-    context: Context, max_len: int, reason: int, controller_id: int, userdata: bytes = b""
+    context: Context,
+    max_len: int,
+    reason: int,
+    controller_id: int,
+    userdata: bytes = b"",
+    meter_id: int = 0,
 ) -> None:
     """Have the packet, as it is now, sent to controllers."""
     context.cannot_repeat()
@@ -133,7 +138,7 @@ def to_controller(
     state = FrozenState(bridge.name, context.table_id, context.key & METADATA_ALL_MASK)
     number = bridge.backer.recirculations.acquire(state)
     context.recirc_ids.append(number)
-    emit_to_controller(context, number, reason, controller_id, max_len, userdata)
+    emit_to_controller(context, number, reason, controller_id, max_len, userdata, meter_id)
 
 
 def emit_to_controller(
@@ -143,10 +148,12 @@ def emit_to_controller(
     controller_id: int,
     max_len: int,
     userdata: bytes,
+    meter_id: int,
     *,
     is_pause: bool = False,
 ) -> None:
-    """The data path's action for it; `recirc_id` is that of the frozen state to go on with."""
+    """The data path's action for it; `recirc_id` is that of the frozen state to go on with. A meter
+    that is not there is as if none was named."""
     is_trial = context.recorder is not None and not context.side_effects
     upcall = dp.Userspace(
         "controller",
@@ -164,7 +171,8 @@ def emit_to_controller(
             userdata,
         ),
     )
-    context.emit(metered(upcall, context.bridge, OFPM_CONTROLLER))
+    named = context.bridge.meters.get(meter_id) is not None
+    context.emit(metered(upcall, context.bridge, meter_id if named else OFPM_CONTROLLER))
 
 
 def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction:
