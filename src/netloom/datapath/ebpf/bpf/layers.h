@@ -32,18 +32,6 @@ INLINE be32 packet_type(be16 type)
 	return htonl(0x10000 | ntohs(type));
 }
 
-/* Have the kernel know that the packet, without a tag beside it, is of type `type`, which its Ethernet
- * header says. Tags tell it, as in mpls.h; one that the packet has is beside it afterwards. */
-GLOBAL int nl_tell_type(struct __sk_buff *skb, u32 type)
-{
-	if ((be16)type == (be16)skb->protocol || vlan_push(skb, htons(ETH_VLAN), 0))
-		return 0;
-	if (!vlan_push(skb, htons(ETH_VLAN), 0))
-		vlan_pop(skb);
-	vlan_pop(skb);
-	return 0;
-}
-
 /* Put `by` zeros in behind the Ethernet header, which is that of s->work afterwards, or take as many bytes
  * off if it is negative. There must be no tag beside the packet. Returns 0 with the packet as it was if
  * that cannot be. */

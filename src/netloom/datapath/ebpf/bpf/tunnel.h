@@ -144,18 +144,26 @@ INLINE void put_tags_back(struct __sk_buff *skb, be16 *head, u32 n)
 		vlan_push(skb, head[6], ntohs(head[7]));
 }
 
-/* The kernel goes on taking the packet for what was outside, and would cut something to be segmented there:
- * have it look what it is. Tags tell it, as in mpls.h; one that the packet has is beside it afterwards, like
- * that of a packet that came from a device. */
+/* Have the kernel know that the packet, without a tag beside it, is of type `type`, which its Ethernet
+ * header says: it goes on taking it for what was outside, and would cut something to be segmented there.
+ * Tags tell it, as in mpls.h; one that the packet has is beside it afterwards, like that of a packet that
+ * came from a device. */
+GLOBAL int nl_tell_type(struct __sk_buff *skb, u32 type)
+{
+	if ((be16)type == (be16)skb->protocol || vlan_push(skb, htons(ETH_VLAN), 0))
+		return 0;
+	if (!vlan_push(skb, htons(ETH_VLAN), 0))
+		vlan_pop(skb);
+	vlan_pop(skb);
+	return 0;
+}
+
 INLINE void tell_type(struct __sk_buff *skb, const u8 *ethernet)
 {
 	be16 type = *(be16 *)(ethernet + 12);
 
-	if (type == (be16)skb->protocol || ntohs(type) < ETH_TYPE_MIN || vlan_push(skb, htons(ETH_VLAN), 0))
-		return;
-	if (!vlan_push(skb, htons(ETH_VLAN), 0))
-		vlan_pop(skb);
-	vlan_pop(skb);
+	if (ntohs(type) >= ETH_TYPE_MIN)
+		nl_tell_type(skb, type);
 }
 
 /* The packet's Ethernet header and tags go behind the outer headers. */
