@@ -44,11 +44,11 @@ PYTEST = ("python", "-m", "pytest", "--durations=12", "--durations-min=10")
 #: Folders of tests, and into how many parts their files are dealt.
 FOLDERS = (
     ("tests/lab", 4),
+    ("tests/datapath", 2),
     ("tests/interop", 4),
     ("tests/lab/network", 2),
     ("tests/unit", 1),
     ("tests/props", 1),
-    ("tests/datapath", 1),
     ("tests", 1),
 )
 WORKERS = (os.cpu_count() or 1) + 1
