@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from netloom.flow.fields import FIELD, SLOT
-from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.fields import has_field
+sys.path.insert(0, str(Path(__file__).parents[2] / "trace"))
+from small_switch import SmallSwitch
+
+from netloom.flow.fields import SLOT
+from netloom.flow.text import parse_flow
+from netloom.ofproto.translate import translate
+from netloom.openflow.action_parse import parse_actions
+
+MOVE = "move:NXM_NX_CT_NW_SRC[]->NXM_NX_REG0[]"
+STATE, ADDRESS, REGISTER = SLOT["ct_state"], SLOT["ct_nw_src"], SLOT["reg0"]
 
 
 @pytest.mark.parametrize(
     ("state", "has"), [(0x21, True), (0x22, True), (0x28, True), (0x20, False), (0x30, False)]
 )
 def test_packets_have_the_addresses_of_a_connection_that_is_there(state: int, has: bool) -> None:
-    slot = SLOT["ct_state"]
-    # Of a translation that has only begun: nothing but these two is asked for.
-    context = Context.__new__(Context)
-    context.key, context.mask = slot.put(0, state), 0
-    assert has_field(context, FIELD["ct_nw_src"]) is has
-    assert slot.get(context.mask) == 0x0B
+    switch = SmallSwitch()
+    bridge = switch.add_bridge("br0")
+    switch.add_port("br0", "p1", 1, {})
+    key = ADDRESS.put(STATE.put(parse_flow("in_port=1,tcp"), state), 7)
+    result = translate(bridge, key, 0, actions=parse_actions(MOVE)[0])
+    assert REGISTER.get(result.key) == (7 if has else 0)
+    assert STATE.get(result.mask) & 0x0B == 0x0B
