@@ -4,9 +4,9 @@
     tools/run_tests.py --quick     format, lint, types, import contracts, unit tests
     tools/run_tests.py tests/...   these tests only
 
-Prints one line per step with its time. Everything is run in parts, one more at a time than there
-are processors: half of the tests wait for packets most of the time. The output of a part comes when
-it is done.
+Prints one line per step with its time. Everything is run in parts, twice as many at a time as there
+are processors: most tests wait for packets or other programs half of their time. The output of a
+part comes when it is done.
 
 Tests with real packets, or other programs beside ours, may fail because the machine had something
 else to do. The few that did are asked once more, alone, and the output says so; tests that need
@@ -44,14 +44,14 @@ PYTEST = ("python", "-m", "pytest", "--durations=12", "--durations-min=10")
 #: Folders of tests, and into how many parts their files are dealt.
 FOLDERS = (
     ("tests/lab", 4),
-    ("tests/datapath", 2),
+    ("tests/datapath", 4),
     ("tests/interop", 4),
     ("tests/lab/network", 2),
     ("tests/unit", 1),
     ("tests/props", 1),
     ("tests", 1),
 )
-WORKERS = (os.cpu_count() or 1) + 1
+WORKERS = 2 * (os.cpu_count() or 1)
 #: More failures than these have another reason than a busy machine.
 MOST_REPEATED = 5
 #: prctl(2): the signal that a process gets when its parent ends.
