@@ -43,8 +43,7 @@ INLINE u32 hash_connection(struct nl_key *key)
 		return finish(0, SEASON_OF_CONNECTION);
 	}
 	state = add_word(state, proto);
-	if ((proto == TCP || proto == UDP || proto == SCTP || proto == ICMP || proto == ICMPV6) &&
-	    !(key->nw_frag & FRAG_LATER))
+	if (proto == TCP || proto == UDP || proto == SCTP || proto == ICMP || proto == ICMPV6)
 		state = add_word(state, key->tp_src | (u32)key->tp_dst << 16);
 	return finish(state, SEASON_OF_CONNECTION);
 }
