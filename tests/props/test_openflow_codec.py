@@ -112,7 +112,7 @@ SIMPLE = st.one_of(
     st.builds(a.OutputTrunc, st.integers(0, 0xFEFF), st.integers(14, 0xFFFFFFFF)),
     st.builds(a.Controller, u16, u16, st.integers(0, 5)),
     st.builds(a.Controller, u16, u16, st.integers(0, 5), st.binary(min_size=1, max_size=30),
-              st.booleans(), st.just(0), u32),
+              st.booleans(), u32),
     st.builds(a.Group, st.integers(0, 0xFFFFFF00)),
     st.builds(a.PushMpls, st.sampled_from([0x8847, 0x8848])),
     st.builds(a.PopMpls, u16),
