@@ -136,7 +136,8 @@ INLINE int push_layer(struct __sk_buff *skb, struct nl_scratch *s, struct nl_act
 		return LEFT;
 	}
 	store_bytes(skb, ETH_SIZE, s->header, length, RECOMPUTE);
-	if (size)
+	OPAQUE(size);
+	if (size && size <= MAX_ETH_SIZE)
 		store_bytes(skb, ETH_SIZE + length, head, size, RECOMPUTE);
 	s->bare = ETH_SIZE;
 	s->key.packet_type = packet_type(type);
