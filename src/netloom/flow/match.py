@@ -61,4 +61,12 @@ class Match:
         return f"<match {','.join(words) or 'all'}>"
 
 
+def whole_match(value: int, mask: int) -> Match:
+    """`Match(value, mask)` where it is known that the value has no other bits."""
+    match = Match()
+    match.value = value
+    match.mask = mask
+    return match
+
+
 MATCH_ALL: Final = Match()

@@ -121,6 +121,7 @@ class ConnectionManager:
 
     def __init__(self, switch: SwitchSide, events: Events | None = None) -> None:
         self.switch = switch
+        self.tables = switch.tables
         self.events = events or Events(Counters())
         self.settings = BridgeSettings(switch.name, 0)
         #: OFPC_FRAG_*: what the pipeline does with fragments. A change counts as one of the tables.
@@ -223,26 +224,34 @@ class ConnectionManager:
 
     def read(self, session: Session, now_ms: int) -> bool:
         """Carry out the requests that have come; were they such that nothing is left to do?"""
-        is_done = True
+        n_requests, is_done = self._read_all(session, now_ms)
+        self.events.requests.add(n_requests)
+        return is_done
+
+    def _read_all(self, session: Session, now_ms: int) -> tuple[int, bool]:
+        """`read`, and how many requests there were."""
+        is_done, n_requests = True, 0
+        next_event = session.peer.next_event
         while not session.failed:
             try:
-                event = session.peer.next_event()
+                event = next_event()
             except ProtocolError:
                 session.failed = True
                 break
             if event is None:
-                return is_done
+                return n_requests, is_done
             if type(event) is Received:
-                self.events.requests.add()
+                n_requests += 1
                 kind = type(event.message)
                 if kind is not m.FlowMod and kind not in connmgr_requests.DONE_AT_ONCE:
                     is_done = False
                 self._request(session, event, now_ms)
             else:
                 is_done = False
-                self.events.requests.add(type(event) is Refused)
+                if type(event) is Refused:
+                    n_requests += 1
                 self.handle(session, event, now_ms)
-        return False
+        return n_requests, False
 
     def session_of(self, machine: Peer) -> Session | None:
         for session in self.sessions:
@@ -336,7 +345,7 @@ class ConnectionManager:
         """Tell who wants to know of rules that are gone, with all that they have counted."""
         if self._is_monitored:
             self._report(changes)
-        if self.switch.tables.is_vacancy_watched:
+        if self.tables.is_vacancy_watched:
             self._watch_vacancy(changes)
         told = [change for change in changes if _is_told(change)]
         if told and any(session.is_ready for session in self.sessions):
@@ -361,7 +370,7 @@ class ConnectionManager:
 
     def _watch_vacancy(self, changes: list[Change]) -> None:
         """Tell of tables that have become full or empty enough."""
-        tables = self.switch.tables
+        tables = self.tables
         for change in changes:
             if change.kind in ("added", "removed"):
                 table = tables.table(change.rule.table_id)

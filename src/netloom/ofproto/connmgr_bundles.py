@@ -23,6 +23,7 @@ from netloom.ofproto.connmgr_changes import (
     is_simple,
 )
 from netloom.ofproto.connmgr_groups import apply_group_mod
+from netloom.ofproto.flow_mod_log import N_COMMANDS
 from netloom.ofproto.groups import GroupChange
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.tables import Change
@@ -40,16 +41,25 @@ if TYPE_CHECKING:
 
 
 class OpenBundle:
-    """A bundle that waits; `request` are the bytes that opened it, `entries` the messages with the
-    bytes that added them, and whether they name no group and no meter."""
+    """A bundle that waits: its messages, the bytes that added them, and whether they name no group
+    and no meter, each in a list of its own, for of objects that hold others the fewer the better
+    (`transport.loop.MAX_NEW_OBJECTS`). `request` are the bytes that opened it."""
 
-    __slots__ = ("closed", "entries", "flags", "request", "used_ms")
+    __slots__ = ("are_simple", "closed", "flags", "messages", "request", "requests", "used_ms")
 
     def __init__(self, flags: int, request: bytes, now_ms: int) -> None:
         self.flags = flags
         self.request = request
-        self.entries: list[tuple[m.Message, bytes, bool]] = []
+        self.messages: list[m.Message] = []
+        self.requests: list[bytes] = []
+        self.are_simple: list[bool] = []
         self.closed = False
+        self.used_ms = now_ms
+
+    def add(self, message: m.Message, request: bytes, simple: bool, now_ms: int) -> None:
+        self.messages.append(message)
+        self.requests.append(request)
+        self.are_simple.append(simple)
         self.used_ms = now_ms
 
 
@@ -58,12 +68,14 @@ class _Commit:
 
     def __init__(self, manager: ConnectionManager, session: Session, flags: int, now_ms: int):
         self._manager = manager
+        self._tables = manager.tables
         self._session = session
         self._flags = flags
         self._now_ms = now_ms
         self._done: list[GroupChange | Change] = []
         self._packets: list[Callable[[], None]] = []
-        self._commands: list[int] = []
+        #: How many flow mods of each command were carried out.
+        self._commands = [0] * N_COMMANDS
 
     def apply(self, message: m.Message, simple: bool) -> None:
         """Carry out one message; raises OpenFlowError. `simple`: it names no group and no meter."""
@@ -71,8 +83,8 @@ class _Commit:
         if isinstance(message, m.FlowMod):
             if not simple:
                 check_presence(manager.switch, message.actions)
-            self._done += manager.switch.tables.apply(message, now_ms)
-            self._commands.append(message.command)
+            self._done += self._tables.apply(message, now_ms)
+            self._commands[message.command] += 1
         elif isinstance(message, GroupMod):
             groups, changes = apply_group_mod(manager, message, now_ms)
             self._done += groups
@@ -89,7 +101,7 @@ class _Commit:
         """Make undone what was done, the newest first."""
         for change in reversed(self._done):
             if isinstance(change, Change):
-                self._manager.switch.tables.undo([change])
+                self._tables.undo([change])
             else:
                 self._manager.switch.groups.undo([change])
 
@@ -97,8 +109,9 @@ class _Commit:
         """Tell who wants to know, and send what is to be sent."""
         changes = [change for change in self._done if isinstance(change, Change)]
         self._manager.flows_changed(changes, self._now_ms)
-        for command in self._commands:
-            self._session.flow_mods.note(command, self._now_ms)
+        for command, count in enumerate(self._commands):
+            if count:
+                self._session.flow_mods.note(command, self._now_ms, count)
         for send in self._packets:
             send()
 
@@ -148,13 +161,18 @@ def _commit(
     _check_flags(session, bundle, message.bundle_id, message.flags)
     del session.bundles[message.bundle_id]
     commit = _Commit(manager, session, bundle.flags, now_ms)
-    for entry, data, simple in bundle.entries:
-        try:
-            commit.apply(entry, simple)
-        except OpenFlowError as error:
-            commit.undo()
-            manager.refuse(session, error.name, data)
-            raise OpenFlowError("OFPBFC_MSG_FAILED") from None
+    number = 0
+    messages = bundle.messages
+    messages.reverse()
+    try:
+        while messages:
+            # What is carried out makes room for what comes of it.
+            commit.apply(messages.pop(), bundle.are_simple[number])
+            number += 1
+    except OpenFlowError as error:
+        commit.undo()
+        manager.refuse(session, error.name, bundle.requests[number])
+        raise OpenFlowError("OFPBFC_MSG_FAILED") from None
     commit.finish()
 
 
@@ -174,7 +192,8 @@ def _check_flags(session: Session, bundle: OpenBundle, bundle_id: int, flags: in
 def _add(
     manager: ConnectionManager, session: Session, message: b.BundleAdd, now_ms: int
 ) -> tuple[m.Message, ...]:
-    entry, _ = decode_message(message.data, session.peer.protocol, session.peer.memo)
+    peer = session.peer
+    entry, _ = decode_message(message.data, peer.protocol, peer.memo)
     simple = False
     if isinstance(entry, m.FlowMod):
         simple = is_simple(entry.actions)
@@ -190,8 +209,7 @@ def _add(
         raise OpenFlowError("OFPBFC_BUNDLE_CLOSED")
     else:
         _check_flags(session, bundle, message.bundle_id, message.flags)
-    bundle.entries.append((entry, manager.request, simple))
-    bundle.used_ms = now_ms
+    bundle.add(entry, manager.request, simple, now_ms)
     return ()
 
 

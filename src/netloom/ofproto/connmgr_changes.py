@@ -134,7 +134,7 @@ def _flow_mod(
     if not simple and mod.command <= m.OFPFC_MODIFY_STRICT:
         check_presence(manager.switch, mod.actions)
     starts_anew = session.peer.version < m.OFP12_VERSION
-    changes = manager.switch.tables.apply(mod, now_ms, starts_anew=starts_anew)
+    changes = manager.tables.apply(mod, now_ms, starts_anew=starts_anew)
     manager.flows_changed(changes, now_ms)
     session.flow_mods.note(mod.command, now_ms)
     return ()

@@ -54,7 +54,7 @@ class FailModes:
 
     @property
     def _tables(self) -> Tables:
-        return self._manager.switch.tables
+        return self._manager.tables
 
     @property
     def is_open(self) -> bool:

@@ -40,7 +40,7 @@ def apply_group_mod(
     changes: list[Change] = []
     for change in done:
         if change.new is None:
-            changes += manager.switch.tables.remove_users_of_group(change.group_id)
+            changes += manager.tables.remove_users_of_group(change.group_id)
     return done, changes
 
 
@@ -71,7 +71,7 @@ def _group_stats(
         counters = tuple(
             g.BucketCounter(bucket.n_packets, bucket.n_bytes) for bucket in group.buckets
         )
-        users = manager.switch.tables.count_users_of_group(group.group_id)
+        users = manager.tables.count_users_of_group(group.group_id)
         listed.append(
             g.GroupStats(group.group_id, users, group.n_packets, group.n_bytes, sec, nsec, counters)
         )
@@ -139,7 +139,7 @@ def _delete_meters(manager: ConnectionManager, meter_id: int) -> list[Change]:
     found = meters.get(meter_id)
     for meter in list(meters) if meter_id == mm.OFPM_ALL else [found]:
         if meter is not None:
-            changes += manager.switch.tables.remove_users_of_meter(meter.meter_id)
+            changes += manager.tables.remove_users_of_meter(meter.meter_id)
             meters.remove(meter)
     return changes
 

@@ -29,7 +29,7 @@ def _tlv_table_mod(
         bits = 0
         for each in gone:
             bits |= TUN_METADATA[each.index].mask
-        if any(uses_fields(rule, bits) for rule in manager.switch.tables.rules()):
+        if any(uses_fields(rule, bits) for rule in manager.tables.rules()):
             raise OpenFlowError("NXTTMFC_INVALID_TLV_DEL")
     table.apply(mod)
     return ()

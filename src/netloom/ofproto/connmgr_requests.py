@@ -115,7 +115,7 @@ def _set_config(
     may = not (session.is_primary and session.is_secondary)
     if may and wanted not in (manager.frag_handling, m.OFPC_FRAG_REASM):
         manager.frag_handling = wanted
-        manager.switch.tables.settings_changed()
+        manager.tables.settings_changed()
     if session.peer.version < m.OFP13_VERSION:
         session.set_invalid_ttl(bool(message.flags & m.OFPC_INVALID_TTL_TO_CONTROLLER))
     session.miss_send_len = message.miss_send_len

@@ -60,7 +60,7 @@ def _chosen_rules(
     """The rules that a request asks about, with all that they have counted."""
     match = manager.switch.tlv_table.adopt(request.match)
     manager.switch.refresh_statistics()
-    return manager.switch.tables.select_loose(replace(request, match=match))
+    return manager.tables.select_loose(replace(request, match=match))
 
 
 def flow_rows(rules: list[Rule], now_ms: int) -> Iterator[m.FlowStats]:
@@ -96,7 +96,7 @@ def _table(
     manager: ConnectionManager, session: Session, request: m.TableStatsRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
     manager.switch.refresh_statistics()
-    used = {table.id: table for table in manager.switch.tables}
+    used = {table.id: table for table in manager.tables}
     version = session.peer.version
     features = {
         each.table_id: each
@@ -125,9 +125,9 @@ def _table_features(
 ) -> tuple[m.Message, ...]:
     if request.body:
         wanted = decode_wanted_features(request.body, session.peer.version)
-        rename_tables(manager.switch.tables, wanted)
+        rename_tables(manager.tables, wanted)
     features = table_features(N_TABLES, MAX_ENTRIES, session.peer.version)
-    known = {table.id: table for table in manager.switch.tables}
+    known = {table.id: table for table in manager.tables}
     named = tuple(
         replace(each, name=table.name, max_entries=table.max_entries)
         if (table := known.get(each.table_id)) is not None

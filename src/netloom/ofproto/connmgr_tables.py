@@ -30,7 +30,7 @@ _MISS_MASK = 3
 def _table_mod(
     manager: ConnectionManager, session: Session, mod: m.TableMod, now_ms: int
 ) -> tuple[m.Message, ...]:
-    tables = manager.switch.tables
+    tables = manager.tables
     if mod.table_id != m.OFPTT_ALL and mod.table_id > INTERNAL_TABLE:
         raise OpenFlowError("OFPTMFC_BAD_TABLE")
     evicts = mod.config & t.OFPTC_EVICTION
@@ -80,7 +80,7 @@ def table_desc(table: Table | None, table_id: int) -> t.TableDesc:
 def _table_desc(
     manager: ConnectionManager, session: Session, request: t.TableDescRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    tables = manager.switch.tables
+    tables = manager.tables
     listed = tuple(table_desc(tables.known(number), number) for number in range(N_TABLES))
     return (t.TableDescReply(listed),)
 
@@ -88,7 +88,7 @@ def _table_desc(
 def _flow_monitor(
     manager: ConnectionManager, session: Session, request: w.FlowMonitorRequest, now_ms: int
 ) -> tuple[m.Message, ...]:
-    updates = session.monitors.create(request.requests, manager.switch.tables)
+    updates = session.monitors.create(request.requests, manager.tables)
     manager.monitors_changed()
     return (w.FlowMonitorReply(tuple(updates)),)
 

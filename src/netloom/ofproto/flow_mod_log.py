@@ -14,6 +14,8 @@ log: Final = get_logger("connmgr")
 #: The first line comes so long after the first flow mod, later ones so much after one another.
 _FIRST_MS: Final = 10_000
 _AGAIN_MS: Final = 60_000
+#: Flow mods have one of so many commands, from OFPFC_ADD to OFPFC_DELETE_STRICT.
+N_COMMANDS: Final = m.OFPFC_DELETE_STRICT + 1
 
 
 class FlowModLog:
@@ -28,14 +30,14 @@ class FlowModLog:
         self._report_ms: int | None = None
         self._backoff_ms = 0
 
-    def note(self, command: int, now_ms: int) -> None:
-        """One was carried out."""
+    def note(self, command: int, now_ms: int, count: int = 1) -> None:
+        """So many of a command were carried out."""
         if command == m.OFPFC_ADD:
-            self._adds += 1
+            self._adds += count
         elif command >= m.OFPFC_DELETE:
-            self._deletes += 1
+            self._deletes += count
         else:
-            self._modifies += 1
+            self._modifies += count
         self._last_ms = now_ms
         if self._report_ms is None:
             self._first_ms = now_ms

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableSequence, Sequence
+    from collections.abc import MutableSequence, Sequence
     from typing import Final
 
 #: Prefixes in a block before it is cut in two.
@@ -56,28 +57,34 @@ class PrefixTrie:
             return array("Q", entries)
         return entries
 
-    def _entry(self, address: int, length: int) -> int:
-        spare = self.n_bits - length
-        return address >> spare << spare + _LENGTH_BITS | length
-
     def insert(self, address: int, length: int) -> None:
         """Add the prefix of `length` bits of `address`."""
-        self.insert_all({address: 1}, length)
+        self.insert_all([address], length)
 
-    def insert_all(self, counts: Mapping[int, int], length: int) -> None:
-        """Add the prefixes of `length` bits of these addresses, each so many times."""
+    def insert_all(self, addresses: list[int], length: int) -> None:
+        """Add the prefix of `length` bits of each address."""
+        entries, again = self._entries(addresses, length)
+        for entry, n in Counter(again).items():
+            self._more[entry] = self._more.get(entry, 0) + n
+        self._insert_sorted(entries, length)
+
+    def _entries(self, addresses: list[int], length: int) -> tuple[list[int], list[int]]:
+        """The entries of these prefixes in order, each once; and those that come again, as often
+        as they do."""
         spare = self.n_bits - length
         shift = spare + _LENGTH_BITS
-        entries = {address >> spare << shift | length: n for address, n in counts.items()}
-        if len(entries) < len(counts):
-            # Of addresses that differ beyond the prefix only.
-            for address, n in counts.items():
-                self.insert_all({address: n}, length)
-            return
-        for entry, n in entries.items():
-            if n > 1:
-                self._more[entry] = self._more.get(entry, 0) + n - 1
-        self._insert_sorted(sorted(entries), length)
+        entries = [address >> spare << shift | length for address in addresses]
+        entries.sort()
+        distinct: list[int] = []
+        again: list[int] = []
+        last = -1
+        for entry in entries:
+            if entry == last:
+                again.append(entry)
+            else:
+                distinct.append(entry)
+            last = entry
+        return distinct, again
 
     def _insert_sorted(self, entries: list[int], length: int) -> None:
         """Add entries of prefixes of one length, a block's worth at a time."""
@@ -135,23 +142,24 @@ class PrefixTrie:
 
     def remove(self, address: int, length: int) -> None:
         """Remove one insertion of a prefix (which must be there)."""
-        self.remove_all({address: 1}, length)
+        self.remove_all([address], length)
 
-    def remove_all(self, counts: Mapping[int, int], length: int) -> None:
-        """Remove so many insertions of each prefix (all must be there)."""
+    def remove_all(self, addresses: list[int], length: int) -> None:
+        """Remove an insertion of the prefix of each address (all must be there)."""
+        entries, again = self._entries(addresses, length)
         gone = []
-        for address, n in counts.items():
-            entry = self._entry(address, length)
-            more = self._more.get(entry, 0) - n
-            if more < 0:
+        for entry, n in Counter(again).items():
+            self._more[entry] -= n
+        for entry in entries:
+            more = self._more.get(entry, 0)
+            if not more:
                 gone.append(entry)
-            if more > 0:
-                self._more[entry] = more
+            if more > 1:
+                self._more[entry] = more - 1
             else:
                 self._more.pop(entry, None)
         if not gone:
             return
-        gone.sort()
         at = 0
         while at < len(gone):
             number, end = self._block_of(gone, at)

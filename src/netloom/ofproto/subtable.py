@@ -177,9 +177,9 @@ class Subtable(Generic[R]):
             went.clear()
 
 
-def _parts(values: list[int], shift: int, ones: int) -> Counter[int]:
-    """How often each value of a field is in `values`."""
-    return Counter([value >> shift & ones for value in values])
+def _parts(values: list[int], shift: int, ones: int) -> list[int]:
+    """The value of a field in each of `values`."""
+    return [value >> shift & ones for value in values]
 
 
 def _uncount(counts: Counter[int], partials: Iterable[int]) -> None:

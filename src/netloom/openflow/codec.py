@@ -114,6 +114,10 @@ def decode_message(
     size = len(data)
     if size < 8 or data[2] << 8 | data[3] != size:
         raise ProtocolError("OpenFlow message has a wrong length")
+    if memo is not None and memo.shape is not None:
+        mod = memo.shape.read(data)
+        if mod is not None:
+            return mod, int.from_bytes(data[4:8], "big")
     if data[1] == _FLOW_MOD and 1 < data[0] <= 6 and size >= _FLOW_MOD_BYTES and not size & 7:
         # Most messages of a busy connection: there is nothing to be learned from their headers.
         try:

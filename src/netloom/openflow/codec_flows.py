@@ -33,6 +33,7 @@ from netloom.openflow.codec_match import (
     encode_nx_match,
 )
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.flow_mod_shape import ENTRIES, FlowModShape
 from netloom.openflow.instruction_memo import decode_actions, decode_instructions
 from netloom.openflow.message_table import Frame
 from netloom.openflow.old_match import (
@@ -41,7 +42,7 @@ from netloom.openflow.old_match import (
     is_exact10,
     read_ofp10_match,
 )
-from netloom.openflow.oxm import decode_ofp12_match
+from netloom.openflow.oxm import decode_ofp12_match, oxm_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ _NX_FLOW_MOD: Final = Struct(">QHHHHIHHH6x")
 _FLOW_MOD11: Final = Struct(">QQBBHHHIIIHH")
 #: The type of matches that are OXM.
 _OXM: Final = b"\0\1"
+#: Type and length of a match; where a flow mod's cookie ends.
+_MATCH_HEAD_BYTES: Final = 4
+_COOKIE_END: Final = 16
 
 
 def _decode_flags(flags: int, version: int) -> int:
@@ -190,11 +194,28 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     actions = decode(data[after:], version)
     if flags:
         flags = _decode_flags(flags, version)
-    return m.FlowMod(
+    mod = m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
         flags, buffer_id, port, out_group if deletes else m.OFPG_ANY,
         importance if version >= 5 and command == m.OFPFC_ADD else 0,
     )  # fmt: skip
+    if memo is not None and command == m.OFPFC_ADD and version >= 3:
+        _learn_shape(memo, data, version, mod, after)
+    return mod
+
+
+def _learn_shape(
+    memo: InstructionMemo, data: bytes, version: int, mod: m.FlowMod, after: int
+) -> None:
+    """Remember what a flow mod that adds has in common with the one before, if they are alike."""
+    fixed = data[_COOKIE_END:ENTRIES]
+    if fixed != memo.fixed:
+        memo.fixed = fixed
+        return
+    end = ENTRIES - _MATCH_HEAD_BYTES + (data[ENTRIES - 2] << 8 | data[ENTRIES - 1])
+    template = oxm_table(version).templates.find(data[ENTRIES:end])
+    if template is not None and not template.mask & _CT_ADDRESSES:
+        memo.shape = FlowModShape(data, mod, end, after, template)
 
 
 def encode_flow_mod(

@@ -1,10 +1,11 @@
-"""Instructions and actions that were decoded before."""
+"""Instructions and actions that were decoded before, and what flow mods have in common."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.actions import Action
+    from netloom.openflow.flow_mod_shape import FlowModShape
 
 
 def decode_actions(data: bytes, version: int) -> tuple[Action, ...]:
@@ -26,13 +27,18 @@ class InstructionMemo:
     connection: many do the same, and then share one tuple, which takes its memory once and is read
     once."""
 
-    __slots__ = ("_actions", "_known")
+    __slots__ = ("_actions", "_known", "fixed", "shape")
 
     _SIZE = 1_024
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bytes], tuple[Action, ...]] = {}
         self._actions: dict[tuple[int, bytes], tuple[Action, ...]] = {}
+        #: The shape of flow mods that came in a row, if they had one.
+        self.shape: FlowModShape | None = None
+        #: What precedes the match in the last flow mod that was read as a whole, but for cookie and
+        #: transaction.
+        self.fixed = b""
 
     def decode(self, data: bytes, version: int) -> tuple[Action, ...]:
         """Like `decode_instructions`."""

@@ -20,7 +20,7 @@ whole thing switched off for a while, so that it cannot make reading slower.
 from __future__ import annotations
 
 from netloom.flow.fields import SLOT
-from netloom.flow.match import Match
+from netloom.flow.match import Match, whole_match
 from netloom.openflow.constants import OFP11_VERSION
 
 TYPE_CHECKING = False
@@ -80,6 +80,33 @@ class Template:
         self.moves = left
         self.demanded &= self.demands
         self.head_value = whole & self.head_mask
+
+    def narrowed(self, before: Template | None, whole: int) -> Template:
+        """This template for matches with the values of `whole`, which are entries that it reads,
+        but for those that vary: that do in `before`, which this one made, or are others there."""
+        narrow = Template()
+        narrow.head_mask, narrow.head_value = self.head_mask, self.head_value
+        narrow.constant, narrow.mask = self.constant, self.mask
+        narrow.demands, narrow.demanded = self.demands, self.demanded
+        narrow.ports = self.ports
+        other = 0 if before is None else before.head_value ^ whole & before.head_mask
+        for move in self.moves:
+            shift, ones, to = move
+            bits = ones << shift
+            if other & bits or (before is not None and move in before.moves):
+                narrow.moves.append(move)
+                continue
+            narrow.head_mask |= bits
+            narrow.head_value |= whole & bits
+            narrow.constant |= (whole >> shift & ones) << to
+        return narrow
+
+    def match_of(self, whole: int) -> Match | None:
+        """The match that these entries are, if they have this shape."""
+        if whole & self.head_mask != self.head_value:
+            return None
+        value = self.read(whole)
+        return None if value is None else whole_match(value, self.mask)
 
     def read(self, whole: int) -> int | None:
         """The value of the match, if it may be read this way."""
@@ -259,10 +286,9 @@ class Templates:
         if bucket is not None:
             whole = int.from_bytes(body, "big")
             for template in bucket:
-                if whole & template.head_mask == template.head_value:
-                    value = template.read(whole)
-                    if value is not None:
-                        return Match(value, template.mask)
+                match = template.match_of(whole)
+                if match is not None:
+                    return match
         return None
 
     def find(self, body: bytes) -> Template | None:

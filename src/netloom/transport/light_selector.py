@@ -12,6 +12,7 @@ that is answered while it is read costs no round of the loop.
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
+#: For so long the next question is looked for without sleeping: a little more than who asks one
+#: after the other takes between an answer and a question, and about what waking up takes.
+ACTIVE_S = 50e-6
+#: Who asks again within this time, which includes waking up, is expected to do so again.
+SOON_S = 150e-6
 
 
 def _number(file: FileDescriptorLike) -> int:
@@ -44,6 +50,10 @@ class LightSelector(BaseSelector):
         self._handlers: dict[int, Callable[[], None]] = {}
         self._keys: dict[FileDescriptorLike, SelectorKey] = {}
         self._at_once: set[int] = set()
+        #: The last question came soon after the answer to the one before.
+        self._expects = False
+        #: With one processor, who is waited for could not run.
+        self._may_expect = len(os.sched_getaffinity(0)) > 1
 
     def serve(self, fd: int, handler: Callable[[], None]) -> None:
         """Call `handler` whenever `fd` is readable."""
@@ -104,10 +114,13 @@ class LightSelector(BaseSelector):
         until = None if timeout is None else monotonic() + timeout
         handlers, poll, at_once = self._handlers, self._epoll.poll, self._at_once
         others: list[tuple[SelectorKey, int]] = []
+        answered = False
         while True:
             # In milliseconds, and no sooner than asked for.
             wait = -1 if timeout is None else ceil(timeout * 1e3) * 1e-3 if timeout > 0 else 0
-            ready = poll(wait, len(handlers) + len(self._keys) + 1)
+            n_most = len(handlers) + len(self._keys) + 1
+            ready = self._next_question(wait, n_most) if answered else poll(wait, n_most)
+            answered = False
             for fd, event in ready:
                 handler = handlers.get(fd)
                 if handler is not None:
@@ -117,6 +130,7 @@ class LightSelector(BaseSelector):
                 elif event == _IN and fd in at_once:
                     # asyncio's handles of who reads and who writes.
                     key.data[0]._run()
+                    answered = self._may_expect
                 else:
                     # An error is for both directions.
                     seen = (EVENT_READ if event & ~_OUT else 0) | (
@@ -129,3 +143,17 @@ class LightSelector(BaseSelector):
                 timeout = until - monotonic()
                 if timeout <= 0:
                     return others
+
+    def _next_question(self, wait: float, n_most: int) -> list[tuple[int, int]]:
+        """`poll` after a question was answered: actively at first, if the next one should be here
+        soon, for it takes as long to fall asleep and to wake up again as to answer."""
+        poll = self._epoll.poll
+        began = monotonic()
+        if self._expects and wait:
+            until = began + ACTIVE_S
+            while monotonic() < until:
+                if ready := poll(0, n_most):
+                    return ready
+        ready = poll(wait, n_most)
+        self._expects = monotonic() - began < SOON_S
+        return ready
