@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken suites test-long test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
+.PHONY: help demo test check lab osken suites test-long test-oldest test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -39,6 +39,9 @@ bench: $(STAMPS)/bench compiled ## the benchmarks, side by side with Debian's Op
 
 bench-kmod: $(STAMPS)/bench ## instructions a packet beside openvswitch.ko, in a guest (needs root)
 	@$(PY) tools/kmod_guest.py
+
+test-oldest: $(STAMPS)/test ## the data path's tests on Linux 6.1, in a guest (an hour; ARGS=tests/datapath/...)
+	@$(PY) tools/oldest_kernel.py $(ARGS)
 
 record-neutron: $(STAMPS)/test ## ask a real Neutron (from PyPI) what the tests compare our answers with
 	@$(PY) tools/record_neutron.py
