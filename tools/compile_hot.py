@@ -43,15 +43,16 @@ FLAGS = (
 #: when `ovs-ofctl` reads or writes many flows. Classes of theirs may only have subclasses among
 #: themselves.
 MODULES = {
+    "base": "counters",
     "flow": """
         address extract fields hashes key mapped match numbers ports print text value_text words
     """,
     "openflow": """
         action_check action_decode action_encode action_format action_parse bridge_end codec
-        codec_basic codec_bundles codec_flow_rows codec_flows codec_match codec_packets codec_stats
-        connection duration_text fields_used flow_dump flow_encoder flow_lines flow_memory flow_mod
-        flow_mod_shape flow_sets flow_text instruction_memo match_bytes_text oxm oxm_template
-        text_flows
+        codec_basic codec_bundles codec_flow_rows codec_flows codec_match codec_packets codec_ports
+        codec_stats connection duration_text fields_used flow_dump flow_encoder flow_lines
+        flow_memory flow_mod flow_mod_shape flow_sets flow_text instruction_memo match_bytes_text
+        message_table oxm oxm_template text_flows
     """,
     "netdev": "device",
     "netdev/linux": "packet_ring packet_socket tap",

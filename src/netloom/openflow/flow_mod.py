@@ -1,13 +1,19 @@
 """What messages consist of that come or go by the thousand.
 
-They look like the other messages (`messages`), which are records, but are classes of their own:
+They look like the other messages (`messages`), which are records, but are classes of another kind:
 compiled (`tools/compile_hot.py`), these are made and read in a fifth of the time.
 """
 
 from __future__ import annotations
 
 from netloom.flow.match import MATCH_ALL, Match
-from netloom.openflow.constants import NO_BUFFER, OFPG_ANY, OFPP_ANY
+from netloom.openflow.constants import (
+    NO_BUFFER,
+    OFPG_ANY,
+    OFPP_ANY,
+    OFPR_NO_MATCH,
+    PACKET_IN_STANDARD,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +22,29 @@ if TYPE_CHECKING:
     from netloom.openflow.actions import Action
 
 
-class FlowMod:
+class Plain:
+    """What these have in common: they are their fields."""
+
+    _fields: ClassVar[tuple[str, ...]] = ()
+    __slots__ = ()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._fields])
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other) or not isinstance(other, Plain):
+            return False
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"{type(self).__name__}({shown})"
+
+
+class FlowMod(Plain):
     """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
     `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
     a changed flow keeps its own)."""
@@ -66,21 +94,8 @@ class FlowMod:
         self.out_group = out_group
         self.importance = importance
 
-    def _values(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self._fields])
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FlowMod) and self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
-        return f"FlowMod({shown})"
-
-
-class BundleAdd:
+class BundleAdd(Plain):
     """A message for a bundle. `data`: the whole of it, of the same version and transaction."""
 
     _fields: ClassVar[tuple[str, ...]] = ("bundle_id", "flags", "data")
@@ -91,20 +106,65 @@ class BundleAdd:
         self.flags = flags
         self.data = data
 
-    def _values(self) -> tuple[int, int, bytes]:
-        return self.bundle_id, self.flags, self.data
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BundleAdd) and self._values() == other._values()
+class PacketIn(Plain):
+    """`match` holds the metadata: in_port, registers, tunnel ... `cookie` None: unknown.
+    `continuation`: opaque properties of a paused pipeline (NXPINT_CONTINUATION)."""
 
-    def __hash__(self) -> int:
-        return hash(self._values())
+    _fields: ClassVar[tuple[str, ...]] = (
+        "packet", "match", "reason", "total_len", "buffer_id", "table_id", "cookie", "format",
+        "userdata", "continuation",
+    )  # fmt: skip
+    __slots__ = (
+        "buffer_id", "continuation", "cookie", "format", "match", "packet", "reason", "table_id",
+        "total_len", "userdata",
+    )  # fmt: skip
 
-    def __repr__(self) -> str:
-        return f"BundleAdd{self._values()!r}"
+    def __init__(
+        self,
+        packet: bytes,
+        match: Match = MATCH_ALL,
+        reason: int = OFPR_NO_MATCH,
+        total_len: int = 0,
+        buffer_id: int = NO_BUFFER,
+        table_id: int = 0,
+        cookie: int | None = None,
+        format: int = PACKET_IN_STANDARD,
+        userdata: bytes = b"",
+        continuation: bytes = b"",
+    ) -> None:
+        self.packet = packet
+        self.match = match
+        self.reason = reason
+        self.total_len = total_len
+        self.buffer_id = buffer_id
+        self.table_id = table_id
+        self.cookie = cookie
+        self.format = format
+        self.userdata = userdata
+        self.continuation = continuation
 
 
-class FlowStats:
+class PacketOut(Plain):
+    """`match` holds in_port (and, in OpenFlow 1.5, other pipeline fields)."""
+
+    _fields: ClassVar[tuple[str, ...]] = ("packet", "match", "actions", "buffer_id")
+    __slots__ = ("actions", "buffer_id", "match", "packet")
+
+    def __init__(
+        self,
+        packet: bytes,
+        match: Match = MATCH_ALL,
+        actions: tuple[Action, ...] = (),
+        buffer_id: int = NO_BUFFER,
+    ) -> None:
+        self.packet = packet
+        self.match = match
+        self.actions = actions
+        self.buffer_id = buffer_id
+
+
+class FlowStats(Plain):
     """What is told of one flow. Ages in seconds; -1: the encoding has none."""
 
     _fields: ClassVar[tuple[str, ...]] = (
@@ -151,16 +211,3 @@ class FlowStats:
         self.importance = importance
         self.packet_count = packet_count
         self.byte_count = byte_count
-
-    def _values(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self._fields])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FlowStats) and self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash(self._values())
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
-        return f"FlowStats({shown})"

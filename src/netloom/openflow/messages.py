@@ -16,20 +16,18 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.flow.match import MATCH_ALL, Match
-from netloom.openflow.actions import Action
 from netloom.openflow.constants import *  # noqa: F403
 from netloom.openflow.constants import (
-    NO_BUFFER,
     OFPG_ANY,
     OFPP_ANY,
     OFPQ_ALL,
-    OFPR_NO_MATCH,
-    PACKET_IN_STANDARD,
     UNKNOWN,
 )
 from netloom.openflow.flow_mod import BundleAdd
 from netloom.openflow.flow_mod import FlowMod as FlowMod
 from netloom.openflow.flow_mod import FlowStats as FlowStats
+from netloom.openflow.flow_mod import PacketIn as PacketIn
+from netloom.openflow.flow_mod import PacketOut as PacketOut
 
 
 class MessageRecord(Record):
@@ -37,7 +35,7 @@ class MessageRecord(Record):
 
 
 #: Any message.
-Message = MessageRecord | FlowMod | BundleAdd
+Message = MessageRecord | FlowMod | BundleAdd | PacketIn | PacketOut
 
 
 # Symmetric messages
@@ -131,22 +129,6 @@ class SetConfig(MessageRecord):
 # Asynchronous messages
 
 
-class PacketIn(MessageRecord):
-    """`match` holds the metadata: in_port, registers, tunnel ... `cookie` None: unknown."""
-
-    packet: bytes
-    match: Match = MATCH_ALL
-    reason: int = OFPR_NO_MATCH
-    total_len: int = 0
-    buffer_id: int = NO_BUFFER
-    table_id: int = 0
-    cookie: int | None = None
-    format: int = PACKET_IN_STANDARD
-    userdata: bytes = b""
-    #: Opaque properties of a paused pipeline (NXPINT_CONTINUATION).
-    continuation: bytes = b""
-
-
 class FlowRemoved(MessageRecord):
     match: Match
     priority: int
@@ -173,15 +155,6 @@ class RoleStatus(MessageRecord):
 
 
 # Changes
-
-
-class PacketOut(MessageRecord):
-    """`match` holds in_port (and, in OpenFlow 1.5, other pipeline fields)."""
-
-    packet: bytes
-    match: Match = MATCH_ALL
-    actions: tuple[Action, ...] = ()
-    buffer_id: int = NO_BUFFER
 
 
 class PortMod(MessageRecord):

@@ -43,7 +43,7 @@ class _Frames:
 
 def _send(connection: Connection[bytes], frame: bytes) -> None:
     machine = connection.machine
-    if isinstance(machine, FrameStream) and connection.backlog_bytes < _MOST_WAITING:
+    if isinstance(machine, FrameStream) and connection.backlog() < _MOST_WAITING:
         machine.send(frame)
 
 

@@ -326,7 +326,7 @@ class Program:
         connection: Connection[Event] = Connection(
             self.loop, shown, take, lambda error: self._lost(connection, error), name
         )
-        machine.unsent = lambda: connection.backlog_bytes
+        machine.unsent = lambda: connection.backlog()
         connection.on_open = self._switches.add
         return connection
 

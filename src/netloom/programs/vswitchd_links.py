@@ -60,6 +60,13 @@ def _ignore(event: None) -> None:
     del event
 
 
+def _tie(machine: BridgeEnd, connection: Connection[None], bridge: Bridge) -> None:
+    """Have a session's machine know of its stream, and the bridge deal with what comes."""
+    machine.break_off = lambda: connection.break_off(errno.EPROTO)
+    machine.unsent = connection.backlog
+    connection.serve = lambda: bridge.serve(machine)
+
+
 class Service:
     """A listening socket; `settings` is None for the management socket."""
 
@@ -92,9 +99,7 @@ class Service:
             lambda error: self._closed(machine),
             name,
         )
-        machine.break_off = lambda: connection.break_off(errno.EPROTO)
-        machine.unsent = lambda: connection.backlog_bytes
-        connection.serve = lambda: self._bridge.serve(machine)
+        connection.on_open = lambda connection: _tie(machine, connection, self._bridge)
         self._connections[id(machine)] = connection
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
@@ -170,9 +175,7 @@ class Client:
     def _connected(self, connection: Connection[None]) -> None:
         machine = self._machine
         assert machine is not None
-        machine.break_off = lambda: connection.break_off(errno.EPROTO)
-        machine.unsent = lambda: connection.backlog_bytes
-        connection.serve = lambda: self._bridge.serve(machine)
+        _tie(machine, connection, self._bridge)
         self._bridge.accept(machine, self.settings)
 
     def _negotiated(self) -> None:

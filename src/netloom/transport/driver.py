@@ -62,6 +62,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._on_event = on_event
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
+        #: Bytes that were written and not yet taken by the kernel.
+        self.backlog: Callable[[], int] = _no_bytes
         self._error: int | None = None
         self._open = False
         #: The descriptor, which with TLS is closed before this hears of it.
@@ -72,6 +74,7 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.backlog = transport.get_write_buffer_size
         self._open = True
         self._loop.add_connection(self)
         if self.on_open is not None:
@@ -158,7 +161,7 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
             return
         # Of a view, what the kernel does not take at once is copied once and not twice.
         self._transport.write(data if len(data) < _SHORT_BYTES else memoryview(data))
-        backlog = self._transport.get_write_buffer_size()
+        backlog = self.backlog()
         if backlog > SEND_BACKLOG_BYTES:
             log.warn(
                 "%s: sending backlog exceeded maximum size (%d > %d bytes), disconnecting",
@@ -177,11 +180,6 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     @property
     def is_open(self) -> bool:
         return self._open
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Bytes that were written and not yet taken by the kernel."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def extra_info(self, name: str) -> Any:
         """asyncio's `get_extra_info`: `peername`, `sockname`, `ssl_object` …"""
@@ -209,6 +207,10 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
             self._error = 0 if self._error is None else self._error
             self._open = False
             self._transport.abort()
+
+
+def _no_bytes() -> int:
+    return 0
 
 
 def error_number(error: BaseException) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from netloom.programs.ofctl import Context
 
     #: A flow mod, a flow of a file that is like others, or another message.
-    Change = m.MessageRecord | m.FlowMod | AlikeFlow
+    Change = m.MessageRecord | m.FlowMod | m.PacketOut | AlikeFlow
 
 _USABLE = p.P_OF13 | p.P_OF14 | p.P_OF15
 _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
@@ -58,7 +58,7 @@ def transact(context: Context, switch: Switch, changes: Sequence[Change]) -> Non
     new_xid = switch.connection.new_xid
     messages = [
         wrapped(empty, switch.encode(change))
-        if isinstance(change, m.MessageRecord)
+        if isinstance(change, m.MessageRecord | m.PacketOut)
         else encoder.encode(change, new_xid())
         for change in changes
     ]
