@@ -151,6 +151,8 @@ class Meters:
         units = mod.flags & (mm.OFPMF_KBPS | mm.OFPMF_PKTPS)
         if mod.flags & ~_FLAGS or units not in (mm.OFPMF_KBPS, mm.OFPMF_PKTPS):
             raise OpenFlowError("OFPMMFC_BAD_FLAGS")
+        if not mod.bands:
+            raise OpenFlowError("OFPMMFC_OUT_OF_BANDS")
         possible = self._dpif.meter_features().band_types
         bands = []
         for band in mod.bands:
