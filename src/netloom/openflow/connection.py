@@ -223,9 +223,10 @@ class Connection:
                 tap.send_bytes(data)
 
     def reply_error(self, name: str, request: bytes) -> None:
-        """Answers the request in `request` with an OFPT_ERROR."""
+        """Answers the request in `request` with an OFPT_ERROR, in the version that it has."""
         xid = int.from_bytes(request[4:8], "big")
-        self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
+        protocol = INITIAL.get(request[0], self.protocol)
+        self.send_bytes(encode_message(m.Error(name, request[:_ERROR_DATA_BYTES]), xid, protocol))
 
     @property
     def is_quiet(self) -> bool:
