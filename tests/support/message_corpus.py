@@ -179,20 +179,25 @@ class Maker:
         return m.BarrierReply()
 
     def _RoleRequest(self) -> m.Message:
-        role = self.chance.randint(1, 3)
-        return m.RoleRequest(role, None if self.version < 3 else self.bits(63))
+        return m.RoleRequest(*self._roles())
 
     def _RoleReply(self) -> m.Message:
+        return m.RoleReply(*self._roles())
+
+    def _roles(self) -> tuple[int, int | None, bool]:
         role = self.chance.randint(1, 3)
-        return m.RoleReply(role, None if self.version < 3 else self.bits(63))
+        nx = self.version > 2 and self.chance.random() < 0.5
+        return role, None if nx or self.version < 3 else self.bits(63), nx
 
     def _RoleStatus(self) -> m.Message:
         return m.RoleStatus(self.chance.randint(0, 3), self.chance.randint(0, 2), self.bits(63))
 
-    def async_config(self) -> m.AsyncConfig:
+    def async_config(self, asked_by_nicira: bool = False) -> m.AsyncConfig:
         known = [7, 7, 7]
         if self.version > 4:
             known = [0x3F, 7, 0x3F, 7, 0x18, 3]
+        elif self.version == 4 and asked_by_nicira:
+            known = [7, 7, 7, 7, 0x18, 3]
         return m.AsyncConfig(
             *[tuple(self.bits(6) & bits for _ in range(2)) for bits in known]  # type: ignore[arg-type]
         )
@@ -204,7 +209,7 @@ class Maker:
         return m.GetAsyncReply(self.async_config())
 
     def _SetAsync(self) -> m.Message:
-        return m.SetAsync(self.async_config())
+        return m.SetAsync(self.async_config(self.chance.random() < 0.5))
 
     def _SetFlowFormat(self) -> m.Message:
         return m.SetFlowFormat(self.chance.choice([0, 2]))

@@ -158,7 +158,8 @@ def _role(
         if request.role == m.OFPCR_ROLE_PRIMARY:
             _demote_others(manager, session)
         session.role = request.role
-    return (m.RoleReply(session.role, manager.generation_id),)
+    generation = None if request.nx else manager.generation_id
+    return (m.RoleReply(session.role, generation, request.nx),)
 
 
 def _is_stale(last: int | None, generation: int) -> bool:

@@ -241,23 +241,23 @@ def encode_table_mod(message: m.TableMod, version: int, protocol: int) -> Encode
 # Roles. Nicira's numbers are one less: they have no "no change".
 
 
-def _decode_role(frame: Frame) -> tuple[int, int | None]:
+def _decode_role(frame: Frame) -> tuple[int, int | None, bool]:
     if frame.row.name.startswith("NXT"):
         (role,) = unpack_from(">I", frame.data, frame.exactly(4))
         if role > 2:
             raise OpenFlowError("OFPRRFC_BAD_ROLE")
-        return role + 1, None
+        return role + 1, None, frame.version >= m.OFP12_VERSION
     role, generation = unpack_from(">I4xQ", frame.data, frame.exactly(16))
     if role > 3:
         raise OpenFlowError("OFPRRFC_BAD_ROLE")
     given = generation != m.UNKNOWN
     if frame.row.name.endswith("REQUEST"):
         given &= role != m.OFPCR_ROLE_NOCHANGE
-    return role, generation if given else None
+    return role, generation if given else None, False
 
 
-def _encode_role(role: int, generation: int | None, version: int) -> tuple[str, bytes]:
-    if version < 3:
+def _encode_role(role: int, generation: int | None, nx: bool, version: int) -> tuple[str, bytes]:
+    if nx or version < m.OFP12_VERSION:
         return "NXT_ROLE_", pack(">I", role - 1)
     return "OFPT_ROLE_", pack(">I4xQ", role, m.UNKNOWN if generation is None else generation)
 
@@ -270,7 +270,7 @@ def encode_role_request(message: m.RoleRequest, version: int, protocol: int) -> 
     generation = message.generation_id
     if generation is None:
         generation = 0
-    prefix, body = _encode_role(message.role, generation, version)
+    prefix, body = _encode_role(message.role, generation, message.nx, version)
     return prefix + "REQUEST", body
 
 
@@ -279,7 +279,9 @@ def decode_role_reply(frame: Frame, protocol: int) -> m.RoleReply:
 
 
 def encode_role_reply(message: m.RoleReply, version: int, protocol: int) -> Encoded:
-    prefix, body = _encode_role(message.role, message.generation_id, version)
+    prefix, body = _encode_role(
+        message.role, message.generation_id, message.nx, version
+    )
     return prefix + "REPLY", body
 
 
