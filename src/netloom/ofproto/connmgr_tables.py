@@ -64,8 +64,8 @@ def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
         table.evict_by_mod(evicts)
     if not mod.config & t.OFPTC_VACANCY_EVENTS:
         table.watch_vacancy(None)
-    elif mod.vacancy is not None:
-        table.watch_vacancy(mod.vacancy)
+    else:
+        table.watch_vacancy(mod.vacancy or (0, 0))
 
 
 def table_desc(table: Table | None, table_id: int) -> t.TableDesc:

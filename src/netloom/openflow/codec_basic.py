@@ -279,9 +279,7 @@ def decode_role_reply(frame: Frame, protocol: int) -> m.RoleReply:
 
 
 def encode_role_reply(message: m.RoleReply, version: int, protocol: int) -> Encoded:
-    prefix, body = _encode_role(
-        message.role, message.generation_id, message.nx, version
-    )
+    prefix, body = _encode_role(message.role, message.generation_id, message.nx, version)
     return prefix + "REPLY", body
 
 
@@ -318,12 +316,15 @@ def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
 
 #: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
 _ASYNC_KNOWN: Final = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
+#: Those before OpenFlow 1.4: its two reasons for packet-ins more are no news there.
+_ASYNC_KNOWN_TO_NICIRA: Final = (0x7, *_ASYNC_KNOWN[1:])
 #: Those of the fixed form, for each role; others are passed over.
 _ASYNC_KNOWN_BEFORE: Final = (0x7, 0x7, 0x7, 0x7, 0x3F, 0x3F)
 _ASYNC_KNOWN_14: Final = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
 
 
 def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
+    known = _ASYNC_KNOWN if frame.version >= m.OFP14_VERSION else _ASYNC_KNOWN_TO_NICIRA
     masks = [unset] * 12
     told = frame.row.name == "OFPT_GET_ASYNC_REPLY"
     for kind, start, stop in find_properties(frame.data, frame.body, len(frame.data), 0xFFFE):
@@ -331,9 +332,9 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
             if stop - start != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (mask,) = unpack_from(">I", frame.data, start + 4)
-            if mask & ~_ASYNC_KNOWN[kind // 2] and not told:
+            if mask & ~known[kind // 2] and not told:
                 raise OpenFlowError("OFPACFC_INVALID")
-            masks[kind ^ 1] = mask & _ASYNC_KNOWN[kind // 2]
+            masks[kind ^ 1] = mask & known[kind // 2]
         elif not told:
             if kind == EXPERIMENTER:
                 raise unknown_property(frame.data, start)

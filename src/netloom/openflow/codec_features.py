@@ -117,7 +117,7 @@ class _TableReader:
     def read(self, data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, int]:
         """The table that starts at `pos`, and where the next one does; raises OpenFlowError."""
         size = int.from_bytes(data[pos : pos + 2], "big")
-        if size < 64 or pos + size > len(data):
+        if size < 64 or size % 8 or pos + size > len(data):
             raise OpenFlowError("OFPBPC_BAD_LEN")
         return self._table(data[pos : pos + size], version), pos + size
 
