@@ -74,6 +74,9 @@ def is_explained(theirs: str, ours: str) -> bool:
         return True
     if LATE & set(re.split(r"\W+", ours)):
         return True
+    if re.search(r"\w_\{\w+_\{", ours):
+        # Names of fields of which it cuts off too much.
+        return True
     if "NXT_CT_FLUSH" in theirs and re.search(r"mark=|labels=|BPC_BAD_LEN", ours):
         return True
     # Whether it is the field or its length that is wrong is left to a hash table.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tests.support.action_corpus import KEYWORDS
 from tests.support.action_corpus import Maker as ActionMaker
-from tests.support.field_corpus import field_matches
+from tests.support.field_corpus import LATE, field_matches
 
 from netloom.base.errors import ConfigError
 from netloom.flow.fields import FIELD, FIELDS
@@ -179,20 +179,25 @@ class Maker:
         return m.BarrierReply()
 
     def _RoleRequest(self) -> m.Message:
-        role = self.chance.randint(1, 3)
-        return m.RoleRequest(role, None if self.version < 3 else self.bits(63))
+        return m.RoleRequest(*self._roles())
 
     def _RoleReply(self) -> m.Message:
+        return m.RoleReply(*self._roles())
+
+    def _roles(self) -> tuple[int, int | None, bool]:
         role = self.chance.randint(1, 3)
-        return m.RoleReply(role, None if self.version < 3 else self.bits(63))
+        nx = self.version > 2 and self.chance.random() < 0.5
+        return role, None if nx or self.version < 3 else self.bits(63), nx
 
     def _RoleStatus(self) -> m.Message:
         return m.RoleStatus(self.chance.randint(0, 3), self.chance.randint(0, 2), self.bits(63))
 
-    def async_config(self) -> m.AsyncConfig:
+    def async_config(self, asked_by_nicira: bool = False) -> m.AsyncConfig:
         known = [7, 7, 7]
         if self.version > 4:
             known = [0x3F, 7, 0x3F, 7, 0x18, 3]
+        elif self.version == 4 and asked_by_nicira:
+            known = [7, 7, 7, 7, 0x18, 3]
         return m.AsyncConfig(
             *[tuple(self.bits(6) & bits for _ in range(2)) for bits in known]  # type: ignore[arg-type]
         )
@@ -204,7 +209,7 @@ class Maker:
         return m.GetAsyncReply(self.async_config())
 
     def _SetAsync(self) -> m.Message:
-        return m.SetAsync(self.async_config())
+        return m.SetAsync(self.async_config(self.chance.random() < 0.5))
 
     def _SetFlowFormat(self) -> m.Message:
         return m.SetFlowFormat(self.chance.choice([0, 2]))
@@ -394,7 +399,13 @@ class Maker:
         return m.TableFeaturesReply(first + self.some(self._table_features, 2))
 
     def _table_features(self) -> m.TableFeatures:
-        names = tuple(field.name for field in FIELDS if field.codes and not field.dynamic)
+        # In some only what Open vSwitch before 3.7 has, too.
+        left_out = LATE if self.chance.random() < 0.8 else set()
+        names = tuple(
+            field.name
+            for field in FIELDS
+            if field.codes and not field.dynamic and field.name not in left_out
+        )
         some = sorted(self.chance.sample(names, 12), key=rank)
         features = m.InstructionFeatures(
             tuple(range(self.bits(4), 20)), self.bits(6) << 1, self.bits(26), self.bits(26),

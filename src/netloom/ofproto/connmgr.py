@@ -275,7 +275,7 @@ class ConnectionManager:
         if isinstance(event, Received):
             self._request(session, event, now_ms)
         elif isinstance(event, Refused):
-            self.refuse(session, event.error, event.data)
+            self.refuse(session, connmgr_requests.refusal(event), event.data)
         elif isinstance(event, Negotiated):
             session.negotiated(event.version)
 

@@ -16,7 +16,6 @@ from netloom.flow.fields import KEY_MASK, SLOT, TUN_PRESENT_SHIFT
 from netloom.flow.match import Match
 from netloom.ofproto.rules import Rule
 from netloom.ofproto.sessions import Session
-from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.handlers import unsupported
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
@@ -62,13 +61,13 @@ def check_flow_mod(
         if not allowed & session.peer.protocol:
             raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
         _check_possible(mod.actions)
-    if mod.buffer_id != m.NO_BUFFER:
-        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
-    if mod.table_id == INTERNAL_TABLE:
-        raise OpenFlowError("OFPBRC_EPERM")
+    manager.switch.tables.check_writable(mod)
     match = mod.match
     if mod.command == m.OFPFC_ADD and (match.value & _RECIRC_ID or match.mask & _DP_HASH):
         raise OpenFlowError("OFPBRC_EPERM")
+    # Who deletes has no packet to send: many controllers leave a 0 there.
+    if mod.buffer_id != m.NO_BUFFER and mod.command <= m.OFPFC_MODIFY_STRICT:
+        raise OpenFlowError("OFPBRC_BUFFER_UNKNOWN")
     return mod
 
 

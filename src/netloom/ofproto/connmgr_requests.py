@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from netloom.base.errors import ProtocolError
 from netloom.ofproto import (
     connmgr_bundles,
     connmgr_changes,
@@ -18,9 +19,10 @@ from netloom.ofproto import (
 )
 from netloom.ofproto.sessions import Session
 from netloom.openflow import messages as m
-from netloom.openflow.connection import Received
+from netloom.openflow.connection import Received, Refused
 from netloom.openflow.constants import OFPC_BUNDLES
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_table import has_length_of_its_kind, read_headers
 from netloom.openflow.messages_bundles import BundleAdd, BundleControl
 from netloom.openflow.messages_groups import GroupMod
 from netloom.openflow.messages_meters import MeterMod
@@ -62,6 +64,17 @@ def carry_out(
     if handler is None:
         raise OpenFlowError("OFPBRC_BAD_TYPE")
     return handler(manager, session, message, now_ms)
+
+
+def refusal(event: Refused) -> str:
+    """The error for a message that cannot be read. Of one that is nothing to say to a switch, it
+    does not matter what is wrong inside."""
+    try:
+        frame = read_headers(event.data)
+    except (OpenFlowError, ProtocolError):
+        return event.error
+    is_wanted = (frame.row.reply if frame.reply else frame.row.request) in _WANTED
+    return event.error if is_wanted or not has_length_of_its_kind(frame) else "OFPBRC_BAD_TYPE"
 
 
 def _nothing(
@@ -145,7 +158,8 @@ def _role(
         if request.role == m.OFPCR_ROLE_PRIMARY:
             _demote_others(manager, session)
         session.role = request.role
-    return (m.RoleReply(session.role, manager.generation_id),)
+    generation = None if request.nx else manager.generation_id
+    return (m.RoleReply(session.role, generation, request.nx),)
 
 
 def _is_stale(last: int | None, generation: int) -> bool:
@@ -173,6 +187,9 @@ def _get_async(
 def _set_async(
     manager: ConnectionManager, session: Session, message: m.SetAsync, now_ms: int
 ) -> tuple[m.Message, ...]:
+    if not (session.is_primary or session.miss_send_len):
+        # A service gets no news until it asks for some, in whatever way.
+        session.miss_send_len = m.OFP_DEFAULT_MISS_SEND_LEN
     session.set_async_config(message.config)
     return ()
 
@@ -233,3 +250,5 @@ _HANDLERS: dict[type[m.Message], Handler] = {
     **connmgr_groups.CHANGES,
     **connmgr_bundles.HANDLERS,
 }
+#: The names of the classes that there are handlers for.
+_WANTED: Final = frozenset(kind.__name__ for kind in (*_HANDLERS, *connmgr_stats.HANDLERS))

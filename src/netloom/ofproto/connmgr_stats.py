@@ -110,7 +110,7 @@ def _table(
             listed.append(m.TableStats(number, 0, 0, 0, "", _OFPFW10_ALL, MAX_ENTRIES, can))
             continue
         if can is not None:
-            can = replace(can, config=miss_config(table))
+            can = replace(can, config=miss_config(table, version))
         listed.append(
             m.TableStats(
                 number, len(table.classifier), table.n_lookups, table.n_matches, table.name,

@@ -46,15 +46,17 @@ def _table_mod(
     return ()
 
 
-def miss_config(table: Table) -> int:
-    """What a miss means in `table`, as Open vSwitch tells it in the statistics of OpenFlow 1.1 and
-    1.2: by its own numbers (MISS_*), one more than OFPTC_TABLE_MISS_*."""
-    return table.miss
+def miss_config(table: Table, version: int) -> int:
+    """What a miss means in `table`, as Open vSwitch tells it in statistics: as OFPTC_TABLE_MISS_*
+    in OpenFlow 1.2, by its own numbers (MISS_*), which are one more, in 1.1."""
+    if version == m.OFP11_VERSION:
+        return table.miss
+    return max(table.miss - MISS_CONTROLLER, 0)
 
 
 def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
     if version in (m.OFP11_VERSION, m.OFP12_VERSION):
-        table.miss = _MISSES.get(mod.config & _MISS_MASK, table.miss)
+        table.miss = _MISSES.get(mod.config & _MISS_MASK, MISS_CONTROLLER)
     if version < m.OFP14_VERSION:
         return
     evicts = bool(mod.config & t.OFPTC_EVICTION)
@@ -62,8 +64,8 @@ def _apply_table_mod(table: Table, mod: m.TableMod, version: int) -> None:
         table.evict_by_mod(evicts)
     if not mod.config & t.OFPTC_VACANCY_EVENTS:
         table.watch_vacancy(None)
-    elif mod.vacancy is not None:
-        table.watch_vacancy(mod.vacancy)
+    else:
+        table.watch_vacancy(mod.vacancy or (0, 0))
 
 
 def table_desc(table: Table | None, table_id: int) -> t.TableDesc:

@@ -149,7 +149,13 @@ class Meters:
 
     def _config(self, mod: mm.MeterMod) -> DpMeter:
         units = mod.flags & (mm.OFPMF_KBPS | mm.OFPMF_PKTPS)
-        if mod.flags & ~_FLAGS or units not in (mm.OFPMF_KBPS, mm.OFPMF_PKTPS):
+        if units not in (mm.OFPMF_KBPS, mm.OFPMF_PKTPS):
+            raise OpenFlowError("OFPMMFC_BAD_FLAGS")
+        if not mod.bands:
+            raise OpenFlowError("OFPMMFC_OUT_OF_BANDS")
+        if not all(band.rate for band in mod.bands):
+            raise OpenFlowError("OFPMMFC_BAD_RATE")
+        if mod.flags & ~_FLAGS:
             raise OpenFlowError("OFPMMFC_BAD_FLAGS")
         possible = self._dpif.meter_features().band_types
         bands = []

@@ -142,8 +142,7 @@ class Tables:
         `starts_anew` an added rule counts from 0 in any case, as OpenFlow 1.0 and 1.1 have it."""
         if mod.flags & m.OFPFF_EMERG:
             raise OpenFlowError("OFPFMFC_BAD_EMERG_TIMEOUT")
-        if mod.table_id == INTERNAL_TABLE:
-            raise OpenFlowError("OFPBRC_EPERM")
+        self.check_writable(mod)
         handler = _COMMANDS.get(mod.command)
         if handler is None:
             raise OpenFlowError("OFPFMFC_BAD_COMMAND")
@@ -161,6 +160,14 @@ class Tables:
             elif self._changed is not None:
                 self._note([change.rule for change in changes])
         return changes
+
+    def check_writable(self, mod: m.FlowMod) -> None:
+        """Raises OpenFlowError if the flow mod is for the switch's own rules; to delete one that
+        is not there is no offence."""
+        if mod.table_id != INTERNAL_TABLE:
+            return
+        if mod.command != m.OFPFC_DELETE_STRICT or self.select_strict(mod):
+            raise OpenFlowError("OFPBRC_EPERM")
 
     def _note(self, rules: list[Rule]) -> None:
         changed = self._changed

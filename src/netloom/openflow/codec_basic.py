@@ -241,23 +241,23 @@ def encode_table_mod(message: m.TableMod, version: int, protocol: int) -> Encode
 # Roles. Nicira's numbers are one less: they have no "no change".
 
 
-def _decode_role(frame: Frame) -> tuple[int, int | None]:
+def _decode_role(frame: Frame) -> tuple[int, int | None, bool]:
     if frame.row.name.startswith("NXT"):
         (role,) = unpack_from(">I", frame.data, frame.exactly(4))
         if role > 2:
             raise OpenFlowError("OFPRRFC_BAD_ROLE")
-        return role + 1, None
+        return role + 1, None, frame.version >= m.OFP12_VERSION
     role, generation = unpack_from(">I4xQ", frame.data, frame.exactly(16))
     if role > 3:
         raise OpenFlowError("OFPRRFC_BAD_ROLE")
     given = generation != m.UNKNOWN
     if frame.row.name.endswith("REQUEST"):
         given &= role != m.OFPCR_ROLE_NOCHANGE
-    return role, generation if given else None
+    return role, generation if given else None, False
 
 
-def _encode_role(role: int, generation: int | None, version: int) -> tuple[str, bytes]:
-    if version < 3:
+def _encode_role(role: int, generation: int | None, nx: bool, version: int) -> tuple[str, bytes]:
+    if nx or version < m.OFP12_VERSION:
         return "NXT_ROLE_", pack(">I", role - 1)
     return "OFPT_ROLE_", pack(">I4xQ", role, m.UNKNOWN if generation is None else generation)
 
@@ -270,7 +270,7 @@ def encode_role_request(message: m.RoleRequest, version: int, protocol: int) -> 
     generation = message.generation_id
     if generation is None:
         generation = 0
-    prefix, body = _encode_role(message.role, generation, version)
+    prefix, body = _encode_role(message.role, generation, message.nx, version)
     return prefix + "REQUEST", body
 
 
@@ -279,7 +279,7 @@ def decode_role_reply(frame: Frame, protocol: int) -> m.RoleReply:
 
 
 def encode_role_reply(message: m.RoleReply, version: int, protocol: int) -> Encoded:
-    prefix, body = _encode_role(message.role, message.generation_id, version)
+    prefix, body = _encode_role(message.role, message.generation_id, message.nx, version)
     return prefix + "REPLY", body
 
 
@@ -316,12 +316,15 @@ def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
 
 #: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
 _ASYNC_KNOWN: Final = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
+#: Those before OpenFlow 1.4: its two reasons for packet-ins more are no news there.
+_ASYNC_KNOWN_TO_NICIRA: Final = (0x7, *_ASYNC_KNOWN[1:])
 #: Those of the fixed form, for each role; others are passed over.
 _ASYNC_KNOWN_BEFORE: Final = (0x7, 0x7, 0x7, 0x7, 0x3F, 0x3F)
 _ASYNC_KNOWN_14: Final = (0x3F, 0x3F, *_ASYNC_KNOWN_BEFORE[2:])
 
 
 def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
+    known = _ASYNC_KNOWN if frame.version >= m.OFP14_VERSION else _ASYNC_KNOWN_TO_NICIRA
     masks = [unset] * 12
     told = frame.row.name == "OFPT_GET_ASYNC_REPLY"
     for kind, start, stop in find_properties(frame.data, frame.body, len(frame.data), 0xFFFE):
@@ -329,9 +332,9 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
             if stop - start != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (mask,) = unpack_from(">I", frame.data, start + 4)
-            if mask & ~_ASYNC_KNOWN[kind // 2] and not told:
+            if mask & ~known[kind // 2] and not told:
                 raise OpenFlowError("OFPACFC_INVALID")
-            masks[kind ^ 1] = mask & _ASYNC_KNOWN[kind // 2]
+            masks[kind ^ 1] = mask & known[kind // 2]
         elif not told:
             if kind == EXPERIMENTER:
                 raise unknown_property(frame.data, start)

@@ -11,7 +11,7 @@ from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.field_set import rank as _rank
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import encode_field_header
-from netloom.openflow.properties import find_properties
+from netloom.openflow.properties import find_properties, unknown_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _FIELD_LISTS = frozenset((
 _TYPE_LISTS = frozenset((
     _INSTRUCTIONS, _INSTRUCTIONS_MISS, _WRITE, _WRITE_MISS, _APPLY, _APPLY_MISS,
 ))  # fmt: skip
+#: All that there are.
+_KINDS = _FIELD_LISTS | _TYPE_LISTS | {_NEXT, _NEXT_MISS}
 #: The number of its owner, which the length of an experimenter's field counts.
 _VENDOR_BYTES = 4
 
@@ -57,8 +59,8 @@ def decode_table_features_reply(frame: Frame, protocol: int) -> m.TableFeaturesR
 
 
 def decode_wanted_features(body: bytes, version: int) -> tuple[m.TableFeatures, ...]:
-    """The tables of a request to change them."""
-    reader = _TableReader()
+    """The tables of a request to change them, in which nothing unknown is passed over."""
+    reader = _TableReader(strict=True)
     found = []
     pos = 0
     while pos < len(body):
@@ -85,7 +87,7 @@ def read_table_names(frame: Frame) -> dict[int, str]:
 
 
 def _properties(
-    data: bytes, version: int, check: Callable[[int, bytes], object]
+    data: bytes, version: int, check: Callable[[int, bytes], object], strict: bool
 ) -> dict[int, bytes]:
     """The properties of a table by kind, each once and checked as it comes. OpenFlow 1.5 may leave
     out all of them."""
@@ -94,6 +96,8 @@ def _properties(
         if kind in found:
             log.warn_rl("table features message has two properties %d", kind)
             raise OpenFlowError("OFPTFFC_BAD_FEATURES")
+        if strict and kind not in _KINDS:
+            raise unknown_property(data, start)
         if kind < _EXPERIMENTER:
             found[kind] = data[start + 4 : stop]
             check(kind, found[kind])
@@ -109,15 +113,16 @@ def _properties(
 class _TableReader:
     """Reads many tables; the lists of fields that they share, once."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_strict")
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
         self._known: dict[bytes, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def read(self, data: bytes, pos: int, version: int) -> tuple[m.TableFeatures, int]:
         """The table that starts at `pos`, and where the next one does; raises OpenFlowError."""
         size = int.from_bytes(data[pos : pos + 2], "big")
-        if size < 64 or pos + size > len(data):
+        if size < 64 or size % 8 or pos + size > len(data):
             raise OpenFlowError("OFPBPC_BAD_LEN")
         return self._table(data[pos : pos + size], version), pos + size
 
@@ -131,7 +136,7 @@ class _TableReader:
             command = m.OFPTFC_REPLACE
         elif command > m.OFPTFC_DISABLE:
             raise OpenFlowError("OFPTFFC_BAD_COMMAND")
-        found = _properties(data, version, self._check)
+        found = _properties(data, version, self._check, self._strict)
         names, masked = self._fields(found.get(_MATCH, b""))
         wildcards, _ = self._fields(found.get(_WILDCARDS, b""))
         nonmiss = self._instructions(found, 0)
@@ -166,7 +171,7 @@ class _TableReader:
     def _fields(self, data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
         known = self._known.get(data)
         if known is None:
-            known = self._known[data] = _fields(data)
+            known = self._known[data] = _fields(data, self._strict)
         return known
 
 
@@ -184,7 +189,7 @@ def _types(data: bytes) -> int:
     return bits
 
 
-def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _fields(data: bytes, strict: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the fields whose headers stand in `data`, and of those with a mask, in the order
     in which sets of fields are printed."""
     found: dict[str, bool] = {}
@@ -202,6 +207,8 @@ def _fields(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
         size = (header & 0xFF) - (4 if vendor else 0) >> (header >> 8 & 1)
         if known is not None and (known[0].dynamic or size == known[1].n_bytes):
             found[known[0].name] = bool(header & 0x100)
+        elif strict:
+            raise OpenFlowError("OFPBMC_BAD_FIELD")
     ordered = sorted(found.items(), key=lambda item: _rank(item[0]))
     return tuple(name for name, _ in ordered), tuple(name for name, masked in ordered if masked)
 

@@ -16,7 +16,12 @@ from netloom.openflow.codec_ports import port_from_wire, port_to_10
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import decode_ofp12_match, encode_ofp12_match, oxm_table
-from netloom.openflow.properties import HEADER_BYTES, check_number, find_properties
+from netloom.openflow.properties import (
+    HEADER_BYTES,
+    check_number,
+    find_properties,
+    unknown_property,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +60,7 @@ def _reason(reason: int, version: int) -> int:
 def decode_packet_in(frame: Frame, protocol: int) -> m.PacketIn:
     name = frame.row.name
     if name == "NXT_PACKET_IN2":
-        return _decode_properties(frame, frame.body)
+        return _decode_properties(frame, strict=False)
     if name == "NXT_PACKET_IN":
         return _decode_nx(frame)
     data = frame.data
@@ -107,23 +112,26 @@ _NUMBERS: Final = {
 _NESTED_AT: Final = 8
 
 
-def _decode_properties(frame: Frame, pos: int) -> m.PacketIn:
+def _decode_properties(frame: Frame, strict: bool) -> m.PacketIn:
+    """Of what a switch tells, what is not known is passed over; what it is told, it must know."""
     data = frame.data
     raw: dict[int, bytes] = {}
     numbers: dict[int, int] = {}
     found: tuple[int, ...] = (0, 0)
-    for kind, start, stop in find_properties(data, pos, len(data)):
+    for kind, start, stop in find_properties(data, frame.body, len(data)):
         if kind in _NUMBERS:
             offset, width = _NUMBERS[kind]
             check_number(start, stop, offset + width - HEADER_BYTES)
             numbers[kind] = int.from_bytes(data[start + offset : start + offset + width], "big")
         elif kind == _METADATA:
             table = oxm_table(frame.version if frame.version >= 3 else 1)
-            found = table.decode(data[start + 4 : stop], 0, stop - start - 4, strict=False)
+            found = table.decode(data[start + 4 : stop], 0, stop - start - 4, strict=strict)
         elif kind <= _CONTINUATION:
             if kind == _CONTINUATION and stop - start < _NESTED_AT:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             raw[kind] = data[start + 4 : stop]
+        elif strict:
+            raise unknown_property(data, start)
     packet = raw.get(_PACKET, b"")
     if not packet:
         log.warn_rl("NXT_PACKET_IN2 lacks packet")
@@ -190,7 +198,7 @@ def _encode_properties(p: m.PacketIn, version: int) -> bytes:
 
 
 def decode_resume(frame: Frame, protocol: int) -> m.Resume:
-    return m.Resume(_decode_properties(frame, frame.body))
+    return m.Resume(_decode_properties(frame, strict=not frame.printed))
 
 
 def encode_resume(message: m.Resume, version: int, protocol: int) -> Encoded:

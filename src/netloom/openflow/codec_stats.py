@@ -5,10 +5,11 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
-from netloom.flow.fields import BY_CODE
+from netloom.flow.fields import BY_CODE, FIELD
 from netloom.openflow import messages as m
 from netloom.openflow.field_set import rank
 from netloom.openflow.message_table import Frame
+from netloom.openflow.oxm import code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +122,11 @@ def _fields(bits: int, version: int) -> tuple[str, ...]:
 
 
 def _bits(fields: tuple[str, ...], version: int) -> int:
-    return sum(1 << n for n, name in enumerate(_field_names(version)) if name and name in fields)
+    """In OpenFlow 1.2 also those of fields that only later versions have, which nobody reads."""
+    if version == m.OFP11_VERSION:
+        return sum(1 << n for n, name in enumerate(_FIELDS11) if name in fields)
+    codes = (code_of(FIELD[name], version) for name in set(fields))
+    return sum(1 << code.number for code in codes if code and code.klass == _OXM_CLASS)
 
 
 def _read_table(data: bytes, pos: int, version: int) -> m.TableStats:

@@ -32,6 +32,7 @@ from netloom.openflow import messages as m
 from netloom.openflow.codec import decode_message, encode_message
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.instruction_memo import InstructionMemo
+from netloom.openflow.message_table import has_length_of_its_kind, read_headers
 from netloom.openflow.protocol import INITIAL
 
 OFP_HEADER_BYTES: Final = 8
@@ -223,9 +224,10 @@ class Connection:
                 tap.send_bytes(data)
 
     def reply_error(self, name: str, request: bytes) -> None:
-        """Answers the request in `request` with an OFPT_ERROR."""
+        """Answers the request in `request` with an OFPT_ERROR, in the version that it has."""
         xid = int.from_bytes(request[4:8], "big")
-        self.send(m.Error(name, request[:_ERROR_DATA_BYTES]), xid)
+        protocol = INITIAL.get(request[0], self.protocol)
+        self.send_bytes(encode_message(m.Error(name, request[:_ERROR_DATA_BYTES]), xid, protocol))
 
     @property
     def is_quiet(self) -> bool:
@@ -334,7 +336,7 @@ class Connection:
         version, kind = data[0], data[1]
         xid = int.from_bytes(data[4:8], "big")
         if version in INITIAL:
-            if kind in (_HELLO, _ERROR, _ECHO_REPLY):
+            if kind in (_HELLO, _ERROR, _ECHO_REPLY) and _is_whole(data):
                 return False
             if kind == _ECHO_REQUEST:
                 reply = m.EchoReply(data[OFP_HEADER_BYTES:])
@@ -411,6 +413,11 @@ class Connection:
             return
         self._probe_sent = True
         self.send(m.EchoRequest(), 0)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Has a message the length of one of its kind?"""
+    return has_length_of_its_kind(read_headers(data))
 
 
 def _none() -> int:

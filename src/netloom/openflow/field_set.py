@@ -50,8 +50,9 @@ def _group(names: list[str]) -> list[str]:
             while end < len(names) and names[end].startswith(prefix + "_"):
                 end += 1
             if end - at > 1:
-                rest = [name[len(prefix) + 1 :] for name in names[at:end]]
-                out.append(f"{prefix}_{{{','.join(_group(rest))}}}")
+                prefix = _shared_words(names[at:end])
+                rest = [name[len(prefix) :] for name in names[at:end]]
+                out.append(f"{prefix}{{{','.join(_group(rest))}}}")
                 at = end
                 continue
             end = at + 1
@@ -62,6 +63,13 @@ def _group(names: list[str]) -> list[str]:
             out.extend(names[at:end])
         at = end
     return out
+
+
+def _shared_words(names: list[str]) -> str:
+    """What all begin with, up to an underscore."""
+    first, last = min(names), max(names)
+    size = next((at for at, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), len(first))
+    return first[: first.rindex("_", 0, size) + 1]
 
 
 def _numbered_run(names: list[str], at: int) -> int:

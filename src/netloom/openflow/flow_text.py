@@ -195,7 +195,7 @@ class _FlowReader:
                 raise ConfigError(f'unknown table "{value}"')
             self._found["table_id"] = table
             if table != 0xFF:
-                self.protocols &= p.P_TID | _OF11_UP
+                self.protocols &= p.P_TID
         elif self.may & _OUT_PORT and name == "out_port":
             port = parse_port(value, self.names.ports)
             if port is None:

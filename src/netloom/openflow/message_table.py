@@ -268,14 +268,20 @@ def read_frame(data: bytes) -> Frame:
         frame = Frame(data, data[0], int.from_bytes(data[4:8], "big"), row, 8, False, False)
     else:
         frame = read_headers(data)
-    size = frame.row.sizes[frame.reply][min(frame.version, 6) - 1]
-    if size is not None:
-        least, step = size
-        extra = len(data) - frame.body - least
-        if extra < 0 or (extra % step if step else extra):
-            _log_length(frame, least + frame.body, step)
-            raise OpenFlowError("OFPBRC_BAD_LEN")
+    if not has_length_of_its_kind(frame):
+        _log_length(frame)
+        raise OpenFlowError("OFPBRC_BAD_LEN")
     return frame
+
+
+def has_length_of_its_kind(frame: Frame) -> bool:
+    """Is the message as long as one of its kind may be?"""
+    size = frame.row.sizes[frame.reply][min(frame.version, 6) - 1]
+    if size is None:
+        return True
+    least, step = size
+    extra = len(frame.data) - frame.body - least
+    return extra >= 0 and not (extra % step if step else extra)
 
 
 def read_headers(data: bytes) -> Frame:
@@ -316,8 +322,10 @@ def _check_vendor(data: bytes) -> None:
         raise OpenFlowError("OFPBRC_BAD_VENDOR")
 
 
-def _log_length(frame: Frame, least: int, step: int) -> None:
+def _log_length(frame: Frame) -> None:
     name = frame.row.name
+    least, step = frame.row.sizes[frame.reply][min(frame.version, 6) - 1] or (0, 1)
+    least += frame.body
     if frame.row.multipart:
         name += " reply" if frame.reply else " request"
     expected = f"expected length {least}"

@@ -204,8 +204,13 @@ def bit_names(bits: int, names: Iterable[tuple[int, str]]) -> str:
             words.append(name)
             bits &= ~bit
     if bits or not words:
-        words.append(f"{bits:#x}" if bits else "0")
+        words.append(hex_text(bits))
     return " ".join(words)
+
+
+def hex_text(number: int) -> str:
+    """As C's %#x: no prefix before zero."""
+    return f"{number:#x}" if number else "0"
 
 
 def hex_dump(data: bytes, ascii_too: bool = True) -> str:

@@ -210,15 +210,18 @@ class QueueGetConfigReply(MessageRecord):
 
 
 class RoleRequest(MessageRecord):
-    """`generation_id` None: not given (always so in the Nicira form)."""
+    """`generation_id` None: not given (always so in the Nicira form). `nx`: in that form though the
+    version has one of its own."""
 
     role: int
     generation_id: int | None = None
+    nx: bool = False
 
 
 class RoleReply(MessageRecord):
     role: int
     generation_id: int | None = None
+    nx: bool = False
 
 
 class AsyncConfig(Record):

@@ -159,6 +159,8 @@ _W11_LABEL = 1 << 8
 _W11_TC = 1 << 9
 _W11_ALL = (1 << 10) - 1
 _OFPMT11_STANDARD = 0
+_IPV4 = 0x0800
+_ICMP = 1
 
 
 def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
@@ -202,7 +204,15 @@ def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
         shift = SLOT[name].shift
         value |= (number & bits) << shift
         mask |= bits << shift
+    _check_icmp11(value)
     return normalize_match(Match(value, mask))[0], pos + OFP11_MATCH.size
+
+
+def _check_icmp11(value: int) -> None:
+    """Types and codes of ICMP have eight bits, where ports have sixteen."""
+    is_icmp = SLOT["dl_type"].get(value) == _IPV4 and SLOT["nw_proto"].get(value) == _ICMP
+    if is_icmp and any(SLOT[name].get(value) > 0xFF for name in ("tp_src", "tp_dst")):
+        raise OpenFlowError("OFPBMC_BAD_FIELD")
 
 
 def _decode_vlan11(vlan: int, pcp: int, wild: int) -> tuple[int, int]:

@@ -23,9 +23,10 @@ P_OF15: Final = 1 << 8
 
 P_OF10_ANY: Final = P_OF10 | P_OF10_TID | P_NXM | P_NXM_TID
 P_NXM_ANY: Final = P_NXM | P_NXM_TID
-P_TID: Final = P_OF10_TID | P_NXM_TID
 P_OXM_ANY: Final = P_OF12 | P_OF13 | P_OF14 | P_OF15
 P_ANY: Final = (1 << 9) - 1
+#: Those whose flow mods say of which table they are.
+P_TID: Final = P_ANY & ~(P_OF10 | P_NXM)
 
 #: Protocol -> its wire version.
 VERSION: dict[int, int] = {

@@ -10,7 +10,7 @@ from netloom.openflow.action_format import format_actions
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
 from netloom.openflow.duration_text import format_duration
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style
+from netloom.openflow.message_text import Style, hex_text
 
 _COMMANDS = {
     g.OFPGC_ADD: "ADD", g.OFPGC_MODIFY: "MOD", g.OFPGC_DELETE: "DEL",
@@ -143,10 +143,6 @@ def action_names(bits: int, version: int) -> str:
     return " ".join(words)
 
 
-def _hex(number: int) -> str:
-    return f"{number:#x}" if number else "0"
-
-
 def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, style: Style) -> str:
     """What follows the first line's colon in a group features reply."""
     out = (
@@ -157,7 +153,7 @@ def format_group_features_reply(message: g.GroupFeaturesReply, frame: Frame, sty
         if message.types >> number & 1:
             actions = action_names(message.actions[number], frame.version)
             out += (
-                f"    {name} group:\n       max_groups={_hex(message.max_groups[number])}\n"
+                f"    {name} group:\n       max_groups={hex_text(message.max_groups[number])}\n"
                 f"       actions: {actions or '<none>'}\n"
             )
     return out

@@ -6,14 +6,9 @@ from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.openflow import messages_nx as n
 from netloom.openflow.constants import UNKNOWN
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style
+from netloom.openflow.message_text import Style, hex_text
 
 _COMMANDS = {n.NXTTMC_ADD: "ADD", n.NXTTMC_DELETE: "DEL", n.NXTTMC_CLEAR: "CLEAR"}
-
-
-def _hex(number: int) -> str:
-    """As C's %#x: no prefix before zero."""
-    return f"{number:#x}" if number else "0"
 
 
 def _maps_text(maps: tuple[n.TlvMap, ...]) -> str:
@@ -23,7 +18,7 @@ def _maps_text(maps: tuple[n.TlvMap, ...]) -> str:
         " ------  ----  ------  --------------\n"
     )
     rows = [
-        f" {_hex(one.option_class):>6}  {_hex(one.option_type):>4}  {one.option_len:>6}  "
+        f" {hex_text(one.option_class):>6}  {hex_text(one.option_type):>4}  {one.option_len:>6}  "
         f"tun_metadata{one.index}"
         for one in maps
     ]

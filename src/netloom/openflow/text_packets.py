@@ -10,7 +10,7 @@ from netloom.openflow import messages as m
 from netloom.openflow import names
 from netloom.openflow.action_format import format_actions
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style, hex_dump
+from netloom.openflow.message_text import Style, hex_dump, hex_text
 from netloom.packet.parse import parse
 
 _PACKET_TYPE = SLOT["packet_type"]
@@ -88,7 +88,7 @@ def _continuation_text(data: bytes, version: int, style: Style) -> str:
     parts = [bridge[:8], bridge[8:12], bridge[12:16], bridge[16:20], bridge[20:]]
     words = {"bridge": "-".join(parts) if rest.bridge else ""}
     if rest.stack:
-        values = [f"{value:#x}" if value else "0" for value, _ in reversed(rest.stack)]
+        values = [hex_text(value) for value, _ in reversed(rest.stack)]
         words["stack"] = f"(top) {' '.join(values)} (bottom)"
     words["mirrors"] = f"{rest.mirrors:#x}" if rest.mirrors else ""
     words["conntracked"] = "true" if rest.conntracked else ""

@@ -8,7 +8,7 @@ from netloom.openflow import messages_tables as mt
 from netloom.openflow.codec_features import decode_table_features_reply
 from netloom.openflow.field_set import format_field_names
 from netloom.openflow.message_table import Frame
-from netloom.openflow.message_text import Style, bit_names
+from netloom.openflow.message_text import Style, bit_names, hex_text
 from netloom.openflow.text_flows import table_text
 from netloom.openflow.text_groups import action_names
 
@@ -196,6 +196,9 @@ _ACTION_NAMES = (
 )  # fmt: skip
 
 
+_NAMED_ACTIONS = sum(1 << bit for bit, _ in _ACTION_NAMES)
+
+
 def _actions_text(actions: int, fields: tuple[str, ...], version: int) -> str:
     if version <= m.OFP12_VERSION:
         names = action_names(actions, version)
@@ -225,9 +228,9 @@ def _instructions_text(
     if f.next_tables:
         out += f"      next tables: {_table_ranges(tuple(sorted(set(f.next_tables))))}\n"
     words = [name for bit, name in _INSTRUCTION_NAMES if f.instructions >> bit & 1]
-    if before is not None and f.instructions == before.instructions and words:
-        out += "      (same instructions)\n"
-    elif words or (before is not None and version > m.OFP12_VERSION):
+    if before is not None and f.instructions == before.instructions:
+        out += "      (same instructions)\n" if words else ""
+    elif words:
         out += f"      instructions: {' '.join(words)}\n"
     # For 1.1 the actions are said again for every table.
     same = before is not None and _actions_of(f) == _actions_of(before)
@@ -285,7 +288,8 @@ def tables_text(tables: tuple[m.TableFeatures, ...], version: int) -> str:
 def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: int) -> str:
     out = ""
     if t.metadata_match or t.metadata_write:
-        out += f"    metadata: match={t.metadata_match:#x} write={t.metadata_write:#x}\n"
+        out += f"    metadata: match={hex_text(t.metadata_match)} "
+        out += f"write={hex_text(t.metadata_write)}\n"
     if version <= m.OFP12_VERSION:
         out += f"    config={_MISS.get(t.config, _MISS[0])}\n"
     if version >= m.OFP14_VERSION:
@@ -310,7 +314,7 @@ def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: 
 def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None, version: int) -> str:
     if before is not None and t.nonmiss == before.nonmiss and t.miss == before.miss:
         return "    (same instructions)\n"
-    if t.miss == t.nonmiss:
+    if _told(t.miss) == _told(t.nonmiss):
         earlier = before.nonmiss if before else None
         text = _instructions_text(t.nonmiss, earlier, version)
         return f"    instructions (table miss and others):\n{text}" if text else ""
@@ -319,6 +323,12 @@ def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None, versi
         f"    instructions (other than table miss):\n{other}"
         f"    instructions (table miss):\n{_instructions_text(t.miss, None, version)}"
     )
+
+
+def _told(f: m.InstructionFeatures) -> m.InstructionFeatures:
+    """`f` with the actions that have names, to compare."""
+    write, apply = f.write_actions & _NAMED_ACTIONS, f.apply_actions & _NAMED_ACTIONS
+    return replace(f, write_actions=write, apply_actions=apply)
 
 
 def _without_table(t: m.TableFeatures) -> m.TableFeatures:

@@ -167,7 +167,7 @@ class LearningSwitch:
         connection = self._connection
         if wanted & p.P_NXM_ANY:
             connection.send(m.SetFlowFormat(m.NXFF_NXM))
-        if wanted & p.P_TID:
+        if wanted & p.P_TID & p.P_OF10_ANY:
             connection.send(m.FlowModTableId(True))
         connection.protocol = wanted
 

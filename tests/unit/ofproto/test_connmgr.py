@@ -99,6 +99,7 @@ def test_a_flow_that_replaces_another_counts_from_zero_in_openflow_10_only() -> 
         (add(a.Meter(1)), "OFPMMFC_INVALID_METER"),
         (add(a.Output(1), buffer_id=5), "OFPBRC_BUFFER_UNKNOWN"),
         (add(a.Output(1), table_id=254), "OFPBRC_EPERM"),
+        (add(a.Output(1), table_id=254, buffer_id=5), "OFPBRC_EPERM"),
         (add(a.GotoTable(0), table_id=3), "OFPBIC_BAD_TABLE_ID"),
         (add(a.DecTtl()), "OFPBAC_MATCH_INCONSISTENT"),
         (m.BarrierReply(), "OFPBRC_BAD_TYPE"),

@@ -160,6 +160,9 @@ def test_a_meter_is_set_in_the_data_path_and_flows_go_with_it() -> None:
         (mm.MeterMod(mm.OFPMC_ADD, 0, mm.OFPMF_KBPS), "OFPMMFC_INVALID_METER"),
         (mm.MeterStatsRequest(7), "OFPMMFC_UNKNOWN_METER"),
         (mm.MeterConfigRequest(7), "OFPMMFC_UNKNOWN_METER"),
+        (mm.MeterMod(mm.OFPMC_ADD, 3, mm.OFPMF_KBPS), "OFPMMFC_OUT_OF_BANDS"),
+        (mm.MeterMod(mm.OFPMC_MODIFY, 1, mm.OFPMF_KBPS), "OFPMMFC_OUT_OF_BANDS"),
+        (mm.MeterMod(mm.OFPMC_ADD, 3, 0), "OFPMMFC_BAD_FLAGS"),
         (
             mm.MeterMod(mm.OFPMC_ADD, 3, mm.OFPMF_KBPS, (mm.MeterBand(1, 1),) * 9),
             "OFPMMFC_OUT_OF_BANDS",
@@ -168,5 +171,5 @@ def test_a_meter_is_set_in_the_data_path_and_flows_go_with_it() -> None:
 )
 def test_a_meter_mod_that_cannot_be_is_refused(bad: m.Message, error: str) -> None:
     _, client = join(4)
-    client.ask(mm.MeterMod(mm.OFPMC_ADD, 1, mm.OFPMF_KBPS))
+    client.ask(mm.MeterMod(mm.OFPMC_ADD, 1, mm.OFPMF_KBPS, (mm.MeterBand(1, 1),)))
     assert client.error(bad) == error
