@@ -11,7 +11,7 @@ from netloom.base.errors import ConfigError
 from netloom.flow.fields import FIELD
 from netloom.flow.ports import CONTROLLER, MAX, parse_port
 from netloom.flow.value_text import parse_field_value
-from netloom.flow.words import split_words
+from netloom.flow.words import split_words, split_words_at
 from netloom.openflow import messages_groups as g
 from netloom.openflow import protocol as p
 from netloom.openflow.action_parse import ActionReader
@@ -126,17 +126,17 @@ class _GroupReader:
 def _parse_fields(text: str, before: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
     """Fields and masks, together with those named `before`."""
     found = dict(before)
-    for name, value in split_words(text):
+    for name, value, end in split_words_at(text):
         field = FIELD.get(name)
         if field is None:
-            raise ConfigError(f": unknown field {name}")
+            raise ConfigError(f"{text[end:]}: unknown field {name}")
         if field.name in found:
             raise ConfigError(f"{name}: duplicate field")
         number, mask = parse_field_value(field, value) if value else (field.ones, field.ones)
         if mask != field.ones:
             raise ConfigError(f"{value}: wildcards not allowed here")
         if not number:
-            raise ConfigError(": values are wildcards here and must not be all-zeros")
+            raise ConfigError(f"{text[end:]}: values are wildcards here and must not be all-zeros")
         if number != field.ones and not field.maskable:
             raise ConfigError(f"{value}: invalid mask for field {name}")
         found[field.name] = number

@@ -143,11 +143,6 @@ def open_for_query(
     from netloom.openflow.flow_text import parse_query
 
     request, usable = parse_query(context.operand(1), _query_names(context))
-    if not usable & context.args.allowed_protocols:
-        raise Fatal(
-            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
-            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
-        )
     switch = open_for_dump(context, context.switch, usable)
     return switch, request
 
@@ -159,6 +154,11 @@ _DUMP = (p.P_OF15, p.P_OF14, p.P_OF13, p.P_OF12, p.P_OF11, p.P_NXM, p.P_OF10)
 def open_for_dump(context: Context, name: str, usable: int) -> Switch:
     """A connection to ask for flows, in the best protocol that the switch has."""
     switch = Switch(name, context.args, context.xids)
+    if not usable & context.args.allowed_protocols:
+        raise Fatal(
+            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
+            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
+        )
     allowed = context.args.allowed_protocols & usable
     for wanted in _DUMP:
         if allowed & wanted and switch.try_protocol(wanted):
