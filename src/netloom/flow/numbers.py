@@ -109,17 +109,25 @@ def parse_flags(
         return masked
     if text[:1] in ("+", "-"):
         return _parse_signed_flags(text, names, what, allowed)
+    return _parse_words(text, names, what, allowed), None
+
+
+def _parse_words(text: str, names: Sequence[str | None], what: str, allowed: int) -> int:
+    """Names with `|` between, and numbers, which may also stand next to what follows."""
     total = 0
     rest = text
     while rest:
-        word, bar, after = rest.partition("|")
-        number = _number(word)
-        bit = 1 << names.index(word) if number is None and word in names else number
-        if bit is None or bit & ~allowed or (bar and not after and number is None and not word):
+        number = scan_number(rest, 0)
+        if number is not None:
+            bit, rest = number
+            rest = rest.removeprefix("|")
+        else:
+            word, _, rest = rest.partition("|")
+            bit = 1 << names.index(word) if word in names else -1
+        if bit & ~allowed:
             raise _unknown(text, what)
         total |= bit
-        rest = after
-    return total, None
+    return total
 
 
 def _parse_signed_flags(
@@ -154,15 +162,6 @@ def _masked(text: str) -> tuple[int, int] | None:
 
 def _unknown(text: str, what: str) -> ConfigError:
     return ConfigError(f"{text}: unknown {what} flag(s)")
-
-
-def _number(text: str) -> int | None:
-    """A decimal, octal or hexadecimal number of the C language that is all of `text`."""
-    try:
-        value, rest = scan_integer(text, 8)
-    except ValueError:
-        return None
-    return None if rest or text[-1:] in ("x", "X") else value
 
 
 def format_flags(value: int, names: Sequence[str | None], between: str = "|") -> str:

@@ -31,7 +31,7 @@ def print_replies(context: Context, switch: Switch, request: m.Message) -> None:
     replies = list(switch.ask(request))
     style = shown_style(context, context.switch, 1)
     for data in replies:
-        sys.stdout.write(format_message(data, style))
+        sys.stdout.write(in_color(context, format_message(data, style)))
 
 
 def show(context: Context) -> None:
@@ -40,8 +40,7 @@ def show(context: Context) -> None:
     for data in switch.ask(m.FeaturesRequest()):
         sys.stdout.write(format_message(data, style))
     if switch.version >= 4:
-        for data in switch.ask(m.PortDescRequest()):
-            sys.stdout.write(format_message(data, style))
+        print_replies(context, switch, m.PortDescRequest())
     switch.close()
     second = open_switch(context)
     for data in second.ask(m.GetConfigRequest()):
@@ -180,6 +179,12 @@ def painter(context: Context) -> Painter | None:
     return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
 
 
+def in_color(context: Context, text: str) -> str:
+    """The text of a message, in color if that is asked for."""
+    paint = painter(context)
+    return text if paint is None else paint.message(text)
+
+
 def dump_flows(context: Context) -> None:
     """Prints as the switch sends, unless something is to be sorted, named or left out."""
     from netloom.base.record import replace
@@ -195,7 +200,7 @@ def dump_flows(context: Context) -> None:
         for data in list(switch.ask(request)):
             text = dump.text(data)
             if paint is not None:
-                text = "".join([paint.line(line) for line in text.splitlines(True)])
+                text = "".join([f"{paint.line(line)}\n" for line in text.splitlines()])
             sys.stdout.write(text)
         return
     from netloom.openflow.text_flows import flow_stats_text
