@@ -7,6 +7,8 @@ that the C library's inet_ntop gives (embedded IPv4 in ::/96 and ::ffff:0:0/96 i
 
 from __future__ import annotations
 
+from netloom.flow.scan import scan_number
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -19,18 +21,32 @@ def parse_hex_digits(text: str) -> int | None:
     return int(text, 16) if text and _HEX.issuperset(text) else None
 
 
+def _scan(text: str, n_numbers: int, between: str, base: int) -> tuple[int, str] | None:
+    """The numbers at the start of `text`, of which the low 8 bits count, and what follows them."""
+    value, rest = 0, between + text
+    for _ in range(n_numbers):
+        found = scan_number(rest[1:], base) if rest[:1] == between else None
+        if found is None:
+            return None
+        value = value << 8 | found[0] & 0xFF
+        rest = found[1]
+    return value, rest
+
+
+def scan_mac(text: str) -> tuple[int, str] | None:
+    """The MAC address that `text` starts with, and what follows it."""
+    return _scan(text, 6, ":", 16)
+
+
+def scan_ipv4(text: str) -> tuple[int, str] | None:
+    """The IPv4 address that `text` starts with, and what follows it."""
+    return _scan(text, 4, ".", 10)
+
+
 def parse_mac(text: str) -> int | None:
     """Six hexadecimal numbers of which the low 8 bits count, with colons between."""
-    parts = text.split(":")
-    if len(parts) != 6:
-        return None
-    value = 0
-    for part in parts:
-        number = parse_hex_digits(part[2:] if part[:2] in ("0x", "0X") else part)
-        if number is None:
-            return None
-        value = value << 8 | number & 0xFF
-    return value
+    found = scan_mac(text)
+    return None if found is None or found[1] else found[0]
 
 
 def format_mac(value: int) -> str:
@@ -39,14 +55,23 @@ def format_mac(value: int) -> str:
 
 def parse_ipv4(text: str) -> int | None:
     """Four decimal numbers of which the low 8 bits count, with dots between."""
+    found = scan_ipv4(text)
+    return None if found is None or found[1] else found[0]
+
+
+def parse_plain_ipv4(text: str) -> int | None:
+    """Four decimal numbers up to 255 without leading zeros: as inet_pton() reads them."""
     parts = text.split(".")
     if len(parts) != 4:
         return None
     value = 0
     for part in parts:
-        if not part.isascii() or not part.isdigit():
+        if not part.isascii() or not part.isdigit() or (len(part) > 1 and part[0] == "0"):
             return None
-        value = value << 8 | int(part) & 0xFF
+        number = int(part)
+        if number > 0xFF:
+            return None
+        value = value << 8 | number
     return value
 
 
@@ -80,10 +105,7 @@ def _parse_groups(text: str, dotted_last: bool) -> list[int] | None:
     parts = text.split(":")
     for i, part in enumerate(parts):
         if "." in part and dotted_last and i == len(parts) - 1:
-            octets = part.split(".")
-            if not all(o.isascii() and o.isdigit() and int(o) < 256 and len(o) < 4 for o in octets):
-                return None
-            if (ipv4 := parse_ipv4(part)) is None:
+            if (ipv4 := parse_plain_ipv4(part)) is None:
                 return None
             groups += [ipv4 >> 16, ipv4 & 0xFFFF]
             continue

@@ -7,6 +7,7 @@ its width and the name in the message.
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.flow.scan import scan_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ TCP_FLAG_NAMES: tuple[str | None, ...] = (
 )  # fmt: skip
 TUN_FLAG_NAMES: tuple[str | None, ...] = ("oam", "df", "csum", "key")
 
+_U32: Final = (1 << 32) - 1
 CT_STATE_MASK: Final = 0xFF
 TCP_FLAGS_MASK: Final = 0xFFF
 #: The tunnel flags that a flow may match or set; the others show in a packet's flow only.
@@ -42,24 +44,16 @@ def scan_integer(text: str, n_bytes: int) -> tuple[int, str]:
     is there. A negative number is its two's complement in 64 bits."""
     if text[:2] in ("0x", "0X"):
         return _scan_hex(text, n_bytes)
-    stripped = text.lstrip(_SPACE)
-    sign = stripped[:1] if stripped[:1] in ("+", "-") else ""
-    digits = stripped[len(sign) :]
-    octal = digits.startswith("0")
-    allowed = "01234567" if octal else "0123456789"
-    end = 0
-    while end < len(digits) and digits[end] in allowed:
-        end += 1
-    if not end:
+    found = scan_number(text, 0)
+    if found is None:
         raise ValueError(text)
-    value = int(digits[:end], 8 if octal else 10)
-    if value >> 64:
+    value, rest = found
+    if abs(value) >> 64:
         raise TooLarge(text)
-    if sign == "-":
-        value = -value & (1 << 64) - 1
+    value &= (1 << 64) - 1
     if value >> 8 * n_bytes:
         raise TooLarge(text)
-    return value, digits[end:]
+    return value, rest
 
 
 def _scan_hex(text: str, n_bytes: int) -> tuple[int, str]:
@@ -108,26 +102,32 @@ def parse_flags(
 ) -> tuple[int, int | None]:
     """Flags as `+a-b` (value and mask), `0x2/0x12`, or `a|b` and numbers, which demand the exact
     word: then the mask is None. `what` names the flags in messages."""
-    if "/" in text:
-        left, _, right = text.partition("/")
-        value, mask = _number(left), _number(right)
-        if value is not None and mask is not None:
-            if (value | mask) & ~allowed:
-                raise _unknown(text, what)
-            return value, mask
+    masked = _masked(text)
+    if masked is not None:
+        if (masked[0] | masked[1]) & ~allowed:
+            raise _unknown(text, what)
+        return masked
     if text[:1] in ("+", "-"):
         return _parse_signed_flags(text, names, what, allowed)
+    return _parse_words(text, names, what, allowed), None
+
+
+def _parse_words(text: str, names: Sequence[str | None], what: str, allowed: int) -> int:
+    """Names with `|` between, and numbers, which may also stand next to what follows."""
     total = 0
     rest = text
     while rest:
-        word, bar, after = rest.partition("|")
-        number = _number(word)
-        bit = 1 << names.index(word) if number is None and word in names else number
-        if bit is None or bit & ~allowed or (bar and not after and number is None and not word):
+        number = scan_number(rest, 0)
+        if number is not None:
+            bit, rest = number
+            rest = rest.removeprefix("|")
+        else:
+            word, _, rest = rest.partition("|")
+            bit = 1 << names.index(word) if word in names else -1
+        if bit & ~allowed:
             raise _unknown(text, what)
         total |= bit
-        rest = after
-    return total, None
+    return total
 
 
 def _parse_signed_flags(
@@ -151,17 +151,17 @@ def _parse_signed_flags(
     return flags, mask
 
 
+def _masked(text: str) -> tuple[int, int] | None:
+    """The two numbers of 32 bits that `text` starts with; what follows them does not matter."""
+    value = scan_number(text, 0)
+    mask = scan_number(value[1][1:], 0) if value is not None and value[1][:1] == "/" else None
+    if value is None or mask is None:
+        return None
+    return value[0] & _U32, mask[0] & _U32
+
+
 def _unknown(text: str, what: str) -> ConfigError:
     return ConfigError(f"{text}: unknown {what} flag(s)")
-
-
-def _number(text: str) -> int | None:
-    """A decimal, octal or hexadecimal number of the C language that is all of `text`."""
-    try:
-        value, rest = scan_integer(text, 8)
-    except ValueError:
-        return None
-    return None if rest or text[-1:] in ("x", "X") else value
 
 
 def format_flags(value: int, names: Sequence[str | None], between: str = "|") -> str:

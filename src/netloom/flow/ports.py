@@ -7,6 +7,7 @@ numbers 0xff00 to 0xffff are 0xffffff00 to 0xffffffff; a switch uses no number b
 from __future__ import annotations
 
 from netloom.base.log import WARN, get_logger
+from netloom.flow.scan import parse_decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ def parse_port(text: str, port_names: Mapping[str, int] | None = None) -> int | 
     if text.startswith("-"):
         _log.warn("Negative value %s is not a valid port number.", text)
         return None
-    if text.isascii() and text.isdigit() and int(text) <= ANY:
-        return _port_from_number(int(text))
+    number = parse_decimal(text)
+    if number is not None:
+        return _port_from_number(number)
     if (reserved := _BY_NAME.get(text.upper())) is not None:
         return reserved
     return port_names.get(unquote_name(text)) if port_names else None

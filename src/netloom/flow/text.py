@@ -22,6 +22,7 @@ from netloom.flow.fields import (
 from netloom.flow.match import Match
 from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
+from netloom.flow.scan import scan_int
 from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.flow.words import split_words
 
@@ -193,7 +194,7 @@ def scan_subfield(text: str) -> tuple[Field, int, int, str]:
     if start > last:
         raise ConfigError(f"{text}: starting bit {start} is after ending bit {last}")
     for which, bit in (("starting", start), ("ending", last)):
-        if bit >= width:
+        if not 0 <= bit < width:
             raise ConfigError(
                 f"{text}: {which} bit {bit} is not valid because field is only {width} bits wide"
             )
@@ -203,12 +204,12 @@ def scan_subfield(text: str) -> tuple[Field, int, int, str]:
 def _subfield_range(text: str, inside: str, width: int) -> tuple[int, int]:
     if not inside:
         return 0, width - 1
-    first, dots, second = inside.partition("..")
-    if first.isascii() and first.isdigit():
-        if not dots:
-            return int(first), int(first)
-        if second.isascii() and second.isdigit():
-            return int(first), int(second)
+    first = scan_int(inside)
+    if first is not None and not first[1]:
+        return first[0], first[0]
+    second = scan_int(first[1][2:]) if first is not None and first[1].startswith("..") else None
+    if first is not None and second is not None and not second[1]:
+        return first[0], second[0]
     raise ConfigError(f"{text}: syntax error expecting [] or [<bit>] or [<start>..<end>]")
 
 

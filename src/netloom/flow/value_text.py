@@ -17,9 +17,11 @@ from netloom.flow.address import (
     parse_ipv6,
     parse_mac,
     prefix_mask,
+    scan_ipv4,
 )
 from netloom.flow.fields import Field
 from netloom.flow.ports import format_port, parse_port, port_from_of10
+from netloom.flow.scan import scan_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,11 +109,17 @@ def _parse_ipv4(text: str) -> tuple[int, int]:
         raise ConfigError(f"{text}: invalid IP address")
     if not slash:
         return value, 0xFFFFFFFF
-    mask = parse_ipv4(mask_text)
+    mask = scan_ipv4(mask_text)
     if mask is None:
         length = _prefix(mask_text, 32, f"{text}: IPv4", f"{text}: invalid IP address")
-        mask = prefix_mask(length, 32)
-    return value, mask
+        return value, prefix_mask(length, 32)
+    if mask[1]:
+        raise ConfigError(f"{text}: invalid IP address")
+    return value, mask[0]
+
+
+#: What an IPv6 address may be made of.
+_IPV6_CHARS: Final = "0123456789abcdefABCDEF:."
 
 
 def _parse_ipv6(text: str) -> tuple[int, int]:
@@ -121,27 +129,29 @@ def _parse_ipv6(text: str) -> tuple[int, int]:
         raise ConfigError(f"{text}: invalid IPv6 address")
     if not slash:
         return value, (1 << 128) - 1
-    # What starts with a digit is a prefix length, even where it could be an address.
-    mask = None if mask_text[:1].isdigit() else parse_ipv6(mask_text)
-    if mask is None:
+    # What starts with a number is a prefix length, even where it could be an address.
+    if scan_int(mask_text) is not None:
         length = _prefix(mask_text, 128, f"{text}: IPv6", f"{text}: invalid IPv6 address")
-        mask = prefix_mask(length, 128)
+        return value, prefix_mask(length, 128)
+    rest = mask_text.lstrip(_IPV6_CHARS)
+    mask = parse_ipv6(mask_text[: len(mask_text) - len(rest)])
+    if mask is None and rest != mask_text:
+        raise ConfigError(f"{text}: Invalid IPv6 mask")
+    if mask is None or rest:
+        raise ConfigError(f"{text}: invalid IPv6 address")
     return value, mask
 
 
 def _prefix(text: str, bits: int, where: str, invalid: str) -> int:
-    sign = text[:1] == "-"
-    digits = text[1:] if sign else text
-    if not sign:
-        # An address where a length should be: its first digits are looked at before the rest.
-        first = digits[: len(digits) - len(digits.lstrip("0123456789"))]
-        if first and int(first) > bits:
-            digits = first
-    if not digits.isascii() or not digits.isdigit():
+    found = scan_int(text)
+    if found is None:
         raise ConfigError(invalid)
-    if sign or int(digits) > bits:
+    length, rest = found
+    if not 0 <= length <= bits:
         raise ConfigError(f"{where} network prefix bits not between 0 and {bits}, inclusive")
-    return int(digits)
+    if rest:
+        raise ConfigError(invalid)
+    return length
 
 
 def _parse_frag(text: str) -> tuple[int, int]:

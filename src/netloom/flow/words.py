@@ -19,6 +19,11 @@ _KEY_ENDS: Final = ":=(" + _SEPARATORS
 def split_words(text: str) -> Iterator[tuple[str, str]]:
     """The (name, value) pairs of `text`; a name alone has the value "". Parentheses nest: a
     separator inside of them separates nothing. `name(a)->b` has the value `a)->b`."""
+    return ((name, value) for name, value, _ in split_words_at(text))
+
+
+def split_words_at(text: str) -> Iterator[tuple[str, str, int]]:
+    """As `split_words`, each pair with the place in `text` where what follows it starts."""
     at = 0
     size = len(text)
     while True:
@@ -33,16 +38,17 @@ def split_words(text: str) -> Iterator[tuple[str, str]]:
         delimiter = text[at : at + 1]
         at += 1
         if delimiter not in (":", "=", "("):
-            yield name, ""
             at = min(at, size)
+            yield name, "", at
             continue
         ends = ")" if delimiter == "(" else _SEPARATORS
         start = at
         at = _value_end(text, at, ends)
         if delimiter == "(" and text.startswith(")->", at):
             at = _value_end(text, at, _SEPARATORS)
-        yield name, text[start:at]
+        value = text[start:at]
         at = min(at + 1, size)
+        yield name, value, at
 
 
 def _value_end(text: str, at: int, ends: str) -> int:

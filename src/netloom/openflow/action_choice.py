@@ -219,6 +219,10 @@ def _first_word(text: str, separators: str) -> tuple[str, str]:
     return text[:end], text[end + 1 :]
 
 
+#: What stands between members, as spaces.
+_MEMBER_ENDS = str.maketrans(",[]", "   ")
+
+
 def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
     words = []
     rest = text
@@ -233,7 +237,7 @@ def _parse_bundle(r: ActionReader, text: str, *, load: bool) -> a.Action:
             f"{text}: missing member delimiter, expected `members', got `{delimiter}'"
         )
     members = []
-    for word in rest.replace(",", " ").split(" "):
+    for word in rest.translate(_MEMBER_ENDS).split(" "):
         if not word:
             continue
         port = parse_port(word, r.port_names)
@@ -275,5 +279,5 @@ def check_members(action: a.Bundle, max_port: int) -> None:
         if port == CONTROLLER:
             get_logger("bundle").warn("unsupported controller member")
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")
-        if port >= max_port and not MAX <= port <= ANY:
+        if port >= max_port and not IN_PORT <= port <= ANY:
             raise OpenFlowError("OFPBAC_BAD_OUT_PORT")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.base.errors import ConfigError
+from netloom.flow.scan import scan_number
 from netloom.flow.words import split_words
 from netloom.openflow import actions as a
 from netloom.openflow.action_fields import expect_size
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.number_text import c_int, to_u8, to_u16
+from netloom.openflow.number_text import to_u8, to_u16
 from netloom.openflow.protocol import P_OF13, P_OF14, P_OF15
 
 TYPE_CHECKING = False
@@ -104,18 +105,22 @@ def _parse_property(header: str, name: str, value: str) -> tuple[int, int, bytes
         if number not in (1, 2):
             raise ConfigError("invalid md_type")
         return CLASS_NSH, NSH_MD_TYPE, bytes([number])
-    parts = value.split(",")
-    klass, kind = (c_int(part) for part in (*parts, "", "")[:2])
-    digits = parts[2][2:] if len(parts) > 2 and parts[2].startswith("0x") else "x"
-    try:
-        # Whole bytes count; a digit that is left over does not, nor does what is none.
-        end = next((at for at, char in enumerate(digits) if char not in _HEX), len(digits))
-        data = bytes.fromhex(digits[: end & ~1])
-    except ValueError:
-        data = b""
-    if klass is None or kind is None or not data:
-        raise ConfigError(f"Invalid NSH TLV header: {value}")
-    return CLASS_NSH, NSH_TLV, pack(">HBB", klass & 0xFFFF, kind & 0xFF, len(data)) + data
+    return CLASS_NSH, NSH_TLV, _nsh_tlv(value)
+
+
+def _nsh_tlv(text: str) -> bytes:
+    """`0xCLASS,TYPE,0xDATA` as a header; what follows it does not matter."""
+    number = scan_number(text[2:], 16) if text.startswith("0x") else None
+    kind = scan_number(number[1][1:]) if number is not None and number[1][:1] == "," else None
+    if number is None or kind is None or not kind[1].startswith(",0x"):
+        raise ConfigError(f"Invalid NSH TLV header: {text}")
+    digits = kind[1][3:]
+    # Whole bytes count; a digit that is left over does not, nor does what is none.
+    end = next((at for at, char in enumerate(digits) if char not in _HEX), len(digits))
+    data = bytes.fromhex(digits[: end & ~1])
+    if not data:
+        raise ConfigError(f"Invalid NSH TLV header: {text}")
+    return pack(">HBB", number[0] & 0xFFFF, kind[0] & 0xFF, len(data)) + data
 
 
 def parse_decap(r: ActionReader, text: str) -> a.Action:

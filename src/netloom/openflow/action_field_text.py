@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
-from netloom.flow.address import format_ipv4, parse_ipv4, parse_mac
+from netloom.flow.address import parse_plain_ipv4, scan_mac
 from netloom.flow.fields import FIELD, VLAN_CFI
 from netloom.flow.numbers import parse_integer, scan_integer
 from netloom.flow.ports import port_from_of10
@@ -109,31 +109,18 @@ def _stacked(text: str) -> a.Subfield:
 
 def parse_mod_mac(name: str) -> Callable[[ActionReader, str], a.Action]:
     def read(r: ActionReader, text: str) -> a.Action:
-        value = parse_mac(_six_numbers(text))
-        if value is None:
+        found = scan_mac(text)
+        if found is None:
             raise ConfigError(f"invalid mac address {text}")
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
+        return a.SetField(FIELD[name], found[0], FIELD[name].ones, legacy=True)
 
     return read
 
 
-_HEX = "0123456789abcdefABCDEF"
-
-
-def _six_numbers(text: str) -> str:
-    """As much of `text` as may be a MAC address: the rest does not matter."""
-    head, _, last = text.rpartition(":") if text.count(":") == 5 else ("", "", text)
-    if text.count(":") > 5:
-        *five, last = text.split(":", 6)[:6]
-        head = ":".join(five)
-    end = next((at for at, char in enumerate(last) if char not in _HEX), len(last))
-    return f"{head}:{last[:end]}"
-
-
 def parse_mod_ip(name: str) -> Callable[[ActionReader, str], a.Action]:
     def read(r: ActionReader, text: str) -> a.Action:
-        value = parse_ipv4(text)
-        if value is None or format_ipv4(value) != text:
+        value = parse_plain_ipv4(text)
+        if value is None:
             _socket_log.err('"%s" is not a valid IP address', text)
             raise ConfigError(f"{text}: could not convert to IP address")
         return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)

@@ -26,6 +26,8 @@ from netloom.openflow.subfield_text import format_subfield, has_short_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from netloom.openflow.action_encode import Writer
     from netloom.openflow.action_format import TextNames
     from netloom.openflow.action_parse import ActionReader
@@ -258,28 +260,35 @@ def _immediate(r: ActionReader, part: a.Subfield, value: str, whole: str) -> int
     except ValueError:
         rest = value
     if rest:
-        raise ConfigError(f"{whole}: cannot parse integer value: {rest}")
+        raise ConfigError(f"{whole}: cannot parse integer value")
     if number >> part.n_bits:
         shown = format_field_value(field, number)
         raise ConfigError(f"{whole}: value {shown} does not fit into {part.n_bits} bits")
     return number
 
 
+#: Of so many bytes an immediate value may be; whether its destination is as wide comes after.
+_LOAD_BYTES: Final = 128
+
+
 def _load(text: str, whole: str) -> a.LearnSpec:
     if "->" not in text:
         raise ConfigError(f"load: missing `->' in `{text}'")
-    if text[:1].isdigit():
-        value_text, _, name = text.partition("->")
-        part = _short(a.Subfield(*parse_subfield(name)), name, text)
-        try:
-            number, rest = scan_integer(value_text, part.field.n_bytes)
-        except ValueError:
-            rest = value_text
-        if rest:
-            raise ConfigError(f"{text}: garbage in value")
-        if number >> part.n_bits:
-            raise ConfigError(f"{text}: value does not fit into {part.n_bits} bits")
-        return a.LearnSpec(LOAD, part.n_bits, number, part)
+    try:
+        number, rest = scan_integer(text, _LOAD_BYTES)
+    except ValueError:
+        return _load_part(text)
+    before, _, name = text.partition("->")
+    if not rest.startswith("->") or len(rest) != len(text) - len(before):
+        raise ConfigError(f"load: garbage before `->' in `{text}'")
+    part = _short(a.Subfield(*parse_subfield(name)), name, text)
+    if number >> part.n_bits:
+        raise ConfigError(f"{text}: value does not fit into {part.n_bits} bits")
+    return a.LearnSpec(LOAD, part.n_bits, number, part)
+
+
+def _load_part(text: str) -> a.LearnSpec:
+    """`PART->PART`."""
     field, offset, n_bits, rest = scan_subfield(text)
     source = a.Subfield(field, offset, n_bits)
     if not rest.startswith("->"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.flow.ports import CONTROLLER, IN_PORT, LOCAL, MAX, parse_port, unquote_name
+from netloom.flow.scan import parse_decimal
 from netloom.flow.text import parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import action_choice as choice
@@ -136,21 +137,13 @@ class ActionReader:
 
     def table(self, text: str) -> int | None:
         """The number of the table that `text` names."""
-        number = _decimal(text)
+        number = parse_decimal(text)
         if number is None:
             return self.table_names.get(unquote_name(text)) if self.table_names else None
         if number > 255:
             _table_log.warn("table %s is outside the supported range 0 through 255", text)
             return None
         return number
-
-
-def _decimal(text: str) -> int | None:
-    """The decimal number of 32 bits that `text` is."""
-    digits = text.lstrip(" \t\r\n").removeprefix("+")
-    if not digits.isascii() or not digits.isdigit() or int(digits) >> 32:
-        return None
-    return int(digits)
 
 
 def parse_actions(
@@ -204,6 +197,11 @@ def _output_trunc(r: ActionReader, text: str) -> a.Action:
     return a.OutputTrunc(port, max_len)
 
 
+_REASON_NUMBERS = {word: number for number, word in REASONS.items()}
+#: The reason that has no name: a miss that the switch's own rule dealt with.
+_MISS_RULE = 7
+
+
 def _controller(r: ActionReader, text: str) -> a.Action:
     if not text:
         return a.Output(CONTROLLER, 0xFFFF)
@@ -213,7 +211,7 @@ def _controller(r: ActionReader, text: str) -> a.Action:
     userdata = ""
     for name, value in split_words(text):
         if name == "reason":
-            number = next((n for n, word in REASONS.items() if word == value.lower()), None)
+            number = _MISS_RULE if not value else _REASON_NUMBERS.get(value.lower())
             if number is None:
                 raise ConfigError(f'unknown reason "{value}"')
             found["reason"] = number

@@ -1,4 +1,4 @@
-"""Colors for a line of dump-flows, by what its words are (ovs-ofctl(8), `--color`).
+"""Colors for lines of dump-flows and of messages (ovs-ofctl(8), `--color`), by what words are.
 
 The line is colored as a text: keywords stand where they can be told from values. Marks are SGR
 sequences of terminals, each followed by "erase to the end of the line", as grep(1) does it.
@@ -6,6 +6,8 @@ sequences of terminals, each followed by "erase to the end of the line", as grep
 
 from __future__ import annotations
 
+from netloom.flow.fields import FIELD
+from netloom.flow.text import PROTOCOLS
 from netloom.flow.words import split_words
 
 #: Capability of OVS_COLORS -> default.
@@ -18,6 +20,8 @@ _SPECIAL_NAMES = frozenset({"table", "priority"})
 _PLAIN_FLAGS = frozenset({
     "send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts",
 })  # fmt: skip
+#: Beginnings of fields that have no color.
+_PLAIN_FIELDS = ("tun_metadata", "gtpu_")
 _SPECIAL_ACTIONS = frozenset({"output", "load", "move", "set_field", "resubmit", "group"})
 _VALUE_ACTIONS = frozenset({
     "pop_queue", "ct_clear", "clear_actions", "strip_vlan", "pop_vlan", "dec_mpls_ttl",
@@ -53,6 +57,16 @@ def _pieces(text: str) -> list[str]:
     return out
 
 
+#: Beginnings of words of `diff-flows` that are no match.
+_PLAIN_PAIRS = ("table=", "cookie=", "idle_timeout=", "hard_timeout=", "importance=")
+
+
+def _is_match(word: str) -> bool:
+    """Whether a word of a message is a match, or a packet that is shown like one."""
+    name, equals, _ = word.partition(",")[0].partition("=")
+    return (name == "priority" or name in FIELD) if equals else name in PROTOCOLS
+
+
 class Painter:
     """Colors lines with the colors of `parse_colors`."""
 
@@ -70,15 +84,38 @@ class Painter:
         out = [self._member(word) for word in head.split(" ")]
         return " ".join(out) + self._in("ac", "actions=") + self.actions(actions)
 
-    def flow_mod(self, text: str) -> str:
-        """A flow mod: of its words, those of the match and the actions have colors."""
-        start = text.find("): ") + 3
-        head, found, actions = text[start:].rstrip("\n").partition("actions=")
-        if start < 3 or "FLOW_MOD" not in text or not found or "\n" in actions:
+    def message(self, text: str) -> str:
+        """A message: of what it says, matches and actions have colors."""
+        kind = text.partition(" ")[0]
+        if "_IPFIX_" in kind:
             return text
-        command, *words = head.split(" ")
-        out = [word if ":" in word and "=" not in word else self._member(word) for word in words]
-        return f"{text[:start]}{' '.join([command, *out])}{found}{self.actions(actions)}\n"
+        if kind.endswith("ST_FLOW") and "actions=" in text:
+            return "\n".join([self.line(line) for line in text.split("\n")])
+        return "\n".join([self._line_of_message(line) for line in text.split("\n")])
+
+    def _line_of_message(self, line: str) -> str:
+        head, *buckets = line.split(",bucket=")
+        painted = [self._with_actions(bucket) for bucket in buckets]
+        if not buckets:
+            start, found, actions = head.partition("actions=")
+            words = [self._member(word) if _is_match(word) else word for word in start.split(" ")]
+            head = self._with_actions(" ".join(words) + found + actions)
+        return ",bucket=".join([head, *painted])
+
+    def _with_actions(self, text: str) -> str:
+        """`text` with colors in what follows `actions=`, to the end or the size of a packet."""
+        head, found, rest = text.partition("actions=")
+        actions, size, after = rest.partition(" data_len=")
+        return f"{head}{found}{self.actions(actions)}{size}{after}" if found else text
+
+    def compared(self, text: str) -> str:
+        """A line of diff-flows: of its words, those of the match and the actions have colors."""
+        head, found, actions = text[1:].partition(" actions=")
+        out = [
+            word if word.startswith(_PLAIN_PAIRS) else self._member(word)
+            for word in head.split(" ")
+        ]
+        return f"{text[:1]}{' '.join(out)}{found}{self.actions(actions)}"
 
     def _member(self, words: str) -> str:
         """A word of the head, or a match."""
@@ -94,10 +131,10 @@ class Painter:
         if not equals:
             return (
                 word
-                if word in _PLAIN_FLAGS or word.startswith("tun_metadata")
+                if word in _PLAIN_FLAGS or word.startswith(_PLAIN_FIELDS)
                 else self._in("vl", word)
             )
-        if name.startswith("tun_metadata"):
+        if name.startswith(_PLAIN_FIELDS):
             return word
         if name == "conj_id":
             return self._in("pm", name) + equals + value
@@ -140,6 +177,9 @@ class Painter:
         if name == "learn":
             inner = self._learn(rest[1:-1])
             return self._in("le", "learn(") + inner + self._in("le", ")")
+        if name == "unroll_xlate":
+            inner = ", ".join([self._head_word(word) for word in rest[1:-1].split(", ")])
+            return self._enclosed(f"{name}(", inner)
         return self._enclosed(f"{name}(", self._arguments(name, rest[1:-1]))
 
     def _enclosed(self, start: str, inner: str) -> str:

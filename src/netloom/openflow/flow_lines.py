@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
-from netloom.flow.address import format_ipv4, format_mac, parse_ipv4
+from netloom.flow.address import format_ipv4, format_mac, parse_plain_ipv4
 from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
 from netloom.flow.prerequisites import is_normal_as
@@ -43,10 +43,6 @@ _MAX_MISSES: Final = 256
 _PORTS: Final = 1 << 16
 #: The last one means something else to some commands.
 _COOKIES: Final = (1 << 64) - 1
-
-
-def _plain_ipv4(text: str) -> int | None:
-    return parse_ipv4(text) if len(text) <= 15 else None
 
 
 def _plain_mac(text: str) -> int | None:
@@ -156,10 +152,10 @@ class _Numbers:
         dot = text.rfind(".")
         octet = _OCTETS.get(text[dot + 1 :])
         if octet is None or dot < 0:
-            return _plain_ipv4(text)
+            return parse_plain_ipv4(text)
         network = self._networks.get(text[:dot])
         if network is None:
-            number = _plain_ipv4(text)
+            number = parse_plain_ipv4(text)
             if number is None:
                 return None
             network = number - octet

@@ -13,6 +13,7 @@ from netloom.flow.fields import FIELD, SLOT, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import ANY, CONTROLLER, LOCAL, MAX, parse_port
 from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
+from netloom.flow.scan import parse_decimal
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
 from netloom.openflow import messages as m
@@ -220,15 +221,12 @@ class _FlowReader:
         words = {"all": 0xFFFFFFFC, "any": 0xFFFFFFFF}
         if value.lower() in words:
             return words[value.lower()]
-        from netloom.openflow.number_text import c_int
-
-        number = c_int(value)
+        number = parse_decimal(value)
         if number is None:
             get_logger("ofp_group").warn(
                 "%s is not a valid group ID.  (Valid group IDs are 32-bit nonnegative integers or "
                 "the keywords ANY or ALL.)", value,
             )  # fmt: skip
-        if number is None or not 0 <= number <= 0xFFFFFF00:
             raise ConfigError(f"{value} is not a valid OpenFlow group")
         return number
 
@@ -297,9 +295,7 @@ def _split_actions(text: str) -> tuple[str, str | None]:
         return text, None
     rest = text[at:]
     equals = rest.find("=")
-    if equals < 0:
-        return text, None
-    return text[:at], rest[equals + 1 :]
+    return text[:at], rest[equals + 1 :] if equals >= 0 else None
 
 
 def parse_flow_mod(
@@ -448,6 +444,8 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             if port > MAX and port not in (LOCAL, ANY, CONTROLLER):
                 raise ConfigError(f"{value} is not a valid OpenFlow port for PACKET_OUT")
             matches.match = matches.match.with_field(FIELD["in_port_oxm"], port)
+        elif name == "packet_type" and "," not in value:
+            raise ConfigError(f"packet_type({value}) can't be interpreted")
         elif name in FIELD:
             field = FIELD[name]
             matches.read(name, value)

@@ -11,11 +11,12 @@ from netloom.base.errors import ConfigError
 from netloom.flow.fields import FIELD
 from netloom.flow.ports import CONTROLLER, MAX, parse_port
 from netloom.flow.value_text import parse_field_value
-from netloom.flow.words import split_words
+from netloom.flow.words import split_words, split_words_at
 from netloom.openflow import messages_groups as g
 from netloom.openflow import protocol as p
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.constants import OFPG_ANY, OFPP_ANY
+from netloom.openflow.field_protocols import field_protocols
 from netloom.openflow.flow_text import NO_NAMES, Names
 from netloom.openflow.number_text import to_u16, to_u32, to_u64
 
@@ -78,6 +79,8 @@ class _GroupReader:
             self._need_type("fields are not needed")
             self.fields = _parse_fields(value, self.fields)
             self.protocols &= _BUCKET_COMMANDS
+            for field, mask in self.fields:
+                self.protocols &= field_protocols(FIELD[field], mask)
         else:
             raise ConfigError(f"unknown keyword {name}")
 
@@ -108,9 +111,7 @@ class _GroupReader:
     def check(self) -> None:
         """What can be missing once all words but the buckets are read."""
         if self.group_id is None:
-            if self.command != g.OFPGC_DELETE:
-                raise ConfigError("must specify a group_id")
-            self.group_id = g.OFPG_ALL
+            raise ConfigError("must specify a group_id")
         if self.command in _WITH_TYPE and self.type is None:
             raise ConfigError("must specify a type")
         if self.command == g.OFPGC_INSERT_BUCKET and self.command_bucket is None:
@@ -126,17 +127,17 @@ class _GroupReader:
 def _parse_fields(text: str, before: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
     """Fields and masks, together with those named `before`."""
     found = dict(before)
-    for name, value in split_words(text):
+    for name, value, end in split_words_at(text):
         field = FIELD.get(name)
         if field is None:
-            raise ConfigError(f": unknown field {name}")
+            raise ConfigError(f"{text[end:]}: unknown field {name}")
         if field.name in found:
             raise ConfigError(f"{name}: duplicate field")
         number, mask = parse_field_value(field, value) if value else (field.ones, field.ones)
         if mask != field.ones:
             raise ConfigError(f"{value}: wildcards not allowed here")
         if not number:
-            raise ConfigError(": values are wildcards here and must not be all-zeros")
+            raise ConfigError(f"{text[end:]}: values are wildcards here and must not be all-zeros")
         if number != field.ones and not field.maskable:
             raise ConfigError(f"{value}: invalid mask for field {name}")
         found[field.name] = number
@@ -200,6 +201,8 @@ def parse_group_mod(
         raise ConfigError("bucket is not needed")
     for name, value in split_words(head):
         reader.read(name, value)
+    if command == g.OFPGC_DELETE and not text:
+        reader.group_id = g.OFPG_ALL
     reader.check()
     reader.check_method()
     group_type = reader.type or g.OFPGT_ALL

@@ -20,7 +20,6 @@ from netloom.flow.fields import (
     BY_CODE,
     FIELD,
     FIELDS,
-    N_REGS,
     PREREQUISITES,
     SLOT,
     TRANSPORT,
@@ -40,6 +39,7 @@ from netloom.openflow.oxm_options import (
     encode_options,
     log_wildcards,
 )
+from netloom.openflow.oxm_order import entry_order
 from netloom.openflow.oxm_template import EncodeRow, Recipe, Templates, derive_recipe
 
 TYPE_CHECKING = False
@@ -51,36 +51,6 @@ log: Final = get_logger("nx_match")
 #: The cookie of a flow as a match entry, in Nicira's messages of OpenFlow 1.0.
 COOKIE_HEADER: Final = 0x0001_3C08
 COOKIE_HEADER_W: Final = 0x0001_3D10
-
-_REGS: Final = " ".join(f"reg{n}" for n in range(N_REGS))
-#: OpenFlow 1.5 has registers of its own, of 64 bits.
-_XREGS: Final = " ".join(f"xreg{n}" for n in range(N_REGS // 2))
-_FIRST: Final = "dp_hash recirc_id conj_id {in_port} actset_output eth_src eth_dst eth_type"
-_IP: Final = "ip_frag {tos} nw_ecn nw_ttl ipv6_label nw_proto"
-_L3: Final = {
-    0x0800: f"ip_src ip_dst {_IP} {{l4}}",
-    0x86DD: f"ipv6_src ipv6_dst {_IP} {{l4}} {{nd}}",
-    0x0806: "arp_op arp_spa arp_tpa arp_sha arp_tha",
-    0x8035: "arp_op arp_spa arp_tpa arp_sha arp_tha",
-    0x8847: "mpls_tc mpls_bos mpls_ttl mpls_label",
-    0x8848: "mpls_tc mpls_bos mpls_ttl mpls_label",
-}
-_L4: Final = {
-    (0x0800, 1): "icmp_type icmp_code",
-    (0x86DD, 58): "icmpv6_type icmpv6_code",
-    6: "tcp_src tcp_dst tcp_flags",
-    17: "udp_src udp_dst",
-    132: "sctp_src sctp_dst",
-}
-_ND: Final = {135: "nd_target nd_sll nd_reserved nd_options_type",
-       136: "nd_target nd_tll nd_reserved nd_options_type"}  # fmt: skip
-_LAST: Final = (
-    "tun_id tun_src tun_dst tun_ipv6_src tun_ipv6_dst tun_gbp_id tun_gbp_flags tun_erspan_ver "
-    "tun_erspan_idx tun_erspan_dir tun_erspan_hwid tun_gtpu_flags tun_gtpu_msgtype tun_flags "
-    "tun_metadata0 nsh_flags nsh_ttl nsh_mdtype nsh_np nsh_spi nsh_si nsh_c1 nsh_c2 nsh_c3 nsh_c4 "
-    "{regs} pkt_mark ct_state ct_zone ct_mark ct_label ct_nw_src ct_nw_dst ct_ipv6_src "
-    "ct_ipv6_dst ct_nw_proto ct_tp_src ct_tp_dst metadata"
-)
 
 _DL_TYPE: Final = SLOT["dl_type"]
 _NW_PROTO: Final = SLOT["nw_proto"]
@@ -100,11 +70,14 @@ _UNSURE: Final = _PACKET_TYPE | _CT_PORTS | _CT_PROTO
 _ICMPV6: Final = 58
 #: What tells of which protocols a packet is.
 _PROTOCOLS: Final = _DL_TYPE.mask | _NW_PROTO.mask | _PACKET_TYPE
+#: Fields that not all packets have.
+_SOMETIMES = 0
 #: A bit that no match has: a field whose bits include it is never written without its mask.
 _NEVER: Final = TUN_OPTIONS_MASK + (1 << TUN_PRESENT_SHIFT)
 #: Fields that only some frames have, and whose writing depends on others.
 _DEEP = _CT_PORTS
 for _field in FIELD.values():
+    _SOMETIMES |= _field.mask if _field.prerequisite != "-" else 0
     if _field.prerequisite not in ("-", "ct", "eth", "nsh"):
         _DEEP |= _field.mask
     elif _field.prerequisite != "-":
@@ -166,7 +139,7 @@ class DecodeRow:
 
     __slots__ = (
         "field", "field_mask", "implied", "kind", "masked", "n_bytes", "offset",
-        "prerequisites", "shift", "valid",
+        "prerequisites", "shift", "taken", "valid",
     )  # fmt: skip
 
     def __init__(self, field: Field, code: CodePoint, masked: bool) -> None:
@@ -191,6 +164,9 @@ class DecodeRow:
         if self.kind in (_PORT10, _PORT11):
             self.valid = (1 << 8 * code.n_bytes) - 1
             self.field_mask = field.slot.mask
+        #: What must not have been said before. A field that not all packets have says of which
+        #: type the packet is, unless that was said.
+        self.taken = self.field_mask | (_SOMETIMES if field.name == "packet_type" else 0)
 
 
 def _protocols(value: int) -> tuple[int, int, int]:
@@ -286,7 +262,7 @@ class OxmTable:
                     else:
                         if not _met_otherwise(row, value, mask):
                             raise OpenFlowError("OFPBMC_BAD_PREREQ")
-                if mask & field_mask:
+                if mask & row.taken:
                     raise OpenFlowError("OFPBMC_DUP_FIELD")
                 value |= v << row.shift | row.implied
                 mask |= in_place | row.implied
@@ -377,14 +353,8 @@ class OxmTable:
     def _plan(self, dl_type: int, nw_proto: int, nd: int) -> tuple[EncodeRow, ...]:
         """The rows that can occur with this Ethernet type and protocol, in order."""
         oxm = self.version >= 2
-        l3 = _L3.get(dl_type, "")
-        if "{l4}" in l3:
-            l4 = _L4.get((dl_type, nw_proto), _L4.get(nw_proto, ""))
-            l3 = l3.format(l4=l4, nd=_ND.get(nd, ""), tos="ip_dscp" if oxm else "nw_tos")
-        text = f"{_FIRST} vlan_tci {l3} {_LAST}".replace("{in_port}", "in_port")
-        text = text.replace("{regs}", _REGS if self.version < 6 else _XREGS)
         rows = []
-        for name in text.split():
+        for name in entry_order(self.version, dl_type, nw_proto, nd):
             if name == "tun_metadata0":
                 rows.append((TUN_OPTIONS_MASK, 0, 0, b"", b""))
                 continue

@@ -59,7 +59,8 @@ def test_embedded_ipv4_is_dotted() -> None:
 def test_ipv4() -> None:
     assert parse_ipv4("1.2.3.4") == 0x01020304
     assert parse_ipv4("1.2.3.400") == 0x01020390
-    for text in ("1.2.3", "1.2.3.4.5", "1.2.3.x", "1.2.3.-4", "1.2.3.", ""):
+    assert parse_ipv4("1.2.+3. -4") == 0x010203FC
+    for text in ("1.2.3", "1.2.3.4.5", "1.2.3.x", "1.2.3.", ""):
         assert parse_ipv4(text) is None
 
 

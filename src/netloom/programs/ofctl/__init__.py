@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 class Context:
     """What a command gets: its arguments, the options, and what to tidy up after a signal."""
 
-    __slots__ = ("_xids", "args", "operands", "signals")
+    __slots__ = ("_xids", "args", "operands", "ports", "signals", "tables")
 
     def __init__(self, args: Arguments, operands: list[str], signals: FatalSignals) -> None:
         self.args = args
         self.operands = operands
         self.signals = signals
         self._xids: Xids | None = None
+        #: What the switches with these names said of their ports and tables.
+        self.ports: dict[str, list[tuple[str, int]]] = {}
+        self.tables: dict[str, dict[int, str]] = {}
 
     @property
     def xids(self) -> Xids:

@@ -155,15 +155,16 @@ def bundle(context: Context) -> None:
 def _parse(text: str, names: Names) -> tuple[Change, int]:
     end = next((at for at, char in enumerate(text) if char in _SEPARATORS), len(text))
     kind, rest = text[:end], text[end + 1 :]
-    if kind == "flow":
+    # Beginnings of the words will do.
+    if "flow".startswith(kind):
         from netloom.openflow.flow_text import parse_flow_mod
 
         return parse_flow_mod(rest, None, names)
-    if kind == "group":
+    if "group".startswith(kind):
         from netloom.openflow.group_text import parse_group_mod
 
         return parse_group_mod(rest, None, names)
-    if kind == "packet-out":
+    if "packet-out".startswith(kind):
         from netloom.openflow.flow_text import parse_packet_out
 
         return parse_packet_out(rest, names)

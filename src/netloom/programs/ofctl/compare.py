@@ -21,7 +21,7 @@ from netloom.openflow.flow_sets import (
 )
 from netloom.openflow.flow_text import Names, parse_flow_lines
 from netloom.openflow.text_flows import format_flags
-from netloom.programs.ofctl.dumps import open_for_dump
+from netloom.programs.ofctl.dumps import open_for_dump, painter
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names, port_names, shows_names
 from netloom.programs.ofctl.switch import Switch
@@ -86,12 +86,12 @@ def diff_flows(context: Context) -> int:
             switch.close()
     first, second = sources
     different = differences(first, second)
+    paint = painter(context)
     for key in different:
-        a, b = first.get(key), second.get(key)
-        if a is not None:
-            sys.stdout.write(f"-{_text(key, a, shown)}\n")
-        if b is not None:
-            sys.stdout.write(f"+{_text(key, b, shown)}\n")
+        for sign, flows in (("-", first), ("+", second)):
+            if key in flows:
+                line = f"{sign}{_text(key, flows[key], shown)}"
+                sys.stdout.write(f"{line if paint is None else paint.compared(line)}\n")
     return 2 if different else 0
 
 

@@ -40,7 +40,6 @@ def list_commands(context: Context) -> None:
 
 def _print_flows(context: Context, flows: list[m.FlowMod], usable: int) -> None:
     from netloom.openflow.codec import encode_message
-    from netloom.programs.ofctl.dumps import painter
 
     sys.stdout.write(f"usable protocols: {protocols_text(usable)}\n")
     allowed = usable & context.args.allowed_protocols
@@ -48,11 +47,16 @@ def _print_flows(context: Context, flows: list[m.FlowMod], usable: int) -> None:
         raise Fatal("no usable protocol")
     chosen = allowed & -allowed
     sys.stdout.write(f"chosen protocol: {protocols_text(chosen)}\n")
-    paint = painter(context)
     for flow in flows:
         data = encode_message(flow, context.xids.new(), chosen)
-        text = format_message(data, Style(context.args.verbosity))
-        sys.stdout.write(text if paint is None else paint.flow_mod(text))
+        _print_message(context, format_message(data, Style(context.args.verbosity)))
+
+
+def _print_message(context: Context, text: str) -> None:
+    """Prints a message, in color if that is asked for."""
+    from netloom.programs.ofctl.dumps import in_color
+
+    sys.stdout.write(in_color(context, text))
 
 
 def parse_flow(context: Context) -> None:
@@ -133,7 +137,7 @@ def ofp_print(context: Context) -> None:
         text = context.operands[1]
         verbosity = int(text) if text.isdigit() else 0
     data = _hex_operand(context.operands[0], "trailing garbage following hex bytes")
-    sys.stdout.write(format_message(data, Style(verbosity)))
+    _print_message(context, format_message(data, Style(verbosity)))
 
 
 def ofp_parse(context: Context) -> None:
@@ -150,7 +154,7 @@ def ofp_parse(context: Context) -> None:
         if pos + length > len(data):
             raise Fatal(f"{path}: unexpected end of file mid-message")
         text = format_message(data[pos : pos + length], Style(context.args.verbosity + 2))
-        sys.stdout.write(text)
+        _print_message(context, text)
         pos += length
 
 

@@ -31,7 +31,7 @@ def print_replies(context: Context, switch: Switch, request: m.Message) -> None:
     replies = list(switch.ask(request))
     style = shown_style(context, context.switch, 1)
     for data in replies:
-        sys.stdout.write(format_message(data, style))
+        sys.stdout.write(in_color(context, format_message(data, style)))
 
 
 def show(context: Context) -> None:
@@ -40,8 +40,7 @@ def show(context: Context) -> None:
     for data in switch.ask(m.FeaturesRequest()):
         sys.stdout.write(format_message(data, style))
     if switch.version >= 4:
-        for data in switch.ask(m.PortDescRequest()):
-            sys.stdout.write(format_message(data, style))
+        print_replies(context, switch, m.PortDescRequest())
     switch.close()
     second = open_switch(context)
     for data in second.ask(m.GetConfigRequest()):
@@ -143,11 +142,6 @@ def open_for_query(
     from netloom.openflow.flow_text import parse_query
 
     request, usable = parse_query(context.operand(1), _query_names(context))
-    if not usable & context.args.allowed_protocols:
-        raise Fatal(
-            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
-            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
-        )
     switch = open_for_dump(context, context.switch, usable)
     return switch, request
 
@@ -159,6 +153,11 @@ _DUMP = (p.P_OF15, p.P_OF14, p.P_OF13, p.P_OF12, p.P_OF11, p.P_NXM, p.P_OF10)
 def open_for_dump(context: Context, name: str, usable: int) -> Switch:
     """A connection to ask for flows, in the best protocol that the switch has."""
     switch = Switch(name, context.args, context.xids)
+    if not usable & context.args.allowed_protocols:
+        raise Fatal(
+            f"none of the usable flow formats ({protocols_text(usable)}) is among the "
+            f"allowed flow formats ({protocols_text(context.args.allowed_protocols)})"
+        )
     allowed = context.args.allowed_protocols & usable
     for wanted in _DUMP:
         if allowed & wanted and switch.try_protocol(wanted):
@@ -180,6 +179,12 @@ def painter(context: Context) -> Painter | None:
     return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
 
 
+def in_color(context: Context, text: str) -> str:
+    """The text of a message, in color if that is asked for."""
+    paint = painter(context)
+    return text if paint is None else paint.message(text)
+
+
 def dump_flows(context: Context) -> None:
     """Prints as the switch sends, unless something is to be sorted, named or left out."""
     from netloom.base.record import replace
@@ -195,7 +200,7 @@ def dump_flows(context: Context) -> None:
         for data in list(switch.ask(request)):
             text = dump.text(data)
             if paint is not None:
-                text = "".join([paint.line(line) for line in text.splitlines(True)])
+                text = "".join([f"{paint.line(line)}\n" for line in text.splitlines()])
             sys.stdout.write(text)
         return
     from netloom.openflow.text_flows import flow_stats_text

@@ -7,7 +7,7 @@ from netloom.openflow import messages_groups as g
 from netloom.openflow import protocol as p
 from netloom.openflow.group_text import parse_group_lines, parse_group_mod
 from netloom.openflow.number_text import c_int
-from netloom.programs.ofctl.dumps import open_switch, print_replies
+from netloom.programs.ofctl.dumps import in_color, open_switch, print_replies
 from netloom.programs.ofctl.group_commands import check_command
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.names import accepted_names
@@ -125,4 +125,4 @@ def parse_group(context: Context) -> None:
     name = p.VERSION_NAMES[p.VERSION[chosen]]
     sys.stdout.write(f"chosen version: {name}\n")
     data = encode_message(group, context.xids.new(), chosen)
-    sys.stdout.write(format_message(data, Style(context.args.verbosity)))
+    sys.stdout.write(in_color(context, format_message(data, Style(context.args.verbosity))))

@@ -7,6 +7,7 @@ import sys
 from netloom.openflow import messages as m
 from netloom.openflow.message_text import format_message
 from netloom.openflow.number_text import atoi
+from netloom.programs.ofctl.dumps import in_color, painter
 from netloom.programs.ofctl.names import accepted_names, shown_style
 from netloom.programs.ofctl.options import Fatal, protocols_text, versions_text
 from netloom.programs.ofctl.switch import Switch
@@ -92,7 +93,7 @@ def _watch_flows(context: Context, switch: Switch, text: str, number: int) -> No
         )
     style = shown_style(context, context.switch, 1)
     for data in switch.ask(FlowMonitorRequest((request,))):
-        sys.stdout.write(format_message(data, style))
+        sys.stdout.write(in_color(context, format_message(data, style)))
     sys.stdout.flush()
 
 
@@ -119,7 +120,7 @@ def monitor(context: Context) -> int:
             raise Fatal(f'{argument}: unsupported "monitor" argument')
     _set_packet_in_format(switch, context.args.packet_in_format)
     style = shown_style(context, context.switch, 2)
-    return watch(context, Watch(switch, style, answer_echo=True, resume=resume))
+    return watch(context, Watch(switch, style, painter(context), answer_echo=True, resume=resume))
 
 
 def snoop(context: Context) -> int:
@@ -128,4 +129,4 @@ def snoop(context: Context) -> int:
     from netloom.programs.ofctl.watching import Watch, watch
 
     switch = Switch(context.switch, context.args, context.xids, kind="snoop")
-    return watch(context, Watch(switch, Style(context.args.verbosity + 2)))
+    return watch(context, Watch(switch, Style(context.args.verbosity + 2), painter(context)))

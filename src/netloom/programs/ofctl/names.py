@@ -42,8 +42,21 @@ def ask_ports(context: Context, name: str) -> list[m.PhyPort]:
         switch.close()
 
 
+def _known_ports(context: Context, name: str) -> list[tuple[str, int]]:
+    """Names and numbers of the ports of the switch `name`; asked for once."""
+    if name not in context.ports:
+        context.ports[name] = [(port.name, port.port_no) for port in ask_ports(context, name)]
+    return context.ports[name]
+
+
 def ask_tables(context: Context, name: str) -> dict[int, str]:
-    """The names of the tables of the switch `name`."""
+    """The names of the tables of the switch `name`; asked for once."""
+    if name not in context.tables:
+        context.tables[name] = _ask_tables(context, name)
+    return context.tables[name]
+
+
+def _ask_tables(context: Context, name: str) -> dict[int, str]:
     switch = Switch(name, context.args, context.xids)
     found: dict[int, str] = {}
     try:
@@ -92,14 +105,11 @@ def accepted_names(context: Context, name: str, *, ports_first: bool = False) ->
 
     if context.args.names is False or _is_file_only(name):
         return Names()
-    ports: list[m.PhyPort] = []
     if ports_first:
-        ports = ask_ports(context, name)
+        _known_ports(context, name)
     tables = ask_tables(context, name)
-    if not ports_first:
-        ports = ask_ports(context, name)
     return Names(
-        _unique([(port.name, port.port_no) for port in ports]),
+        _unique(_known_ports(context, name)),
         _unique([(label, number) for number, label in tables.items()]),
     )
 
@@ -122,13 +132,13 @@ def shown_style(context: Context, name: str, verbosity: int = 0) -> Style:
     if not shows_names(context):
         return Style(verbosity)
     tables = _unique([(label, number) for number, label in ask_tables(context, name).items()])
-    ports = _unique([(port.name, port.port_no) for port in ask_ports(context, name)])
+    ports = _unique(_known_ports(context, name))
     return Style(verbosity, _by_number(ports), _by_number(tables))
 
 
 def port_names(context: Context, name: str) -> dict[int, str]:
     """The names of the ports of the switch `name`, by number."""
-    return _by_number(_unique([(port.name, port.port_no) for port in ask_ports(context, name)]))
+    return _by_number(_unique(_known_ports(context, name)))
 
 
 def find_port(context: Context, text: str) -> int:

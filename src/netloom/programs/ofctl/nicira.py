@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netloom.flow.address import parse_ipv4, parse_ipv6
+from netloom.flow.address import parse_ipv6, parse_plain_ipv4
 from netloom.flow.words import split_words
 from netloom.openflow import messages_nx as n
 from netloom.openflow import protocol as p
@@ -25,7 +25,7 @@ def _number(text: str, end: str, bits: int) -> tuple[int, str]:
     """The number at the start of `text`, cut to so many bits, and what follows `end`."""
     digits, found, rest = text.partition(end)
     number = c_int(digits)
-    if not found or number is None or digits[:1].isspace():
+    if not found or number is None:
         raise Fatal("invalid tlv mapping")
     return number & (1 << bits) - 1, rest
 
@@ -132,7 +132,7 @@ class _Tuples:
             raise _bad(f"the L3 protocol does not match {value}")
         if member in found:
             raise _bad(f"{key} is set multiple times")
-        address = parse_ipv4(value) if family == 4 else parse_ipv6(value)
+        address = parse_plain_ipv4(value) if family == 4 else parse_ipv6(value)
         if address is None:
             raise _bad(f"failed to parse field {key}")
         address |= 0xFFFF << 32 if family == 4 else 0

@@ -13,6 +13,7 @@ from netloom.openflow.message_text import Style, bare_hex_dump, format_message
 from netloom.openflow.number_text import atoi
 from netloom.openflow.text_packets import packet_text
 from netloom.packet.pcap import PcapReader, format_pcap_header, format_pcap_packet
+from netloom.programs.ofctl.dumps import in_color
 from netloom.programs.ofctl.options import PROGRAM, Fatal
 
 TYPE_CHECKING = False
@@ -245,7 +246,7 @@ def _openflow_text(
     )
     stamp = _time_of_day(wall_ms) if context.args.timestamp else ""
     for message in stream.messages():
-        text = format_message(message, Style(context.args.verbosity + 1))
+        text = in_color(context, format_message(message, Style(context.args.verbosity + 1)))
         yield f"{stamp}{source}.{ends[0]} > {destination}.{ends[1]}:\n{text}"
 
 

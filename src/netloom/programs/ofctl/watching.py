@@ -27,6 +27,7 @@ from netloom.transport.loop import MainLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from netloom.openflow.flow_colors import Painter
     from netloom.openflow.flow_text import Names
     from netloom.programs.ofctl import Context
     from netloom.programs.ofctl.switch import Switch
@@ -45,9 +46,16 @@ class Watch:
     """Prints what comes from an open switch, and does what the control socket says."""
 
     def __init__(
-        self, switch: Switch, style: Style, *, answer_echo: bool = False, resume: bool = False
+        self,
+        switch: Switch,
+        style: Style,
+        paint: Painter | None,
+        *,
+        answer_echo: bool = False,
+        resume: bool = False,
     ) -> None:
         self.switch = switch
+        self._painter = paint
         self.failure: Fatal | None = None
         self.timestamps = False
         self.loop: MainLoop
@@ -82,9 +90,13 @@ class Watch:
         self.loop.unwatch(self.switch.fileno())
         self.loop.stop(1)
 
+    def _text(self, data: bytes, style: Style) -> str:
+        text = format_message(data, style)
+        return text if self._painter is None else self._painter.message(text)
+
     def _print(self, data: bytes) -> None:
         stamp = _timestamp() if self.timestamps else ""
-        sys.stderr.write(stamp + format_message(data, self._style))
+        sys.stderr.write(stamp + self._text(data, self._style))
         sys.stderr.flush()
         if data[1] == _BARRIER_REPLY.get(data[0], 21):
             if self._barrier is not None:
@@ -109,7 +121,7 @@ class Watch:
         if not isinstance(message, m.PacketIn) or not message.continuation:
             return
         reply = self.switch.encode(m.Resume(message), 0)
-        sys.stderr.write("send: " + format_message(reply, self._style))
+        sys.stderr.write("send: " + self._text(reply, self._style))
         sys.stderr.flush()
         self.switch.send(reply)
 
@@ -142,7 +154,7 @@ class Watch:
         for text in args:
             try:
                 message = _message_bytes(text)
-                sys.stderr.write("send: " + format_message(message, style))
+                sys.stderr.write("send: " + self._text(message, style))
                 self.switch.send(message)
                 answers.append("sent\n")
             except (CommandError, Fatal) as error:
@@ -167,7 +179,7 @@ class Watch:
                 "PACKET_OUT actions are incompatible with the OpenFlow connection.\n"
             )
         data = self.switch.encode(message)
-        sys.stderr.write(format_message(data, style))
+        sys.stderr.write(self._text(data, style))
         self.switch.send(data)
         return ""
 

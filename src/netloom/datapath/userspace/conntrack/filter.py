@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.base.record import Record
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
-from netloom.flow.address import parse_ipv4, parse_ipv6
+from netloom.flow.address import parse_ipv6, parse_plain_ipv4
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_ICMP, IPPROTO_ICMPV6
 
 
@@ -60,7 +60,7 @@ def parse_tuple_filter(text: str) -> TupleFilter:
         if name in ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst"):
             is_ipv4 = name.startswith("ct_nw")
             family = ETH_TYPE_IP if is_ipv4 else ETH_TYPE_IPV6
-            address = parse_ipv4(value) if is_ipv4 else parse_ipv6(value)
+            address = parse_plain_ipv4(value) if is_ipv4 else parse_ipv6(value)
             if address is None:
                 raise ValueError(f"failed to parse field {name}")
             if dl_type not in (None, family):
