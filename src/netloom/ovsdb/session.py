@@ -165,7 +165,7 @@ class Session:
             )
         if self.rbac is not None:
             self.rbac.check_convert(served.database)
-        if self.read_only or served.store is None:
+        if self.read_only or served.is_backup or served.store is None:
             raise OvsdbError("not allowed", f"convert operation not allowed on database {name}")
         database = convert_database(served.database, schema)
         now_ms = self._server.clock.wall_ms()
