@@ -22,6 +22,7 @@ from netloom.ovsdb.server import Server
 from netloom.ovsdb.server_config import RELAY, ServerConfig, parse_config
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_server_events
+from netloom.programs.daemon_life import live
 from netloom.programs.help_text import (
     CONNECTION_HELP,
     DAEMON_HELP,
@@ -205,7 +206,8 @@ def _apply_own(arguments: Arguments, key: str, value: str) -> None:
 class Program:
     """The running server."""
 
-    def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+        self._daemon = daemon
         self.counters = Counters()
         self.arguments = arguments
         self.codec = FastJson()
@@ -269,6 +271,9 @@ class Program:
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()
+        self._start_child()
+        self._daemon.complete()
+        log.info("%s", version_text(PROGRAM).rstrip())
 
     def _follow_arguments(self) -> None:
         """Do what the command line says."""
@@ -351,7 +356,7 @@ class Program:
             for text in self.configure_tls():
                 log.err_rl("%s", text)
 
-    def start_child(self) -> None:
+    def _start_child(self) -> None:
         """Run the `--run` command; the server ends with it."""
         if self.arguments.run is None:
             return
@@ -387,22 +392,7 @@ def run(argv: list[str]) -> int:
     if arguments is None:
         return 0
     daemon.start()
-    program = Program(arguments, signals)
-    try:
-        program.start()
-        program.start_child()
-        daemon.complete()
-        log.info("%s", version_text(PROGRAM).rstrip())
-        status = program.loop.run()
-    except NetloomError:
-        program.close()
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from netloom.openflow.connection import Connection as OpenFlowConnection
 from netloom.openflow.connection import Event, Negotiated
 from netloom.openflow.flow_text import NO_NAMES, parse_flow_lines
 from netloom.programs.control import Control, make_registry
+from netloom.programs.daemon_life import live
 from netloom.programs.help_text import DAEMON_HELP, LOG_HELP, version_text
 from netloom.programs.learning_switch import L2_ONLY, LearningSwitch, MuteConnection, Policy
 from netloom.programs.ofctl.input import read_lines
@@ -236,7 +237,8 @@ def parse_port_queue(text: str) -> tuple[str, int]:
 class Program:
     """The running controller."""
 
-    def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+        self._daemon = daemon
         self.arguments = arguments
         self.policy = arguments.policy()
         self.loop = MainLoop(WarpClock())
@@ -258,6 +260,7 @@ class Program:
         self.control.register_standard(vlog, Counters(), dict)
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
+        self._daemon.complete()
 
     def _open(self, method: str) -> None:
         try:
@@ -363,20 +366,7 @@ def run(argv: list[str]) -> int:
         return 0
     arguments.tls.make_absolute()
     daemon.start()
-    program = Program(arguments, signals)
-    try:
-        program.start()
-        daemon.complete()
-        status = program.loop.run()
-    except NetloomError:
-        program.close()
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_events
+from netloom.programs.daemon_life import live
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
 from netloom.programs.host_statistics import read_host_statistics
@@ -335,18 +336,7 @@ def run(argv: list[str]) -> int:
     daemon.start()
     if arguments.mlockall:
         lock_memory()
-    program = Program(arguments, daemon, signals)
-    try:
-        program.start()
-        status = program.loop.run()
-    except NetloomError:
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:
