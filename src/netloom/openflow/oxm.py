@@ -19,14 +19,12 @@ from netloom.base.log import get_logger
 from netloom.flow.fields import (
     BY_CODE,
     FIELD,
-    FIELDS,
     N_REGS,
     PREREQUISITES,
     SLOT,
     TRANSPORT,
     TUN_OPTIONS_MASK,
     TUN_PRESENT_SHIFT,
-    VLAN_CFI,
     CodePoint,
     Field,
 )
@@ -589,12 +587,3 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
     if code_of(field, version) is None:
         return head + out
     return head[:3] + bytes([len(head) - 4 + len(out)]) + head[4:] + out
-
-
-def vlan_present(match: Match) -> bool:
-    return bool(_TCI.get(match.value) & VLAN_CFI)
-
-
-#: Fields by the name of any code point: "NXM_OF_ETH_SRC" -> eth_src.
-def fields_by_code_name() -> dict[str, Field]:
-    return {code.name: field for field in FIELDS for code in field.codes}

@@ -310,16 +310,6 @@ class Session:
         """Tell the client that a lock came or was taken away."""
         self._send({"id": None, "method": method, "params": [name]})
 
-    # -- statistics ----------------------------------------------------------------------
-
-    @property
-    def n_monitors(self) -> int:
-        return len(self._monitors)
-
-    @property
-    def n_triggers(self) -> int:
-        return len(self._triggers)
-
 
 _MONITOR_VERSIONS = {"monitor": 1, "monitor_cond": 2, "monitor_cond_since": 3}
 _METHODS: dict[str, Callable[[Session, str, list[Any], Any], Any]] = {

@@ -230,10 +230,6 @@ class ColumnType:
         return self.value is None and self.min == 0 and self.max == 1
 
     @property
-    def has_strong_refs(self) -> bool:
-        return self.key.is_strong_ref or (self.value is not None and self.value.is_strong_ref)
-
-    @property
     def has_weak_refs(self) -> bool:
         return self.key.is_weak_ref or (self.value is not None and self.value.is_weak_ref)
 

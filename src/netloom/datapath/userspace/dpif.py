@@ -246,10 +246,6 @@ class UserspaceDpif(Outlet):
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
 
-    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
-        for key, mask, actions in flows:
-            self.flow_put(key, mask, actions)
-
     def flow_del(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
         if flow is None:
