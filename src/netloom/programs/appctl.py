@@ -11,7 +11,7 @@ from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
 from netloom.programs.outcome import outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json
+from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
 from netloom.transport.address import Address
@@ -174,7 +174,7 @@ def transact(
 
 def _format_result(result: object, arguments: Arguments) -> str:
     if arguments.format == JSON:
-        return format_json(result, pretty=arguments.pretty) + "\n"
+        return (format_pretty(result) if arguments.pretty else format_json(result)) + "\n"
     if not isinstance(result, str):
         kind = "null" if result is None else type(result).__name__
         raise Fatal(f"Unexpected reply type in JSON rpc reply: {kind}")
