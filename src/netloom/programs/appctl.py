@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from netloom import OVS_VERSION
-from netloom.base.errors import CommandError, NetloomError, ProtocolError
+from netloom.base.errors import CommandError, ProtocolError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, Reply
@@ -61,10 +61,6 @@ Other options:
 """
 
 log = get_logger("unixctl")
-
-
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user after the program's name."""
 
 
 class Arguments:

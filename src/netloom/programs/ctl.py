@@ -20,9 +20,8 @@ from pathlib import Path
 
 from netloom import OVS_VERSION
 from netloom.base import paths
-from netloom.base.errors import NetloomError
 from netloom.programs.help_text import version_text
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.pidfile import running_pid
 
 PROGRAM = "ovs-ctl"
@@ -106,10 +105,6 @@ REFUSED = {
     "start-ovs-ipsec": "there is no IPsec daemon",
     "stop-ovs-ipsec": "there is no IPsec daemon",
 }
-
-
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user."""
 
 
 class Settings:

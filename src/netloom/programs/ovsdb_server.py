@@ -11,7 +11,7 @@ from importlib.resources import files
 from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import CommandError, ConfigError, NetloomError
+from netloom.base.errors import CommandError, ConfigError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
@@ -30,7 +30,7 @@ from netloom.programs.help_text import (
     TLS_HELP,
     version_text,
 )
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_databases import Databases
 from netloom.programs.ovsdb_remotes import Remotes
@@ -113,10 +113,6 @@ def usage() -> str:
         daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
         log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
     )
-
-
-class Fatal(NetloomError):
-    """The server cannot start or go on; the text goes to stderr and the exit status is 1."""
 
 
 class Arguments:

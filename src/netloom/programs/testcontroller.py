@@ -14,7 +14,6 @@ import sys
 from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.openflow import messages as m
@@ -28,7 +27,7 @@ from netloom.programs.help_text import DAEMON_HELP, LOG_HELP, version_text
 from netloom.programs.learning_switch import L2_ONLY, LearningSwitch, MuteConnection, Policy
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.options import parse_versions
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.address import OPENFLOW_PORT, Address, parse_address
 from netloom.transport.client import open_connection
 from netloom.transport.daemon import Daemon
@@ -120,10 +119,6 @@ def usage() -> str:
         versions=", ".join(p.VERSION_NAMES.values()),
         log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
     )
-
-
-class Fatal(NetloomError):
-    """The controller cannot start; the text goes to stderr and the exit status is 1."""
 
 
 class Arguments:
