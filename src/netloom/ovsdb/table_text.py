@@ -78,7 +78,7 @@ class Style:
 def _leading_number(text: str) -> int:
     """The decimal number that `text` begins with; 0 for none."""
     digits = 0
-    while digits < len(text) and text[digits].isdigit():
+    while digits < len(text) and text[digits] in "0123456789":
         digits += 1
     return int(text[:digits] or "0")
 
