@@ -6,7 +6,7 @@ import sys
 
 from netloom import OVS_VERSION
 from netloom.base.errors import CommandError, ProtocolError
-from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
+from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options, time_limit
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
 from netloom.programs.outcome import Fatal, outcome
@@ -78,10 +78,11 @@ class Arguments:
 
 
 def parse_timeout(text: str, spelling: str = "-T or --timeout") -> int:
-    """The seconds of a time-out option: a positive decimal number of 32 bits."""
-    if text.isascii() and text.isdigit() and 0 < int(text) < 2**32:
-        return int(text)
-    raise Fatal(f"value {text} on {spelling} is invalid")
+    """The seconds of a time-out option."""
+    seconds = time_limit(text)
+    if seconds is None:
+        raise Fatal(f"value {text} on {spelling} is invalid")
+    return seconds
 
 
 def _parse_arguments(argv: list[str]) -> Arguments | None:
