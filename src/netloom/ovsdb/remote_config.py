@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,9 +178,8 @@ def _read_dscp(table: Table, row: RowData) -> int | None:
     if column is None or column.type.value is None:
         return None
     text = row[column.index].get("dscp", "")  # type: ignore[union-attr]
-    if type(text) is not str or not (text.isascii() and text.isdigit()) or int(text) > MAX_DSCP:
-        return None
-    return int(text)
+    dscp = decimal(text) if isinstance(text, str) else None
+    return dscp if dscp is not None and dscp <= MAX_DSCP else None
 
 
 def status_operations(

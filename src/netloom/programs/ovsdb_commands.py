@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.remote_config import find_column, is_db_name
 
@@ -303,7 +304,6 @@ def _constant(answer: str) -> Callable[[list[str]], str]:
 
 
 def _interval(text: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
+    if decimal(text.removeprefix("-")) is None:
         raise CommandError("Invalid probe interval, integer value expected")
     return int(text)
