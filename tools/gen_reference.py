@@ -150,7 +150,9 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 
 ## ovsdb-server
 
-These options: {options}. Databases are standalone, active-backup or
+These options: {options}, which write down what came in over every connection, to have the same
+program live through it again under a debugger; what Open vSwitch's wrote would say little about
+another program. `ovsdb-client` refuses them, too. Databases are standalone, active-backup or
 relays ([databases.md](../databases.md)). There are no clusters, though a relay may have one of
 Open vSwitch's as its source.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from tests.support.switches import own_tools
 
+from netloom.ovsdb.server_config import parse_config
+
 PAGE = Path(__file__).parents[2] / "docs/databases.md"
+FENCED = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SCHEMA = {
     "name": "Net",
     "version": "1.0.0",
@@ -18,7 +22,8 @@ SCHEMA = {
 
 
 def commands() -> list[str]:
-    lines = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")]
+    text = FENCED.sub("", PAGE.read_text())
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assert len(lines) == 14
     return lines
 
@@ -49,5 +54,16 @@ def test_a_backup_takes_over_and_a_relay_passes_on(tmp_path: Path) -> None:
             )
     text = log.read_text()
     assert code == 0 and "all done" in text, text[-2000:]
-    assert f"state: backup\nreplicating: unix:{tmp_path}/active.sock\ndatabase: Net\n" in text
+    assert f"database: Net\nstate: backup\nreplicating: unix:{tmp_path}/active.sock\n" in text
     assert text.rindex("h1") < text.rindex("h2") < text.rindex("h3")
+
+
+def test_the_configuration_file_can_be_read() -> None:
+    (text,) = FENCED.findall(PAGE.read_text())
+    config = parse_config(json.loads(text))
+    assert [config.databases[name].model for name in sorted(config.databases)] == [
+        "active-backup",
+        "standalone",
+        "relay",
+    ]
+    assert config.remotes["pssl:6640"].read_only

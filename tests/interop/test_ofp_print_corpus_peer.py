@@ -4,12 +4,11 @@ ofp-parse` and ours print the same of their bytes, with little said and with muc
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 from tests.support.field_corpus import LATE
 from tests.support.message_cases import CASES, Sample, samples
-from tests.support.peers import peer_environment
+from tests.support.printed_messages import printed_by_peer
 
 from netloom.openflow.message_text import Style, format_message
 from netloom.openflow.messages_nx import CtFlush
@@ -17,8 +16,6 @@ from netloom.openflow.messages_nx import CtFlush
 pytestmark = pytest.mark.interop
 
 N_SEEDS = 12
-MARK = bytes((1, 2, 0, 8, 0xDE, 0xAD, 0xBE, 0xEF))
-MARK_TEXT = "OFPT_ECHO_REQUEST (xid=0xdeadbeef): 0 bytes of payload\n"
 
 
 def is_known(sample: Sample) -> bool:
@@ -43,14 +40,8 @@ def test_there_are_messages_of_every_row_in_every_version():
 
 @pytest.mark.parametrize("options", [(), ("-m",), ("-mm",)])
 def test_messages_are_printed_alike(tmp_path, options):
-    file = tmp_path / "messages"
     sent = [data for found in MESSAGES.values() for data in found]
-    file.write_bytes(b"".join(data + MARK for data in sent))
-    done = subprocess.run(
-        ["ovs-ofctl", "-vconsole:off", *options, "ofp-parse", str(file)], capture_output=True,
-        check=True, env=peer_environment(tmp_path), text=True,
-    )  # fmt: skip
-    expected = done.stdout.split(MARK_TEXT)[:-1]
+    expected = printed_by_peer(tmp_path, sent, *options)
     style = Style(2 + len("".join(options).strip("-")))
     differences = [
         (data.hex(), theirs, ours)

@@ -4,21 +4,18 @@ ours print the same of them, and name the same error."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from struct import pack
 
 import pytest
-from tests.support.peers import peer_environment
+from tests.support.printed_messages import printed_by_peer
 
 from netloom.openflow.message_text import Style, format_message
 
 pytestmark = pytest.mark.interop
 
-MARK = bytes((1, 2, 0, 8, 0xDE, 0xAD, 0xBE, 0xEF))
-MARK_TEXT = "OFPT_ECHO_REQUEST (xid=0xdeadbeef): 0 bytes of payload\n"
 ANY = 0xFFFFFFFF
 #: Weight, port and group of buckets.
 BUCKETS = (
@@ -90,14 +87,7 @@ def all_messages() -> Iterator[bytes]:
 
 def test_all_that_stands_together_is_printed_alike(tmp_path: Path) -> None:
     sent = list(all_messages())
-    file = tmp_path / "messages"
-    file.write_bytes(b"".join(data + MARK for data in sent))
-    done = subprocess.run(
-        ["ovs-ofctl", "-vconsole:off", "ofp-parse", str(file)], capture_output=True, check=True,
-        env=peer_environment(tmp_path),
-    )  # fmt: skip
-    theirs = done.stdout.decode("utf-8", "replace").split(MARK_TEXT)
-    assert theirs.pop() == ""
+    theirs = printed_by_peer(tmp_path, sent)
     style = Style(2)
     differences = [
         (data.hex(), text, found)

@@ -13,6 +13,7 @@ from tests.support.field_corpus import LATE
 from tests.support.message_corpus import PROTOCOLS, XID, Maker
 from tests.support.message_mutations import mutations
 from tests.support.peers import peer_environment
+from tests.support.printed_messages import printed_by_peer
 from tests.support.switches import own_tools
 
 from netloom.openflow.codec import encode_message
@@ -22,8 +23,6 @@ from netloom.openflow.messages_nx import CtFlush
 
 pytestmark = pytest.mark.interop
 
-MARK = bytes((1, 2, 0, 8, 0xDE, 0xAD, 0xBE, 0xEF))
-MARK_TEXT = "OFPT_ECHO_REQUEST (xid=0xdeadbeef): 0 bytes of payload\n"
 #: Of each message, and the longest message that is taken.
 EACH, LONGEST = 6, 2000
 
@@ -42,18 +41,6 @@ def messages(seed: int) -> Iterator[bytes]:
                         data = encode_message(message, XID, protocol)
                         if len(data) <= LONGEST:
                             yield data
-
-
-def printed_by_peer(directory: Path, sent: list[bytes]) -> list[str]:
-    file = directory / "messages"
-    file.write_bytes(b"".join(data + MARK for data in sent))
-    done = subprocess.run(
-        ["ovs-ofctl", "-vconsole:off", "ofp-parse", str(file)], capture_output=True, check=True,
-        env=peer_environment(directory),
-    )  # fmt: skip
-    texts = done.stdout.decode("utf-8", "replace").split(MARK_TEXT)
-    assert texts.pop() == ""
-    return texts
 
 
 #: What Debian's prints otherwise; docs/reference/differences.md says why.

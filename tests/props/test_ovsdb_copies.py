@@ -11,7 +11,7 @@ from tests.support.database_pair import SCHEMA, Client, Wire, contents, make_ser
 from netloom.base.clock import ManualClock
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.relay import Relay, empty_schema
-from netloom.ovsdb.replication import Excluded, Replication
+from netloom.ovsdb.replication import Replication
 from netloom.ovsdb.schema import DatabaseSchema
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
@@ -60,7 +60,7 @@ def test_copies_end_as_the_original_is(steps: list[Any], clustered: bool) -> Non
     schema = DatabaseSchema.from_json(SCHEMA)
     original.replace_database("D", Database(schema, keeps_history=clustered))
     backup, relaying = make_server(clock, SCHEMA), make_server(clock)
-    replication = Replication(backup, "tcp:a", Excluded({}))
+    replication = Replication(backup, "D", "tcp:a", frozenset())
     relay = Relay(relaying, "D")
     relaying.add_database(Database(empty_schema("D")), None, relay)
     wires = [Wire(original, replication), Wire(original, relay)]
@@ -72,7 +72,7 @@ def test_copies_end_as_the_original_is(steps: list[Any], clustered: bool) -> Non
             for wire in wires:
                 wire.session.closed()
             replication.disconnected()
-            relay.disconnected(clock.now_ms())
+            relay.disconnected()
             wires = [Wire(original, replication), Wire(original, relay)]
         else:
             Client(original).call("transact", "D", *step)

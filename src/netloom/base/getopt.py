@@ -133,6 +133,19 @@ class Getopt:
             return
 
 
+#: What C's unsigned int holds.
+_MAX_SECONDS, _MAX_DIGITS = 2**32 - 1, 10
+
+
+def time_limit(text: str) -> int | None:
+    """The seconds that the value of a time-out option says, with space or a plus before them as C's
+    strtoll reads numbers; None if it says none."""
+    digits = text.lstrip(" \t\n\v\f\r").removeprefix("+").lstrip("0")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _MAX_DIGITS:
+        return None
+    return int(digits) if int(digits) <= _MAX_SECONDS else None
+
+
 def format_options(options: Sequence[Option]) -> str:
     """The table as `--option` prints it: long and short names, `ARG` or `[ARG]`."""
     lines = []

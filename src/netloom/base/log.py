@@ -143,10 +143,6 @@ class Logger:
     def is_dbg_enabled(self) -> bool:
         return self.threshold >= DBG
 
-    @property
-    def is_info_enabled(self) -> bool:
-        return self.threshold >= INFO
-
     def log(self, level: int, fmt: str, *args: object) -> None:
         """A message whose level is a value (EMER to DBG)."""
         if self.threshold >= level:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: ISO 8601 with a fraction: what %d and %D mean without a format of their own.
 ISO_TIME = "%Y-%m-%d %H:%M:%S.###"
+#: Wider than any column; what is asked for beyond it would only fill memory and disk with spaces.
+_MAX_WIDTH, _MAX_WIDTH_DIGITS = 1_000, 4
 
 
 class Record:
@@ -111,9 +113,9 @@ def _parse_escape(text: str, start: int) -> tuple[Field, int]:
     fill = "0" if text[end : end + 1] == "0" else " "
     end += fill == "0"
     digits = end
-    while text[end : end + 1].isdigit():
+    while end < len(text) and text[end] in "0123456789":
         end += 1
-    width = int(text[digits:end] or 0)
+    width = min(int(text[digits:end][:_MAX_WIDTH_DIGITS] or 0), _MAX_WIDTH)
     letter = text[end : end + 1]
     end += 1
     if letter in ("d", "D"):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from netloom.base.numbers import decimal
 from netloom.datapath.conntrack import Conntrack
 
 _BUCKETS_PER_LINE = 8
@@ -73,9 +74,10 @@ def _zones_behind_name(args: list[str]) -> int:
 
 
 def _zone(text: str, message: str) -> int:
-    if not text.isdigit() or int(text) > 0xFFFF:
+    zone = decimal(text)
+    if zone is None or zone > 0xFFFF:
         raise Failure(message)
-    return int(text)
+    return zone
 
 
 #: What is not read as an argument of a command that only shows is taken for a data path.
@@ -117,10 +119,10 @@ def _buckets(tracker: Conntrack, request: Request, now_ms: int) -> str:
     """There is one bucket: the table does not divide connections by hash."""
     threshold = 0
     if request.args:
-        text = request.args[0][3:]
-        if not text.isdigit():
+        number = decimal(request.args[0][3:])
+        if number is None:
             raise Failure(_NO_DATAPATH)
-        threshold = int(text)
+        threshold = number
     count = len(tracker)
     lines = ["Total Buckets: 1", f"Current Connections: {count}", ""]
     if count:
@@ -130,10 +132,10 @@ def _buckets(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 
 def _set_maxconns(tracker: Conntrack, request: Request, now_ms: int) -> str:
-    text = request.args[0]
-    if not text.isdigit() or int(text) >> 32:
+    number = decimal(request.args[0])
+    if number is None or number >> 32:
         raise Failure("maxconns missing or malformed")
-    tracker.max_connections = int(text)
+    tracker.max_connections = number
     return "setting maxconns successful\n"
 
 
@@ -151,10 +153,10 @@ def _get_sequence(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 
 def _set_sweep(tracker: Conntrack, request: Request, now_ms: int) -> str:
-    text = request.args[0]
-    if not text.isdigit() or int(text) >> 32:
+    interval_ms = decimal(request.args[0])
+    if interval_ms is None or interval_ms >> 32:
         raise Failure("invalid sweep value")
-    tracker.sweep_interval_ms = int(text)
+    tracker.sweep_interval_ms = interval_ms
     return "setting sweep interval successful\n"
 
 

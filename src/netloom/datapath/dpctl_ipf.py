@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
+from netloom.base.numbers import decimal
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.dpctl_ct import CtCommand, Failure, Request
 
@@ -24,9 +25,10 @@ def _family(request: Request, quote: str = "'") -> int:
 
 
 def _number(text: str, message: str) -> int:
-    if not text.isdigit() or int(text) >> 32:
+    number = decimal(text)
+    if number is None or number >> 32:
         raise Failure(message)
-    return int(text)
+    return number
 
 
 def _enable(enabled: bool) -> Callable[[Conntrack, Request, int], str]:

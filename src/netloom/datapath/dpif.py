@@ -197,8 +197,6 @@ class Dpif(Protocol):
         """Install a flow, or replace the actions of the flow with this key and mask, keeping its
         statistics."""
 
-    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None: ...
-
     def flow_del(self, key: int, mask: int) -> Flow | None:
         """Remove the flow and return it with its final statistics."""
 

@@ -325,10 +325,6 @@ class CodePoint:
         self.n_bytes = n_bytes
         self.version = version
 
-    @property
-    def is_nxm(self) -> bool:
-        return self.name.startswith(("NXM_", "NXOXM_", "ERICOXM_"))
-
     def header(self, hasmask: bool = False) -> int:
         length = self.n_bytes * (2 if hasmask else 1) + (4 if self.vendor else 0)
         return self.klass << 16 | self.number << 9 | hasmask << 8 | length

@@ -11,7 +11,7 @@ numbers come from the table in `fields`, never from here.
 
 from __future__ import annotations
 
-from netloom.flow.fields import FIELD, KEY_BYTES, SLOT, SLOTS
+from netloom.flow.fields import FIELD, SLOT, SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,15 +143,6 @@ def make_key(**fields: int) -> int:
     for name, value in fields.items():
         key = FIELD[name].put(key, value) if name in FIELD else SLOT[name].put(key, value)
     return key
-
-
-def key_to_bytes(key: int) -> bytes:
-    """The key as the C struct: members in the order of `SLOTS`, network byte order."""
-    return key.to_bytes(KEY_BYTES, "big")
-
-
-def key_from_bytes(data: bytes) -> int:
-    return int.from_bytes(data, "big")
 
 
 def explain_key(key: int) -> dict[str, int]:

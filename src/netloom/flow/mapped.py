@@ -38,11 +38,6 @@ def address_bytes(address: int) -> bytes:
     return address.to_bytes(16, "big")
 
 
-def mapped_from_bytes(data: bytes) -> int:
-    value = int.from_bytes(data, "big")
-    return map_ipv4(value) if len(data) == 4 else value
-
-
 def format_mapped(address: int) -> str:
     return format_ipv4(address & 0xFFFFFFFF) if is_ipv4(address) else format_ipv6(address)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 from netloom.base.record import replace
 from netloom.netdev.device import (
     UNKNOWN_COUNT,
@@ -155,7 +156,7 @@ class DummyDevice:
         or `pstream` is where the other end of the wire is; `ifindex` is its number."""
         self._plug(options)
         index = options.get("ifindex", "")
-        self._state = replace(self._state, ifindex=int(index) if index.isdecimal() else 0)
+        self._state = replace(self._state, ifindex=decimal(index) or 0)
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:
@@ -328,7 +329,7 @@ def _parse_hex(text: str) -> bytes:
 
 
 def _parse_length(text: str) -> int:
-    length = int(text) if text.isdigit() else 0
+    length = decimal(text) or 0
     if length < LEAST_LENGTH:
         raise CommandError("too small packet len")
     return length

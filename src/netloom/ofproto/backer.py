@@ -8,7 +8,7 @@ time has gone by for revalidation to take a tenth of the time at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import count
 
 from netloom.base.clock import Clock
@@ -438,7 +438,3 @@ class Backer:
         for name in list(self.bridges):
             self.remove_bridge(name)
         self.dpif.close()
-
-
-#: How a program makes the data path of a type.
-MakeDpif = Callable[[str], Dpif]

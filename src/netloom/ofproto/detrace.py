@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netloom.base.errors import CommandError
+from netloom.base.numbers import decimal
 from netloom.datapath.flow_text import parse_ufid
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.backer import Backer
@@ -32,10 +33,11 @@ def detrace(args: list[str], backers: Iterable[Backer], now_ms: int) -> str:
     if ufid is None:
         raise CommandError("failed to parse ufid")
     if len(args) > 1:
-        name, _, number = args[1].partition("=")
-        if name != "pmd" or not number.isdigit():
+        name, _, text = args[1].partition("=")
+        number = decimal(text)
+        if name != "pmd" or number is None:
             raise CommandError("Invalid pmd argument format. Expecting 'pmd=PMD-ID'")
-        if int(number) != _MAIN_THREAD:
+        if number != _MAIN_THREAD:
             raise CommandError("UFID not found")
     for backer in backers:
         for flow in backer.dpif.flow_dump():

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 from netloom.flow.address import format_ipv4, format_mac, parse_ipv4
 from netloom.flow.fields import FIELD
 from netloom.flow.match import Match
@@ -146,7 +147,8 @@ def _remote(target: str, default_port: int) -> tuple[int, int] | None:
     address = parse_ipv4(host)
     if kind not in ("tcp", "ssl") or address is None:
         return None
-    return address, int(port) if port.isdigit() else default_port
+    number = decimal(port)
+    return address, default_port if number is None else number
 
 
 def _match(**fields: int) -> Match:

@@ -52,7 +52,7 @@ FlowName = tuple[int, int]
 class InstalledFlow:
     """A flow of the data path, seen from here."""
 
-    __slots__ = ("actions", "credits", "installed_ms", "is_permanent", "key", "mac_lookups", "mask",
+    __slots__ = ("actions", "credits", "is_permanent", "key", "mac_lookups", "mask",
                  "n_bytes", "n_packets", "recirc_ids", "stamp", "trail", "used_ms")  # fmt: skip
 
     def __init__(self, key: int, mask: int, result: Translated, now_ms: int, stamp: int) -> None:
@@ -66,7 +66,6 @@ class InstalledFlow:
         self.trail = result.trail
         #: When MAC tables were asked: see `MacTable.changed`.
         self.stamp = stamp
-        self.installed_ms = now_ms
         self.used_ms = now_ms
         self.n_packets = 0
         self.n_bytes = 0

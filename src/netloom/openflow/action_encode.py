@@ -21,7 +21,6 @@ from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
-from netloom.openflow.messages import NX_VENDOR_ID
 from netloom.openflow.oxm import encode_field_header, encode_field_value
 
 TYPE_CHECKING = False
@@ -469,8 +468,3 @@ def _instruction(action: a.Action, version: int, match: Match) -> bytes:
         body = encode_actions(action.actions, version, match)
         return pack(">HH4x", t.OFPIT_WRITE_ACTIONS, 8 + len(body)) + body
     return pack(">HH4x", t.OFPIT_CLEAR_ACTIONS, 8)
-
-
-def needs_vendor(data: bytes) -> bool:
-    """Whether an encoded list has Nicira's actions."""
-    return NX_VENDOR_ID.to_bytes(4, "big") in data

@@ -19,13 +19,11 @@ from netloom.base.log import get_logger
 from netloom.flow.fields import (
     BY_CODE,
     FIELD,
-    FIELDS,
     PREREQUISITES,
     SLOT,
     TRANSPORT,
     TUN_OPTIONS_MASK,
     TUN_PRESENT_SHIFT,
-    VLAN_CFI,
     CodePoint,
     Field,
 )
@@ -559,12 +557,3 @@ def encode_field_value(field: Field, version: int, value: int, mask: int) -> byt
     if code_of(field, version) is None:
         return head + out
     return head[:3] + bytes([len(head) - 4 + len(out)]) + head[4:] + out
-
-
-def vlan_present(match: Match) -> bool:
-    return bool(_TCI.get(match.value) & VLAN_CFI)
-
-
-#: Fields by the name of any code point: "NXM_OF_ETH_SRC" -> eth_src.
-def fields_by_code_name() -> dict[str, Field]:
-    return {code.name: field for field in FIELDS for code in field.codes}

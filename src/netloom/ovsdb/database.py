@@ -128,10 +128,6 @@ class Table:
             return freeze(row[columns[0].index])
         return tuple([freeze(row[column.index]) for column in columns])
 
-    def changed_columns(self, old: RowData, new: RowData) -> list[int]:
-        """Places of the columns whose values differ (`_version` is not counted)."""
-        return [i for i in range(self.n_columns) if old[i] is not new[i] and old[i] != new[i]]
-
 
 class Committed:
     """One transaction of the past: its id and what it changed."""

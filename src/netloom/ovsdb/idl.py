@@ -400,17 +400,6 @@ class Idl:
         assert self.schema is not None
         return self.schema.tables[table]
 
-    def has_column(self, table: str, column: str) -> bool:
-        """Whether the server has that column (an older one may not)."""
-        return (
-            self.schema is not None
-            and table in self.schema.tables
-            and column in self.schema.tables[table].columns
-        )
-
-    def monitors_column(self, table: str, column: str) -> bool:
-        return table in self._tables and column in self._tables[table].diff_types
-
     def rows(self, table: str) -> list[Row]:
         """All rows of a table, in no particular order; none if the table is not replicated."""
         found = self._tables.get(table)

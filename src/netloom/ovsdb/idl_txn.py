@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from netloom.ovsdb.datum import atom_to_json, atoms_to_json, datum_to_json, keys_of, unique_atoms
 from netloom.ovsdb.datum import sorted_map as _sorted_map
-from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid, UuidSource
+from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,11 +126,6 @@ class Transaction:
         current = self.row(row.table, row.uuid) or row
         rows = [self.row(target, uuid) for uuid in current.uuids(column)]
         return [found for found in rows if found is not None]
-
-    def is_inserted(self, row: Row) -> bool:
-        """Whether the row exists only in this transaction so far."""
-        pending = self._pending.get(row.uuid)
-        return pending is not None and pending.inserted
 
     def real_uuid(self, uuid: Uuid) -> Uuid:
         """After SUCCESS, the UUID that an inserted row got; other UUIDs stay as they are."""

@@ -2,9 +2,9 @@
 Model"). It answers what only reads, and passes on what changes something.
 
     relay = Relay(server, "Open_vSwitch")
-    relay.connected(send, now_ms)       # whenever a connection to the source comes up
+    relay.connected(send)               # whenever a connection to the source comes up
     relay.received(message)             # every JSON-RPC message of the source
-    relay.disconnected(now_ms)
+    relay.disconnected()
     relay.unfit                         # why the source is of no use: the owner tries another
 
 What must hold: the copy shows a state of the source, and on after a reconnection what changed
@@ -115,12 +115,12 @@ class Relay:
         self._row, self._row_uuid = {}, ""
         self._ask("get_schema", [_SERVER], self._server_schema, self._no_server_database)
 
-    def disconnected(self, now_ms: int) -> None:
+    def disconnected(self) -> None:
         """The connection is gone. What was passed on may have happened or not."""
         self._send = None
         if self._following:
             self._following = False
-            self._lost_ms = now_ms
+            self._lost_ms = self._server.clock.now_ms()
         self._expected.clear()
         sent, self._sent = self._sent, {}
         for trigger in sent.values():
@@ -335,7 +335,7 @@ class Relay:
 
     def close(self) -> None:
         """The database is served no longer."""
-        self.disconnected(0)
+        self.disconnected()
         kept, self._kept = self._kept, []
         for trigger in kept:
             trigger.fail("canceled")

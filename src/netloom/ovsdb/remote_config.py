@@ -2,15 +2,16 @@
 
 A remote is a stream name, or `db:DB,TABLE,COLUMN`: names in a column of strings, or rows that a
 column refers to, such as `Manager` rows, whose columns `target`, `max_backoff`,
-`inactivity_probe`, `read_only`, `role` say how, and whose columns `is_connected` and `status` tell
-how it goes. These functions look at a `Server` and return plain values; sockets are made of them by
-the program.
+`inactivity_probe`, `read_only`, `role` and `other_config:dscp` say how, and whose columns
+`is_connected` and `status` tell how it goes. These functions look at a `Server` and return plain
+values; sockets are made of them by the program.
 """
 
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 log = get_logger("ovsdb_server")
 DEFAULT_MAX_BACKOFF_MS = 8000
 DEFAULT_PROBE_INTERVAL_MS = 5000
+#: The classes of service that there are (RFC 2474).
+MAX_DSCP = 63
 
 
 class RemoteOptions:
     """How one remote is to be kept."""
 
-    __slots__ = ("max_backoff_ms", "probe_interval_ms", "read_only", "role")
+    __slots__ = ("dscp", "max_backoff_ms", "probe_interval_ms", "read_only", "role")
 
     def __init__(
         self, max_backoff_ms: int, probe_interval_ms: int, read_only: bool, role: str = ""
@@ -39,6 +42,8 @@ class RemoteOptions:
         self.read_only = read_only
         #: What clients may do (`netloom.ovsdb.rbac`); "" for everything.
         self.role = role
+        #: The class of service of its packets (`netloom.transport.dscp`); None for the usual one.
+        self.dscp: int | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RemoteOptions) and self._key() == other._key()
@@ -46,8 +51,8 @@ class RemoteOptions:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[int, int, bool, str]:
-        return self.max_backoff_ms, self.probe_interval_ms, self.read_only, self.role
+    def _key(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self.__slots__])
 
 
 def default_options(target: str) -> RemoteOptions:
@@ -111,12 +116,14 @@ def referenced_rows(server: Server, text: str) -> tuple[Table | None, list[RowDa
     return target, [target.rows[uuid] for uuid in sorted(uuids) if uuid in target.rows]  # type: ignore[index]
 
 
-def desired_remotes(server: Server, remotes: Iterable[str]) -> dict[str, RemoteOptions]:
-    """All targets, with their options, that `--remote` values lead to."""
+def desired_remotes(
+    server: Server, remotes: Mapping[str, RemoteOptions]
+) -> dict[str, RemoteOptions]:
+    """All targets, with their options, that the configured remotes lead to."""
     wanted: dict[str, RemoteOptions] = {}
-    for remote in remotes:
+    for remote, options in sorted(remotes.items()):
         if not is_db_name(remote):
-            wanted[remote] = default_options(remote)
+            wanted[remote] = options
             continue
         try:
             _served, table, column = find_column(server, remote)
@@ -150,6 +157,7 @@ def _add_row(wanted: dict[str, RemoteOptions], table: Table, row: RowData) -> No
         options.probe_interval_ms = probe_interval
     options.read_only = bool(_read(table, row, "read_only", "boolean"))
     options.role = _read(table, row, "role", "string") or ""
+    options.dscp = _read_dscp(table, row)
     wanted[target] = options
 
 
@@ -164,6 +172,16 @@ def _read(table: Table, row: RowData, name: str, type_name: str) -> Any:
     return datum
 
 
+def _read_dscp(table: Table, row: RowData) -> int | None:
+    """The class of service in `other_config`; None if it has none that there is."""
+    column = table.columns.get("other_config")
+    if column is None or column.type.value is None:
+        return None
+    text = row[column.index].get("dscp", "")  # type: ignore[union-attr]
+    dscp = decimal(text) if isinstance(text, str) else None
+    return dscp if dscp is not None and dscp <= MAX_DSCP else None
+
+
 def status_operations(
     server: Server, remote: str, statuses: Mapping[str, tuple[bool, dict[str, str]]]
 ) -> tuple[str, list[Any]]:
@@ -174,7 +192,7 @@ def status_operations(
         table, rows = referenced_rows(server, remote)
     except CommandError:
         return "", []
-    if table is None or served.relay is not None or server.is_backup:
+    if table is None or served.relay is not None or served.is_backup:
         # A copy shows what the server says that it was copied from.
         return "", []
     operations: list[Any] = []

@@ -18,11 +18,11 @@ from netloom.base.log import get_logger
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.errors import OvsdbError
-from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.locks import Locks
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.txn import Txn
 from netloom.ovsdb.uuids import UuidSource
+from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Served:
 
     __slots__ = (
         "database",
+        "is_backup",
         "is_running",
         "is_stale",
         "monitors",
@@ -102,6 +103,8 @@ class Served:
         self.database = database
         self.store = store
         self.relay = relay
+        #: One that follows another server's lets no client change anything.
+        self.is_backup = False
         self.triggers: list[Trigger] = []
         #: Monitors of all sessions on this database, in the order of their requests.
         self.monitors: dict[Monitor, Session] = {}
@@ -115,6 +118,11 @@ class Served:
     def is_available(self) -> bool:
         """False for a relay that does not know its schema yet."""
         return self.relay is None or self.relay.has_contents
+
+    @property
+    def model(self) -> str:
+        """How it is kept, as the `Database` table of `_Server` says."""
+        return "standalone" if self.relay is None else "relay"
 
 
 class Server:
@@ -138,8 +146,6 @@ class Server:
         self.locks = Locks()
         #: False makes the server as one that does not know conditional monitors (for tests).
         self.has_monitor_cond = True
-        #: A backup server lets no client change anything.
-        self.is_backup = False
         #: Called after every commit with the database's name and the changes.
         self.watchers: list[Callable[[str, Changes], None]] = []
         self._meta = Served(Database(server_schema), None)
@@ -159,8 +165,14 @@ class Server:
         self.publish(served)
         self._disconnect_unaware(f"adding {name} database")
 
-    def remove_database(self, name: str) -> None:
-        """Serve a database no longer; its file is closed."""
+    @property
+    def is_backup(self) -> bool:
+        """Whether all of its databases are copies, so that its locks would be of no use."""
+        databases = [served for served in self.served.values() if served is not self._meta]
+        return bool(databases) and all(served.is_backup for served in databases)
+
+    def remove_database(self, name: str, reason: str = "") -> None:
+        """Serve a database no longer; its file is closed. Clients are told the reason."""
         served = self.served.pop(name)
         self._cancel_monitors(served)
         for trigger in served.triggers:
@@ -172,7 +184,7 @@ class Server:
             served.store.close()
         if served.relay is not None:
             served.relay.close()
-        self._disconnect_unaware(f"removing {name} database")
+        self._disconnect_unaware(reason or f"removing {name} database")
 
     def replace_database(self, name: str, database: Database) -> None:
         """The database was converted to another schema, or is the first that a relay found."""
@@ -188,7 +200,7 @@ class Server:
         schema = (format_json(database.schema.to_json()),) if served.is_available else ()
         row = {
             "name": database.name,
-            "model": "standalone" if relay is None else "relay",
+            "model": served.model,
             "connected": relay is None or relay.is_connected,
             "leader": relay is None,
             "schema": schema,
@@ -255,7 +267,7 @@ class Server:
         context = Context(
             self.new_uuid,
             _no_lock if session is None else session.holds_lock,
-            session is not None and (session.read_only or self.is_backup),
+            session is not None and (session.read_only or served.is_backup),
             self.clock.now_ms() - trigger.start_ms,
         )
         context.rbac = None if session is None else session.rbac

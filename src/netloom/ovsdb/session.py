@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import convert_database
-from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.members import is_id
 from netloom.ovsdb.monitor import METHODS, Monitor
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.uuids import parse_uuid
+from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Session:
             )
         if self.rbac is not None:
             self.rbac.check_convert(served.database)
-        if self.read_only or served.store is None:
+        if self.read_only or served.is_backup or served.store is None:
             raise OvsdbError("not allowed", f"convert operation not allowed on database {name}")
         database = convert_database(served.database, schema)
         now_ms = self._server.clock.wall_ms()
@@ -309,16 +309,6 @@ class Session:
     def lock_changed(self, method: str, name: str) -> None:
         """Tell the client that a lock came or was taken away."""
         self._send({"id": None, "method": method, "params": [name]})
-
-    # -- statistics ----------------------------------------------------------------------
-
-    @property
-    def n_monitors(self) -> int:
-        return len(self._monitors)
-
-    @property
-    def n_triggers(self) -> int:
-        return len(self._triggers)
 
 
 _MONITOR_VERSIONS = {"monitor": 1, "monitor_cond": 2, "monitor_cond_since": 3}

@@ -16,8 +16,8 @@ from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Option
 from netloom.ovsdb.datum import datum_to_json
 from netloom.ovsdb.datum_text import bare_datum, format_datum
-from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.uuids import parse_uuid
+from netloom.rpc.json_text import format_json, format_pretty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Style:
 def _leading_number(text: str) -> int:
     """The decimal number that `text` begins with; 0 for none."""
     digits = 0
-    while digits < len(text) and text[digits].isdigit():
+    while digits < len(text) and text[digits] in "0123456789":
         digits += 1
     return int(text[:digits] or "0")
 
@@ -236,11 +236,7 @@ class TablePrinter:
 
 def json_line(value: Any, style: Style) -> str:
     """`value` as a line (with `--pretty`, several lines) of JSON."""
-    if not style.pretty:
-        return format_json(value) + "\n"
-    from netloom.rpc.json_text import format_json as format_pretty
-
-    return format_pretty(value, pretty=True) + "\n"
+    return (format_pretty(value) if style.pretty else format_json(value)) + "\n"
 
 
 def _width(text: str) -> int:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from netloom.ovsdb.datum import atoms_to_json, parse_datum
 from netloom.ovsdb.errors import constraint_violation, syntax_error
-from netloom.ovsdb.json_text import format_real
 from netloom.ovsdb.members import (
     ANY,
     ID,
@@ -35,6 +34,7 @@ from netloom.ovsdb.members import (
     kind_of,
 )
 from netloom.ovsdb.uuids import ZERO_UUID
+from netloom.rpc.json_text import format_real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -228,10 +228,6 @@ class ColumnType:
     def is_optional(self) -> bool:
         """Whether this is a set of at most one element that may be empty."""
         return self.value is None and self.min == 0 and self.max == 1
-
-    @property
-    def has_strong_refs(self) -> bool:
-        return self.key.is_strong_ref or (self.value is not None and self.value.is_strong_ref)
 
     @property
     def has_weak_refs(self) -> bool:

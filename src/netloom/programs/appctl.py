@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 from netloom import OVS_VERSION
-from netloom.base.errors import CommandError, NetloomError, ProtocolError
-from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
+from netloom.base.errors import CommandError, ProtocolError
+from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options, time_limit
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json
+from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
 from netloom.transport.address import Address
@@ -63,10 +63,6 @@ Other options:
 log = get_logger("unixctl")
 
 
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user after the program's name."""
-
-
 class Arguments:
     """What the command line says."""
 
@@ -82,10 +78,11 @@ class Arguments:
 
 
 def parse_timeout(text: str, spelling: str = "-T or --timeout") -> int:
-    """The seconds of a time-out option: a positive decimal number of 32 bits."""
-    if text.isascii() and text.isdigit() and 0 < int(text) < 2**32:
-        return int(text)
-    raise Fatal(f"value {text} on {spelling} is invalid")
+    """The seconds of a time-out option."""
+    seconds = time_limit(text)
+    if seconds is None:
+        raise Fatal(f"value {text} on {spelling} is invalid")
+    return seconds
 
 
 def _parse_arguments(argv: list[str]) -> Arguments | None:
@@ -174,7 +171,7 @@ def transact(
 
 def _format_result(result: object, arguments: Arguments) -> str:
     if arguments.format == JSON:
-        return format_json(result, pretty=arguments.pretty) + "\n"
+        return (format_pretty(result) if arguments.pretty else format_json(result)) + "\n"
     if not isinstance(result, str):
         kind = "null" if result is None else type(result).__name__
         raise Fatal(f"Unexpected reply type in JSON rpc reply: {kind}")

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from netloom import OVS_VERSION
 from netloom.base import paths
-from netloom.base.errors import NetloomError
+from netloom.base.numbers import decimal
 from netloom.programs.help_text import version_text
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.pidfile import running_pid
 
 PROGRAM = "ovs-ctl"
@@ -108,10 +108,6 @@ REFUSED = {
 }
 
 
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user."""
-
-
 class Settings:
     """The command line."""
 
@@ -163,7 +159,7 @@ def pid_of(name: str) -> tuple[int, bool]:
         text = Path(file).read_text().strip()
     except FileNotFoundError:
         return 0, False
-    return int(text) if text.isdigit() else 0, False
+    return decimal(text) or 0, False
 
 
 class Ctl:

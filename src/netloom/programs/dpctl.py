@@ -12,9 +12,9 @@ from netloom import OVS_VERSION
 from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
-from netloom.programs.appctl import Fatal, open_target, parse_timeout, transact
+from netloom.programs.appctl import open_target, parse_timeout, transact
 from netloom.programs.dpctl_help import help_text
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.signals import FatalSignals, set_timeout
 

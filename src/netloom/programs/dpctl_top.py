@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from netloom import OVS_VERSION
-from netloom.base.errors import NetloomError
 from netloom.programs.flow_summary import (
     ALL,
     COLUMNS,
@@ -19,7 +18,7 @@ from netloom.programs.flow_summary import (
     format_sum,
     heading,
 )
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +46,6 @@ With --script, flows come from a file or from standard input:
   ovs-dpctl dump-flows > dump-flows.log
   ovs-dpctl-top --script --flow-file dump-flows.log
 """
-
-
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user."""
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Fatal(NetloomError):
+    """Ends the program with exit status 1; the text goes to its user."""
+
+
 def outcome(program: str, run: Callable[[list[str]], int], argv: list[str] | None) -> int:
     """Run `run` on the arguments of the command line `argv` (None: the process's own) and return
     its status; of an error that it raises, say why and return 1.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
+from netloom.base.numbers import decimal
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.remote_config import find_column, is_db_name
-from netloom.ovsdb.replication import Excluded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +27,7 @@ class Commands:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._server = program.server
+        self._databases = program.databases
         self._trim = False
         self._logged: set[tuple[str, str]] = set()
 
@@ -53,6 +54,14 @@ class Commands:
         self._program.remotes.reconnect()
         return ""
 
+    def reload(self, args: list[str]) -> str:
+        del args
+        if self._program.arguments.config_file is None:
+            raise CommandError("Configuration file was not specified on command line")
+        if not self._program.load_config_file():
+            raise CommandError("Configuration failed.  See the log file for details.")
+        return ""
+
     def disable_monitor_cond(self, args: list[str]) -> str:
         del args
         self._server.has_monitor_cond = False
@@ -72,8 +81,9 @@ class Commands:
         self._find(args[0])
         if args[0].startswith("_"):
             raise CommandError("Cannot remove reserved database.")
-        log.info("removing %s database by user request", args[0])
-        self._program.remove_database(args[0])
+        reason = f"removing {args[0]} database by user request"
+        log.info("%s", reason)
+        self._databases.remove(args[0], reason)
         return ""
 
     def list_dbs(self, args: list[str]) -> str:
@@ -167,51 +177,43 @@ class Commands:
     # -- active-backup -------------------------------------------------------------------
 
     def set_active(self, args: list[str]) -> str:
-        self._program.standby.active = args[0]
+        self._databases.common.active = args[0]
         return ""
 
     def get_active(self, args: list[str]) -> str:
         del args
-        active = self._program.standby.active
-        return "" if active is None else f"{active}\n"
+        return self._databases.common.active or ""
 
     def connect_active(self, args: list[str]) -> str:
         del args
-        if not self._program.standby.connect():
+        if not self._databases.connect():
             return "Unable to connect: active server is not specified.\n"
         return ""
 
     def disconnect_active(self, args: list[str]) -> str:
         del args
-        self._program.standby.disconnect()
+        self._databases.disconnect()
         return ""
 
     def set_active_probe(self, args: list[str]) -> str:
-        interval_ms = _integer(args[0])
-        if interval_ms is None:
-            return "Invalid probe interval, integer value expected\n"
-        self._program.standby.set_probe_interval(interval_ms)
+        self._databases.set_active_probe_interval(_interval(args[0]))
         return ""
 
     def set_relay_probe(self, args: list[str]) -> str:
-        interval_ms = _integer(args[0])
-        if interval_ms is None:
-            raise CommandError("Invalid probe interval, integer value expected")
-        self._program.relays.set_probe_interval(interval_ms)
+        self._databases.set_relay_probe_interval(_interval(args[0]))
         return ""
 
     def set_excluded(self, args: list[str]) -> str:
-        self._program.standby.exclude(Excluded.parse(args[0]))
+        self._databases.exclude(args[0])
         return ""
 
     def get_excluded(self, args: list[str]) -> str:
         del args
-        text = str(self._program.standby.excluded)
-        return f"{text}\n" if text else ""
+        return self._databases.common.excluded
 
     def sync_status(self, args: list[str]) -> str:
         del args
-        return self._program.standby.status()
+        return self._databases.status()
 
     # -- state ---------------------------------------------------------------------------
 
@@ -243,29 +245,48 @@ def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
         ("compact", "", 0, 1, commands.compact),
         ("memory-trim-on-compaction", "on|off", 1, 1, commands.memory_trim),
         ("reconnect", "", 0, 0, commands.reconnect),
+        ("reload", "", 0, 0, commands.reload),
         ("disable-monitor-cond", "", 0, 0, commands.disable_monitor_cond),
-        ("add-remote", "REMOTE", 1, 1, commands.add_remote),
-        ("remove-remote", "REMOTE", 1, 1, commands.remove_remote),
         ("list-remotes", "", 0, 0, commands.list_remotes),
-        ("add-db", "DB", 1, 1, commands.add_db),
-        ("remove-db", "DB", 1, 1, commands.remove_db),
         ("list-dbs", "", 0, 0, commands.list_dbs),
         ("get-db-storage-status", "DB", 1, 1, commands.storage_status),
         ("tlog-set", "DB:TABLE on|off", 2, 2, commands.tlog_set),
         ("tlog-list", "", 0, 0, commands.tlog_list),
-        ("set-active-ovsdb-server", "", 1, 1, commands.set_active),
         ("get-active-ovsdb-server", "", 0, 0, commands.get_active),
+        ("get-sync-exclude-tables", "", 0, 0, commands.get_excluded),
+        ("sync-status", "", 0, 0, commands.sync_status),
+    ):
+        registry.register(f"ovsdb-server/{word}", usage, least, most, handler)
+    for word, usage, least, most, handler in (
+        ("add-remote", "REMOTE", 1, 1, commands.add_remote),
+        ("remove-remote", "REMOTE", 1, 1, commands.remove_remote),
+        ("add-db", "DB", 1, 1, commands.add_db),
+        ("remove-db", "DB", 1, 1, commands.remove_db),
+        ("set-active-ovsdb-server", "", 1, 1, commands.set_active),
         ("connect-active-ovsdb-server", "", 0, 0, commands.connect_active),
         ("disconnect-active-ovsdb-server", "", 0, 0, commands.disconnect_active),
         ("set-active-ovsdb-server-probe-interval", "", 1, 1, commands.set_active_probe),
         ("set-relay-source-probe-interval", "", 1, 1, commands.set_relay_probe),
         ("set-sync-exclude-tables", "", 1, 1, commands.set_excluded),
-        ("get-sync-exclude-tables", "", 0, 0, commands.get_excluded),
-        ("sync-status", "", 0, 0, commands.sync_status),
     ):
-        registry.register(f"ovsdb-server/{word}", usage, least, most, handler)
+        name = f"ovsdb-server/{word}"
+        registry.register(name, usage, least, most, _unless_from_file(program, handler))
     _register_constant(registry)
     return commands.memory
+
+
+def _unless_from_file(
+    program: Program, handler: Callable[[list[str]], str]
+) -> Callable[[list[str]], str]:
+    """A command that changes what `--config-file` tells, if there is one."""
+
+    def guarded(args: list[str]) -> str:
+        path = program.arguments.config_file
+        if path is not None:
+            raise CommandError(f"Update the {path} and use ovsdb-server/reload instead")
+        return handler(args)
+
+    return guarded
 
 
 def _register_constant(registry: CommandRegistry) -> None:
@@ -282,7 +303,7 @@ def _constant(answer: str) -> Callable[[list[str]], str]:
     return lambda args: answer
 
 
-def _integer(text: str) -> int | None:
-    """The whole number that the text is; None if it is none."""
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() else None
+def _interval(text: str) -> int:
+    if decimal(text.removeprefix("-")) is None:
+        raise CommandError("Invalid probe interval, integer value expected")
+    return int(text)

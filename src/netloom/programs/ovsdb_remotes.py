@@ -15,6 +15,7 @@ from netloom.ovsdb.collector import NoCollection
 from netloom.ovsdb.rbac import Rbac
 from netloom.ovsdb.remote_config import (
     RemoteOptions,
+    default_options,
     desired_remotes,
     is_db_name,
     status_operations,
@@ -23,7 +24,7 @@ from netloom.ovsdb.server import Server
 from netloom.ovsdb.session import Session
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.jsonrpc import JsonRpc, Message, Notify, Request
-from netloom.rpc.reconnect import Reconnect
+from netloom.rpc.reconnect import DEFAULT_MIN_BACKOFF_MS, Reconnect
 from netloom.transport.address import OVSDB_PORT, parse_address
 from netloom.transport.client import ReconnectingClient
 from netloom.transport.driver import Connection, error_text
@@ -172,6 +173,7 @@ class ActiveRemote:
             probe=lambda connection: self._probe(),
             default_port=OVSDB_PORT,
             tls=tls,
+            dscp=options.dscp,
         )
 
     def _make(self) -> JsonRpc:
@@ -203,7 +205,7 @@ class ActiveRemote:
 
     def set_options(self, options: RemoteOptions) -> None:
         self._options = options
-        self._backoff.set_backoff(1000, options.max_backoff_ms)
+        self._backoff.set_backoff(DEFAULT_MIN_BACKOFF_MS, options.max_backoff_ms)
         self._backoff.set_probe_interval(options.probe_interval_ms)
         if self._current is not None:
             self._current.set_options(options)
@@ -248,7 +250,7 @@ class PassiveRemote:
         self._options = options
         self._clients: dict[Client, Reconnect] = {}
         address = parse_address(target, OVSDB_PORT)
-        self._listener = Listener(loop, address, self._accept, tls)
+        self._listener = Listener(loop, address, self._accept, tls, options.dscp)
         loop.register(self)
 
     def _accept(self, name: str) -> Connection[Any]:
@@ -345,8 +347,8 @@ class Remotes:
         self._loop = loop
         self._server = server
         self._tls = tls
-        #: What `--remote` and `ovsdb-server/add-remote` named, in no particular order.
-        self.wanted: set[str] = set()
+        #: What the configuration and `ovsdb-server/add-remote` named.
+        self.wanted: dict[str, RemoteOptions] = {}
         self._open: dict[str, ActiveRemote | PassiveRemote] = {}
         self._options: dict[str, RemoteOptions] = {}
         self._failed: set[str] = set()
@@ -360,11 +362,11 @@ class Remotes:
             self._dirty = True
 
     def add(self, remote: str) -> None:
-        self.wanted.add(remote)
+        self.wanted.setdefault(remote, default_options(remote))
         self.reconfigure()
 
     def remove(self, remote: str) -> None:
-        self.wanted.remove(remote)
+        del self.wanted[remote]
         self.reconfigure()
 
     def run(self) -> None:
@@ -387,13 +389,13 @@ class Remotes:
     def reconfigure(self) -> None:
         """Open and close sockets until they are what is wished."""
         self._dirty = False
-        wanted = desired_remotes(self._server, sorted(self.wanted))
+        wanted = desired_remotes(self._server, self.wanted)
         for target in [target for target in self._open if target not in wanted]:
             log.info("%s: remote deconfigured", target)
-            self._open.pop(target).close()
-            if target.startswith("punix:"):
-                self._signals.remove_file(socket_path(target))
-            del self._options[target]
+            self._close(target)
+        for target, options in wanted.items():
+            if target in self._open and options.dscp != self._options[target].dscp:
+                self._close(target)
         self._failed &= wanted.keys()
         for target, options in wanted.items():
             remote = self._open.get(target)
@@ -402,6 +404,12 @@ class Remotes:
             elif options != self._options[target]:
                 self._options[target] = options
                 remote.set_options(options)
+
+    def _close(self, target: str) -> None:
+        self._open.pop(target).close()
+        if target.startswith("punix:"):
+            self._signals.remove_file(socket_path(target))
+        del self._options[target]
 
     def _start(self, target: str, options: RemoteOptions) -> None:
         arguments = (self._loop, self._server, target, options, self._tls)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.resources import files
 
 from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import CommandError, NetloomError
+from netloom.base.errors import CommandError, ConfigError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
-from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
-from netloom.ovsdb.replication import Excluded
+from netloom.ovsdb.remote_config import default_options, find_column, is_db_name, read_text
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
+from netloom.ovsdb.server_config import RELAY, ServerConfig, parse_config
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_server_events
+from netloom.programs.daemon_life import live
 from netloom.programs.help_text import (
     CONNECTION_HELP,
     DAEMON_HELP,
@@ -28,11 +30,10 @@ from netloom.programs.help_text import (
     TLS_HELP,
     version_text,
 )
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.programs.ovsdb_commands import register_commands
-from netloom.programs.ovsdb_relays import Relays, is_relay_name
+from netloom.programs.ovsdb_databases import Databases
 from netloom.programs.ovsdb_remotes import Remotes
-from netloom.programs.ovsdb_standby import Standby
 from netloom.rpc.fast_json import FastJson
 from netloom.transport.daemon import Daemon, describe_status
 from netloom.transport.daemon_options import DAEMON_OPTIONS
@@ -49,6 +50,7 @@ _OWN_OPTIONS = (
     Option("unixctl", REQUIRED),
     Option("run", REQUIRED),
     Option("no-dbs", NO),
+    Option("config-file", REQUIRED),
     Option("disable-file-column-diff", NO),
     Option("sync-from", REQUIRED),
     Option("sync-exclude-tables", REQUIRED),
@@ -60,7 +62,6 @@ _OWN_OPTIONS = (
 REFUSED_OPTIONS = (
     Option("record", OPTIONAL),
     Option("replay", OPTIONAL),
-    Option("config-file", REQUIRED),
 )
 OPTIONS = (*_OWN_OPTIONS, *REFUSED_OPTIONS, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
 
@@ -75,6 +76,13 @@ JSON-RPC options (may be specified any number of times):
   --remote=REMOTE         connect or listen to REMOTE
 
 {connection}{tls}
+Configuration file:
+  --config-file PATH      Use configuration file as a source of
+                          database and JSON-RPC configuration.
+                          Mutually exclusive with the DATABASE,
+                          JSON-RPC and Syncing options.
+                          Assumes --no-dbs.
+
 {daemon}
 {log}
 Syncing options:
@@ -87,6 +95,7 @@ Syncing options:
 Other options:
   --run COMMAND           run COMMAND as subprocess then exit
   --unixctl=SOCKET        override default control socket name
+  --no-dbs                do not add default database
   --disable-file-column-diff
                           don't use column diff in database file
   -h, --help              display this help message
@@ -106,10 +115,6 @@ def usage() -> str:
     )
 
 
-class Fatal(NetloomError):
-    """The server cannot start or go on; the text goes to stderr and the exit status is 1."""
-
-
 class Arguments:
     """The command line."""
 
@@ -118,6 +123,7 @@ class Arguments:
         self.remotes: set[str] = set()
         self.unixctl: str | None = None
         self.run: str | None = None
+        self.config_file: str | None = None
         self.use_diff = True
         self.no_dbs = False
         self.sync_from: str | None = None
@@ -146,9 +152,23 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
         elif not (daemon.apply(key, value) or apply_log_option(vlog, key, value)):
             _apply_own(arguments, key, value or "")
     arguments.databases = options.operands
-    if not arguments.databases and not arguments.no_dbs:
+    if arguments.config_file is not None:
+        _check_exclusive(arguments)
+    elif not arguments.databases and not arguments.no_dbs:
         arguments.databases = [f"{paths.dbdir()}/conf.db"]
     return arguments
+
+
+def _check_exclusive(arguments: Arguments) -> None:
+    """A configuration file tells all about databases and remotes; nothing else may."""
+    if arguments.sync_from or arguments.sync_exclude or arguments.is_active:
+        raise Fatal(
+            "--config-file is mutually exclusive with --sync-from, --sync-exclude and --active"
+        )
+    if arguments.remotes:
+        raise Fatal("--config-file is mutually exclusive with --remote")
+    if arguments.databases:
+        raise Fatal("Databases should be specified in a config file")
 
 
 def _from_anywhere(key: str, value: str) -> str:
@@ -165,6 +185,8 @@ def _apply_own(arguments: Arguments, key: str, value: str) -> None:
             arguments.unixctl = value
         case "run":
             arguments.run = value
+        case "config-file":
+            arguments.config_file = paths.absolute(paths.dbdir(), value)
         case "no-dbs":
             arguments.no_dbs = True
         case "disable-file-column-diff":
@@ -180,7 +202,8 @@ def _apply_own(arguments: Arguments, key: str, value: str) -> None:
 class Program:
     """The running server."""
 
-    def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+        self._daemon = daemon
         self.counters = Counters()
         self.arguments = arguments
         self.codec = FastJson()
@@ -191,18 +214,17 @@ class Program:
         self.server = Server(server_schema, self.clock, self.codec.encode, decode=self.codec.decode)
         self.tls = TlsSettings()
         self.remotes = Remotes(self.loop, self.server, self.tls, signals)
-        self.relays = Relays(self.loop, self.server, self.tls)
-        self.standby = Standby(self.loop, self.server, self.tls)
+        self.databases = Databases(self.loop, self.server, self.tls, self.open_file)
         self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
         self.exit_status = 0
+        # The daemon changes its directory, and then what a file names is still looked for here.
+        self._directory = os.getcwd()
         self._child: subprocess.Popen[bytes] | None = None
         self._child_fd = -1
 
-    def open_database(self, path: str) -> None:
-        """Serve the database of a file, by any name of it, or a relay; raises `OvsdbError`."""
-        if is_relay_name(path):
-            self.relays.add(path)
-            return
+    def open_file(self, path: str) -> str:
+        """Serve the database of a file, by any name of it; the database's name. Raises
+        `OvsdbError`."""
         for served in self.server.served.values():
             if served.store is not None and os.path.realpath(path) == served.store.log.path:
                 raise OvsdbError("ovsdb error", f"{path}: already open")
@@ -219,63 +241,118 @@ class Program:
             raise
         # The daemon changes its directory; compaction needs the file's place all the same.
         store.log.path = os.path.realpath(path)
+        return store.database.name
 
-    def configure_tls(self) -> None:
-        """Take over the TLS options, and what they point to in databases."""
+    def configure_tls(self) -> list[str]:
+        """Take over the TLS options, and what they point to in databases; what was wrong."""
+        errors = []
         for key, value in self.arguments.tls.items():
             try:
                 text = read_text(self.server, value)
             except CommandError as error:
-                log.err_rl("%s", error)
+                errors.append(str(error))
                 continue
             if text:
                 self.tls.apply(key, text)
+        return errors
 
     def start(self) -> None:
-        for path in self.arguments.databases:
-            self.open_database(path)
-        for remote in self.arguments.remotes:
-            if is_db_name(remote):
-                try:
-                    find_column(self.server, remote)
-                except CommandError as error:
-                    raise Fatal(str(error)) from error
-        self.configure_tls()
+        if self.arguments.config_file is None:
+            self._follow_arguments()
+        elif not self.load_config_file():
+            raise Fatal("server configuration failed")
         self.server.watchers.append(self._database_changed)
-        self.remotes.wanted = set(self.arguments.remotes)
-        self.remotes.reconfigure()
-        self._take_role()
         declare_server_events(self.counters)
         self.control.register_standard(vlog, self.counters, register_commands(self))
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()
+        self._start_child()
+        self._daemon.complete()
+        log.info("%s", version_text(PROGRAM).rstrip())
 
-    def _take_role(self) -> None:
-        """Start as the backup of the server that the command line names, if it does."""
-        self.standby.active = self.arguments.sync_from
-        self.standby.excluded = Excluded.parse(self.arguments.sync_exclude)
-        if not self.arguments.is_active:
-            self.standby.connect()
+    def _follow_arguments(self) -> None:
+        """Do what the command line says."""
+        arguments, common = self.arguments, self.databases.common
+        common.active, common.excluded = arguments.sync_from, arguments.sync_exclude
+        common.is_backup = arguments.sync_from is not None and not arguments.is_active
+        for argument in arguments.databases:
+            self.add_database(argument)
+        remotes = {remote: default_options(remote) for remote in arguments.remotes}
+        errors = self._remote_errors(remotes)
+        if errors:
+            raise Fatal(errors[0])
+        for text in self.configure_tls():
+            log.err_rl("%s", text)
+        self.remotes.wanted = remotes
+        self.remotes.reconfigure()
 
-    def add_database(self, path: str) -> None:
-        """Serve one more database, which a backup copies, too; raises `OvsdbError`."""
-        self.open_database(path)
-        if self.server.is_backup:
-            self.standby.connect()
+    def add_database(self, argument: str) -> None:
+        """Serve one more database, as the command line names them; raises `OvsdbError`."""
+        self.databases.open(*self.databases.common.of_argument(argument))
 
-    def remove_database(self, name: str) -> None:
-        """Serve a database no longer."""
-        self.server.remove_database(name)
-        self.relays.forget(name)
-        if self.server.is_backup:
-            self.standby.connect()
+    def _remote_errors(self, remotes: Iterable[str]) -> list[str]:
+        """What is wrong with the remotes that point into databases."""
+        errors = []
+        for remote in sorted(remotes):
+            if is_db_name(remote):
+                try:
+                    find_column(self.server, remote)
+                except CommandError as error:
+                    errors.append(str(error))
+        return errors
+
+    def load_config_file(self) -> bool:
+        """Do what the configuration file says now; what is wrong with it is logged, and makes the
+        answer False. One that cannot be understood changes nothing."""
+        path = self.arguments.config_file
+        assert path is not None
+        try:
+            config = self._read_config(path)
+        except OSError as error:
+            log.err("failed to open configuration file '%s': %s", path, error.strerror)
+            return False
+        except ConfigError as error:
+            log.warn("%s", error)
+            log.warn("failed to load configuration from %s", path)
+            return False
+        self.databases.has_own_sources = True
+        is_good = self.databases.reconfigure(config.databases)
+        if not is_good:
+            log.warn("failed to configure databases")
+        self.remotes.wanted = config.remotes
+        for what, errors in (
+            ("remotes", self._remote_errors(config.remotes)),
+            ("SSL/TLS", self.configure_tls()),
+        ):
+            if errors:
+                log.warn("failed to configure %s: %s", what, "; ".join(errors))
+                is_good = False
+        self.remotes.reconfigure()
+        return is_good
+
+    def _read_config(self, path: str) -> ServerConfig:
+        """The configuration in a file; raises `OSError` or `ConfigError`."""
+        with open(path, "rb") as file:
+            data = file.read()
+        log.info("loading configuration from '%s'", path)
+        try:
+            json = self.codec.decode(data)
+        except ValueError as error:
+            raise ConfigError(f"config: reading JSON failed ({error})") from error
+        config = parse_config(json)
+        databases = {
+            name if database.model == RELAY else os.path.join(self._directory, name): database
+            for name, database in config.databases.items()
+        }
+        return ServerConfig(config.remotes, databases)
 
     def _database_changed(self, name: str, changes: object) -> None:
         if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):
-            self.configure_tls()
+            for text in self.configure_tls():
+                log.err_rl("%s", text)
 
-    def start_child(self) -> None:
+    def _start_child(self) -> None:
         """Run the `--run` command; the server ends with it."""
         if self.arguments.run is None:
             return
@@ -296,8 +373,7 @@ class Program:
 
     def close(self) -> None:
         self.remotes.close()
-        self.standby.close()
-        self.relays.close()
+        self.databases.close()
         for served in self.server.served.values():
             if served.store is not None:
                 served.store.close()
@@ -312,22 +388,7 @@ def run(argv: list[str]) -> int:
     if arguments is None:
         return 0
     daemon.start()
-    program = Program(arguments, signals)
-    try:
-        program.start()
-        program.start_child()
-        daemon.complete()
-        log.info("%s", version_text(PROGRAM).rstrip())
-        status = program.loop.run()
-    except NetloomError:
-        program.close()
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,9 +8,8 @@ import sys
 from getopt import GetoptError, gnu_getopt
 from struct import Struct
 
-from netloom.base.errors import NetloomError
 from netloom.programs.help_text import version_text
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +43,6 @@ _FILE_HEADER_BYTES = 24
 #: A line of tcpdump's dump: where in the packet its bytes are, and the bytes by twos. Two spaces
 #: stand in front of them; what follows the last is their text.
 _DUMP_LINE = re.compile(r"\s+0x([0-9a-fA-F]+):  ((?:[0-9a-fA-F]{2,4} )*[0-9a-fA-F]{2,4})")
-
-
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user."""
 
 
 def _operands(argv: list[str], program: str, help_text: str) -> list[str] | None:

@@ -14,7 +14,6 @@ import sys
 from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.openflow import messages as m
@@ -23,11 +22,12 @@ from netloom.openflow.connection import Connection as OpenFlowConnection
 from netloom.openflow.connection import Event, Negotiated
 from netloom.openflow.flow_text import NO_NAMES, parse_flow_lines
 from netloom.programs.control import Control, make_registry
+from netloom.programs.daemon_life import live
 from netloom.programs.help_text import DAEMON_HELP, LOG_HELP, version_text
 from netloom.programs.learning_switch import L2_ONLY, LearningSwitch, MuteConnection, Policy
 from netloom.programs.ofctl.input import read_lines
 from netloom.programs.ofctl.options import parse_versions
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.address import OPENFLOW_PORT, Address, parse_address
 from netloom.transport.client import open_connection
 from netloom.transport.daemon import Daemon
@@ -119,10 +119,6 @@ def usage() -> str:
         versions=", ".join(p.VERSION_NAMES.values()),
         log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
     )
-
-
-class Fatal(NetloomError):
-    """The controller cannot start; the text goes to stderr and the exit status is 1."""
 
 
 class Arguments:
@@ -236,7 +232,8 @@ def parse_port_queue(text: str) -> tuple[str, int]:
 class Program:
     """The running controller."""
 
-    def __init__(self, arguments: Arguments, signals: FatalSignals) -> None:
+    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+        self._daemon = daemon
         self.arguments = arguments
         self.policy = arguments.policy()
         self.loop = MainLoop(WarpClock())
@@ -258,6 +255,7 @@ class Program:
         self.control.register_standard(vlog, Counters(), dict)
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
+        self._daemon.complete()
 
     def _open(self, method: str) -> None:
         try:
@@ -363,20 +361,7 @@ def run(argv: list[str]) -> int:
         return 0
     arguments.tls.make_absolute()
     daemon.start()
-    program = Program(arguments, signals)
-    try:
-        program.start()
-        daemon.complete()
-        status = program.loop.run()
-    except NetloomError:
-        program.close()
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:

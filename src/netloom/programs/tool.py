@@ -11,7 +11,7 @@ import os
 import sys
 
 from netloom.base.errors import CommandError
-from netloom.base.getopt import NO, Option
+from netloom.base.getopt import NO, Option, time_limit
 from netloom.base.log import CONSOLE, OFF, SYSLOG, WARN, get_logger, vlog
 from netloom.base.paths import rundir
 from netloom.transport.log_options import apply_log_environment
@@ -42,15 +42,15 @@ def set_alarm(seconds: int) -> None:
 
 def default_timeout() -> int:
     """Seconds of `OVS_CTL_TIMEOUT`; 0 for no limit."""
-    text = os.environ.get("OVS_CTL_TIMEOUT", "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return time_limit(os.environ.get("OVS_CTL_TIMEOUT", "")) or 0
 
 
 def parse_timeout(text: str) -> int:
-    """The value of `-t`: a positive number of seconds."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    """The seconds of `-t`."""
+    seconds = time_limit(text)
+    if seconds is None:
         raise CommandError(f"value {text} on -t or --timeout is invalid")
-    return int(text)
+    return seconds
 
 
 def default_remote() -> str:

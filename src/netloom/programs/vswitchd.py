@@ -10,7 +10,6 @@ from netloom import OVS_VERSION
 from netloom.base import paths
 from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
-from netloom.base.errors import NetloomError
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.netdev.device import DeviceFactory
@@ -22,10 +21,11 @@ from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_events
+from netloom.programs.daemon_life import live
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
 from netloom.programs.host_statistics import read_host_statistics
-from netloom.programs.outcome import outcome
+from netloom.programs.outcome import Fatal, outcome
 from netloom.programs.vswitchd_commands import register_commands
 from netloom.programs.vswitchd_database import DatabaseClient
 from netloom.programs.vswitchd_datapaths import DataPathSet, remove_remains
@@ -94,10 +94,6 @@ def usage() -> str:
         daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
         log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
     )
-
-
-class Fatal(NetloomError):
-    """The daemon cannot start; the text goes to stderr and the exit status is 1."""
 
 
 class Arguments:
@@ -335,18 +331,7 @@ def run(argv: list[str]) -> int:
     daemon.start()
     if arguments.mlockall:
         lock_memory()
-    program = Program(arguments, daemon, signals)
-    try:
-        program.start()
-        status = program.loop.run()
-    except NetloomError:
-        daemon.close()
-        raise
-    except Exception as error:  # noqa: BLE001 - reported as a crash, with its trace
-        return daemon.crash(error)
-    program.close()
-    daemon.close()
-    return status
+    return live(daemon, Program(arguments, daemon, signals))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,72 +1,62 @@
-"""JSON for people to read: what `--pretty` and `--format json` print.
+"""JSON text the way Open vSwitch prints it: members sorted, reals with 15 digits.
 
-The layout is Open vSwitch's: members sorted, two spaces of indentation per level, and closing
-brackets behind the last element instead of on lines of their own. Compact text has no spaces.
+For error messages, tables, files and people, not for the wire: a daemon encodes its messages with
+msgspec. `format_pretty` is what `--pretty` prints: two spaces of indentation per level, and closing
+brackets behind the last element instead of on lines of their own.
+
+Uses the C string escaper directly, since importing `json` costs a tool more than the whole of this
+package.
 """
 
 from __future__ import annotations
 
-_ESCAPES = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-}
+from _json import encode_basestring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def _format_string(text: str) -> str:
-    chars = [_ESCAPES.get(char) or (f"\\u{ord(char):04x}" if char < " " else char) for char in text]
-    return f'"{"".join(chars)}"'
+def quote(text: str) -> str:
+    """`text` as a JSON string with its quotes; other than ASCII characters stay as they are."""
+    return encode_basestring(text)
 
 
-def _format_number(value: int | float) -> str:
+def format_real(value: float) -> str:
+    """A real number with 15 significant digits and without a needless fraction."""
+    return f"{value:.15g}"
+
+
+def format_json(value: Any, sort: bool = True) -> str:
+    """`value` (null, bool, int, float, str, list, dict) as compact JSON text."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    if value.is_integer() and abs(value) < 2**63:
-        return str(int(value))
-    short = f"{value:.15g}"
-    return short if float(short) == value else f"{value:.17g}"
+    if isinstance(value, float):
+        return format_real(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([format_json(item, sort) for item in value]) + "]"
+    names = sorted(value) if sort else list(value)
+    members = [f"{encode_basestring(name)}:{format_json(value[name], sort)}" for name in names]
+    return "{" + ",".join(members) + "}"
 
 
-def format_json(value: object, *, pretty: bool = False, sort: bool = True) -> str:
-    """`value` as JSON text without a line end."""
-    parts: list[str] = []
-    _write(value, parts, pretty, sort, 0)
-    return "".join(parts)
-
-
-def _write(value: object, parts: list[str], pretty: bool, sort: bool, depth: int) -> None:
-    if value is None:
-        parts.append("null")
-    elif value is True or value is False:
-        parts.append("true" if value else "false")
-    elif isinstance(value, str):
-        parts.append(_format_string(value))
-    elif isinstance(value, int | float):
-        parts.append(_format_number(value))
-    elif isinstance(value, dict):
-        _write_members(value, parts, pretty, sort, depth + 1)
-    elif isinstance(value, list | tuple):
-        parts.append("[")
-        for index, element in enumerate(value):
-            parts.append("," if index else "")
-            parts.append("\n" + "  " * (depth + 1) if pretty else "")
-            _write(element, parts, pretty, sort, depth + 1)
-        parts.append("]")
-    else:
-        raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _write_members(
-    value: dict[str, object], parts: list[str], pretty: bool, sort: bool, depth: int
-) -> None:
-    parts.append("{")
-    for index, name in enumerate(sorted(value) if sort else value):
-        parts.append("," if index else "")
-        parts.append("\n" + "  " * depth if pretty else "")
-        parts.append(_format_string(name) + (": " if pretty else ":"))
-        _write(value[name], parts, pretty, sort, depth)
-    parts.append("}")
+def format_pretty(value: Any, depth: int = 1) -> str:
+    """`value` as several lines of JSON text, without a line end; its elements are `depth` levels
+    deep."""
+    indent = "\n" + "  " * depth
+    if isinstance(value, (list, tuple)):
+        elements = [indent + format_pretty(item, depth + 1) for item in value]
+        return "[" + ",".join(elements) + "]"
+    if isinstance(value, dict):
+        members = [
+            f"{indent}{encode_basestring(name)}: {format_pretty(value[name], depth + 1)}"
+            for name in sorted(value)
+        ]
+        return "{" + ",".join(members) + "}"
+    return format_json(value)

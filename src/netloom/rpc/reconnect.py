@@ -44,6 +44,9 @@ CONNECT = "connect"
 DISCONNECT = "disconnect"
 PROBE = "probe"
 
+#: The pause after the first attempt that failed.
+DEFAULT_MIN_BACKOFF_MS = 1000
+
 _CONNECTED = (ACTIVE, IDLE, RECONNECT)
 
 log = get_logger("reconnect")
@@ -57,7 +60,7 @@ class Reconnect:
         name: str,
         now_ms: int,
         *,
-        min_backoff_ms: int = 1000,
+        min_backoff_ms: int = DEFAULT_MIN_BACKOFF_MS,
         max_backoff_ms: int = 8000,
         probe_interval_ms: int = 5000,
         passive: bool = False,

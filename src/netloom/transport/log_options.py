@@ -111,11 +111,13 @@ def _unix_sink(path: str) -> SyslogSink:
 
 def _udp_sink(target: str) -> SyslogSink | None:
     """Sends to `HOST:PORT`, or None if that is no address."""
-    host, colon, port = target.rpartition(":")
-    if not colon or not port.isdigit():
-        return None
     import _socket
 
+    from netloom.base.numbers import decimal
+
+    host, colon, port = target.rpartition(":")
+    if not colon or decimal(port) is None:
+        return None
     host = host.strip("[]")
     family = _socket.AF_INET6 if ":" in host else _socket.AF_INET
     sock = _socket.socket(family, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)

@@ -13,6 +13,8 @@ from netloom.ovsdb.idl import Idl
 from netloom.ovsdb.row import Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from netloom.ovsdb.types import Datum
 
     Columns = dict[str, Datum]
@@ -32,14 +34,18 @@ class AttachedVlans:
         found: dict[Row, Columns] = {}
         vlans = frozenset(vlan for _, vlan in mappings)
         self._confirmed, self._given = self._given, dict(self._given)
+        for bridge, port in self._ports():
+            columns = self._port(bridge, port, vlans)
+            if columns:
+                found[port] = columns
+        return found
+
+    def _ports(self) -> Iterator[tuple[Row, Row]]:
+        """The bridges that attach by themselves, with each of their ports."""
         for root in self._idl.rows("Open_vSwitch")[:1]:
             for bridge in self._idl.refs(root, "bridges"):
                 if bridge.get("auto_attach"):
-                    for port in self._idl.refs(bridge, "ports"):
-                        columns = self._port(bridge, port, vlans)
-                        if columns:
-                            found[port] = columns
-        return found
+                    yield from ((bridge, port) for port in self._idl.refs(bridge, "ports"))
 
     def undo(self) -> None:
         """What was to be written last was not."""

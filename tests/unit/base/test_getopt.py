@@ -10,6 +10,7 @@ from netloom.base.getopt import (
     Option,
     UsageError,
     format_options,
+    time_limit,
 )
 
 OPTIONS = (
@@ -98,3 +99,15 @@ def test_option_table_is_listed_with_its_arguments() -> None:
     assert format_options(OPTIONS[:4]) == (
         "--target=ARG\n-t ARG\n--timeout=ARG\n-T ARG\n--help\n-h \n--verbose=[ARG]\n-v [ARG]\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1", 1), (" 5", 5), ("+5", 5), ("4294967295", 4294967295), ("007", 7),
+        ("4294967296", None), ("0", None), ("-1", None), ("", None), ("+", None), ("5 ", None),
+        ("\u00b2", None), ("1.5", None), ("0x5", None),
+    ],
+)  # fmt: skip
+def test_time_limits_are_read_as_open_vswitch_reads_them(text: str, seconds: int | None) -> None:
+    assert time_limit(text) == seconds

@@ -223,7 +223,7 @@ def test_lost_connection_is_shown_after_a_while(clock: ManualClock, source: Serv
     Client(source).call("transact", "D", insert("a"))
     server, relay = make_relay(clock)
     connect(source, relay)
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     assert server.deadline() == clock.now_ms() + GRACE_MS
     clock.advance(GRACE_MS - 1)
     server.advance(clock.now_ms())
@@ -242,7 +242,7 @@ def test_transaction_without_source_is_kept_until_there_is_one(
 ) -> None:
     server, relay = make_relay(clock)
     connect(source, relay)
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     client, gone = Client(server), Client(server)
     client.call("transact", "D", insert("kept"), request_id=3)
     client.call("transact", "D", insert("dropped"), request_id=4)
@@ -260,7 +260,7 @@ def test_transaction_whose_answer_was_lost_is_canceled(clock: ManualClock, sourc
     connect(source, relay)
     client = Client(server)
     client.call("transact", "D", insert("a"), request_id=8)
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     assert client.take() == [{"id": 8, "error": "canceled"}]
 
 
@@ -279,7 +279,7 @@ def test_removed_relay_answers_what_it_owes(clock: ManualClock, source: Server) 
     client = Client(server)
     client.call("set_db_change_aware", True)
     client.call("transact", "D", insert("a"), request_id=8)
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     client.call("transact", "D", insert("a"), request_id=9)
     client.take()
     server.remove_database("D")
@@ -294,7 +294,7 @@ def test_relay_of_a_cluster_asks_for_what_it_missed(clock: ManualClock, source: 
     follower = Client(server)
     seen = follower.call("monitor_cond_since", "D", 1, {"Root": {}}, "0" * 8)["error"]
     assert seen["details"] == "last-txn-id must be UUID format."
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     Client(source).call("transact", "D", insert("b"))
     again = connect(source, relay)
     (request,) = [r for r in again.seen if r.method == "monitor_cond_since"]
@@ -358,7 +358,7 @@ def test_relays_can_be_chained(clock: ManualClock, source: Server) -> None:
     for wire in (second, first, second):
         wire.run()
     assert contents(server) == contents(source) != {}
-    middle_relay.disconnected(clock.now_ms())
+    middle_relay.disconnected()
     clock.advance(GRACE_MS)
     middle.advance(clock.now_ms())
     second.run()
@@ -418,7 +418,7 @@ def test_nonsense_of_the_source_costs_the_connection_and_heals(
     connect(source, relay)
     relay.received(notice)
     assert relay.unfit is not None
-    relay.disconnected(clock.now_ms())
+    relay.disconnected()
     again = connect(source, relay)
     (request,) = [r for r in again.seen if r.method == "monitor_cond_since"]
     assert request.params[3] == "00000000-0000-0000-0000-000000000000"

@@ -10,6 +10,7 @@ import pytest
 from tests.support.database_pair import (
     SCHEMA,
     Client,
+    MemoryStore,
     Wire,
     contents,
     insert,
@@ -17,7 +18,9 @@ from tests.support.database_pair import (
 )
 
 from netloom.base.clock import ManualClock
-from netloom.ovsdb.replication import Excluded, Replication
+from netloom.ovsdb.database import Database
+from netloom.ovsdb.replication import Replication
+from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 from netloom.rpc.jsonrpc import Error, Notify, Reply
 
@@ -31,12 +34,16 @@ def active() -> Server:
 
 def make_backup(schema: dict[str, Any] = SCHEMA) -> Server:
     server = make_server(ManualClock(1000, 2000), schema)
-    server.is_backup = True
+    server.served["D"].is_backup = True
     return server
 
 
-def follow(active: Server, backup: Server, exclude: str = "") -> tuple[Replication, Wire]:
-    replication = Replication(backup, "tcp:a", Excluded.parse(exclude))
+def make_replication(backup: Server, *excluded: str) -> Replication:
+    return Replication(backup, "D", "tcp:a", frozenset(excluded))
+
+
+def follow(active: Server, backup: Server, *excluded: str) -> tuple[Replication, Wire]:
+    replication = make_replication(backup, *excluded)
     wire = Wire(active, replication)
     wire.run()
     return replication, wire
@@ -53,12 +60,12 @@ def test_backup_takes_over_contents_with_their_uuids(active: Server) -> None:
     client.call("transact", "D", KID, insert("a", kids=["named-uuid", "k"], n=["set", [1, 2]]))
     backup = make_backup()
     client_of_backup = Client(backup)
-    backup.is_backup = False
+    backup.served["D"].is_backup = False
     client_of_backup.call("transact", "D", insert("gone"))
-    backup.is_backup = True
+    backup.served["D"].is_backup = True
     replication, _wire = follow(active, backup)
     assert contents(backup) == contents(active)
-    assert replication.status() == "replicating: tcp:a\ndatabase: D\n"
+    assert replication.status() == "replicating: tcp:a\n"
 
 
 def test_backup_follows_every_change_and_records_it(active: Server) -> None:
@@ -117,19 +124,20 @@ def test_excluded_table_keeps_its_own_rows(active: Server) -> None:
     own = {"op": "insert", "table": "Own", "row": {"y": "active's"}}
     Client(active).call("transact", "D", insert("a"), own)
     backup = make_backup()
-    backup.is_backup = False
+    backup.served["D"].is_backup = False
     Client(backup).call("transact", "D", {**own, "row": {"y": "mine"}})
-    backup.is_backup = True
-    replication, wire = follow(active, backup, "D:Own")
+    backup.served["D"].is_backup = True
+    replication, wire = follow(active, backup, "Own")
     Client(active).call("transact", "D", insert("b"), own)
     wire.run()
     assert contents(backup, ("Own",)) == contents(active, ("Own",))
     assert [row[0] for row in contents(backup)["Own"].values()] == ["mine"]
-    assert replication.status() == "replicating: tcp:a\ndatabase: D\nexclude: D:Own\n"
+    assert replication.status() == "replicating: tcp:a\nexclude: D:Own"
 
 
-def test_excluded_tables_are_shown_in_order() -> None:
-    assert str(Excluded.parse("T:D,S:C,S:B,,zz")) == "S:B,S:C,T:D,zz:"
+def test_excluded_tables_are_shown_in_order(active: Server) -> None:
+    replication, _wire = follow(active, make_backup(), "Own", "A")
+    assert replication.status() == "replicating: tcp:a\nexclude: D:A,D:Own"
 
 
 def test_excluding_what_others_refer_to_ends_replication(
@@ -137,17 +145,17 @@ def test_excluding_what_others_refer_to_ends_replication(
 ) -> None:
     Client(active).call("transact", "D", KID, insert("a", kids=["named-uuid", "k"]))
     backup = make_backup()
-    replication, _wire = follow(active, backup, "D:Kid")
+    replication, _wire = follow(active, backup, "Kid")
     assert replication.error is not None
     assert replication.error.tag == "referential integrity violation"
     assert contents(backup)["Root"] == {}
-    assert replication.status() == "Replication to (tcp:a) failed\n"
+    assert replication.status() == "Replication to (tcp:a) failed"
     assert "ovsdb_error|ERR|unexpected ovsdb error: referential" in capsys.readouterr().err
 
 
 def test_server_does_not_copy_itself(active: Server) -> None:
     replication, _wire = follow(active, active)
-    assert str(replication.error) == "Server ID check failed: Self replicating is not allowed"
+    assert str(replication.error) == "Server ID check failed: D: Self replicating is not allowed"
 
 
 def test_backup_with_more_columns_is_good_enough(active: Server) -> None:
@@ -186,32 +194,46 @@ def test_schema_that_does_not_fit_ends_replication(
 ) -> None:
     said: list[str] = []
     recorder = SimpleNamespace(
-        dbg=lambda text: None,
+        dbg=lambda text, *args: None,
         info=lambda text, *args: said.append(text % args),
-        warn=lambda text: said.append(text),
     )
     monkeypatch.setattr("netloom.ovsdb.replication.log", recorder)
     active = make_server(ManualClock(1000, 2000), theirs)
     replication, _wire = follow(active, make_backup(ours))
-    assert replication.error is not None
+    assert str(replication.error) == "get_schema failed: D: the schemas do not fit"
     assert said == [
-        "Schema version mismatch, checking if D can still be replicated or not.",
+        "D: Schema version mismatch, checking if D can still be replicated or not.",
         fault,
         "D cannot be replicated.",
-        "Nothing to replicate.",
     ]
 
 
 def test_misfit_of_an_excluded_table_does_not_matter() -> None:
     active = make_server(ManualClock(1000, 2000), changed_schema(z={"type": "integer"}))
-    replication, _wire = follow(active, make_backup(), "D:Kid")
+    replication, _wire = follow(active, make_backup(), "Kid")
     assert replication.error is None
 
 
-def test_backup_without_common_database_waits_for_one() -> None:
+def test_active_server_without_the_database_ends_replication() -> None:
     active = make_server(ManualClock(1000, 2000), {**SCHEMA, "name": "E"})
     replication, _wire = follow(active, make_backup())
-    assert replication.status() == "connecting: tcp:a\n"
+    assert str(replication.error) == "list_dbs failed: D: database name is not in the list"
+
+
+def test_other_databases_of_a_backup_may_be_changed() -> None:
+    backup = make_backup()
+    other = Database(DatabaseSchema.from_json({**SCHEMA, "name": "E"}))
+    backup.add_database(other, MemoryStore())  # type: ignore[arg-type]
+    client = Client(backup)
+    assert "uuid" in client.call("transact", "E", insert("x"))["result"][0]
+    assert client.call("transact", "D", insert("x"))["result"][0]["error"] == "not allowed"
+    assert client.call("lock", "l")["result"] == {"locked": True}
+
+
+def test_backup_is_not_converted() -> None:
+    client = Client(make_backup())
+    said = client.call("convert", "D", changed_schema(z={"type": "integer"}))["error"]
+    assert said["details"] == "convert operation not allowed on database D"
 
 
 def test_lost_connection_leaves_the_contents_and_the_role(active: Server) -> None:
@@ -222,10 +244,10 @@ def test_lost_connection_leaves_the_contents_and_the_role(active: Server) -> Non
     wire.session.closed()
     replication.disconnected()
     assert contents(backup) == before
-    assert replication.status() == "replicating: tcp:a\ndatabase: D\n"
+    assert replication.status() == "replicating: tcp:a\n"
     Client(active).call("transact", "D", {"op": "delete", "table": "Root", "where": []})
     again = Wire(active, replication)
-    assert replication.status() == "connecting: tcp:a\n"
+    assert replication.status() == "connecting: tcp:a"
     again.run()
     assert contents(backup) == contents(active)
 
@@ -233,10 +255,10 @@ def test_lost_connection_leaves_the_contents_and_the_role(active: Server) -> Non
 def test_connection_that_ends_before_the_contents_came_changes_nothing(active: Server) -> None:
     Client(active).call("transact", "D", insert("a"))
     backup = make_backup()
-    backup.is_backup = False
+    backup.served["D"].is_backup = False
     Client(backup).call("transact", "D", insert("mine"))
     before = contents(backup)
-    replication = Replication(backup, "tcp:a", Excluded({}))
+    replication = make_replication(backup)
     wire = Wire(active, replication)
     for _turn in range(3):
         wire.ask()
@@ -276,11 +298,22 @@ def test_nonsense_of_the_active_server_ends_replication(
 
 def test_refusals_and_odd_replies_end_replication() -> None:
     for message, text in (
-        (Error("unknown method", 0), "get_server_id failed: unknown method"),
-        (Reply("me", 0), "get_server_id failed: Server ID is not valid UUID"),
-        (Reply({}, 9), "received unexpected reply"),
+        (Error("unknown method", 0), "get_server_id failed: D: unknown method"),
+        (Reply("me", 0), "get_server_id failed: D: Server ID is not valid UUID"),
     ):
-        replication = Replication(make_backup(), "tcp:a", Excluded({}))
+        replication = make_replication(make_backup())
         replication.connected(lambda request: None)
         replication.received(message)
         assert str(replication.error) == text
+
+
+def test_reply_that_nobody_waits_for_is_ignored(active: Server) -> None:
+    replication, _wire = follow(active, make_backup())
+    replication.received(Reply({}, 99))
+    assert replication.error is None
+
+
+def test_update_of_another_database_ends_replication(active: Server) -> None:
+    replication, _wire = follow(active, make_backup())
+    replication.received(Notify("update", ["E", {}]))
+    assert str(replication.error) == "update failed: D: received an update nobody asked for"

@@ -6,16 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.database_pair import Client, make_server
 
 from netloom.base.clock import ManualClock
-from netloom.ovsdb import schemas_directory
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
-from netloom.ovsdb.session import Session
-from netloom.rpc.json_codec import LightJson
 
 SCHEMA = {
     "name": "D",
@@ -38,29 +36,6 @@ SCHEMA = {
 }
 
 
-class Client:
-    """A session whose messages are kept as decoded JSON."""
-
-    def __init__(self, server: Server) -> None:
-        self.received: list[Any] = []
-        self.disconnected = ""
-        self.session = Session(server, self._take, self._disconnect)
-
-    def _take(self, data: bytes) -> None:
-        self.received.append(json.loads(data))
-
-    def _disconnect(self, reason: str) -> None:
-        self.disconnected = reason
-
-    def call(self, method: str, *params: Any, request_id: Any = 1) -> Any:
-        self.session.request(method, list(params), request_id)
-        return self.received[-1] if self.received else None
-
-    def take(self) -> list[Any]:
-        messages, self.received = self.received, []
-        return messages
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(1000, 2000)
@@ -68,10 +43,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def server(clock: ManualClock) -> Server:
-    codec = LightJson()
-    with open(f"{schemas_directory()}/_server.ovsschema", "rb") as file:
-        server_schema = DatabaseSchema.from_json(codec.decode(file.read()))
-    made = Server(server_schema, clock, codec.encode)
+    made = make_server(clock)
     made.add_database(Database(DatabaseSchema.from_json(SCHEMA)), None)
     return made
 

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from netloom.base.clock import ManualClock
 from netloom.ovsdb import schemas_directory
 from netloom.ovsdb.database import Database
-from netloom.ovsdb.remote_config import default_options, desired_remotes
+from netloom.ovsdb.remote_config import RemoteOptions, default_options, desired_remotes
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 
+POINTER = "db:Remotes,Root,connections"
 SCHEMA = {
     "name": "Remotes",
     "version": "1.0.0",
@@ -34,6 +37,9 @@ SCHEMA = {
                 "target": {"type": "string"},
                 "role": {"type": "string"},
                 "read_only": {"type": "boolean"},
+                "other_config": {
+                    "type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}
+                },
             }
         },
     },
@@ -56,13 +62,26 @@ def server_with(**row: Any) -> Server:
 
 def test_row_names_a_remote_and_its_options() -> None:
     server = server_with(target="ptcp:6640", read_only=True)
-    remotes = desired_remotes(server, ["db:Remotes,Root,connections"])
+    remotes = desired_remotes(server, {POINTER: default_options(POINTER)})
     assert list(remotes) == ["ptcp:6640"]
     assert remotes["ptcp:6640"].read_only
 
 
 def test_role_of_a_remote_is_read_from_its_row() -> None:
     server = server_with(target="ptcp:6640", role="ovn-controller")
-    remotes = desired_remotes(server, ["db:Remotes,Root,connections"])
+    remotes = desired_remotes(server, {POINTER: default_options(POINTER)})
     assert remotes["ptcp:6640"].role == "ovn-controller"
     assert remotes["ptcp:6640"] != default_options("ptcp:6640")
+
+
+@pytest.mark.parametrize(("text", "dscp"), [("46", 46), ("0", 0), ("64", None), ("x", None)])
+def test_class_of_service_of_a_remote_is_read_from_its_row(text: str, dscp: int | None) -> None:
+    server = server_with(target="ptcp:6640", other_config=["map", [["dscp", text]]])
+    remotes = desired_remotes(server, {POINTER: default_options(POINTER)})
+    assert remotes["ptcp:6640"].dscp == dscp
+
+
+def test_remote_that_is_named_itself_has_the_options_it_was_given() -> None:
+    server = server_with(target="ptcp:6640")
+    options = RemoteOptions(1000, 0, read_only=True)
+    assert desired_remotes(server, {"ptcp:6641": options}) == {"ptcp:6641": options}

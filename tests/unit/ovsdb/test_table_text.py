@@ -90,3 +90,10 @@ def test_unknown_formats_are_refused_with_their_names() -> None:
         Style().set_option("format", "foo")
     with pytest.raises(CommandError, match='unknown data format "foo"'):
         Style().set_option("data", "foo")
+
+
+@pytest.mark.parametrize(("text", "width"), [("12", 12), ("12x", 12), ("x", 0), ("\u00b2", 0)])
+def test_greatest_width_of_columns_is_a_number_in_front(text: str, width: int) -> None:
+    style = Style()
+    style.set_option("max-column-width", text)
+    assert style.max_width == width

@@ -8,7 +8,8 @@ from struct import Struct
 
 import pytest
 
-from netloom.programs.packet_hex import Fatal, join_dumps, main, read_packets
+from netloom.programs.outcome import Fatal
+from netloom.programs.packet_hex import join_dumps, main, read_packets
 
 MAGICS = {
     b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">",

@@ -8,7 +8,7 @@ from netloom.base.errors import ProtocolError
 from netloom.base.limits import JSON_DEPTH
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import Codec, LightJson
-from netloom.rpc.json_text import format_json
+from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, JsonRpc, Notify, Reply, Request
 
 
@@ -153,9 +153,18 @@ def test_many_messages_in_one_read_are_all_found(codec: Codec) -> None:
 def test_pretty_text_is_laid_out_as_open_vswitch_does() -> None:
     value = {"b": [1, {"c": None}], "a": "é\n", "e": {}, "f": [], "r": 2.5, "i": 3.0}
     assert format_json(value) == '{"a":"é\\n","b":[1,{"c":null}],"e":{},"f":[],"i":3,"r":2.5}'
-    assert format_json({"b": [1, {"c": True}], "a": "x"}, pretty=True) == (
+    assert format_pretty({"b": [1, {"c": True}], "a": "x"}) == (
         '{\n  "a": "x",\n  "b": [\n    1,\n    {\n      "c": true}]}'
     )
+
+
+def test_reals_have_fifteen_digits_also_where_they_are_pretty() -> None:
+    for value, text in (
+        (0.1 + 0.2, "0.3"),
+        (1e15, "1e+15"),
+        (123456789012345678.0, "1.23456789012346e+17"),
+    ):
+        assert format_json(value) == format_pretty(value) == text
 
 
 def test_codecs_refuse_what_json_cannot_say(codec: Codec) -> None:

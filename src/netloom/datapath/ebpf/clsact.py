@@ -14,11 +14,21 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
+from netloom.netdev.rtnetlink import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_EXCL,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    attribute,
+    attributes,
+    messages,
+    request,
+)
+
 RTM_NEWQDISC, RTM_DELQDISC = 36, 37
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
-NLM_F_DUMP = 0x300
-NLMSG_ERROR, NLMSG_DONE = 2, 3
 TCA_KIND, TCA_OPTIONS = 1, 2
 TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS = 6, 7, 8
 #: The filter's verdict is what becomes of the packet.
@@ -31,9 +41,7 @@ PRIORITY, HANDLE = 1, 1
 NAME: Final = b"netloom"
 NAME_WITH_CLSACT: Final = b"netloom+clsact"
 _ETH_P_ALL = 0x0300
-_HEADER = Struct("=IHHII")
 _TCMSG = Struct("=BxxxiIII")
-_ATTRIBUTE = Struct("=HH")
 _NUMBER = Struct("=I")
 _ANSWER_BYTES = 65_536
 #: What is there already, and what is gone, is as wished.
@@ -60,16 +68,16 @@ def attach(ifindex: int, program: int) -> None:
     """Have a program see what comes in at a device. Raises OSError with the kernel's reason."""
     is_new = _request(
         RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, ifindex, CLSACT, CLSACT_ROOT, 0,
-        _attribute(TCA_KIND, b"clsact\0"), _PRESENT,
+        attribute(TCA_KIND, b"clsact\0"), _PRESENT,
     )  # fmt: skip
     earlier = next((f.name for f in _filters(ifindex, CLSACT_INGRESS) if f.is_ours), b"")
     name = NAME_WITH_CLSACT if is_new or earlier == NAME_WITH_CLSACT else NAME
     options = (
-        _attribute(TCA_BPF_FD, _NUMBER.pack(program))
-        + _attribute(TCA_BPF_NAME, name + b"\0")
-        + _attribute(TCA_BPF_FLAGS, _NUMBER.pack(DIRECT_ACTION))
+        attribute(TCA_BPF_FD, _NUMBER.pack(program))
+        + attribute(TCA_BPF_NAME, name + b"\0")
+        + attribute(TCA_BPF_FLAGS, _NUMBER.pack(DIRECT_ACTION))
     )
-    described = _attribute(TCA_KIND, b"bpf\0") + _attribute(TCA_OPTIONS, options)
+    described = attribute(TCA_KIND, b"bpf\0") + attribute(TCA_OPTIONS, options)
     _request(
         RTM_NEWTFILTER, NLM_F_CREATE, ifindex, HANDLE, CLSACT_INGRESS, _INFO, described, _PRESENT
     )
@@ -84,33 +92,17 @@ def detach(ifindex: int) -> None:
         return
     _request(
         RTM_DELTFILTER, 0, ifindex, HANDLE, CLSACT_INGRESS, _INFO,
-        _attribute(TCA_KIND, b"bpf\0"), _GONE,
+        attribute(TCA_KIND, b"bpf\0"), _GONE,
     )  # fmt: skip
     is_alone = len(found) == 1 and not any(_filters(ifindex, CLSACT_EGRESS))
     if ours.name == NAME_WITH_CLSACT and is_alone:
         _request(
             RTM_DELQDISC, 0, ifindex, CLSACT, CLSACT_ROOT, 0,
-            _attribute(TCA_KIND, b"clsact\0"), _GONE,
+            attribute(TCA_KIND, b"clsact\0"), _GONE,
         )  # fmt: skip
 
 
 _INFO: Final = PRIORITY << 16 | _ETH_P_ALL
-
-
-def _attribute(kind: int, data: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(data)
-    return (_ATTRIBUTE.pack(length, kind) + data).ljust(length + 3 & ~3, b"\0")
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if length < _ATTRIBUTE.size:
-            break
-        found[kind] = data[_ATTRIBUTE.size : length]
-        data = data[length + 3 & ~3 :]
-    return found
 
 
 def _filters(ifindex: int, parent: int) -> Iterator[_Filter]:
@@ -121,7 +113,7 @@ def _filters(ifindex: int, parent: int) -> Iterator[_Filter]:
             continue
         _, index, handle, _, info = _TCMSG.unpack_from(data)
         if index == ifindex and handle:
-            name = _attributes(_attributes(data[_TCMSG.size :]).get(TCA_OPTIONS, b"")).get(
+            name = attributes(attributes(data[_TCMSG.size :]).get(TCA_OPTIONS, b"")).get(
                 TCA_BPF_NAME, b""
             )
             name = name.rstrip(b"\0")
@@ -155,17 +147,13 @@ def _signed(data: bytes) -> int:
 
 def _talk(kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     """One request of rtnetlink: kinds and bodies of what it answers."""
-    header = _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | flags, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, 0))
-        sock.send(header + body)
+        sock.send(request(kind, flags, body))
         while True:
-            answer = sock.recv(_ANSWER_BYTES)
-            while answer:
-                length, type_, _, _, _ = _HEADER.unpack_from(answer)
+            for type_, data in messages(sock.recv(_ANSWER_BYTES)):
                 if type_ == NLMSG_DONE:
                     return
-                yield type_, answer[_HEADER.size : length]
+                yield type_, data
                 if type_ == NLMSG_ERROR:
                     return
-                answer = answer[length + 3 & ~3 :]

@@ -287,13 +287,6 @@ class EbpfDpif:
         if is_known or not self._is_answering:
             self._installs.settle()
 
-    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
-        rows = list(flows)
-        for key, mask, actions in rows:
-            self._slow.flow_put(key, mask, actions)
-            self._orphans.discard((key & mask, mask))
-        self._installs.put(rows)
-
     def flow_get(self, key: int, mask: int) -> Flow | None:
         self._installs.settle()
         flow = self._slow.flow_get(key, mask)

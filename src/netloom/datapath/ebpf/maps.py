@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -159,8 +158,3 @@ class PerCpuArray:
     def total(self, index: int) -> int:
         """The sum over all CPUs, of values that are numbers."""
         return sum(int.from_bytes(value, "little") for value in self.get(index))
-
-
-def close_all(descriptors: Iterable[int]) -> None:
-    for fd in descriptors:
-        os.close(fd)

@@ -27,7 +27,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from ctypes import addressof, create_string_buffer
 from pathlib import Path
@@ -38,12 +37,19 @@ from netloom.base.log import get_logger
 from netloom.datapath.ebpf.maps import SharedArray
 from netloom.datapath.ebpf.spec import OUTPUT
 from netloom.datapath.ebpf.syscall import count_programs
+from netloom.netdev.rtnetlink import (
+    NLM_F_DUMP,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    attribute,
+    attributes,
+    messages,
+    request,
+)
 
 log = get_logger("dpif_netlink")
 
 RTM_GETLINK, RTM_GETTFILTER = 18, 46
-NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
-NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTMGRP_LINK, RTMGRP_TC = 0x1, 0x8
 SOL_NETLINK, NETLINK_LISTEN_ALL_NSID = 270, 8
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_QDISC = 1, 3, 4, 5, 6
@@ -64,10 +70,8 @@ SKIPPED_TURNS = 7
 ANSWER_BYTES = 32_768
 #: This process's own namespace, among the numbers of others.
 _HERE = -1
-_HEADER = Struct("=IHHII")
 _IFINFO = Struct("=BxHiII")
 _TCMSG = Struct("=BxxxiIII")
-_ATTRIBUTE = Struct("=HH")
 _IFREQ = Struct("16sP16x")
 _VALUE = Struct("=II")
 _INT = Struct("=i")
@@ -198,7 +202,7 @@ class Shortcuts:
                 found.update(self._ports)
                 continue
             namespace = next((_INT.unpack(value)[0] for _, _, value in ancillary), _HERE)
-            for _, body in _messages(data):
+            for _, body in messages(data):
                 # Of links and of tc, the index is in the same place.
                 place = namespace, _INT.unpack_from(body, 4)[0]
                 found |= self._concerned.get(place, set())
@@ -269,18 +273,17 @@ class Shortcuts:
 
     def _link(self, namespace: int, ifindex: int) -> _Link | None:
         body = _IFINFO.pack(0, 0, ifindex, 0, 0)
-        body += _attribute(IFLA_EXT_MASK, _U32.pack(SKIP_STATISTICS))
+        body += attribute(IFLA_EXT_MASK, _U32.pack(SKIP_STATISTICS))
         if namespace != _HERE:
-            body += _attribute(IFLA_TARGET_NETNSID, _INT.pack(namespace))
+            body += attribute(IFLA_TARGET_NETNSID, _INT.pack(namespace))
         return next((_read_link(answer) for answer in self._ask(RTM_GETLINK, 0, body)), None)
 
     def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
         """The answers to one request; none if the kernel refuses."""
         answers: list[bytes] = []
-        header = _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | flags, 0, 0)
-        self._requests.send(header + body)
+        self._requests.send(request(kind, flags, body))
         while True:
-            for answer, content in _messages(self._requests.recv(ANSWER_BYTES)):
+            for answer, content in messages(self._requests.recv(ANSWER_BYTES)):
                 if answer in (NLMSG_ERROR, NLMSG_DONE):
                     return answers
                 answers.append(content)
@@ -309,43 +312,19 @@ def watched_devices() -> frozenset[int]:
     return frozenset(int(row[4]) for row in words if int(row[3], 16) == ETH_P_ALL and row[5] == "1")
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(data)
-    return (_ATTRIBUTE.pack(length, kind) + data).ljust(length + 3 & ~3, b"\0")
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(type, what follows the header) of the messages in `data`."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, *_ = _HEADER.unpack_from(data, at)
-        yield kind, data[at + _HEADER.size : at + length]
-        at += max(length + 3 & ~3, _HEADER.size)
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    at = 0
-    while at + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
-        found[kind & 0x3FFF] = data[at + _ATTRIBUTE.size : at + length]
-        at += max(length + 3 & ~3, _ATTRIBUTE.size)
-    return found
-
-
 def _read_link(body: bytes) -> _Link:
     _, _, _, flags, _ = _IFINFO.unpack_from(body)
-    found = _attributes(body[_IFINFO.size :])
+    found = attributes(body[_IFINFO.size :])
     link = found.get(IFLA_LINK)
     namespace = found.get(IFLA_LINK_NETNSID)
     peer = None
     if link is not None:
         peer = _INT.unpack(namespace)[0] if namespace else _HERE, _INT.unpack(link)[0]
-    xdp = _attributes(found.get(IFLA_XDP, b"")).get(IFLA_XDP_ATTACHED, b"\0")
+    xdp = attributes(found.get(IFLA_XDP, b"")).get(IFLA_XDP_ATTACHED, b"\0")
     return _Link(
         found[IFLA_IFNAME].rstrip(b"\0").decode(),
         bool(flags & IFF_UP),
-        _attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"").rstrip(b"\0"),
+        attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"").rstrip(b"\0"),
         found.get(IFLA_ADDRESS, b""),
         _U32.unpack(found[IFLA_MTU])[0],
         found.get(IFLA_QDISC, b"").rstrip(b"\0"),

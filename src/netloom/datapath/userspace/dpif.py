@@ -22,6 +22,7 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.base.numbers import DIGITS, decimal
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import (
@@ -245,10 +246,6 @@ class UserspaceDpif(Outlet):
         flow = self._flows.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
-
-    def flow_put_many(self, flows: Iterable[tuple[int, int, DpActions]]) -> None:
-        for key, mask, actions in flows:
-            self.flow_put(key, mask, actions)
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
@@ -547,11 +544,11 @@ class UserspaceDpif(Outlet):
 
 def _number_in_name(name: str) -> int:
     """The number that `name` ends in or holds, 0 for none."""
-    start = next((at for at, char in enumerate(name) if char.isdigit()), len(name))
+    start = next((at for at, char in enumerate(name) if char in DIGITS), len(name))
     end = start
-    while end < len(name) and name[end].isdigit():
+    while end < len(name) and name[end] in DIGITS:
         end += 1
-    number = int(name[start:end] or 0)
+    number = decimal(name[start:end]) or 0
     number += BRIDGE_NUMBERS if name.startswith("br") and end > start else 0
     return number if number < MAX_PORTS else 0
 

@@ -13,19 +13,23 @@ from netloom.flow.mapped import address_bytes, is_ipv4
 from netloom.netdev.device import Device
 from netloom.netdev.linux.packet_socket import PacketSocketDevice
 from netloom.netdev.linux.rtnl import Rtnl
+from netloom.netdev.rtnetlink import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    attribute,
+    attributes,
+    messages,
+    request,
+)
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 0x1, 0x4, 0x400
-NLMSG_ERROR = 2
 NDA_DST, NDA_LLADDR = 1, 2
 NTF_USE = 0x1
 #: NUD_REACHABLE, STALE, DELAY, PROBE, NOARP and PERMANENT: the entry has an address.
 _KNOWN = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
 _MAC_BYTES = 6
 _ANSWER_BYTES = 8_192
-_HEADER = Struct("=IHHII")
 _NEIGHBOUR = Struct("=BxxxiHBB")
-_ATTRIBUTE = Struct("=HH")
 
 
 class UplinkHost:
@@ -48,7 +52,7 @@ class UplinkHost:
         kind, body = answer
         if kind != RTM_NEWNEIGH or not _NEIGHBOUR.unpack_from(body)[2] & _KNOWN:
             return None
-        mac = _attributes(body[_NEIGHBOUR.size :]).get(NDA_LLADDR, b"")
+        mac = attributes(body[_NEIGHBOUR.size :]).get(NDA_LLADDR, b"")
         return int.from_bytes(mac, "big") if len(mac) == _MAC_BYTES else None
 
     def ask(self, device: str, address: int) -> None:
@@ -68,20 +72,6 @@ class UplinkHost:
         family = socket.AF_INET if is_ipv4(address) else socket.AF_INET6
         wanted = address_bytes(address)
         body = _NEIGHBOUR.pack(family, link.ifindex, 0, use, 0)
-        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(wanted), NDA_DST) + wanted
-        size = _HEADER.size + len(body)
-        self._socket.send(_HEADER.pack(size, kind, NLM_F_REQUEST | flags, 1, 0) + body)
-        answer = self._socket.recv(_ANSWER_BYTES)
-        length, answer_kind, _, _, _ = _HEADER.unpack_from(answer)
-        return answer_kind, answer[_HEADER.size : length]
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if length < _ATTRIBUTE.size:
-            break
-        found[kind] = data[_ATTRIBUTE.size : length]
-        data = data[length + 3 & ~3 :]
-    return found
+        body += attribute(NDA_DST, wanted)
+        self._socket.send(request(kind, flags, body))
+        return next(messages(self._socket.recv(_ANSWER_BYTES)))

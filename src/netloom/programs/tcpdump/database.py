@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from netloom.base.errors import NetloomError
+from netloom.programs.outcome import Fatal
 from netloom.programs.ovsdb_link import Link, LinkError, open_link
 from netloom.rpc.jsonrpc import Error, Reply, Request
 from netloom.transport.sync_stream import Deadline
@@ -18,10 +18,6 @@ DATABASE = "Open_vSwitch"
 #: How long the switch may take to set up the mirror.
 _PATIENCE_S = 10
 _POLL_S = 0.02
-
-
-class Fatal(NetloomError):
-    """Ends the program with exit status 1; the text goes to the user as it is."""
 
 
 def _uuids(value: Any) -> list[str]:

@@ -10,8 +10,8 @@ import sys
 
 from netloom.base.paths import rundir
 from netloom.programs.help_text import version_text
-from netloom.programs.outcome import outcome
-from netloom.programs.tcpdump.database import Fatal, MirrorDatabase, Port
+from netloom.programs.outcome import Fatal, outcome
+from netloom.programs.tcpdump.database import MirrorDatabase, Port
 from netloom.programs.tcpdump.device import LONGEST_NAME, Tap, device_exists
 
 TYPE_CHECKING = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.base.numbers import decimal
 from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ need_add_aa_mapping = need_del_aa_mapping = need_get_aa_mapping
 
 
 def _number(text: str) -> int:
-    if not text.lstrip().removeprefix("-").removeprefix("+").isdigit():
+    if decimal(text.lstrip().removeprefix("-").removeprefix("+")) is None:
         raise CommandError(f"Invalid argument {text}")
     return int(text)
 

@@ -7,6 +7,7 @@ hexadecimal digits of a UUID. (An `@name` of this command line is a value, not t
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.base.numbers import decimal
 from netloom.ovsdb.uuids import parse_uuid, uuid_prefix_length
 
 TYPE_CHECKING = False
@@ -91,7 +92,7 @@ def _row_by_id(context: Context, table: TableSchema, row_id: RowId, word: str) -
     wanted: Any = word
     column_type = context.schema.tables[row_id.table].columns[row_id.name].type
     if column_type.key.name == "integer":
-        if not word.removeprefix("-").isdigit():
+        if decimal(word.removeprefix("-")) is None:
             return None
         wanted = int(word)
     value = wanted if column_type.is_scalar else (wanted,)

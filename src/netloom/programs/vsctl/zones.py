@@ -7,6 +7,7 @@ policy, a limit of connections, or both.
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.base.numbers import decimal
 from netloom.programs.vsctl.bridges import leading_int
 
 TYPE_CHECKING = False
@@ -79,10 +80,10 @@ def _new_zone(context: Context, datapath: Row, number: int) -> Row:
 
 def _zone_argument(text: str) -> int:
     """The number in `zone=NUMBER`."""
-    number = text.removeprefix("zone=")
-    if not number.isdigit():
+    number = decimal(text.removeprefix("zone="))
+    if number is None:
         raise CommandError(f"{text}: zone must be given as zone=NUMBER")
-    return int(number)
+    return number
 
 
 # Time-out policies.
@@ -140,19 +141,19 @@ def _limit_target(text: str) -> int | None:
     """The zone that `[zone=]NUMBER` means; None for `default`."""
     if text == "default":
         return None
-    number = text.removeprefix("zone=")
-    if not number.isdigit() or int(number) > 65535:
+    number = decimal(text.removeprefix("zone="))
+    if number is None or number > 65535:
         raise CommandError(f"invalid zone id {text}")
-    return int(number)
+    return number
 
 
 def run_set_zone_limit(context: Context) -> None:
     number = _limit_target(context.args[1])
-    limit = context.args[2]
-    if not limit.isdigit() or int(limit) > 0xFFFFFFFF:
-        raise CommandError(f"invalid limit {limit}")
+    limit = decimal(context.args[2])
+    if limit is None or limit > 0xFFFFFFFF:
+        raise CommandError(f"invalid limit {context.args[2]}")
     datapath = _datapath(context)
-    value = (int(limit),)
+    value = (limit,)
     if number is None:
         context.txn.set(datapath, "ct_zone_default_limit", value)
         return

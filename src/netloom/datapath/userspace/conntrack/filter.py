@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netloom.base.numbers import decimal
 from netloom.base.record import Record
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.flow.address import parse_ipv6, parse_plain_ipv4
@@ -90,6 +91,7 @@ def parse_tuple_filter(text: str) -> TupleFilter:
 
 
 def _number(name: str, text: str, bits: int) -> int:
-    if not text.isdigit() or int(text) >> bits:
+    number = decimal(text)
+    if number is None or number >> bits:
         raise ValueError(f"failed to parse field {name}")
-    return int(text)
+    return number

@@ -98,6 +98,8 @@ _IPV6_DST: Final = shift_of("ct_ipv6_dst")
 _PROTO: Final = shift_of("ct_nw_proto")
 _SPORT: Final = shift_of("ct_tp_src")
 _DPORT: Final = shift_of("ct_tp_dst")
+_ALL_32: Final = (1 << 32) - 1
+_ALL_128: Final = (1 << 128) - 1
 
 
 def tuple_bits(original: Tuple) -> int:
@@ -113,7 +115,7 @@ def tuple_bits(original: Tuple) -> int:
 
 
 def plain_bits(ends: tuple[int, ...]) -> int:
-    """The same of a connection of TCP or UDP on IPv4, whose members stand side by side."""
+    """The same of a connection of TCP or UDP on IPv4, whose members stand side by side in a key."""
     _, _, proto, src, dst, sport, dport = ends
     return ((src << 32 | dst) << 40 | (sport << 16 | dport) << 8 | proto) << _PROTO
 
@@ -122,6 +124,22 @@ def plain_bits(ends: tuple[int, ...]) -> int:
 assert _DPORT == _PROTO + 8 and _SPORT == _PROTO + 24 and (_NW_DST, _NW_SRC) == (
     _PROTO + 40, _PROTO + 72,
 )  # fmt: skip
+
+
+def tuple_in(key: int, zone: int) -> Tuple | None:
+    """The tuple of which a flow key says that, without an ICMP identifier, as the key has none."""
+    proto = key >> _PROTO & 0xFF
+    src, dst = key >> _NW_SRC & _ALL_32, key >> _NW_DST & _ALL_32
+    dl_type = ETH_TYPE_IP
+    if not src and not dst:
+        src, dst = key >> _IPV6_SRC & _ALL_128, key >> _IPV6_DST & _ALL_128
+        dl_type = ETH_TYPE_IPV6
+    if not src and not dst:
+        return None
+    sport, dport = key >> _SPORT & 0xFFFF, key >> _DPORT & 0xFFFF
+    if proto in (IPPROTO_ICMP, IPPROTO_ICMPV6):
+        sport, dport = sport << 8 | dport, 0
+    return Tuple(zone, dl_type, proto, src, dst, sport, dport)
 
 
 def extract(
