@@ -56,6 +56,8 @@ _MASKS = tuple(
         (r"(idle|hard)_age=\d+,? ?", ""),
         (r"^ufid:[0-9a-f-]+, ?", ""),
         (r", dp-extra-info:.*$", ""),
+        # Invalid packets of no connection have a tuple of their own in 3.1.
+        (r"(ct_state\((?:0x[37b]\d/|\S*?\+inv)\S*)ct_tuple[46]\([^)]*\),", r"\1"),
         (r"(recirc\(|recirc_id\(|recirc_id=)(0x[0-9a-f]+|[1-9]\d*)", r"\1R"),
         (r"\(?xid=0x[0-9a-f]+\)?", ""),
         (r"(?<=udp\(src=)\d+(?=,dst=\d+,csum=)", "N"),

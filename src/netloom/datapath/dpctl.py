@@ -141,6 +141,8 @@ class Dpctl:
         def run(call: _Call) -> None:
             dpif = self._one(call, command.own_args(call.args))
             if dpif is None:
+                if command.name == "flush-conntrack":
+                    self._fail(call, "Cannot open dpif", errno.EINVAL)
                 return
             if dpif.conntrack is None:
                 self._fail(call, f"{command.name} of this datapath", errno.EOPNOTSUPP)

@@ -254,7 +254,7 @@ _ND_ADVERT: _Alternative = (*_ICMP6, ("tp_src", 136, 0xFFFF), ("tp_dst", 0, 0xFF
 PREREQUISITES: dict[str, tuple[_Alternative, ...]] = {
     "-": (),
     "eth": ((("packet_type", 0, 0xFFFFFFFF),),),
-    "vlan": ((("vlan_tci", VLAN_CFI, VLAN_CFI),),),
+    "vlan": ((("packet_type", 0, 0xFFFFFFFF), ("vlan_tci", VLAN_CFI, VLAN_CFI)),),
     "mpls": ((("dl_type", 0x8847, 0xFFFF),), (("dl_type", 0x8848, 0xFFFF),)),
     "ipv4": ((("dl_type", 0x0800, 0xFFFF),),),
     "ipv6": ((("dl_type", 0x86DD, 0xFFFF),),),

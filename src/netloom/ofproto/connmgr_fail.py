@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log: Final = get_logger("fail_open")
 
-FAIL_OPEN_PRIORITY: Final = 0xF0000
+FAIL_OPEN_PRIORITY: Final = 0xF0F0F0
 assert FAIL_OPEN_PRIORITY > MAX_OPENFLOW_PRIORITY
 #: How many inactivity probes a controller may be away.
 _PROBES: Final = 3

@@ -4,7 +4,7 @@ Hidden rules, above all that controllers can make, let the switch's own packets 
 requests, its ARP, the ARP and TCP of controllers and database managers, and the ARP of the next
 router on the way to each (or of the remote itself on the same network), whose Ethernet address the
 host's own tables tell. So a controller cannot cut itself off, and a switch without rules can reach
-it. They are there for each primary controller and each manager that is called by an IPv4 address
+it. They are there for each controller and each manager that is called by an IPv4 address
 and is not `out-of-band`. `bridge/dump-flows` shows them; ovs-vswitchd.conf.db(5),
 `connection_mode`, `in-band-queue` and `disable-in-band`.
 
@@ -134,7 +134,7 @@ def _remotes(settings: BridgeSettings) -> list[tuple[int, int]]:
     targets = [
         (controller.target, _CONTROLLER_PORT)
         for controller in settings.controllers
-        if controller.connection_mode == "in-band" and controller.type == "primary"
+        if controller.connection_mode == "in-band"
     ]
     targets += [(target, _MANAGER_PORT) for target in settings.in_band_managers]
     found = [_remote(target, port) for target, port in targets]

@@ -6,7 +6,8 @@ what it may change and which asynchronous messages it gets; `AsyncConfig` says s
 may be set by the controller.
 
 A service session gets no asynchronous messages until it sets a miss send length other than 0.
-`enable_async_messages` of the Controller row, when false, starts a session with all of them off.
+`enable_async_messages` of the Controller row, when false, has all of them off until the peer
+chooses.
 
 Reasons in the masks are those of OpenFlow 1.4, whatever the version, with two more for table
 misses: those of a rule made for it, and those of no rule at all, which only controllers of
@@ -90,6 +91,8 @@ class Session:
         self.controller_id = 0
         self.packet_in_format = m.PACKET_IN_STANDARD
         self.async_config = m.AsyncConfig()
+        #: The peer has chosen its asynchronous messages itself.
+        self._has_chosen = False
         #: Bundles that wait to be committed, by number.
         self.bundles: dict[int, OpenBundle] = {}
         self.monitors = FlowMonitors()
@@ -128,17 +131,21 @@ class Session:
     def negotiated(self, version: int) -> None:
         """The version is known, and so are the defaults."""
         wanted = self.controller is None or self.controller.enable_async_messages
-        self.async_config = default_async_config(version) if wanted else m.AsyncConfig()
+        if not self._has_chosen:
+            self.async_config = default_async_config(version) if wanted else m.AsyncConfig()
 
     def reconfigure(self, controller: ControllerSettings) -> None:
         """Take over the changed settings of the controller."""
         self.controller = controller
+        if self.is_ready:
+            self.negotiated(self.peer.version)
         self._queue_size = controller.queue_size
         for queue in self._queues:
             queue.set_limits(controller.rate_limit_pps, controller.burst_limit_packets)
 
     def set_async_config(self, config: m.AsyncConfig) -> None:
         """Take over the masks that `config` has; others stay."""
+        self._has_chosen = True
         version = self.peer.version
         old = self.async_config
         wanted = tuple(_widen(mask, version) if mask >= 0 else mask for mask in config.packet_in)
@@ -167,6 +174,9 @@ class Session:
     def set_invalid_ttl(self, enable: bool) -> None:
         primary, secondary = self.async_config.packet_in
         bit = 1 << m.OFPR_INVALID_TTL
+        if enable == bool(primary & bit):
+            return
+        self._has_chosen = True
         primary = primary | bit if enable else primary & ~bit
         self.async_config = replace(self.async_config, packet_in=(primary, secondary))
 

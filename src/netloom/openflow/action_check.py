@@ -238,6 +238,8 @@ def _mpls(c: _Check, action: a.Action) -> None:
 
 
 def _push_mpls(c: _Check, action: a.PushMpls) -> None:
+    if _PACKET_TYPE.get(c.match.value) != 0:
+        c.inconsistent()
     _become(c, action.ethertype)
 
 

@@ -27,10 +27,12 @@ from netloom.transport.server import Listener
 from netloom.transport.signals import FatalSignals
 from netloom.transport.tls import TlsSettings
 from netloom.vswitchd.apply import LiveBridge
-from netloom.vswitchd.rconn import Rconn
+from netloom.vswitchd.rconn import Accepted, Rconn
 
 log = get_logger("connmgr")
 
+#: After how much silence the tools of the same machine are asked whether they live.
+MANAGEMENT_PROBE_MS = 60_000
 #: The role of a controller, and the counts of its rate limits: keys and values of `status`.
 Standing = tuple[str, tuple[tuple[str, str], ...]]
 _MadeFor = tuple[Bridge, frozenset[int], str, int]
@@ -56,7 +58,7 @@ class ByteMover:
         """None: the bridge takes them."""
 
 
-def _ignore(event: None) -> None:
+def _ignore(event: object) -> None:
     del event
 
 
@@ -67,8 +69,50 @@ def _tie(machine: BridgeEnd, connection: Connection[None], bridge: Bridge) -> No
     connection.serve = lambda: bridge.serve(machine)
 
 
+class Caller:
+    """A connection that somebody made to a listener."""
+
+    def __init__(
+        self,
+        links: OpenFlowLinks,
+        bridge: Bridge,
+        name: str,
+        machine: BridgeEnd,
+        settings: ControllerSettings,
+    ) -> None:
+        self._loop = links.loop
+        self.machine = machine
+        self.life = Accepted(machine.name, settings, links.loop.clock.now_ms())
+        self.connection: Connection[None] = Connection(
+            links.loop, ByteMover(machine), _ignore, self._closed, name
+        )
+        self.connection.on_activity = lambda: self.life.activity(self._now_ms())
+        self.connection.on_open = lambda connection: _tie(machine, connection, bridge)
+        machine.negotiated = lambda: self.life.negotiated(self._now_ms())
+        #: Is told when the connection is gone.
+        self.gone: Callable[[Caller], None] = _ignore
+
+    def run(self, now_ms: int) -> None:
+        due_ms = self.life.deadline()
+        if due_ms is None or now_ms < due_ms or self.connection.has_unread():
+            return
+        action = self.life.run(now_ms)
+        if action == "probe":
+            self.machine.send_probe()
+        elif action == "disconnect":
+            self.connection.abort()
+
+    def _closed(self, error: int) -> None:
+        self.life.disconnected(self._now_ms(), error)
+        self.machine.discard()
+        self.gone(self)
+
+    def _now_ms(self) -> int:
+        return self._loop.clock.now_ms()
+
+
 class Service:
-    """A listening socket; `settings` is None for the management socket."""
+    """A listening socket, and who has called it."""
 
     def __init__(
         self, links: OpenFlowLinks, live: LiveBridge, target: str, settings: ControllerSettings
@@ -79,7 +123,7 @@ class Service:
         self._versions = _versions(live)
         self._is_snoop = _is_snoop(live.name, target)
         self._is_management = target == _management_target(live.name)
-        self._connections: dict[int, Connection[None]] = {}
+        self._callers: dict[Caller, None] = {}
         address = parse_address(target, OPENFLOW_PORT)
         self._listener = Listener(links.loop, address, self._accept, links.tls, dscp=settings.dscp)
         if address.kind == "unix":
@@ -92,27 +136,28 @@ class Service:
         now_ms = self._links.loop.clock.now_ms()
         full_name = f"{self._bridge.name}<->{name}"
         machine = BridgeEnd(full_name, self._versions, now_ms, self._links.traffic)
-        connection: Connection[None] = Connection(
-            self._links.loop,
-            ByteMover(machine),
-            _ignore,
-            lambda error: self._closed(machine),
-            name,
-        )
-        connection.on_open = lambda connection: _tie(machine, connection, self._bridge)
-        self._connections[id(machine)] = connection
+        caller = Caller(self._links, self._bridge, name, machine, self.settings)
+        caller.gone = self._gone
+        self._callers[caller] = None
         self._bridge.accept(machine, None if self._is_management else self.settings)
         self._links.note_change()
-        return connection
+        return caller.connection
 
-    def _closed(self, machine: BridgeEnd) -> None:
-        machine.discard()
-        if self._connections.pop(id(machine), None) is not None:
-            self._bridge.forget(machine)
-            self._links.note_change()
+    def _gone(self, caller: Caller) -> None:
+        del self._callers[caller]
+        self._bridge.forget(caller.machine)
+        self._links.note_change()
+
+    def run(self, now_ms: int) -> None:
+        for caller in list(self._callers):
+            caller.run(now_ms)
+
+    def deadline(self) -> int | None:
+        due = [caller.life.deadline() for caller in self._callers]
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     def n_connections(self) -> int:
-        return len(self._connections)
+        return len(self._callers)
 
     def status(self, now_ms: int) -> ControllerStatus | None:
         """A row of a listener says nothing about those who come and go."""
@@ -121,6 +166,8 @@ class Service:
 
     def update(self, settings: ControllerSettings) -> None:
         self.settings = settings
+        for caller in self._callers:
+            caller.life.set(settings)
 
     def reconnect(self) -> None:
         """Listeners have nobody to call back."""
@@ -128,8 +175,8 @@ class Service:
     def close(self) -> None:
         self._links.signals.remove_file(self._listener.address.path)
         self._listener.close()
-        for connection in list(self._connections.values()):
-            connection.close()
+        for caller in list(self._callers):
+            caller.connection.close()
 
 
 class Client:
@@ -193,7 +240,10 @@ class Client:
         if self._machine is not None:
             self._machine.send_probe()
 
-    def watch(self, now_ms: int) -> None:
+    def deadline(self) -> None:
+        """The client asks for its own turns."""
+
+    def run(self, now_ms: int) -> None:
         """Notice changes that the Controller row shows: of the state, and of the role."""
         now = self.status(now_ms)
         shown = (now.state, now.role, now.last_error)
@@ -290,12 +340,12 @@ class OpenFlowLinks:
 
     def run(self) -> None:
         now_ms = self.loop.clock.now_ms()
-        for link in self._links.values():
-            if isinstance(link, Client):
-                link.watch(now_ms)
+        for link in list(self._links.values()):
+            link.run(now_ms)
 
     def deadline(self) -> int | None:
-        return None
+        due = [link.deadline() for link in self._links.values()]
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     def reconnect(self, bridge: str) -> None:
         """Have all controllers of the bridge called anew (`bridge/reconnect`)."""
@@ -363,7 +413,7 @@ def _all_settings(live: LiveBridge, with_controllers: bool) -> list[ControllerSe
     if live.settings is None:
         return []
     own = [
-        ControllerSettings(target=target, type="service")
+        ControllerSettings(target=target, type="service", inactivity_probe_ms=MANAGEMENT_PROBE_MS)
         for target in (_management_target(live.name), _snoop_target(live.name))
     ]
     return [*own, *live.settings.controllers] if with_controllers else own

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import ssl
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -180,6 +181,15 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     @property
     def is_open(self) -> bool:
         return self._open
+
+    def has_unread(self) -> bool:
+        """Whether something has come that is going to be read: this side was busy, not the peer
+        silent."""
+        if self._transport is None or not self._open or not self._transport.is_reading():
+            return False
+        waiting = select.poll()
+        waiting.register(self.extra_info("socket").fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def extra_info(self, name: str) -> Any:
         """asyncio's `get_extra_info`: `peername`, `sockname`, `ssl_object` …"""

@@ -305,7 +305,7 @@ def test_a_bridge_fails_open_after_three_probes_and_recovers() -> None:
     assert shown(bench) == [(10, (a.Output(1),))]
     assert bench.manager.deadline() == 16_000
     bench.run(1)
-    assert shown(bench) == [(0xF0000, (a.Output(NORMAL),))]
+    assert shown(bench) == [(0xF0F0F0, (a.Output(NORMAL),))]
     client = bench.join(4, primary())
     client.ask(m.FeaturesRequest())
     assert bench.manager.fail_modes.is_open

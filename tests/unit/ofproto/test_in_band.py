@@ -64,7 +64,6 @@ def test_ports_default_to_those_of_openflow_and_of_ovsdb() -> None:
     "one",
     [
         controller("tcp:1.2.3.4", "out-of-band"),
-        controller("tcp:1.2.3.4", kind="service"),
         controller("tcp:[::1]:6653"),
         controller("unix:/run/c.sock"),
         controller("ptcp:6653:127.0.0.1"),
@@ -72,6 +71,11 @@ def test_ports_default_to_those_of_openflow_and_of_ovsdb() -> None:
 )
 def test_controllers_that_need_no_rules_get_none(one: ControllerSettings) -> None:
     assert rules_of(settings(one)) == []
+
+
+def test_service_controllers_are_reached_in_band_too() -> None:
+    service = controller("tcp:1.2.3.4", kind="service")
+    assert rules_of(settings(service)) == rules_of(settings(controller("tcp:1.2.3.4"))) != []
 
 
 def test_disabled_in_band_control_makes_no_rules() -> None:
