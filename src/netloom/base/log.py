@@ -23,7 +23,7 @@ may take in all. A message that nobody wants costs one comparison.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from .clock import Clock, SystemClock
@@ -393,12 +393,14 @@ class Vlog:
         """Log to the file `name` from now on. An OSError is logged and raised."""
         logger = self.logger("vlog")
         try:
-            new_fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o660)
+            new_fd = posix.open(
+                name, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o660
+            )
         except OSError as error:
             logger.warn("failed to open %s for logging: %s", name, error.strerror)
             raise
         if self._file_fd >= 0:
-            os.close(self._file_fd)
+            posix.close(self._file_fd)
             self._file_fd = -1
             logger.info("closing log file")
         self._file_name = name
@@ -412,17 +414,17 @@ class Vlog:
             return
         if self._file_fd >= 0:
             try:
-                there = os.stat(self._file_name)
+                there = posix.stat(self._file_name)
             except FileNotFoundError:
                 there = None
-            here = os.fstat(self._file_fd)
+            here = posix.fstat(self._file_fd)
             if there and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
                 return
         self.open_file(self._file_name)
 
     def close_file(self) -> None:
         if self._file_fd >= 0:
-            os.close(self._file_fd)
+            posix.close(self._file_fd)
             self._file_fd = -1
             self._update_thresholds()
 
@@ -477,7 +479,7 @@ class Vlog:
 
     def _write_file(self, text: str) -> None:
         try:
-            os.write(self._file_fd, text.encode("utf-8", "backslashreplace"))
+            posix.write(self._file_fd, text.encode("utf-8", "backslashreplace"))
         except OSError:
             # A full disk must not stop the daemon; the message is in the other destinations.
             return

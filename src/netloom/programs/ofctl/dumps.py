@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from netloom.base.environment import variable
 from netloom.flow.ports import ALL, MAX
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
@@ -172,12 +172,12 @@ def painter(context: Context) -> Painter | None:
     """What colors lines, if they are to be colored."""
     wanted = context.args.color
     if wanted == "auto":
-        wanted = "always" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else ""
+        wanted = "always" if sys.stdout.isatty() and variable("TERM") != "dumb" else ""
     if wanted != "always":
         return None
     from netloom.openflow.flow_colors import Painter, parse_colors
 
-    return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
+    return Painter(parse_colors(variable("OVS_COLORS") or ""))
 
 
 def dump_flows(context: Context) -> None:

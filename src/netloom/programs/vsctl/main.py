@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from netloom.base.errors import NetloomError
@@ -94,7 +94,7 @@ def _quoted(words: Sequence[str]) -> str:
 
 def _invoker() -> str:
     """` (invoked by NAME)`, where NAME is how the parent process calls itself."""
-    parent = os.getppid()
+    parent = posix.getppid()
     try:
         with open(f"/proc/{parent}/cmdline", "rb", buffering=0) as file:
             name = file.read(4096).split(b"\0")[0].decode(errors="replace")
