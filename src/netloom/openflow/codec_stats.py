@@ -6,8 +6,8 @@ from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
 from netloom.flow.fields import BY_CODE
+from netloom.openflow import field_set
 from netloom.openflow import messages as m
-from netloom.openflow.field_set import rank
 from netloom.openflow.message_table import Frame
 
 TYPE_CHECKING = False
@@ -117,7 +117,7 @@ def _field_names(version: int) -> tuple[str, ...]:
 def _fields(bits: int, version: int) -> tuple[str, ...]:
     names = _field_names(version)
     found = [name for n, name in enumerate(names) if name and bits >> n & 1]
-    return tuple(sorted(found, key=rank))
+    return tuple(sorted(found, key=field_set.rank))
 
 
 def _bits(fields: tuple[str, ...], version: int) -> int:

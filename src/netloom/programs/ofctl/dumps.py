@@ -18,7 +18,6 @@ from netloom.programs.ofctl.switch import Switch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.flow_colors import Painter
-    from netloom.openflow.flow_text import Names
     from netloom.programs.ofctl import Context
 
 
@@ -128,21 +127,21 @@ def queue_get_config(context: Context) -> None:
 # Flows
 
 
-def _query_names(context: Context) -> Names:
-    from netloom.openflow.flow_text import Names
-
+def _query(context: Context) -> tuple[m.FlowStatsRequest, int]:
+    """Which flows to ask for, and the protocols that can."""
     if len(context.operands) < 2:
-        return Names()
-    return accepted_names(context, context.switch, ports_first=True)
+        return m.FlowStatsRequest(), p.P_ANY
+    from netloom.openflow.flow_text import parse_query
+
+    names = accepted_names(context, context.switch, ports_first=True)
+    return parse_query(context.operand(1), names)
 
 
 def open_for_query(
     context: Context,
 ) -> tuple[Switch, m.FlowStatsRequest]:
     """A connection in the most capable format that can say the query, and the query."""
-    from netloom.openflow.flow_text import parse_query
-
-    request, usable = parse_query(context.operand(1), _query_names(context))
+    request, usable = _query(context)
     if not usable & context.args.allowed_protocols:
         raise Fatal(
             f"none of the usable flow formats ({protocols_text(usable)}) is among the "
