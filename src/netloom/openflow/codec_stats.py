@@ -81,6 +81,19 @@ def decode_table_stats_reply(frame: Frame, protocol: int) -> m.TableStatsReply:
     return m.TableStatsReply(tuple(tables), frame.more)
 
 
+def read_table_names(frame: Frame) -> dict[int, str]:
+    """Table number -> name, of the tables in such a reply that have names."""
+    if frame.version != 1:
+        reply = decode_table_stats_reply(frame, 0)
+        return {table.table_id: table.name for table in reply.tables if table.name}
+    data = frame.data
+    return {
+        data[pos]: name
+        for pos in range(frame.body, len(data), _TABLE_SIZES[0])
+        if (name := _text(data[pos + 4 : pos + 36]))
+    }
+
+
 def _text(name: bytes) -> str:
     return name[:31].split(b"\0", 1)[0].decode("utf-8", "replace")
 
