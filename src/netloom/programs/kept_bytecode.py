@@ -54,6 +54,7 @@ class _Loader(SourceFileLoader):
     #: What stat(2) said of the source, and where its bytecode is.
     made_of: stat_result
     kept: str
+    finder: KeptBytecode
 
     def get_code(self, fullname: str) -> CodeType | None:
         """The module's code."""
@@ -67,10 +68,29 @@ class _LateModule(ModuleType):
     def __getattr__(self, name: str) -> object:
         if name in _ASKED_BY_IMPORT:
             raise AttributeError(name)
+        loader = self.__loader__
+        assert isinstance(loader, _LateLoader)
         self.__class__ = ModuleType  # type: ignore[assignment]
-        code = self.__spec__.loader.get_code(self.__name__)  # type: ignore[union-attr]
+        code = loader.get_code(self.__name__)
+        assert code is not None
+        # What it will import at once.
+        for imported in code.co_names:
+            if imported.startswith(loader.finder.prefix) and imported not in sys.modules:
+                loader.finder.make(imported)
         exec(code, self.__dict__)
         return getattr(self, name)
+
+
+class _LatePackage(ModuleType):
+    """A package that makes late modules of its own when they are asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        loader = self.__loader__
+        if isinstance(loader, _PackageLoader) and not name.startswith("__"):
+            module = loader.finder.make(f"{self.__name__}.{name}")
+            if module is not None:
+                return module
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
 class _LateLoader(_Loader):
@@ -82,6 +102,14 @@ class _LateLoader(_Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Nothing yet."""
+
+
+class _PackageLoader(_Loader):
+    """Loads a package whose modules run later; itself it runs at once."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module, empty."""
+        return _LatePackage(spec.name)
 
 
 def _read(path: str) -> bytes:
@@ -113,23 +141,42 @@ class KeptBytecode:
 
     def __init__(self, package: str, library: str = "", late: bool = False) -> None:
         self._above, _, name = package.rpartition("/")
-        self._prefix = f"{name}."
+        self.prefix = f"{name}."
         self._library = library
         self._suffix = f".{sys.implementation.cache_tag}.pyc"
-        self._loader = _LateLoader if late else _Loader
+        self._loaders = (_LateLoader, _PackageLoader) if late else (_Loader, _Loader)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name.startswith(self._prefix):
+        if name.startswith(self.prefix):
             place = f"{self._above}/{name.replace('.', '/')}"
             directory, _, tail = place.rpartition("/")
-            return self._spec(name, directory, tail, self._loader) or self._spec(
-                name, place, "__init__", _Loader
+            of_module, of_package = self._loaders
+            return self._spec(name, directory, tail, of_module) or self._spec(
+                name, place, "__init__", of_package
             )
         if self._library and name in sys.stdlib_module_names and not _is_inside(name):
             return self._spec(name, self._library, name, _Loader)
         return None
+
+    def make(self, name: str) -> ModuleType | None:
+        """A late module, known as if it was imported; None if there is none, or it is a package.
+        Python itself takes ten times as long for that."""
+        above, _, tail = name.rpartition(".")
+        parent = sys.modules.get(above) or __import__(above, fromlist=["x"])
+        spec = self.find_spec(name, None)
+        if spec is None or spec.submodule_search_locations is not None:
+            return None
+        module = _LateModule(name)
+        module.__spec__ = spec
+        module.__loader__ = spec.loader
+        module.__package__ = above
+        module.__file__ = spec.origin
+        module.__dict__["__cached__"] = spec.cached
+        sys.modules[name] = module
+        setattr(parent, tail, module)
+        return module
 
     def _spec(
         self, name: str, directory: str, tail: str, loader_class: type[_Loader]
@@ -140,6 +187,7 @@ class KeptBytecode:
         except OSError:
             return None
         loader = loader_class(name, source)
+        loader.finder = self
         loader.made_of = made_of
         loader.kept = f"{directory}/__pycache__/{tail}{self._suffix}"
         spec = ModuleSpec(name, loader, origin=source, is_package=tail == "__init__")
