@@ -14,6 +14,7 @@ from netloom.rpc import json_text
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
+from netloom.transport import pidfile as pidfiles
 from netloom.transport.address import Address
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.signals import FatalSignals, set_timeout
