@@ -77,7 +77,11 @@ class _LateModule(ModuleType):
         for imported in code.co_names:
             if imported.startswith(loader.finder.prefix) and imported not in sys.modules:
                 loader.finder.make(imported)
-        exec(code, self.__dict__)
+        try:
+            exec(code, self.__dict__)
+        except AttributeError as error:
+            # Who asked whether there is an attribute is not to take this for the answer.
+            raise ImportError(f"{self.__name__}: {error}", name=self.__name__) from error
         return getattr(self, name)
 
 

@@ -179,3 +179,19 @@ def test_a_late_module_says_where_it_fails(late: Path) -> None:
         _ = side.second
     assert caught.traceback[-1].path == late / "side.py"
     assert caught.traceback[-1].lineno == 1
+    (late / "inner/leaf.py").write_text("VALUE = sys = None\nsys.path\n")
+    leaf = importlib.import_module("kept_example.inner.leaf")
+    with pytest.raises(ImportError, match=r"kept_example.inner.leaf: .*'path'"):
+        hasattr(leaf, "VALUE")
+
+
+def test_what_a_late_module_will_import_is_made_late_as_well(late: Path) -> None:
+    (late / "side.py").write_text(
+        "from kept_example import inner\nfrom kept_example.inner import leaf\n"
+        "def value():\n    return leaf.VALUE\n"
+    )
+    from kept_example import side
+
+    assert side.leaf is sys.modules["kept_example.inner.leaf"] is side.inner.leaf
+    assert not has_run("kept_example.inner.leaf")
+    assert side.value() == "inner/leaf"
