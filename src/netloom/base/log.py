@@ -26,9 +26,9 @@ from __future__ import annotations
 import posix
 import sys
 
+from . import log_pattern
 from .clock import Clock, SystemClock
 from .errors import CommandError
-from .log_pattern import Record, compile_pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ OFF, EMER, ERR, WARN, INFO, DBG = range(6)
 
 DESTINATIONS = ("SYSLOG", "CONSOLE", "FILE")
 SYSLOG, CONSOLE, FILE = range(3)
+
+#: Where the pattern of --syslog-target stands, after those of the destinations.
+TARGET = len(DESTINATIONS)
 
 #: RFC 5424 severity of each level: alert, alert, error, warning, notice, debug.
 SEVERITIES = (1, 1, 3, 4, 5, 7)
@@ -245,12 +248,13 @@ class Vlog:
         self._started_ms = self.clock.now_ms()
         self._serial = 0
         self._facility: int | None = None
-        self._patterns = list(DEFAULT_PATTERNS)
-        self._formats = [compile_pattern(text) for text in DEFAULT_PATTERNS]
+        #: Of the destinations, and of --syslog-target.
+        self._patterns = [*DEFAULT_PATTERNS, TARGET_PATTERN]
+        #: Compiled when there is something to log.
+        self._formats: list[log_pattern.Pattern | None] = [None] * len(self._patterns)
         self._syslog_prefix = LIBC_PREFIX
         self._syslog_sink: SyslogSink = _libc_syslog
         self._target_sink: SyslogSink | None = None
-        self._target_format = compile_pattern(TARGET_PATTERN)
         self._warn_of_target = False
         self._file_name: str | None = None
         self._file_fd = -1
@@ -346,7 +350,7 @@ class Vlog:
         for which, known in enumerate(DESTINATIONS):
             if name in ("ANY", known):
                 self._patterns[which] = pattern
-                self._formats[which] = compile_pattern(pattern)
+                self._formats[which] = None
 
     def _apply_levels(self, words: list[str]) -> None:
         module: str | None = None
@@ -441,7 +445,7 @@ class Vlog:
             warning = "--syslog-target flag is deprecated, use --syslog-method instead"
             self.logger("vlog").warn(warning)
         self._serial += 1
-        record = Record(
+        record = log_pattern.Record(
             level=LEVELS[level],
             module=logger.module,
             message=message,
@@ -453,15 +457,21 @@ class Vlog:
             priority=self._priority(FACILITY_DAEMON, level),
         )
         if logger.levels[CONSOLE] >= level:
-            self._write_console(self._formats[CONSOLE](record) + "\n")
+            self._write_console(self._text(CONSOLE, record) + "\n")
         if logger.levels[SYSLOG] >= level:
-            for line in self._formats[SYSLOG](record).split("\n"):
+            for line in self._text(SYSLOG, record).split("\n"):
                 self._syslog_sink(record.priority, line)
             if self._target_sink is not None:
                 priority = self._priority(FACILITY_LOCAL0, level)
-                self._target_sink(priority, self._target_format(record))
+                self._target_sink(priority, self._text(TARGET, record))
         if self._file_fd >= 0 and logger.levels[FILE] >= level:
-            self._write_file(self._formats[FILE](record) + "\n")
+            self._write_file(self._text(FILE, record) + "\n")
+
+    def _text(self, which: int, record: log_pattern.Record) -> str:
+        pattern = self._formats[which]
+        if pattern is None:
+            pattern = self._formats[which] = log_pattern.compile_pattern(self._patterns[which])
+        return pattern(record)
 
     def _priority(self, default_facility: int, level: int) -> int:
         facility = default_facility if self._facility is None else self._facility
