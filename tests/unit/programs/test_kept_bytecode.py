@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -183,6 +183,26 @@ def test_a_late_module_says_where_it_fails(late: Path) -> None:
     leaf = importlib.import_module("kept_example.inner.leaf")
     with pytest.raises(ImportError, match=r"kept_example.inner.leaf: .*'path'"):
         hasattr(leaf, "VALUE")
+
+
+def test_modules_that_others_find_first_are_theirs(
+    late: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class First:
+        """As that of compiled modules."""
+
+        def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+            usual = PathFinder.find_spec(name, [str(late / "inner")])
+            return usual if name == "kept_example.inner.leaf" else None
+
+    monkeypatch.setattr(sys, "meta_path", [First(), *sys.meta_path])
+    (late / "side.py").write_text(
+        "import kept_example.inner.leaf\nfrom kept_example import inner\n"
+    )
+    from kept_example import side
+
+    assert has_run("kept_example.side") is False and side.inner.leaf.VALUE == "inner/leaf"
+    assert not is_kept("kept_example.inner.leaf") and is_kept("kept_example.side")
 
 
 def test_what_a_late_module_will_import_is_made_late_as_well(late: Path) -> None:
