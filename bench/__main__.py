@@ -6,7 +6,7 @@ import importlib
 import sys
 
 NAMES = (
-    "first_light", "datapath", "misses", "openflow", "pipeline", "network_api", "agents",
+    "first_light", "datapath", "misses", "openflow", "tools", "pipeline", "network_api", "agents",
     "resilience",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""OpenFlow side by side: flow mods, bundles, dumps, packet-ins, memory, start-up of the tool.
+"""OpenFlow side by side: flow mods, bundles, dumps, packet-ins, memory.
 
 Of what the switch does alone there is a rate, by the clock on the wall, and the time that its
 daemon spent on a processor, which others on the machine disturb less.
@@ -34,7 +34,6 @@ MANY = 100_000
 FEW = 10_000
 BARRIERS = 2_000
 PACKETS = 5_000
-STARTS = 20
 #: A daemon rests if it spends less than this part of so many seconds on a processor. It is looked
 #: at so often.
 RESTING, REST_S, MAX_RESTS = 0.1, 0.1, 100
@@ -256,13 +255,6 @@ def measure_packets(report: Report, number: int, side: Side) -> None:
     client.close()
 
 
-def measure_starts(report: Report, number: int, side: Side) -> None:
-    """How long the tool takes when it has little to do."""
-    for words in (("--version",), ("show", "br0"), ("add-flow", "br0", "actions=drop")):
-        took = min(side.tool(*words) for _ in range(STARTS))
-        report.add(f"ovs-ofctl {words[0]}", "ms", number, took * 1_000, lower=True)
-
-
 def main() -> None:
     """Measure both sides in turns and print the table."""
     try:
@@ -285,7 +277,6 @@ def main() -> None:
                 measure_switch(report, number, side, mods)
                 measure_tools(report, number, side, files)
                 measure_packets(report, number, side)
-                measure_starts(report, number, side)
     finally:
         for side in sides:
             side.switch.stop()

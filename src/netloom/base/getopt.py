@@ -15,8 +15,7 @@ ends them too; otherwise options and operands mix, unless POSIXLY_CORRECT is set
 
 from __future__ import annotations
 
-import os
-
+from .environment import variable
 from .errors import NetloomError
 
 TYPE_CHECKING = False
@@ -62,7 +61,7 @@ class Getopt:
         self._program = program
         self._args = list(argv)
         self._options = options
-        self._stop = stop_at_operand or "POSIXLY_CORRECT" in os.environ
+        self._stop = stop_at_operand or variable("POSIXLY_CORRECT") is not None
         self.operands: list[str] = []
 
     def __iter__(self) -> Iterator[tuple[str, str | None]]:

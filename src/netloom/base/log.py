@@ -23,12 +23,12 @@ may take in all. A message that nobody wants costs one comparison.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
+from . import log_pattern
 from .clock import Clock, SystemClock
 from .errors import CommandError
-from .log_pattern import Record, compile_pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ OFF, EMER, ERR, WARN, INFO, DBG = range(6)
 
 DESTINATIONS = ("SYSLOG", "CONSOLE", "FILE")
 SYSLOG, CONSOLE, FILE = range(3)
+
+#: Where the pattern of --syslog-target stands, after those of the destinations.
+TARGET = len(DESTINATIONS)
 
 #: RFC 5424 severity of each level: alert, alert, error, warning, notice, debug.
 SEVERITIES = (1, 1, 3, 4, 5, 7)
@@ -241,12 +244,13 @@ class Vlog:
         self._started_ms = self.clock.now_ms()
         self._serial = 0
         self._facility: int | None = None
-        self._patterns = list(DEFAULT_PATTERNS)
-        self._formats = [compile_pattern(text) for text in DEFAULT_PATTERNS]
+        #: Of the destinations, and of --syslog-target.
+        self._patterns = [*DEFAULT_PATTERNS, TARGET_PATTERN]
+        #: Compiled when there is something to log.
+        self._formats: list[log_pattern.Pattern | None] = [None] * len(self._patterns)
         self._syslog_prefix = LIBC_PREFIX
         self._syslog_sink: SyslogSink = _libc_syslog
         self._target_sink: SyslogSink | None = None
-        self._target_format = compile_pattern(TARGET_PATTERN)
         self._warn_of_target = False
         self._file_name: str | None = None
         self._file_fd = -1
@@ -342,7 +346,7 @@ class Vlog:
         for which, known in enumerate(DESTINATIONS):
             if name in ("ANY", known):
                 self._patterns[which] = pattern
-                self._formats[which] = compile_pattern(pattern)
+                self._formats[which] = None
 
     def _apply_levels(self, words: list[str]) -> None:
         module: str | None = None
@@ -389,12 +393,14 @@ class Vlog:
         """Log to the file `name` from now on. An OSError is logged and raised."""
         logger = self.logger("vlog")
         try:
-            new_fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o660)
+            new_fd = posix.open(
+                name, posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o660
+            )
         except OSError as error:
             logger.warn("failed to open %s for logging: %s", name, error.strerror)
             raise
         if self._file_fd >= 0:
-            os.close(self._file_fd)
+            posix.close(self._file_fd)
             self._file_fd = -1
             logger.info("closing log file")
         self._file_name = name
@@ -408,17 +414,17 @@ class Vlog:
             return
         if self._file_fd >= 0:
             try:
-                there = os.stat(self._file_name)
+                there = posix.stat(self._file_name)
             except FileNotFoundError:
                 there = None
-            here = os.fstat(self._file_fd)
+            here = posix.fstat(self._file_fd)
             if there and (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
                 return
         self.open_file(self._file_name)
 
     def close_file(self) -> None:
         if self._file_fd >= 0:
-            os.close(self._file_fd)
+            posix.close(self._file_fd)
             self._file_fd = -1
             self._update_thresholds()
 
@@ -435,7 +441,7 @@ class Vlog:
             warning = "--syslog-target flag is deprecated, use --syslog-method instead"
             self.logger("vlog").warn(warning)
         self._serial += 1
-        record = Record(
+        record = log_pattern.Record(
             level=LEVELS[level],
             module=logger.module,
             message=message,
@@ -447,15 +453,21 @@ class Vlog:
             priority=self._priority(FACILITY_DAEMON, level),
         )
         if logger.levels[CONSOLE] >= level:
-            self._write_console(self._formats[CONSOLE](record) + "\n")
+            self._write_console(self._text(CONSOLE, record) + "\n")
         if logger.levels[SYSLOG] >= level:
-            for line in self._formats[SYSLOG](record).split("\n"):
+            for line in self._text(SYSLOG, record).split("\n"):
                 self._syslog_sink(record.priority, line)
             if self._target_sink is not None:
                 priority = self._priority(FACILITY_LOCAL0, level)
-                self._target_sink(priority, self._target_format(record))
+                self._target_sink(priority, self._text(TARGET, record))
         if self._file_fd >= 0 and logger.levels[FILE] >= level:
-            self._write_file(self._formats[FILE](record) + "\n")
+            self._write_file(self._text(FILE, record) + "\n")
+
+    def _text(self, which: int, record: log_pattern.Record) -> str:
+        pattern = self._formats[which]
+        if pattern is None:
+            pattern = self._formats[which] = log_pattern.compile_pattern(self._patterns[which])
+        return pattern(record)
 
     def _priority(self, default_facility: int, level: int) -> int:
         facility = default_facility if self._facility is None else self._facility
@@ -473,7 +485,7 @@ class Vlog:
 
     def _write_file(self, text: str) -> None:
         try:
-            os.write(self._file_fd, text.encode("utf-8", "backslashreplace"))
+            posix.write(self._file_fd, text.encode("utf-8", "backslashreplace"))
         except OSError:
             # A full disk must not stop the daemon; the message is in the other destinations.
             return

@@ -6,7 +6,7 @@ ovs-appctl(8): `%` [`-`] [`0`] [width] letter [`{...}`]; an unknown letter stand
 
 from __future__ import annotations
 
-import os
+import posix
 
 from .clock import format_time
 
@@ -66,12 +66,12 @@ _FIELDS: dict[str, Field] = {
     "A": lambda r: r.program,
     "B": lambda r: str(r.priority),
     "c": lambda r: r.module,
-    "E": lambda r: os.uname().nodename,
+    "E": lambda r: posix.uname().nodename,
     "m": lambda r: r.message,
     "N": lambda r: str(r.serial),
     "n": lambda r: "\n",
     "p": lambda r: r.level,
-    "P": lambda r: str(os.getpid()),
+    "P": lambda r: str(posix.getpid()),
     "r": lambda r: str(r.elapsed_ms),
     "t": lambda r: r.thread or "main",
     "T": lambda r: f"({r.thread})" if r.thread else "",

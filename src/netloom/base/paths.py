@@ -6,36 +6,36 @@ defaults are those of the distributions' packages.
 
 from __future__ import annotations
 
-import os
+from .environment import variable
 
 
 def rundir() -> str:
     """Sockets and pid files (`OVS_RUNDIR`)."""
-    return os.environ.get("OVS_RUNDIR") or "/var/run/openvswitch"
+    return variable("OVS_RUNDIR") or "/var/run/openvswitch"
 
 
 def logdir() -> str:
     """Log files (`OVS_LOGDIR`)."""
-    return os.environ.get("OVS_LOGDIR") or "/var/log/openvswitch"
+    return variable("OVS_LOGDIR") or "/var/log/openvswitch"
 
 
 def sysconfdir() -> str:
     """System configuration (`OVS_SYSCONFDIR`); Open vSwitch's own is in its `openvswitch`."""
-    return os.environ.get("OVS_SYSCONFDIR") or "/etc"
+    return variable("OVS_SYSCONFDIR") or "/etc"
 
 
 def dbdir() -> str:
     """Databases (`OVS_DBDIR`, else `openvswitch` below `OVS_SYSCONFDIR` if that is set)."""
-    chosen = os.environ.get("OVS_DBDIR")
+    chosen = variable("OVS_DBDIR")
     if chosen:
         return chosen
-    sysconf = os.environ.get("OVS_SYSCONFDIR")
+    sysconf = variable("OVS_SYSCONFDIR")
     return f"{sysconf}/openvswitch" if sysconf else "/etc/openvswitch"
 
 
 def pkgdatadir() -> str:
     """Read-only data such as schemas (`OVS_PKGDATADIR`)."""
-    return os.environ.get("OVS_PKGDATADIR") or "/usr/share/openvswitch"
+    return variable("OVS_PKGDATADIR") or "/usr/share/openvswitch"
 
 
 def absolute(directory: str, name: str) -> str:

@@ -10,7 +10,8 @@ A subclass gets slots, a constructor (by position or keyword), equality, a hash 
 its annotations, those of its base classes first. Type checkers see a frozen dataclass; at run
 time nothing stops an assignment, which keeps construction cheap. Why not `dataclasses`: it
 imports `inspect` (4 ms) and compiles six methods per class when the class is defined; the classic
-tools define a hundred such classes and use three. Here a constructor is compiled at first use.
+tools define a hundred such classes and use three. Here a constructor is compiled when there are
+some instances.
 
 Defaults must be immutable values. `replace(record, field=value)` makes a changed copy.
 """
@@ -33,7 +34,9 @@ else:
         return lambda cls: cls
 
 
-_MISSING = object()
+#: So many instances are made without a constructor of their own: to compile one takes as long as
+#: to make twenty of them.
+FEW = 16
 
 
 def _compile_init(cls: type) -> Any:
@@ -61,25 +64,34 @@ class RecordType(type):
         defaults = {field: space.pop(field) for field in own if field in space}
         space.setdefault("__slots__", tuple(own))
         cls = super().__new__(mcs, name, bases, space)
-        inherited = [base for base in bases if isinstance(base, RecordType)]
-        cls._fields = tuple(  # type: ignore[attr-defined]
-            field
-            for base in inherited
-            for field in base._fields  # type: ignore[attr-defined]
-        ) + tuple(own)
+        fields: tuple[str, ...] = ()
         merged: dict[str, Any] = {}
-        for base in inherited:
-            merged |= base._defaults  # type: ignore[attr-defined]
+        for base in bases:
+            if isinstance(base, RecordType):
+                fields += base._fields  # type: ignore[attr-defined]
+                merged |= base._defaults  # type: ignore[attr-defined]
+        cls._fields = (*fields, *own)  # type: ignore[attr-defined]
         cls._defaults = merged | defaults  # type: ignore[attr-defined]
+        cls._made = 0  # type: ignore[attr-defined]
         if "__init__" not in space:
             cls.__init__ = _first_init  # type: ignore[misc]
         return cls
 
 
 def _first_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    """The constructor of the first instances, which are the only ones of most classes in a tool."""
     cls = type(self)
-    cls.__init__ = _compile_init(cls)
-    cls.__init__(self, *args, **kwargs)
+    names = cls._fields
+    values = {**cls._defaults, **dict(zip(names, args)), **kwargs}
+    cls._made += 1
+    is_right = len(args) <= len(names) and values.keys() == set(names)
+    # Of arguments that are wrong the compiled one tells.
+    if cls._made > FEW or not is_right or not kwargs.keys().isdisjoint(names[: len(args)]):
+        cls.__init__ = _compile_init(cls)
+        cls.__init__(self, *args, **kwargs)
+        return
+    for name, value in values.items():
+        setattr(self, name, value)
 
 
 class Record(metaclass=RecordType):

@@ -306,8 +306,7 @@ def _class_of(name: str) -> tuple[int, int]:
     """What `CLASSES` says of the longest prefix of the name of a code point."""
     if name.startswith("OXM_OF_PKT_REG"):
         return CLASSES["OXM_OF_PKT_REG"]
-    organization, kind, _ = name.split("_", 2)
-    return CLASSES[f"{organization}_{kind}_"]
+    return CLASSES[name[: name.index("_", name.index("_") + 1) + 1]]
 
 
 class CodePoint:
@@ -354,8 +353,8 @@ class Field:
     def __init__(self, row: str, number: int) -> None:
         names, place, n_bytes, self.form, flags, self.prerequisite, old, *codes = row.split()
         self.name, _, self.alias = names.partition("/")
-        slot_name, _, view = place.partition(":")
-        low, bits = (int(part) for part in view.split(":")) if view else (0, 0)
+        slot_name, *view = place.split(":")
+        low, bits = (int(view[0]), int(view[1])) if view else (0, 0)
         self.slot = SLOT[slot_name]
         self.id = number
         self.n_bytes = int(n_bytes)
@@ -377,7 +376,9 @@ class Field:
         self.of10 = old[0].strip("-")
         self.of11 = old[1].strip("-")
         self.implied = VLAN_CFI << SLOT["vlan_tci"].shift if self.name in _IMPLY_CFI else 0
-        self.codes: tuple[CodePoint, ...] = tuple(_code_point(code, self.n_bytes) for code in codes)
+        self.codes: tuple[CodePoint, ...] = tuple(
+            [_code_point(code, self.n_bytes) for code in codes]
+        )
 
     @property
     def width(self) -> int:
@@ -502,7 +503,15 @@ BY_CODE: dict[tuple[int, int, int], tuple[Field, CodePoint]] = {
 #: Everything that stands above the key.
 TUN_OPTIONS_MASK: Final = ((1 << N_TUN_METADATA * (1 + 8 * 124)) - 1) << TUN_PRESENT_SHIFT
 
+
+def _stage_masks() -> tuple[int, ...]:
+    masks = [TUN_OPTIONS_MASK, 0, 0, 0]
+    for slot in SLOTS:
+        masks[slot.stage] |= slot.mask
+    for stage in (1, 2, 3):
+        masks[stage] |= masks[stage - 1]
+    return tuple(masks)
+
+
 #: stage -> mask of all slots up to and including that stage.
-STAGE_MASKS: tuple[int, ...] = tuple(
-    sum(slot.mask for slot in SLOTS if slot.stage <= stage) | TUN_OPTIONS_MASK for stage in range(4)
-)
+STAGE_MASKS: tuple[int, ...] = _stage_masks()

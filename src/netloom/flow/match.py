@@ -10,11 +10,13 @@ port number in data-path flows; the layout is the same.
 
 from __future__ import annotations
 
-from netloom.flow.fields import SLOTS, Field
+from netloom.flow import fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
+
+    from netloom.flow.fields import Field
 
 
 class Match:
@@ -55,7 +57,7 @@ class Match:
         that scripts read is `netloom.flow.print`'s."""
         words = [
             f"{slot.name}=0x{slot.get(self.value):x}/0x{slot.get(self.mask):x}"
-            for slot in SLOTS
+            for slot in fields.SLOTS
             if self.mask & slot.mask
         ]
         return f"<match {','.join(words) or 'all'}>"

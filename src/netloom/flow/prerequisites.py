@@ -8,9 +8,9 @@ mean; the fixed-length match of OpenFlow 1.0 and text may have such fields, and 
 from __future__ import annotations
 
 from netloom.base.log import INFO, get_logger
+from netloom.flow import print as flow_print
 from netloom.flow.fields import PREREQUISITES, SLOT, TRANSPORT, Field
 from netloom.flow.match import Match
-from netloom.flow.print import format_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def normalize_match(
         return normal, []
     return normal, [
         "normalization changed ofp_match, details:",
-        f" pre: {format_match(match, port_names)}",
-        f"post: {format_match(normal, port_names)}",
+        f" pre: {flow_print.format_match(match, port_names)}",
+        f"post: {flow_print.format_match(normal, port_names)}",
     ]
 
 

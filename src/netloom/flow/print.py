@@ -7,7 +7,7 @@ printed through the mask of all the fields that such a packet has.
 
 from __future__ import annotations
 
-from netloom.flow import numbers
+from netloom.flow import numbers, value_text
 from netloom.flow.address import (
     format_ipv4_masked,
     format_ipv6_masked,
@@ -26,7 +26,6 @@ from netloom.flow.fields import (
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import format_port
-from netloom.flow.value_text import format_frag, format_packet_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ def format_match(
         _put_mpls(out)
     fragment_mask = out.masked("nw_frag") & 3
     if fragment_mask:
-        out.words.append(f"nw_frag={format_frag(out.get('nw_frag'), fragment_mask)}")
+        out.words.append(f"nw_frag={value_text.format_frag(out.get('nw_frag'), fragment_mask)}")
     _put_transport(out, dl_type)
     return ",".join(out.words)
 
@@ -243,7 +242,7 @@ def _put_packet_type(out: _Printer) -> int:
         return dl_type
     packet_type = out.get("packet_type")
     if packet_type or out.masked("packet_type") != 0xFFFFFFFF:
-        out.words.append(f"packet_type={format_packet_type(packet_type)}")
+        out.words.append(f"packet_type={value_text.format_packet_type(packet_type)}")
     elif out.masked("recirc_id"):
         out.words.append("eth")
     return packet_type & 0xFFFF if packet_type >> 16 == 1 else dl_type

@@ -10,7 +10,8 @@ Errors are ConfigError with Open vSwitch's text. Nothing here is slow to import:
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
-from netloom.flow import ports
+from netloom.flow import numbers, ports
+from netloom.flow import value_text as texts
 from netloom.flow.fields import (
     FIELD,
     SLOT,
@@ -20,10 +21,8 @@ from netloom.flow.fields import (
     option_present,
 )
 from netloom.flow.match import Match
-from netloom.flow.numbers import scan_integer
 from netloom.flow.prerequisites import key_meets
 from netloom.flow.scan import scan_int
-from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.flow.words import split_words
 
 TYPE_CHECKING = False
@@ -105,7 +104,7 @@ class MatchReader:
         if field.name == "dl_vlan" and _is_no_vlan(text):
             return set_match_field(self.match, field, _VLAN_NONE)
         # A name without a value asks for nothing but that the field is there.
-        value, mask = parse_field_value(field, text or "0/0", self._port_names)
+        value, mask = texts.parse_field_value(field, text or "0/0", self._port_names)
         if field.dynamic:
             return self._with_option(field, value, mask)
         return set_match_field(self.match, field, value, mask)
@@ -146,7 +145,7 @@ def _option_size(value: int, mask: int, ones: int) -> int:
 def _is_no_vlan(text: str) -> bool:
     """Whether `text` is the number 0xffff, which dl_vlan takes as "no tag"."""
     try:
-        return scan_integer(text, 2) == (_VLAN_NONE, "")
+        return numbers.scan_integer(text, 2) == (_VLAN_NONE, "")
     except ValueError:
         return False
 
@@ -154,13 +153,13 @@ def _is_no_vlan(text: str) -> bool:
 def parse_subfield_value(name: str, bits: int, field: Field, text: str) -> int:
     """The number `text` for `bits` bits of `field`; `name` is how the message calls them."""
     try:
-        value, rest = scan_integer(text, field.n_bytes)
+        value, rest = numbers.scan_integer(text, field.n_bytes)
     except ValueError:
         raise ConfigError(f"{name}: cannot parse integer value: {text}") from None
     if rest:
         raise ConfigError(f"{name}: cannot parse integer value: {text}")
     if value >> bits:
-        shown = format_field_value(field, value)
+        shown = texts.format_field_value(field, value)
         raise ConfigError(f"{name}: value {shown} does not fit into {bits} bits")
     return value
 
@@ -264,7 +263,7 @@ def _set_option(key: int, field: Field, value_text: str, text: str) -> int:
     if key & option_present(field):
         raise ConfigError(f"{text}: field {field.name} set multiple times")
     try:
-        value, mask = parse_field_value(field, value_text)
+        value, mask = texts.parse_field_value(field, value_text)
         if mask != field.ones:
             raise ConfigError(f"{value_text}: wildcards not allowed here")
     except ConfigError as error:
@@ -287,7 +286,7 @@ def _set_flow_field(
     if field.name == "dl_vlan" and _is_no_vlan(value_text):
         return key & ~_VLAN_TCI.mask
     try:
-        value, mask = parse_field_value(field, value_text, port_names)
+        value, mask = texts.parse_field_value(field, value_text, port_names)
         is_partial = field.form == "tun_flags" and value_text[:1] in ("+", "-")
         if mask != field.ones or is_partial:
             raise ConfigError(f"{value_text}: wildcards not allowed here")

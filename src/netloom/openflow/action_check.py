@@ -14,9 +14,9 @@ from netloom.flow.fields import FIELD, SLOT, VLAN_CFI, Field
 from netloom.flow.match import Match
 from netloom.flow.ports import ANY, IN_PORT, LOCAL, MAX
 from netloom.flow.prerequisites import prerequisites_met
+from netloom.openflow import action_choice as choice
 from netloom.openflow import action_learn as learn
 from netloom.openflow import actions as a
-from netloom.openflow.action_choice import check_members
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.protocol import P_ANY, P_OF10_ANY
 
@@ -325,7 +325,7 @@ def _fit(part: a.Subfield) -> None:
 
 
 def _bundle(c: _Check, action: a.Bundle) -> None:
-    check_members(action, c.max_port)
+    choice.check_members(action, c.max_port)
     if action.destination is not None:
         c.demand_destination(action.destination)
 

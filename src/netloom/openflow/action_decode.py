@@ -17,11 +17,11 @@ from netloom.flow.ports import ANY, IN_PORT, MAX, port_from_of10, port_from_of11
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
+from netloom.openflow import action_faults, oxm, properties
 from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
-from netloom.openflow.action_faults import log_bad_action
 from netloom.openflow.action_fields import (
     bare_field_at,
     check_zeros,
@@ -33,8 +33,6 @@ from netloom.openflow.action_fields import (
 from netloom.openflow.action_nesting import in_action_set, nesting_fault
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
-from netloom.openflow.oxm import decode_field_header, is_field_code
-from netloom.openflow.properties import check_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def decode_actions(
     try:
         _decode_into(found, data, version, depth)
     except OpenFlowError as error:
-        log_bad_action(data, _end_of_good(data, found), version, error.name)
+        action_faults.log_bad_action(data, _end_of_good(data, found), version, error.name)
         raise
     actions = tuple(found)
     nested = nesting_fault(actions, outer)
@@ -315,11 +313,11 @@ def _set_field(action: bytes, pos: int, *, masks: bool) -> a.SetField:
 def _field_to_set(action: bytes, pos: int) -> tuple[Field, bool, int]:
     """See `decode_field_header`; a field of another length has a wrong one, if it has any."""
     try:
-        return decode_field_header(action, pos)
+        return oxm.decode_field_header(action, pos)
     except OpenFlowError as error:
         if error.name != "OFPBMC_BAD_FIELD":
             raise
-        what = "LEN" if action[pos + 3] and is_field_code(action, pos) else "TYPE"
+        what = "LEN" if action[pos + 3] and oxm.is_field_code(action, pos) else "TYPE"
         raise OpenFlowError(f"OFPBAC_BAD_SET_{what}") from None
 
 
@@ -401,7 +399,7 @@ def _read_controller2(action: bytes, body: int, version: int) -> a.Action:
         if not name:
             raise OpenFlowError("OFPBPC_BAD_TYPE")
         if wanted > 0:
-            check_number(pos, pos + size, wanted)
+            properties.check_number(pos, pos + size, wanted)
             values[name] = int.from_bytes(body_of[:wanted], "big")
         else:
             values[name] = body_of if wanted else True
@@ -446,6 +444,7 @@ def _read_write_metadata(data: bytes, pos: int, size: int) -> a.Action:
     return a.WriteMetadata(*unpack_from(">QQ", data, pos + 16))
 
 
+#: Modules whose names these use run when the first such action is read.
 _READERS: dict[str, Callable[[bytes, int, int], a.Action]] = {
     "OUTPUT": _read_output,
     "STRIP_VLAN": _read_strip_vlan,
@@ -470,19 +469,21 @@ _READERS: dict[str, Callable[[bytes, int, int], a.Action]] = {
     "DEC_TTL_CNT_IDS": _read_dec_ttl_ids,
     "NOTE": _read_note,
     "CONJUNCTION": _read_conjunction,
-    "MULTIPATH": choice.read_multipath,
-    "BUNDLE": choice.read_bundle,
-    "BUNDLE_LOAD": choice.read_bundle_load,
-    "LEARN": learn.read_learn,
-    "LEARN2": learn.read_learn2,
-    "NAT": conntrack.read_nat,
-    "ENCAP": encap.read_encap,
-    "SAMPLE": small.read_sample,
-    "SAMPLE2": small.read_sample2,
-    "SAMPLE3": small.read_sample2,
-    "SAMPLE4": small.read_sample4,
-    "CHECK_PKT_LARGER": small.read_check_pkt_larger,
-    "DELETE_FIELD": small.read_delete_field,
+    "MULTIPATH": lambda data, body, version: choice.read_multipath(data, body, version),
+    "BUNDLE": lambda data, body, version: choice.read_bundle(data, body, version),
+    "BUNDLE_LOAD": lambda data, body, version: choice.read_bundle_load(data, body, version),
+    "LEARN": lambda data, body, version: learn.read_learn(data, body, version),
+    "LEARN2": lambda data, body, version: learn.read_learn2(data, body, version),
+    "NAT": lambda data, body, version: conntrack.read_nat(data, body, version),
+    "ENCAP": lambda data, body, version: encap.read_encap(data, body, version),
+    "SAMPLE": lambda data, body, version: small.read_sample(data, body, version),
+    "SAMPLE2": lambda data, body, version: small.read_sample2(data, body, version),
+    "SAMPLE3": lambda data, body, version: small.read_sample2(data, body, version),
+    "SAMPLE4": lambda data, body, version: small.read_sample4(data, body, version),
+    "CHECK_PKT_LARGER": lambda data, body, version: small.read_check_pkt_larger(
+        data, body, version
+    ),
+    "DELETE_FIELD": lambda data, body, version: small.read_delete_field(data, body, version),
 }
 
 

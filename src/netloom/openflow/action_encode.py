@@ -21,7 +21,7 @@ from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
-from netloom.openflow.oxm import encode_field_header, encode_field_value
+from netloom.openflow import oxm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _of10(port: int) -> int:
 
 def _write_output_reg(w: Writer, action: a.OutputReg) -> None:
     part = action.source
-    header = encode_field_header(part.field, _NXM)
+    header = oxm.encode_field_header(part.field, _NXM)
     packed = part.offset << 6 | part.n_bits - 1
     if len(header) == 4:
         w.put("OUTPUT_REG", pack(">H4sH6x", packed, header, action.max_len))
@@ -209,7 +209,7 @@ def _modern(w: Writer, action: a.SetField) -> tuple[Field, int, int]:
 
 
 def _put_oxm(w: Writer, name: str, before: bytes, field: Field, value: int, mask: int) -> None:
-    w.put(name, before + encode_field_value(field, w.version, value, mask))
+    w.put(name, before + oxm.encode_field_value(field, w.version, value, mask))
 
 
 def _write_set_one(w: Writer, name: str, action: a.SetField) -> None:
@@ -223,7 +223,7 @@ def _write_set_one(w: Writer, name: str, action: a.SetField) -> None:
 def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
     """One load per run of at most 64 bits of the mask; fields of experimenters, whose headers do
     not fit a load, whole."""
-    header = encode_field_header(field, _NXM)
+    header = oxm.encode_field_header(field, _NXM)
     if len(header) > 4:
         _put_oxm(w, "REG_LOAD2", b"", field, value & mask, mask)
         return
@@ -253,8 +253,8 @@ def segments(mask: int) -> list[tuple[int, int]]:
 def _write_move(w: Writer, action: a.Move) -> None:
     source, destination = action.source, action.destination
     names = _NXM if w.version < 6 else w.version
-    fields = (encode_field_header(source.field, names)
-              + encode_field_header(destination.field, names))  # fmt: skip
+    fields = (oxm.encode_field_header(source.field, names)
+              + oxm.encode_field_header(destination.field, names))  # fmt: skip
     numbers = pack(">3H", source.n_bits, source.offset, destination.offset)
     if w.version < 6:
         w.put("REG_MOVE", numbers + fields)
@@ -263,7 +263,7 @@ def _write_move(w: Writer, action: a.Move) -> None:
 
 
 def _stack(w: Writer, name: str, part: a.Subfield) -> None:
-    header = encode_field_header(part.field, _NXM)
+    header = oxm.encode_field_header(part.field, _NXM)
     body = pack(">H", part.offset) + header + pack(">H", part.n_bits)
     w.put(name, body.ljust(14, b"\0"))
 
@@ -386,6 +386,7 @@ def _write_meter(w: Writer, action: a.Meter) -> None:
         w.put("METER", pack(">I", action.meter_id))
 
 
+#: Modules whose names these use run when the first such action is written.
 _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Output: _write_output,
     a.OutputReg: _write_output_reg,
@@ -410,16 +411,16 @@ _WRITERS: dict[type[a.Action], Callable[[Writer, Any], None]] = {
     a.Conjunction: _write_conjunction,
     a.WriteMetadata: _write_metadata,
     a.GotoTable: _write_goto,
-    a.Multipath: choice.write_multipath,
-    a.Bundle: choice.write_bundle,
-    a.Learn: learn.write_learn,
+    a.Multipath: lambda w, action: choice.write_multipath(w, action),
+    a.Bundle: lambda w, action: choice.write_bundle(w, action),
+    a.Learn: lambda w, action: learn.write_learn(w, action),
     a.Meter: _write_meter,
-    a.Conntrack: conntrack.write_ct,
-    a.Nat: conntrack.write_nat,
-    a.Encap: encap.write_encap,
-    a.Sample: small.write_sample,
-    a.CheckPktLarger: small.write_check_pkt_larger,
-    a.DeleteField: small.write_delete_field,
+    a.Conntrack: lambda w, action: conntrack.write_ct(w, action),
+    a.Nat: lambda w, action: conntrack.write_nat(w, action),
+    a.Encap: lambda w, action: encap.write_encap(w, action),
+    a.Sample: lambda w, action: small.write_sample(w, action),
+    a.CheckPktLarger: lambda w, action: small.write_check_pkt_larger(w, action),
+    a.DeleteField: lambda w, action: small.write_delete_field(w, action),
     a.ClearActions: _write_nothing,
     a.WriteActions: _write_nothing,
 }

@@ -16,8 +16,6 @@ from netloom.openflow.number_text import to_u8, to_u16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from netloom.openflow.action_parse import ActionReader
 
 _socket_log = get_logger("socket_util")
@@ -107,33 +105,24 @@ def _stacked(text: str) -> a.Subfield:
     return a.Subfield(field, offset, n_bits)
 
 
-def parse_mod_mac(name: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        found = scan_mac(text)
-        if found is None:
-            raise ConfigError(f"invalid mac address {text}")
-        return a.SetField(FIELD[name], found[0], FIELD[name].ones, legacy=True)
-
-    return read
+def parse_mod_mac(text: str, name: str) -> a.Action:
+    found = scan_mac(text)
+    if found is None:
+        raise ConfigError(f"invalid mac address {text}")
+    return a.SetField(FIELD[name], found[0], FIELD[name].ones, legacy=True)
 
 
-def parse_mod_ip(name: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        value = parse_plain_ipv4(text)
-        if value is None:
-            _socket_log.err('"%s" is not a valid IP address', text)
-            raise ConfigError(f"{text}: could not convert to IP address")
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
-
-    return read
+def parse_mod_ip(text: str, name: str) -> a.Action:
+    value = parse_plain_ipv4(text)
+    if value is None:
+        _socket_log.err('"%s" is not a valid IP address', text)
+        raise ConfigError(f"{text}: could not convert to IP address")
+    return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
 
 
-def parse_mod_port(name: str, what: str) -> Callable[[ActionReader, str], a.Action]:
-    def read(r: ActionReader, text: str) -> a.Action:
-        value = to_u16(text, what)
-        return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
-
-    return read
+def parse_mod_port(text: str, name: str, what: str) -> a.Action:
+    value = to_u16(text, what)
+    return a.SetField(FIELD[name], value, FIELD[name].ones, legacy=True)
 
 
 def parse_mod_tos(r: ActionReader, text: str) -> a.Action:

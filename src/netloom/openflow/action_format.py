@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from netloom.flow.address import format_ipv4_masked, format_mac_masked
+from netloom.flow import address, value_text
 from netloom.flow.fields import Field
 from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port, port_to_of10
-from netloom.flow.value_text import format_field_value
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
+from netloom.openflow import action_encode
 from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import actions as a
-from netloom.openflow.action_encode import segments
-from netloom.openflow.names import REASONS
-from netloom.openflow.subfield_text import format_bits, format_subfield
+from netloom.openflow import names as reasons
+from netloom.openflow import subfield_text as subfields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +74,9 @@ def _controller(action: a.Controller, names: TextNames) -> str:
     words = []
     if action.reason != 1:
         # The reason of the switch's own rule for misses has no name.
-        reason = "" if action.reason == 7 else REASONS.get(action.reason, str(action.reason))
+        reason = (
+            "" if action.reason == 7 else reasons.REASONS.get(action.reason, str(action.reason))
+        )
         words.append(f"reason={reason}")
     if action.max_len != 0xFFFF:
         words.append(f"max_len={action.max_len}")
@@ -102,13 +103,14 @@ def _set_field(action: a.SetField, names: TextNames) -> str:
         whole = action.value
         if field.form == "port10":
             whole = port_to_of10(whole) or 0
-        for offset, n_bits in segments(action.mask):
+        for offset, n_bits in action_encode.segments(action.mask):
             value = whole >> offset & (1 << n_bits) - 1
             text = f"{value:#x}" if value else "0"
-            parts.append(f"load:{text}->{format_bits(field, offset, n_bits)}")
+            parts.append(f"load:{text}->{subfields.format_bits(field, offset, n_bits)}")
         return ",".join(parts)
     mask = action.mask if action.mask != field.ones else None
-    return f"set_field:{format_field_value(field, action.value, mask, names.ports)}->{field.name}"
+    shown = value_text.format_field_value(field, action.value, mask, names.ports)
+    return f"set_field:{shown}->{field.name}"
 
 
 def _legacy(field: Field, value: int) -> str:
@@ -122,11 +124,11 @@ def legacy_keyword(field: Field) -> str:
 
 
 def _mac(value: int) -> str:
-    return format_mac_masked(value, 0xFFFFFFFFFFFF)
+    return address.format_mac_masked(value, 0xFFFFFFFFFFFF)
 
 
 def _ipv4(value: int) -> str:
-    return format_ipv4_masked(value, 0xFFFFFFFF)
+    return address.format_ipv4_masked(value, 0xFFFFFFFF)
 
 
 _LEGACY: dict[str, tuple[str, Callable[[int], str]]] = {
@@ -180,16 +182,17 @@ def _enqueue(action: a.Enqueue, names: TextNames) -> str:
     return f"enqueue:{format_port(action.port, names.ports)}:{action.queue}"
 
 
+#: Modules whose names these use run when the first such action is shown.
 _FORMATS: dict[type[a.Action], Callable[[Any, TextNames], str]] = {
     a.Output: _output,
-    a.OutputReg: lambda action, _: f"output:{format_subfield(action.source)}",
+    a.OutputReg: lambda action, _: f"output:{subfields.format_subfield(action.source)}",
     a.OutputTrunc: _output_trunc,
     a.Controller: _controller,
     a.Enqueue: _enqueue,
     a.Group: lambda action, _: f"group:{action.group_id}",
     a.SetField: _set_field,
     a.Move: lambda action, _: (
-        f"move:{format_subfield(action.source)}->{format_subfield(action.destination)}"
+        f"move:{subfields.format_subfield(action.source)}->{subfields.format_subfield(action.destination)}"
     ),
     a.SetVlanVid: _vlan_vid,
     a.SetVlanPcp: _vlan_pcp,
@@ -205,30 +208,30 @@ _FORMATS: dict[type[a.Action], Callable[[Any, TextNames], str]] = {
     a.SetTunnelId: _tunnel,
     a.SetQueue: lambda action, _: f"set_queue:{action.queue}",
     a.PopQueue: lambda action, _: "pop_queue",
-    a.Push: lambda action, _: f"push:{format_subfield(action.source)}",
-    a.Pop: lambda action, _: f"pop:{format_subfield(action.destination)}",
+    a.Push: lambda action, _: f"push:{subfields.format_subfield(action.source)}",
+    a.Pop: lambda action, _: f"pop:{subfields.format_subfield(action.destination)}",
     a.Resubmit: _resubmit,
     a.Clone: lambda action, names: f"clone({_format_list(action.actions, names)})",
     a.Note: lambda action, _: f"note:{action.data.hex('.')}",
     a.Conjunction: lambda action, _: (
         f"conjunction({action.conj_id},{action.clause + 1}/{action.n_clauses})"
     ),
-    a.Multipath: choice.format_multipath,
-    a.Bundle: choice.format_bundle,
-    a.Learn: learn.format_learn,
-    a.FinTimeout: small.format_fin_timeout,
-    a.Conntrack: conntrack.format_ct,
-    a.Nat: conntrack.format_nat,
+    a.Multipath: lambda action, names: choice.format_multipath(action, names),
+    a.Bundle: lambda action, names: choice.format_bundle(action, names),
+    a.Learn: lambda action, names: learn.format_learn(action, names),
+    a.FinTimeout: lambda action, names: small.format_fin_timeout(action, names),
+    a.Conntrack: lambda action, names: conntrack.format_ct(action, names),
+    a.Nat: lambda action, names: conntrack.format_nat(action, names),
     a.CtClear: lambda action, _: "ct_clear",
-    a.Encap: encap.format_encap,
-    a.Decap: encap.format_decap,
+    a.Encap: lambda action, names: encap.format_encap(action, names),
+    a.Decap: lambda action, names: encap.format_decap(action, names),
     a.DecNshTtl: lambda action, _: "dec_nsh_ttl",
     a.DeleteField: lambda action, _: f"delete_field:{action.field.name}",
-    a.CheckPktLarger: small.format_check_pkt_larger,
-    a.Sample: small.format_sample,
+    a.CheckPktLarger: lambda action, names: small.format_check_pkt_larger(action, names),
+    a.Sample: lambda action, names: small.format_sample(action, names),
     a.DebugRecirc: lambda action, _: "debug_recirc",
     a.DebugSlow: lambda action, _: "debug_slow",
-    a.UnrollXlate: small.format_unroll,
+    a.UnrollXlate: lambda action, names: small.format_unroll(action, names),
     a.Exit: lambda action, _: "exit",
     a.Meter: lambda action, _: f"meter:{action.meter_id}",
     a.ClearActions: lambda action, _: "clear_actions",

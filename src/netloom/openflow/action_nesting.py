@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from netloom.flow.fields import Field
 from netloom.openflow import actions as a
-from netloom.openflow.names import ACTION_NAMES
+from netloom.openflow import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def nesting_fault(actions: tuple[a.Action, ...], outer: str) -> tuple[str, str] 
                 return 'Cannot have NAT action outside of "ct" action', "OFPBAC_BAD_SET_ARGUMENT"
         elif outer == "ct" or (outer in ("clone", "write_actions") and type(action) is a.Meter):
             if field is None:
-                name = ACTION_NAMES[type(action).__name__]
+                name = names.ACTION_NAMES[type(action).__name__]
                 return (f"{outer} action doesn't support nested action {name}",
                         "OFPBAC_BAD_ARGUMENT")  # fmt: skip
             return (f"ct action doesn't support nested modification of {field.name}",

@@ -18,11 +18,10 @@ from netloom.openflow import action_field_text as fields
 from netloom.openflow import action_learn as learn
 from netloom.openflow import action_small as small
 from netloom.openflow import actions as a
+from netloom.openflow import flow_memory, names
 from netloom.openflow import protocol as p
 from netloom.openflow.action_check import conjunction_fault, order_fault
 from netloom.openflow.action_nesting import nesting_fault
-from netloom.openflow.flow_memory import split_parts
-from netloom.openflow.names import REASONS
 from netloom.openflow.number_text import c_int, leading_int, to_u8, to_u16, to_u32, to_u64
 
 TYPE_CHECKING = False
@@ -69,7 +68,7 @@ class ActionReader:
         if known is not None:
             self.protocols &= known[2]
             return known[0]
-        parts = split_parts(text)
+        parts = flow_memory.split_parts(text)
         if parts is None:
             return self.read(text)
         before, self.protocols = self.protocols, p.P_ANY
@@ -197,9 +196,14 @@ def _output_trunc(r: ActionReader, text: str) -> a.Action:
     return a.OutputTrunc(port, max_len)
 
 
-_REASON_NUMBERS = {word: number for number, word in REASONS.items()}
 #: The reason that has no name: a miss that the switch's own rule dealt with.
 _MISS_RULE = 7
+
+
+def _reason(word: str) -> int | None:
+    if not word:
+        return _MISS_RULE
+    return next((n for n, name in names.REASONS.items() if name == word.lower()), None)
 
 
 def _controller(r: ActionReader, text: str) -> a.Action:
@@ -211,7 +215,7 @@ def _controller(r: ActionReader, text: str) -> a.Action:
     userdata = ""
     for name, value in split_words(text):
         if name == "reason":
-            number = _MISS_RULE if not value else _REASON_NUMBERS.get(value.lower())
+            number = _reason(value)
             if number is None:
                 raise ConfigError(f'unknown reason "{value}"')
             found["reason"] = number
@@ -432,25 +436,26 @@ def _unroll(r: ActionReader, text: str) -> a.Action:
     raise ConfigError("UNROLL is an internal action that shouldn't be used via OpenFlow")
 
 
+#: Modules whose names these use run when the first such action is read.
 _READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
     "output": _output,
     "controller": _controller,
     "enqueue": _enqueue,
     "group": lambda r, text: a.Group(to_u32(text)),
-    "set_field": fields.parse_set_field,
-    "load": fields.parse_load,
-    "move": fields.parse_move,
-    "push": fields.parse_push,
-    "pop": fields.parse_pop,
-    "mod_dl_src": fields.parse_mod_mac("eth_src"),
-    "mod_dl_dst": fields.parse_mod_mac("eth_dst"),
-    "mod_nw_src": fields.parse_mod_ip("ip_src"),
-    "mod_nw_dst": fields.parse_mod_ip("ip_dst"),
-    "mod_nw_tos": fields.parse_mod_tos,
-    "mod_nw_ecn": fields.parse_mod_ecn,
-    "mod_nw_ttl": fields.parse_mod_ttl,
-    "mod_tp_src": fields.parse_mod_port("tcp_src", "source port"),
-    "mod_tp_dst": fields.parse_mod_port("tcp_dst", "destination port"),
+    "set_field": lambda r, text: fields.parse_set_field(r, text),
+    "load": lambda r, text: fields.parse_load(r, text),
+    "move": lambda r, text: fields.parse_move(r, text),
+    "push": lambda r, text: fields.parse_push(r, text),
+    "pop": lambda r, text: fields.parse_pop(r, text),
+    "mod_dl_src": lambda r, text: fields.parse_mod_mac(text, "eth_src"),
+    "mod_dl_dst": lambda r, text: fields.parse_mod_mac(text, "eth_dst"),
+    "mod_nw_src": lambda r, text: fields.parse_mod_ip(text, "ip_src"),
+    "mod_nw_dst": lambda r, text: fields.parse_mod_ip(text, "ip_dst"),
+    "mod_nw_tos": lambda r, text: fields.parse_mod_tos(r, text),
+    "mod_nw_ecn": lambda r, text: fields.parse_mod_ecn(r, text),
+    "mod_nw_ttl": lambda r, text: fields.parse_mod_ttl(r, text),
+    "mod_tp_src": lambda r, text: fields.parse_mod_port(text, "tcp_src", "source port"),
+    "mod_tp_dst": lambda r, text: fields.parse_mod_port(text, "tcp_dst", "destination port"),
     "mod_vlan_vid": _vlan_vid(True),
     "set_vlan_vid": _vlan_vid(False),
     "mod_vlan_pcp": _vlan_pcp(True),
@@ -473,20 +478,20 @@ _READERS: dict[str, Callable[[ActionReader, str], a.Action]] = {
     "clone": _clone,
     "note": _note,
     "conjunction": _conjunction,
-    "multipath": choice.parse_multipath,
-    "bundle": choice.parse_bundle,
-    "bundle_load": choice.parse_bundle_load,
-    "learn": learn.parse_learn,
-    "fin_timeout": small.parse_fin_timeout,
-    "ct": conntrack.parse_ct,
-    "nat": conntrack.parse_nat,
+    "multipath": lambda r, text: choice.parse_multipath(r, text),
+    "bundle": lambda r, text: choice.parse_bundle(r, text),
+    "bundle_load": lambda r, text: choice.parse_bundle_load(r, text),
+    "learn": lambda r, text: learn.parse_learn(r, text),
+    "fin_timeout": lambda r, text: small.parse_fin_timeout(r, text),
+    "ct": lambda r, text: conntrack.parse_ct(r, text),
+    "nat": lambda r, text: conntrack.parse_nat(r, text),
     "ct_clear": lambda r, text: a.CtClear(),
-    "encap": encap.parse_encap,
-    "decap": encap.parse_decap,
+    "encap": lambda r, text: encap.parse_encap(r, text),
+    "decap": lambda r, text: encap.parse_decap(r, text),
     "dec_nsh_ttl": lambda r, text: a.DecNshTtl(),
-    "delete_field": small.parse_delete_field,
-    "check_pkt_larger": small.parse_check_pkt_larger,
-    "sample": small.parse_sample,
+    "delete_field": lambda r, text: small.parse_delete_field(r, text),
+    "check_pkt_larger": lambda r, text: small.parse_check_pkt_larger(r, text),
+    "sample": lambda r, text: small.parse_sample(r, text),
     "debug_recirc": lambda r, text: a.DebugRecirc(),
     "debug_slow": lambda r, text: a.DebugSlow(),
     "unroll_xlate": _unroll,

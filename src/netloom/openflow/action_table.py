@@ -156,8 +156,8 @@ def _read_numbers() -> tuple[dict[str, tuple[Number | None, ...]], dict[tuple[in
         numbers: list[Number | None] = []
         kept: Number | None = None
         unread = False
-        for index in range(6):
-            text = columns[index] if index < len(columns) else "="
+        columns += ["="] * (6 - len(columns))
+        for version, text in enumerate(columns, 1):
             if text == "=":
                 number = numbers[-1]
             elif text == "-":
@@ -170,7 +170,7 @@ def _read_numbers() -> tuple[dict[str, tuple[Number | None, ...]], dict[tuple[in
             numbers.append(number)
             for readable in (number, kept):
                 if readable is not None and not unread:
-                    read[index + 1, *readable] = name
+                    read[version, *readable] = name
         write[name] = tuple(numbers)
     return write, read
 

@@ -14,7 +14,10 @@ Ports are OpenFlow 1.1+ numbers (32 bits; reserved ports are 0xffffff00 and up, 
 from __future__ import annotations
 
 from netloom.base.record import Record
-from netloom.flow.fields import Field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netloom.flow.fields import Field
 
 
 class Subfield(Record):

@@ -6,16 +6,10 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
+from netloom.openflow import error_table, properties
 from netloom.openflow import messages as m
-from netloom.openflow.error_table import (
-    NXET_VENDOR,
-    OFPET_EXPERIMENTER,
-    error_name,
-    error_number,
-)
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.properties import EXPERIMENTER, find_properties, unknown_property
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,27 +69,27 @@ def decode_error(frame: Frame, protocol: int) -> m.Error:
     kind, code = unpack_from(">HH", frame.data, pos)
     vendor = 0
     pos += 4
-    if (kind, code) == (NXET_VENDOR, 0) and frame.version <= 2:
+    if (kind, code) == (error_table.NXET_VENDOR, 0) and frame.version <= 2:
         vendor, kind, code = unpack_from(">IHH", frame.data, pos)
         pos += 8
-    elif kind == OFPET_EXPERIMENTER and frame.version >= 2:
+    elif kind == error_table.OFPET_EXPERIMENTER and frame.version >= 2:
         kind, code = code, 0
         (vendor,) = unpack_from(">I", frame.data, pos)
         pos += 4
-    name = error_name(frame.version, vendor, kind, code)
+    name = error_table.error_name(frame.version, vendor, kind, code)
     return m.Error(name, frame.data[pos:], kind, code, vendor)
 
 
 def encode_error(message: m.Error, version: int, protocol: int) -> Encoded:
     vendor, kind, code = message.vendor, message.type, message.code
     if message.name:
-        vendor, kind, code = error_number(message.name, version)
+        vendor, kind, code = error_table.error_number(message.name, version)
     if not vendor:
         head = pack(">HH", kind, code)
     elif version <= 2:
-        head = pack(">HHIHH", NXET_VENDOR, 0, vendor, kind, code)
+        head = pack(">HHIHH", error_table.NXET_VENDOR, 0, vendor, kind, code)
     else:
-        head = pack(">HHI", OFPET_EXPERIMENTER, kind, vendor)
+        head = pack(">HHI", error_table.OFPET_EXPERIMENTER, kind, vendor)
     return "OFPT_ERROR", head + message.data
 
 
@@ -213,7 +207,7 @@ def decode_table_mod(frame: Frame, protocol: int) -> m.TableMod:
         return m.TableMod(table_id, config)
     eviction: int | None = None
     vacancy: tuple[int, int] | None = None
-    for kind, start, stop in find_properties(frame.data, pos + 8, len(frame.data)):
+    for kind, start, stop in properties.find_properties(frame.data, pos + 8, len(frame.data)):
         if kind not in (_EVICTION, _VACANCY):
             raise OpenFlowError("OFPBRC_BAD_TYPE")
         if stop - start != 8:
@@ -327,7 +321,9 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
     known = _ASYNC_KNOWN if frame.version >= m.OFP14_VERSION else _ASYNC_KNOWN_TO_NICIRA
     masks = [unset] * 12
     told = frame.row.name == "OFPT_GET_ASYNC_REPLY"
-    for kind, start, stop in find_properties(frame.data, frame.body, len(frame.data), 0xFFFE):
+    for kind, start, stop in properties.find_properties(
+        frame.data, frame.body, len(frame.data), 0xFFFE
+    ):
         if kind < len(masks):
             if stop - start != 8:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
@@ -336,8 +332,8 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
                 raise OpenFlowError("OFPACFC_INVALID")
             masks[kind ^ 1] = mask & known[kind // 2]
         elif not told:
-            if kind == EXPERIMENTER:
-                raise unknown_property(frame.data, start)
+            if kind == properties.EXPERIMENTER:
+                raise properties.unknown_property(frame.data, start)
             log.warn_rl("unknown async config property type %d", kind)
             raise OpenFlowError("OFPACFC_UNSUPPORTED")
     return m.AsyncConfig(*[(masks[n], masks[n + 1]) for n in range(0, len(masks), 2)])

@@ -8,14 +8,11 @@ from __future__ import annotations
 from struct import Struct, pack
 
 from netloom.flow.match import Match
+from netloom.openflow import action_encode, codec_match, old_match, oxm
 from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
-from netloom.openflow.action_encode import encode_actions, encode_instructions
 from netloom.openflow.codec import MAX_PART
-from netloom.openflow.codec_match import encode_nx_match
-from netloom.openflow.old_match import encode_ofp10_match
-from netloom.openflow.oxm import encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +85,10 @@ class ActionWriter:
         number = id(actions)
         written = self._known.get(number)
         if written is None:
-            encode = encode_actions if self._version == 1 else encode_instructions
-            written = encode(actions, self._version, match)
+            if self._version == 1:
+                written = action_encode.encode_actions(actions, 1, match)
+            else:
+                written = action_encode.encode_instructions(actions, self._version, match)
             if number in self._known:
                 return written
             if not all(type(action) in _PLAIN for action in actions):
@@ -112,7 +111,7 @@ def _write_stats10(row: m.FlowStats, writer: ActionWriter) -> bytes:
         row.duration_sec, row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout,
         row.cookie, row.packet_count, row.byte_count,
     )  # fmt: skip
-    return head + encode_ofp10_match(row.match) + body + encoded
+    return head + old_match.encode_ofp10_match(row.match) + body + encoded
 
 
 def _age(seconds: int) -> int:
@@ -121,7 +120,7 @@ def _age(seconds: int) -> int:
 
 
 def _write_nx_stats(row: m.FlowStats, writer: ActionWriter) -> bytes:
-    entries, size = encode_nx_match(row.match)
+    entries, size = codec_match.encode_nx_match(row.match)
     encoded = writer.write(row.actions, row.match)
     head = NX_STATS.pack(
         48 + len(entries) + len(encoded), row.table_id, row.duration_sec, row.duration_nsec,
@@ -133,7 +132,7 @@ def _write_nx_stats(row: m.FlowStats, writer: ActionWriter) -> bytes:
 
 def _write_stats11(row: m.FlowStats, version: int, writer: ActionWriter) -> bytes:
     # Open vSwitch tells all fields also where OpenFlow 1.1 has a match of its own.
-    rest = encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
+    rest = oxm.encode_ofp12_match(row.match, version) + writer.write(row.actions, row.match)
     flags = row.flags
     if flags:
         flags = encode_flags(flags, version) if version >= 4 else 0

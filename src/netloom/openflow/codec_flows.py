@@ -12,11 +12,18 @@ from netloom.base.record import replace
 from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
+from netloom.openflow import (
+    action_encode,
+    codec_match,
+    flow_mod_shape,
+    instruction_memo,
+    old_match,
+    oxm,
+)
 from netloom.openflow import actions as a
 from netloom.openflow import codec_flows15 as c15
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
-from netloom.openflow.action_encode import encode_actions, encode_instructions
 from netloom.openflow.codec_flow_rows import (
     EMERG10,
     FLAGS,
@@ -26,23 +33,8 @@ from netloom.openflow.codec_flow_rows import (
     encode_flags,
     encode_flow_rows_reply,
 )
-from netloom.openflow.codec_match import (
-    decode_match,
-    decode_nx_match,
-    encode_match,
-    encode_nx_match,
-)
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.flow_mod_shape import ENTRIES, FlowModShape
-from netloom.openflow.instruction_memo import decode_actions, decode_instructions
 from netloom.openflow.message_table import Frame
-from netloom.openflow.old_match import (
-    decode_ofp10_match,
-    encode_ofp10_match,
-    is_exact10,
-    read_ofp10_match,
-)
-from netloom.openflow.oxm import decode_ofp12_match, oxm_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,14 +122,14 @@ def _check_connection(match: Match) -> None:
 def _decode_flow_mod10(frame: Frame, protocol: int) -> m.FlowMod:
     data = frame.data
     pos = frame.need(64)
-    match = decode_ofp10_match(data, pos)
+    match = old_match.decode_ofp10_match(data, pos)
     cookie, word, idle, hard, priority, buffer_id, out_port, flags = _FLOW_MOD10.unpack_from(
         data, pos + 40
     )
-    if is_exact10(data, pos):
+    if old_match.is_exact10(data, pos):
         priority = 0xFFFF
     command, table_id = _command(word, protocol)
-    decode = decode_actions if frame.memo is None else frame.memo.decode_actions
+    decode = instruction_memo.decode_actions if frame.memo is None else frame.memo.decode_actions
     actions = decode(data[pos + 64 :], 1)
     return m.FlowMod(
         command, match, priority, table_id, actions, 0, 0, _new_cookie(cookie), idle, hard,
@@ -151,7 +143,9 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
     new_cookie, word, idle, hard, priority, buffer_id, out_port, flags, size = (
         _NX_FLOW_MOD.unpack_from(data, pos)
     )
-    match, cookie, cookie_mask, after = decode_nx_match(data, pos + 32, size, cookie=True)
+    match, cookie, cookie_mask, after = codec_match.decode_nx_match(
+        data, pos + 32, size, cookie=True
+    )
     if match.mask & _CT_ADDRESSES:
         _check_connection(match)
     command, table_id = _command(word, protocol)
@@ -159,9 +153,9 @@ def _decode_nx_flow_mod(frame: Frame, protocol: int) -> m.FlowMod:
         raise OpenFlowError("NXBRC_NXM_INVALID")
     memo = frame.memo
     if frame.version == 1:
-        decode = decode_actions if memo is None else memo.decode_actions
+        decode = instruction_memo.decode_actions if memo is None else memo.decode_actions
     else:
-        decode = decode_instructions if memo is None else memo.decode
+        decode = instruction_memo.decode_instructions if memo is None else memo.decode
     actions = decode(data[after:], frame.version)
     return m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask,
@@ -175,9 +169,9 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     (cookie, cookie_mask, table_id, command, idle, hard, priority, buffer_id, out_port,
      out_group, flags, importance) = _FLOW_MOD11.unpack_from(data, 8)  # fmt: skip
     if version >= 3 and data[48:50] == _OXM:
-        match, after = decode_ofp12_match(data, 48, version)
+        match, after = oxm.decode_ofp12_match(data, 48, version)
     else:
-        match, after = decode_match(data, 48, version)
+        match, after = codec_match.decode_match(data, 48, version)
     new_cookie = None
     deletes = m.OFPFC_DELETE <= command <= m.OFPFC_DELETE_STRICT
     if command == m.OFPFC_ADD or (version == 2 and not deletes and not cookie_mask):
@@ -190,7 +184,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     port = _any_port11(out_port)
     if command > m.OFPFC_DELETE_STRICT:
         raise OpenFlowError("OFPFMFC_BAD_COMMAND")
-    decode = decode_instructions if memo is None else memo.decode
+    decode = instruction_memo.decode_instructions if memo is None else memo.decode
     actions = decode(data[after:], version)
     if flags:
         flags = _decode_flags(flags, version)
@@ -208,14 +202,15 @@ def _learn_shape(
     memo: InstructionMemo, data: bytes, version: int, mod: m.FlowMod, after: int
 ) -> None:
     """Remember what a flow mod that adds has in common with the one before, if they are alike."""
-    fixed = data[_COOKIE_END:ENTRIES]
+    entries = flow_mod_shape.ENTRIES
+    fixed = data[_COOKIE_END:entries]
     if fixed != memo.fixed:
         memo.fixed = fixed
         return
-    end = ENTRIES - _MATCH_HEAD_BYTES + (data[ENTRIES - 2] << 8 | data[ENTRIES - 1])
-    template = oxm_table(version).templates.find(data[ENTRIES:end])
+    end = entries - _MATCH_HEAD_BYTES + (data[entries - 2] << 8 | data[entries - 1])
+    template = oxm.oxm_table(version).templates.find(data[entries:end])
     if template is not None and not template.mask & _CT_ADDRESSES:
-        memo.shape = FlowModShape(data, mod, end, after, template)
+        memo.shape = flow_mod_shape.FlowModShape(data, mod, end, after, template)
 
 
 def encode_flow_mod(
@@ -233,7 +228,9 @@ def encode_flow_mod(
     flags = encode_flags(message.flags, 1)
     out_port = _port10(port_to_of10(message.out_port))
     if protocol & p.P_NXM_ANY:
-        match, size = encode_nx_match(message.match, message.cookie, message.cookie_mask)
+        match, size = codec_match.encode_nx_match(
+            message.match, message.cookie, message.cookie_mask
+        )
         head = _NX_FLOW_MOD.pack(
             cookie, command, message.idle_timeout, message.hard_timeout, message.priority,
             message.buffer_id, out_port, flags, size,
@@ -243,15 +240,15 @@ def encode_flow_mod(
         cookie, command, message.idle_timeout, message.hard_timeout, message.priority,
         message.buffer_id, out_port, flags,
     )  # fmt: skip
-    return "OFPT_FLOW_MOD", encode_ofp10_match(message.match) + head + actions
+    return "OFPT_FLOW_MOD", old_match.encode_ofp10_match(message.match) + head + actions
 
 
 def encode_flow_actions(message: m.FlowMod, version: int) -> bytes:
     """The actions or instructions of a flow mod. They depend on its match only by whether that
     demands a VLAN tag, and by its IP protocol."""
     if version == 1:
-        return encode_actions(message.actions, 1, message.match)
-    return encode_instructions(message.actions, version, message.match)
+        return action_encode.encode_actions(message.actions, 1, message.match)
+    return action_encode.encode_instructions(message.actions, version, message.match)
 
 
 def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) -> Encoded:
@@ -270,7 +267,7 @@ def _encode_flow_mod11(message: m.FlowMod, version: int, instructions: bytes) ->
         message.out_group, encode_flags(message.flags, version),
         message.importance if version >= 5 else 0,
     )  # fmt: skip
-    match = encode_match(message.match, version)
+    match = codec_match.encode_match(message.match, version)
     return "OFPT_FLOW_MOD", head + match + instructions
 
 
@@ -283,7 +280,7 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
         return _decode_nx_flow_removed(frame)
     if frame.version == 1:
         pos = frame.exactly(80)
-        match = read_ofp10_match(data, pos)
+        match = old_match.read_ofp10_match(data, pos)
         (cookie, priority, reason, sec, nsec, idle, packets, octets) = unpack_from(
             ">QHBxIIH2xQQ", data, pos + 40
         )
@@ -296,7 +293,7 @@ def decode_flow_removed(frame: Frame, protocol: int) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, hard, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", data, pos
     )
-    match, _ = decode_match(data, pos + 40, frame.version, options=True)
+    match, _ = codec_match.decode_match(data, pos + 40, frame.version, options=True)
     return m.FlowRemoved(
         match, priority, cookie, reason, table_id, sec, nsec, idle, hard, packets, octets
     )
@@ -307,7 +304,7 @@ def _decode_nx_flow_removed(frame: Frame) -> m.FlowRemoved:
     (cookie, priority, reason, table_id, sec, nsec, idle, size, packets, octets) = unpack_from(
         ">QHBBIIHHQQ", frame.data, pos
     )
-    match, _, _, after = decode_nx_match(frame.data, pos + 40, size, options=True)
+    match, _, _, after = codec_match.decode_nx_match(frame.data, pos + 40, size, options=True)
     if after != len(frame.data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
     table_id = table_id - 1 if table_id else 255
@@ -323,7 +320,7 @@ def encode_flow_removed(message: m.FlowRemoved, version: int, protocol: int) -> 
         # Other reasons are told to versions that do not know them, if their controllers ask.
         reason = m.OFPRR_DELETE
     if version == 1 and protocol & p.P_NXM_ANY:
-        match, size = encode_nx_match(r.match)
+        match, size = codec_match.encode_nx_match(r.match)
         table_id = 0 if r.table_id == 255 else r.table_id + 1
         head = pack(">QHBBIIHHQQ", r.cookie, r.priority, reason, table_id, r.duration_sec,
                     r.duration_nsec, r.idle_timeout, size, r.packet_count,
@@ -332,13 +329,13 @@ def encode_flow_removed(message: m.FlowRemoved, version: int, protocol: int) -> 
     if version == 1:
         tail = pack(">QHBxIIH2xQQ", r.cookie, r.priority, reason, r.duration_sec, r.duration_nsec,
                     r.idle_timeout, r.packet_count, r.byte_count)  # fmt: skip
-        return "OFPT_FLOW_REMOVED", encode_ofp10_match(r.match) + tail
+        return "OFPT_FLOW_REMOVED", old_match.encode_ofp10_match(r.match) + tail
     if version == c15.VERSION:
         return "OFPT_FLOW_REMOVED", c15.write_removed15(r, reason)
     hard = r.hard_timeout if version > 2 else 0
     head = pack(">QHBBIIHHQQ", r.cookie, r.priority, reason, r.table_id, r.duration_sec,
                 r.duration_nsec, r.idle_timeout, hard, r.packet_count, r.byte_count)  # fmt: skip
-    return "OFPT_FLOW_REMOVED", head + encode_match(r.match, version)
+    return "OFPT_FLOW_REMOVED", head + codec_match.encode_match(r.match, version)
 
 
 # Flow statistics: what to tell about
@@ -351,7 +348,9 @@ def _decode_query(frame: Frame) -> Query:
     if frame.row.name.startswith("NXST"):
         pos = frame.need(8)
         out_port, size, table_id = unpack_from(">HHB", data, pos)
-        match, cookie, cookie_mask, after = decode_nx_match(data, pos + 8, size, cookie=True)
+        match, cookie, cookie_mask, after = codec_match.decode_nx_match(
+            data, pos + 8, size, cookie=True
+        )
         if after != len(data):
             raise OpenFlowError("OFPBRC_BAD_LEN")
         return match, table_id, port_from_of10(out_port), m.OFPG_ANY, cookie, cookie_mask, True
@@ -359,11 +358,11 @@ def _decode_query(frame: Frame) -> Query:
         pos = frame.exactly(44)
         table_id, out_port = unpack_from(">BxH", data, pos + 40)
         port = port_from_of10(out_port)
-        return read_ofp10_match(data, pos), table_id, port, m.OFPG_ANY, 0, 0, False
+        return old_match.read_ofp10_match(data, pos), table_id, port, m.OFPG_ANY, 0, 0, False
     pos = frame.need(32)
     table_id, out_port, out_group, cookie, cookie_mask = unpack_from(">B3xII4xQQ", data, pos)
     port = _any_port11(out_port)
-    match, _ = decode_match(data, pos + 32, frame.version)
+    match, _ = codec_match.decode_match(data, pos + 32, frame.version)
     return match, table_id, port, out_group, cookie, cookie_mask, False
 
 
@@ -371,16 +370,16 @@ def _encode_query(
     query: m.FlowStatsRequest | m.AggregateRequest, version: int, what: str
 ) -> Encoded:
     if version == 1 and query.nx:
-        match, size = encode_nx_match(query.match, query.cookie, query.cookie_mask)
+        match, size = codec_match.encode_nx_match(query.match, query.cookie, query.cookie_mask)
         out_port = _port10(port_to_of10(query.out_port))
         return f"NXST_{what}", pack(">HHB3x", out_port, size, query.table_id) + match
     if version == 1:
         out_port = _port10(port_to_of10(query.out_port))
         tail = pack(">BxH", query.table_id, out_port)
-        return f"OFPST_{what}", encode_ofp10_match(query.match) + tail
+        return f"OFPST_{what}", old_match.encode_ofp10_match(query.match) + tail
     head = pack(">B3xII4xQQ", query.table_id, query.out_port, query.out_group, query.cookie,
                 query.cookie_mask)  # fmt: skip
-    return f"OFPST_{what}", head + encode_match(query.match, version)
+    return f"OFPST_{what}", head + codec_match.encode_match(query.match, version)
 
 
 def decode_flow_stats_request(frame: Frame, protocol: int) -> m.FlowStatsRequest:
@@ -438,7 +437,7 @@ def _check_nx_match(data: bytes, pos: int, size: int) -> None:
     if match_size > size - 48:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     if pos + size > len(data):
-        decode_nx_match(data, pos + 48, match_size, options=True)
+        codec_match.decode_nx_match(data, pos + 48, match_size, options=True)
 
 
 def _check_match11(data: bytes, pos: int, size: int, version: int) -> None:
@@ -446,7 +445,7 @@ def _check_match11(data: bytes, pos: int, size: int, version: int) -> None:
     instructions are not all there."""
     if size < 48 or len(data) - pos < 48:
         return
-    _, after = decode_match(data, pos + 48, version)
+    _, after = codec_match.decode_match(data, pos + 48, version)
     if size >= after - pos:
         raise OpenFlowError("OFPBIC_BAD_LEN")
 
@@ -456,7 +455,11 @@ def _known_actions(
 ) -> tuple[a.Action, ...]:
     actions = known.get(data)
     if actions is None:
-        decode = decode_instructions if instructions else decode_actions
+        decode = (
+            instruction_memo.decode_instructions
+            if instructions
+            else instruction_memo.decode_actions
+        )
         actions = known[data] = c15.decode_listed(decode, data, version)
     return actions
 
@@ -464,7 +467,7 @@ def _known_actions(
 def _read_stats10(
     entry: bytes, version: int, known: dict[bytes, tuple[a.Action, ...]]
 ) -> m.FlowStats:
-    match = read_ofp10_match(entry, 4)
+    match = old_match.read_ofp10_match(entry, 4)
     sec, nsec, priority, idle, hard, cookie, packets, octets = STATS10.unpack_from(entry, 44)
     actions = _known_actions(entry[88:], 1, known, instructions=False)
     return m.FlowStats(
@@ -478,7 +481,7 @@ def read_nx_stats(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, size, idle_age, hard_age, cookie, packets,
      octets) = NX_STATS.unpack_from(entry)  # fmt: skip
-    match, _, _, after = decode_nx_match(entry, 48, size, options=True)
+    match, _, _, after = codec_match.decode_nx_match(entry, 48, size, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=False)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, idle_age - 1,
@@ -498,7 +501,7 @@ def read_stats11(
 ) -> m.FlowStats:
     (_, table_id, sec, nsec, priority, idle, hard, flags, importance, cookie, packets,
      octets) = STATS11.unpack_from(entry)  # fmt: skip
-    match, after = decode_match(entry, 48, version, options=True)
+    match, after = codec_match.decode_match(entry, 48, version, options=True)
     actions = _known_actions(entry[after:], version, known, instructions=True)
     return m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, -1, -1,

@@ -6,13 +6,10 @@ from struct import Struct
 
 from netloom.base.log import get_logger
 from netloom.flow.match import Match
+from netloom.openflow import codec_match, instruction_memo, oxm, oxs
 from netloom.openflow import messages as m
-from netloom.openflow import oxs
 from netloom.openflow.actions import Action
-from netloom.openflow.codec_match import decode_match
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.instruction_memo import decode_instructions
-from netloom.openflow.oxm import encode_ofp12_match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +40,15 @@ def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[
     """One flow of a reply, and its flags as they came. `known` has lists of actions that were
     decoded before."""
     (_, table_id, _, priority, idle, hard, flags, importance, cookie) = _HEAD.unpack_from(entry)
-    match, pos = decode_match(entry, 24, VERSION, options=True)
+    match, pos = codec_match.decode_match(entry, 24, VERSION, options=True)
     found, pos = oxs.decode_oxs(entry, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, m.UNKNOWN))
     age = oxs.split_time(found[oxs.IDLE_TIME])[0] if oxs.IDLE_TIME in found else -1
     actions = known.get(entry[pos:])
     if actions is None:
-        actions = known[entry[pos:]] = decode_listed(decode_instructions, entry[pos:], VERSION)
+        actions = known[entry[pos:]] = decode_listed(
+            instruction_memo.decode_instructions, entry[pos:], VERSION
+        )
     flow = m.FlowStats(
         match, priority, table_id, actions, cookie, sec, nsec, idle, hard, age, -1, 0,
         importance, found.get(oxs.PACKET_COUNT, m.UNKNOWN), found.get(oxs.BYTE_COUNT, m.UNKNOWN),
@@ -63,7 +62,7 @@ def write_stats15(row: m.FlowStats, flags: int, instructions: bytes) -> bytes:
     if row.idle_age >= 0:
         stats[oxs.IDLE_TIME] = oxs.join_time(row.idle_age, 0)
     stats |= _counters(row.packet_count, row.byte_count)
-    rest = encode_ofp12_match(row.match, VERSION) + oxs.encode_oxs(stats) + instructions
+    rest = oxm.encode_ofp12_match(row.match, VERSION) + oxs.encode_oxs(stats) + instructions
     head = _HEAD.pack(
         24 + len(rest), row.table_id, 0, row.priority, row.idle_timeout, row.hard_timeout, flags,
         row.importance, row.cookie,
@@ -94,7 +93,7 @@ def read_removed15(data: bytes, pos: int) -> m.FlowRemoved:
     """A removed flow from its bytes at `pos`."""
     table_id, reason, priority, idle, hard, cookie = _REMOVED.unpack_from(data, pos)
     match: Match
-    match, pos = decode_match(data, pos + 16, VERSION, options=True)
+    match, pos = codec_match.decode_match(data, pos + 16, VERSION, options=True)
     found, _ = oxs.decode_oxs(data, pos)
     sec, nsec = oxs.split_time(found.get(oxs.DURATION, m.UNKNOWN))
     return m.FlowRemoved(
@@ -108,6 +107,6 @@ def write_removed15(r: m.FlowRemoved, reason: int) -> bytes:
     head = _REMOVED.pack(r.table_id, reason, r.priority, r.idle_timeout, r.hard_timeout, r.cookie)
     stats = {oxs.DURATION: oxs.join_time(r.duration_sec, r.duration_nsec)}
     return (
-        head + encode_ofp12_match(r.match, VERSION)
+        head + oxm.encode_ofp12_match(r.match, VERSION)
         + oxs.encode_oxs(stats | _counters(r.packet_count, r.byte_count))
     )  # fmt: skip

@@ -7,10 +7,9 @@ from struct import pack, unpack_from
 from netloom.base.record import replace
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
 from netloom.openflow import messages as m
+from netloom.openflow import port_counters, properties
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.port_counters import EXPERIMENTER, decode_counters, encode_counters
-from netloom.openflow.properties import find_properties, unknown_property
 
 Encoded = tuple[str, bytes]
 
@@ -108,7 +107,7 @@ def _decode_port14(data: bytes, pos: int) -> tuple[m.PhyPort, int]:
         raise OpenFlowError("OFPBRC_BAD_LEN")
     port_from_wire(number)
     features = [0] * 6
-    for kind, start, stop in find_properties(data, pos + 40, end):
+    for kind, start, stop in properties.find_properties(data, pos + 40, end):
         if kind == 0:
             if stop - start != 32:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
@@ -206,11 +205,11 @@ def _port_mod14(frame: Frame) -> tuple[int, bytes, int, int, int]:
     number, mac, config, mask = unpack_from(">I4x6s2xII", frame.data, pos)
     port_from_wire(number)
     advertise = 0
-    for kind, start, stop in find_properties(frame.data, pos + 24, len(frame.data)):
+    for kind, start, stop in properties.find_properties(frame.data, pos + 24, len(frame.data)):
         if kind != 0:
             if frame.printed:
                 continue
-            raise unknown_property(frame.data, start)
+            raise properties.unknown_property(frame.data, start)
         if stop - start != 8:
             raise OpenFlowError("OFPBPC_BAD_LEN")
         (advertise,) = unpack_from(">I", frame.data, start + 4)
@@ -305,13 +304,13 @@ def _decode_stats14(data: bytes, pos: int) -> tuple[m.PortStats, int]:
     ethernet: tuple[int, ...] = (m.UNKNOWN,) * 4
     rfc2819: tuple[int, ...] = ()
     custom: tuple[tuple[str, int], ...] = ()
-    for kind, start, stop in find_properties(data, pos + 80, end):
+    for kind, start, stop in properties.find_properties(data, pos + 80, end):
         if kind == 0:
             if stop - start != 40:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             ethernet = unpack_from(">4Q", data, start + 8)
-        elif kind == EXPERIMENTER:
-            sized, named = decode_counters(data[start:stop])
+        elif kind == port_counters.EXPERIMENTER:
+            sized, named = port_counters.decode_counters(data[start:stop])
             rfc2819, custom = rfc2819 or sized, custom or named
     everything = (*counters, *ethernet, sec, nsec)
     return replace(m.PortStats(port, *everything), rfc2819=rfc2819, custom=custom), end
@@ -328,7 +327,7 @@ def _encode_stats(s: m.PortStats, version: int) -> bytes:
     duration = (s.duration_sec, s.duration_nsec)
     if version < 5:
         return pack(">I4x12QII", s.port_no, *basic, *ethernet, *duration)
-    more = encode_counters(s)
+    more = port_counters.encode_counters(s)
     size = 120 + len(more)
     head = pack(">H2x3I8QHH4x4Q", size, s.port_no, *duration, *basic, 0, 40, *ethernet)
     return head + more

@@ -6,8 +6,8 @@ from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
 from netloom.flow.fields import BY_CODE, FIELD
+from netloom.openflow import field_set
 from netloom.openflow import messages as m
-from netloom.openflow.field_set import rank
 from netloom.openflow.message_table import Frame
 from netloom.openflow.oxm import code_of
 
@@ -82,6 +82,19 @@ def decode_table_stats_reply(frame: Frame, protocol: int) -> m.TableStatsReply:
     return m.TableStatsReply(tuple(tables), frame.more)
 
 
+def read_table_names(frame: Frame) -> dict[int, str]:
+    """Table number -> name, of the tables in such a reply that have names."""
+    if frame.version != 1:
+        reply = decode_table_stats_reply(frame, 0)
+        return {table.table_id: table.name for table in reply.tables if table.name}
+    data = frame.data
+    return {
+        data[pos]: name
+        for pos in range(frame.body, len(data), _TABLE_SIZES[0])
+        if (name := _text(data[pos + 4 : pos + 36]))
+    }
+
+
 def _text(name: bytes) -> str:
     return name[:31].split(b"\0", 1)[0].decode("utf-8", "replace")
 
@@ -118,7 +131,7 @@ def _field_names(version: int) -> tuple[str, ...]:
 def _fields(bits: int, version: int) -> tuple[str, ...]:
     names = _field_names(version)
     found = [name for n, name in enumerate(names) if name and bits >> n & 1]
-    return tuple(sorted(found, key=rank))
+    return tuple(sorted(found, key=field_set.rank))
 
 
 def _bits(fields: tuple[str, ...], version: int) -> int:

@@ -16,13 +16,12 @@ from netloom.flow.prerequisites import is_normal_as, normalize_match, report_nor
 from netloom.flow.scan import parse_decimal
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
 from netloom.flow.words import split_words
+from netloom.openflow import field_protocols, flow_memory
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
 from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.errors import OpenFlowError
-from netloom.openflow.field_protocols import field_protocols
-from netloom.openflow.flow_memory import Effect, FlowMemory, split_plain
 from netloom.openflow.number_text import to_u16, to_u64
 
 TYPE_CHECKING = False
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from netloom.openflow import actions as a
     from netloom.openflow.flow_lines import AlikeFlow, FlowLines
+    from netloom.openflow.flow_memory import Effect, FlowMemory
 
 _OF11_UP: Final = p.P_ANY & ~p.P_OF10_ANY
 _OF12_UP: Final = p.P_OXM_ANY
@@ -98,8 +98,8 @@ def _part_protocols(field: Field, n_bits: int, mask: int) -> int:
     """The protocols that can match `n_bits` of `field`: all of its bytes is the field itself, less
     needs a field that takes masks."""
     if n_bits == 8 * field.n_bytes:
-        return field_protocols(field)
-    return field_protocols(field, mask) if field.maskable else 0
+        return field_protocols.field_protocols(field)
+    return field_protocols.field_protocols(field, mask) if field.maskable else 0
 
 
 class _FlowReader:
@@ -116,7 +116,7 @@ class _FlowReader:
 
     def read_text(self, text: str, memory: FlowMemory | None) -> None:
         """Takes the words of `text`, with what `memory` knows of them."""
-        words = split_plain(text) if memory is not None else None
+        words = flow_memory.split_plain(text) if memory is not None else None
         if words is None or memory is None:
             for word, argument in split_words(text):
                 self.read(word, argument)
@@ -159,7 +159,9 @@ class _FlowReader:
         if low.protocols != high.protocols:
             return None
         put, keep = low.matches.match, high.matches.match
-        return Effect((keep.value, keep.mask), (put.value, put.mask), low.protocols, low._found)
+        return flow_memory.Effect(
+            (keep.value, keep.mask), (put.value, put.mask), low.protocols, low._found
+        )
 
     def read(self, name: str, value: str) -> None:
         if name in PROTOCOLS or name == "eth":
@@ -187,7 +189,9 @@ class _FlowReader:
             return
         if field.name == "dl_vlan" and not mask and self.matches.match != before:
             mask = field.ones
-        self.protocols &= _NXM_OXM if field.dynamic else field_protocols(field, mask)
+        self.protocols &= (
+            _NXM_OXM if field.dynamic else field_protocols.field_protocols(field, mask)
+        )
 
     def _read_keyword(self, name: str, value: str) -> None:
         if name == "table":
@@ -406,7 +410,7 @@ def read_flow_lines(
         if not text:
             continue
         kind, rest = (command, text) if command is not None else _leading_command(text)
-        memory = memories.get(kind) or memories.setdefault(kind, FlowMemory())
+        memory = memories.get(kind) or memories.setdefault(kind, flow_memory.FlowMemory())
         alike = None if known is None else known.alike(rest, kind)
         if alike is not None:
             flows.append(alike)
@@ -454,7 +458,7 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             # Connections that cannot say it do without.
             if field.name != "packet_type":
                 bits = matches.match.mask >> field.shift & field.ones
-                protocols &= field_protocols(field, bits)
+                protocols &= field_protocols.field_protocols(field, bits)
         elif name == "packet":
             packet = _packet_bytes(value)
         else:

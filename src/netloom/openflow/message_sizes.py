@@ -132,8 +132,7 @@ Size = tuple[int, int]
 
 def _columns(words: list[str]) -> tuple[Size | None, ...]:
     sizes: list[Size | None] = []
-    for index in range(6):
-        word = words[index] if index < len(words) else "="
+    for word in words:
         if word == "=":
             sizes.append(sizes[-1])
         elif word == "-":
@@ -141,6 +140,7 @@ def _columns(words: list[str]) -> tuple[Size | None, ...]:
         else:
             least, _, step = word.partition("+")
             sizes.append((int(least), int(step or 0)))
+    sizes += [sizes[-1]] * (6 - len(sizes))
     return tuple(sizes)
 
 

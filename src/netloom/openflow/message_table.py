@@ -142,8 +142,7 @@ class Row:
         self.name, classes, self.module, *columns = text.split()
         self.request, _, self.reply = classes.partition("/")
         numbers: list[tuple[str, int] | None] = []
-        for index in range(6):
-            column = columns[index] if index < len(columns) else "="
+        for column in columns:
             if column == "=":
                 numbers.append(numbers[-1])
             elif column == "-":
@@ -151,6 +150,7 @@ class Row:
             else:
                 kind = column[0] if column[0].isalpha() else MESSAGE
                 numbers.append((kind, int(column.lstrip("snvop"))))
+        numbers += [numbers[-1]] * (6 - len(numbers))
         self.numbers = tuple(numbers)
         #: Of its requests (or of the message, if it is no multipart) and of its replies.
         kinds = ("request", "reply") if self.reply else ("",)

@@ -16,6 +16,7 @@ match demands. A field whose prerequisites it does not demand means nothing and 
 from __future__ import annotations
 
 from netloom.base.log import get_logger
+from netloom.flow import prerequisites
 from netloom.flow.fields import (
     BY_CODE,
     FIELD,
@@ -29,7 +30,6 @@ from netloom.flow.fields import (
 )
 from netloom.flow.match import Match
 from netloom.flow.ports import port_from_of10, port_from_of11, port_to_of10
-from netloom.flow.prerequisites import ct_entry_matched
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.oxm_options import (
     OPTIONS,
@@ -124,7 +124,7 @@ def _met_otherwise(row: DecodeRow, value: int, mask: int) -> bool:
     """Are the prerequisites met by a connection that is said not to be invalid, or if the packet
     type says what the Ethernet type would?"""
     if row.field.prerequisite == "ct":
-        return ct_entry_matched(value, mask)
+        return prerequisites.ct_entry_matched(value, mask)
     packet_type = _TYPE_SLOT.get(value)
     if packet_type >> 16 != 1:
         return False

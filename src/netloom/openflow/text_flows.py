@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from netloom.flow.ports import format_port, quote_name
 from netloom.flow.print import format_match
+from netloom.openflow import action_check, names
 from netloom.openflow import messages as m
-from netloom.openflow import names
-from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_format import format_actions
 from netloom.openflow.duration_text import format_duration
 from netloom.openflow.errors import OpenFlowError
@@ -51,7 +50,7 @@ def match_text(flow: m.FlowStats | m.FlowMod | m.FlowRemoved, style: Style) -> s
 
 
 def format_flow_mod(message: m.FlowMod, frame: Frame, style: Style) -> str:
-    allowed = check_actions(message.actions, message.match, table_id=message.table_id)
+    allowed = action_check.check_actions(message.actions, message.match, table_id=message.table_id)
     if not allowed & INITIAL[frame.version]:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
     if message.flags & m.OFPFF_EMERG:

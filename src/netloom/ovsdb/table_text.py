@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Option
-from netloom.ovsdb.datum import datum_to_json
-from netloom.ovsdb.datum_text import bare_datum, format_datum
-from netloom.ovsdb.uuids import parse_uuid
-from netloom.rpc.json_text import format_json, format_pretty
+from netloom.ovsdb import datum as datums
+from netloom.ovsdb import datum_text, uuids
+from netloom.rpc import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,16 +96,16 @@ class Cell:
 
     def to_json(self) -> Any:
         if self.column_type is not None:
-            return datum_to_json(self.column_type, self.value)
+            return datums.datum_to_json(self.column_type, self.value)
         return self.value
 
     def text(self, data: str) -> str:
         """The cell's text in one of DATA_FORMATS."""
         if self.column_type is not None and data != "json":
-            formatter = format_datum if data == "string" else bare_datum
+            formatter = datum_text.format_datum if data == "string" else datum_text.bare_datum
             return formatter(self.column_type, self.value)
         if self.column_type is not None or self.is_json:
-            return format_json(self.to_json())
+            return json_text.format_json(self.to_json())
         return "" if self.value is None else str(self.value)
 
 
@@ -236,7 +235,7 @@ class TablePrinter:
 
 def json_line(value: Any, style: Style) -> str:
     """`value` as a line (with `--pretty`, several lines) of JSON."""
-    return (format_pretty(value) if style.pretty else format_json(value)) + "\n"
+    return (json_text.format_pretty(value) if style.pretty else json_text.format_json(value)) + "\n"
 
 
 def _width(text: str) -> int:
@@ -275,7 +274,7 @@ def _html_cell(is_anchor: bool, text: str) -> str:
     start = at = 0
     while at < len(text):
         uuid = text[at : at + 36]
-        if parse_uuid(uuid) is None:
+        if uuids.parse_uuid(uuid) is None:
             at += 1
             continue
         parts.append(_html_escape(text[start:at]))

@@ -10,13 +10,13 @@ from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options, ti
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
 from netloom.programs.outcome import Fatal, outcome
+from netloom.rpc import json_text
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
+from netloom.transport import pidfile as pidfiles
 from netloom.transport.address import Address
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
-from netloom.transport.pidfile import read_pidfile
 from netloom.transport.signals import FatalSignals, set_timeout
 from netloom.transport.sync import Deadline, Dialogue, connect
 
@@ -130,7 +130,7 @@ def control_socket(target: str) -> str:
         return target
     pidfile = f"{rundir()}/{target}.pid"
     try:
-        pid = read_pidfile(pidfile)
+        pid = pidfiles.read_pidfile(pidfile)
     except OSError as error:
         raise Fatal(f'cannot read pidfile "{pidfile}" ({error.strerror})') from None
     return f"{rundir()}/{target}.{pid}.ctl"
@@ -165,13 +165,14 @@ def transact(
         raise Fatal(f"{target}: transaction error ({reason})") from None
     if isinstance(answer, Error):
         text = answer.error
-        raise CommandError(text if isinstance(text, str) else format_json(text) + "\n")
+        raise CommandError(text if isinstance(text, str) else json_text.format_json(text) + "\n")
     return answer.result
 
 
 def _format_result(result: object, arguments: Arguments) -> str:
     if arguments.format == JSON:
-        return (format_pretty(result) if arguments.pretty else format_json(result)) + "\n"
+        write = json_text.format_pretty if arguments.pretty else json_text.format_json
+        return write(result) + "\n"
     if not isinstance(result, str):
         kind = "null" if result is None else type(result).__name__
         raise Fatal(f"Unexpected reply type in JSON rpc reply: {kind}")

@@ -18,7 +18,7 @@ whether the modules would run compiled, and if not, why.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ def _is_as_compiled(path: str, checksum: str, compiled_ns: int) -> bool:
     from zlib import crc32
 
     try:
-        if os.stat(path).st_mtime_ns < compiled_ns:
+        if posix.stat(path).st_mtime_ns < compiled_ns:
             return True
         with open(path, "rb") as file:
             return f"{crc32(file.read()):08x}" == checksum
@@ -93,7 +93,7 @@ def _is_as_compiled(path: str, checksum: str, compiled_ns: int) -> bool:
 
 def activate() -> str:
     """Have the modules imported compiled from now on; returns why not ("" if so)."""
-    if os.environ.get(SWITCH) == "0":
+    if posix.environ.get(SWITCH.encode()) == b"0":
         return f"{SWITCH}=0"
     package = _package()
     directory = f"{package}/{DIRECTORY}"
@@ -103,7 +103,7 @@ def activate() -> str:
         return "not compiled"
     objects = [f"{directory}/{words[1]}" for words in lines if words[0] == "object"]
     try:
-        compiled_ns = os.stat(objects[0]).st_mtime_ns
+        compiled_ns = posix.stat(objects[0]).st_mtime_ns
     except (FileNotFoundError, IndexError):
         return "incomplete"
     for words in lines:

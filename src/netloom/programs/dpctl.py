@@ -12,8 +12,7 @@ from netloom import OVS_VERSION
 from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
-from netloom.programs.appctl import open_target, parse_timeout, transact
-from netloom.programs.dpctl_help import help_text
+from netloom.programs import appctl, dpctl_help
 from netloom.programs.outcome import Fatal, outcome
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.signals import FatalSignals, set_timeout
@@ -93,7 +92,7 @@ def _run(argv: list[str]) -> int:
         if option in _HANDED_ON:
             handed_on.append(f"--{option}")
         elif option == "timeout":
-            timeout_s = parse_timeout(value or "", "-t or --timeout")
+            timeout_s = appctl.parse_timeout(value or "", "-t or --timeout")
         elif option == "read-only":
             read_only = True
         elif option in ("help", "option", "version"):
@@ -103,7 +102,7 @@ def _run(argv: list[str]) -> int:
             apply_log_option(vlog, option, value)
     command, args = _check_command(options.operands, read_only)
     if command == "help":
-        sys.stdout.write(help_text())
+        sys.stdout.write(dpctl_help.help_text())
         return 0
     set_timeout(FatalSignals(), timeout_s)
     return _ask(command, [*handed_on, *args])
@@ -111,7 +110,7 @@ def _run(argv: list[str]) -> int:
 
 def _text(option: str) -> str:
     if option == "help":
-        return help_text()
+        return dpctl_help.help_text()
     if option == "option":
         return format_options(OPTIONS)
     return f"{PROGRAM} (Open vSwitch) {OVS_VERSION}\n"
@@ -135,9 +134,9 @@ def _check_command(words: list[str], read_only: bool) -> tuple[str, list[str]]:
 
 def _ask(command: str, args: list[str]) -> int:
     """Have the daemon do it; its complaints come out under our name."""
-    dialogue = open_target(_DAEMON)
+    dialogue = appctl.open_target(_DAEMON)
     try:
-        result = transact(dialogue, _DAEMON, f"dpctl/{command}", args)
+        result = appctl.transact(dialogue, _DAEMON, f"dpctl/{command}", args)
     except CommandError as error:
         for line in str(error).splitlines():
             is_complaint = line.startswith(f"{_DAEMON}: ")

@@ -136,7 +136,7 @@ def run(tool: str, argv: Sequence[str] | None = None) -> None:
     gc.disable()
     from netloom.programs.kept_bytecode import use_kept_bytecode
 
-    use_kept_bytecode()
+    use_kept_bytecode(late=not needs_site)
     if needs_site and "site" not in sys.modules:
         import site
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from netloom.base.errors import NetloomError
@@ -41,7 +41,7 @@ def outcome(program: str, run: Callable[[list[str]], int], argv: list[str] | Non
         report(program, error)
     except BrokenPipeError:
         # Whoever read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        posix.dup2(posix.open("/dev/null", posix.O_WRONLY), 1)
     return 1
 
 

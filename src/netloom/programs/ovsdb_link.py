@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
+import posix
 import select
 
 from netloom.base.errors import ProtocolError
@@ -68,7 +68,7 @@ class Link:
             raise LinkError(error.strerror or str(error)) from None
         except ProtocolError as error:
             get_logger("jsonrpc").warn("%s: %s", self._stream.name, error)
-            raise LinkError(os.strerror(errno.EPROTO)) from None
+            raise LinkError(posix.strerror(errno.EPROTO)) from None
 
     def close(self) -> None:
         self._dialogue.close()
@@ -130,7 +130,7 @@ def _accept(address: Address, deadline: Deadline, tls: TlsSettings) -> Stream | 
     finally:
         listener.close()
         if address.kind == "unix":
-            os.unlink(address.path)
+            posix.unlink(address.path)
     sock = _socket.socket(listener.family, _socket.SOCK_STREAM, 0, fd)
     sock.setblocking(False)
     if address.kind != "ssl":
@@ -173,7 +173,7 @@ def _accept_tls(
 
 def in_random_order(remotes: Sequence[str]) -> list[str]:
     """The members of a cluster in the order to try them: clients spread over them by chance."""
-    return sorted(remotes, key=lambda _remote: os.urandom(8))
+    return sorted(remotes, key=lambda _remote: posix.urandom(8))
 
 
 def leads(link: Link, database: str) -> bool:

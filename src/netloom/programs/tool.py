@@ -7,9 +7,9 @@ tenth of a tool's time, so the module behind it is used.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
-import os
 import sys
 
+from netloom.base.environment import variable
 from netloom.base.errors import CommandError
 from netloom.base.getopt import NO, Option, time_limit
 from netloom.base.log import CONSOLE, OFF, SYSLOG, WARN, get_logger, vlog
@@ -42,7 +42,7 @@ def set_alarm(seconds: int) -> None:
 
 def default_timeout() -> int:
     """Seconds of `OVS_CTL_TIMEOUT`; 0 for no limit."""
-    return time_limit(os.environ.get("OVS_CTL_TIMEOUT", "")) or 0
+    return time_limit(variable("OVS_CTL_TIMEOUT") or "") or 0
 
 
 def parse_timeout(text: str) -> int:

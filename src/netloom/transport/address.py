@@ -14,7 +14,7 @@ was logged; so a daemon retries and reports it like any other failure to connect
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
 from netloom.base.log import get_logger
 from netloom.base.paths import absolute, rundir
@@ -58,7 +58,7 @@ class Address:
 
 
 def _unsupported() -> OSError:
-    return OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    return OSError(errno.EAFNOSUPPORT, posix.strerror(errno.EAFNOSUPPORT))
 
 
 def is_passive(text: str) -> bool:

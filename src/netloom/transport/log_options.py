@@ -6,8 +6,7 @@ OVS_SYSLOG_METHOD, else libc. Messages to syslog are never waited for and never 
 
 from __future__ import annotations
 
-import os
-
+from netloom.base.environment import variable
 from netloom.base.errors import CommandError, NetloomError
 from netloom.base.getopt import OPTIONAL, REQUIRED, Option
 from netloom.base.log import get_logger
@@ -64,7 +63,7 @@ def apply_log_option(vlog: Vlog, option: str, value: str | None) -> bool:
 def apply_log_environment(vlog: Vlog) -> None:
     """What the environment says about logging. A method that there is not matters once there is
     something to log."""
-    method = os.environ.get("OVS_SYSLOG_METHOD")
+    method = variable("OVS_SYSLOG_METHOD")
     if not method:
         return
     try:

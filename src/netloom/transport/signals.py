@@ -7,7 +7,7 @@ files and dies of that very signal, so that its parent sees why.
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # the package around it imports enum
-import os
+import posix
 
 from netloom.base.log import get_logger
 
@@ -39,7 +39,7 @@ class FatalSignals:
                 signal.signal(number, self._handle)
 
     def add_file(self, path: str) -> None:
-        self._files[path] = os.getpid()
+        self._files[path] = posix.getpid()
 
     def remove_file(self, path: str) -> None:
         """Forget `path`; it is no longer ours to delete."""
@@ -52,7 +52,7 @@ class FatalSignals:
 
     def cleanup(self) -> None:
         """Delete all files."""
-        pid = os.getpid()
+        pid = posix.getpid()
         for path, owner in list(self._files.items()):
             if owner == pid:
                 _unlink(path)
@@ -62,12 +62,12 @@ class FatalSignals:
         log.warn("terminating with signal %s", describe(number))
         self.cleanup()
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        posix.kill(posix.getpid(), number)
 
 
 def _unlink(path: str) -> None:
     try:
-        os.unlink(path)
+        posix.unlink(path)
     except FileNotFoundError:
         # Gone is gone.
         return

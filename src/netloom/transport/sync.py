@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
+import posix
 import select
 
 from netloom.base.log import get_logger
@@ -58,7 +58,7 @@ def _connect_unix(path: str, deadline: Deadline) -> _socket.socket:
             sock.close()
             select.poll().poll(min(10, deadline.remaining_ms() or 10))
             if deadline.expired:
-                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+                raise TimeoutError(errno.ETIMEDOUT, posix.strerror(errno.ETIMEDOUT)) from None
             return _connect_unix(path, deadline)
     except OSError:
         sock.close()
@@ -71,7 +71,7 @@ def resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
     try:
         found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
     except _socket.gaierror:
-        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT)) from None
+        raise OSError(errno.EAFNOSUPPORT, posix.strerror(errno.EAFNOSUPPORT)) from None
     return [(entry[0], entry[4]) for entry in found]  # type: ignore[misc]
 
 
@@ -92,7 +92,7 @@ def _connect_inet(address: Address, deadline: Deadline) -> _socket.socket:
             wait(sock.fileno(), select.POLLOUT, deadline)
             code = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
         if code:
-            raise OSError(code, os.strerror(code))
+            raise OSError(code, posix.strerror(code))
     except OSError:
         sock.close()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import select
 
 from netloom.base.clock import SystemClock
@@ -41,7 +41,7 @@ def wait(fd: int, events: int, deadline: Deadline) -> None:
     poller.register(fd, events)
     while not poller.poll(deadline.remaining_ms()):
         if deadline.expired:
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            raise TimeoutError(errno.ETIMEDOUT, posix.strerror(errno.ETIMEDOUT))
 
 
 class Stream:
@@ -76,7 +76,7 @@ class Stream:
         # An answer takes a while: to ask for it too early costs more than to wait.
         while True:
             if not self._readable.poll(deadline.remaining_ms()) and deadline.expired:
-                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                raise TimeoutError(errno.ETIMEDOUT, posix.strerror(errno.ETIMEDOUT))
             try:
                 return self._sock.recv(READ_BYTES)
             except BlockingIOError:

@@ -6,7 +6,7 @@ See `netloom.transport.tls` for what is done with them.
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
 from netloom.base.getopt import REQUIRED, Option
 from netloom.base.log import get_logger
@@ -41,7 +41,7 @@ _SYSTEM_ERROR = 0x80000000
 def _is_there(path: str, failure: str) -> bool:
     """Can `path` be read? If not, the log says so, in OpenSSL's words."""
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        posix.close(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC))
     except OSError as error:
         number = _SYSTEM_ERROR | (error.errno or 0)
         log.err("%s: error:%08X:system library::%s", failure, number, error.strerror)
@@ -96,6 +96,8 @@ class TlsSettings:
 
     def make_absolute(self) -> None:
         """Have the files stay the same in another working directory, as daemons take."""
+        import os
+
         for name in ("private_key", "certificate", "ca_cert", "peer_ca_cert"):
             value = getattr(self, name)
             if value and value != "none":
@@ -115,9 +117,11 @@ class TlsSettings:
         for what in missing:
             log.err("%s must be configured to use SSL", what)
         if missing:
-            raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+            raise OSError(errno.ENOPROTOOPT, posix.strerror(errno.ENOPROTOOPT))
 
     @property
     def must_bootstrap(self) -> bool:
         """The CA certificate is still to be learned from the peer."""
+        import os
+
         return self.bootstrap_ca_cert and not os.path.exists(self.ca_cert)

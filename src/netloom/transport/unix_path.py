@@ -7,7 +7,8 @@ The kernel takes at most 107 bytes. A longer name is reached through a descripto
 from __future__ import annotations
 
 import errno
-import os
+import posix
+import sys
 
 from netloom.base.log import get_logger
 
@@ -23,24 +24,30 @@ log = get_logger("socket_util_unix")
 
 def with_short_name(path: str, use: Callable[[str], None]) -> None:
     """Call `use` with a name for `path` that the kernel accepts; OSError as `use` raises it."""
-    if len(os.fsencode(path)) <= MAX_PATH:
+    if _bytes_of(path) <= MAX_PATH:
         use(path)
         return
+    import os
+
     directory, base = os.path.split(path)
     try:
-        fd = os.open(directory or ".", os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open(directory or ".", posix.O_DIRECTORY | posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError as error:
         log.warn("%s: open failed (%s)", directory, error.strerror)
         _warn_too_long(path)
         raise
     try:
         short = f"/proc/self/fd/{fd}/{base}"
-        if len(os.fsencode(short)) > MAX_PATH:
+        if _bytes_of(short) > MAX_PATH:
             _warn_too_long(path)
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+            raise OSError(errno.ENAMETOOLONG, posix.strerror(errno.ENAMETOOLONG), path)
         use(short)
     finally:
-        os.close(fd)
+        posix.close(fd)
+
+
+def _bytes_of(path: str) -> int:
+    return len(path.encode(sys.getfilesystemencoding(), "surrogateescape"))
 
 
 def _warn_too_long(path: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from netloom.base.record import Record, replace
+from netloom.base.record import FEW, Record, replace
 
 
 class Point(Record):
@@ -25,6 +25,39 @@ def test_defaults_are_used() -> None:
 def test_a_missing_field_is_an_error() -> None:
     with pytest.raises(TypeError):
         Point()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("before", [0, FEW + 1])
+@pytest.mark.parametrize(
+    ("args", "kwargs", "fault"),
+    [
+        ((), {"y": 1}, "missing 1 required positional argument: 'x'"),
+        ((1, 2, 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"x": 2}, "got multiple values for argument 'x'"),
+        ((1,), {"z": 2}, "got an unexpected keyword argument 'z'"),
+    ],
+)
+def test_wrong_arguments_are_refused_from_the_first_instance_on(
+    before: int, args: tuple[int, ...], kwargs: dict[str, int], fault: str
+) -> None:
+    class Fresh(Record):
+        x: int
+        y: int = 0
+
+    for number in range(before):
+        assert Fresh(number).x == number
+    with pytest.raises(TypeError, match=fault):
+        Fresh(*args, **kwargs)
+
+
+def test_all_instances_are_made_alike() -> None:
+    class Fresh(Record):
+        x: int
+        y: int = 5
+
+    made = [Fresh(number, y=number) for number in range(2 * FEW)] + [Fresh(1)]
+    assert [(each.x, each.y) for each in made[:-1]] == [(n, n) for n in range(2 * FEW)]
+    assert made[-1].y == 5
 
 
 def test_a_subclass_adds_its_fields_after_those_of_its_base() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from netloom.base.environment import variable
 from netloom.flow.ports import ALL, MAX
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
@@ -18,7 +18,6 @@ from netloom.programs.ofctl.switch import Switch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.openflow.flow_colors import Painter
-    from netloom.openflow.flow_text import Names
     from netloom.programs.ofctl import Context
 
 
@@ -127,21 +126,21 @@ def queue_get_config(context: Context) -> None:
 # Flows
 
 
-def _query_names(context: Context) -> Names:
-    from netloom.openflow.flow_text import Names
-
+def _query(context: Context) -> tuple[m.FlowStatsRequest, int]:
+    """Which flows to ask for, and the protocols that can."""
     if len(context.operands) < 2:
-        return Names()
-    return accepted_names(context, context.switch, ports_first=True)
+        return m.FlowStatsRequest(), p.P_ANY
+    from netloom.openflow.flow_text import parse_query
+
+    names = accepted_names(context, context.switch, ports_first=True)
+    return parse_query(context.operand(1), names)
 
 
 def open_for_query(
     context: Context,
 ) -> tuple[Switch, m.FlowStatsRequest]:
     """A connection in the most capable format that can say the query, and the query."""
-    from netloom.openflow.flow_text import parse_query
-
-    request, usable = parse_query(context.operand(1), _query_names(context))
+    request, usable = _query(context)
     switch = open_for_dump(context, context.switch, usable)
     return switch, request
 
@@ -171,12 +170,12 @@ def painter(context: Context) -> Painter | None:
     """What colors lines, if they are to be colored."""
     wanted = context.args.color
     if wanted == "auto":
-        wanted = "always" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else ""
+        wanted = "always" if sys.stdout.isatty() and variable("TERM") != "dumb" else ""
     if wanted != "always":
         return None
     from netloom.openflow.flow_colors import Painter, parse_colors
 
-    return Painter(parse_colors(os.environ.get("OVS_COLORS", "")))
+    return Painter(parse_colors(variable("OVS_COLORS") or ""))
 
 
 def in_color(context: Context, text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 from netloom.openflow import messages as m
-from netloom.openflow.codec import decode_message
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import read_frame
 from netloom.programs.ofctl.options import Fatal
@@ -84,15 +83,21 @@ def _table_names(data: bytes) -> dict[int, str]:
         from netloom.openflow.codec_features import read_table_names
 
         return read_table_names(frame)
-    reply = decode_message(data)[0]
-    if not isinstance(reply, m.TableStatsReply):
-        return {}
-    return {table.table_id: table.name for table in reply.tables if table.name}
+    if frame.row.name == "OFPST_TABLE" and frame.reply:
+        from netloom.openflow.codec_stats import read_table_names
+
+        return read_table_names(frame)
+    return {}
 
 
 def _unique(pairs: list[tuple[str, int]]) -> dict[str, int]:
-    names = [name for name, _ in pairs]
-    return {name: number for name, number in pairs if names.count(name) == 1}
+    found: dict[str, int] = {}
+    twice: set[str] = set()
+    for name, number in pairs:
+        if name in found:
+            twice.add(name)
+        found[name] = number
+    return {name: number for name, number in found.items() if name not in twice}
 
 
 def _by_number(names: dict[str, int]) -> dict[int, str]:

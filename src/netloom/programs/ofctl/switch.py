@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import sys
 
 from netloom.base.errors import ProtocolError
@@ -47,15 +47,25 @@ def find_switch(name: str, kind: str = "mgmt") -> Address | str:
     if ":" in name:
         return name
     if not name:
-        raise Fatal(f": failed to open socket ({os.strerror(errno.ECONNREFUSED)})")
+        raise Fatal(f": failed to open socket ({posix.strerror(errno.ECONNREFUSED)})")
     bridge = name.rpartition("@")[2]
     for tried in (name, f"{rundir()}/{name}.{kind}", f"{rundir()}/{bridge}.{kind}"):
         path = absolute(rundir(), tried)
-        if os.path.exists(path):
+        if _exists(path):
             _ofctl_log.dbg("connecting to unix:%s", tried)
             return Address(f"unix:{tried}", "unix", False, path=path)
-        get_logger("stream_unix").dbg("%s: connection failed (%s)", path, os.strerror(errno.ENOENT))
+        get_logger("stream_unix").dbg(
+            "%s: connection failed (%s)", path, posix.strerror(errno.ENOENT)
+        )
     raise Fatal(f"{name} is not a bridge or a socket")
+
+
+def _exists(path: str) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def _parse(text: str) -> Address:
@@ -102,7 +112,7 @@ class Switch:
         try:
             address = _parse(target) if isinstance(target, str) else target
             if address.passive:
-                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+                raise OSError(errno.EAFNOSUPPORT, posix.strerror(errno.EAFNOSUPPORT))
             stream = connect(address, _FOREVER, self.args.tls)
         except OSError as error:
             reason = error.strerror or str(error)
@@ -298,9 +308,9 @@ class Switch:
             reply = decode_message(data, self.protocol)[0]
         except OpenFlowError as error:
             log.warn_rl("parse error in reply (%s)", error.name)
-            raise Fatal(f"dump flows ({os.strerror(errno.EPROTO)})") from None
+            raise Fatal(f"dump flows ({posix.strerror(errno.EPROTO)})") from None
         if not isinstance(reply, m.FlowStatsReply):
-            raise Fatal(f"dump flows ({os.strerror(errno.EPROTO)})")
+            raise Fatal(f"dump flows ({posix.strerror(errno.EPROTO)})")
         return reply
 
     # Protocol
@@ -330,7 +340,7 @@ def failure_text(error: Exception) -> str:
         return "End of file"
     if isinstance(error, ProtocolError):
         # The C library's word for a connection that was broken on purpose.
-        return os.strerror(errno.EPROTO)
+        return posix.strerror(errno.EPROTO)
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return str(error)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.ovsdb import hash_order
+from netloom.ovsdb import schema as ovsdb_schema
 from netloom.ovsdb.errors import OvsdbError
-from netloom.ovsdb.hash_order import object_order
-from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.table_text import Cell, Table
 from netloom.rpc.json_codec import LightJson
 
@@ -35,7 +35,7 @@ def run_get_schema_cksum(client: Client) -> None:
 
 def _table_names(json: Any) -> list[str]:
     """Table names in Open vSwitch's order: of a table made from the members of a JSON object."""
-    return object_order(object_order(json["tables"]))
+    return hash_order.object_order(hash_order.object_order(json["tables"]))
 
 
 def run_list_tables(client: Client) -> None:
@@ -47,25 +47,26 @@ def run_list_tables(client: Client) -> None:
 
 def run_list_columns(client: Client) -> None:
     json = client.schema_json()
-    schema = DatabaseSchema.from_json(json)
+    schema = ovsdb_schema.DatabaseSchema.from_json(json)
     wanted = client.args[0] if client.args else None
     out = Table(["Column", "Type"] if wanted is not None else ["Table", "Column", "Type"])
     for table_name in _table_names(json):
         if wanted not in (None, table_name):
             continue
         columns = schema.tables[table_name].columns
-        names = ["_uuid", "_version", *object_order(json["tables"][table_name]["columns"])]
-        for name in object_order(names):
+        columns_json = json["tables"][table_name]["columns"]
+        names = ["_uuid", "_version", *hash_order.object_order(columns_json)]
+        for name in hash_order.object_order(names):
             type_json = columns[name].type.to_json() if name in columns else "uuid"
             cells = [Cell(name), Cell(type_json, is_json=True)]
             out.add(cells if wanted is not None else [Cell(table_name), *cells])
     client.print_table(out)
 
 
-def _schema_from_file(path: str) -> DatabaseSchema:
+def _schema_from_file(path: str) -> ovsdb_schema.DatabaseSchema:
     try:
         with open(path, "rb") as file:
-            return DatabaseSchema.from_json(LightJson().decode(file.read()))
+            return ovsdb_schema.DatabaseSchema.from_json(LightJson().decode(file.read()))
     except OSError as error:
         reason = f'error opening "{path}": {error.strerror}'
     except ValueError as error:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import UsageError
 from netloom.base.log import DBG, INFO, WARN, get_logger, vlog
 from netloom.programs import tool
+from netloom.programs.vsctl import context as run_context
 from netloom.programs.vsctl.command_line import Command, parse_commands
 from netloom.programs.vsctl.commands import TABLE
-from netloom.programs.vsctl.context import Context, ExitNow, Needs
 from netloom.programs.vsctl.options import PROGRAM, Settings, parse_options
-from netloom.rpc.json_text import quote
+from netloom.rpc import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except NetloomError as error:
         return tool.fatal(PROGRAM, str(error), "vsctl")
-    except ExitNow as leave:
+    except run_context.ExitNow as leave:
         return leave.status
 
 
@@ -57,7 +57,7 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     from netloom.programs.vsctl.session import Session, load
 
     schema = load_schema()
-    needs = Needs(schema)
+    needs = run_context.Needs(schema)
     needs.columns("Open_vSwitch", "next_cfg", "cur_cfg")
     for command in commands:
         add_needs(needs, command, load(command))
@@ -71,7 +71,7 @@ def _run(settings: Settings, argv: Sequence[str]) -> int:
     return _report_failures(session.failed_interfaces(run))
 
 
-def add_needs(needs: Needs, command: Command, module: object) -> None:
+def add_needs(needs: run_context.Needs, command: Command, module: object) -> None:
     """Add to `needs` what `command`, whose functions are in `module`, will read and write."""
     if command.spec.needs_model:
         from netloom.programs.vsctl.model import need_model
@@ -87,14 +87,16 @@ _UNSAFE = frozenset(" \t\r\n\v\\'\"")
 
 def _quoted(words: Sequence[str]) -> str:
     """The command line as one text, words with special characters quoted."""
-    text = " ".join([word if word and _UNSAFE.isdisjoint(word) else quote(word) for word in words])
+    text = " ".join(
+        [word if word and _UNSAFE.isdisjoint(word) else json_text.quote(word) for word in words]
+    )
     # Bytes that are not UTF-8 would not pass the database or the system log.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _invoker() -> str:
     """` (invoked by NAME)`, where NAME is how the parent process calls itself."""
-    parent = os.getppid()
+    parent = posix.getppid()
     try:
         with open(f"/proc/{parent}/cmdline", "rb", buffering=0) as file:
             name = file.read(4096).split(b"\0")[0].decode(errors="replace")
@@ -103,7 +105,7 @@ def _invoker() -> str:
     return f" (invoked by {name})" if name else ""
 
 
-def _print_output(settings: Settings, contexts: list[Context]) -> None:
+def _print_output(settings: Settings, contexts: list[run_context.Context]) -> None:
     printer = None
     for context in contexts:
         if context.table is not None:
