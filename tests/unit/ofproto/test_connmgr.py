@@ -116,6 +116,19 @@ def test_what_cannot_be_done_is_answered_with_its_error(mod: m.Message, error: s
     assert shown(bench) == []
 
 
+def test_who_deletes_flows_need_not_say_that_there_is_no_packet() -> None:
+    bench = Bench(settings("secure"))
+    client = bench.join()
+    client.ask(add(a.Output(1)))
+    assert client.ask(m.FlowMod(m.OFPFC_DELETE, buffer_id=0)) == []
+    assert shown(bench) == []
+
+
+def test_a_role_is_answered_in_the_form_of_the_question() -> None:
+    client = Bench(settings("secure")).join()
+    assert client.ask(m.RoleRequest(2, nx=True)) == [m.RoleReply(2, nx=True)]
+
+
 def test_openflow_10_lets_an_inconsistent_action_pass() -> None:
     bench = Bench(settings("secure"))
     assert bench.join(1).ask(add(a.DecTtl())) == []
