@@ -3,6 +3,7 @@ ofp-parse` and ours print the same of their bytes, with little said and with muc
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -22,6 +23,10 @@ MARK = bytes((1, 2, 0, 8, 0xDE, 0xAD, 0xBE, 0xEF))
 MARK_TEXT = "OFPT_ECHO_REQUEST (xid=0xdeadbeef): 0 bytes of payload\n"
 
 
+#: Values of which 3.1 thinks that they match everything.
+ZERO = re.compile(r"\b(gtpu|erspan)_\w+=0\b")
+
+
 def messages() -> list[bytes]:
     """What Debian's 3.1 knows too: no marks and labels to flush, half of the registers."""
     found = []
@@ -34,7 +39,8 @@ def messages() -> list[bytes]:
                     if isinstance(message, CtFlush) and (message.mark[1] or message.labels[1]):
                         continue
                     data = encode_message(message, XID, protocol)
-                    if not LATE & set(format_message(data, Style(2)).split()):
+                    text = format_message(data, Style(2))
+                    if not LATE & set(text.split()) and not ZERO.search(text):
                         found.append(data)
     return found
 
