@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
 
 from netloom.flow.fields import CLASSES, FIELDS, Field  # noqa: E402
 from netloom.network.agents.options import L2_OPTIONS, ROOM_OPTIONS, Table  # noqa: E402
@@ -43,6 +43,7 @@ from netloom.programs.coverage_events import COUNTED, NEVER, NEVER_OF_SERVERS  #
 from netloom.programs.launch import TOOLS  # noqa: E402
 from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import KEYS  # noqa: E402
+from ofctl_reference import ofctl_page  # noqa: E402
 
 PAGES = ROOT / "docs" / "reference"
 
@@ -416,6 +417,7 @@ def pages() -> dict[Path, str]:
         PAGES / "counters.md": counters_page(),
         PAGES / "fields.md": fields_page(),
         PAGES / "openflow.md": openflow_page(),
+        PAGES / "ovs-ofctl.md": ofctl_page(),
         PAGES / "unsupported.md": unsupported_page(),
         PAGES / "network-api.md": api_page(),
         PAGES / "network-options.md": options_page(),

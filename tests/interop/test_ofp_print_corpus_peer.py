@@ -18,14 +18,20 @@ pytestmark = pytest.mark.interop
 N_SEEDS = 12
 
 
+#: Values of which 3.1 thinks that they match everything.
+ZERO = re.compile(r"\b(gtpu|erspan)_\w+=0\b")
+
+
 def is_known(sample: Sample) -> bool:
     """Does Debian's 3.1 know it too? It has no marks and labels to flush, half of the registers."""
     message = sample.message
     if isinstance(message, CtFlush) and (message.mark[1] or message.labels[1]):
         return False
     text = format_message(sample.data, Style(3))
+    if LATE & set(re.split(r"\W+", text)) or ZERO.search(text):
+        return False
     # It cuts fields off in the middle where those before them share more words.
-    return not (LATE & set(re.split(r"\W+", text)) or re.search(r"\w_\{\w+_\{", text))
+    return not re.search(r"\w_\{\w+_\{", text)
 
 
 MESSAGES = {

@@ -33,7 +33,7 @@ _WORDS = (
     "packet", "data", "send_flow_rem", "idle_timeout", "hard_timeout", "importance", "duration",
     "n_packets", "out", "cookie_mask", "add", "delete", "modify", "delete_strict", "-trk", "+est",
 )  # fmt: skip
-_MARKS = (",", "=", "(", ")", ":", "/", "->", "[", "]", "..", " ", ";", "{", "}", "-", "+", '"',
+_MARKS = (",", "=", "(", ")", ":", "/", "->", "[", "]", "..", " ", ";", "{", "}", "-", "+",
           "|", "()", "(,)", "\t", "#", "'", "\\")  # fmt: skip
 
 

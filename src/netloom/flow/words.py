@@ -16,6 +16,23 @@ _SEPARATORS: Final = ", \t\r\n"
 _KEY_ENDS: Final = ":=(" + _SEPARATORS
 
 
+def first_word(text: str) -> str:
+    """What `text` starts with, up to a separator."""
+    for end, char in enumerate(text):
+        if char in _SEPARATORS:
+            return text[:end]
+    return text
+
+
+def beginnings(commands: dict[str, int]) -> dict[str, int]:
+    """What stands for `commands`: any beginning of their names, the first one's if of several."""
+    found: dict[str, int] = {}
+    for name, command in commands.items():
+        for end in range(1, len(name) + 1):
+            found.setdefault(name[:end], command)
+    return found
+
+
 def split_words(text: str) -> Iterator[tuple[str, str]]:
     """The (name, value) pairs of `text`; a name alone has the value "". Parentheses nest: a
     separator inside of them separates nothing. `name(a)->b` has the value `a)->b`."""

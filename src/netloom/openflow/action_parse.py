@@ -136,6 +136,9 @@ class ActionReader:
 
     def table(self, text: str) -> int | None:
         """The number of the table that `text` names."""
+        if text.startswith("-"):
+            _table_log.warn("Negative value %s is not a valid table number.", text)
+            return None
         number = parse_decimal(text)
         if number is None:
             return self.table_names.get(unquote_name(text)) if self.table_names else None

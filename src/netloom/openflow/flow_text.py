@@ -15,7 +15,7 @@ from netloom.flow.ports import ANY, CONTROLLER, LOCAL, MAX, parse_port
 from netloom.flow.prerequisites import is_normal_as, normalize_match, report_normalization
 from netloom.flow.scan import parse_decimal
 from netloom.flow.text import PROTOCOLS, MatchReader, parse_subfield
-from netloom.flow.words import split_words
+from netloom.flow.words import beginnings, first_word, split_words
 from netloom.openflow import field_protocols, flow_memory
 from netloom.openflow import messages as m
 from netloom.openflow import protocol as p
@@ -68,7 +68,8 @@ COMMANDS: Final = {
     "modify": m.OFPFC_MODIFY,
     "modify_strict": m.OFPFC_MODIFY_STRICT,
 }
-_COMMAND_WORDS: Final = tuple(COMMANDS)
+_BEGINNINGS: Final = beginnings(COMMANDS)
+_COMMAND_LETTERS: Final = tuple({name[0] for name in COMMANDS})
 #: Lines of a file from which on it pays to look for lines that are alike.
 _MANY_LINES: Final = 32
 _DL_TYPE: Final = SLOT["dl_type"].mask
@@ -341,17 +342,12 @@ def port_labels(names: Names) -> dict[int, str] | None:
 
 
 def _leading_command(text: str) -> tuple[int, str]:
-    text = text.lstrip(" \t\r\n,")
-    if not text.startswith(_COMMAND_WORDS):
+    text = text.lstrip(" \t\r\n")
+    if not text.startswith(_COMMAND_LETTERS):
         return m.OFPFC_ADD, text
-    for end, char in enumerate(text):
-        if char in " \t\r\n,":
-            word = text[:end]
-            break
-    else:
-        word = text
-    if word in COMMANDS:
-        return COMMANDS[word], text[len(word) :]
+    word = first_word(text)
+    if word in _BEGINNINGS:
+        return _BEGINNINGS[word], text[len(word) :]
     return m.OFPFC_ADD, text
 
 

@@ -11,7 +11,7 @@ from netloom.base.errors import ConfigError
 from netloom.flow.fields import FIELD
 from netloom.flow.ports import CONTROLLER, MAX, parse_port
 from netloom.flow.value_text import parse_field_value
-from netloom.flow.words import split_words, split_words_at
+from netloom.flow.words import beginnings, first_word, split_words, split_words_at
 from netloom.openflow import messages_groups as g
 from netloom.openflow import protocol as p
 from netloom.openflow.action_parse import ActionReader
@@ -28,6 +28,7 @@ COMMANDS = {
     "delete": g.OFPGC_DELETE, "insert_bucket": g.OFPGC_INSERT_BUCKET,
     "remove_bucket": g.OFPGC_REMOVE_BUCKET,
 }  # fmt: skip
+_BEGINNINGS = beginnings(COMMANDS)
 _TYPES = {
     "all": g.OFPGT_ALL, "select": g.OFPGT_SELECT, "indirect": g.OFPGT_INDIRECT,
     "ff": g.OFPGT_FF, "fast_failover": g.OFPGT_FF,
@@ -229,10 +230,10 @@ def parse_group_mod(
 
 
 def _leading_command(text: str) -> tuple[int, str]:
-    text = text.lstrip(" \t\r\n,")
-    word = text.replace(",", " ").split(None, 1)[0] if text else ""
-    if word in COMMANDS:
-        return COMMANDS[word], text[len(word) :]
+    text = text.lstrip(" \t\r\n")
+    word = first_word(text)
+    if word in _BEGINNINGS:
+        return _BEGINNINGS[word], text[len(word) :]
     return g.OFPGC_ADD, text
 
 

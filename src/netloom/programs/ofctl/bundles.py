@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from netloom.base.errors import ConfigError
+from netloom.flow.words import first_word
 from netloom.openflow import messages as m
 from netloom.openflow import messages_bundles as b
 from netloom.openflow import protocol as p
@@ -32,8 +33,6 @@ _FLAGS = b.OFPBF_ATOMIC | b.OFPBF_ORDERED
 _ERROR = 1
 #: Messages that are given to the connection together.
 _AT_ONCE = 500
-#: What stands behind the first word of a line.
-_SEPARATORS = ", \t\r\n"
 
 
 def send_bundle(context: Context, changes: Sequence[Change], usable: int) -> None:
@@ -153,8 +152,8 @@ def bundle(context: Context) -> None:
 
 
 def _parse(text: str, names: Names) -> tuple[Change, int]:
-    end = next((at for at, char in enumerate(text) if char in _SEPARATORS), len(text))
-    kind, rest = text[:end], text[end + 1 :]
+    kind = first_word(text)
+    rest = text[len(kind) :]
     # Beginnings of the words will do.
     if "flow".startswith(kind):
         from netloom.openflow.flow_text import parse_flow_mod
