@@ -25,7 +25,16 @@ from tests.support.raw_controllers import (
 
 from netloom.openflow.codec import encode_message
 from netloom.openflow.flow_text import parse_flow_mod
-from netloom.openflow.messages import OFPFC_ADD, OFPFC_DELETE
+from netloom.openflow.message_text import Style, format_message
+from netloom.openflow.messages import OFPFC_ADD, OFPFC_DELETE, OFPFC_MODIFY
+from netloom.openflow.messages_monitor import (
+    OFPFMF_ADD,
+    OFPFMF_INSTRUCTIONS,
+    OFPFMF_MODIFY,
+    OFPFMF_REMOVED,
+    FlowMonitorRequest,
+    MonitorRequest,
+)
 from netloom.openflow.protocol import INITIAL
 
 pytestmark = pytest.mark.interop
@@ -374,3 +383,63 @@ def test_attempts_are_logged_until_they_are_as_far_apart_as_they_get(switches: P
     theirs, ours = (logged(switch) for switch in switches)
     assert ours == theirs
     assert "suppressing further logging" in ours[-1]
+
+
+#: More than one connection's buffers hold of updates.
+N_FLOWS = 6_000
+_CHUNK = 200
+
+
+def _reader_that_sleeps(switch: PeerSwitch, version: int) -> RawController:
+    """A controller that has asked for all changes of flows, and has small buffers."""
+    monitor = call(f"unix:{switch.directory}/br0.mgmt", version)
+    monitor.keep_little()
+    flags = OFPFMF_ADD | OFPFMF_REMOVED | OFPFMF_MODIFY | OFPFMF_INSTRUCTIONS
+    request = FlowMonitorRequest((MonitorRequest(monitor_id=1, flags=flags),))
+    assert monitor.heard(encode_message(request, 9, INITIAL[version])) != []
+    return monitor
+
+
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_a_monitor_that_reads_late_knows_the_flows_in_the_end(
+    switches: PeerPair, version: int
+) -> None:
+    # Of Debian's switch such a controller hears of changes to flows that it does not know.
+    switch = switches.ours
+    monitor = _reader_that_sleeps(switch, version)
+    writer = call(f"unix:{switch.directory}/br0.mgmt", version)
+    padding = "note:" + ".".join(["00"] * 22)
+    changes = [flow_mod(version, f"metadata={n},actions=2,{padding}") for n in range(N_FLOWS)]
+    changes += [flow_mod(version, f"metadata={n}", OFPFC_DELETE) for n in range(0, N_FLOWS, 3)]
+    changes += [
+        flow_mod(version, f"metadata={n},actions=3", OFPFC_MODIFY) for n in range(1, N_FLOWS, 3)
+    ]
+    for at in range(0, len(changes), _CHUNK):
+        assert writer.heard(*changes[at : at + _CHUNK]) == []
+    known: dict[str, str] = {}
+    events: set[str] = set()
+    wanted = {str(n): "3" if n % 3 == 1 else "2" for n in range(N_FLOWS) if n % 3}
+
+    def is_told() -> bool:
+        for data in monitor.heard():
+            _learn(format_message(bytes.fromhex(data), Style(2)), known, events)
+        return "RESUMED" in events
+
+    assert wait_until(is_told, 40)
+    assert "PAUSED" in events
+    assert known == wanted
+    monitor.close()
+    writer.close()
+
+
+def _learn(text: str, known: dict[str, str], events: set[str]) -> None:
+    """What updates say of flows: their first action, by their metadata."""
+    events |= set(re.findall("PAUSED|RESUMED", text))
+    found = re.findall(r"event=(\w+).*?metadata=(\w+)(?: actions=output:(\d))?", text)
+    for event, metadata, action in found:
+        number = str(int(metadata, 0))
+        assert (number in known) == (event != "ADDED")
+        if event == "DELETED":
+            del known[number]
+        else:
+            known[number] = action

@@ -238,3 +238,13 @@ def test_a_daemon_that_lost_its_rights_takes_over(pair: Pair) -> None:
     pair.switch.start_vswitchd()
     assert received(pair.ping()) == 3
     assert pins_of(pair.switch)
+
+
+def test_a_data_path_that_no_bridge_uses_is_not_shown(pair: Pair) -> None:
+    def shown() -> str:
+        return pair.switch.run("ovs-appctl", "dpif/show").stdout
+
+    assert "system@ovs-system" in shown()
+    pair.switch.run("ovs-vsctl", "set", "bridge", "br0", "datapath_type=netdev")
+    assert "netdev@ovs-netdev" in shown()
+    assert "system@ovs-system" not in shown()

@@ -57,6 +57,10 @@ class RawController:
         assert got[1] == kind + 1, f"a barrier was answered with {got.hex()}"
         return said
 
+    def keep_little(self) -> None:
+        """Have the kernel keep little of what was not read."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+
     def next_kind(self) -> int | None:
         """The type of the next message; None if the switch hangs up instead."""
         try:

@@ -154,6 +154,16 @@ class Monitor:
         monitor._rekey()
         return monitor
 
+    @property
+    def watched(self) -> frozenset[tuple[str, str, int]]:
+        """Tables and columns with the kinds of change, whatever the conditions: Open vSwitch counts
+        what differs in these."""
+        return frozenset(
+            (table.table.name, column.name, column.select)
+            for table in self.tables.values()
+            for column in table.columns
+        )
+
     def _rekey(self) -> None:
         parts: list[Any] = [self.database.name, self.version]
         for table in self.tables.values():

@@ -221,19 +221,35 @@ class Commands:
         server = self._server
         databases = [served.database for served in server.served.values()]
         tables = [table for database in databases for table in database.tables.values()]
-        return {
-            "atoms": sum(
-                1 if not isinstance(datum, (tuple, dict)) else len(datum)
+        # Each row has a UUID and a version besides.
+        n_own = 2 * sum(len(table.rows) for table in tables)
+        counts = {
+            "atoms": n_own
+            + sum(
+                _n_atoms(datum)
                 for table in tables
                 for row in table.rows.values()
                 for datum in row[: table.n_columns]
             ),
-            "cells": sum(len(table.rows) * table.n_columns for table in tables),
-            "monitors": sum(len(served.monitors) for served in server.served.values()),
-            "sessions": len(server.sessions),
-            "triggers": sum(len(served.triggers) for served in server.served.values()),
+            "cells": n_own + sum(len(table.rows) * table.n_columns for table in tables),
+            "monitors": sum(
+                len({monitor.watched for monitor in served.monitors})
+                for served in server.served.values()
+            ),
             "n-weak-refs": sum(len(s) for table in tables for s in table.weak_sources.values()),
         }
+        of_clients = {
+            "sessions": len(server.sessions),
+            "triggers": sum(len(served.triggers) for served in server.served.values()),
+        }
+        return counts | {name: count for name, count in of_clients.items() if count}
+
+
+def _n_atoms(datum: object) -> int:
+    """A map has keys and values."""
+    if isinstance(datum, dict):
+        return 2 * len(datum)
+    return len(datum) if isinstance(datum, tuple) else 1
 
 
 def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:

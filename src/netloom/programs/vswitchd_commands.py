@@ -39,13 +39,11 @@ def register_commands(program: Program) -> None:
         counters=program.counters,
     )
     threads = ThreadCommands(program.datapaths.dpifs)
-    bridges = OfprotoCommands(lambda: list(program.datapaths.backers.values()), program.clock)
+    bridges = OfprotoCommands(program.datapaths.in_use, program.clock)
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
     )
-    answers = json_answers(
-        lambda: list(program.datapaths.backers.values()), lambda: program.datapaths.underlay.routes
-    )
+    answers = json_answers(program.datapaths.in_use, lambda: program.datapaths.underlay.routes)
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
         *underlay.commands(),

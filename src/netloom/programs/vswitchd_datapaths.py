@@ -220,6 +220,10 @@ class DataPathSet:
         for backer in self.backers.values():
             backer.dpif.source_ports = self._source_ports
 
+    def in_use(self) -> list[Backer]:
+        """Those that have bridges."""
+        return [backer for backer in self.backers.values() if backer.bridges]
+
     def memory(self) -> dict[str, int]:
         """Counts for `memory/show`."""
         backers = self.backers.values()
