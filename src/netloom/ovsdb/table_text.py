@@ -16,8 +16,8 @@ from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Option
 from netloom.ovsdb.datum import datum_to_json
 from netloom.ovsdb.datum_text import bare_datum, format_datum
+from netloom.ovsdb.json_text import format_json, format_pretty
 from netloom.ovsdb.uuids import parse_uuid
-from netloom.rpc.json_text import format_json, format_pretty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

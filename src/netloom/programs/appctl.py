@@ -9,9 +9,9 @@ from netloom.base.errors import CommandError, ProtocolError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options, time_limit
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
+from netloom.ovsdb.json_text import format_json, format_pretty
 from netloom.programs.outcome import Fatal, outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
 from netloom.transport.address import Address

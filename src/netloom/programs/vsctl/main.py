@@ -8,12 +8,12 @@ import sys
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import UsageError
 from netloom.base.log import DBG, INFO, WARN, get_logger, vlog
+from netloom.ovsdb.json_text import quote
 from netloom.programs import tool
 from netloom.programs.vsctl.command_line import Command, parse_commands
 from netloom.programs.vsctl.commands import TABLE
 from netloom.programs.vsctl.context import Context, ExitNow, Needs
 from netloom.programs.vsctl.options import PROGRAM, Settings, parse_options
-from netloom.rpc.json_text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
