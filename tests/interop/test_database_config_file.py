@@ -112,9 +112,14 @@ def test_databases_and_remotes_come_and_go_with_the_file(site: ConfiguredSite) -
     one, two = site.make("one"), site.make("two", E_SCHEMA)
     site.write({one: None})
     site.start_ours()
+    site.transact("ours", {**INSERT, "row": {"name": "first"}})
     command = ["ovsdb-client", "monitor", site.remote("ours"), "D", "Root"]
-    monitor = subprocess.Popen(command, env=site.env, stdout=subprocess.DEVNULL)
+    heard = site.directory / "heard"
+    with heard.open("w") as out:
+        monitor = subprocess.Popen(command, env=site.env, stdout=out)
     try:
+        # From then on it is one of those who are told of databases that come and go.
+        assert wait_until(lambda: "first" in heard.read_text(), 40)
         second = f"punix:{site.directory}/second.sock"
         site.write({one: None, two: None}, {second: {"read-only": True}})
         site.reload()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netloom.base.errors import ProtocolError
+from netloom.ovsdb.json_text import format_json, format_pretty
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, JsonRpc, Message, Notify, Reply, Request
 
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=8) | st.sampled_from(

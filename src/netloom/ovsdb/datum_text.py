@@ -12,9 +12,9 @@ from __future__ import annotations
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum import sorted_map
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.json_text import format_real, quote
 from netloom.ovsdb.members import INT64_MAX, INT64_MIN
 from netloom.ovsdb.uuids import parse_uuid
-from netloom.rpc.json_text import format_real, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

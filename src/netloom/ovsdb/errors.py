@@ -53,7 +53,7 @@ class OvsdbError(NetloomError):
 
 def syntax_error(json: Any, details: str, tag: str = "syntax error") -> OvsdbError:
     """The error for a piece of JSON that does not say what it should."""
-    from netloom.rpc.json_text import format_json
+    from netloom.ovsdb.json_text import format_json
 
     return OvsdbError(tag, details, format_json(json))
 

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from netloom.ovsdb.datum import atom_to_json, atoms_to_json, datum_to_json, keys_of, unique_atoms
 from netloom.ovsdb.datum import sorted_map as _sorted_map
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.row import Row
 from netloom.ovsdb.uuids import Uuid, UuidSource
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from __future__ import annotations
 from netloom.ovsdb.condition import Condition, parse_condition
 from netloom.ovsdb.datum import datum_to_json, diff_datum
 from netloom.ovsdb.errors import OvsdbError, syntax_error
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.members import ARRAY, BOOLEAN, OBJECT, Members
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -85,6 +85,12 @@ def find_column(server: Server, text: str) -> tuple[Served, Table, ColumnSchema]
     return served, table, column
 
 
+def is_pending(server: Server, text: str) -> bool:
+    """Whether `db:DB,TABLE,COLUMN` points into a database whose schema is still to come."""
+    served = server.served.get(text[len("db:") :].partition(",")[0])
+    return served is not None and not served.is_available
+
+
 def read_text(server: Server, text: str) -> str | None:
     """An option's value, read from the database if it points there: the first string found."""
     if not is_db_name(text):
@@ -124,6 +130,8 @@ def desired_remotes(
     for remote, options in sorted(remotes.items()):
         if not is_db_name(remote):
             wanted[remote] = options
+            continue
+        if is_pending(server, remote):
             continue
         try:
             _served, table, column = find_column(server, remote)

@@ -18,11 +18,11 @@ from netloom.base.log import get_logger
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.locks import Locks
 from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.txn import Txn
 from netloom.ovsdb.uuids import UuidSource
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

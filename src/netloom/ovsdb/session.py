@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import convert_database
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.members import is_id
 from netloom.ovsdb.monitor import METHODS, Monitor
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.uuids import parse_uuid
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from netloom.ovsdb.datum import parse_datum
 from netloom.ovsdb.datum_text import format_datum
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.log_file import LogFile
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.types import diff_type
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

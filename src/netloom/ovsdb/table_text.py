@@ -15,8 +15,7 @@ from __future__ import annotations
 from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Option
 from netloom.ovsdb import datum as datums
-from netloom.ovsdb import datum_text, uuids
-from netloom.rpc import json_text
+from netloom.ovsdb import datum_text, json_text, uuids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

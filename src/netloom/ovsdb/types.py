@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from netloom.ovsdb.datum import atoms_to_json, parse_datum
 from netloom.ovsdb.errors import constraint_violation, syntax_error
+from netloom.ovsdb.json_text import format_real
 from netloom.ovsdb.members import (
     ANY,
     ID,
@@ -34,7 +35,6 @@ from netloom.ovsdb.members import (
     kind_of,
 )
 from netloom.ovsdb.uuids import ZERO_UUID
-from netloom.rpc.json_text import format_real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

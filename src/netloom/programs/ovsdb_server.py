@@ -16,7 +16,13 @@ from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
-from netloom.ovsdb.remote_config import default_options, find_column, is_db_name, read_text
+from netloom.ovsdb.remote_config import (
+    default_options,
+    find_column,
+    is_db_name,
+    is_pending,
+    read_text,
+)
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 from netloom.ovsdb.server_config import RELAY, ServerConfig, parse_config
@@ -295,7 +301,7 @@ class Program:
         """What is wrong with the remotes that point into databases."""
         errors = []
         for remote in sorted(remotes):
-            if is_db_name(remote):
+            if is_db_name(remote) and not is_pending(self.server, remote):
                 try:
                     find_column(self.server, remote)
                 except CommandError as error:

@@ -19,6 +19,7 @@ from netloom.ovsdb.file_store import (
     create_database,
     snapshot_records,
 )
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.log_file import FileLock, file_kind, overwrite_file
 from netloom.ovsdb.rbac import Rbac
 from netloom.ovsdb.schema import DatabaseSchema, is_version
@@ -27,7 +28,6 @@ from netloom.ovsdb.uuids import UuidSource
 from netloom.programs.help_text import LOG_HELP, version_text
 from netloom.programs.outcome import outcome
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 
 TYPE_CHECKING = False

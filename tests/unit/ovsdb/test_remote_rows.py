@@ -11,7 +11,13 @@ import pytest
 from netloom.base.clock import ManualClock
 from netloom.ovsdb import schemas_directory
 from netloom.ovsdb.database import Database
-from netloom.ovsdb.remote_config import RemoteOptions, default_options, desired_remotes
+from netloom.ovsdb.relay import Relay, empty_schema
+from netloom.ovsdb.remote_config import (
+    RemoteOptions,
+    default_options,
+    desired_remotes,
+    is_pending,
+)
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 
@@ -85,3 +91,12 @@ def test_remote_that_is_named_itself_has_the_options_it_was_given() -> None:
     server = server_with(target="ptcp:6640")
     options = RemoteOptions(1000, 0, read_only=True)
     assert desired_remotes(server, {"ptcp:6641": options}) == {"ptcp:6641": options}
+
+
+def test_remote_in_a_database_without_schema_so_far_is_waited_for() -> None:
+    server = server_with(target="ptcp:6640")
+    server.add_database(Database(empty_schema("Later")), None, Relay(server, "Later"))
+    pointer = "db:Later,Root,connections"
+    assert is_pending(server, pointer)
+    assert not is_pending(server, POINTER)
+    assert desired_remotes(server, {pointer: default_options(pointer)}) == {}

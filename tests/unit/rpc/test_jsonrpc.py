@@ -6,9 +6,9 @@ import pytest
 
 from netloom.base.errors import ProtocolError
 from netloom.base.limits import JSON_DEPTH
+from netloom.ovsdb.json_text import format_json, format_pretty
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import Codec, LightJson
-from netloom.rpc.json_text import format_json, format_pretty
 from netloom.rpc.jsonrpc import Error, JsonRpc, Notify, Reply, Request
 
 

@@ -10,10 +10,10 @@ from netloom.ovsdb.database import Database
 from netloom.ovsdb.datum import datum_to_json
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import apply_record
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.log_file import LogFile, encode_record
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from netloom.base.errors import CommandError
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import TablePrinter, json_line
 from netloom.programs.ovsdb_link import LinkError
 from netloom.rpc.json_codec import LightJson
-from netloom.rpc.json_text import format_json
 from netloom.rpc.jsonrpc import Error, Reply, Request
 
 TYPE_CHECKING = False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum import parse_datum
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import Table, typed_cell
 from netloom.ovsdb.types import BaseType, ColumnType
 from netloom.programs.ovsdb_client.client import parse_json_argument
-from netloom.rpc.json_text import format_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

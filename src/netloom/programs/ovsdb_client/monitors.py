@@ -13,12 +13,12 @@ from netloom.base.errors import CommandError
 from netloom.ovsdb.datum import parse_datum
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.hash_order import object_order
+from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import Cell, Table, typed_cell
 from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
 from netloom.programs.ovsdb_client.client import parse_json_argument
 from netloom.programs.ovsdb_client.data import column_type
-from netloom.rpc.json_text import format_json
 from netloom.rpc.jsonrpc import Notify
 
 TYPE_CHECKING = False

@@ -8,12 +8,12 @@ import sys
 from netloom.base.errors import NetloomError
 from netloom.base.getopt import UsageError
 from netloom.base.log import DBG, INFO, WARN, get_logger, vlog
+from netloom.ovsdb import json_text
 from netloom.programs import tool
 from netloom.programs.vsctl import context as run_context
 from netloom.programs.vsctl.command_line import Command, parse_commands
 from netloom.programs.vsctl.commands import TABLE
 from netloom.programs.vsctl.options import PROGRAM, Settings, parse_options
-from netloom.rpc import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
