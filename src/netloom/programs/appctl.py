@@ -9,8 +9,8 @@ from netloom.base.errors import CommandError, ProtocolError
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option, format_options, time_limit
 from netloom.base.log import get_logger, vlog
 from netloom.base.paths import rundir
+from netloom.ovsdb import json_text
 from netloom.programs.outcome import Fatal, outcome
-from netloom.rpc import json_text
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import Error, Reply
 from netloom.rpc.unixctl import JSON, TEXT, UnixctlClient
