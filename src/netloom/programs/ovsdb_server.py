@@ -15,6 +15,7 @@ from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
+from netloom.ovsdb.log_file import file_kind
 from netloom.ovsdb.remote_config import find_column, is_db_name, read_text
 from netloom.ovsdb.replication import Excluded
 from netloom.ovsdb.schema import DatabaseSchema
@@ -29,6 +30,8 @@ from netloom.programs.help_text import (
     version_text,
 )
 from netloom.programs.outcome import outcome
+from netloom.programs.ovsdb_cluster_commands import register_cluster_commands
+from netloom.programs.ovsdb_clusters import Clusters
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_relays import Relays, is_relay_name
 from netloom.programs.ovsdb_remotes import Remotes
@@ -192,6 +195,7 @@ class Program:
         self.tls = TlsSettings()
         self.remotes = Remotes(self.loop, self.server, self.tls, signals)
         self.relays = Relays(self.loop, self.server, self.tls)
+        self.clusters = Clusters(self.loop, self.server, self.tls, self.remove_database)
         self.standby = Standby(self.loop, self.server, self.tls)
         self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
         self.exit_status = 0
@@ -203,9 +207,13 @@ class Program:
         if is_relay_name(path):
             self.relays.add(path)
             return
-        for served in self.server.served.values():
-            if served.store is not None and os.path.realpath(path) == served.store.log.path:
-                raise OvsdbError("ovsdb error", f"{path}: already open")
+        if os.path.realpath(path) in self._open_files():
+            raise OvsdbError("ovsdb error", f"{path}: already open")
+        if file_kind(path) == "clustered":
+            # The daemon changes its directory; compaction needs the file's place all the same.
+            self.clusters.add(os.path.realpath(path), self.codec)
+            self.counters.counter("lockfile_lock").add()
+            return
         store = FileStore.open(path, self.codec.decode, self.codec.encode)
         self.counters.counter("lockfile_lock").add()
         if store.log.damage is not None:
@@ -219,6 +227,12 @@ class Program:
             raise
         # The daemon changes its directory; compaction needs the file's place all the same.
         store.log.path = os.path.realpath(path)
+
+    def _open_files(self) -> set[str]:
+        served = self.server.served.values()
+        return {s.store.log.path for s in served if s.store is not None} | {
+            s.cluster.path for s in served if s.cluster is not None
+        }
 
     def configure_tls(self) -> None:
         """Take over the TLS options, and what they point to in databases."""
@@ -247,6 +261,7 @@ class Program:
         self._take_role()
         declare_server_events(self.counters)
         self.control.register_standard(vlog, self.counters, register_commands(self))
+        register_cluster_commands(self.control.registry, self.clusters, self.clock)
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()
@@ -268,6 +283,7 @@ class Program:
         """Serve a database no longer."""
         self.server.remove_database(name)
         self.relays.forget(name)
+        self.clusters.forget(name)
         if self.server.is_backup:
             self.standby.connect()
 
@@ -298,6 +314,7 @@ class Program:
         self.remotes.close()
         self.standby.close()
         self.relays.close()
+        self.clusters.close()
         for served in self.server.served.values():
             if served.store is not None:
                 served.store.close()

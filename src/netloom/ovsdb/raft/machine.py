@@ -102,6 +102,8 @@ class Raft:
         self.election_won_ms: int | None = None
         self.is_transfer = False
         self._votes: set[Uuid] = set()
+        #: When each server was heard last, and when this one's leader was.
+        self.heard: dict[Uuid, int] = {}
         self._heard_ms: int | None = None
         self._heartbeat_ms = 0
         self._check_ms = 0
@@ -238,7 +240,7 @@ class Raft:
             try:
                 self.store.sync()
             except OvsdbError as error:
-                self._break(error)
+                self.give_up(error)
                 break
             before = self.state.commit_index
             if self.role == LEADER:
@@ -251,8 +253,8 @@ class Raft:
         outbox, self.outbox = self.outbox, []
         return outbox
 
-    def _break(self, error: OvsdbError) -> None:
-        """Nobody knows what is on the disk: say nothing more."""
+    def give_up(self, error: OvsdbError) -> None:
+        """Nobody knows what is on the disk, or in the database: say nothing more."""
         log.err("%s; this server takes no further part in its cluster", error)
         self.outbox.clear()
         self.is_broken = True
@@ -283,9 +285,7 @@ class Raft:
                 "wrong cluster %s (expected %s) in %s", rpc.cluster[:4], state.cid[:4], rpc.kind
             )
             return
-        peer = self.replication.peers.get(rpc.sender)
-        if peer is not None:
-            peer.heard_ms = now_ms
+        self.heard[rpc.sender] = now_ms
         handler = _HANDLERS[rpc.kind]
         term = rpc.body.get("term")
         try:
@@ -426,7 +426,7 @@ class Raft:
         self._check_ms = now_ms + self.election_timer
         self.store.remark({"leader": self.id, "term": state.term})
         # The entry just written is the first that they do not have.
-        self.replication.peers = {sid: Peer(state.log_end - 1, now_ms) for sid in self.others}
+        self.replication.peers = {sid: Peer(state.log_end - 1) for sid in self.others}
         self._beat(now_ms)
 
     def step_down(self, now_ms: int) -> None:
@@ -434,8 +434,9 @@ class Raft:
         was_leader = self.role == LEADER
         self.role = FOLLOWER
         self.leader = None
-        self._wait_for_leader(now_ms)
+        # A follower keeps its own time: a candidate that cannot win must not hold up who can.
         if was_leader:
+            self._wait_for_leader(now_ms)
             uncommitted, self._uncommitted = self._uncommitted, {}
             for eid, requester in uncommitted.values():
                 self._report(eid, requester, LOST_LEADERSHIP)
@@ -533,7 +534,7 @@ class Raft:
         if requester is None:
             self.results.append((eid, status))
             return
-        body = {"result": eid, "status": status}
+        body: dict[str, Any] = {"result": eid, "status": status}
         if status == SUCCESS:
             body["commit_index"] = self.state.commit_index
         self.send("execute_command_reply", requester, body)

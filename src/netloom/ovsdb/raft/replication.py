@@ -32,14 +32,13 @@ MAX_ENTRIES = 500
 class Peer:
     """What the leader knows of another server's log."""
 
-    __slots__ = ("has_replied", "heard_ms", "installing", "match_index", "next_index")
+    __slots__ = ("has_replied", "installing", "match_index", "next_index")
 
-    def __init__(self, next_index: int, heard_ms: int | None) -> None:
+    def __init__(self, next_index: int) -> None:
         self.next_index = next_index
         self.match_index = 0
         #: Whether it has answered since the leader last counted.
         self.has_replied = True
-        self.heard_ms = heard_ms
         #: The index of the snapshot that is on its way to it; 0 if none is.
         self.installing = 0
 
@@ -59,7 +58,7 @@ class Replication:
         raft = self._raft
         wanted = {*sids, *raft.membership.adding}
         for sid in wanted - self.peers.keys():
-            self.peers[sid] = Peer(raft.state.log_end, None)
+            self.peers[sid] = Peer(raft.state.log_end)
         for sid in self.peers.keys() - wanted:
             del self.peers[sid]
 
@@ -127,7 +126,9 @@ class Replication:
             if peer.next_index < self._raft.state.log_end:
                 self.send_entries(rpc.sender, peer, "")
             self._raft.membership.caught_up(rpc.sender, peer)
-        elif body["result"] == INCONSISTENT and not peer.installing:
+        elif body["result"] == INCONSISTENT and body["log_end"] > peer.installing:
+            # A log that ends behind the snapshot has it, though word of that was lost.
+            peer.installing = 0
             # An answer to what this server said as leader of an earlier term may be beyond the log.
             end = self._raft.state.log_end
             peer.next_index = max(1, min(body["log_end"], body["prev_log_index"], end))
