@@ -9,8 +9,9 @@ import random
 from typing import Any
 
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.raft.commands import SUCCESS
 from netloom.ovsdb.raft.entry import Entry, Snapshot
-from netloom.ovsdb.raft.machine import SUCCESS, Raft
+from netloom.ovsdb.raft.machine import Raft
 from netloom.ovsdb.raft.rpc import Rpc, parse_rpc
 from netloom.ovsdb.raft.state import State, Store, read_state
 from netloom.ovsdb.uuids import Uuid
@@ -91,6 +92,14 @@ class Member:
         self.contents: list[Any] = list(state.snapshot.data or [])
         self.results: dict[Uuid, str] = {}
 
+    def deadline(self) -> int | None:
+        return self.raft.deadline()
+
+    def advance(self) -> None:
+        """Do what is due."""
+        self.raft.advance(self.world.now_ms)
+        self.run()
+
     def run(self) -> None:
         """What the owner of a machine does after each event."""
         raft = self.raft
@@ -99,15 +108,16 @@ class Member:
         if raft.restored:
             raft.restored = False
             self.contents = list(raft.state.snapshot.data)
-        for index, entry in raft.take_committed():
+        while (news := raft.next_committed()) is not None:
+            index, entry = news
             self.world.check_applied(index, entry)
             if entry.data is not None:
                 self.contents.append(entry.eid)
-        for eid, status in raft.results:
+        for eid, status in raft.commands.results:
             self.results[eid] = status
             if status == SUCCESS:
                 self.world.succeeded.add(eid)
-        raft.results.clear()
+        raft.commands.results.clear()
 
 
 class World:
@@ -127,7 +137,7 @@ class World:
         self._n_eids = 0
         numbers = list(range(1, founders + 1))
         for number in numbers:
-            self.start(number, founder(numbers, number))
+            self.start(number, self.initial(numbers, number))
 
     def random_ms(self, limit_ms: int) -> int:
         return self.random.randrange(limit_ms)
@@ -138,7 +148,14 @@ class World:
 
     def start(self, number: int, state: State) -> Member:
         disk = MemoryDisk(state)
-        return self.put(Member(self, number, disk, state))
+        return self.put(self.make(number, disk, state))
+
+    def initial(self, numbers: list[int], number: int) -> State:
+        """What a founder's file says."""
+        return founder(numbers, number)
+
+    def make(self, number: int, disk: MemoryDisk, state: State) -> Member:
+        return Member(self, number, disk, state)
 
     def put(self, member: Member) -> Member:
         self.members[member.raft.id] = member
@@ -190,10 +207,9 @@ class World:
     def pass_time(self, ms: int) -> None:
         self.now_ms += ms
         for member in list(self.members.values()):
-            due_ms = member.raft.deadline()
+            due_ms = member.deadline()
             if due_ms is not None and due_ms <= self.now_ms:
-                member.raft.advance(self.now_ms)
-                member.run()
+                member.advance()
                 self.check(member)
 
     def run_calmly(self, ms: int) -> None:
@@ -213,13 +229,15 @@ class World:
         number = int(sid[:8], 16)
         for other in self.members.values():
             other.raft.replication.lost_connection(sid)
-        return self.put(Member(self, number, disk, state))
+        return self.put(self.make(number, disk, state))
 
     def propose(self, member: Member) -> Uuid:
         """Have a server try a transaction upon what it has applied."""
         eid = self.new_eid()
         raft = member.raft
-        raft.execute([None, {"by": member.number}], self.eid_applied(member), eid, self.now_ms)
+        raft.commands.execute(
+            [None, {"by": member.number}], self.eid_applied(member), eid, self.now_ms
+        )
         member.run()
         return eid
 

@@ -9,12 +9,12 @@ answered after it was committed, and after the monitors here were told; it happe
 often it was tried.
 
 A transaction runs here first, as in any database. What it would change is proposed to the cluster
-with the id of the newest data here as its prerequisite, so that it is committed only if the database
-is still what it ran upon; else it runs again. One is on its way at a time: a second one would be
-refused for the first one's sake. The ids of all attempts are kept until one of them is seen among
-what is committed, for an attempt whose answer was lost may have succeeded. Two attempts never do:
-they name the same prerequisite, or the earlier one was passed by. Only behind a snapshot that was
-installed from elsewhere can nobody tell; then the client's connection is closed.
+with the id of the newest data here as its prerequisite, so that it is committed only if the
+database is still what it ran upon; else it runs again. One is on its way at a time: a second one
+would be refused for the first one's sake. The ids of all attempts are kept until one of them is
+seen among what is committed, for an attempt whose answer was lost may have succeeded. Two attempts
+never do: they name the same prerequisite, or the earlier one was passed by. Only behind a snapshot
+that was installed from elsewhere can nobody tell; then the client's connection is closed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from netloom.ovsdb.file_store import (
     make_snapshot,
     read_record,
 )
-from netloom.ovsdb.raft.machine import IO_ERROR, SUCCESS
+from netloom.ovsdb.raft.commands import IO_ERROR, SUCCESS
 from netloom.ovsdb.schema import DatabaseSchema
 
 TYPE_CHECKING = False
@@ -147,8 +147,8 @@ class Cluster:
         if state.is_joining:
             return Database(DatabaseSchema(self.name, "", "", {}), keeps_history=True)
         database = load_contents(self.name, state.snapshot.data)
-        for _index, entry in self.raft.take_committed():
-            database = load_entry(database, entry)
+        while (news := self.raft.next_committed()) is not None:
+            database = load_entry(database, news[1])
         return database
 
     def row(self) -> dict[str, Any]:
@@ -200,17 +200,18 @@ class Cluster:
             restored, raft.restored = raft.restored, False
             if restored:
                 self._restore()
-            news = raft.take_committed()
-            for _index, entry in news:
-                self._apply(entry)
+            moved = restored
+            while (news := raft.next_committed()) is not None:
+                moved = True
+                self._apply(news[1])
         except OvsdbError as error:
             # What this server holds may be wrong now: it must not be asked any more.
             raft.give_up(error)
             return False
-        results, raft.results = raft.results, []
+        results, raft.commands.results = raft.commands.results, []
         for eid, status in results:
             self._ended(eid, status)
-        return restored or bool(news) or bool(results)
+        return moved or bool(results)
 
     def _show(self) -> None:
         row = self.row()
@@ -311,9 +312,7 @@ class Cluster:
                         f"Table {table.name} column {column.name} is ephemeral but clustered "
                         "databases do not support ephemeral columns.",
                     )
-        record = make_snapshot(
-            database, "converted by ovsdb-server", self._server.clock.wall_ms()
-        )
+        record = make_snapshot(database, "converted by ovsdb-server", self._server.clock.wall_ms())
         self._propose(trigger, {}, [schema.to_json(), record])
 
     def _propose(self, trigger: Trigger, results: Any, data: Any) -> None:
@@ -322,7 +321,7 @@ class Cluster:
         self._proposals[eid] = Proposal(trigger, results, prereq)
         self._current = eid
         trigger.passed_on = True
-        self.raft.execute(data, prereq, eid, self._server.clock.now_ms())
+        self.raft.commands.execute(data, prereq, eid, self._server.clock.now_ms())
 
     def _ended(self, eid: Uuid, status: str) -> None:
         """The cluster took an attempt, or not: then it is made again when that makes sense."""

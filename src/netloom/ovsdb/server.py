@@ -276,9 +276,9 @@ class Server:
         """Run a transaction once; False if it still has to wait."""
         served, session = trigger.served, trigger.session
         cluster = served.cluster
-        if cluster is not None and trigger.changes_something and not self._is_late(trigger):
-            if cluster.is_busy():
-                return False
+        must_commit = trigger.changes_something and not self._is_late(trigger)
+        if cluster is not None and must_commit and cluster.is_busy():
+            return False
         if trigger.schema is not None:
             return self._try_conversion(trigger, trigger.schema)
         context = Context(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from netloom.base.clock import Clock
     from netloom.ovsdb.raft.machine import Raft
     from netloom.ovsdb.uuids import Uuid
-    from netloom.programs.ovsdb_clusters import Clusters, ClusterLink
+    from netloom.programs.ovsdb_clusters import ClusterLink, Clusters
     from netloom.rpc.unixctl import CommandRegistry
 
 #: The fewest first digits of a server's id that may stand for it.
@@ -193,9 +193,7 @@ def _no_failure_test(args: list[str]) -> str:
     raise CommandError("cluster/failure-test is not supported in this version")
 
 
-def register_cluster_commands(
-    registry: CommandRegistry, clusters: Clusters, clock: Clock
-) -> None:
+def register_cluster_commands(registry: CommandRegistry, clusters: Clusters, clock: Clock) -> None:
     """Add the commands to the program's registry."""
     commands = ClusterCommands(clusters, clock)
     for word, usage, n, handler in (

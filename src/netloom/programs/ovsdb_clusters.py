@@ -153,9 +153,7 @@ class Outgoing(Peer):
 class ClusterLink:
     """All connections of one clustered database. A runnable: runs its cluster, too."""
 
-    def __init__(
-        self, loop: MainLoop, server: Server, cluster: Cluster, tls: TlsSettings
-    ) -> None:
+    def __init__(self, loop: MainLoop, server: Server, cluster: Cluster, tls: TlsSettings) -> None:
         self._loop = loop
         self._server = server
         self._tls = tls
@@ -167,6 +165,9 @@ class ClusterLink:
         self._listener: Listener | None = None
         self._listen_ms: int | None = loop.clock.now_ms()
         self._where = passive_name(cluster.raft.state.local_address)
+        #: The server has left its cluster, and everybody was told.
+        self.has_ended = False
+        self._is_closed = False
         parse_address(self._where, OVSDB_PORT)
         loop.register(self)
 
@@ -177,12 +178,15 @@ class ClusterLink:
         return min((time for time in times if time is not None), default=None)
 
     def run(self) -> None:
+        if self._is_closed:
+            return
         now_ms = self._loop.clock.now_ms()
         if self._listen_ms is not None and now_ms >= self._listen_ms:
             self._listen(now_ms)
         for rpc in self.cluster.run(now_ms):
             self._post(rpc)
         if self.cluster.raft.has_left:
+            self.has_ended = True
             self._loop.wake()
             return
         self._connect()
@@ -256,6 +260,7 @@ class ClusterLink:
         return next((peer for peer in reversed(peers) if peer.is_open), None)
 
     def close(self) -> None:
+        self._is_closed = True
         self._loop.unregister(self)
         if self._listener is not None:
             self._listener.close()
@@ -267,7 +272,7 @@ class ClusterLink:
 
 
 class Clusters:
-    """All clustered databases of the server. A runnable: has those removed whose cluster it left."""
+    """All clustered databases. A runnable: has those removed whose cluster this server left."""
 
     def __init__(
         self, loop: MainLoop, server: Server, tls: TlsSettings, remove: Callable[[str], None]
@@ -281,7 +286,7 @@ class Clusters:
 
     def run(self) -> None:
         for name, link in list(self.links.items()):
-            if link.cluster.raft.has_left:
+            if link.has_ended:
                 log.info("%s: removing database because server left its cluster", name)
                 self._remove(name)
 

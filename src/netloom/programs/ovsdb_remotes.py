@@ -437,7 +437,7 @@ class Remotes:
         for pointer in pointers:
             name, operations = status_operations(self._server, pointer, statuses)
             cluster = self._server.served[name].cluster if operations else None
-            # Servers of a cluster have the same remotes in one database; its leader tells of its own.
+            # All servers of a cluster have one row for their remotes: the leader tells of its own.
             if operations and (cluster is None or cluster.raft.is_leader):
                 self._server.change_internally(name, operations)
 

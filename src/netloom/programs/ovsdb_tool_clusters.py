@@ -126,9 +126,7 @@ def join_cluster(path: str, name: str, addresses: list[str], cid: str | None, co
     for address in addresses:
         check_address(address)
     if local in remotes:
-        raise OvsdbError(
-            "ovsdb error", "remote addresses cannot be the same as the local address"
-        )
+        raise OvsdbError("ovsdb error", "remote addresses cannot be the same as the local address")
     cluster_id = None
     if cid is not None:
         cluster_id = parse_uuid(cid)

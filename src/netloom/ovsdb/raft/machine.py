@@ -3,9 +3,9 @@
     raft = Raft(store, now_ms, random_ms)
     raft.receive(rpc, now_ms)               # a message of another server
     raft.advance(now_ms)                    # at `deadline()`
-    raft.execute(data, prereq, eid, now_ms) # a transaction; its end is in `results`
+    raft.commands.execute(data, prereq, eid, now_ms)
     for rpc in raft.flush(now_ms): ...      # what is to be sent, and now may be
-    for index, entry in raft.take_committed(): ...
+    while (news := raft.next_committed()) is not None: ...
 
 What must hold (the Raft paper's figure 3): one leader per term; logs that agree on an entry agree
 on all before it; what is committed stays so; all servers see the same entries in the same order.
@@ -13,10 +13,6 @@ on all before it; what is committed stays so; all servers see the same entries i
 How it holds across `kill -9` and power failures: nothing is sent but by `flush`, which first has
 the disk synchronized. A server counts its own copy of an entry as one of the majority only then. So
 however many transactions came in one turn of the loop, they cost one fsync.
-
-A transaction names the id of the data that it was made for (its prerequisite). The leader takes it
-only if nothing came between; who made it runs it again otherwise. It may be handed to the leader by
-any server (`execute_command_request`).
 
 If the disk cannot be written, that is an error of what was to be written (a transaction, an entry
 of the leader's) and nothing else changes. If it cannot be synchronized, nobody knows what is on it:
@@ -30,6 +26,7 @@ from __future__ import annotations
 
 from netloom.base.log import get_logger
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.raft.commands import LOST_LEADERSHIP, SHUTDOWN, Commands
 from netloom.ovsdb.raft.entry import (
     MAX_ELECTION_TIMER_MS,
     MIN_ELECTION_TIMER_MS,
@@ -57,17 +54,6 @@ FOLLOWER, CANDIDATE, LEADER = "follower", "candidate", "leader"
 ELECTION_RANGE_MS = 1000
 #: Heartbeats in one election timer.
 HEARTBEATS = 3
-#: How many election timers a leader has to answer a transaction that was passed on to it.
-COMMAND_TIMERS = 2
-
-# What a transaction came to, in the words of execute_command_reply.
-SUCCESS = "success"
-NOT_LEADER = "not leader"
-BAD_PREREQ = "prerequisite check failed"
-LOST_LEADERSHIP = "lost leadership"
-SHUTDOWN = "server shutdown"
-IO_ERROR = "I/O error"
-TIMEOUT = "timeout"
 
 
 def nickname(sid: Uuid, servers: Servers) -> str:
@@ -79,8 +65,8 @@ def nickname(sid: Uuid, servers: Servers) -> str:
 
 
 class Raft:
-    """One server. The parts that follow and lead logs, and change the set of servers, are
-    `replication` and `membership`; this is who leads, and whose transactions are in work."""
+    """One server: who leads, and when. `replication` follows and leads logs, `commands` has
+    transactions committed, `membership` changes the set of servers."""
 
     def __init__(self, store: Store, now_ms: int, random_ms: Callable[[int], int]) -> None:
         self.store = store
@@ -96,8 +82,6 @@ class Raft:
         self.last_applied = self.state.snapshot.index
         #: A snapshot came that is to take the place of what was applied.
         self.restored = False
-        #: Ends of transactions of this server: id and status. Taken by the owner.
-        self.results: list[tuple[Uuid, str]] = []
         self.election_started_ms: int | None = None
         self.election_won_ms: int | None = None
         self.is_transfer = False
@@ -107,10 +91,7 @@ class Raft:
         self._heard_ms: int | None = None
         self._heartbeat_ms = 0
         self._check_ms = 0
-        #: Transactions that are in the log and not committed: id and who asked (None: this one).
-        self._uncommitted: dict[int, tuple[Uuid, Uuid | None]] = {}
-        #: Transactions that the leader has, with the time until which it may answer.
-        self._passed_on: dict[Uuid, int] = {}
+        self.commands = Commands(self)
         self.replication = Replication(self)
         self.membership = Membership(self, now_ms)
         self._election_ms = 0
@@ -170,7 +151,7 @@ class Raft:
         """When `advance` must be called next."""
         if self.is_broken or self.has_left:
             return None
-        times = [*self._passed_on.values(), *self.membership.deadlines()]
+        times = [*self.commands.deadlines(), *self.membership.deadlines()]
         if self.role == LEADER:
             times += [self._heartbeat_ms, self._check_ms]
         elif self.id in self.servers and not self.membership.is_leaving:
@@ -181,8 +162,7 @@ class Raft:
         """Do what is due."""
         if self.is_broken or self.has_left:
             return
-        for eid in [eid for eid, due_ms in self._passed_on.items() if due_ms <= now_ms]:
-            self._end_passed_on(eid, TIMEOUT)
+        self.commands.advance(now_ms)
         if self.role == LEADER:
             if now_ms >= self._check_ms:
                 self._check_majority(now_ms)
@@ -228,9 +208,7 @@ class Raft:
 
     # -- sending -------------------------------------------------------------------------
 
-    def send(
-        self, kind: str, to: Uuid | None, body: dict[str, Any], comment: str = ""
-    ) -> None:
+    def send(self, kind: str, to: Uuid | None, body: dict[str, Any], comment: str = "") -> None:
         """Have a message sent by the next `flush`."""
         self.outbox.append(Rpc(kind, body, to, comment, self.id, self.state.cid))
 
@@ -260,15 +238,16 @@ class Raft:
         self.is_broken = True
         self.role = FOLLOWER
         self.leader = None
-        self._uncommitted.clear()
-        self._passed_on.clear()
+        self.commands.forget()
 
-    def take_committed(self) -> list[tuple[int, Entry]]:
-        """The entries that were committed since the last call (and, if `restored` is set, since
-        the snapshot)."""
+    def next_committed(self) -> tuple[int, Entry] | None:
+        """The next entry that was committed and not applied yet, which is taken to be applied now.
+        (If `restored` is set, the snapshot comes before it.)"""
         state = self.state
-        first, self.last_applied = self.last_applied + 1, state.commit_index
-        return [(index, state.entry(index)) for index in range(first, state.commit_index + 1)]
+        if self.last_applied >= state.commit_index:
+            return None
+        self.last_applied += 1
+        return self.last_applied, state.entry(self.last_applied)
 
     # -- receiving -----------------------------------------------------------------------
 
@@ -314,9 +293,7 @@ class Raft:
     def hear_leader(self, rpc: Rpc, now_ms: int) -> bool:
         """A message of the leader of this term came; False if this server believes to lead it."""
         if self.role == LEADER:
-            log.err_rl(
-                "this server is leader but server %s claims to be", self.name_of(rpc.sender)
-            )
+            log.err_rl("this server is leader but server %s claims to be", self.name_of(rpc.sender))
             return False
         if self.role == CANDIDATE:
             self.role = FOLLOWER
@@ -420,9 +397,7 @@ class Raft:
         self.election_won_ms = now_ms
         self.had_leader = True
         self.is_retrying = False
-        self._uncommitted.clear()
-        for eid in list(self._passed_on):
-            self._end_passed_on(eid, LOST_LEADERSHIP)
+        self.commands.end_all(LOST_LEADERSHIP)
         self._check_ms = now_ms + self.election_timer
         self.store.remark({"leader": self.id, "term": state.term})
         # The entry just written is the first that they do not have.
@@ -437,9 +412,7 @@ class Raft:
         # A follower keeps its own time: a candidate that cannot win must not hold up who can.
         if was_leader:
             self._wait_for_leader(now_ms)
-            uncommitted, self._uncommitted = self._uncommitted, {}
-            for eid, requester in uncommitted.values():
-                self._report(eid, requester, LOST_LEADERSHIP)
+            self.commands.end_all(LOST_LEADERSHIP)
             self.membership.lost_leadership()
             self.replication.peers.clear()
 
@@ -447,8 +420,7 @@ class Raft:
         """This server is no part of its cluster any more."""
         self.role = FOLLOWER
         self.leader = None
-        for eid in list(self._passed_on):
-            self._end_passed_on(eid, SHUTDOWN)
+        self.commands.end_all(SHUTDOWN)
 
     def transfer_leadership(self, reason: str, now_ms: int) -> None:
         """Give leadership to the server whose log is the longest."""
@@ -471,30 +443,7 @@ class Raft:
         )
         self._start_election(now_ms, "leadership transfer")
 
-    # -- transactions --------------------------------------------------------------------
-
-    def execute(self, data: Any, prereq: Uuid, eid: Uuid, now_ms: int) -> None:
-        """Have a transaction committed; `results` will say what it came to."""
-        if self.is_broken or self.has_left or self.membership.is_leaving:
-            self.results.append((eid, SHUTDOWN))
-        elif self.role == LEADER:
-            self._lead_command(data, prereq, eid, None)
-        elif self.leader is not None:
-            body = {"data": data, "prereq": prereq, "result": eid}
-            self.send("execute_command_request", self.leader, body)
-            self._passed_on[eid] = now_ms + COMMAND_TIMERS * self.election_timer
-        else:
-            self.results.append((eid, NOT_LEADER))
-
-    def _lead_command(self, data: Any, prereq: Uuid, eid: Uuid, requester: Uuid | None) -> None:
-        state = self.state
-        if prereq != state.eid_at(state.log_end - 1):
-            self._report(eid, requester, BAD_PREREQ)
-            return
-        if not self.append(Entry(state.term, data, eid)):
-            self._report(eid, requester, IO_ERROR)
-            return
-        self._uncommitted[state.log_end - 1] = (eid, requester)
+    # -- the log -------------------------------------------------------------------------
 
     def append(self, entry: Entry) -> bool:
         """As leader, put an entry into the log and send it out; False if it cannot be written."""
@@ -507,44 +456,9 @@ class Raft:
         self.replication.broadcast("execute command")
         return True
 
-    def _execute_command_request(self, rpc: Rpc, now_ms: int) -> None:
-        body = rpc.body
-        if self.role != LEADER:
-            self._report(body["result"], rpc.sender, NOT_LEADER)
-        else:
-            self._lead_command(body["data"], body["prereq"], body["result"], rpc.sender)
-
-    def _execute_command_reply(self, rpc: Rpc, now_ms: int) -> None:
-        eid, status = rpc.body["result"], rpc.body["status"]
-        if eid not in self._passed_on:
-            return
-        self._end_passed_on(eid, status)
-        index = rpc.body.get("commit_index", 0)
-        state = self.state
-        # That the entry is in the log here means that all before it is as it is at the leader.
-        known = state.commit_index < index < state.log_end
-        if status == SUCCESS and known and state.entry(index).eid == eid:
-            self.store.commit(index)
-
-    def _end_passed_on(self, eid: Uuid, status: str) -> None:
-        del self._passed_on[eid]
-        self.results.append((eid, status))
-
-    def _report(self, eid: Uuid, requester: Uuid | None, status: str) -> None:
-        if requester is None:
-            self.results.append((eid, status))
-            return
-        body: dict[str, Any] = {"result": eid, "status": status}
-        if status == SUCCESS:
-            body["commit_index"] = self.state.commit_index
-        self.send("execute_command_reply", requester, body)
-
     def _settle(self, now_ms: int) -> None:
         """Answer for what is committed now."""
-        commit_index = self.state.commit_index
-        for index in [index for index in self._uncommitted if index <= commit_index]:
-            eid, requester = self._uncommitted.pop(index)
-            self._report(eid, requester, SUCCESS)
+        self.commands.settle()
         self.membership.settle(now_ms)
 
     def change_election_timer(self, timer_ms: int) -> None:
@@ -590,23 +504,19 @@ _HANDLERS: dict[str, Callable[[Raft, Rpc, int], None]] = {
     "hello_request": lambda raft, rpc, now_ms: None,
     "append_request": lambda raft, rpc, now_ms: raft.replication.append_request(rpc, now_ms),
     "append_reply": lambda raft, rpc, now_ms: raft.replication.append_reply(rpc),
-    "install_snapshot_request": lambda raft, rpc, now_ms: (
-        raft.replication.install_snapshot_request(rpc, now_ms)
+    "install_snapshot_request": lambda raft, rpc, now_ms: raft.replication.install_snapshot_request(
+        rpc, now_ms
     ),
-    "install_snapshot_reply": lambda raft, rpc, now_ms: (
-        raft.replication.install_snapshot_reply(rpc)
+    "install_snapshot_reply": lambda raft, rpc, now_ms: raft.replication.install_snapshot_reply(
+        rpc
     ),
-    "add_server_request": lambda raft, rpc, now_ms: (
-        raft.membership.add_server_request(rpc, now_ms)
-    ),
+    "add_server_request": lambda raft, rpc, now_ms: raft.membership.add_server_request(rpc, now_ms),
     "add_server_reply": lambda raft, rpc, now_ms: raft.membership.add_server_reply(rpc, now_ms),
-    "remove_server_request": lambda raft, rpc, now_ms: (
-        raft.membership.remove_server_request(rpc)
-    ),
+    "remove_server_request": lambda raft, rpc, now_ms: raft.membership.remove_server_request(rpc),
     "remove_server_reply": lambda raft, rpc, now_ms: raft.membership.remove_server_reply(rpc),
     "vote_request": Raft._vote_request,
     "vote_reply": Raft._vote_reply,
     "become_leader": Raft._become_leader,
-    "execute_command_request": Raft._execute_command_request,
-    "execute_command_reply": Raft._execute_command_reply,
+    "execute_command_request": lambda raft, rpc, now_ms: raft.commands.request(rpc),
+    "execute_command_reply": lambda raft, rpc, now_ms: raft.commands.reply(rpc),
 }

@@ -320,8 +320,8 @@ class Store:
         self.remark({"commit_index": index})
 
     def install(self, snapshot: Snapshot, cid: Uuid | None) -> None:
-        """Begin the log behind `snapshot`; what of the log is behind it, and goes on from it, stays.
-        The file is written anew, and synchronized."""
+        """Begin the log behind `snapshot`; what of the log is behind it, and goes on from it,
+        stays. The file is written anew, and synchronized."""
         old = self.state
         new = State(old.name, old.sid, old.local_address, cid)
         new.snapshot = snapshot
