@@ -150,9 +150,9 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 
 ## ovsdb-server
 
-These options: {options}. Databases are standalone, active-backup or
-relays ([databases.md](../databases.md)). There are no clusters, though a relay may have one of
-Open vSwitch's as its source.
+These options: {options}. `cluster/failure-test`, which is there to test
+Open vSwitch itself. Servers of a cluster answer prevotes and do not ask for any
+([the reasons](../design/0006-clusters.md)).
 
 ## Programs
 

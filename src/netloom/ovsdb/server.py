@@ -101,6 +101,7 @@ class Served:
         "monitors",
         "relay",
         "row_uuid",
+        "schema_shown",
         "store",
         "triggers",
     )
@@ -124,6 +125,15 @@ class Served:
         self.is_stale = False
         #: This database's row in the _Server database.
         self.row_uuid: Uuid | None = None
+        #: The schema that was shown there last, and its text.
+        self.schema_shown: tuple[DatabaseSchema, str] | None = None
+
+    def schema_text(self) -> str:
+        """The schema as clients of `_Server` see it."""
+        schema = self.database.schema
+        if self.schema_shown is None or self.schema_shown[0] is not schema:
+            self.schema_shown = (schema, format_json(schema.to_json()))
+        return self.schema_shown[1]
 
     @property
     def is_available(self) -> bool:
@@ -206,7 +216,7 @@ class Server:
     def publish(self, served: Served) -> None:
         """Show the database as it is now in the `Database` table of `_Server`."""
         database, relay = served.database, served.relay
-        schema = (format_json(database.schema.to_json()),) if served.is_available else ()
+        schema = (served.schema_text(),) if served.is_available else ()
         row = {
             "name": database.name,
             "model": "standalone" if relay is None else "relay",

@@ -52,7 +52,7 @@ def _civil(days: int) -> tuple[int, int, int]:
     return era * 400 + year_of_era + (month <= 2), month, day
 
 
-class _Printer:
+class _LogPrinter:
     """Prints records one after the other; knows the names of rows seen before."""
 
     def __init__(self, more: int, write: Callable[[str], object]) -> None:
@@ -121,7 +121,7 @@ def show_log(
     """Print all records of a database file; raises what is wrong with the file at its place."""
     log = LogFile(path, decode, writable=False)
     try:
-        printer = _Printer(more, write)
+        printer = _LogPrinter(more, write)
         number = 0
         while (json := log.read()) is not None:
             write(f"record {number}:")
@@ -137,7 +137,7 @@ def show_log(
         log.close()
 
 
-class _ClusterPrinter(_Printer):
+class _ClusterPrinter(_LogPrinter):
     """Prints the records of a cluster's file."""
 
     def header(self, json: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def passive_name(address: str) -> str:
     return f"p{kind}:{port}:{host}"
 
 
-class Peer:
+class Neighbour:
     """One connection to another server, in either direction."""
 
     def __init__(self, link: ClusterLink) -> None:
@@ -117,7 +117,7 @@ class Peer:
         self.rpc.send(Notify(rpc.kind, rpc.params()))
 
 
-class Outgoing(Peer):
+class Outgoing(Neighbour):
     """A connection that this server makes, and makes again."""
 
     def __init__(self, link: ClusterLink, loop: MainLoop, address: str, tls: TlsSettings) -> None:
@@ -161,7 +161,7 @@ class ClusterLink:
         self.backlog = (BACKLOG_MESSAGES, BACKLOG_BYTES)
         self.n_disconnections = 0
         self.outgoing: dict[str, Outgoing] = {}
-        self.incoming: list[Peer] = []
+        self.incoming: list[Neighbour] = []
         self._listener: Listener | None = None
         self._listen_ms: int | None = loop.clock.now_ms()
         self._where = passive_name(cluster.raft.state.local_address)
@@ -201,7 +201,7 @@ class ClusterLink:
             self._listen_ms = now_ms + LISTEN_RETRY_MS
 
     def _accept(self, name: str) -> Connection[Any]:
-        peer = Peer(self)
+        peer = Neighbour(self)
         self.incoming.append(peer)
 
         def closed(error: int) -> None:
@@ -226,7 +226,7 @@ class ClusterLink:
 
     # -- messages ------------------------------------------------------------------------
 
-    def greet(self, peer: Peer) -> None:
+    def greet(self, peer: Neighbour) -> None:
         """Say who is speaking on a new connection."""
         kind, body = self.cluster.raft.membership.greeting()
         raft = self.cluster.raft
@@ -251,7 +251,7 @@ class ClusterLink:
         if receiver is not None:
             receiver.send(rpc)
 
-    def peer_of(self, sid: Uuid) -> Peer | None:
+    def peer_of(self, sid: Uuid) -> Neighbour | None:
         """A connection to a server; None if there is none."""
         outgoing = self.outgoing.get(self.cluster.raft.servers.get(sid, ""))
         if outgoing is not None and outgoing.is_open:
