@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.support.cluster_site import SCHEMA, ClusterSite, make_site
 from tests.support.peers import PATIENCE_S, wait_until
+from tests.support.ports import reserved_ports
 
 pytestmark = pytest.mark.interop
 MIXED = [("peer", "ours", "peer"), ("ours", "peer", "ours")]
@@ -67,6 +68,29 @@ def test_a_killed_leader_is_replaced_and_comes_back(form: Form, layout: tuple[st
         site.insert(leader, f"again {turn}")
     assert len(site.await_same()) == 12
     site.check_files()
+
+
+def test_servers_reach_each_other_over_tcp(tmp_path: Path) -> None:
+    with contextmanager(make_site)(tmp_path, *MIXED[0]) as site, reserved_ports(3) as site.ports:
+        site.form()
+        site.insert(2, "a")
+        site.kill(site.leader())
+        site.insert(site.leader(), "b")
+        assert len(site.await_same()) == 2
+
+
+@pytest.mark.parametrize("relaying", SIDES)
+def test_relay_of_a_cluster_outlives_a_member(form: Form, relaying: str) -> None:
+    site = form("ours", "ours", "ours")
+    site.insert(site.leader(), "a")
+    site.sides[4] = relaying
+    site.start(4, f"relay:D:{site.remotes}")
+    site.run("ovsdb-client", "--timeout=30", "wait", site.remote(4), "D", "connected")
+    assert len(site.await_same()) == 1
+    site.kill(site.leader_of(1, 2, 3))
+    site.leader_of(*(number for number in site.running if number != 4))
+    site.insert(4, "through the relay")
+    assert len(site.await_same()) == 2
 
 
 @pytest.mark.parametrize("leading", SIDES)

@@ -45,6 +45,8 @@ class ClusterSite:
         self.sides = dict(enumerate(sides, 1))
         self.env = peer_environment(directory)
         self.running: dict[int, subprocess.Popen[bytes]] = {}
+        #: TCP ports for the servers to reach each other at; Unix sockets without.
+        self.ports: list[int] = []
 
     # -- servers -------------------------------------------------------------------------
 
@@ -53,6 +55,12 @@ class ClusterSite:
 
     def remote(self, number: int) -> str:
         return f"unix:{self.directory}/{number}.sock"
+
+    def address(self, number: int) -> str:
+        """Where other servers reach one."""
+        if self.ports:
+            return f"tcp:127.0.0.1:{self.ports[number - 1]}"
+        return f"unix:s{number}.raft"
 
     @property
     def remotes(self) -> str:
@@ -66,9 +74,8 @@ class ClusterSite:
         """Make the cluster: the first server founds it, the others join it in turn."""
         path = self.directory / "schema"
         path.write_text(json.dumps(schema))
-        self.tool(
-            self.sides[1], *options, "create-cluster", self.file(1), str(path), "unix:s1.raft"
-        )
+        create = [*options, "create-cluster", self.file(1), str(path), self.address(1)]
+        self.tool(self.sides[1], *create)
         self.start(1)
         for number in list(self.sides)[1:]:
             self.join(number)
@@ -76,13 +83,13 @@ class ClusterSite:
     def join(self, number: int, side: str | None = None) -> None:
         """Have one more server join, and wait until it is a member."""
         side = self.sides.setdefault(number, side or "peer")
-        remotes = [f"unix:s{other}.raft" for other in self.running]
-        self.tool(side, "join-cluster", self.file(number), "D", f"unix:s{number}.raft", *remotes)
+        remotes = [self.address(other) for other in self.running]
+        self.tool(side, "join-cluster", self.file(number), "D", self.address(number), *remotes)
         self.start(number)
         self.await_member(number)
 
-    def start(self, number: int) -> None:
-        """Run a server on its file."""
+    def start(self, number: int, database: str = "") -> None:
+        """Run a server on its file, or as the relay that `database` says."""
         program = OURS if self.sides[number] == "ours" else ["ovsdb-server"]
         paths = {kind: self.directory / f"{number}.{kind}" for kind in ("sock", "ctl", "log")}
         for path in paths.values():
@@ -93,7 +100,7 @@ class ClusterSite:
                 f"--remote=p{self.remote(number)}",
                 f"--unixctl={paths['ctl']}",
                 f"--log-file={paths['log']}",
-                self.file(number),
+                database or self.file(number),
             ],
             env=self.env,
             stderr=subprocess.DEVNULL,
@@ -147,10 +154,14 @@ class ClusterSite:
 
     def leader(self) -> int:
         """The running server that leads, as soon as there is one that all follow."""
+        return self.leader_of(*self.running)
+
+    def leader_of(self, *numbers: int) -> int:
+        """The same of these servers, where others are no members."""
         found: list[int] = []
 
         def one_leads() -> bool:
-            statuses = {number: self.status(number) for number in self.running}
+            statuses = {number: self.status(number) for number in numbers}
             found[:] = [n for n, status in statuses.items() if status["Role"] == "leader"]
             terms = {status["Term"] for status in statuses.values()}
             known = all(s.get("Leader", "unknown") != "unknown" for s in statuses.values())
