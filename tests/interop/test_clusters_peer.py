@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -90,6 +91,22 @@ def test_relay_of_a_cluster_outlives_a_member(form: Form, relaying: str) -> None
     site.kill(site.leader_of(1, 2, 3))
     site.leader_of(*(number for number in site.running if number != 4))
     site.insert(4, "through the relay")
+    assert len(site.await_same()) == 2
+
+
+@pytest.mark.parametrize("layout", MIXED)
+def test_leader_that_is_stopped_hands_over(form: Form, layout: tuple[str, ...]) -> None:
+    """Without that, nobody would lead for half a minute."""
+    site = form(*layout, options=("--election-timer=30000",))
+    assert site.leader() == 1
+    site.insert(1, "a")
+    site.await_same()
+    started_s = time.monotonic()
+    site.stop(1)
+    heir = site.leader()
+    assert time.monotonic() - started_s < 25
+    assert "reason: leadership_transfer" in site.ctl(heir, "cluster/status", "D")
+    site.insert(heir, "b")
     assert len(site.await_same()) == 2
 
 

@@ -133,3 +133,18 @@ KINDS = (
     *["propose"] * 6,
     *["lose", "repeat", "crash", "restart", "restart", "compact", "cut", "heal"],
 )
+
+
+def test_clients_of_a_server_with_a_broken_disk_are_told() -> None:
+    world = CounterWorld(3, 3)
+    world.run_calmly(4000)
+    leader = world.leader
+    assert isinstance(leader, DatabaseMember)
+    leader.disk.sync_fails = True
+    leader.add()
+    # Nobody knows whether it happened; the connection says so.
+    assert leader.client.disconnected == "nobody knows whether a transaction happened"
+    leader.add()
+    (answer,) = leader.client.take()
+    assert answer["result"][-1]["error"] == "cluster error"
+    assert not leader.cluster.row()["connected"]

@@ -119,6 +119,11 @@ class ClusterSite:
         process.kill()
         process.wait(10)
 
+    def stop(self, number: int) -> None:
+        """End a server in order."""
+        self.ctl(number, "exit")
+        self.running.pop(number).wait(10)
+
     def close(self) -> None:
         for process in self.running.values():
             process.send_signal(signal.SIGTERM)

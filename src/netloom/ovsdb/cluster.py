@@ -186,6 +186,8 @@ class Cluster:
             if raft.is_broken:
                 break
             messages += raft.flush(now_ms)
+        if raft.is_broken and self._proposals:
+            self._abandon()
         self._show()
         if self._refused is not None and self._may_propose():
             self._refused = None
@@ -227,12 +229,15 @@ class Cluster:
         database = load_contents(self.name, snapshot.data)
         self._server.replace_database(self.name, database)
         done = self._proposals.get(snapshot.eid)
-        unknown = {p.trigger for p in self._proposals.values()}
+        if done is not None:
+            self._answer(done)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Nobody will ever tell here what became of the attempts."""
+        unknown = {proposal.trigger for proposal in self._proposals.values()}
         self._proposals.clear()
         self._current = None
-        if done is not None:
-            unknown.discard(done.trigger)
-            self._answer(done)
         for trigger in unknown:
             self._server.forget_trigger(trigger)
             if trigger.session is not None:
@@ -276,15 +281,16 @@ class Cluster:
 
     def _may_propose(self) -> bool:
         raft = self.raft
-        if self._current is not None or raft.leader is None or raft.is_broken:
+        if self._current is not None or raft.leader is None:
             return False
         if self._refused is None or self._refused != (self._newest, raft.leader):
             return True
         return self._server.clock.now_ms() >= self._retry_ms
 
     def is_busy(self) -> bool:
-        """Whether transactions that change something have to wait."""
-        if self._may_propose():
+        """Whether transactions that change something have to wait. If they never could be
+        committed here, they need not."""
+        if self._may_propose() or self.raft.is_broken:
             return False
         if self._current is None and self._refused is None:
             # Nothing that comes from the cluster may end the waiting, but a leader.
@@ -296,13 +302,14 @@ class Cluster:
         self._retry_ms = self._server.clock.now_ms() + RETRY_MS
 
     def propose(self, trigger: Trigger, outcome: Outcome) -> None:
-        """Have the changes of a transaction committed; see `is_busy`."""
+        """Have the changes of a transaction committed, see `is_busy`; raises `OvsdbError` if this
+        server cannot."""
         now_ms = self._server.clock.wall_ms()
         record = make_record(outcome.changes, outcome.comment, now_ms, use_diff=True)
         self._propose(trigger, outcome.results, [None, record])
 
     def propose_conversion(self, trigger: Trigger, database: Database) -> None:
-        """Have a database of another schema take the place of this one."""
+        """Have a database of another schema take the place of this one; as `propose`."""
         schema = database.schema
         for table in schema.tables.values():
             for column in table.columns.values():
@@ -316,6 +323,8 @@ class Cluster:
         self._propose(trigger, {}, [schema.to_json(), record])
 
     def _propose(self, trigger: Trigger, results: Any, data: Any) -> None:
+        if self.raft.is_broken:
+            raise OvsdbError("cluster error", "this server cannot write its log any more")
         eid, prereq = self._server.new_uuid(), self._newest
         self._refused = None
         self._proposals[eid] = Proposal(trigger, results, prereq)

@@ -311,13 +311,13 @@ class Server:
                 trigger.deadline_ms = trigger.start_ms + outcome.timeout_ms
             return False
         if outcome.changes and not outcome.failed:
-            if cluster is not None:
-                trigger.changes_something = True
-                if cluster.is_busy():
-                    return False
-                cluster.propose(trigger, outcome)
-                return True
+            trigger.changes_something = True
+            if cluster is not None and cluster.is_busy():
+                return False
             try:
+                if cluster is not None:
+                    cluster.propose(trigger, outcome)
+                    return True
                 self._make_durable(served, outcome.changes, outcome.comment, outcome.durable)
             except OvsdbError as error:
                 results.append(error.to_json())

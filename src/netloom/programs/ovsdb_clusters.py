@@ -260,6 +260,11 @@ class ClusterLink:
         return next((peer for peer in reversed(peers) if peer.is_open), None)
 
     def close(self) -> None:
+        """Serve the database no longer; a leader has another one take its place first."""
+        now_ms = self._loop.clock.now_ms()
+        self.cluster.raft.transfer_leadership("this server is shutting down", now_ms)
+        for rpc in self.cluster.raft.flush(now_ms):
+            self._post(rpc)
         self._is_closed = True
         self._loop.unregister(self)
         if self._listener is not None:

@@ -281,9 +281,10 @@ class Program:
 
     def remove_database(self, name: str) -> None:
         """Serve a database no longer."""
+        # A cluster's last words go out before its file is closed.
+        self.clusters.forget(name)
         self.server.remove_database(name)
         self.relays.forget(name)
-        self.clusters.forget(name)
         if self.server.is_backup:
             self.standby.connect()
 
