@@ -24,11 +24,11 @@ SCHEMA = {
 def commands() -> list[str]:
     text = FENCED.sub("", PAGE.read_text())
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    assert len(lines) == 14
+    assert len(lines) == 23
     return lines
 
 
-def test_a_backup_takes_over_and_a_relay_passes_on(tmp_path: Path) -> None:
+def test_a_backup_takes_over_a_cluster_agrees_and_a_relay_passes_on(tmp_path: Path) -> None:
     tools = own_tools(tmp_path / "tools")
     env = {**os.environ, "PATH": os.pathsep.join((*tools.path, os.environ["PATH"]))}
     env["OVS_RUNDIR"] = str(tmp_path)
@@ -40,7 +40,7 @@ def test_a_backup_takes_over_and_a_relay_passes_on(tmp_path: Path) -> None:
     wait = f"until {status} | grep replicating; do :; done"
     typed[typed.index(status)] = f"timeout 10 sh -c '{wait}'; {status}"
     script = "\n".join(["set -ex", *typed, follows, "echo all done"])
-    end = "for d in relay backup active; do ovs-appctl -t $PWD/$d.ctl exit; done"
+    end = "for d in relay backup active one two three; do ovs-appctl -t $PWD/$d.ctl exit; done"
     log = tmp_path / "said"
     with log.open("w") as said:
         try:
@@ -55,6 +55,7 @@ def test_a_backup_takes_over_and_a_relay_passes_on(tmp_path: Path) -> None:
     text = log.read_text()
     assert code == 0 and "all done" in text, text[-2000:]
     assert f"database: Net\nstate: backup\nreplicating: unix:{tmp_path}/active.sock\n" in text
+    assert "Status: cluster member" in text
     assert text.rindex("h1") < text.rindex("h2") < text.rindex("h3")
 
 

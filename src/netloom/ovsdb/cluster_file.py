@@ -1,40 +1,32 @@
-"""What the file of a clustered database (ovsdb(5), "Clustered Format") says of its server.
+"""The file of a server of a cluster (ovsdb(5), "Clustered Format"): the records of
+`netloom.ovsdb.raft.state`, each guarded by its checksum as in `log_file`.
 
-Clusters are not served; but the first record of such a file, its header, is enough to tell whose
-file it is."""
+A server may have promised to others whatever is in its file. So only what a crash explains is
+forgiven: a last record that was cut short, which is dropped. Damage before good records is an
+error, and so is a record that cannot follow the ones before it: such a server has to leave its
+cluster and join it anew.
+"""
 
 from __future__ import annotations
 
 from netloom.ovsdb.errors import OvsdbError
-from netloom.ovsdb.log_file import CLUSTER_MAGIC, LogFile
-from netloom.ovsdb.members import ID, STRING, Members
-from netloom.ovsdb.uuids import parse_uuid
+from netloom.ovsdb.log_file import CLUSTER_MAGIC, LogFile, create_file
+from netloom.ovsdb.raft.state import read_header, read_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
-    from netloom.ovsdb.uuids import Uuid
+    from netloom.ovsdb.raft.state import State
+
+    Encode = Callable[[Any], bytes]
+    Decode = Callable[[bytes], Any]
 
 
-class ClusterMember:
-    """One server of a cluster. `cluster_id` is None until the server has joined, unless its file
-    was made with the cluster's id."""
-
-    __slots__ = ("cluster_id", "local_address", "name", "server_id")
-
-    def __init__(
-        self, name: str, server_id: Uuid, local_address: str, cluster_id: Uuid | None
-    ) -> None:
-        self.name = name
-        self.server_id = server_id
-        self.local_address = local_address
-        self.cluster_id = cluster_id
-
-
-def read_member(path: str, decode: Callable[[bytes], Any]) -> ClusterMember:
-    """The server whose file that is; raises `OvsdbError`."""
+def read_member(path: str, decode: Decode) -> State:
+    """What the first record of a file says of its server; raises `OvsdbError`. Its `cid` is None
+    until the server has joined, unless its file was made with the cluster's id."""
     log = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
     try:
         record = log.read()
@@ -42,22 +34,53 @@ def read_member(path: str, decode: Callable[[bytes], Any]) -> ClusterMember:
         log.close()
     if record is None:
         raise log.damage or OvsdbError("ovsdb error", f"{path}: unexpected file format")
-    parser = Members(record, "raft header")
-    server_id = _uuid(parser, "server_id")
-    name = parser.get("name", ID)
-    local_address = parser.get("local_address", STRING)
-    cluster_id = _uuid(parser, "cluster_id", optional=True)
-    if parser.failed or server_id is None:
-        parser.finish()
-        raise OvsdbError("syntax error", f"{path}: no server ID")
-    return ClusterMember(name, server_id, local_address, cluster_id)
+    return read_header(record)
 
 
-def _uuid(parser: Members, name: str, optional: bool = False) -> Uuid | None:
-    text = parser.get(name, STRING, optional=optional)
-    if text is None:
-        return None
-    uuid = parse_uuid(text)
-    if uuid is None:
-        parser.fail(f"{name} is not a valid UUID")
-    return uuid
+def records_of(log: LogFile) -> Iterator[dict[str, Any]]:
+    """The records of a file; raises what is wrong with it, but for an end that was cut short."""
+    while (record := log.read()) is not None:
+        yield record
+    if log.damage is not None and log.goes_on:
+        raise log.damage
+
+
+def read_file(path: str, decode: Decode) -> State:
+    """What a whole file says; raises `OvsdbError`."""
+    log = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
+    try:
+        return read_state(records_of(log))
+    finally:
+        log.close()
+
+
+def create_cluster_file(path: str, state: State, encode: Encode) -> None:
+    """Make the file of a new server."""
+    create_file(path, [encode(record) for record in state.records()], CLUSTER_MAGIC)
+
+
+class ClusterFile:
+    """A file that a running server has: a `Disk` (`netloom.ovsdb.raft.state`)."""
+
+    def __init__(self, path: str, decode: Decode, encode: Encode) -> None:
+        self._encode = encode
+        self.log = LogFile(path, decode, writable=True, magic=CLUSTER_MAGIC)
+        try:
+            self.state = read_state(records_of(self.log))
+            self.log.base_size = self.log.offset
+            self.log.start_writing()
+        except OvsdbError:
+            self.log.close()
+            raise
+
+    def append(self, record: dict[str, Any]) -> None:
+        self.log.append(self._encode(record))
+
+    def sync(self) -> None:
+        self.log.sync()
+
+    def replace(self, records: list[dict[str, Any]]) -> None:
+        self.log.replace([self._encode(record) for record in records])
+
+    def close(self) -> None:
+        self.log.close()

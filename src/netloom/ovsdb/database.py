@@ -184,6 +184,11 @@ class Database:
                 if table.weak:
                     _note_weak_references(table, uuid, old, new)
 
+    def keep_history(self) -> None:
+        """Begin to keep the recent transactions."""
+        self.keeps_history = True
+        self.history = deque(maxlen=HISTORY_LENGTH)
+
     def remember(self, txn_id: Uuid, changes: Changes) -> None:
         """Keep a committed transaction for clients that come back."""
         self.history.append(Committed(txn_id, changes))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Encode = Callable[[Any], bytes]
     Decode = Callable[[bytes], Any]
 
+#: What a file says of why it was rewritten while it was served.
+COMPACTED_ONLINE = "compacting database online"
 #: A file is compacted by itself when it is larger than this and has doubled since the last time,
 #: but not sooner than COMPACT_MIN_MS after that; and COMPACT_MAX_MS after that in any case.
 COMPACT_BYTES = 10 * 1024 * 1024
@@ -85,8 +87,15 @@ def make_snapshot(database: Database, comment: str, date_ms: int) -> dict[str, A
 def apply_record(
     database: Database, record: dict[str, Any], version: Uuid = ZERO_UUID, lenient: bool = False
 ) -> None:
-    """Replay one record. With `lenient`, unknown tables and columns are left out (as when a
-    database is converted to another schema); else they are errors, and nothing is changed."""
+    """Replay one record, see `read_record`; on an error nothing is changed."""
+    database.install(read_record(database, record, version, lenient))
+
+
+def read_record(
+    database: Database, record: dict[str, Any], version: Uuid = ZERO_UUID, lenient: bool = False
+) -> Changes:
+    """The changes that a record stands for. With `lenient`, unknown tables and columns are left out
+    (as when a database is converted to another schema); else they are errors."""
     is_diff = record.get("_is_diff") is True
     changes: Changes = {}
     for name, rows in record.items():
@@ -116,7 +125,7 @@ def apply_record(
             _set_columns(table, new, columns, is_diff and old is not None, lenient)
             new[table.version_index] = version
             changes[table][uuid] = (old, new)
-    database.install(changes)
+    return changes
 
 
 def _set_columns(table: Table, row: RowData, columns: Any, is_diff: bool, lenient: bool) -> None:
@@ -135,6 +144,26 @@ def _set_columns(table: Table, row: RowData, columns: Any, is_diff: bool, lenien
             row[column.index] = parse_datum(column.type, json)
 
 
+class Schedule:
+    """When to compact a file."""
+
+    def __init__(self) -> None:
+        self._compacted_ms: int | None = None
+
+    def is_due(self, log: LogFile, now_ms: int) -> bool:
+        """Whether the file should be compacted now; the first call starts the clock."""
+        if self._compacted_ms is None:
+            self._compacted_ms = now_ms
+        age_ms = now_ms - self._compacted_ms
+        if age_ms < COMPACT_MIN_MS:
+            return False
+        grew = log.offset > COMPACT_BYTES and log.offset // 2 > log.base_size > 0
+        due = grew or (age_ms >= COMPACT_MAX_MS and log.n_records > 2)
+        if due:
+            self._compacted_ms = now_ms
+        return due
+
+
 class FileStore:
     """A database that lives in a file."""
 
@@ -144,7 +173,7 @@ class FileStore:
         self._encode = encode
         #: Whether records of modified rows hold differences.
         self.use_diff = True
-        self._compacted_ms: int | None = None
+        self._schedule = Schedule()
 
     @staticmethod
     def open(
@@ -206,17 +235,7 @@ class FileStore:
 
     def compaction_due(self, now_ms: int) -> bool:
         """Whether the file should be compacted now; the first call starts the clock."""
-        if self._compacted_ms is None:
-            self._compacted_ms = now_ms
-        age_ms = now_ms - self._compacted_ms
-        if age_ms < COMPACT_MIN_MS:
-            return False
-        log = self.log
-        grew = log.offset > COMPACT_BYTES and log.offset // 2 > log.base_size > 0
-        due = grew or (age_ms >= COMPACT_MAX_MS and log.n_records > 2)
-        if due:
-            self._compacted_ms = now_ms
-        return due
+        return self._schedule.is_due(self.log, now_ms)
 
     def close(self) -> None:
         self.log.close()

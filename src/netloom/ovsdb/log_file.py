@@ -92,17 +92,17 @@ def _lock_failure(path: str, error: OSError) -> OvsdbError:
     return io_error(path, "failed to lock lockfile", error)
 
 
-def encode_record(json: bytes) -> bytes:
+def encode_record(json: bytes, magic: bytes = MAGIC) -> bytes:
     """One record of the file for one line of JSON (without its end of line)."""
     line = json + b"\n"
-    return b"%s%d %s\n%s" % (MAGIC, len(line), sha1(line).hexdigest().encode(), line)
+    return b"%s%d %s\n%s" % (magic, len(line), sha1(line).hexdigest().encode(), line)
 
 
 class LogFile:
     """A database file: read from the beginning, then appended to.
 
-    `decode` turns bytes into a JSON value and raises `ValueError`. Errors are `OvsdbError`. With
-    `CLUSTER_MAGIC`, records of a clustered database can be read."""
+    `decode` turns bytes into a JSON value and raises `ValueError`. Errors are `OvsdbError`. The
+    file of a clustered database has `CLUSTER_MAGIC`."""
 
     def __init__(
         self,
@@ -161,10 +161,11 @@ class LogFile:
         data = self._buffer
         if data.startswith(self._magic):
             return
-        if data.startswith(CLUSTER_MAGIC):
+        if data.startswith((MAGIC, CLUSTER_MAGIC)):
             raise OvsdbError(
                 "ovsdb error",
-                f"{self.path}: clustered databases are not supported in this version",
+                f"{self.path}: cannot apply this operation to "
+                f"{'clustered' if data.startswith(CLUSTER_MAGIC) else 'standalone'} database file",
             )
         raise unknown_file(self.path, data)
 
@@ -236,6 +237,12 @@ class LogFile:
             raise OvsdbError("syntax error", f"{where} a JSON object")
         return json
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are more records behind the one that is damaged: then it is not the end
+        of a write that was cut short."""
+        return self._buffer.find(b"\n" + self._magic, self.offset) >= 0
+
     # -- writing -------------------------------------------------------------------------
 
     def start_writing(self) -> None:
@@ -247,7 +254,7 @@ class LogFile:
 
     def append(self, json: bytes, durable: bool = False) -> None:
         """Add one record; on an error the file is as it was before."""
-        data = encode_record(json)
+        data = encode_record(json, self._magic)
         what = "write"
         try:
             self._write_all(data)
@@ -287,7 +294,7 @@ class LogFile:
         file stays."""
         target = os.path.realpath(self.path)
         temporary = f"{target}.tmp"
-        data = b"".join([encode_record(record) for record in records])
+        data = b"".join([encode_record(record, self._magic) for record in records])
         try:
             mode = os.fstat(self._fd).st_mode & 0o7777
             fd = write_new_file(temporary, data, mode)
@@ -365,13 +372,13 @@ def overwrite_file(path: str, records: list[bytes]) -> None:
         lock.release()
 
 
-def create_file(path: str, records: list[bytes]) -> None:
+def create_file(path: str, records: list[bytes], magic: bytes = MAGIC) -> None:
     """Make a new database file; an error if there is one of that name."""
     lock = FileLock(path)
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        data = b"".join([encode_record(record) for record in records])
+        data = b"".join([encode_record(record, magic) for record in records])
         os.close(write_new_file(path, data, 0o640))
         _sync_directory(path)
     except OSError as error:

@@ -18,6 +18,7 @@ from netloom.base.log import get_logger
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.file_store import COMPACTED_ONLINE, convert_database
 from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.locks import Locks
 from netloom.ovsdb.transact import Context, execute
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netloom.base.clock import Clock
+    from netloom.ovsdb.cluster import Cluster
     from netloom.ovsdb.database import Changes
     from netloom.ovsdb.file_store import FileStore
     from netloom.ovsdb.monitor import Monitor
@@ -48,14 +50,16 @@ _BIG_TRANSACTION = 500
 
 class Trigger:
     """A transaction that may have to wait; `reply` gets its results, or `fail` the error of the
-    server that a relay passed it on to."""
+    server that a relay passed it on to. One with a `schema` is a change of schema."""
 
     __slots__ = (
+        "changes_something",
         "deadline_ms",
         "fail",
         "operations",
         "passed_on",
         "reply",
+        "schema",
         "served",
         "session",
         "start_ms",
@@ -66,7 +70,7 @@ class Trigger:
         served: Served,
         session: Session | None,
         operations: list[Any],
-        reply: Callable[[list[Any]], None],
+        reply: Callable[[Any], None],
         fail: Callable[[Any], None],
         start_ms: int,
     ) -> None:
@@ -77,15 +81,20 @@ class Trigger:
         self.fail = fail
         self.start_ms = start_ms
         self.deadline_ms: int | None = None
-        #: Whether a relay has it, which then owes the answer.
+        #: Whether a relay or cluster has it, which then owes the answer.
         self.passed_on = False
+        #: Whether it would have changed something when it was tried last.
+        self.changes_something = False
+        self.schema: DatabaseSchema | None = None
 
 
 class Served:
-    """One database with what the server keeps for it. `store` is None for one in memory: the
-    server's own, and one that another server keeps and that `relay` follows."""
+    """One database with what the server keeps for it. `store` is its file; None for one in memory
+    (the server's own, and one that another server keeps and that `relay` follows), and for one
+    that a `cluster` keeps."""
 
     __slots__ = (
+        "cluster",
         "database",
         "is_backup",
         "is_running",
@@ -93,18 +102,24 @@ class Served:
         "monitors",
         "relay",
         "row_uuid",
+        "schema_shown",
         "store",
         "triggers",
     )
 
     def __init__(
-        self, database: Database, store: FileStore | None, relay: Relay | None = None
+        self,
+        database: Database,
+        store: FileStore | None,
+        relay: Relay | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.database = database
         self.store = store
         self.relay = relay
         #: One that follows another server's lets no client change anything.
         self.is_backup = False
+        self.cluster = cluster
         self.triggers: list[Trigger] = []
         #: Monitors of all sessions on this database, in the order of their requests.
         self.monitors: dict[Monitor, Session] = {}
@@ -113,15 +128,27 @@ class Served:
         self.is_stale = False
         #: This database's row in the _Server database.
         self.row_uuid: Uuid | None = None
+        #: The schema that was shown there last, and its text.
+        self.schema_shown: tuple[DatabaseSchema, str] | None = None
+
+    def schema_text(self) -> str:
+        """The schema as clients of `_Server` see it."""
+        schema = self.database.schema
+        if self.schema_shown is None or self.schema_shown[0] is not schema:
+            self.schema_shown = (schema, format_json(schema.to_json()))
+        return self.schema_shown[1]
 
     @property
     def is_available(self) -> bool:
-        """False for a relay that does not know its schema yet."""
-        return self.relay is None or self.relay.has_contents
+        """False for a relay, or a server that joins a cluster, without schema so far."""
+        source = self.relay or self.cluster
+        return source is None or source.has_contents
 
     @property
     def model(self) -> str:
         """How it is kept, as the `Database` table of `_Server` says."""
+        if self.cluster is not None:
+            return "clustered"
         return "standalone" if self.relay is None else "relay"
 
 
@@ -155,13 +182,17 @@ class Server:
     # -- databases -----------------------------------------------------------------------
 
     def add_database(
-        self, database: Database, store: FileStore | None, relay: Relay | None = None
+        self,
+        database: Database,
+        store: FileStore | None,
+        relay: Relay | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         """Serve one more database; raises `OvsdbError` if its name is taken."""
         name = database.name
         if name in self.served:
             raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
-        served = self.served[name] = Served(database, store, relay)
+        served = self.served[name] = Served(database, store, relay, cluster)
         self.publish(served)
         self._disconnect_unaware(f"adding {name} database")
 
@@ -182,12 +213,14 @@ class Server:
             self._change_meta(served.row_uuid, None)
         if served.store is not None:
             served.store.close()
-        if served.relay is not None:
-            served.relay.close()
+        for source in (served.relay, served.cluster):
+            if source is not None:
+                source.close()
         self._disconnect_unaware(reason or f"removing {name} database")
 
     def replace_database(self, name: str, database: Database) -> None:
-        """The database was converted to another schema, or is the first that a relay found."""
+        """The database was converted to another schema, is the first that a relay found, or what a
+        cluster has instead."""
         served = self.served[name]
         self._cancel_monitors(served)
         served.database = database
@@ -197,7 +230,7 @@ class Server:
     def publish(self, served: Served) -> None:
         """Show the database as it is now in the `Database` table of `_Server`."""
         database, relay = served.database, served.relay
-        schema = (format_json(database.schema.to_json()),) if served.is_available else ()
+        schema = (served.schema_text(),) if served.is_available else ()
         row = {
             "name": database.name,
             "model": served.model,
@@ -205,6 +238,8 @@ class Server:
             "leader": relay is None,
             "schema": schema,
         }
+        if served.cluster is not None:
+            row |= served.cluster.row()
         if served.row_uuid is None:
             served.row_uuid = self.new_uuid()
         self._change_meta(served.row_uuid, row)
@@ -221,7 +256,7 @@ class Server:
             for name, datum in columns.items():
                 row[table.columns[name].index] = datum
         self._commit(self._meta, prepare(txn))
-        self._run_triggers(self._meta)
+        self.run_triggers(self._meta)
 
     def _cancel_monitors(self, served: Served) -> None:
         for monitor, session in list(served.monitors.items()):
@@ -264,6 +299,12 @@ class Server:
     def _try(self, trigger: Trigger) -> bool:
         """Run a transaction once; False if it still has to wait."""
         served, session = trigger.served, trigger.session
+        cluster = served.cluster
+        must_commit = trigger.changes_something and not self._is_late(trigger)
+        if cluster is not None and must_commit and cluster.is_busy():
+            return False
+        if trigger.schema is not None:
+            return self._try_conversion(trigger, trigger.schema)
         context = Context(
             self.new_uuid,
             _no_lock if session is None else session.holds_lock,
@@ -284,7 +325,13 @@ class Server:
                 trigger.deadline_ms = trigger.start_ms + outcome.timeout_ms
             return False
         if outcome.changes and not outcome.failed:
+            trigger.changes_something = True
+            if cluster is not None and cluster.is_busy():
+                return False
             try:
+                if cluster is not None:
+                    cluster.propose(trigger, outcome)
+                    return True
                 self._make_durable(served, outcome.changes, outcome.comment, outcome.durable)
             except OvsdbError as error:
                 results.append(error.to_json())
@@ -292,10 +339,50 @@ class Server:
                 return True
             self._commit(served, outcome.changes)
             trigger.reply(results)
-            self._run_triggers(served)
+            self.run_triggers(served)
         else:
             trigger.reply(results)
         return True
+
+    def _is_late(self, trigger: Trigger) -> bool:
+        return trigger.deadline_ms is not None and trigger.deadline_ms <= self.clock.now_ms()
+
+    # -- changes of schema ---------------------------------------------------------------
+
+    def convert(
+        self,
+        served: Served,
+        session: Session,
+        schema: DatabaseSchema,
+        reply: Callable[[Any], None],
+        fail: Callable[[Any], None],
+    ) -> Trigger | None:
+        """Give the database another schema; as `transact`. Raises `OvsdbError`."""
+        trigger = Trigger(served, session, [], reply, fail, self.clock.now_ms())
+        trigger.schema = schema
+        trigger.changes_something = True
+        if not self._try(trigger):
+            served.triggers.append(trigger)
+            return trigger
+        return trigger if trigger.passed_on else None
+
+    def _try_conversion(self, trigger: Trigger, schema: DatabaseSchema) -> bool:
+        served = trigger.served
+        try:
+            database = convert_database(served.database, schema)
+            if served.cluster is not None:
+                served.cluster.propose_conversion(trigger, database)
+                return True
+            assert served.store is not None
+            served.store.convert(database, "converted by ovsdb-server", self.clock.wall_ms())
+        except OvsdbError as error:
+            trigger.fail(error.to_json())
+            return True
+        self.replace_database(served.database.name, database)
+        trigger.reply({})
+        return True
+
+    # -- commits -------------------------------------------------------------------------
 
     def _make_durable(self, served: Served, changes: Changes, comment: str, durable: bool) -> None:
         if served.store is not None:
@@ -310,7 +397,14 @@ class Server:
                 # Nobody may be told that nothing happened since a transaction before this one.
                 served.database.history.clear()
             self._commit(served, changes, txn_id)
-            self._run_triggers(served)
+            self.run_triggers(served)
+
+    def commit_entry(self, served: Served, changes: Changes, txn_id: Uuid) -> None:
+        """Commit what a cluster has committed, under its id, be it that nothing changed."""
+        if changes:
+            self._commit(served, changes, txn_id)
+        else:
+            served.database.remember(txn_id, changes)
 
     def _commit(self, served: Served, changes: Changes, txn_id: Uuid | None = None) -> None:
         """Install changes and tell all monitors."""
@@ -319,7 +413,7 @@ class Server:
         served.database.install(changes)
         if txn_id is not None:
             served.database.remember(txn_id, changes)
-        elif served.database.keeps_history and served.relay is None:
+        elif served.database.keeps_history and served.relay is None and served.cluster is None:
             served.database.remember(self.new_uuid(), changes)
         if served.monitors:
             self._notify(served, changes)
@@ -343,7 +437,7 @@ class Server:
         self.transact(self.served[name], None, operations, results.extend)
         return results
 
-    def _run_triggers(self, served: Served) -> None:
+    def run_triggers(self, served: Served) -> None:
         """Try the waiting transactions again, until a round of them commits nothing."""
         served.is_stale = True
         if served.is_running:
@@ -361,11 +455,16 @@ class Server:
 
     def cancel(self, trigger: Trigger) -> bool:
         """Drop a waiting transaction; False if it does not wait any more."""
+        waited = self.forget_trigger(trigger)
+        source = trigger.served.relay or trigger.served.cluster
+        return (source is not None and source.cancel(trigger)) or waited
+
+    def forget_trigger(self, trigger: Trigger) -> bool:
+        """Try a transaction no more; whether it waited."""
         if trigger in trigger.served.triggers:
             trigger.served.triggers.remove(trigger)
             return True
-        relay = trigger.served.relay
-        return relay is not None and relay.cancel(trigger)
+        return False
 
     # -- time ----------------------------------------------------------------------------
 
@@ -386,9 +485,11 @@ class Server:
         """Let the waits that are over fail, and compact files that grew."""
         for served in list(self.served.values()):
             if any(t.deadline_ms is not None and t.deadline_ms <= now_ms for t in served.triggers):
-                self._run_triggers(served)
+                self.run_triggers(served)
             if served.relay is not None:
                 served.relay.advance(now_ms)
+            if served.cluster is not None:
+                served.cluster.compact_if_due(now_ms)
             if served.store is not None and served.store.compaction_due(now_ms):
                 try:
                     self.compact(served)
@@ -398,8 +499,11 @@ class Server:
 
     def compact(self, served: Served) -> None:
         """Rewrite a database's file; on an error the old file stays."""
+        if served.cluster is not None:
+            served.cluster.compact()
+            return
         assert served.store is not None
-        served.store.compact("compacting database online", self.clock.wall_ms())
+        served.store.compact(COMPACTED_ONLINE, self.clock.wall_ms())
 
 
 def _no_lock(name: str) -> bool:

@@ -8,7 +8,6 @@ owner closes it, when `disconnect` asks for that.
 from __future__ import annotations
 
 from netloom.ovsdb.errors import OvsdbError, syntax_error
-from netloom.ovsdb.file_store import convert_database
 from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.members import is_id
 from netloom.ovsdb.monitor import METHODS, Monitor
@@ -152,7 +151,6 @@ class Session:
         return {}
 
     def convert(self, method: str, params: list[Any], request_id: Any) -> Any:
-        del request_id
         served = self._served(method, params)
         if len(params) != 2:
             raise syntax_error(params, "array expected")
@@ -165,23 +163,34 @@ class Session:
             )
         if self.rbac is not None:
             self.rbac.check_convert(served.database)
-        if self.read_only or served.is_backup or served.store is None:
+        is_kept = served.store is not None or served.cluster is not None
+        if self.read_only or served.is_backup or not is_kept:
             raise OvsdbError("not allowed", f"convert operation not allowed on database {name}")
-        database = convert_database(served.database, schema)
-        now_ms = self._server.clock.wall_ms()
-        served.store.convert(database, "converted by ovsdb-server", now_ms)
-        self._server.replace_database(name, database)
-        return {}
+        id_text, reply, fail = self._answers(method, params, request_id)
+        trigger = self._server.convert(served, self, schema, reply, fail)
+        if trigger is not None:
+            self._triggers[id_text] = trigger
+        return None
 
     # -- transactions --------------------------------------------------------------------
 
     def transact(self, method: str, params: list[Any], request_id: Any) -> Any:
+        id_text, reply, fail = self._answers(method, params, request_id)
+        served = self._served(method, params)
+        trigger = self._server.transact(served, self, params[1:], reply, fail)
+        if trigger is not None:
+            self._triggers[id_text] = trigger
+        return None
+
+    def _answers(
+        self, method: str, params: list[Any], request_id: Any
+    ) -> tuple[str, Callable[[Any], None], Callable[[Any], None]]:
+        """The key of a request that may have to wait, and what answers it, well or not."""
         id_text = format_json(request_id)
         if id_text in self._triggers:
             raise syntax_error(params, f"{method}: duplicate request ID")
-        served = self._served(method, params)
 
-        def reply(results: list[Any]) -> None:
+        def reply(results: Any) -> None:
             self._triggers.pop(id_text, None)
             self._reply(request_id, results)
 
@@ -189,10 +198,7 @@ class Session:
             self._triggers.pop(id_text, None)
             self._send({"id": request_id, "error": error})
 
-        trigger = self._server.transact(served, self, params[1:], reply, fail)
-        if trigger is not None:
-            self._triggers[id_text] = trigger
-        return None
+        return id_text, reply, fail
 
     # -- monitors ------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ from netloom.ovsdb.datum import parse_datum
 from netloom.ovsdb.datum_text import format_datum
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.json_text import format_json
-from netloom.ovsdb.log_file import LogFile
+from netloom.ovsdb.log_file import CLUSTER_MAGIC, LogFile
+from netloom.ovsdb.raft.entry import parse_servers
+from netloom.ovsdb.raft.state import read_header
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.types import diff_type
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from netloom.ovsdb.raft.entry import Servers
     from netloom.ovsdb.schema import TableSchema
 
 #: Dates below this are in seconds, as old versions wrote them.
@@ -49,7 +52,7 @@ def _civil(days: int) -> tuple[int, int, int]:
     return era * 400 + year_of_era + (month <= 2), month, day
 
 
-class _Printer:
+class _LogPrinter:
     """Prints records one after the other; knows the names of rows seen before."""
 
     def __init__(self, more: int, write: Callable[[str], object]) -> None:
@@ -58,11 +61,10 @@ class _Printer:
         self._schema: DatabaseSchema | None = None
         self._names: dict[tuple[str, str], str] = {}
 
-    def schema(self, json: dict[str, Any]) -> None:
+    def schema(self, json: dict[str, Any], text: str = ' "{}" schema') -> None:
         schema = self._schema = DatabaseSchema.from_json(json)
-        self._write(
-            f' "{schema.name}" schema, version="{schema.version}", cksum="{schema.cksum}"\n\n'
-        )
+        name = text.format(schema.name)
+        self._write(f'{name}, version="{schema.version}", cksum="{schema.cksum}"\n')
 
     def record(self, json: dict[str, Any]) -> None:
         date = json.get("_date")
@@ -119,14 +121,89 @@ def show_log(
     """Print all records of a database file; raises what is wrong with the file at its place."""
     log = LogFile(path, decode, writable=False)
     try:
-        printer = _Printer(more, write)
+        printer = _LogPrinter(more, write)
         number = 0
         while (json := log.read()) is not None:
             write(f"record {number}:")
             if number == 0:
                 printer.schema(json)
+                write("\n")
             else:
                 printer.record(json)
+            number += 1
+        if log.damage is not None:
+            raise log.damage
+    finally:
+        log.close()
+
+
+class _ClusterPrinter(_LogPrinter):
+    """Prints the records of a cluster's file."""
+
+    def header(self, json: dict[str, Any]) -> None:
+        state = read_header(json)
+        write = self._write
+        # The second quotation mark is as in Open vSwitch.
+        write(f' name: "{state.name}\'\n local address: "{state.local_address}"\n')
+        write(f" server_id: {state.sid[:4]}\n")
+        if state.cid is not None:
+            write(f" cluster_id: {state.cid[:4]}\n")
+        if state.is_joining:
+            write(f" remote_addresses: {' '.join(state.remote_addresses)}\n\n")
+            return
+        snapshot = state.snapshot
+        write(f" prev_index: {snapshot.index}\n prev_term: {snapshot.term}\n")
+        write(f" prev_servers: {_servers(snapshot.servers)}\n prev_eid: {snapshot.eid[:4]}\n")
+        self._data(snapshot.data, "prev_")
+
+    def member(self, json: dict[str, Any]) -> None:
+        write = self._write
+        write("\n")
+        if "comment" in json:
+            write(f' comment: "{json["comment"]}"\n')
+        for name in ("term", "index"):
+            if name in json:
+                write(f" {name}: {json[name]}\n")
+        if "servers" in json:
+            write(f" servers: {_servers(parse_servers(json['servers']))}\n")
+        for name in ("eid", "vote", "leader"):
+            if name in json:
+                write(f" {name}: {str(json[name])[:4]}\n")
+        if "note" in json:
+            write(f' note: "{json["note"]}"\n')
+        if "commit_index" in json:
+            write(f" commit_index: {json['commit_index']}\n")
+        self._data(json.get("data"), "")
+
+    def _data(self, data: Any, prefix: str) -> None:
+        schema, record = data if type(data) is list and len(data) == 2 else (None, None)
+        if type(schema) is dict:
+            self.schema(schema, f' {prefix}schema: "{{}}"')
+        if type(record) is dict and record:
+            self.record(record)
+        else:
+            self._write("\n")
+
+
+def _servers(servers: Servers) -> str:
+    return ", ".join([f'{sid[:4]}("{servers[sid]}")' for sid in sorted(servers)])
+
+
+def show_cluster_log(
+    path: str, decode: Callable[[bytes], Any], more: int, write: Callable[[str], object]
+) -> None:
+    """The same for the file of a cluster's server."""
+    log = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
+    try:
+        printer = _ClusterPrinter(more, write)
+        number = 0
+        while (json := log.read()) is not None:
+            write(f"record {number}:")
+            if number == 0:
+                write("\n")
+                printer.header(json)
+            else:
+                printer.member(json)
             number += 1
         if log.damage is not None:
             raise log.damage

@@ -197,7 +197,7 @@ _OF_SWITCHES = (
 
 #: The same of ovsdb-server alone.
 NEVER_OF_SERVERS = {
-    "databases are standalone: no clusters, no relays": (
+    "transactions of relays and entries of clusters are not counted": (
         "raft_entry_serialize", "txn_forward_cancel", "txn_forward_complete", "txn_forward_create",
         "txn_forward_sent",
     ),

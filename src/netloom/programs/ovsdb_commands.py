@@ -91,7 +91,9 @@ class Commands:
         return "".join([f"{name}\n" for name in sorted(self._server.served)])
 
     def storage_status(self, args: list[str]) -> str:
-        self._find(args[0])
+        cluster = self._find(args[0]).cluster
+        if cluster is not None and cluster.raft.is_broken:
+            return "status: the cluster's log cannot be written\n"
         return "status: ok\n"
 
     def _find(self, name: str) -> Served:
@@ -108,7 +110,7 @@ class Commands:
         errors: list[str] = []
         for name in args or sorted(self._server.served):
             served = self._server.served[name]
-            if served.store is None:
+            if served.store is None and served.cluster is None:
                 continue
             log.info("compacting %s database by user request", name)
             try:
@@ -219,6 +221,13 @@ class Commands:
 
     def memory(self) -> Mapping[str, int]:
         server = self._server
+        clusters = [s.cluster for s in server.served.values() if s.cluster is not None]
+        links = self._program.clusters.links.values()
+        raft = {
+            "raft-connections": sum(len(link.outgoing) + len(link.incoming) for link in links),
+            "raft-log": sum(len(cluster.raft.state.entries) for cluster in clusters),
+            "txn-history": sum(len(s.database.history) for s in server.served.values()),
+        }
         databases = [served.database for served in server.served.values()]
         tables = [table for database in databases for table in database.tables.values()]
         # Each row has a UUID and a version besides.
@@ -237,6 +246,7 @@ class Commands:
                 for served in server.served.values()
             ),
             "n-weak-refs": sum(len(s) for table in tables for s in table.weak_sources.values()),
+            **(raft if clusters else {}),
         }
         of_clients = {
             "sessions": len(server.sessions),

@@ -79,12 +79,18 @@ class Databases:
     """All databases but the server's own, by what the configuration calls them."""
 
     def __init__(
-        self, loop: MainLoop, server: Server, tls: TlsSettings, open_file: Callable[[str], str]
+        self,
+        loop: MainLoop,
+        server: Server,
+        tls: TlsSettings,
+        open_file: Callable[[str], str],
+        forget: Callable[[str], None],
     ) -> None:
         """`open_file(path)` serves the database of a file and returns its name, or raises
-        `OvsdbError`."""
+        `OvsdbError`; `forget(name)` lets go what else belongs to one that was removed."""
         self._server = server
         self._open_file = open_file
+        self._forget = forget
         self._entries: dict[str, _Entry] = {}
         self._relays = Relays(loop, server, tls)
         self._standby = Standby(loop, server, tls, self._failed)
@@ -106,6 +112,7 @@ class Databases:
         needed = STANDALONE if config.model == ACTIVE_BACKUP else config.model
         if needed not in (None, model):
             self._server.remove_database(name)
+            self._forget(name)
             raise OvsdbError("ovsdb error", f"{key}: database is {model} and not {config.model}")
         self._entries[key] = entry = _Entry(name, replace(config, model=config.model or model))
         self._take_role(entry)
@@ -132,6 +139,7 @@ class Databases:
         self._standby.leave(name)
         self._server.remove_database(name, reason)
         self._relays.forget(name)
+        self._forget(name)
         self._entries = {key: entry for key, entry in self._entries.items() if entry.name != name}
 
     def _failed(self, name: str) -> None:

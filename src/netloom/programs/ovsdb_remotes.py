@@ -444,7 +444,9 @@ class Remotes:
         statuses = {target: remote.status(now_ms) for target, remote in self._open.items()}
         for pointer in pointers:
             name, operations = status_operations(self._server, pointer, statuses)
-            if operations:
+            cluster = self._server.served[name].cluster if operations else None
+            # All servers of a cluster have one row for their remotes: the leader tells of its own.
+            if operations and (cluster is None or cluster.raft.is_leader):
                 self._server.change_internally(name, operations)
 
     def close(self) -> None:

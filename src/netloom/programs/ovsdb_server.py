@@ -16,6 +16,7 @@ from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
+from netloom.ovsdb.log_file import file_kind
 from netloom.ovsdb.remote_config import (
     default_options,
     find_column,
@@ -37,6 +38,8 @@ from netloom.programs.help_text import (
     version_text,
 )
 from netloom.programs.outcome import Fatal, outcome
+from netloom.programs.ovsdb_cluster_commands import register_cluster_commands
+from netloom.programs.ovsdb_clusters import Clusters
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_databases import Databases
 from netloom.programs.ovsdb_remotes import Remotes
@@ -220,7 +223,10 @@ class Program:
         self.server = Server(server_schema, self.clock, self.codec.encode, decode=self.codec.decode)
         self.tls = TlsSettings()
         self.remotes = Remotes(self.loop, self.server, self.tls, signals)
-        self.databases = Databases(self.loop, self.server, self.tls, self.open_file)
+        self.clusters = Clusters(self.loop, self.server, self.tls, self._left_cluster)
+        self.databases = Databases(
+            self.loop, self.server, self.tls, self.open_file, self.clusters.forget
+        )
         self.control = Control(PROGRAM, self.loop, make_registry(PROGRAM), signals)
         self.exit_status = 0
         # The daemon changes its directory, and then what a file names is still looked for here.
@@ -231,9 +237,13 @@ class Program:
     def open_file(self, path: str) -> str:
         """Serve the database of a file, by any name of it; the database's name. Raises
         `OvsdbError`."""
-        for served in self.server.served.values():
-            if served.store is not None and os.path.realpath(path) == served.store.log.path:
-                raise OvsdbError("ovsdb error", f"{path}: already open")
+        if os.path.realpath(path) in self._open_files():
+            raise OvsdbError("ovsdb error", f"{path}: already open")
+        if file_kind(path) == "clustered":
+            # The daemon changes its directory; compaction needs the file's place all the same.
+            name = self.clusters.add(os.path.realpath(path), self.codec)
+            self.counters.counter("lockfile_lock").add()
+            return name
         store = FileStore.open(path, self.codec.decode, self.codec.encode)
         self.counters.counter("lockfile_lock").add()
         if store.log.damage is not None:
@@ -248,6 +258,18 @@ class Program:
         # The daemon changes its directory; compaction needs the file's place all the same.
         store.log.path = os.path.realpath(path)
         return store.database.name
+
+    def _open_files(self) -> set[str]:
+        served = self.server.served.values()
+        return {s.store.log.path for s in served if s.store is not None} | {
+            s.cluster.path for s in served if s.cluster is not None
+        }
+
+    def _left_cluster(self, name: str) -> None:
+        """This server is a member of that cluster no longer."""
+        self.databases.remove(
+            name, f"removing database {name} because storage disconnected permanently"
+        )
 
     def configure_tls(self) -> list[str]:
         """Take over the TLS options, and what they point to in databases; what was wrong."""
@@ -270,6 +292,7 @@ class Program:
         self.server.watchers.append(self._database_changed)
         declare_server_events(self.counters)
         self.control.register_standard(vlog, self.counters, register_commands(self))
+        register_cluster_commands(self.control.registry, self.clusters, self.clock)
         self.control.register_exit()
         self.control.open(self.arguments.unixctl)
         freeze_garbage()
@@ -380,6 +403,7 @@ class Program:
     def close(self) -> None:
         self.remotes.close()
         self.databases.close()
+        self.clusters.close()
         for served in self.server.served.values():
             if served.store is not None:
                 served.store.close()

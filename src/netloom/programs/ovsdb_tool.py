@@ -11,7 +11,6 @@ from netloom.base.clock import SystemClock
 from netloom.base.errors import CommandError
 from netloom.base.getopt import REQUIRED, Getopt, Option, format_options
 from netloom.base.log import vlog
-from netloom.ovsdb.cluster_file import ClusterMember, read_member
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.file_store import (
     FileStore,
@@ -51,11 +50,18 @@ USAGE = """\
 {program}: Open vSwitch database management utility
 usage: {program} [OPTIONS] COMMAND [ARG...]
   create [DB [SCHEMA]]    create DB with the given SCHEMA
+  [--election-timer=ms] create-cluster DB CONTENTS LOCAL
+    create clustered DB with given CONTENTS and LOCAL address
+  [--cid=UUID] join-cluster DB NAME LOCAL REMOTE...
+    join clustered DB with given NAME and LOCAL and REMOTE addrs
   compact [DB [DST]]      compact DB in-place (or to DST)
   convert [DB [SCHEMA [DST]]]   convert DB to SCHEMA (to DST)
   db-name [DB]            report name of schema used by DB
   db-version [DB]         report version of schema used by DB
   db-cksum [DB]           report checksum of schema used by DB
+  db-cid DB               report cluster ID of clustered DB
+  db-sid DB               report server ID of clustered DB
+  db-local-address DB     report local address of clustered DB
   db-is-clustered DB      test whether DB is clustered
   db-is-standalone DB     test whether DB is standalone
   schema-name [SCHEMA]    report SCHEMA's name
@@ -64,6 +70,9 @@ usage: {program} [OPTIONS] COMMAND [ARG...]
   compare-versions A OP B  compare OVSDB schema version numbers
   query [DB] TRNS         execute read-only transaction on DB
   transact [DB] TRNS      execute read/write transaction on DB
+  cluster-to-standalone DB DB    Convert clustered DB to
+      standalone DB when cluster is down and cannot be
+        revived
   [-m]... show-log [DB]   print DB's log entries
 The default DB is {database}.
 The default SCHEMA is {schema}.
@@ -133,6 +142,15 @@ def file_schema(path: str) -> DatabaseSchema:
     return store.database.schema
 
 
+def _is_database(path: str) -> bool:
+    """Whether a file that may be a schema or a database is the latter."""
+    try:
+        file_kind(path)
+    except OvsdbError:
+        return False
+    return True
+
+
 def check_lock(path: str) -> None:
     """Fail, before a file is rewritten in its place, if somebody else has it."""
     try:
@@ -148,6 +166,9 @@ class Tool:
         self.more = 0
         #: What role transactions have; "" for one that may do everything.
         self.role = ""
+        #: Of a cluster that is to be made or joined.
+        self.election_timer: int | None = None
+        self.cid: str | None = None
         self.clock = SystemClock()
         self.codec = LightJson()
 
@@ -192,6 +213,8 @@ class Tool:
     def db_name(self, args: list[str]) -> int:
         path = args[0] if args else default_database()
         if file_kind(path) == "clustered":
+            from netloom.ovsdb.cluster_file import read_member
+
             print(read_member(path, self.codec.decode).name)
         else:
             print(file_schema(path).name)
@@ -229,30 +252,48 @@ class Tool:
     def db_is_standalone(self, args: list[str]) -> int:
         return 0 if file_kind(args[0]) == "standalone" else 2
 
-    def _member(self, path: str) -> ClusterMember:
-        if file_kind(path) == "standalone":
-            raise CommandError(f"{path}: not a clustered database")
-        return read_member(path, self.codec.decode)
+    def _print_member(self, path: str, what: str) -> int:
+        from netloom.programs.ovsdb_tool_clusters import print_member
+
+        return print_member(path, what, self.codec)
 
     def db_cid(self, args: list[str]) -> int:
-        cluster_id = self._member(args[0]).cluster_id
-        if cluster_id is None:
-            sys.stderr.write(f"{args[0]}: cluster ID not yet known\n")
-            return 2
-        print(cluster_id)
-        return 0
+        return self._print_member(args[0], "cid")
 
     def db_sid(self, args: list[str]) -> int:
-        print(self._member(args[0]).server_id)
-        return 0
+        return self._print_member(args[0], "sid")
 
     def db_local_address(self, args: list[str]) -> int:
-        print(self._member(args[0]).local_address)
+        return self._print_member(args[0], "address")
+
+    # -- clusters ------------------------------------------------------------------------
+
+    def create_cluster(self, args: list[str]) -> int:
+        from netloom.programs.ovsdb_tool_clusters import create_cluster, read_contents
+
+        path, source, address = args
+        schema = None if _is_database(source) else read_schema(source)
+        contents = read_contents(source, schema, self.codec, self.clock.wall_ms())
+        create_cluster(path, contents, address, self.election_timer, self.codec)
         return 0
 
-    def refuse_cluster(self, args: list[str]) -> int:
-        del args
-        raise CommandError("clustered databases are not supported in this version")
+    def join_cluster(self, args: list[str]) -> int:
+        from netloom.programs.ovsdb_tool_clusters import join_cluster
+
+        join_cluster(args[0], args[1], args[2:], self.cid, self.codec)
+        return 0
+
+    def check_cluster(self, args: list[str]) -> int:
+        from netloom.programs.ovsdb_tool_clusters import check_cluster
+
+        check_cluster(args, self.codec)
+        return 0
+
+    def cluster_to_standalone(self, args: list[str]) -> int:
+        from netloom.programs.ovsdb_tool_clusters import cluster_to_standalone
+
+        cluster_to_standalone(args[0], args[1], self.codec)
+        return 0
 
     def compare_versions(self, args: list[str]) -> int:
         left, operator, right = args
@@ -317,12 +358,11 @@ class Tool:
         return outcome.results
 
     def show_log(self, args: list[str]) -> int:
-        from netloom.ovsdb.show_log import show_log
+        from netloom.ovsdb.show_log import show_cluster_log, show_log
 
         path = args[0] if args else default_database()
-        if file_kind(path) == "clustered":
-            return self.refuse_cluster(args)
-        show_log(path, self.codec.decode, self.more, sys.stdout.write)
+        show = show_cluster_log if file_kind(path) == "clustered" else show_log
+        show(path, self.codec.decode, self.more, sys.stdout.write)
         return 0
 
     def help(self, args: list[str]) -> int:
@@ -341,8 +381,8 @@ class Tool:
 #: Commands: usage, least and greatest number of arguments (None: any), handler.
 COMMANDS: dict[str, tuple[str, int, int | None, Callable[[Tool, list[str]], int]]] = {
     "create": ("[db [schema]]", 0, 2, Tool.create),
-    "create-cluster": ("db contents local", 3, 3, Tool.refuse_cluster),
-    "join-cluster": ("db name local remote...", 4, None, Tool.refuse_cluster),
+    "create-cluster": ("db contents local", 3, 3, Tool.create_cluster),
+    "join-cluster": ("db name local remote...", 4, None, Tool.join_cluster),
     "compact": ("[db [dst]]", 0, 2, Tool.compact),
     "convert": ("[db [schema [dst]]]", 0, 3, Tool.convert),
     "needs-conversion": ("", 0, 2, Tool.needs_conversion),
@@ -360,11 +400,11 @@ COMMANDS: dict[str, tuple[str, int, int | None, Callable[[Tool, list[str]], int]
     "query": ("[db] trns", 1, 2, Tool.query),
     "transact": ("[db] trns", 1, 2, Tool.transact),
     "show-log": ("[db]", 0, 1, Tool.show_log),
-    "check-cluster": ("db...", 1, None, Tool.refuse_cluster),
+    "check-cluster": ("db...", 1, None, Tool.check_cluster),
     "compare-versions": ("a op b", 3, 3, Tool.compare_versions),
     "help": ("", 0, None, Tool.help),
     "list-commands": ("", 0, None, Tool.list_commands),
-    "cluster-to-standalone": ("db clusterdb", 2, 2, Tool.refuse_cluster),
+    "cluster-to-standalone": ("db clusterdb", 2, 2, Tool.cluster_to_standalone),
 }
 
 
@@ -391,6 +431,12 @@ def run(argv: list[str]) -> int:
                 tool.more += 1
             case "rbac-role":
                 tool.role = value or ""
+            case "cid":
+                tool.cid = value
+            case "election-timer":
+                if not (value or "").isdigit():
+                    raise CommandError(f"--election-timer={value}: not a number of ms")
+                tool.election_timer = int(value or "")
             case "help":
                 print_usage()
                 return 0
@@ -400,8 +446,6 @@ def run(argv: list[str]) -> int:
             case "version":
                 sys.stdout.write(version_text(PROGRAM))
                 return 0
-            case _:
-                raise CommandError(f"--{key}: not supported in this version")
     if not options.operands:
         raise CommandError("missing command name; use --help for help")
     name, args = options.operands[0], options.operands[1:]

@@ -125,7 +125,7 @@ def test_writing_goes_on_after_a_dropped_tail(tmp_path: Path) -> None:
         (b"", "cannot identify file type"),
         (b"hello\n", "unexpected file format"),
         (b"OVSDB FOO 1 x\n", "cannot identify file type"),
-        (b"OVSDB CLUSTER 5 abc\n", "clustered databases are not supported in this version"),
+        (b"OVSDB CLUSTER 5 abc\n", "cannot apply this operation to clustered database file"),
         (b"OVSDB JSON x y\n", 'parse error at offset 0 in header line "OVSDB JSON x y"'),
     ],
 )
