@@ -102,12 +102,12 @@ def converted(old: Database, schema: dict[str, Any], record: dict[str, Any] | No
 class Proposal:
     """One attempt to have a transaction committed."""
 
-    __slots__ = ("prereq", "results", "trigger")
+    __slots__ = ("results", "trigger")
 
-    def __init__(self, trigger: Trigger, results: Any, prereq: Uuid) -> None:
+    def __init__(self, trigger: Trigger, results: Any) -> None:
         self.trigger = trigger
+        #: What the client is to be told if it is committed.
         self.results = results
-        self.prereq = prereq
 
 
 class Cluster:
@@ -127,6 +127,8 @@ class Cluster:
         self._refused: tuple[Uuid, Uuid | None] | None = None
         self._retry_ms = 0
         self._shown: object = None
+        #: The file is to be compacted when there is nothing to send.
+        self._compacts = False
 
     @property
     def path(self) -> str:
@@ -173,11 +175,14 @@ class Cluster:
         times = [self.raft.deadline()]
         if self._refused is not None and self._current is None and self.raft.leader is not None:
             times.append(self._retry_ms)
+        if self._compacts:
+            times.append(self._server.clock.now_ms())
         return min((time for time in times if time is not None), default=None)
 
     def run(self, now_ms: int) -> list[Rpc]:
         """Do what is due, show what was committed, try what waits; the messages to send."""
         raft = self.raft
+        self._compact_soon()
         due_ms = raft.deadline()
         if due_ms is not None and due_ms <= now_ms:
             raft.advance(now_ms)
@@ -327,7 +332,7 @@ class Cluster:
             raise OvsdbError("cluster error", "this server cannot write its log any more")
         eid, prereq = self._server.new_uuid(), self._newest
         self._refused = None
-        self._proposals[eid] = Proposal(trigger, results, prereq)
+        self._proposals[eid] = Proposal(trigger, results)
         self._current = eid
         trigger.passed_on = True
         self.raft.commands.execute(data, prereq, eid, self._server.clock.now_ms())
@@ -382,6 +387,13 @@ class Cluster:
         if raft.is_leader and raft.others:
             log.info("Transferring leadership to write a snapshot.")
             raft.transfer_leadership("preparing to write a snapshot", now_ms)
+        self._compacts = True
+
+    def _compact_soon(self) -> None:
+        """Compact once everybody was told who leads."""
+        if not self._compacts or self.raft.outbox:
+            return
+        self._compacts = False
         try:
             self.compact()
         except OvsdbError as error:

@@ -9,6 +9,7 @@ cluster and join it anew.
 
 from __future__ import annotations
 
+from netloom.base.log import get_logger
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.log_file import CLUSTER_MAGIC, LogFile, create_file
 from netloom.ovsdb.raft.state import read_header, read_state
@@ -23,35 +24,37 @@ if TYPE_CHECKING:
     Encode = Callable[[Any], bytes]
     Decode = Callable[[bytes], Any]
 
+log = get_logger("raft")
+
 
 def read_member(path: str, decode: Decode) -> State:
     """What the first record of a file says of its server; raises `OvsdbError`. Its `cid` is None
     until the server has joined, unless its file was made with the cluster's id."""
-    log = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
+    file = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
     try:
-        record = log.read()
+        record = file.read()
     finally:
-        log.close()
+        file.close()
     if record is None:
-        raise log.damage or OvsdbError("ovsdb error", f"{path}: unexpected file format")
+        raise file.damage or OvsdbError("ovsdb error", f"{path}: unexpected file format")
     return read_header(record)
 
 
-def records_of(log: LogFile) -> Iterator[dict[str, Any]]:
+def records_of(file: LogFile) -> Iterator[dict[str, Any]]:
     """The records of a file; raises what is wrong with it, but for an end that was cut short."""
-    while (record := log.read()) is not None:
+    while (record := file.read()) is not None:
         yield record
-    if log.damage is not None and log.goes_on:
-        raise log.damage
+    if file.damage is not None and file.goes_on:
+        raise file.damage
 
 
 def read_file(path: str, decode: Decode) -> State:
     """What a whole file says; raises `OvsdbError`."""
-    log = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
+    file = LogFile(path, decode, writable=False, magic=CLUSTER_MAGIC)
     try:
-        return read_state(records_of(log))
+        return read_state(records_of(file))
     finally:
-        log.close()
+        file.close()
 
 
 def create_cluster_file(path: str, state: State, encode: Encode) -> None:
@@ -67,6 +70,8 @@ class ClusterFile:
         self.log = LogFile(path, decode, writable=True, magic=CLUSTER_MAGIC)
         try:
             self.state = read_state(records_of(self.log))
+            if self.log.damage is not None:
+                log.warn("%s", self.log.damage)
             self.log.base_size = self.log.offset
             self.log.start_writing()
         except OvsdbError:

@@ -327,6 +327,8 @@ class Server:
         if outcome.changes and not outcome.failed:
             trigger.changes_something = True
             if cluster is not None and cluster.is_busy():
+                # Its conditions hold now, so its time is not running any more.
+                trigger.deadline_ms = None
                 return False
             try:
                 if cluster is not None:

@@ -153,9 +153,8 @@ class Outgoing(Neighbour):
 class ClusterLink:
     """All connections of one clustered database. A runnable: runs its cluster, too."""
 
-    def __init__(self, loop: MainLoop, server: Server, cluster: Cluster, tls: TlsSettings) -> None:
+    def __init__(self, loop: MainLoop, cluster: Cluster, tls: TlsSettings) -> None:
         self._loop = loop
-        self._server = server
         self._tls = tls
         self.cluster = cluster
         self.backlog = (BACKLOG_MESSAGES, BACKLOG_BYTES)
@@ -202,17 +201,21 @@ class ClusterLink:
 
     def _accept(self, name: str) -> Connection[Any]:
         peer = Neighbour(self)
-        self.incoming.append(peer)
+
+        def opened(connection: Connection[Message]) -> None:
+            self.incoming.append(peer)
+            peer.opened(connection)
 
         def closed(error: int) -> None:
             del error
-            self.incoming.remove(peer)
-            peer.closed()
+            if peer in self.incoming:
+                self.incoming.remove(peer)
+                peer.closed()
 
         connection: Connection[Message] = Connection(
             self._loop, peer.rpc, peer.received, closed, name
         )
-        connection.on_open = peer.opened
+        connection.on_open = opened
         return connection
 
     def _connect(self) -> None:
@@ -308,7 +311,7 @@ class Clusters:
             now_ms = self._loop.clock.now_ms()
             raft = Raft(Store(file.state, file), now_ms, random.randrange)
             cluster = Cluster(self._server, raft, file)
-            link = ClusterLink(self._loop, self._server, cluster, self._tls)
+            link = ClusterLink(self._loop, cluster, self._tls)
         except OSError as error:
             file.close()
             raise OvsdbError("I/O error", path, io_error=error.strerror) from error

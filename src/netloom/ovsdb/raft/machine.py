@@ -223,7 +223,7 @@ class Raft:
             before = self.state.commit_index
             if self.role == LEADER:
                 self.replication.advance_commit()
-            self._settle(now_ms)
+            self._settle()
             if self.state.commit_index > before and self.role == LEADER:
                 self._beat(now_ms)
             if not self.store.is_dirty:
@@ -456,10 +456,10 @@ class Raft:
         self.replication.broadcast("execute command")
         return True
 
-    def _settle(self, now_ms: int) -> None:
+    def _settle(self) -> None:
         """Answer for what is committed now."""
         self.commands.settle()
-        self.membership.settle(now_ms)
+        self.membership.settle()
 
     def change_election_timer(self, timer_ms: int) -> None:
         """Have all servers use another election timer; raises `OvsdbError`."""
@@ -510,8 +510,8 @@ _HANDLERS: dict[str, Callable[[Raft, Rpc, int], None]] = {
     "install_snapshot_reply": lambda raft, rpc, now_ms: raft.replication.install_snapshot_reply(
         rpc
     ),
-    "add_server_request": lambda raft, rpc, now_ms: raft.membership.add_server_request(rpc, now_ms),
-    "add_server_reply": lambda raft, rpc, now_ms: raft.membership.add_server_reply(rpc, now_ms),
+    "add_server_request": lambda raft, rpc, now_ms: raft.membership.add_server_request(rpc),
+    "add_server_reply": lambda raft, rpc, now_ms: raft.membership.add_server_reply(rpc),
     "remove_server_request": lambda raft, rpc, now_ms: raft.membership.remove_server_request(rpc),
     "remove_server_reply": lambda raft, rpc, now_ms: raft.membership.remove_server_reply(rpc),
     "vote_request": Raft._vote_request,

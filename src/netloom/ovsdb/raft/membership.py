@@ -88,7 +88,7 @@ class Membership:
             log.info("learned cluster ID %s", cid[:4])
             state.cid = cid
 
-    def add_server_reply(self, rpc: Rpc, now_ms: int) -> None:
+    def add_server_reply(self, rpc: Rpc) -> None:
         raft = self._raft
         if not self.is_joining:
             return
@@ -100,7 +100,6 @@ class Membership:
             if address not in self.remotes:
                 log.info("%s: learned new server address for joining cluster", address)
                 self.remotes.append(address)
-        self._retry_ms = min(self._retry_ms, now_ms + RETRY_MS)
 
     def _joined(self) -> None:
         self.is_joining = False
@@ -124,7 +123,7 @@ class Membership:
 
     # -- adding, as leader ---------------------------------------------------------------
 
-    def add_server_request(self, rpc: Rpc, now_ms: int) -> None:
+    def add_server_request(self, rpc: Rpc) -> None:
         raft = self._raft
         sid, address = rpc.sender, rpc.body["address"]
         if not raft.is_leader:
@@ -212,7 +211,7 @@ class Membership:
         if not raft.append(Entry(state.term, servers=servers)):
             self._change = None
 
-    def settle(self, now_ms: int) -> None:
+    def settle(self) -> None:
         """Something was committed: end the change that it was, and begin the next."""
         raft, change = self._raft, self._change
         if self.is_joining and raft.id in raft.state.servers_at(raft.state.commit_index):
