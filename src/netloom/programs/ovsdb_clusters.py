@@ -105,7 +105,7 @@ class Neighbour:
         connection = self.connection
         if connection is None:
             return
-        backlog = connection.backlog_bytes
+        backlog = connection.backlog()
         self._n_waiting = self._n_waiting + 1 if backlog else 0
         limits = self._link.backlog
         if self._n_waiting > BACKLOG_FREE_MESSAGES and (
