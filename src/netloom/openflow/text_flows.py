@@ -135,7 +135,7 @@ def flow_stats_text(
     out.append(format_flags(f.flags))
     if f.importance:
         out.append(f"importance={f.importance}, ")
-    if show_stats and f.idle_age >= 0:
+    if show_stats and 0 <= f.idle_age < 1 << 31:
         out.append(f"idle_age={f.idle_age}, ")
     if show_stats and f.hard_age >= 0 and f.hard_age != f.duration_sec:
         out.append(f"hard_age={f.hard_age}, ")
