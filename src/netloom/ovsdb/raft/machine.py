@@ -18,8 +18,8 @@ If the disk cannot be written, that is an error of what was to be written (a tra
 of the leader's) and nothing else changes. If it cannot be synchronized, nobody knows what is on it:
 the server falls silent for good (`is_broken`), and others take over.
 
-Prevotes (Open vSwitch 3.2 and later) are answered; they are not asked for, since older servers
-close a connection on which one comes.
+Prevotes (of Open vSwitch's later releases) are answered; they are not asked for, since 3.1 does not
+know them.
 """
 
 from __future__ import annotations
