@@ -7,6 +7,7 @@ that the C library's inet_ntop gives (embedded IPv4 in ::/96 and ::ffff:0:0/96 i
 
 from __future__ import annotations
 
+from netloom.base.numbers import decimal
 from netloom.flow.scan import scan_number
 
 TYPE_CHECKING = False
@@ -66,10 +67,8 @@ def parse_plain_ipv4(text: str) -> int | None:
         return None
     value = 0
     for part in parts:
-        if not part.isascii() or not part.isdigit() or (len(part) > 1 and part[0] == "0"):
-            return None
-        number = int(part)
-        if number > 0xFF:
+        number = decimal(part)
+        if number is None or number > 0xFF or (len(part) > 1 and part[0] == "0"):
             return None
         value = value << 8 | number
     return value

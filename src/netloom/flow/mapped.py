@@ -6,6 +6,7 @@ address.
 
 from __future__ import annotations
 
+from netloom.base.numbers import decimal
 from netloom.flow.address import format_ipv4, format_ipv6, parse_ipv4, parse_ipv6
 
 TYPE_CHECKING = False
@@ -57,10 +58,8 @@ def parse_mapped_prefix(text: str) -> tuple[int, int] | None:
     if address is None:
         return None
     bits = 32 if is_ipv4(address) else 128
-    if slash and not (length_text.isascii() and length_text.isdigit()):
-        return None
-    length = int(length_text) if slash else bits
-    if length > bits:
+    length = decimal(length_text) if slash else bits
+    if length is None or length > bits:
         return None
     return address, 128 - bits + length
 

@@ -3,6 +3,8 @@ spaces and a sign may come first, and what is too large loses its high bits."""
 
 from __future__ import annotations
 
+from netloom.base.numbers import any_int, decimal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -28,7 +30,7 @@ def scan_number(text: str, base: int = 10) -> tuple[int, str] | None:
         end += 1
     if not end:
         return None
-    number = int(digits[:end], base)
+    number = any_int(digits[:end], base)
     return -number if negative else number, digits[end:]
 
 
@@ -43,9 +45,8 @@ def scan_int(text: str) -> tuple[int, str] | None:
 
 def parse_decimal(text: str) -> int | None:
     """The decimal number of at most 32 bits that all of `text` is."""
-    if text.isascii() and text.isdigit():
-        number, rest = int(text), ""
-    else:
+    number, rest = decimal(text), ""
+    if number is None:
         found = scan_number(text)
         if found is None:
             return None

@@ -6,6 +6,7 @@ from struct import pack, unpack_from
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.base.numbers import any_int
 from netloom.flow.address import format_ipv4_masked, format_ipv6_masked, parse_ipv4, parse_ipv6
 from netloom.flow.text import parse_subfield
 from netloom.flow.words import split_words
@@ -232,7 +233,7 @@ class _Range:
 
     def number(self) -> int | None:
         digits = self._take("0123456789")
-        return int(digits) & 0xFFFF if digits else None
+        return any_int(digits) & 0xFFFF if digits else None
 
 
 def _range(text: str) -> dict[str, int]:

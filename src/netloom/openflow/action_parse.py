@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
+from netloom.base.numbers import any_int
 from netloom.flow.ports import CONTROLLER, IN_PORT, LOCAL, MAX, parse_port, unquote_name
 from netloom.flow.scan import parse_decimal
 from netloom.flow.text import parse_subfield
@@ -380,7 +381,8 @@ def _octet(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("-", "+") else text
     if not digits.isascii() or not digits.isdigit():
         return None
-    return int(text) & 0xFF
+    number = any_int(digits)
+    return (-number if text[:1] == "-" else number) & 0xFF
 
 
 def _conjunction(r: ActionReader, text: str) -> a.Action:

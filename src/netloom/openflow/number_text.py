@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.base.numbers import any_int
 
 
 def c_int(text: str) -> int | None:
@@ -68,7 +69,8 @@ def leading_int(text: str) -> int:
     head = digits[:end]
     if not head.strip("+-"):
         return 0
-    number = min(max(int(head), -1 << 63), (1 << 63) - 1)
+    size = any_int(head.lstrip("+-"))
+    number = min(max(-size if head[0] == "-" else size, -1 << 63), (1 << 63) - 1)
     return (number + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
 
 
@@ -83,7 +85,7 @@ def leading_u64(text: str) -> int:
     end = 0
     while end < len(digits) and digits[end] in allowed:
         end += 1
-    return int(digits[:end], base) if end else 0
+    return any_int(digits[:end], base) if end else 0
 
 
 def atoi(text: str) -> int:
@@ -92,4 +94,5 @@ def atoi(text: str) -> int:
     sign = text[:1] if text[:1] in ("-", "+") else ""
     digits = text[len(sign) :]
     end = next((n for n, char in enumerate(digits) if char not in "0123456789"), len(digits))
-    return int(f"{sign}{digits[:end] or '0'}")
+    number = any_int(digits[:end] or "0")
+    return -number if sign == "-" else number

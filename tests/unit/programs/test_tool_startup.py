@@ -25,11 +25,11 @@ BUDGETS = {
     ("ovs-ofctl", "--version"): 23,
     ("ovs-ofctl", "show", NOWHERE): 48,
     ("ovs-ofctl", "dump-flows", NOWHERE): 49,
-    ("ovs-ofctl", "parse-flow", "ip,actions=output:1"): 73,
+    ("ovs-ofctl", "parse-flow", "ip,actions=output:1"): 75,
     ("ovs-vsctl", "--version"): 29,
     ("ovs-vsctl", f"--db={NOWHERE}", "list-br"): 48,
     ("ovs-vsctl", f"--db={NOWHERE}", "add-port", "br0", "p0"): 48,
-    ("ovs-appctl", "-t", "/nonexistent/socket", "version"): 26,
+    ("ovs-appctl", "-t", "/nonexistent/socket", "version"): 27,
     ("ovs-dpctl", "--version"): 17,
     ("ovsdb-client", "list-dbs", NOWHERE): 36,
 }
