@@ -150,6 +150,8 @@ def test_a_story_that_is_cut_short_takes_its_lab_down(
             env={**environment, "NETLOOM_SYSTEM_DATAPATH": "userspace"},
             stdout=told,
             stderr=told,
+            # Who runs the tests in the background may have it ignored.
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
         )
     lab = LABS / f"demo-{story.pid}"
     assert wait_until((lab / "switch/ovs-vswitchd.pid").exists), (tmp_path / "told").read_text()
