@@ -418,7 +418,8 @@ def decode_flow_stats_reply(frame: Frame, protocol: int) -> m.FlowStatsReply:
         size = int.from_bytes(data[pos : pos + 2], "big")
         if nx and len(data) - pos >= minimum <= size:
             _check_nx_match(data, pos, size)
-        if size < minimum or pos + size > len(data):
+        is_cut = frame.version == c15.VERSION and c15.is_match_cut(data, pos, size)
+        if size < minimum or pos + size > len(data) or is_cut:
             if 1 < version < c15.VERSION:
                 _check_match11(data, pos, size, version)
             elif version == c15.VERSION and size >= minimum:

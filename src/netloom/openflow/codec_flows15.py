@@ -36,6 +36,12 @@ def decode_listed(
         raise
 
 
+def is_match_cut(data: bytes, pos: int, size: int) -> bool:
+    """Does the match of the flow of so many bytes at `pos` go beyond them?"""
+    at = pos + _HEAD.size
+    return pos + size < at + (int.from_bytes(data[at + 2 : at + 4], "big") + 7 & ~7)
+
+
 def read_stats15(entry: bytes, known: dict[bytes, tuple[Action, ...]]) -> tuple[m.FlowStats, int]:
     """One flow of a reply, and its flags as they came. `known` has lists of actions that were
     decoded before."""

@@ -36,7 +36,7 @@ def format_flow_monitor_request(message: w.FlowMonitorRequest, frame: Frame, sty
         if r.out_port != OFPP_ANY:
             out += f" out_port={format_port(r.out_port, style.port_names)}"
         if r.out_group not in (0, OFPG_ANY):
-            out += f" out_group={r.out_group}"
+            out += f" out_group={(r.out_group ^ 1 << 31) - (1 << 31)}"
         if r.table_id != 255:
             out += f" table={table_text(r.table_id, style.table_names)}"
         match = format_match(r.match, style.port_names)
