@@ -28,7 +28,7 @@ def is_known(sample: Sample) -> bool:
     if isinstance(message, CtFlush) and (message.mark[1] or message.labels[1]):
         return False
     text = format_message(sample.data, Style(3))
-    if LATE & set(re.split(r"\W+", text)) or ZERO.search(text):
+    if LATE & set(re.split(r"\W+", text)) or ZERO.search(format_message(sample.data, Style(2))):
         return False
     # It cuts fields off in the middle where those before them share more words.
     return not re.search(r"\w_\{\w+_\{", text)

@@ -243,23 +243,26 @@ def _read_reg_move(action: bytes, body: int, version: int) -> a.Action:
     if len(action) < 24:
         # It is the names of the fields that are missing.
         raise OpenFlowError("OFPBMC_BAD_LEN")
-    n_bits, src_offset, dst_offset = unpack_from(">3H", action, body)
-    return _move(action, body + 6, n_bits, src_offset, dst_offset)
+    return _move(action, body, body + 6, onf=False)
 
 
 def _read_copy_field(action: bytes, body: int, version: int) -> a.Action:
-    start = body if body == 4 else 10
+    is_onf = body != 4
+    # Behind ONF's number of the action is padding.
+    start = body + 2 if is_onf else body
     if len(action) < 20:
         raise OpenFlowError("OFPBAC_BAD_LEN")
-    n_bits, src_offset, dst_offset = unpack_from(">3H", action, start)
-    return _move(action, start + 8, n_bits, src_offset, dst_offset)
+    return _move(action, start, start + 8, is_onf)
 
 
-def _move(action: bytes, pos: int, n_bits: int, src_offset: int, dst_offset: int) -> a.Action:
-    source, after = bare_field_at(action, pos, writable=False)
+def _move(action: bytes, numbers_at: int, fields_at: int, onf: bool) -> a.Action:
+    n_bits, src_offset, dst_offset = unpack_from(">3H", action, numbers_at)
+    source, after = bare_field_at(action, fields_at, writable=False)
     destination, after = bare_field_at(action, after, writable=True)
     check_zeros(action[after:])
-    return a.Move(subfield(source, src_offset, n_bits), subfield(destination, dst_offset, n_bits))
+    return a.Move(
+        subfield(source, src_offset, n_bits), subfield(destination, dst_offset, n_bits), onf
+    )
 
 
 def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:

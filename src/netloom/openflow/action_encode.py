@@ -22,6 +22,7 @@ from netloom.openflow import action_small as small
 from netloom.openflow import action_table as t
 from netloom.openflow import actions as a
 from netloom.openflow import oxm
+from netloom.openflow.constants import OFP13_VERSION, OFP15_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -252,11 +253,14 @@ def segments(mask: int) -> list[tuple[int, int]]:
 
 def _write_move(w: Writer, action: a.Move) -> None:
     source, destination = action.source, action.destination
-    names = _NXM if w.version < 6 else w.version
+    is_onf = action.onf and w.version == OFP13_VERSION
+    names = w.version if w.version >= OFP15_VERSION or is_onf else _NXM
     fields = (oxm.encode_field_header(source.field, names)
               + oxm.encode_field_header(destination.field, names))  # fmt: skip
     numbers = pack(">3H", source.n_bits, source.offset, destination.offset)
-    if w.version < 6:
+    if is_onf:
+        w.put("COPY_FIELD", b"\0\0" + numbers + b"\0\0" + fields)
+    elif w.version < OFP15_VERSION:
         w.put("REG_MOVE", numbers + fields)
     else:
         w.put("COPY_FIELD", numbers + b"\0\0" + fields)

@@ -95,10 +95,11 @@ class SetField(Action):
 
 
 class Move(Action):
-    """Copy bits between fields."""
+    """Copy bits between fields. `onf`: said by ONF's action for OpenFlow 1.3, and so said again."""
 
     source: Subfield
     destination: Subfield
+    onf: bool = False
 
 
 class SetVlanVid(Action):

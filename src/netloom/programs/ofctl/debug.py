@@ -93,24 +93,36 @@ def _print_action_bytes(context: Context, *, instructions: bool) -> None:
 
     name = context.operands[0]
     version = _version(name)
-    instructions = instructions and version > 1
+    # OpenFlow 1.0 has actions in place of instructions.
+    wrapped = instructions and version > 1
     what = "instructions" if instructions else "actions"
     for line in input_lines():
         digits = "".join(line.partition("#")[0].split())
         if not digits:
             continue
-        data = bytes.fromhex(digits)
+        data = _hex_operand(digits, "Trailing garbage in hex data")
         actions: tuple[Action, ...]
         try:
-            decode = decode_instructions if instructions else decode_actions
+            decode = decode_instructions if wrapped else decode_actions
             actions = decode(data, version)
+            if instructions:
+                _check_instructions(actions, version)
         except OpenFlowError as error:
             sys.stdout.write(f"bad {p.VERSION_NAMES[version]} {what}: {error.name}\n\n")
             continue
         sys.stdout.write(f"actions={format_actions(actions)}\n")
-        encode = encode_instructions if instructions else encode_actions
+        encode = encode_instructions if wrapped else encode_actions
         again = encode(actions, version)
         sys.stdout.write(differences(data, again) + "\n")
+
+
+def _check_instructions(actions: tuple[Action, ...], version: int) -> None:
+    """Refuses what no flow could have in this version that matches all packets."""
+    from netloom.flow.match import MATCH_ALL
+    from netloom.openflow.action_check import check_actions
+
+    if not check_actions(actions, MATCH_ALL) & p.INITIAL[version]:
+        raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
 
 
 def parse_action_bytes(context: Context) -> None:
@@ -132,10 +144,11 @@ def _hex_operand(text: str, complaint: str) -> bytes:
 
 
 def ofp_print(context: Context) -> None:
+    from netloom.openflow.number_text import atoi
+
     verbosity = 2
     if len(context.operands) > 1:
-        text = context.operands[1]
-        verbosity = int(text) if text.isdigit() else 0
+        verbosity = atoi(context.operands[1])
     data = _hex_operand(context.operands[0], "trailing garbage following hex bytes")
     _print_message(context, format_message(data, Style(verbosity)))
 
