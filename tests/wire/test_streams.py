@@ -291,10 +291,10 @@ def test_peer_that_does_not_take_answers_is_not_read_from(loop: MainLoop, tmp_pa
             sent += slow.send(request[sent % len(request) :])
         except BlockingIOError:
             loop.step()
-    run_until(loop, lambda: server.connections[0].backlog_bytes > 0)
+    run_until(loop, lambda: server.connections[0].backlog() > 0)
     for _ in range(50):
         loop.step()
-    assert server.connections[0].backlog_bytes < 4 * 1024 * 1024
+    assert server.connections[0].backlog() < 4 * 1024 * 1024
     assert sent < 400 * len(request)
     slow.close()
     run_until(loop, lambda: server.closed)
