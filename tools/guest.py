@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,15 +49,18 @@ $B mount -t tmpfs tmpfs /t; $B mkdir /t/u /t/w
 $B mount -t overlay -o lowerdir=/r,upperdir=/t/u,workdir=/t/w overlay /n
 $B mount -t proc proc /n/proc; $B mount -t sysfs sys /n/sys; $B mount --rbind /dev /n/dev
 $B mount -t tmpfs tmpfs /n/run; $B mkdir -p /n/run/netns; $B mount -t bpf bpf /n/sys/fs/bpf
-$B chroot /n /bin/bash -c '
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME={home} PYTHONDONTWRITEBYTECODE=1
+$B chroot /n /bin/bash -c {inside}
+$B poweroff -f
+"""
+
+#: What runs with this machine's root.
+INSIDE = """export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME={home} PYTHONDONTWRITEBYTECODE=1
 export PYTHONPATH={root}/src:{root}
 export NETLOOM_SYSTEM_DATAPATH=kernel PYTHON={python}
 ip link set lo up; cd {root}
 find {peers} -type f -size -30M -print0 | xargs -0 cat >/dev/null
 find src -type f -print0 | xargs -0 cat >/dev/null
-{command}; echo {end}$?'
-$B poweroff -f
+{command}; echo {end}$?
 """
 
 
@@ -108,10 +112,11 @@ def initramfs(tools: Path, kernel: Path, command: str) -> Path:
     """What the guest starts from, to run `command`."""
     needed = modules(kernel)
     insert = "\n".join(f"$B insmod /m/{path.name} || echo no {path.name}" for path in needed)
-    init = INIT.format(
-        insert=insert, root=ROOT, home=Path.home(), python=sys.executable, command=command,
-        end=_END, peers=CACHE.parent / "ovs",
+    inside = INSIDE.format(
+        root=ROOT, home=Path.home(), python=sys.executable, command=command, end=_END,
+        peers=CACHE.parent / "ovs",
     )  # fmt: skip
+    init = INIT.format(insert=insert, inside=shlex.quote(inside))
     folders = ("bin", "m", "proc", "sys", "dev", "r", "t", "n")
     parts = [_entry(name, 0o40755) for name in folders]
     parts.append(_entry("init", 0o100755, init.encode()))
