@@ -14,6 +14,7 @@ from netloom.datapath.dpif import DpPortNo
 from netloom.datapath.ebpf import clsact
 from netloom.datapath.ebpf.loader import load
 from netloom.datapath.ebpf.ports import detach_left
+from netloom.datapath.ebpf.probes import features
 
 pytestmark = pytest.mark.root
 
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.root
 @pytest.fixture(params=[True, False], ids=["tcx", "clsact"])
 def backend(request: pytest.FixtureRequest) -> Iterator[KernelBackend]:
     require_programs()
+    title, has_tcx = features()[-1]
+    if request.param and not has_tcx:
+        pytest.skip(f"this kernel has no {title}")
     with private_namespace():
         made = KernelBackend((1, 2), use_tcx=request.param)
         yield made
