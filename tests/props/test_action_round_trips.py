@@ -35,7 +35,8 @@ SIMPLE = (
     "resubmit:3", "controller:99",
     "controller(id=1,max_len=5)", "write_metadata:0x1234/0xffff", "goto_table:9",
     "sample(probability=9,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=4,ingress)",
-    "ct(commit,nat(src=10.0.0.1-10.0.0.9:1-9,random))",
+    "sample(probability=9,collector_set_id=1,obs_domain_id=NXM_NX_REG0[],obs_point_id=3,egress)",
+    "ct(commit,nat(src=10.0.0.1-10.0.0.9:1-9,random))", "debug_recirc", "debug_slow",
 )  # fmt: skip
 
 
@@ -181,3 +182,16 @@ def test_no_action_of_a_version_is_left_out(version: int, not_made: set[str]) ->
     readable = {name for (of, *number), name in NAMES.items()
                 if of == version and numbers[name] == tuple(number)}  # fmt: skip
     assert readable - made == not_made
+
+
+def test_bits_are_copied_again_as_they_were_said_to_be() -> None:
+    """ONF's action is for OpenFlow 1.3; 1.4 reads it and says it in Nicira's way, as 1.3 says a
+    `move` that a text asked for."""
+    data = bytes.fromhex("ffff00204f4e46000c8000000020000000000000800016048000180400000000")
+    (copied,) = actions = decode_actions(data, 4)
+    assert actions == decode_actions(data, 5)
+    assert encode_actions(actions, 4) == data
+    plain = parse_actions("move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]")
+    assert isinstance(copied, a.Move) and copied != plain[0]
+    assert encode_actions(actions, 5) == encode_actions(plain, 5) == encode_actions(plain, 4)
+    assert encode_actions(actions, 6) == encode_actions(plain, 6)
