@@ -36,6 +36,16 @@ class PeerSwitch:
         self.directory = directory
         self.env = peer_environment(directory)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._control = socket.socket(socket.AF_UNIX)
+        try:
+            self._begin(vswitchd, options)
+        except BaseException:
+            # Nobody has got this object, so nobody else can end what runs.
+            self.close()
+            raise
+
+    def _begin(self, vswitchd: tuple[str, ...], options: tuple[str, ...]) -> None:
+        directory = self.directory
         database, remote = directory / "conf.db", directory / "db.sock"
         self.run("ovsdb-tool", "create", str(database), str(SCHEMA))
         self._start("ovsdb-server", f"--remote=punix:{remote}", f"--unixctl={directory}/db.ctl",
@@ -45,7 +55,6 @@ class PeerSwitch:
         control = directory / "switch.ctl"
         self._start(*vswitchd, f"unix:{remote}", *options, f"--unixctl={control}")
         self._await(control)
-        self._control = socket.socket(socket.AF_UNIX)
         self._control.settimeout(40)
         # A socket has its name a moment before it listens.
         assert wait_until(lambda: self._control.connect_ex(str(control)) == 0)
