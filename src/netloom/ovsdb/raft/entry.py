@@ -74,6 +74,17 @@ class Entry:
         return entry
 
 
+def get_uuid(parser: Members, name: str, optional: bool = False) -> Uuid | None:
+    """A member that is a UUID."""
+    text = parser.get(name, STRING, optional=optional)
+    if text is None:
+        return None
+    uuid = parse_uuid(text)
+    if uuid is None:
+        parser.fail(f"'{name}' is not a valid UUID")
+    return uuid
+
+
 def parse_contents(parser: Members, term: int) -> Entry:
     """The entry of that term whose other members the parser has."""
     data = parser.get("data", ANY, optional=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.members import ANY, ARRAY, BOOLEAN, INTEGER, OBJECT, STRING, Members
-from netloom.ovsdb.raft.entry import Entry, parse_servers
-from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
+from netloom.ovsdb.raft.entry import Entry, get_uuid, parse_servers
+from netloom.ovsdb.uuids import ZERO_UUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,14 +139,14 @@ def parse_rpc(kind: str, params: list[Any]) -> Rpc:
     if len(params) != 1:
         raise OvsdbError("syntax error", f"{kind} must have one parameter")
     parser = Members(params[0], f"raft {kind} RPC")
-    sender = _uuid(parser, "from", optional=False)
-    to = _uuid(parser, "to", optional=True)
-    cluster = _uuid(parser, "cluster", optional=True)
+    sender = get_uuid(parser, "from", optional=False)
+    to = get_uuid(parser, "to", optional=True)
+    cluster = get_uuid(parser, "cluster", optional=True)
     comment = parser.get("comment", STRING, optional=True) or ""
     body: dict[str, Any] = {}
     for name, kinds, optional in KINDS[kind]:
         value = (
-            _uuid(parser, name, optional)
+            get_uuid(parser, name, optional)
             if kinds == UUID
             else parser.get(name, kinds, optional=optional)
         )
@@ -171,13 +171,3 @@ def _read_nested(kind: str, body: dict[str, Any]) -> None:
     for name, value in body.items():
         if type(value) is int and value < 0:
             raise OvsdbError("syntax error", f"{name} must not be negative")
-
-
-def _uuid(parser: Members, name: str, optional: bool) -> Uuid | None:
-    text = parser.get(name, STRING, optional=optional)
-    if text is None:
-        return None
-    uuid = parse_uuid(text)
-    if uuid is None:
-        parser.fail(f"'{name}' is not a valid UUID")
-    return uuid

@@ -21,10 +21,11 @@ from netloom.ovsdb.raft.entry import (
     DEFAULT_ELECTION_TIMER_MS,
     Entry,
     Snapshot,
+    get_uuid,
     parse_contents,
     parse_servers,
 )
-from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
+from netloom.ovsdb.uuids import ZERO_UUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -267,17 +268,6 @@ def read_state(records: Iterable[dict[str, Any]]) -> State:
         except OvsdbError as error:
             raise OvsdbError(error.tag, f"record {number}: {error.details}") from error
     return state
-
-
-def get_uuid(parser: Members, name: str, optional: bool = False) -> Uuid | None:
-    """A member that is a UUID."""
-    text = parser.get(name, STRING, optional=optional)
-    if text is None:
-        return None
-    uuid = parse_uuid(text)
-    if uuid is None:
-        parser.fail(f"'{name}' is not a valid UUID")
-    return uuid
 
 
 class Store:
