@@ -16,12 +16,20 @@ from tests.support.peer_switch import ALL_DUMMIES, PeerSwitch
 from tests.support.switches import own_tools
 
 _END = "=@=@="
-#: The daemon under test has no pid file by which ovs-appctl would find it.
-_APPCTL = """ovs-appctl() {
+#: What the shell knows beside the tools. The daemon under test has no pid file by which ovs-appctl
+#: would find it; and Open vSwitch's forgets what a deleted flow used some time after the flow.
+_FUNCTIONS = """ovs-appctl() {
     case $1 in
     -t) command ovs-appctl "$@" ;;
     *) command ovs-appctl -t "$D/switch.ctl" "$@" ;;
     esac
+}
+del_unused_tlv_map() {
+    for i in $(seq 100); do
+        ovs-ofctl del-tlv-map "$@" 2>/dev/null && return
+        sleep .05
+    done
+    ovs-ofctl del-tlv-map "$@"
 }
 """
 _VERSIONS = ",".join(f"OpenFlow1{minor}" for minor in range(6))
@@ -80,7 +88,7 @@ class Side:
         )  # fmt: skip
 
         assert self._shell.stdin is not None
-        self._shell.stdin.write(_APPCTL)
+        self._shell.stdin.write(_FUNCTIONS)
 
     def say(self, command: str) -> str:
         """Output, errors and exit status of a command, less what differs from run to run."""
