@@ -41,8 +41,7 @@ WARM_UP_FLOWS = 4_000
 #: Flows stay while others are measured.
 MAX_IDLE_MS = 600_000
 
-#: Sends frames of 60 bytes for some ports, many with one system call. The address is nobody's: the
-#: other machine drops them as soon as it has looked for a route.
+#: Sends frames of 60 bytes for some ports, many with one system call. The address is nobody's.
 SENDER = """
 import ctypes, socket, struct, sys, time
 seconds, n_ports, batch = float(sys.argv[1]), int(sys.argv[2]), 64
@@ -66,6 +65,18 @@ send, fd, end = libc.sendmmsg, sock.fileno(), time.monotonic() + seconds
 while time.monotonic() < end:
     for headers in batches:
         send(fd, headers, batch, 0)
+"""
+#: Drops what is for the address that SENDER sends to as soon as it comes in at eth0: what a machine
+#: does with packets is not what is measured.
+SINK = """
+import socket, struct
+from netloom.datapath.ebpf.attach import Attachments
+from netloom.datapath.ebpf.syscall import prog_load
+code = b"".join(struct.pack("<BBhi", *row) for row in (
+    (0xbf, 0x16, 0, 0), (0x30, 0, 0, 33), (0x15, 0, 2, 77), (0xb7, 0, 0, -1), (0x95, 0, 0, 0),
+    (0xb7, 0, 0, 2), (0x95, 0, 0, 0)))
+program = prog_load("sink", code, 0, b"")
+Attachments(program, None, use_tcx=False).attach(socket.if_nametoindex("eth0"))
 """
 ANSWERER = """
 import socket, sys, threading
@@ -128,6 +139,11 @@ class Side:
             if not self.offloads:
                 vm.run("ethtool", "-K", "eth0", "tx", "off")
         self.join()
+        self.add_sink()
+
+    def add_sink(self) -> None:
+        """Have the second machine drop what the first sends for nobody."""
+        self.vm2.run(sys.executable, "-c", SINK)
 
     def join(self) -> None:
         """One pair of devices from machine to machine, in place of one each to the host."""

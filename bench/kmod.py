@@ -52,19 +52,6 @@ def wait_patiently() -> None:
     setattr(subprocess.Popen, "wait", lambda self, timeout=None: wait(self))  # noqa: B010
 
 
-#: Drops what is for the address that SENDER sends to, as it comes in at eth0.
-SINK = """
-import socket, struct
-from netloom.datapath.ebpf.attach import Attachments
-from netloom.datapath.ebpf.syscall import prog_load
-code = b"".join(struct.pack("<BBhi", *row) for row in (
-    (0xbf, 0x16, 0, 0), (0x30, 0, 0, 33), (0x15, 0, 2, 77), (0xb7, 0, 0, -1), (0x95, 0, 0, 0),
-    (0xb7, 0, 0, 2), (0x95, 0, 0, 0)))
-program = prog_load("sink", code, 0, b"")
-Attachments(program, None, use_tcx=False).attach(socket.if_nametoindex("eth0"))
-"""
-
-
 #: Around the sending of SENDER: how long processes have run that are there all the time.
 MEASURE = """
 import pathlib
@@ -114,8 +101,6 @@ def main() -> None:
     bench.datapath.SECONDS = SECONDS
     with ExitStack() as stack:
         sides = [kind(stack) for kind in (Side, BridgeSide, ModuleSide, OwnSide)]
-        for side in sides:
-            side.vm2.run(sys.executable, "-c", SINK)
         for scenario, n_ports in SCENARIOS.items():
             for side in sides if title_of(scenario) in wanted else ():
                 if scenario and not isinstance(side, SwitchSide):

@@ -34,6 +34,7 @@ class Hosts(Side):
             if not self.offloads:
                 vm.run("ethtool", "-K", "eth0", "tx", "off")
             self.build(number, host, vm)
+        self.add_sink()
 
     def build(self, number: int, host: Namespace, vm: VirtualMachine) -> None:
         """Put what forwards on a host."""
