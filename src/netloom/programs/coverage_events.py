@@ -160,7 +160,11 @@ NEVER = {
     ),
     "one thread does everything: nobody waits for a lock, or meets another's work": (
         "datapath_drop_lock_error", "dumped_duplicate_flow", "seq_change",
-        "upcall_ukey_contention", "upcall_ukey_replace",
+        "ukey_dp_change", "ukey_replace_contention", "upcall_ukey_contention",
+        "upcall_ukey_replace", "vhost_tx_contention",
+    ),
+    "a batch of packets is a list, as long as it has to be": (
+        "dp_packet_batch_grow", "dpif_netdev_output_grow_queues", "dpif_netdev_recirc_big_batch",
     ),
     "the event loop keeps its descriptors from turn to turn": ("poll_create_node",),
     "there are no AF_XDP devices": (
