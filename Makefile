@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 STAMPS := .venv/.stamps
 
-.PHONY: help demo test check lab osken suites test-long test-oldest test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
+.PHONY: help demo test check lab osken suites test-long test-oldest ovs-suite test-tempest bench bench-kmod fuzz soak record-neutron record-trace clean-host clean compiled
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
 
@@ -30,6 +30,9 @@ suites: $(STAMPS)/test compiled ## test-suites that others wrote, in full: Neutr
 	@$(PY) tools/fetch_peers.py neutron-suites
 	@$(PY) -m pytest -m "" tests/lab/test_neutron_suites.py tests/lab/test_os_vif.py \
 		tests/lab/test_mininet.py $(ARGS)
+
+ovs-suite: $(STAMPS)/test compiled ## Open vSwitch's own test suite with our programs (an hour; ARGS=ovs-ofctl --kernel …)
+	@$(PY) -m tests.interop.ovs_suite_runs $(ARGS)
 
 test-tempest: $(STAMPS)/test compiled ## Neutron's API tests, those of openstacksdk and of the client (20 minutes)
 	@$(PY) -m tests.interop.tempest_runs $(ARGS)
