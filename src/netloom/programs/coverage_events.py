@@ -185,6 +185,15 @@ NEVER = {
         "dpif_execute_with_help", "dpif_purge",
     ),
     "samples always fit": ("datapath_drop_sample_error",),
+    "checksums that a device has not checked are checked, and counted if wrong": (
+        "conntrack_l3csum_checked", "conntrack_l4csum_checked", "ipf_l3csum_checked",
+        "native_tnl_l3csum_checked", "native_tnl_l4csum_checked", "netdev_linux_invalid_l4_csum",
+        "netdev_linux_unknown_l4_csum",
+    ),
+    "there are no offloads to hardware": (
+        "datapath_drop_hw_post_process", "datapath_drop_hw_post_process_consumed",
+        "tc_netlink_malformed_reply",
+    ),
     "locks are the database server's, which holds them for good": (
         "lockfile_error", "lockfile_unlock",
     ),
