@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -65,7 +66,8 @@ class Conntrack(Protocol):
     def flush_zone(self, zone: int | None) -> None:
         """Forget all connections (of a zone)."""
 
-    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
-        """Forget the connections (of a zone) whose tuples are as the texts say; an empty text says
-        nothing. False if the original tuple is that of one connection (in zone 0 unless told) that
-        is not there. Raises ValueError for text that is none."""
+    def flush_matching(self, zone: int | None, words: Sequence[str]) -> bool:
+        """Forget the connections (of a zone) that are as the words say, in this order: `mark=X/M`,
+        `labels=X/M`, the original tuple, that of replies; an empty word says nothing. False if
+        a tuple is that of one connection (in zone 0 unless told) that is not there. Raises
+        ValueError for words that are none."""

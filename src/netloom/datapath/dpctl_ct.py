@@ -98,12 +98,8 @@ def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
     zone = _pop_zone(request, "failed to parse zone")
-    if not any(request.args):
-        tracker.flush_zone(zone)
-        return ""
-    original, reply = (*request.args, "")[:2]
     try:
-        is_found = tracker.flush_tuples(zone, original, reply)
+        is_found = tracker.flush_matching(zone, request.args)
     except ValueError as error:
         raise Failure(str(error)) from error
     if not is_found:
@@ -258,9 +254,9 @@ COMMANDS = (
     CtCommand("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, _words("zone="), _dump),
     CtCommand(
         "flush-conntrack",
-        "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]",
+        "[dp] [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]",
         0,
-        4,
+        6,
         _all_but_name,
         _flush,
     ),

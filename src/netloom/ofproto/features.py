@@ -57,6 +57,7 @@ _PROBES: tuple[tuple[str, str], ...] = (
     ("max_hash_alg", "Max dp_hash algorithm probed to be %d"),
     ("check_pkt_len", "check_pkt_len action"),
     ("ct_timeout", "timeout policy in conntrack action"),
+    ("explicit_drop_action", "explicit drop action"),
     ("ct_zero_snat", "ct_zero_snat"),
     ("add_mpls", "add_mpls action"),
     ("ct_state", "ct_state"),
