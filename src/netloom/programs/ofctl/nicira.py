@@ -141,7 +141,7 @@ class _Tuples:
 
 
 def _bad(text: str) -> Fatal:
-    return Fatal(f"Failed to parse ct-tuple: {text}")
+    return Fatal(f"Failed to parse CT match: {text}")
 
 
 def _bounded(key: str, text: str, bits: int) -> int:
@@ -157,7 +157,7 @@ def _zone(text: str) -> int:
     digits = number[len(sign) :]
     end = next((at for at, char in enumerate(digits) if not char.isdigit()), len(digits))
     if not end:
-        raise Fatal("Failed to parse zone")
+        raise _bad("failed to parse zone")
     return int(sign + digits[:end]) & 0xFFFF
 
 
