@@ -28,7 +28,7 @@ def connection_texts(request: CtFlush) -> list[str]:
         original = ",".join(filter(None, (proto, original)))
     if reply:
         reply = ",".join(filter(None, (proto, reply)))
-    return words + [original, reply] if original or reply else words
+    return [*words, original, reply] if original or reply else words
 
 
 def _text(each: CtTuple) -> str:

@@ -387,7 +387,7 @@ class Applier:
         mtu = min(others, default=DEFAULT_MTU)
         has_changed, live.mtu = mtu != live.mtu, mtu
         for device, interface, state in following:
-            if state.mtu == mtu or not has_changed and state.mtu < mtu:
+            if state.mtu == mtu or (state.mtu < mtu and not has_changed):
                 continue
             try:
                 device.set_mtu(mtu)

@@ -39,10 +39,10 @@ class Ends(Record):
         return self.sport in (0, key.sport) and self.dport in (0, key.dport)
 
     def is_empty(self, is_icmp: bool) -> bool:
-        return not (self.src or self.dst or not is_icmp and (self.sport or self.dport))
+        return not (self.src or self.dst or (not is_icmp and (self.sport or self.dport)))
 
     def is_complete(self, is_icmp: bool) -> bool:
-        return bool(self.src and self.dst and (is_icmp or self.sport and self.dport))
+        return bool(self.src and self.dst and (is_icmp or (self.sport and self.dport)))
 
 
 class ConnectionFilter(Record):
