@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Limits(Protocol):
-    """Connections that a zone may have; 0 is no limit."""
+    """Connections that a zone may have; a default of 0 is none."""
 
     default: int
     #: The database sets limits: people may not.
@@ -20,6 +20,9 @@ class Limits(Protocol):
     def limit(self, zone: int) -> int: ...
 
     def count(self, zone: int) -> int: ...
+
+    def counted(self, zone: int) -> int:
+        """What people are told of `count`."""
 
     def zones(self) -> list[int]:
         """Zones that have a limit of their own."""

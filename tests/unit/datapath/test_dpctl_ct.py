@@ -154,8 +154,8 @@ def test_limits_are_set_shown_and_deleted(switch: Switch) -> None:
     assert switch("ct-get-limits", "zone=3,4") == (
         "default limit=10\nzone=3,limit=5,count=0\nzone=4,limit=10,count=0\n"
     )
-    switch("ct-del-limits", "zone=2,3")
-    switch("ct-del-limits", "default")
+    switch("ct-del-limits", "zone=2")
+    switch("ct-del-limits", "default", "zone=3")
     assert switch("ct-get-limits") == "default limit=0\n"
 
 
@@ -177,6 +177,10 @@ def test_limits_of_the_database_cannot_be_changed_by_hand(switch: Switch) -> Non
         ("ct-set-limits zone=1", "failed to parse zone limit"),
         ("ct-set-limits foo", "field foo missing value"),
         ("ct-set-limits zone=99999,limit=1", "failed to parse field zone"),
+        ("ct-set-limits default=-1", "invalid default limit"),
+        ("ct-set-limits default=4294967296", "invalid default limit"),
+        ("ct-set-limits zone=1,limit=-1", "failed to parse field limit"),
+        ("ct-set-limits zone=1,limit=4294967296", "failed to parse field limit"),
         ("ct-get-limits foo", "invalid argument foo"),
         ("ct-get-limits zone=x", "invalid zone"),
         ("ct-del-limits zone=x", "invalid zone"),

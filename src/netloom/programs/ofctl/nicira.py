@@ -187,6 +187,8 @@ def ct_flush(context: Context) -> None:
     tuples = _Tuples()
     original = tuples.read(words.pop(0)) if words else n.NO_TUPLE
     reply = tuples.read(words.pop(0)) if words else n.NO_TUPLE
+    if words:
+        raise _bad("invalid arguments")
     switch = open_switch(context)
     flush = n.CtFlush(tuples.ip_proto, original, reply, zone, mark, labels)
     switch.must_change(switch.encode(flush))
