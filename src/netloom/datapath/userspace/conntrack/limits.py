@@ -1,10 +1,10 @@
 """How many connections a zone may have.
 
 A zone without a limit of its own has the default; a default of 0 is no limit. The default counts
-for each zone by itself, from its first connection on. `ZoneLimits` is as the kernel's: it counts all
-connections of a zone (but tells so only of zones that are limited), and 0 is no limit either for a
-zone that has it. `EntryLimits` is as Open vSwitch's data path in user space: it counts those that
-were kept since the zone has its limit, and a zone with the limit 0 keeps none.
+for each zone by itself, from its first connection on. `ZoneLimits` is as the kernel's: it counts
+all connections of a zone (but tells so only of zones that are limited), and 0 is no limit either
+for a zone that has it. `EntryLimits` is as Open vSwitch's data path in user space: it counts those
+that were kept since the zone has its limit, and a zone with the limit 0 keeps none.
 """
 
 from __future__ import annotations
