@@ -287,7 +287,7 @@ def test_flushing_takes_those_that_are_meant(backend: KernelBackend) -> None:
         backend.dpif.flow_flush()
         put(backend, f"ct(commit,zone={zone})")
         states(backend, 1, *(udp(6_000 + n) for n in range(4)))
-    tracker.flush_tuples(1, "ct_nw_src=10.0.0.1,ct_nw_proto=17,ct_tp_src=6001", "")
+    tracker.flush_matching(1, ["ct_nw_src=10.0.0.1,ct_nw_proto=17,ct_tp_src=6001"])
     assert (tracker.limits.count(1), tracker.limits.count(2)) == (3, 4)
     tracker.flush_zone(2)
     assert (tracker.limits.count(1), tracker.limits.count(2)) == (3, 0)

@@ -232,3 +232,9 @@ def test_cleanup_takes_off_the_queues_that_a_killed_daemon_left(stand: Stand) ->
     stand.switch.run(*host, "ovs-vswitchd", "--cleanup")
     assert stand.kinds() == []
     assert "pfifo 1:" in stand.lab.host.run("tc", "qdisc", "show", "dev", "vif1").stdout
+
+
+def test_a_discipline_of_somebody_else_makes_room(stand: Stand) -> None:
+    stand.lab.host.run("tc", "qdisc", "add", "dev", "vif2", "root", "handle", "7:", "pfifo")
+    stand.switch.vsctl("set", "port", "vif2", "qos=@q", *HTB)
+    wait_until(lambda: stand.kinds() == ["htb"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
 class Limits(Protocol):
-    """Connections that a zone may have; 0 is no limit."""
+    """Connections that a zone may have; a default of 0 is none."""
 
     default: int
     #: The database sets limits: people may not.
@@ -19,6 +20,9 @@ class Limits(Protocol):
     def limit(self, zone: int) -> int: ...
 
     def count(self, zone: int) -> int: ...
+
+    def counted(self, zone: int) -> int:
+        """What people are told of `count`."""
 
     def zones(self) -> list[int]:
         """Zones that have a limit of their own."""
@@ -65,7 +69,8 @@ class Conntrack(Protocol):
     def flush_zone(self, zone: int | None) -> None:
         """Forget all connections (of a zone)."""
 
-    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
-        """Forget the connections (of a zone) whose tuples are as the texts say; an empty text says
-        nothing. False if the original tuple is that of one connection (in zone 0 unless told) that
-        is not there. Raises ValueError for text that is none."""
+    def flush_matching(self, zone: int | None, words: Sequence[str]) -> bool:
+        """Forget the connections (of a zone) that are as the words say, in this order: `mark=X/M`,
+        `labels=X/M`, the original tuple, that of replies; an empty word says nothing. False if
+        a tuple is that of one connection (in zone 0 unless told) that is not there. Raises
+        ValueError for words that are none."""

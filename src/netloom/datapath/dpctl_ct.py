@@ -68,6 +68,15 @@ def _all_but_name(args: list[str]) -> int:
     return len(args) - bool(args and args[0] and "=" not in args[0] and "@" in args[0])
 
 
+def _words_of_limits(args: list[str]) -> int:
+    """All from the first that says what to delete; the last in any case."""
+    return max((len(args) - at for at, a in enumerate(args) if _names_limits(a)), default=1)
+
+
+def _names_limits(word: str) -> bool:
+    return word == "default" or word.startswith("zone=")
+
+
 def _zones_behind_name(args: list[str]) -> int:
     """Of two arguments the first is the data path's name."""
     return 1 if len(args) > 1 else _all_but_name(args)
@@ -98,12 +107,8 @@ def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
     zone = _pop_zone(request, "failed to parse zone")
-    if not any(request.args):
-        tracker.flush_zone(zone)
-        return ""
-    original, reply = (*request.args, "")[:2]
     try:
-        is_found = tracker.flush_tuples(zone, original, reply)
+        is_found = tracker.flush_matching(zone, request.args)
     except ValueError as error:
         raise Failure(str(error)) from error
     if not is_found:
@@ -164,10 +169,9 @@ def _set_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     _check_protection(tracker, "set")
     words, default = list(request.args), None
     if words and words[0].startswith("default="):
-        default = _scan(words.pop(0)[8:])
-        if default is None:
+        default = decimal(words.pop(0)[8:])
+        if default is None or default > _U32:
             raise Failure("invalid default limit")
-        default &= _U32
     zones = [_parse_zone_limit(word) for word in words]
     if default is not None:
         tracker.limits.default = default
@@ -211,7 +215,9 @@ def _parse_zone_limit(text: str) -> tuple[int, int]:
             if not 0 <= zone <= 0xFFFF:
                 raise Failure("failed to parse field zone")
         elif name == "limit":
-            limit = _number(value, "failed to parse field limit") & _U32
+            limit = _number(value, "failed to parse field limit")
+            if not 0 <= limit <= _U32:
+                raise Failure("failed to parse field limit")
         else:
             raise Failure(f"invalid zone limit field: {name}")
     if zone is None or limit is None:
@@ -231,13 +237,16 @@ def _zones(text: str) -> list[int]:
 
 def _del_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
     _check_protection(tracker, "del")
-    text = request.args[0]
-    if text == "default":
+    words = list(request.args)
+    is_default = words[0] == "default"
+    if is_default:
+        words.pop(0)
+    if words and not words[0].startswith("zone="):
+        raise Failure(f"invalid argument {words[0]}")
+    zones = _zones(words[0][5:]) if words else []
+    if is_default:
         tracker.limits.default = 0
-        return ""
-    if not text.startswith("zone="):
-        raise Failure(f"invalid argument {text}")
-    for zone in _zones(text[5:]):
+    for zone in zones:
         tracker.limits.delete(zone)
     return ""
 
@@ -250,7 +259,7 @@ def _get_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
             raise Failure(f"invalid argument {request.args[0]}")
         zones = _zones(request.args[0][5:])
     lines = [f"default limit={limits.default}"]
-    lines += [f"zone={z},limit={limits.limit(z)},count={limits.count(z)}" for z in zones]
+    lines += [f"zone={z},limit={limits.limit(z)},count={limits.counted(z)}" for z in zones]
     return "\n".join(lines) + "\n"
 
 
@@ -258,9 +267,9 @@ COMMANDS = (
     CtCommand("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, _words("zone="), _dump),
     CtCommand(
         "flush-conntrack",
-        "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]",
+        "[dp] [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]",
         0,
-        4,
+        6,
         _all_but_name,
         _flush,
     ),
@@ -284,7 +293,14 @@ COMMANDS = (
         _all_but_name,
         _set_limits,
     ),
-    CtCommand("ct-del-limits", "[dp] zone=N1[,N2]...", 1, 2, _exactly(1), _del_limits),
+    CtCommand(
+        "ct-del-limits",
+        "[dp] [default] [zone=N1[,N2]...]",
+        1,
+        3,
+        _words_of_limits,
+        _del_limits,
+    ),
     CtCommand("ct-get-limits", "[dp] [zone=N1[,N2]...]", 0, 2, _zones_behind_name, _get_limits),
 )
 

@@ -287,9 +287,8 @@ def _format_transport(out: _Printer, dl_type: int) -> list[str]:
         names.append("icmp")
     elif dl_type == 0x86DD and proto == 58:
         names.append("icmpv6")
-        type_mask, code_mask = SLOT["tp_src"].get(out.mask), SLOT["tp_dst"].get(out.mask)
         if is_neighbour_discovery(out.key):
-            if type_mask & code_mask & 0xFF == 0xFF:
+            if SLOT["tp_src"].get(out.mask) & 0xFF == 0xFF:
                 names.append("nd")
             elif out.verbose:
                 out = _Printer(out.key, out.mask & ~ATTRIBUTE_MASKS["nd"], None, True)

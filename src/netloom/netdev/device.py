@@ -103,6 +103,7 @@ class DeviceState(Record):
     mac: str
     ifindex: int = 0
     speed_bps: int = 0
+    max_speed_bps: int = 0
     full_duplex: bool = True
     #: Number of times the carrier went or came, for `link_resets`.
     carrier_changes: int = 0

@@ -453,15 +453,11 @@ class Ofproto:
         tracker = self.backer.dpif.conntrack
         if tracker is None:
             raise OpenFlowError("OFPBRC_BAD_TYPE")
-        original, reply = connection_texts(request)
-        if original or reply:
-            try:
-                tracker.flush_tuples(request.zone_id, original, reply)
-            except ValueError:
-                # Ports without a protocol, addresses of both families.
-                raise OpenFlowError("OFPBPC_BAD_VALUE") from None
-        else:
-            tracker.flush_zone(request.zone_id)
+        try:
+            tracker.flush_matching(request.zone_id, connection_texts(request))
+        except ValueError:
+            # Ports without a protocol, addresses of both families.
+            raise OpenFlowError("OFPBPC_BAD_VALUE") from None
 
     @property
     def uuid(self) -> int:

@@ -15,15 +15,20 @@ _PORTS = (
 )
 
 
-def connection_texts(request: CtFlush) -> tuple[str, str]:
-    """The tuples of both directions; "" for one that says nothing."""
+def connection_texts(request: CtFlush) -> list[str]:
+    """The words behind the zone; none if nothing is said."""
+    words = [
+        f"{name}={value:#x}/{mask:#x}"
+        for name, (value, mask) in (("mark", request.mark), ("labels", request.labels))
+        if mask
+    ]
     original, reply = _text(request.original), _text(request.reply)
     proto = f"ct_nw_proto={request.ip_proto}" if request.ip_proto else ""
     if original or request.reply == NO_TUPLE:
         original = ",".join(filter(None, (proto, original)))
     if reply:
         reply = ",".join(filter(None, (proto, reply)))
-    return original, reply
+    return [*words, original, reply] if original or reply else words
 
 
 def _text(each: CtTuple) -> str:

@@ -18,6 +18,7 @@ from collections import deque
 from netloom.flow.fields import SLOT
 from netloom.flow.key import CT_STATE_MASK, CT_STATE_SHIFT, DL_TYPE_MASK, DL_TYPE_SHIFT
 from netloom.flow.match import Match
+from netloom.flow.numbers import TUN_FLAGS_PUBLIC
 from netloom.openflow import messages as m
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6
 
@@ -39,13 +40,13 @@ _TUPLES: Final = {
 #: States of packets that have a tuple: new, established or a reply.
 _HAS_TUPLE: Final = 0b1011 << CT_STATE_SHIFT
 #: What else is known of a packet besides its bytes.
-_METADATA_SLOTS: Final = [
-    slot
+_METADATA_MASKS: Final = [
+    TUN_FLAGS_PUBLIC << slot.shift if name == "tun_flags" else slot.mask
     for name, slot in SLOT.items()
     if name in ("metadata", "packet_type", "pkt_mark", "ct_state", "ct_zone", "ct_mark", "ct_label")
     or name.startswith(("reg", "tun_"))
 ]
-_METADATA_MASK: Final = sum(slot.mask for slot in _METADATA_SLOTS)
+_METADATA_MASK: Final = sum(_METADATA_MASKS)
 
 
 def metadata_match(key: int, option_bits: int = 0) -> Match:
@@ -53,9 +54,9 @@ def metadata_match(key: int, option_bits: int = 0) -> Match:
     Ethernet type of tracked packets, and the tunnel options in `option_bits`."""
     mask = _IN_PORT.mask | option_bits
     if key & _METADATA_MASK:
-        for slot in _METADATA_SLOTS:
-            if key & slot.mask:
-                mask |= slot.mask
+        for bits in _METADATA_MASKS:
+            if key & bits:
+                mask |= bits
         if key & CT_STATE_MASK:
             mask |= DL_TYPE_MASK  # the prerequisite of a connection's addresses
             if key & _HAS_TUPLE and key & _CT_NW_PROTO.mask:

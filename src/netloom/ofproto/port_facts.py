@@ -54,7 +54,7 @@ def describe_port(port: OfPort, device: Device | None) -> m.PhyPort:
         | port.stp_bits,
         current=_speed_bits(seen.speed_bps),
         current_speed_kbps=seen.speed_bps // 1_000,
-        max_speed_kbps=seen.speed_bps // 1_000,
+        max_speed_kbps=seen.max_speed_bps // 1_000,
     )
 
 

@@ -22,6 +22,9 @@ from netloom.packet.tunnel import build_option, split_options
 
 MAX_FIELDS = 64
 OPTION_SPACE = 256
+_OPTION_HEADER = 4
+#: The bit of an option's type that who does not know it must not ignore (RFC 8926, 3.5).
+_CRITICAL = 0x80
 #: Masks of matches on options are at least this.
 _FIRST_OPTION = 1 << TUN_PRESENT_SHIFT
 _OPTIONS, _OPTIONS_LENGTH = SLOT["tun_opts"], SLOT["tun_opt_present"]
@@ -98,6 +101,19 @@ class TlvTable:
                 key = key & ~field.mask | int.from_bytes(data, "big") << field.shift
                 key |= 1 << TUN_PRESENT_SHIFT + found.index
         return key
+
+    def can_read(self, key: int) -> bool:
+        """Are the options of a data path's `key` whole, those that are mapped as long as their
+        fields, and is none unknown that must be known?"""
+        options = raw_options(key)
+        found = split_options(options)
+        if sum(_OPTION_HEADER + len(data) for _, _, data in found) != len(options):
+            return False
+        for option_class, option_type, data in found:
+            field = self.find(option_class, option_type)
+            if option_type & _CRITICAL if field is None else field.option_len != len(data):
+                return False
+        return True
 
     def raw_mask(self, key: int, mask: int) -> int:
         """The bits of `tun_opts` in a data path's `key` that a `mask` on options' fields depends

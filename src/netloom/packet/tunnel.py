@@ -145,17 +145,15 @@ def read_erspan(data: bytes, at: int) -> Outer | None:
     if flags & ~_GRE_KNOWN or eth_type not in (ETH_TYPE_ERSPAN1, ETH_TYPE_ERSPAN2):
         return None
     start = at + 4 + (4 if flags & GRE_SEQ else 0)
-    second = eth_type == ETH_TYPE_ERSPAN2
-    if not flags & GRE_SEQ or len(data) < start + (12 if second else 8):
+    if not flags & GRE_SEQ or len(data) < start + 8:
         return None
     first = int.from_bytes(data[start : start + 4], "big")
+    # Some hosts send the second version with the Ethernet type of the first.
     version, session = first >> 28, first & 0x3FF
-    if not second:
-        if version != 1:
-            return None
+    if version == 1:
         index = int.from_bytes(data[start + 4 : start + 8], "big") & 0xFFFFF
         return Outer(start + 8 - at, tun_id=session, erspan_ver=1, erspan_idx=index)
-    if version != 2:
+    if version != 2 or len(data) < start + 12:
         return None
     last = int.from_bytes(data[start + 10 : start + 12], "big")
     length = start + 12 - at + (8 if last & 1 else 0)

@@ -25,6 +25,7 @@ from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forg
 from netloom.datapath.ebpf.ports import detach_left
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
+from netloom.flow.key import MAX_VLANS
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
@@ -274,7 +275,9 @@ class DataPathSet:
             if self._linux is not None and dpif is self._kernel:
                 backer.uplinks.host = self._linux.uplink_host()
             self._limit(backer)
-            backer.features.found_vlans(self._limits.n_vlans)
+            # In user space keys have the tags that are read, in the kernel those that there can be.
+            n_vlans = MAX_VLANS if datapath_type == "system" else self._limits.n_vlans
+            backer.features.found_vlans(n_vlans)
             for text in backer.features.probed():
                 get_logger("ofproto_dpif").info("%s: %s", name, text)
         return backer

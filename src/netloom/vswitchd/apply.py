@@ -89,6 +89,8 @@ class LiveBridge:
         self.mac = ""
         #: Of its first row: it stays if a transaction puts another row in its place.
         self.default_mac = ""
+        #: What internal ports were given last.
+        self.mtu = DEFAULT_MTU
         self.settings: BridgeSettings | None = None
 
     @property
@@ -370,24 +372,28 @@ class Applier:
         interface.state = interface.device.state()
 
     def _follow_mtu(self, live: LiveBridge) -> None:
-        """Internal ports without an MTU of their own take the smallest of the others, so that
-        what the host sends fits through every port."""
-        own = {n: i for n, i in live.interfaces.items() if i.wish.type == "internal"}
-        others = [
-            i.state.mtu
-            for n, i in live.interfaces.items()
-            if n not in own and i.state is not None and i.state.mtu
-        ]
+        """Internal ports for which nobody asks for an MTU take the smallest of the others, so that
+        what the host sends fits through every port. What the host made of them since stays until
+        that changes, unless it is too much."""
+        following: list[tuple[Device, LiveInterface, DeviceState]] = []
+        others = []
+        for each in live.interfaces.values():
+            if each.device is None or each.state is None:
+                continue
+            if each.wish.type == "internal" and not each.wish.mtu:
+                following.append((each.device, each, each.state))
+            elif each.state.mtu:
+                others.append(each.state.mtu)
         mtu = min(others, default=DEFAULT_MTU)
-        for interface in own.values():
-            state = interface.state
-            if interface.wish.mtu or interface.device is None or state is None or state.mtu == mtu:
+        has_changed, live.mtu = mtu != live.mtu, mtu
+        for device, interface, state in following:
+            if state.mtu == mtu or (state.mtu < mtu and not has_changed):
                 continue
             try:
-                interface.device.set_mtu(mtu)
+                device.set_mtu(mtu)
             except ConfigError as error:
                 log.warn_rl("interface %s: setting MTU failed (%s)", interface.wish.name, error)
-            interface.state = interface.device.state()
+            interface.state = device.state()
 
     def _configure_local_port(self, live: LiveBridge) -> None:
         """As controllers ask; a dummy is no device of the host."""

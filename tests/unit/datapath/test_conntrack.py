@@ -344,11 +344,12 @@ def test_zone_limit_falls_back_to_the_default_one() -> None:
     talk = Conversation()
     talk.tracker.limits.default = 1
     talk.tracker.limits.set(5, 2)
-    for zone, kept in ((0, 1), (5, 2)):
+    talk.tracker.limits.set(6, 0)
+    for zone, kept in ((0, 1), (5, 2), (6, 0)):
         for sport in (1, 2, 3):
             talk.track(udp(A, B, sport), f"ct(commit,zone={zone})")
         assert talk.tracker.limits.count(zone) == kept
-    assert talk.count("conntrack_zone_full") == 3
+    assert talk.count("conntrack_zone_full") == 6
     assert talk.tracker.flush() == 3
     assert talk.tracker.limits.count(5) == 0
 

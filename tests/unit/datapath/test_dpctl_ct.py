@@ -100,6 +100,41 @@ def test_one_connection_must_be_there_to_be_flushed(switch: Switch) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mark=7",), ("mark=3/3",), ("labels=0x8/0x8",), ("mark=7", "labels=9"),
+        ("ct_nw_proto=0x11,ct_tp_dst=53",), ("", "ct_nw_src=10.0.0.2"),
+        ("zone=3", "ct_nw_src=10.0.0.2,ct_nw_dst=10.0.0.1,ct_nw_proto=17,ct_tp_src=53,ct_tp_dst=5"),
+    ],
+)  # fmt: skip
+def test_a_connection_is_flushed_by_what_it_is(switch: Switch, words: tuple[str, ...]) -> None:
+    switch("flush-conntrack", "mark=6")
+    switch("flush-conntrack", "labels=6/2", "ct_nw_src=10.0.0.1")
+    switch("flush-conntrack", "", "ct_nw_src=10.0.0.1")
+    assert switch("ct-get-nconns") == "1\n"
+    switch("flush-conntrack", *words)
+    assert switch("ct-get-nconns") == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("mark=x",), "failed to parse mark"),
+        (("labels=x",), "failed to parse labels"),
+        (("ct_nw_src=x",), "failed to parse field ct_nw_src"),
+        (("ct_nw_src=1.1.1.1", "ct_ipv6_src=::1"), "the L3 protocol does not match ::1"),
+        (("ct_nw_src=1.1.1.1,ct_nw_src=1.1.1.1",), "ct_nw_src is set multiple times"),
+        (("icmp_id=1",), "invalid L4 fields"),
+        (("ct_nw_src=1.1.1.1", "ct_nw_dst=1.1.1.1", "x=1"), "invalid arguments"),
+    ],
+)
+def test_what_is_to_be_flushed_must_be_clear(
+    switch: Switch, words: tuple[str, ...], message: str
+) -> None:
+    assert switch.fails("flush-conntrack", *words) == f"{message} (Invalid argument)"
+
+
 def test_zone_must_be_a_number(switch: Switch) -> None:
     assert switch.fails("flush-conntrack", "zone=x") == "failed to parse zone (Invalid argument)"
 
@@ -119,8 +154,8 @@ def test_limits_are_set_shown_and_deleted(switch: Switch) -> None:
     assert switch("ct-get-limits", "zone=3,4") == (
         "default limit=10\nzone=3,limit=5,count=0\nzone=4,limit=10,count=0\n"
     )
-    switch("ct-del-limits", "zone=2,3")
-    switch("ct-del-limits", "default")
+    switch("ct-del-limits", "zone=2")
+    switch("ct-del-limits", "default", "zone=3")
     assert switch("ct-get-limits") == "default limit=0\n"
 
 
@@ -142,6 +177,10 @@ def test_limits_of_the_database_cannot_be_changed_by_hand(switch: Switch) -> Non
         ("ct-set-limits zone=1", "failed to parse zone limit"),
         ("ct-set-limits foo", "field foo missing value"),
         ("ct-set-limits zone=99999,limit=1", "failed to parse field zone"),
+        ("ct-set-limits default=-1", "invalid default limit"),
+        ("ct-set-limits default=4294967296", "invalid default limit"),
+        ("ct-set-limits zone=1,limit=-1", "failed to parse field limit"),
+        ("ct-set-limits zone=1,limit=4294967296", "failed to parse field limit"),
         ("ct-get-limits foo", "invalid argument foo"),
         ("ct-get-limits zone=x", "invalid zone"),
         ("ct-del-limits zone=x", "invalid zone"),

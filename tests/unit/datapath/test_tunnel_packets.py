@@ -61,6 +61,18 @@ def test_what_was_pushed_is_popped(type_: str, is_ipv6: bool) -> None:
         assert unpack_options(key) == OPTION
 
 
+def test_erspan_is_read_by_its_version_and_behind_options_of_ipv6() -> None:
+    header = bytearray(HEADERS["ip6erspan"])
+    header[2:4] = b"\x88\xbe"
+    packet = bytearray(_outer(bytes(header), 47, True) + INNER)
+    packet[20], packet[54:54] = 60, b"\x2f\0\4\1\4\1\1\0"
+    t.finish_tunnel(packet, 40_000, 3)
+    popped = pop_tunnel(bytes(packet), "ip6erspan")
+    assert popped is not None
+    assert popped[0] == INNER
+    assert SLOT["tun_erspan_hwid"].get(popped[1]) == 4
+
+
 @pytest.mark.parametrize("type_", HEADERS)
 def test_damaged_headers_are_no_packets(type_: str) -> None:
     packet = bytearray(_outer(HEADERS[type_], TYPES[type_].nw_proto, False) + INNER)

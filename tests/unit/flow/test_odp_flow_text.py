@@ -35,6 +35,8 @@ PRINTED = [
     "recirc_id(0),in_port(1),eth(),eth_type(0x0806),arp(sip=1.2.3.4/255.255.0.0)",
     "recirc_id(0),in_port(1),eth(),eth_type(0x86dd),ipv6(src=fe80::/ffff::,label=0x5,proto=58,"
     "frag=no),icmpv6(type=135,code=0),nd(target=::5,sll=00:00:00:00:00:05)",
+    "recirc_id(0),in_port(1),eth(),eth_type(0x86dd),ipv6(proto=58,frag=no),icmpv6(type=136),"
+    "nd(target=::5)",
     "tunnel(tun_id=0x5,ipv6_src=::1,ipv6_dst=::2,tos=0x4,ttl=1,vxlan(gbp(id=5,flags=0)),"
     "flags(key)),recirc_id(0),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
     "tunnel(tun_id=0x5,src=1.2.3.4,dst=5.6.7.8,ttl=64,tp_dst=4789,flags(df|key)),recirc_id(0),"

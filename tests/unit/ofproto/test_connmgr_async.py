@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests.support.openflow_bench import make_meters
 
-from netloom.flow.fields import FIELD
+from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import Match
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.groups import Groups
@@ -227,6 +227,12 @@ def test_the_metadata_of_a_packet_in_is_what_is_not_zero() -> None:
     key = FIELD["reg3"].put(KEY, 9) | FIELD["eth_type"].put(0, 0x800)
     expected = Match().with_field(FIELD["in_port_oxm"], 1).with_field(FIELD["reg3"], 9)
     assert metadata_match(key) == expected
+
+
+def test_of_a_tunnels_flags_controllers_are_told_the_public_ones() -> None:
+    flags = SLOT["tun_flags"]
+    assert metadata_match(flags.put(KEY, 0xC)) == metadata_match(KEY)
+    assert metadata_match(flags.put(KEY, 0xD)).mask == metadata_match(KEY).mask | 1 << flags.shift
 
 
 # Rate limits

@@ -132,12 +132,24 @@ def test_internal_ports_take_the_smallest_mtu_of_the_others() -> None:
         replica.add_port("p1", {"mtu_request": (1400,)}),
         replica.add_port("p2", {"mtu_request": (9000,)}),
         replica.add_port("i1", {"type": "internal"}),
-        replica.add_port("i2", {"type": "internal", "mtu_request": (600,)}),
+        replica.add_port("i2", {"type": "internal", "mtu_request": (1450,)}),
     ]
     replica.add_bridge("br0", *ports)
     stand.apply(replica)
     mtus = {name: device.current.mtu for name, device in stand.devices.open_devices.items()}
-    assert mtus == {"br0": 1400, "i1": 1400, "i2": 600, "p1": 1400, "p2": 9000}
+    assert mtus == {"br0": 1400, "i1": 1400, "i2": 1450, "p1": 1400, "p2": 9000}
+
+
+def test_an_internal_port_whose_host_lowered_its_mtu_is_left_alone() -> None:
+    stand = Stand(p1="00:00:5e:00:53:01")
+    stand.apply(one_bridge("p1"))
+    local, p1 = (stand.devices.open_devices[name] for name in ("br0", "p1"))
+    found = []
+    for device, mtu in ((local, 1300), (local, 1600), (local, 1300), (p1, 1400), (p1, 1450)):
+        device.set_mtu(mtu)
+        stand.applier.refresh()
+        found.append(local.current.mtu)
+    assert found == [1300, 1500, 1300, 1400, 1450]
 
 
 def test_an_mtu_that_the_device_refuses_is_no_reason_not_to_have_the_port() -> None:

@@ -29,6 +29,7 @@ from netloom.netdev.tunnel_config import TYPES_BY_NUMBER
 from netloom.packet import tunnel as t
 from netloom.packet.checksum import checksum
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_TEB, IPV4_LEN, IPV6_LEN
+from netloom.packet.parse import walk_extensions
 
 if TYPE_CHECKING:
     from netloom.datapath.userspace.execute import Execution, Step
@@ -218,8 +219,11 @@ def _read_ip(data: bytes, eth_type: int) -> tuple[int, int, bytes, bytes, int, i
         behind = at + IPV6_LEN
         end = behind + int.from_bytes(data[at + 4 : at + 6], "big")
         src, dst = data[at + 8 : at + 24], data[at + 24 : at + 40]
-        proto, ttl = data[at + 6], data[at + 7]
-        tos = int.from_bytes(data[at : at + 2], "big") >> 4 & 0xFF
+        ttl, tos = data[at + 7], int.from_bytes(data[at : at + 2], "big") >> 4 & 0xFF
+        found = walk_extensions(data, behind, min(end, len(data)), data[at + 6])
+        if found is None or found[2]:
+            return None
+        behind, proto, _ = found
     else:
         return None
     return None if not behind <= end <= len(data) else (behind, end, src, dst, proto, tos, ttl)

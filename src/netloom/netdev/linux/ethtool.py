@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import socket
 from struct import Struct
+from typing import NamedTuple
 
 SIOCETHTOOL = 0x8946
 ETHTOOL_GSET = 0x1
@@ -17,6 +18,8 @@ _SETTINGS = Struct("=IIIHBBBBBBIIHBBIII")
 _DRIVER = Struct("=I32s32s32s96x")
 SPEED_UNKNOWN = 0xFFFFFFFF
 DUPLEX_HALF = 0
+#: Bits of `supported` (half and full duplex, if there are both) and the speed of that mode.
+_MODES = ((1 << 12, 10_000), (3 << 4, 1_000), (3 << 2, 100), (3, 10))
 
 
 def _ask(sock: socket.socket, name: str, request: bytes) -> bytes | None:
@@ -28,15 +31,24 @@ def _ask(sock: socket.socket, name: str, request: bytes) -> bytes | None:
     return buffer.raw
 
 
-def read_speed(sock: socket.socket, name: str) -> tuple[int, bool]:
-    """(bits per second, full duplex) of the device; speed 0 if it does not tell."""
+class Speed(NamedTuple):
+    """Bits per second, 0 where the device does not tell: now, and what it may be at most."""
+
+    now_bps: int = 0
+    max_bps: int = 0
+    full_duplex: bool = True
+
+
+def read_speed(sock: socket.socket, name: str) -> Speed:
     answer = _ask(sock, name, _SETTINGS.pack(ETHTOOL_GSET, *[0] * 17))
     if answer is None:
-        return 0, True
+        return Speed()
     fields = _SETTINGS.unpack(answer)
     mbps = fields[3] | fields[12] << 16
-    speed = 0 if mbps in (SPEED_UNKNOWN, 0xFFFF) else mbps * 1_000_000
-    return speed, fields[4] != DUPLEX_HALF
+    if mbps in (SPEED_UNKNOWN, 0xFFFF):
+        mbps = 0
+    max_mbps = next((speed for bits, speed in _MODES if fields[1] & bits), 0)
+    return Speed(mbps * 1_000_000, max_mbps * 1_000_000, fields[4] != DUPLEX_HALF)
 
 
 def read_driver(sock: socket.socket, name: str) -> tuple[tuple[str, str], ...]:

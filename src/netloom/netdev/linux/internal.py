@@ -88,7 +88,7 @@ class InternalDevice:
                 return inner
             up = inner.link_up
             return replace(self._last, driver=_DRIVER, ifindex=0, link_up=up, admin_up=up)
-        self._last = state = replace(state, driver=_DRIVER, speed_bps=0)
+        self._last = state = replace(state, driver=_DRIVER, speed_bps=0, max_speed_bps=0)
         return state
 
     def stats(self) -> DeviceStats:

@@ -192,7 +192,7 @@ class Rtnl:
 
     def _read_link(self, message: Any) -> Link:
         name = message.get_attr("IFLA_IFNAME")
-        speed_bps, full_duplex = read_speed(self._requests, name)
+        speed = read_speed(self._requests, name)
         state = DeviceState(
             present=True,
             admin_up=bool(message["flags"] & IFF_UP),
@@ -200,8 +200,9 @@ class Rtnl:
             mtu=message.get_attr("IFLA_MTU"),
             mac=message.get_attr("IFLA_ADDRESS") or "",
             ifindex=message["index"],
-            speed_bps=speed_bps,
-            full_duplex=full_duplex,
+            speed_bps=speed.now_bps,
+            max_speed_bps=speed.max_bps,
+            full_duplex=speed.full_duplex,
             carrier_changes=message.get_attr("IFLA_CARRIER_CHANGES") or 0,
             driver=read_driver(self._requests, name),
             is_loopback=bool(message["flags"] & IFF_LOOPBACK),

@@ -18,7 +18,7 @@ from pyroute2.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_ECHO,
-    NLM_F_EXCL,
+    NLM_F_REPLACE,
     NLM_F_REQUEST,
     NLMSG_DONE,
 )
@@ -76,10 +76,10 @@ class Tc:
         return ""
 
     def add(self, ifindex: int, kind: str, options: Any) -> None:
-        """Make the discipline 1:0 of a device."""
+        """Make the discipline 1:0 of a device, in place of what somebody else put there."""
         fields = {"index": ifindex, "handle": ROOT_HANDLE, "parent": TC_H_ROOT}
         attributes = [("TCA_KIND", kind), ("TCA_OPTIONS", options)]
-        self._request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, fields, attributes)
+        self._request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, fields, attributes)
 
     def delete(self, ifindex: int) -> None:
         """Remove it with all its classes; one that is gone is no error."""

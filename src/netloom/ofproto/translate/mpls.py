@@ -110,6 +110,7 @@ def encap(context: Context, packet_type: int) -> None:
         entries = [slot.get(key) for slot in LSES[:count]]
         key = with_labels(key, [entries[0] & ~BOS, *entries])
     context.key = _PACKET_TYPE.put(_DL_TYPE.put(key, packet_type & 0xFFFF), packet_type)
+    _may_need_help(context)
 
 
 def decap(context: Context, packet_type: int) -> None:
@@ -119,8 +120,15 @@ def decap(context: Context, packet_type: int) -> None:
     context.was_mpls = False
     context.key = _PACKET_TYPE.put(context.key, packet_type)
     context.pending_decap = True
+    _may_need_help(context)
     if count == 1:
         trigger_freeze(context, resumes_behind=True)
+
+
+def _may_need_help(context: Context) -> None:
+    """Not every data path has labels in front of whole packets."""
+    if not context.bridge.backer.features.has("add_mpls"):
+        context.slow.add("action")
 
 
 def _first_entry(context: Context) -> int:

@@ -110,11 +110,15 @@ def begin(context: Context) -> None:
 
 
 def receive(context: Context) -> bool:
-    """Let the mark of congestion go on inside; False if the packet cannot carry it and must be
-    dropped for that. Counts the packet."""
+    """Let the mark of congestion go on inside; False if the packet cannot carry it, or has options
+    that cannot be read, and must be dropped for that. Counts the packet."""
     port = context.bridge.ports_by_number.get(context.in_port)
     if port is not None and port.tunnel is not None:
         context.credits.append(TunnelReceived(port.tunnel))
+    if context.key & _OPTIONS_MASK and not context.bridge.tlv_table.can_read(context.key):
+        context.mask |= _OPTIONS_MASK
+        context.fail("Invalid Geneve tunnel metadata")
+        return False
     if context.key & TUNNEL_DST_MASK and _is_ce(context.key):
         if not context.key >> NW_TOS_SHIFT & _ECN:
             log.warn_rl("dropping tunnel packet marked ECN CE but is not ECN capable")

@@ -141,7 +141,7 @@ class _Tuples:
 
 
 def _bad(text: str) -> Fatal:
-    return Fatal(f"Failed to parse ct-tuple: {text}")
+    return Fatal(f"Failed to parse CT match: {text}")
 
 
 def _bounded(key: str, text: str, bits: int) -> int:
@@ -157,7 +157,7 @@ def _zone(text: str) -> int:
     digits = number[len(sign) :]
     end = next((at for at, char in enumerate(digits) if not char.isdigit()), len(digits))
     if not end:
-        raise Fatal("Failed to parse zone")
+        raise _bad("failed to parse zone")
     return int(sign + digits[:end]) & 0xFFFF
 
 
@@ -187,6 +187,8 @@ def ct_flush(context: Context) -> None:
     tuples = _Tuples()
     original = tuples.read(words.pop(0)) if words else n.NO_TUPLE
     reply = tuples.read(words.pop(0)) if words else n.NO_TUPLE
+    if words:
+        raise _bad("invalid arguments")
     switch = open_switch(context)
     flush = n.CtFlush(tuples.ip_proto, original, reply, zone, mark, labels)
     switch.must_change(switch.encode(flush))

@@ -29,6 +29,9 @@ TIMEOUT_MS: Final = 15_000
 PURGE_MS: Final = 60_000
 DEFAULT_MAX_FRAGMENTS: Final = 1_000
 DEFAULT_MIN_SIZES: Final = {4: 1_200, 6: 1_280}
+#: The kernel's conntrack takes fragments of any size: eight bytes behind a header are the least.
+NO_MIN_SIZES: Final = {4: 0, 6: 0}
+_LEAST_DATA: Final = 8
 MAX_PACKET: Final = 65_535
 _IPV4_MAX_HEADER: Final = 60
 _IPV6_HEADER: Final = 40
@@ -160,7 +163,7 @@ class Fragments:
     def _most_pieces(self, family: int) -> int:
         if family == 6:
             return MAX_PACKET
-        least = self.min_sizes[4] - _IPV4_MAX_HEADER
+        least = max(self.min_sizes[4] - _IPV4_MAX_HEADER, _LEAST_DATA)
         return -(-(MAX_PACKET - _IPV4_MAX_HEADER) // least)
 
     def _complete(

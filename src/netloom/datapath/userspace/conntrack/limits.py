@@ -1,9 +1,10 @@
 """How many connections a zone may have.
 
-A zone without a limit of its own has the default; 0 is no limit. The default counts for each zone
-by itself, from its first connection on. `ZoneLimits` counts all connections of a zone, as a kernel
-does; `EntryLimits` those that were kept since the zone has its limit, as Open vSwitch's data path
-in user space does.
+A zone without a limit of its own has the default; a default of 0 is no limit. The default counts
+for each zone by itself, from its first connection on. `ZoneLimits` is as the kernel's: it counts
+all connections of a zone (but tells so only of zones that are limited), and 0 is no limit either
+for a zone that has it. `EntryLimits` is as Open vSwitch's data path in user space: it counts those
+that were kept since the zone has its limit, and a zone with the limit 0 keeps none.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ class ZoneLimits:
 
     def count(self, zone: int) -> int:
         return self._counts.get(zone, 0)
+
+    def counted(self, zone: int) -> int:
+        return self.count(zone) if self.limit(zone) else 0
 
     def zones(self) -> list[int]:
         """Zones that have a limit of their own."""
@@ -122,13 +126,18 @@ class EntryLimits(ZoneLimits):
         entry = self._entries.get(zone)
         return 0 if entry is None else entry.count
 
+    def counted(self, zone: int) -> int:
+        return self.count(zone)
+
     def zones(self) -> list[int]:
         return sorted(zone for zone, entry in self._entries.items() if entry.limit is not None)
 
     def may_add(self, zone: int) -> bool:
         if not (self._entries or self._default):
             return True
-        return super().may_add(zone)
+        entry = self._entries.get(zone)
+        limit = self._default or None if entry is None or entry.limit is None else entry.limit
+        return limit is None or self.count(zone) < limit
 
     def add(self, connection: Connection) -> None:
         if not (self._entries or self._default):

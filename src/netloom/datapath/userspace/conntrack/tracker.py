@@ -16,7 +16,7 @@ limits (of a zone, of the whole) keep a new connection from being committed: its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from netloom.base.counters import Counters
@@ -33,7 +33,7 @@ from netloom.datapath.userspace.conntrack.expected import (
     Expected,
     listen,
 )
-from netloom.datapath.userspace.conntrack.filter import parse_tuple_filter
+from netloom.datapath.userspace.conntrack.filter import is_of, parse_filter
 from netloom.datapath.userspace.conntrack.fragments import Fragments
 from netloom.datapath.userspace.conntrack.limits import EntryLimits, ZoneLimits
 from netloom.datapath.userspace.conntrack.nat import choose_reverse, reversed_action
@@ -557,21 +557,17 @@ class ConnTracker:
     def flush_zone(self, zone: int | None) -> None:
         self.flush(lambda connection: zone is None or connection.key.zone == zone)
 
-    def flush_tuples(self, zone: int | None, original: str, reply: str) -> bool:
-        forward, backward = parse_tuple_filter(original), parse_tuple_filter(reply)
-        is_one = forward.is_complete and not backward
-        if is_one:
-            zone = zone or 0
-
-        def is_wanted(connection: Connection) -> bool:
-            key = connection.key
-            return (
-                zone in (None, key.zone)
-                and forward.matches(key)
-                and backward.matches(connection.reverse)
-            )
-
-        return bool(self.flush(is_wanted)) or not is_one
+    def flush_matching(self, zone: int | None, words: Sequence[str]) -> bool:
+        wanted = parse_filter(words)
+        if not wanted:
+            self.flush_zone(zone)
+            return True
+        one = wanted.one
+        if one is not None:
+            one = one._replace(zone=zone or 0)
+            return bool(self.flush(lambda connection: is_of(connection, one)))
+        self.flush(lambda each: zone in (None, each.key.zone) and wanted.matches(each))
+        return True
 
 
 def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:
