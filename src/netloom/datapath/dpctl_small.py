@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from itertools import groupby
 
 from netloom.base.errors import ConfigError
 from netloom.datapath import actions as dp
@@ -50,9 +51,17 @@ def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:
             state = changed(action, state)
     text = f"input flow: {format_odp_flow(key, _named_bits(flow), None, False)}\n"
     for tci, label in sorted(groups):
-        members = tuple(groups[tci, label])
+        members = _in_port_order(groups[tci, label])
         text += f"{_tag(tci)}: {_mpls(label)}: {format_actions(members)}"
     return text + "\n"
+
+
+def _in_port_order(members: list[dp.DpAction]) -> tuple[dp.DpAction, ...]:
+    """Outputs with nothing between them by their ports' numbers, all else where it is."""
+    found: list[dp.DpAction] = []
+    for _, run in groupby(members, lambda action: isinstance(action, dp.Output)):
+        found += sorted(run, key=lambda action: getattr(action, "port", 0))
+    return tuple(found)
 
 
 def _named_bits(flow: str) -> int:
