@@ -59,8 +59,8 @@ def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:
 def _in_port_order(members: list[dp.DpAction]) -> tuple[dp.DpAction, ...]:
     """Outputs with nothing between them by their ports' numbers, all else where it is."""
     found: list[dp.DpAction] = []
-    for _, run in groupby(members, lambda action: isinstance(action, dp.Output)):
-        found += sorted(run, key=lambda action: getattr(action, "port", 0))
+    for _, run in groupby(members, type):
+        found += sorted(run, key=lambda action: action.port if type(action) is dp.Output else 0)
     return tuple(found)
 
 
