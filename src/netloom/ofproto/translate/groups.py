@@ -60,7 +60,8 @@ def group(context: Context, action: a.Group) -> bool:
         return False
     chosen = _first_alive(context, found) if found.type == g.OFPGT_FF else _select(context, found)
     if chosen is None:
-        context.detail("no live bucket")
+        if context.freeze is None:
+            context.detail("no live bucket")
     else:
         context.detail(f"using bucket {chosen.bucket_id}")
         context.credits.append(found)
@@ -178,8 +179,8 @@ def _by_dp_hash(
             number = group.selection_method_param >> 32
             algorithm = ALGORITHMS[number if number < len(ALGORITHMS) else 0]
             basis = group.selection_method_param & 0xFFFFFFFF
-        context.detail("selection method in use: dp_hash, recirculating")
         trigger_freeze(context, hash_wanted=(algorithm, basis))
+        context.detail("selection method in use: dp_hash, recirculating")
         return None
     ones = len(shares) - 1
     context.mask |= ones << _DP_HASH.shift
