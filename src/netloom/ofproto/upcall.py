@@ -172,7 +172,8 @@ class Upcalls:
         if state is None:
             return None
         bridge = self._backer.bridges[state.bridge]
+        mirrored = bridge.mirrors.bits_of(state.bridge, state.mirrored)
         return Continuation(
-            bridge.uuid, state.stack, 0, state.conntracked, state.actions, state.action_set,
-            IN_PORT.get(upcall.key),
+            bridge.uuid, state.stack, mirrored, state.conntracked, state.actions,
+            state.action_set, IN_PORT.get(upcall.key),
         )  # fmt: skip
