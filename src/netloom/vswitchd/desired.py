@@ -199,7 +199,7 @@ class _Reader:
             name,
             frozenset(port.name for port in ports),
             self._replica.refs,
-            lambda level, text: self._complain(level, "bridge", text),
+            self._complain,
         )
         return rules.read(self._replica.refs(row, "mirrors"))
 
