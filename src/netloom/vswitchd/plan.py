@@ -112,18 +112,18 @@ class _BridgeDiff:
 
     def _find_doomed(self) -> set[str]:
         """Names of the interfaces to be removed, be it to come back."""
-        doomed: set[str] = set()
-        #: Numbers that ports give up to those that ask for them. A new port has to do with those
-        #: that are free, as in Open vSwitch.
-        claimed: set[int] = set()
-        for name, had in self._had.items():
-            wanted = self._wanted.get(name)
-            if wanted is None or wanted.type != had.type:
-                doomed.add(name)
-            elif self._must_move(had, wanted):
-                doomed.add(name)
-                if self._number_of(name) is not None:
-                    claimed.add(wanted.ofport)
+        doomed = {
+            name
+            for name, had in self._had.items()
+            if (wanted := self._wanted.get(name)) is None
+            or wanted.type != had.type
+            or self._must_move(had, wanted)
+        }
+        claimed = {
+            wanted.ofport
+            for name, wanted in self._wanted.items()
+            if wanted.ofport_requested and name in doomed
+        }
         for name, wanted in self._wanted.items():
             sits_on = self._ofports.get((self._new.name, name))
             if name in self._had and not wanted.ofport_requested and sits_on in claimed:

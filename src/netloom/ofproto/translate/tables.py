@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
-from netloom.ofproto.table import MISS_CONTINUE, MISS_DEFAULT, MISS_DROP
-from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.ofproto.translate.context import FEW_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, Context
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
@@ -70,9 +68,8 @@ def enter_table(
     if in_port is not None:
         context.set_in_port(in_port)
     parts: list[Rule] | None = None if context.recorder is None else []
-    rule = _lookup(context, table_id, parts)
-    if rule is None:
-        table_id, rule = _after_miss(context, table_id, parts, may_packet_in)
+    found = _lookup(context, table_id, parts)
+    rule = found or _internal(context, may_packet_in)
     context.set_in_port(real_port)
     if with_ct:
         _swap_tuple(context)
@@ -102,28 +99,12 @@ def enter_table(
         context.end()
 
 
-def _after_miss(
-    context: Context, table_id: int, parts: list[Rule] | None, may_packet_in: bool
-) -> tuple[int, Rule]:
-    """The table that decides on a packet that `table_id` does not match, and the rule: that of a
-    later table, if misses are to continue there, or one of the switch's own."""
+def _internal(context: Context, may_packet_in: bool) -> Rule:
+    """The switch's own rule for a packet that none of the table matches."""
     rules = context.bridge.internal
     if _drops_fragment(context):
-        return table_id, rules.drop_fragments
-    if not may_packet_in:
-        return table_id, rules.no_packet_in
-    tables = context.bridge.tables
-    miss = tables.table(table_id).miss
-    if miss != MISS_DEFAULT:
-        context.cannot_repeat()
-    while miss == MISS_CONTINUE and table_id + 1 < INTERNAL_TABLE:
-        table_id += 1
-        rule = _lookup(context, table_id, parts)
-        if rule is not None:
-            return table_id, rule
-        miss = tables.table(table_id).miss
-    wants = miss != MISS_DROP and _wants_packet_in(context, asked=miss != MISS_DEFAULT)
-    return table_id, rules.miss if wants else rules.no_packet_in
+        return rules.drop_fragments
+    return rules.miss if may_packet_in and _wants_packet_in(context) else rules.no_packet_in
 
 
 def _drops_fragment(context: Context) -> bool:
@@ -131,14 +112,11 @@ def _drops_fragment(context: Context) -> bool:
     return bool(is_fragment) and context.bridge.frag_mode == OFPC_FRAG_DROP
 
 
-def _wants_packet_in(context: Context, asked: bool) -> bool:
-    """Do controllers want packets that match nothing, and of this port? `asked`: the table says
-    so."""
+def _wants_packet_in(context: Context) -> bool:
+    """Do controllers want packets that match nothing, and of this port?"""
     port = context.bridge.ports_by_number.get(context.in_port)
-    if port is None:
-        return not asked and context.bridge.wants_packet_in_on_miss
-    is_silent = port.config & OFPPC_NO_PACKET_IN
-    return not is_silent and (asked or context.bridge.wants_packet_in_on_miss)
+    silent = port is not None and port.config & OFPPC_NO_PACKET_IN
+    return not silent and context.bridge.wants_packet_in_on_miss
 
 
 def may_go_deeper(context: Context) -> bool:
