@@ -372,6 +372,7 @@ class Tables:
         classifier = self.table(old.table_id).classifier
         if flags & m.OFPFF_RESET_COUNTS:
             rule = self._new_rule(old.table_id, old.match, old.priority, mod, now_ms, flags)
+            rule.used_ms = old.used_ms
             classifier.insert(rule)
             classifier.move_last(rule)
             self._retire(old)

@@ -149,8 +149,8 @@ def command_trace_packet_out(args: list[str], world: World) -> str:
 def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: Actions = ()) -> str:
     """Translate `key` (in_port of OpenFlow) and tell what happened, and what becomes of copies
     that come back; without `actions`, those of the tables."""
-    text, forks, held = _trace_once(bridge, key, world, request, actions)
     now_ms = world.now_ms()
+    text, forks, held = _trace_once(bridge, key, now_ms, request, actions)
     waiting = deque(forks)
     n_resumed = 0
     while waiting:
@@ -159,7 +159,7 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
             text += f"\n\nThe packet came back {MAX_RESUMED} times: the rest is not traced."
             break
         key, heading = resume(waiting.popleft(), request.ct_states)
-        more, forks, ids = _trace_once(bridge, key, world, request, actions)
+        more, forks, ids = _trace_once(bridge, key, now_ms, request, actions)
         text += "\n\n" + "\n".join(heading) + "\n\n" + more
         waiting += forks
         held += ids
@@ -168,8 +168,15 @@ def trace(bridge: Ofproto, key: int, world: World, request: _Request, actions: A
     return text if text.endswith("\n") else f"{text}\n"
 
 
+def trace_flow(bridge: Ofproto, key: int, now_ms: int) -> str:
+    """What happens to a packet of a flow up to where it leaves or comes back, without doing it."""
+    text, _, held = _trace_once(bridge, key, now_ms, _Request([]), ())
+    bridge.backer.recirculations.release(held, now_ms)
+    return bridge.tlv_table.shorten(text)
+
+
 def _trace_once(
-    bridge: Ofproto, key: int, world: World, request: _Request, actions: Actions
+    bridge: Ofproto, key: int, now_ms: int, request: _Request, actions: Actions
 ) -> tuple[str, list[Fork], tuple[int, ...]]:
     """The text up to the end of one translation, the copies that come back, and the frozen states
     that are held for them."""
@@ -178,7 +185,7 @@ def _trace_once(
     result = translate(
         bridge,
         key,
-        world.now_ms(),
+        now_ms,
         actions=actions or None,
         has_packet=request.packet is not None or request.generate,
         recorder=recorder,
@@ -270,6 +277,9 @@ def _find_port(key: int, mask: int, backers: Sequence[Backer]) -> tuple[Ofproto,
     """The bridge of a data-path flow's port, and its key there."""
     if not mask & DL_TYPE_MASK:
         key |= DL_TYPE_NONE << DL_TYPE_SHIFT
+    recirc_id = key >> RECIRC_ID_SHIFT & 0xFFFFFFFF
+    if recirc_id and all(b.recirculations.find(recirc_id) is None for b in backers):
+        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     ports = (backer.port_of(key) for backer in backers)
     port = next((port for port in ports if port is not None), None)
     if port is None and key & TUNNEL_DST_MASK:
@@ -277,8 +287,5 @@ def _find_port(key: int, mask: int, backers: Sequence[Backer]) -> tuple[Ofproto,
     if port is None:
         raise CommandError(f"no OpenFlow port for datapath port {_IN_PORT.get(key)}")
     backer = port.bridge.backer
-    recirc_id = key >> RECIRC_ID_SHIFT & 0xFFFFFFFF
-    if recirc_id and backer.recirculations.find(recirc_id) is None:
-        raise CommandError(f"no recirculation data for recirc_id {recirc_id:#x}")
     key = cut_tags(key, backer.dpif.vlan_limit)
     return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from netloom.base.log import get_logger
+from netloom.base.log import WARN, get_logger
 from netloom.datapath.dpif import Upcall
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
 from netloom.ofproto.exporters import EXPORTED, export
 from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.context import RECURSION, RESUBMITS
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow.continuations import Continuation
@@ -105,6 +106,8 @@ class Upcalls:
             return
         bridge, key = found
         result = translate(bridge, key, now_ms, packet=upcall.packet)
+        if result.error in (RECURSION, RESUBMITS):
+            self._explain(bridge, key, now_ms)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
         # No actions are executed too: the data path counts the drop.
@@ -119,6 +122,13 @@ class Upcalls:
         if not self.enable_megaflows:
             mask = _EXACT
         backer.revalidator.install(upcall.key, mask, result, now_ms)
+
+    def _explain(self, bridge: Ofproto, key: int, now_ms: int) -> None:
+        """Have the log tell how a packet went around in the tables."""
+        if log.admits(WARN, "traces", 1, 1):
+            from netloom.ofproto.trace import trace_flow
+
+            log.warn("%s", trace_flow(bridge, key, now_ms))
 
     def _adopt(self, upcall: Upcall, now_ms: int) -> None:
         """Say what a flow should do that the data path has from before this daemon. There is no

@@ -133,8 +133,8 @@ class Bond:
         if settings != self.settings:
             if settings.mode != self.settings.mode:
                 self._buckets = []
+            self._set_rebalancing(settings, now_ms)
             self.settings = settings
-            self.next_rebalance_ms = now_ms + settings.rebalance_ms
             self.changes += 1
         for name in [name for name in self.members if name not in links]:
             self._remove(name)
@@ -145,6 +145,13 @@ class Bond:
                 if up:
                     self._enable(member, True)
         self.run(links, now_ms)
+
+    def _set_rebalancing(self, settings: BondSettings, now_ms: int) -> None:
+        """What has passed of an interval counts for one of another length."""
+        if settings.mode != self.settings.mode or not self.settings.rebalance_ms:
+            self.next_rebalance_ms = now_ms + settings.rebalance_ms
+        else:
+            self.next_rebalance_ms += settings.rebalance_ms - self.settings.rebalance_ms
 
     def _remove(self, name: str) -> None:
         member = self.members.pop(name)

@@ -265,7 +265,7 @@ class _Reader:
         number = parse_datapath_id(text)
         if number == 0:
             self._complain(
-                "warn", "bridge", f'bridge {name}: ignoring bad other_config:datapath-id "{text}"'
+                "info", "bridge", f'bridge {name}: ignoring bad other_config:datapath-id "{text}"'
             )
         return number
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from netloom.base.log import WARN, get_logger
 from netloom.datapath.action_size import count_bytes
 from netloom.datapath.actions import DpAction, DpActions
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, FRAG_LATER, TUNNEL_MASK
 from netloom.flow.ports import UNSET
+from netloom.flow.print import format_flow
 from netloom.openflow import actions as a
 from netloom.packet.headers import ETH_TYPE_NSH, NSH_MD_TYPE1
 
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
     from netloom.ofproto.translate.sample_leaving import Sampling
     from netloom.ofproto.translate.walk_log import WalkLog
 
+log: Final = get_logger("ofproto_dpif_xlate")
+
+#: What the log tells of failures at most, as in Open vSwitch.
+ERRORS_PER_MINUTE: Final = 1
+ERROR_BURST: Final = 5
+#: Failures of packets that go around in the tables.
+RECURSION: Final = "Recursion too deep"
+RESUBMITS: Final = "Too many resubmits"
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
 MAX_DEPTH: Final = 64
 #: Resubmits of one packet.
@@ -388,5 +398,9 @@ class Context:
             self.recorder.add("warning", text)
 
     def report_error(self, text: str) -> None:
+        """Tell a trace, or the log if it is about a packet."""
         if self.recorder is not None:
             self.recorder.add("error", text)
+        elif self.packet and log.admits(WARN, "translation", ERRORS_PER_MINUTE, ERROR_BURST):
+            flow = format_flow(self.base)
+            log.warn("%s on bridge %s while processing %s", text, self.bridge.name, flow)

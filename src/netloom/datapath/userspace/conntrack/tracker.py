@@ -85,7 +85,7 @@ PLAIN_L4: Final = 34
 #: Connections that may be kept.
 DEFAULT_MAX_CONNECTIONS: Final = 3_000_000
 #: How often all connections are looked at for expired ones.
-DEFAULT_SWEEP_MS: Final = 30_000
+DEFAULT_SWEEP_MS: Final = 20_000
 
 FULL: Final = "conntrack_full"
 ZONE_FULL: Final = "conntrack_zone_full"
