@@ -264,13 +264,6 @@ class _Reader:
             self.mask = slot.put(self.mask, mask)
 
 
-def _ufid_end(text: str, at: int) -> int:
-    parts = text[at : at + _UFID_LEN].removeprefix("ufid:").split("-")
-    if [len(part) for part in parts] != _UFID_PARTS or not set("".join(parts)) <= set(hexdigits):
-        raise ConfigError(f"syntax error at {text[at:]}")
-    return at + _UFID_LEN
-
-
 def _attribute_end(text: str, at: int) -> int:
     """Behind the closing parenthesis of the attribute at `at`, or where it breaks off."""
     level = 0
@@ -321,3 +314,10 @@ def _number(text: str, bits: int) -> tuple[int, int]:
     if rest or value > ones or mask > ones:
         raise _SyntaxError
     return value, mask
+
+
+def _ufid_end(text: str, at: int) -> int:
+    parts = text[at : at + _UFID_LEN].removeprefix("ufid:").split("-")
+    if [len(part) for part in parts] != _UFID_PARTS or not set("".join(parts)) <= set(hexdigits):
+        raise ConfigError(f"syntax error at {text[at:]}")
+    return at + _UFID_LEN
