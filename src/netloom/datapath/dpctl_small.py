@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from itertools import groupby
 
 from netloom.base.errors import ConfigError
 from netloom.datapath import actions as dp
@@ -15,7 +16,14 @@ from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.odp_table import ATTRIBUTE_MASKS
 from netloom.flow.odp_text import format_odp_flow
 
-_TCI = SLOT["vlan_tci"]
+_TAGS = (
+    (SLOT["vlan_tpid"], SLOT["vlan_tci"]),
+    (SLOT["vlan1_tpid"], SLOT["vlan1_tci"]),
+)
+_NO_TAG = (0, 0)
+_PLAIN_TAG = 0x8100
+#: The type and TCI of each tag, and the outermost label.
+_State = tuple[tuple[tuple[int, int], ...], int]
 _LABEL = SLOT["mpls_lse0"]
 
 
@@ -40,8 +48,8 @@ def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:
         parsed = parse_actions(actions, ports)
     except ConfigError as error:
         raise Failure(f"odp_flow_key_from_string ({error})", errno.EINVAL) from error
-    groups: dict[tuple[int, int], list[dp.DpAction]] = {}
-    state = (_TCI.get(key), _LABEL.get(key))
+    groups: dict[_State, list[dp.DpAction]] = {}
+    state: _State = (tuple((tpid.get(key), tci.get(key)) for tpid, tci in _TAGS), _LABEL.get(key))
     for action in parsed:
         changed = _STATES.get(type(action))
         if changed is None:
@@ -49,10 +57,18 @@ def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:
         else:
             state = changed(action, state)
     text = f"input flow: {format_odp_flow(key, _named_bits(flow), None, False)}\n"
-    for tci, label in sorted(groups):
-        members = tuple(groups[tci, label])
-        text += f"{_tag(tci)}: {_mpls(label)}: {format_actions(members)}"
+    for tags, label in sorted(groups):
+        members = _in_port_order(groups[tags, label])
+        text += f"{_tags(tags)}{_mpls(label)}: {format_actions(members)}"
     return text + "\n"
+
+
+def _in_port_order(members: list[dp.DpAction]) -> tuple[dp.DpAction, ...]:
+    """Outputs with nothing between them by their ports' numbers, all else where it is."""
+    found: list[dp.DpAction] = []
+    for _, run in groupby(members, type):
+        found += sorted(run, key=lambda action: action.port if type(action) is dp.Output else 0)
+    return tuple(found)
 
 
 def _named_bits(flow: str) -> int:
@@ -62,28 +78,37 @@ def _named_bits(flow: str) -> int:
     )
 
 
-def _push_vlan(action: dp.DpAction, state: tuple[int, int]) -> tuple[int, int]:
+def _push_vlan(action: dp.DpAction, state: _State) -> _State:
     assert isinstance(action, dp.PushVlan)
-    return action.tci | VLAN_CFI, state[1]
+    # Tags that are further inside than any flow tells are forgotten.
+    return ((action.tpid, action.tci | VLAN_CFI), *state[0])[: len(_TAGS)], state[1]
 
 
-def _push_mpls(action: dp.DpAction, state: tuple[int, int]) -> tuple[int, int]:
+def _pop_vlan(action: dp.DpAction, state: _State) -> _State:
+    return (*state[0][1:], _NO_TAG), state[1]
+
+
+def _push_mpls(action: dp.DpAction, state: _State) -> _State:
     assert isinstance(action, dp.PushMpls)
     return state[0], action.lse
 
 
-_STATES: dict[type[dp.DpAction], Callable[[dp.DpAction, tuple[int, int]], tuple[int, int]]] = {
+_STATES: dict[type[dp.DpAction], Callable[[dp.DpAction, _State], _State]] = {
     dp.PushVlan: _push_vlan,
-    dp.PopVlan: lambda action, state: (0, state[1]),
+    dp.PopVlan: _pop_vlan,
     dp.PushMpls: _push_mpls,
     dp.PopMpls: lambda action, state: (state[0], 0),
 }
 
 
-def _tag(tci: int) -> str:
-    if not tci & VLAN_CFI:
-        return "no vlan"
-    return f"vlan(vid={tci & 0xFFF},pcp={tci >> 13})"
+def _tags(tags: tuple[tuple[int, int], ...]) -> str:
+    text = ""
+    for tpid, tci in tags:
+        if not tci & VLAN_CFI:
+            break
+        kind = f"tpid=0x{tpid:04x}," if tpid != _PLAIN_TAG else ""
+        text += f"vlan({kind}vid={tci & 0xFFF},pcp={tci >> 13}): "
+    return text or "no vlan: "
 
 
 def _mpls(lse: int) -> str:

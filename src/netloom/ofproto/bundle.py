@@ -46,12 +46,14 @@ def read_tag(tpid: int, tci: int) -> Tag:
 class Bundle:
     """A group of ports; identity, not value, is what the MAC table compares."""
 
-    __slots__ = ("bond", "members", "settings")
+    __slots__ = ("_bond_changes", "bond", "members", "settings")
 
     def __init__(self, settings: BundleSettings) -> None:
         self.settings = settings
         self.members: list[OfPort] = []
         self.bond: Bond | None = None
+        #: What the bond's `changes` were when it last ran; commands may change it in between.
+        self._bond_changes = 0
 
     @property
     def name(self) -> str:
@@ -69,11 +71,12 @@ class Bundle:
             links[port.name] = is_usable(port, up), mac
         if self.bond is None:
             self.bond = Bond(self.name, settings, now_ms)
-        before = self.bond.changes
+            self._bond_changes = self.bond.changes
         self.bond.set_lacp_status(aggregation.status(self.name))
         if settings != self.bond.settings or links.keys() != self.bond.members.keys():
             self.bond.configure(settings, links, now_ms)
         self.bond.run(links, now_ms)
+        before, self._bond_changes = self._bond_changes, self.bond.changes
         return self.bond.changes != before
 
     @property

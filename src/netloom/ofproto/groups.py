@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from netloom.base.record import Record
+from netloom.ofproto import selection
 from netloom.openflow import actions as a
 from netloom.openflow import messages_groups as g
 from netloom.openflow.action_nesting import flattened
@@ -131,6 +132,8 @@ class Groups:
         changes = handler(self, mod, now_ms)
         for change in changes:
             self._put(change.group_id, change.new)
+            if selection.log.is_dbg_enabled and change.new and change.new.type == g.OFPGT_SELECT:
+                selection.log_change(change.new, mod.buckets, change.old is not None)
         return changes
 
     def undo(self, changes: list[GroupChange]) -> None:

@@ -7,7 +7,12 @@ was counted.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from netloom.ofproto.settings import MirrorSettings
+
+#: A bridge's name, and the port or VLAN in it that copies go to.
+Destination = tuple[str, str, int]
 
 
 class Mirror:
@@ -64,6 +69,16 @@ class Mirrors:
     def candidates(self, bundle: str, entering: bool) -> list[Mirror]:
         """The mirrors that select packets which enter or leave through a bundle."""
         return (self._sources if entering else self._targets).get(bundle, [])
+
+    def bits_of(self, bridge: str, mirrored: Set[Destination]) -> int:
+        """A bit for each mirror of this bridge that has sent the packet to its destination."""
+        mirrors = enumerate(self._mirrors.values())
+        return sum(1 << n for n, mirror in mirrors if (bridge, *mirror.destination) in mirrored)
+
+    def of_bits(self, bridge: str, bits: int) -> frozenset[Destination]:
+        """The destinations of the mirrors whose bits are set."""
+        mirrors = enumerate(self._mirrors.values())
+        return frozenset((bridge, *mirror.destination) for n, mirror in mirrors if bits >> n & 1)
 
     def stats(self, mirror_id: str) -> tuple[int, int] | None:
         """Packets and bytes; None if there is no such mirror."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from typing import Final
 
 _IN_PORT: Final = SLOT["in_port"]
-_ACTSET_OUTPUT: Final = SLOT["actset_output"]
-_UNSET_PORT: Final = 0xFFFFFFF7
 
 #: The tuple of a connection, by Ethernet type: what there is if there is a protocol.
 _CT_NW_PROTO: Final = SLOT["ct_nw_proto"]
@@ -60,8 +58,6 @@ def metadata_match(key: int, option_bits: int = 0) -> Match:
             mask |= DL_TYPE_MASK  # the prerequisite of a connection's addresses
             if key & _HAS_TUPLE and key & _CT_NW_PROTO.mask:
                 mask |= _TUPLES.get((key & DL_TYPE_MASK) >> DL_TYPE_SHIFT, 0)
-    if _ACTSET_OUTPUT.get(key) not in (0, _UNSET_PORT):
-        mask |= _ACTSET_OUTPUT.mask
     return Match(key, mask)
 
 

@@ -1,8 +1,7 @@
 """NXT_RESUME: a packet that `controller(pause)` stopped goes on where it was.
 
 All that is needed comes back with it: the switch keeps nothing of a paused packet. What the
-controller changed of the packet and its metadata holds. Mirrors that have the packet already are
-not remembered.
+controller changed of the packet and its metadata holds.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
         key & FROZEN_MASK,
         rest.conntracked,
         rest.stack,
-        frozenset(),
+        bridge.mirrors.of_bits(bridge.name, rest.mirrors),
         # With nothing left to do it would begin anew.
         rest.actions or (a.Note(b""),),
         rest.action_set,

@@ -16,6 +16,7 @@ from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
 from netloom.ofproto.exporters import EXPORTED, export
 from netloom.ofproto.translate import translate
+from netloom.ofproto.translate.context import RECURSION, RESUBMITS
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
 from netloom.openflow.continuations import Continuation
@@ -33,8 +34,6 @@ _RECIRC_ID: Final = SLOT["recirc_id"]
 _ETH_SRC: Final = SLOT["dl_src"]
 #: Of flows without wildcards: all there is, and of `ct_state` the bits that have names.
 _EXACT: Final = SLOT["ct_state"].put(KEY_MASK, 0xFF)
-#: Failures of packets that go around in the tables, of which the log shows how.
-_TRACED: Final = frozenset({"Recursion too deep", "Too many resubmits"})
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
@@ -107,7 +106,7 @@ class Upcalls:
             return
         bridge, key = found
         result = translate(bridge, key, now_ms, packet=upcall.packet)
-        if result.error in _TRACED:
+        if result.error in (RECURSION, RESUBMITS):
             self._explain(bridge, key, now_ms)
         flags = TCP_FLAGS.get(upcall.key)
         credit_all(result.credits, 1, len(upcall.packet), now_ms, flags)
@@ -183,7 +182,8 @@ class Upcalls:
         if state is None:
             return None
         bridge = self._backer.bridges[state.bridge]
+        mirrored = bridge.mirrors.bits_of(state.bridge, state.mirrored)
         return Continuation(
-            bridge.uuid, state.stack, 0, state.conntracked, state.actions, state.action_set,
-            IN_PORT.get(upcall.key),
+            bridge.uuid, state.stack, mirrored, state.conntracked, state.actions,
+            state.action_set, IN_PORT.get(upcall.key),
         )  # fmt: skip

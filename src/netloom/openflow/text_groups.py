@@ -21,13 +21,19 @@ _TYPES = {0: "all", 1: "select", 2: "indirect", 3: "ff"}
 _BUCKETS = {g.OFPG_BUCKET_FIRST: "first", g.OFPG_BUCKET_LAST: "last", g.OFPG_BUCKET_ALL: "all"}
 
 
-def _fields_text(fields: tuple[tuple[str, int], ...]) -> str:
+def field_words(fields: tuple[tuple[str, int], ...]) -> list[str]:
+    """Each field, with its mask where that leaves out bits."""
     words = []
     for name, value in fields:
         field = FIELD[name]
         if value != field.ones:
             name += "=" + format_field_value(field, value, None)
         words.append(name)
+    return words
+
+
+def _fields_text(fields: tuple[tuple[str, int], ...]) -> str:
+    words = field_words(fields)
     if len(words) == 1:
         return f",fields={words[0]}"
     return f",fields({','.join(words)})" if words else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
+from netloom.flow.key import MAX_VLANS
 from netloom.flow.match import Match
 from netloom.flow.print import format_flow, format_match
 from netloom.openflow import messages as m
@@ -39,7 +40,8 @@ def packet_text(packet: bytes, packet_type: int = 0) -> str:
     """The fields of `packet` and the checksum of its transport header."""
     if len(packet) < 14 and not packet_type:
         return format_flow(0) + "\n"
-    key = extract_key(packet, metadata=_PACKET_TYPE.put(0, packet_type)) & ~SLOT["in_port"].mask
+    key = extract_key(packet, 0, _PACKET_TYPE.put(0, packet_type), MAX_VLANS)
+    key &= ~SLOT["in_port"].mask
     return format_flow(key) + _checksum_text(packet, packet_type) + "\n"
 
 

@@ -20,15 +20,29 @@ from collections.abc import Mapping
 from netloom.base.log import get_logger
 from netloom.base.record import Record
 from netloom.flow.hashes import add_word, finish
+from netloom.protocols.rebalancing import moves
 
 log = get_logger("bond")
 
 BUCKETS = 256
 _WORD = 0xFFFFFFFF
 ACCEPT, DROP, DROP_IF_MOVED = "accept", "drop", "drop if moved"
-#: A difference of load, in bytes, that is not worth moving anything.
-_SMALL_LOAD = 100_000
 _GROUP_BIT = 1 << 40
+
+
+class Hint:
+    """A value that says something, and makes no two records differ."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hint)
+
+    def __hash__(self) -> int:
+        return 0
 
 
 class BondSettings(Record):
@@ -47,6 +61,8 @@ class BondSettings(Record):
     lb_output: bool = False
     #: Without a partner that speaks LACP, be as `active-backup`.
     fallback_ab: bool = False
+    #: The address of the member that was active in the daemon before; "" for none.
+    last_active: Hint = Hint("")
 
 
 def hash_source(mac: int, vlan: int, basis: int) -> int:
@@ -88,6 +104,8 @@ class Bond:
         self.settings = settings
         self.members: dict[str, Member] = {}
         self.active: Member | None = None
+        #: Who becomes active first, if that member is there.
+        self._last_active = settings.last_active.value
         self.changes = 0
         self.lacp_status = "off"
         #: Other switches have to be told where addresses are now.
@@ -225,16 +243,20 @@ class Bond:
         if chosen is not self.active:
             self.should_announce = self.active is not None or chosen is not None
             self.active = chosen
+            self._last_active = ""
             self.changes += 1
 
     def _best(self) -> Member | None:
-        """The primary, else the one that is active already, else any that is enabled."""
+        """The primary, else the one that is active already or was in the daemon before, else any
+        that is enabled."""
         primary = self.members.get(self.settings.primary)
         if primary is not None and primary.enabled:
             return primary
         if self.active is not None and self.active.enabled:
             return self.active
-        return next((member for member in self.members.values() if member.enabled), None)
+        enabled = [member for member in self.members.values() if member.enabled]
+        known = [member for member in enabled if member.mac == self._last_active != ""]
+        return next(iter(known or enabled), None)
 
     def _hasten(self, now_ms: int) -> Member | None:
         """Nobody is enabled: do not wait for the one that would be soonest."""
@@ -322,41 +344,26 @@ class Bond:
         return found
 
     def _rebalance(self) -> None:
-        """Move buckets from the member with most bytes to the one with least, as long as that
-        brings them closer; then half of what was counted is forgotten."""
+        """Move buckets from members with many bytes to those with few; then half of what was
+        counted is forgotten."""
         enabled = {member.name: member for member in self._turn}
-        load = {
-            name: sum(shares.values()) for name, shares in self.loads().items() if name in enabled
-        }
-        for _ in range(BUCKETS if len(load) > 1 else 0):
-            most, least = max(load, key=load.__getitem__), min(load, key=load.__getitem__)
-            excess = load[most] - load[least]
-            if excess < max(load[least] >> 5, _SMALL_LOAD):
-                break
-            number = self._bucket_to_move(most, load[most], load[least])
-            if number is None:
-                break
-            moved = self._buckets[number]
-            load[most] -= moved.n_bytes
-            load[least] += moved.n_bytes
-            log.info("bond %s: shift %dkB of load (with hash %d) from %s to %s (now carrying %dkB "
-                     "and %dkB load, respectively)", self.name, moved.n_bytes // 1_024, number,
-                     most, least, load[most] // 1_024, load[least] // 1_024)  # fmt: skip
-            moved.member = enabled[least]
+        loads = self.loads()
+        carried = {name: sum(shares.values()) for name, shares in loads.items()}
+        moved = moves({name: shares for name, shares in loads.items() if name in enabled})
+        for move in moved:
+            carried[move.source], carried[move.target] = move.source_load, move.target_load
+            bucket = self._buckets[move.bucket]
+            log.dbg("bond %s: shift %dkB of load (with hash %d) from %s to %s (now carrying %dkB "
+                    "and %dkB load, respectively)", self.name, bucket.n_bytes // 1_024,
+                    move.bucket, move.source, move.target, move.source_load // 1_024,
+                    move.target_load // 1_024)  # fmt: skip
+            bucket.member = enabled[move.target]
             self.changes += 1
+        if moved:
+            text = " and ".join(f"{name}:{load // 1_024}kB" for name, load in carried.items())
+            log.info("bond %s: rebalanced (now carrying: %s)", self.name, text)
         for bucket in self._buckets:
             bucket.n_bytes //= 2
-
-    def _bucket_to_move(self, source: str, most: int, least: int) -> int | None:
-        shares = self.loads()[source]
-        if len(shares) < 2:
-            return None
-        after = {
-            number: abs((most - n_bytes) - (least + n_bytes)) for number, n_bytes in shares.items()
-        }
-        best = min(after, key=after.__getitem__)
-        # Moving it has to gain something: a tenth of the difference.
-        return best if after[best] * 10 < (most - least) * 9 else None
 
     # -- commands ------------------------------------------------------------------------
 

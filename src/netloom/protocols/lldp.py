@@ -40,6 +40,27 @@ _DIGEST = bytes(32)
 #: Kind of element (a virtual switch that is a client), its state, its management VLAN.
 _CLIENT_ELEMENT = b"\x38\x00\x00\x00"
 _ELEMENT_BYTES = len(_DIGEST) + 14
+#: Bytes that a TLV has at least, and what the log calls it; those of Auto-Attach by their subtype.
+_SIZES = {
+    _CHASSIS: (2, "Port/Chassis Id"), _PORT: (2, "Port/Chassis Id"), _TTL: (2, "TTL"),
+    _CAPABILITIES: (4, "System capabilities"), _MANAGEMENT: (1, "Management address"),
+    _ORGANISATION: (4, "Organisational"),
+}  # fmt: skip
+_AUTO_ATTACH_SIZES = {
+    _ELEMENT: (4 + _ELEMENT_BYTES, "ELEMENT"),
+    _ASSIGNMENTS: (4 + len(_DIGEST), "ISID_VLAN_ASGNS"),
+}
+#: What every packet begins with, in this order.
+_BEGINNING = {
+    _CHASSIS: (1, "Chassis ID TLV should be first"), _PORT: (2, "Port ID TLV should be second"),
+    _TTL: (3, "TTL TLV should be third"),
+}  # fmt: skip
+#: Longer identifiers of devices and ports are refused, and subtypes of them that are not known.
+_MAX_ID_BYTES = 256
+_ID_SUBTYPES = range(1, 8)
+#: Bytes of an address of management with its family, and what follows it.
+_ADDRESS_BYTES = range(1, 33)
+_BEHIND_ADDRESS = 5
 _BRIDGE_CAPABILITY = b"\x00\x04\x00\x04"
 _ASSIGNMENT = Struct("!HBH")
 #: What a server may say of an assignment.
@@ -200,9 +221,10 @@ class Lldp:
         found: dict[int, bytes] = {}
         system_id = b""
         assignments: tuple[tuple[int, int, int], ...] = ()
-        for kind, content in _read_tlvs(payload):
-            if kind < 0:
-                log.warn_rl("frame too short for tlv received on %s", self.name)
+        for place, (kind, content) in enumerate(_read_tlvs(payload), 1):
+            fault = _fault(place, kind, content, self.name)
+            if fault:
+                log.warn_rl("%s", fault)
                 return None
             found.setdefault(kind, content)
             if kind == _END:
@@ -216,6 +238,7 @@ class Lldp:
                 else:
                     self._note_unknown(content[:3])
             elif kind > _MANAGEMENT:
+                log.warn_rl("unknown tlv (%d) received on %s", kind, self.name)
                 self.counts["rx unrecognized"] += 1
         chassis, port, ttl = (found.get(kind, b"") for kind in (_CHASSIS, _PORT, _TTL))
         if _END not in found or len(chassis) < 2 or len(port) < 2 or len(ttl) < 2:
@@ -255,11 +278,42 @@ def _read_tlvs(payload: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + length
 
 
+def _fault(place: int, kind: int, content: bytes, port: str) -> str:
+    """What is wrong with the TLV in a `place` (from 1) of a packet that came to `port`; ""."""
+    if kind < 0:
+        return f"frame too short for tlv received on {port}"
+    due = _BEGINNING.get(kind)
+    if due is not None and due[0] != place:
+        return f"{due[1]} on {port}, but it is on position {place}"
+    if kind == _END and content:
+        return f"lldp end received with size not null on {port}"
+    least = _SIZES.get(kind)
+    if kind == _ORGANISATION and len(content) > 3 and content[:3] == _AVAYA:
+        least = _AUTO_ATTACH_SIZES.get(content[3])
+    if least is not None and len(content) < least[0]:
+        return f"{least[1]} TLV too short received on {port}"
+    if kind in (_CHASSIS, _PORT):
+        return _fault_of_identifier(content, port)
+    return _fault_of_address(content, port) if kind == _MANAGEMENT else ""
+
+
+def _fault_of_identifier(content: bytes, port: str) -> str:
+    if len(content) > _MAX_ID_BYTES:
+        return f"Port/Chassis Id TLV too large received on {port}"
+    is_known = content[0] in _ID_SUBTYPES
+    return "" if is_known else f"unknown subtype for tlv id received on {port}"
+
+
+def _fault_of_address(content: bytes, port: str) -> str:
+    if content[0] not in _ADDRESS_BYTES:
+        return f"invalid management address length on {port}"
+    is_whole = len(content) >= 1 + content[0] + _BEHIND_ADDRESS
+    return "" if is_whole else f"Management address TLV too short received on {port}"
+
+
 def _system_id(content: bytes) -> bytes:
     """An element's address and numbers, in the form in which Open vSwitch shows them: the number of
     a split link (12 bits) with its low byte first, and nothing of the kind of connection."""
-    if len(content) < _ELEMENT_BYTES:
-        return b""
     content = content[len(_DIGEST) + 4 :]
     link = int.from_bytes(content[6:8], "big") & 0x0FFF
     return content[:6] + bytes(2) + link.to_bytes(2, "little") + content[8:10]

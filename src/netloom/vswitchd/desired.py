@@ -199,7 +199,7 @@ class _Reader:
             name,
             frozenset(port.name for port in ports),
             self._replica.refs,
-            lambda level, text: self._complain(level, "bridge", text),
+            self._complain,
         )
         return rules.read(self._replica.refs(row, "mirrors"))
 
@@ -252,7 +252,7 @@ class _Reader:
         value = integer(config, key, -1)
         if value < 0 and key in config:
             self._complain(
-                "warn",
+                "info",
                 "bridge",
                 f'{kind} {name}: other_config:{key}: "{config[key]}" is no number, using {default}',
             )
@@ -274,15 +274,15 @@ class _Reader:
         if text is None:
             return ""
         mac = parse_mac(text)
-        problem = ""
+        level, problem = "err", ""
         if mac is None:
-            problem = f'ignoring bad other_config:hwaddr "{text}"'
+            level, problem = "info", f'ignoring bad other_config:hwaddr "{text}"'
         elif mac[0] & 1:
             problem = f"cannot set MAC address to multicast address {mac.hex(':')}"
         elif not any(mac):
             problem = "cannot set MAC address to zero"
         if mac is None or problem:
-            self._complain("err", "bridge", f"bridge {name}: {problem}")
+            self._complain(level, "bridge", f"bridge {name}: {problem}")
             return ""
         return mac.hex(":")
 
@@ -421,15 +421,15 @@ class _Reader:
         if text is None or type_ != "internal":
             return ""
         mac = parse_mac(text)
-        problem = ""
+        level, problem = "err", ""
         if mac is None:
-            problem = f'ignoring bad mac "{text}"'
+            level, problem = "info", f'ignoring bad mac "{text}"'
         elif name == bridge:
             problem = "ignoring mac in Interface record (use Bridge record to set local port's mac)"
         elif mac[0] & 1:
             problem = "cannot set MAC to multicast address"
         if mac is None or problem:
-            self._complain("err", "bridge", f"interface {name}: {problem}")
+            self._complain(level, "bridge", f"interface {name}: {problem}")
             return ""
         return mac.hex(":")
 

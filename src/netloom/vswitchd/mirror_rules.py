@@ -9,24 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from netloom.base.errors import ConfigError
+from netloom.flow.fields import SLOT
 from netloom.flow.match import Match
-from netloom.flow.text import parse_match
+from netloom.flow.text import parse_flow, parse_match
 from netloom.ofproto.settings import MirrorSettings
 from netloom.ovsdb.row import Row
 
+_IN_PORT = SLOT["in_port"]
 #: How many mirrors a bridge has at most.
 MAX_MIRRORS = 32
 
 
 class MirrorRules:
-    """Reads the mirrors of one bridge, whose ports are `ports`; `complain` takes (level, text)."""
+    """Reads the mirrors of one bridge, whose ports are `ports`; `complain` takes (level, module,
+    text)."""
 
     def __init__(
         self,
         bridge: str,
         ports: frozenset[str],
         refs: Callable[[Row, str], list[Row]],
-        complain: Callable[[str, str], None],
+        complain: Callable[[str, str, str], None],
     ) -> None:
         self._bridge = bridge
         self._ports = ports
@@ -39,13 +42,15 @@ class MirrorRules:
         for mirror in found[MAX_MIRRORS:]:
             self._complain(
                 "warn",
+                "bridge",
                 f"bridge {self._bridge}: maximum of {MAX_MIRRORS} port mirrors reached, "
                 f"cannot create {mirror.name}",
             )
         return tuple(found[:MAX_MIRRORS])
 
-    def _about(self, row: Row) -> str:
-        return f"bridge {self._bridge}: mirror {row.text('name')}"
+    def _complain_of(self, row: Row, level: str, text: str) -> None:
+        name = row.text("name")
+        self._complain(level, "bridge", f"bridge {self._bridge}: mirror {name} {text}")
 
     def _mirror(self, row: Row) -> MirrorSettings | None:
         output = self._output(row)
@@ -54,7 +59,9 @@ class MirrorRules:
         try:
             match = self._filter(row)
         except ConfigError as error:
-            self._complain("warn", f"{self._about(row)}: filter is invalid: {error}")
+            # The reason is in both, so that each new one is logged with whose it is.
+            self._complain("warn", "ofproto_dpif_mirror", str(error))
+            self._complain_of(row, "err", f"configuration is invalid: {error}")
             return None
         everything = row.flag("select_all")
         return MirrorSettings(
@@ -73,17 +80,14 @@ class MirrorRules:
         vlan = row.opt_int("output_vlan")
         for port in self._refs(row, "output_port"):
             if port.text("name") not in self._ports:
-                self._complain("err", f"{self._about(row)} outputs to port not on bridge")
+                self._complain_of(row, "err", "outputs to port not on bridge")
                 return None
             if vlan is not None:
-                self._complain(
-                    "err",
-                    f"{self._about(row)} specifies both output port and output vlan; "
-                    "ignoring output vlan",
-                )
+                text = "specifies both output port and output vlan; ignoring output vlan"
+                self._complain_of(row, "err", text)
             return port.text("name"), 0
         if vlan is None:
-            self._complain("err", f"{self._about(row)} does not specify output; ignoring")
+            self._complain_of(row, "err", "does not specify output; ignoring")
             return None
         return "", vlan
 
@@ -91,12 +95,28 @@ class MirrorRules:
         names = [port.text("name") for port in self._refs(row, column)]
         for name in names:
             if name not in self._ports:
-                self._complain(
-                    "warn", f"{self._about(row)} cannot match on nonexistent port {name}"
-                )
+                self._complain_of(row, "warn", f"cannot match on nonexistent port {name}")
         return self._ports.intersection(names)
 
     def _filter(self, row: Row) -> Match | None:
         """The filter; None for all packets (a column of schema 8.7 and later)."""
         text = row.opt_text("filter") if "filter" in row.data else None
-        return parse_match(text) if text else None
+        if not text:
+            return None
+        ports = dict.fromkeys(self._ports, 1)
+        try:
+            match = parse_match(text, ports)
+        except ConfigError as error:
+            raise ConfigError(f"filter is invalid: {_flow_problem(text, ports) or error}") from None
+        if match.mask & _IN_PORT.mask:
+            raise ConfigError("filter is invalid due to in_port field.")
+        return match
+
+
+def _flow_problem(text: str, ports: dict[str, int]) -> str:
+    """What is wrong with a filter if it is read as Open vSwitch does, as a flow without masks."""
+    try:
+        parse_flow(text, ports)
+    except ConfigError as error:
+        return str(error)
+    return ""

@@ -122,7 +122,7 @@ class _BridgeDiff:
         claimed = {
             wanted.ofport
             for name, wanted in self._wanted.items()
-            if wanted.ofport_requested and (name in doomed or name not in self._had)
+            if wanted.ofport_requested and name in doomed
         }
         for name, wanted in self._wanted.items():
             sits_on = self._ofports.get((self._new.name, name))

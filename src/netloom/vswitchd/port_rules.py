@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from netloom.ofproto.settings import BundleSettings, StpPortSettings
 from netloom.ovsdb.row import Row
-from netloom.protocols.bond import BondSettings
+from netloom.protocols.bond import BondSettings, Hint
 from netloom.protocols.lacp import LacpSettings
 from netloom.protocols.rstp_values import (
     MAX_PATH_COST,
@@ -83,6 +83,7 @@ class PortRules:
             primary=primary,
             lb_output=self._config.get("lb-output-action") == "true",
             all_members_active=self._config.get("all-members-active") == "true",
+            last_active=Hint(self._row.opt_text("bond_active_slave") or ""),
         )
 
     def _lacp(self, n_members: int) -> LacpSettings | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.support.openflow_bench import Bench, Client, add, settings
 
+from netloom.base.log import DBG
 from netloom.datapath.meters import BAND_DROP, DpMeter, DpMeterBand
+from netloom.ofproto import selection
 from netloom.ofproto.groups import Groups
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
@@ -173,3 +175,54 @@ def test_a_meter_mod_that_cannot_be_is_refused(bad: m.Message, error: str) -> No
     _, client = join(4)
     client.ask(mm.MeterMod(mm.OFPMC_ADD, 1, mm.OFPMF_KBPS, (mm.MeterBand(1, 1),)))
     assert client.error(bad) == error
+
+
+def test_the_log_says_how_a_select_group_shares_the_hash(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection.log, "threshold", DBG)
+    monkeypatch.setattr(selection.log, "levels", [DBG, DBG, DBG])
+    groups = Groups()
+    first = g.Bucket((a.Output(10),), 5, 5)
+    groups.apply(mod(g.OFPGC_ADD, first), 0)
+    second = g.Bucket((a.Output(11),), 6, 6)
+    groups.apply(mod(g.OFPGC_INSERT_BUCKET, second, at=g.OFPG_BUCKET_LAST), 0)
+    lines = [line.rpartition("|")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "Constructing select group 1",
+        "No selection method specified. Trying dp_hash.",
+        "  Minimum weight: 5, total weight: 5",
+        "  Using 16 hash values:",
+        "  Bucket 5: weight=5, target=16.00 hits=16",
+        "Use dp_hash with 16 hash values using algorithm 1.",
+        "Constructing select group 1",
+        "No selection method specified. Trying dp_hash.",
+        "  Minimum weight: 6, total weight: 6",
+        "  Using 16 hash values:",
+        "  Bucket 6: weight=6, target=16.00 hits=16",
+        "Use dp_hash with 16 hash values using algorithm 1.",
+        "Modifying select group 1",
+        "No selection method specified. Trying dp_hash.",
+        "  Minimum weight: 5, total weight: 11",
+        "  Using 16 hash values:",
+        "  Bucket 5: weight=5, target=7.27 hits=7",
+        "  Bucket 6: weight=6, target=8.73 hits=9",
+        "Use dp_hash with 16 hash values using algorithm 1.",
+    ]
+
+
+@pytest.mark.parametrize(("n_buckets", "n_values"), [(1, 16), (5, 32), (64, 256), (200, 256)])
+def test_hash_values_are_enough_for_all_buckets_to_have_about_the_same(
+    n_buckets: int, n_values: int
+) -> None:
+    shares = selection.share_out([bucket(number) for number in range(n_buckets)])
+    counts = dict.fromkeys(range(n_buckets), 0)
+    for each in shares:
+        counts[each.bucket_id] += 1
+    assert len(shares) == n_values
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_weights_too_far_apart_share_no_hash() -> None:
+    assert selection.share_out([g.Bucket((), 0, 1), g.Bucket((), 1, 1000)]) == ()
+    assert selection.share_out([g.Bucket((), 0, 0)]) == ()

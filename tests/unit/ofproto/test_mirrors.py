@@ -52,3 +52,12 @@ def test_mirror_counts_each_packet_once_and_goes_on_when_changed() -> None:
     assert bridge.mirror_stats("id") == (2, 120)
     bridge.configure(replace(bridge.settings, mirrors=()))
     assert bridge.mirror_stats("id") is None
+
+
+def test_a_paused_packet_tells_which_mirrors_have_it() -> None:
+    bridge = stand(MIRROR).backer.bridges["br0"]
+    other = replace(MIRROR, id="other", output_port="p2")
+    bridge.configure(replace(bridge.settings, mirrors=(MIRROR, other)))
+    mirrored = frozenset({("br0", "p2", 0), ("br1", "p3", 0)})
+    assert bridge.mirrors.bits_of("br0", mirrored) == 0b10
+    assert bridge.mirrors.of_bits("br0", 0b10) == {("br0", "p2", 0)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netloom.protocols.bond import ACCEPT, DROP, DROP_IF_MOVED, Bond, BondSettings
+from netloom.protocols.bond import ACCEPT, DROP, DROP_IF_MOVED, Bond, BondSettings, Hint
+from netloom.protocols.rebalancing import moves
 
 BROADCAST = 0xFFFFFFFFFFFF
 UNICAST = 0x020000000001
@@ -121,3 +122,25 @@ def test_what_has_passed_of_an_interval_counts_for_another_one() -> None:
     assert bond.next_rebalance_ms == 60_001
     bond.configure(BondSettings("balance-slb", rebalance_ms=60_000), everyone, 55_001)
     assert bond.next_rebalance_ms == 110_001
+
+
+def test_who_was_active_before_is_active_again() -> None:
+    bond = make(BondSettings(last_active=Hint("mac b")))
+    assert active(bond) == "b"
+    bond.run(links("a", "c"), 1)
+    bond.run(links("a", "b", "c"), 2)
+    assert active(bond) == "a"
+    assert BondSettings(last_active=Hint("mac b")) == BondSettings()
+
+
+def test_many_light_buckets_are_moved_at_once() -> None:
+    found = moves({"a": dict.fromkeys(range(200), 100_000), "b": {}})
+    assert len(found) in range(91, 101)
+    assert {(move.source, move.target) for move in found} == {("a", "b")}
+    assert found[-1].source_load + found[-1].target_load == 20_000_000
+
+
+def test_what_gains_little_stays() -> None:
+    assert moves({"a": {1: 10_000_000}, "b": {}}) == []
+    assert moves({"a": {1: 10_000_000, 2: 1_000}, "b": {}}) == []
+    assert moves({"a": {1: 50_000, 2: 40_000}, "b": {}}) == []

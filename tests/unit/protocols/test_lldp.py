@@ -96,9 +96,31 @@ def test_what_is_malformed_is_discarded(payload: str) -> None:
 
 def test_what_nobody_knows_is_counted_and_left() -> None:
     machine = make()
-    machine.receive(heard("fe05 001122 01 02", "1201 00", "fe00"), 0)
-    assert machine.counts["rx unrecognized"] == 3
+    machine.receive(heard("fe05 001122 01 02", "1201 00"), 0)
+    assert machine.counts["rx unrecognized"] == 2
     assert machine.counts["insert"] == 1
+
+
+@pytest.mark.parametrize(
+    ("tlv", "problem"),
+    [
+        ("fe05 00040d0c01", "ISID_VLAN_ASGNS TLV too short received on p1"),
+        ("fe05 00040d0b01", "ELEMENT TLV too short received on p1"),
+        ("fe00", "Organisational TLV too short received on p1"),
+        ("1002 0501", "Management address TLV too short received on p1"),
+        ("1001 00", "invalid management address length on p1"),
+        ("0e02 0004", "System capabilities TLV too short received on p1"),
+        ("0602 0078", "TTL TLV should be third on p1, but it is on position 4"),
+        ("0001 00", "lldp end received with size not null on p1"),
+    ],
+)
+def test_the_log_names_what_is_malformed(
+    tlv: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = make()
+    machine.receive(heard(tlv), 0)
+    assert (machine.counts["rx discarded"], machine.counts["insert"]) == (1, 0)
+    assert capsys.readouterr().err.endswith(f"|lldp|WARN|{problem}\n")
 
 
 def test_there_are_never_more_neighbours_than_room() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.fake_switch import FakeReplica
 
 from netloom.flow.text import parse_match
@@ -66,9 +67,16 @@ def test_output_and_selection_must_be_ports_of_the_bridge() -> None:
     ]
 
 
-def test_bad_filter_leaves_the_mirror_out() -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("nonsense", "filter is invalid: nonsense: unknown field nonsense"),
+        ("in_port=p1", "filter is invalid due to in_port field."),
+    ],
+)
+def test_bad_filter_leaves_the_mirror_out(text: str, problem: str) -> None:
     replica, p1, _ = replica_with_ports()
-    row = replica.add("Mirror", name="m", output_port=(p1.uuid,), filter=("nonsense=1",))
+    row = replica.add("Mirror", name="m", output_port=(p1.uuid,), filter=(text,))
     found, complaints = mirrors(replica, row)
     assert found == ()
-    assert complaints[0].startswith("bridge br0: mirror m: filter is invalid: ")
+    assert complaints == [problem, f"bridge br0: mirror m configuration is invalid: {problem}"]

@@ -191,6 +191,16 @@ def test_a_requested_number_evicts_the_port_that_sits_on_it() -> None:
     assert (removed, added) == (["a", "b"], ["b", "a"])
 
 
+def test_a_new_port_takes_no_number_from_another() -> None:
+    old = Wish((bridge("br0", port("a")),))
+    new = Wish((bridge("br0", port("a"), port("b", ofport=1, ofport_requested=True)),))
+    steps = plan(old, new, {("br0", "a"): 1})
+    assert not any(isinstance(step, DelInterface) for step in steps)
+    # It asks again whenever something is configured.
+    steps = plan(new, new, {("br0", "a"): 1, ("br0", "b"): 2})
+    assert [step.name for step in steps if isinstance(step, DelInterface)] == ["a", "b"]
+
+
 def test_a_port_gets_the_number_that_it_asked_for_in_vain_once_that_is_free() -> None:
     asks = port("b", ofport=1, ofport_requested=True)
     old = Wish((bridge("br0", port("a", ofport=1, ofport_requested=True), asks),))

@@ -29,6 +29,9 @@ log: Final = get_logger("ofproto_dpif_xlate")
 #: What the log tells of failures at most, as in Open vSwitch.
 ERRORS_PER_MINUTE: Final = 1
 ERROR_BURST: Final = 5
+#: Failures of packets that go around in the tables.
+RECURSION: Final = "Recursion too deep"
+RESUBMITS: Final = "Too many resubmits"
 #: Nesting of resubmits to the same or an earlier table, and of patch ports.
 MAX_DEPTH: Final = 64
 #: Resubmits of one packet.

@@ -21,6 +21,7 @@ from netloom.flow import hashes
 from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.ports import format_port
 from netloom.ofproto.groups import Group, GroupBucket
+from netloom.ofproto.selection import ALGORITHMS, DEFAULT_ALGORITHM, share_out
 from netloom.ofproto.translate.action_set import execution_order
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.fields import has_field
@@ -41,11 +42,6 @@ _DP_HASH: Final = SLOT["dp_hash"]
 _SYMMETRIC_L4: Final = 1
 #: Groups that watch groups, in a row.
 MAX_LIVENESS_DEPTH: Final = 128
-#: Hash values that a select group may use: by its own wish, and by default.
-MAX_HASH_VALUES: Final = 256
-DEFAULT_HASH_VALUES: Final = 64
-MIN_HASH_VALUES: Final = 16
-_ALGORITHMS: Final = ("l4", "sym_l4")
 
 
 def group(context: Context, action: a.Group) -> bool:
@@ -64,7 +60,8 @@ def group(context: Context, action: a.Group) -> bool:
         return False
     chosen = _first_alive(context, found) if found.type == g.OFPGT_FF else _select(context, found)
     if chosen is None:
-        context.detail("no live bucket")
+        if context.freeze is None:
+            context.detail("no live bucket")
     else:
         context.detail(f"using bucket {chosen.bucket_id}")
         context.credits.append(found)
@@ -138,8 +135,7 @@ def _select(context: Context, group: Group) -> GroupBucket | None:
     if group.selection_method == "hash" and group.fields:
         return _best(context, group, _hash_fields(context, group))
     if group.selection_method != "hash":
-        wanted = DEFAULT_HASH_VALUES if not group.selection_method else MAX_HASH_VALUES
-        shares = _shares(group, wanted)
+        shares = _shares(group)
         if shares:
             return _by_dp_hash(context, group, shares)
     context.mask |= hashes.hashed_bits(context.key, _SYMMETRIC_L4)
@@ -178,12 +174,13 @@ def _by_dp_hash(
     value = _DP_HASH.get(context.key)
     if not value:
         # No packet hashes to 0: it has not been hashed yet.
-        algorithm, basis = "sym_l4", 0
+        algorithm, basis = ALGORITHMS[DEFAULT_ALGORITHM], 0
         if group.selection_method:
             number = group.selection_method_param >> 32
-            algorithm = _ALGORITHMS[number if number < len(_ALGORITHMS) else 0]
+            algorithm = ALGORITHMS[number if number < len(ALGORITHMS) else 0]
             basis = group.selection_method_param & 0xFFFFFFFF
         trigger_freeze(context, hash_wanted=(algorithm, basis))
+        context.detail("selection method in use: dp_hash, recirculating")
         return None
     ones = len(shares) - 1
     context.mask |= ones << _DP_HASH.shift
@@ -195,31 +192,8 @@ def _by_dp_hash(
     return None
 
 
-def _shares(group: Group, most: int) -> tuple[GroupBucket, ...]:
-    """Hash value -> bucket, () if it cannot be done with `most` values; worked out once."""
+def _shares(group: Group) -> tuple[GroupBucket, ...]:
+    """Hash value -> bucket, () if that cannot be done; worked out once."""
     if group.hash_shares is None:
-        group.hash_shares = share_out(group.buckets, most)
+        group.hash_shares = share_out(group.buckets)
     return group.hash_shares
-
-
-def share_out(buckets: tuple[GroupBucket, ...], most: int) -> tuple[GroupBucket, ...]:
-    """As many hash values as the weights ask for, each given to the bucket whose claim is highest
-    (Webster's method of apportionment)."""
-    weights = [bucket.weight for bucket in buckets]
-    total = sum(weights)
-    if not total:
-        return ()
-    least = min(weight for weight in weights if weight)
-    needed = -(-total // least)
-    n_values = max(MIN_HASH_VALUES, 1 << (needed - 1).bit_length())
-    if n_values > most:
-        return ()
-    claims = [float(weight) for weight in weights]
-    divisors = [1] * len(weights)
-    shares = []
-    for _ in range(n_values):
-        winner = claims.index(max(claims))
-        shares.append(buckets[winner])
-        divisors[winner] += 2
-        claims[winner] = weights[winner] / divisors[winner]
-    return tuple(shares)

@@ -25,6 +25,7 @@ from netloom.ofproto.translate import (
 from netloom.ofproto.translate.action_set import execution_order
 from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
+from netloom.ofproto.translate.fields import changes_packet
 from netloom.ofproto.translate.fields import has_field as _has
 from netloom.ofproto.translate.options import presence
 from netloom.ofproto.translate.output import output, to_controller
@@ -71,6 +72,8 @@ def run_actions(context: Context, actions: a.Actions) -> None:
             recorder.add("action", format_actions((action,), context.port_names()))
         if log is not None:
             log.check_action(action)
+        if context.mirrored and changes_packet(context, action):
+            context.mirrored = frozenset()
         if type(action) not in _CLEAR:
             _blur(context, action)
         if isinstance(action, a.CheckPktLarger):

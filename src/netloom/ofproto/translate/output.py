@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _PACKET_TYPE: Final = SLOT["packet_type"]
 _ACTSET_OUTPUT: Final = SLOT["actset_output"]
+#: Copies that may have so many bytes are not cut off.
+LONGEST_COPY: Final = 0xFFFF
 
 
 def _is_protected(context: Context, port: OfPort) -> bool:
@@ -100,7 +102,7 @@ def _emit_output(context: Context, port: OfPort) -> None:
     else:
         if context.bridge.exporters is not None:
             sample_leaving(context, port)
-        if context.snaplen:
+        if 0 < context.snaplen < LONGEST_COPY:
             context.emit(dp.Trunc(context.snaplen))
         context.emit(dp.Output(port.dp_port))
     if context.sampling is not None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Final
 from netloom.flow.fields import SLOT
 from netloom.flow.key import FRAG_ANY
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
-from netloom.ofproto.translate.context import FEW_ACTIONS, MAX_DEPTH, MAX_RESUBMITS, Context
+from netloom.ofproto.table import MISS_CONTINUE, MISS_DEFAULT, MISS_DROP
+from netloom.ofproto.tables import N_TABLES
+from netloom.ofproto.translate.context import (
+    FEW_ACTIONS,
+    MAX_DEPTH,
+    MAX_RESUBMITS,
+    RECURSION,
+    RESUBMITS,
+    Context,
+)
 from netloom.ofproto.translate.entry import enter
 from netloom.ofproto.translate.freeze import trigger_freeze
 from netloom.ofproto.translate.tunnel import receive
@@ -69,7 +78,10 @@ def enter_table(
         context.set_in_port(in_port)
     parts: list[Rule] | None = None if context.recorder is None else []
     found = _lookup(context, table_id, parts)
-    rule = found or _internal(context, may_packet_in)
+    first_id = table_id
+    if found is None and may_packet_in:
+        table_id, found = _continue(context, table_id, parts)
+    rule = found or _internal(context, may_packet_in, table_id)
     context.set_in_port(real_port)
     if with_ct:
         _swap_tuple(context)
@@ -84,7 +96,7 @@ def enter_table(
     is_first = not context.has_begun
     if not is_first:
         context.n_resubmits += 1
-        context.depth += table_id <= context.table_id
+        context.depth += first_id <= context.table_id
     context.has_begun = True
     context.table_id, context.rule, context.cookie = table_id, rule, rule.cookie
     context.credits.append(rule)
@@ -99,12 +111,31 @@ def enter_table(
         context.end()
 
 
-def _internal(context: Context, may_packet_in: bool) -> Rule:
+def _continue(
+    context: Context, table_id: int, parts: list[Rule] | None
+) -> tuple[int, Rule | None]:
+    """Look in the tables behind one without a match, as long as those say so in which there is
+    none; the last one of them, and what was found in it."""
+    tables = context.bridge.tables
+    found: Rule | None = None
+    while (
+        found is None
+        and table_id < N_TABLES - 1
+        and tables.table(table_id).miss == MISS_CONTINUE
+        and not _drops_fragment(context)
+    ):
+        table_id += 1
+        found = _lookup(context, table_id, parts)
+    return table_id, found
+
+
+def _internal(context: Context, may_packet_in: bool, table_id: int) -> Rule:
     """The switch's own rule for a packet that none of the table matches."""
     rules = context.bridge.internal
     if _drops_fragment(context):
         return rules.drop_fragments
-    return rules.miss if may_packet_in and _wants_packet_in(context) else rules.no_packet_in
+    asks = may_packet_in and _wants_packet_in(context, table_id)
+    return rules.miss if asks else rules.no_packet_in
 
 
 def _drops_fragment(context: Context) -> bool:
@@ -112,11 +143,15 @@ def _drops_fragment(context: Context) -> bool:
     return bool(is_fragment) and context.bridge.frag_mode == OFPC_FRAG_DROP
 
 
-def _wants_packet_in(context: Context) -> bool:
-    """Do controllers want packets that match nothing, and of this port?"""
+def _wants_packet_in(context: Context, table_id: int) -> bool:
+    """Do controllers want packets that match nothing in this table, and of this port?"""
     port = context.bridge.ports_by_number.get(context.in_port)
-    silent = port is not None and port.config & OFPPC_NO_PACKET_IN
-    return not silent and context.bridge.wants_packet_in_on_miss
+    if port is not None and port.config & OFPPC_NO_PACKET_IN:
+        return False
+    miss = context.bridge.tables.table(table_id).miss
+    if miss == MISS_DEFAULT:
+        return context.bridge.wants_packet_in_on_miss
+    return miss != MISS_DROP
 
 
 def may_go_deeper(context: Context) -> bool:
@@ -124,9 +159,9 @@ def may_go_deeper(context: Context) -> bool:
     if context.error:
         return False
     if context.depth >= MAX_DEPTH:
-        context.fail("Recursion too deep", f"over max translation depth {MAX_DEPTH}")
+        context.fail(RECURSION, f"over max translation depth {MAX_DEPTH}")
     elif context.n_resubmits >= MAX_RESUBMITS:
-        context.fail("Too many resubmits", f"over {MAX_RESUBMITS} resubmit actions")
+        context.fail(RESUBMITS, f"over {MAX_RESUBMITS} resubmit actions")
     elif len(context.actions) > FEW_ACTIONS and context.n_bytes() > 0xFFFF:
         # What there is of it is done, packet by packet.
         context.report_error("resubmits yielded over 64 kB of actions")

@@ -7,6 +7,7 @@ import sys
 from netloom.base.errors import ProtocolError
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT, VLAN_CFI
+from netloom.flow.key import MAX_VLANS
 from netloom.flow.ports import ANY
 from netloom.flow.print import format_flow
 from netloom.openflow.message_text import Style, bare_hex_dump, format_message
@@ -69,7 +70,7 @@ def compose_packet(context: Context) -> int:
 
 
 def _compare(key: int, packet: bytes) -> int:
-    found = extract_key(packet, in_port=ANY << SLOT["in_port"].shift)
+    found = extract_key(packet, ANY << SLOT["in_port"].shift, vlan_limit=MAX_VLANS)
     if found == key:
         return 0
     sys.stdout.flush()
@@ -143,7 +144,7 @@ def parse_pcap(context: Context) -> int:
             continue
         try:
             for _, packet in reader.packets():
-                key = extract_key(packet, in_port=ANY << SLOT["in_port"].shift)
+                key = extract_key(packet, ANY << SLOT["in_port"].shift, vlan_limit=MAX_VLANS)
                 sys.stdout.write(format_flow(key) + "\n")
         except ProtocolError:
             status = _EPROTO
@@ -232,7 +233,7 @@ def _openflow_text(
     context: Context, streams: _Streams, wall_ms: int, packet: bytes, ports: tuple[int, ...]
 ) -> Iterator[str]:
     """The messages that `packet` completes."""
-    key = extract_key(packet)
+    key = extract_key(packet, vlan_limit=MAX_VLANS)
     if SLOT["dl_type"].get(key) != 0x0800 or SLOT["nw_proto"].get(key) != 6:
         return
     ends = SLOT["tp_src"].get(key), SLOT["tp_dst"].get(key)
