@@ -7,6 +7,7 @@ Masks of addresses are addresses, not prefix lengths, as in ovs-dpctl(8).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import hexdigits
 
 from netloom.base.errors import ConfigError
 from netloom.flow import numbers
@@ -25,6 +26,11 @@ _FLAG_SETS = {
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
 _VLAN_NAMES = ("vlan", "vlan1")
+
+
+#: Digits between the hyphens of the id of a flow, which dumps have in front of what it matches.
+_UFID_PARTS = [8, 4, 4, 4, 12]
+_UFID_LEN = len("ufid:") + sum(_UFID_PARTS) + len(_UFID_PARTS) - 1
 
 
 class _SyntaxError(Exception):
@@ -63,6 +69,9 @@ class _Reader:
                 at += 1
             if at == len(text):
                 return
+            if text.startswith("ufid:", at):
+                at = _ufid_end(text, at)
+                continue
             end = _attribute_end(text, at)
             name, _, rest = text[at:end].partition("(")
             try:
@@ -305,3 +314,10 @@ def _number(text: str, bits: int) -> tuple[int, int]:
     if rest or value > ones or mask > ones:
         raise _SyntaxError
     return value, mask
+
+
+def _ufid_end(text: str, at: int) -> int:
+    parts = text[at : at + _UFID_LEN].removeprefix("ufid:").split("-")
+    if [len(part) for part in parts] != _UFID_PARTS or not set("".join(parts)) <= set(hexdigits):
+        raise ConfigError(f"syntax error at {text[at:]}")
+    return at + _UFID_LEN

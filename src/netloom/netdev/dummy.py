@@ -189,8 +189,10 @@ class DummyDevice:
 
     @property
     def options(self) -> dict[str, str]:
-        """What it shows of its configuration: where its wire goes."""
-        return {} if self._wire is None else dict([self._wire_option])
+        """What it shows of its configuration: its number, and where its wire goes."""
+        index = self._state.ifindex
+        shown = {"ifindex": str(index)} if index else {}
+        return shown if self._wire is None else shown | dict([self._wire_option])
 
     @property
     def wire_state(self) -> str:

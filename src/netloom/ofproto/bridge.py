@@ -244,10 +244,10 @@ class Ofproto:
                 [bundle for bundle in bundles if bundle.settings.mcast_flood_reports],
             )
 
-    def _forget_bundle(self, bundle: Bundle) -> None:
-        self.macs.forget_bundle(bundle)
+    def _forget_bundle(self, bundle: Bundle) -> list[tuple[int, int]]:
         if self.mcast is not None:
             self.mcast.forget_bundle(bundle)
+        return self.macs.forget_bundle(bundle)
 
     # Ports
 
@@ -333,7 +333,12 @@ class Ofproto:
         bundle = self.bundles.pop(name, None)
         if bundle is None:
             return
-        self._forget_bundle(bundle)
+        gone = self._forget_bundle(bundle)
+        # Who was there may be behind another bridge's port soon: a machine that moves.
+        others = [bridge for bridge in self.backer.bridges.values() if bridge is not self]
+        for bridge in others if gone else ():
+            for mac, vlan in gone:
+                bridge.macs.remove(mac, vlan)
         for port in bundle.members:
             port.bundle = None
         bundle.members = []

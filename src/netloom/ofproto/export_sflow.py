@@ -39,7 +39,10 @@ _TUN_SRC, _TUN_DST, _TUN_TOS = SLOT["tun_src"], SLOT["tun_dst"], SLOT["tun_tos"]
 _TUN_TP_SRC, _TUN_TP_DST, _TUN_FLAGS = SLOT["tun_tp_src"], SLOT["tun_tp_dst"], SLOT["tun_flags"]
 _HAS_KEY: Final = 0x8
 _LABEL: Final = SLOT["mpls_lse0"]
-_BOTTOM: Final = 0x100 << _LABEL.shift
+_LABELS: Final = tuple(SLOT[f"mpls_lse{number}"] for number in range(3))
+_BOTTOM: Final = 0x100
+_DL_TYPE: Final = SLOT["dl_type"]
+_MPLS_TYPES: Final = (0x8847, 0x8848)
 _LABEL_HEADERS: Final = frozenset({"mpls", dp.KNOWN_LABEL})
 #: Where numbers of parts of the machine begin.
 _FIRST_ENTITY: Final = 1_000
@@ -49,11 +52,17 @@ _GRE_CSUM, _GRE_KEY = 0x80, 0x20
 
 class Leaving(Record):
     """How a packet leaves: the outer header of the tunnel that it leaves by (in key layout, 0 for
-    none), the tunnel's protocol, and labels that were put in front of it, outermost first."""
+    none), the tunnel's protocol, labels that were put in front of it, outermost first, and how many
+    of its own it loses."""
 
     tunnel: int = 0
     protocol: int = 0
     labels: tuple[int, ...] = ()
+    n_popped: int = 0
+
+    def stack(self, key: int) -> tuple[int, ...]:
+        """The labels with which a packet of this key leaves."""
+        return (*self.labels, *_own_labels(key)[self.n_popped :])
 
     @classmethod
     def of(cls, actions: list[dp.DpAction], port: OfPort | None) -> Leaving:
@@ -61,18 +70,18 @@ class Leaving(Record):
         reader = _ActionReader()
         reader.read(actions)
         if reader.n_tunnels != 1:
-            return cls(labels=tuple(reader.labels))
+            return cls(labels=tuple(reader.labels), n_popped=reader.n_popped)
         protocol = reader.protocol
         if not protocol and port is not None and port.tunnel is not None:
             protocol = port.tunnel.config.row.nw_proto
-        return cls(reader.tunnel, protocol, tuple(reader.labels))
+        return cls(reader.tunnel, protocol, tuple(reader.labels), reader.n_popped)
 
 
 class _ActionReader:
     """Follows the headers that actions put on."""
 
     def __init__(self) -> None:
-        self.tunnel = self.protocol = self.n_tunnels = 0
+        self.tunnel = self.protocol = self.n_tunnels = self.n_popped = 0
         self.labels: list[int] = []
 
     def read(self, actions: Any) -> None:
@@ -80,16 +89,22 @@ class _ActionReader:
             if isinstance(action, dp.Set) and action.header == "tunnel":
                 self.tunnel, self.n_tunnels = action.value & TUNNEL_MASK, 1
             elif isinstance(action, dp.Set) and action.header in _LABEL_HEADERS:
-                # What is below a label that is not the last is not known here.
-                self.labels[:1] = [_LABEL.get(action.value)] if action.value & _BOTTOM else []
+                self._pop()
+                self.labels.insert(0, _LABEL.get(action.value))
             elif isinstance(action, dp.TunnelPush):
                 self._push(action)
             elif isinstance(action, dp.PushMpls):
                 self.labels.insert(0, action.lse)
             elif isinstance(action, dp.PopMpls):
-                del self.labels[:1]
+                self._pop()
             elif isinstance(action, dp.Clone):
                 self.read(action.actions)
+
+    def _pop(self) -> None:
+        if self.labels:
+            del self.labels[0]
+        else:
+            self.n_popped += 1
 
     def _push(self, action: dp.TunnelPush) -> None:
         self.n_tunnels += 1
@@ -162,7 +177,8 @@ class SflowExport:
         """The agent's address; empty if there is none."""
         underlay = self._bridge.backer.underlay
         if settings.agent:
-            for address, _ in underlay.addresses(settings.agent):
+            known = [address for address, _ in underlay.addresses(settings.agent)]
+            for address in known or underlay.host_addresses(settings.agent):
                 return address_bytes(address)
             try:
                 return ipaddress.ip_address(settings.agent).packed
@@ -211,8 +227,8 @@ class SflowExport:
     ) -> tuple[form.Element, ...]:
         """Tunnels and labels, if there are any."""
         found: list[form.Element] = []
-        if leaving.labels:
-            found.append(form.mpls_element(leaving.labels))
+        if labels := leaving.stack(key):
+            found.append(form.mpls_element(labels))
         if leaving.protocol and _TUN_DST.get(leaving.tunnel):
             found += _tunnel_elements(True, leaving.tunnel, leaving.protocol)
         if port is not None and port.tunnel is not None and _TUN_DST.get(key):
@@ -251,6 +267,17 @@ class SflowExport:
     def close(self) -> None:
         self._audience.close()
         self._agent = None
+
+
+def _own_labels(key: int) -> list[int]:
+    """The labels of a packet, as far as its key has them."""
+    found: list[int] = []
+    if _DL_TYPE.get(key) in _MPLS_TYPES:
+        for slot in _LABELS:
+            found.append(slot.get(key))
+            if found[-1] & _BOTTOM:
+                break
+    return found
 
 
 def _target_address(target: str) -> int:

@@ -239,10 +239,13 @@ class MacTable(Generic[B]):
         self._hear()
         self._drop_all([entry for entry in self._entries.values() if not entry.is_static])
 
-    def forget_bundle(self, bundle: B) -> None:
-        """A bundle is gone, or means something else now."""
+    def forget_bundle(self, bundle: B) -> list[tuple[int, int]]:
+        """A bundle is gone, or means something else now. Returns the addresses with their VLANs
+        that were on it."""
         self._hear()
-        self._drop_all([entry for entry in self._entries.values() if entry.bundle == bundle])
+        entries = [entry for entry in self._entries.values() if entry.bundle == bundle]
+        self._drop_all(entries)
+        return [(entry.mac, entry.vlan) for entry in entries]
 
     def move_bundle(self, old: B, new: B) -> None:
         """What was on one bundle is on another from now on."""

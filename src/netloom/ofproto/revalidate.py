@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
 from netloom.flow.fields import KEY_MASK
+from netloom.ofproto.dpif_log import is_told, log_dump, log_flow
 from netloom.ofproto.export_netflow import end_flow
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import Credit, MacLookup
@@ -174,6 +175,8 @@ class Revalidator:
         """Credit what flows counted, and remove the idle ones. Flows that somebody else took out of
         the data path (`dpctl/del-flows`) are forgotten, so that misses bring them back."""
         started_ms = self._backer.clock.now_ms()
+        if is_told():
+            log_dump(self._backer.dpif, now_ms)
         present = self.push_statistics()
         if present is not None:
             self._changes = self._changes_seen
@@ -214,8 +217,7 @@ class Revalidator:
         flow.n_packets, flow.n_bytes, flow.used_ms = stats.packets, stats.bytes, stats.used_ms
         self._index(name, result.mac_lookups)
         if dumped.actions != flow.actions:
-            events.flow_put.add()
-            dpif.flow_put(dumped.key, dumped.mask, flow.actions)
+            self._put("put[modify]", flow)
 
     def _has_vanished(self, name: FlowName) -> None:
         """Somebody else took the flow out of the data path: one that stays comes back."""
@@ -225,9 +227,15 @@ class Revalidator:
             self._remove(name, flow)
             return
         flow.n_packets = flow.n_bytes = 0
-        self._backer.events.flow_put.add()
-        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+        self._put("put[create]", flow)
         self._changes += 1
+
+    def _put(self, operation: str, flow: InstalledFlow) -> None:
+        """Have the data path do what a flow is to do now."""
+        self._backer.events.flow_put.add()
+        if is_told():
+            log_flow(self._backer.dpif, operation, flow.key, flow.mask, flow.actions)
+        self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
 
     def _idle_since(self, oldest_ms: int) -> list[FlowName]:
         """The flows that were not used after that. Flows stand in the order of their use, as far as
@@ -377,8 +385,7 @@ class Revalidator:
                 self._index(name, flow.mac_lookups)
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
-                self._backer.events.flow_put.add()
-                self._backer.dpif.flow_put(flow.key, flow.mask, flow.actions)
+                self._put("put[modify]", flow)
 
     def _translate_again(self, key: int, now_ms: int) -> Translated | None:
         """What becomes of the packets of a flow; None if they come from nowhere."""

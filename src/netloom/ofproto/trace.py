@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 #: Of a packet that comes back again and again, so many times are told.
 MAX_RESUMED = 256
+#: Where, a flow, a packet.
+MAX_WORDS = 3
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
 
@@ -91,12 +93,14 @@ class _Request:
             self.ct_states.append(read_state(arg))
         elif arg in ("-generate", "--generate"):
             self.generate = True
-        elif arg in ("--names", "--no-names"):
-            self.names = arg == "--names"
+        elif arg in ("-names", "--names", "--no-names"):
+            self.names = arg != "--no-names"
         elif arg == "--ct-next":
             self._wants_state = True
         elif arg.startswith("-"):
             raise CommandError(f"{arg}: unknown option")
+        elif len(self.words) == MAX_WORDS:
+            raise CommandError("too many arguments")
         else:
             self.words.append(arg)
 
@@ -211,44 +215,54 @@ def _trace_once(
 
 
 def _read_flow(request: _Request, world: World) -> tuple[Ofproto, int]:
+    _take_packet(request)
     words = request.words
-    if len(words) > 3 or not words:
-        raise CommandError("too many arguments" if words else "Syntax error")
-    complaint = ""
-    for at in range(min(len(words), 2)):
-        complaint = _not_odp_flow(words[at], world)
-        if not complaint:
-            _read_packet(request, words[at + 1 :])
-            return _read_odp_flow(words[at], _backers_named(words[:at], world))
-    if len(words) < 2:
-        raise CommandError(f"{complaint} (or the bridge name was omitted)")
-    bridge = world.find_bridge(words[0])
-    if bridge is None:
-        raise CommandError(f"{words[0]}: unknown bridge")
-    _read_packet(request, words[2:])
+    if not 1 <= len(words) <= 2:
+        raise CommandError("Syntax error")
+    *place, text = words
+    backers = _backers_named(place, world)
     try:
-        return bridge, parse_flow(words[1], _port_numbers(bridge), bridge.tlv_table.field_names())
+        key, mask = parse_odp_flow(text, _dp_port_numbers(backers))
+    except ConfigError as error:
+        if not place:
+            raise CommandError(f"{error} (or the bridge name was omitted)") from error
+        return _read_bridge_flow(place[0], text, world)
+    if not backers:
+        raise CommandError("Cannot find the datapath")
+    return _find_port(key, mask, backers)
+
+
+def _take_packet(request: _Request) -> None:
+    """The last word may be a packet; with three it must be one."""
+    if request.generate or len(request.words) < 2:
+        return
+    try:
+        packet = bytes.fromhex(request.words[-1])
+        complaint = "" if len(packet) >= ETH_LEN else "Packet data too short for Ethernet"
+    except ValueError:
+        packet, complaint = b"", "Trailing garbage in packet data"
+    if not complaint:
+        request.packet = packet
+        request.words.pop()
+    elif len(request.words) > 2:
+        raise CommandError(complaint)
+
+
+def _read_bridge_flow(name: str, text: str, world: World) -> tuple[Ofproto, int]:
+    bridge = world.find_bridge(name)
+    if bridge is None:
+        raise CommandError(f"{name}: unknown bridge")
+    try:
+        return bridge, parse_flow(text, _port_numbers(bridge), bridge.tlv_table.field_names())
     except ConfigError as error:
         raise CommandError(f"Bad openflow flow syntax: {error}") from error
-
-
-def _not_odp_flow(text: str, world: World) -> str:
-    """Why `text` is no flow of a data path; "" if it is one."""
-    try:
-        parse_odp_flow(text, _dp_port_numbers(world.backers()))
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def _backers_named(words: list[str], world: World) -> Sequence[Backer]:
     """That of the type that a word gives (`dummy` or `ovs-dummy`), or all."""
     if not words:
         return world.backers()
-    found = [b for b in world.backers() if b.type == words[0].removeprefix("ovs-")]
-    if not found:
-        raise CommandError("Cannot find the datapath")
-    return found
+    return [b for b in world.backers() if b.type == words[0].removeprefix("ovs-")]
 
 
 def _dp_port_numbers(backers: Sequence[Backer]) -> dict[str, int]:
@@ -259,21 +273,8 @@ def _port_numbers(bridge: Ofproto) -> dict[str, int]:
     return {port.name: number for number, port in bridge.ports_by_number.items()}
 
 
-def _read_packet(request: _Request, words: list[str]) -> None:
-    if not words:
-        return
-    if request.generate or len(words) > 1:
-        raise CommandError("Syntax error")
-    try:
-        request.packet = bytes.fromhex(words[0])
-    except ValueError:
-        raise CommandError("Trailing garbage in packet data") from None
-    if len(request.packet) < ETH_LEN:
-        raise CommandError("Packet data too short for Ethernet")
-
-
-def _read_odp_flow(text: str, backers: Sequence[Backer]) -> tuple[Ofproto, int]:
-    key, mask = parse_odp_flow(text, _dp_port_numbers(backers))
+def _find_port(key: int, mask: int, backers: Sequence[Backer]) -> tuple[Ofproto, int]:
+    """The bridge of a data-path flow's port, and its key there."""
     if not mask & DL_TYPE_MASK:
         key |= DL_TYPE_NONE << DL_TYPE_SHIFT
     recirc_id = key >> RECIRC_ID_SHIFT & 0xFFFFFFFF

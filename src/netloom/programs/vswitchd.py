@@ -16,7 +16,7 @@ from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.host_neighbours import host_neighbour
-from netloom.netdev.linux.host_routes import HostRoutes
+from netloom.netdev.linux.host_routes import HostRoutes, host_addresses
 from netloom.netdev.tunnel import TunnelFactory
 from netloom.ovsdb.idl import Idl
 from netloom.programs.control import Control, make_registry
@@ -210,6 +210,8 @@ class Program:
         self._routes = HostRoutes() if arguments.use_system_routes else None
         if arguments.use_system_routes:
             self.datapaths.underlay.host_neighbour = host_neighbour
+        if arguments.dummy != "override":
+            self.datapaths.underlay.host_addresses = host_addresses
         self._daemon = daemon
         self._announced = False
         self._watched: set[int] = set()

@@ -111,6 +111,8 @@ class Bond:
         #: Other switches have to be told where addresses are now.
         self.should_announce = False
         self.next_rebalance_ms = now_ms + settings.rebalance_ms
+        #: What new settings make overdue is done with the next look at loads.
+        self._configured_ms = now_ms
         self._buckets: list[Bucket] = []
         self._turn: list[Member] = []
         self._knows_no_member = False
@@ -152,6 +154,7 @@ class Bond:
             if settings.mode != self.settings.mode:
                 self._buckets = []
             self._set_rebalancing(settings, now_ms)
+            self._configured_ms = now_ms
             self.settings = settings
             self.changes += 1
         for name in [name for name in self.members if name not in links]:
@@ -186,7 +189,8 @@ class Bond:
             up, member.mac = links.get(name, (False, member.mac))
             self._follow_link(member, up, now_ms)
         self._choose_active(now_ms)
-        if self.is_balanced and self.settings.rebalance_ms and now_ms >= self.next_rebalance_ms:
+        is_due = now_ms >= self.next_rebalance_ms and now_ms > self._configured_ms
+        if is_due and self.is_balanced and self.settings.rebalance_ms:
             self.next_rebalance_ms = now_ms + self.settings.rebalance_ms
             self._rebalance()
 

@@ -22,6 +22,8 @@ MANY_OUTPUTS: Final = 0x80000000
 UNKNOWN: Final = 0xFFFFFFFF
 
 _FLOW_SAMPLE, _COUNTERS_SAMPLE = 1, 2
+#: In a label: it is the last.
+_BOTTOM = 0x100
 _HEADER, _EXTENDED_SWITCH, _EXTENDED_MPLS = 1, 1001, 1006
 _TUNNEL_EGRESS, _TUNNEL_INGRESS, _VNI_EGRESS, _VNI_INGRESS = 1023, 1024, 1029, 1030
 _GENERIC, _ETHERNET, _LACP, _OPENFLOW_PORT, _PORT_NAME = 1, 2, 7, 1004, 1005
@@ -139,9 +141,11 @@ def vni_element(is_egress: bool, vni: int) -> Element:
 
 
 def mpls_element(labels: tuple[int, ...]) -> Element:
-    """The label stack of a packet that leaves, outermost first; its next hop is not known, and the
-    stack that it came with is in its header."""
-    return (_EXTENDED_MPLS, pack(f">IIII{len(labels)}I", _IPV4, 0, 0, len(labels), *labels))
+    """The label stack of a packet that leaves, outermost first (only the last is marked as such);
+    its next hop is not known, and the stack that it came with is in its header."""
+    stack = [label & ~_BOTTOM for label in labels]
+    stack[-1] |= _BOTTOM
+    return (_EXTENDED_MPLS, pack(f">IIII{len(stack)}I", _IPV4, 0, 0, len(stack), *stack))
 
 
 def interface_element(counters: InterfaceCounters) -> Element:

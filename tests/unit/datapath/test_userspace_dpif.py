@@ -8,6 +8,7 @@ import pytest
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
+from netloom.base.log import CONSOLE, DBG, vlog
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.actions import Output, Userspace
 from netloom.datapath.dpif import DpPortNo
@@ -187,3 +188,22 @@ def test_hashes_choose_by_connection() -> None:
     hashes = [upcall.key for upcall in bench.dpif.recv_upcalls(10)]
     assert hashes[0] == hashes[2] != hashes[1]
     assert all(parse_odp_flow("recirc_id(0x1)")[0] & key for key in hashes)
+
+
+def test_the_log_tells_of_flows_to_those_who_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    levels = vlog.levels()
+    flow = f"recirc_id(0),{FLOW}"
+    bench.put(flow, "2")
+    vlog.set_level(DBG, "dpif_netdev", CONSOLE)
+    try:
+        bench.put(flow, "3")
+        bench.put(flow.replace("0x0800", "0x86dd").replace("ipv4", "ipv6"), "2,3")
+    finally:
+        vlog.set_levels(levels)
+    changed, added = capsys.readouterr().err.splitlines()
+    assert "|dpif_netdev|DBG|flow_mod: ufid:" in changed
+    match = "recirc_id(0),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)"
+    assert changed.endswith(f" {match}, old_actions:2, actions:3")
+    assert "|dpif_netdev|DBG|flow_add: ufid:" in added
+    assert added.endswith("eth_type(0x86dd),ipv6(frag=no), actions:2,3")

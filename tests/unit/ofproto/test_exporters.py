@@ -14,6 +14,7 @@ from netloom.datapath import actions as dp
 from netloom.datapath.action_text import format_actions
 from netloom.flow.compose import compose_packet
 from netloom.flow.fields import SLOT
+from netloom.flow.key import make_key
 from netloom.flow.mapped import map_ipv4
 from netloom.flow.text import parse_flow
 from netloom.ofproto.export_host import Collector, ExportHost
@@ -263,3 +264,13 @@ def test_headers_that_actions_put_on_are_found() -> None:
     labels = [dp.PushMpls(0x8847, 0x5100), dp.PushMpls(0x8847, 0x6000)]
     assert Leaving.of(labels, None).labels == (0x6000, 0x5100)
     assert Leaving.of([*labels, dp.PopMpls(0x8847)], None).labels == (0x5100,)
+
+
+def test_labels_that_a_packet_came_with_are_below_those_it_gets() -> None:
+    own = make_key(dl_type=0x8847, mpls_lse0=0x1040, mpls_lse1=0x2140)
+    push, pop = dp.PushMpls(0x8847, 0x7020), dp.PopMpls(0x8847)
+    assert Leaving.of([push], None).stack(own) == (0x7020, 0x1040, 0x2140)
+    assert Leaving.of([push, pop, pop], None).stack(own) == (0x2140,)
+    change = dp.Set("mpls", make_key(mpls_lse0=0x9040), make_key(mpls_lse0=0xFFFFFFFF))
+    assert Leaving.of([change], None).stack(own) == (0x9040, 0x2140)
+    assert Leaving.of([push], None).stack(make_key(dl_type=0x0800)) == (0x7020,)

@@ -40,8 +40,11 @@ def test_adding_the_same_match_replaces_and_keeps_counters_unless_told() -> None
     add(tables, match(in_port=1), Output(2)).credit(5, 500, 1)
     again = add(tables, match(in_port=1), Output(3))
     assert (again.n_packets, len(tables)) == (5, 1)
-    reset = add(tables, match(in_port=1), Output(3), flags=m.OFPFF_RESET_COUNTS)
+    again.credit(1, 100, 7)
+    reset = add(tables, match(in_port=1), Output(3), now_ms=9, flags=m.OFPFF_RESET_COUNTS)
     assert reset.n_packets == 0
+    # It is idle for as long as the one before.
+    assert (reset.created_ms, reset.used_ms) == (9, 7)
 
 
 def test_an_overlapping_flow_is_refused_when_asked() -> None:

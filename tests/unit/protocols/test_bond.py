@@ -111,6 +111,19 @@ def test_the_same_source_takes_the_same_member() -> None:
     assert moved is not None and moved[0] != first[0]
 
 
+def test_what_has_passed_of_an_interval_counts_for_another_one() -> None:
+    bond = make(BondSettings("balance-slb", rebalance_ms=60_000))
+    everyone = links("a", "b", "c")
+    bond.run(everyone, 50_000)
+    assert bond.next_rebalance_ms == 60_000
+    bond.configure(BondSettings("balance-slb", rebalance_ms=10_000), everyone, 50_000)
+    assert bond.next_rebalance_ms == 10_000
+    bond.run(everyone, 50_001)
+    assert bond.next_rebalance_ms == 60_001
+    bond.configure(BondSettings("balance-slb", rebalance_ms=60_000), everyone, 55_001)
+    assert bond.next_rebalance_ms == 110_001
+
+
 def test_who_was_active_before_is_active_again() -> None:
     bond = make(BondSettings(last_active=Hint("mac b")))
     assert active(bond) == "b"

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
-from netloom.base.log import get_logger
+from netloom.base.log import DBG, get_logger
 from netloom.base.numbers import DIGITS, decimal
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
@@ -49,6 +49,7 @@ from netloom.datapath.userspace.execute import (
     Program,
     compile_actions,
 )
+from netloom.datapath.userspace.flow_log import log_flow
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.policer import Policer
@@ -243,6 +244,10 @@ class UserspaceDpif(Outlet):
     # Flows
 
     def flow_put(self, key: int, mask: int, actions: DpActions) -> None:
+        if log.threshold >= DBG:
+            before = self._flows.find(key, mask)
+            old_actions = None if before is None else before.actions
+            log_flow(log, key, mask, actions, old_actions, self.vlan_limit)
         flow = self._flows.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)

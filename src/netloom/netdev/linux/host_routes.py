@@ -119,6 +119,17 @@ class HostRoutes:
         """Addresses and routes as they are now."""
         self._is_stale = False
         names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in self._dump(RTM_GETLINK)}
+        families = (socket.AF_INET, socket.AF_INET6)
+        messages = [m for family in families for m in self._dump(RTM_GETROUTE, family)]
+        routes = [self._route(message, names) for message in messages]
+        return self._addresses(names), [route for route in routes if route is not None]
+
+    def read_addresses(self) -> HostAddresses:
+        """Addresses as they are now."""
+        links = self._dump(RTM_GETLINK)
+        return self._addresses({link["index"]: link.get_attr("IFLA_IFNAME") for link in links})
+
+    def _addresses(self, names: dict[int, str]) -> HostAddresses:
         addresses: dict[str, tuple[tuple[int, int], ...]] = {}
         for message in self._dump(RTM_GETADDR):
             name = names.get(message["index"])
@@ -127,10 +138,7 @@ class HostRoutes:
             if name is not None and address is not None:
                 length = _mapped_length(message["family"], message["prefixlen"])
                 addresses[name] = (*addresses.get(name, ()), (address, length))
-        families = (socket.AF_INET, socket.AF_INET6)
-        messages = [m for family in families for m in self._dump(RTM_GETROUTE, family)]
-        routes = [self._route(message, names) for message in messages]
-        return addresses, [route for route in routes if route is not None]
+        return addresses
 
     def _route(self, message: Any, names: dict[int, str]) -> HostRoute | None:
         table = message.get_attr("RTA_TABLE") or message["table"]
@@ -183,6 +191,15 @@ class HostRoutes:
     def close(self) -> None:
         self._events.close()
         self._requests.close()
+
+
+def host_addresses(device: str) -> tuple[int, ...]:
+    """The addresses of a device, asked for once; none if there is no such device."""
+    host = HostRoutes()
+    try:
+        return tuple([address for address, _ in host.read_addresses().get(device, ())])
+    finally:
+        host.close()
 
 
 _MESSAGES: dict[int, Callable[[], Any]] = {

@@ -15,7 +15,7 @@ Addresses are numbers of 128 bits (`flow.mapped`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
@@ -39,6 +39,8 @@ class Underlay:
         self.routes = Routes(self.addresses)
         self.neighbours = Neighbours()
         self.listeners = Listeners()
+        #: The addresses of a device of the host, also where its routes are not followed.
+        self.host_addresses: Callable[[str], Sequence[int]] = lambda device: ()
         #: What the host's kernel knows: (device, IPv4 address) -> Ethernet address.
         self.host_neighbour: Callable[[str, int], int | None] = lambda device, address: None
         self._watched: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {}

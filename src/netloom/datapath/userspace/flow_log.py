@@ -1,0 +1,37 @@
+"""What the log tells of flows that come and change, for those who set `dpif_netdev` to DBG."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from netloom.base.log import DBG, Logger
+from netloom.datapath.action_text import format_actions
+from netloom.datapath.actions import DpActions
+from netloom.datapath.flow_text import format_ufid
+from netloom.datapath.ufid import flow_ufid
+from netloom.flow.key import MAX_VLANS
+from netloom.flow.odp_text import format_odp_flow
+
+#: Open vSwitch's limit for messages about misses and their flows.
+MESSAGES_PER_MINUTE: Final = 600
+BURST: Final = 600
+
+
+def log_flow(
+    log: Logger,
+    key: int,
+    mask: int,
+    actions: DpActions,
+    old_actions: DpActions | None,
+    vlan_limit: int = MAX_VLANS,
+) -> None:
+    """`flow_add: ...`, or `flow_mod: ...` of a flow that had `old_actions`."""
+    if not log.admits(DBG, "flows", MESSAGES_PER_MINUTE, BURST):
+        return
+    ufid = format_ufid(flow_ufid(key & mask, mask))
+    match = format_odp_flow(key, mask, None, False, vlan_limit)
+    words = [f"{ufid} mega_{ufid} {match}"]
+    if old_actions is not None:
+        words.append(f"old_actions:{format_actions(old_actions)}")
+    words.append(f"actions:{format_actions(actions)}")
+    log.dbg("%s: %s", "flow_add" if old_actions is None else "flow_mod", ", ".join(words))

@@ -1,0 +1,77 @@
+"""What the log tells of packets that are not forwarded as their flows say, and of flows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "trace"))
+from small_switch import SmallSwitch
+
+from netloom.base.log import CONSOLE, DBG, vlog
+from netloom.flow.compose import compose_packet
+from netloom.flow.text import parse_flow
+
+PACKET = compose_packet(parse_flow("udp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:0b"))
+
+
+@pytest.fixture
+def switch() -> Iterator[SmallSwitch]:
+    levels = vlog.levels()
+    for module in ("ofproto_dpif_xlate", "ofproto_dpif_upcall", "dpif"):
+        vlog.logger(module).honor_rate_limits = False
+    switch = SmallSwitch()
+    switch.add_bridge("br0")
+    for number in (1, 2):
+        switch.add_port("br0", f"p{number}", number, {})
+    yield switch
+    vlog.set_levels(levels)
+    vlog.set_rate_limits([], True)
+
+
+def inject(switch: SmallSwitch) -> None:
+    switch.devices.find("p1").inject(PACKET)
+    for _ in range(3):
+        switch.backer.run()
+
+
+def test_an_error_names_the_bridge_and_the_packet(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=pop:NXM_NX_REG0[],output:2")
+    switch.control("ofproto/trace", "br0", "in_port=1,udp")
+    assert capsys.readouterr().err == ""
+    inject(switch)
+    line = capsys.readouterr().err
+    text = "|ofproto_dpif_xlate|WARN|stack underflow on bridge br0 while processing udp,in_port=1,"
+    assert text in line and line.count("\n") == 1
+
+
+def test_the_way_of_a_packet_that_goes_around_is_told(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=resubmit(,0)")
+    inject(switch)
+    told = capsys.readouterr().err
+    assert "|ofproto_dpif_xlate|WARN|over max translation depth 64 on bridge br0" in told
+    assert "|ofproto_dpif_upcall|WARN|Flow: udp,in_port=1," in told
+    # One for each table that it entered, and one that was too much.
+    assert told.count("resubmit(,0)\n") == 65
+    assert "Translation failed (Recursion too deep), packet is dropped." in told
+
+
+def test_a_flow_that_changes_is_told_with_all_its_fields(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=output:2")
+    inject(switch)
+    vlog.set_level(DBG, "dpif", CONSOLE)
+    switch.replace_flows("br0", "actions=IN_PORT")
+    switch.backer.run()
+    changed = [line for line in capsys.readouterr().err.splitlines() if "put[modify]" in line]
+    assert len(changed) == 1
+    assert "|dpif|DBG|dummy@ovs-dummy: put[modify] ufid:" in changed[0]
+    assert "ipv4(src=0.0.0.0/0.0.0.0," in changed[0] and changed[0].endswith(", actions:1")
