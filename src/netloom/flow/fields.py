@@ -447,8 +447,11 @@ def _register_rows() -> list[str]:
     ]
     rows += [f"xreg{n} reg{2 * n + 1} 8 hex MW - -- OXM_OF_PKT_REG{n}={n}@1.3"
              for n in range(N_REGS // 2)]  # fmt: skip
-    rows += [f"xxreg{n} reg{4 * n + 3} 16 hex MW - -- NXM_NX_XXREG{n}={111 + n}"
-             for n in range(N_REGS // 4)]  # fmt: skip
+    rows += [
+        f"xxreg{n} reg{4 * n + 3} 16 hex MW - -- "
+        + (f"NXM_NX_XXREG{n}={111 + n}" if n < 4 else f"NXOXM_ET_XXREG{n}={29 + n}")
+        for n in range(N_REGS // 4)
+    ]
     return rows
 
 

@@ -355,7 +355,9 @@ def _write_dec_ttl(w: Writer, action: a.DecTtl) -> None:
 
 def _write_resubmit(w: Writer, action: a.Resubmit) -> None:
     port = _of10(action.in_port)
-    if action.with_ct:
+    if action.short and action.table_id == 255:
+        w.put("RESUBMIT", pack(">H4x", port))
+    elif action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
     else:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))

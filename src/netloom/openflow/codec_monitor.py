@@ -11,7 +11,7 @@ from struct import pack, unpack_from
 from netloom.flow.ports import port_from_of10, port_from_of11
 from netloom.openflow import messages as m
 from netloom.openflow import messages_monitor as w
-from netloom.openflow.action_decode import decode_actions, decode_instructions
+from netloom.openflow.action_decode import decode_action_list, decode_instructions
 from netloom.openflow.action_encode import encode_actions, encode_instructions
 from netloom.openflow.codec_match import decode_match, decode_nx_match, encode_nx_match
 from netloom.openflow.codec_ports import port_to_10
@@ -173,7 +173,7 @@ def _read_update(data: bytes, pos: int, length: int, number: int, version: int) 
     end = pos + length
     if version < 4:
         match, _, _, after = decode_nx_match(data, pos + 24, size, options=True)
-        actions = decode_actions(data[after:end], version)
+        actions = decode_action_list(data[after:end], version)
     else:
         match, after = decode_match(data, pos + 24, version, options=True)
         if after > end:

@@ -75,7 +75,8 @@ def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
         ("mark", message.mark, 32), ("labels", message.labels, 128),
     ):  # fmt: skip
         if mask:
-            out += f" {name}={value:#x}" + (f"/{mask:#x}" if mask != (1 << bits) - 1 else "")
+            number = f"{value:#x}" if value else "0"
+            out += f" {name}={number}" + (f"/{mask:#x}" if mask != (1 << bits) - 1 else "")
     return f"{out} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
 
 
