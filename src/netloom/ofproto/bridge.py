@@ -445,9 +445,13 @@ class Ofproto:
     def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
         return learning.may_learn(self.tables, mod, limit)
 
-    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
-        """Add the flow that a packet asks for."""
-        learning.learn(self.tables, mod, limit, now_ms, self._changed)
+    def learn(self, mod: m.FlowMod, limit: int, used_ms: int, again: bool) -> None:
+        """Add the flow that a packet asks for: see `learning.learn`."""
+        now_ms = self.backer.clock.now_ms()
+        learning.learn(self.tables, mod, limit, now_ms, used_ms, again, self._changed)
+
+    def has_learned(self, mod: m.FlowMod) -> bool:
+        return learning.is_there(self.tables, mod)
 
     def flush_connections(self, request: CtFlush) -> None:
         tracker = self.backer.dpif.conntrack
