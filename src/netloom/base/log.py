@@ -14,8 +14,9 @@ Netloom: a logger is wanted by modules that are imported before any program has 
 handing it through every constructor would put a parameter on every class for something that has
 no influence on what is computed.
 
-Rate limits are token buckets, one per format string (that is: per place in the code). The first
-message that gets through after others were held back is preceded by one that counts them.
+Rate limits are token buckets, one per format string (that is: per place in the code) unless the
+module's messages share one (`limit_together`). The first message that gets through after others
+were held back is preceded by one that counts them.
 
 Not the standard library's `logging`: it takes 8 ms to import, which is half of what a classic tool
 may take in all. A message that nobody wants costs one comparison.
@@ -132,12 +133,15 @@ class RateLimit:
 class Logger:
     """The log of one module. `threshold` is the highest level that any destination wants."""
 
-    __slots__ = ("_limits", "_vlog", "honor_rate_limits", "levels", "module", "threshold")
+    __slots__ = (
+        "_limits", "_shared", "_vlog", "honor_rate_limits", "levels", "module", "threshold",
+    )  # fmt: skip
 
     def __init__(self, module: str, owner: Vlog, levels: list[int]) -> None:
         self.module = module
         self._vlog = owner
         self._limits: dict[str, RateLimit] = {}
+        self._shared: RateLimit | None = None
         self.levels = levels
         self.threshold = OFF
         self.honor_rate_limits = True
@@ -173,7 +177,7 @@ class Logger:
             return
         if self.honor_rate_limits:
             if limit is None:
-                limit = self._limits.get(fmt)
+                limit = self._shared or self._limits.get(fmt)
                 if limit is None:
                     limit = self._limits[fmt] = RateLimit(RATE_PER_MINUTE, BURST)
             now_ms = self._vlog.clock.now_ms()
@@ -182,6 +186,10 @@ class Logger:
             if limit.dropped:
                 self._report_dropped(level, limit, now_ms)
         self._vlog.emit(self, level, fmt % args if args else fmt)
+
+    def limit_together(self, per_minute: int, burst: int) -> None:
+        """From now on, let the `*_rl` messages of this module share one limit."""
+        self._shared = RateLimit(per_minute, burst)
 
     def admits(self, level: int, about: str, per_minute: int, burst: int) -> bool:
         """Whether a message of several lines may pass now, which the caller then logs line by

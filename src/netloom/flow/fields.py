@@ -122,7 +122,7 @@ in_port 4 0
 #: name/alias, slot[:low bit:bits], bytes on the wire, text form, M(askable) W(ritable),
 #: prerequisite, support in OpenFlow 1.0 and 1.1 (e exact, c CIDR, m any mask), code points.
 _FIELDS: Final = """
-dp_hash           dp_hash          4  hex         M- -      -- NXM_NX_DP_HASH=35
+dp_hash           dp_hash          4  hex         M- -      -- NXM_NX_DP_HASH=35 NXOXM_ET_DP_HASH=0
 recirc_id         recirc_id        4  decimal     -- -      -- NXM_NX_RECIRC_ID=36
 conj_id           conj_id          4  decimal     -- -      -- NXM_NX_CONJ_ID=37
 tun_id/tunnel_id  tun_id           8  hex         MW -      -- OXM_OF_TUNNEL_ID=38@1.3 NXM_NX_TUN_ID=16
@@ -447,8 +447,11 @@ def _register_rows() -> list[str]:
     ]
     rows += [f"xreg{n} reg{2 * n + 1} 8 hex MW - -- OXM_OF_PKT_REG{n}={n}@1.3"
              for n in range(N_REGS // 2)]  # fmt: skip
-    rows += [f"xxreg{n} reg{4 * n + 3} 16 hex MW - -- NXM_NX_XXREG{n}={111 + n}"
-             for n in range(N_REGS // 4)]  # fmt: skip
+    rows += [
+        f"xxreg{n} reg{4 * n + 3} 16 hex MW - -- "
+        + (f"NXM_NX_XXREG{n}={111 + n}" if n < 4 else f"NXOXM_ET_XXREG{n}={29 + n}")
+        for n in range(N_REGS // 4)
+    ]
     return rows
 
 

@@ -62,12 +62,14 @@ from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import CtFlush
+from netloom.openflow.text_nx import which_connections
 from netloom.protocols.mcast_snooping import McastTable
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
 log: Final = get_logger("ofproto")
+ct_log: Final = get_logger("ct_dpif")
 
 #: The greatest number of a port that OpenFlow 1.0 can name.
 MAX_PORT: Final = 0xFEFF
@@ -450,11 +452,17 @@ class Ofproto:
     def may_learn(self, mod: m.FlowMod, limit: int) -> bool:
         return learning.may_learn(self.tables, mod, limit)
 
-    def learn(self, mod: m.FlowMod, limit: int, now_ms: int) -> None:
-        """Add the flow that a packet asks for."""
-        learning.learn(self.tables, mod, limit, now_ms, self._changed)
+    def learn(self, mod: m.FlowMod, limit: int, used_ms: int, again: bool) -> None:
+        """Add the flow that a packet asks for: see `learning.learn`."""
+        now_ms = self.backer.clock.now_ms()
+        learning.learn(self.tables, mod, limit, now_ms, used_ms, again, self._changed)
+
+    def has_learned(self, mod: m.FlowMod) -> bool:
+        return learning.is_there(self.tables, mod)
 
     def flush_connections(self, request: CtFlush) -> None:
+        if ct_log.is_dbg_enabled:
+            ct_log.dbg("%s: ct_flush: %s", self.backer.dpif.name, which_connections(request))
         tracker = self.backer.dpif.conntrack
         if tracker is None:
             raise OpenFlowError("OFPBRC_BAD_TYPE")

@@ -175,6 +175,17 @@ class Classifier(Generic[R]):
             self._sort()
         return None
 
+    def count_above(self, priority: int) -> int:
+        """How many rules have a higher priority; costs little where they have masks of their
+        own."""
+        return sum(
+            rule.priority > priority
+            for subtable in self._order
+            if subtable.max_priority > priority
+            for same in subtable.rules.values()
+            for rule in same
+        )
+
     def _subtable(self, mask: int) -> Subtable[R]:
         """The subtable of a mask, made if there is none."""
         subtable = self._subtables.get(mask)

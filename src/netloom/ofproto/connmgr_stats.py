@@ -12,7 +12,7 @@ from netloom.ofproto import connmgr_groups, connmgr_tables, queues
 from netloom.ofproto.connmgr_features import stats_features, table_features
 from netloom.ofproto.connmgr_tables import miss_config
 from netloom.ofproto.flow_entries import flow_parts, has_form
-from netloom.ofproto.rules import Rule
+from netloom.ofproto.rules import MAX_OPENFLOW_PRIORITY, Rule
 from netloom.ofproto.sessions import Session
 from netloom.ofproto.table import MAX_ENTRIES
 from netloom.ofproto.table_features import rename_tables
@@ -111,9 +111,10 @@ def _table(
             continue
         if can is not None:
             can = replace(can, config=miss_config(table, version))
+        n_rules = len(table.classifier) - table.classifier.count_above(MAX_OPENFLOW_PRIORITY)
         listed.append(
             m.TableStats(
-                number, len(table.classifier), table.n_lookups, table.n_matches, table.name,
+                number, n_rules, table.n_lookups, table.n_matches, table.name,
                 _OFPFW10_ALL, table.max_entries, can,
             )
         )  # fmt: skip

@@ -17,7 +17,7 @@ from netloom.flow.match import Match
 from netloom.ofproto.rules import Rule
 from netloom.openflow import messages as m
 from netloom.openflow.codec import MAX_PART
-from netloom.openflow.codec_flow_rows import ActionWriter, encode_flags
+from netloom.openflow.codec_flow_rows import ActionWriter, encode_flags, log_too_long, max_entry
 from netloom.openflow.oxm import encode_ofp12_match, oxm_table
 from netloom.openflow.oxm_template import Recipe
 
@@ -39,12 +39,17 @@ def flow_parts(rules: list[Rule], version: int, nx: bool, now_ms: int) -> list[b
     parts: list[bytes] = []
     part: list[bytes] = []
     left = MAX_PART
+    longest = max_entry(nx)
     for rule in rules:
         size = writer.measure(rule)
-        if size > left and part:
-            parts.append(b"".join(part))
-            part.clear()
-            left = MAX_PART
+        if size > left:
+            if size > longest:
+                log_too_long()
+                continue
+            if part:
+                parts.append(b"".join(part))
+                part.clear()
+                left = MAX_PART
         left -= size
         writer.add_to(part, rule)
     if part:

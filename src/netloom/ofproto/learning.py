@@ -22,24 +22,39 @@ def may_learn(tables: Tables, mod: m.FlowMod, limit: int) -> bool:
     return not limit or _find(tables, mod) is not None or _count(tables, mod) < limit
 
 
+def is_there(tables: Tables, mod: m.FlowMod) -> bool:
+    """Is there a flow with this match?"""
+    return _find(tables, mod) is not None
+
+
 def learn(
     tables: Tables,
     mod: m.FlowMod,
     limit: int,
     now_ms: int,
+    used_ms: int,
+    again: bool,
     changed: Callable[[list[Change], int], None],
 ) -> None:
     """Add or change the flow; one that is there already, as it should be, starts its hard timeout
-    anew. `changed` is told of changes."""
+    anew. `used_ms` is when the packet came that asks for it; if one that came before it has asked
+    for the same (`again`), what others have learned later in its place stays. `changed` is told of
+    changes."""
     rule = _find(tables, mod)
     if rule is not None and _is_same(rule, mod):
-        rule.modified_ms = now_ms
+        rule.modified_ms = used_ms
+        return
+    if rule is not None and again and rule.modified_ms > used_ms:
         return
     if rule is None and limit and _count(tables, mod) >= limit:
         log.info_rl("Learn limit for flow %d reached.", mod.new_cookie or 0)
         return
     try:
-        changed(tables.apply(mod, now_ms), now_ms)
+        changes = tables.apply(mod, now_ms)
+        learned = _find(tables, mod)
+        if learned is not None:
+            learned.modified_ms = used_ms
+        changed(changes, now_ms)
     except OpenFlowError as error:
         log.warn_rl("LEARN action execution failed (%s).", error)
 

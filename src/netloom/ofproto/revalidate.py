@@ -371,9 +371,13 @@ class Revalidator:
                 continue
             self._backer.recirculations.release(flow.recirc_ids, now_ms)
             flow.recirc_ids = result.recirc_ids
-            if datapath_mask(result.mask) & ~flow.mask or result.error == NO_CONTEXT:
+            if (
+                datapath_mask(result.mask) & ~flow.mask
+                or result.error == NO_CONTEXT
+                or result.avoid_caching
+            ):
                 # It depends on more than the flow matches (to depend on less does no harm), or
-                # its packets come back no more.
+                # its packets come back no more, or something hangs on the next of them.
                 self._remove(name, flow)
                 continue
             flow.credits = result.credits

@@ -31,6 +31,7 @@ from netloom.ofproto.settings import ControllerSettings
 from netloom.openflow import messages as m
 from netloom.openflow.connection import Event
 from netloom.openflow.instruction_memo import InstructionMemo
+from netloom.openflow.messages_tables import OFPRFR_METER_MOD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,9 +203,9 @@ class Session:
         return self._wants(self.async_config.table_status, reason)
 
     def wants_request_forward(self, reason: int) -> bool:
-        return self.peer.version >= m.OFP14_VERSION and self._wants(
-            self.async_config.requestforward, reason
-        )
+        if reason == OFPRFR_METER_MOD and self.peer.version < m.OFP13_VERSION:
+            return False
+        return self._wants(self.async_config.requestforward, reason)
 
     def wants_flow_removed(self, reason: int) -> bool:
         return self._wants(self.async_config.flow_removed, reason)

@@ -412,7 +412,7 @@ class Tables:
             changes.append(Change("modified", rule, before=rule.state()))
             self._change_actions(rule, mod.actions)
             rule.modified_ms = now_ms
-            if mod.new_cookie is not None:
+            if mod.new_cookie is not None and not mod.keeps_cookies:
                 rule.cookie = mod.new_cookie
             if mod.flags & m.OFPFF_RESET_COUNTS:
                 rule.n_packets = rule.n_bytes = 0

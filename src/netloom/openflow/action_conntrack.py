@@ -45,6 +45,8 @@ def read_ct(action: bytes, nested: Callable[[bytes], tuple[a.Action, ...]]) -> a
     if len(action) < 24:
         raise OpenFlowError("OFPBAC_BAD_LEN")
     flags, source, zone_bits, table_id, alg = unpack_from(">HIHB3xH", action, 10)
+    if flags & _FORCE and not flags & _COMMIT:
+        raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     zone: a.Subfield | int = zone_bits
     if source:
         field, after = field_at(action, 12, writable=False)
@@ -89,7 +91,7 @@ def read_nat(action: bytes, body: int, version: int) -> a.Action:
     for bit, (name, size) in enumerate(_PARTS):
         if present >> bit & 1:
             if pos + size > len(action):
-                raise OpenFlowError("OFPBAC_BAD_LEN")
+                raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
             found[name] = int.from_bytes(action[pos : pos + size], "big")
             pos += size
     family = 4 if present & 3 else 6 if present & 12 else 0
@@ -104,6 +106,11 @@ def _check_range(nat: a.Nat, present: int) -> None:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     if (present and not nat.flags & (SRC | DST)) or (present & 0x30 and not nat.family):
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
+    for least, bit, last, last_bit in (
+        (nat.address_min, 5, nat.address_max, 10), (nat.proto_min, 0x10, nat.proto_max, 0x20),
+    ):  # fmt: skip
+        if (present & bit and not least) or (present & last_bit and last < least):
+            raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
 
 
 def write_nat(w: Writer, action: a.Nat) -> None:

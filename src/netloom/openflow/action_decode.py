@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     Reader = Callable[[bytes, int, int, list[a.Action]], a.Action]
 
 log: Final = get_logger("ofp_actions")
+# One bad list leads to several complaints, and a peer that sends one sends more.
+log.limit_together(per_minute=1, burst=5)
 
 #: Actions within actions within ... before a list is refused.
 MAX_DEPTH: Final = 8
@@ -65,8 +67,19 @@ def decode_actions(
     actions = tuple(found)
     nested = nesting_fault(actions, outer)
     if nested is not None:
-        log.warn_rl("%s", nested[0])
+        log.warn("%s", nested[0])
         raise OpenFlowError(nested[1])
+    return actions
+
+
+def decode_action_list(data: bytes, version: int) -> tuple[a.Action, ...]:
+    """The actions in `data`, which are not those of a flow: without what is an instruction since
+    OpenFlow 1.1."""
+    actions = decode_actions(data, version)
+    for action in actions:
+        if type(action) is a.WriteMetadata:
+            log.warn("write_metadata instruction not allowed here")
+            raise OpenFlowError("OFPBIC_UNSUP_INST")
     return actions
 
 
@@ -224,7 +237,7 @@ def _read_output_trunc(action: bytes, body: int, version: int) -> a.Action:
 def _read_resubmit(action: bytes, body: int, version: int) -> a.Action:
     expect_size(action, 16)
     (number,) = unpack_from(">H", action, body)
-    return a.Resubmit(port_from_of10(number))
+    return a.Resubmit(port_from_of10(number), short=True)
 
 
 def _read_resubmit_table(action: bytes, body: int, version: int) -> a.Action:

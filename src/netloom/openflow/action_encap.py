@@ -86,7 +86,7 @@ def parse_encap(r: ActionReader, text: str) -> a.Action:
     r.protocols &= P_OF13 | P_OF14 | P_OF15
     words = list(split_words(text))
     if not words:
-        raise ConfigError("Missing encap hdr: ")
+        raise ConfigError(f"Missing encap hdr: {text}")
     name, value = words[0]
     if name not in HEADERS:
         raise ConfigError(f"Encap hdr not supported: {value}")

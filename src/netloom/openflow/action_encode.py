@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 #: Nicira's actions name fields by their NXM numbers, whatever the version.
 _NXM: Final = 1
 
+#: Lengths have so many bits. Of a longer list, which another version wrote shorter, only these are
+#: written: it fits into no message, and who writes messages leaves it out.
+_LENGTH: Final = 0xFFFF
+
 _CFI_IN_PLACE: Final = VLAN_CFI << SLOT["vlan_tci"].shift
 _NW_PROTO: Final = SLOT["nw_proto"]
 
@@ -60,10 +64,10 @@ class Writer:
         vendor, kind = number
         if vendor:
             size = 10 + len(body) + 7 & ~7
-            head = pack(">HHIH", t.OFPAT_EXPERIMENTER, size, vendor, kind)
+            head = pack(">HHIH", t.OFPAT_EXPERIMENTER, size & _LENGTH, vendor, kind)
         else:
             size = 4 + len(body) + 7 & ~7
-            head = pack(">HH", kind, size)
+            head = pack(">HH", kind, size & _LENGTH)
         self.out.append((head + body).ljust(size, b"\0"))
 
     def nested(self, actions: tuple[a.Action, ...]) -> bytes:
@@ -355,7 +359,9 @@ def _write_dec_ttl(w: Writer, action: a.DecTtl) -> None:
 
 def _write_resubmit(w: Writer, action: a.Resubmit) -> None:
     port = _of10(action.in_port)
-    if action.with_ct:
+    if action.short and action.table_id == 255:
+        w.put("RESUBMIT", pack(">H4x", port))
+    elif action.with_ct:
         w.put("RESUBMIT_TABLE_CT", pack(">HB3x", port, action.table_id))
     else:
         w.put("RESUBMIT_TABLE", pack(">HB3x", port, action.table_id))
@@ -458,7 +464,7 @@ def encode_instructions(
 def _flush(out: list[bytes], applied: list[a.Action], version: int, match: Match) -> None:
     if applied:
         body = encode_actions(tuple(applied), version, match)
-        out.append(pack(">HH4x", t.OFPIT_APPLY_ACTIONS, 8 + len(body)) + body)
+        out.append(pack(">HH4x", t.OFPIT_APPLY_ACTIONS, 8 + len(body) & _LENGTH) + body)
         applied.clear()
 
 
@@ -471,5 +477,5 @@ def _instruction(action: a.Action, version: int, match: Match) -> bytes:
         return pack(">HHB3x", t.OFPIT_GOTO_TABLE, 8, action.table_id)
     if isinstance(action, a.WriteActions):
         body = encode_actions(action.actions, version, match)
-        return pack(">HH4x", t.OFPIT_WRITE_ACTIONS, 8 + len(body)) + body
+        return pack(">HH4x", t.OFPIT_WRITE_ACTIONS, 8 + len(body) & _LENGTH) + body
     return pack(">HH4x", t.OFPIT_CLEAR_ACTIONS, 8)

@@ -73,8 +73,9 @@ def _read(action: bytes, *, second: bool) -> a.Action:
             raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
     specs = tuple(_read_specs(action, pos))
     return a.Learn(
-        table_id, specs, idle, hard, priority, cookie, flags, fin_idle, fin_hard, limit, result
-    )
+        table_id, specs, idle, hard, priority, cookie, flags, fin_idle, fin_hard, limit, result,
+        second,
+    )  # fmt: skip
 
 
 #: A field and an offset in it, at least.
@@ -128,7 +129,7 @@ def write_learn(w: Writer, action: a.Learn) -> None:
     out = pack(">HHHQHBxHH", action.idle_timeout, action.hard_timeout, action.priority,
                action.cookie, flags, action.table_id, action.fin_idle_timeout,
                action.fin_hard_timeout)  # fmt: skip
-    second = bool(action.limit or flags & WRITE_RESULT)
+    second = bool(action.second or action.limit or flags & WRITE_RESULT)
     if second:
         result = action.result
         out += pack(">IH2x", action.limit, result.offset if result else 0)
@@ -272,6 +273,8 @@ _LOAD_BYTES: Final = 128
 
 
 def _load(text: str, whole: str) -> a.LearnSpec:
+    if text.startswith("->"):
+        raise ConfigError(f"load: missing source before `->' in `{text}'")
     if "->" not in text:
         raise ConfigError(f"load: missing `->' in `{text}'")
     try:

@@ -59,6 +59,8 @@ def nesting_fault(actions: tuple[a.Action, ...], outer: str) -> tuple[str, str] 
                         "OFPBAC_BAD_ARGUMENT")  # fmt: skip
             return (f"ct action doesn't support nested modification of {field.name}",
                     "OFPBAC_BAD_ARGUMENT")  # fmt: skip
+        elif outer == "clone" and type(action) is a.WriteMetadata:
+            return "write_metadata instruction not allowed here", "OFPBIC_UNSUP_INST"
     return None
 
 

@@ -40,10 +40,16 @@ _OF11_UP: Final = p.P_ANY & ~p.P_OF10_ANY
 _OF13_UP: Final = p.P_OF13 | p.P_OF14 | p.P_OF15
 
 
+#: Actions within actions within ... before a text is refused.
+MAX_DEPTH: Final = 100
+#: Actions that a list may have: Open vSwitch has 64 KiB for one, where most take 16 bytes.
+MAX_ACTIONS: Final = 4_095
+
+
 class ActionReader:
     """Reads lists of actions; `protocols` is what they can be said in (a set of P_*)."""
 
-    __slots__ = ("port_names", "protocols", "table_names")
+    __slots__ = ("_depth", "port_names", "protocols", "table_names")
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class ActionReader:
         self.port_names = port_names
         self.table_names = table_names
         self.protocols = p.P_ANY
+        self._depth = 0
 
     def read(self, text: str, outer: str = "") -> tuple[a.Action, ...]:
         """The actions in `text`; `outer` is the action that they stand in, if any ("bucket" and
@@ -95,6 +102,15 @@ class ActionReader:
 
     def _read_words(self, text: str, outer: str) -> tuple[list[a.Action], bool]:
         """The actions in `text`, and whether `drop` is among them."""
+        if self._depth >= MAX_DEPTH:
+            raise ConfigError("Action nested too deeply")
+        self._depth += 1
+        try:
+            return self._read_list(text, outer)
+        finally:
+            self._depth -= 1
+
+    def _read_list(self, text: str, outer: str) -> tuple[list[a.Action], bool]:
         found: list[a.Action] = []
         drop = False
         for name, value in split_words(text):
@@ -110,6 +126,8 @@ class ActionReader:
     @staticmethod
     def _whole(found: list[a.Action], drop: bool, outer: str) -> tuple[a.Action, ...]:
         """The list as a whole, checked."""
+        if len(found) > MAX_ACTIONS:
+            raise ConfigError("input too big")
         if drop and found:
             raise ConfigError('"drop" must not be accompanied by any other action or instruction')
         actions = tuple(found)

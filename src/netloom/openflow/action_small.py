@@ -131,7 +131,7 @@ def parse_sample(r: ActionReader, text: str) -> a.Action:
         elif name == "collector_set_id":
             found[name] = to_u32(value)
         elif name in ("obs_domain_id", "obs_point_id"):
-            ids[name] = _id(value)
+            ids[name] = _id(name, value)
         elif name == "sampling_port":
             port = parse_port(value, r.port_names)
             if port is None:
@@ -149,7 +149,7 @@ def parse_sample(r: ActionReader, text: str) -> a.Action:
     )  # fmt: skip
 
 
-def _id(value: str) -> a.Subfield | int:
+def _id(name: str, value: str) -> a.Subfield | int:
     """A number, or (since 3.4) at most 32 bits of a field."""
     if c_int(value) is None and value[:1].isalpha():
         try:
@@ -157,7 +157,7 @@ def _id(value: str) -> a.Subfield | int:
         except ConfigError:
             return to_u32(value)
         if part.n_bits > 32:
-            raise ConfigError(f"{value}: size of the field is larger than 32 bits")
+            raise ConfigError(f"size of {name} field ({part.n_bits}) exceeds maximum (32)")
         return part
     return to_u32(value)
 

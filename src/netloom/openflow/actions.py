@@ -187,11 +187,13 @@ class Pop(Action):
 
 class Resubmit(Action):
     """Look the packet up again, as if from `in_port` (0xfffffff8: unchanged) in `table_id` (255:
-    the same table). `with_ct` uses the original direction's tuple of conntrack."""
+    the same table). `with_ct` uses the original direction's tuple of conntrack. `short`: it came
+    as the older action, which has no table, and goes out as that again."""
 
     in_port: int = 0xFFFFFFF8
     table_id: int = 255
     with_ct: bool = False
+    short: bool = False
 
 
 class Clone(Action):
@@ -261,7 +263,8 @@ class LearnSpec(Record):
 class Learn(Action):
     """Add or change a flow made from the packet at hand. `flags`: send_flow_rem 1, delete_learned
     2, write the result 4 (to `result`, set if a flow was learned or is there; not if the
-    `limit` of flows was reached)."""
+    `limit` of flows was reached). `second`: it came as the younger action, which can say all of
+    that, and goes out as that again."""
 
     table_id: int = 1
     specs: tuple[LearnSpec, ...] = ()
@@ -274,6 +277,7 @@ class Learn(Action):
     fin_hard_timeout: int = 0
     limit: int = 0
     result: Subfield | None = None
+    second: bool = False
 
 
 class FinTimeout(Action):

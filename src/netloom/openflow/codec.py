@@ -157,7 +157,11 @@ def encode_message(message: m.Message, xid: int = 0, protocol: int = p.P_OF10) -
     Raises `OpenFlowError` or `action_encode.Unencodable` if the protocol cannot express it."""
     version = p.VERSION[protocol]
     encode: Encoder = _function("encode", type(message).__name__)  # type: ignore[assignment]
-    name, body = encode(message, version, protocol)
+    try:
+        name, body = encode(message, version, protocol)
+    except StructError:
+        # A list is longer than lengths can say.
+        raise OpenFlowError("OFPBRC_BAD_LEN") from None
     if isinstance(message, m.Experimenter):
         out = bytearray((version, OFPT_VENDOR, 0, 0, 0, 0, 0, 0)) + bytes(body)  # type: ignore[arg-type]
         return finish(out, xid)

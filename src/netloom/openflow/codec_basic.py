@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Final
 
 log: Final = get_logger("ofp_connection")
+_hello_log: Final = get_logger("ofp_util")
 
 #: What an encoder returns: the name of the row of the message table ("+" after it for a multipart
 #: reply), and the body.
@@ -41,17 +42,30 @@ def read_hello(data: bytes) -> tuple[tuple[int, ...], bool]:
         after = pos + (size + 7 & ~7)
         if size < 4 or after > len(data):
             return versions, False
-        bitmap = int.from_bytes(data[pos + 4 : pos + 8], "big") & ~1
-        if kind == 1 and size > 4 and size % 4 == 0 and bitmap:
-            versions = tuple(n for n in range(1, 32) if bitmap >> n & 1)
+        named: tuple[int, ...] = ()
+        if kind == 1 and size > 4 and size % 4 == 0:
+            named = _read_bitmap(int.from_bytes(data[pos + 4 : pos + 8], "big"))
+        if named:
+            versions = named
         else:
             understood = False
         pos = after
     return versions, understood
 
 
+def _read_bitmap(bitmap: int) -> tuple[int, ...]:
+    if bitmap & 1:
+        _hello_log.warn_rl("peer claims to support invalid OpenFlow version 0x00")
+    versions = tuple(n for n in range(1, _MAX_VERSION + 1) if bitmap >> n & 1)
+    if not versions:
+        _hello_log.warn_rl(
+            "peer does not support any OpenFlow version (between 0x01 and 0x%02x)", _MAX_VERSION
+        )
+    return versions
+
+
 def decode_hello(frame: Frame, protocol: int) -> m.Hello:
-    return m.Hello(read_hello(frame.data)[0])
+    return m.Hello(*read_hello(frame.data))
 
 
 def encode_hello(message: m.Hello, version: int, protocol: int) -> Encoded:
@@ -309,6 +323,9 @@ def _decode_async(frame: Frame, unset: int) -> m.AsyncConfig:
 
 
 #: Reasons that there are: of packet-in, port status, removed flows, role, table, request forward.
+_ASYNC_NAMES: Final = (
+    "PACKET_IN", "PORT_STATUS", "FLOW_REMOVED", "ROLE_STATUS", "TABLE_STATUS", "REQUESTFORWARD",
+)  # fmt: skip
 _ASYNC_KNOWN: Final = (0x3F, 0x7, 0x3F, 0x7, 0x18, 0x3)
 #: Those before OpenFlow 1.4: its two reasons for packet-ins more are no news there.
 _ASYNC_KNOWN_TO_NICIRA: Final = (0x7, *_ASYNC_KNOWN[1:])
@@ -329,6 +346,10 @@ def _decode_async_properties(frame: Frame, unset: int) -> m.AsyncConfig:
                 raise OpenFlowError("OFPBPC_BAD_LEN")
             (mask,) = unpack_from(">I", frame.data, start + 4)
             if mask & ~known[kind // 2] and not told:
+                log.warn_rl(
+                    "bad value %#x for %s (allowed mask %#x)",
+                    mask, _ASYNC_NAMES[kind // 2], known[kind // 2],
+                )  # fmt: skip
                 raise OpenFlowError("OFPACFC_INVALID")
             masks[kind ^ 1] = mask & known[kind // 2]
         elif not told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from struct import Struct, pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.openflow import messages_bundles as b
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame, read_frame
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Final
 
 Encoded = tuple[str, bytes]
+
+log: Final = get_logger("ofp_bundle")
 
 #: Rows of the message table that may be in a bundle.
 BUNDLABLE: Final = ("OFPT_FLOW_MOD", "OFPT_GROUP_MOD", "OFPT_PORT_MOD", "OFPT_PACKET_OUT")
@@ -40,9 +43,15 @@ def encode_bundle_control(message: b.BundleControl, version: int, protocol: int)
 
 def _is_bundlable(data: bytes) -> bool:
     try:
-        return read_frame(data).row.name in BUNDLABLE
-    except OpenFlowError:
+        name = read_frame(data).row.name
+    except OpenFlowError as error:
+        log.warn_rl(
+            "OFPT14_BUNDLE_ADD_MESSAGE contained message is unparsable (%s)", error.name
+        )
         return False
+    if name not in BUNDLABLE:
+        log.warn_rl("%s message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE", name)
+    return name in BUNDLABLE
 
 
 def decode_bundle_add(frame: Frame, protocol: int) -> b.BundleAdd:

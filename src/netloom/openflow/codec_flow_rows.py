@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from struct import Struct, pack
 
+from netloom.base.log import get_logger
 from netloom.flow.match import Match
 from netloom.openflow import action_encode, codec_match, old_match, oxm
 from netloom.openflow import actions as a
@@ -17,6 +18,8 @@ from netloom.openflow.codec import MAX_PART
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
+
+log: Final = get_logger("ofp_flow")
 
 #: Flags that each version knows.
 FLAGS: Final = (0x3, 0x3, 0x7, 0x1F, 0x1F, 0x1F)
@@ -42,8 +45,12 @@ def encode_flow_rows_reply(
     parts: list[bytes] = []
     part: list[bytes] = []
     size = 0
+    longest = max_entry(message.nx)
     for row in message.rows:
         entry = _write_row(row, version, message.nx, writer)
+        if len(entry) > longest:
+            log_too_long()
+            continue
         size += len(entry)
         if size > MAX_PART and part:
             parts.append(b"".join(part))
@@ -53,6 +60,24 @@ def encode_flow_rows_reply(
     if part:
         parts.append(b"".join(part))
     return "NXST_FLOW" if version == 1 and message.nx else "OFPST_FLOW", parts
+
+
+#: Bytes before the first flow of a reply, and of one of Nicira's.
+_HEAD_BYTES: Final = 16
+_NX_HEAD_BYTES: Final = 24
+
+
+def max_entry(nx: bool) -> int:
+    """The bytes that a flow of a reply may have: it must fit into a message."""
+    return 0xFFFF - (_NX_HEAD_BYTES if nx else _HEAD_BYTES)
+
+
+def log_too_long() -> None:
+    """Says that a flow is left out of a reply. What writes flows cuts the length of such a one."""
+    log.warn_rl(
+        "Flow exceeded the maximum flow statistics reply size and was excluded from the response "
+        "set"
+    )
 
 
 def _write_row(row: m.FlowStats, version: int, nx: bool, writer: ActionWriter) -> bytes:
@@ -106,7 +131,7 @@ _PLAIN: Final = frozenset({a.Output, a.Controller, a.Resubmit, a.GotoTable, a.Gr
 
 def _write_stats10(row: m.FlowStats, writer: ActionWriter) -> bytes:
     encoded = writer.write(row.actions, row.match)
-    head = pack(">HBx", 88 + len(encoded), row.table_id)
+    head = pack(">HBx", 88 + len(encoded) & 0xFFFF, row.table_id)
     body = STATS10.pack(
         row.duration_sec, row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout,
         row.cookie, row.packet_count, row.byte_count,
@@ -123,7 +148,7 @@ def _write_nx_stats(row: m.FlowStats, writer: ActionWriter) -> bytes:
     entries, size = codec_match.encode_nx_match(row.match)
     encoded = writer.write(row.actions, row.match)
     head = NX_STATS.pack(
-        48 + len(entries) + len(encoded), row.table_id, row.duration_sec, row.duration_nsec,
+        48 + len(entries) + len(encoded) & 0xFFFF, row.table_id, row.duration_sec, row.duration_nsec,
         row.priority, row.idle_timeout, row.hard_timeout, size, _age(row.idle_age),
         _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
     )  # fmt: skip
@@ -137,7 +162,7 @@ def _write_stats11(row: m.FlowStats, version: int, writer: ActionWriter) -> byte
     if flags:
         flags = encode_flags(flags, version) if version >= 4 else 0
     return STATS11.pack(
-        48 + len(rest), row.table_id, row.duration_sec, row.duration_nsec, row.priority,
+        48 + len(rest) & 0xFFFF, row.table_id, row.duration_sec, row.duration_nsec, row.priority,
         row.idle_timeout, row.hard_timeout, flags, row.importance if version >= 5 else 0,
         row.cookie, row.packet_count, row.byte_count,
     ) + rest  # fmt: skip

@@ -191,7 +191,7 @@ def read_flow_mod(data: bytes, version: int, memo: InstructionMemo | None) -> m.
     mod = m.FlowMod(
         command, match, priority, table_id, actions, cookie, cookie_mask, new_cookie, idle, hard,
         flags, buffer_id, port, out_group if deletes else m.OFPG_ANY,
-        importance if version >= 5 and command == m.OFPFC_ADD else 0,
+        importance if version >= 5 and command == m.OFPFC_ADD else 0, version == 2,
     )  # fmt: skip
     if memo is not None and command == m.OFPFC_ADD and version >= 3:
         _learn_shape(memo, data, version, mod, after)

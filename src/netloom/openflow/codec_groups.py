@@ -13,7 +13,7 @@ from netloom.base.record import replace
 from netloom.flow.fields import FIELD
 from netloom.flow.ports import port_from_of11
 from netloom.openflow import messages_groups as g
-from netloom.openflow.action_decode import decode_actions
+from netloom.openflow.action_decode import decode_action_list
 from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.constants import OFP13_VERSION, OFPG_ANY, OFPP_ANY
 from netloom.openflow.errors import OpenFlowError
@@ -27,7 +27,8 @@ Encoded = tuple[str, bytes]
 
 _NTR_VENDOR_ID = 0x0000154D
 _NTR_SELECTION_METHOD = 1
-_NTR_METHOD = (_NTR_VENDOR_ID, _NTR_SELECTION_METHOD)
+#: The second is that of Open vSwitch 2.4.
+_NTR_METHODS = ((_NTR_VENDOR_ID, _NTR_SELECTION_METHOD), (0x00001540, _NTR_SELECTION_METHOD))
 _WEIGHT, _WATCH_PORT, _WATCH_GROUP = range(3)
 
 
@@ -65,7 +66,7 @@ def _decode_fixed(data: bytes, pos: int, end: int, version: int) -> tuple[g.Buck
     while pos < end:
         size = _bucket_size(data, pos, end, 16)
         weight, port, group = unpack_from(">HII", data, pos + 2)
-        actions = decode_actions(data[pos + 16 : pos + size], version)
+        actions = decode_action_list(data[pos + 16 : pos + size], version)
         buckets.append(g.Bucket(actions, len(buckets), weight, _watched(port), group))
         pos += size
     return tuple(buckets)
@@ -84,7 +85,7 @@ def _decode_flexible(
                         "size %d", actions_len, size - 8)  # fmt: skip
             raise OpenFlowError("OFPGMFC_BAD_BUCKET")
         after = pos + 8 + actions_len
-        actions = decode_actions(data[pos + 8 : after], version)
+        actions = decode_action_list(data[pos + 8 : after], version)
         weight, port, group = _bucket_properties(data, after, pos + size, group_type)
         if bucket_id > g.OFPG_BUCKET_MAX:
             log.warn_rl("bucket id (%d) is out of range", bucket_id)
@@ -163,7 +164,7 @@ def _decode_group_properties(
 ) -> g.GroupProperties:
     found = g.NO_PROPERTIES
     for kind, start, stop in find_properties(data, pos, end):
-        if kind != 0xFFFF or unpack_from(">II", data, start + 4) != _NTR_METHOD:
+        if kind != 0xFFFF or unpack_from(">II", data, start + 4) not in _NTR_METHODS:
             raise unknown_property(data, start)
         found = _decode_selection(data, start, stop, version, group_type, command)
     return found

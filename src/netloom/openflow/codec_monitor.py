@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from struct import pack, unpack_from
 
+from netloom.base.log import get_logger
 from netloom.flow.ports import port_from_of10, port_from_of11
 from netloom.openflow import messages as m
 from netloom.openflow import messages_monitor as w
@@ -21,6 +22,10 @@ from netloom.openflow.oxm import encode_ofp12_match
 
 Encoded = tuple[str, bytes]
 
+log = get_logger("ofp_monitor")
+
+#: An update must fit into a message, behind 24 bytes.
+_MAX_ENTRY = 0xFFFF - 24
 #: Events of Nicira's encoding, by ours. There is no INITIAL: such a flow was added.
 _TO_NX = {
     w.OFPFME_INITIAL: 0, w.OFPFME_ADDED: 0, w.OFPFME_REMOVED: 1, w.OFPFME_MODIFIED: 2,
@@ -185,7 +190,14 @@ def _read_update(data: bytes, pos: int, length: int, number: int, version: int) 
 def encode_flow_monitor_reply(
     message: w.FlowMonitorReply, version: int, protocol: int
 ) -> tuple[str, list[bytes]]:
-    return _name(version), [_write_update(update, version) for update in message.updates]
+    entries = []
+    for update in message.updates:
+        entry = _write_update(update, version)
+        if len(entry) > _MAX_ENTRY:
+            log.warn_rl("a flow is too long for the updates of flow monitors, and left out")
+        else:
+            entries.append(entry)
+    return _name(version), entries
 
 
 def _write_update(u: w.FlowUpdate, version: int) -> bytes:
@@ -203,10 +215,10 @@ def _write_update(u: w.FlowUpdate, version: int) -> bytes:
         size = int.from_bytes(match[2:4], "big")
     length = 24 + len(match) + len(actions)
     if version < 5:
-        head = pack(">HHHHHHHBxQ", length, event, u.reason, u.priority, u.idle_timeout,
+        head = pack(">HHHHHHHBxQ", length & 0xFFFF, event, u.reason, u.priority, u.idle_timeout,
                     u.hard_timeout, size, u.table_id, u.cookie)  # fmt: skip
     else:
-        head = pack(">HHBBHHH4xQ", length, event, u.table_id, u.reason, u.idle_timeout,
+        head = pack(">HHBBHHH4xQ", length & 0xFFFF, event, u.table_id, u.reason, u.idle_timeout,
                     u.hard_timeout, u.priority, u.cookie)  # fmt: skip
     return head + match + actions
 

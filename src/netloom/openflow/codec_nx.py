@@ -9,11 +9,17 @@ from netloom.flow.fields import N_TUN_METADATA
 from netloom.openflow import messages_nx as n
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.message_table import Frame
-from netloom.openflow.properties import HEADER_BYTES, find_properties, unknown_property
+from netloom.openflow.properties import (
+    HEADER_BYTES,
+    check_number,
+    find_properties,
+    unknown_property,
+)
 
 Encoded = tuple[str, bytes]
 
 log = get_logger("ofp_match")
+_ct_log = get_logger("ofp_ct")
 
 #: Bytes of the longest tunnel option.
 _MAX_OPTION = 124
@@ -118,8 +124,7 @@ class _TupleReader:
         found: dict[str, int] = {}
         for kind, start, end in find_properties(body, 4, len(body)):
             if kind >= len(_TUPLE):
-                _pass_over(body, start)
-                continue
+                raise _unknown(body, start, "NXT_CT_TUPLE")
             name, size = _TUPLE[kind]
             value = _first_bytes(body[start + HEADER_BYTES : end], size)
             if kind <= _LAST_ADDRESS:
@@ -151,11 +156,11 @@ class _TupleReader:
         return {name: value}
 
 
-def _pass_over(data: bytes, start: int) -> None:
-    """Properties that nobody knows do not count, unless they are of somebody that nobody knows."""
-    error = unknown_property(data, start)
-    if error.name != "OFPBPC_BAD_TYPE":
-        raise error
+def _unknown(data: bytes, start: int, where: str) -> OpenFlowError:
+    """The error about the property at `start`, which is logged."""
+    (kind,) = unpack_from(">H", data, start)
+    _ct_log.warn_rl("unknown %s property type %d", where, kind)
+    return unknown_property(data, start)
 
 
 def _first_bytes(data: bytes, size: int) -> int:
@@ -188,9 +193,10 @@ def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
         if kind in tuples:
             tuples[kind] = reader.read(body)
         elif kind in _SIZES:
+            check_number(start, end, _SIZES[kind])
             numbers[kind] = _first_bytes(body, _SIZES[kind])
         else:
-            _pass_over(frame.data, start)
+            raise _unknown(frame.data, start, "NXT_CT_FLUSH")
     return n.CtFlush(
         ip_proto, tuples[_ORIGINAL], tuples[_REPLY], numbers.get(_ZONE),
         _masked(numbers, _MARK, _MARK_MASK), _masked(numbers, _LABELS, _LABELS_MASK),
@@ -198,10 +204,9 @@ def decode_ct_flush(frame: Frame, protocol: int) -> n.CtFlush:
 
 
 def _masked(numbers: dict[int, int], value: int, mask: int) -> tuple[int, int]:
-    """A value and its mask; without one, all bits of the value count."""
-    if value not in numbers:
-        return 0, 0
-    return numbers[value], numbers.get(mask, (1 << 8 * _SIZES[value]) - 1)
+    """A value and its mask; without one, all bits of the value count. Without a value it is 0."""
+    all_bits = (1 << 8 * _SIZES[value]) - 1 if value in numbers else 0
+    return numbers.get(value, 0), numbers.get(mask, all_bits)
 
 
 def _masked_properties(kind: int, value: int, mask: int) -> bytes:

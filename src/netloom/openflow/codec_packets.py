@@ -5,11 +5,11 @@ from __future__ import annotations
 from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
-from netloom.flow.fields import FIELD, SLOT
+from netloom.flow.fields import FIELD, SLOT, SLOTS
 from netloom.flow.match import MATCH_ALL, Match
 from netloom.flow.ports import CONTROLLER, MAX, UNSET, port_from_of10
 from netloom.openflow import messages as m
-from netloom.openflow.action_decode import decode_actions
+from netloom.openflow.action_decode import decode_action_list
 from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.codec_match import decode_nx_match, encode_nx_match
 from netloom.openflow.codec_ports import port_from_wire, port_to_10
@@ -33,6 +33,10 @@ log: Final = get_logger("ofp_packet")
 
 _IN_PORT: Final = FIELD["in_port_oxm"]
 _IN_PORT_MASK: Final = MATCH_ALL.with_field(_IN_PORT, 0).mask
+#: Beginnings of the names of slots of a key that a packet to send may come with: what it has got
+#: on its way, as opposed to what is in it.
+_PIPELINE_NAMES: Final = ("tun_", "metadata", "reg", "packet_type", "in_port")
+_IN_PACKET: Final = sum(slot.mask for slot in SLOTS if not slot.name.startswith(_PIPELINE_NAMES))
 
 
 def _port_match(port: int) -> Match:
@@ -214,6 +218,8 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
         pos = frame.need(8)
         buffer_id, actions_len = unpack_from(">IH", data, pos)
         match, start = decode_ofp12_match(data, pos + 8, version, strict=False)
+        if match.mask & _IN_PACKET:
+            raise OpenFlowError("OFPBRC_PIPELINE_FIELDS_ONLY")
         if not match.mask & _IN_PORT_MASK:
             raise OpenFlowError("OFPBRC_BAD_PORT")
     elif version == 1:
@@ -228,7 +234,7 @@ def decode_packet_out(frame: Frame, protocol: int) -> m.PacketOut:
     end = start + actions_len
     if end > len(data):
         raise OpenFlowError("OFPBRC_BAD_LEN")
-    decode = decode_actions if frame.memo is None else frame.memo.decode_actions
+    decode = decode_action_list if frame.memo is None else frame.memo.decode_action_list
     actions = decode(data[start:end], version)
     if not match.mask & _IN_PORT_MASK:
         raise OpenFlowError("OFPBRC_BAD_PORT")

@@ -10,7 +10,7 @@ from struct import pack
 
 from netloom.base.record import Record
 from netloom.openflow import actions as a
-from netloom.openflow.action_decode import decode_actions
+from netloom.openflow.action_decode import decode_action_list
 from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.properties import check_number, find_properties
@@ -109,9 +109,9 @@ def decode_continuation(data: bytes, version: int, *, printed: bool = False) -> 
         elif kind in (_ACTIONS, _ACTION_SET) and len(body) < _PAD_BYTES:
             raise OpenFlowError("OFPBPC_BAD_LEN")
         elif kind == _ACTIONS:
-            actions += [a.UnrollXlate(table_id, cookie), *decode_actions(body[4:], version)]
+            actions += [a.UnrollXlate(table_id, cookie), *decode_action_list(body[4:], version)]
         elif kind == _ACTION_SET:
-            found["action_set"] = decode_actions(body[4:], version)
+            found["action_set"] = decode_action_list(body[4:], version)
         elif kind in _PLAIN:
             found[_PLAIN[kind]] = _plain(kind, body)
         elif not printed:

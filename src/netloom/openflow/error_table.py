@@ -7,7 +7,10 @@ column holds for all that follow. Numbers: OpenFlow 1.0-1.5, `ovs-ofctl print-er
 
 from __future__ import annotations
 
+from netloom.base.log import get_logger
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID
+
+log = get_logger("ofp_errors")
 
 _ROWS = """
 OFPHFC_INCOMPATIBLE 0.0
@@ -250,6 +253,7 @@ def error_number(name: str, version: int) -> Number:
     NXBRC_UNENCODABLE_ERROR."""
     number = ERRORS[name][version - 1]
     if number is None:
+        log.err_rl("cannot encode %s for OpenFlow 1.%d", name, version - 1)
         number = ERRORS["NXBRC_UNENCODABLE_ERROR"][version - 1]
     assert number is not None
     return number

@@ -47,16 +47,17 @@ class Plain:
 class FlowMod(Plain):
     """`table_id` 255: the switch chooses (add) or all tables. Only flows whose cookie equals
     `cookie` under `cookie_mask` are changed or deleted; `new_cookie` is what the flow gets (None:
-    a changed flow keeps its own)."""
+    a changed flow keeps its own, which it also does if this `keeps_cookies`, so that only one that
+    is new for want of any gets it)."""
 
     _fields: ClassVar[tuple[str, ...]] = (
         "command", "match", "priority", "table_id", "actions", "cookie", "cookie_mask",
         "new_cookie", "idle_timeout", "hard_timeout", "flags", "buffer_id", "out_port",
-        "out_group", "importance",
+        "out_group", "importance", "keeps_cookies",
     )  # fmt: skip
     __slots__ = (
         "actions", "buffer_id", "command", "cookie", "cookie_mask", "flags", "hard_timeout",
-        "idle_timeout", "importance", "match", "new_cookie", "out_group", "out_port", "priority",
+        "idle_timeout", "importance", "keeps_cookies", "match", "new_cookie", "out_group", "out_port", "priority",
         "table_id",
     )  # fmt: skip
 
@@ -77,6 +78,7 @@ class FlowMod(Plain):
         out_port: int = OFPP_ANY,
         out_group: int = OFPG_ANY,
         importance: int = 0,
+        keeps_cookies: bool = False,
     ) -> None:
         self.command = command
         self.match = match
@@ -93,6 +95,7 @@ class FlowMod(Plain):
         self.out_port = out_port
         self.out_group = out_group
         self.importance = importance
+        self.keeps_cookies = keeps_cookies
 
 
 class BundleAdd(Plain):

@@ -448,6 +448,9 @@ def parse_packet_out(text: str, names: Names = NO_NAMES) -> tuple[m.PacketOut, i
             raise ConfigError(f"packet_type({value}) can't be interpreted")
         elif name in FIELD:
             field = FIELD[name]
+            if name == "packet_type" and not value.startswith("("):
+                # The parentheses of `packet_type(NS,TYPE)` are those of any argument.
+                value = f"({value})"
             matches.read(name, value)
             if not field.name.startswith(_PIPELINE):
                 raise ConfigError(f"{name} is not a valid pipeline field for PACKET_OUT")

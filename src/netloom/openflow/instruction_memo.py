@@ -15,6 +15,13 @@ def decode_actions(data: bytes, version: int) -> tuple[Action, ...]:
     return decode_actions(data, version)
 
 
+def decode_action_list(data: bytes, version: int) -> tuple[Action, ...]:
+    """As that of `action_decode`."""
+    from netloom.openflow.action_decode import decode_action_list
+
+    return decode_action_list(data, version)
+
+
 def decode_instructions(data: bytes, version: int) -> tuple[Action, ...]:
     """As that of `action_decode`."""
     from netloom.openflow.action_decode import decode_instructions
@@ -27,13 +34,14 @@ class InstructionMemo:
     connection: many do the same, and then share one tuple, which takes its memory once and is read
     once."""
 
-    __slots__ = ("_actions", "_known", "fixed", "shape")
+    __slots__ = ("_actions", "_known", "_lists", "fixed", "shape")
 
     _SIZE = 1_024
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, bytes], tuple[Action, ...]] = {}
         self._actions: dict[tuple[int, bytes], tuple[Action, ...]] = {}
+        self._lists: dict[tuple[int, bytes], tuple[Action, ...]] = {}
         #: The shape of flow mods that came in a row, if they had one.
         self.shape: FlowModShape | None = None
         #: What precedes the match in the last flow mod that was read as a whole, but for cookie and
@@ -58,4 +66,14 @@ class InstructionMemo:
             if len(self._actions) >= self._SIZE:
                 self._actions.clear()
             self._actions[version, data] = found
+        return found
+
+    def decode_action_list(self, data: bytes, version: int) -> tuple[Action, ...]:
+        """Like `action_decode.decode_action_list`."""
+        found = self._lists.get((version, data))
+        if found is None:
+            found = decode_action_list(data, version)
+            if len(self._lists) >= self._SIZE:
+                self._lists.clear()
+            self._lists[version, data] = found
         return found

@@ -42,9 +42,11 @@ Message = MessageRecord | FlowMod | BundleAdd | PacketIn | PacketOut
 
 
 class Hello(MessageRecord):
-    """`versions`: wire versions that the sender speaks, in increasing order."""
+    """`versions`: wire versions that the sender speaks, in increasing order. `understood`: is there
+    nothing else in what came?"""
 
     versions: tuple[int, ...]
+    understood: bool = True
 
 
 class Error(MessageRecord):

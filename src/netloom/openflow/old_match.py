@@ -182,6 +182,8 @@ def decode_ofp11_match(data: bytes, pos: int) -> tuple[Match, int]:
         )  # fmt: skip
         raise OpenFlowError("OFPBMC_BAD_VALUE")
     tci, tci_mask = _decode_vlan11(vlan, pcp, wild)
+    if tos & 3 and not wild & (_W11_TOS | _W11_TYPE) and dl_type == _IPV4:
+        raise OpenFlowError("OFPBMC_BAD_VALUE")
     l4 = proto in (6, 17, 132, 1)
     pairs = [
         ("in_port", port or 0, 0 if wild & _W11_IN_PORT else 0xFFFFFFFF),

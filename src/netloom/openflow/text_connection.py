@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from netloom.openflow import messages as m
 from netloom.openflow import names
-from netloom.openflow.codec_basic import read_hello
 from netloom.openflow.message_table import Frame
 from netloom.openflow.message_text import Style, format_message, hex_dump
 
@@ -12,7 +11,7 @@ from netloom.openflow.message_text import Style, format_message, hex_dump
 def format_hello(message: m.Hello, frame: Frame, style: Style) -> str:
     versions = ", ".join(f"0x{version:02x}" for version in message.versions)
     text = f"\n version bitmap: {versions}\n"
-    if read_hello(frame.data)[1]:
+    if message.understood:
         return text
     return f"{text} unknown data in hello:\n" + hex_dump(frame.data)
 

@@ -96,7 +96,7 @@ def format_flow_removed(message: m.FlowRemoved, frame: Frame, style: Style) -> s
     r = message
     out = " " + match_text(r, style)
     reason = names.REMOVED.get(r.reason, str(r.reason))
-    out += f" reason={reason}" if out != " " else f"reason={reason}"
+    out += f" reason={reason}"
     if r.table_id != 255:
         out += f" table_id={table_text(r.table_id, style.table_names)}"
     if r.cookie:

@@ -66,16 +66,30 @@ def _tuple_text(one: n.CtTuple, ip_proto: int, is_v4: bool) -> str:
 
 
 def format_ct_flush(message: n.CtFlush, frame: Frame, style: Style) -> str:
+    return f" {_connections(message)}"
+
+
+def which_connections(message: n.CtFlush) -> str:
+    """The connections that are to be forgotten, as logs have them."""
+    if (message.original, message.reply, message.ip_proto) == (n.NO_TUPLE, n.NO_TUPLE, 0) and not (
+        message.mark[1] or message.labels[1]
+    ):
+        return "<all>" if message.zone_id is None else f"zone {message.zone_id}"
+    return _connections(message)
+
+
+def _connections(message: n.CtFlush) -> str:
     tuples = message.original, message.reply
     addresses = [each for one in tuples for each in (one.src, one.dst) if each is not None]
     is_v4 = bool(addresses) and _is_v4(addresses[-1])
     original, reply = [_tuple_text(one, message.ip_proto, is_v4) for one in tuples]
-    out = f" zone={message.zone_id or 0}"
+    out = f"zone={message.zone_id or 0}"
     for name, (value, mask), bits in (
         ("mark", message.mark, 32), ("labels", message.labels, 128),
     ):  # fmt: skip
         if mask:
-            out += f" {name}={value:#x}" + (f"/{mask:#x}" if mask != (1 << bits) - 1 else "")
+            number = f"{value:#x}" if value else "0"
+            out += f" {name}={number}" + (f"/{mask:#x}" if mask != (1 << bits) - 1 else "")
     return f"{out} '{original},ct_nw_proto={message.ip_proto}' '{reply}'"
 
 

@@ -119,10 +119,12 @@ class _Printer:
         return "".join(self.out)
 
 
-def _features10(table: m.TableStats) -> str:
+def _features10(table: m.TableStats, before: m.TableStats | None) -> str:
     out = f"    max_entries={table.max_entries}\n" if table.max_entries else ""
     fields = [name for bits, name in _WILDCARDS if table.wildcards & bits]
-    if fields:
+    if fields and before is not None and table.wildcards == before.wildcards:
+        out += "    (same matching)\n"
+    elif fields:
         out += "    matching:\n"
         out += f"      exact match or wildcard: {format_field_names(fields)}\n"
     return out
@@ -159,7 +161,7 @@ def _can(table: m.TableStats) -> tuple[object, ...]:
 
 def _stats_features(table: m.TableStats, before: m.TableStats | None, version: int) -> str:
     if table.features is None:
-        return _features10(table)
+        return _features10(table, before)
     return _features_text(table.features, before.features if before else None, version)
 
 
@@ -279,7 +281,7 @@ def tables_text(tables: tuple[m.TableFeatures, ...], version: int) -> str:
     before: m.TableFeatures | None = None
     for t in tables:
         head = f'{t.table_id} ("{t.name}")' if t.name else str(t.table_id)
-        same = before is not None and _without_table(t) == _without_table(before)
+        same = before is not None and _are_alike(t, before)
         printer.put(head, _features_text(t, before, version), same, bool(t.name), t.table_id)
         before = t
     return printer.text()
@@ -312,16 +314,17 @@ def _features_text(t: m.TableFeatures, before: m.TableFeatures | None, version: 
 
 
 def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None, version: int) -> str:
-    if before is not None and t.nonmiss == before.nonmiss and t.miss == before.miss:
-        return "    (same instructions)\n"
+    if before is not None and _do_alike(t, before):
+        return "    (same instructions)\n" if t.nonmiss != _NOTHING else ""
     if _told(t.miss) == _told(t.nonmiss):
         earlier = before.nonmiss if before else None
         text = _instructions_text(t.nonmiss, earlier, version)
         return f"    instructions (table miss and others):\n{text}" if text else ""
-    other = _instructions_text(t.nonmiss, None, version)
+    other = _instructions_text(t.nonmiss, before and before.nonmiss, version)
+    miss = _instructions_text(t.miss, before and before.miss, version)
     return (
         f"    instructions (other than table miss):\n{other}"
-        f"    instructions (table miss):\n{_instructions_text(t.miss, None, version)}"
+        f"    instructions (table miss):\n{miss}"
     )
 
 
@@ -331,16 +334,37 @@ def _told(f: m.InstructionFeatures) -> m.InstructionFeatures:
     return replace(f, write_actions=write, apply_actions=apply)
 
 
+#: What a table does of which nothing is told.
+_NOTHING = m.InstructionFeatures()
+
+
+def _are_alike(t: m.TableFeatures, other: m.TableFeatures) -> bool:
+    """Do tables differ in name and number at most, and in what follows from the number?"""
+    return _do_alike(t, other) and _without_table(t) == _without_table(other)
+
+
 def _without_table(t: m.TableFeatures) -> m.TableFeatures:
-    """`t` with what differs from table to table by nature taken out: its number, and that it
-    leads to the tables after it."""
-    nonmiss = replace(t.nonmiss, next_tables=_relative(t.nonmiss.next_tables, t.table_id))
-    miss = replace(t.miss, next_tables=_relative(t.miss.next_tables, t.table_id))
-    return replace(t, table_id=0, name="", nonmiss=nonmiss, miss=miss)
+    return replace(t, table_id=0, name="", nonmiss=_NOTHING, miss=_NOTHING)
 
 
-def _relative(tables: tuple[int, ...], table_id: int) -> tuple[int, ...]:
-    """Whether tables are all that follow `table_id`, as a value to compare."""
-    if tables and tables == tuple(range(table_id + 1, tables[-1] + 1)):
-        return (1, tables[-1])
-    return tables
+def _do_alike(t: m.TableFeatures, other: m.TableFeatures) -> bool:
+    """Are the instructions of both the same, and lead they on alike?"""
+    for a, b in ((t.nonmiss, other.nonmiss), (t.miss, other.miss)):
+        if replace(a, next_tables=()) != replace(b, next_tables=()):
+            return False
+        if not _lead_on_alike(a, t.table_id, b, other.table_id):
+            return False
+    return True
+
+
+def _lead_on_alike(
+    a: m.InstructionFeatures, a_id: int, b: m.InstructionFeatures, b_id: int
+) -> bool:
+    """Do both lead to the same tables, but that the first of two neighbours may also lead to the
+    second?"""
+    if a_id > b_id:
+        a, a_id, b, b_id = b, b_id, a, a_id
+    first, second = set(a.next_tables), set(b.next_tables)
+    if b_id == a_id + 1 and b_id not in second:
+        first.discard(b_id)
+    return first == second

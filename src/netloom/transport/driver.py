@@ -83,6 +83,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         if self.serve is not None:
             self._read_at_once = self.extra_info("socket").fileno()
             self._loop.read_at_once(self._read_at_once)
+            # Who greets does so before it reads.
+            self.flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._loop.read_buffer

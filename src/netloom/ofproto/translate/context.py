@@ -130,8 +130,8 @@ class Translated:
     action is one that data paths cannot do, what to do `slow`: hand each packet up."""
 
     __slots__ = (
-        "actions", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids", "slow",
-        "slow_reasons", "trail",
+        "actions", "avoid_caching", "credits", "error", "key", "mac_lookups", "mask", "recirc_ids",
+        "slow", "slow_reasons", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -146,6 +146,7 @@ class Translated:
         recirc_ids: tuple[int, ...] = (),
         slow_reasons: tuple[str, ...] = (),
         trail: Trail | None = None,
+        avoid_caching: bool = False,
     ) -> None:
         self.actions = actions
         self.mask = mask
@@ -160,6 +161,8 @@ class Translated:
         self.recirc_ids = recirc_ids
         #: Where the packet was looked up (see `trails`); None if that is not known.
         self.trail = trail
+        #: Must each packet come up that finds no flow, as if there never had been one?
+        self.avoid_caching = avoid_caching
 
     @property
     def flow_actions(self) -> DpActions:
@@ -208,6 +211,7 @@ class Context:
         "_sized",
         "action_set",
         "actions",
+        "avoid_caching",
         "base",
         "bridge",
         "changed",
@@ -283,6 +287,7 @@ class Context:
         self.has_begun, self.depth, self.n_resubmits = False, 0, 0
         #: Set when an action ends the processing of its list.
         self.done, self.error = False, ""
+        self.avoid_caching = False
         #: Why each packet has to come up: words of SLOW_REASONS.
         self.slow: set[str] = set()
         #: Why a packet goes to the controller depends on where the output stands.

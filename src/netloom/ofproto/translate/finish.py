@@ -61,7 +61,7 @@ def finish(context: Context) -> Translated:
         return Translated(
             _failure(context.error), context.mask, context.key, context.credits, context.error,
             mac_lookups=tuple(context.mac_lookups), recirc_ids=tuple(context.recirc_ids),
-            trail=trail,
+            trail=trail, avoid_caching=context.avoid_caching,
         )  # fmt: skip
     options = context.mask >> TUN_PRESENT_SHIFT
     mask = context.mask & DATAPATH_MASK
@@ -79,7 +79,7 @@ def finish(context: Context) -> Translated:
         slow=slow_path(context), mac_lookups=tuple(context.mac_lookups),
         recirc_ids=tuple(context.recirc_ids),
         slow_reasons=tuple(reason for reason in SLOW_REASONS if reason in context.slow),
-        trail=trail,
+        trail=trail, avoid_caching=context.avoid_caching,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class LearnCredit:
 
     def credit(self, n_packets: int, n_bytes: int, used_ms: int) -> None:
         if self.rule is None or not self.rule.removed:
-            self.bridge.learn(self.mod, self.limit, self.bridge.backer.clock.now_ms())
+            self.bridge.learn(self.mod, self.limit, used_ms, again=n_packets > 0)
 
 
 def learn(context: Context, action: a.Learn) -> None:
@@ -54,7 +54,14 @@ def learn(context: Context, action: a.Learn) -> None:
     mod = learned_flow(action, context.key)
     if context.recorder is not None:
         context.detail(describe(mod))
+    if action.limit:
+        # Any flow of that table counts.
+        context.tables.add(context.bridge.tables.table(mod.table_id))
+        context.blur()
     is_possible = context.bridge.may_learn(mod, action.limit)
+    if action.limit and not context.side_effects and not context.bridge.has_learned(mod):
+        # What becomes of the packets depends on whether the next one can be learned from.
+        context.avoid_caching = True
     if action.flags & WRITE_RESULT and action.result is not None:
         _write_result(context, action.result, is_possible)
     if is_possible:

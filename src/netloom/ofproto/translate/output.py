@@ -29,6 +29,7 @@ _PACKET_TYPE: Final = SLOT["packet_type"]
 _ACTSET_OUTPUT: Final = SLOT["actset_output"]
 #: Copies that may have so many bytes are not cut off.
 LONGEST_COPY: Final = 0xFFFF
+_TOLD: Final = METADATA_ALL_MASK & ~SLOT["actset_output"].mask | TUN_OPTIONS_MASK
 
 
 def _is_protected(context: Context, port: OfPort) -> bool:
@@ -186,11 +187,10 @@ def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction
 
 
 def _metadata(key: int) -> int:
-    """What is known of a packet besides its bytes, tunnel options among it; of a tracked one its
-    Ethernet type too, without which nobody reads the addresses of its connection."""
-    if _ACTSET_OUTPUT.get(key) == reserved.UNSET:
-        key &= ~_ACTSET_OUTPUT.mask
-    bits = METADATA_ALL_MASK | TUN_OPTIONS_MASK
+    """What is known of a packet besides its bytes and its action set, tunnel options among it; of a
+    tracked one its Ethernet type too, without which nobody reads the addresses of its
+    connection."""
+    bits = _TOLD
     if key & CT_STATE_MASK:
         bits |= DL_TYPE_MASK
     return key & bits

@@ -95,6 +95,10 @@ def diff_flows(context: Context) -> int:
     return 2 if different else 0
 
 
+def _table_of(mod: m.FlowMod) -> int:
+    return mod.table_id
+
+
 def _mod(key: Key, version: FlowVersion | None) -> m.FlowMod:
     table_id, priority, match = key
     if version is None:
@@ -106,7 +110,8 @@ def _mod(key: Key, version: FlowVersion | None) -> m.FlowMod:
 
 
 def replace_flows(context: Context) -> None:
-    """Deletes what the file lacks, then adds what the switch lacks or has otherwise."""
+    """Deletes, table by table, what the file lacks, then adds what the switch lacks or has
+    otherwise."""
     names = accepted_names(context, context.switch, ports_first=True)
     wanted, usable = read_file(context.operands[1], names)
     if context.args.bundle:
@@ -117,6 +122,8 @@ def replace_flows(context: Context) -> None:
     for key, version in wanted.items():
         if context.args.readd or not same_version(there.get(key), version):
             changes.append(_mod(key, version))
+    # Of a table, what is deleted stays before what is added.
+    changes.sort(key=_table_of)
     if context.args.bundle:
         from netloom.programs.ofctl.bundles import transact
 

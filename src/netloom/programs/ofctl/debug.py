@@ -86,9 +86,10 @@ def _version(text: str) -> int:
 
 
 def _print_action_bytes(context: Context, *, instructions: bool) -> None:
-    from netloom.openflow.action_decode import decode_actions, decode_instructions
+    from netloom.openflow.action_decode import decode_action_list, decode_actions, decode_instructions
     from netloom.openflow.action_encode import encode_actions, encode_instructions
     from netloom.openflow.action_format import format_actions
+    from netloom.openflow.number_text import atoi
     from netloom.programs.ofctl.matches import differences
 
     name = context.operands[0]
@@ -96,17 +97,21 @@ def _print_action_bytes(context: Context, *, instructions: bool) -> None:
     # OpenFlow 1.0 has actions in place of instructions.
     wrapped = instructions and version > 1
     what = "instructions" if instructions else "actions"
+    decode = decode_action_list
+    if instructions:
+        decode = decode_instructions if wrapped else decode_actions
     for line in input_lines():
-        digits = "".join(line.partition("#")[0].split())
-        if not digits:
+        said = "".join(line.partition("#")[0].split())
+        if not said:
             continue
-        data = _hex_operand(digits, "Trailing garbage in hex data")
+        # The number of the table that they are in may precede them.
+        table, comma, rest = said.partition(",")
+        data = _hex_operand(rest if comma else said, "Trailing garbage in hex data")
         actions: tuple[Action, ...]
         try:
-            decode = decode_instructions if wrapped else decode_actions
             actions = decode(data, version)
             if instructions:
-                _check_instructions(actions, version)
+                _check_instructions(actions, version, atoi(table) if comma else 0)
         except OpenFlowError as error:
             sys.stdout.write(f"bad {p.VERSION_NAMES[version]} {what}: {error.name}\n\n")
             continue
@@ -116,12 +121,12 @@ def _print_action_bytes(context: Context, *, instructions: bool) -> None:
         sys.stdout.write(differences(data, again) + "\n")
 
 
-def _check_instructions(actions: tuple[Action, ...], version: int) -> None:
-    """Refuses what no flow could have in this version that matches all packets."""
+def _check_instructions(actions: tuple[Action, ...], version: int, table_id: int) -> None:
+    """Refuses what no flow could have in this version and table that matches all packets."""
     from netloom.flow.match import MATCH_ALL
     from netloom.openflow.action_check import check_actions
 
-    if not check_actions(actions, MATCH_ALL) & p.INITIAL[version]:
+    if not check_actions(actions, MATCH_ALL, table_id=table_id) & p.INITIAL[version]:
         raise OpenFlowError("OFPBAC_MATCH_INCONSISTENT")
 
 
@@ -149,7 +154,13 @@ def ofp_print(context: Context) -> None:
     verbosity = 2
     if len(context.operands) > 1:
         verbosity = atoi(context.operands[1])
-    data = _hex_operand(context.operands[0], "trailing garbage following hex bytes")
+    text = context.operands[0]
+    if text == "-" and context.args.raw:
+        data = read_bytes(text)
+    else:
+        if text == "-":
+            text = sys.stdin.readline()
+        data = _hex_operand(text, "trailing garbage following hex bytes")
     _print_message(context, format_message(data, Style(verbosity)))
 
 

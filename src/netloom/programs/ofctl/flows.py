@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from netloom.base.errors import ConfigError
 from netloom.base.record import replace
 from netloom.flow.fields import FIELD
@@ -21,7 +23,7 @@ from netloom.programs.ofctl.switch import open_for_flows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from netloom.openflow.flow_lines import AlikeFlow
     from netloom.programs.ofctl import Context
@@ -35,8 +37,27 @@ def _send(context: Context, flows: Sequence[m.FlowMod | AlikeFlow], usable: int)
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     encoder = FlowEncoder(switch.protocol)
-    switch.must_change_each(encoder.encode(flow, switch.connection.new_xid()) for flow in flows)
+    messages = (encoder.encode(flow, switch.connection.new_xid()) for flow in flows)
+    shown: list[str] = []
+    if context.args.verbosity >= _SHOWS_DUMPS:
+        messages = _show_each(messages, shown, context.args.verbosity == _SHOWS_DUMPS)
+    switch.must_change_each(messages)
+    sys.stdout.write("".join(shown))
     switch.close()
+
+
+#: So much verbosity, and messages are shown as dumps; with more, as one number each.
+_SHOWS_DUMPS = 5
+
+
+def _show_each(messages: Iterable[bytes], shown: list[str], dump: bool) -> Iterator[bytes]:
+    """The same messages; the text of each is added to `shown`."""
+    from netloom.openflow.message_text import hex_dump
+
+    for message in messages:
+        number = int.from_bytes(message, "big")
+        shown.append(hex_dump(message) if dump else f"{number:#x}\n")
+        yield message
 
 
 def _change_file(context: Context, path: str, command: int | None) -> None:

@@ -11,6 +11,7 @@ from netloom.flow.prerequisites import normalize_match, report_normalization
 from netloom.flow.print import format_match
 from netloom.openflow import old_match
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.message_text import bare_hex_dump
 from netloom.openflow.oxm import oxm_table
 from netloom.openflow.oxm_text import format_entries, parse_entries
 from netloom.programs.ofctl.input import input_lines, significant_lines
@@ -32,8 +33,10 @@ _TCI = SLOT["vlan_tci"]
 # NXM and OXM
 
 
-def _convert_entries(version: int, strict: bool) -> None:
-    """Reads entries from the standard input and prints what they are after a conversion."""
+def _convert_entries(version: int, context: Context) -> None:
+    """Reads entries from the standard input and prints what they are after a conversion, and with
+    -m all bytes of the match."""
+    strict = context.args.strict
     table = oxm_table(version)
     for line in input_lines():
         if line.startswith("#"):
@@ -53,11 +56,15 @@ def _convert_entries(version: int, strict: bool) -> None:
             continue
         entries = table.encode(Match(value, mask), cookie, cookie_mask)
         sys.stdout.write(format_entries(entries) + "\n")
+        if context.args.verbosity:
+            head = b"" if version == 1 else b"\0\1" + (4 + len(entries)).to_bytes(2, "big")
+            whole = head + entries
+            sys.stdout.write(bare_hex_dump(whole + bytes(-len(whole) % 8)))
 
 
 def parse_nx_match(context: Context) -> None:
     """The command `parse-nx-match`: strict unless --strict is missing."""
-    _convert_entries(1, context.args.strict)
+    _convert_entries(1, context)
 
 
 def parse_oxm(context: Context) -> None:
@@ -66,7 +73,7 @@ def parse_oxm(context: Context) -> None:
     version = parse_version(text)
     if version < _FIRST_WITH_OXM:
         raise Fatal(f"{text}: not a valid version for OXM")
-    _convert_entries(version, context.args.strict)
+    _convert_entries(version, context)
 
 
 # OpenFlow 1.0 and 1.1

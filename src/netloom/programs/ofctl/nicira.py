@@ -168,7 +168,7 @@ def _masked(text: str, bits: int) -> tuple[int, int]:
     number, mask = c_int(number_text), c_int(mask_text) if slash else (1 << bits) - 1
     if number is None or mask is None or number >> bits or mask >> bits:
         raise _bad(f"failed to parse {name}")
-    return number & mask, mask
+    return number, mask
 
 
 def ct_flush(context: Context) -> None:

@@ -120,6 +120,8 @@ class Arguments:
         #: How compose-packet writes a packet, and whether with wrong checksums.
         self.pcap = False
         self.bare = False
+        #: Does ofp-print read bytes, not digits?
+        self.raw = False
         self.bad_checksum = False
         self.verbosity = 0
         #: Set of P_*.
@@ -185,15 +187,12 @@ def _allow_bundles(args: Arguments) -> None:
 
 
 def _apply(args: Arguments, option: str, value: str) -> bool:
-    if option in ("strict", "readd", "bundle", "timestamp", "pcap", "bare"):
+    if option in ("strict", "readd", "bundle", "timestamp", "pcap", "bare", "raw"):
         setattr(args, option, True)
     elif option in ("read-only", "may-create"):
         setattr(args, option.replace("-", "_"), True)
     elif option == "bad-csum":
         args.bad_checksum = True
-    elif option == "raw":
-        # There is one form of bytes that are not asked for otherwise.
-        return True
     elif option == "timeout":
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**32):
             raise Fatal(f"value {value} on -t or --timeout is invalid")
