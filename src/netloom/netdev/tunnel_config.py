@@ -50,7 +50,7 @@ TYPES: dict[str, TunnelType] = {
         TunnelType("erspan", "erspan_sys", 107, 47, has_seq=True),
         TunnelType("ip6erspan", "ip6erspan_sys", 108, 47, has_seq=True),
         TunnelType("ip6gre", "ip6gre_sys", 109, 47, has_csum=True, has_seq=True),
-        TunnelType("gtpu", "gtpu_sys", 110, 17, True, 2152, l2=False, l3=True, has_csum=True),
+        TunnelType("gtpu", "gtpu_sys", 110, 17, True, 2152, l2=False, l3=True),
         TunnelType("bareudp", "udp_sys", 111, 17, True, 0, l2=False, l3=True),
     )
 }
@@ -107,13 +107,11 @@ class TunnelConfig(Record):
         row = self.row
         return f"{row.port_name}_{self.dst_port}" if row.has_dst_port else row.port_name
 
-    @property
-    def sends_csum(self) -> bool:
+    def sends_csum(self, over_ipv6: bool) -> bool:
         """Do outer UDP and GRE headers get a checksum? UDP over IPv6 does unless told otherwise."""
         if self.csum_given:
             return self.csum
-        is_ipv6 = bool(self.remote_ip) and not is_ipv4(self.remote_ip)
-        return is_ipv6 and self.row.nw_proto == 17 and self.row.has_csum
+        return over_ipv6 and self.row.nw_proto == 17 and self.row.has_csum
 
 
 def parse_tunnel_config(name: str, type_: str, options: Mapping[str, str]) -> TunnelConfig:
@@ -247,11 +245,15 @@ class _Reader:
         what, base, allowed = found
         if text == "flow":
             self._values[f"{key}_flow"] = True
+            if key == "erspan_ver":
+                # Which of the others count depends on the version.
+                self._values |= dict.fromkeys((f"{option}_flow" for option in _ERSPAN), True)
             return True
         number = _leading_number(text, base)
         if number not in allowed:
             raise self._fail(f"invalid erspan {what}: {text}")
         self._values[key] = number
+        self._values[f"{key}_flow"] = False
         return True
 
     def _take_key(self, option: str, value: str, present: str) -> None:
@@ -353,14 +355,7 @@ def _key_options(config: TunnelConfig) -> dict[str, str]:
 
 def _erspan_options(config: TunnelConfig) -> dict[str, str]:
     if config.erspan_ver_flow:
-        out = {"erspan_ver": "flow"}
-        for word, number in (("idx", config.erspan_idx), ("hwid", config.erspan_hwid)):
-            out[f"erspan_{word}"] = f"{number:#x}"
-        out["erspan_dir"] = str(config.erspan_dir)
-        for word in ("idx", "dir", "hwid"):
-            if getattr(config, f"erspan_{word}_flow"):
-                out[f"erspan_{word}"] = "flow"
-        return out
+        return dict.fromkeys(_ERSPAN, "flow")
     out = {"erspan_ver": str(config.erspan_ver)}
     if config.erspan_ver == 1:
         out["erspan_idx"] = "flow" if config.erspan_idx_flow else f"{config.erspan_idx:#x}"

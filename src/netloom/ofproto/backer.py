@@ -178,6 +178,7 @@ class Backer:
 
     def detach(self, number: int, port: OfPort, device: Device) -> None:
         """Take a port and its device out of the data path."""
+        self.underlay.neighbours.flush(device.name)
         if port.tunnel is not None:
             self.tunnels.remove(port)
             port.tunnel = None

@@ -76,19 +76,12 @@ def _tunnel_header(context: Context, config: TunnelConfig) -> bytes | None:
             eth_type, csum=bool(flags & _CSUM), key=tun_id if flags & _KEY else None, seq=config.seq
         )
     if type_ in ("erspan", "ip6erspan"):
-        return _erspan(key, config, tun_id)
+        return _erspan(key, tun_id)
     if type_ == "gtpu":
         return t.build_gtpu(tun_id, SLOT["tun_gtpu_msgtype"].get(key))
     return None
 
 
-def _erspan(key: int, config: TunnelConfig, tun_id: int) -> bytes | None:
-    def value(word: str) -> int:
-        by_flow: bool = getattr(config, f"erspan_{word}_flow")
-        number: int = getattr(config, f"erspan_{word}")
-        return SLOT[f"tun_erspan_{word}"].get(key) if by_flow else number
-
-    version = value("ver")
-    if version not in (1, 2):
-        return None
-    return t.build_erspan(version, tun_id, value("idx"), value("dir"), value("hwid"))
+def _erspan(key: int, tun_id: int) -> bytes | None:
+    version, *values = (SLOT[f"tun_erspan_{word}"].get(key) for word in ("ver", "idx", "dir", "hwid"))
+    return t.build_erspan(version, tun_id, *values) if version in (1, 2) else None
