@@ -54,7 +54,14 @@ TYPES: dict[str, TunnelType] = {
         TunnelType("bareudp", "udp_sys", 111, 17, True, 0, l2=False, l3=True),
     )
 }
+#: What tunnels over IPv6 are to a data path, where that is a type of its own.
+_OVER_IPV6 = {"gre": TYPES["ip6gre"], "erspan": TYPES["ip6erspan"]}
 TYPES_BY_NUMBER: dict[int, TunnelType] = {row.number: row for row in TYPES.values()}
+
+
+def row_over_ipv6(row: TunnelType) -> TunnelType:
+    """What a tunnel of this type over IPv6 is to a data path."""
+    return _OVER_IPV6.get(row.name, row)
 
 
 class TunnelConfig(Record):

@@ -47,7 +47,7 @@ _FIELDS = (
 )  # fmt: skip
 _IP, _IPV6 = 0x0800, 0x86DD
 #: Tunnels whose senders are told about packets that are too long.
-_TELLING = frozenset({"vxlan", "geneve", "gre"})
+_TELLING = frozenset({"vxlan", "geneve", "gre", "ip6gre"})
 
 
 def source_port(key: int, ports: tuple[int, int]) -> int:
@@ -153,8 +153,8 @@ def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
     outer = _read_ip(data, eth_type)
     if outer is None:
         return None
+    # What lies behind the end of the outer packet stays, as padding.
     at, end, src, dst, proto, tos, ttl = outer
-    data = data[:end]
     is_udp = proto == 17
     if is_udp and (len(data) < at + 8 or t.udp_checksum_is_wrong(data, at, src, dst)):
         return None

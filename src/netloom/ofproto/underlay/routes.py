@@ -21,6 +21,7 @@ from netloom.flow.mapped import (
     mask_of_length,
 )
 from netloom.ofproto.underlay.rules import (
+    FULL_LENGTH,
     TABLE_LOCAL,
     TABLE_MAIN,
     USUAL_TABLES,
@@ -28,8 +29,6 @@ from netloom.ofproto.underlay.rules import (
     Rules,
 )
 
-#: How many bits an address has.
-FULL_LENGTH = 128
 #: (address, prefix length) of the device of that name.
 Addresses = Callable[[str], tuple[tuple[int, int], ...]]
 
