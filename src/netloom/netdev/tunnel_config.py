@@ -22,6 +22,11 @@ DEFAULT_TTL = 64
 LEGACY_L2, LEGACY_L3, PTAP = "legacy_l2", "legacy_l3", "ptap"
 _DSCP_MASK = 0xFC
 _KEYS = ("key", "in_key", "out_key")
+#: Stations on the way of a packet by segment routing, at most: Open vSwitch's limit.
+MAX_SEGMENTS = 6
+#: Where the flow label of segment routing's outer header comes from: the inner header, nowhere, or
+#: a hash. Data paths know them by these numbers, in the label's place.
+SRV6_FLOW_LABELS = ("copy", "zero", "compute")
 
 
 class TunnelType(Record):
@@ -39,6 +44,13 @@ class TunnelType(Record):
     l3: bool = False
     has_csum: bool = False
     has_seq: bool = False
+    #: Behind headers that extend IP: what is inside, by which its packets are known.
+    inner_protos: tuple[int, ...] = ()
+
+    @property
+    def known_by(self) -> tuple[int, ...]:
+        """The protocols that a packet of such a tunnel may have in a key."""
+        return self.inner_protos or (self.nw_proto,)
 
 
 TYPES: dict[str, TunnelType] = {
@@ -51,6 +63,7 @@ TYPES: dict[str, TunnelType] = {
         TunnelType("ip6erspan", "ip6erspan_sys", 108, 47, has_seq=True),
         TunnelType("ip6gre", "ip6gre_sys", 109, 47, has_csum=True, has_seq=True),
         TunnelType("gtpu", "gtpu_sys", 110, 17, True, 2152, l2=False, l3=True),
+        TunnelType("srv6", "srv6_sys", 112, 43, l2=False, l3=True, inner_protos=(4, 41)),
         TunnelType("bareudp", "udp_sys", 111, 17, True, 0, l2=False, l3=True),
     )
 }
@@ -102,6 +115,9 @@ class TunnelConfig(Record):
     erspan_idx_flow: bool = False
     erspan_dir_flow: bool = False
     erspan_hwid_flow: bool = False
+    #: The way of a packet by segment routing; none: straight to the remote end.
+    srv6_segs: tuple[int, ...] = ()
+    srv6_flowlabel: str = "copy"
 
     @property
     def row(self) -> TunnelType:
@@ -209,6 +225,10 @@ class _Reader:
             self._take_extensions(value)
         elif key == "egress_pkt_mark":
             values["egress_pkt_mark"] = _number(value, 4)
+        elif key == "srv6_segs":
+            self._take_segments(value)
+        elif key == "srv6_flowlabel":
+            values["srv6_flowlabel"] = value if value in SRV6_FLOW_LABELS else "copy"
         elif key.startswith("erspan_") and row.name in ("erspan", "ip6erspan"):
             return self._take_erspan(key, value)
         else:
@@ -244,6 +264,14 @@ class _Reader:
             elif word:
                 self._complain(f"unknown extension '{word}'")
         self._values["exts"] = frozenset(known)
+
+    def _take_segments(self, text: str) -> None:
+        addresses = [parse_mapped(word) for word in text.split(",") if word]
+        segments = tuple(ip for ip in addresses if ip is not None and not is_ipv4(ip))
+        if not 0 < len(segments) == len(addresses) <= MAX_SEGMENTS:
+            self._complain(f"bad {text} 'srv6_segs'")
+        else:
+            self._values["srv6_segs"] = segments
 
     def _take_erspan(self, key: str, text: str) -> bool:
         found = _ERSPAN.get(key)

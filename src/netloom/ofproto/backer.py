@@ -427,7 +427,9 @@ class Backer:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
         due.append(self.uplinks.deadline())
-        has_flows = self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows)
+        has_flows = self.revalidator.n_flows or (
+            self.dpif.has_strangers and self.dpif.stats().flows
+        )
         if has_flows and not self.is_paused:
             due.append(self._next_sweep_ms)
         tables, macs = self.generations

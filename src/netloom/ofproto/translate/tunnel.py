@@ -42,8 +42,9 @@ _DL_SRC: Final = SLOT["dl_src"]
 _TP_SRC: Final = SLOT["tun_tp_src"]
 _TP_DST: Final = SLOT["tun_tp_dst"]
 #: What a tunnel's configuration calls the fields of ERSPAN's header.
-_ERSPAN: Final = {word: SLOT[f"tun_{word}"]
-                  for word in ("erspan_ver", "erspan_idx", "erspan_dir", "erspan_hwid")}  # fmt: skip
+_ERSPAN: Final = {
+    f"erspan_{word}": SLOT[f"tun_erspan_{word}"] for word in ("ver", "idx", "dir", "hwid")
+}
 _MARK: Final = SLOT["pkt_mark"]
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]

@@ -176,9 +176,15 @@ def _outer_key(key: int, config: TunnelConfig, macs: tuple[int, int], ips: tuple
         outer |= _IPV6 << _DL_TYPE.shift | src << _IPV6_SRC.shift | dst << _IPV6_DST.shift
     outer |= SLOT["tun_tos"].get(key) << SLOT["nw_tos"].shift
     outer |= SLOT["tun_ttl"].get(key) << SLOT["nw_ttl"].shift
-    outer |= config.row.nw_proto << _NW_PROTO.shift
+    outer |= _outer_proto(key, config) << _NW_PROTO.shift
     outer |= SLOT["tun_tp_src"].get(key) << _TP_SRC.shift
     return outer | config.dst_port << _TP_DST.shift
+
+
+def _outer_proto(key: int, config: TunnelConfig) -> int:
+    """What a data path takes for the protocol of the packet in its tunnel."""
+    *first, last = config.row.known_by
+    return first[0] if first and _DL_TYPE.get(key) == _IP else last
 
 
 def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) -> None:
