@@ -32,7 +32,7 @@ from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
-from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.odp_parse import FlowTooLong, parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
 from netloom.netdev.device import UNKNOWN_COUNT
 from netloom.openflow.number_text import atoi
@@ -335,12 +335,13 @@ class Dpctl:
         try:
             key, mask = parse_odp_flow(text, _numbers(dpif))
         except ConfigError as error:
-            self._fail(call, failure.format(error), errno.EINVAL)
+            code = errno.E2BIG if isinstance(error, FlowTooLong) else errno.EINVAL
+            self._fail(call, failure.format(error), code)
             return None
         mask |= _ALWAYS
         if dpif.in_kernel and not key & PACKET_TYPE_MASK:
             mask |= PACKET_TYPE_MASK  # what eth() means there, where packet_type() is not printed
-        return key & mask, mask
+        return key, mask
 
     def _get_flow(self, call: _Call) -> None:
         dpif = self._one(call, 1)

@@ -43,8 +43,8 @@ OVERRIDES = ("", "override", "system")
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
 #: Types of real devices, which dummies may stand in for.
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
-#: Least length that --len may ask for: the shortest frame of an Ethernet.
-LEAST_LENGTH = 64
+#: Least length that --len may ask for: the shortest frame of an Ethernet, less its checksum.
+LEAST_LENGTH = 60
 MIN_MTU, MAX_MTU = 68, 65_535
 ETH_LEN = 14
 _TAGS = (b"\x81\x00", b"\x88\xa8")

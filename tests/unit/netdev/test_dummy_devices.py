@@ -163,7 +163,7 @@ def test_receive_takes_hex_and_flows() -> None:
         (("p1", "0" * 27), "syntax error at " + "0" * 27),
         (("p1", "--qid", "1", "ff"), "bad rx queue id."),
         (("p1", "--qid"), "bad rx queue id."),
-        (("p1", "in_port(1)", "--len", "63"), "too small packet len"),
+        (("p1", "in_port(1)", "--len", "59"), "too small packet len"),
         (("p1", "in_port(1)", "--len", "x"), "too small packet len"),
         (("p1", "in_port(1)", "--len"), "too small packet len"),
     ],

@@ -117,7 +117,7 @@ class UnderlayCommands:
         head = f"Route Table #{number}:\n" if number else "Route Table:\n"
         shown = [
             f"{route.describe()}\n"
-            for route in routes
+            for route in sorted(routes, key=lambda route: -route.table)
             if (route.table == number if number else route.table in USUAL_TABLES)
         ]
         return head + "".join(shown)
