@@ -244,7 +244,9 @@ class Program:
             name = self.clusters.add(os.path.realpath(path), self.codec)
             self.counters.counter("lockfile_lock").add()
             return name
-        store = FileStore.open(path, self.codec.decode, self.codec.encode)
+        store = FileStore.open(
+            path, self.codec.decode, self.codec.encode, new_version=self.server.new_uuid
+        )
         self.counters.counter("lockfile_lock").add()
         if store.log.damage is not None:
             log.err("%s", store.log.damage)
@@ -298,7 +300,9 @@ class Program:
         freeze_garbage()
         self._start_child()
         self._daemon.complete()
-        log.info("%s", version_text(PROGRAM).rstrip())
+        if self.arguments.run is None:
+            # With a command to run, this is a tool rather than a daemon.
+            log.info("%s", version_text(PROGRAM).rstrip())
 
     def _follow_arguments(self) -> None:
         """Do what the command line says."""
