@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from netloom.ovsdb.uuids import Uuid
 
 log = get_logger("ovsdb_server")
+raft_log = get_logger("raft")
 #: After so long a transaction is tried again that the cluster did not take, if nothing else says
 #: that it may now.
 RETRY_MS = 250
@@ -136,6 +137,7 @@ class Cluster:
         self._refused: tuple[Uuid, Uuid | None] | None = None
         self._retry_ms = 0
         self._shown: object = None
+        self._was_connected: bool | None = None
         #: The file is to be compacted when there is nothing to send.
         self._compacts = False
 
@@ -165,9 +167,13 @@ class Cluster:
     def row(self) -> dict[str, Any]:
         """What the row of `_Server` tells of the cluster."""
         raft = self.raft
+        connected = raft.is_connected
+        if connected != self._was_connected:
+            self._was_connected = connected
+            raft_log.dbg("raft_is_connected: %s", "true" if connected else "false")
         return {
             "model": "clustered",
-            "connected": raft.is_connected,
+            "connected": connected,
             "leader": raft.is_leader,
             "cid": () if raft.state.cid is None else (raft.state.cid,),
             "sid": (raft.id,),

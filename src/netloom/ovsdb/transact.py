@@ -324,7 +324,8 @@ class _Execution:
             raise _ParserFailed
         mutations = parse_mutations(table.name, table.columns, mutations_json, self.symbols)
         found = self.txn.find(table, self._condition(table, where))
-        if self.context.rbac is not None:
+        # Without mutations it only counts the rows, which anybody may.
+        if self.context.rbac is not None and mutations:
             names = [mutation.column.name for mutation in mutations]
             self._check_change(table, found, names, MUTATE)
         for uuid, _row in found:

@@ -217,6 +217,11 @@ class Databases:
                 source = source_of(config.source.target, interval_ms)
                 self._change(entry, replace(config, source=source))
 
+    def configured(self) -> Iterator[tuple[str, DatabaseConfig]]:
+        """All databases by their own names, and how they are served."""
+        for entry in self._entries.values():
+            yield entry.name, entry.config
+
     def _pairs(self) -> Iterator[_Entry]:
         for entry in self._entries.values():
             if entry.config.model == ACTIVE_BACKUP:
