@@ -62,13 +62,23 @@ class Link:
         """Wait for the server's next message."""
         try:
             return self._dialogue.next_event(self._deadline)
-        except EOFError:
-            raise LinkError("End of file") from None
-        except OSError as error:
-            raise LinkError(error.strerror or str(error)) from None
-        except ProtocolError as error:
-            get_logger("jsonrpc").warn("%s: %s", self._stream.name, error)
-            raise LinkError(posix.strerror(errno.EPROTO)) from None
+        except (EOFError, OSError, ProtocolError) as error:
+            raise self._failure(error) from None
+
+    def ready_event(self) -> Message | None:
+        """The next message that has come by now; None if there is none."""
+        try:
+            return self._dialogue.ready_event()
+        except (EOFError, OSError, ProtocolError) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> LinkError:
+        if isinstance(error, EOFError):
+            return LinkError("End of file")
+        if isinstance(error, OSError):
+            return LinkError(error.strerror or str(error))
+        get_logger("jsonrpc").warn("%s: %s", self._stream.name, error)
+        return LinkError(posix.strerror(errno.EPROTO))
 
     def close(self) -> None:
         self._dialogue.close()
@@ -82,14 +92,14 @@ def open_link(remote: str, deadline: Deadline, tls: TlsSettings) -> Link:
             stream = _accept(address, deadline, tls)
         else:
             if address.kind == "ssl" and tls.must_bootstrap:
-                _find_packages()
+                find_packages()
             stream = connect(address, deadline, tls)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
     return Link(stream, deadline)
 
 
-def _find_packages() -> None:
+def find_packages() -> None:
     """Make third-party packages importable, which the tools' start scripts do without."""
     import sys
 

@@ -79,6 +79,8 @@ class Raft:
         self.had_leader = False
         #: An election of ours came to nothing.
         self.is_retrying = False
+        #: Waits longer than others for a leader, so that it hardly becomes one itself.
+        self.is_slow = False
         self.last_applied = self.state.snapshot.index
         #: A snapshot came that is to take the place of what was applied.
         self.restored = False
@@ -183,6 +185,8 @@ class Raft:
 
     def _wait_for_leader(self, now_ms: int) -> None:
         wait_ms = self.election_timer + self._random_ms(ELECTION_RANGE_MS)
+        if self.is_slow:
+            wait_ms += self.election_timer
         self._election_ms = now_ms + wait_ms
 
     def _beat(self, now_ms: int) -> None:
@@ -308,6 +312,17 @@ class Raft:
         return True
 
     # -- elections -----------------------------------------------------------------------
+
+    def delay_elections(self, now_ms: int) -> None:
+        """From now on, leave elections to the others."""
+        self.is_slow = True
+        if self.role == FOLLOWER:
+            self._wait_for_leader(now_ms)
+
+    def force_election(self, now_ms: int) -> None:
+        """Do not wait until the leader is missed."""
+        if self.role != LEADER:
+            self._start_election(now_ms, "timeout")
 
     def _start_election(self, now_ms: int, reason: str) -> None:
         self._wait_for_leader(now_ms)

@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except NetloomError as error:
         return tool.fatal(PROGRAM, str(error), "")
+    finally:
+        signals.cleanup()
 
 
 def _run(settings: Settings) -> int:
