@@ -1,7 +1,8 @@
 """`show`: the configuration as an indented tree.
 
-`--filter='TABLE(TEXT)|TABLE|...'` shows only the records of the named tables whose part of the
-output contains TEXT (all of them without one), and what they belong to.
+`--filter='TABLE(TEXT|TEXT...),TEXT,...'` shows a record of TABLE only if its part of the output,
+with what it refers to, contains one of the texts in any case; without TABLE it is about the
+outermost records.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from netloom.programs.vsctl.names import find_table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
-    from netloom.ovsdb.uuids import Uuid
     from netloom.programs.vsctl.command_line import Command
     from netloom.programs.vsctl.context import Context, Needs
 
@@ -31,85 +31,59 @@ SHOWN = {
 INDENT = "    "
 
 
-class _Node:
-    """One record: its lines, and the records below it among them."""
-
-    __slots__ = ("lines", "table")
-
-    def __init__(self, table: str) -> None:
-        self.table = table
-        self.lines: list[str | _Node] = []
-
-    def text(self) -> str:
-        return "".join([line if isinstance(line, str) else line.text() for line in self.lines])
-
-
 def need_show(needs: Needs, command: Command) -> None:
     for table, columns in SHOWN.items():
         needs.columns(table, *[column for column in columns if column])
-    text = command.options.get("--filter")
-    if text is not None:
-        _parse_filter(needs, text)
 
 
-def _parse_filter(needs: Needs | Context, text: str) -> dict[str, list[str]]:
+def _parse_filter(context: Context, text: str) -> dict[str, list[str]]:
     """The wanted texts by table."""
     wanted: dict[str, list[str]] = {}
-    for term in text.split("|"):
-        name, paren, rest = term.strip().partition("(")
-        if paren and not rest.endswith(")"):
-            raise CommandError(f'{term}: missing ")" in filter')
-        table = find_table(needs.schema, name)
-        if table.name not in SHOWN:
-            raise CommandError(f"{table.name}: table is not part of the output")
-        wanted.setdefault(table.name, []).append(rest[:-1] if paren else "")
+    for term in text.split(","):
+        if not term:
+            continue
+        name, paren, texts = term.partition("(")
+        if not paren:
+            name, texts = ROOT, term
+        elif texts.endswith(")"):
+            name, texts = find_table(context.schema, name).name, texts[:-1]
+        else:
+            raise CommandError("Malformed filter: missing closing ')'")
+        wanted.setdefault(name, []).extend([word.lower() for word in texts.split("|") if word])
     return wanted
 
 
 def run_show(context: Context) -> None:
-    text = context.option("--filter")
-    wanted = None if text is None else _parse_filter(context, text)
+    wanted = _parse_filter(context, context.option("--filter") or "")
     for row in context.txn.rows(ROOT):
-        root = _build(context, row, 0, set())
-        if wanted is None or _prune(root, wanted):
-            context.output.append(root.text())
+        context.output.append(_text(context, row, 0, (), wanted))
 
 
-def _build(context: Context, row: Row, level: int, above: set[Uuid]) -> _Node:
-    node = _Node(row.table)
+def _text(
+    context: Context, row: Row, level: int, above: tuple[str, ...], wanted: dict[str, list[str]]
+) -> str:
+    """A record and what it refers to, as far as they are wanted. Of a table that is shown `above`
+    there is only the name."""
     columns = context.schema.tables[row.table].columns
     name_column, *others = SHOWN[row.table]
-    title = (
-        row.uuid
-        if not name_column
-        else (
-            f"{row.table} "
-            + format_datum(columns[name_column].type, context.read(row, name_column))
-        )
-    )
-    node.lines.append(f"{INDENT * level}{title}\n")
+    title = row.uuid
+    if name_column:
+        name = format_datum(columns[name_column].type, context.read(row, name_column))
+        title = f"{row.table} {name}"
+    text = f"{INDENT * level}{title}\n"
+    if row.table in above:
+        return text
+    above = (*above, row.table)
     for name in others:
         column_type = columns[name].type
         if column_type.key.ref_table in SHOWN:
             for child in context.txn.refs(row, name):
-                if child.uuid not in above:
-                    node.lines.append(_build(context, child, level + 1, above | {row.uuid}))
+                text += _text(context, child, level + 1, above, wanted)
             continue
         value = context.read(row, name)
         if value != column_type.default:
-            text = format_datum(column_type, value)
-            node.lines.append(f"{INDENT * (level + 1)}{name}: {text}\n")
-    return node
-
-
-def _prune(node: _Node, wanted: dict[str, list[str]]) -> bool:
-    """Drop what the filter does not ask for; False if nothing of `node` is left."""
-    texts = wanted.get(node.table)
-    if texts is not None:
-        whole = node.text()
-        if any(text in whole for text in texts):
-            return True
-    kept = [line for line in node.lines if isinstance(line, str) or _prune(line, wanted)]
-    found = any(isinstance(line, _Node) for line in kept)
-    node.lines = kept
-    return found
+            text += f"{INDENT * (level + 1)}{name}: {format_datum(column_type, value)}\n"
+    texts = wanted.get(row.table)
+    if texts is None or any(word in text.lower() for word in texts):
+        return text
+    return ""
