@@ -523,8 +523,6 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "add br br0 flood_vlans 9999",
         "remove br br0 stp_enable true",
         "remove br br0 stp_enable false",
-        "add br br0 stp_enable true",
-        "add br br0 datapath_type foo",
         "remove br br0 datapath_type foo",
         "destroy qos",
         "destroy qos x",
