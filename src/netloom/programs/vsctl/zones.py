@@ -7,16 +7,15 @@ policy, a limit of connections, or both.
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.flow.scan import scan_number
-from netloom.programs.vsctl.bridges import leading_int
+from netloom.base.numbers import leading_int, leading_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 
 def _need_zones(needs: Needs, command: Command) -> None:
@@ -80,10 +79,10 @@ def _new_zone(context: Context, datapath: Row, number: int) -> Row:
 
 def _zone_argument(text: str) -> int:
     """The number in `zone=NUMBER`."""
-    found = scan_number(text.removeprefix("zone="), 0)
-    if found is None or not text.startswith("zone="):
+    number = leading_number(text.removeprefix("zone="), 0)
+    if number is None or not text.startswith("zone="):
         raise CommandError(f"invalid zone argument, {text}")
-    return found[0]
+    return number
 
 
 # Time-out policies.
@@ -154,21 +153,21 @@ def _limit_target(text: str) -> int | None:
     """The number of a zone; None for `default`."""
     if text == "default":
         return None
-    found = scan_number(text, 0)
-    if found is None:
+    number = leading_number(text, 0)
+    if number is None:
         raise CommandError(f"invalid zone id, {text}")
-    return found[0]
+    return number
 
 
 def run_set_zone_limit(context: Context) -> None:
     number = _limit_target(context.args[1])
-    found = scan_number(context.args[2], 0)
-    if found is None:
+    limit = leading_number(context.args[2], 0)
+    if limit is None:
         raise CommandError(f"invalid limit, {context.args[2]}")
     datapath = _datapath(context)
-    if not 0 <= found[0] <= _MAX_LIMIT:
-        raise CommandError(f"limit ({found[0]}) out of range")
-    value = (found[0],)
+    if not 0 <= limit <= _MAX_LIMIT:
+        raise CommandError(f"limit ({limit}) out of range")
+    value = (limit,)
     if number is None:
         context.txn.set(datapath, "ct_zone_default_limit", value)
         return

@@ -8,9 +8,9 @@ from netloom.ovsdb.datum import datum_from_atoms, keys_of
 from netloom.ovsdb.datum_text import parse_datum_text
 from netloom.ovsdb.types import UNLIMITED, ColumnType
 from netloom.ovsdb.uuids import parse_uuid
-from netloom.programs.vsctl.names import find_column, find_table
-from netloom.programs.vsctl.records import find_row, get_row, need_row
-from netloom.programs.vsctl.values import apply_setting, check_mutable, parse_setting
+from netloom.programs.db_ctl.names import find_column, find_table
+from netloom.programs.db_ctl.records import find_row, get_row, need_row
+from netloom.programs.db_ctl.values import apply_setting, check_mutable, parse_setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
     from netloom.ovsdb.types import Atom, Datum
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 log = get_logger("db_ctl_base")
 

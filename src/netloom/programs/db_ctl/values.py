@@ -5,13 +5,13 @@ from __future__ import annotations
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum import sorted_map
 from netloom.ovsdb.datum_text import parse_atom_text, parse_datum_text, parse_token
-from netloom.programs.vsctl.names import find_column
+from netloom.programs.db_ctl.names import find_column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
-    from netloom.programs.vsctl.context import Context
+    from netloom.programs.db_ctl.context import Context
 
 #: The operators of `find` and `wait-until`.
 OPERATORS = (

@@ -9,30 +9,19 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum_text import format_datum
-from netloom.programs.vsctl.context import ROOT
-from netloom.programs.vsctl.names import find_table
+from netloom.programs.db_ctl.names import find_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
-#: What is shown of each table: the column that names a record, then others if they are not empty.
-#: A reference to a table that is here leads to its records.
-SHOWN = {
-    ROOT: ("", "manager_options", "bridges", "ovs_version"),
-    "Bridge": ("name", "controller", "fail_mode", "datapath_type", "ports"),
-    "Port": ("name", "tag", "trunks", "interfaces"),
-    "Interface": ("name", "type", "options", "error"),
-    "Controller": ("target", "is_connected"),
-    "Manager": ("target", "is_connected"),
-}
 INDENT = "    "
 
 
 def need_show(needs: Needs, command: Command) -> None:
-    for table, columns in SHOWN.items():
+    for table, columns in needs.program.shown.items():
         needs.columns(table, *[column for column in columns if column])
 
 
@@ -44,7 +33,7 @@ def _parse_filter(context: Context, text: str) -> dict[str, list[str]]:
             continue
         name, paren, texts = term.partition("(")
         if not paren:
-            name, texts = ROOT, term
+            name, texts = context.run.program.root, term
         elif texts.endswith(")"):
             name, texts = find_table(context.schema, name).name, texts[:-1]
         else:
@@ -55,7 +44,7 @@ def _parse_filter(context: Context, text: str) -> dict[str, list[str]]:
 
 def run_show(context: Context) -> None:
     wanted = _parse_filter(context, context.option("--filter") or "")
-    for row in context.txn.rows(ROOT):
+    for row in context.txn.rows(context.run.program.root):
         context.output.append(_text(context, row, 0, (), wanted))
 
 
@@ -65,7 +54,8 @@ def _text(
     """A record and what it refers to, as far as they are wanted. Of a table that is shown `above`
     there is only the name."""
     columns = context.schema.tables[row.table].columns
-    name_column, *others = SHOWN[row.table]
+    shown = context.run.program.shown
+    name_column, *others = shown[row.table]
     title = row.uuid
     if name_column:
         name = format_datum(columns[name_column].type, context.read(row, name_column))
@@ -76,7 +66,7 @@ def _text(
     above = (*above, row.table)
     for name in others:
         column_type = columns[name].type
-        if column_type.key.ref_table in SHOWN:
+        if column_type.key.ref_table in shown:
             for child in context.txn.refs(row, name):
                 text += _text(context, child, level + 1, above, wanted)
             continue
