@@ -49,6 +49,7 @@ CASES = [
     ("ovs-vsctl", "--db=unix:/nonexistent", "list", "bridge"),
     ("ovs-vsctl", "--db=unix:/nonexistent", "set", "bridge", "br0", "a=b"),
     ("ovs-vsctl", "--db=unix:/nonexistent", "show"),
+    ("vtep-ctl", "--db=unix:/nonexistent", "list-local-macs", "ls0"),
     ("ovsdb-client", "list-dbs", "unix:/nonexistent"),
 ]
 

@@ -29,6 +29,7 @@ BUDGETS = {
     ("ovs-vsctl", "--version"): 31,
     ("ovs-vsctl", f"--db={NOWHERE}", "list-br"): 50,
     ("ovs-vsctl", f"--db={NOWHERE}", "add-port", "br0", "p0"): 50,
+    ("vtep-ctl", f"--db={NOWHERE}", "list-ps"): 50,
     ("ovs-appctl", "-t", "/nonexistent/socket", "version"): 27,
     ("ovs-dpctl", "--version"): 17,
     ("ovsdb-client", "list-dbs", NOWHERE): 36,

@@ -61,30 +61,16 @@ def answer(program: Program, question: str) -> str:
     if question == "commands":
         return _commands(program)
     own = program.module("help")
-    return (
-        own.COMMANDS  # type: ignore[attr-defined]
-        + DATABASE_HELP
-        + _row_ids(program)
-        + OPTION_HELP.format(
-            db=tool.default_remote(),
-            own=own.OPTIONS,  # type: ignore[attr-defined]
-            table=TABLE_HELP,
-            log=LOG_HELP.format(log_file=f"{logdir()}/{program.name}.log"),
-            log_name=program.log_name,
-            connection=CONNECTION_HELP.format(what="database "),
-            tls=_tls_help(program),
-        )
+    options = OPTION_HELP.format(
+        db=tool.default_remote(),
+        own=own.OPTIONS,
+        table=TABLE_HELP,
+        log=LOG_HELP.format(log_file=f"{logdir()}/{program.name}.log"),
+        log_name=program.log_name,
+        connection=CONNECTION_HELP.format(what="database "),
+        tls=TLS_HELP,
     )
-
-
-def _tls_help(program: Program) -> str:
-    """The help about TLS, as far as the program has the options."""
-    names = [f" --{option.name}=" for option in program.options]
-    return "".join(
-        line
-        for line in TLS_HELP.splitlines(keepends=True)
-        if "=" not in line or any(name in line for name in names)
-    )
+    return f"{own.COMMANDS}{DATABASE_HELP}{_row_ids(program)}{options}"
 
 
 def _row_ids(program: Program) -> str:
@@ -128,7 +114,7 @@ _MIDDLE_RANK = 3
 
 def _registered(program: Program) -> list[str]:
     """The commands in the order in which Open vSwitch enters them into its table."""
-    given = program.module("help").RANKS  # type: ignore[attr-defined]
+    given = program.module("help").RANKS
     ranks = {spec.name: given.get(spec.where, _MIDDLE_RANK) for spec in program.specs.values()}
     return sorted(ranks, key=ranks.__getitem__)
 

@@ -17,6 +17,7 @@ from netloom.programs.db_ctl.options import Settings, parse_options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from netloom.base.getopt import Option
     from netloom.programs.db_ctl.command_line import CommandSpec
@@ -82,7 +83,7 @@ class Program:
         self.shown = shown
         self.follows_switch = follows_switch
 
-    def module(self, where: str) -> object:
+    def module(self, where: str) -> Any:
         """One of the tool's modules, or (with the name of its folder) one that all share."""
         path = where if "." in where else f"{self.package}.{where}"
         return __import__(f"netloom.programs.{path}", fromlist=["*"])
@@ -141,7 +142,7 @@ def add_needs(needs: run_context.Needs, commands: Sequence[Command]) -> None:
         needs.columns(program.root, "next_cfg", "cur_cfg")
     for command in commands:
         if command.spec.needs_model:
-            program.module("model").need_model(needs)  # type: ignore[attr-defined]
+            program.module("model").need_model(needs)
         module = program.module(command.spec.where)
         function = getattr(module, "need_" + command.spec.function, None)
         if function is not None:

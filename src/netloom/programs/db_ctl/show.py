@@ -8,12 +8,13 @@ outermost records.
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.ovsdb.datum_text import format_datum
+from netloom.ovsdb.datum_text import format_atom, format_datum
 from netloom.programs.db_ctl.names import find_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
+    from netloom.ovsdb.types import ColumnType, Datum
     from netloom.programs.db_ctl.command_line import Command
     from netloom.programs.db_ctl.context import Context, Needs
 
@@ -56,7 +57,7 @@ def _text(
     columns = context.schema.tables[row.table].columns
     shown = context.run.program.shown
     name_column, *others = shown[row.table]
-    title = row.uuid
+    title: str = row.uuid
     if name_column:
         name = format_datum(columns[name_column].type, context.read(row, name_column))
         title = f"{row.table} {name}"
@@ -71,9 +72,27 @@ def _text(
                 text += _text(context, child, level + 1, above, wanted)
             continue
         value = context.read(row, name)
+        if column_type.value is not None and column_type.value.ref_table in shown:
+            text += _named(context, level + 1, name, column_type, value)
+            continue
         if value != column_type.default:
             text += f"{INDENT * (level + 1)}{name}: {format_datum(column_type, value)}\n"
     texts = wanted.get(row.table)
     if texts is None or any(word in text.lower() for word in texts):
         return text
     return ""
+
+
+def _named(context: Context, level: int, title: str, column_type: ColumnType, pairs: Datum) -> str:
+    """A map to records that have names."""
+    assert isinstance(pairs, dict) and column_type.value is not None
+    table = context.schema.tables[column_type.value.ref_table or ""]
+    name_column = table.columns[context.run.program.shown[table.name][0]]
+    text = f"{INDENT * level}{title}:\n"
+    for key, uuid in pairs.items():
+        row = context.txn.row(table.name, str(uuid))
+        name = '"<null>"'
+        if row is not None:
+            name = format_datum(name_column.type, context.read(row, name_column.name))
+        text += f"{INDENT * (level + 1)}{format_atom(column_type.key.name, key)}={name}\n"
+    return text
