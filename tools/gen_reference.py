@@ -170,7 +170,7 @@ Open vSwitch itself. Servers of a cluster answer prevotes and do not ask for any
 
 Those that there are: {programs}. Of Open vSwitch's others there are none: `ovs-bugtool`,
 `ovs-docker`, `ovs-kmod-ctl`, `ovs-l3ping`, `ovs-monitor-ipsec`, `ovs-parse-backtrace`, `ovs-test`,
-`ovs-vlan-test`, `ovs-vtep`, `vtep-ctl`.
+`ovs-vlan-test`, `ovs-vtep`.
 """
 
 

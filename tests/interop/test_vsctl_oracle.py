@@ -107,8 +107,17 @@ def _relabel(value: Any, labels: dict[str, str]) -> Any:
     return value
 
 
+#: Words of 3.1 -> words of 3.7.
+NEW_WORDS = (
+    (re.compile(r"(zone id \d+) already exists"), r"\1 already has a policy"),
+    (re.compile(r"(zone id \d+) does not exist"), r"\1 does not have a policy"),
+)
+
+
 def mask(result: tuple[int, str, str]) -> tuple[int, str, str]:
     status, out, err = result
+    for old, new in NEW_WORDS:
+        err = old.sub(new, err)
     lines = [line for line in out.splitlines(keepends=True)
              if line.split(" ")[0] not in NEW_COLUMNS]  # fmt: skip
     return status, UUID.sub("UUID", "".join(lines)), STAMP.sub("TIME", UUID.sub("UUID", err))

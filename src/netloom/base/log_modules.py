@@ -48,6 +48,7 @@ _OF_PROGRAM = {
     "ovsdb-client": (*_DATABASE, "ovsdb_client"),
     "ovsdb-tool": (*_DATABASE, "ovsdb_tool"),
     "ovs-vsctl": ("db_ctl_base", "vsctl"),
+    "vtep-ctl": ("db_ctl_base", "vtep_ctl"),
     "ovs-ofctl": ("ofctl", "vconn", "vconn_stream"),
     "ovs-dpctl": ("dpctl",),
     "ovs-testcontroller": ("controller", "learning_switch", "rconn", "vconn", "vconn_stream"),

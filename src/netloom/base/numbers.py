@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 DIGITS = frozenset("0123456789")
+_DIGITS = "0123456789abcdef"
 #: More digits than any number has that is meant somewhere; Python refuses to read thousands.
 _MAX_DIGITS = 40
 #: As many decimal digits as Python is sure to read at once.
@@ -28,3 +29,26 @@ def any_int(digits: str, base: int = 10) -> int:
         part = digits[start : start + _AT_ONCE]
         number = number * base ** len(part) + int(part, base)
     return number
+
+
+def leading_int(text: str) -> int:
+    """The integer that `text` begins with, as C's atoi() reads it; 0 for none."""
+    return leading_number(text) or 0
+
+
+def leading_number(text: str, base: int = 10) -> int | None:
+    """The integer that `text` begins with, None for none. Base 0 is 16 for digits behind 0x, 8 for
+    digits that begin with 0, else 10."""
+    digits = text.lstrip()
+    is_negative = digits[:1] == "-"
+    digits = digits[digits[:1] in ("-", "+") :].lower()
+    if not base:
+        base = 16 if digits[:2] == "0x" else 8 if digits[:1] == "0" else 10
+        digits = digits[2 if base == 16 else 0 :]
+    end = 0
+    while end < len(digits) and digits[end] in _DIGITS[:base]:
+        end += 1
+    if not end:
+        return None
+    number = any_int(digits[:end], base)
+    return -number if is_negative else number

@@ -7,7 +7,7 @@ address.
 from __future__ import annotations
 
 from netloom.base.numbers import decimal
-from netloom.flow.address import format_ipv4, format_ipv6, parse_ipv4, parse_ipv6
+from netloom.flow.address import format_ipv4, format_ipv6, parse_ipv4, parse_ipv6, parse_plain_ipv4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ def format_mapped(address: int) -> str:
 def parse_mapped(text: str) -> int | None:
     """An address of either family; None if `text` is none."""
     ipv4 = parse_ipv4(text)
+    if ipv4 is not None:
+        return _PREFIX | ipv4
+    return parse_ipv6(text)
+
+
+def parse_plain_mapped(text: str) -> int | None:
+    """As `parse_mapped`, but numbers of IPv4 end at 255: as inet_pton() reads both families."""
+    ipv4 = parse_plain_ipv4(text)
     if ipv4 is not None:
         return _PREFIX | ipv4
     return parse_ipv6(text)

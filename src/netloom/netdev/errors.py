@@ -17,6 +17,10 @@ def cannot_open(name: str, code: int = errno.ENODEV) -> ConfigError:
     return ConfigError(f"could not open network device {name} ({os.strerror(code)})")
 
 
+class OptionsRefused(ConfigError):
+    """A device does not take its options; they are in the log already."""
+
+
 class PortRefused(ConfigError):
     """A data path does not take a device as port; `code` is the error number."""
 

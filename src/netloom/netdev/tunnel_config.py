@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.base.record import Record, replace
-from netloom.flow.mapped import format_mapped, is_ipv4, parse_mapped
+from netloom.flow.mapped import format_mapped, is_ipv4, parse_plain_mapped
 from netloom.flow.numbers import scan_integer
+from netloom.netdev.errors import OptionsRefused
 
 log = get_logger("netdev_vport")
+socket_log = get_logger("socket_util")
 
 DEFAULT_TTL = 64
 LEGACY_L2, LEGACY_L3, PTAP = "legacy_l2", "legacy_l3", "ptap"
@@ -27,6 +28,8 @@ MAX_SEGMENTS = 6
 #: Where the flow label of segment routing's outer header comes from: the inner header, nowhere, or
 #: a hash. Data paths know them by these numbers, in the label's place.
 SRV6_FLOW_LABELS = ("copy", "zero", "compute")
+#: What only a daemon for IPsec reads.
+_OF_IPSEC = ("remote_cert", "remote_name", "psk")
 
 
 class TunnelType(Record):
@@ -138,8 +141,8 @@ class TunnelConfig(Record):
 
 
 def parse_tunnel_config(name: str, type_: str, options: Mapping[str, str]) -> TunnelConfig:
-    """The tunnel that `options` describe. Raises ConfigError with the text for the row's `error`;
-    lesser complaints are logged."""
+    """The tunnel that `options` describe. Raises OptionsRefused with the text for the row's
+    `error`; all complaints are logged."""
     reader = _Reader(name, type_, dict(options))
     config = reader.read()
     if reader.complaints:
@@ -158,9 +161,11 @@ class _Reader:
     def _complain(self, text: str) -> None:
         self.complaints.append(f"{self._name}: {text}")
 
-    def _fail(self, text: str) -> ConfigError:
+    def _fail(self, text: str) -> OptionsRefused:
         self._complain(text)
-        return ConfigError("\n".join(self.complaints))
+        problems = "\n".join(self.complaints)
+        log.warn_rl("%s", problems)
+        return OptionsRefused(problems)
 
     def read(self) -> TunnelConfig:
         for key in sorted(self._options):
@@ -194,7 +199,7 @@ class _Reader:
             raise self._fail(f"unknown packet_type '{mode}'")
         return replace(config, pt_mode=_default_mode(row))
 
-    def _wrong_mode(self, mode: str, layer: str) -> ConfigError:
+    def _wrong_mode(self, mode: str, layer: str) -> OptionsRefused:
         name = self._row.name
         if name == "vxlan":
             name = "VXLAN (without GPE)"
@@ -204,6 +209,8 @@ class _Reader:
         """Take one option; False if the type has no such option."""
         row, values = self._row, self._values
         if key in _KEYS or key == "packet_type":
+            return True
+        if key in _OF_IPSEC or key.startswith("ipsec_"):
             return True
         if key in ("remote_ip", "local_ip"):
             self._take_address(key, value)
@@ -239,8 +246,10 @@ class _Reader:
         if text == "flow":
             self._values[f"{key.partition('_')[0]}_flow"] = True
             return
-        address = parse_mapped(text)
+        address = parse_plain_mapped(text)
         if address is None:
+            family = "IPv6" if ":" in text else "IP"
+            socket_log.err_rl('"%s" is not a valid %s address', text, family)
             self._complain(f"bad {self._row.name} '{key}'")
         elif key == "remote_ip" and _is_multicast(address):
             raise self._fail(f"multicast remote_ip={text} not allowed")

@@ -127,6 +127,11 @@ class Transaction:
         rows = [self.row(target, uuid) for uuid in current.uuids(column)]
         return [found for found in rows if found is not None]
 
+    def is_new(self, row: Row) -> bool:
+        """Is it a row of this transaction's own?"""
+        pending = self._pending.get(row.uuid)
+        return pending is not None and pending.inserted
+
     def real_uuid(self, uuid: Uuid) -> Uuid:
         """After SUCCESS, the UUID that an inserted row got; other UUIDs stay as they are."""
         return self._real_uuids.get(uuid, uuid)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 #: the command line, whose first word is the tool's name, and returns the exit status.
 TOOLS = {
     "ovs-vsctl": ("netloom.programs.vsctl.main", False),
+    "vtep-ctl": ("netloom.programs.vtep_ctl.main", False),
     "ovs-ofctl": ("netloom.programs.ofctl", False),
     "ovs-appctl": ("netloom.programs.appctl", False),
     "ovs-dpctl": ("netloom.programs.dpctl", False),

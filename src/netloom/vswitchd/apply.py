@@ -13,6 +13,7 @@ from netloom.base.errors import ConfigError
 from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.netdev.device import Device, DeviceFactory, DeviceState
+from netloom.netdev.errors import OptionsRefused
 from netloom.ofproto.interface import Bridge
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, PortSettings
 from netloom.vswitchd import plan as steps
@@ -174,7 +175,7 @@ class Applier:
         self._datapaths.set_limits(wish.limits)
         wished = {i.name: i for b in wish.bridges for p in b.ports for i in p.interfaces}
         self.errors = {name: text for name, text in self.errors.items() if name in wished}
-        self.errors |= {name: i.error for name, i in wished.items() if i.error}
+        self.errors |= {name: i.error for name, i in wished.items() if i.error is not None}
         for step in todo:
             self._perform(step)
         self._datapaths.set_zones(wish.zones)
@@ -259,7 +260,7 @@ class Applier:
             if device is not None:
                 device.close()
             self.errors[wish.name] = str(error)
-            log.warn_rl("%s", error)
+            _log_refusal(wish.name, error)
             return
         self.errors.pop(wish.name, None)
         live.interfaces[wish.name] = LiveInterface(wish, device, ofport)
@@ -308,7 +309,7 @@ class Applier:
                 check_policing(wish)
             live.bridge.port_configure(_port_settings(wish))
         except ConfigError as error:
-            log.warn_rl("%s", error)
+            _log_refusal(wish.name, error)
             self._del_interface(live, wish.name)
             self.errors[wish.name] = str(error)
             return
@@ -434,6 +435,14 @@ class Applier:
     def _lose(self, live: LiveBridge, name: str) -> None:
         self._del_interface(live, name)
         self.errors[name] = f"could not open network device {name} (No such device)"
+
+
+def _log_refusal(name: str, error: ConfigError) -> None:
+    """Say in the log why an interface cannot be had."""
+    if isinstance(error, OptionsRefused):
+        netdev_log.warn_rl("%s: could not set configuration (Invalid argument)", name)
+    else:
+        log.warn_rl("%s", error)
 
 
 def _port_settings(wish: InterfaceWish) -> PortSettings:

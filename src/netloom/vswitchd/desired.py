@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from netloom.base.paths import rundir
 from netloom.base.record import replace
 from netloom.flow.key import MAX_VLANS
+from netloom.netdev.tunnel_config import TYPES
 from netloom.ofproto.settings import (
     ALL_VERSIONS,
     BridgeSettings,
@@ -50,8 +51,10 @@ from netloom.vswitchd.wish import (
 )
 from netloom.vswitchd.zone_rules import read_zones
 
-#: Names of devices that the data paths keep for themselves.
+#: Names that the data paths keep for themselves: of their own devices, and beginnings of those of
+#: their ports for tunnels.
 RESERVED_NAMES = frozenset({"ovs-netdev", "ovs-dummy", "ovs-system"})
+RESERVED_PREFIXES = tuple(sorted({row.port_name for row in TYPES.values()}))
 VERSIONS = {f"OpenFlow1{minor}": minor + 1 for minor in range(6)}
 #: Statistics are not written more often than this.
 MIN_STATS_INTERVAL_MS = 5_000
@@ -406,10 +409,11 @@ class _Reader:
         )
         if name == bridge:
             wish = replace(wish, ofport=0, ofport_requested=False)
-        if name in RESERVED_NAMES:
+        if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
             text = f"could not create interface {name}, name is reserved"
             self._complain("warn", "bridge", text)
-            return replace(wish, error=text)
+            # The log alone says why.
+            return replace(wish, error="")
         wish = replace(wish, mac=self._interface_mac(bridge, row, wish.type))
         if wish.type == "patch":
             return self._patch(replace(wish, mac=bridge_default_mac(row.uuid)))

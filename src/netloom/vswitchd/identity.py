@@ -38,7 +38,7 @@ def _smallest(bridge: BridgeWish, ports: tuple[PortWish, ...], macs: Macs) -> st
 def _lent_by(bridge: str, port: PortWish, macs: Macs) -> bytes | None:
     if port.fake_bridge:
         return None
-    names = sorted(wish.name for wish in port.interfaces if not wish.error)
+    names = sorted(wish.name for wish in port.interfaces if wish.error is None)
     if not names or names[0] == bridge:
         return None
     mac = parse_mac(port.mac or macs.get(names[0], ""))

@@ -98,7 +98,7 @@ class _BridgeDiff:
         self._new = new
         self._ofports = ofports
         self._had = _interfaces(old)
-        self._wanted = {name: wish for name, wish in _interfaces(new).items() if not wish.error}
+        self._wanted = {name: wish for name, wish in _interfaces(new).items() if wish.error is None}
         self._doomed = self._find_doomed()
         old_bundles = _bundles(old, self._had)
         self._new_bundles = _bundles(new, self._wanted)

@@ -25,8 +25,8 @@ class InterfaceWish(Record):
     `type` is the Interface type, never empty ("system" for ""); `ofport` the number to ask for: the
     requested one, else the one that the row had last; 0 for none. `peer` is a patch port's other
     end. `mac` ("" for none) and `mtu` (0 for none) are requests; the `mac` of a patch port, which
-    has no device to ask, is simply its address. `error`, if not empty, says why the interface
-    cannot be had at all."""
+    has no device to ask, is simply its address. `error`, if not None, says for the row why the
+    interface cannot be had at all."""
 
     name: str
     type: str
@@ -44,7 +44,7 @@ class InterfaceWish(Record):
     #: How its packets are queued (its Port's), and how much may come in.
     qos: Qos | None = None
     policing: Policing = FREE
-    error: str = ""
+    error: str | None = None
 
 
 class PortWish(Record):

@@ -39,6 +39,11 @@ def test_directions_may_differ() -> None:
         ("vxlan", {}, "t: vxlan type requires valid 'remote_ip' argument"),
         ("gre", {"remote_ip": "224.1.1.1"}, "t: multicast remote_ip=224.1.1.1 not allowed"),
         (
+            "ip6gre",
+            {"remote_ip": "192.168.0.300"},
+            "t: bad ip6gre 'remote_ip'\nt: ip6gre type requires valid 'remote_ip' argument",
+        ),
+        (
             "gre",
             {"remote_ip": "1.1.1.1", "local_ip": "flow"},
             "t: gre type requires 'remote_ip=flow' with 'local_ip=flow'",

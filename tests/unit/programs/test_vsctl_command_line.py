@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from netloom.base.errors import CommandError
-from netloom.programs.vsctl.command_line import Command, parse_commands
-from netloom.programs.vsctl.commands import TABLE
-from netloom.programs.vsctl.options import parse_options
+from netloom.programs.db_ctl.command_line import Command, parse_commands
+from netloom.programs.db_ctl.options import parse_options
+from netloom.programs.vsctl.main import PROGRAM
 
 
 def parse(line: str, **local: str | None) -> list[Command]:
     options = {f"--{name.replace('_', '-')}": value for name, value in local.items()}
-    return parse_commands(line.split(), options, TABLE)
+    return parse_commands(line.split(), options, PROGRAM.specs)
 
 
 def complaint(line: str, **local: str | None) -> str:
@@ -69,7 +69,9 @@ def test_local_option_without_command_is_missed() -> None:
 
 
 def test_global_and_local_options_are_told_apart() -> None:
-    settings = parse_options(["--db=x", "--id=@a", "--no-wait", "-t", "3", "create", "--x"])
+    settings = parse_options(
+        PROGRAM, ["--db=x", "--id=@a", "--no-wait", "-t", "3", "create", "--x"]
+    )
     assert (settings.db, settings.wait, settings.timeout) == ("x", False, 3)
     assert settings.local == {"--id": "@a"}
     assert settings.words == ["create", "--x"]
@@ -78,10 +80,10 @@ def test_global_and_local_options_are_told_apart() -> None:
 @pytest.mark.parametrize("value", ["x", "0", "-1", ""])
 def test_timeout_must_be_a_positive_number(value: str) -> None:
     with pytest.raises(CommandError, match="on -t or --timeout is invalid"):
-        parse_options([f"--timeout={value}", "list-br"])
+        parse_options(PROGRAM, [f"--timeout={value}", "list-br"])
 
 
 def test_timeout_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVS_CTL_TIMEOUT", "7")
-    assert parse_options(["list-br"]).timeout == 7
-    assert parse_options(["-t", "2", "list-br"]).timeout == 2
+    assert parse_options(PROGRAM, ["list-br"]).timeout == 7
+    assert parse_options(PROGRAM, ["-t", "2", "list-br"]).timeout == 2

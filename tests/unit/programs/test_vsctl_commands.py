@@ -35,23 +35,72 @@ def test_show_prints_the_tree_of_references() -> None:
     ]
 
 
-def test_filtered_show_keeps_matching_records_and_what_they_belong_to() -> None:
-    out, _ = two_bridges().run("-- --filter=interface(vxlan)|controller show".replace("|", "\\|")
-                               .replace("(", "\\(").replace(")", "\\)"))  # fmt: skip
-    lines = [line.strip() for line in out.splitlines()]
-    assert "Interface vx" in lines
-    assert 'Controller "tcp:1.1.1.1"' in lines
-    assert "Interface p1" not in lines
-    assert "Port p1" not in lines
+@pytest.mark.parametrize(
+    ("rules", "shown", "hidden"),
+    [
+        ("interface(VXLAN)", {"Interface vx", "Port vx", "Port p1"}, {"Interface p1"}),
+        ("interface(p1|vx)", {"Interface vx", "Interface p1"}, {"Interface br0"}),
+        ("interface(p1),interface(vx)", {"Interface vx", "Interface p1"}, {"Interface br0"}),
+        ("port(vxlan),bridge(tcp:)", {"Bridge br0"}, {"Bridge br1", "Port p1"}),
+        ("interface(p1),br1", {"Bridge br1", "Interface p1"}, {"Interface vx"}),
+        ("qos(x)", {"Interface vx", "Port p1"}, set()),
+    ],
+)
+def test_a_filter_keeps_records_whose_part_contains_a_text(
+    rules: str, shown: set[str], hidden: set[str]
+) -> None:
+    out, _ = two_bridges().run(f"-- '--filter={rules}' show")
+    lines = {line.strip() for line in out.splitlines()}
+    assert lines & (shown | hidden) == shown
 
 
-def test_filter_without_matches_prints_nothing() -> None:
-    assert two_bridges().run("-- '--filter=interface(nothing)' show")[0] == ""
+def test_a_filter_that_the_outermost_record_does_not_meet_leaves_nothing() -> None:
+    assert two_bridges().run("-- '--filter=nothing' show")[0] == ""
 
 
-def test_filter_of_a_table_that_is_not_shown_is_refused() -> None:
-    with pytest.raises(CommandError, match="QoS: table is not part of the output"):
-        two_bridges().run("-- --filter=qos show")
+@pytest.mark.parametrize(
+    ("rules", "complaint"),
+    [("port(x", r"Malformed filter: missing closing '\)'"), ("foo(x)", 'unknown table "foo"')],
+)
+def test_a_filter_that_makes_no_sense_is_refused(rules: str, complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        two_bridges().run(f"-- '--filter={rules}' show")
+
+
+def with_external_id() -> Switch:
+    switch = two_bridges()
+    switch.rows["Bridge"][2] |= {"external_ids": ["map", [["a", "1"]]], "datapath_id": "1"}
+    return switch
+
+
+def test_what_is_there_stays_when_more_is_added() -> None:
+    assert with_external_id().run("add bridge br0 external_ids a=2")[1] == []
+    operations = with_external_id().run("add bridge br0 external_ids a=2 b=3 b=4")[1]
+    inserted = [m[2][1] for op in operations for m in op.get("mutations", ()) if m[1] == "insert"]
+    assert inserted == [[["b", "3"]]]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (
+            "add bridge br0 datapath_id 2",
+            '"add" operation would put 2 values in column datapath_id of table Bridge but the '
+            "maximum number is 1",
+        ),
+        ("set bridge br0 name=x", "cannot modify read-only column name in table Bridge"),
+        ("clear bridge br0 name", "cannot modify read-only column name in table Bridge"),
+    ],
+)
+def test_what_a_column_does_not_take_is_refused(line: str, complaint: str) -> None:
+    with pytest.raises(CommandError, match=complaint):
+        with_external_id().run(line)
+
+
+def test_read_only_columns_of_a_new_row_may_be_set() -> None:
+    created = "-- --id=@b create bridge name=x -- set bridge x name=y -- add open . bridges @b"
+    operations = two_bridges().run(created)[1]
+    assert [op["row"]["name"] for op in operations if op["op"] == "insert"] == ["y"]
 
 
 def test_zone_limits_are_set_listed_and_deleted() -> None:
@@ -60,11 +109,11 @@ def test_zone_limits_are_set_listed_and_deleted() -> None:
         "set-zone-limit netdev 5 7 -- set-zone-limit netdev default 3 "
         "-- set-zone-limit netdev 5 8 -- list-zone-limits netdev"
     )
-    assert out == "Default limit: 3\nZone: 5, Limit: 8\n"
+    assert out == "Default, Limit: 3\nZone: 5, Limit: 8\n"
     kinds = sorted((op["op"], op["table"]) for op in operations if op["op"] != "wait")
     assert kinds == [("insert", "CT_Zone"), ("mutate", "Datapath"), ("update", "Datapath")]
     assert switch.run("-- --if-exists del-zone-limit netdev 9") == ("", [])
-    with pytest.raises(CommandError, match="zone id 9 does not have a limit"):
+    with pytest.raises(CommandError, match="zone_id 9 does not have a limit"):
         switch.run("del-zone-limit netdev 9")
     with pytest.raises(CommandError, match="datapath system does not exist"):
         switch.run("set-zone-limit system 1 1")

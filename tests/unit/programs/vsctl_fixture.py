@@ -1,20 +1,16 @@
-"""Runs ovs-vsctl's commands on a replica that is filled by hand."""
+"""Runs commands of ovs-vsctl, or of another tool, on a replica that is filled by hand."""
 
 from __future__ import annotations
 
 import shlex
 from typing import Any
 
-from netloom.base.log import get_logger
 from netloom.ovsdb.idl import Idl
-from netloom.programs.vsctl.command_line import parse_commands
-from netloom.programs.vsctl.commands import TABLE
-from netloom.programs.vsctl.context import Context, Needs, Run
-from netloom.programs.vsctl.main import add_needs
-from netloom.programs.vsctl.schema_file import load_schema
-from netloom.programs.vsctl.session import load
-
-SCHEMA = load_schema()
+from netloom.programs.db_ctl.command_line import parse_commands
+from netloom.programs.db_ctl.context import Context, Needs, Run
+from netloom.programs.db_ctl.run import Program, add_needs
+from netloom.programs.db_ctl.schema_file import load_schema
+from netloom.programs.vsctl.main import PROGRAM
 
 
 def uuid(n: int) -> str:
@@ -28,18 +24,20 @@ def ref(*numbers: int) -> Any:
 class Switch:
     """A database whose rows are given as {table: {number: {column: JSON value}}}."""
 
-    def __init__(self, rows: dict[str, dict[int, dict[str, Any]]]) -> None:
+    def __init__(
+        self, rows: dict[str, dict[int, dict[str, Any]]], program: Program = PROGRAM
+    ) -> None:
         self.rows = rows
+        self.program = program
 
     def run(self, line: str) -> tuple[str, list[dict[str, Any]]]:
         """Run the commands of `line`: what they print, and the operations they would send."""
-        commands = parse_commands(shlex.split(line), {}, TABLE)
-        needs = Needs(SCHEMA)
-        needs.columns("Open_vSwitch", "next_cfg", "cur_cfg")
-        for command in commands:
-            add_needs(needs, command, load(command))
-        idl = Idl("Open_vSwitch", needs.for_idl())
-        idl.assume_schema(SCHEMA)
+        program = self.program
+        commands = parse_commands(shlex.split(line), {}, program.specs)
+        needs = Needs(program, load_schema(program.schema))
+        add_needs(needs, commands)
+        idl = Idl(program.database, needs.for_idl())
+        idl.assume_schema(needs.schema)
         idl.connected()
         (request,) = idl.take_messages()
         wanted = request["params"][2]
@@ -52,12 +50,13 @@ class Switch:
             for table in wanted
         }  # fmt: skip
         idl.receive({"id": request["id"], "result": [False, uuid(0), snapshot], "error": None})
-        run = Run(idl, SCHEMA, get_logger("vsctl"))
+        run = Run(program, idl, needs.schema)
         run.root()
         contexts = []
         for command in commands:
             context = Context(run, command)
-            getattr(load(command), "run_" + command.spec.function)(context)
+            module = program.module(command.spec.where)
+            getattr(module, "run_" + command.spec.function)(context)
             contexts.append(context)
         operations, changed = run.txn.operations()
         return "".join(["".join(c.output) for c in contexts]), operations if changed else []

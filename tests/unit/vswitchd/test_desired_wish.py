@@ -141,7 +141,7 @@ def patch(options: dict[str, str]) -> InterfaceWish:
 
 def test_a_patch_port_has_a_peer_and_an_address() -> None:
     wish = patch({"peer": "pb"})
-    assert (wish.peer, wish.error, len(wish.mac)) == ("pb", "", 17)
+    assert (wish.peer, wish.error, len(wish.mac)) == ("pb", None, 17)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,15 @@ def test_a_bad_patch_port_is_refused_as_in_open_vswitch(
     assert patch(options).error == error
 
 
-def test_a_reserved_name_is_refused() -> None:
+@pytest.mark.parametrize("name", ["ovs-netdev", "genev_sys", "vxlan_sys_4789"])
+def test_a_reserved_name_is_refused_and_only_the_log_says_why(name: str) -> None:
     replica = FakeReplica()
-    replica.add_bridge("br0", replica.add_port("ovs-netdev"))
-    found = only_bridge(replica).interface("ovs-netdev")
+    replica.add_bridge("br0", replica.add_port(name))
+    found = only_bridge(replica).interface(name)
     assert found is not None
-    assert found.error == "could not create interface ovs-netdev, name is reserved"
+    assert found.error == ""
+    complaint = f"could not create interface {name}, name is reserved"
+    assert ("warn", "bridge", complaint) in read_wish(replica).problems
 
 
 def test_a_bond_has_the_settings_of_its_port() -> None:

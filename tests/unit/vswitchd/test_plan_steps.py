@@ -80,7 +80,8 @@ def granted(wish: Wish) -> Wish:
     return Wish(
         bridges=tuple(
             replace(
-                bridge, ports=tuple(port for port in bridge.ports if not port.interfaces[0].error)
+                bridge,
+                ports=tuple(port for port in bridge.ports if port.interfaces[0].error is None),
             )
             for bridge in wish.bridges
         )

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
 
 _PACKET_TYPE: Final = SLOT["packet_type"]
-_ACTSET_OUTPUT: Final = SLOT["actset_output"]
 #: Copies that may have so many bytes are not cut off.
 LONGEST_COPY: Final = 0xFFFF
 _TOLD: Final = METADATA_ALL_MASK & ~SLOT["actset_output"].mask | TUN_OPTIONS_MASK

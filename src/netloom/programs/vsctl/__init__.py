@@ -1,11 +1,3 @@
 """`ovs-vsctl`: the configuration tool of the switch, see ovs-vsctl(8).
 
-A run goes through these modules in order: `options` (global options), `command_line` and
-`commands` (which commands, with which arguments), each command's *needs* (which tables and columns
-to fetch), `session` (fetch them, run the commands on the copy in `replica`, send what changed as
-one transaction, wait for the switch). If another client changed what the commands had read, the
-whole run starts again on fresh data: commands are therefore free of side effects until the commit.
-
-Every module that only some commands need is imported when such a command is seen: the start-up of
-a Python program is most of what a run costs.
-"""
+What is here knows bridges, ports and the like; how a run goes is in `programs.db_ctl`."""

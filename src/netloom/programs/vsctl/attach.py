@@ -9,8 +9,8 @@ from netloom.programs.vsctl.model import model_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 
 def need_get_aa_mapping(needs: Needs, command: Command) -> None:

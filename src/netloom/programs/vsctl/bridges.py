@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.programs.vsctl.context import ExitNow
+from netloom.programs.db_ctl.context import ExitNow
 from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
     from netloom.programs.vsctl.model import BridgeNode, Model
 
 #: External ids of a fake bridge are its port's, with this before the key.
 FAKE_PREFIX = "fake-bridge-"
-
-
-def leading_int(text: str) -> int:
-    """The integer that `text` begins with, as C's atoi() reads it; 0 for none."""
-    text = text.lstrip()
-    end = 1 if text[:1] in ("-", "+") else 0
-    while end < len(text) and "0" <= text[end] <= "9":
-        end += 1
-    return int(text[:end]) if text[:end].lstrip("+-") else 0
 
 
 def run_add_br(context: Context) -> None:
@@ -30,8 +21,11 @@ def run_add_br(context: Context) -> None:
     name = args[0]
     if len(args) == 2:
         raise CommandError("'add-br' command takes exactly 1 or 3 arguments")
-    parent_name = args[1] if len(args) == 3 else None
-    vlan = leading_int(args[2]) if len(args) == 3 else 0
+    parent_name, vlan = None, 0
+    if len(args) == 3:
+        from netloom.base.numbers import leading_int
+
+        parent_name, vlan = args[1], leading_int(args[2])
     if not 0 <= vlan <= 4095:
         raise CommandError("add-br: vlan must be between 0 and 4095")
     if not name:

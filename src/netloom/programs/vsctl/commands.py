@@ -6,14 +6,12 @@ module that a row gives, which is imported only when the command is used.
 
 from __future__ import annotations
 
-from netloom.programs.vsctl.command_line import CommandSpec
-
-_SETTING = "COLUMN[:KEY]=VALUE"
+from netloom.programs.db_ctl.command_line import ANY_TABLE, SETTING, SHOW, CommandSpec
 
 SPECS = (
     # Open vSwitch.
     CommandSpec("init", (0, 0), "", "", "switch", writes=True),
-    CommandSpec("show", (0, 0), "", "--filter=", "show"),
+    SHOW,
     CommandSpec("emer-reset", (0, 0), "", "", "reset", writes=True),
     # Bridges.
     CommandSpec("add-br", (1, 3), "NEW-BRIDGE [PARENT] [NEW-VLAN]", "--may-exist", "bridges",
@@ -29,13 +27,13 @@ SPECS = (
     CommandSpec("br-get-external-id", (1, 2), "BRIDGE [KEY]", "", "bridges", needs_model=True),
     # Ports.
     CommandSpec("list-ports", (1, 1), "BRIDGE", "", "ports", needs_model=True),
-    CommandSpec("add-port", (2, None), f"BRIDGE NEW-PORT [{_SETTING}]...", "--may-exist", "ports",
+    CommandSpec("add-port", (2, None), f"BRIDGE NEW-PORT [{SETTING}]...", "--may-exist", "ports",
                 writes=True, needs_model=True),
     CommandSpec("del-port", (1, 2), "[BRIDGE] PORT|IFACE", "--if-exists,--with-iface", "ports",
                 writes=True, needs_model=True),
     CommandSpec("port-to-br", (1, 1), "PORT", "", "ports", needs_model=True),
     # Bonds and interfaces.
-    CommandSpec("add-bond", (4, None), f"BRIDGE BOND IFACE... [{_SETTING}]...",
+    CommandSpec("add-bond", (4, None), f"BRIDGE BOND IFACE... [{SETTING}]...",
                 "--may-exist,--fake-iface", "ports", writes=True, needs_model=True),
     CommandSpec("add-bond-iface", (2, 2), "BOND IFACE", "--may-exist", "ports",
                 writes=True, needs_model=True),
@@ -74,24 +72,5 @@ SPECS = (
     CommandSpec("del-aa-mapping", (3, 3), "BRIDGE ARG ARG", "", "attach",
                 writes=True, needs_model=True),
     CommandSpec("get-aa-mapping", (1, 1), "BRIDGE", "", "attach", needs_model=True),
-    # Any table.
-    CommandSpec("list", (1, None), "TABLE [RECORD]...", "--if-exists,--columns=", "database"),
-    CommandSpec("find", (1, None), f"TABLE [{_SETTING}]...", "--columns=", "database"),
-    CommandSpec("get", (2, None), "TABLE RECORD [COLUMN[:KEY]]...", "--if-exists,--id=",
-                "database"),
-    CommandSpec("set", (3, None), f"TABLE RECORD {_SETTING}...", "--if-exists", "changes",
-                writes=True),
-    CommandSpec("add", (4, None), "TABLE RECORD COLUMN [KEY=]VALUE...", "--if-exists", "changes",
-                writes=True),
-    CommandSpec("remove", (4, None), "TABLE RECORD COLUMN KEY|VALUE|KEY=VALUE...", "--if-exists",
-                "changes", writes=True),
-    CommandSpec("clear", (3, None), "TABLE RECORD COLUMN...", "--if-exists", "changes",
-                writes=True),
-    CommandSpec("create", (2, None), f"TABLE {_SETTING}...", "--id=", "changes", writes=True),
-    CommandSpec("destroy", (1, None), "TABLE [RECORD]...", "--if-exists,--all", "changes",
-                writes=True),
-    CommandSpec("wait-until", (2, None), f"TABLE RECORD [{_SETTING}]...", "", "database"),
-    CommandSpec("comment", (0, None), "[ARG]...", "", "switch"),
+    *ANY_TABLE,
 )  # fmt: skip
-
-TABLE = {spec.name: spec for spec in SPECS}

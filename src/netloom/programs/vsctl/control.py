@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.programs.vsctl.bridges import leading_int
+from netloom.programs.db_ctl.targets import print_targets, replace_targets
 from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
-
-#: Schemes of the connection methods that ovs-vsctl(8) lists.
-_SCHEMES = ("tcp", "ssl", "unix", "ptcp", "pssl", "punix")
-
-
-def _replace_targets(
-    context: Context, owner: Row, column: str, table: str, targets: list[str]
-) -> None:
-    """Make `column` of `owner` refer to new rows of `table`, one for each target."""
-    txn = context.txn
-    probe = context.option("--inactivity-probe")
-    for row in txn.refs(owner, column):
-        txn.delete(row)
-    rows = []
-    for target in targets:
-        if target.partition(":")[0] not in _SCHEMES or ":" not in target:
-            context.run.log.warn('target type "%s" is possibly erroneous', target)
-        row = context.insert(table)
-        txn.set(row, "target", target)
-        if probe is not None:
-            txn.set(row, "inactivity_probe", (leading_int(probe),))
-        rows.append(row.uuid)
-    txn.set(owner, column, tuple(sorted(rows)))
-
-
-def _print_targets(context: Context, owner: Row, column: str, table: str) -> None:
-    context.verify(owner, column)
-    rows = context.txn.refs(owner, column)
-    for row in rows:
-        context.verify(row, "target")
-    for target in sorted(row.text("target") for row in rows):
-        context.print(target)
-
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 # Controllers.
 
@@ -61,18 +27,18 @@ def need_set_controller(needs: Needs, command: Command) -> None:
 
 def run_get_controller(context: Context) -> None:
     bridge = model_of(context).bridge(context.args[0]).real
-    _print_targets(context, bridge.row, "controller", "Controller")
+    print_targets(context, bridge.row, "controller", "Controller")
 
 
 def run_del_controller(context: Context) -> None:
     bridge = model_of(context).real_bridge(context.args[0])
     if context.txn.refs(bridge.row, "controller"):
-        _replace_targets(context, bridge.row, "controller", "Controller", [])
+        replace_targets(context, bridge.row, "controller", "Controller", [])
 
 
 def run_set_controller(context: Context) -> None:
     bridge = model_of(context).real_bridge(context.args[0])
-    _replace_targets(context, bridge.row, "controller", "Controller", context.args[1:])
+    replace_targets(context, bridge.row, "controller", "Controller", context.args[1:])
 
 
 # Fail modes.
@@ -111,17 +77,17 @@ need_del_manager = need_set_manager = need_get_manager
 
 
 def run_get_manager(context: Context) -> None:
-    _print_targets(context, context.root, "manager_options", "Manager")
+    print_targets(context, context.root, "manager_options", "Manager")
 
 
 def run_del_manager(context: Context) -> None:
     context.verify(context.root, "manager_options")
-    _replace_targets(context, context.root, "manager_options", "Manager", [])
+    replace_targets(context, context.root, "manager_options", "Manager", [])
 
 
 def run_set_manager(context: Context) -> None:
     context.verify(context.root, "manager_options")
-    _replace_targets(context, context.root, "manager_options", "Manager", context.args)
+    replace_targets(context, context.root, "manager_options", "Manager", context.args)
 
 
 # TLS.

@@ -1,22 +1,8 @@
-"""The answers to `--help`, `--commands`, `--options` and `--version`."""
+"""What `ovs-vsctl --help` says of its own commands and options."""
 
 from __future__ import annotations
 
-from netloom.base.paths import logdir
-from netloom.ovsdb.hash_order import table_order, text_hash
-from netloom.programs import tool
-from netloom.programs.help_text import (
-    CONNECTION_HELP,
-    LOG_HELP,
-    TABLE_HELP,
-    TLS_HELP,
-    version_text,
-)
-from netloom.programs.vsctl.commands import SPECS
-from netloom.programs.vsctl.options import OPTIONS, PROGRAM
-from netloom.programs.vsctl.records import ROW_IDS
-
-COMMAND_HELP = """\
+COMMANDS = """\
 ovs-vsctl: ovs-vswitchd management utility
 usage: ovs-vsctl [OPTIONS] COMMAND [ARG...]
 
@@ -81,119 +67,16 @@ Datapath commands:
   set-zone-limit DATAPATH ZONE LIMIT  set conntrack LIMIT of ZONE on DATAPATH
   del-zone-limit DATAPATH ZONE  delete the conntrack limit of ZONE on DATAPATH
   list-zone-limits DATAPATH   list all limits configured on DATAPATH
-
-Database commands:
-  list TBL [REC]              list RECord (or all records) in TBL
-  find TBL CONDITION...       list records satisfying CONDITION in TBL
-  get TBL REC COL[:KEY]       print values of COLumns in RECord in TBL
-  set TBL REC COL[:KEY]=VALUE set COLumn values in RECord in TBL
-  add TBL REC COL [KEY=]VALUE add (KEY=)VALUE to COLumn in RECord in TBL
-  remove TBL REC COL [KEY=]VALUE  remove (KEY=)VALUE from COLumn
-  clear TBL REC COL           clear values from COLumn in RECord in TBL
-  create TBL COL[:KEY]=VALUE  create and initialize new record
-  destroy TBL REC             delete RECord from TBL
-  wait-until TBL REC [COL[:KEY]=VALUE]  wait until condition is true
-Potentially unsafe database commands require --force option.
-Database commands may reference a row in each table in the following ways:
 """
 
-OPTION_HELP = """\
-
-Options:
-  --db=DATABASE               connect to DATABASE
-                              (default: {db})
+OPTIONS = """\
   --no-wait                   do not wait for ovs-vswitchd to reconfigure
   --retry                     keep trying to connect to server forever
   -t, --timeout=SECS          wait at most SECS seconds for ovs-vswitchd
-  --dry-run                   do not commit changes to database
-  --oneline                   print exactly one line of output per command
-
-{table}
-{log}  --no-syslog             equivalent to --verbose=vsctl:syslog:warn
-
-{connection}{tls}
-Other options:
-  -h, --help                  display this help message
-  -V, --version               display version information
 """
-
-SCHEMA_VERSION = "8.8.0"
-
-
-def answer(question: str) -> str:
-    """What the run prints for that option."""
-    if question == "version":
-        return f"{version_text(PROGRAM)}DB Schema {SCHEMA_VERSION}\n"
-    if question == "options":
-        return tool.list_options(OPTIONS)
-    if question == "commands":
-        return _commands()
-    return (
-        COMMAND_HELP
-        + _row_ids()
-        + OPTION_HELP.format(
-            db=tool.default_remote(),
-            table=TABLE_HELP,
-            log=LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
-            connection=CONNECTION_HELP.format(what="database "),
-            tls=TLS_HELP,
-        )
-    )
-
-
-def _row_ids() -> str:
-    from netloom.programs.vsctl.schema_file import load_schema
-
-    lines = []
-    for table in load_schema().tables:
-        lines += [f"  {table}:", "    by UUID"]
-        row_id = ROW_IDS.get(table)
-        if row_id is None:
-            continue
-        if not row_id.name:
-            lines.append('    as "."')
-        elif row_id.via:
-            lines.append(f'    via "{row_id.via}" of {row_id.table} with matching "{row_id.name}"')
-        else:
-            lines.append(f'    by "{row_id.name}"')
-    return "".join([line + "\n" for line in lines])
-
-
-def _marked(form: str) -> str:
-    """An argument form with each argument's number as a sign: `!` one, `?` up to one, `+` and `*`
-    at least one and none."""
-    words = []
-    for word in form.split():
-        optional = word.startswith("[")
-        repeated = word.endswith("...")
-        bare = word.removesuffix("...")
-        if optional and bare.endswith("]"):
-            bare = bare[1:-1]
-        else:
-            optional = False
-        sign = ("*" if repeated else "?") if optional else ("+" if repeated else "!")
-        words.append(sign + bare.replace("[:KEY]", "?:KEY").replace("[KEY=]", "?KEY="))
-    return " ".join(words)
-
-
-#: Ranks of the modules whose commands are not in the middle of the registration order.
-_RANKS = {"show": 0, "database": 1, "changes": 1, "switch": 2, "reset": 4, "zones": 5}
-_MIDDLE_RANK = 3
-
-
-def _registered() -> list[str]:
-    """The commands in the order in which Open vSwitch enters them into its table."""
-    ranks = {spec.name: _RANKS.get(spec.where, _MIDDLE_RANK) for spec in SPECS}
-    ranks["init"] = _MIDDLE_RANK
-    return sorted(ranks, key=ranks.__getitem__)
-
-
-def _commands() -> str:
-    """The commands in the order of Open vSwitch's hash table of them."""
-    lines = {}
-    for spec in SPECS:
-        options = " ".join([f"[{option}]" for option in spec.options])
-        lines[spec.name] = f"{options + ' ' if options else ''},{spec.name},"
-        lines[spec.name] += f"{_marked(spec.arguments)}\n"
-    order = table_order((text_hash(name), name) for name in _registered())
-    return "".join([lines[name] for name in order])
+#: Ranks of the modules whose commands are not in the middle of the order in which Open vSwitch
+#: enters commands into its table.
+RANKS = {
+    "db_ctl.show": 0, "db_ctl.database": 1, "db_ctl.changes": 1, "db_ctl.comment": 2, "reset": 4,
+    "zones": 5,
+}  # fmt: skip

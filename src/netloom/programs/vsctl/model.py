@@ -15,7 +15,7 @@ from netloom.ovsdb.uuids import Uuid
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.context import Context, Needs, Run
+    from netloom.programs.db_ctl.context import Context, Needs, Run
 
 
 def need_model(needs: Needs) -> None:

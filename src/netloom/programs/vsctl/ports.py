@@ -7,8 +7,8 @@ from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
     from netloom.programs.vsctl.model import BridgeNode, Model, PortNode
 
 
@@ -53,7 +53,7 @@ def need_add_bond(needs: Needs, command: Command) -> None:
 
 def _need_settings(needs: Needs, settings: list[str]) -> None:
     if settings:
-        from netloom.programs.vsctl.values import parse_setting
+        from netloom.programs.db_ctl.values import parse_setting
 
         table = needs.schema.tables["Port"]
         for setting in settings:
@@ -102,7 +102,7 @@ def _add_port(
     if context.has_option("--fake-iface"):
         context.txn.set(port.row, "bond_fake_iface", True)
     if settings:
-        from netloom.programs.vsctl.values import apply_setting
+        from netloom.programs.db_ctl.values import apply_setting
 
         table = context.schema.tables["Port"]
         for setting in settings:

@@ -7,16 +7,15 @@ policy, a limit of connections, or both.
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.base.numbers import decimal
-from netloom.programs.vsctl.bridges import leading_int
+from netloom.base.numbers import leading_int, leading_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from netloom.ovsdb.row import Row
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 
 def _need_zones(needs: Needs, command: Command) -> None:
@@ -80,9 +79,9 @@ def _new_zone(context: Context, datapath: Row, number: int) -> Row:
 
 def _zone_argument(text: str) -> int:
     """The number in `zone=NUMBER`."""
-    number = decimal(text.removeprefix("zone="))
-    if number is None:
-        raise CommandError(f"{text}: zone must be given as zone=NUMBER")
+    number = leading_number(text.removeprefix("zone="), 0)
+    if number is None or not text.startswith("zone="):
+        raise CommandError(f"invalid zone argument, {text}")
     return number
 
 
@@ -99,12 +98,21 @@ def run_add_zone_tp(context: Context) -> None:
     zone = _zones(context, datapath).get(number)
     has_policy = zone is not None and bool(context.txn.refs(zone, "timeout_policy"))
     if has_policy and not context.has_option("--may-exist"):
-        raise CommandError(f"zone id {number} already exists")
-    policy = context.insert("CT_Timeout_Policy")
-    context.txn.set(policy, "timeouts", {key: timeouts[key] for key in sorted(timeouts)})
+        raise CommandError(f"zone id {number} already has a policy")
+    policy = _policy(context, {key: timeouts[key] for key in sorted(timeouts)})
     if zone is None:
         zone = _new_zone(context, datapath, number)
     context.txn.set(zone, "timeout_policy", (policy.uuid,))
+
+
+def _policy(context: Context, timeouts: dict[Any, Any]) -> Row:
+    """The policy of these times: one that is there, or a new one."""
+    for row in context.txn.rows("CT_Timeout_Policy"):
+        if _pairs(context, row, "timeouts") == timeouts:
+            return row
+    row = context.insert("CT_Timeout_Policy")
+    context.txn.set(row, "timeouts", timeouts)
+    return row
 
 
 def run_del_zone_tp(context: Context) -> None:
@@ -112,9 +120,10 @@ def run_del_zone_tp(context: Context) -> None:
     datapath = _datapath(context)
     zone = _zones(context, datapath).get(number)
     if zone is None or not context.txn.refs(zone, "timeout_policy"):
-        if zone is None and not context.has_option("--if-exists"):
-            raise CommandError(f"zone id {number} does not exist")
-        return
+        if not context.has_option("--if-exists"):
+            raise CommandError(f"zone id {number} does not have a policy")
+        if zone is None:
+            return
     if zone.optional("limit") is None:
         context.txn.remove_elements(datapath, "ct_zones", (number,))
     else:
@@ -136,27 +145,34 @@ def run_list_zone_tp(context: Context) -> None:
 
 # Limits.
 
+#: Numbers of zones have 16 bits, limits 32.
+_MAX_ZONE, _MAX_LIMIT = 0xFFFF, 0xFFFF_FFFF
+
 
 def _limit_target(text: str) -> int | None:
-    """The zone that `[zone=]NUMBER` means; None for `default`."""
+    """The number of a zone; None for `default`."""
     if text == "default":
         return None
-    number = decimal(text.removeprefix("zone="))
-    if number is None or number > 65535:
-        raise CommandError(f"invalid zone id {text}")
+    number = leading_number(text, 0)
+    if number is None:
+        raise CommandError(f"invalid zone id, {text}")
     return number
 
 
 def run_set_zone_limit(context: Context) -> None:
     number = _limit_target(context.args[1])
-    limit = decimal(context.args[2])
-    if limit is None or limit > 0xFFFFFFFF:
-        raise CommandError(f"invalid limit {context.args[2]}")
+    limit = leading_number(context.args[2], 0)
+    if limit is None:
+        raise CommandError(f"invalid limit, {context.args[2]}")
     datapath = _datapath(context)
+    if not 0 <= limit <= _MAX_LIMIT:
+        raise CommandError(f"limit ({limit}) out of range")
     value = (limit,)
     if number is None:
         context.txn.set(datapath, "ct_zone_default_limit", value)
         return
+    if not 0 <= number <= _MAX_ZONE:
+        raise CommandError(f"zone_id ({number}) out of range")
     zone = _zones(context, datapath).get(number) or _new_zone(context, datapath, number)
     context.txn.set(zone, "limit", value)
 
@@ -168,15 +184,16 @@ def run_del_zone_limit(context: Context) -> None:
         context.verify(datapath, "ct_zone_default_limit")
         if datapath.optional("ct_zone_default_limit") is None:
             if not context.has_option("--if-exists"):
-                raise CommandError(f"datapath {context.args[0]} does not have a default limit")
+                raise CommandError(f"datapath {context.args[0]} does not have a limit")
             return
         context.txn.set(datapath, "ct_zone_default_limit", ())
         return
     zone = _zones(context, datapath).get(number)
     if zone is None or zone.optional("limit") is None:
         if not context.has_option("--if-exists"):
-            raise CommandError(f"zone id {number} does not have a limit")
-        return
+            raise CommandError(f"zone_id {number} does not have a limit")
+        if zone is None:
+            return
     if context.txn.refs(zone, "timeout_policy"):
         context.txn.set(zone, "limit", ())
     else:
@@ -188,7 +205,7 @@ def run_list_zone_limits(context: Context) -> None:
     context.verify(datapath, "ct_zone_default_limit")
     default = datapath.optional("ct_zone_default_limit")
     if default is not None:
-        context.print(f"Default limit: {default}")
+        context.print(f"Default, Limit: {default}")
     for number, zone in _zones(context, datapath).items():
         limit = zone.optional("limit")
         if limit is not None:

@@ -16,44 +16,14 @@ if TYPE_CHECKING:
 
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import TableSchema
-    from netloom.programs.vsctl.context import Context, Needs
-
-
-class RowId:
-    """One way to name a row: by the value of column `name` of table `table`; if that is another
-    table, column `via` there refers to the row meant. Without `name`, the word is `.`."""
-
-    __slots__ = ("name", "table", "via")
-
-    def __init__(self, table: str, name: str = "", via: str = "") -> None:
-        self.table = table
-        self.name = name
-        self.via = via
-
-
-ROW_IDS = {
-    "AutoAttach": RowId("Bridge", "name", "auto_attach"),
-    "Bridge": RowId("Bridge", "name"),
-    "Controller": RowId("Bridge", "name", "controller"),
-    "Flow_Sample_Collector_Set": RowId("Flow_Sample_Collector_Set", "id"),
-    "Flow_Table": RowId("Flow_Table", "name"),
-    "IPFIX": RowId("Bridge", "name", "ipfix"),
-    "Interface": RowId("Interface", "name"),
-    "Manager": RowId("Manager", "target"),
-    "Mirror": RowId("Mirror", "name"),
-    "NetFlow": RowId("Bridge", "name", "netflow"),
-    "Open_vSwitch": RowId("Open_vSwitch"),
-    "Port": RowId("Port", "name"),
-    "QoS": RowId("Port", "name", "qos"),
-    "SSL": RowId("SSL"),
-    "sFlow": RowId("Bridge", "name", "sflow"),
-}
+    from netloom.programs.db_ctl.context import Context, Needs
+    from netloom.programs.db_ctl.run import RowId
 
 
 def need_row(needs: Needs, table: TableSchema) -> None:
     """What `find_row` reads."""
     needs.table(table.name)
-    row_id = ROW_IDS.get(table.name)
+    row_id = needs.program.row_ids.get(table.name)
     if row_id is not None and row_id.name:
         needs.columns(row_id.table, row_id.name, *([row_id.via] if row_id.via else ()))
 
@@ -66,7 +36,7 @@ def find_row(context: Context, table: TableSchema, word: str) -> Row | None:
         row = txn.row(table.name, uuid)
         if row is not None:
             return row
-    row_id = ROW_IDS.get(table.name)
+    row_id = context.run.program.row_ids.get(table.name)
     if row_id is not None:
         row = _row_by_id(context, table, row_id, word)
         if row is not None:

@@ -18,21 +18,18 @@ from netloom.ovsdb.idl_txn import (
     TRY_AGAIN,
     UNCHANGED,
 )
+from netloom.programs.db_ctl.context import Context, Run, TryAgain
 from netloom.programs.ovsdb_link import Link, LinkError, in_random_order, leads, open_link
-from netloom.programs.vsctl.context import ROOT, Context, Run, TryAgain
 from netloom.rpc.jsonrpc import Request, format_message
 from netloom.transport.sync_stream import Deadline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.ovsdb.schema import DatabaseSchema
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Needs
-    from netloom.programs.vsctl.options import Settings
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Needs
+    from netloom.programs.db_ctl.options import Settings
 
-log = get_logger("vsctl")
 reconnect_log = get_logger("reconnect")
-DATABASE = "Open_vSwitch"
 #: How long `--retry` waits before it connects again.
 RETRY_MS = 1000
 
@@ -40,11 +37,12 @@ RETRY_MS = 1000
 class Session:
     """One run of the tool against one server."""
 
-    def __init__(self, settings: Settings, schema: DatabaseSchema, needs: Needs) -> None:
+    def __init__(self, settings: Settings, needs: Needs) -> None:
         self._settings = settings
-        self._schema = schema
-        self._idl = Idl(DATABASE, needs.for_idl())
-        self._idl.assume_schema(schema)
+        self._program = needs.program
+        self._schema = needs.schema
+        self._idl = Idl(needs.program.database, needs.for_idl())
+        self._idl.assume_schema(needs.schema)
         self._deadline = Deadline()
         self._link: Link | None = None
 
@@ -65,7 +63,7 @@ class Session:
                     reconnect_log.info("%s: connecting...", remote)
                     link = open_link(remote, self._deadline, settings.tls)
                     reconnect_log.info("%s: connected", remote)
-                    if wants_leader and not leads(link, DATABASE):
+                    if wants_leader and not leads(link, self._program.database):
                         link.close()
                         raise LinkError(f"{remote} is not the cluster's leader")
                     self._link = link
@@ -106,7 +104,7 @@ class Session:
                 if idl.problem is not None and not idl.synced:
                     raise CommandError(f"{self._settings.db}: {idl.problem}")
             seen = idl.seqno
-            run = Run(idl, self._schema, log)
+            run = Run(self._program, idl, self._schema)
             contexts = self._attempt(run, commands, comment)
             if contexts is not None:
                 return run, contexts
@@ -133,10 +131,10 @@ class Session:
 
     def wait_for_switch(self, run: Run) -> None:
         """Wait until the switch has taken over what `run` committed."""
-        target = run.txn.increment_value
+        target, root = run.txn.increment_value, self._program.root
         if not self._settings.wait or self._settings.dry_run or target is None:
             return
-        while not any(row.integer("cur_cfg") >= target for row in self._idl.rows(ROOT)):
+        while not any(row.integer("cur_cfg") >= target for row in self._idl.rows(root)):
             self._pump()
 
     def failed_interfaces(self, run: Run) -> list[tuple[str, str]]:
@@ -159,14 +157,9 @@ def _pause(ms: int) -> None:
 
 def _run_command(run: Run, command: Command) -> Context:
     context = Context(run, command)
-    module = load(command)
+    module = run.program.module(command.spec.where)
     getattr(module, "run_" + command.spec.function)(context)
     return context
-
-
-def load(command: Command) -> object:
-    """The module that has a command's functions."""
-    return __import__(f"netloom.programs.vsctl.{command.spec.where}", fromlist=["*"])
 
 
 def _check_symbols(run: Run) -> None:
@@ -184,7 +177,7 @@ def _check_symbols(run: Run) -> None:
             problem = "only a weak reference to it was inserted"
         else:
             problem = "no reference to it was inserted"
-        log.warn(
+        run.log.warn(
             'row id "%s" was created but %s, so it will not actually appear in the database',
             name, problem,
         )  # fmt: skip

@@ -1,45 +1,22 @@
-"""The global options of ovs-vsctl(8)."""
+"""What stands before the first command: the global options."""
 
 from __future__ import annotations
 
 from netloom.base.getopt import NO, REQUIRED, Getopt, Option
-from netloom.ovsdb.table_text import TABLE_OPTIONS, Style
+from netloom.ovsdb.table_text import Style
 from netloom.programs import tool
-from netloom.programs.vsctl.commands import SPECS
-from netloom.transport.log_options import LOG_OPTIONS
-from netloom.transport.tls_settings import TLS_OPTIONS, TlsSettings
+from netloom.transport.tls_settings import TlsSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROGRAM = "ovs-vsctl"
-
-OPTIONS = (
-    Option("db", REQUIRED),
-    Option("no-syslog"),
-    Option("no-wait"),
-    Option("dry-run"),
-    Option("oneline"),
-    Option("timeout", REQUIRED, "t"),
-    Option("retry"),
-    Option("help", NO, "h"),
-    Option("commands"),
-    Option("options"),
-    Option("leader-only"),
-    Option("no-leader-only"),
-    Option("shuffle-remotes"),
-    Option("no-shuffle-remotes"),
-    tool.VERSION_OPTION,
-    *LOG_OPTIONS,
-    *TABLE_OPTIONS,
-    *TLS_OPTIONS,
-)
+    from netloom.programs.db_ctl.run import Program
 
 
-def command_options() -> list[Option]:
+def command_options(program: Program) -> list[Option]:
     """The options of all commands, which may stand among the global ones."""
-    names = {name for spec in SPECS for name in spec.options}
+    names = {name for spec in program.specs.values() for name in spec.options}
     return [
         Option(name[2:].rstrip("="), REQUIRED if name.endswith("=") else NO)
         for name in sorted(names)
@@ -49,9 +26,9 @@ def command_options() -> list[Option]:
 class Settings:
     """What the global options say."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program) -> None:
         self.db = tool.default_remote()
-        self.wait = True
+        self.wait = program.follows_switch
         self.dry_run = False
         self.oneline = False
         self.retry = False
@@ -79,12 +56,12 @@ _FLAGS = {
 }
 
 
-def parse_options(argv: Sequence[str]) -> Settings:
+def parse_options(program: Program, argv: Sequence[str]) -> Settings:
     """Read the global options; raises UsageError or CommandError."""
-    settings = Settings()
-    local = command_options()
+    settings = Settings(program)
+    local = command_options(program)
     local_names = {option.name for option in local}
-    options = Getopt(PROGRAM, argv, [*OPTIONS, *local], stop_at_operand=True)
+    options = Getopt(program.name, argv, [*program.options, *local], stop_at_operand=True)
     for key, value in options:
         if key in local_names:
             settings.local["--" + key] = value
@@ -94,19 +71,19 @@ def parse_options(argv: Sequence[str]) -> Settings:
             settings.ask = key
             return settings
         else:
-            _apply_valued(settings, key, value)
+            _apply_valued(program, settings, key, value)
     settings.words = options.operands
     settings.timeout = settings.timeout or tool.default_timeout()
     return settings
 
 
-def _apply_valued(settings: Settings, key: str, value: str | None) -> None:
+def _apply_valued(program: Program, settings: Settings, key: str, value: str | None) -> None:
     if key == "db":
         settings.db = value or ""
     elif key == "timeout":
         settings.timeout = tool.parse_timeout(value or "")
     elif key == "no-syslog":
-        tool.quiet_syslog("vsctl")
+        tool.quiet_syslog(program.log_name)
     elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value or "")):
         known = tool.apply_log_option(key, value)
         assert known, key

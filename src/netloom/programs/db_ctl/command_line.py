@@ -49,6 +49,33 @@ class CommandSpec:
         self.needs_model = needs_model
 
 
+SETTING = "COLUMN[:KEY]=VALUE"
+
+#: Commands that all tools have.
+SHOW = CommandSpec("show", (0, 0), "", "--filter=", "db_ctl.show")
+ANY_TABLE = (
+    CommandSpec("list", (1, None), "TABLE [RECORD]...", "--if-exists,--columns=",
+                "db_ctl.database"),
+    CommandSpec("find", (1, None), f"TABLE [{SETTING}]...", "--columns=", "db_ctl.database"),
+    CommandSpec("get", (2, None), "TABLE RECORD [COLUMN[:KEY]]...", "--if-exists,--id=",
+                "db_ctl.database"),
+    CommandSpec("set", (3, None), f"TABLE RECORD {SETTING}...", "--if-exists", "db_ctl.changes",
+                writes=True),
+    CommandSpec("add", (4, None), "TABLE RECORD COLUMN [KEY=]VALUE...", "--if-exists",
+                "db_ctl.changes", writes=True),
+    CommandSpec("remove", (4, None), "TABLE RECORD COLUMN KEY|VALUE|KEY=VALUE...", "--if-exists",
+                "db_ctl.changes", writes=True),
+    CommandSpec("clear", (3, None), "TABLE RECORD COLUMN...", "--if-exists", "db_ctl.changes",
+                writes=True),
+    CommandSpec("create", (2, None), f"TABLE {SETTING}...", "--id=", "db_ctl.changes",
+                writes=True),
+    CommandSpec("destroy", (1, None), "TABLE [RECORD]...", "--if-exists,--all", "db_ctl.changes",
+                writes=True),
+    CommandSpec("wait-until", (2, None), f"TABLE RECORD [{SETTING}]...", "", "db_ctl.database"),
+    CommandSpec("comment", (0, None), "[ARG]...", "", "db_ctl.comment"),
+)  # fmt: skip
+
+
 class Command:
     """One command of this run: `args` are what follows its name; `options` maps `--name` to its
     value, or to None if it takes none."""

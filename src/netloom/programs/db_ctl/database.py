@@ -6,18 +6,18 @@ from netloom.base.errors import CommandError
 from netloom.ovsdb.datum_text import format_atom, format_datum, parse_atom_text
 from netloom.ovsdb.table_text import Table, typed_cell
 from netloom.ovsdb.types import BaseType, ColumnType
-from netloom.programs.vsctl.conditions import condition_holds
-from netloom.programs.vsctl.context import TryAgain
-from netloom.programs.vsctl.names import find_column, find_table
-from netloom.programs.vsctl.records import find_row, get_row, need_row
-from netloom.programs.vsctl.values import parse_column_key, parse_condition, parse_reading
+from netloom.programs.db_ctl.conditions import condition_holds
+from netloom.programs.db_ctl.context import TryAgain
+from netloom.programs.db_ctl.names import find_column, find_table
+from netloom.programs.db_ctl.records import find_row, get_row, need_row
+from netloom.programs.db_ctl.values import parse_column_key, parse_condition, parse_reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 UUID_COLUMN = "_uuid"
 _UUID_TYPE = ColumnType(BaseType("uuid"), None, 1, 1)

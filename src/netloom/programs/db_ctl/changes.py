@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
-from netloom.ovsdb.datum import atom_to_json, datum_from_atoms, keys_of
+from netloom.ovsdb.datum import datum_from_atoms, keys_of
 from netloom.ovsdb.datum_text import parse_datum_text
 from netloom.ovsdb.types import UNLIMITED, ColumnType
 from netloom.ovsdb.uuids import parse_uuid
-from netloom.programs.vsctl.names import find_column, find_table
-from netloom.programs.vsctl.records import find_row, get_row, need_row
-from netloom.programs.vsctl.values import apply_setting, parse_setting
+from netloom.programs.db_ctl.names import find_column, find_table
+from netloom.programs.db_ctl.records import find_row, get_row, need_row
+from netloom.programs.db_ctl.values import apply_setting, check_mutable, parse_setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +19,10 @@ if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
     from netloom.ovsdb.types import Atom, Datum
-    from netloom.programs.vsctl.command_line import Command
-    from netloom.programs.vsctl.context import Context, Needs
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.context import Context, Needs
 
 log = get_logger("db_ctl_base")
-
-
-def _need_column(needs: Needs, table: TableSchema, column: ColumnSchema) -> None:
-    if not column.mutable:
-        raise CommandError(f"cannot modify read-only column {column.name} in table {table.name}")
-    needs.columns(table.name, column.name)
 
 
 def _target(context: Context) -> tuple[TableSchema, Row | None]:
@@ -47,7 +41,7 @@ def need_set(needs: Needs, command: Command) -> None:
     table = find_table(needs.schema, command.args[0])
     need_row(needs, table)
     for argument in command.args[2:]:
-        _need_column(needs, table, parse_setting(table, argument).column)
+        needs.columns(table.name, parse_setting(table, argument).column.name)
 
 
 def run_set(context: Context) -> None:
@@ -65,7 +59,7 @@ def run_set(context: Context) -> None:
 def need_add(needs: Needs, command: Command) -> None:
     table = find_table(needs.schema, command.args[0])
     need_row(needs, table)
-    _need_column(needs, table, find_column(table, command.args[2]))
+    needs.columns(table.name, find_column(table, command.args[2]).name)
 
 
 need_remove = need_add
@@ -82,30 +76,41 @@ def run_add(context: Context) -> None:
     if row is None:
         return
     column = find_column(table, context.args[2])
+    check_mutable(context, row, column)
+    context.verify(row, column.name)
+    present = _pairs(context.read(context.now(row), column.name))
+    added: dict[Atom, Any] = {}
     for argument in context.args[3:]:
-        datum = parse_datum_text(_some_of(column.type), argument, context.symbols)
-        if isinstance(datum, dict):
-            context.txn.put_pairs(row, column.name, datum)
-        elif column.type.is_scalar:
-            _insert_into_scalar(context, row, column, keys_of(datum))
-        else:
-            context.txn.add_elements(row, column.name, keys_of(datum))
+        more = parse_datum_text(_some_of(column.type), argument, context.symbols)
+        # A key that is there keeps its value.
+        added = {**_pairs(more), **added}
+    added = {key: value for key, value in added.items() if key not in present}
+    _check_size("add", table, column, len(present) + len(added))
+    if added and column.type.is_map:
+        context.txn.put_pairs(row, column.name, added)
+    elif added:
+        context.txn.add_elements(row, column.name, added)
     context.run.model = None
 
 
-def _insert_into_scalar(
-    context: Context, row: Row, column: ColumnSchema, atoms: tuple[Atom, ...]
-) -> None:
-    """Ask for an insertion that no column of one value takes, for the server's refusal of it."""
-    elements = ["set", [atom_to_json(column.type.key.name, atom) for atom in atoms]]
-    context.txn.add_operation(
-        {
-            "op": "mutate",
-            "table": row.table,
-            "where": [["_uuid", "==", ["uuid", row.uuid]]],
-            "mutations": [[column.name, "insert", elements]],
-        }
-    )
+def _pairs(datum: Datum) -> dict[Atom, Any]:
+    """The elements of a datum; those of a set lead to None."""
+    return datum if isinstance(datum, dict) else dict.fromkeys(keys_of(datum))
+
+
+def _check_size(command: str, table: TableSchema, column: ColumnSchema, size: int) -> None:
+    """Refuse to leave more or fewer elements in a column than it takes."""
+    column_type = column.type
+    what = "pairs" if column_type.is_map else "values"
+    for limit, name, is_past in (
+        (column_type.max, "maximum", size > column_type.max),
+        (column_type.min, "minimum", size < column_type.min),
+    ):
+        if is_past:
+            raise CommandError(
+                f'"{command}" operation would put {size} {what} in column {column.name} of table '
+                f"{table.name} but the {name} number is {limit}"
+            )
 
 
 def run_remove(context: Context) -> None:
@@ -113,26 +118,18 @@ def run_remove(context: Context) -> None:
     if row is None:
         return
     column = find_column(table, context.args[2])
+    check_mutable(context, row, column)
     context.verify(row, column.name)
     datum = context.read(context.now(row), column.name)
     for argument in context.args[3:]:
         datum = _without(context, column, datum, argument)
     size = len(datum) if isinstance(datum, (tuple, dict)) else 1
-    if size < column.type.min:
-        _refuse_size(column, table, size)
+    _check_size("remove", table, column, size)
     if column.type.is_scalar:
         assert isinstance(datum, tuple)
         datum = datum_from_atoms(column.type, datum)
     context.txn.set(row, column.name, datum)
     context.run.model = None
-
-
-def _refuse_size(column: ColumnSchema, table: TableSchema, size: int) -> None:
-    what = "pairs" if column.type.is_map else "values"
-    raise CommandError(
-        f'"remove" operation would put {size} {what} in column {column.name} of table '
-        f"{table.name} but the minimum number is {column.type.min}"
-    )
 
 
 def _without(context: Context, column: ColumnSchema, old: Datum, argument: str) -> Datum:
@@ -156,7 +153,7 @@ def need_clear(needs: Needs, command: Command) -> None:
     table = find_table(needs.schema, command.args[0])
     need_row(needs, table)
     for name in command.args[2:]:
-        _need_column(needs, table, find_column(table, name))
+        needs.columns(table.name, find_column(table, name).name)
 
 
 def run_clear(context: Context) -> None:
@@ -165,6 +162,7 @@ def run_clear(context: Context) -> None:
         return
     for name in context.args[2:]:
         column = find_column(table, name)
+        check_mutable(context, row, column)
         if column.type.min > 0:
             raise CommandError(
                 f'"clear" operation cannot be applied to column {column.name} of table '

@@ -53,9 +53,9 @@ class LateTable(TableSchema):
         return getattr(self, name)
 
 
-def load_schema() -> DatabaseSchema:
-    """The schema of the database Open_vSwitch, from the package's own copy."""
-    path = f"{__file__.rpartition('/programs/')[0]}/ovsdb/schemas/vswitch.ovsschema"
+def load_schema(name: str) -> DatabaseSchema:
+    """A schema, from the package's own copy of the file of that name."""
+    path = f"{__file__.rpartition('/programs/')[0]}/ovsdb/schemas/{name}"
     with open(path, "rb", buffering=0) as file:
         json = LightJson().decode(file.read())
     tables: dict[str, TableSchema] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum import sorted_map
 from netloom.ovsdb.datum_text import parse_atom_text, parse_datum_text, parse_token
-from netloom.programs.vsctl.names import find_column
+from netloom.programs.db_ctl.names import find_column
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import ColumnSchema, TableSchema
-    from netloom.programs.vsctl.context import Context
+    from netloom.programs.db_ctl.context import Context
 
 #: The operators of `find` and `wait-until`.
 OPERATORS = (
@@ -83,11 +83,18 @@ _MESSAGE_ORDER = (
 )  # fmt: skip
 
 
+def check_mutable(context: Context, row: Row, column: ColumnSchema) -> None:
+    """Refuse to change a read-only column, but of a row of this run's own."""
+    if not column.mutable and not context.txn.is_new(row):
+        raise CommandError(f"cannot modify read-only column {column.name} in table {row.table}")
+
+
 def apply_setting(context: Context, table: TableSchema, row: Row, argument: str) -> None:
     """Do what `set` does for one argument."""
     setting = parse_setting(table, argument)
     column, column_type = setting.column, setting.column.type
     assert setting.value is not None
+    check_mutable(context, row, column)
     if setting.key is None:
         datum = parse_datum_text(column_type, setting.value, context.symbols)
         context.txn.set(row, column.name, datum)

@@ -8,22 +8,21 @@ tables and columns and no others. Then each command runs once with a `Context` o
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
+from netloom.base.log import get_logger
 from netloom.ovsdb.datum import Symbols
 from netloom.ovsdb.idl_txn import Transaction
 from netloom.ovsdb.uuids import UuidSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from netloom.base.log import Logger
     from netloom.ovsdb.idl import Idl
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import DatabaseSchema
     from netloom.ovsdb.table_text import Table
     from netloom.ovsdb.types import Datum
     from netloom.ovsdb.uuids import Uuid
-    from netloom.programs.vsctl.command_line import Command
-
-ROOT = "Open_vSwitch"
+    from netloom.programs.db_ctl.command_line import Command
+    from netloom.programs.db_ctl.run import Program
 
 
 class TryAgain(Exception):
@@ -41,7 +40,8 @@ class ExitNow(Exception):
 class Needs:
     """Tables and columns that the commands will read or write; None stands for all columns."""
 
-    def __init__(self, schema: DatabaseSchema) -> None:
+    def __init__(self, program: Program, schema: DatabaseSchema) -> None:
+        self.program = program
         self.schema = schema
         self.wanted: dict[str, set[str] | None] = {}
 
@@ -68,22 +68,23 @@ class Needs:
 class Run:
     """One attempt at the whole command line, on one state of the database."""
 
-    def __init__(self, idl: Idl, schema: DatabaseSchema, log: Logger) -> None:
+    def __init__(self, program: Program, idl: Idl, schema: DatabaseSchema) -> None:
         new_uuid = UuidSource()
+        self.program = program
         self.idl = idl
         self.schema = schema
-        self.log = log
+        self.log = get_logger(program.log_name)
         self.txn = Transaction(idl, new_uuid)
         self.symbols = Symbols(new_uuid)
-        #: The `Model` of bridges, ports and interfaces; None until needed, and when out of date.
+        #: What the database says, by name; None until needed, and when out of date.
         self.model: object = None
         #: New Interface rows whose success the tool checks after the switch has reconfigured.
         self.new_interfaces: list[Uuid] = []
 
     def root(self) -> Row:
-        """The row of Open_vSwitch, made if the database is still empty."""
-        rows = self.txn.rows(ROOT)
-        return rows[0] if rows else self.txn.insert(ROOT)
+        """The row that all else hangs on, made if the database is still empty."""
+        rows = self.txn.rows(self.program.root)
+        return rows[0] if rows else self.txn.insert(self.program.root)
 
 
 class Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netloom.base.errors import CommandError
 from netloom.ovsdb.datum_text import parse_atom_text, parse_datum_text
 from netloom.ovsdb.types import UNLIMITED, ColumnType
-from netloom.programs.vsctl.values import parse_condition
+from netloom.programs.db_ctl.values import parse_condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from netloom.ovsdb.row import Row
     from netloom.ovsdb.schema import TableSchema
     from netloom.ovsdb.types import Datum
-    from netloom.programs.vsctl.context import Context
+    from netloom.programs.db_ctl.context import Context
 
 
 def condition_holds(context: Context, table: TableSchema, row: Row, argument: str) -> bool:
