@@ -28,7 +28,7 @@ from netloom.rpc.daemon_commands import (
     register_memory_commands,
     register_vlog_commands,
 )
-from netloom.rpc.fast_json import FastJson
+from netloom.rpc.json_codec import LightJson
 from netloom.rpc.unixctl import CommandRegistry, Deferred, UnixctlSession
 from netloom.transport.address import Address
 from netloom.transport.daemon import DaemonError
@@ -73,7 +73,7 @@ class Control:
         self._program = program
         self._loop = loop
         self._signals = signals
-        self._codec = FastJson()
+        self._codec = LightJson()
         self._listener: Listener | None = None
         self._connections: set[Connection[None]] = set()
         self._waiting_for_exit: list[Deferred] = []

@@ -96,6 +96,12 @@ def test_every_tool_of_the_table_tells_its_version(tool: str) -> None:
     assert first == f"{name}{OVS_VERSION}"
 
 
+@pytest.mark.parametrize("module", ["ofctl.watching", "ovsdb_client.main", "tcpdump.main"])
+def test_what_runs_without_site_imports_no_packages(module: str) -> None:
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import netloom.programs.{module}"
+    assert output(sys.executable, "-I", "-S", "-c", code) == ""
+
+
 @pytest.mark.parametrize(
     ("line", "compiled"),
     [
