@@ -99,7 +99,7 @@ class LinkWatch(ABC, Generic[S]):
 
     @abstractmethod
     def is_up(self, port: OfPort) -> bool:
-        """May packets use this port? They may where there is no machine."""
+        """May packets use this port, which is watched?"""
 
     def run(self, now_ms: int) -> None:
         """Follow settings, let timers end, send what is due."""
@@ -151,8 +151,8 @@ class LinkWatch(ABC, Generic[S]):
         return min((at for at in times if at is not None), default=None)
 
     def watches(self, port: OfPort) -> bool:
-        """Is there a machine for this port?"""
-        return port.name in self.machines
+        """Is there a machine for this port, or will there be one in a moment?"""
+        return self._is_wanted(port)
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the machine of this port? If so, it gets it."""

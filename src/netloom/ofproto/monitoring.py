@@ -70,7 +70,8 @@ class Monitoring(LinkWatch[Bfd]):
 
     def is_up(self, port: OfPort) -> bool:
         bfd = self.machines.get(port.name)
-        return bfd is None or bfd.is_forwarding(self._bridge.backer.clock.now_ms())
+        # One that is still to be made is down.
+        return bfd is not None and bfd.is_forwarding(self._bridge.backer.clock.now_ms())
 
     def status(self, name: str) -> dict[str, str]:
         """Interface.bfd_status; empty without a session."""
