@@ -458,16 +458,16 @@ class Vlog:
             thread=self.thread,
             wall_ms=self.clock.wall_ms(),
             elapsed_ms=self.clock.now_ms() - self._started_ms,
-            priority=self._priority(FACILITY_DAEMON, level),
+            priority=self._priority(FACILITY_LOCAL0, level),
         )
         if logger.levels[CONSOLE] >= level:
             self._write_console(self._text(CONSOLE, record) + "\n")
         if logger.levels[SYSLOG] >= level:
+            daemon = self._priority(FACILITY_DAEMON, level)
             for line in self._text(SYSLOG, record).split("\n"):
-                self._syslog_sink(record.priority, line)
+                self._syslog_sink(daemon, line)
             if self._target_sink is not None:
-                priority = self._priority(FACILITY_LOCAL0, level)
-                self._target_sink(priority, self._text(TARGET, record))
+                self._target_sink(record.priority, self._text(TARGET, record))
         if self._file_fd >= 0 and logger.levels[FILE] >= level:
             self._write_file(self._text(FILE, record) + "\n")
 

@@ -31,6 +31,7 @@ _HEADERS = {
 _MAX_NESTED_BYTES, _NESTED_HEADER_BYTES = 65_531, 4
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
+_LAYER3 = {"ipv4": 0x0800, "ipv6": 0x86DD, "mpls": 0x8847}
 _VLAN_NAMES = ("vlan", "vlan1")
 
 
@@ -62,13 +63,15 @@ def parse_odp_key(text: str, port_names: Mapping[str, int] | None = None) -> int
 
 
 class _Reader:
-    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_port_names", "key", "mask")
+    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_layer3", "_port_names", "key", "mask")
 
     def __init__(self, port_names: Mapping[str, int] | None) -> None:
         self.key = 0
         self.mask = 0
         self._depth = 0
         self._is_ethernet = False
+        #: The Ethernet type that an attribute goes without saying with.
+        self._layer3 = 0
         self._is_typed = False
         self._port_names = port_names
 
@@ -95,6 +98,8 @@ class _Reader:
             at = end
 
     def finish(self) -> tuple[int, int]:
+        if not _DL_TYPE.get(self.key | self.mask) and self._layer3:
+            self._put(ATTRIBUTES["eth_type"][0], self._layer3, 0xFFFF)
         dl_type = _DL_TYPE.get(self.key)
         if not self._is_ethernet and not self._is_typed and dl_type:
             self.key = _PACKET_TYPE.put(self.key, 1 << 16 | dl_type)
@@ -110,6 +115,7 @@ class _Reader:
         self.mask = self.mask & ~in_place | mask << member.shift
 
     def _attribute(self, name: str, inside: str) -> None:
+        self._layer3 = self._layer3 or _LAYER3.get(name, 0)
         if name == "encap":
             self._encap(inside)
         elif name == "vlan":

@@ -320,7 +320,8 @@ class Ofproto:
             bundle = self.bundles[settings.name] = Bundle(settings)
         elif bundle.settings == settings and bundle.members == members:
             return
-        self._forget_bundle(bundle)
+        if not members or settings.networks != bundle.settings.networks:
+            self._forget_bundle(bundle)
         bundle.settings = settings
         for port in bundle.members:
             port.bundle = None

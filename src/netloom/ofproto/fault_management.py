@@ -28,14 +28,13 @@ class FaultManagement(LinkWatch[Cfm]):
 
     def _make(self, port: OfPort, now_ms: int) -> Cfm:
         assert port.settings.cfm is not None
-        return Cfm(port.name, port.settings.cfm, now_ms)
+        return Cfm(port.name, port.settings.cfm, self._counter(port.name), now_ms)
 
     def _tend(self, machine: Cfm, port: OfPort, now_ms: int) -> bytes | None:
         assert port.settings.cfm is not None
         machine.configure(port.settings.cfm, now_ms)
-        stats = port.patch_stats() if port.device is None else port.device.stats()
-        machine.run(stats.rx_packets, now_ms)
         payload = machine.packet(now_ms)
+        machine.run(now_ms)
         if payload is None:
             return None
         group = EXTENDED_GROUP if machine.settings.extended else GROUP

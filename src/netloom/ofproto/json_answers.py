@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.ports import OfPort
     from netloom.ofproto.underlay.routes import Route
+    from netloom.ofproto.underlay.rules import Rule
 
 JsonAnswer = Callable[[list[str]], Any]
-#: By how much a route that a person added, or one of the host's own addresses, goes before others.
-_USER_PRIORITY, _LOCAL_PRIORITY = 32, 64
 _LOCAL_PORT = 0xFFFFFFFE
 
 
 def json_answers(
-    backers: Callable[[], Sequence[Backer]], routes: Callable[[], Iterable[Route]]
+    backers: Callable[[], Sequence[Backer]],
+    routes: Callable[[], Iterable[Route]],
+    rules: Callable[[list[str]], Iterable[Rule]],
 ) -> dict[str, JsonAnswer]:
-    """Command -> its answer."""
+    """Command -> its answer. `rules` are those that a command's arguments ask for."""
 
     def find(name: str) -> Ofproto:
         for backer in backers():
@@ -43,6 +44,7 @@ def json_answers(
         "dpif/show": lambda args: {full_name(b.dpif): _describe_backer(b) for b in backers()},
         "fdb/show": lambda args: _describe_macs(find(args[0])),
         "ovs/route/show": lambda args: [_describe_route(route) for route in routes()],
+        "ovs/route/rule/show": lambda args: [_describe_rule(rule) for rule in rules(args)],
     }
 
 
@@ -97,20 +99,30 @@ def _describe_macs(bridge: Ofproto) -> list[dict[str, Any]]:
     return found
 
 
+def _describe_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "from": rule.shown_prefix,
+        "invert": rule.is_not,
+        "ipv4": not rule.is_v6,
+        "lookup": rule.table,
+        "priority": rule.priority,
+        "src-prefix": rule.shown_length,
+        "user": rule.is_user,
+    }
+
+
 def _describe_route(route: Route) -> dict[str, Any]:
     length = route.length
-    priority = length + (_LOCAL_PRIORITY if route.is_local else 0)
-    priority += _USER_PRIORITY if route.is_user else 0
     hop = {"dev": route.device}
     if route.gateway:
-        hop["addr"] = format_mapped(route.gateway)
+        hop["gateway"] = format_mapped(route.gateway)
     described: dict[str, Any] = {
         "dst": format_mapped(route.prefix),
         "local": route.is_local,
         "nexthops": [hop],
         "prefix": length - V4_BITS if is_ipv4(route.prefix) else length,
         "prefsrc": format_mapped(route.source),
-        "priority": priority,
+        "table": route.table,
         "user": route.is_user,
     }
     if route.mark:

@@ -23,6 +23,10 @@ Row = tuple[str, str, int, int, Callable[[list[str]], str]]
 ORDERS = {"normal": None, "true": True, "false": False}
 
 
+#: An answer to an answer is the last that any protocol has; more, in one turn, may be a mistake.
+_MAX_ANSWERS = 4
+
+
 class Speaker(Protocol):
     """What speaks a protocol over one link."""
 
@@ -65,6 +69,18 @@ class LinkWatch(ABC, Generic[S]):
     def _tend(self, machine: S, port: OfPort, now_ms: int) -> bytes | None:
         """Configure it, let its timers end; the frame that it has to say."""
 
+    def _counter(self, name: str) -> Callable[[], int]:
+        """What tells how many packets have come in at the port of that name."""
+
+        def count() -> int:
+            port = self._bridge.ports_by_name.get(name)
+            if port is None:
+                return 0
+            stats = port.patch_stats() if port.device is None else port.device.stats()
+            return stats.rx_packets
+
+        return count
+
     def _is_oam(self, machine: S) -> bool:
         """Do tunnels mark what it says as operation and maintenance?"""
         return False
@@ -83,7 +99,7 @@ class LinkWatch(ABC, Generic[S]):
 
     @abstractmethod
     def is_up(self, port: OfPort) -> bool:
-        """May packets use this port? They may where there is no machine."""
+        """May packets use this port, which is watched?"""
 
     def run(self, now_ms: int) -> None:
         """Follow settings, let timers end, send what is due."""
@@ -94,20 +110,33 @@ class LinkWatch(ABC, Generic[S]):
                 del self.machines[name]
                 self._outlooks.pop(name, None)
                 self._changed()
-        for name, port in ports.items():
-            if not self._is_wanted(port):
-                continue
-            machine = self.machines.get(name)
-            if machine is None:
-                machine = self.machines[name] = self._make(port, now_ms)
-                self._changed()
-            frame = self._tend(machine, port, now_ms)
-            if frame is not None:
-                self._bridge.send_packet(port, frame, now_ms, is_oam=self._is_oam(machine))
-            outlook = self._outlook(machine, now_ms)
-            if self._outlooks.get(name) != outlook:
-                self._outlooks[name] = outlook
-                self._changed()
+        for port in ports.values():
+            if self._is_wanted(port):
+                self._run_port(port, now_ms)
+        self._answer(now_ms)
+
+    def _answer(self, now_ms: int) -> None:
+        """Have those speak at once who are asked by what others have just said."""
+        for _ in range(_MAX_ANSWERS):
+            due = [name for name, machine in self.machines.items() if _is_due(machine, now_ms)]
+            if not due:
+                return
+            for name in due:
+                self._run_port(self._bridge.ports_by_name[name], now_ms)
+
+    def _run_port(self, port: OfPort, now_ms: int) -> None:
+        name = port.name
+        machine = self.machines.get(name)
+        if machine is None:
+            machine = self.machines[name] = self._make(port, now_ms)
+            self._changed()
+        frame = self._tend(machine, port, now_ms)
+        if frame is not None:
+            self._bridge.send_packet(port, frame, now_ms, is_oam=self._is_oam(machine))
+        outlook = self._outlook(machine, now_ms)
+        if self._outlooks.get(name) != outlook:
+            self._outlooks[name] = outlook
+            self._changed()
 
     def _changed(self) -> None:
         self._bridge.status_version += 1
@@ -122,8 +151,8 @@ class LinkWatch(ABC, Generic[S]):
         return min((at for at in times if at is not None), default=None)
 
     def watches(self, port: OfPort) -> bool:
-        """Is there a machine for this port?"""
-        return port.name in self.machines
+        """Is there a machine for this port, or will there be one in a moment?"""
+        return self._is_wanted(port)
 
     def takes(self, context: Context, port: OfPort) -> bool:
         """Is the packet, as it is now, for the machine of this port? If so, it gets it."""
@@ -137,6 +166,11 @@ class LinkWatch(ABC, Generic[S]):
             self._receive(machine, context.packet, context.now_ms)
         context.slow.add(self.protocol)
         return True
+
+
+def _is_due(machine: Speaker, now_ms: int) -> bool:
+    due_ms = machine.deadline()
+    return due_ms is not None and due_ms <= now_ms
 
 
 class Words(NamedTuple):

@@ -36,7 +36,7 @@ def show(bridge: Ofproto) -> str:
             )
     for bundle, vlan, used_ms in table.routers():
         age_s = (now_ms - used_ms) // 1_000
-        lines.append(f"{_port(bundle):>5}  {vlan:4d}            querier             {age_s:3d}\n")
+        lines.append(f"{_port(bundle):>5}  {vlan:4d}  UNKNOWN   querier             {age_s:3d}\n")
     return "".join(lines)
 
 

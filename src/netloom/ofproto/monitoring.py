@@ -12,7 +12,7 @@ from netloom.flow.hashes import hash_bytes
 from netloom.ofproto.link_watch import LinkWatch, Words
 from netloom.packet import build
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_IP, IPPROTO_UDP, UDP_LEN
-from netloom.protocols.bfd import PORT, SOURCE_PORT, Bfd
+from netloom.protocols.bfd import PORT, SOURCE_PORT, Bfd, BfdSettings
 
 if TYPE_CHECKING:
     from netloom.ofproto.ports import OfPort
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _DL_DST, _DL_TYPE, _NW_PROTO = SLOT["dl_dst"], SLOT["dl_type"], SLOT["nw_proto"]
 _TP_DST, _TUN_ID = SLOT["tp_dst"], SLOT["tun_id"]
+_NW_DST = SLOT["nw_dst"]
+#: Where a session has not been given another one, packets for any address are its own.
+_USUAL_SRC_IP = BfdSettings().src_ip
 _TTL_AT = ETH_LEN + 8
 #: Low delay, high throughput.
 _TOS = 0x18
@@ -39,14 +42,13 @@ class Monitoring(LinkWatch[Bfd]):
     def _make(self, port: OfPort, now_ms: int) -> Bfd:
         assert port.settings.bfd is not None
         number = hash_bytes(f"{self._bridge.name} {port.name}".encode(), 0) or 1
-        return Bfd(port.name, number, port.settings.bfd)
+        return Bfd(port.name, number, port.settings.bfd, self._counter(port.name))
 
     def _tend(self, machine: Bfd, port: OfPort, now_ms: int) -> bytes | None:
         assert port.settings.bfd is not None
-        machine.configure(port.settings.bfd)
-        stats = port.patch_stats() if port.device is None else port.device.stats()
-        machine.run(stats.rx_packets, now_ms)
+        machine.configure(port.settings.bfd, now_ms)
         payload = machine.packet(now_ms)
+        machine.run(now_ms)
         return None if payload is None else self._frame(machine, port, payload)
 
     def _frame(self, bfd: Bfd, port: OfPort, payload: bytes) -> bytes:
@@ -68,7 +70,8 @@ class Monitoring(LinkWatch[Bfd]):
 
     def is_up(self, port: OfPort) -> bool:
         bfd = self.machines.get(port.name)
-        return bfd is None or bfd.is_forwarding(self._bridge.backer.clock.now_ms())
+        # One that is still to be made is down.
+        return bfd is not None and bfd.is_forwarding(self._bridge.backer.clock.now_ms())
 
     def status(self, name: str) -> dict[str, str]:
         """Interface.bfd_status; empty without a session."""
@@ -98,6 +101,11 @@ class Monitoring(LinkWatch[Bfd]):
             context.mask |= 1 << _TP_DST.shift + other.bit_length() - 1
             return False
         context.mask |= _TP_DST.mask
+        own_ip = bfd.settings.src_ip
+        if own_ip == _NW_DST.get(key):
+            context.mask |= _NW_DST.mask
+        elif own_ip != _USUAL_SRC_IP:
+            return False
         if bfd.settings.check_tunnel_key:
             context.mask |= _TUN_ID.mask
         return not (bfd.settings.check_tunnel_key and _TUN_ID.get(key))

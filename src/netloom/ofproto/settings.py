@@ -77,6 +77,13 @@ class BundleSettings(Record):
     #: other_config, as sorted pairs, for the parts that read their own keys (bond, LACP).
     other_config: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def networks(self) -> tuple[object, ...]:
+        """What decides who is behind the ports, and in which VLAN; what was learned holds as long
+        as it stays."""
+        vlans = (self.vlan_mode, self.tag, self.trunks, self.cvlans, self.qinq_ethtype)
+        return *vlans, self.priority_tags, self.protected
+
 
 class ControllerSettings(Record):
     """A Controller row, or the local management listener of a bridge."""

@@ -14,6 +14,7 @@ lacks.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,7 @@ from netloom.openflow.action_check import check_actions
 from netloom.openflow.action_parse import ActionReader
 from netloom.openflow.actions import Actions
 from netloom.openflow.errors import OpenFlowError
+from netloom.openflow.number_text import atoi
 from netloom.openflow.protocol import P_OF10_ANY
 from netloom.packet.headers import ETH_LEN
 
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
 MAX_RESUMED = 256
 #: Where, a flow, a packet.
 MAX_WORDS = 3
+#: With headers it has to fit into a packet.
+_MAX_PAYLOAD = 64_000
+_HEX_BYTES = re.compile(r"\s*([0-9a-fA-F]{2}\s*)*")
 _ACTSET_OUTPUT = SLOT["actset_output"]
 _IN_PORT, _TPID, _TCI = SLOT["in_port"], SLOT["vlan_tpid"], SLOT["vlan_tci"]
 
@@ -73,7 +78,7 @@ class World(Protocol):
 class _Request:
     """What a command line asks for."""
 
-    __slots__ = ("_wants_state", "ct_states", "generate", "names", "packet", "words")
+    __slots__ = ("_waiting", "ct_states", "generate", "names", "packet", "words")
 
     def __init__(self, args: list[str]) -> None:
         self.words: list[str] = []
@@ -81,28 +86,39 @@ class _Request:
         self.names = False
         self.generate = False
         self.ct_states: list[int] = []
-        self._wants_state = False
+        #: The option whose argument comes next.
+        self._waiting = ""
         for arg in args:
             self._take(arg)
-        if self._wants_state:
-            raise CommandError("Missing argument for option --ct-next")
+        if self._waiting:
+            raise CommandError(f"Missing argument for option {self._waiting}")
 
     def _take(self, arg: str) -> None:
-        if self._wants_state:
-            self._wants_state = False
-            self.ct_states.append(read_state(arg))
+        if self._waiting:
+            self._take_argument(arg)
         elif arg in ("-generate", "--generate"):
             self.generate = True
         elif arg in ("-names", "--names", "--no-names"):
             self.names = arg != "--no-names"
-        elif arg == "--ct-next":
-            self._wants_state = True
+        elif arg in ("--ct-next", "--l7", "--l7-len"):
+            self._waiting = arg
         elif arg.startswith("-"):
             raise CommandError(f"{arg}: unknown option")
         elif len(self.words) == MAX_WORDS:
             raise CommandError("too many arguments")
         else:
             self.words.append(arg)
+
+    def _take_argument(self, arg: str) -> None:
+        """What follows an option. The payload of a packet that is made has no say in what happens
+        to it; so it is only looked at whether there can be such a one."""
+        option, self._waiting = self._waiting, ""
+        if option == "--ct-next":
+            self.ct_states.append(read_state(arg))
+        elif option == "--l7" and not _HEX_BYTES.fullmatch(arg):
+            raise CommandError("Trailing garbage in packet data")
+        elif option == "--l7-len" and not 0 <= atoi(arg) <= _MAX_PAYLOAD:
+            raise CommandError(f"{arg}: too much L7 data")
 
 
 def command_trace(args: list[str], world: World) -> str:

@@ -176,7 +176,11 @@ def _format_result(result: object, arguments: Arguments) -> str:
     if not isinstance(result, str):
         kind = "null" if result is None else type(result).__name__
         raise Fatal(f"Unexpected reply type in JSON rpc reply: {kind}")
-    return result if not result or result.endswith("\n") else result + "\n"
+    return _as_lines(result)
+
+
+def _as_lines(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
 
 
 def _run(argv: list[str]) -> int:
@@ -192,7 +196,7 @@ def _run(argv: list[str]) -> int:
         command, *args = arguments.command
         result = transact(dialogue, arguments.target, command, args)
     except CommandError as error:
-        sys.stderr.write(str(error))
+        sys.stderr.write(_as_lines(str(error)))
         sys.stderr.write(f"{PROGRAM}: {arguments.target}: server returned an error\n")
         return 2
     finally:

@@ -46,7 +46,9 @@ def register_commands(program: Program) -> None:
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
     )
-    answers = json_answers(program.datapaths.in_use, lambda: program.datapaths.underlay.routes)
+    answers = json_answers(
+        program.datapaths.in_use, lambda: program.datapaths.underlay.routes, underlay.rules
+    )
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
         *underlay.commands(),

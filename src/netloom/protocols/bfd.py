@@ -10,6 +10,7 @@ Nothing here sends or looks at a clock: `receive` takes a control packet, `run` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -34,6 +35,10 @@ _TTL = 255
 _PACKET = Struct("!BBBBIIIII")
 #: What a session that is not up sends at most, and how long idleness is looked for at least.
 _SLOW_MS, _DECAY_MS = 1_000, 2_000
+#: So many of its intervals may pass without a control packet while packets say that a link works.
+_DEMAND_INTERVALS = 100
+#: A session sends so many percents early, at most and (if one packet that is lost matters) at least.
+_MAX_EARLY, _MIN_EARLY = 25, 10
 
 
 class BfdSettings(Record):
@@ -57,10 +62,13 @@ class BfdSettings(Record):
 
 
 class Bfd:
-    """The session of the interface called `name`."""
+    """The session of the interface called `name`. `count` tells how many packets that has received."""
 
-    def __init__(self, name: str, discriminator: int, settings: BfdSettings) -> None:
+    def __init__(
+        self, name: str, discriminator: int, settings: BfdSettings, count: Callable[[], int]
+    ) -> None:
         self.name = name
+        self._count = count
         self.discriminator = discriminator
         self.settings = settings
         self.state = ADMIN_DOWN
@@ -75,12 +83,13 @@ class Bfd:
         self._was_forwarding = False
         self._polled = (0, 0)
         self._in_decay = False
-        self._decay_due_ms = self._rx_due_ms = 0
-        self._rx_packets = self._decay_rx_packets = self._n_control = 0
+        self._decay_due_ms = self._rx_due_ms = self._demand_due_ms = 0
+        self._rx_packets = count()
+        self._decay_rx_packets = self._n_control = 0
         self._random = discriminator
         self.remote_mult = 0
         self._forget_remote()
-        self._set_state(DOWN, 0)
+        self._set_state(DOWN, 0, 0)
 
     def _forget_remote(self) -> None:
         self.remote_state, self.remote_diagnostic, self.remote_flags = DOWN, 0, 0
@@ -89,31 +98,46 @@ class Bfd:
 
     # -- configuration -------------------------------------------------------------------
 
-    def configure(self, settings: BfdSettings) -> None:
+    def configure(self, settings: BfdSettings, now_ms: int) -> None:
         """Set what is wished; what the other end counts on is changed by asking it (a poll)."""
         old, self.settings = self.settings, settings
         if settings == old:
             return
-        if self.state != UP or settings.min_tx_ms < self.min_tx_ms:
+        can_change = self.state != UP or not self.flags & _POLL
+        if can_change and (self.state != UP or settings.min_tx_ms < self.min_tx_ms):
             self.min_tx_ms = settings.min_tx_ms
-        if self.state != UP or settings.min_rx_ms > self.min_rx_ms:
+        if can_change and (self.state != UP or settings.min_rx_ms > self.min_rx_ms):
             self.min_rx_ms = settings.min_rx_ms
-        if settings.decay_min_rx_ms != old.decay_min_rx_ms and self._in_decay:
+        decay = (settings.decay_min_rx_ms, settings.min_rx_ms)
+        if decay != (old.decay_min_rx_ms, old.min_rx_ms):
             self._in_decay = False
+            self._begin_decay(now_ms)
         if settings.cpath_down != old.cpath_down:
-            self._set_state(self.state, 0)
-        self._poll()
+            self._set_state(self.state, 0, now_ms)
+        self._configure_receipt(old, now_ms)
+        if _what_is_polled(settings) != _what_is_polled(old):
+            self._poll()
+
+    def _configure_receipt(self, old: BfdSettings, now_ms: int) -> None:
+        new = self.settings
+        if self.state == UP and new.forwarding_if_rx:
+            if not old.forwarding_if_rx or new.mult != old.mult:
+                self._note_receipt(now_ms)
+        elif new.forwarding_if_rx != old.forwarding_if_rx:
+            self._rx_due_ms = 0
 
     # -- what is -------------------------------------------------------------------------
 
     def is_forwarding(self, now_ms: int) -> bool:
         """May packets use the interface? Changes that nobody ordered are counted."""
+        if self.override is not None:
+            return self.override
         forwards = self._forwards(now_ms)
         if forwards != self._was_forwarding:
             self._was_forwarding = forwards
             self.n_flaps += 1
             self.changes += 1
-        return forwards if self.override is None else self.override
+        return forwards
 
     def order(self, forwarding: bool | None) -> None:
         """Say what it is to be taken for, whatever it finds; None: what it finds."""
@@ -121,7 +145,8 @@ class Bfd:
         self.changes += 1
 
     def _forwards(self, now_ms: int) -> bool:
-        receives = self.settings.forwarding_if_rx and self._rx_due_ms > now_ms
+        due_ms = min(self._rx_due_ms, self._demand_due_ms)
+        receives = self.settings.forwarding_if_rx and due_ms > now_ms
         blocked = self.remote_diagnostic in (_PATH_DOWN, _CONCATENATED, _REVERSE)
         return (self.state == UP or receives) and not blocked
 
@@ -147,30 +172,43 @@ class Bfd:
 
     # -- running -------------------------------------------------------------------------
 
-    def run(self, rx_packets: int, now_ms: int) -> None:
-        """Let timers end; `rx_packets` is what the interface has received so far."""
+    def run(self, now_ms: int) -> None:
+        """Let timers end."""
+        self._look_at_receipt(now_ms)
         if self.state > DOWN and now_ms >= self.detect_ms:
-            self._set_state(DOWN, _EXPIRED)
-        was_in_decay = self._in_decay
-        if self.settings.decay_min_rx_ms and self.state == UP:
-            self._try_decay(rx_packets, now_ms)
-        if self.settings.forwarding_if_rx and rx_packets > self._rx_packets:
-            due_ms = now_ms + max(self.rx_interval_ms * self.settings.mult, _DECAY_MS)
-            self._rx_due_ms = due_ms
-        self._rx_packets = rx_packets
-        wanted_rx = (self.settings.min_rx_ms, self.settings.decay_min_rx_ms)
-        is_other = self.min_tx_ms != self.settings.min_tx_ms or self.min_rx_ms not in wanted_rx
+            self._set_state(DOWN, _EXPIRED, now_ms)
+        self.is_forwarding(now_ms)
+        settings, was_in_decay = self.settings, self._in_decay
+        if settings.decay_min_rx_ms and self.state == UP and now_ms >= self._decay_due_ms:
+            self._try_decay(now_ms)
+        wanted_rx = (settings.min_rx_ms, settings.decay_min_rx_ms)
+        is_other = self.min_tx_ms != settings.min_tx_ms or self.min_rx_ms not in wanted_rx
         if is_other or self._in_decay != was_in_decay:
             self._poll()
 
-    def _try_decay(self, rx_packets: int, now_ms: int) -> None:
+    def _look_at_receipt(self, now_ms: int) -> None:
+        """Any packet that came says that the link works, if that is what is wanted."""
+        if not self.settings.forwarding_if_rx:
+            return
+        rx_packets = self._count()
+        if rx_packets > self._rx_packets:
+            self.is_forwarding(now_ms)
+            self._note_receipt(now_ms)
+            self.is_forwarding(now_ms)
+        self._rx_packets = rx_packets
+
+    def _note_receipt(self, now_ms: int) -> None:
+        self._rx_due_ms = now_ms + max(self.rx_interval_ms * self.settings.mult, _DECAY_MS)
+
+    def _try_decay(self, now_ms: int) -> None:
         """An interface that receives little but this need not be watched as closely."""
-        if not self._decay_due_ms or now_ms >= self._decay_due_ms:
-            if self._decay_due_ms:
-                others = rx_packets - self._decay_rx_packets
-                self._in_decay = others <= 2 * max(self._n_control, 1)
-            self._decay_rx_packets, self._n_control = rx_packets, 0
-            self._decay_due_ms = now_ms + max(self.settings.decay_min_rx_ms, _DECAY_MS)
+        others = self._count() - self._decay_rx_packets
+        self._in_decay = others <= 2 * max(self._n_control, 1)
+        self._begin_decay(now_ms)
+
+    def _begin_decay(self, now_ms: int) -> None:
+        self._decay_rx_packets, self._n_control = self._count(), 0
+        self._decay_due_ms = now_ms + max(self.settings.decay_min_rx_ms, _DECAY_MS)
 
     def _poll(self) -> None:
         if self.state > DOWN and not self.flags & (_POLL | _FINAL):
@@ -181,8 +219,8 @@ class Bfd:
             self.next_tx_ms = 0
             log.info_rl("%s: Initiating poll sequence", self.name)
 
-    def _set_state(self, state: int, diagnostic: int) -> None:
-        if not diagnostic and self.settings.cpath_down:
+    def _set_state(self, state: int, diagnostic: int, now_ms: int) -> None:
+        if self.settings.cpath_down:
             diagnostic = _CONCATENATED
         if (state, diagnostic) == (self.state, self.diagnostic):
             return
@@ -195,7 +233,8 @@ class Bfd:
             self._forget_remote()
             if self._in_decay:
                 self.min_rx_ms, self._in_decay = self.settings.min_rx_ms, False
-        self._decay_due_ms = 0
+        if state == UP and self.settings.decay_min_rx_ms:
+            self._begin_decay(now_ms)
 
     # -- packets -------------------------------------------------------------------------
 
@@ -216,33 +255,52 @@ class Bfd:
         return data
 
     def _schedule(self) -> None:
-        """An interval less up to a quarter, so that sessions do not send in step."""
+        """An interval less up to a quarter, so that sessions do not send in step; where one packet
+        that is late would end the session, a tenth at least (RFC 5880, 6.8.7)."""
         self._random = (self._random * 1_103_515_245 + 12_345) & 0x7FFFFFFF
         interval = self.tx_interval_ms
-        self.next_tx_ms = self.last_tx_ms + interval - interval * ((self._random >> 8) % 26) // 100
+        least = _MIN_EARLY if self.settings.mult == 1 else 0
+        percents = least + (self._random >> 8) % (_MAX_EARLY - least + 1)
+        self.next_tx_ms = self.last_tx_ms + interval - interval * percents // 100
 
     def receive(self, data: bytes, ttl: int, now_ms: int) -> None:
         """A control packet came in, under an IP header with that TTL."""
+        self._look_at_receipt(now_ms)
         self._n_control += 1
+        self.is_forwarding(now_ms)
         if ttl != _TTL:
             return
         if len(data) < _PACKET.size:
-            log.info_rl("%s: Received unparseable BFD control message.", self.name)
+            log.info_rl(
+                "%s: Received too-short BFD control message (only %d bytes long, at least %d "
+                "required).", self.name, len(data), _PACKET.size,
+            )  # fmt: skip
             return
         fields = _PACKET.unpack_from(data)
         problem = self._problem(fields)
         if problem:
             log.warn_rl("%s: %s.", self.name, problem)
             return
-        first, second, self.remote_mult, _, self.remote_discriminator, _, min_tx, min_rx, _ = fields
+        self._obey(fields, now_ms)
+        self.is_forwarding(now_ms)
+
+    def _obey(self, fields: tuple[int, ...], now_ms: int) -> None:
+        first, second, mult, _, self.remote_discriminator, _, min_tx, min_rx, _ = fields
         self._note_remote(second >> 6, first & 0x1F, second & _FLAGS)
+        if mult != self.remote_mult:
+            log.info("Interface %s remote mult value %d changed to %d", self.name,
+                     self.remote_mult, mult)  # fmt: skip
+            self.remote_mult = mult
         min_rx_ms = max(min_rx // 1_000, 1)
         if min_rx_ms != self.remote_min_rx_ms:
             self.remote_min_rx_ms = min_rx_ms
-            self._schedule()
+            if self.next_tx_ms:
+                self._schedule()
         self.remote_min_tx_ms = max(min_tx // 1_000, 1)
         self.detect_ms = now_ms + self.rx_interval_ms * self.remote_mult
-        self._follow(second >> 6)
+        self._follow(second >> 6, now_ms)
+        if self.settings.forwarding_if_rx:
+            self._demand_due_ms = now_ms + _DEMAND_INTERVALS * self.settings.min_rx_ms
 
     def _problem(self, fields: tuple[int, ...]) -> str:
         """Why a packet is not for this session (RFC 5880, 6.8.6)."""
@@ -270,18 +328,18 @@ class Bfd:
         if flags & _POLL:
             self.flags = self.flags & ~_POLL | _FINAL
 
-    def _follow(self, remote: int) -> None:
+    def _follow(self, remote: int, now_ms: int) -> None:
         if remote == ADMIN_DOWN:
             if self.state != DOWN:
-                self._set_state(DOWN, _REMOTE_DOWN)
+                self._set_state(DOWN, _REMOTE_DOWN, now_ms)
         elif self.state == DOWN:
             if remote in (DOWN, INIT):
-                self._set_state(INIT if remote == DOWN else UP, self.diagnostic)
+                self._set_state(INIT if remote == DOWN else UP, self.diagnostic, now_ms)
         elif self.state == INIT:
             if remote > DOWN:
-                self._set_state(UP, self.diagnostic)
+                self._set_state(UP, self.diagnostic, now_ms)
         elif remote <= DOWN:
-            self._set_state(DOWN, _REMOTE_DOWN)
+            self._set_state(DOWN, _REMOTE_DOWN, now_ms)
 
     # -- what people see -----------------------------------------------------------------
 
@@ -323,6 +381,12 @@ class Bfd:
   Remote Minimum RX Interval: {self.remote_min_rx_ms}ms
   Remote Detect Multiplier: {self.remote_mult}
 """
+
+
+def _what_is_polled(settings: BfdSettings) -> tuple[int, int, int, bool]:
+    """What the other end has to hear of."""
+    decay, cpath_down = settings.decay_min_rx_ms, settings.cpath_down
+    return settings.min_tx_ms, settings.min_rx_ms, decay, cpath_down
 
 
 def diagnostic_text(code: int) -> str:

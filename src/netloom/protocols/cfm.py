@@ -2,7 +2,9 @@
 
 Points of an association send continuity checks (CCM) at one interval. Every 3.5 intervals a point
 looks whom it has heard: nobody at all is a fault, and it says so in its own checks (RDI).
-*Extended* mode is Open vSwitch's own: wider numbers, any interval, another group address.
+A point that uses another interval is only warned about. *Extended* mode is Open vSwitch's own:
+wider numbers, any interval, another group address. In its *demand* mode packets of any kind say
+that a link works, as long as a CCM comes now and then.
 
 Nothing here sends or looks at a clock: `receive` takes a CCM, `run` lets timers end, `packet` is
 one to be sent, if any is due. All times are ms.
@@ -10,6 +12,7 @@ one to be sent, if any is due. All times are ms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 
 from netloom.base.log import get_logger
@@ -21,8 +24,8 @@ log = get_logger("cfm")
 ETH_TYPE = 0x8902
 GROUP, EXTENDED_GROUP = 0x0180_C200_0030, 0x0123_2000_0030
 #: Bit by bit, the reasons of a fault.
-FAULTS = ("recv", "rdi", "maid", "loopback", "overflow", "override", "interval")
-_RECV, _RDI, _MAID, _LOOPBACK, _OVERFLOW, _OVERRIDE, _INTERVAL = (1 << n for n in range(7))
+FAULTS = ("recv", "rdi", "maid", "loopback", "overflow", "override")
+_RECV, _RDI, _MAID, _LOOPBACK, _OVERFLOW, _OVERRIDE = (1 << n for n in range(6))
 _INTERVALS_MS = (0, 3, 10, 100, 1_000, 10_000, 60_000, 600_000)
 _CCM = Struct("!BBBBIH48sHQB5x")
 _END_TLV = b"\0"
@@ -31,7 +34,9 @@ _OPCODE, _TLV_OFFSET, _RDI_FLAG = 1, 70, 0x80
 _NAME = (b"\x04\x03ovs\x02\x03ovs").ljust(48, b"\0")
 _MAX_REMOTES = 256
 _HEALTH_CHECKS = 6
-_DEMAND_MS = 500
+#: In demand mode, checks look at most so often, as counters are read now and then only; and so many
+#: intervals may pass without a CCM.
+_DEMAND_MS, _DEMAND_INTERVALS = 500, 100
 
 
 class CfmSettings(Record):
@@ -60,10 +65,13 @@ class Remote:
 
 
 class Cfm:
-    """The point of the interface called `name`."""
+    """The point of the interface called `name`. `count` tells how many packets that has received."""
 
-    def __init__(self, name: str, settings: CfmSettings, now_ms: int) -> None:
+    def __init__(
+        self, name: str, settings: CfmSettings, count: Callable[[], int], now_ms: int
+    ) -> None:
         self.name = name
+        self._count = count
         self.settings = settings
         self.remotes: dict[int, Remote] = {}
         #: Those that the last check found.
@@ -77,7 +85,8 @@ class Cfm:
         self._fault = self._found = 0
         self._booted = False
         self._n_checks = 0
-        self._rx_packets = 0
+        self._rx_packets = self._demand_due_ms = 0
+        self._was_in_demand = False
         self._sequence = 0
         self._interval = (-1, 0)
         self.configure(settings, now_ms)
@@ -91,8 +100,9 @@ class Cfm:
         interval_ms = _INTERVALS_MS[code]
         if settings.extended and interval_ms != settings.interval_ms:
             code, interval_ms = 0, min(settings.interval_ms, 0xFFFF)
-        if self.in_demand:
-            interval_ms = max(interval_ms, _DEMAND_MS)
+        if self.in_demand and not self._was_in_demand:
+            self._rx_packets = self._count()
+        self._was_in_demand = self.in_demand
         if (code, interval_ms) != self._interval:
             self._interval = code, interval_ms
             self.next_tx_ms = now_ms
@@ -108,7 +118,8 @@ class Cfm:
 
     @property
     def _check_ms(self) -> int:
-        return self.interval_ms * 7 // 2
+        least_ms = _DEMAND_MS if self.in_demand else 0
+        return max(self.interval_ms, least_ms) * 7 // 2
 
     # -- what is -------------------------------------------------------------------------
 
@@ -134,17 +145,13 @@ class Cfm:
 
     # -- running -------------------------------------------------------------------------
 
-    def run(self, rx_packets: int, now_ms: int) -> None:
-        """Let timers end; `rx_packets` is what the interface has received so far."""
+    def run(self, now_ms: int) -> None:
+        """Let timers end."""
         if now_ms < self.next_check_ms:
             return
         before, self._fault, self._found = self._fault, self._found, 0
         self._judge_health()
-        overridden = False
-        if self.in_demand:
-            overridden = len(self.remotes) == 1 and rx_packets > self._rx_packets
-            self._rx_packets = rx_packets
-        self._check_remotes(overridden, now_ms)
+        self._check_remotes(self.in_demand and self._is_heard(now_ms), now_ms)
         if not self.remotes:
             self._fault |= _RECV
         if before != self._fault:
@@ -154,6 +161,12 @@ class Cfm:
         self._booted = True
         self.changes += 1
         self.next_check_ms = now_ms + self._check_ms
+
+    def _is_heard(self, now_ms: int) -> bool:
+        """Do packets of any kind show that the only remote point is there?"""
+        before, self._rx_packets = self._rx_packets, self._count()
+        is_live = self._rx_packets > before and now_ms < self._demand_due_ms
+        return is_live and len(self.remotes) == 1
 
     def _judge_health(self) -> None:
         """Of one remote point: how much of what it should have sent was heard and was well."""
@@ -226,7 +239,8 @@ class Cfm:
             return
         extended = self.settings.extended
         mpid = wide if extended else mpid
-        fault = self._interval_fault(flags & 7, interval, mpid) | (flags & _RDI_FLAG and _RDI)
+        self._look_at_interval(flags & 7, interval, mpid)
+        fault = _RDI if flags & _RDI_FLAG else 0
         remote = self.remotes.get(mpid)
         if remote is None:
             if len(self.remotes) >= _MAX_REMOTES:
@@ -237,21 +251,25 @@ class Cfm:
         if mpid == self.settings.mpid:
             fault |= _LOOPBACK
             log.warn_rl("%s: received CCM with local MPID %d", self.name, mpid)
-        remote.n_healthy += not fault
+        if remote.sequence and sequence != remote.sequence + 1:
+            log.warn_rl(
+                "%s: (mpid %d) detected sequence numbers which indicate possible connectivity "
+                "problems (previous %u) (current %u)", self.name, mpid, remote.sequence, sequence,
+            )  # fmt: skip
+        if not fault:
+            remote.n_healthy += 1
+            self._demand_due_ms = now_ms + _DEMAND_INTERVALS * self.interval_ms
         remote.received, remote.sequence, remote.heard_ms = True, sequence, now_ms
         remote.opup = not (extended and down)
         self._found |= fault
 
-    def _interval_fault(self, code: int, interval_ms: int, mpid: int) -> int:
+    def _look_at_interval(self, code: int, interval_ms: int, mpid: int) -> None:
         if code != self._interval[0]:
             log.warn_rl("%s: received a CCM with an unexpected interval (%d) from RMP %d",
                         self.name, code, mpid)  # fmt: skip
-            return _INTERVAL
         if self.settings.extended and not code and interval_ms != self.interval_ms:
             log.warn_rl("%s: received a CCM with an unexpected extended interval (%dms) from "
                         "RMP %d", self.name, interval_ms, mpid)  # fmt: skip
-            return _INTERVAL
-        return 0
 
     # -- what people see -----------------------------------------------------------------
 

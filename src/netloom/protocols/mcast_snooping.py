@@ -80,8 +80,9 @@ class McastTable(Generic[B]):
         self.generation += 1
 
     def flag(self, floods: Iterable[B], floods_reports: Iterable[B]) -> None:
-        """Say which bundles get all packets, and which all reports."""
-        wanted = list(floods), list(floods_reports)
+        """Say which bundles get all packets, and which all reports; who was said first goes first."""
+        reports = _keep_order(self.floods_reports, floods_reports)
+        wanted = _keep_order(self.floods, floods), reports
         if wanted != (self.floods, self.floods_reports):
             self.floods, self.floods_reports = wanted
             self.generation += 1
@@ -197,3 +198,9 @@ class McastTable(Generic[B]):
     def _drop_member(self, group: Group[B], bundle: B) -> None:
         del group.used_ms[bundle]
         self.generation += 1
+
+
+def _keep_order(old: list[B], new: Iterable[B]) -> list[B]:
+    """The new ones, those first that were there before."""
+    wanted = list(new)
+    return [one for one in old if one in wanted] + [one for one in wanted if one not in old]

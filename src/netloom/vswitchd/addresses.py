@@ -33,7 +33,7 @@ def bridge_default_mac(uuid: str) -> str:
 
 def parse_datapath_id(text: str) -> int:
     """A datapath id: 16 hex digits, or up to 16 after `0x`; 0 if it is none."""
-    digits = text[2:] if text.startswith("0x") else text if len(text) == 16 else ""
+    digits = text[2:] if text.startswith(("0x", "0X")) else text if len(text) == 16 else ""
     if not 1 <= len(digits) <= 16 or not _HEX.issuperset(digits):
         return 0
     return int(digits, 16)

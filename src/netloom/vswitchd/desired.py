@@ -190,7 +190,7 @@ class _Reader:
             settings=replace(settings, mirrors=self._mirrors(name, row, ports)),
             ports=ports,
             default_mac=bridge_default_mac(row.uuid),
-            datapath_id=self._datapath_id(name, config),
+            datapath_id=parse_datapath_id(config.get("datapath-id", "")),
             hwaddr=self._hwaddr(name, config),
             local_networks=self._local_networks(name, row),
         )
@@ -260,17 +260,6 @@ class _Reader:
                 f'{kind} {name}: other_config:{key}: "{config[key]}" is no number, using {default}',
             )
         return value if value >= 0 else default
-
-    def _datapath_id(self, name: str, config: dict[str, str]) -> int:
-        text = config.get("datapath-id")
-        if text is None:
-            return 0
-        number = parse_datapath_id(text)
-        if number == 0:
-            self._complain(
-                "info", "bridge", f'bridge {name}: ignoring bad other_config:datapath-id "{text}"'
-            )
-        return number
 
     def _hwaddr(self, name: str, config: dict[str, str]) -> str:
         text = config.get("hwaddr")

@@ -21,6 +21,8 @@ class Replica(Protocol):
 
 _USUAL = BfdSettings()
 _MAX_MPID = 8_191
+#: It has a byte in packets.
+_MAX_MULT = 255
 
 
 def read_bfd(config: dict[str, str]) -> BfdSettings | None:
@@ -33,7 +35,7 @@ def read_bfd(config: dict[str, str]) -> BfdSettings | None:
         min_rx_ms=min_rx,
         min_tx_ms=_number(config, "min_tx", _USUAL.min_tx_ms),
         decay_min_rx_ms=decay if decay >= min_rx else 0,
-        mult=min(_number(config, "mult", _USUAL.mult), 255),
+        mult=_mult(config),
         forwarding_if_rx=config.get("forwarding_if_rx") == "true",
         cpath_down=config.get("cpath_down") == "true",
         check_tunnel_key=config.get("check_tnl_key") == "true",
@@ -80,6 +82,13 @@ def read_auto_attach(replica: Replica, root: Row) -> LldpSettings:
 def _number(config: dict[str, str], key: str, default: int) -> int:
     text = config.get(key, "")
     return max(int(text), 1) if text.isascii() and text.isdigit() else default
+
+
+def _mult(config: dict[str, str]) -> int:
+    """After how many intervals of silence a session is down: what a packet can say."""
+    text = config.get("mult", "")
+    mult = int(text) if text.isascii() and text.isdigit() else 0
+    return mult if 1 <= mult <= _MAX_MULT else _USUAL.mult
 
 
 def _mac(config: dict[str, str], key: str, default: int) -> int:

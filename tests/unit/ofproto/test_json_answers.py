@@ -30,7 +30,12 @@ def switch() -> SmallSwitch:
 
 
 def answers(switch: SmallSwitch) -> dict[str, JsonAnswer]:
-    return json_answers(lambda: [switch.backer], lambda: switch.backer.underlay.routes)
+    routes = switch.backer.underlay.routes
+    return json_answers(
+        lambda: [switch.backer],
+        lambda: routes,
+        lambda args: routes.rules.of_family(is_v6=bool(args)),
+    )
 
 
 def test_ports_of_all_bridges_are_listed(switch: SmallSwitch) -> None:
@@ -57,7 +62,7 @@ def test_addresses_are_listed_with_their_age(switch: SmallSwitch) -> None:
         answers(switch)["fdb/show"](["br9"])
 
 
-def test_routes_are_listed_with_their_priority(switch: SmallSwitch) -> None:
+def test_routes_are_listed_with_their_table(switch: SmallSwitch) -> None:
     underlay = switch.backer.underlay
     prefix = parse_mapped_prefix("10.0.0.1/24")
     gateway = parse_mapped("10.0.0.9")
@@ -68,11 +73,11 @@ def test_routes_are_listed_with_their_priority(switch: SmallSwitch) -> None:
     assert answers(switch)["ovs/route/show"]([]) == [
         {
             "dst": "10.0.0.0", "local": True, "nexthops": [{"dev": "br0"}], "prefix": 24,
-            "prefsrc": "10.0.0.1", "priority": 184, "user": False,
+            "prefsrc": "10.0.0.1", "table": 254, "user": False,
         },
         {
             "dst": "0.0.0.0", "local": False, "mark": 5,
-            "nexthops": [{"dev": "br0", "addr": "10.0.0.9"}], "prefix": 0,
-            "prefsrc": "10.0.0.1", "priority": 128, "user": True,
+            "nexthops": [{"dev": "br0", "gateway": "10.0.0.9"}], "prefix": 0,
+            "prefsrc": "10.0.0.1", "table": 254, "user": True,
         },
     ]  # fmt: skip

@@ -1,18 +1,24 @@
 """BFD: two sessions, joined by a wire that can be cut."""
 
+from collections.abc import Callable
+
 from netloom.protocols.bfd import DOWN, UP, Bfd, BfdSettings
 
 Ends = tuple[Bfd, Bfd]
 
 
 def pair() -> Ends:
-    return Bfd("one", 11, BfdSettings()), Bfd("other", 22, BfdSettings())
+    return session("one", 11), session("other", 22)
+
+
+def session(name: str, number: int, *, count: Callable[[], int] = lambda: 0) -> Bfd:
+    return Bfd(name, number, BfdSettings(), count)
 
 
 def carry(ends: Ends, start_ms: int, end_ms: int, *, cut: bool = False) -> None:
     for now_ms in range(start_ms, end_ms, 50):
         for end, other in (ends, ends[::-1]):
-            end.run(0, now_ms)
+            end.run(now_ms)
             data = end.packet(now_ms)
             if data is not None and not cut:
                 other.receive(data, 255, now_ms)
@@ -53,7 +59,7 @@ def test_packets_from_more_than_a_hop_away_or_for_others_are_not_heard() -> None
 def test_an_interval_grows_only_when_the_other_end_has_agreed() -> None:
     ends = pair()
     carry(ends, 0, 3_000)
-    ends[0].configure(BfdSettings(min_tx_ms=700))
+    ends[0].configure(BfdSettings(min_tx_ms=700), 3_000)
     assert ends[0].min_tx_ms == 100
     carry(ends, 3_000, 5_000)
     assert ends[0].min_tx_ms == 700
@@ -62,7 +68,7 @@ def test_an_interval_grows_only_when_the_other_end_has_agreed() -> None:
 def test_a_path_that_is_down_further_on_is_told() -> None:
     ends = pair()
     carry(ends, 0, 3_000)
-    ends[0].configure(BfdSettings(cpath_down=True))
+    ends[0].configure(BfdSettings(cpath_down=True), 3_000)
     carry(ends, 3_000, 5_000)
     assert ends[0].is_forwarding(5_000) and not ends[1].is_forwarding(5_000)
     ends[1].order(True)

@@ -6,13 +6,16 @@ Ends = tuple[Cfm, Cfm]
 
 
 def pair(one: CfmSettings | None = None, other: CfmSettings | None = None) -> Ends:
-    return Cfm("one", one or CfmSettings(1), 0), Cfm("other", other or CfmSettings(2), 0)
+    return (
+        Cfm("one", one or CfmSettings(1), lambda: 0, 0),
+        Cfm("other", other or CfmSettings(2), lambda: 0, 0),
+    )
 
 
 def carry(ends: Ends, start_ms: int, end_ms: int, *, cut: bool = False) -> None:
     for now_ms in range(start_ms, end_ms, 100):
         for end, peer in (ends, ends[::-1]):
-            end.run(0, now_ms)
+            end.run(now_ms)
             data = end.packet(now_ms)
             if data is not None and not cut:
                 assert len(data) == 75
@@ -40,7 +43,7 @@ def test_who_is_not_heard_is_told_so() -> None:
     ends = pair()
     for now_ms in range(0, 20_000, 100):
         for end in ends:
-            end.run(0, now_ms)
+            end.run(now_ms)
         data = ends[1].packet(now_ms)
         ends[0].packet(now_ms)
         if data is not None:
@@ -48,10 +51,27 @@ def test_who_is_not_heard_is_told_so() -> None:
     assert ends[0].fault_words() == ("rdi",) and ends[1].fault_words() == ("recv",)
 
 
-def test_ones_own_number_and_another_interval_are_faults() -> None:
+def test_ones_own_number_is_a_fault_and_another_interval_is_none() -> None:
     ends = pair(CfmSettings(1), CfmSettings(1, interval_ms=100))
     carry(ends, 0, 8_000)
-    assert {"loopback", "interval"} <= set(ends[0].fault_words())
+    assert ends[0].fault_words() == ("rdi", "loopback")
+
+
+def test_any_packets_will_do_in_demand_mode_until_no_check_has_come_for_long() -> None:
+    settings = CfmSettings(1, interval_ms=300, extended=True, demand=True)
+    received = iter(range(1, 1_000))
+    end = Cfm("one", settings, lambda: next(received), 0)
+    other = Cfm("other", CfmSettings(2, interval_ms=300, extended=True), lambda: 0, 0)
+    assert end.interval_ms == 300 and end.next_check_ms == 500 * 7 // 2
+    data = other.packet(0)
+    assert data is not None
+    end.receive(data, 0)
+    for now_ms in range(0, 29_900, 100):
+        end.run(now_ms)
+    assert end.is_up and end.remote_mpids == ()
+    for now_ms in range(30_000, 40_000, 100):
+        end.run(now_ms)
+    assert end.fault_words() == ("recv",)
 
 
 def test_extended_points_have_wide_numbers_and_tell_that_they_are_down() -> None:

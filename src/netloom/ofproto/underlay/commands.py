@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 
 from netloom.base.clock import Clock
@@ -39,6 +41,7 @@ class UnderlayCommands:
         self._clock = clock
         self._set_ports = set_ports
         self._ports = (32768, 61000)
+        self._tables = set(USUAL_TABLES)
 
     def commands(self) -> list[Command]:
         neighbours = [
@@ -69,25 +72,24 @@ class UnderlayCommands:
     def _add(self, args: list[str]) -> str:
         prefix = parse_mapped_prefix(args[0])
         if prefix is None:
-            raise CommandError("Invalid parameters")
-        gateway = mark = source = 0
-        table = TABLE_MAIN
+            raise CommandError("Invalid 'ip/plen' parameter")
+        gateway, mark, source, table = 0, 0, 0, TABLE_MAIN
         for word in args[2:]:
-            name, equals, value = word.partition("=")
-            if name == "pkt_mark" and equals:
-                mark = _mark(value)
-            elif name == "table" and equals:
-                table = _table(value)
-            elif name == "src" and equals:
-                source = parse_mapped(value) or 0
-                if not source:
-                    raise CommandError("Invalid src_ip")
-            elif not gateway and (address := parse_mapped(word)):
+            name, _, value = word.partition("=")
+            address = _address_like(value if name == "src" else word, prefix[0])
+            if name == "pkt_mark" and (number := _scan(value)) is not None:
+                mark = number
+            elif address and name == "src":
+                source = address
+            elif address:
                 gateway = address
+            elif name == "table":
+                table = _table(value)
             else:
-                raise CommandError("Invalid pkt_mark or gateway")
+                raise CommandError("Invalid pkt_mark, IP gateway or src_ip")
         if not self._underlay.routes.add(*prefix, args[1], gateway, mark, source, table):
             raise CommandError("Error while inserting route.")
+        self._tables.add(table)
         return "OK"
 
     def _del(self, args: list[str]) -> str:
@@ -96,24 +98,36 @@ class UnderlayCommands:
             raise CommandError("Invalid parameters")
         mark, table = 0, TABLE_MAIN
         for word in args[1:]:
-            if word.startswith("table="):
-                table = _table(word.removeprefix("table="))
+            name, _, value = word.partition("=")
+            if name == "table":
+                table = _table(value)
+                self._find_table(table, f"Table {word} not found")
+            elif name == "pkt_mark" and (number := _scan(value)) is not None:
+                mark = number
             else:
-                mark = _mark_word(word)
+                raise CommandError("Invalid pkt_mark or table")
         if not self._underlay.routes.remove(*prefix, mark, table):
             raise CommandError("Not found")
         return "OK"
 
+    def _find_table(self, table: int, problem: str) -> None:
+        """The usual tables are always there, others since they have had a route."""
+        self._tables |= {route.table for route in self._underlay.routes}
+        if table not in self._tables:
+            raise CommandError(problem)
+
     def _show(self, args: list[str]) -> str:
         if args and not args[0].startswith("table="):
-            raise CommandError("Invalid param, expected table=ID|all")
+            raise CommandError("Invalid table format")
         text = args[0].removeprefix("table=") if args else ""
         routes = list(self._underlay.routes)
         if text == "all":
             other = [route for route in routes if route.table not in USUAL_TABLES]
             usual = [route for route in routes if route.table in USUAL_TABLES]
             return "".join(f"{route.describe(with_table=True)}\n" for route in (*other, *usual))
-        number = _table(text) if text else 0
+        number = _table(text) if args else 0
+        if number:
+            self._find_table(number, f"Table '{args[0]}' not found")
         head = f"Route Table #{number}:\n" if number else "Route Table:\n"
         shown = [
             f"{route.describe()}\n"
@@ -125,10 +139,11 @@ class UnderlayCommands:
     # Rules
 
     def _show_rules(self, args: list[str]) -> str:
-        if args and args[0] != "-6":
-            raise CommandError("Invalid param, expected -6")
-        rules = self._underlay.routes.rules.of_family(is_v6=bool(args))
-        return "".join(f"{rule.describe()}\n" for rule in rules)
+        return "".join(f"{rule.describe()}\n" for rule in self.rules(args))
+
+    def rules(self, args: list[str]) -> list[Rule]:
+        """Those that `ovs/route/rule/show` tells of."""
+        return list(self._underlay.routes.rules.of_family(is_v6=args[:1] == ["-6"]))
 
     def _add_rule(self, args: list[str]) -> str:
         rule, priority = _parse_rule(args)
@@ -141,21 +156,23 @@ class UnderlayCommands:
     def _del_rule(self, args: list[str]) -> str:
         rule, priority = _parse_rule(args)
         if not self._underlay.routes.remove_rule(rule, priority):
-            raise CommandError("Not found")
+            reason = os.strerror(errno.ENOENT)
+            raise CommandError(f"Failed to delete router rule: {errno.ENOENT} ({reason})")
         return "OK"
 
     def _lookup(self, args: list[str]) -> str:
         address = parse_mapped(args[0])
         if address is None:
-            raise CommandError("Invalid parameters")
+            raise CommandError("Invalid 'ip/plen' parameter")
         mark = source = 0
         for word in args[1:]:
-            if word.startswith("src="):
-                source = parse_mapped(word.removeprefix("src=")) or 0
-                if not source:
-                    raise CommandError("Invalid src_ip")
+            name, _, value = word.partition("=")
+            if name == "pkt_mark" and (number := _scan(value)) is not None:
+                mark = number
+            elif name == "src" and (found := _address_like(value, address)):
+                source = found
             else:
-                mark = _mark_word(word)
+                raise CommandError("Invalid pkt_mark or src")
         route = self._underlay.routes.lookup(address, mark, source)
         if route is None:
             raise CommandError("Not found")
@@ -213,16 +230,26 @@ class UnderlayCommands:
         return "OK"
 
 
-def _number(text: str, limit: int) -> int | None:
-    number = int(text) if text.isascii() and text.isdigit() else limit + 1
-    return number if number <= limit else None
+def _scan(text: str) -> int | None:
+    """A number of 32 bits, if the text is one."""
+    try:
+        value, rest = scan_integer(text, 4)
+    except ValueError:
+        return None
+    return None if rest else value
 
 
-def _table(text: str) -> int:
-    """The number of a routing table, which may have a name."""
-    number = TABLE_NAMES.get(text) or _number(text, 0xFFFFFFFF)
+def _address_like(text: str, other: int) -> int:
+    """The address `text`, if it is one of the same family as the address `other`; else 0."""
+    address = parse_mapped(text)
+    return address if address is not None and is_ipv4(address) == is_ipv4(other) else 0
+
+
+def _table(text: str, problem: str = "Invalid table format") -> int:
+    """The number of a routing table."""
+    number = _scan(text)
     if not number:
-        raise CommandError(f"Invalid table '{text}'")
+        raise CommandError(problem)
     return number
 
 
@@ -231,38 +258,27 @@ def _parse_rule(args: list[str]) -> tuple[Rule, int | None]:
     is_v6 = args[0] == "-6"
     words = args[1:] if is_v6 else list(args)
     is_not = words[:1] == ["not"]
-    found = {name: value for name, _, value in (w.partition("=") for w in words[is_not:])}
-    if found.keys() - {"from", "prio", "table"} or not {"from", "table"} <= found.keys():
-        raise CommandError("Invalid parameters")
+    words = words[is_not:]
+    if not words or not words[0].startswith("from="):
+        raise CommandError("Invalid 'from' parameter")
+    whence = words.pop(0).removeprefix("from=")
     prefix, length = 0, 0
-    if found["from"] != "all":
-        parsed = parse_mapped_prefix(found["from"])
+    if whence != "all":
+        parsed = parse_mapped_prefix(whence)
         if parsed is None:
-            raise CommandError(f"Invalid 'from' address '{found['from']}'")
+            raise CommandError("Invalid from=ip/plen")
         prefix, length = parsed[0] & mask_of_length(parsed[1]), parsed[1]
         is_v6 = not is_ipv4(parsed[0])
-    priority = _number(found["prio"], 0xFFFFFFFF) if "prio" in found else None
-    if "prio" in found and priority is None:
-        raise CommandError(f"Invalid priority '{found['prio']}'")
-    rule = Rule(0, _table(found["table"]), is_v6, prefix, length, is_not, is_user=True)
-    return rule, priority
-
-
-def _mark(text: str) -> int:
-    try:
-        value, rest = scan_integer(text, 4)
-    except ValueError:
-        value, rest = 0, "?"
-    if rest:
-        raise CommandError("Invalid pkt_mark")
-    return value
-
-
-def _mark_word(word: str) -> int:
-    name, _, value = word.partition("=")
-    if name != "pkt_mark":
-        raise CommandError("Invalid pkt_mark")
-    return _mark(value)
+    name, _, text = words[0].partition("=") if words else ("", "", "")
+    priority = _scan(text) if name == "prio" else None
+    if priority is not None:
+        words.pop(0)
+    if not words:
+        raise CommandError("Not enough arguments")
+    name, _, text = words[0].partition("=")
+    problem = "Invalid 'table' format"
+    table = TABLE_NAMES.get(text) or _table(text if name == "table" else "", problem)
+    return Rule(0, table, is_v6, prefix, length, is_not, is_user=True), priority or None
 
 
 class DummyAddresses:

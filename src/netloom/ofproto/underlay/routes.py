@@ -100,11 +100,12 @@ class Routes:
         self, prefix: int, length: int, device: str, gateway: int, mark: int, source: int = 0,
         table: int = TABLE_MAIN,
     ) -> bool:  # fmt: skip
-        """Add a route by hand; False if no own address for it is known."""
+        """Add a route by hand; False if no own address (or not the one that is wanted) is in the
+        network of where it leads to, or of the gateway."""
         addresses = self._addresses(device)
-        if source and all(own != source for own, _ in addresses):
-            return False
-        source = source or source_for(prefix, addresses)
+        if source:
+            addresses = [(own, bits) for own, bits in addresses if own == source]
+        source = source_for(prefix, addresses)
         if not source and gateway:
             source = source_for(gateway, addresses)
         if not source:

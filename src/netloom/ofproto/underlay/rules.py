@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netloom.base.record import Record
-from netloom.flow.mapped import format_mapped_prefix, is_ipv4, mask_of_length
+from netloom.flow.mapped import V4_BITS, format_mapped, is_ipv4, mask_of_length
 
 TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 253, 254, 255
 TABLE_NAMES = {"local": TABLE_LOCAL, "main": TABLE_MAIN, "default": TABLE_DEFAULT}
@@ -42,14 +42,22 @@ class Rule(Record):
         is_inside = bool(source) and not (source ^ self.prefix) & mask_of_length(self.length)
         return is_inside != self.is_not
 
+    @property
+    def shown_prefix(self) -> str:
+        return format_mapped(self.prefix) if self.length else "all"
+
+    @property
+    def shown_length(self) -> int:
+        """As the family counts it; 0 for a rule for packets from anywhere."""
+        return self.length if self.is_v6 or not self.length else self.length - V4_BITS
+
     def describe(self) -> str:
         """A line of `ovs/route/rule/show`."""
-        whence = format_mapped_prefix(self.prefix, self.length) if self.length else "all"
-        if self.length == FULL_LENGTH:
-            whence = whence.partition("/")[0]
+        # Open vSwitch has a space more behind a length.
+        length = "" if not self.length or self.length == FULL_LENGTH else f"/{self.shown_length} "
         return (
             f"{'User' if self.is_user else 'Cached'}: {self.priority}: "
-            f"{'not ' if self.is_not else ''}from {whence} "
+            f"{'not ' if self.is_not else ''}from {self.shown_prefix}{length} "
             f"lookup {_NAMES.get(self.table, self.table)}"
         )
 
