@@ -487,7 +487,7 @@ def _controller_problem(bridge: str, target: str) -> tuple[str, str, str] | None
     kind, colon, path = target.partition(":")
     if kind == "unix" and colon:
         allowed = f"{rundir()}/"
-        if not path.startswith(allowed) or "/../" in path:
+        if "/" in path and (not path.startswith(allowed) or "/../" in path):
             return (
                 "err",
                 "bridge",
