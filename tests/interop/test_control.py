@@ -293,6 +293,20 @@ def test_monitor_starts_a_crashed_daemon_again(bench: Bench) -> None:
     assert wait_until(lambda: "died, killed (Terminated), exiting\n" in log_file.read_text())
 
 
+def test_monitor_logs_where_the_interpreter_crashed(bench: Bench) -> None:
+    options = ("--detach", "--monitor", "--pidfile", "--log-file", "--unixctl=ctl")
+    assert bench.daemon(*options, "-vconsole:off")[0] == 0
+    first = bench.pid("test-daemon")
+    try:
+        os.kill(first, signal.SIGSEGV)
+        assert wait_until(lambda: bench.theirs("-t", str(bench.rundir / "ctl"), "version")[0] == 0)
+    finally:
+        bench.kill("test-daemon")
+    log = (bench.rundir / "test-daemon.log").read_text()
+    trace = log.partition("|backtrace(monitor)|WARN|SIGSEGV detected, backtrace:\n")[2]
+    assert "transport/loop.py" in trace.partition("|daemon_unix(monitor)|ERR|1 crashes")[0]
+
+
 def test_rotated_log_is_followed_after_reopen(our_daemon: Bench) -> None:
     log, old = our_daemon.rundir / "test-daemon.log", our_daemon.rundir / "old.log"
     log.rename(old)

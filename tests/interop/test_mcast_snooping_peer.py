@@ -81,7 +81,9 @@ def switches(tmp_path: Path) -> Iterator[PeerPair]:
 def groups(switch: PeerSwitch) -> list[tuple[str, int]]:
     """mdb/show without the protocol, which the peer does not tell; ages apart."""
     lines = switch.control("mdb/show", "br0").splitlines()[1:]
-    words = [[word for word in line.split() if word[:3] not in ("IGM", "MLD")] for line in lines]
+    words = [
+        [word for word in line.split() if word[:3] not in ("IGM", "MLD", "UNK")] for line in lines
+    ]
     return [(" ".join(line[:-1]), int(line[-1])) for line in words]
 
 

@@ -229,6 +229,9 @@ class FakeBridge:
         del self.numbers[name]
         self.calls.append(("port_del", name))
 
+    def has_port(self, name: str) -> bool:
+        return name in self.numbers
+
     def bundle_set(self, settings: BundleSettings) -> None:
         assert set(settings.members) <= set(self.numbers), "a bundle of ports that are not there"
         self.bundles[settings.name] = settings

@@ -70,7 +70,7 @@ class _Reader:
         self.mask = 0
         self._depth = 0
         self._is_ethernet = False
-        #: The Ethernet type that an attribute goes without saying with.
+        #: The Ethernet type that follows from a header that is given.
         self._layer3 = 0
         self._is_typed = False
         self._port_names = port_names

@@ -66,6 +66,8 @@ class Aggregation:
         if lacp.changes != self._changes.get(name):
             self._changes[name] = lacp.changes
             self._bridge.status_version += 1
+            # Ports may be live now that were not, or the other way round.
+            self._bridge.devices_changed()
 
     def deadline(self) -> int | None:
         due = [lacp.deadline() for lacp in self.lacps.values()]

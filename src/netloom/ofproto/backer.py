@@ -190,6 +190,15 @@ class Backer:
         self.dpif.port_del(DpPortNo(number))
         self.events.port_del.add()
 
+    def lose_port(self, number: int) -> bool:
+        """Somebody takes a port out of the data path, and so out of its bridge; False if it is no
+        bridge's."""
+        port = self.ports.get(number)
+        if port is None:
+            return False
+        port.bridge.port_del(port.name)
+        return True
+
     def port_of(self, key: int) -> OfPort | None:
         """The port that a packet with the data path's `key` came in at."""
         if key & TUNNEL_DST_MASK:

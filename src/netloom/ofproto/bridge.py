@@ -305,6 +305,9 @@ class Ofproto:
         self.backer.events.ports_updated.add()
         self._port_news.deleted(port.number)
 
+    def has_port(self, name: str) -> bool:
+        return name in self.ports_by_name
+
     def peer_of(self, port: OfPort) -> OfPort | None:
         """The other end of a patch port, if it names this one back."""
         peer = self.backer.find_port(port.settings.peer) if port.settings.peer else None

@@ -44,6 +44,9 @@ class Bridge(Protocol):
     def port_del(self, name: str) -> None:
         """Remove the port; its device is closed by the caller."""
 
+    def has_port(self, name: str) -> bool:
+        """Is it there? Somebody else may take ports away (`dpctl/del-if`)."""
+
     def bundle_set(self, settings: BundleSettings) -> None:
         """Make or change a bundle; ports that it names leave the bundle they were in."""
 

@@ -96,6 +96,8 @@ class RapidTree:
         bpdu = bpdu_of(frame)
         if member is not None and bpdu is not None:
             self.rstp.receive(member, bpdu)
+            # What an answer says is to be so before it is said.
+            self._apply()
             self._send_all(now_ms)
 
     def run(self, now_ms: int) -> None:

@@ -60,9 +60,13 @@ class SpanningTree:
         for port in before.keys() - self._links.keys():
             port.forwards = port.learns = True
         gone = [n for n, port in self._ports.items() if wanted.get(n, (None,))[0] is not port]
+        staying = {port for port, _ in wanted.values()}
         for number in gone:
             self.stp.remove_port(number, now_ms)
-            self._set_free(self._ports.pop(number))
+            port = self._ports.pop(number)
+            # One that only gets another number goes on from the state that it is in.
+            if port not in staying:
+                self._set_free(port)
         for number, (port, settings) in wanted.items():
             cost = settings.cost or stp.path_cost(mbps_of(port))
             if number in self._ports:

@@ -92,7 +92,11 @@ class SpareDatapaths:
         return self._open(dpif, name, type_)
 
     def close_port(self, dpif: Dpif, number: DpPortNo) -> None:
-        """Take a port away; the device of a bridge's port stays open."""
+        """Take a port away. A bridge's port comes back with the next change of the configuration;
+        until then its device stays open."""
+        backers = [backer for backer in self._owner.backers.values() if backer.dpif is dpif]
+        if any(backer.lose_port(number) for backer in backers):
+            return
         port = next(port for port in dpif.ports() if port.number == number)
         dpif.port_del(number)
         self.discard_port(dpif, port.name)

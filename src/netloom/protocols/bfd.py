@@ -37,7 +37,7 @@ _PACKET = Struct("!BBBBIIIII")
 _SLOW_MS, _DECAY_MS = 1_000, 2_000
 #: So many of its intervals may pass without a control packet while packets say that a link works.
 _DEMAND_INTERVALS = 100
-#: A session sends so many percents early, at most and (if one packet that is lost matters) at least.
+#: A session sends so many percents early, at most and, if one lost packet matters, at least.
 _MAX_EARLY, _MIN_EARLY = 25, 10
 
 
@@ -62,7 +62,7 @@ class BfdSettings(Record):
 
 
 class Bfd:
-    """The session of the interface called `name`. `count` tells how many packets that has received."""
+    """The session of the interface called `name`; `count` tells how many packets came in there."""
 
     def __init__(
         self, name: str, discriminator: int, settings: BfdSettings, count: Callable[[], int]

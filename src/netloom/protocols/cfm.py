@@ -65,7 +65,7 @@ class Remote:
 
 
 class Cfm:
-    """The point of the interface called `name`. `count` tells how many packets that has received."""
+    """The point of the interface called `name`; `count` tells how many packets came in there."""
 
     def __init__(
         self, name: str, settings: CfmSettings, count: Callable[[], int], now_ms: int

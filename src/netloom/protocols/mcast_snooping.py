@@ -80,7 +80,7 @@ class McastTable(Generic[B]):
         self.generation += 1
 
     def flag(self, floods: Iterable[B], floods_reports: Iterable[B]) -> None:
-        """Say which bundles get all packets, and which all reports; who was said first goes first."""
+        """Say which bundles get all packets, and which all reports; in the order of being said."""
         reports = _keep_order(self.floods_reports, floods_reports)
         wanted = _keep_order(self.floods, floods), reports
         if wanted != (self.floods, self.floods_reports):

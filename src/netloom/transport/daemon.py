@@ -14,7 +14,7 @@ status becomes that of the started process. Errors of `start` are `DaemonError`s
 
 With `--monitor` one more process watches the daemon and starts it again if it dies of a signal that
 means a bug, at most once in ten seconds. An exception that nobody caught is such a bug: `crash`
-turns it into SIGABRT.
+turns it into SIGABRT. If the interpreter itself crashes, the monitor logs where the daemon was.
 
 `start` forks: call it before threads, event loops or locks exist.
 """
@@ -47,6 +47,8 @@ CRASHES = (
 )
 
 RESTART_INTERVAL_S = 10
+#: What a pipe holds.
+_TRACE_BYTES = 1 << 16
 
 log = get_logger("daemon_unix")
 
@@ -82,7 +84,7 @@ class Daemon:
         self._monitor = False
         self._overwrite = False
         self._user: str | None = None
-        self._ready_fd = -1
+        self._ready_fd = self._trace_fd = -1
         self._pidfile_fd = -1
         self.pidfile: str | None = None
         self.detached = False
@@ -201,6 +203,34 @@ class Daemon:
             self._ready_fd = write_fd
         return pid
 
+    def _fork_watched(self) -> int:
+        """Fork a daemon that this process watches, and that tells where it crashed."""
+        self._trace_fd, write_fd = os.pipe()
+        pid = self._fork_with_pipe()
+        if pid:
+            os.close(write_fd)
+            return pid
+        os.close(self._trace_fd)
+        import faulthandler
+
+        # What is more than a pipe holds is lost; to wait for a reader would be worse.
+        os.set_blocking(write_fd, False)
+        faulthandler.enable(write_fd)
+        return 0
+
+    def _log_trace(self, number: int) -> None:
+        """Say where the daemon was when that signal came, if it has told."""
+        os.set_blocking(self._trace_fd, False)
+        try:
+            text = os.read(self._trace_fd, _TRACE_BYTES).decode(errors="replace").rstrip()
+        except BlockingIOError:
+            # A child of the daemon keeps the pipe open.
+            text = ""
+        os.close(self._trace_fd)
+        if text:
+            name = signal.Signals(number).name
+            get_logger("backtrace").warn("%s detected, backtrace:\n%s", name, text)
+
     def _wait_ready(self, pid: int) -> tuple[bool, int]:
         """(whether the child became ready, its wait status if not)."""
         data = os.read(self._read_fd, 1)
@@ -243,7 +273,7 @@ class Daemon:
     def _start_monitor(self) -> None:
         """Fork; the parent becomes the monitor and only ever returns here as a new child."""
         outer_fd = self._ready_fd
-        pid = self._fork_with_pipe()
+        pid = self._fork_watched()
         if pid == 0:
             self._become_daemon(outer_fd)
             return
@@ -279,6 +309,7 @@ class Daemon:
                 log.info("pid %d died, %s, exiting", pid, text)
                 self._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0)
             crashes += 1
+            self._log_trace(os.WTERMSIG(status))
             wait_s = last_start_s + RESTART_INTERVAL_S - time.monotonic()
             if crashes > 1 and wait_s > 0:
                 log.warn(
@@ -291,7 +322,7 @@ class Daemon:
                 time.sleep(wait_s)
             last_start_s = time.monotonic()
             log.err("%d crashes: pid %d died, %s, restarting", crashes, pid, text)
-            pid = self._fork_with_pipe()
+            pid = self._fork_watched()
             if pid == 0:
                 self._become_daemon(-1)
                 self._vlog.thread = self._program

@@ -169,8 +169,15 @@ class Applier:
 
     # -- performing ----------------------------------------------------------------------
 
+    def _drop_lost(self) -> None:
+        """Ports that somebody else has taken away are not there; so they come back if wished."""
+        for live in self.bridges.values():
+            for name in [name for name in live.interfaces if not live.bridge.has_port(name)]:
+                self._del_interface(live, name)
+
     def apply(self, wish: Wish) -> list[steps.Step]:
         """Make what is what is wished, as far as possible; the steps that were taken."""
+        self._drop_lost()
         todo = steps.plan(self.actual(), wish, self.ofports())
         self._datapaths.set_limits(wish.limits)
         wished = {i.name: i for b in wish.bridges for p in b.ports for i in p.interfaces}
@@ -287,7 +294,8 @@ class Applier:
             if not any(member in live.interfaces for member in bundle.members):
                 live.bridge.bundle_del(bundle.name)
                 del live.bundles[bundle.name]
-        live.bridge.port_del(name)
+        if live.bridge.has_port(name):
+            live.bridge.port_del(name)
         if interface.device is not None:
             if not self.leaves:
                 clear_queues(interface.device)

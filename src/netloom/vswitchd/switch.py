@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from netloom.base.log import get_logger
+from netloom.base.log import ERR, RateLimit, get_logger
 from netloom.netdev.device import DeviceFactory
 from netloom.ovsdb.idl import Change, Idl
 from netloom.vswitchd.apply import Applier, DataPaths, LiveBridge
@@ -281,6 +281,8 @@ class Switch:
         self._status_is_stale = True
         self._status_due_ms = 0
         self._counters_due_ms = 0
+        #: Once a minute is enough.
+        self._standing_by_limit = RateLimit(1, 1)
         self._versions = (-1, -1, -1)
         idl.set_lock(LOCK)
 
@@ -333,7 +335,9 @@ class Switch:
 
     def _stand_by(self) -> None:
         """Another process is the switch. Leave everything to it until it is gone."""
-        log.err_rl(
+        log.log_rl(
+            ERR,
+            self._standing_by_limit,
             "another ovs-vswitchd process is running, disabling this process (pid %d) until it "
             "goes away",
             self._pid,
@@ -357,6 +361,8 @@ class Switch:
         self.n_reconfigured += 1
         wish = read_wish(self._idl)
         self._complain(wish)
+        if wish.stats_interval_ms != self.wish.stats_interval_ms:
+            self._counters_due_ms = 0
         self.wish = wish
         self._wish_is_stale = False
         self._is_configured = True

@@ -145,3 +145,18 @@ def test_the_id_in_front_of_a_dumped_flow_is_passed_over() -> None:
     assert parse_odp_flow(f"{ufid}, {text}") == parse_odp_flow(text)
     with pytest.raises(ConfigError, match="syntax error at ufid:1234,in_port"):
         parse_odp_flow("ufid:1234,in_port(1)")
+
+
+@pytest.mark.parametrize(
+    ("layer3", "dl_type"),
+    [
+        ("ipv4(proto=1,frag=no)", 0x0800),
+        ("ipv6(proto=6,frag=no)", 0x86DD),
+        ("mpls(label=1,tc=0,ttl=3,bos=1)", 0x8847),
+    ],
+)
+def test_headers_tell_the_ethernet_type_that_is_not_given(layer3: str, dl_type: int) -> None:
+    key, mask = parse_odp_flow(f"in_port(1),eth(),{layer3}")
+    assert SLOT["dl_type"].get(key) == dl_type and SLOT["dl_type"].get(mask) == 0xFFFF
+    key, _ = parse_odp_flow(f"in_port(1),eth(),eth_type(0x1234),{layer3}")
+    assert SLOT["dl_type"].get(key) == 0x1234

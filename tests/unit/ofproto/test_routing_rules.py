@@ -116,6 +116,7 @@ def test_tables_are_shown_one_by_one_or_together() -> None:
     [
         "rule/add from=all",
         "rule/add from=all table=x",
+        "rule/add from=all to=main",
         "rule/add from=1.2.3 table=10",
         "rule/add from=all prio=x table=10",
         "rule/del from=all table=10",

@@ -1,5 +1,6 @@
 """BFD: two sessions, joined by a wire that can be cut."""
 
+import itertools
 from collections.abc import Callable
 
 from netloom.protocols.bfd import DOWN, UP, Bfd, BfdSettings
@@ -30,6 +31,33 @@ def test_sessions_come_up_by_three_packets() -> None:
     carry(ends, 0, 3_000)
     assert [end.state for end in ends] == [UP, UP]
     assert ends[0].status(3_000)["flap_count"] == "1"
+
+
+def test_a_session_that_hears_little_else_decays_until_it_hears_more() -> None:
+    received = itertools.count()
+    idle = session("one", 11)
+    busy = session("one", 11, count=lambda: 100 * next(received))
+    for end in (idle, busy):
+        end.configure(BfdSettings(min_rx_ms=300, decay_min_rx_ms=3_000), 0)
+        carry((end, session("other", 22)), 0, 9_000)
+    assert (idle.min_rx_ms, busy.min_rx_ms) == (3_000, 300)
+
+
+def test_any_packets_will_do_for_a_hundred_intervals_after_the_last_control_packet() -> None:
+    received = itertools.count(1)
+    end = session("one", 11, count=lambda: next(received))
+    end.configure(BfdSettings(min_rx_ms=100, forwarding_if_rx=True), 0)
+    for now_ms in range(0, 2_000, 100):
+        end.run(now_ms)
+        assert not end.is_forwarding(now_ms)
+    carry((end, session("other", 22)), 2_000, 5_000)
+    heard_ms = 5_000
+    for now_ms in range(heard_ms, heard_ms + 9_900, 100):
+        end.run(now_ms)
+        assert end.is_forwarding(now_ms)
+    assert end.state == DOWN
+    end.run(heard_ms + 10_000)
+    assert not end.is_forwarding(heard_ms + 10_000)
 
 
 def test_silence_for_three_intervals_is_the_end() -> None:

@@ -71,6 +71,17 @@ def test_a_device_that_vanishes_takes_its_port_along() -> None:
     assert stand.bridge.bundles["p1"].members == ("p1",)
 
 
+def test_a_port_that_somebody_takes_away_comes_back_with_the_next_change() -> None:
+    stand = Stand(p1="00:00:5e:00:53:01")
+    replica = one_bridge("p1")
+    stand.apply(replica)
+    stand.bridge.port_del("p1")
+    assert stand.apply(replica) > 0
+    assert stand.bridge.numbers.keys() == {"br0", "p1"}
+    assert stand.bridge.bundles["p1"].members == ("p1",)
+    assert stand.apply(replica) == 0
+
+
 def test_a_device_that_the_bridge_refuses_is_closed_again() -> None:
     stand = Stand(refuse1="00:00:5e:00:53:01")
     stand.apply(one_bridge("refuse1"))

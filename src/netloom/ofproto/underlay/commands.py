@@ -276,8 +276,8 @@ def _parse_rule(args: list[str]) -> tuple[Rule, int | None]:
     if not words:
         raise CommandError("Not enough arguments")
     name, _, text = words[0].partition("=")
-    problem = "Invalid 'table' format"
-    table = TABLE_NAMES.get(text) or _table(text if name == "table" else "", problem)
+    text = text if name == "table" else ""
+    table = TABLE_NAMES.get(text) or _table(text, "Invalid 'table' format")
     return Rule(0, table, is_v6, prefix, length, is_not, is_user=True), priority or None
 
 

@@ -104,7 +104,7 @@ class Routes:
         network of where it leads to, or of the gateway."""
         addresses = self._addresses(device)
         if source:
-            addresses = [(own, bits) for own, bits in addresses if own == source]
+            addresses = tuple((own, bits) for own, bits in addresses if own == source)
         source = source_for(prefix, addresses)
         if not source and gateway:
             source = source_for(gateway, addresses)
