@@ -20,6 +20,7 @@ pytestmark = pytest.mark.interop
 OWN = {
     "conntrack_invalid_fragment", "conntrack_invalid_header", "conntrack_invalid_icmp",
     "conntrack_invalid_state", "conntrack_nat_exhausted", "conntrack_zone_full",
+    "revalidate_missing_dp_flow",
 }  # fmt: skip
 PACKET = (
     "in_port({port}),eth(src=50:54:00:00:00:{src:02x},dst=50:54:00:00:00:07),eth_type(0x0800),"

@@ -111,9 +111,7 @@ def enter_table(
         context.end()
 
 
-def _continue(
-    context: Context, table_id: int, parts: list[Rule] | None
-) -> tuple[int, Rule | None]:
+def _continue(context: Context, table_id: int, parts: list[Rule] | None) -> tuple[int, Rule | None]:
     """Look in the tables behind one without a match, as long as those say so in which there is
     none; the last one of them, and what was found in it."""
     tables = context.bridge.tables
