@@ -21,7 +21,8 @@ OWN = {
     "conntrack_invalid_fragment", "conntrack_invalid_header", "conntrack_invalid_icmp",
     "conntrack_invalid_state", "conntrack_nat_exhausted", "conntrack_zone_full",
     "dp_packet_batch_grow", "dpif_netdev_output_grow_queues", "dpif_netdev_recirc_big_batch",
-    "revalidate_missing_dp_flow", "ukey_dp_change", "ukey_replace_contention", "vhost_tx_contention",
+    "revalidate_missing_dp_flow", "ukey_dp_change", "ukey_replace_contention",
+    "vhost_tx_contention",
 }  # fmt: skip
 #: Of these, what only a switch has.
 OWN_OF_SWITCHES = {"revalidate_missing_dp_flow"}
