@@ -83,8 +83,9 @@ class _Reader:
             if at == len(text):
                 return
             if text.startswith("ufid:", at):
+                # One space may stand between it and the first attribute.
                 at = _ufid_end(text, at)
-                continue
+                at += text.startswith(" ", at)
             end = _attribute_end(text, at)
             name, _, rest = text[at:end].partition("(")
             try:

@@ -40,7 +40,10 @@ SENT_PACKETS = 10_000
 MAC_PREFIX = "aa:55:aa:55:00"
 
 OVERRIDES = ("", "override", "system")
-DUMMY_TYPES = frozenset({"dummy", "dummy-internal", "dummy-pmd"})
+#: Of a device that Open vSwitch polls in a thread of its own; here it is as all others.
+POLLED_TYPE = "dummy-pmd"
+_QUEUES = {"n_rxq": "1", "n_txq": "1", "numa_id": "0"}
+DUMMY_TYPES = frozenset({"dummy", "dummy-internal", POLLED_TYPE})
 #: Types of real devices, which dummies may stand in for.
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
 #: Least length that --len may ask for: the shortest frame of an Ethernet, less its checksum.
@@ -189,9 +192,12 @@ class DummyDevice:
 
     @property
     def options(self) -> dict[str, str]:
-        """What it shows of its configuration: its number, and where its wire goes."""
+        """What it shows of its configuration: its number, its queues if it is one that is polled
+        elsewhere, and where its wire goes."""
         index = self._state.ifindex
         shown = {"ifindex": str(index)} if index else {}
+        if self.type == POLLED_TYPE:
+            shown |= _QUEUES
         return shown if self._wire is None else shown | dict([self._wire_option])
 
     @property

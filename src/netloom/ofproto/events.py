@@ -57,6 +57,7 @@ class Events:
         self.limit_killed: Counter = counter("upcall_flow_limit_kill")
         self.flow_found: Counter = counter("dumped_new_flow")
         self.flow_missed: Counter = counter("revalidate_missed_dp_flow")
+        self.flow_forgotten: Counter = counter("revalidate_missing_dp_flow")
         #: Packets of the switch's own, and those that came up by an action: read once more.
         self.extracted: Counter = counter("flow_extract")
         self.stats_read: Counter = counter("netdev_get_stats")

@@ -59,7 +59,7 @@ def _describe_backer(backer: Backer) -> dict[str, Any]:
             }
             for name, bridge in sorted(backer.bridges.items())
         },
-        "stats": {"n_hit": str(stats.hits), "n_missed": str(stats.misses)},
+        "stats": {"hit": str(stats.hits), "missed": str(stats.misses)},
     }
 
 

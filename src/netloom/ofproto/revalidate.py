@@ -224,6 +224,7 @@ class Revalidator:
         self._backer.events.flow_missed.add()
         flow = self._flows[name]
         if not flow.is_permanent:
+            self._backer.events.flow_forgotten.add()
             self._remove(name, flow)
             return
         flow.n_packets = flow.n_bytes = 0

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.action_text import format_actions
+from netloom.datapath.dpif import NO_PORT
 from netloom.flow.extract import cut_tags, extract_key
 from netloom.flow.fields import KEY_MASK, SLOT, VLAN_CFI
 from netloom.flow.key import (
@@ -301,7 +302,8 @@ def _find_port(key: int, mask: int, backers: Sequence[Backer]) -> tuple[Ofproto,
     if port is None and key & TUNNEL_DST_MASK:
         raise CommandError("no OpenFlow tunnel port for this packet")
     if port is None:
-        raise CommandError(f"no OpenFlow port for datapath port {_IN_PORT.get(key)}")
+        number = _IN_PORT.get(key) if mask & _IN_PORT.mask else NO_PORT
+        raise CommandError(f"no OpenFlow port for datapath port {number}")
     backer = port.bridge.backer
     key = cut_tags(key, backer.dpif.vlan_limit)
     return port.bridge, _IN_PORT.put(port.bridge.tlv_table.unpack(key), port.number)

@@ -139,6 +139,7 @@ COUNTED = {
     "rev_rstp": "the same: the rapid spanning tree changed",
     "rev_stp": "the same: the spanning tree changed",
     "revalidate_missed_dp_flow": "a flow was not found in a data path that was put there",
+    "revalidate_missing_dp_flow": "such a flow was forgotten",
     "stream_open": "a connection was called",
     "txn_aborted": "a transaction was given up",
     "txn_error": "a transaction failed in the database",

@@ -149,7 +149,8 @@ def _apply_own(arguments: Arguments, key: str, value: str | None) -> None:
         case "dpdk":
             raise Fatal("Using --dpdk to configure DPDK is not supported.")
         case "dummy-numa":
-            raise Fatal("--dummy-numa: there are no poll-mode threads in this version")
+            # Where poll-mode threads may run; here one thread does everything.
+            return
         case "disable-system-route":
             arguments.use_system_routes = False
 

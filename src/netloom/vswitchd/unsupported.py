@@ -13,6 +13,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "Open_vSwitch": (
         "dpdk-init",
         "hw-offload",
+        "hw-offload-priority",
         "userspace-tso-enable",
     ),
 }

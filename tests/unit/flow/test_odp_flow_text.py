@@ -141,8 +141,10 @@ def test_whole_key_prints_without_masks() -> None:
 def test_the_id_in_front_of_a_dumped_flow_is_passed_over() -> None:
     text = f"in_port(1),{ETH}"
     ufid = "ufid:12345678-9abc-def0-1234-56789abcdef0"
-    assert parse_odp_flow(f"{ufid}, {text}") == parse_odp_flow(f"{ufid} {text}")
-    assert parse_odp_flow(f"{ufid}, {text}") == parse_odp_flow(text)
+    assert parse_odp_flow(f"{ufid}{text}") == parse_odp_flow(f"{ufid} {text}")
+    assert parse_odp_flow(f"{ufid} {text}") == parse_odp_flow(text)
+    with pytest.raises(ConfigError, match="syntax error at , in_port"):
+        parse_odp_flow(f"{ufid}, {text}")
     with pytest.raises(ConfigError, match="syntax error at ufid:1234,in_port"):
         parse_odp_flow("ufid:1234,in_port(1)")
 

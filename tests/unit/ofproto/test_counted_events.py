@@ -179,6 +179,7 @@ def test_flows_that_others_remove_are_counted(switch: SmallSwitch) -> None:
     switch.dpif.flow_flush()
     switch.backer.revalidator.sweep(switch.clock.now_ms())
     assert count(switch, "revalidate_missed_dp_flow") == 1
+    assert count(switch, "revalidate_missing_dp_flow") == 1
 
 
 def test_a_static_address_that_is_seen_elsewhere_is_counted_once_a_flow(

@@ -41,7 +41,7 @@ def answers(switch: SmallSwitch) -> dict[str, JsonAnswer]:
 def test_ports_of_all_bridges_are_listed(switch: SmallSwitch) -> None:
     shown = answers(switch)["dpif/show"]([])
     (data_path,) = shown.values()
-    assert data_path["stats"] == {"n_hit": "0", "n_missed": "0"}
+    assert data_path["stats"] == {"hit": "0", "missed": "0"}
     assert data_path["bridges"]["br0"]["p1"] == {"ofport": "1", "port_no": "1", "type": "dummy"}
     assert data_path["bridges"]["br0"]["br0"]["ofport"] == "65534"
     assert data_path["bridges"]["br1"]["q1"] == {
