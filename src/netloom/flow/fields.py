@@ -486,6 +486,22 @@ FIELD: dict[str, Field] = {name: field for field in FIELDS
 TUN_METADATA: tuple[Field, ...] = tuple(FIELD[f"tun_metadata{n}"] for n in range(N_TUN_METADATA))
 
 
+#: By number and length: see `option_field`.
+_OPTION_FIELDS: dict[tuple[int, int], Field] = {}
+
+
+def option_field(number: int, n_bytes: int) -> Field:
+    """The field of a tunnel option which is `n_bytes` long, by a switch's TLV table, where messages
+    name it; always the same object."""
+    found = _OPTION_FIELDS.get((number, n_bytes))
+    if found is None:
+        row, (code,) = _tun_metadata_rows()[number], TUN_METADATA[number].codes
+        found = Field(row, TUN_METADATA[number].id)
+        found.codes = (CodePoint(code.name, code.number, n_bytes, code.version),)
+        _OPTION_FIELDS[number, n_bytes] = found
+    return found
+
+
 def option_present(field: Field) -> int:
     """The bit of a key that says that it has the option `field`."""
     return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))

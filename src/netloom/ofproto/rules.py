@@ -140,13 +140,14 @@ class Rule:
             self.used_ms = used_ms
 
     def due_ms(self) -> int | None:
-        """When the rule would expire if no more packets came; None for never."""
+        """When the rule would expire if no more packets came: right after its time is over. None
+        for never."""
         due = []
         if self.hard_timeout_s:
             due.append(self.modified_ms + 1_000 * self.hard_timeout_s)
         if self.idle_timeout_s:
             due.append(self.used_ms + 1_000 * self.idle_timeout_s)
-        return min(due) if due else None
+        return min(due) + 1 if due else None
 
     def outputs_to(self, port: int, group: int) -> bool:
         """Does some action send to `port` and some to `group` (where not the wildcard)?"""

@@ -455,7 +455,7 @@ class Tables:
             if now_due_ms is None or now_due_ms > now_ms:
                 self.reschedule(rule)
                 continue
-            hard = rule.hard_timeout_s and rule.modified_ms + 1_000 * rule.hard_timeout_s <= now_ms
+            hard = rule.hard_timeout_s and rule.modified_ms + 1_000 * rule.hard_timeout_s < now_ms
             reason = m.OFPRR_HARD_TIMEOUT if hard else m.OFPRR_IDLE_TIMEOUT
             changes.append(self.remove(rule, reason))
         return self._with_learned(changes)

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netloom.base.record import replace
-from netloom.flow.fields import SLOT, TUN_METADATA, TUN_PRESENT_SHIFT, Field, option_present
+from netloom.flow.fields import (
+    SLOT,
+    TUN_METADATA,
+    TUN_PRESENT_SHIFT,
+    Field,
+    option_field,
+    option_present,
+)
 from netloom.flow.match import Match
 from netloom.openflow import actions as a
 from netloom.openflow import messages_nx as nx
@@ -195,7 +202,16 @@ class TlvTable:
             return replace(action, value=value & mask, mask=ones if mask == whole else mask)
         if isinstance(action, HOLDERS):
             return replace(action, actions=tuple(map(self._fitted, action.actions)))
-        return action
+        sized = {
+            name: replace(part, field=self._field_of(part.field))
+            for name in action._fields
+            if isinstance(part := getattr(action, name), a.Subfield) and part.field.dynamic
+        }
+        return replace(action, **sized) if sized else action
+
+    def _field_of(self, field: Field) -> Field:
+        """The field of an option that is mapped, with its length."""
+        return option_field(_index(field), self._maps[_index(field)].option_len)
 
     def shorten(self, text: str) -> str:
         """`text`, in which an option of which all is meant is named without its bits."""

@@ -26,7 +26,7 @@ from netloom.openflow.subfield_text import format_subfield, has_short_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
     from netloom.openflow.action_encode import Writer
     from netloom.openflow.action_format import TextNames
@@ -163,7 +163,7 @@ _FLAGS = {"send_flow_rem": SEND_FLOW_REM, "delete_learned": DELETE_LEARNED}
 
 def parse_learn(r: ActionReader, text: str) -> a.Action:
     """`learn` from its arguments."""
-    numbers: dict[str, int] = {}
+    numbers: dict[str, Any] = {}
     specs = []
     flags, table_id = 0, 1
     result: a.Subfield | None = None

@@ -45,9 +45,7 @@ def _is_bundlable(data: bytes) -> bool:
     try:
         name = read_frame(data).row.name
     except OpenFlowError as error:
-        log.warn_rl(
-            "OFPT14_BUNDLE_ADD_MESSAGE contained message is unparsable (%s)", error.name
-        )
+        log.warn_rl("OFPT14_BUNDLE_ADD_MESSAGE contained message is unparsable (%s)", error.name)
         return False
     if name not in BUNDLABLE:
         log.warn_rl("%s message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE", name)

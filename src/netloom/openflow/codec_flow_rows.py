@@ -148,9 +148,9 @@ def _write_nx_stats(row: m.FlowStats, writer: ActionWriter) -> bytes:
     entries, size = codec_match.encode_nx_match(row.match)
     encoded = writer.write(row.actions, row.match)
     head = NX_STATS.pack(
-        48 + len(entries) + len(encoded) & 0xFFFF, row.table_id, row.duration_sec, row.duration_nsec,
-        row.priority, row.idle_timeout, row.hard_timeout, size, _age(row.idle_age),
-        _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
+        48 + len(entries) + len(encoded) & 0xFFFF, row.table_id, row.duration_sec,
+        row.duration_nsec, row.priority, row.idle_timeout, row.hard_timeout, size,
+        _age(row.idle_age), _age(row.hard_age), row.cookie, row.packet_count, row.byte_count,
     )  # fmt: skip
     return head + entries + encoded
 

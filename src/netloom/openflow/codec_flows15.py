@@ -70,8 +70,8 @@ def write_stats15(row: m.FlowStats, flags: int, instructions: bytes) -> bytes:
     stats |= _counters(row.packet_count, row.byte_count)
     rest = oxm.encode_ofp12_match(row.match, VERSION) + oxs.encode_oxs(stats) + instructions
     head = _HEAD.pack(
-        24 + len(rest) & 0xFFFF, row.table_id, 0, row.priority, row.idle_timeout, row.hard_timeout, flags,
-        row.importance, row.cookie,
+        24 + len(rest) & 0xFFFF, row.table_id, 0, row.priority, row.idle_timeout,
+        row.hard_timeout, flags, row.importance, row.cookie,
     )  # fmt: skip
     return head + rest
 

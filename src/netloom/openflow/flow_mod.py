@@ -57,8 +57,8 @@ class FlowMod(Plain):
     )  # fmt: skip
     __slots__ = (
         "actions", "buffer_id", "command", "cookie", "cookie_mask", "flags", "hard_timeout",
-        "idle_timeout", "importance", "keeps_cookies", "match", "new_cookie", "out_group", "out_port", "priority",
-        "table_id",
+        "idle_timeout", "importance", "keeps_cookies", "match", "new_cookie", "out_group",
+        "out_port", "priority", "table_id",
     )  # fmt: skip
 
     def __init__(

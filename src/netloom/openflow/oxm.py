@@ -136,7 +136,7 @@ class DecodeRow:
     """How to read the entries of one header."""
 
     __slots__ = (
-        "field", "field_mask", "implied", "in_frame", "kind", "masked", "n_bytes", "offset",
+        "at_least", "field", "field_mask", "implied", "kind", "masked", "n_bytes", "offset",
         "prerequisites", "shift", "taken", "valid",
     )  # fmt: skip
 
@@ -150,7 +150,8 @@ class DecodeRow:
         self.valid = _VALID.get(field.name, field.limit)
         self.field_mask = field.mask if field.name != "nw_tos" else 0xFC << field.shift
         self.implied = field.implied
-        self.in_frame = field.prerequisite != "-"
+        #: To ask for nothing in a frame still asks for a frame.
+        self.at_least = _PACKET_TYPE if field.prerequisite != "-" else 0
         self.prerequisites = _prerequisites(field)
         self.kind = _PLAIN
         if field.form == "port10":
@@ -249,10 +250,7 @@ class OxmTable:
                     if v & ~m:
                         log_wildcards(header)
                         raise OpenFlowError("OFPBMC_BAD_WILDCARDS")
-                    in_place = m << row.shift & field_mask
-                    if not m and row.in_frame:
-                        # To ask for nothing in a frame still asks for a frame.
-                        mask |= _PACKET_TYPE
+                    in_place = m << row.shift & field_mask or row.at_least
                 else:
                     in_place = field_mask
                 if v & ~row.valid or row.kind:

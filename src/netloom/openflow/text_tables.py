@@ -317,14 +317,13 @@ def _both_instructions(t: m.TableFeatures, before: m.TableFeatures | None, versi
     if before is not None and _do_alike(t, before):
         return "    (same instructions)\n" if t.nonmiss != _NOTHING else ""
     if _told(t.miss) == _told(t.nonmiss):
-        earlier = before.nonmiss if before else None
-        text = _instructions_text(t.nonmiss, earlier, version)
+        text = _instructions_text(t.nonmiss, before.nonmiss if before else None, version)
         return f"    instructions (table miss and others):\n{text}" if text else ""
-    other = _instructions_text(t.nonmiss, before and before.nonmiss, version)
-    miss = _instructions_text(t.miss, before and before.miss, version)
+    earlier, earlier_miss = (before.nonmiss, before.miss) if before else (None, None)
+    other = _instructions_text(t.nonmiss, earlier, version)
+    miss = _instructions_text(t.miss, earlier_miss, version)
     return (
-        f"    instructions (other than table miss):\n{other}"
-        f"    instructions (table miss):\n{miss}"
+        f"    instructions (other than table miss):\n{other}    instructions (table miss):\n{miss}"
     )
 
 

@@ -58,6 +58,9 @@ def test_headers_of_code_points_are_those_of_the_specification() -> None:
     assert headers["NXM_NX_REG0"].header() == 0x00010004
     assert headers["ONFOXM_ET_TCP_FLAGS"].header() == 0xFFFF5406
     assert headers["OXM_OF_IN_PORT"].version == 0x03
+    # The wide registers that came with 32 registers.
+    assert headers["NXM_NX_XXREG3"].header() == 0x0001E410
+    assert headers["NXOXM_ET_XXREG4"].header() == 0xFFFF4214
 
 
 def test_every_prerequisite_is_known() -> None:

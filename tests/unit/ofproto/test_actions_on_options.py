@@ -8,6 +8,7 @@ from netloom.flow.fields import FIELD
 from netloom.ofproto.tlv_table import TlvTable
 from netloom.openflow import actions as a
 from netloom.openflow import messages_nx as nx
+from netloom.openflow.action_encode import encode_actions
 from netloom.openflow.errors import OpenFlowError
 
 OPTION = FIELD["tun_metadata0"]
@@ -57,3 +58,11 @@ def test_actions_on_an_option_without_a_map_are_refused(table: TlvTable) -> None
 def test_whole_options_are_named_without_their_bits(table: TlvTable) -> None:
     text = "NXM_NX_TUN_METADATA0[0..31] NXM_NX_TUN_METADATA0[0..15] NXM_NX_TUN_METADATA1[0..31]"
     assert table.shorten(text) == text.replace("A0[0..31]", "A0[]")
+
+
+def test_options_that_are_moved_are_told_with_their_length(table: TlvTable) -> None:
+    move = a.Move(a.Subfield(OPTION, 0, 32), a.Subfield(FIELD["reg0"], 0, 32))
+    (adopted,) = table.adopt_actions((a.Clone((move,)),))
+    assert isinstance(adopted, a.Clone)
+    assert encode_actions(adopted.actions, 1)[16:20].hex() == "00015004"
+    assert table.adopt_actions((a.Clone((move,)),)) == (adopted,)

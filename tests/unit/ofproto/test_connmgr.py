@@ -20,6 +20,10 @@ from netloom.flow.ports import CONTROLLER, NORMAL, TABLE
 from netloom.ofproto.settings import BridgeSettings, ControllerSettings
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
+from netloom.openflow.codec import decode_message
+from netloom.openflow.messages_groups import OFPGC_ADD, GroupMod
+from netloom.openflow.messages_tables import RequestForward
+from netloom.openflow.protocol import INITIAL
 
 
 def bench_with_controller() -> Bench:
@@ -182,6 +186,28 @@ def test_there_are_254_tables() -> None:
     assert isinstance(reply, m.TableStatsReply)
     assert len(reply.tables) == 254
     assert reply.tables[0] == m.TableStats(0, 1, 0, 0, "", 0x3FFFFF, 1_000_000)
+
+
+def test_tables_do_not_count_hidden_flows() -> None:
+    bench = Bench()
+    bench.switch.tables.add_hidden(0, Match(), 0x10001, (), 0)
+    (reply,) = bench.join(1).ask(m.TableStatsRequest())
+    assert isinstance(reply, m.TableStatsReply)
+    assert reply.tables[0].active_count == 1
+
+
+@pytest.mark.parametrize("version", [1, 4])
+def test_requests_of_others_are_told_in_any_version(version: int) -> None:
+    bench = Bench()
+    hearer, speaker = bench.join(version), bench.join(version)
+    # NXT_SET_ASYNC_CONFIG2 with all reasons of forwarded requests, for both roles.
+    wanted = "04 0020 00000009 00002320 0000001b 000a 0008 00000003 000b 0008 00000003"
+    assert hearer.ask(bytes([version]) + bytes.fromhex(wanted)) == []
+    mod = GroupMod(OFPGC_ADD, 7)
+    assert speaker.ask(mod) == []
+    (told,) = hearer.received()
+    assert isinstance(told, RequestForward)
+    assert decode_message(told.data, INITIAL[version])[0] == mod
 
 
 def test_table_features_lead_to_later_tables_only() -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from netloom.flow.compose import compose_packet
+from netloom.flow.fields import FIELD
+from netloom.flow.match import Match
 from netloom.flow.text import parse_flow
+from netloom.ofproto import learning
 from netloom.ofproto.rules import Rule
+from netloom.ofproto.tables import Tables
+from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.flow_text import parse_flow_mod
 
@@ -69,6 +74,37 @@ def test_limit_stops_learning(switch: SmallSwitch) -> None:
     for number in range(1, 5):
         send(switch, f"dl_src=00:00:00:00:00:0{number},dl_dst=00:00:00:00:00:0b")
     assert len(learned(switch)) == 2
+
+
+def test_room_under_the_limit_is_for_the_next_packet(switch: SmallSwitch) -> None:
+    switch.replace_flows("br0", f"actions={LEARN.format('limit=1,cookie=5,')}")
+    flows = [f"dl_src=00:00:00:00:00:0{number},dl_dst=00:00:00:00:00:0f" for number in (1, 2)]
+    for flow in flows:
+        send(switch, flow)
+    mod, _ = parse_flow_mod("table=1", m.OFPFC_DELETE)
+    tables = switch.backer.bridges["br0"].tables
+    tables.apply(mod, switch.clock.now_ms())
+    # The flows of the data path know of what is gone, and make room for the packets.
+    pass_time(switch, 1)
+    assert not learned(switch)
+    send(switch, flows[1])
+    send(switch, flows[0])
+    assert [FIELD["dl_dst"].get(rule.match.value) for rule in learned(switch)] == [2]
+
+
+def test_what_was_learned_later_stays_when_older_packets_are_counted() -> None:
+    tables = Tables()
+
+    def learn(port: int, used_ms: int, again: bool) -> tuple[a.Action, ...]:
+        mod = m.FlowMod(m.OFPFC_ADD, Match(), 5, 1, (a.Output(port),), new_cookie=0)
+        learning.learn(tables, mod, 0, 1_000, used_ms, again, lambda changes, now_ms: None)
+        (rule,) = tables.rules()
+        return rule.actions
+
+    assert learn(1, 100, again=False) == (a.Output(1),)
+    assert learn(2, 200, again=False) == (a.Output(2),)
+    assert learn(1, 150, again=True) == (a.Output(2),)
+    assert learn(1, 250, again=True) == (a.Output(1),)
 
 
 def test_learned_flows_go_with_the_last_that_answers_for_them(switch: SmallSwitch) -> None:

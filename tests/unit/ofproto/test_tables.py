@@ -111,13 +111,22 @@ def test_timeouts_expire_rules_with_their_reason() -> None:
     idle = add(tables, match(in_port=1), idle_timeout=10)
     hard = add(tables, match(in_port=2), hard_timeout=15)
     add(tables, match(in_port=3))
-    assert tables.deadline() == 10_000
+    assert tables.deadline() == 10_001
     idle.credit(1, 60, 9_000)
-    assert tables.expire(12_000) == []
-    assert [(c.rule, c.reason) for c in tables.expire(15_000)] == [(hard, m.OFPRR_HARD_TIMEOUT)]
-    assert [(c.rule, c.reason) for c in tables.expire(19_000)] == [(idle, m.OFPRR_IDLE_TIMEOUT)]
+    assert tables.expire(15_000) == []
+    assert [(c.rule, c.reason) for c in tables.expire(15_001)] == [(hard, m.OFPRR_HARD_TIMEOUT)]
+    assert [(c.rule, c.reason) for c in tables.expire(19_001)] == [(idle, m.OFPRR_IDLE_TIMEOUT)]
     assert tables.deadline() is None
     assert len(tables) == 1
+
+
+def test_a_modify_of_openflow_11_leaves_cookies_alone() -> None:
+    for keeps, expected in ((True, 1), (False, 2)):
+        tables = Tables()
+        rule = add(tables, match(in_port=1), cookie=1)
+        mod = m.FlowMod(m.OFPFC_MODIFY, match(in_port=1), new_cookie=2, keeps_cookies=keeps)
+        tables.apply(mod, 0)
+        assert rule.cookie == expected
 
 
 def test_a_table_that_does_not_exist_is_refused() -> None:

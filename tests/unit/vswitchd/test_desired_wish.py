@@ -320,10 +320,11 @@ def test_a_controller_is_no_way_to_overwrite_files(monkeypatch: pytest.MonkeyPat
         {"target": "unix:/run/x/../y"},
         {"target": "punix:/run/x/br0.mine"},
         {"target": "unix:/run/x/c.sock"},
+        {"target": "unix:name"},
         {"target": "none"},
     )
     targets = [controller.target for controller in wish.bridges[0].settings.controllers]
-    assert targets == ["punix:/run/x/br0.mine", "unix:/run/x/c.sock"]
+    assert targets == ["punix:/run/x/br0.mine", "unix:/run/x/c.sock", "unix:name"]
     assert complaints == [
         'bridge br0: Not adding Unix domain socket controller "punix:/etc/passwd" due to '
         "possibility of overwriting local files. Instead, specify path in permitted format "

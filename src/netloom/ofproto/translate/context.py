@@ -286,8 +286,7 @@ class Context:
         #: The first table costs no resubmit.
         self.has_begun, self.depth, self.n_resubmits = False, 0, 0
         #: Set when an action ends the processing of its list.
-        self.done, self.error = False, ""
-        self.avoid_caching = False
+        self.done, self.error, self.avoid_caching = False, "", False
         #: Why each packet has to come up: words of SLOW_REASONS.
         self.slow: set[str] = set()
         #: Why a packet goes to the controller depends on where the output stands.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PACKET_TYPE: Final = SLOT["packet_type"]
 #: Copies that may have so many bytes are not cut off.
 LONGEST_COPY: Final = 0xFFFF
-_TOLD: Final = METADATA_ALL_MASK & ~SLOT["actset_output"].mask | TUN_OPTIONS_MASK
+_ACTSET_OUTPUT: Final = SLOT["actset_output"]
 
 
 def _is_protected(context: Context, port: OfPort) -> bool:
@@ -183,6 +183,10 @@ def metered(upcall: dp.Userspace, bridge: Ofproto, meter_id: int) -> dp.DpAction
     if meter is None:
         return upcall
     return dp.Sample(0xFFFFFFFF, (dp.Meter(meter.dp_meter), upcall))
+
+
+#: Bits of a key that controllers are told of, whatever the packet is.
+_TOLD: Final = METADATA_ALL_MASK & ~_ACTSET_OUTPUT.mask | TUN_OPTIONS_MASK
 
 
 def _metadata(key: int) -> int:

@@ -86,7 +86,11 @@ def _version(text: str) -> int:
 
 
 def _print_action_bytes(context: Context, *, instructions: bool) -> None:
-    from netloom.openflow.action_decode import decode_action_list, decode_actions, decode_instructions
+    from netloom.openflow.action_decode import (
+        decode_action_list,
+        decode_actions,
+        decode_instructions,
+    )
     from netloom.openflow.action_encode import encode_actions, encode_instructions
     from netloom.openflow.action_format import format_actions
     from netloom.openflow.number_text import atoi

@@ -37,7 +37,9 @@ def _send(context: Context, flows: Sequence[m.FlowMod | AlikeFlow], usable: int)
         return
     switch = open_for_flows(context.switch, context.args, context.xids, usable)
     encoder = FlowEncoder(switch.protocol)
-    messages = (encoder.encode(flow, switch.connection.new_xid()) for flow in flows)
+    messages: Iterator[bytes] = (
+        encoder.encode(flow, switch.connection.new_xid()) for flow in flows
+    )
     shown: list[str] = []
     if context.args.verbosity >= _SHOWS_DUMPS:
         messages = _show_each(messages, shown, context.args.verbosity == _SHOWS_DUMPS)
