@@ -76,7 +76,7 @@ def masked(text: str) -> str:
     """`text` without what is chance."""
     for pattern, word in _MASKS:
         text = pattern.sub(word, text)
-    return text
+    return as_later(text)
 
 
 class Seen(NamedTuple):

@@ -22,6 +22,8 @@ _FLAG_SETS = {
     "ct_state": (numbers.CT_STATE_NAMES, numbers.CT_STATE_MASK),
     "tcp_flags": (numbers.TCP_FLAG_NAMES, numbers.TCP_FLAGS_MASK),
 }
+#: What packets are whose Ethernet type is not said, by what is said of them.
+_IMPLIED = {"ipv4": 0x0800, "ipv6": 0x86DD, "mpls": 0x8847}
 #: What stands in the header of a type of tunnel only.
 _HEADERS = {
     "gbp": ("id", "flags"), "erspan": ("ver", "idx", "dir", "hwid"), "gtpu": ("flags", "msgtype"),
@@ -56,7 +58,7 @@ def parse_odp_key(text: str, port_names: Mapping[str, int] | None = None) -> int
 
 
 class _Reader:
-    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_port_names", "key", "mask")
+    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_named", "_port_names", "key", "mask")
 
     def __init__(self, port_names: Mapping[str, int] | None) -> None:
         self.key = 0
@@ -64,6 +66,8 @@ class _Reader:
         self._depth = 0
         self._is_ethernet = False
         self._is_typed = False
+        #: Attributes so far.
+        self._named: set[str] = set()
         self._port_names = port_names
 
     def read(self, text: str) -> None:
@@ -86,6 +90,9 @@ class _Reader:
             at = end
 
     def finish(self) -> tuple[int, int]:
+        if not self.mask & _DL_TYPE.mask:
+            dl_type = next((kind for name, kind in _IMPLIED.items() if name in self._named), 0)
+            self.key |= dl_type << _DL_TYPE.shift
         dl_type = _DL_TYPE.get(self.key)
         if not self._is_ethernet and not self._is_typed and dl_type:
             self.key = _PACKET_TYPE.put(self.key, 1 << 16 | dl_type)
@@ -101,6 +108,7 @@ class _Reader:
         self.mask = self.mask & ~in_place | mask << member.shift
 
     def _attribute(self, name: str, inside: str) -> None:
+        self._named.add(name)
         if name == "encap":
             self._encap(inside)
         elif name == "vlan":

@@ -10,6 +10,7 @@ from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.dpctl import Dpctl
 from netloom.datapath.userspace.thread_commands import ThreadCommands
 from netloom.flow.compose import compose_packet
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.device import Device
 from netloom.netdev.dummy import DummyFactory
@@ -111,4 +112,5 @@ def _build_packet(text: str, length: int) -> bytes:
         key, _ = parse_odp_flow(text)
     except ConfigError as error:
         raise CommandError(str(error)) from error
-    return compose_packet(key, length or None)
+    # What comes in at a dummy starts with an Ethernet header.
+    return compose_packet(key & ~PACKET_TYPE_MASK, length or None)
