@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tests.support.peer_switch import REAL_TUNNELS, PeerSwitch
 from tests.support.peers import wait_until
+from tests.support.releases import as_later
 
 from netloom.base.errors import ConfigError
 from netloom.openflow.codec import encode_message

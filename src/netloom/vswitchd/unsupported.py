@@ -13,7 +13,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "Open_vSwitch": (
         "dpdk-init",
         "hw-offload",
-        "userspace-tso-enable",
     ),
 }
 
