@@ -31,6 +31,7 @@ _HEADERS = {
 _MAX_NESTED_BYTES, _NESTED_HEADER_BYTES = 65_531, 4
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
+#: What packets are whose Ethernet type is not said, by what is said of them.
 _LAYER3 = {"ipv4": 0x0800, "ipv6": 0x86DD, "mpls": 0x8847}
 _VLAN_NAMES = ("vlan", "vlan1")
 

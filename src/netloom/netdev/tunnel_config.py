@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from netloom.base.log import get_logger
 from netloom.base.record import Record, replace
-from netloom.flow.mapped import format_mapped, is_ipv4, parse_plain_mapped
+from netloom.flow.mapped import format_mapped, is_ipv4, parse_mapped, parse_plain_mapped
 from netloom.flow.numbers import scan_integer
 from netloom.netdev.errors import OptionsRefused
 

@@ -228,6 +228,8 @@ class OfprotoCommands:
         text, changed = backer.features.set(args[1], args[2] if len(args) > 2 else None)
         if changed:
             backer.config_changed()
+            backer.revalidator.push_statistics()
+            backer.revalidator.purge()
         return text
 
     def _renumber(self, args: list[str]) -> str:

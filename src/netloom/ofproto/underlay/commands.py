@@ -120,7 +120,8 @@ class UnderlayCommands:
         if args and not args[0].startswith("table="):
             raise CommandError("Invalid table format")
         text = args[0].removeprefix("table=") if args else ""
-        routes = list(self._underlay.routes)
+        # Of the usual tables the one first that is asked first.
+        routes = sorted(self._underlay.routes, key=lambda route: -route.table)
         if text == "all":
             other = [route for route in routes if route.table not in USUAL_TABLES]
             usual = [route for route in routes if route.table in USUAL_TABLES]
@@ -131,7 +132,7 @@ class UnderlayCommands:
         head = f"Route Table #{number}:\n" if number else "Route Table:\n"
         shown = [
             f"{route.describe()}\n"
-            for route in sorted(routes, key=lambda route: -route.table)
+            for route in routes
             if (route.table == number if number else route.table in USUAL_TABLES)
         ]
         return head + "".join(shown)
