@@ -86,6 +86,10 @@ class LightJson:
             value, end = self._scan(text, 0)
         except StopIteration as stop:
             raise ValueError(f"syntax error at character {stop.value}") from None
+        except SystemError:
+            # Some releases of the core ask the package around it for its exception, and have none
+            # to raise where that was not imported.
+            raise ValueError("syntax error") from None
         except RecursionError:
             raise ValueError("nested too deeply") from None
         if end != len(text):
