@@ -33,9 +33,11 @@ from netloom.ovsdb.file_store import (
 )
 from netloom.ovsdb.raft.commands import IO_ERROR, SUCCESS
 from netloom.ovsdb.schema import DatabaseSchema
+from netloom.ovsdb.uuids import no_uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from netloom.ovsdb.cluster_file import ClusterFile
@@ -47,12 +49,13 @@ if TYPE_CHECKING:
     from netloom.ovsdb.uuids import Uuid
 
 log = get_logger("ovsdb_server")
+raft_log = get_logger("raft")
 #: After so long a transaction is tried again that the cluster did not take, if nothing else says
 #: that it may now.
 RETRY_MS = 250
 
 
-def load_contents(name: str, data: Any) -> Database:
+def load_contents(name: str, data: Any, new_version: Callable[[], Uuid] = no_uuid) -> Database:
     """The database that a snapshot's data, `[schema, transaction]`, stands for; raises
     `OvsdbError`."""
     if type(data) is not list or len(data) != 2 or type(data[0]) is not dict:
@@ -61,17 +64,19 @@ def load_contents(name: str, data: Any) -> Database:
     if database.name != name:
         raise OvsdbError("ovsdb error", f"snapshot of {name} has schema {database.name}")
     if type(data[1]) is dict:
-        apply_record(database, data[1])
+        apply_record(database, data[1], new_version)
     return database
 
 
-def load_entry(database: Database, entry: Entry) -> Database:
+def load_entry(
+    database: Database, entry: Entry, new_version: Callable[[], Uuid] = no_uuid
+) -> Database:
     """The database after one more committed entry."""
     schema, record = split_data(entry.data)
     if schema is not None:
-        return converted(database, schema, record)
+        return converted(database, schema, record, new_version)
     if record is not None:
-        changes = read_record(database, record, entry.eid)
+        changes = read_record(database, record, new_version)
         database.install(changes)
         database.remember(entry.eid, changes)
     return database
@@ -89,11 +94,16 @@ def split_data(data: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     return data[0], data[1]
 
 
-def converted(old: Database, schema: dict[str, Any], record: dict[str, Any] | None) -> Database:
+def converted(
+    old: Database,
+    schema: dict[str, Any],
+    record: dict[str, Any] | None,
+    new_version: Callable[[], Uuid] = no_uuid,
+) -> Database:
     """The database after a change of schema. Since Open vSwitch 3.2 its contents may be left out:
     they follow from what was there."""
     if record is not None:
-        return load_contents(old.name, [schema, record])
+        return load_contents(old.name, [schema, record], new_version)
     database = convert_database(old, DatabaseSchema.from_json(schema))
     database.keep_history()
     return database
@@ -127,6 +137,7 @@ class Cluster:
         self._refused: tuple[Uuid, Uuid | None] | None = None
         self._retry_ms = 0
         self._shown: object = None
+        self._was_connected: bool | None = None
         #: The file is to be compacted when there is nothing to send.
         self._compacts = False
 
@@ -148,17 +159,21 @@ class Cluster:
         state = self.raft.state
         if state.is_joining:
             return Database(DatabaseSchema(self.name, "", "", {}), keeps_history=True)
-        database = load_contents(self.name, state.snapshot.data)
+        database = load_contents(self.name, state.snapshot.data, self._server.new_uuid)
         while (news := self.raft.next_committed()) is not None:
-            database = load_entry(database, news[1])
+            database = load_entry(database, news[1], self._server.new_uuid)
         return database
 
     def row(self) -> dict[str, Any]:
         """What the row of `_Server` tells of the cluster."""
         raft = self.raft
+        connected = raft.is_connected
+        if connected != self._was_connected:
+            self._was_connected = connected
+            raft_log.dbg("raft_is_connected: %s", "true" if connected else "false")
         return {
             "model": "clustered",
-            "connected": raft.is_connected,
+            "connected": connected,
             "leader": raft.is_leader,
             "cid": () if raft.state.cid is None else (raft.state.cid,),
             "sid": (raft.id,),
@@ -231,7 +246,7 @@ class Cluster:
     def _restore(self) -> None:
         """A snapshot takes the place of everything."""
         snapshot = self.raft.state.snapshot
-        database = load_contents(self.name, snapshot.data)
+        database = load_contents(self.name, snapshot.data, self._server.new_uuid)
         self._server.replace_database(self.name, database)
         done = self._proposals.get(snapshot.eid)
         if done is not None:
@@ -254,10 +269,10 @@ class Cluster:
         served = self.served
         schema, record = split_data(entry.data)
         if schema is not None:
-            database = converted(served.database, schema, record)
+            database = converted(served.database, schema, record, self._server.new_uuid)
             self._server.replace_database(self.name, database)
         elif record is not None:
-            changes = read_record(served.database, record, entry.eid)
+            changes = read_record(served.database, record, self._server.new_uuid)
             self._server.commit_entry(served, changes, entry.eid)
         done = self._proposals.get(entry.eid)
         if done is not None:
@@ -384,10 +399,14 @@ class Cluster:
             return
         if not self._schedule.is_due(self._file.log, now_ms):
             return
-        if raft.is_leader and raft.others:
-            log.info("Transferring leadership to write a snapshot.")
-            raft.transfer_leadership("preparing to write a snapshot", now_ms)
+        self.hand_over(now_ms)
         self._compacts = True
+
+    def hand_over(self, now_ms: int) -> None:
+        """Let another server lead, if there is one."""
+        if self.raft.is_leader and self.raft.others:
+            log.info("Transferring leadership to write a snapshot.")
+            self.raft.transfer_leadership("preparing to write a snapshot", now_ms)
 
     def _compact_soon(self) -> None:
         """Compact once everybody was told who leads."""

@@ -10,7 +10,7 @@ performs it, and none of these has to infer anything.
 
 from __future__ import annotations
 
-from netloom.ovsdb.datum import keys_of
+from netloom.ovsdb.datum import keys_of, order_key
 from netloom.ovsdb.datum_text import format_datum
 from netloom.ovsdb.errors import OvsdbError, constraint_violation
 from netloom.ovsdb.uuids import ZERO_UUID
@@ -18,6 +18,7 @@ from netloom.ovsdb.uuids import ZERO_UUID
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from netloom.ovsdb.database import Changes, Reference, RowData, Table
     from netloom.ovsdb.txn import Txn
@@ -44,10 +45,20 @@ def prepare(txn: Txn) -> Changes:
     for table in txn.changed:
         for number in range(len(table.indexes)):
             _check_index(txn, table, number)
-    return {
+    changes: Changes = {
         table: {uuid: (table.rows.get(uuid), new) for uuid, new in rows.items()}
         for table, rows in txn.changed.items()
     }
+    _mark_changed(txn, changes)
+    return changes
+
+
+def _mark_changed(txn: Txn, changes: Changes) -> None:
+    """Give each row that was there before, and is not what it was, a new version."""
+    for table, rows in changes.items():
+        for old, new in rows.values():
+            if old is not None and new is not None:
+                new[table.version_index] = txn.new_version()
 
 
 def _drop_unchanged(txn: Txn) -> None:
@@ -136,10 +147,11 @@ def _collect_garbage(txn: Txn, deltas: Deltas) -> None:
         txn.delete(table, uuid)
         for reference in table.strong:
             into = deltas.setdefault(reference.target, {})
-            for target in reference.uuids(row[reference.index]):
-                into[target] = into.get(target, 0) - 1  # type: ignore[index,call-overload]
+            removed, _added = reference.changes(row, None)
+            for target in removed:
+                into[target] = into.get(target, 0) - 1
                 if not reference.target.schema.is_root:
-                    work.append((reference.target, target))  # type: ignore[arg-type]
+                    work.append((reference.target, target))
 
 
 def _check_max_rows(txn: Txn) -> None:
@@ -242,13 +254,27 @@ def _check_index(txn: Txn, table: Table, number: int) -> None:
             if holder is not None and holder != uuid and holder not in rows:
                 other = holder
         if other is not None:
-            raise _duplicate(txn, table, number, uuid, other)
+            raise _duplicate(txn, table, number, other, uuid)
         seen[key] = uuid
+
+
+def _comparable(table: Table, row: RowData | None) -> Any:
+    """Orders rows by what they say, so that the same error always reads the same."""
+    assert row is not None
+    columns = [table.schema.columns[name] for name in sorted(table.schema.columns)]
+    return [
+        order_key(row[column.index])
+        for column in columns
+        if "uuid" not in (column.type.key.name, column.type.value and column.type.value.name)
+    ]
 
 
 def _duplicate(txn: Txn, table: Table, number: int, first: Uuid, second: Uuid) -> OvsdbError:
     columns = table.schema.indexes[number]
-    row = txn.get(table, first)
+    rows = {uuid: txn.get(table, uuid) for uuid in (first, second)}
+    if _comparable(table, rows[first]) < _comparable(table, rows[second]):
+        first, second = second, first
+    row = rows[first]
     assert row is not None
     values = _and_list([format_datum(column.type, row[column.index]) for column in columns])
     names = _and_list([f'"{column.name}"' for column in columns])

@@ -44,15 +44,17 @@ def freeze(datum: Datum) -> object:
 
 
 class Reference:
-    """A column, or half of one, whose UUIDs refer to rows of `target`."""
+    """A column of `table`, or half of one, whose UUIDs refer to rows of `target`."""
 
-    __slots__ = ("column", "index", "is_key", "target")
+    __slots__ = ("column", "index", "is_key", "is_within", "target")
 
-    def __init__(self, column: ColumnSchema, is_key: bool, target: Table) -> None:
+    def __init__(self, column: ColumnSchema, is_key: bool, table: Table, target: Table) -> None:
         self.column = column
         self.index = column.index
         self.is_key = is_key
         self.target = target
+        #: Rows may refer to themselves, which does not keep them.
+        self.is_within = target is table
 
     def uuids(self, datum: Datum) -> tuple[Atom, ...]:
         """The UUIDs in a datum of this column."""
@@ -63,8 +65,20 @@ class Reference:
     def changes(
         self, old: RowData | None, new: RowData | None
     ) -> tuple[tuple[Uuid, ...], tuple[Uuid, ...]]:
-        """UUIDs that a row ceases to refer to, and UUIDs that it begins to refer to. A value of a
-        map may be there more than once."""
+        """UUIDs of other rows that a row ceases to refer to, and those that it begins to refer to.
+        A value of a map may be there more than once."""
+        removed, added = self._changes(old, new)
+        if self.is_within and (removed or added):
+            row = new if old is None else old
+            assert row is not None
+            own = row[self.target.uuid_index]
+            removed = tuple([uuid for uuid in removed if uuid != own])
+            added = tuple([uuid for uuid in added if uuid != own])
+        return removed, added
+
+    def _changes(
+        self, old: RowData | None, new: RowData | None
+    ) -> tuple[tuple[Uuid, ...], tuple[Uuid, ...]]:
         before = None if old is None else old[self.index]
         after = None if new is None else new[self.index]
         if before is after:
@@ -157,7 +171,7 @@ class Database:
                 for base, is_key in ((column.type.key, True), (column.type.value, False)):
                     if base is None or base.ref_table is None:
                         continue
-                    reference = Reference(column, is_key, self.tables[base.ref_table])
+                    reference = Reference(column, is_key, table, self.tables[base.ref_table])
                     (table.weak if base.ref_weak else table.strong).append(reference)
         _rank_tables(self.tables)
 

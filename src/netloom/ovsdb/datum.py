@@ -220,6 +220,13 @@ def keys_of(datum: Datum) -> tuple[Atom, ...]:
     return (datum,)  # type: ignore[return-value]
 
 
+def order_key(datum: Datum) -> Any:
+    """Data in the order of Open vSwitch: fewer elements first, then by keys, then by values."""
+    values = list(datum.values()) if type(datum) is dict else []
+    keys = keys_of(datum)
+    return len(keys), keys, values
+
+
 def datum_from_atoms(column_type: ColumnType, atoms: tuple[Atom, ...]) -> Datum:
     """The datum of a column that is no map with these (sorted, unique) elements."""
     return atoms[0] if column_type.is_scalar else atoms

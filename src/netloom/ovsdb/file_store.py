@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from netloom.ovsdb.database import Database
 from netloom.ovsdb.datum import apply_diff, datum_to_json, diff_datum, parse_datum
-from netloom.ovsdb.errors import OvsdbError
+from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.log_file import LogFile, create_file
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.types import diff_type
-from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
+from netloom.ovsdb.uuids import no_uuid, parse_uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ def make_record(changes: Changes, comment: str, date_ms: int, use_diff: bool) ->
                 stored[uuid] = columns
         if stored:
             record[table.name] = stored
-    if record:
-        if comment:
-            record["_comment"] = comment
-        record["_date"] = date_ms
-        if use_diff:
-            record["_is_diff"] = True
-    return record
+    if not record:
+        return record
+    about: dict[str, Any] = {"_is_diff": True} if use_diff else {}
+    if comment:
+        about["_comment"] = comment
+    about["_date"] = date_ms
+    return about | record
 
 
 def _changed_row(table: Table, old: RowData | None, new: RowData, use_diff: bool) -> dict[str, Any]:
@@ -85,14 +85,20 @@ def make_snapshot(database: Database, comment: str, date_ms: int) -> dict[str, A
 
 
 def apply_record(
-    database: Database, record: dict[str, Any], version: Uuid = ZERO_UUID, lenient: bool = False
+    database: Database,
+    record: dict[str, Any],
+    new_version: Callable[[], Uuid] = no_uuid,
+    lenient: bool = False,
 ) -> None:
     """Replay one record, see `read_record`; on an error nothing is changed."""
-    database.install(read_record(database, record, version, lenient))
+    database.install(read_record(database, record, new_version, lenient))
 
 
 def read_record(
-    database: Database, record: dict[str, Any], version: Uuid = ZERO_UUID, lenient: bool = False
+    database: Database,
+    record: dict[str, Any],
+    new_version: Callable[[], Uuid] = no_uuid,
+    lenient: bool = False,
 ) -> Changes:
     """The changes that a record stands for. With `lenient`, unknown tables and columns are left out
     (as when a database is converted to another schema); else they are errors."""
@@ -105,9 +111,9 @@ def read_record(
         if table is None:
             if lenient:
                 continue
-            raise OvsdbError("unknown table", f"No table named {name}.")
+            raise syntax_error(record, f"No table named {name}.", "unknown table")
         if type(rows) is not dict:
-            raise OvsdbError("syntax error", "object expected")
+            raise syntax_error(rows, "object expected")
         changes[table] = {}
         for uuid_text, columns in rows.items():
             uuid = parse_uuid(uuid_text)
@@ -121,6 +127,7 @@ def read_record(
                     )
                 changes[table][uuid] = (old, None)
                 continue
+            version = new_version()
             new = [*table.schema.defaults, uuid, version] if old is None else old.copy()
             _set_columns(table, new, columns, is_diff and old is not None, lenient)
             new[table.version_index] = version
@@ -181,7 +188,7 @@ class FileStore:
         decode: Decode,
         encode: Encode,
         writable: bool = True,
-        new_uuid: Callable[[], Uuid] | None = None,
+        new_version: Callable[[], Uuid] = no_uuid,
         lenient_schema: DatabaseSchema | None = None,
     ) -> FileStore:
         """Load the database of a file; `log.damage` tells of a tail that was dropped.
@@ -198,9 +205,8 @@ class FileStore:
                 record = log.read()
                 if record is None:
                     break
-                version = ZERO_UUID if new_uuid is None else new_uuid()
                 try:
-                    apply_record(database, record, version, lenient)
+                    apply_record(database, record, new_version, lenient)
                 except OvsdbError as error:
                     if lenient:
                         raise
@@ -277,7 +283,7 @@ def convert_database(old: Database, schema: DatabaseSchema) -> Database:
     from netloom.ovsdb.txn import Txn
 
     new = Database(schema)
-    txn = Txn(new, ZERO_UUID)
+    txn = Txn(new, no_uuid)
     for table in new.tables.values():
         old_table = old.tables.get(table.name)
         if old_table is None:

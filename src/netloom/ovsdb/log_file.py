@@ -365,7 +365,7 @@ def overwrite_file(path: str, records: list[bytes]) -> None:
         data = b"".join([encode_record(record) for record in records])
         os.close(write_new_file(temporary, data, 0o640))
         os.rename(temporary, os.path.realpath(path))
-        _sync_directory(path)
+        _sync_directory(os.path.realpath(path))
     except OSError as error:
         raise io_error(path, "create failed", error) from error
     finally:
@@ -373,14 +373,16 @@ def overwrite_file(path: str, records: list[bytes]) -> None:
 
 
 def create_file(path: str, records: list[bytes], magic: bytes = MAGIC) -> None:
-    """Make a new database file; an error if there is one of that name."""
+    """Make a new database file; an error if there is one of that name. Where the name is a
+    symbolic link to nothing, the file becomes what it points to."""
     lock = FileLock(path)
     try:
-        if os.path.lexists(path):
+        if os.path.exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        target = os.path.realpath(path)
         data = b"".join([encode_record(record, magic) for record in records])
-        os.close(write_new_file(path, data, 0o640))
-        _sync_directory(path)
+        os.close(write_new_file(target, data, 0o640))
+        _sync_directory(target)
     except OSError as error:
         raise io_error(path, "create failed", error) from error
     finally:

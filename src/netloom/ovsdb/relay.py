@@ -306,8 +306,8 @@ class Relay:
 
     def _apply(self, updates: Any, form: int, last_id: Any, everything: bool = False) -> None:
         served = self.served
-        version = self._server.new_uuid()
-        changes = read_updates(served.database, updates, form, version, everything=everything)
+        new_version = self._server.new_uuid
+        changes = read_updates(served.database, updates, form, new_version, everything=everything)
         if type(last_id) is str:
             self._last_id = Uuid(last_id)
         txn_id = self._last_id if self._last_id != ZERO_UUID else None

@@ -49,13 +49,13 @@ def read_updates(
     database: Database,
     updates: Any,
     form: int,
-    version: Uuid,
+    new_version: Callable[[], Uuid],
     *,
     everything: bool = False,
     keep: Container[str] = (),
 ) -> Changes:
-    """The changes that `<table-updates>` of that `form` (1 or 2) mean; `version` becomes the
-    `_version` of changed rows. `keep` names tables that `everything` says nothing about."""
+    """The changes that `<table-updates>` of that `form` (1 or 2) mean; `new_version` makes
+    the `_version` of each changed row. `keep` names tables that `everything` says nothing about."""
     if type(updates) is not dict:
         raise syntax_error(updates, "<table-updates> is not object")
     changes: Changes = {}
@@ -68,12 +68,17 @@ def read_updates(
         known = database.tables.get(name)
         if known is None:
             raise OvsdbError("unknown table", f"No table named {name}.")
-        _read_table(known, rows, version, changes, read, everything)
+        _read_table(known, rows, new_version, changes, read, everything)
     return {table: rows for table, rows in changes.items() if rows}
 
 
 def _read_table(
-    table: Table, updates: Any, version: Uuid, changes: Changes, read: ReadRow, fresh: bool
+    table: Table,
+    updates: Any,
+    new_version: Callable[[], Uuid],
+    changes: Changes,
+    read: ReadRow,
+    fresh: bool,
 ) -> None:
     if type(updates) is not dict:
         raise syntax_error(updates, "<table-update> is not object")
@@ -86,7 +91,7 @@ def _read_table(
         if type(update) is not dict:
             raise syntax_error(update, "<row-update> is not object")
         old = table.rows.get(uuid)
-        new = read(table, None if fresh else old, update, uuid, version)
+        new = read(table, None if fresh else old, update, uuid, new_version())
         if old is not None and new is not None and old[:n] == new[:n]:
             into.pop(uuid, None)
         else:

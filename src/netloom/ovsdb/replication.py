@@ -153,12 +153,12 @@ class Replication:
 
     def _apply(self, updates: Any, everything: bool = False) -> None:
         served = self._served
-        txn = Txn(served.database, self._server.new_uuid())
+        txn = Txn(served.database, self._server.new_uuid)
         changes = read_updates(
             served.database,
             updates,
             1,
-            txn.version,
+            txn.new_version,
             everything=everything,
             keep=self.excluded,
         )

@@ -47,6 +47,9 @@ SERVER_DATABASE = "_Server"
 #: and looking at 100,000 new objects again and again takes half of the time.
 _BIG_TRANSACTION = 500
 
+#: The error of a request whose database went away while it waited (RFC 7047 section 4.1.4).
+CANCELED = "canceled"
+
 
 class Trigger:
     """A transaction that may have to wait; `reply` gets its results, or `fail` the error of the
@@ -193,8 +196,8 @@ class Server:
         if name in self.served:
             raise OvsdbError("ovsdb error", f"{name}: duplicate database name")
         served = self.served[name] = Served(database, store, relay, cluster)
-        self.publish(served)
         self._disconnect_unaware(f"adding {name} database")
+        self.publish(served)
 
     @property
     def is_backup(self) -> bool:
@@ -205,10 +208,11 @@ class Server:
     def remove_database(self, name: str, reason: str = "") -> None:
         """Serve a database no longer; its file is closed. Clients are told the reason."""
         served = self.served.pop(name)
+        self._disconnect_unaware(reason or f"removing {name} database")
         self._cancel_monitors(served)
-        for trigger in served.triggers:
-            trigger.reply([OvsdbError("unknown database", "database removed").to_json()])
-        served.triggers.clear()
+        waiting, served.triggers = served.triggers, []
+        for trigger in waiting:
+            trigger.fail(CANCELED)
         if served.row_uuid is not None:
             self._change_meta(served.row_uuid, None)
         if served.store is not None:
@@ -216,16 +220,16 @@ class Server:
         for source in (served.relay, served.cluster):
             if source is not None:
                 source.close()
-        self._disconnect_unaware(reason or f"removing {name} database")
 
     def replace_database(self, name: str, database: Database) -> None:
         """The database was converted to another schema, is the first that a relay found, or what a
         cluster has instead."""
         served = self.served[name]
+        self._disconnect_unaware(f"database {name} schema changed")
         self._cancel_monitors(served)
+        self._cancel_transactions(served)
         served.database = database
         self.publish(served)
-        self._disconnect_unaware(f"database {name} schema changed")
 
     def publish(self, served: Served) -> None:
         """Show the database as it is now in the `Database` table of `_Server`."""
@@ -246,7 +250,7 @@ class Server:
 
     def _change_meta(self, uuid: Uuid, columns: dict[str, Any] | None) -> None:
         table = self._meta.database.tables["Database"]
-        txn = Txn(self._meta.database, self.new_uuid())
+        txn = Txn(self._meta.database, self.new_uuid)
         if columns is None:
             txn.delete(table, uuid)
         else:
@@ -262,6 +266,14 @@ class Server:
         for monitor, session in list(served.monitors.items()):
             session.cancel_monitor(monitor)
         served.monitors.clear()
+
+    def _cancel_transactions(self, served: Served) -> None:
+        """Transactions do not wait for another database than theirs; other conversions do."""
+        waiting = served.triggers
+        served.triggers = [trigger for trigger in waiting if trigger.schema is not None]
+        for trigger in waiting:
+            if trigger.schema is None:
+                trigger.fail(CANCELED)
 
     def _disconnect_unaware(self, reason: str) -> None:
         for session in list(self.sessions):

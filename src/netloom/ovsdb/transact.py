@@ -14,7 +14,7 @@ from __future__ import annotations
 from netloom.ovsdb.commit import prepare
 from netloom.ovsdb.condition import parse_condition
 from netloom.ovsdb.database import freeze
-from netloom.ovsdb.datum import Symbols, datum_to_json, keys_of, parse_datum
+from netloom.ovsdb.datum import Symbols, datum_to_json, order_key, parse_datum
 from netloom.ovsdb.errors import OvsdbError, syntax_error
 from netloom.ovsdb.members import ARRAY, BOOLEAN, ID, NUMBER, OBJECT, STRING, Members
 from netloom.ovsdb.mutation import parse_mutations
@@ -109,7 +109,7 @@ class _Execution:
         self.database = database
         self.operations = operations
         self.context = context
-        self.txn = Txn(database, context.new_uuid())
+        self.txn = Txn(database, context.new_uuid)
         self.symbols = Symbols(context.new_uuid)
         self.outcome = Outcome()
         self.comments: list[str] = []
@@ -254,8 +254,8 @@ class _Execution:
         if self.txn.knows(table, uuid):
             raise syntax_error(
                 json,
-                "This UUID would duplicate a UUID already present within the table or deleted "
-                "within the same transaction.",
+                f'This UUID would duplicate a UUID already present within the "{table.name}" table '
+                "or deleted from this table within the same transaction.",
                 "duplicate uuid",
             )
         return uuid
@@ -285,7 +285,7 @@ class _Execution:
         found = [row for _uuid, row in self.txn.find(table, condition)]
         if sort_json is not None:
             sort = _columns(table, sort_json)
-            found.sort(key=lambda row: [_order_key(row[column.index]) for column in sort])
+            found.sort(key=lambda row: [order_key(row[column.index]) for column in sort])
         return {
             "rows": [
                 {column.name: datum_to_json(column.type, row[column.index]) for column in columns}
@@ -324,7 +324,8 @@ class _Execution:
             raise _ParserFailed
         mutations = parse_mutations(table.name, table.columns, mutations_json, self.symbols)
         found = self.txn.find(table, self._condition(table, where))
-        if self.context.rbac is not None:
+        # Without mutations it only counts the rows, which anybody may.
+        if self.context.rbac is not None and mutations:
             names = [mutation.column.name for mutation in mutations]
             self._check_change(table, found, names, MUTATE)
         for uuid, _row in found:
@@ -459,13 +460,6 @@ def _columns(table: Table, json: Any) -> list[ColumnSchema]:
 
 def _row_key(row: RowData, columns: list[ColumnSchema]) -> object:
     return tuple([freeze(row[column.index]) for column in columns])
-
-
-def _order_key(datum: Datum) -> Any:
-    """Data in the order of Open vSwitch: fewer elements first, then by keys, then by values."""
-    values = list(datum.values()) if type(datum) is dict else []
-    keys = keys_of(datum)
-    return len(keys), keys, values
 
 
 def _distinct(rows: list[RowData], columns: list[ColumnSchema]) -> list[RowData]:

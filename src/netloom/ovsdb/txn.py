@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from netloom.ovsdb.condition import Condition
     from netloom.ovsdb.database import Database, RowData, Table
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 class Txn:
     """Changed rows over a database. The database itself is not touched.
 
-    `version` becomes the `_version` of every row that the transaction changes."""
+    `new_version` makes the `_version` of each row that is inserted, and at the end that of each
+    row that was changed."""
 
-    __slots__ = ("changed", "database", "version")
+    __slots__ = ("changed", "database", "new_version")
 
-    def __init__(self, database: Database, version: Uuid) -> None:
+    def __init__(self, database: Database, new_version: Callable[[], Uuid]) -> None:
         self.database = database
-        self.version = version
+        self.new_version = new_version
         #: New contents of changed rows by table; None for deleted ones.
         self.changed: dict[Table, dict[Uuid, RowData | None]] = {}
 
@@ -46,15 +47,13 @@ class Txn:
         changed = self._changed_rows(table)
         row = changed.get(uuid)
         if row is None:
-            row = table.rows[uuid].copy()
-            row[table.version_index] = self.version
-            changed[uuid] = row
+            row = changed[uuid] = table.rows[uuid].copy()
         return row
 
     def insert(self, table: Table, uuid: Uuid, row: RowData) -> None:
         """Add a row made of the columns' data; `_uuid` and `_version` are appended here."""
         row.append(uuid)
-        row.append(self.version)
+        row.append(self.new_version())
         self._changed_rows(table)[uuid] = row
 
     def delete(self, table: Table, uuid: Uuid) -> None:

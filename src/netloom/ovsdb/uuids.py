@@ -15,6 +15,13 @@ else:
     Uuid = str
 
 ZERO_UUID: Uuid = Uuid("00000000-0000-0000-0000-000000000000")
+
+
+def no_uuid() -> Uuid:
+    """Stands for a source of UUIDs where nobody asks for them."""
+    return ZERO_UUID
+
+
 _HEX = frozenset("0123456789abcdefABCDEF")
 #: How many UUIDs are made from one read of the system's random source.
 _BATCH = 256

@@ -330,7 +330,7 @@ class Tool:
         return 0
 
     def _parse_json(self, text: str) -> Any:
-        if text[:1] not in ("{", "["):
+        if not text.lstrip(" \t\n\r").startswith(("{", "[")):
             where = f'"{text}": line 0, column 1, byte 1'
             raise CommandError(f"{where}: syntax error at beginning of input")
         try:

@@ -219,3 +219,33 @@ def test_old_records_without_differences_are_read(tmp_path: Path) -> None:
     again = reopen(tmp_path / "db")
     assert list(contents(again.database).values()) == [["a", (2, 3)]]
     again.close()
+
+
+def test_a_link_to_nothing_becomes_the_name_of_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    link = tmp_path / "db"
+    link.symlink_to("dir/db")
+    make(link).close()
+    assert link.is_symlink()
+    assert (tmp_path / "dir/db").read_bytes().startswith(b"OVSDB JSON")
+    with pytest.raises(OvsdbError, match="File exists"):
+        make(link)
+
+
+def test_what_is_wrong_with_a_record_is_quoted(tmp_path: Path) -> None:
+    store = make(tmp_path / "db")
+    store.log.append(CODEC.encode({"nobody": {}}))
+    store.close()
+    damage = FileStore.open(str(tmp_path / "db"), CODEC.decode, CODEC.encode).log.damage
+    assert str(damage) == 'syntax "{"nobody":{}}": unknown table: No table named nobody.'
+
+
+def test_rows_that_are_loaded_have_versions_of_their_own(tmp_path: Path) -> None:
+    store = make(tmp_path / "db")
+    transact(store, insert("a"), insert("b"))
+    store.close()
+    again = FileStore.open(
+        str(tmp_path / "db"), CODEC.decode, CODEC.encode, new_version=UuidSource()
+    )
+    table = again.database.tables["T"]
+    assert len({row[table.version_index] for row in table.rows.values()}) == 2

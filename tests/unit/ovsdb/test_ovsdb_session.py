@@ -265,3 +265,64 @@ def test_deeply_nested_request_is_refused(server: Server) -> None:
     reply = client.call("transact", "D", operation)
     assert "error" in json.dumps(reply)
     assert client.call("list_dbs")["result"] == ["D", "_Server"]
+
+
+def test_each_row_has_a_version_of_its_own_which_changes_with_the_row(server: Server) -> None:
+    client = Client(server)
+    select = {"op": "select", "table": "Root", "where": [], "columns": ["name", "_version"]}
+
+    def versions(*operations: dict[str, Any]) -> dict[str, str]:
+        result = client.call("transact", "D", *operations, select)["result"]
+        return {row["name"]: row["_version"][1] for row in result[-1]["rows"]}
+
+    first = versions(insert("a"), insert("b"))
+    assert len(set(first.values())) == 2
+    update = {"op": "update", "table": "Root", "where": [["name", "==", "a"]]}
+    update["row"] = {"name": "c"}
+    versions(update)
+    later = versions()
+    assert later["b"] == first["b"]
+    assert later["c"] not in first.values()
+
+
+def test_a_row_that_only_refers_to_itself_is_collected(server: Server) -> None:
+    schema = json.loads(json.dumps(SCHEMA).replace('"D"', '"Self"'))
+    schema["tables"]["Kid"]["columns"]["me"] = schema["tables"]["Root"]["columns"]["kids"]
+    server.add_database(Database(DatabaseSchema.from_json(schema)), None)
+    client = Client(server)
+    row = {"name": "k", "me": ["set", [["named-uuid", "own"]]]}
+    own = {"op": "insert", "table": "Kid", "uuid-name": "own", "row": row}
+    client.call("transact", "Self", own)
+    assert server.served["Self"].database.tables["Kid"].rows == {}
+    root = {"op": "insert", "table": "Root", "row": {"kids": row["me"]}}
+    client.call("transact", "Self", root, own)
+    assert len(server.served["Self"].database.tables["Kid"].rows) == 1
+    client.call("transact", "Self", {"op": "delete", "table": "Root", "where": []})
+    assert server.served["Self"].database.tables["Kid"].rows == {}
+
+
+def test_of_two_rows_that_are_one_too_many_the_greater_is_told_first(server: Server) -> None:
+    schema = json.loads(json.dumps(SCHEMA).replace('"D"', '"Two"'))
+    schema["tables"]["Kid"]["isRoot"] = True
+    schema["tables"]["Kid"]["columns"]["n"] = {"type": "integer"}
+    server.add_database(Database(DatabaseSchema.from_json(schema)), None)
+    client = Client(server)
+    rows = [{"op": "insert", "table": "Kid", "row": {"name": "x", "n": n}} for n in (1, 3)]
+    for pair in (rows, rows[::-1]):
+        *made, error = client.call("transact", "Two", *pair)["result"]
+        uuids = [result["uuid"][1] for result in made]
+        greater = uuids[pair.index(rows[1])]
+        assert f"First row, with UUID {greater}, was" in error["details"]
+
+
+def test_conversion_cancels_what_waits_after_it_disconnects_unaware_clients(
+    server: Server,
+) -> None:
+    aware, unaware = Client(server), Client(server)
+    aware.call("set_db_change_aware", True)
+    for client in (aware, unaware):
+        client.call("transact", "D", wait_for("x"), request_id="w")
+        client.take()
+    server.replace_database("D", Database(DatabaseSchema.from_json(SCHEMA)))
+    assert [m["error"] for m in aware.take() if m.get("id") == "w"] == ["canceled"]
+    assert unaware.disconnected
