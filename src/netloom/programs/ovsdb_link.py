@@ -26,6 +26,7 @@ from netloom.transport.unix_path import with_short_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from netloom.transport.address import Address
     from netloom.transport.sync_tls import TlsStream
@@ -62,13 +63,23 @@ class Link:
         """Wait for the server's next message."""
         try:
             return self._dialogue.next_event(self._deadline)
-        except EOFError:
-            raise LinkError("End of file") from None
-        except OSError as error:
-            raise LinkError(error.strerror or str(error)) from None
-        except ProtocolError as error:
-            get_logger("jsonrpc").warn("%s: %s", self._stream.name, error)
-            raise LinkError(posix.strerror(errno.EPROTO)) from None
+        except (EOFError, OSError, ProtocolError) as error:
+            raise self._failure(error) from None
+
+    def ready_event(self) -> Message | None:
+        """The next message that has come by now; None if there is none."""
+        try:
+            return self._dialogue.ready_event()
+        except (EOFError, OSError, ProtocolError) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> LinkError:
+        if isinstance(error, EOFError):
+            return LinkError("End of file")
+        if isinstance(error, OSError):
+            return LinkError(error.strerror or str(error))
+        get_logger("jsonrpc").warn("%s: %s", self._stream.name, error)
+        return LinkError(posix.strerror(errno.EPROTO))
 
     def close(self) -> None:
         self._dialogue.close()
@@ -82,14 +93,14 @@ def open_link(remote: str, deadline: Deadline, tls: TlsSettings) -> Link:
             stream = _accept(address, deadline, tls)
         else:
             if address.kind == "ssl" and tls.must_bootstrap:
-                _find_packages()
+                find_packages()
             stream = connect(address, deadline, tls)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
     return Link(stream, deadline)
 
 
-def _find_packages() -> None:
+def find_packages() -> None:
     """Make third-party packages importable, which the tools' start scripts do without."""
     import sys
 
@@ -181,17 +192,29 @@ def leads(link: Link, database: str) -> bool:
 
     A server leads every database that is not clustered, and one that knows no database `_Server`
     is too old for clusters. Raises `LinkError`."""
+    return bool(_state_of(link, database)["leader"])
+
+
+def is_in_cluster(link: Link, database: str) -> bool:
+    """Whether the server at the other end can know what is committed to `database`, as all can but
+    members of a cluster that are cut off from it. Raises `LinkError`."""
+    return bool(_state_of(link, database)["connected"])
+
+
+def _state_of(link: Link, database: str) -> dict[str, Any]:
+    """What the server says of a database; the best if it says nothing."""
+    best = {"leader": True, "connected": True}
     select = {
         "op": "select",
         "table": "Database",
         "where": [["name", "==", database]],
-        "columns": ["leader"],
+        "columns": list(best),
     }
     link.send(Request("transact", ["_Server", select], "leader"))
     while True:
         message = link.next_event()
         if isinstance(message, Error) and message.id == "leader":
-            return True
+            return best
         if isinstance(message, Reply) and message.id == "leader":
             rows = message.result[0].get("rows", [])
-            return not rows or bool(rows[0]["leader"])
+            return rows[0] if rows else best

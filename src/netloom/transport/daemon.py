@@ -66,10 +66,13 @@ class Daemon:
         *,
         datapath: bool = False,
         keep_stderr: bool = False,
+        keep_stdout: bool = False,
     ) -> None:
         """`datapath`: this daemon handles network devices, and keeps the right to if it changes
-        its user. `keep_stderr`: the standard error is where its output goes, even detached."""
-        self._closed_files = (0, 1) if keep_stderr else (0, 1, 2)
+        its user. `keep_stderr`: the standard error is where its output goes, even detached;
+        `keep_stdout`: the standard output is."""
+        kept = {1: keep_stdout, 2: keep_stderr}
+        self._closed_files = [fd for fd in range(3) if not kept.get(fd)]
         self._program = program
         self._datapath = datapath
         self._vlog = vlog

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from netloom.rpc.jsonrpc import Message
 
 
+class ConnectionLost(CommandError):
+    """The server went away while something was to come from it."""
+
+
 class Client:
     """One run: `database` is empty for commands that need none."""
 
@@ -51,7 +55,16 @@ class Client:
         try:
             return self.link.next_event()
         except LinkError as error:
-            raise CommandError(f"{self.server}: receive failed ({error})") from None
+            raise ConnectionLost(f"{self.server}: receive failed ({error})") from None
+
+    def ready_message(self) -> Message | None:
+        """As `next_message`, but None if there is none yet."""
+        if self._early:
+            return self._early.pop(0)
+        try:
+            return self.link.ready_event()
+        except LinkError as error:
+            raise ConnectionLost(f"{self.server}: receive failed ({error})") from None
 
     def ask(self, method: str, params: list[Any]) -> tuple[Any, Any]:
         """Send a request and wait for its reply: (result, None) or (None, error)."""
@@ -60,7 +73,7 @@ class Client:
             try:
                 message = self.link.next_event()
             except LinkError as error:
-                raise CommandError(f"{self.server}: transaction failed ({error})") from None
+                raise ConnectionLost(f"transaction failed ({error})") from None
             if isinstance(message, Reply) and message.id == number:
                 return message.result, None
             if isinstance(message, Error) and message.id == number:
@@ -71,14 +84,14 @@ class Client:
         """As `ask`, but an error reply ends the program."""
         result, error = self.ask(method, params)
         if error is not None:
-            what = "transaction" if method == "transact" else method
-            raise CommandError(f"{what} returned error: {format_json(error)}")
+            raise refused(method, error)
         return result
 
     def note_db_changes(self) -> None:
-        """Ask the server to keep the connection when its set of databases changes. Servers before
-        Open vSwitch 2.9 do not know this request and need not."""
-        self.ask("set_db_change_aware", [True])
+        """Ask the server to keep the connection when its set of databases changes, unless an option
+        says not to. Servers before Open vSwitch 2.9 do not know this request and need not."""
+        if self.settings.db_change_aware is not False:
+            self.ask("set_db_change_aware", [True])
 
     # Schemas.
 
@@ -106,6 +119,12 @@ class Client:
 
     def print_table(self, table: Table) -> None:
         sys.stdout.write(self._printer.format(table))
+
+
+def refused(method: str, error: Any) -> CommandError:
+    """The complaint about an error reply to a request."""
+    what = "transaction" if method == "transact" else method
+    return CommandError(f"{what} returned error: {format_json(error)}")
 
 
 def parse_json_argument(text: str) -> Any:

@@ -8,6 +8,7 @@ from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import Table, typed_cell
 from netloom.ovsdb.types import BaseType, ColumnType
 from netloom.programs.ovsdb_client.client import parse_json_argument
+from netloom.programs.ovsdb_client.staying import Stay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +27,20 @@ def _transaction(client: Client) -> list[Any]:
     return json
 
 
+def _transact(client: Client, transaction: list[Any]) -> Any:
+    """The results of a transaction, which may take as long as it likes in the background."""
+    if client.settings.db_change_aware:
+        client.note_db_changes()
+    Stay(client).ready()
+    return client.call("transact", transaction)
+
+
 def run_transact(client: Client) -> None:
-    client.print_json(client.call("transact", _transaction(client)))
+    client.print_json(_transact(client, _transaction(client)))
 
 
 def run_query(client: Client) -> None:
-    result = client.call("transact", [*_transaction(client), {"op": "abort"}])
+    result = _transact(client, [*_transaction(client), {"op": "abort"}])
     if isinstance(result, list) and result:
         last = result[-1]
         if isinstance(last, dict) and last.get("error") == "aborted":

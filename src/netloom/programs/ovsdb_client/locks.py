@@ -3,42 +3,74 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
-from netloom.rpc.jsonrpc import Notify, Reply, Request, format_message
+from netloom.programs.ovsdb_client.staying import Stay
+from netloom.rpc.jsonrpc import Notify, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from netloom.programs.ovsdb_client.client import Client
+    from netloom.rpc.jsonrpc import Message
 
 _STATES = ("added", "connected", "removed")
 
 
-def _hold(client: Client, method: str) -> None:
-    """Send the request, then print what the server says of the lock until the program is ended."""
-    number = client.send(method, [client.args[0]])
-    while True:
-        message = client.next_message()
-        if isinstance(message, Reply) and message.id == number:
-            client.print_json(message.result)
-        elif isinstance(message, (Notify, Request)):
-            client.print_json(format_message(message))
+class _Holder:
+    """Sends requests about locks, one at a time, and prints what the server says of them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stay = Stay(client, keep_stderr=False)
+        #: The request that waits for its reply, and the one that is to follow it.
+        self._asked: int | None = None
+        self._next: tuple[str, str] | None = None
+
+    def run(self, method: str, lock: str) -> None:
+        self._stay.listen(
+            [(name, "LOCK", 1, partial(self._ask, name)) for name in ("unlock", "steal", "lock")]
+        )
+        self._ask(method, [lock])
+        self._stay.run(self._handle)
+
+    def _ask(self, method: str, args: list[str]) -> str:
+        self._next = (method, args[0])
+        self._go_on()
+        return ""
+
+    def _go_on(self) -> None:
+        if self._asked is None and self._next is not None:
+            method, lock = self._next
+            self._asked, self._next = self._client.send(method, [lock]), None
+            self._client.link.flush()
+
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, Reply) and message.id == self._asked:
+            self._client.print_json(message.result)
+            self._asked = None
+            self._go_on()
+        elif isinstance(message, Notify):
+            self._client.print(message.method)
+            self._client.print_json(message.params)
         sys.stdout.flush()
+        if self._asked is None:
+            self._stay.ready()
 
 
 def run_lock(client: Client) -> None:
-    _hold(client, "lock")
+    _Holder(client).run("lock", client.args[0])
 
 
 def run_steal(client: Client) -> None:
-    _hold(client, "steal")
+    _Holder(client).run("steal", client.args[0])
 
 
 def run_unlock(client: Client) -> None:
-    _hold(client, "unlock")
+    _Holder(client).run("unlock", client.args[0])
 
 
 def _reached(state: str, row: dict[str, Any] | None) -> bool:

@@ -19,6 +19,7 @@ from netloom.ovsdb.types import diff_type
 from netloom.ovsdb.uuids import ZERO_UUID, parse_uuid
 from netloom.programs.ovsdb_client.client import parse_json_argument
 from netloom.programs.ovsdb_client.data import column_type
+from netloom.programs.ovsdb_client.staying import Stay
 from netloom.rpc.jsonrpc import Notify
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from netloom.ovsdb.schema import TableSchema
     from netloom.ovsdb.types import ColumnType
     from netloom.programs.ovsdb_client.client import Client
+    from netloom.rpc.jsonrpc import Message
 
 #: Request -> (notification, index of the updates in the notification's parameters).
 _METHODS = {
@@ -109,40 +111,45 @@ class _Viewer:
     def run(self, extra: list[Any]) -> None:
         """Print the initial contents, then changes until the program is ended."""
         client = self._client
-        if client.settings.db_change_aware:
-            client.note_db_changes()
+        client.note_db_changes()
+        stay = Stay(client)
+        stay.listen(
+            (
+                ("ovsdb-client/block", "", 0, stay.block),
+                ("ovsdb-client/unblock", "", 0, stay.unblock),
+                ("ovsdb-client/cond_change", "TABLE COND", 2, self._change_condition),
+            )
+        )
         params = [client.database, _MONITOR_ID, self.requests, *extra]
-        result = client.call(self._method, params)
+        self._show_contents(client.call(self._method, params))
+        stay.ready()
+        stay.run(self._show_change)
+
+    def _show_contents(self, result: Any) -> None:
         if self._method == "monitor_cond_since":
-            found, last_id, updates = result
-            client.print(f"found: {'true' if found else 'false'}, last_id: {last_id}")
-        else:
-            updates = result
-        self._print(updates, initial=True)
-        self._detach()
+            found, last_id, result = result
+            self._client.print(f"found: {'true' if found else 'false'}, last_id: {last_id}")
+        self._print(result, initial=True)
+
+    def _show_change(self, message: Message) -> None:
+        if not isinstance(message, Notify):
+            return
+        client = self._client
         notification, position = _METHODS[self._method]
-        while True:
-            message = client.next_message()
-            if not isinstance(message, Notify) or message.method != notification:
-                continue
-            if self._method == "monitor_cond_since":
-                client.print_head(f"last_id: {message.params[1]}")
-            self._print(message.params[position], initial=False)
+        if message.method == "monitor_canceled":
+            raise CommandError(f"{client.server}: {client.database} database was removed")
+        if message.method != notification:
+            return
+        if self._method == "monitor_cond_since":
+            client.print_head(f"last_id: {message.params[1]}")
+        self._print(message.params[position], initial=False)
 
-    def _detach(self) -> None:
-        """With `--detach`, go on in the background."""
-        sys.stdout.flush()
-        settings = self._client.settings
-        if settings.daemon:
-            from netloom.base.log import vlog
-            from netloom.transport.daemon import Daemon
-
-            assert settings.signals is not None
-            daemon = Daemon(vlog.program, vlog, settings.signals)
-            for key, value in settings.daemon:
-                daemon.apply(key, value)
-            daemon.start()
-            daemon.complete()
+    def _change_condition(self, args: list[str]) -> str:
+        table, condition = args
+        request = {table: [{"where": parse_json_argument(condition)}]}
+        self._client.send("monitor_cond_change", [_MONITOR_ID, _MONITOR_ID, request])
+        self._client.link.flush()
+        return "condition changed"
 
     def _print(self, updates: dict[str, Any], initial: bool) -> None:
         stamp = _timestamp() if self._client.settings.timestamp else ""

@@ -46,8 +46,9 @@ class Settings:
         self.timestamp = False
         self.force = False
         self.leader_only = True
-        #: Whether monitors outlive the conversion or removal of their database.
-        self.db_change_aware = True
+        #: Whether the connection outlives the conversion or removal of a database; None for where
+        #: that matters.
+        self.db_change_aware: bool | None = None
         self.ask = ""
         self.words: list[str] = []
         #: Daemon options, for the commands that stay.

@@ -83,6 +83,23 @@ def run_needs_conversion(client: Client) -> None:
     client.print("no" if same else "yes")
 
 
+def _is_clustered(client: Client, database: str) -> bool:
+    """Whether the server says so; one that cannot say anything of itself keeps no clusters."""
+    select = {
+        "op": "select",
+        "table": "Database",
+        "where": [["name", "==", database]],
+        "columns": ["model"],
+    }
+    results, error = client.ask("transact", ["_Server", select])
+    return error is None and {"model": "clustered"} in results[0].get("rows", ())
+
+
 def run_convert(client: Client) -> None:
     wanted = _schema_from_file(client.args[0])
+    if _is_clustered(client, wanted.name):
+        from netloom.programs.ovsdb_tool_clusters import without_ephemeral
+
+        wanted = without_ephemeral(wanted, client.args[0])
+    client.note_db_changes()
     client.call("convert", [wanted.name, wanted.to_json()])
