@@ -15,6 +15,7 @@ file decides whether it is standalone or clustered.
 from __future__ import annotations
 
 from netloom.base.errors import ConfigError
+from netloom.base.log import get_logger
 from netloom.base.record import Record
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.members import ARRAY, BOOLEAN, INTEGER, OBJECT, STRING, Members, kind_of
@@ -22,8 +23,12 @@ from netloom.ovsdb.remote_config import MAX_DSCP, RemoteOptions, default_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
+    Parsed = TypeVar("Parsed")
+
+log = get_logger("ovsdb_server")
 STANDALONE = "standalone"
 CLUSTERED = "clustered"
 ACTIVE_BACKUP = "active-backup"
@@ -110,10 +115,17 @@ def parse_config(json: Any) -> ServerConfig:
     """The configuration that a JSON value tells; raises `ConfigError`."""
     if type(json) is not dict:
         raise ConfigError("configuration in a file must be a JSON object")
-    return ServerConfig(
-        {name: _remote(name, value) for name, value in _section(json, "remotes").items()},
-        {name: _database(name, value) for name, value in _section(json, "databases").items()},
-    )
+    return ServerConfig(_parsed(json, "remotes", _remote), _parsed(json, "databases", _database))
+
+
+def _parsed(
+    json: dict[str, Any], name: str, parse: Callable[[str, Any], Parsed]
+) -> dict[str, Parsed]:
+    """What the members of a section mean; which section it was is a line of the error."""
+    try:
+        return {key: parse(key, value) for key, value in _section(json, name).items()}
+    except ConfigError as error:
+        raise ConfigError(f"{error}\nconfig: failed to parse '{name}'") from error
 
 
 def _section(json: dict[str, Any], name: str) -> dict[str, Any]:
@@ -135,32 +147,38 @@ def _remote(target: str, json: Any) -> RemoteOptions:
 
 
 def _set_options(options: RemoteOptions, target: str, json: Any, *, is_remote: bool) -> None:
-    """Change what the object says of a connection; a remote may also limit its clients."""
+    """Change what the object says of a connection; a remote may also limit its clients. What
+    nobody knows, or makes no sense, is logged and otherwise ignored."""
     if json is None:
         return
     if type(json) is not dict:
         text = f"{target}: JSON-RPC options are not a JSON object or null"
         raise OvsdbError("syntax error", text)
-    members = Members(json, f"JSON-RPC options of {target}")
+    members = Members(json, "JSON-RPC options")
     max_backoff_ms = members.get("max-backoff", INTEGER, optional=True)
     probe_interval_ms = members.get("inactivity-probe", INTEGER, optional=True)
     dscp = members.get("dscp", INTEGER, optional=True)
     if is_remote:
         options.read_only = bool(members.get("read-only", BOOLEAN, optional=True))
         options.role = members.get("role", STRING, optional=True) or ""
-    for name, value, limit in (
-        ("max-backoff", max_backoff_ms, None),
-        ("inactivity-probe", probe_interval_ms, None),
-        ("dscp", dscp, MAX_DSCP),
-    ):
-        if value is not None and (value < 0 or (limit is not None and value > limit)):
-            members.fail(f"Value of '{name}' is out of range.")
-    members.finish()
-    if max_backoff_ms is not None:
-        options.max_backoff_ms = max_backoff_ms
-    if probe_interval_ms is not None:
-        options.probe_interval_ms = probe_interval_ms
-    options.dscp = dscp
+    if (value := _within(members, "max-backoff", max_backoff_ms)) is not None:
+        options.max_backoff_ms = value
+    if (value := _within(members, "inactivity-probe", probe_interval_ms)) is not None:
+        options.probe_interval_ms = value
+    if (value := _within(members, "dscp", dscp, MAX_DSCP)) is not None:
+        options.dscp = value
+    try:
+        members.finish()
+    except OvsdbError as error:
+        log.warn("%s", error)
+
+
+def _within(members: Members, name: str, value: int | None, most: int | None = None) -> int | None:
+    """A value that may be; None if there is none."""
+    if value is not None and (value < 0 or (most is not None and value > most)):
+        members.fail(f"Value of '{name}' is out of range.")
+        return None
+    return value
 
 
 def _database(name: str, json: Any) -> DatabaseConfig:
@@ -169,6 +187,7 @@ def _database(name: str, json: Any) -> DatabaseConfig:
     members = Members(json, f"database {name}")
     model = members.get("service-model", STRING, optional=True)
     if model is not None and model not in MODELS:
+        log.warn("Unrecognized database service model: '%s'", model)
         members.fail(f"'{model}' is not a valid service model")
     is_backup = False
     excluded: tuple[Any, ...] = ()

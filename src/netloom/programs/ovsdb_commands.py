@@ -304,13 +304,15 @@ def register_commands(program: Program) -> Callable[[], Mapping[str, int]]:
 def _unless_from_file(
     program: Program, handler: Callable[[list[str]], str]
 ) -> Callable[[list[str]], str]:
-    """A command that changes what `--config-file` tells, if there is one."""
+    """A command that changes what the command line told, unless `--config-file` does."""
 
     def guarded(args: list[str]) -> str:
         path = program.arguments.config_file
         if path is not None:
             raise CommandError(f"Update the {path} and use ovsdb-server/reload instead")
-        return handler(args)
+        answer = handler(args)
+        program.kept.keep(program)
+        return answer
 
     return guarded
 

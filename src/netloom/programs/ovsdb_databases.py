@@ -111,8 +111,8 @@ class Databases:
         model = self._server.served[name].model
         needed = STANDALONE if config.model == ACTIVE_BACKUP else config.model
         if needed not in (None, model):
-            self._server.remove_database(name)
             self._forget(name)
+            self._server.remove_database(name)
             raise OvsdbError("ovsdb error", f"{key}: database is {model} and not {config.model}")
         self._entries[key] = entry = _Entry(name, replace(config, model=config.model or model))
         self._take_role(entry)
@@ -137,9 +137,10 @@ class Databases:
     def remove(self, name: str, reason: str) -> None:
         """Serve a database no longer."""
         self._standby.leave(name)
+        # A cluster hears the last of this server while its file is still open.
+        self._forget(name)
         self._server.remove_database(name, reason)
         self._relays.forget(name)
-        self._forget(name)
         self._entries = {key: entry for key, entry in self._entries.items() if entry.name != name}
 
     def _failed(self, name: str) -> None:
@@ -216,6 +217,11 @@ class Databases:
             if config.model == model and config.source is not None:
                 source = source_of(config.source.target, interval_ms)
                 self._change(entry, replace(config, source=source))
+
+    def configured(self) -> Iterator[tuple[str, DatabaseConfig]]:
+        """All databases by their own names, and how they are served."""
+        for entry in self._entries.values():
+            yield entry.name, entry.config
 
     def _pairs(self) -> Iterator[_Entry]:
         for entry in self._entries.values():

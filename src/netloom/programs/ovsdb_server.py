@@ -26,7 +26,7 @@ from netloom.ovsdb.remote_config import (
 )
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
-from netloom.ovsdb.server_config import RELAY, ServerConfig, parse_config
+from netloom.ovsdb.server_config import ServerConfig, parse_config
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_server_events
 from netloom.programs.daemon_life import live
@@ -42,6 +42,7 @@ from netloom.programs.ovsdb_cluster_commands import register_cluster_commands
 from netloom.programs.ovsdb_clusters import Clusters
 from netloom.programs.ovsdb_commands import register_commands
 from netloom.programs.ovsdb_databases import Databases
+from netloom.programs.ovsdb_kept import KeptArguments
 from netloom.programs.ovsdb_remotes import Remotes
 from netloom.rpc.fast_json import FastJson
 from netloom.transport.daemon import Daemon, describe_status
@@ -211,8 +212,11 @@ def _apply_own(arguments: Arguments, key: str, value: str) -> None:
 class Program:
     """The running server."""
 
-    def __init__(self, arguments: Arguments, daemon: Daemon, signals: FatalSignals) -> None:
+    def __init__(
+        self, arguments: Arguments, daemon: Daemon, signals: FatalSignals, kept: KeptArguments
+    ) -> None:
         self._daemon = daemon
+        self.kept = kept
         self.counters = Counters()
         self.arguments = arguments
         self.codec = FastJson()
@@ -237,6 +241,8 @@ class Program:
     def open_file(self, path: str) -> str:
         """Serve the database of a file, by any name of it; the database's name. Raises
         `OvsdbError`."""
+        if self.arguments.config_file is not None:
+            path = os.path.join(self._directory, path)
         if os.path.realpath(path) in self._open_files():
             raise OvsdbError("ovsdb error", f"{path}: already open")
         if file_kind(path) == "clustered":
@@ -244,7 +250,9 @@ class Program:
             name = self.clusters.add(os.path.realpath(path), self.codec)
             self.counters.counter("lockfile_lock").add()
             return name
-        store = FileStore.open(path, self.codec.decode, self.codec.encode)
+        store = FileStore.open(
+            path, self.codec.decode, self.codec.encode, new_version=self.server.new_uuid
+        )
         self.counters.counter("lockfile_lock").add()
         if store.log.damage is not None:
             log.err("%s", store.log.damage)
@@ -298,7 +306,9 @@ class Program:
         freeze_garbage()
         self._start_child()
         self._daemon.complete()
-        log.info("%s", version_text(PROGRAM).rstrip())
+        if self.arguments.run is None:
+            # With a command to run, this is a tool rather than a daemon.
+            log.info("%s", version_text(PROGRAM).rstrip())
 
     def _follow_arguments(self) -> None:
         """Do what the command line says."""
@@ -342,7 +352,8 @@ class Program:
             log.err("failed to open configuration file '%s': %s", path, error.strerror)
             return False
         except ConfigError as error:
-            log.warn("%s", error)
+            for line in str(error).split("\n"):
+                log.warn("%s", line)
             log.warn("failed to load configuration from %s", path)
             return False
         self.databases.has_own_sources = True
@@ -369,12 +380,7 @@ class Program:
             json = self.codec.decode(data)
         except ValueError as error:
             raise ConfigError(f"config: reading JSON failed ({error})") from error
-        config = parse_config(json)
-        databases = {
-            name if database.model == RELAY else os.path.join(self._directory, name): database
-            for name, database in config.databases.items()
-        }
-        return ServerConfig(config.remotes, databases)
+        return parse_config(json)
 
     def _database_changed(self, name: str, changes: object) -> None:
         if any(value.startswith(f"db:{name},") for value in self.arguments.tls.values()):
@@ -417,8 +423,10 @@ def run(argv: list[str]) -> int:
     arguments = parse_arguments(argv, daemon)
     if arguments is None:
         return 0
+    kept = KeptArguments()
     daemon.start()
-    return live(daemon, Program(arguments, daemon, signals))
+    kept.restore(arguments)
+    return live(daemon, Program(arguments, daemon, signals, kept))
 
 
 def main(argv: list[str] | None = None) -> int:

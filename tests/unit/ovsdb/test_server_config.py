@@ -91,22 +91,6 @@ def test_databases_have_service_models() -> None:
             {"remotes": {"ptcp:": 1}, "databases": {}},
             "ptcp:: JSON-RPC options are not a JSON object or null",
         ),
-        (
-            {"remotes": {"ptcp:": {"max-backoff": "1"}}, "databases": {}},
-            "Type mismatch for member 'max-backoff'.",
-        ),
-        (
-            {"remotes": {"ptcp:": {"dscp": 64}}, "databases": {}},
-            "Value of 'dscp' is out of range.",
-        ),
-        (
-            {"remotes": {"ptcp:": {"inactivity-probe": -1}}, "databases": {}},
-            "Value of 'inactivity-probe' is out of range.",
-        ),
-        (
-            {"remotes": {"ptcp:": {"probe": 1}}, "databases": {}},
-            "Member 'probe' is present but not allowed here.",
-        ),
         (database(service_model="shared"), "'shared' is not a valid service model"),
         (database(service_model=5), "Type mismatch for member 'service-model'."),
         (database(service_model="standalone", source=SOURCE), "Member 'source' is present"),
@@ -124,10 +108,6 @@ def test_databases_have_service_models() -> None:
         (
             database(service_model="relay", source={}),
             "'source' should be an object with exactly one element",
-        ),
-        (
-            database(service_model="relay", source={"tcp:a:1": {"read-only": True}}),
-            "Member 'read-only' is present but not allowed here.",
         ),
         (database(service_model="relay", source=SOURCE, backup=True), "Member 'backup' is"),
     ],
@@ -160,3 +140,27 @@ def test_service_models_that_change_without_closing(
 
 def test_excluded_tables_of_other_databases_do_not_count() -> None:
     assert tables_of(("Own", "D:Kid", "E:Root", "D:"), "D") == {"Own", "Kid"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dscp": 64}, "Value of 'dscp' is out of range."),
+        ({"inactivity-probe": -1}, "Value of 'inactivity-probe' is out of range."),
+        ({"probe": 1}, "Member 'probe' is present but not allowed here."),
+    ],
+)
+def test_options_of_a_connection_that_make_no_sense_are_logged_and_the_others_count(
+    options: dict[str, Any], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parse_config({"remotes": {"ptcp:": {"read-only": True, **options}}, "databases": {}})
+    found = config.remotes["ptcp:"]
+    assert found.read_only
+    assert (found.max_backoff_ms, found.dscp) == (default_options("ptcp:").max_backoff_ms, None)
+    assert f"Parsing JSON-RPC options failed: {text}" in capsys.readouterr().err
+
+
+def test_an_error_tells_the_section_in_a_line_of_its_own() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"remotes": {}, "databases": {"db": {"model": 1}}})
+    assert str(caught.value).split("\n")[1:] == ["config: failed to parse 'databases'"]
