@@ -68,6 +68,9 @@ class ClusterCommands:
         raft.membership.kick(target)
         return "started removal\n" if raft.is_leader else "sent removal request to leader\n"
 
+    def failure_test(self, args: list[str]) -> str:
+        return self._clusters.engage_failure(args[0])
+
     def change_election_timer(self, args: list[str]) -> str:
         raft = self._raft(args[0])
         if not raft.is_leader:
@@ -137,7 +140,11 @@ def _membership(raft: Raft) -> str:
         return "left cluster"
     if raft.membership.is_joining:
         return "joining cluster"
-    return "leaving cluster" if raft.membership.is_leaving else "cluster member"
+    if raft.membership.is_leaving:
+        return "leaving cluster"
+    if raft.is_retrying:
+        return "disconnected from the cluster (election timeout)"
+    return "cluster member"
 
 
 def _name(raft: Raft, sid: Uuid | None) -> str:
@@ -188,11 +195,6 @@ def _server_line(raft: Raft, sid: Uuid, now_ms: int) -> str:
     return text
 
 
-def _no_failure_test(args: list[str]) -> str:
-    del args
-    raise CommandError("cluster/failure-test is not supported in this version")
-
-
 def register_cluster_commands(registry: CommandRegistry, clusters: Clusters, clock: Clock) -> None:
     """Add the commands to the program's registry."""
     commands = ClusterCommands(clusters, clock)
@@ -204,6 +206,6 @@ def register_cluster_commands(registry: CommandRegistry, clusters: Clusters, clo
         ("kick", "DB SERVER", 2, commands.kick),
         ("change-election-timer", "DB TIME", 2, commands.change_election_timer),
         ("set-backlog-threshold", "DB N_MSGS N_BYTES", 3, commands.set_backlog_threshold),
-        ("failure-test", "FAILURE SCENARIO", 1, _no_failure_test),
+        ("failure-test", "FAILURE SCENARIO", 1, commands.failure_test),
     ):
         registry.register(f"cluster/{word}", usage, n, n, handler)

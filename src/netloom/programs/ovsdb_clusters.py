@@ -20,6 +20,7 @@ from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.raft.machine import Raft
 from netloom.ovsdb.raft.rpc import Rpc, parse_rpc
 from netloom.ovsdb.raft.state import Store
+from netloom.programs.ovsdb_failure_test import FailureTest
 from netloom.programs.ovsdb_remotes import LoggedRpc
 from netloom.rpc.jsonrpc import Message, Notify
 from netloom.rpc.reconnect import Reconnect
@@ -153,8 +154,11 @@ class Outgoing(Neighbour):
 class ClusterLink:
     """All connections of one clustered database. A runnable: runs its cluster, too."""
 
-    def __init__(self, loop: MainLoop, cluster: Cluster, tls: TlsSettings) -> None:
+    def __init__(
+        self, loop: MainLoop, cluster: Cluster, tls: TlsSettings, failure: FailureTest
+    ) -> None:
         self._loop = loop
+        self._failure = failure
         self._tls = tls
         self.cluster = cluster
         self.backlog = (BACKLOG_MESSAGES, BACKLOG_BYTES)
@@ -182,8 +186,15 @@ class ClusterLink:
         now_ms = self._loop.clock.now_ms()
         if self._listen_ms is not None and now_ms >= self._listen_ms:
             self._listen(now_ms)
-        for rpc in self.cluster.run(now_ms):
+        self._failure.prepare(self.cluster, now_ms)
+        messages = self._failure.filter(self.cluster.run(now_ms))
+        for rpc in messages:
             self._post(rpc)
+        if self._failure.is_last(messages):
+            for peer in (*self.outgoing.values(), *self.incoming):
+                if peer.connection is not None:
+                    peer.connection.flush()
+            self._failure.crash()
         if self.cluster.raft.has_left:
             self.has_ended = True
             self._loop.wake()
@@ -236,6 +247,9 @@ class ClusterLink:
         peer.send(Rpc(kind, body, None, "", raft.id, raft.state.cid))
 
     def received(self, rpc: Rpc) -> None:
+        if self._failure.is_silent:
+            return
+        self._failure.hear(self.cluster.raft, rpc)
         self.cluster.receive(rpc, self._loop.clock.now_ms())
         self._loop.wake()
 
@@ -289,6 +303,7 @@ class Clusters:
         self._server = server
         self._tls = tls
         self.links: dict[str, ClusterLink] = {}
+        self._failure = FailureTest()
         self._remove = remove
         loop.register(self)
 
@@ -311,7 +326,7 @@ class Clusters:
             now_ms = self._loop.clock.now_ms()
             raft = Raft(Store(file.state, file), now_ms, random.randrange)
             cluster = Cluster(self._server, raft, file)
-            link = ClusterLink(self._loop, cluster, self._tls)
+            link = ClusterLink(self._loop, cluster, self._tls, self._failure)
         except OSError as error:
             file.close()
             raise OvsdbError("I/O error", path, io_error=error.strerror) from error
@@ -328,6 +343,13 @@ class Clusters:
         log.info("local server ID is %s", raft.id[:4])
         self.links[name] = link
         return name
+
+    def engage_failure(self, scenario: str) -> str:
+        """Have this server fail (`cluster/failure-test`); the answer to the command."""
+        rafts = [link.cluster.raft for link in self.links.values()]
+        answer = self._failure.engage(scenario, rafts, self._loop.clock.now_ms())
+        self._loop.wake()
+        return answer
 
     def forget(self, name: str) -> None:
         """A database was removed: close its connections, if it had any."""
