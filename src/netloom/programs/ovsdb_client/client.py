@@ -84,7 +84,8 @@ class Client:
         """As `ask`, but an error reply ends the program."""
         result, error = self.ask(method, params)
         if error is not None:
-            raise refused(method, error)
+            what = "transaction" if method == "transact" else method
+            raise CommandError(f"{what} returned error: {format_json(error)}")
         return result
 
     def note_db_changes(self) -> None:
@@ -119,12 +120,6 @@ class Client:
 
     def print_table(self, table: Table) -> None:
         sys.stdout.write(self._printer.format(table))
-
-
-def refused(method: str, error: Any) -> CommandError:
-    """The complaint about an error reply to a request."""
-    what = "transaction" if method == "transact" else method
-    return CommandError(f"{what} returned error: {format_json(error)}")
 
 
 def parse_json_argument(text: str) -> Any:
