@@ -162,9 +162,8 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 
 These options: {options}, which write down what came in over every connection, to have the same
 program live through it again under a debugger; what Open vSwitch's wrote would say little about
-another program. `ovsdb-client` refuses them, too. `cluster/failure-test`, which is there to test
-Open vSwitch itself. Servers of a cluster answer prevotes and do not ask for any
-([the reasons](../design/0006-clusters.md)).
+another program. `ovsdb-client` refuses them, too. Servers of a cluster answer prevotes and do not
+ask for any ([the reasons](../design/0006-clusters.md)).
 
 ## Programs
 

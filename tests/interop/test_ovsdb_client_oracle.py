@@ -192,3 +192,63 @@ def contents(env: dict[str, str]) -> list[str]:
         env=env, capture_output=True, check=True,
     )  # fmt: skip
     return sorted(map(str, json.loads(done.stdout)["data"]))
+
+
+def test_monitors_in_the_background_obey_the_same_commands(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    said = [detached_monitor(env, tool, tmp_path / tool[0].replace("/", "")) for tool in
+            (THEIRS, OURS)]  # fmt: skip
+    assert said[0] == said[1]
+
+
+def detached_monitor(
+    env: dict[str, str], tool: tuple[str, ...], place: Path
+) -> tuple[list[str], str]:
+    """What the control socket of a monitor in the background answers, and what it prints."""
+    place.mkdir()
+    pidfile, output = place / "pid", place / "out"
+    options = f"--detach --no-chdir --pidfile={pidfile}"
+    words = command(env, tool, f'{options} monitor-cond \'[["name","==","br0"]]\' Bridge name')
+    with output.open("w") as file:
+        subprocess.run(
+            words, env=env, stdout=file, stderr=subprocess.DEVNULL, check=True, timeout=60
+        )
+    control = f"{env['OVS_RUNDIR']}/ovsdb-client.{pidfile.read_text().strip()}.ctl"
+
+    def ask(line: str) -> str:
+        appctl = ["ovs-appctl", "-t", control, *shlex.split(line)]
+        return subprocess.run(
+            appctl, env=env, check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    answers = [ask(f"ovsdb-client/{word}") for word in ("unblock", "block", "block", "unblock")]
+    answers.append(ask('ovsdb-client/cond_change Bridge \'[["name","==","br1"]]\''))
+    assert wait_until(lambda: "br1" in output.read_text())
+    ask("exit")
+    assert wait_until(lambda: not pidfile.exists())
+    return answers, output.read_text()
+
+
+def test_a_wait_outlasts_the_server_that_is_not_there_yet(tmp_path: Path) -> None:
+    env = peer_environment(tmp_path)
+    socket, database = tmp_path / "late.sock", tmp_path / "late.db"
+    for tool in (THEIRS, OURS):
+        waiting = subprocess.Popen(
+            [*tool, "-t", "60", "wait", f"unix:{socket}", "Open_vSwitch", "connected"], env=env,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert waiting.stderr is not None
+        assert b"late.sock" in waiting.stderr.readline()
+        subprocess.run(["ovsdb-tool", "create", database, SCHEMA], env=env, check=True)
+        server = subprocess.Popen(
+            ["ovsdb-server", f"--remote=punix:{socket}", f"--unixctl={tmp_path}/c", database],
+            env=env, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            waiting.communicate(timeout=60)
+            assert waiting.returncode == 0
+        finally:
+            server.terminate()
+            server.wait()
+        database.unlink()

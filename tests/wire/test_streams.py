@@ -508,3 +508,30 @@ def test_bootstrap_learns_the_authority_and_then_verifies(
 )
 def test_protocol_lists_and_ranges_are_read(text: str, low: str, high: str) -> None:
     assert [version.name for version in parse_protocols(text)] == [low, high]
+
+
+def test_tls_is_listened_for_before_there_is_a_key(
+    loop: MainLoop, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = EchoServer(loop, "pssl:0:127.0.0.1", TlsSettings())
+    with pytest.raises(OSError):
+        ask_in_thread(loop, f"ssl:127.0.0.1:{server.listener.port}", authority.settings("client"))
+    assert "stream_ssl|ERR|Private key must be configured to use SSL" in capsys.readouterr().err
+    server.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("ssl-protocols", "TLSv9"), ("ssl-ciphersuites", "TLS_NO_SUCH_SUITE")]
+)
+def test_what_tls_cannot_be_told_fails_the_connection_and_not_the_server(
+    loop: MainLoop, authority: Authority, option: str, value: str
+) -> None:
+    settings = authority.settings("server")
+    settings.apply(option, value)
+    server = EchoServer(loop, "pssl:0:127.0.0.1", settings)
+    for _ in range(2):
+        with pytest.raises(OSError):
+            ask_in_thread(
+                loop, f"ssl:127.0.0.1:{server.listener.port}", authority.settings("client")
+            )
+    server.listener.close()

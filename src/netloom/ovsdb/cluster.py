@@ -399,10 +399,14 @@ class Cluster:
             return
         if not self._schedule.is_due(self._file.log, now_ms):
             return
-        if raft.is_leader and raft.others:
-            log.info("Transferring leadership to write a snapshot.")
-            raft.transfer_leadership("preparing to write a snapshot", now_ms)
+        self.hand_over(now_ms)
         self._compacts = True
+
+    def hand_over(self, now_ms: int) -> None:
+        """Let another server lead, if there is one."""
+        if self.raft.is_leader and self.raft.others:
+            log.info("Transferring leadership to write a snapshot.")
+            self.raft.transfer_leadership("preparing to write a snapshot", now_ms)
 
     def _compact_soon(self) -> None:
         """Compact once everybody was told who leads."""

@@ -140,7 +140,11 @@ def _membership(raft: Raft) -> str:
         return "left cluster"
     if raft.membership.is_joining:
         return "joining cluster"
-    return "leaving cluster" if raft.membership.is_leaving else "cluster member"
+    if raft.membership.is_leaving:
+        return "leaving cluster"
+    if raft.is_retrying:
+        return "disconnected from the cluster (election timeout)"
+    return "cluster member"
 
 
 def _name(raft: Raft, sid: Uuid | None) -> str:

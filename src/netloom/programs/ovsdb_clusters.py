@@ -186,7 +186,7 @@ class ClusterLink:
         now_ms = self._loop.clock.now_ms()
         if self._listen_ms is not None and now_ms >= self._listen_ms:
             self._listen(now_ms)
-        self._failure.prepare(self.cluster.raft, now_ms)
+        self._failure.prepare(self.cluster, now_ms)
         messages = self._failure.filter(self.cluster.run(now_ms))
         for rpc in messages:
             self._post(rpc)

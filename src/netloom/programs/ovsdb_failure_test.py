@@ -13,6 +13,7 @@ from netloom.ovsdb.raft.machine import LEADER
 from netloom.programs.outcome import Fatal
 
 if TYPE_CHECKING:
+    from netloom.ovsdb.cluster import Cluster
     from netloom.ovsdb.raft.machine import Raft
     from netloom.ovsdb.raft.rpc import Rpc
 
@@ -86,11 +87,11 @@ class FailureTest:
         """Whether this server is to neither say nor hear anything."""
         return self._scenario == _SILENCE
 
-    def prepare(self, raft: Raft, now_ms: int) -> None:
+    def prepare(self, cluster: Cluster, now_ms: int) -> None:
         """Before a server's turn."""
         if self._scenario == _TRANSFER:
             self._scenario = ""
-            raft.transfer_leadership("a test asked for it", now_ms)
+            cluster.hand_over(now_ms)
 
     def hear(self, raft: Raft, rpc: Rpc) -> None:
         """A message came."""

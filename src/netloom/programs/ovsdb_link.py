@@ -26,6 +26,7 @@ from netloom.transport.unix_path import with_short_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from netloom.transport.address import Address
     from netloom.transport.sync_tls import TlsStream
@@ -191,17 +192,29 @@ def leads(link: Link, database: str) -> bool:
 
     A server leads every database that is not clustered, and one that knows no database `_Server`
     is too old for clusters. Raises `LinkError`."""
+    return bool(_state_of(link, database)["leader"])
+
+
+def is_in_cluster(link: Link, database: str) -> bool:
+    """Whether the server at the other end can know what is committed to `database`, as all can but
+    members of a cluster that are cut off from it. Raises `LinkError`."""
+    return bool(_state_of(link, database)["connected"])
+
+
+def _state_of(link: Link, database: str) -> dict[str, Any]:
+    """What the server says of a database; the best if it says nothing."""
+    best = {"leader": True, "connected": True}
     select = {
         "op": "select",
         "table": "Database",
         "where": [["name", "==", database]],
-        "columns": ["leader"],
+        "columns": list(best),
     }
     link.send(Request("transact", ["_Server", select], "leader"))
     while True:
         message = link.next_event()
         if isinstance(message, Error) and message.id == "leader":
-            return True
+            return best
         if isinstance(message, Reply) and message.id == "leader":
             rows = message.result[0].get("rows", [])
-            return not rows or bool(rows[0]["leader"])
+            return rows[0] if rows else best

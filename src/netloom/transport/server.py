@@ -124,8 +124,6 @@ class Listener:
         self._dscp = dscp
         self._serial = 0
         self._tasks: set[Any] = set()
-        if address.kind == "ssl":
-            self._tls.check()
         unix = address.kind == "unix"
         self._sock: socket.socket | None = _bind_unix(address.path) if unix else _bind_inet(address)
         self._inode = os.stat(address.path).st_ino if unix else 0

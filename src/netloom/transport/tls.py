@@ -15,9 +15,8 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-from typing import Any
+from typing import Any, NoReturn
 
-from netloom.base.errors import Unsupported
 from netloom.base.log import get_logger
 
 from .address import Address
@@ -26,18 +25,21 @@ from .tls_settings import TLS_OPTIONS, TlsSettings
 log = get_logger("stream_ssl")
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+_NAMES = {version: name for name, version in _VERSIONS.items()}
 
 
 def make_context(settings: TlsSettings, *, server: bool) -> ssl.SSLContext:
-    """A context of these settings; OSError (ssl.SSLError is one) if a file is bad."""
+    """A context of these settings; OSError (ssl.SSLError is one) if a file is bad, or the log says
+    what else is."""
     settings.check()
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     low, high = parse_protocols(settings.protocols)
     made.minimum_version, made.maximum_version = low, high
+    log.dbg("Enabled protocol range: %s - %s", _NAMES[low], _NAMES[high])
     made.set_ciphers(settings.ciphers or "DEFAULT:@SECLEVEL=2")
     if settings.ciphersuites:
-        raise Unsupported("this Python cannot choose TLS 1.3 cipher suites", "ssl")
+        _choose_suites(made, settings.ciphersuites)
     _load_chain(made, settings)
     if settings.ca_cert == "none" or settings.must_bootstrap:
         made.verify_mode = ssl.CERT_NONE
@@ -45,6 +47,20 @@ def make_context(settings: TlsSettings, *, server: bool) -> ssl.SSLContext:
         made.verify_mode = ssl.CERT_REQUIRED
         made.load_verify_locations(settings.ca_cert)
     return made
+
+
+def _choose_suites(context: ssl.SSLContext, suites: str) -> None:
+    """Have TLS 1.3 use these; without them, no connection is better than one of others."""
+    choose = getattr(context, "set_ciphersuites", None)
+    if choose is None:
+        _refuse("this Python cannot choose TLS 1.3 cipher suites (3.15 can)")
+    else:
+        choose(suites)
+
+
+def _refuse(text: str) -> NoReturn:
+    log.err_rl("%s", text)
+    raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
 
 
 def _load_chain(context: ssl.SSLContext, settings: TlsSettings) -> None:
@@ -71,10 +87,10 @@ def parse_protocols(text: str) -> tuple[ssl.TLSVersion, ssl.TLSVersion]:
     versions = []
     for word in filter(None, words):
         if word not in _VERSIONS:
-            raise Unsupported(f"{word}: SSL/TLS protocol not recognized", "ssl")
+            _refuse(f"{word}: SSL/TLS protocol not recognized")
         versions.append(_VERSIONS[word])
     if not versions:
-        raise Unsupported(f"{text}: SSL/TLS protocol not recognized", "ssl")
+        _refuse(f"{text}: SSL/TLS protocol not recognized")
     return min(versions), ssl.TLSVersion.TLSv1_3 if open_range else max(versions)
 
 

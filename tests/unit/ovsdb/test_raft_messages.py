@@ -202,6 +202,26 @@ def test_last_server_does_not_leave() -> None:
         raft.membership.leave(0)
 
 
+def test_a_server_that_leaves_leads_on_if_the_others_cannot_and_then_gives_it_away() -> None:
+    raft = make()
+    raft.membership.leave(0)
+    raft.flush(0)
+    now_ms = raft.deadline() or 0
+    while raft.role != "candidate":
+        raft.advance(now_ms)
+        now_ms = raft.deadline() or 0
+    hear(raft, "vote_reply", now_ms, term=raft.state.term, vote=ONE)
+    assert raft.is_leader
+    kinds: list[str] = []
+    while raft.is_leader:
+        now_ms = raft.deadline() or 0
+        raft.advance(now_ms)
+        kinds += [rpc.kind for rpc in raft.flush(now_ms)]
+    assert "become_leader" in kinds
+    raft.advance(raft.deadline() or 0)
+    assert "remove_server_request" in [rpc.kind for rpc in raft.flush(now_ms)]
+
+
 def test_election_timers_have_limits() -> None:
     raft = make(1)
     raft.flush(0)

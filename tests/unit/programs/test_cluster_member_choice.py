@@ -73,3 +73,18 @@ def test_server_too_old_for_clusters_leads() -> None:
 def test_every_member_comes_first_now_and_then() -> None:
     members = ["a", "b", "c"]
     assert {ovsdb_link.in_random_order(members)[0] for _ in range(200)} == set(members)
+
+
+def test_a_member_that_is_cut_off_from_its_cluster_says_so() -> None:
+    class Link(Server):
+        def send(self, request: Any) -> None:
+            assert request.params[1]["columns"] == ["leader", "connected"]
+            self._answers.append(
+                Reply([{"rows": [{"leader": False, "connected": self.leader}]}], request.id)
+            )
+
+    for connected in (True, False):
+        link: Any = Link(connected)
+        assert ovsdb_link.is_in_cluster(link, "Open_vSwitch") is connected
+    unknowing: Any = Server(None)
+    assert ovsdb_link.is_in_cluster(unknowing, "Open_vSwitch")

@@ -79,3 +79,21 @@ def test_a_plain_flow_is_read_without_the_code_for_others() -> None:
 def test_ports_are_asked_for_without_the_table_of_fields() -> None:
     modules = has_run("ovs-ofctl", "show", NOWHERE)
     assert not modules & {"netloom.flow.fields", "netloom.openflow.oxm"}
+
+
+def test_half_a_message_is_an_error_also_where_the_json_package_was_never_imported() -> None:
+    program = f"""\
+import sys
+sys.path.insert(0, {str(SRC)!r})
+from netloom.rpc.json_codec import LightJson
+for text in (b'{{"a', b'{{"a":1', b'["a",', b'{{1}}'):
+    try:
+        LightJson().decode(text)
+    except ValueError as error:
+        print("refused")
+assert "json" not in sys.modules
+"""
+    run = subprocess.run(
+        [sys.executable, "-IS", "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout.split() == ["refused"] * 4, run.stderr

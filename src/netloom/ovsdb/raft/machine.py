@@ -70,15 +70,16 @@ class Raft:
 
     def __init__(self, store: Store, now_ms: int, random_ms: Callable[[int], int]) -> None:
         self.store = store
-        self._random_ms = random_ms
+        self.random_ms = random_ms
         self.outbox: list[Rpc] = []
         self.role = FOLLOWER
         self.leader: Uuid | None = None
         #: The disk failed in a way that leaves unknown what is on it.
         self.is_broken = False
         self.had_leader = False
-        #: An election of ours came to nothing.
+        #: An election of ours came to nothing: another has to follow before a leader was heard.
         self.is_retrying = False
+        self._has_tried = False
         #: Waits longer than others for a leader, so that it hardly becomes one itself.
         self.is_slow = False
         self.last_applied = self.state.snapshot.index
@@ -156,7 +157,7 @@ class Raft:
         times = [*self.commands.deadlines(), *self.membership.deadlines()]
         if self.role == LEADER:
             times += [self._heartbeat_ms, self._check_ms]
-        elif self.id in self.servers and not self.membership.is_leaving:
+        elif self.id in self.servers:
             times.append(self._election_ms)
         return min(times, default=None)
 
@@ -170,11 +171,7 @@ class Raft:
                 self._check_majority(now_ms)
             if self.role == LEADER and now_ms >= self._heartbeat_ms:
                 self._beat(now_ms)
-        elif (
-            now_ms >= self._election_ms
-            and self.id in self.servers
-            and not self.membership.is_leaving
-        ):
+        elif now_ms >= self._election_ms and self.id in self.servers:
             log.info(
                 "term %d: %d ms timeout expired, starting election",
                 self.state.term,
@@ -184,7 +181,7 @@ class Raft:
         self.membership.advance(now_ms)
 
     def _wait_for_leader(self, now_ms: int) -> None:
-        wait_ms = self.election_timer + self._random_ms(ELECTION_RANGE_MS)
+        wait_ms = self.election_timer + self.random_ms(ELECTION_RANGE_MS)
         if self.is_slow:
             wait_ms += self.election_timer
         self._election_ms = now_ms + wait_ms
@@ -308,7 +305,7 @@ class Raft:
             log.info("server %s is leader for term %d", self.name_of(rpc.sender), self.state.term)
             self.store.remark({"leader": rpc.sender, "term": self.state.term})
         self.had_leader = True
-        self.is_retrying = False
+        self.is_retrying = self._has_tried = False
         return True
 
     # -- elections -----------------------------------------------------------------------
@@ -331,8 +328,8 @@ class Raft:
         except OvsdbError as error:
             log.err_rl("cannot start an election: %s", error)
             return
-        if self.role == CANDIDATE:
-            self.is_retrying = True
+        self.is_retrying |= self._has_tried
+        self._has_tried = True
         self.role = CANDIDATE
         self.leader = None
         self.election_started_ms = now_ms
@@ -449,7 +446,7 @@ class Raft:
         self.step_down(now_ms)
 
     def _become_leader(self, rpc: Rpc, now_ms: int) -> None:
-        if self.role == LEADER or self.id not in self.servers or self.membership.is_leaving:
+        if self.role == LEADER or self.id not in self.servers:
             return
         log.info(
             "received leadership transfer from %s in term %d",

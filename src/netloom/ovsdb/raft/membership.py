@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = get_logger("raft")
 #: How often a server that joins or leaves asks again.
 RETRY_MS = 1000
+#: Why leadership is given away, as the log of the cluster tells.
+LEAVING = "this server is leaving the cluster"
 
 
 class Change:
@@ -116,7 +118,7 @@ class Membership:
             return
         self._retry_ms = now_ms + RETRY_MS
         if self.is_leaving:
-            self._ask_to_be_removed()
+            self._go_on_leaving(now_ms)
         else:
             kind, body = self.greeting()
             self._raft.send(kind, None, body)
@@ -260,10 +262,21 @@ class Membership:
         if list(raft.servers) == [raft.id]:
             raise OvsdbError("the last server of a cluster cannot leave it")
         log.info("%s: starting to leave cluster %s", raft.id[:4], (raft.state.cid or "")[:4])
-        raft.transfer_leadership("this server is leaving the cluster", now_ms)
+        raft.transfer_leadership(LEAVING, now_ms)
         self.is_leaving = True
         self._retry_ms = now_ms + RETRY_MS
         self._ask_to_be_removed()
+
+    def _go_on_leaving(self, now_ms: int) -> None:
+        """Ask again; who leads meanwhile, since too few others are there, has another one lead,
+        and soon asks that one. Two that leave must not pass leadership to and fro in step."""
+        raft = self._raft
+        if raft.is_leader:
+            raft.transfer_leadership(LEAVING, now_ms)
+            soon_ms = max(raft.election_timer // 10, 1)
+            self._retry_ms = now_ms + soon_ms + raft.random_ms(soon_ms)
+        else:
+            self._ask_to_be_removed()
 
     def _ask_to_be_removed(self) -> None:
         raft = self._raft

@@ -1,7 +1,8 @@
 """The conversation with the database server: fetch, commit, wait for the switch.
 
-One connection serves a whole run. If it is lost before the commit, the tool fails, or with
-`--retry` begins anew; what has been committed stays committed.
+One connection serves a whole run. If it is lost before the commit, the tool begins anew with the
+next remote, if it was given several and some are left, or with `--retry`, and fails otherwise; what
+has been committed stays committed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from netloom.ovsdb.idl_txn import (
     UNCHANGED,
 )
 from netloom.programs.db_ctl.context import Context, Run, TryAgain
-from netloom.programs.ovsdb_link import Link, LinkError, in_random_order, leads, open_link
+from netloom.programs.ovsdb_link import (
+    Link,
+    LinkError,
+    in_random_order,
+    is_in_cluster,
+    leads,
+    open_link,
+)
 from netloom.rpc.jsonrpc import Request, format_message
 from netloom.transport.sync_stream import Deadline
 
@@ -45,6 +53,8 @@ class Session:
         self._idl.assume_schema(needs.schema)
         self._deadline = Deadline()
         self._link: Link | None = None
+        #: The remotes that were not tried so far; None before the first attempt.
+        self._untried: list[str] | None = None
 
     # The connection.
 
@@ -54,18 +64,23 @@ class Session:
         remotes = [remote for remote in settings.db.split(",") if remote] or [settings.db]
         if settings.shuffle:
             remotes = in_random_order(remotes)
-        wants_leader = settings.leader_only and len(remotes) > 1
+        has_choice = len(remotes) > 1
+        is_wanted = leads if settings.leader_only else is_in_cluster
+        fault = "is not the cluster's leader" if settings.leader_only else "is cut off"
         patient = settings.retry or settings.db.startswith(("ptcp:", "punix:", "pssl:"))
         while True:
             reason = ""
-            for remote in remotes:
+            if patient or self._untried is None:
+                self._untried = remotes.copy()
+            while self._untried:
+                remote = self._untried.pop(0)
                 try:
                     reconnect_log.info("%s: connecting...", remote)
                     link = open_link(remote, self._deadline, settings.tls)
                     reconnect_log.info("%s: connected", remote)
-                    if wants_leader and not leads(link, self._program.database):
+                    if has_choice and not is_wanted(link, self._program.database):
                         link.close()
-                        raise LinkError(f"{remote} is not the cluster's leader")
+                        raise LinkError(f"{remote} {fault}")
                     self._link = link
                     self._idl.connected()
                     return
@@ -88,7 +103,7 @@ class Session:
             link.close()
             self._link = None
             idl.disconnected()
-            if not self._settings.retry:
+            if not self._settings.retry and not self._untried:
                 raise CommandError(
                     f"{self._settings.db}: database connection failed ({error})"
                 ) from None

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from netloom.rpc.jsonrpc import Message
 
 
+class ConnectionLost(CommandError):
+    """The server went away while something was to come from it."""
+
+
 class Client:
     """One run: `database` is empty for commands that need none."""
 
@@ -51,7 +55,7 @@ class Client:
         try:
             return self.link.next_event()
         except LinkError as error:
-            raise CommandError(f"{self.server}: receive failed ({error})") from None
+            raise ConnectionLost(f"{self.server}: receive failed ({error})") from None
 
     def ready_message(self) -> Message | None:
         """As `next_message`, but None if there is none yet."""
@@ -60,7 +64,7 @@ class Client:
         try:
             return self.link.ready_event()
         except LinkError as error:
-            raise CommandError(f"{self.server}: receive failed ({error})") from None
+            raise ConnectionLost(f"{self.server}: receive failed ({error})") from None
 
     def ask(self, method: str, params: list[Any]) -> tuple[Any, Any]:
         """Send a request and wait for its reply: (result, None) or (None, error)."""
@@ -69,7 +73,7 @@ class Client:
             try:
                 message = self.link.next_event()
             except LinkError as error:
-                raise CommandError(f"transaction failed ({error})") from None
+                raise ConnectionLost(f"transaction failed ({error})") from None
             if isinstance(message, Reply) and message.id == number:
                 return message.result, None
             if isinstance(message, Error) and message.id == number:
@@ -80,7 +84,8 @@ class Client:
         """As `ask`, but an error reply ends the program."""
         result, error = self.ask(method, params)
         if error is not None:
-            raise refused(method, error)
+            what = "transaction" if method == "transact" else method
+            raise CommandError(f"{what} returned error: {format_json(error)}")
         return result
 
     def note_db_changes(self) -> None:
@@ -115,12 +120,6 @@ class Client:
 
     def print_table(self, table: Table) -> None:
         sys.stdout.write(self._printer.format(table))
-
-
-def refused(method: str, error: Any) -> CommandError:
-    """The complaint about an error reply to a request."""
-    what = "transaction" if method == "transact" else method
-    return CommandError(f"{what} returned error: {format_json(error)}")
 
 
 def parse_json_argument(text: str) -> Any:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import select
 import sys
 
 from netloom.base.errors import CommandError, NetloomError
 from netloom.base.getopt import UsageError
-from netloom.base.log import INFO
+from netloom.base.log import INFO, get_logger
 from netloom.programs import tool
+from netloom.programs.ovsdb_client.client import Client, ConnectionLost
 from netloom.programs.ovsdb_client.commands import DATABASE, TABLE, CommandSpec
 from netloom.programs.ovsdb_client.options import PROGRAM, Settings, parse_options
 from netloom.programs.ovsdb_link import LinkError, in_random_order, leads, open_link
 from netloom.transport.address import is_address
 from netloom.transport.sync_stream import Deadline
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from netloom.programs.ovsdb_client.client import Client
-
 DEFAULT_DATABASE = "Open_vSwitch"
+#: The pauses between attempts to connect, in ms: the first, and the longest that they grow to.
+MIN_PAUSE_MS = 1000
+MAX_PAUSE_MS = 8000
+
+
+class NoServer(CommandError):
+    """No server could be reached."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,20 +56,36 @@ def _run(settings: Settings) -> int:
     if spec is None:
         raise CommandError(f"unknown command '{name}'; use --help for help")
     server = words.pop(0) if words and is_address(words[0]) else tool.default_remote()
+    if spec.is_patient:
+        _check_arguments(spec, words)
+    pause_ms = MIN_PAUSE_MS
+    while True:
+        try:
+            _run_command(settings, server, spec, words)
+            return 0
+        except (NoServer, ConnectionLost) as error:
+            if not spec.is_patient:
+                raise
+            get_logger("reconnect").info("%s", error)
+        select.poll().poll(pause_ms)
+        pause_ms = min(2 * pause_ms, MAX_PAUSE_MS)
+
+
+def _check_arguments(spec: CommandSpec, args: list[str]) -> None:
+    if len(args) < spec.min_args or (spec.max_args is not None and len(args) > spec.max_args):
+        raise CommandError(f"invalid syntax for '{spec.name}' (use --help for help)")
+
+
+def _run_command(settings: Settings, server: str, spec: CommandSpec, words: list[str]) -> None:
     client = connect(settings, server, spec, words)
-    n_args = len(client.args)
-    if n_args < spec.min_args or (spec.max_args is not None and n_args > spec.max_args):
-        raise CommandError(f"invalid syntax for '{name}' (use --help for help)")
+    _check_arguments(spec, client.args)
     module = __import__(f"netloom.programs.ovsdb_client.{spec.where}", fromlist=["*"])
     getattr(module, spec.function)(client)
-    return 0
 
 
 def connect(settings: Settings, server: str, spec: CommandSpec, words: list[str]) -> Client:
     """Connect to one of the comma-separated servers, the leader of the command's database unless
-    `--no-leader-only` says that any will do; CommandError if there is none."""
-    from netloom.programs.ovsdb_client.client import Client
-
+    `--no-leader-only` says that any will do; NoServer if there is none."""
     remotes = in_random_order(server.split(","))
     reason = ""
     for remote in remotes:
@@ -80,7 +101,7 @@ def connect(settings: Settings, server: str, spec: CommandSpec, words: list[str]
             reason = f"{remote} is not the cluster's leader"
         except LinkError as error:
             reason = str(error)
-    raise CommandError(f'failed to connect to "{server}" ({reason})')
+    raise NoServer(f'failed to connect to "{server}" ({reason})')
 
 
 def _choose_database(client: Client, spec: CommandSpec, words: list[str]) -> str:

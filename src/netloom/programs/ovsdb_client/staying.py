@@ -31,13 +31,15 @@ class Stay:
         self._daemon: Daemon | None = None
         self._loop: MainLoop | None = None
         self._control: Control | None = None
+        self._is_ready = False
         self._is_blocked = True
         if client.settings.daemon:
             self._daemon = _start_daemon(client, keep_stderr)
 
     def ready(self) -> None:
-        """What was asked for is there; once is enough."""
-        if self._daemon is not None:
+        """What was asked for is there; to be told at least once."""
+        if self._daemon is not None and not self._is_ready:
+            self._is_ready = True
             self._daemon.complete()
 
     def run(self, handle: Callable[[Message], None]) -> None:
