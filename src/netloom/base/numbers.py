@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DIGITS = frozenset("0123456789")
-_DIGITS = "0123456789abcdef"
+_ALL_DIGITS = "0123456789abcdef"
 #: More digits than any number has that is meant somewhere; Python refuses to read thousands.
 _MAX_DIGITS = 40
 #: As many decimal digits as Python is sure to read at once.
@@ -46,7 +46,7 @@ def leading_number(text: str, base: int = 10) -> int | None:
         base = 16 if digits[:2] == "0x" else 8 if digits[:1] == "0" else 10
         digits = digits[2 if base == 16 else 0 :]
     end = 0
-    while end < len(digits) and digits[end] in _DIGITS[:base]:
+    while end < len(digits) and digits[end] in _ALL_DIGITS[:base]:
         end += 1
     if not end:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netloom.base.log_pattern import compile_pattern
-from netloom.base.numbers import decimal
+from netloom.base.numbers import decimal, leading_number
 from netloom.datapath.userspace.dpif import _number_in_name
 from netloom.ofproto.in_band import _remote
 
@@ -32,3 +32,15 @@ def test_names_of_ports_and_targets_may_have_odd_digits(odd: str) -> None:
 @pytest.mark.parametrize("odd", [SUPERSCRIPT, THOUSANDS])
 def test_patterns_of_the_log_may_have_odd_digits(odd: str) -> None:
     compile_pattern(f"%{odd}m|%-{odd}p")
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "number"),
+    [
+        ("12ab", 10, 12), (" -7", 10, -7), ("+3", 10, 3), ("x1", 10, None), ("", 0, None),
+        ("0x1F", 0, 31), ("-0x10z", 0, -16), ("010", 0, 8), ("0", 0, 0), ("0x", 0, None),
+        ("1" + "0" * 700, 10, 10**700),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_as_far_as_it_goes(text: str, base: int, number: int | None) -> None:
+    assert leading_number(text, base) == number

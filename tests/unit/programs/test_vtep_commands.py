@@ -10,6 +10,7 @@ import pytest
 
 from netloom.base.errors import CommandError
 from netloom.programs.db_ctl.context import ExitNow
+from netloom.programs.db_ctl.options import parse_options
 from netloom.programs.vtep_ctl.main import PROGRAM
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -152,6 +153,12 @@ def test_what_does_not_exist_ends_the_program_with_2(line: str) -> None:
     with pytest.raises(ExitNow) as caught:
         vtep().run(line)
     assert caught.value.status == 2
+
+
+def test_the_authority_may_be_learned_as_the_manual_says() -> None:
+    settings = parse_options(PROGRAM, ["--bootstrap-ca-cert=ca.pem", "list-ps"])
+    assert (settings.tls.ca_cert, settings.tls.bootstrap_ca_cert) == ("ca.pem", True)
+    assert not settings.wait
 
 
 def test_show_names_the_switches_of_vlans() -> None:

@@ -19,7 +19,8 @@ class CommandSpec:
 
     `arguments` and `options` are the forms that `--commands` prints; `options` also says which
     options the command takes: names separated by commas, with `=` where a value is required.
-    `where` is the module that has the command's functions and `function` their common name:
+    `where` is the module that has the command's functions (`Program.module`) and `function` their
+    common name:
     `run_FUNCTION(context)`, and `need_FUNCTION(needs, command)` unless `needs_model`.
     """
 
