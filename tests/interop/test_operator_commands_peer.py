@@ -47,8 +47,11 @@ def test_commands_answer_as_the_peers(switches: tuple[PeerSwitch, PeerSwitch]) -
 
 def test_every_command_of_the_peer_is_there(switches: tuple[PeerSwitch, PeerSwitch]) -> None:
     theirs, ours = (set(switch.control("list-commands").splitlines()) for switch in switches)
-    assert {line for line in theirs - ours if not line.startswith(LATER)} == set()
+    missing = {line for line in theirs - ours if not line.startswith(LATER)}
+    assert {line.split()[0] for line in missing} == EXTENDED
 
 
+#: What 3.7 takes more words for.
+EXTENDED = {"dpctl/flush-conntrack", "dpctl/ct-del-limits"}
 #: What belongs to tunnels.
 LATER = ("  tnl/", "  ovs/route/", "  netdev-dummy/ip", "  dpctl/ipf-", "  ofproto/list-tunnels")

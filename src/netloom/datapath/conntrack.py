@@ -63,6 +63,9 @@ class Conntrack(Protocol):
     def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
         """A line of text for each connection (of a zone)."""
 
+    def dump_expected(self, zone: int | None) -> list[str]:
+        """A line of text for each connection (of a zone) that another has announced."""
+
     def describe(self, now_ms: int, zone: int | None, verbose: bool) -> str:
         """How many connections there are, by protocol."""
 

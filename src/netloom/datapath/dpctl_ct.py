@@ -105,6 +105,10 @@ def _dump(tracker: Conntrack, request: Request, now_ms: int) -> str:
     return "".join([f"{line}\n" for line in tracker.dump(now_ms, zone, verbose, times)])
 
 
+def _dump_expected(tracker: Conntrack, request: Request, now_ms: int) -> str:
+    return "".join([f"{line}\n" for line in tracker.dump_expected(_pop_zone(request))])
+
+
 def _flush(tracker: Conntrack, request: Request, now_ms: int) -> str:
     zone = _pop_zone(request, "failed to parse zone")
     try:
@@ -265,6 +269,7 @@ def _get_limits(tracker: Conntrack, request: Request, now_ms: int) -> str:
 
 COMMANDS = (
     CtCommand("dump-conntrack", "[-m] [-s] [dp] [zone=N]", 0, 4, _words("zone="), _dump),
+    CtCommand("dump-conntrack-exp", "[dp] [zone=N]", 0, 2, _words("zone="), _dump_expected),
     CtCommand(
         "flush-conntrack",
         "[dp] [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]",

@@ -42,7 +42,9 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"add_mpls", "check_pkt_len", "clone", "lb_output_action", "tnl_push_pop"})
+_OPTIONAL = frozenset({
+    "add_mpls", "check_pkt_len", "clone", "lb_output_action", "tnl_push_pop", "trunc",
+})  # fmt: skip
 #: What the log says of features when a data path is opened; with a number if that counts.
 _PROBES: tuple[tuple[str, str], ...] = (
     ("recirc", "recirculation"),
@@ -97,8 +99,8 @@ class Features:
         return bool(self._used[key])
 
     def show(self) -> str:
-        """A line each: title and value."""
-        return list_features((_TITLES[key], value) for key, value in self._used.items())
+        """A line each: title and value, as the data path came."""
+        return list_features((_TITLES[key], value) for key, value in self._there.items())
 
     def describe(self) -> str:
         """A line each, with the names that `set` takes."""

@@ -124,6 +124,21 @@ def test_mark_and_label_are_inherited() -> None:
     assert (data.mark, data.label, data.parent) == (5, 9, control.key)
 
 
+def test_what_is_expected_is_shown() -> None:
+    firewall = Firewall()
+    open_control(firewall)
+    (control,) = firewall.tracker.connections(1_000)
+    control.mark, control.label = 5, 9
+    firewall.send(segment(CLIENT, SERVER, (3000, 21), "PA", 101, 501, PORT))
+    zone = control.key.zone
+    assert firewall.tracker.dump_expected(zone + 1) == []
+    assert firewall.tracker.dump_expected(zone) == [
+        f"tcp,orig=(src={SERVER},dst={CLIENT},sport=0,dport=5130)"
+        f"{f',zone={zone}' if zone else ''},mark=5,labels=0x9,"
+        f"parent=(src={CLIENT},dst={SERVER},sport=3000,dport=21)"
+    ]
+
+
 def test_address_in_the_text_is_translated_and_numbers_follow() -> None:
     firewall = Firewall(nat=OUTSIDE)
     open_control(firewall, seen_as=OUTSIDE)

@@ -11,7 +11,12 @@ from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError
 from netloom.datapath.dpctl import Dpctl
-from netloom.datapath.userspace.conntrack.fragments import Fragments
+from netloom.datapath.userspace.conntrack.fragments import (
+    MAX_PACKET,
+    NO_MAX_FRAME,
+    Fragments,
+    Whole,
+)
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.device import Packet
 from netloom.netdev.dummy import DummyFactory
@@ -202,3 +207,18 @@ def test_datagram_longer_than_any_is_never_whole() -> None:
         taken.append(fragments.take(data, parse(data), 0, 0, 0, 0))
     assert taken == ["held", "held", "held"]
     assert "state=reassemble fail" in fragments.lists()[0]
+
+
+@pytest.mark.parametrize(("max_frame", "is_whole"), [(MAX_PACKET, False), (NO_MAX_FRAME, True)])
+def test_the_longest_packet_is_put_together_where_frames_may_be_longer(
+    max_frame: int, is_whole: bool
+) -> None:
+    fragments = Fragments()
+    fragments.max_frame = max_frame
+    taken: object = None
+    for at in (0, 32_000, 64_000):
+        packet = Ether() / IP(src="1.1.1.1", dst="2.2.2.2")
+        packet[IP].frag, packet[IP].flags = at // 8, 0 if at == 64_000 else 1
+        data = bytes(packet / (b"x" * (32_000 if at < 64_000 else 1_515)))
+        taken = fragments.take(data, parse(data), 0, 0, 0, 0)
+    assert isinstance(taken, Whole) is is_whole

@@ -54,7 +54,7 @@ from netloom.datapath.ebpf.spec import (
 from netloom.datapath.ebpf.syscall import Runner
 from netloom.datapath.ebpf.zones import KernelLimits
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
-from netloom.datapath.userspace.conntrack.fragments import NO_MIN_SIZES
+from netloom.datapath.userspace.conntrack.fragments import NO_MAX_FRAME, NO_MIN_SIZES
 from netloom.datapath.userspace.conntrack.plain import PlainTuple, read_plain
 from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.tcp import may_open, read_segment
@@ -105,6 +105,7 @@ class KernelTracker(ConnTracker):
         self._tracker = SharedArray(loaded.maps["tracker"], _SPECS["tracker"])
         super().__init__(counters, draw)
         self.fragments.min_sizes = dict(NO_MIN_SIZES)
+        self.fragments.max_frame = NO_MAX_FRAME
         self._program = Runner(loaded.programs["nl_track"], REQUEST.size + CONNECTION.size)
         self._tuples = HashMap(loaded.maps["tuples"], _SPECS["tuples"])
         self._entries = SharedArray(loaded.maps["connections"], _SPECS["connections"])

@@ -40,6 +40,7 @@ class Speed(NamedTuple):
 
 
 def read_speed(sock: socket.socket, name: str) -> Speed:
+    """What the device says, as far as it does."""
     answer = _ask(sock, name, _SETTINGS.pack(ETHTOOL_GSET, *[0] * 17))
     if answer is None:
         return Speed()

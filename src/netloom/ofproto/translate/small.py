@@ -98,6 +98,8 @@ def output_trunc(context: Context, action: a.OutputTrunc) -> None:
     if port is None or port.dp_port < 0:
         context.report_error(f"output_trunc does not support patch port {format_port(number)}")
         return
+    if not context.bridge.backer.features.has("trunc"):
+        context.slow.add("action")
     context.emit(dp.Trunc(action.max_len))
     output_to(context, number)
 

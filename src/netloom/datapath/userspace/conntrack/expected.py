@@ -90,6 +90,9 @@ class Expectations:
     def __len__(self) -> int:
         return len(self._table)
 
+    def items(self) -> list[tuple[Tuple, Expected]]:
+        return list(self._table.items())
+
     def find(self, key: Tuple) -> Expected | None:
         return self._table.get(key._replace(sport=0)) if self._table else None
 

@@ -18,11 +18,14 @@ from __future__ import annotations
 import itertools
 from typing import Final, NamedTuple
 
+from netloom.base.log import get_logger
 from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet import edit
 from netloom.packet.checksum import checksum
 from netloom.packet.headers import ETH_TYPE_IP, IPV6_EXTENSIONS
 from netloom.packet.parse import Headers
+
+log: Final = get_logger("ipf")
 
 #: How long a packet may be incomplete, and how long its fragments wait for somebody to track.
 TIMEOUT_MS: Final = 15_000
@@ -33,6 +36,10 @@ DEFAULT_MIN_SIZES: Final = {4: 1_200, 6: 1_280}
 NO_MIN_SIZES: Final = {4: 0, 6: 0}
 _LEAST_DATA: Final = 8
 MAX_PACKET: Final = 65_535
+#: Any packet in any frame.
+NO_MAX_FRAME: Final = 2 * MAX_PACKET
+#: Bytes of a packet that the log shows.
+_SHOWN: Final = 128
 _IPV4_MAX_HEADER: Final = 60
 _IPV6_HEADER: Final = 40
 _FRAGMENT_HEADER: Final = 44
@@ -121,6 +128,9 @@ class Fragments:
     def __init__(self) -> None:
         self.enabled = {4: True, 6: True}
         self.min_sizes = dict(DEFAULT_MIN_SIZES)
+        #: Open vSwitch's data path in user space puts no packet together that is longer than 64 KiB
+        #: with all headers in front.
+        self.max_frame = MAX_PACKET
         self.max_fragments = DEFAULT_MAX_FRAGMENTS
         self.counts = {family: dict.fromkeys(COUNTS, 0) for family in (4, 6)}
         #: Fragments that are held now.
@@ -170,7 +180,13 @@ class Fragments:
         self, datagram: Datagram, waiting: Waiting, counts: dict[str, int]
     ) -> Whole | str:
         data = _join(waiting.pieces, datagram.dl_type)
-        if data is None:
+        if data is None or len(data) > self.max_frame:
+            first = waiting.pieces[0]
+            log.warn_rl(
+                "Unsupported big reassembled v%d packet; v%d hdr:\n%s",
+                *(_family(datagram.dl_type),) * 2,
+                first.data[first.l3 : first.l3 + _SHOWN].hex(" "),
+            )
             waiting.state = "reassemble fail"
             return HELD
         del self._waiting[datagram]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from netloom.datapath.userspace.conntrack.connection import Connection
+from netloom.datapath.userspace.conntrack.expected import Expected
 from netloom.datapath.userspace.conntrack.tcp import UNKNOWN_SCALE, Side, TcpState
 from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
 from netloom.flow.address import format_ipv4, format_ipv6
@@ -52,6 +53,15 @@ def format_connection(
     if verbose and connection.parent is not None:
         words.append(f"parent=({_format_tuple(connection.parent)})")
     return ",".join(words)
+
+
+def format_expected(key: Tuple, expected: Expected) -> str:
+    """One line: the connection that is expected, and the one that has announced it."""
+    words = [PROTOCOLS.get(key.proto, str(key.proto)), f"orig=({_format_tuple(key)})"]
+    words += [f"zone={key.zone}"] if key.zone else []
+    words += [f"mark={expected.mark}"] if expected.mark else []
+    words += [f"labels={expected.label:#x}"] if expected.label else []
+    return ",".join([*words, f"parent=({_format_tuple(expected.parent)})"])
 
 
 def _format_tuple(key: Tuple) -> str:

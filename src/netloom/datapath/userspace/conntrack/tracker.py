@@ -46,7 +46,11 @@ from netloom.datapath.userspace.conntrack.tcp import (
     may_open,
     read_segment,
 )
-from netloom.datapath.userspace.conntrack.text import format_connection, format_stats
+from netloom.datapath.userspace.conntrack.text import (
+    format_connection,
+    format_expected,
+    format_stats,
+)
 from netloom.datapath.userspace.conntrack.tuples import (
     ICMP_OPENERS,
     ICMPV6_OPENERS,
@@ -550,6 +554,10 @@ class ConnTracker:
     def dump(self, now_ms: int, zone: int | None, verbose: bool, with_times: bool) -> list[str]:
         found = self._of_zone(now_ms, zone)
         return [format_connection(c, now_ms, verbose, with_times) for c in found]
+
+    def dump_expected(self, zone: int | None) -> list[str]:
+        found = self._expectations.items()
+        return [format_expected(*each) for each in found if zone in (None, each[0].zone)]
 
     def describe(self, now_ms: int, zone: int | None, verbose: bool) -> str:
         return format_stats(self._of_zone(now_ms, zone), verbose)
