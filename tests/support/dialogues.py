@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.peer_switch import ALL_DUMMIES, PeerSwitch
+from tests.support.releases import as_later
 from tests.support.switches import own_tools
 
 _END = "=@=@="
@@ -108,7 +109,7 @@ class Side:
         text = "".join(lines).replace(str(self.directory), "DIR")
         for pattern, word in _MASKS:
             text = pattern.sub(word, text)
-        return text
+        return as_later(text)
 
     def __enter__(self) -> Side:
         return self

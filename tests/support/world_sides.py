@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tests.support.peer_switch import REAL_TUNNELS, PeerSwitch
 from tests.support.peers import wait_until
+from tests.support.releases import as_later
 
 from netloom.base.errors import ConfigError
 from netloom.openflow.codec import encode_message
@@ -76,7 +77,7 @@ def masked(text: str) -> str:
     """`text` without what is chance."""
     for pattern, word in _MASKS:
         text = pattern.sub(word, text)
-    return text
+    return as_later(text)
 
 
 class Seen(NamedTuple):

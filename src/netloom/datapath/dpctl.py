@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, ConfigError
+from netloom.base.log import get_logger
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpctl_ct import COMMANDS as CT_COMMANDS
@@ -32,10 +33,13 @@ from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
-from netloom.flow.odp_parse import parse_odp_flow
+from netloom.flow.odp_parse import FlowTooLong, parse_odp_flow
 from netloom.flow.text import parse_flow, parse_match
 from netloom.netdev.device import UNKNOWN_COUNT
 from netloom.openflow.number_text import atoi
+
+#: The data path's module, since it is what it would say.
+log = get_logger("dpif_netdev")
 
 _LONG = frozenset(
     {"--more", "--statistics", "--names", "--no-names", "--clear", "--may-create"}
@@ -309,6 +313,12 @@ class Dpctl:
             self._fail(call, "parsing actions", errno.EINVAL)
             return
         key, mask = parsed
+        if mask & IN_PORT_MASK != IN_PORT_MASK and not dpif.in_kernel:
+            what = "modify" if modify and not create else "create"
+            log.err_rl("failed to put[%s] flow: in_port is not an exact match", what)
+            self._fail(call, "updating flow table", errno.EINVAL)
+            return
+        mask |= _ALWAYS
         if not mask & DL_TYPE_MASK:
             self._fail(call, "updating flow table", errno.EINVAL)
             return
@@ -335,12 +345,12 @@ class Dpctl:
         try:
             key, mask = parse_odp_flow(text, _numbers(dpif))
         except ConfigError as error:
-            self._fail(call, failure.format(error), errno.EINVAL)
+            code = errno.E2BIG if isinstance(error, FlowTooLong) else errno.EINVAL
+            self._fail(call, failure.format(error), code)
             return None
-        mask |= _ALWAYS
         if dpif.in_kernel and not key & PACKET_TYPE_MASK:
             mask |= PACKET_TYPE_MASK  # what eth() means there, where packet_type() is not printed
-        return key & mask, mask
+        return key, mask
 
     def _get_flow(self, call: _Call) -> None:
         dpif = self._one(call, 1)
@@ -389,7 +399,7 @@ class Dpctl:
             parsed = self._parse_flow(call, dpif, rest, "{}") if rest else None
             if parsed is None:
                 return
-            key, mask = parsed
+            key, mask = parsed[0], parsed[1] | _ALWAYS
         self._count("dpif_flow_del").add()
         flow = dpif.flow_del(key, mask)
         self._given.pop((key & mask, mask), None)

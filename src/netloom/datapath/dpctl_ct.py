@@ -221,7 +221,7 @@ def _parse_zone_limit(text: str) -> tuple[int, int]:
 
 def _zones(text: str) -> list[int]:
     zones = []
-    for word in text.split(","):
+    for word in filter(None, text.split(",")):
         zone = _scan(word)
         if zone is None or not 0 <= zone <= 0xFFFF:
             raise Failure("invalid zone")

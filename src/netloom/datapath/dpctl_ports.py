@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from netloom.base.errors import ConfigError
 from netloom.datapath.dpctl_ct import Failure
-from netloom.datapath.dpif import Dpif, DpPort, DpPortNo
+from netloom.datapath.dpif import LOCAL_PORT, Dpif, DpPort, DpPortNo
 from netloom.netdev.device import Device
 from netloom.netdev.errors import PortRefused
 
@@ -114,7 +114,10 @@ def _del_if(owner: DatapathOwner, type_: str, name: str, args: list[str]) -> lis
     for word in args:
         is_number = word.isascii() and word.isdigit()
         found = _find(dpif, word)
-        if found is not None:
+        if found is not None and found.number == LOCAL_PORT:
+            text = f"deleting port {word} from {type_}@{name} failed"
+            failures.append(Failure(text, errno.EINVAL))
+        elif found is not None:
             owner.close_port(dpif, found.number)
         elif is_number:
             text = f"deleting port {word} from {type_}@{name} failed"

@@ -20,6 +20,10 @@ PIPELINE_DROPS = (
     ("Unsupported packet type", "drop_action_unsupported_packet_type"),
     ("Congestion Drop", "drop_action_congestion"),
     ("Forwarding is disabled", "drop_action_forwarding_disabled"),
+    ("Tunnel routing failed", "drop_action_tunnel_routing_failed"),
+    ("Tunnel output has no ethernet", "drop_action_tunnel_output_no_ethernet"),
+    ("Tunnel neighbor cache miss", "drop_action_tunnel_neigh_cache_miss"),
+    ("Tunnel header build failed", "drop_action_tunnel_header_build_failed"),
 )
 _NUMBERS = {text: number for number, (text, _) in enumerate(PIPELINE_DROPS)}
 

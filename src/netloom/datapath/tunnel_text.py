@@ -18,12 +18,13 @@ from netloom.packet.tunnel import (
     GRE_SEQ,
     build_erspan,
     build_gre,
+    build_srv6,
     split_options,
 )
 
 GRE_TYPES = frozenset({3, 109})
 ERSPAN_TYPES = frozenset({107, 108})
-_VXLAN, _GENEVE, _GTPU = 4, 5, 110
+_VXLAN, _GENEVE, _GTPU, _SRV6 = 4, 5, 110, 112
 
 
 def _hex(value: int) -> str:
@@ -44,6 +45,8 @@ def format_header(header: bytes, type_: int) -> str:
         rest = ip[40:]
     if type_ in GRE_TYPES:
         words.append(_format_gre(rest))
+    elif type_ == _SRV6:
+        words.append(_format_srv6(rest))
     elif type_ in ERSPAN_TYPES:
         words.append(_format_erspan(rest[8:]))
     else:
@@ -89,6 +92,13 @@ def _format_erspan(data: bytes) -> str:
         return f"erspan(ver=1,sid=0x{first & 0x3FF:x},idx=0x{index:x})"
     last = int.from_bytes(data[10:12], "big")
     return f"erspan(ver=2,sid=0x{first & 0x3FF:x},dir={last >> 3 & 1},hwid=0x{last >> 4 & 0x3F:x})"
+
+
+def _format_srv6(data: bytes) -> str:
+    """The stations in the order of the way; the header has the last one first."""
+    ends = range(8 + 16 * (data[4] + 1), 8, -16)
+    segments = (format_ipv6(int.from_bytes(data[end - 16 : end], "big")) for end in ends)
+    return f"srv6(segments_left={data[3]},segs({','.join(segments)}))"
 
 
 def _format_vxlan(data: bytes) -> str:
@@ -139,6 +149,8 @@ def parse_header(parts: dict[str, str], words: Words) -> bytes:
         out += _parse_ipv6(words(parts["ipv6"]))
     if "gre" in parts:
         return out + _parse_gre(parts["gre"], words)
+    if "srv6" in parts:
+        return out + _parse_srv6(parts["srv6"])
     if "erspan" in parts:
         found = {name: int(text, 0) for name, text in words(parts["erspan"]).items()}
         return out + build_erspan(
@@ -158,6 +170,15 @@ def parse_header(parts: dict[str, str], words: Words) -> bytes:
         head = bytes((int(gtpu["flags"], 0), int(gtpu["msgtype"], 0), 0, 0))
         return out + head + int(gtpu["teid"], 0).to_bytes(4, "big")
     return out
+
+
+def _parse_srv6(text: str) -> bytes:
+    """Nothing is said of what is inside, which whoever sends a packet cannot know either."""
+    left, _, inside = text.removeprefix("segments_left=").partition(",segs(")
+    segments = [_address(word) for word in inside.removesuffix(")").split(",")]
+    if len(segments) != int(left) + 1:
+        raise ValueError(text)
+    return build_srv6(0, segments)
 
 
 def _vni(text: str) -> bytes:

@@ -23,6 +23,14 @@ _FLAG_SETS = {
     "ct_state": (numbers.CT_STATE_NAMES, numbers.CT_STATE_MASK),
     "tcp_flags": (numbers.TCP_FLAG_NAMES, numbers.TCP_FLAGS_MASK),
 }
+#: What packets are whose Ethernet type is not said, by what is said of them.
+_IMPLIED = {"ipv4": 0x0800, "ipv6": 0x86DD, "mpls": 0x8847}
+#: What stands in the header of a type of tunnel only.
+_HEADERS = {
+    "gbp": ("id", "flags"), "erspan": ("ver", "idx", "dir", "hwid"), "gtpu": ("flags", "msgtype"),
+}  # fmt: skip
+#: How many bytes of Netlink the members of a tunnel() may take together, each with a header.
+_MAX_NESTED_BYTES, _NESTED_HEADER_BYTES = 65_531, 4
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
 _VLAN_NAMES = ("vlan", "vlan1")
@@ -35,6 +43,10 @@ _UFID_LEN = len("ufid:") + sum(_UFID_PARTS) + len(_UFID_PARTS) - 1
 
 class _SyntaxError(Exception):
     """The attribute that is being read is no such thing."""
+
+
+class FlowTooLong(ConfigError):
+    """More members in an attribute than a message to a data path has room for."""
 
 
 def parse_odp_flow(text: str, port_names: Mapping[str, int] | None = None) -> tuple[int, int]:
@@ -52,7 +64,7 @@ def parse_odp_key(text: str, port_names: Mapping[str, int] | None = None) -> int
 
 
 class _Reader:
-    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_port_names", "key", "mask")
+    __slots__ = ("_depth", "_is_ethernet", "_is_typed", "_named", "_port_names", "key", "mask")
 
     def __init__(self, port_names: Mapping[str, int] | None) -> None:
         self.key = 0
@@ -60,6 +72,8 @@ class _Reader:
         self._depth = 0
         self._is_ethernet = False
         self._is_typed = False
+        #: Attributes so far.
+        self._named: set[str] = set()
         self._port_names = port_names
 
     def read(self, text: str) -> None:
@@ -79,11 +93,16 @@ class _Reader:
                 if not rest.endswith(")"):
                     raise _SyntaxError
                 self._attribute(name, rest[:-1])
+            except FlowTooLong:
+                raise FlowTooLong(f"syntax error at {text[at:]}") from None
             except (_SyntaxError, ValueError):
                 raise ConfigError(f"syntax error at {text[at:]}") from None
             at = end
 
     def finish(self) -> tuple[int, int]:
+        if not self.mask & _DL_TYPE.mask:
+            dl_type = next((kind for name, kind in _IMPLIED.items() if name in self._named), 0)
+            self.key |= dl_type << _DL_TYPE.shift
         dl_type = _DL_TYPE.get(self.key)
         if not self._is_ethernet and not self._is_typed and dl_type:
             self.key = _PACKET_TYPE.put(self.key, 1 << 16 | dl_type)
@@ -99,6 +118,7 @@ class _Reader:
         self.mask = self.mask & ~in_place | mask << member.shift
 
     def _attribute(self, name: str, inside: str) -> None:
+        self._named.add(name)
         if name == "encap":
             self._encap(inside)
         elif name == "vlan":
@@ -220,7 +240,11 @@ class _Reader:
     def _tunnel(self, inside: str) -> None:
         rows = {member.word: member for member in ATTRIBUTES["tunnel"]}
         slot = SLOT["tun_flags"]
+        n_bytes = 0
         for word, text in _split(inside):
+            n_bytes += _NESTED_HEADER_BYTES + _padded_size(rows.get(word))
+            if n_bytes > _MAX_NESTED_BYTES:
+                raise FlowTooLong(word)
             if word == "flags":
                 self._tunnel_flags(text)
             elif word == "oam":
@@ -230,6 +254,8 @@ class _Reader:
                 self._options(text)
             elif word == "vxlan":
                 self._gbp(text)
+            elif word in ("erspan", "gtpu"):
+                self._header(word, text)
             elif word in rows:
                 self._put(rows[word], *self._value(rows[word], text))
             else:
@@ -256,13 +282,23 @@ class _Reader:
         name, _, rest = text.partition("(")
         if name != "gbp" or not rest.endswith(")"):
             raise _SyntaxError
-        for word, value_text in _split(rest[:-1]):
-            if word not in ("id", "flags"):
+        self._header("gbp", rest[:-1])
+
+    def _header(self, name: str, inside: str) -> None:
+        """The members that a type of tunnel has of its own."""
+        words = _HEADERS[name]
+        for word, text in _split(inside):
+            if word not in words:
                 raise _SyntaxError
-            slot = SLOT[f"tun_gbp_{word}"]
-            value, mask = _number(value_text, slot.bits)
+            slot = SLOT[f"tun_{name}_{word}"]
+            value, mask = _number(text, slot.bits)
             self.key = slot.put(self.key, value)
             self.mask = slot.put(self.mask, mask)
+
+
+def _padded_size(member: Member | None) -> int:
+    """How many bytes the value of a plain member takes in a message; of others the least."""
+    return (member.bits + 31) // 32 * 4 if member is not None else 0
 
 
 def _attribute_end(text: str, at: int) -> int:

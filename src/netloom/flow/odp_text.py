@@ -33,15 +33,16 @@ _TUN_FLAGS = numbers.TUN_FLAG_NAMES
 _TUN_FLAGS_MASK = 0xE
 _TUN_KEY = 0x8
 _ETH_TYPE_MIN = 0x600
-#: Metadata in the order of Open vSwitch's userspace data path, and in that of a kernel's.
+#: Metadata in their order.
 _METADATA = (
-    "skb_priority", "tunnel", "skb_mark", "ct_state", "ct_zone", "ct_mark", "ct_label",
-    "ct_tuple", "recirc_id", "dp_hash", "in_port",
-)  # fmt: skip
-_KERNEL_METADATA = (
     "recirc_id", "dp_hash", "skb_priority", "tunnel", "in_port", "skb_mark", "ct_state",
     "ct_zone", "ct_mark", "ct_label", "ct_tuple",
 )  # fmt: skip
+#: Of a version of ERSPAN's header: the fields that it has, and how their values are printed.
+_ERSPAN_FIELDS = {
+    1: (("idx", "{:#x}".format),),
+    2: (("dir", str), ("hwid", numbers.format_hex)),
+}
 
 
 class _Printer:
@@ -120,9 +121,9 @@ def format_odp_flow(
 ) -> str:
     """The flow `key`/`mask` as dpctl/dump-flows prints it (`verbose` is its -m). Without a mask, a
     whole key. `port_names` are by data-path port number; `vlan_limit` is how many tags it reads.
-    People know flows `in_kernel` in another order, and by `eth()` instead of a packet type."""
+    People know flows `in_kernel` by `eth()` instead of a packet type."""
     out = _Printer(key, mask, port_names, verbose)
-    words = _format_metadata(out, _KERNEL_METADATA if in_kernel else _METADATA)
+    words = _format_metadata(out)
     is_ethernet = not SLOT["packet_type"].get(key)
     has_packet_type = not in_kernel and out.shows("packet_type")
     if has_packet_type:
@@ -136,13 +137,13 @@ def format_odp_flow(
     return ",".join(word for word in words if word)
 
 
-def _format_metadata(out: _Printer, names: tuple[str, ...]) -> list[str]:
+def _format_metadata(out: _Printer) -> list[str]:
     words = []
     key = out.key
     has_tunnel = SLOT["tun_dst"].get(key) or SLOT["tun_ipv6_dst"].get(key)
     dl_type = SLOT["dl_type"].get(key)
     tuple_type = {0x0800: "ct_tuple4", 0x86DD: "ct_tuple6"}.get(dl_type)
-    for name in names:
+    for name in _METADATA:
         if name == "tunnel":
             if has_tunnel:
                 words.append(_format_tunnel(out))
@@ -172,12 +173,40 @@ def _format_tunnel(out: _Printer) -> str:
         words.append(f"vxlan(gbp(id={gbp_id},flags={numbers.format_hex(gbp_flags)}))")
     if options := format_options(out.key, out.mask):
         words.append(options)
+    words += [text for text in (_format_erspan(out), _format_gtpu(out)) if text]
     if mask & 1 and flags & 1:
         words.append("oam")
     text = _format_tunnel_flags(flags & _TUN_FLAGS_MASK, mask)
     if text:
         words.append(f"flags({text})")
     return f"tunnel({','.join(words)})"
+
+
+def _format_erspan(out: _Printer) -> str:
+    """What ERSPAN's header has, which only those of a known version have."""
+    version = SLOT["tun_erspan_ver"]
+    fields = _ERSPAN_FIELDS.get(version.get(out.key))
+    if fields is None or not version.get(out.mask):
+        return ""
+    words = [f"ver={_masked(str(version.get(out.key)), version.get(out.mask), version.ones)}"]
+    for word, form in fields:
+        slot = SLOT[f"tun_erspan_{word}"]
+        if mask := slot.get(out.mask):
+            words.append(f"{word}={_masked(form(slot.get(out.key)), mask, slot.ones)}")
+    return f"erspan({','.join(words)})"
+
+
+def _format_gtpu(out: _Printer) -> str:
+    """What GTP-U's header has, if there is one."""
+    flags, kind = SLOT["tun_gtpu_flags"], SLOT["tun_gtpu_msgtype"]
+    if not flags.get(out.key) or not kind.get(out.key):
+        return ""
+    words = []
+    if mask := flags.get(out.mask):
+        words.append(f"flags={_masked(numbers.format_hex(flags.get(out.key)), mask, flags.ones)}")
+    if mask := kind.get(out.mask):
+        words.append(f"msgtype={_masked(str(kind.get(out.key)), mask, kind.ones)}")
+    return f"gtpu({','.join(words)})" if words else ""
 
 
 def _format_tunnel_flags(flags: int, mask: int) -> str:

@@ -27,7 +27,7 @@ from netloom.netdev.device import (
 )
 from netloom.netdev.errors import unknown_type
 from netloom.netdev.tunnel_config import TYPES
-from netloom.packet.offload import finish_offload
+from netloom.packet.offload import finish_offload, segmentation
 from netloom.packet.pcap import PcapWriter
 
 log = get_logger("netdev_dummy")
@@ -46,8 +46,8 @@ _QUEUES = {"n_rxq": "1", "n_txq": "1", "numa_id": "0"}
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", POLLED_TYPE})
 #: Types of real devices, which dummies may stand in for.
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
-#: Least length that --len may ask for: the shortest frame of an Ethernet.
-LEAST_LENGTH = 64
+#: Least length that --len may ask for: the shortest frame of an Ethernet, less its checksum.
+LEAST_LENGTH = 60
 MIN_MTU, MAX_MTU = 68, 65_535
 ETH_LEN = 14
 _TAGS = (b"\x81\x00", b"\x88\xa8")
@@ -88,6 +88,8 @@ class DummyDevice:
         self._open_wire = open_wire
         self._wire: Wire | None = None
         self._wire_option = ("", "")
+        #: TCP comes in to be cut to so many bytes of payload, and may leave so; 0: it does not.
+        self._segment_size = 0
         self._rx_log: PcapWriter | None = None
         self._tx_log: PcapWriter | None = None
         self._log_names: tuple[str, str] = ("", "")
@@ -130,17 +132,23 @@ class DummyDevice:
         packets = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
         self._counts["rx_packets"] += len(packets)
         self._counts["rx_bytes"] += sum(len(packet.data) for packet in packets)
+        if self._segment_size:
+            for packet in packets:
+                packet.offload = segmentation(packet.data, self._segment_size)
         return packets
 
     def send(self, packets: list[Packet]) -> None:
         for packet in packets:
-            whole = finish_offload(packet.data, packet.offload) if packet.offload else [packet.data]
-            for data in whole:
+            offload = packet.offload
+            if offload is not None and offload.gso_size and self._segment_size:
+                self._send(packet.data, is_whole=True)
+                continue
+            for data in finish_offload(packet.data, offload) if offload else [packet.data]:
                 self._send(data)
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, is_whole: bool = False) -> None:
         longest = self._state.mtu + (18 if data[12:14] in _TAGS else 14)
-        if len(data) > longest:
+        if len(data) > longest and not is_whole:
             self.tx_dropped += 1
             return
         self._counts["tx_packets"] += 1
@@ -156,10 +164,12 @@ class DummyDevice:
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent; `stream`
-        or `pstream` is where the other end of the wire is; `ifindex` is its number."""
+        or `pstream` is where the other end of the wire is; `ifindex` is its number. With
+        `ol_tso_segsz` it is a device that leaves TCP uncut, in segments of that size."""
         self._plug(options)
         index = options.get("ifindex", "")
         self._state = replace(self._state, ifindex=decimal(index) or 0)
+        self._segment_size = decimal(options.get("ol_tso_segsz", "")) or 0
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:

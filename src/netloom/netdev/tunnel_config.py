@@ -22,6 +22,11 @@ DEFAULT_TTL = 64
 LEGACY_L2, LEGACY_L3, PTAP = "legacy_l2", "legacy_l3", "ptap"
 _DSCP_MASK = 0xFC
 _KEYS = ("key", "in_key", "out_key")
+#: Stations on the way of a packet by segment routing, at most: Open vSwitch's limit.
+MAX_SEGMENTS = 6
+#: Where the flow label of segment routing's outer header comes from: the inner header, nowhere, or
+#: a hash. Data paths know them by these numbers, in the label's place.
+SRV6_FLOW_LABELS = ("copy", "zero", "compute")
 
 
 class TunnelType(Record):
@@ -39,6 +44,13 @@ class TunnelType(Record):
     l3: bool = False
     has_csum: bool = False
     has_seq: bool = False
+    #: Behind headers that extend IP: what is inside, by which its packets are known.
+    inner_protos: tuple[int, ...] = ()
+
+    @property
+    def known_by(self) -> tuple[int, ...]:
+        """The protocols that a packet of such a tunnel may have in a key."""
+        return self.inner_protos or (self.nw_proto,)
 
 
 TYPES: dict[str, TunnelType] = {
@@ -50,11 +62,19 @@ TYPES: dict[str, TunnelType] = {
         TunnelType("erspan", "erspan_sys", 107, 47, has_seq=True),
         TunnelType("ip6erspan", "ip6erspan_sys", 108, 47, has_seq=True),
         TunnelType("ip6gre", "ip6gre_sys", 109, 47, has_csum=True, has_seq=True),
-        TunnelType("gtpu", "gtpu_sys", 110, 17, True, 2152, l2=False, l3=True, has_csum=True),
+        TunnelType("gtpu", "gtpu_sys", 110, 17, True, 2152, l2=False, l3=True),
+        TunnelType("srv6", "srv6_sys", 112, 43, l2=False, l3=True, inner_protos=(4, 41)),
         TunnelType("bareudp", "udp_sys", 111, 17, True, 0, l2=False, l3=True),
     )
 }
+#: What tunnels over IPv6 are to a data path, where that is a type of its own.
+_OVER_IPV6 = {"gre": TYPES["ip6gre"], "erspan": TYPES["ip6erspan"]}
 TYPES_BY_NUMBER: dict[int, TunnelType] = {row.number: row for row in TYPES.values()}
+
+
+def row_over_ipv6(row: TunnelType) -> TunnelType:
+    """What a tunnel of this type over IPv6 is to a data path."""
+    return _OVER_IPV6.get(row.name, row)
 
 
 class TunnelConfig(Record):
@@ -95,6 +115,9 @@ class TunnelConfig(Record):
     erspan_idx_flow: bool = False
     erspan_dir_flow: bool = False
     erspan_hwid_flow: bool = False
+    #: The way of a packet by segment routing; none: straight to the remote end.
+    srv6_segs: tuple[int, ...] = ()
+    srv6_flowlabel: str = "copy"
 
     @property
     def row(self) -> TunnelType:
@@ -107,13 +130,11 @@ class TunnelConfig(Record):
         row = self.row
         return f"{row.port_name}_{self.dst_port}" if row.has_dst_port else row.port_name
 
-    @property
-    def sends_csum(self) -> bool:
+    def sends_csum(self, over_ipv6: bool) -> bool:
         """Do outer UDP and GRE headers get a checksum? UDP over IPv6 does unless told otherwise."""
         if self.csum_given:
             return self.csum
-        is_ipv6 = bool(self.remote_ip) and not is_ipv4(self.remote_ip)
-        return is_ipv6 and self.row.nw_proto == 17 and self.row.has_csum
+        return over_ipv6 and self.row.nw_proto == 17 and self.row.has_csum
 
 
 def parse_tunnel_config(name: str, type_: str, options: Mapping[str, str]) -> TunnelConfig:
@@ -204,6 +225,10 @@ class _Reader:
             self._take_extensions(value)
         elif key == "egress_pkt_mark":
             values["egress_pkt_mark"] = _number(value, 4)
+        elif key == "srv6_segs":
+            self._take_segments(value)
+        elif key == "srv6_flowlabel":
+            values["srv6_flowlabel"] = value if value in SRV6_FLOW_LABELS else "copy"
         elif key.startswith("erspan_") and row.name in ("erspan", "ip6erspan"):
             return self._take_erspan(key, value)
         else:
@@ -240,6 +265,14 @@ class _Reader:
                 self._complain(f"unknown extension '{word}'")
         self._values["exts"] = frozenset(known)
 
+    def _take_segments(self, text: str) -> None:
+        addresses = [parse_mapped(word) for word in text.split(",") if word]
+        segments = tuple(ip for ip in addresses if ip is not None and not is_ipv4(ip))
+        if not 0 < len(segments) == len(addresses) <= MAX_SEGMENTS:
+            self._complain(f"bad {text} 'srv6_segs'")
+        else:
+            self._values["srv6_segs"] = segments
+
     def _take_erspan(self, key: str, text: str) -> bool:
         found = _ERSPAN.get(key)
         if found is None:
@@ -247,11 +280,15 @@ class _Reader:
         what, base, allowed = found
         if text == "flow":
             self._values[f"{key}_flow"] = True
+            if key == "erspan_ver":
+                # Which of the others count depends on the version.
+                self._values |= dict.fromkeys((f"{option}_flow" for option in _ERSPAN), True)
             return True
         number = _leading_number(text, base)
         if number not in allowed:
             raise self._fail(f"invalid erspan {what}: {text}")
         self._values[key] = number
+        self._values[f"{key}_flow"] = False
         return True
 
     def _take_key(self, option: str, value: str, present: str) -> None:
@@ -353,14 +390,7 @@ def _key_options(config: TunnelConfig) -> dict[str, str]:
 
 def _erspan_options(config: TunnelConfig) -> dict[str, str]:
     if config.erspan_ver_flow:
-        out = {"erspan_ver": "flow"}
-        for word, number in (("idx", config.erspan_idx), ("hwid", config.erspan_hwid)):
-            out[f"erspan_{word}"] = f"{number:#x}"
-        out["erspan_dir"] = str(config.erspan_dir)
-        for word in ("idx", "dir", "hwid"):
-            if getattr(config, f"erspan_{word}_flow"):
-                out[f"erspan_{word}"] = "flow"
-        return out
+        return dict.fromkeys(_ERSPAN, "flow")
     out = {"erspan_ver": str(config.erspan_ver)}
     if config.erspan_ver == 1:
         out["erspan_idx"] = "flow" if config.erspan_idx_flow else f"{config.erspan_idx:#x}"

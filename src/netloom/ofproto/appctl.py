@@ -100,6 +100,8 @@ class OfprotoCommands:
             ("upcall/disable-ufid", "", 0, 0, self._ufid(False)),
             ("upcall/enable-ufid", "", 0, 0, self._ufid(True)),
             ("revalidator/wait", "", 0, 0, self._revalidator_wait),
+            ("revalidator/pause", "", 0, 0, self._pause(True)),
+            ("revalidator/resume", "", 0, 0, self._pause(False)),
             ("revalidator/purge", "", 0, 0, self._revalidator_purge),
         ]
         return [OfprotoCommand(*row) for row in rows]
@@ -226,6 +228,8 @@ class OfprotoCommands:
         text, changed = backer.features.set(args[1], args[2] if len(args) > 2 else None)
         if changed:
             backer.config_changed()
+            backer.revalidator.push_statistics()
+            backer.revalidator.purge()
         return text
 
     def _renumber(self, args: list[str]) -> str:
@@ -321,6 +325,14 @@ class OfprotoCommands:
             backer.settle(now_ms)
             backer.revalidator.sweep(now_ms)
         return ""
+
+    def _pause(self, is_paused: bool) -> Callable[[list[str]], str]:
+        def run(args: list[str]) -> str:
+            for backer in self._backers():
+                backer.is_paused = is_paused
+            return ""
+
+        return run
 
     def _revalidator_purge(self, args: list[str]) -> str:
         for backer in self._backers():

@@ -105,6 +105,8 @@ class Backer:
         self._settled_others = -1
         self._next_sweep_ms = clock.now_ms() + SWEEP_INTERVAL_MS
         self._next_mac_ms = 0
+        #: Flows of the data path are left alone (`revalidator/pause`).
+        self.is_paused = False
         self._busy = False
         #: The tables are being filled with what they held before a restart: until they are, the
         #: data path goes on as it is, and its packets wait (other_config:flow-restore-wait).
@@ -178,6 +180,7 @@ class Backer:
 
     def detach(self, number: int, port: OfPort, device: Device) -> None:
         """Take a port and its device out of the data path."""
+        self.underlay.neighbours.flush(device.name)
         if port.tunnel is not None:
             self.tunnels.remove(port)
             port.tunnel = None
@@ -283,7 +286,7 @@ class Backer:
     def settle(self, now_ms: int) -> None:
         """Have the data path obey all that was asked so far."""
         generations = self.generations
-        if generations != self._settled:
+        if generations != self._settled and not self.is_paused:
             self._revalidate(now_ms, generations)
 
     def has_settled(self, now_ms: int) -> bool:
@@ -292,7 +295,7 @@ class Backer:
         generations = self.generations
         if generations != self._settled and not self.revalidator.n_flows:
             self._revalidate(now_ms, generations)
-        return generations == self._settled and not self._busy
+        return (generations == self._settled or self.is_paused) and not self._busy
 
     def _revalidate(self, now_ms: int, generations: tuple[int, int]) -> None:
         if self.is_restoring:
@@ -346,6 +349,8 @@ class Backer:
         return None if is_more else changes
 
     def _settle_in_time(self, now_ms: int) -> None:
+        if self.is_paused:
+            return
         tables, macs = self.generations
         if tables != self._settled[0] or (macs != self._settled[1] and now_ms >= self._next_mac_ms):
             self._revalidate(now_ms, (tables, macs))
@@ -364,7 +369,7 @@ class Backer:
         if self._waits and self.dpif.switching is not None:
             self._waits = self.dpif.switching.is_waiting
             self.config_generation += not self._waits
-        if now_ms >= self._next_sweep_ms:
+        if now_ms >= self._next_sweep_ms and not self.is_paused:
             self._next_sweep_ms = now_ms + SWEEP_INTERVAL_MS
             self.revalidator.sweep(now_ms)
         for bridge in list(self.bridges.values()):
@@ -422,10 +427,13 @@ class Backer:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
         due.append(self.uplinks.deadline())
-        if self.revalidator.n_flows or (self.dpif.has_strangers and self.dpif.stats().flows):
+        has_flows = self.revalidator.n_flows or (
+            self.dpif.has_strangers and self.dpif.stats().flows
+        )
+        if has_flows and not self.is_paused:
             due.append(self._next_sweep_ms)
         tables, macs = self.generations
-        if self.is_restoring:
+        if self.is_restoring or self.is_paused:
             return min((at for at in due if at is not None), default=None)
         if tables != self._settled[0]:
             return self.clock.now_ms()

@@ -42,7 +42,7 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 )
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
-_OPTIONAL = frozenset({"check_pkt_len", "clone", "lb_output_action", "tnl_push_pop"})
+_OPTIONAL = frozenset({"add_mpls", "check_pkt_len", "clone", "lb_output_action", "tnl_push_pop"})
 #: What the log says of features when a data path is opened; with a number if that counts.
 _PROBES: tuple[tuple[str, str], ...] = (
     ("recirc", "recirculation"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netloom.flow.fields import FIELD
+from netloom.flow.fields import FIELD, option_present
 from netloom.flow.match import Match
 from netloom.flow.ports import ALL, FLOOD, IN_PORT, LOCAL
 from netloom.openflow import actions as a
@@ -34,6 +34,9 @@ def learned_flow(action: a.Learn, key: int) -> m.FlowMod:
         if spec.kind == MATCH and part is not None:
             bits = _bits(part)
             value, mask = value & ~bits | _in_place(part, number) & bits, mask | bits
+            if part.field.dynamic:
+                # A packet without the option is another one than those that are learned.
+                value, mask = value | option_present(part.field), mask | option_present(part.field)
         elif spec.kind == LOAD and part is not None:
             ones = (1 << part.n_bits) - 1
             actions.append(

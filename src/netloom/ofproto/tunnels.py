@@ -132,8 +132,8 @@ class Tunnels:
         self._kinds[name.kind] -= 1
         if not self._kinds[name.kind]:
             del self._kinds[name.kind]
-        if self._listens(config):
-            self._underlay.listeners.remove(name.dp_port)
+        for nw_proto in config.row.known_by if self._listens(config) else ():
+            self._underlay.listeners.remove(name.dp_port, nw_proto)
         log.info("removing tunnel port %s (%s)", port.name, name.describe())
         self._release(config)
 
@@ -145,10 +145,10 @@ class Tunnels:
         return self._dpif.pushes_tunnels and config.type != "bareudp"
 
     def _listen(self, config: TunnelConfig, number: int) -> None:
-        if self._listens(config):
-            row = config.row
+        row = config.row
+        for nw_proto in row.known_by if self._listens(config) else ():
             self._underlay.listeners.add(
-                number, config.port_name, row.nw_proto, config.dst_port if row.has_dst_port else 0
+                number, config.port_name, nw_proto, config.dst_port if row.has_dst_port else 0
             )
 
     def _acquire(self, config: TunnelConfig) -> int:

@@ -19,12 +19,14 @@ from netloom.ofproto.translate import translate
 from netloom.ofproto.translate.context import RECURSION, RESUBMITS
 from netloom.ofproto.translate.finish import datapath_mask
 from netloom.ofproto.translate.small import TCP_FLAGS, credit_all
+from netloom.ofproto.tunnels import TUNNEL_DST_MASK
 from netloom.openflow.continuations import Continuation
 from netloom.packet.offload import finish_offload
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.bridge import Ofproto
+    from netloom.ofproto.ports import OfPort
 
 log: Final = get_logger("ofproto_dpif_upcall")
 
@@ -41,7 +43,7 @@ DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
     """The bridge where a packet of the data path comes in, and its key there; None if nobody has
     its port. One that comes back may have come from no port: a controller sent it."""
-    port = backer.port_of(key)
+    port = _tunnel_before(backer, key) or backer.port_of(key)
     if port is not None:
         if key & _HAS_OPTIONS:
             key = port.bridge.tlv_table.unpack(key)
@@ -49,6 +51,19 @@ def origin(backer: Backer, key: int) -> tuple[Ofproto, int] | None:
     state = backer.recirculations.find(_RECIRC_ID.get(key))
     bridge = backer.bridges.get(state.bridge) if state is not None else None
     return None if bridge is None else (bridge, IN_PORT.put(key, NONE))
+
+
+def _tunnel_before(backer: Backer, key: int) -> OfPort | None:
+    """The tunnel that a packet came through before it came back here: by what it is now (it may
+    have got an Ethernet header since) it need not be one of that tunnel's."""
+    if not key & TUNNEL_DST_MASK or not (number := _RECIRC_ID.get(key)):
+        return None
+    state = backer.recirculations.find(number)
+    bridge = backer.bridges.get(state.bridge) if state is not None else None
+    if state is None or bridge is None:
+        return None
+    port = bridge.ports_by_number.get(IN_PORT.get(state.metadata))
+    return port if port is not None and port.tunnel is not None else None
 
 
 class Upcalls:

@@ -28,6 +28,7 @@ GSO_UDP: Final = 3
 GSO_TCPV6: Final = 4
 GSO_UDP_L4: Final = 5
 _SCTP_OFFSET: Final = 8
+_TCP_OFFSET: Final = 16
 #: With a GSO type: the sender set CWR, which only the first segment may carry (RFC 3168, 6.1.2).
 GSO_ECN: Final = 0x80
 
@@ -85,6 +86,18 @@ def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
     if offload.flags & NEEDS_CSUM:
         return [complete_checksum(packet, offload.csum_start, offload.csum_offset)]
     return [packet]
+
+
+def segmentation(packet: bytes, size: int) -> Offload | None:
+    """What is left to do with TCP that its sender has not cut into segments of `size` bytes of
+    payload; None if there is nothing to cut."""
+    headers = parse(packet)
+    length = _transport_length(packet, headers, IPPROTO_TCP)
+    start = headers.l4 + length
+    if not length or headers.end - start <= size:
+        return None
+    kind = GSO_TCPV4 if headers.dl_type == 0x0800 else GSO_TCPV6
+    return Offload(NEEDS_CSUM, kind, start, size, headers.l4, _TCP_OFFSET)
 
 
 def is_of_tunnel(packet: bytes, offload: Offload) -> bool:

@@ -1,5 +1,6 @@
 """The headers of tunnels behind IP: VXLAN (RFC 7348, with group policy and generic protocol),
-Geneve (RFC 8926), GRE (RFC 2784, 2890), ERSPAN types II and III over GRE, GTP-U (3GPP TS 29.281).
+Geneve (RFC 8926), GRE (RFC 2784, 2890), ERSPAN types II and III over GRE, GTP-U (3GPP TS 29.281),
+and segment routing over IPv6 (RFC 8754).
 
 `read_*` take a packet and the offset behind its IP header and return what the header says
 (`Outer`), or None for one that is broken or none of ours. `build_*` make the bytes from the UDP or
@@ -8,6 +9,8 @@ GRE header on, with length, source port and checksum still to be filled in by wh
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from netloom.base.record import Record
 from netloom.packet.checksum import checksum, pseudo_sum, transport_checksum
@@ -28,6 +31,11 @@ GTPU_LEN, GTPU_DEFAULT_FLAGS, GTPU_TPDU = 8, 0x30, 255
 _GTPU_OPTIONAL = 0x07
 #: Where the outer IP header of a built header stands.
 IP_OFFSET = ETH_LEN
+#: What segment routing carries, by the protocol in its header; the kind of that header.
+SRV6_PROTOCOLS = {4: 0x0800, 41: 0x86DD}
+SRV6_ROUTING_TYPE = 4
+#: In the flow label's place: where the label comes from.
+SRV6_COPIES_LABEL, SRV6_COMPUTES_LABEL = 0, 2
 #: Next protocols of VXLAN's generic protocol extension: number -> Ethernet type.
 GPE_PROTOCOLS = {1: 0x0800, 2: 0x86DD, 3: ETH_TYPE_TEB, 4: 0x894F}
 
@@ -136,6 +144,17 @@ def read_gre(data: bytes, at: int, end: int) -> Outer | None:
     return Outer(length, eth_type, tun_id, bool(flags & GRE_KEY), bool(flags & GRE_CSUM))
 
 
+def read_srv6(data: bytes, at: int) -> Outer | None:
+    """Segment routing's header (RFC 8754) at `at`, of a packet that is at its way's end."""
+    if len(data) < at + 8 or data[at + 2] != SRV6_ROUTING_TYPE or data[at + 3]:
+        return None
+    length = 8 + 8 * data[at + 1]
+    eth_type = SRV6_PROTOCOLS.get(data[at])
+    if eth_type is None or at + length > len(data):
+        return None
+    return Outer(length, eth_type, has_key=False)
+
+
 def read_erspan(data: bytes, at: int) -> Outer | None:
     """ERSPAN in GRE."""
     if len(data) < at + 4:
@@ -238,6 +257,28 @@ def build_erspan(ver: int, session: int, idx: int = 0, dir_: int = 0, hwid: int 
     if ver == 1:
         return gre + first + idx.to_bytes(4, "big")
     return gre + first + bytes(6) + (hwid << 4 | dir_ << 3).to_bytes(2, "big")
+
+
+def build_srv6(proto: int, segments: Sequence[bytes]) -> bytes:
+    """The routing header of a packet that goes by `segments` (RFC 8754), of which the last stands
+    first; `proto` is inside."""
+    left = len(segments) - 1
+    head = bytes((proto, 2 * len(segments), SRV6_ROUTING_TYPE, left, left, 0, 0, 0))
+    return head + b"".join(reversed(segments))
+
+
+def finish_srv6(packet: bytearray, flow_hash: int) -> None:
+    """As `finish_tunnel`, of a packet with a routing header: its length, and the flow label as the
+    number in its place says."""
+    at = IP_OFFSET + 40
+    packet[IP_OFFSET + 4 : IP_OFFSET + 6] = (len(packet) - at & 0xFFFF).to_bytes(2, "big")
+    inner = at + 8 + 8 * packet[at + 1]
+    how = packet[IP_OFFSET + 3]
+    label = flow_hash & 0xFFFFF if how == SRV6_COMPUTES_LABEL else 0
+    if how == SRV6_COPIES_LABEL and packet[inner] >> 4 == 6:
+        label = int.from_bytes(packet[inner : inner + 4], "big") & 0xFFFFF
+    first = int.from_bytes(packet[IP_OFFSET : IP_OFFSET + 4], "big") & ~0xFFFFF | label
+    packet[IP_OFFSET : IP_OFFSET + 4] = first.to_bytes(4, "big")
 
 
 def build_gtpu(tun_id: int, msgtype: int = 0) -> bytes:

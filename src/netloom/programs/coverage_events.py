@@ -80,6 +80,14 @@ COUNTED = {
     "drop_action_stack_too_deep": "dropped: too much was pushed",
     "drop_action_too_many_mpls_labels": "dropped: more labels than can be",
     "drop_action_too_many_resubmit": "dropped: too many tables were looked up",
+    "drop_action_tunnel_header_build_failed": "dropped: its tunnel cannot carry what it is",
+    "drop_action_tunnel_neigh_cache_miss": (
+        "dropped: nobody knows yet who is next on its tunnel's way"
+    ),
+    "drop_action_tunnel_output_no_ethernet": (
+        "dropped: the device that its tunnel leaves by has no Ethernet address"
+    ),
+    "drop_action_tunnel_routing_failed": "dropped: there is no way to its tunnel's end",
     "drop_action_unsupported_packet_type": "dropped: nobody forwards what it is",
     "dumped_new_flow": "a flow was found in a data path that somebody else has put there",
     "flow_extract": "a packet was read once more: the switch's own, or sent up by an action",

@@ -10,7 +10,7 @@ from netloom.base.errors import CommandError, ConfigError
 from netloom.datapath.dpctl import Dpctl
 from netloom.datapath.userspace.thread_commands import ThreadCommands
 from netloom.flow.compose import compose_packet
-from netloom.flow.fields import SLOT
+from netloom.flow.key import PACKET_TYPE_MASK
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.device import Device
 from netloom.netdev.dummy import DummyFactory
@@ -22,8 +22,6 @@ from netloom.vswitchd.quality import format_qos, format_types
 
 if TYPE_CHECKING:
     from netloom.programs.vswitchd import Program
-
-_PACKET_TYPE = SLOT["packet_type"]
 
 
 def register_commands(program: Program) -> None:
@@ -114,5 +112,5 @@ def _build_packet(text: str, length: int) -> bytes:
         key, _ = parse_odp_flow(text)
     except ConfigError as error:
         raise CommandError(str(error)) from error
-    # It comes in by a wire: in a frame, also of a flow that does not speak of one.
-    return compose_packet(_PACKET_TYPE.put(key, 0), length or None)
+    # What comes in at a dummy starts with an Ethernet header.
+    return compose_packet(key & ~PACKET_TYPE_MASK, length or None)

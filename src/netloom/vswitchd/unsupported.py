@@ -14,7 +14,6 @@ KEYS: dict[str, tuple[str, ...]] = {
         "dpdk-init",
         "hw-offload",
         "hw-offload-priority",
-        "userspace-tso-enable",
     ),
 }
 

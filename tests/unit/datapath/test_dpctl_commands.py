@@ -105,8 +105,8 @@ def test_more_shows_what_is_wildcarded_and_an_id_that_finds_the_flow(dpctl: Comm
     dpctl("add-flow", FLOW, "2")
     (line,) = dpctl("dump-flows", "-m").splitlines()[1:]
     ufid, _, rest = line.partition(", ")
-    assert rest.startswith("skb_priority(0/0),skb_mark(0/0),ct_state(0/0)")
-    assert "in_port(p1)" in rest
+    assert rest.startswith("recirc_id(0),dp_hash(0/0),skb_priority(0/0)")
+    assert "in_port(p1),skb_mark(0/0),ct_state(0/0)" in rest
     assert rest.endswith(", packets:0, bytes:0, used:never, dp:ovs, actions:p2")
     assert dpctl("get-flow", ufid) == f"{PRINTED}, packets:0, bytes:0, used:never, actions:2\n"
     assert dpctl("del-flow", ufid) == ""

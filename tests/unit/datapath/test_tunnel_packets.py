@@ -88,6 +88,39 @@ def test_gtp_carries_ip() -> None:
     assert SLOT["tun_gtpu_msgtype"].get(popped[1]) == 255
 
 
+def _srv6(how: int, inner: bytes, segments_left: int = 0) -> bytearray:
+    """A packet by segment routing to its only station; `how` is the flow label made?"""
+    routing = bytearray(t.build_srv6(41 if inner[0] >> 4 == 6 else 4, [bytes(15) + b"\2"]))
+    routing[3] = segments_left
+    packet = bytearray(_outer(bytes(routing), 43, is_ipv6=True) + inner)
+    packet[17] = how
+    t.finish_srv6(packet, 0xABCDE)
+    return packet
+
+
+def test_segment_routing_carries_ip_and_a_flow_label() -> None:
+    inside = build.ipv6(bytes(16), bytes(16), 17, b"\0\1\0\2\0\x08\0\0", hlimit=9)
+    inside = inside[:1] + b"\1\2\3" + inside[4:]
+    for how, label in ((0, 0x10203), (1, 0), (2, 0xABCDE)):
+        packet = bytes(_srv6(how, inside))
+        assert int.from_bytes(packet[14:18], "big") & 0xFFFFF == label
+        assert int.from_bytes(packet[18:20], "big") == len(packet) - 54
+        popped = pop_tunnel(packet, "srv6")
+        assert popped is not None and popped[0] == inside
+        assert SLOT["packet_type"].get(popped[1]) == 0x186DD
+    ipv4 = pop_tunnel(bytes(_srv6(0, INNER[14:])), "srv6")
+    assert ipv4 is not None and SLOT["packet_type"].get(ipv4[1]) == 0x10800
+    assert pop_tunnel(bytes(_srv6(0, inside, segments_left=1)), "srv6") is None
+    assert pop_tunnel(bytes(_srv6(0, inside))[:70], "srv6") is None
+
+
+def test_what_lies_behind_the_outer_packet_stays() -> None:
+    packet = bytearray(_outer(HEADERS["erspan"], 47, False) + INNER)
+    t.finish_tunnel(packet, 40_000, 0)
+    popped = pop_tunnel(bytes(packet) + b"padding", "erspan")
+    assert popped is not None and popped[0] == INNER + b"padding"
+
+
 def test_group_policy_travels() -> None:
     header = t.build_udp(4789, False, t.build_vxlan(5, (0x77, t.VXLAN_GBP_POLICY_APPLIED)))
     packet = bytearray(_outer(header, 17, False) + INNER)
@@ -124,6 +157,10 @@ def test_one_connection_leaves_from_one_port() -> None:
         "src=aa:55:aa:55:00:00,dl_type=0x0800),ipv4(src=1.1.2.88,dst=1.1.2.92,proto=47,tos=0x20,"
         "ttl=55,frag=0x4000),gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x0,seq=0x0)),"
         "out_port(100))",
+        "tnl_push(tnl_port(6),header(size=94,type=112,eth(dst=f8:bc:12:44:34:b6,"
+        "src=aa:55:aa:55:00:00,dl_type=0x86dd),ipv6(src=2001:cafe::88,dst=2001:cafe::92,label=1,"
+        "proto=43,tclass=0x0,hlimit=64),srv6(segments_left=1,"
+        "segs(2001:cafe::92,2001:cafe::93))),out_port(100))",
     ],
 )
 def test_actions_of_tunnels_read_what_they_print(text: str) -> None:

@@ -25,9 +25,9 @@ PRINTED = [
     "encap(eth_type(0x0800),ipv4(frag=no)))",
     "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth_type(0x8100),vlan(vid=5,pcp=3/0x0),"
     "encap(eth_type(0x8100),encap(eth_type(0x0800),ipv4(frag=no)))",
-    "ct_state(-new+trk),ct_zone(0x3/0x7),ct_mark(0x5),ct_label(0x1/0xf),recirc_id(0),in_port(1),"
+    "recirc_id(0),in_port(1),ct_state(-new+trk),ct_zone(0x3/0x7),ct_mark(0x5),ct_label(0x1/0xf),"
     "eth(),eth_type(0x0800),ipv4(frag=no)",
-    "skb_priority(0x5),skb_mark(0x7/0xf),recirc_id(0),dp_hash(0x1/0x1),in_port(1),"
+    "recirc_id(0),dp_hash(0x1/0x1),skb_priority(0x5),in_port(1),skb_mark(0x7/0xf),"
     "packet_type(ns=1,id=0x800),eth_type(0x0800),ipv4(proto=17,frag=first),udp(src=5/0xff)",
     "recirc_id(0),in_port(1),eth(),eth_type(0x8847),mpls(label=5/0xfffff,tc=1/7,ttl=64/0xff,"
     "bos=0/1,label=7/0xfffff,tc=0/0,ttl=3/0x3,bos=1/1)",
@@ -35,12 +35,18 @@ PRINTED = [
     "recirc_id(0),in_port(1),eth(),eth_type(0x0806),arp(sip=1.2.3.4/255.255.0.0)",
     "recirc_id(0),in_port(1),eth(),eth_type(0x86dd),ipv6(src=fe80::/ffff::,label=0x5,proto=58,"
     "frag=no),icmpv6(type=135,code=0),nd(target=::5,sll=00:00:00:00:00:05)",
-    "tunnel(tun_id=0x5,ipv6_src=::1,ipv6_dst=::2,tos=0x4,ttl=1,vxlan(gbp(id=5,flags=0)),"
-    "flags(key)),recirc_id(0),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
-    "tunnel(tun_id=0x5,src=1.2.3.4,dst=5.6.7.8,ttl=64,tp_dst=4789,flags(df|key)),recirc_id(0),"
+    "recirc_id(0),tunnel(tun_id=0x5,ipv6_src=::1,ipv6_dst=::2,tos=0x4,ttl=1,"
+    "vxlan(gbp(id=5,flags=0)),flags(key)),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),tunnel(tun_id=0x1,src=1.2.3.4,dst=5.6.7.8,ttl=64,erspan(ver=1,idx=0x7)),"
+    "in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),tunnel(src=1.2.3.4,dst=5.6.7.8,ttl=64,erspan(ver=2,dir=1,hwid=0x7/0xf),"
+    "flags(-df+csum)),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),tunnel(src=1.2.3.4,dst=5.6.7.8,ttl=64,gtpu(flags=0x30,msgtype=255)),"
+    "in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),tunnel(tun_id=0x5,src=1.2.3.4,dst=5.6.7.8,ttl=64,tp_dst=4789,flags(df|key)),"
     "in_port(1),packet_type(ns=0,id=0),eth_type(0x0800),ipv4(frag=no)",
-    "ct_state(-new+est-rel-rpl-inv+trk-snat-dnat),ct_tuple4(src=1.2.3.4,dst=0.0.0.0,proto=6,"
-    "tp_src=5,tp_dst=0),recirc_id(0),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),in_port(1),ct_state(-new+est-rel-rpl-inv+trk-snat-dnat),"
+    "ct_tuple4(src=1.2.3.4,dst=0.0.0.0,proto=6,tp_src=5,tp_dst=0),eth(),eth_type(0x0800),ipv4(frag=no)",
     "recirc_id(0),in_port(1),packet_type(ns=0,id=0),eth_type(0/0xffff)",
     "recirc_id(0x5),in_port(1),eth(),eth_type(0x1234)",
     "recirc_id(0),in_port(2),packet_type(ns=0,id=0),eth_type(0x0800),ipv4(proto=1,frag=no),"
@@ -56,7 +62,7 @@ def test_printed_flow_is_read_and_printed_again(text: str) -> None:
     assert format_odp_flow(*parse_odp_flow(text)) == text
 
 
-def test_a_flow_in_the_kernel_has_its_metadata_in_the_kernels_order() -> None:
+def test_metadata_have_one_order_and_flows_in_the_kernel_no_packet_type() -> None:
     key, mask = parse_odp_flow(
         "tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64),skb_mark(0x3),ct_state(+est+trk),"
         "ct_zone(0x5),recirc_id(0x2),in_port(1),packet_type(ns=0,id=0),eth_type(0x0800),"
@@ -78,8 +84,8 @@ def test_verbose_flow_shows_the_packet_behind_the_mask() -> None:
     mask = parse_match("recirc_id=0,in_port=1,eth,dl_vlan=5").mask | 3 << SLOT["nw_frag"].shift
     mask |= SLOT["dl_type"].mask
     assert format_odp_flow(key, mask, {1: "p1"}, verbose=True) == (
-        "skb_priority(0/0),skb_mark(0/0),ct_state(0/0),ct_zone(0/0),ct_mark(0/0),ct_label(0/0),"
-        "recirc_id(0),dp_hash(0/0),in_port(p1),packet_type(ns=0,id=0),"
+        "recirc_id(0),dp_hash(0/0),skb_priority(0/0),in_port(p1),skb_mark(0/0),ct_state(0/0),"
+        "ct_zone(0/0),ct_mark(0/0),ct_label(0/0),packet_type(ns=0,id=0),"
         "eth(src=00:00:00:00:00:01/00:00:00:00:00:00,dst=ff:ff:ff:ff:ff:ff/00:00:00:00:00:00),"
         "eth_type(0x8100),vlan(vid=5,pcp=3/0x0),encap(eth_type(0x0800),ipv4(src=1.2.3.4/0.0.0.0,"
         "dst=5.6.7.8/0.0.0.0,proto=6/0,tos=0/0,ttl=64/0,frag=no),tcp(src=0/0,dst=0/0))"
@@ -129,8 +135,8 @@ def test_error_shows_the_text_from_the_bad_attribute_on(text: str, rest: str) ->
 
 def test_whole_key_prints_without_masks() -> None:
     text = (
-        "skb_priority(0),skb_mark(0),ct_state(0),ct_zone(0),ct_mark(0),ct_label(0),recirc_id(0),"
-        f"dp_hash(0),in_port(1),{ETH},eth_type(0x0806),arp(sip=1.2.3.4,tip=5.6.7.8,op=1,"
+        "recirc_id(0),dp_hash(0),skb_priority(0),in_port(1),skb_mark(0),ct_state(0),ct_zone(0),"
+        f"ct_mark(0),ct_label(0),{ETH},eth_type(0x0806),arp(sip=1.2.3.4,tip=5.6.7.8,op=1,"
         "sha=00:00:00:00:00:01,tha=00:00:00:00:00:00)"
     )
     assert format_odp_flow(parse_odp_key(text)) == text

@@ -9,6 +9,7 @@ import pytest
 from netloom.base.errors import CommandError, ConfigError
 from netloom.netdev.device import UNKNOWN_COUNT, Packet
 from netloom.netdev.dummy import DummyDevice, DummyFactory
+from netloom.packet.build import ethernet, ipv4
 
 FRAME = bytes.fromhex("00000000000200000000000108004500")
 
@@ -63,6 +64,24 @@ def test_a_packet_longer_than_the_mtu_is_not_sent() -> None:
         device.send([Packet(tagged.ljust(length, b"\0"))])
     assert [len(packet.data) for packet in device.sent] == [114, 118]
     assert device.tx_dropped == 2
+
+
+def test_tcp_of_a_device_that_leaves_it_uncut_is_cut_unless_the_next_does_so_too() -> None:
+    factory = DummyFactory(None)
+    one, two = make(factory, "p1"), make(factory, "p2")
+    one.set_options({"ol_tso_segsz": "100"})
+    header = bytes(12) + b"\x50\x10" + bytes(6)
+    frames = [
+        ethernet(bytes(6), bytes(6), 0x0800, ipv4(b"\1\0\0\1", b"\1\0\0\2", 6, data))
+        for data in (header + bytes(250), header + bytes(100))
+    ]
+    for uncut, lengths in (("0", [154, 154, 104, 154]), ("100", [304, 154])):
+        two.set_options({"ol_tso_segsz": uncut})
+        for frame in frames:
+            one.inject(frame)
+        two.send(one.receive(5))
+        assert [len(packet.data) for packet in two.sent] == lengths
+        two.sent.clear()
 
 
 def test_addresses_count_up() -> None:
@@ -163,7 +182,7 @@ def test_receive_takes_hex_and_flows() -> None:
         (("p1", "0" * 27), "syntax error at " + "0" * 27),
         (("p1", "--qid", "1", "ff"), "bad rx queue id."),
         (("p1", "--qid"), "bad rx queue id."),
-        (("p1", "in_port(1)", "--len", "63"), "too small packet len"),
+        (("p1", "in_port(1)", "--len", "59"), "too small packet len"),
         (("p1", "in_port(1)", "--len", "x"), "too small packet len"),
         (("p1", "in_port(1)", "--len"), "too small packet len"),
     ],

@@ -73,12 +73,13 @@ def test_gtp_carries_packets_without_ethernet() -> None:
 
 
 def test_udp_over_ipv6_has_checksums_unless_told_otherwise() -> None:
-    def sends(remote: str, **options: str) -> bool:
-        config = parse_tunnel_config("t", "vxlan", {"remote_ip": remote, **options})
-        return config.sends_csum
+    def sends(over_ipv6: bool, type_: str = "vxlan", **options: str) -> bool:
+        config = parse_tunnel_config("t", type_, {"remote_ip": "flow", **options})
+        return config.sends_csum(over_ipv6)
 
-    assert sends("::1") and not sends("::1", csum="false")
-    assert not sends("1.1.1.1") and sends("1.1.1.1", csum="true")
+    assert sends(over_ipv6=True) and not sends(over_ipv6=True, csum="false")
+    assert not sends(over_ipv6=False) and sends(over_ipv6=False, csum="true")
+    assert not sends(over_ipv6=True, type_="ip6gre") and not sends(over_ipv6=True, type_="gtpu")
 
 
 def test_the_factory_opens_tunnels_and_nothing_else() -> None:

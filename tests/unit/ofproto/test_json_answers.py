@@ -67,8 +67,12 @@ def test_routes_are_listed_with_their_priority(switch: SmallSwitch) -> None:
     assert default is not None and underlay.routes.add(*default, "br0", gateway, 5)
     assert answers(switch)["ovs/route/show"]([]) == [
         {
-            "dst": "10.0.0.0", "local": True, "nexthops": [{"dev": "br0"}], "prefix": 24,
-            "prefsrc": "10.0.0.1", "priority": 184, "user": False,
+            "dst": "10.0.0.1", "local": True, "nexthops": [{"dev": "br0"}], "prefix": 32,
+            "prefsrc": "10.0.0.1", "priority": 192, "user": False,
+        },
+        {
+            "dst": "10.0.0.0", "local": False, "nexthops": [{"dev": "br0"}], "prefix": 24,
+            "prefsrc": "10.0.0.1", "priority": 120, "user": False,
         },
         {
             "dst": "0.0.0.0", "local": False, "mark": 5,

@@ -98,8 +98,10 @@ def test_tables_are_shown_one_by_one_or_together() -> None:
     desk = Desk()
     desk.say("add 9.0.0.0/8 br0 10.0.0.2 table=10")
     own = (
-        "Cached: 10.0.0.0/24 dev br0 SRC 10.0.0.1 local\n"
-        "Cached: 10.1.0.0/24 dev br1 SRC 10.1.0.1 local\n"
+        "Cached: 10.0.0.1/32 dev br0 SRC 10.0.0.1 local\n"
+        "Cached: 10.1.0.1/32 dev br1 SRC 10.1.0.1 local\n"
+        "Cached: 10.0.0.0/24 dev br0 SRC 10.0.0.1\n"
+        "Cached: 10.1.0.0/24 dev br1 SRC 10.1.0.1\n"
     )
     route = "User: 9.0.0.0/8 dev br0 GW 10.0.0.2 SRC 10.0.0.1"
     assert desk.say("show") == f"Route Table:\n{own}"

@@ -105,9 +105,9 @@ def test_packets_for_a_tunnel_are_told_by_address_and_port() -> None:
     assert listeners.lookup(key | make_key(tp_dst=4790), 0)[0] is None
     gre = make_key(dl_dst=0x020000000001, dl_type=0x800, nw_dst=0x0A000001, nw_proto=47)
     assert listeners.lookup(gre, 0)[0] == 3
-    listeners.remove(4789)
+    listeners.remove(4789, 17)
     assert listeners.lookup(vxlan, 0)[0] == 4789
-    listeners.remove(4789)
+    listeners.remove(4789, 17)
     assert listeners.lookup(vxlan, 0)[0] is None
     assert listeners.show() == "Listening ports:\ngre_sys (3) ref_cnt=1\n"
 

@@ -30,8 +30,8 @@ from netloom.datapath.ebpf.spec import (
     NAT_FLAG,
     OP,
     PUSH_FLAG,
+    PUSHED_TUNNELS,
     SLOT_ACTIONS,
-    TUNNELS,
 )
 from netloom.datapath.ebpf.spread import is_tunnelled, spread
 from netloom.datapath.ebpf.taken_back import (
@@ -220,7 +220,7 @@ class _Compiler:
         action, rest = actions[at], actions[at + 1 :]
         assert isinstance(action, dp.TunnelPush)
         number = self._registry.add_header(action.header)
-        if number is None or action.type not in TUNNELS.values():
+        if number is None or action.type not in PUSHED_TUNNELS:
             raise Uncompilable("a tunnel that the programs do not know")
         if has_udp_checksum(action.header) and any(_changes_addresses(after) for after in rest):
             raise Uncompilable("changes of what a tunnel's checksum covers")
@@ -241,7 +241,7 @@ class _Compiler:
             push, *rest = clone.actions
             assert isinstance(push, dp.TunnelPush)
             number = self._registry.add_header(push.header)
-            if number is None or push.type not in TUNNELS.values():
+            if number is None or push.type not in PUSHED_TUNNELS:
                 raise Uncompilable("a tunnel that the programs do not know")
             left = (*order.tunnels[at:], *order.tail, *self._behind)
             self.records.append(record("RESUME_AT", a32=self._registry.add_list(left)))

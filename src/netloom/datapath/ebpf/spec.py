@@ -107,6 +107,8 @@ TO_PORT = 1 << 31
 TO_ACTIONS = 1 << 30
 #: Numbers of types of tunnels, as in actions, that the programs know; headers that they may put on.
 TUNNELS = {"gre": 3, "vxlan": 4, "geneve": 5}
+#: Those whose headers the programs put on: GRE over IPv6 has a number of its own there.
+PUSHED_TUNNELS = frozenset({*TUNNELS.values(), 109})
 MAX_TEMPLATES, TEMPLATE_BYTES = 16_384, 328
 UPCALLS = ("MISS", "SLOW", "USERSPACE", "UNPARSED")
 #: Counters of packets, by CPU: hits and what became of the rest. The programs count hits by flow

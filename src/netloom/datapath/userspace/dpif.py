@@ -501,7 +501,7 @@ class UserspaceDpif(Outlet):
             self._sent += len(packets)
             self._batches += 1
             found = self._ports.get(number)
-            if found is None:
+            if found is None or isinstance(found[1], TunnelPort):
                 self._counters.counter(DROP_PORT).add(len(packets))
             else:
                 found[1].send(packets)

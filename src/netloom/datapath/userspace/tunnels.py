@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 DROP_PUSH = "datapath_drop_tunnel_push_error"
 DROP_POP = "datapath_drop_tunnel_pop_error"
 DROP_TUNNEL_PORT = "datapath_drop_invalid_tnl_port"
+#: IPv6's number of a routing header.
+_ROUTING = 43
 #: UDP source ports of tunnels unless told otherwise (`tnl/egress_port_range`).
 SOURCE_PORTS = (32768, 61000)
 
@@ -47,7 +49,7 @@ _FIELDS = (
 )  # fmt: skip
 _IP, _IPV6 = 0x0800, 0x86DD
 #: Tunnels whose senders are told about packets that are too long.
-_TELLING = frozenset({"vxlan", "geneve", "gre"})
+_TELLING = frozenset({"vxlan", "geneve", "gre", "ip6gre"})
 
 
 def source_port(key: int, ports: tuple[int, int]) -> int:
@@ -114,9 +116,12 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
         if kind is None or len(packet) > 0xFFFF + ETH_LEN:
             outlet.drop(DROP_PUSH)
             return True
-        seq = outlet.next_sequence(action.tunnel_port) if counts else 0
-        port = source_port(execution.key, outlet.source_ports)
-        t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
+        if kind.name == "srv6":
+            t.finish_srv6(packet, hash_five_tuple(execution.key, 0))
+        else:
+            seq = outlet.next_sequence(action.tunnel_port) if counts else 0
+            port = source_port(execution.key, outlet.source_ports)
+            t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
         execution.replace(Packet(bytes(packet)))
         execution.key = out_port
         return False
@@ -153,8 +158,8 @@ def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
     outer = _read_ip(data, eth_type)
     if outer is None:
         return None
+    # What lies behind the end of the outer packet stays, as padding.
     at, end, src, dst, proto, tos, ttl = outer
-    data = data[:end]
     is_udp = proto == 17
     if is_udp and (len(data) < at + 8 or t.udp_checksum_is_wrong(data, at, src, dst)):
         return None
@@ -230,6 +235,8 @@ def _read_tunnel(data: bytes, at: int, end: int, type_: str, proto: int) -> t.Ou
         if type_ in ("erspan", "ip6erspan"):
             return t.read_erspan(data, at)
         return t.read_gre(data, at, end)
+    if type_ == "srv6":
+        return t.read_srv6(data, at) if proto == _ROUTING else None
     if proto != 17:
         return None
     if type_ == "vxlan":

@@ -17,7 +17,7 @@ beside it.
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
-from netloom.flow.fields import KEY_MASK, SLOT, TUN_OPTIONS_MASK
+from netloom.flow.fields import FIELD, KEY_MASK, SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import CT_MASK, TUNNEL_MASK
 from netloom.flow.ports import UNSET
 from netloom.ofproto.recirculations import FrozenState
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _ACTSET_OUTPUT: Final = SLOT["actset_output"]
 _RECIRC_ID: Final = SLOT["recirc_id"]
+_METADATA: Final = FIELD["metadata"]
 #: What of a key is frozen: the data path does not know it, or knows it otherwise.
 FROZEN_MASK: Final = (
     SLOT["in_port"].mask
@@ -74,7 +75,16 @@ def freeze_rest(context: Context, actions: a.Actions) -> None:
         if (names_table or isinstance(action, _NAMES_RULE)) and place != freeze.place:
             freeze.actions.append(a.UnrollXlate(*place))
             freeze.place = place
-        freeze.actions.append(action)
+        freeze.actions.append(_as_action(action))
+
+
+def _as_action(action: a.Action) -> a.Action:
+    """What an instruction comes to, which has no place between actions."""
+    if isinstance(action, a.GotoTable):
+        return a.Resubmit(table_id=action.table_id)
+    if isinstance(action, a.WriteMetadata):
+        return a.SetField(_METADATA, action.value, action.mask)
+    return action
 
 
 def finish_freezing(context: Context, table_id: int = 0) -> int:
@@ -165,7 +175,7 @@ def unroll_xlate(context: Context, action: a.UnrollXlate) -> None:
     """The actions that follow are those of another rule."""
     context.table_id = action.table_id
     context.cookie = action.cookie
-    context.detail(
+    context.tell(
         f"restored state: table={action.table_id}, cookie={action.cookie:#x}"
         if action.cookie
         else f"restored state: table={action.table_id}, cookie=0"

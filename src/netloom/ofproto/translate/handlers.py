@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from netloom.flow.fields import SLOT, VLAN_CFI, Field
-from netloom.flow.key import PACKET_MASK
+from netloom.flow.key import PACKET_MASK, TUNNEL_MASK
 from netloom.flow.ports import UNSET, port_from_of10
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate import (
@@ -132,14 +132,15 @@ def _set_field(context: Context, action: a.SetField) -> None:
         return
     # A key has not all of some fields' bits (ARP's operation).
     in_place = (action.mask & (1 << 8 * field.n_bytes) - 1) << field.shift & field.mask
-    context.mask |= in_place
+    if not (field.dynamic or in_place & TUNNEL_MASK):
+        # Of a tunnel's fields only those that are read count: all of its header is told anyway.
+        context.mask |= in_place
     if field.prerequisite in _NETWORK and (field.name != "ip_dscp" or action.as_load):
         # Whether there is a header to write to is known by the protocol in it.
         context.mask |= _NW_PROTO.mask
     key = context.key & ~in_place | action.value << field.shift & in_place
     if field.dynamic:
         key |= small.option_present(field)
-        context.mask |= small.option_present(field)
     context.key = _with_tpid(key | field.implied)
 
 

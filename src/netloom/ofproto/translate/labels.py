@@ -69,5 +69,7 @@ def commit_labels(context: Context, only_last: bool, is_encap: bool = False) -> 
             old.pop(0)
     for number in range(len(new) - common - 1, -1, -1):
         push = dp.AddMpls if is_encap else dp.PushMpls
+        if is_encap and not context.bridge.backer.features.has("add_mpls"):
+            context.slow.add("action")
         context.emit(push(new_type, new[number]))
     context.base = _DL_TYPE.put(with_labels(context.base, new), new_type)

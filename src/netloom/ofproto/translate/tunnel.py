@@ -39,7 +39,12 @@ _SRC6: Final = SLOT["tun_ipv6_src"]
 _DST6: Final = SLOT["tun_ipv6_dst"]
 _DL_DST: Final = SLOT["dl_dst"]
 _DL_SRC: Final = SLOT["dl_src"]
+_TP_SRC: Final = SLOT["tun_tp_src"]
 _TP_DST: Final = SLOT["tun_tp_dst"]
+#: What a tunnel's configuration calls the fields of ERSPAN's header.
+_ERSPAN: Final = {
+    f"erspan_{word}": SLOT[f"tun_erspan_{word}"] for word in ("ver", "idx", "dir", "hwid")
+}
 _MARK: Final = SLOT["pkt_mark"]
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]
@@ -55,7 +60,8 @@ _KEY: Final = 0x8
 #: Flags that the tunnel's configuration decides.
 _FIXED_FLAGS: Final = (_DF | _CSUM | _KEY) << _FLAGS.shift
 _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
-_RECEIVED: Final = _TUN_ID_MASK | _TOS.mask | _FIXED_FLAGS
+#: What tells tunnels apart besides addresses; the key's flag says whether there is a key.
+_RECEIVED: Final = _TUN_ID_MASK | _TOS.mask | _KEY << _FLAGS.shift
 
 
 class TunnelReceived:
@@ -130,7 +136,8 @@ def send(context: Context, config: TunnelConfig) -> None:
         key = _SRC6.put(_SRC.put(key, 0), 0) | _address(config.local_ip, _SRC.shift, _SRC6.shift)
     if not config.remote_flow:
         key = _DST6.put(_DST.put(key, 0), 0) | _address(config.remote_ip, _DST.shift, _DST6.shift)
-    key = _TP_DST.put(key, config.dst_port)
+    # The source port was that of a tunnel that the packet came through.
+    key = _TP_DST.put(_TP_SRC.put(key, 0), config.dst_port)
     if not config.out_key_flow:
         key = key & ~_TUN_ID_MASK | config.out_key << TUN_ID_SHIFT
     is_ip = _is_ip(key)
@@ -147,8 +154,11 @@ def send(context: Context, config: TunnelConfig) -> None:
         # A packet that met congestion is one that can say so, no more, on its next road.
         tos |= 2 if inner_tos & _ECN == _CE else inner_tos & _ECN
     flags = (_DF if config.dont_fragment else 0) | (_KEY if config.has_out_key else 0)
-    flags |= _CSUM if config.sends_csum else 0
+    flags |= _CSUM if config.sends_csum(over_ipv6=not _DST.get(key)) else 0
     key = _TOS.put(_TTL.put(key, ttl), tos) & ~_FIXED_FLAGS | flags << _FLAGS.shift
+    for word, slot in _ERSPAN.items():
+        if not getattr(config, f"{word}_flow"):
+            key = slot.put(key, getattr(config, word))
     if config.egress_pkt_mark is not None:
         key = _MARK.put(key, config.egress_pkt_mark)
         context.mask |= _MARK.mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.flow.fields import SLOT
 from netloom.flow.mapped import address_bytes, is_ipv4
-from netloom.netdev.tunnel_config import TunnelConfig
+from netloom.netdev.tunnel_config import SRV6_FLOW_LABELS, TunnelConfig
 from netloom.ofproto.translate.context import Context
 from netloom.packet import build
 from netloom.packet import tunnel as t
@@ -23,6 +23,8 @@ _OAM: Final = 0x1
 _DF: Final = 0x2
 _CSUM: Final = 0x4
 _KEY: Final = 0x8
+#: What segment routing calls what it carries.
+_SRV6_PROTOCOLS: Final = {eth_type: number for number, eth_type in t.SRV6_PROTOCOLS.items()}
 #: Ethernet types that VXLAN's generic protocol extension has numbers for.
 _GPE: Final = {eth_type: number for number, eth_type in t.GPE_PROTOCOLS.items()}
 
@@ -33,13 +35,11 @@ def build_header(
     """Ethernet, IP and tunnel headers for the packet that the context holds; `macs` and `ips` are
     (to, from) and (from, to). None if there is no such header."""
     key = context.key
-    payload = _tunnel_header(context, config)
+    payload = _srv6(key, config, ips) if config.type == "srv6" else _tunnel_header(context, config)
     if payload is None:
         return None
     if config.row.nw_proto == 17:
-        # UDP over IPv6 has a checksum in any case (RFC 8200, 8.1).
-        with_csum = bool(_FLAGS.get(key) & _CSUM) or not is_ipv4(ips[1])
-        payload = t.build_udp(config.dst_port, with_csum, payload)
+        payload = t.build_udp(config.dst_port, bool(_FLAGS.get(key) & _CSUM), payload)
     src, dst = address_bytes(ips[0]), address_bytes(ips[1])
     tos, ttl = _TOS.get(key), _TTL.get(key)
     if is_ipv4(ips[1]):
@@ -50,6 +50,11 @@ def build_header(
         eth_type = 0x0800
     else:
         packet = build.ipv6(src, dst, config.row.nw_proto, payload, hlimit=ttl, tclass=tos)
+        if config.type == "srv6":
+            # Of the label, what it is to be is told to whoever sends a packet.
+            packet = (
+                packet[:3] + bytes((SRV6_FLOW_LABELS.index(config.srv6_flowlabel),)) + packet[4:]
+            )
         packet = packet[:4] + bytes(2) + packet[6:]
         eth_type = 0x86DD
     to, from_ = (mac.to_bytes(6, "big") for mac in macs)
@@ -76,19 +81,23 @@ def _tunnel_header(context: Context, config: TunnelConfig) -> bytes | None:
             eth_type, csum=bool(flags & _CSUM), key=tun_id if flags & _KEY else None, seq=config.seq
         )
     if type_ in ("erspan", "ip6erspan"):
-        return _erspan(key, config, tun_id)
+        return _erspan(key, tun_id)
     if type_ == "gtpu":
         return t.build_gtpu(tun_id, SLOT["tun_gtpu_msgtype"].get(key))
     return None
 
 
-def _erspan(key: int, config: TunnelConfig, tun_id: int) -> bytes | None:
-    def value(word: str) -> int:
-        by_flow: bool = getattr(config, f"erspan_{word}_flow")
-        number: int = getattr(config, f"erspan_{word}")
-        return SLOT[f"tun_erspan_{word}"].get(key) if by_flow else number
-
-    version = value("ver")
-    if version not in (1, 2):
+def _srv6(key: int, config: TunnelConfig, ips: tuple[int, int]) -> bytes | None:
+    """The routing header, which only IPv6 has, and in front of IP only."""
+    segments = config.srv6_segs or ips[1:]
+    proto = _SRV6_PROTOCOLS.get(_PACKET_TYPE.get(key) & 0xFFFF)
+    if proto is None or is_ipv4(ips[1]) or segments[0] != ips[1]:
         return None
-    return t.build_erspan(version, tun_id, value("idx"), value("dir"), value("hwid"))
+    return t.build_srv6(proto, [address_bytes(segment) for segment in segments])
+
+
+def _erspan(key: int, tun_id: int) -> bytes | None:
+    version, *values = (
+        SLOT[f"tun_erspan_{word}"].get(key) for word in ("ver", "idx", "dir", "hwid")
+    )
+    return t.build_erspan(version, tun_id, *values) if version in (1, 2) else None

@@ -10,10 +10,11 @@ port, is noticed here (`terminate`), as are packets that are some tunnel's: thes
 from __future__ import annotations
 
 from netloom.datapath import actions as dp
+from netloom.datapath.drop_reasons import drop_number
 from netloom.flow.address import format_mac
 from netloom.flow.fields import SLOT
 from netloom.flow.mapped import address_bytes, format_mapped, ipv4_of, is_ipv4, map_ipv4
-from netloom.netdev.tunnel_config import TunnelConfig
+from netloom.netdev.tunnel_config import TunnelConfig, row_over_ipv6
 from netloom.ofproto.encapsulated import encapsulated
 from netloom.ofproto.ports import OfPort
 from netloom.ofproto.translate.context import Context
@@ -109,6 +110,7 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
     route = underlay.routes.lookup(dst, _MARK.get(key), src)
     device = _find_device(context, route.device) if route is not None else None
     if route is None or device is None:
+        _drop(context, "Tunnel routing failed")
         context.warn("native tunnel routing failed")
         return
     src = src or route.source
@@ -116,11 +118,13 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
     context.detail(f"tunneling to {format_mapped(hop)} via {device.name}")
     own_mac = underlay.mac(device.name)
     if not own_mac:
+        _drop(context, "Tunnel output has no ethernet")
         context.warn("tunnel output device lacks Ethernet address")
         return
     mac = underlay.neighbours.lookup(device.bridge.name, hop)
     backer = context.bridge.backer
     if mac is None:
+        _drop(context, "Tunnel neighbor cache miss")
         context.detail(
             f"neighbor cache miss for {format_mapped(hop)} on bridge {device.bridge.name}, "
             f"sending {'ARP' if is_ipv4(hop) else 'ND'} request"
@@ -142,9 +146,11 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
     )
     header = build_header(context, config, (mac, own_mac), (src, dst))
     if header is None:
+        _drop(context, "Tunnel header build failed")
         context.warn("native tunnel header build failed")
         return
-    push = dp.TunnelPush(port.dp_port, device.dp_port, config.row.number, header)
+    type_number = (config.row if is_ipv4(dst) else row_over_ipv6(config.row)).number
+    push = dp.TunnelPush(port.dp_port, device.dp_port, type_number, header)
     _go_on(context, push, device, _outer_key(key, config, (mac, own_mac), (src, dst)))
 
 
@@ -170,9 +176,15 @@ def _outer_key(key: int, config: TunnelConfig, macs: tuple[int, int], ips: tuple
         outer |= _IPV6 << _DL_TYPE.shift | src << _IPV6_SRC.shift | dst << _IPV6_DST.shift
     outer |= SLOT["tun_tos"].get(key) << SLOT["nw_tos"].shift
     outer |= SLOT["tun_ttl"].get(key) << SLOT["nw_ttl"].shift
-    outer |= config.row.nw_proto << _NW_PROTO.shift
+    outer |= _outer_proto(key, config) << _NW_PROTO.shift
     outer |= SLOT["tun_tp_src"].get(key) << _TP_SRC.shift
     return outer | config.dst_port << _TP_DST.shift
+
+
+def _outer_proto(key: int, config: TunnelConfig) -> int:
+    """What a data path takes for the protocol of the packet in its tunnel."""
+    *first, last = config.row.known_by
+    return first[0] if first and _DL_TYPE.get(key) == _IP else last
 
 
 def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) -> None:
@@ -195,6 +207,11 @@ def _go_on(context: Context, push: dp.TunnelPush, device: OfPort, outer: int) ->
     # Where the other bridge sends it nowhere, nothing is pushed.
     if len(inner) > 1:
         _emit_apart(context, inner)
+
+
+def _drop(context: Context, why: str) -> None:
+    """The packet's copy for the tunnel goes nowhere; the data path counts it."""
+    _emit_apart(context, [dp.DropReason(drop_number(why))])
 
 
 def _emit_apart(context: Context, inner: list[dp.DpAction]) -> None:
@@ -241,8 +258,13 @@ def terminate(context: Context, port: OfPort) -> int | None:
 
 
 def _is_for(context: Context, underlay: Underlay, address: int) -> bool:
-    """Is this an address of the bridge? Such answers it may have asked for."""
-    return any(address == own for own, _ in underlay.addresses(context.bridge.name))
+    """Is this an address of the bridge or of one of its ports? Such answers it may have asked
+    for."""
+    return any(
+        address == own
+        for name in (context.bridge.name, *context.bridge.ports_by_name)
+        for own, _ in underlay.addresses(name)
+    )
 
 
 def _learn_from_arp(context: Context, underlay: Underlay) -> None:

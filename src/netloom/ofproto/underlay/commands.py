@@ -108,7 +108,8 @@ class UnderlayCommands:
         if args and not args[0].startswith("table="):
             raise CommandError("Invalid param, expected table=ID|all")
         text = args[0].removeprefix("table=") if args else ""
-        routes = list(self._underlay.routes)
+        # Of the usual tables the one first that is asked first.
+        routes = sorted(self._underlay.routes, key=lambda route: -route.table)
         if text == "all":
             other = [route for route in routes if route.table not in USUAL_TABLES]
             usual = [route for route in routes if route.table in USUAL_TABLES]

@@ -47,24 +47,26 @@ class Listeners:
     """See the module. `generation` grows with every change."""
 
     def __init__(self) -> None:
-        self._tunnels: dict[int, _Tunnel] = {}
+        #: By data-path port and protocol.
+        self._tunnels: dict[tuple[int, int], _Tunnel] = {}
         self._addresses: list[tuple[int, int]] = []
         self._classifier: Classifier[Listener] = Classifier(())
         self.generation = 0
 
     def add(self, number: int, name: str, nw_proto: int, tp_port: int) -> None:
         """One more tunnel uses the port."""
-        tunnel = self._tunnels.get(number)
+        tunnel = self._tunnels.get((number, nw_proto))
         if tunnel is None:
-            tunnel = self._tunnels[number] = _Tunnel(name, number, nw_proto, tp_port)
+            tunnel = _Tunnel(name, number, nw_proto, tp_port)
+            self._tunnels[number, nw_proto] = tunnel
             self._rebuild()
         tunnel.users += 1
 
-    def remove(self, number: int) -> None:
-        tunnel = self._tunnels[number]
+    def remove(self, number: int, nw_proto: int) -> None:
+        tunnel = self._tunnels[number, nw_proto]
         tunnel.users -= 1
         if not tunnel.users:
-            del self._tunnels[number]
+            del self._tunnels[number, nw_proto]
             self._rebuild()
 
     def set_addresses(self, addresses: list[tuple[int, int]]) -> None:

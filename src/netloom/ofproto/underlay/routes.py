@@ -20,7 +20,14 @@ from netloom.flow.mapped import (
     is_ipv4,
     mask_of_length,
 )
-from netloom.ofproto.underlay.rules import TABLE_MAIN, USUAL_TABLES, Rule, Rules
+from netloom.ofproto.underlay.rules import (
+    FULL_LENGTH,
+    TABLE_LOCAL,
+    TABLE_MAIN,
+    USUAL_TABLES,
+    Rule,
+    Rules,
+)
 
 #: (address, prefix length) of the device of that name.
 Addresses = Callable[[str], tuple[tuple[int, int], ...]]
@@ -119,11 +126,13 @@ class Routes:
         return True
 
     def add_own(self, device: str, address: int, length: int) -> None:
-        """The network of an address that a dummy device was given, as a system would have it."""
-        route = Route(
-            address & mask_of_length(length), length, device, source=address, is_local=True
-        )
-        self._dummy = [other for other in self._dummy if not _is_same(other, route)] + [route]
+        """An address that a dummy device was given, and its network, as a system would have it."""
+        network = address & mask_of_length(length)
+        for route in (
+            Route(address, FULL_LENGTH, device, source=address, is_local=True, table=TABLE_LOCAL),
+            Route(network, length, device, source=address),
+        ):
+            self._dummy = [other for other in self._dummy if not _is_same(other, route)] + [route]
         self._changed()
 
     def remove_own(self, device: str) -> None:
@@ -176,7 +185,7 @@ class Routes:
     def _find(self, address: int, mark: int, source: int) -> Route | None:
         tables = [0] if self.rules.are_usual else self.rules.tables(address, source)
         for table in tables:
-            for (length, route_mark, _), routes in self._indexes.get(table, {}).items():
+            for (_, length, route_mark, _), routes in self._indexes.get(table, {}).items():
                 if route_mark == mark and (found := routes.get(address & mask_of_length(length))):
                     return found
         return None
@@ -188,16 +197,17 @@ class Routes:
         return iter((*self._system, *self._dummy, *self._user))
 
 
-#: (length, mark, was it added by hand) -> prefix -> route; longest first.
-_Index = dict[tuple[int, int, bool], dict[int, Route]]
+#: (table, length, mark, was it added by hand) -> prefix -> route: the usual tables in the order in
+#: which they are asked, which is that of their numbers backwards; in each the longest first.
+_Index = dict[tuple[int, int, int, bool], dict[int, Route]]
 
 
 def _index(routes: list[Route]) -> _Index:
     index: _Index = {}
     for route in routes:
-        name = (route.length, route.mark, route.is_user)
+        name = (route.table, route.length, route.mark, route.is_user)
         index.setdefault(name, {})[route.prefix] = route
-    order = sorted(index, key=lambda name: (name[0], name[2]), reverse=True)
+    order = sorted(index, key=lambda name: (name[0], name[1], name[3]), reverse=True)
     return {name: index[name] for name in order}
 
 

@@ -18,6 +18,8 @@ TABLE_NAMES = {"local": TABLE_LOCAL, "main": TABLE_MAIN, "default": TABLE_DEFAUL
 _NAMES = {number: name for name, number in TABLE_NAMES.items()}
 #: Tables whose routes are shown when no table is named.
 USUAL_TABLES = frozenset(_NAMES)
+#: How many bits an address has.
+FULL_LENGTH = 128
 _MAIN_PRIORITY, _DEFAULT_PRIORITY = 32_766, 32_767
 
 
@@ -43,6 +45,8 @@ class Rule(Record):
     def describe(self) -> str:
         """A line of `ovs/route/rule/show`."""
         whence = format_mapped_prefix(self.prefix, self.length) if self.length else "all"
+        if self.length == FULL_LENGTH:
+            whence = whence.partition("/")[0]
         return (
             f"{'User' if self.is_user else 'Cached'}: {self.priority}: "
             f"{'not ' if self.is_not else ''}from {whence} "
