@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netloom.flow.fields import FIELD
+from netloom.flow.fields import FIELD, SLOT
 from netloom.flow.match import Match
+from netloom.flow.ports import NONE
 from netloom.ofproto.recirculations import FrozenState
 from netloom.ofproto.tables import INTERNAL_TABLE
 from netloom.openflow import actions as a
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _PRIORITY = 20
 _BUCKETS = 0xFF
+#: A packet that comes back has come in by none of the ports.
+_NO_PORT = SLOT["in_port"].put(0, NONE)
 
 
 class _Spread:
@@ -93,7 +96,8 @@ class Spreading:
 
     def _acquire(self, bundle: str) -> int:
         # What is frozen is nothing but the table; the name keeps states of bonds apart.
-        state = FrozenState(self._bridge.name, INTERNAL_TABLE, 0, userdata=bundle.encode())
+        name = self._bridge.name
+        state = FrozenState(name, INTERNAL_TABLE, _NO_PORT, userdata=bundle.encode())
         return self._bridge.backer.recirculations.acquire(state)
 
     def _follow_bond(self, spread: _Spread, name: str, bond: Bond, now_ms: int) -> None:
