@@ -156,7 +156,7 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 
 ## Types of interfaces
 
-`srv6` (segment routing over IPv6) and DPDK's; `bareudp` is a type whose packets nobody wraps.
+DPDK's; `bareudp` is a type whose packets nobody wraps.
 
 ## Actions of OpenFlow
 

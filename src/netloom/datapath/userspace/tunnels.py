@@ -156,7 +156,7 @@ def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
     """The packet inside `data`, and the key's tunnel fields and packet type; None if `data` is no
     sound packet of a tunnel of that type."""
     eth_type = int.from_bytes(data[12:14], "big")
-    outer = _read_ip(data, eth_type)
+    outer = _read_ip(data, eth_type, is_srv6=type_ == "srv6")
     if outer is None:
         return None
     # What lies behind the end of the outer packet stays, as padding.
@@ -210,8 +210,11 @@ def _addresses(src: bytes, dst: bytes) -> int:
     return from_ << TUN_IPV6_SRC_SHIFT | to << TUN_IPV6_DST_SHIFT
 
 
-def _read_ip(data: bytes, eth_type: int) -> tuple[int, int, bytes, bytes, int, int, int] | None:
-    """Offset behind the IP header, end of the packet, addresses, protocol, TOS and TTL."""
+def _read_ip(
+    data: bytes, eth_type: int, is_srv6: bool
+) -> tuple[int, int, bytes, bytes, int, int, int] | None:
+    """Offset behind the IP header and its extensions, of which a tunnel with segment routing is one
+    itself, end of the packet, addresses, protocol, TOS and TTL."""
     at = ETH_LEN
     if eth_type == _IP and len(data) >= at + IPV4_LEN:
         if data[at] != 0x45 or checksum(data[at : at + IPV4_LEN]):
@@ -225,10 +228,12 @@ def _read_ip(data: bytes, eth_type: int) -> tuple[int, int, bytes, bytes, int, i
         end = behind + int.from_bytes(data[at + 4 : at + 6], "big")
         src, dst = data[at + 8 : at + 24], data[at + 24 : at + 40]
         ttl, tos = data[at + 7], int.from_bytes(data[at : at + 2], "big") >> 4 & 0xFF
-        found = walk_extensions(data, behind, min(end, len(data)), data[at + 6])
-        if found is None or found[2]:
-            return None
-        behind, proto, _ = found
+        proto = data[at + 6]
+        if not is_srv6:
+            found = walk_extensions(data, behind, min(end, len(data)), proto)
+            if found is None or found[2]:
+                return None
+            behind, proto, _ = found
     else:
         return None
     return None if not behind <= end <= len(data) else (behind, end, src, dst, proto, tos, ttl)
