@@ -15,7 +15,7 @@ from netloom.ofproto import learning
 from netloom.ofproto.aggregation import Aggregation
 from netloom.ofproto.bond_announcements import announce_addresses
 from netloom.ofproto.bundle import Bundle
-from netloom.ofproto.connection_texts import connection_texts
+from netloom.ofproto.connection_texts import flush_connections
 from netloom.ofproto.connmgr import ConnectionManager
 from netloom.ofproto.events import BOND, PORT_TOGGLED, RSTP, STP
 from netloom.ofproto.exporters import Exporters, configured_exporters
@@ -62,14 +62,12 @@ from netloom.openflow.actions import Output
 from netloom.openflow.connection import Connection
 from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import CtFlush
-from netloom.openflow.text_nx import which_connections
 from netloom.protocols.mcast_snooping import McastTable
 
 if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
 
 log: Final = get_logger("ofproto")
-ct_log: Final = get_logger("ct_dpif")
 
 #: The greatest number of a port that OpenFlow 1.0 can name.
 MAX_PORT: Final = 0xFEFF
@@ -465,16 +463,7 @@ class Ofproto:
         return learning.is_there(self.tables, mod)
 
     def flush_connections(self, request: CtFlush) -> None:
-        if ct_log.is_dbg_enabled:
-            ct_log.dbg("%s: ct_flush: %s", self.backer.dpif.name, which_connections(request))
-        tracker = self.backer.dpif.conntrack
-        if tracker is None:
-            raise OpenFlowError("OFPBRC_BAD_TYPE")
-        try:
-            tracker.flush_matching(request.zone_id, connection_texts(request))
-        except ValueError:
-            # Ports without a protocol, addresses of both families.
-            raise OpenFlowError("OFPBPC_BAD_VALUE") from None
+        flush_connections(self.backer.dpif, request)
 
     @property
     def uuid(self) -> int:

@@ -1,9 +1,20 @@
-"""What a request to forget tracked connections means, in the text of `dpctl/flush-conntrack`."""
+"""Requests to forget tracked connections, read as the text of `dpctl/flush-conntrack`."""
 
 from __future__ import annotations
 
+from netloom.base.log import get_logger
 from netloom.flow.address import format_ipv6
+from netloom.openflow.errors import OpenFlowError
 from netloom.openflow.messages_nx import NO_TUPLE, CtFlush, CtTuple
+from netloom.openflow.text_nx import which_connections
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from netloom.datapath.dpif import Dpif
+
+log: Final = get_logger("ct_dpif")
 
 _MAPPED = 0xFFFF << 32
 _PORTS = (
@@ -13,6 +24,19 @@ _PORTS = (
     ("icmp_type", "icmp_type"),
     ("icmp_code", "icmp_code"),
 )
+
+
+def flush_connections(dpif: Dpif, request: CtFlush) -> None:
+    """Forget the connections that `request` describes; raises OpenFlowError."""
+    if log.is_dbg_enabled:
+        log.dbg("%s: ct_flush: %s", dpif.name, which_connections(request))
+    if dpif.conntrack is None:
+        raise OpenFlowError("OFPBRC_BAD_TYPE")
+    try:
+        dpif.conntrack.flush_matching(request.zone_id, connection_texts(request))
+    except ValueError:
+        # Ports without a protocol, addresses of both families.
+        raise OpenFlowError("OFPBPC_BAD_VALUE") from None
 
 
 def connection_texts(request: CtFlush) -> list[str]:
