@@ -5,6 +5,7 @@ from __future__ import annotations
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.datapath.action_parse import parse_actions
+from netloom.datapath.userspace.conntrack.fragments import NO_MAX_FRAME, NO_MIN_SIZES
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.netdev.dummy import DummyFactory
@@ -23,6 +24,10 @@ class UserspaceBackend:
         self.clock = ManualClock(1_000)
         factory = DummyFactory(None)
         self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
+        # As the data path in the kernel has it, with which this one is compared.
+        assert self.dpif.conntrack is not None
+        self.dpif.conntrack.fragments.min_sizes = dict(NO_MIN_SIZES)
+        self.dpif.conntrack.fragments.max_frame = NO_MAX_FRAME
         for number in numbers:
             factory.open(f"p{number}", "dummy", {})
             assert self.dpif.port_add(factory.devices[f"p{number}"]).number == number

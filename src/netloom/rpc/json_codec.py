@@ -4,7 +4,7 @@ A codec is an object with `encode(value) -> bytes` and `decode(data) -> value`; 
 `ValueError` for anything that is not one JSON document. `LightJson` is what the classic tools use:
 the C core of the standard library's `json`, without the package around it, whose import of `re`
 costs more than the rest of a tool. Where an interpreter has no such core, or another shape of it,
-`json` itself is used. The daemons use `netloom.rpc.fast_json`.
+`json` itself is used. Between daemons and databases it is `netloom.rpc.fast_json`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ else:
     Protocol = object
 
 _WHITESPACE = " \t\n\r"
+_INFINITIES = (float("inf"), float("-inf"))
+#: How halves of characters begin, whole ones among them: looked at closer.
+_SURROGATES = (b"\\ud", b"\\uD")
 
 
 class Codec(Protocol):
@@ -25,6 +28,13 @@ class Codec(Protocol):
     def encode(self, value: object) -> bytes: ...
 
     def decode(self, data: bytes) -> Any: ...
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in _INFINITIES:
+        raise ValueError("number out of range")
+    return number
 
 
 def _refuse_constant(name: str) -> Any:
@@ -41,7 +51,7 @@ class _ScannerOptions:
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
+    parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_refuse_constant)
     memo: dict[str, str] = {}  # noqa: RUF012 - read by the C code, never filled by it
@@ -63,7 +73,7 @@ def _core_functions() -> tuple[Callable[[str, int], tuple[Any, int]], Callable[[
 def _package_functions() -> tuple[Callable[[str, int], tuple[Any, int]], Callable[[object], str]]:
     import json
 
-    decoder: Any = json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder: Any = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return decoder.scan_once, encoder.encode
 
@@ -94,4 +104,7 @@ class LightJson:
             raise ValueError("nested too deeply") from None
         if end != len(text):
             raise ValueError(f"trailing garbage at character {end}")
+        if any(half in data for half in _SURROGATES):
+            # Raises UnicodeEncodeError, a ValueError, where one has lost its other half.
+            self._encode(value).encode("utf-8")
         return value
