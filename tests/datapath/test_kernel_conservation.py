@@ -17,6 +17,7 @@ from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.actions import DpActions, DropReason
 from netloom.datapath.drop_reasons import PIPELINE_DROPS, drop_counter
 from netloom.datapath.meters import DpMeter, DpMeterBand
+from netloom.datapath.userspace.conntrack.fragments import DEFAULT_MIN_SIZES
 from netloom.flow.key import explain_key
 from netloom.flow.odp_parse import parse_odp_flow
 
@@ -46,6 +47,13 @@ def put(backend: Backend, flow: str, actions: DpActions) -> None:
     backend.dpif.flow_put(*parse_odp_flow(flow), actions)
 
 
+def forget_connections(backend: Backend) -> None:
+    """Nothing is tracked, and no fragment waits for others: small ones are refused."""
+    assert backend.dpif.conntrack is not None
+    backend.dpif.conntrack.flush_zone(None)
+    backend.dpif.conntrack.fragments.min_sizes = dict(DEFAULT_MIN_SIZES)
+
+
 def known_packets(rng: random.Random) -> list[bytes]:
     found = []
     for number in range(30):
@@ -70,8 +78,7 @@ def test_what_comes_in_leaves_or_is_counted(kernel: KernelBackend, seed: int) ->
     kernel.start()
     totals = []
     for backend in (kernel, UserspaceBackend(PORTS)):
-        assert backend.dpif.conntrack is not None
-        backend.dpif.conntrack.flush_zone(None)
+        forget_connections(backend)
         backend.dpif.meter_set(0, DpMeter(False, False, (DpMeterBand(1, 10),)))
         for (port, number), text in fates.items():
             for dl_type in ("0x0800", "0x8100"):
@@ -134,8 +141,7 @@ class Both:
         self.sides: tuple[Backend, Backend] = (self.userspace, kernel)
         kernel.start()
         for side in self.sides:
-            assert side.dpif.conntrack is not None
-            side.dpif.conntrack.flush_zone(None)
+            forget_connections(side)
 
     def put(self, flow: str, text: str) -> None:
         for side in self.sides:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.support.peer_switch import PeerSwitch
 from tests.support.peers import wait_until
+from tests.support.releases import as_later
 
 
 class Scenario:
@@ -72,7 +73,7 @@ def run_line(switch: PeerSwitch, line: str, names: dict[str, str]) -> str:
     if kind == "frames":
         data = (switch.directory / f"{words[0]}.pcap").read_bytes()
         return "\n".join(frame.hex() for frame in frames_of(data))
-    answer = normal(switch.appctl(*words))
+    answer = normal(as_later(switch.appctl(*words)))
     if kind == "sort":
         # Numbers by order say nothing where there is no order.
         answer = "\n".join(sorted(re.sub(r"\bR\d+\b", "R", answer).splitlines()))

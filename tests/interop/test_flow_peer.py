@@ -15,6 +15,7 @@ import pytest
 from tests.support.odd_packets import odd_packet
 from tests.support.peer_switch import PeerSwitch
 from tests.support.random_matches import random_match
+from tests.support.releases import as_later
 
 from netloom.base.errors import ConfigError
 from netloom.flow.compose import compose_packet
@@ -181,7 +182,7 @@ def _compare_dumps(peer: PeerSwitch, packet: bytes) -> bool:
 
 
 def _dump(peer: PeerSwitch, *options: str) -> str:
-    lines = peer.appctl("dpctl/dump-flows", *options).split("\n")
+    lines = as_later(peer.appctl("dpctl/dump-flows", *options)).split("\n")
     flows = [line.partition(", packets:")[0] for line in lines if "recirc_id" in line]
     return flows[0] if flows else ""
 

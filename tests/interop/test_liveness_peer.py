@@ -53,6 +53,9 @@ def look(switch: PeerSwitch) -> list[str]:
     seen = [re.sub("addr:.*", "", line) for line in seen]
     for number in range(1, 5):
         trace = switch.control("ofproto/trace", "br0", f"in_port=LOCAL,udp,udp_dst={number}")
+        if "recirc(" in trace:
+            # Later releases do not say so of a packet that comes back with its hash.
+            trace = trace.replace("no live bucket", "")
         seen += [
             line.strip() for line in trace.splitlines() if "actions:" in line or "live" in line
         ]

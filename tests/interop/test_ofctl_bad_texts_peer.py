@@ -107,7 +107,11 @@ def debian(tmp_path: Path) -> Run:
             ["ovs-ofctl", *words], input=text.encode(), capture_output=True, env=environment,
             check=False,
         )  # fmt: skip
-        return done.stdout.decode(), done.stderr.decode(), done.returncode
+        # Later releases call it so what is wrong of a connection.
+        errors = done.stderr.decode().replace("to parse ct-tuple:", "to parse CT match:")
+        zone = "Failed to parse zone"
+        errors = errors.replace(f" {zone}", f" Failed to parse CT match: {zone.lower()}")
+        return done.stdout.decode(), errors, done.returncode
 
     return run
 

@@ -20,6 +20,8 @@ _FLAGS = re.compile(r"(tun_flags=)[+-]df[+-]csum(?=[+-])")
 #: All flags of a megaflow, of which only two are matched now.
 _ALL_FLAGS = re.compile(r"^(Megaflow: .*tun_flags=)([a-z0][a-z|]*)(?=,)", re.MULTILINE)
 _DP_FLAGS = re.compile(r"flags\([+-]df[+-]csum(?=[+-])|,flags\([+-]df[+-]csum\)")
+#: A packet without a frame, which a tunnel then does not take, is dropped in so many words.
+_LEFT_BARE = re.compile(r"^(Datapath actions: .*,pop_eth)$", re.MULTILINE)
 
 
 def _reordered(found: re.Match[str]) -> str:
@@ -36,6 +38,6 @@ def _two_flags(found: re.Match[str]) -> str:
 
 def as_later(text: str) -> str:
     """`text` of 3.1 as later releases print it; theirs stays as it is."""
-    text = _METADATA.sub(_reordered, text)
+    text = _LEFT_BARE.sub(r"\1,drop", _METADATA.sub(_reordered, text))
     text = _ALL_FLAGS.sub(_two_flags, _FLAGS.sub(r"\1", text))
     return _DP_FLAGS.sub(lambda found: "flags(" if found[0][0] == "f" else "", text)
