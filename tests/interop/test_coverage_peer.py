@@ -19,9 +19,15 @@ pytestmark = pytest.mark.interop
 #: Names of ours that the peer does not have, or only in later releases.
 OWN = {
     "conntrack_invalid_fragment", "conntrack_invalid_header", "conntrack_invalid_icmp",
-    "conntrack_invalid_state", "conntrack_nat_exhausted", "conntrack_zone_full",
-    "dp_packet_batch_grow", "dpif_netdev_output_grow_queues", "dpif_netdev_recirc_big_batch",
-    "revalidate_missing_dp_flow", "ukey_dp_change", "ukey_replace_contention",
+    "conntrack_invalid_state", "conntrack_l3csum_checked", "conntrack_l4csum_checked",
+    "conntrack_nat_exhausted", "conntrack_zone_full", "datapath_drop_hw_post_process",
+    "datapath_drop_hw_post_process_consumed", "dp_packet_batch_grow",
+    "dpif_netdev_output_grow_queues", "dpif_netdev_recirc_big_batch",
+    "drop_action_tunnel_header_build_failed", "drop_action_tunnel_neigh_cache_miss",
+    "drop_action_tunnel_output_no_ethernet", "drop_action_tunnel_routing_failed",
+    "ipf_l3csum_checked", "native_tnl_l3csum_checked", "native_tnl_l4csum_checked",
+    "netdev_linux_invalid_l4_csum", "netdev_linux_unknown_l4_csum", "revalidate_missing_dp_flow",
+    "tc_netlink_malformed_reply", "ukey_dp_change", "ukey_replace_contention",
     "vhost_tx_contention",
 }  # fmt: skip
 #: Of these, what only a switch has.

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.action_corpus import KEYWORDS, Maker
 
+from netloom.base.record import replace
 from netloom.openflow import actions as a
 from netloom.openflow.action_decode import decode_actions, decode_instructions
 from netloom.openflow.action_encode import Unencodable, encode_actions, encode_instructions
@@ -154,7 +155,9 @@ def test_simple_action_survives_bytes_and_text(text: str, version: int) -> None:
 def test_forms_that_are_only_read_mean_what_is_written() -> None:
     resubmit = bytes.fromhex("ffff0010 00002320 0001 0003 00000000")
     for version in VERSIONS:
-        assert decode_actions(resubmit, version) == parse_actions("resubmit:3")[0]
+        (decoded,) = decode_actions(resubmit, version)
+        assert (replace(decoded, short=False),) == parse_actions("resubmit:3")[0]
+        assert encode_actions((decoded,), version) == resubmit
         for text in ("set_tunnel:9", "set_tunnel64:0x100000009"):
             actions = parse_actions(text)[0]
             assert decode_actions(encode_actions(actions, 1), version) == actions

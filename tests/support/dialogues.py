@@ -35,11 +35,16 @@ del_unused_tlv_map() {
 """
 _VERSIONS = ",".join(f"OpenFlow1{minor}" for minor in range(6))
 BRIDGE = (
-    "ovs-vsctl --timeout=60 --if-exists del-br br0 -- add-br br0 -- set bridge br0 "
-    "datapath-type=dummy fail-mode=secure other-config:datapath-id=fedcba9876543210 "
-    f"other-config:hwaddr=aa:55:aa:55:00:00 protocols={_VERSIONS}"
-) + "".join(
-    f" -- add-port br0 p{n} -- set interface p{n} type=dummy ofport_request={n}" for n in (1, 2, 3)
+    (
+        "ovs-vsctl --timeout=60 --if-exists del-br br0 -- add-br br0 -- set bridge br0 "
+        "datapath-type=dummy fail-mode=secure other-config:datapath-id=fedcba9876543210 "
+        f"other-config:hwaddr=aa:55:aa:55:00:00 protocols={_VERSIONS}"
+    )
+    + "".join(
+        f" -- add-port br0 p{n} -- set interface p{n} type=dummy ofport_request={n}"
+        for n in (1, 2, 3)
+    )
+    + "; ovs-appctl dpctl/del-flows"
 )
 #: What differs from run to run, and what it becomes.
 _MASKS = tuple(

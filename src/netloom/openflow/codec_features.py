@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import pack, unpack_from
 
 from netloom.base.log import get_logger
@@ -36,6 +37,8 @@ _FIELD_LISTS = frozenset((
 _TYPE_LISTS = frozenset((
     _INSTRUCTIONS, _INSTRUCTIONS_MISS, _WRITE, _WRITE_MISS, _APPLY, _APPLY_MISS,
 ))  # fmt: skip
+#: Instructions that there are, from OFPIT_GOTO_TABLE to OFPIT_METER.
+_KNOWN = range(1, 7)
 #: All that there are.
 _KINDS = _FIELD_LISTS | _TYPE_LISTS | {_NEXT, _NEXT_MISS}
 #: The number of its owner, which the length of an experimenter's field counts.
@@ -152,7 +155,10 @@ class _TableReader:
         if kind in _FIELD_LISTS:
             self._fields(body)
         elif kind in _TYPE_LISTS:
-            _types(body)
+            of_instructions = kind in (_INSTRUCTIONS, _INSTRUCTIONS_MISS)
+            for number in _numbers(body):
+                if self._strict and of_instructions and number not in _KNOWN:
+                    raise OpenFlowError("OFPBIC_UNKNOWN_INST")
         elif kind in (_NEXT, _NEXT_MISS) and m.OFPTT_ALL in body:
             raise OpenFlowError("OFPBPC_BAD_VALUE")
 
@@ -177,16 +183,17 @@ class _TableReader:
 
 def _types(data: bytes) -> int:
     """Types with their lengths, as bits; experimenters' are passed over."""
-    bits = 0
+    return sum(1 << kind for kind in set(_numbers(data)) if kind < 64)
+
+
+def _numbers(data: bytes) -> Iterator[int]:
     pos = 0
     while pos < len(data):
         kind, size = unpack_from(">HH", data, pos) if len(data) - pos >= 4 else (0, 0)
         if size < 4 or pos + size > len(data):
             raise OpenFlowError("OFPBPC_BAD_LEN")
-        if kind < 64:
-            bits |= 1 << kind
+        yield kind
         pos += size
-    return bits
 
 
 def _fields(data: bytes, strict: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -37,8 +37,6 @@ _FROM_NX = {
 #: The flag of Nicira's and ONF's encoding that has another number: OWN, "also mine".
 _NX_OWN = 1 << 5
 _SAME = 0x1F
-#: Who is told only of own changes has nothing to be abbreviated.
-_CONTRADICTION = w.OFPFMF_NO_ABBREV | w.OFPFMF_ONLY_OWN
 
 
 def _name(version: int) -> str:
@@ -104,9 +102,8 @@ def _read_14(data: bytes, pos: int, version: int) -> tuple[w.MonitorRequest, int
     if command == w.OFPFMC_DELETE:
         port = port_from_of11(wire_port) or m.OFPP_ANY
     else:
-        _check_flags(flags, 0x7F)
-        if flags & _CONTRADICTION == _CONTRADICTION:
-            raise OpenFlowError("OFPMOFC_BAD_FLAGS")
+        # As in Open vSwitch, nobody gets changes of his own in full (OFPFMF_NO_ABBREV).
+        _check_flags(flags, _SAME | w.OFPFMF_ONLY_OWN)
         port = _port11(wire_port)
     match, after = decode_match(data, pos + 16, version)
     return w.MonitorRequest(monitor_id, flags, match, port, group, table_id, command), after
