@@ -149,7 +149,8 @@ def _wants_packet_in(context: Context, table_id: int) -> bool:
     miss = context.bridge.tables.table(table_id).miss
     if miss == MISS_DEFAULT:
         return context.bridge.wants_packet_in_on_miss
-    return miss != MISS_DROP
+    # Where a table says what is wanted, that is of packets from ports that are there.
+    return miss != MISS_DROP and port is not None
 
 
 def may_go_deeper(context: Context) -> bool:
