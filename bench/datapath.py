@@ -398,7 +398,9 @@ GOALS = (
     ("UDP, 60 bytes, by CPU", BridgeSide.title, 1.5),
     ("TCP, 1 stream", Side.title, 0.95),
     ("TCP, by CPU", Side.title, 0.95),
+    ("TCP, 4 streams", Side.title, 0.95),
     ("TCP, 1 stream", PeerSide.title, 15.0),
+    ("TCP, 4 streams", PeerSide.title, 15.0),
 )
 
 
