@@ -38,10 +38,7 @@ def learned_flow(action: a.Learn, key: int) -> m.FlowMod:
                 # A packet without the option is another one than those that are learned.
                 value, mask = value | option_present(part.field), mask | option_present(part.field)
         elif spec.kind == LOAD and part is not None:
-            ones = (1 << part.n_bits) - 1
-            actions.append(
-                a.SetField(part.field, number << part.offset, ones << part.offset, as_load=True)
-            )
+            actions.append(a.load(part, number))
         elif (port := _output_port(spec, number)) is not None:
             actions.append(a.Output(port))
     return m.FlowMod(

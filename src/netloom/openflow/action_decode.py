@@ -286,10 +286,7 @@ def _read_reg_load(action: bytes, body: int, version: int) -> a.Action:
     ones = (1 << part.n_bits) - 1
     if value & ~ones:
         raise OpenFlowError("OFPBAC_BAD_ARGUMENT")
-    if field.form == "port10" and part.n_bits == 16:
-        # All of the field, which is 16 bits wide here and 32 in a key.
-        return a.SetField(field, port_from_of10(value), field.ones, as_load=True)
-    return a.SetField(field, value << part.offset, ones << part.offset, as_load=True)
+    return a.load(part, value)
 
 
 def _read_reg_load2(action: bytes, body: int, version: int) -> a.Action:

@@ -232,7 +232,7 @@ def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
     if len(header) > 4:
         _put_oxm(w, "REG_LOAD2", b"", field, value & mask, mask)
         return
-    if field.form == "port10":
+    if field.form == "port10" and mask == field.ones:
         value, mask = _of10(value), mask & 0xFFFF
     # What a key has of an ICMP type is wider than the field.
     mask &= (1 << field.width) - 1

@@ -7,7 +7,6 @@ from netloom.base.log import get_logger
 from netloom.flow.address import parse_plain_ipv4, scan_mac
 from netloom.flow.fields import FIELD, VLAN_CFI
 from netloom.flow.numbers import parse_integer, scan_integer
-from netloom.flow.ports import port_from_of10
 from netloom.flow.text import parse_subfield, scan_subfield
 from netloom.flow.value_text import format_field_value, parse_field_value
 from netloom.openflow import actions as a
@@ -69,11 +68,7 @@ def parse_load(r: ActionReader, text: str) -> a.Action:
     if value >> n_bits:
         shown = format_field_value(field, value)
         raise ConfigError(f"{text}: value {shown} does not fit into {n_bits} bits")
-    if field.form == "port10" and n_bits == field.width:
-        # All of the field, which is 16 bits wide in messages and 32 in a key.
-        return a.SetField(field, port_from_of10(value), field.ones, as_load=True)
-    ones = (1 << n_bits) - 1
-    return a.SetField(field, value << offset, ones << offset, as_load=True)
+    return a.load(a.Subfield(field, offset, n_bits), value)
 
 
 def parse_move(r: ActionReader, text: str) -> a.Action:

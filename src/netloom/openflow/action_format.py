@@ -101,7 +101,7 @@ def _set_field(action: a.SetField, names: TextNames) -> str:
     if action.as_load:
         parts = []
         whole = action.value
-        if field.form == "port10":
+        if field.form == "port10" and action.mask == field.ones:
             whole = port_to_of10(whole) or 0
         for offset, n_bits in action_encode.segments(action.mask):
             value = whole >> offset & (1 << n_bits) - 1

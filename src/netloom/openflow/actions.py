@@ -14,6 +14,7 @@ Ports are OpenFlow 1.1+ numbers (32 bits; reserved ports are 0xffffff00 and up, 
 from __future__ import annotations
 
 from netloom.base.record import Record
+from netloom.flow.ports import port_from_of10
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ class SetField(Action):
     as_load: bool = False
     #: Written with `mod_dl_src:` and the like (OFPAT10_SET_DL_SRC ...); only text differs.
     legacy: bool = False
+
+
+def load(part: Subfield, number: int) -> SetField:
+    """What `load:` makes of `part`. Of a port that has all 16 bits, those are its number of
+    OpenFlow 1.0, which stands for one of 32."""
+    field = part.field
+    if field.form == "port10" and part.n_bits == field.width:
+        return SetField(field, port_from_of10(number), field.ones, as_load=True)
+    ones = (1 << part.n_bits) - 1
+    return SetField(field, number << part.offset, ones << part.offset, as_load=True)
 
 
 class Move(Action):

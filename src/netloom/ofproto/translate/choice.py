@@ -11,8 +11,8 @@ from collections.abc import Callable
 from netloom.flow import hashes
 from netloom.flow.value_text import format_field_value
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.options import presence
 from netloom.ofproto.translate.output import is_alive, output
+from netloom.ofproto.translate.written import completed
 from netloom.openflow import actions as a
 from netloom.openflow.subfield_text import format_subfield
 
@@ -71,7 +71,7 @@ def _load(context: Context, part: a.Subfield, value: int) -> None:
     shift = part.field.shift + part.offset
     bits = ((1 << part.n_bits) - 1) << shift & part.field.mask
     context.mask |= bits
-    context.key = context.key & ~bits | value << shift & bits | presence(part)
+    context.key = completed(context.key & ~bits | value << shift & bits, part.field)
     if context.recorder is not None:
         value = (context.key & bits) >> shift
         whole = part.n_bits == part.field.width

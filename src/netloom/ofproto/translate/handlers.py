@@ -27,8 +27,8 @@ from netloom.ofproto.translate.commit import tags_of, with_tags
 from netloom.ofproto.translate.context import Context
 from netloom.ofproto.translate.fields import changes_packet
 from netloom.ofproto.translate.fields import has_field as _has
-from netloom.ofproto.translate.options import presence
 from netloom.ofproto.translate.output import output, to_controller
+from netloom.ofproto.translate.written import completed, presence, with_tpid
 from netloom.openflow import actions as a
 from netloom.openflow import messages as m
 from netloom.openflow.action_format import format_actions
@@ -139,9 +139,7 @@ def _set_field(context: Context, action: a.SetField) -> None:
         # Whether there is a header to write to is known by the protocol in it.
         context.mask |= _NW_PROTO.mask
     key = context.key & ~in_place | action.value << field.shift & in_place
-    if field.dynamic:
-        key |= small.option_present(field)
-    context.key = _with_tpid(key | field.implied)
+    context.key = completed(key | field.implied, field)
 
 
 def _has_legacy(context: Context, field: Field) -> bool:
@@ -154,13 +152,6 @@ def _has_legacy(context: Context, field: Field) -> bool:
     return True
 
 
-def _with_tpid(key: int) -> int:
-    """A tag that has come to be by setting its TCI is an 802.1Q tag."""
-    if _TCI.get(key) & VLAN_CFI and not _TPID.get(key):
-        return _TPID.put(key, 0x8100)
-    return key
-
-
 def _move(context: Context, action: a.Move) -> None:
     source, destination = action.source, action.destination
     to_shift = destination.field.shift + destination.offset
@@ -169,8 +160,8 @@ def _move(context: Context, action: a.Move) -> None:
         from_bits = _bits(source)
         context.mask |= from_bits | to_bits | presence(source) | presence(destination)
         value = (context.key & from_bits) >> source.field.shift + source.offset
-        context.key = _with_tpid(context.key & ~to_bits | value << to_shift & to_bits)
-        context.key |= presence(destination)
+        key = context.key & ~to_bits | value << to_shift & to_bits
+        context.key = completed(key, destination.field)
     if context.recorder is not None:
         shown = _format_value(destination, (context.key & to_bits) >> to_shift)
         context.detail(f"{format_subfield(destination)} is now {shown}")
@@ -183,7 +174,7 @@ def _bits(part: a.Subfield) -> int:
 
 
 def _format_value(part: a.Subfield, value: int) -> str:
-    if part.n_bits == part.field.bits:
+    if part.n_bits == part.field.width:
         return format_field_value(part.field, value, part.field.ones)
     return hex(value) if value else "0"
 
@@ -205,7 +196,7 @@ def _pop(context: Context, action: a.Pop) -> None:
     value, _ = context.stack.pop()
     context.mask |= bits
     in_place = value << target.field.shift + target.offset & bits
-    context.key = _with_tpid(context.key & ~bits | in_place) | presence(target)
+    context.key = completed(context.key & ~bits | in_place, target.field)
     if context.recorder is not None:
         value &= (1 << target.n_bits) - 1
         context.detail(f"{format_subfield(target)} is now {_format_value(target, value)}")
@@ -219,7 +210,7 @@ def _set_vlan_vid(context: Context, action: a.SetVlanVid) -> None:
     if not (action.push or _TCI.get(context.key) & VLAN_CFI):
         return
     tci = _TCI.get(context.key) & ~0xFFF | action.vid | VLAN_CFI
-    context.key = _with_tpid(_TCI.put(context.key, tci))
+    context.key = with_tpid(_TCI.put(context.key, tci))
 
 
 def _set_vlan_pcp(context: Context, action: a.SetVlanPcp) -> None:
@@ -227,7 +218,7 @@ def _set_vlan_pcp(context: Context, action: a.SetVlanPcp) -> None:
     if not (action.push or _TCI.get(context.key) & VLAN_CFI):
         return
     tci = _TCI.get(context.key) & ~0xE000 | action.pcp << 13 | VLAN_CFI
-    context.key = _with_tpid(_TCI.put(context.key, tci))
+    context.key = with_tpid(_TCI.put(context.key, tci))
 
 
 def _strip_vlan(context: Context, action: a.StripVlan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from netloom.datapath import actions as dp
 from netloom.ofproto.translate.commit import commit
 from netloom.ofproto.translate.context import Context
-from netloom.ofproto.translate.options import presence
+from netloom.ofproto.translate.written import presence
 from netloom.openflow import actions as a
 
 
