@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netloom.base.errors import CommandError
-from netloom.programs.db_ctl.targets import print_targets, replace_targets
+from netloom.programs.db_ctl.targets import Managers, print_targets, replace_targets
 from netloom.programs.vsctl.model import model_of
 
 TYPE_CHECKING = False
@@ -67,27 +67,11 @@ def run_set_fail_mode(context: Context) -> None:
 
 # Managers.
 
-
-def need_get_manager(needs: Needs, command: Command) -> None:
-    needs.columns("Open_vSwitch", "manager_options")
-    needs.columns("Manager", "target", "inactivity_probe")
-
-
-need_del_manager = need_set_manager = need_get_manager
-
-
-def run_get_manager(context: Context) -> None:
-    print_targets(context, context.root, "manager_options", "Manager")
-
-
-def run_del_manager(context: Context) -> None:
-    context.verify(context.root, "manager_options")
-    replace_targets(context, context.root, "manager_options", "Manager", [])
-
-
-def run_set_manager(context: Context) -> None:
-    context.verify(context.root, "manager_options")
-    replace_targets(context, context.root, "manager_options", "Manager", context.args)
+_MANAGERS = Managers("Open_vSwitch", "manager_options")
+need_get_manager = need_del_manager = need_set_manager = _MANAGERS.need
+run_get_manager = _MANAGERS.run_get
+run_del_manager = _MANAGERS.run_del
+run_set_manager = _MANAGERS.run_set
 
 
 # TLS.
