@@ -208,10 +208,12 @@ class Program:
             lambda: read_host_statistics(paths.rundir()),
         )  # fmt: skip
         self._arguments = arguments
-        self._routes = HostRoutes() if arguments.use_system_routes else None
-        if arguments.use_system_routes:
+        # Where dummies stand for the host's devices, nothing leads through those.
+        has_host = arguments.dummy not in ("override", "system")
+        self._routes = HostRoutes() if has_host and arguments.use_system_routes else None
+        if self._routes is not None:
             self.datapaths.underlay.host_neighbour = host_neighbour
-        if arguments.dummy != "override":
+        if has_host:
             self.datapaths.underlay.host_addresses = host_addresses
         self._daemon = daemon
         self._announced = False
