@@ -143,7 +143,6 @@ class _Reader:
         self._exports = ExportRules(
             self._replica.refs,
             self._replica.rows("Flow_Sample_Collector_Set"),
-            lambda level, text: self._complain(level, "bridge", text),
         )
         self._in_band_managers = tuple(
             sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")

@@ -556,6 +556,8 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
+    # Nobody but the kernel sends on psample's channel (`ofproto.features`).
+    dp.Psample: lambda action: [],
     dp.Meter: _compile_meter,
     # Only programs in the kernel switch by themselves.
     dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),
