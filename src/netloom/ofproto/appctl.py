@@ -40,6 +40,7 @@ log = get_logger("ofproto_dpif")
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
 
+_FEATURES_USAGE = "[--force] bridge [feature [value]]"
 _PACKET_OUT_USAGE = f"[-consistent] {_TRACE_USAGE} actions"
 
 
@@ -92,7 +93,7 @@ class OfprotoCommands:
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
-            ("dpif/set-dp-features", "[--force] bridge [feature [value]]", 1, 4, self._set_features),
+            ("dpif/set-dp-features", _FEATURES_USAGE, 1, 4, self._set_features),
             ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, self._renumber),
             ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, None, self._dump_flows),
             ("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, self._dump_rules),
