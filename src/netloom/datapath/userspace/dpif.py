@@ -39,7 +39,7 @@ from netloom.datapath.offload import OffloadPolicy
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
-from netloom.datapath.userspace.dummy_offload import DATAPATH_TYPE, DummyOffload
+from netloom.datapath.userspace.dummy_offload import DummyOffload, dummy_offload
 from netloom.datapath.userspace.execute import (
     DROP_BOND,
     DROP_INVALID,
@@ -50,7 +50,7 @@ from netloom.datapath.userspace.execute import (
     Program,
     compile_actions,
 )
-from netloom.datapath.userspace.flow_log import log_flow
+from netloom.datapath.userspace.flow_log import log_flow, log_upcall
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.policer import Policer
@@ -123,18 +123,12 @@ class UserspaceDpif(Outlet):
     switching: Switching | None = None
 
     def __init__(
-        self,
-        type_: str,
-        name: str,
-        clock: Clock,
-        counters: Counters,
+        self, type_: str, name: str, clock: Clock, counters: Counters,
         policy: OffloadPolicy | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(ConnTracker(counters, self.draw))
         #: The hardware of its devices; None: they have none.
-        self.hardware: DummyOffload | None = None
-        if policy is not None and type_ == DATAPATH_TYPE:
-            self.hardware = DummyOffload(policy)
+        self.hardware: DummyOffload | None = dummy_offload(type_, policy)
         #: Not a default of the class: compiled, such a one is not there.
         self.uplinks: UplinkPorts | None = None
         self.type = type_
@@ -516,6 +510,8 @@ class UserspaceDpif(Outlet):
             self._counters.counter(fault).add()
 
     def _enqueue(self, upcall: Upcall, lost: str) -> None:
+        if log.threshold >= DBG:
+            log_upcall(log, self.name, upcall, self.vlan_limit)
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
             self._lost += 1
             self.drop(lost)

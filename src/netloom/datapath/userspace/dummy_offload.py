@@ -203,6 +203,14 @@ class DummyOffload:
         return found.flow
 
 
+def dummy_offload(datapath_type: str, policy: OffloadPolicy | None) -> DummyOffload | None:
+    """The hardware of a new data path's devices; None if there is none for its type, or there is
+    no policy."""
+    if policy is None or datapath_type != DATAPATH_TYPE:
+        return None
+    return DummyOffload(policy)
+
+
 def _types() -> list[str]:
     return [name for name, type_ in CLASSES.items() if type_ == DATAPATH_TYPE]
 
