@@ -39,7 +39,7 @@ from netloom.datapath.offload import OffloadPolicy
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
-from netloom.datapath.userspace.dummy_offload import DummyOffload, dummy_offload
+from netloom.datapath.userspace.dummy_offload import dummy_offload
 from netloom.datapath.userspace.execute import (
     DROP_BOND,
     DROP_INVALID,
@@ -127,8 +127,7 @@ class UserspaceDpif(Outlet):
         policy: OffloadPolicy | None = None,
     ) -> None:  # fmt: skip
         super().__init__(ConnTracker(counters, self.draw))
-        #: The hardware of its devices; None: they have none.
-        self.hardware: DummyOffload | None = dummy_offload(type_, policy)
+        self.hardware = dummy_offload(type_, policy)
         #: Not a default of the class: compiled, such a one is not there.
         self.uplinks: UplinkPorts | None = None
         self.type = type_

@@ -12,7 +12,7 @@ The provider `dummy_x` is there for orders of providers: it takes ports and flow
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from netloom.base.log import DBG, get_logger
 from netloom.datapath.actions import DpActions, Output, TunnelPush
@@ -26,6 +26,9 @@ from netloom.flow.match import Match
 from netloom.flow.print import format_flow, format_megaflow
 from netloom.netdev.device import Device
 from netloom.netdev.dummy import POLLED_TYPE, DummyDevice
+
+if TYPE_CHECKING:
+    from netloom.datapath.userspace.execute import Execution
 
 log: Final = get_logger("dpif_offload_dummy")
 
@@ -178,6 +181,13 @@ class DummyOffload:
             log.dbg("%s: flow del: %s mark: %d", found.port.name, ufid, found.mark)
             _tell("delete", ufid)
 
+    def source_port(self, execution: Execution) -> int:
+        """The UDP source port of a tunnel's packet that a packet goes into as it is; 0 if the
+        device where it came in has no say."""
+        if not self.policy.enabled or execution.key & IN_PORT_MASK not in self._ports:
+            return 0
+        return _fnv1a(execution.frozen().data) & 0xFFFF
+
     def look_at(self, number: int, key: int) -> CachedFlow | None:
         """A packet came in: its flow, if the device knows it and could do its part."""
         port = self._ports.get(number)
@@ -226,6 +236,14 @@ def _can_run(actions: DpActions, port: DummyPort) -> bool:
         elif not isinstance(action, TunnelPush) or action.type not in _UDP_TUNNELS:
             return False
     return True
+
+
+def _fnv1a(data: bytes) -> int:
+    """The FNV-1a hash of 32 bits, which is the same on every machine."""
+    value = 0x811C9DC5
+    for byte in data:
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
 
 
 def _format_ufid(flow: CachedFlow) -> str:
