@@ -52,6 +52,6 @@ def test_every_command_of_the_peer_is_there(switches: tuple[PeerSwitch, PeerSwit
 
 
 #: What 3.7 takes more words for.
-EXTENDED = {"dpctl/flush-conntrack", "dpctl/ct-del-limits"}
+EXTENDED = {"dpctl/flush-conntrack", "dpctl/ct-del-limits", "dpif/set-dp-features"}
 #: What belongs to tunnels.
 LATER = ("  tnl/", "  ovs/route/", "  netdev-dummy/ip", "  dpctl/ipf-", "  ofproto/list-tunnels")

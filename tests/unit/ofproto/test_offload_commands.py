@@ -62,12 +62,13 @@ def test_ports_are_shown_below_their_providers(
 
 
 def test_the_same_is_told_in_json(commands: OffloadCommands) -> None:
+    ports = {"br0": {"port_no": 100, **_NONE}, "p1": {"port_no": 1, **_NONE}}
     assert commands.answers()["dpif/offload/show"]([]) == {
         "enabled": False,
         "dummy@ovs-dummy": {
             "priority": ["dummy", "dummy_x"],
             "providers": {
-                "dummy": {"ports": {"br0": {"port_no": 100, **_NONE}, "p1": {"port_no": 1, **_NONE}}},
+                "dummy": {"ports": ports},
                 "dummy_x": {},
             },
         },
