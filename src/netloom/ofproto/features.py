@@ -45,7 +45,8 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
 _OPTIONAL = frozenset({
-    "add_mpls", "check_pkt_len", "clone", "lb_output_action", "psample", "tnl_push_pop", "trunc",
+    "add_mpls", "check_pkt_len", "clone", "lb_output_action", "masked_set_action", "psample",
+    "tnl_push_pop", "trunc",
 })  # fmt: skip
 #: What the log says of features when a data path is opened; with a number if that counts.
 _PROBES: tuple[tuple[str, str], ...] = (
