@@ -154,6 +154,18 @@ the row's `error` or `status` column where there is one; nothing is ignored in s
 |---|---|
 {columns}
 
+## Flows in hardware
+
+`other_config:hw-offload` has devices run flows by themselves. Here only dummies can, in data paths
+of type `dummy`, with the providers `dummy` and `dummy_x`; of other data paths the log says that it
+changes nothing. There are no providers for devices of the kernel (`tc`) or of DPDK.
+
+## Samples for the host itself
+
+`local_group_id` of Flow_Sample_Collector_Set needs a data path that writes to the kernel's
+`psample` channel, which is the kernel's to write to. No data path here does (`psample` of
+`dpif/show-dp-features`), and the log says so of each bridge that asks for it.
+
 ## Types of interfaces
 
 DPDK's; `bareudp` is a type whose packets nobody wraps.

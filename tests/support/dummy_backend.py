@@ -28,6 +28,7 @@ class UserspaceBackend:
         assert self.dpif.conntrack is not None
         self.dpif.conntrack.fragments.min_sizes = dict(NO_MIN_SIZES)
         self.dpif.conntrack.fragments.max_frame = NO_MAX_FRAME
+        self.dpif.conntrack.fragments.takes_empty = False
         for number in numbers:
             factory.open(f"p{number}", "dummy", {})
             assert self.dpif.port_add(factory.devices[f"p{number}"]).number == number

@@ -9,6 +9,7 @@ from trace_cases import TraceCase, fdb_entries
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.base.record import replace
+from netloom.datapath.offload import OffloadPolicy
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
@@ -33,10 +34,10 @@ from netloom.telemetry.ipfix import IpfixSettings
 class SmallSwitch:
     """One backer; what a daemon does with database rows, done by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: OffloadPolicy | None = None) -> None:
         self.clock = ManualClock(1_000_000)
         self.counters = Counters()
-        self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters)
+        self.dpif = UserspaceDpif("dummy", "ovs-dummy", self.clock, self.counters, policy)
         self.backer = Backer("dummy", self.dpif, self.clock, self.counters)
         self.devices = DummyFactory(None, "override")
         commands = OfprotoCommands(lambda: [self.backer], self.clock).commands()

@@ -20,6 +20,8 @@ _SEPARATORS = ", \t\r\n"
 _VLAN_CFI = 0x1000
 #: Nesting deeper than this is refused, as Open vSwitch does.
 MAX_DEPTH = 16
+#: Digits of a psample action's cookie, at most: 16 bytes.
+_MAX_COOKIE_DIGITS = 32
 
 
 def parse_actions(text: str, port_numbers: PortNumbers | None = None) -> dp.DpActions:
@@ -120,6 +122,19 @@ class _Reader:
         if not 0 <= percent <= 100:
             raise ValueError(text)
         return dp.Sample(int(percent / 100 * 0xFFFFFFFF + 0.5), self.actions(words["actions"]))
+
+    def psample(self, text: str) -> dp.DpAction:
+        words = _split(text)
+        members = _members(text, {"group", "cookie"})
+        cookie = members.get("cookie", "")
+        if len(words) > len(members) or cookie[:2] not in ("", "0x"):
+            raise ValueError(text)
+        digits = cookie[2:]
+        if len(digits) > _MAX_COOKIE_DIGITS:
+            raise ValueError(text)
+        # Zeros in front are not printed: what is odd lacks one.
+        number = bytes.fromhex("0" * (len(digits) % 2) + digits)
+        return dp.Psample(_number(members["group"], 32), number)
 
     def meter(self, text: str) -> dp.DpAction:
         return dp.Meter(_number(text, 32))
@@ -241,6 +256,7 @@ _PARSERS: dict[str, Callable[[_Reader, str], dp.DpAction]] = {
     "trunc": _Reader.trunc,
     "clone": _Reader.clone,
     "sample": _Reader.sample,
+    "psample": _Reader.psample,
     "meter": _Reader.meter,
     "check_pkt_len": _Reader.check_pkt_len,
     "ct": _Reader.ct,

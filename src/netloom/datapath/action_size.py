@@ -19,6 +19,7 @@ _SIZES: dict[type[dp.DpAction], int] = {
     dp.Recirc: 8, dp.Hash: 12, dp.LbOutput: 8, dp.Trunc: 8, dp.Meter: 8, dp.Ct: 64, dp.CtClear: 4,
     dp.PushEth: 16, dp.PopEth: 4, dp.PushNsh: 40, dp.PopNsh: 4, dp.AddMpls: 12, dp.Normal: 4,
     dp.TunnelPush: 532, dp.TunnelPop: 8, dp.DropReason: 8,
+    dp.Psample: 24,
 }  # fmt: skip
 #: Bytes of a key by the header of a `set`.
 _KEYS = {"eth": 12, "vlan": 4, "ipv4": 12, "ipv6": 40, "arp": 24, "nd": 28, "nsh": 28, "tunnel": 64}

@@ -129,6 +129,12 @@ def _sample(action: dp.Sample, port_names: PortNames | None) -> str:
     return f"sample(sample={share:.1f}%,actions({format_actions(action.actions, port_names)}))"
 
 
+def _psample(action: dp.Psample) -> str:
+    digits = action.cookie.hex().lstrip("0")
+    cookie = f",cookie={f'0x{digits}' if digits else 0}" if action.cookie else ""
+    return f"psample(group={action.group}{cookie})"
+
+
 def _check_pkt_len(action: dp.CheckPktLen, port_names: PortNames | None) -> str:
     greater = format_actions(action.if_greater, port_names)
     less = format_actions(action.if_less, port_names)
@@ -172,6 +178,7 @@ _FORMATTERS: dict[type[dp.DpAction], Callable[[Any, PortNames | None], str]] = {
     dp.Trunc: lambda a, _: f"trunc({a.max_len})",
     dp.Clone: lambda a, names: f"clone({format_actions(a.actions, names)})",
     dp.Sample: _sample,
+    dp.Psample: lambda a, _: _psample(a),
     dp.Meter: lambda a, _: f"meter({a.meter_id})",
     dp.CheckPktLen: _check_pkt_len,
     dp.Ct: lambda a, _: format_ct(a),

@@ -107,6 +107,14 @@ class Sample(DpAction):
     actions: tuple[DpAction, ...]
 
 
+class Psample(DpAction):
+    """Show the packet to listeners on this machine: to `group` of the kernel's psample channel,
+    with `cookie`, at most 16 bytes. Inside a `Sample`, that one's probability is told, too."""
+
+    group: int
+    cookie: bytes = b""
+
+
 class Meter(DpAction):
     meter_id: int
 

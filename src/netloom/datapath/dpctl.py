@@ -25,9 +25,9 @@ from netloom.datapath.dpctl_ports import COMMANDS as PORT_COMMANDS
 from netloom.datapath.dpctl_ports import DatapathOwner, PortCommand
 from netloom.datapath.dpctl_small import (
     cache_sizes,
+    describe_offload,
     normalize_actions,
     refuse_cache_size,
-    refuse_offload_stats,
 )
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
@@ -48,8 +48,12 @@ _SHORT = {"m": "--more", "s": "--statistics"}
 _FLOW_TYPES = frozenset(
     {"ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded", "all"}
 )
-#: Types that flows of a data path without hardware belong to.
-_OUR_TYPES = frozenset({"ovs", "non-offloaded", "all"})
+#: What is told of a flow by how far hardware runs it.
+_OFFLOADED = {
+    "non-offloaded": "",
+    "partially-offloaded": ", offloaded:partial",
+    "offloaded": ", offloaded:yes",
+}
 #: Bits that every flow of a data path matches, whether its text says so or not.
 _ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
 
@@ -186,8 +190,9 @@ class Dpctl:
             self._fail(call, describe(refuse_cache_size()))
 
     def _offload_stats(self, call: _Call) -> None:
-        if self._one(call, 0) is not None:
-            self._fail(call, describe(refuse_offload_stats()))
+        dpif = self._one(call, 0)
+        if dpif is not None:
+            call.out.append(describe_offload(full_name(dpif), dpif.hardware))
 
     def _normalize_actions(self, call: _Call) -> None:
         for word in call.args[2:]:
@@ -261,7 +266,7 @@ class Dpctl:
         dpif = self._one(call, 0)
         if dpif is None:
             return
-        types = frozenset(found["type"].split(",")) if "type" in found else _OUR_TYPES
+        types = frozenset(found.get("type", "all").split(","))
         if not types <= _FLOW_TYPES:
             self._fail(call, f"Failed to parse type ({found['type']})", errno.EINVAL)
             return
@@ -274,9 +279,9 @@ class Dpctl:
         if "pmd" in found:
             thread = atoi(found["pmd"])
             call.errors += not found["pmd"].lstrip("+-")[:1].isdigit()
-        if not types & _OUR_TYPES or thread not in (None, _MAIN_THREAD):
+        if thread not in (None, _MAIN_THREAD):
             return
-        flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted)]
+        flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted, types)]
         if flows and thread is None:
             call.out.append(dpif.dump_heading)
         call.out += [self._line(call, dpif, flow) for flow in flows]
@@ -289,7 +294,8 @@ class Dpctl:
         line = format_flow(flow, self._now_ms(), names, verbose, limit, in_kernel)
         if verbose:
             head, mid, actions = line.partition(", actions:")
-            line = f"{format_ufid(self._ufid_of(flow))}, {head}, dp:ovs{mid}{actions}"
+            where = f"{_OFFLOADED[_kind(flow)]}, dp:{flow.layer}"
+            line = f"{format_ufid(self._ufid_of(flow))}, {head}{where}{mid}{actions}"
         return f"{line}\n"
 
     def _add_flow(self, call: _Call) -> None:
@@ -495,8 +501,18 @@ def _parse_filter(text: str, port_names: dict[str, int]) -> Match:
     return parse_match(text, port_names)
 
 
-def _is_wanted(flow: Flow, wanted: Match) -> bool:
-    """Whether the flow says nothing else about what both `wanted` and it look at."""
+def _kind(flow: Flow) -> str:
+    """How far hardware runs the flow, as type=... calls it."""
+    if not flow.is_offloaded:
+        return "non-offloaded"
+    return "partially-offloaded" if flow.layer == "ovs" else "offloaded"
+
+
+def _is_wanted(flow: Flow, wanted: Match, types: frozenset[str]) -> bool:
+    """Whether the flow is of one of the types, and says nothing else about what both `wanted` and
+    it look at."""
+    if types.isdisjoint({"all", flow.layer, _kind(flow)}):
+        return False
     return not (flow.key ^ wanted.value) & flow.mask & wanted.mask
 
 

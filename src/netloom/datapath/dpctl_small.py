@@ -11,6 +11,7 @@ from netloom.datapath import actions as dp
 from netloom.datapath.action_parse import parse_actions
 from netloom.datapath.action_text import format_actions
 from netloom.datapath.dpctl_ct import Failure
+from netloom.datapath.offload import Hardware
 from netloom.flow.fields import SLOT, VLAN_CFI
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.flow.odp_table import ATTRIBUTE_MASKS
@@ -36,8 +37,14 @@ def refuse_cache_size() -> Failure:
     return Failure("Setting caches not supported", errno.EOPNOTSUPP)
 
 
-def refuse_offload_stats() -> Failure:
-    return Failure("retrieving offload statistics", errno.EINVAL)
+def describe_offload(name: str, hardware: Hardware | None) -> str:
+    """What each provider of hardware has of the data path `name`, while flows are offloaded."""
+    lines = ["HW Offload stats:\n"]
+    providers = hardware.providers if hardware is not None and hardware.policy.enabled else ()
+    for provider in sorted(providers, key=lambda one: one.type):
+        lines.append(f"  {provider.type}[{name}]:\n")
+        lines.append(f"    Offloaded port count: {len(list(provider.ports())):6d}\n")
+    return "".join(lines)
 
 
 def normalize_actions(flow: str, actions: str, ports: Mapping[str, int]) -> str:

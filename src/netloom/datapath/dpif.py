@@ -39,6 +39,7 @@ from netloom.datapath.actions import DpActions
 from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.offload import Hardware
 from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
@@ -81,6 +82,10 @@ class Flow(Record):
     mask: int
     actions: DpActions
     stats: FlowStats
+    #: Who runs the actions: "ovs" is the data path, else the provider of hardware that does.
+    layer: str = "ovs"
+    #: A device knows the flow, at least.
+    is_offloaded: bool = False
 
     @property
     def ufid(self) -> int:
@@ -170,6 +175,10 @@ class Dpif(Protocol):
 
     def kernel_features(self) -> tuple[tuple[str, bool], ...]:
         """What of the kernel it uses: title, and is it there?"""
+
+    @property
+    def hardware(self) -> Hardware | None:
+        """The hardware of its devices; None if there is none that could run flows."""
 
     #: The switches that it runs by itself; None if it runs none.
     switching: Switching | None

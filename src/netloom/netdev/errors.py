@@ -18,7 +18,12 @@ def cannot_open(name: str, code: int = errno.ENODEV) -> ConfigError:
 
 
 class OptionsRefused(ConfigError):
-    """A device does not take its options; they are in the log already."""
+    """A device does not take its options; they are in the log already. `code` is the error
+    number."""
+
+    def __init__(self, message: str, code: int = errno.EINVAL) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class PortRefused(ConfigError):

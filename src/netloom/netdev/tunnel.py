@@ -7,8 +7,11 @@ them apart by addresses and keys (`ofproto.tunnels`). Its counters are those tha
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
+from typing import Final
 
+from netloom.base.log import get_logger
 from netloom.base.record import replace
 from netloom.netdev.device import (
     UNKNOWN_COUNT,
@@ -18,7 +21,7 @@ from netloom.netdev.device import (
     DeviceStats,
     Packet,
 )
-from netloom.netdev.errors import unknown_type
+from netloom.netdev.errors import OptionsRefused, unknown_type
 from netloom.netdev.tunnel_config import (
     TYPES,
     TunnelConfig,
@@ -26,6 +29,8 @@ from netloom.netdev.tunnel_config import (
     parse_tunnel_config,
     shared_config,
 )
+
+log: Final = get_logger("netdev_vport")
 
 _UNKNOWN = dict.fromkeys(
     ("rx_dropped", "rx_frame_err", "rx_over_err", "rx_crc_err", "rx_errors", "tx_dropped",
@@ -82,11 +87,43 @@ class TunnelPort:
         """Nothing is open."""
 
 
-class TunnelDevice(TunnelPort):
-    """One tunnel, as its Interface row configured it."""
+class VxlanPorts:
+    """Which tunnels use the UDP ports of VXLAN, and whether with group policies: on one port either
+    all do or none, for a packet without a policy could be of either kind."""
 
-    def __init__(self, name: str, type_: str, options: Mapping[str, str]) -> None:
+    def __init__(self) -> None:
+        self._users: dict[str, tuple[int, bool]] = {}
+
+    def take(self, name: str, config: TunnelConfig) -> None:
+        """A tunnel is, or is now, so. Raises OptionsRefused."""
+        if config.type != "vxlan":
+            return
+        port, is_gbp = config.dst_port, "gbp" in config.exts
+        if (port, not is_gbp) in [users for user, users in self._users.items() if user != name]:
+            text = f"{name}: VXLAN-GBP, and non-VXLAN-GBP tunnels can't be configured on the same "
+            text += "dst_port"
+            log.warn_rl("%s", text)
+            raise OptionsRefused(text, errno.EEXIST)
+        self._users[name] = port, is_gbp
+
+    def leave(self, name: str) -> None:
+        """A tunnel is gone."""
+        self._users.pop(name, None)
+
+
+class TunnelDevice(TunnelPort):
+    """One tunnel, as its Interface row configured it. `vxlans` are all tunnels of this process."""
+
+    def __init__(
+        self,
+        name: str,
+        type_: str,
+        options: Mapping[str, str],
+        vxlans: VxlanPorts | None = None,
+    ) -> None:
         config = parse_tunnel_config(name, type_, options)
+        self._vxlans = vxlans or VxlanPorts()
+        self._vxlans.take(name, config)
         super().__init__(config)
         self.name = name
         self.config = config
@@ -116,8 +153,13 @@ class TunnelDevice(TunnelPort):
 
     def set_options(self, options: Mapping[str, str]) -> None:
         if dict(options) != self._given:
-            self.config = parse_tunnel_config(self.name, self.type, options)
+            config = parse_tunnel_config(self.name, self.type, options)
+            self._vxlans.take(self.name, config)
+            self.config = config
             self._given = dict(options)
+
+    def close(self) -> None:
+        self._vxlans.leave(self.name)
 
     def set_mac(self, mac: str) -> None:
         self._mac = mac
@@ -136,6 +178,7 @@ class TunnelFactory:
 
     def __init__(self, inner: DeviceFactory | None) -> None:
         self._inner = inner
+        self._vxlans = VxlanPorts()
 
     def types(self) -> frozenset[str]:
         inner = self._inner.types() if self._inner is not None else frozenset()
@@ -143,7 +186,7 @@ class TunnelFactory:
 
     def open(self, name: str, type_: str, options: Mapping[str, str]) -> Device:
         if type_ in TYPES:
-            return TunnelDevice(name, type_, options)
+            return TunnelDevice(name, type_, options, self._vxlans)
         if self._inner is None:
             raise unknown_type(name, type_)
         return self._inner.open(name, type_, options)

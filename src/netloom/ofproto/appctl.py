@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
+from netloom.base.log import get_logger
 from netloom.datapath.dpctl import full_name
 from netloom.datapath.dpif import Flow
 from netloom.datapath.flow_text import format_flow, format_ufid
@@ -34,9 +35,12 @@ from netloom.ofproto.trace import command_trace, command_trace_packet_out
 from netloom.ofproto.tree_commands import TreeCommands
 from netloom.openflow.number_text import atoi
 
+log = get_logger("ofproto_dpif")
+
 _TRACE_USAGE = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]"
 
 
+_FEATURES_USAGE = "[--force] bridge [feature [value]]"
 _PACKET_OUT_USAGE = f"[-consistent] {_TRACE_USAGE} actions"
 
 
@@ -89,7 +93,7 @@ class OfprotoCommands:
             ("dpif/dump-dps", "", 0, 0, self._dump_dps),
             ("dpif/show", "", 0, 0, self._show),
             ("dpif/show-dp-features", "bridge", 1, 1, self._show_features),
-            ("dpif/set-dp-features", "bridge", 1, 3, self._set_features),
+            ("dpif/set-dp-features", _FEATURES_USAGE, 1, 4, self._set_features),
             ("dpif-dummy/change-port-number", "dp port new-number", 3, 3, self._renumber),
             ("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, None, self._dump_flows),
             ("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, self._dump_rules),
@@ -222,10 +226,18 @@ class OfprotoCommands:
         return backer.features.show() + list_features(backer.dpif.kernel_features())
 
     def _set_features(self, args: list[str]) -> str:
+        force = args[0] == "--force"
+        if force:
+            args = args[1:]
+        if not args:
+            raise CommandError("no such bridge")
         backer = self._bridge(args[0]).backer
         if len(args) == 1:
             return backer.features.describe()
-        text, changed = backer.features.set(args[1], args[2] if len(args) > 2 else None)
+        value = args[2] if len(args) > 2 else None
+        if force and value is not None and value.lower() == "true":
+            log.warn("Enabling an unsupported feature is very dangerous")
+        text, changed = backer.features.set(args[1], value, force)
         if changed:
             backer.config_changed()
             backer.revalidator.push_statistics()

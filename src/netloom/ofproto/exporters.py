@@ -1,4 +1,4 @@
-"""All that a bridge exports of its packets: NetFlow, sFlow, IPFIX.
+"""All that a bridge exports of its packets: NetFlow, sFlow, IPFIX, samples for this machine.
 
 The data path samples, by actions that translations make (`translate.sampling`); what it sends up
 names the bridge whose exporter is to see it, for a packet may pass several. A bridge without
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from netloom.base.log import get_logger
 from netloom.ofproto.export_ipfix import IpfixExport
 from netloom.ofproto.export_netflow import NetflowExport
 from netloom.ofproto.export_sflow import SflowExport
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from netloom.ofproto.backer import Backer
     from netloom.ofproto.bridge import Ofproto
     from netloom.ofproto.settings import ExportSettings
+
+log: Final = get_logger("bridge")
 
 #: Kinds of upcalls that are for exporters -> which member of the cookie names the bridge.
 EXPORTED: Final = {"sflow": 3, "ipfix": 1, "flow_sample": 6}
@@ -32,6 +35,8 @@ class Exporters:
         self.netflow: NetflowExport | None = None
         self.sflow: SflowExport | None = None
         self.ipfix: IpfixExport | None = None
+        #: Collector sets that are sampled on this machine -> psample group.
+        self._local_groups: dict[int, int] = {}
         self._settings: ExportSettings | None = None
         self._routes_at = -1
 
@@ -42,6 +47,19 @@ class Exporters:
         self._configure_netflow(settings)
         self._configure_sflow(settings)
         self._configure_ipfix(settings)
+        self._local_groups = dict(settings.local_groups)
+        if self._local_groups and not self._bridge.backer.features.has("psample"):
+            log.warn(
+                "bridge %s: ignoring local sampling configuration: not supported by this datapath",
+                self._bridge.name,
+            )
+
+    def local_group(self, set_id: int) -> int | None:
+        """The psample group of a collector set; None if it has none, or the data path has no such
+        action."""
+        if not self._bridge.backer.features.has("psample"):
+            return None
+        return self._local_groups.get(set_id)
 
     def _configure_netflow(self, settings: ExportSettings) -> None:
         if settings.netflow is None:
@@ -75,7 +93,8 @@ class Exporters:
 
     @property
     def is_empty(self) -> bool:
-        return self.netflow is None and self.sflow is None and self.ipfix is None
+        exporters = self.netflow, self.sflow, self.ipfix
+        return exporters == (None, None, None) and not self._local_groups
 
     def run(self, now_ms: int) -> None:
         """Tell what has to be told."""

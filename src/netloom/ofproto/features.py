@@ -28,6 +28,8 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
     ("lb_output_action", "Optimized Balance TCP mode", False),
     ("ct_zero_snat", "Conntrack all-zero IP SNAT", True),
     ("add_mpls", "MPLS Label add", True),
+    # The kernel's psample channel is written to by the kernel only: not by programs of ours.
+    ("psample", "psample action", False),
     ("max_vlan_headers", "Max VLAN headers", 1),
     ("max_mpls_depth", "Max MPLS depth", 3),
     ("recirc", "Recirc", True),
@@ -43,7 +45,8 @@ _FEATURES: tuple[tuple[str, str, bool | int], ...] = (
 _TITLES = {key: title for key, title, _ in _FEATURES}
 #: Features that translation can do without.
 _OPTIONAL = frozenset({
-    "add_mpls", "check_pkt_len", "clone", "lb_output_action", "tnl_push_pop", "trunc",
+    "add_mpls", "check_pkt_len", "clone", "lb_output_action", "masked_set_action", "psample",
+    "tnl_push_pop", "trunc",
 })  # fmt: skip
 #: What the log says of features when a data path is opened; with a number if that counts.
 _PROBES: tuple[tuple[str, str], ...] = (
@@ -62,6 +65,7 @@ _PROBES: tuple[tuple[str, str], ...] = (
     ("explicit_drop_action", "explicit drop action"),
     ("ct_zero_snat", "ct_zero_snat"),
     ("add_mpls", "add_mpls action"),
+    ("psample", "psample action"),
     ("ct_state", "ct_state"),
     ("ct_zone", "ct_zone"),
     ("ct_mark", "ct_mark"),
@@ -110,15 +114,15 @@ class Features:
         values = [str(values[key]).lower() for values in (self._used, self._there)]
         return f"{key} ({_TITLES[key]}) : [run time]:{values[0]}, [boot time]:{values[1]}\n"
 
-    def set(self, key: str, text: str | None) -> tuple[str, bool]:
+    def set(self, key: str, text: str | None, force: bool = False) -> tuple[str, bool]:
         """Use a feature or not, or as far as a number says; without `text`, tell about it. Returns
-        what to say, and whether that changed something."""
+        what to say, and whether that changed something. `force`: also one that is not there."""
         if key not in self._there:
             return "Unexpected support field\n", False
         there = self._there[key]
         if text is None:
             return self._describe(key), False
-        value = _read(text, there)
+        value = _read(text, there, force)
         if isinstance(value, str):
             return value, False
         if value != self._used[key] and key not in _OPTIONAL:
@@ -133,13 +137,13 @@ def list_features(features: Iterable[tuple[str, bool | int]]) -> str:
     return "".join(f"{title}: {_say(value)}\n" for title, value in features)
 
 
-def _read(text: str, there: bool | int) -> bool | int | str:
+def _read(text: str, there: bool | int, force: bool) -> bool | int | str:
     """The value of `text`, or what is wrong with it."""
     if isinstance(there, bool):
         words = {"true": True, "false": False}
         if text.lower() not in words:
             return "Boolean value expected\n"
-        if words[text.lower()] and not there:
+        if words[text.lower()] and not (there or force):
             return "Can not enable features not supported by the datapth\n"
         return words[text.lower()]
     if not text.isascii() or not text.isdigit():

@@ -151,12 +151,13 @@ class McastSettings(Record):
 
 class ExportSettings(Record):
     """The NetFlow, sFlow and IPFIX rows of a bridge, and those of its collector sets for `sample`
-    actions."""
+    actions; `local_groups` are the ids of sets that are sampled on this machine, with the group."""
 
     netflow: NetflowSettings | None = None
     sflow: SflowSettings | None = None
     ipfix: IpfixSettings | None = None
     collector_sets: tuple[IpfixSettings, ...] = ()
+    local_groups: tuple[tuple[int, int], ...] = ()
 
 
 class BridgeSettings(Record):

@@ -58,5 +58,6 @@ def format_pretty(value: Any, depth: int = 1) -> str:
             f"{indent}{encode_basestring(name)}: {format_pretty(value[name], depth + 1)}"
             for name in sorted(value)
         ]
-        return "{" + ",".join(members) + "}"
+        # Without members, the line of the first one is begun all the same.
+        return "{" + (",".join(members) or indent) + "}"
     return format_json(value)

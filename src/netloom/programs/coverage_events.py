@@ -199,7 +199,7 @@ NEVER = {
         "native_tnl_l3csum_checked", "native_tnl_l4csum_checked", "netdev_linux_invalid_l4_csum",
         "netdev_linux_unknown_l4_csum",
     ),
-    "there are no offloads to hardware": (
+    "flows run in hardware of dummies only, which hands all packets back whole": (
         "datapath_drop_hw_post_process", "datapath_drop_hw_post_process_consumed",
         "tc_netlink_malformed_reply",
     ),

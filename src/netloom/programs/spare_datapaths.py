@@ -19,6 +19,7 @@ from netloom.transport.loop import MainLoop
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from netloom.datapath.offload import OffloadPolicy
     from netloom.ofproto.backer import Backer
 
 _BATCH = 64
@@ -26,6 +27,7 @@ _BATCH = 64
 
 class _Types(Protocol):
     backers: dict[str, Backer]
+    offload: OffloadPolicy
 
     def types(self) -> frozenset[str]: ...
 
@@ -70,7 +72,8 @@ class SpareDatapaths:
             raise Failure("add_dp", errno.EINVAL)
         if self.find_datapath(type_, name) is not None:
             raise Failure("add_dp", errno.EEXIST)
-        dpif = UserspaceDpif(type_, f"{type_}@{name}", self._loop.clock, self._counters)
+        clock, policy = self._loop.clock, self._owner.offload
+        dpif = UserspaceDpif(type_, f"{type_}@{name}", clock, self._counters, policy)
         try:
             dpif.port_add(self._open(dpif, name, "internal"), LOCAL_PORT)
         except ConfigError as error:

@@ -16,6 +16,7 @@ from netloom.netdev.device import Device
 from netloom.netdev.dummy import DummyFactory
 from netloom.ofproto.appctl import OfprotoCommands
 from netloom.ofproto.json_answers import json_answers
+from netloom.ofproto.offload_commands import OffloadCommands
 from netloom.ofproto.protocol_commands import COMMANDS as PROTOCOL_COMMANDS
 from netloom.ofproto.underlay.commands import DummyAddresses, UnderlayCommands
 from netloom.vswitchd.quality import format_qos, format_types
@@ -44,12 +45,13 @@ def register_commands(program: Program) -> None:
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
     )
-    answers = json_answers(
+    offload = OffloadCommands(program.datapaths.in_use, program.datapaths.offload)
+    answers = offload.answers() | json_answers(
         program.datapaths.in_use, lambda: program.datapaths.underlay.routes, underlay.rules
     )
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
-        *underlay.commands(),
+        *underlay.commands(), *offload.commands(),
     ):  # fmt: skip
         name, usage, least, most, handler = command
         registry.register(name, usage, least, most, handler, answers.get(name))

@@ -23,6 +23,7 @@ from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
 from netloom.datapath.ebpf.ports import detach_left
+from netloom.datapath.offload import OffloadPolicy
 from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.flow.key import MAX_VLANS
@@ -90,6 +91,9 @@ class DataPathSet:
         self.underlay = Underlay()
         self._export_host = SocketHost()
         self._limits = LimitsWish()
+        self.offload = OffloadPolicy()
+        #: Data paths of which was said that they offload nothing.
+        self._without_hardware: set[str] = set()
         self._started_ms = loop.clock.now_ms()
         self._source_ports = SOURCE_PORTS
         self.spare = SpareDatapaths(loop, counters, devices, self)
@@ -151,6 +155,7 @@ class DataPathSet:
         self._restore_until_ms = None
         if self.is_restoring and limits.restore_timeout_s:
             self._restore_until_ms = self._started_ms + 1_000 * limits.restore_timeout_s
+        self.offload.configure(limits.offload)
         if limits != self._limits:
             self._limits = limits
             for backer in self.backers.values():
@@ -160,9 +165,18 @@ class DataPathSet:
         limits = self._limits
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
         backer.set_explicit_sampled_drops(limits.explicit_sampled_drops)
+        if self.offload.enabled and backer.dpif.hardware is None:
+            self._complain_of_offload(backer.dpif)
         backer.is_restoring = self.is_restoring
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)
+
+    def _complain_of_offload(self, dpif: Dpif) -> None:
+        if dpif.name in self._without_hardware:
+            return
+        self._without_hardware.add(dpif.name)
+        text = "%s: other_config:hw-offload changes nothing: no device of it runs flows by itself"
+        get_logger("dpif_offload").warn(text, dpif.name)
 
     @property
     def host_stack(self) -> HostStack | None:
@@ -289,7 +303,8 @@ class DataPathSet:
                 forget(paths.rundir(), self._mounts)
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
-        return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+        clock, counters = self._loop.clock, self._counters
+        return UserspaceDpif(datapath_type, name, clock, counters, self.offload)
 
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None

@@ -7,6 +7,7 @@ the next plan tries it again. `wants_retry` says when that may help: a device ca
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from netloom.base.errors import ConfigError
@@ -448,7 +449,8 @@ class Applier:
 def _log_refusal(name: str, error: ConfigError) -> None:
     """Say in the log why an interface cannot be had."""
     if isinstance(error, OptionsRefused):
-        netdev_log.warn_rl("%s: could not set configuration (Invalid argument)", name)
+        reason = os.strerror(error.code)
+        netdev_log.warn_rl("%s: could not set configuration (%s)", name, reason)
     else:
         log.warn_rl("%s", error)
 

@@ -35,6 +35,7 @@ from netloom.vswitchd.export_rules import ExportRules
 from netloom.vswitchd.local_networks import read_local_network
 from netloom.vswitchd.mirror_rules import MirrorRules
 from netloom.vswitchd.monitor_rules import read_auto_attach, read_bfd, read_cfm
+from netloom.vswitchd.offload_rules import read_offload
 from netloom.vswitchd.port_rules import PortRules
 from netloom.vswitchd.qos_rules import read_policing, read_qos
 from netloom.vswitchd.table_rules import TableRules
@@ -143,7 +144,6 @@ class _Reader:
         self._exports = ExportRules(
             self._replica.refs,
             self._replica.rows("Flow_Sample_Collector_Set"),
-            lambda level, text: self._complain(level, "bridge", text),
         )
         self._in_band_managers = tuple(
             sorted(m.text("target") for m in managers if _connection_mode(m) == "in-band")
@@ -160,7 +160,10 @@ class _Reader:
         return Wish(
             bridges=bridges,
             zones=tuple(read_zones(self._replica.rows, root)),
-            limits=_limits(root.mapping("other_config")),
+            limits=replace(
+                _limits(root.mapping("other_config")),
+                offload=read_offload(root.mapping("other_config"), self._replica.rows("Interface")),
+            ),
             stats_interval_ms=max(interval_ms, MIN_STATS_INTERVAL_MS),
             mappings=self._lldp.mappings,
             tells_of_machine=boolean(root.mapping("other_config"), "enable-statistics"),

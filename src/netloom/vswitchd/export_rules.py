@@ -20,10 +20,9 @@ Refs = Callable[[Row, str], list[Row]]
 class ExportRules:
     """Reads what bridges export; `sets` are the Flow_Sample_Collector_Set rows."""
 
-    def __init__(self, refs: Refs, sets: list[Row], complain: Callable[[str, str], None]) -> None:
+    def __init__(self, refs: Refs, sets: list[Row]) -> None:
         self._refs = refs
         self._sets = sets
-        self._complain = complain
         #: sFlow agents of one machine are numbered.
         self._n_agents = 0
 
@@ -35,6 +34,7 @@ class ExportRules:
             sflow=self._sflow(bridge),
             ipfix=self._ipfix(bridge, ipfix) if ipfix is not None else None,
             collector_sets=self._collector_sets(bridge),
+            local_groups=self._local_groups(bridge),
         )
 
     def _first(self, row: Row, column: str) -> Row | None:
@@ -90,17 +90,24 @@ class ExportRules:
             stats_interval_s=_number(row, "stats_interval", 600),
         )
 
+    def _sets_of(self, bridge: Row) -> list[Row]:
+        return [
+            row
+            for row in self._sets
+            if any(one.uuid == bridge.uuid for one in self._refs(row, "bridge"))
+        ]
+
+    def _local_groups(self, bridge: Row) -> tuple[tuple[int, int], ...]:
+        found = []
+        for row in self._sets_of(bridge):
+            group = row.opt_int("local_group_id")
+            if group is not None:
+                found.append((row.integer("id"), group))
+        return tuple(sorted(found))
+
     def _collector_sets(self, bridge: Row) -> tuple[IpfixSettings, ...]:
         found = []
-        for row in self._sets:
-            if not any(one.uuid == bridge.uuid for one in self._refs(row, "bridge")):
-                continue
-            if row.opt_int("local_group_id") is not None:
-                self._complain(
-                    "warn",
-                    f"bridge {bridge.text('name')}: ignoring local sampling configuration: not "
-                    "supported by this datapath",
-                )
+        for row in self._sets_of(bridge):
             ipfix = self._first(row, "ipfix")
             settings = self._ipfix(bridge, ipfix, row.integer("id")) if ipfix is not None else None
             if settings is not None:

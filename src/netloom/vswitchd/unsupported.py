@@ -10,11 +10,7 @@ from netloom.ovsdb.row import Row
 
 #: Keys of `other_config` that change what happens to packets or connections.
 KEYS: dict[str, tuple[str, ...]] = {
-    "Open_vSwitch": (
-        "dpdk-init",
-        "hw-offload",
-        "hw-offload-priority",
-    ),
+    "Open_vSwitch": ("dpdk-init",),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from netloom.base.record import Record
+from netloom.datapath.offload import OffloadSettings
 from netloom.netdev.qos import FREE, Policing, Qos
 from netloom.ofproto.settings import BridgeSettings, BundleSettings, ZoneSettings
 from netloom.protocols.bfd import BfdSettings
@@ -113,6 +114,7 @@ class LimitsWish(Record):
     restore_timeout_s: int = 0
     #: Flows that only sample packets say that they drop them.
     explicit_sampled_drops: bool = False
+    offload: OffloadSettings = OffloadSettings()
 
 
 class ZonesWish(Record):

@@ -127,6 +127,37 @@ def test_overlapping_fragment_is_invalid_and_counted(switch: Switch) -> None:
     assert switch.status()["v4 frags overlapped"] == "1"
 
 
+def empty_end(number: int = 7, at: int = 2_008) -> bytes:
+    """A last fragment without data."""
+    ip = IP(src="10.0.0.1", dst="10.0.0.2", id=number, frag=at // 8, proto=17)
+    return bytes(ETHER / ip)
+
+
+def test_a_fragment_without_data_waits_too_and_may_end_a_packet(switch: Switch) -> None:
+    parts = ipv4(size=2_000)
+    last = bytearray(parts[-1])
+    last[20] |= 0x20
+    end = Ether(bytes(last))
+    del end[IP].chksum
+    switch("ipf-set-min-frag", "v4", "400")
+    assert switch.receive([empty_end(), parts[0]]) == []
+    assert switch.status()["num frag"] == "2"
+    sent = switch.receive([bytes(end)])
+    assert [len(packet) for packet in sent] == [len(part) for part in (*parts, empty_end())]
+
+
+def test_a_fragment_without_data_amid_another_overlaps(switch: Switch) -> None:
+    switch.receive(ipv4()[:1])
+    assert len(switch.receive([empty_end(at=800)])) == 1
+    assert switch.status()["v4 frags overlapped"] == "1"
+
+
+def test_the_kernel_takes_no_fragments_without_data(switch: Switch) -> None:
+    switch.dpif.conntrack.fragments.takes_empty = False
+    assert len(switch.receive([empty_end()])) == 1
+    assert switch.status()["v4 frags accepted"] == "0"
+
+
 def test_small_fragments_are_invalid_but_the_last(switch: Switch) -> None:
     parts = ipv4(piece=600)
     assert switch.receive(parts) == parts[:-1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from netloom.base.errors import ConfigError
 from netloom.flow.mapped import parse_mapped
+from netloom.netdev.errors import OptionsRefused
 from netloom.netdev.tunnel import TunnelDevice, TunnelFactory, TunnelPort
 from netloom.netdev.tunnel_config import (
     LEGACY_L3,
@@ -100,3 +103,21 @@ def test_options_may_change() -> None:
     device = TunnelDevice("t", "gre", {"remote_ip": "1.1.1.1"})
     device.set_options({"remote_ip": "1.1.1.2"})
     assert device.options == {"remote_ip": "1.1.1.2"}
+
+
+def test_tunnels_with_group_policies_share_no_port_with_others() -> None:
+    factory = TunnelFactory(None)
+    plain = {"remote_ip": "flow"}
+    gbp = {**plain, "exts": "gbp"}
+    first, second = (factory.open(name, "vxlan", plain) for name in ("a", "b"))
+    with pytest.raises(OptionsRefused, match="c: VXLAN-GBP, and non-VXLAN-GBP tunnels") as refused:
+        factory.open("c", "vxlan", gbp)
+    assert refused.value.code == errno.EEXIST
+    factory.open("d", "vxlan", {**gbp, "dst_port": "4790"})
+    factory.open("e", "geneve", plain)
+    with pytest.raises(OptionsRefused):
+        first.set_options(gbp)
+    assert first.options == plain
+    second.close()
+    first.set_options(gbp)
+    factory.open("f", "vxlan", gbp)

@@ -156,6 +156,7 @@ def test_pretty_text_is_laid_out_as_open_vswitch_does() -> None:
     assert format_pretty({"b": [1, {"c": True}], "a": "x"}) == (
         '{\n  "a": "x",\n  "b": [\n    1,\n    {\n      "c": true}]}'
     )
+    assert format_pretty({"a": {}, "b": []}) == '{\n  "a": {\n    },\n  "b": []}'
 
 
 def test_reals_have_fifteen_digits_also_where_they_are_pretty() -> None:

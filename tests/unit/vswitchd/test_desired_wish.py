@@ -6,6 +6,7 @@ import pytest
 from tests.support.fake_switch import FakeReplica
 
 from netloom import OVS_VERSION
+from netloom.datapath.offload import OffloadSettings
 from netloom.ofproto.settings import ALL_VERSIONS, BundleSettings
 from netloom.protocols.bond import BondSettings
 from netloom.protocols.lldp import LldpSettings
@@ -272,11 +273,24 @@ def test_ports_with_lldp_say_what_the_auto_attach_rows_of_all_bridges_say() -> N
 
 def test_keys_that_mean_nothing_here_are_named_unless_off() -> None:
     replica = FakeReplica()
-    config = {"dpdk-init": "true", "hw-offload": "false", "anything": "else"}
+    config = {"dpdk-init": "true", "anything": "else"}
     replica.add("Open_vSwitch", bridges=(), other_config=config)
     assert problems(read_wish(replica)) == [
         "other_config:dpdk-init is not supported by this version"
     ]
+
+
+def test_what_hardware_is_to_run_is_said_for_all_and_for_single_interfaces() -> None:
+    replica = FakeReplica()
+    config = {"hw-offload": "TRUE", "hw-offload-priority": "dummy_x,dummy"}
+    replica.add("Open_vSwitch", bridges=(), other_config=config)
+    replica.add("Interface", name="p2", other_config={"hw-offload-priority": "none"})
+    replica.add("Interface", name="p1", other_config={"hw-offload-priority": ""})
+    replica.add("Interface", name="p3", other_config={})
+    wish = read_wish(replica)
+    orders = (("p1", ""), ("p2", "none"))
+    assert wish.limits.offload == OffloadSettings(True, "dummy_x,dummy", orders)
+    assert problems(wish) == []
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ class KernelTracker(ConnTracker):
         super().__init__(counters, draw)
         self.fragments.min_sizes = dict(NO_MIN_SIZES)
         self.fragments.max_frame = NO_MAX_FRAME
+        self.fragments.takes_empty = False
         self._program = Runner(loaded.programs["nl_track"], REQUEST.size + CONNECTION.size)
         self._tuples = HashMap(loaded.maps["tuples"], _SPECS["tuples"])
         self._entries = SharedArray(loaded.maps["connections"], _SPECS["connections"])

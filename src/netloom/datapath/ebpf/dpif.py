@@ -68,6 +68,7 @@ from netloom.datapath.ebpf.switching import KernelSwitches
 from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.ebpf.usage import Used
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.offload import Hardware
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.extract import extract_key
@@ -98,6 +99,7 @@ class EbpfDpif:
     #: Flows of an earlier daemon have their own way to be adopted.
     has_strangers = False
     bonds: Bonds | None = None
+    hardware: Hardware | None = None
     dump_heading = ""
     in_kernel = True
 

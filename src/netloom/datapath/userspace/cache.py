@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.datapath.actions import DpActions
 
 if TYPE_CHECKING:
+    from netloom.datapath.userspace.dummy_offload import HardwareFlow
     from netloom.datapath.userspace.execute import Program
 
 #: Entries of the exact-match cache. When it is full it is emptied: cheaper than choosing a victim,
@@ -33,8 +34,8 @@ class CachedFlow:
     """A flow of the data path: mutable, for its statistics and actions change."""
 
     __slots__ = (
-        "actions", "bytes", "is_gone", "is_noted", "key", "mask", "outputs", "packets", "program",
-        "tcp_flags", "ufid", "used_ms",
+        "actions", "bytes", "hardware", "is_gone", "is_noted", "key", "mask", "outputs", "packets",
+        "program", "tcp_flags", "ufid", "used_ms",
     )  # fmt: skip
 
     def __init__(self, key: int, mask: int) -> None:
@@ -44,6 +45,8 @@ class CachedFlow:
         self.program: Program = ()
         #: Port numbers, if the actions only output; None if they must be interpreted.
         self.outputs: tuple[int, ...] | None = None
+        #: What a device has of it.
+        self.hardware: HardwareFlow | None = None
         #: Worked out when first asked for.
         self.ufid = 0
         self.packets = 0

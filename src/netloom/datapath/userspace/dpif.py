@@ -22,7 +22,6 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.base.log import DBG, get_logger
-from netloom.base.numbers import DIGITS, decimal
 from netloom.base.record import replace
 from netloom.datapath.actions import DpActions, Output, Userspace
 from netloom.datapath.dpif import (
@@ -36,9 +35,11 @@ from netloom.datapath.dpif import (
 )
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.offload import OffloadPolicy
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
+from netloom.datapath.userspace.dummy_offload import dummy_offload
 from netloom.datapath.userspace.execute import (
     DROP_BOND,
     DROP_INVALID,
@@ -49,10 +50,11 @@ from netloom.datapath.userspace.execute import (
     Program,
     compile_actions,
 )
-from netloom.datapath.userspace.flow_log import log_flow
+from netloom.datapath.userspace.flow_log import log_flow, log_upcall
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.policer import Policer
+from netloom.datapath.userspace.port_numbers import MAX_PORTS, number_in_name
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
     DROP_PUSH,
@@ -75,10 +77,6 @@ BATCH_PACKETS: Final = 32
 FULL_ROUND: Final = 8
 #: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
 UPCALL_QUEUE_PACKETS = 4_096
-#: Port numbers are 16 bits wide in every data path of Open vSwitch.
-MAX_PORTS: Final = 65_535
-#: What is added to the number in the name of a dummy bridge.
-BRIDGE_NUMBERS: Final = 100
 #: Actions whose programs are kept by identity: those of the last misses.
 MAX_PROGRAMS: Final = 1_024
 ETH_LEN: Final = 14
@@ -111,6 +109,8 @@ class ThreadStats(NamedTuple):
     lost: int
     sent: int
     batches: int
+    #: Packets whose flow their device told.
+    recognised: int
 
 
 class UserspaceDpif(Outlet):
@@ -122,8 +122,12 @@ class UserspaceDpif(Outlet):
     has_strangers = True
     switching: Switching | None = None
 
-    def __init__(self, type_: str, name: str, clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self, type_: str, name: str, clock: Clock, counters: Counters,
+        policy: OffloadPolicy | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(ConnTracker(counters, self.draw))
+        self.hardware = dummy_offload(type_, policy)
         #: Not a default of the class: compiled, such a one is not there.
         self.uplinks: UplinkPorts | None = None
         self.type = type_
@@ -192,13 +196,15 @@ class UserspaceDpif(Outlet):
         options = device.options if isinstance(device, TunnelPort) else {}
         port = DpPort(number, device.name, device.type, tuple(options.items()))
         self._ports[number] = (port, device)
+        if self.hardware is not None:
+            self.hardware.add_port(device, number)
         return port
 
     def _choose_number(self, device: Device) -> DpPortNo:
         is_dummy = device.fileno() is None
         if isinstance(device, TunnelPort):
             is_dummy = self.type == "dummy"
-        if is_dummy and (wanted := _number_in_name(device.name)) not in self._ports and wanted:
+        if is_dummy and (wanted := number_in_name(device.name)) not in self._ports and wanted:
             return DpPortNo(wanted)
         for number in range(1, MAX_PORTS):
             if number not in self._ports:
@@ -209,6 +215,8 @@ class UserspaceDpif(Outlet):
         self._ports.pop(number, None)
         self._sequences.pop(number, None)
         self._policers.pop(number, None)
+        if self.hardware is not None:
+            self.hardware.remove_port(number)
 
     def ports(self) -> list[DpPort]:
         rows = sorted(self._ports.values(), key=lambda row: row[0].number)
@@ -251,13 +259,18 @@ class UserspaceDpif(Outlet):
         flow = self._flows.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
+        if self.hardware is not None:
+            self.hardware.put(flow)
 
     def flow_del(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
         if flow is None:
             return None
         self._flows.remove(flow)
-        return _describe(flow)
+        described = _describe(flow)
+        if self.hardware is not None:
+            self.hardware.remove(flow)
+        return described
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
@@ -271,6 +284,8 @@ class UserspaceDpif(Outlet):
         return map(_describe, self._flows.flows())
 
     def flow_flush(self) -> None:
+        for flow in self._flows.flows() if self.hardware is not None else ():
+            self.flow_del(flow.key, flow.mask)
         self._flows.clear()
 
     def take_used(self) -> tuple[list[CachedFlow], int]:
@@ -291,13 +306,18 @@ class UserspaceDpif(Outlet):
         return ()
 
     def stats(self) -> DpStats:
-        return DpStats(self._hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
+        hits = self._hits - (self.hardware.n_carried if self.hardware is not None else 0)
+        return DpStats(hits, self._misses, self._lost, len(self._flows), self._flows.n_masks)
 
     def _thread_totals(self) -> ThreadStats:
-        passes, flows = self._hits + self._misses, self._flows
+        hardware, flows = self.hardware, self._flows
+        recognised, carried = (hardware.n_recognised, hardware.n_carried) if hardware else (0, 0)
+        hits = self._hits - carried
+        passes = hits + self._misses
         return ThreadStats(
-            passes - self._recirculated, passes, self._hits - flows.group_hits, flows.group_hits,
-            flows.groups_asked, self._misses - self._lost, self._lost, self._sent, self._batches,
+            passes - self._recirculated, passes, hits - recognised - flows.group_hits,
+            flows.group_hits, flows.groups_asked, self._misses - self._lost, self._lost, self._sent,
+            self._batches, recognised,
         )  # fmt: skip
 
     def thread_stats(self) -> ThreadStats:
@@ -433,7 +453,9 @@ class UserspaceDpif(Outlet):
         if len(packet.data) < ETH_LEN:
             self.drop(DROP_INVALID)
             return
-        self._process(packet, extract_key(packet.data, in_port, 0, self.vlan_limit), 0)
+        key = extract_key(packet.data, in_port, 0, self.vlan_limit)
+        flow = self.hardware.look_at(in_port, key) if self.hardware is not None else None
+        self._process(packet, key, 0, flow)
 
     def take(self, packet: Packet, key: int) -> bool:
         """Process a packet that came in elsewhere, by its key; what leaves waits for `flush`. False
@@ -444,8 +466,11 @@ class UserspaceDpif(Outlet):
         """Whether packets wait for `recv_upcalls`."""
         return bool(self._upcalls)
 
-    def _process(self, packet: Packet, key: int, depth: int) -> bool:
-        flow = self._flows.lookup(key)
+    def _process(
+        self, packet: Packet, key: int, depth: int, known: CachedFlow | None = None
+    ) -> bool:
+        """Run the actions of a packet's flow, which is `known` if its device told it."""
+        flow = self._flows.lookup(key) if known is None else known
         if flow is None:
             self._misses += 1
             if not (depth or key & _NW_PROTO):
@@ -484,6 +509,8 @@ class UserspaceDpif(Outlet):
             self._counters.counter(fault).add()
 
     def _enqueue(self, upcall: Upcall, lost: str) -> None:
+        if log.threshold >= DBG:
+            log_upcall(log, self.name, upcall, self.vlan_limit)
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
             self._lost += 1
             self.drop(lost)
@@ -547,17 +574,6 @@ class UserspaceDpif(Outlet):
         self._counters.counter(reason).add()
 
 
-def _number_in_name(name: str) -> int:
-    """The number that `name` ends in or holds, 0 for none."""
-    start = next((at for at, char in enumerate(name) if char in DIGITS), len(name))
-    end = start
-    while end < len(name) and name[end] in DIGITS:
-        end += 1
-    number = decimal(name[start:end]) or 0
-    number += BRIDGE_NUMBERS if name.startswith("br") and end > start else 0
-    return number if number < MAX_PORTS else 0
-
-
 def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
     """The ports that the actions output to if they do nothing else (and at least that)."""
     outputs = tuple([action.port for action in actions if isinstance(action, Output)])
@@ -566,7 +582,11 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
 
 def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
-    return Flow(flow.key, flow.mask, flow.actions, stats)
+    hardware = flow.hardware
+    if hardware is None:
+        return Flow(flow.key, flow.mask, flow.actions, stats)
+    layer = "dummy" if hardware.is_whole else "ovs"
+    return Flow(flow.key, flow.mask, flow.actions, stats, layer, True)
 
 
 def _with_wire(port: DpPort, device: Device) -> DpPort:

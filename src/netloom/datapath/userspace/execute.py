@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from netloom.datapath import actions as dp
 from netloom.datapath.bonds import Bonds
@@ -54,6 +54,9 @@ from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 from netloom.packet.types import PT_ETHERNET, packet_type_of
 
+if TYPE_CHECKING:
+    from netloom.datapath.userspace.dummy_offload import DummyOffload
+
 _NW_TOS: Final = SLOT["nw_tos"]
 _DL_TYPE: Final = SLOT["dl_type"]
 _NO_RECIRC_ID: Final = ~RECIRC_ID_MASK
@@ -80,6 +83,8 @@ class Outlet:
         self.conntrack = conntrack
         self.meters: Meters = Meters()
         self.bonds: Bonds = Bonds()
+        #: The hardware of its devices; None: they have none.
+        self.hardware: DummyOffload | None = None
         #: Range of the UDP source ports of tunnels.
         self.source_ports: tuple[int, int] = SOURCE_PORTS
         #: Tags that are read of a packet: as many as keys have.
@@ -556,6 +561,8 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.Trunc: _compile_trunc,
     dp.Clone: _compile_clone,
     dp.Sample: _compile_sample,
+    # Nobody but the kernel sends on psample's channel (`ofproto.features`).
+    dp.Psample: lambda action: [],
     dp.Meter: _compile_meter,
     # Only programs in the kernel switch by themselves.
     dp.Normal: lambda action: _compile_userspace(dp.Userspace("slow_path")),

@@ -122,6 +122,8 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
         else:
             seq = outlet.next_sequence(action.tunnel_port) if counts else 0
             port = source_port(execution.key, outlet.source_ports)
+            if outlet.hardware is not None:
+                port = outlet.hardware.source_port(execution) or port
             t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
         execution.replace(Packet(bytes(packet)))
         execution.key = out_port

@@ -65,6 +65,21 @@ _PARTS: Final = {
 }
 #: Headers that data paths do not write: their flows go up to `ofproto` for each packet.
 _SLOW: Final = frozenset({"arp", "icmp", "icmpv6", "nd", "nd_ext"})
+#: What is written of a header by a data path that writes none in part. ARP is written in part all
+#: the same, ICMP never.
+_WHOLE: Final = {
+    "eth": _ETH,
+    "ipv4": _IPV4 | _slots("nw_proto", "nw_frag"),
+    "ipv6": _IPV6 | _slots("nw_proto", "nw_frag"),
+    "nsh": _NSH,
+    "tcp": _PORTS,
+    "udp": _PORTS,
+    "sctp": _PORTS,
+    "nd": _ND,
+    "nd_ext": _ND_EXT,
+    "skb_priority": _PRIORITY,
+    "skb_mark": _MARK,
+}
 
 _DL_TYPE_SHIFT: Final = SLOT["dl_type"].shift
 _NW_PROTO_SHIFT: Final = SLOT["nw_proto"].shift
@@ -206,6 +221,9 @@ def _set(context: Context, header: str, slots: int) -> None:
             mask = _ICMP_BYTES
         elif slots == _ND_EXT:
             mask |= SLOT["igmp_group"].mask
+    if header in _WHOLE and not context.bridge.backer.features.has("masked_set_action"):
+        mask = _WHOLE[header]
+        context.mask |= mask
     context.emit(dp.Set(header, context.key & mask, mask))
     context.base = context.base & ~slots | context.key & slots
 

@@ -64,21 +64,37 @@ ALWAYS: Final = 0xFFFFFFFF
 NO_PORT: Final = 0xFFFFFFFF
 
 
-def make_sample(bridge: Ofproto, probability: int, upcall: dp.Userspace) -> dp.DpAction:
+def make_sample(
+    bridge: Ofproto,
+    probability: int,
+    upcall: dp.Userspace | None,
+    shown: dp.Psample | None = None,
+) -> dp.DpAction:
     """Have packets come up with a probability of so many in 2**32, by way of the meter for what is
-    handled slowly, if there is one."""
-    meter = bridge.meters.get(OFPM_SLOWPATH)
-    if meter is not None:
-        return dp.Sample(probability, (dp.Meter(meter.dp_meter), upcall))
-    return upcall if probability == ALWAYS else dp.Sample(probability, (upcall,))
+    handled slowly, if there is one; or be `shown` on this machine, or both."""
+    actions: list[dp.DpAction] = [] if shown is None else [shown]
+    if upcall is not None:
+        meter = bridge.meters.get(OFPM_SLOWPATH)
+        if meter is not None:
+            return dp.Sample(probability, (*actions, dp.Meter(meter.dp_meter), upcall))
+        actions.append(upcall)
+    if probability == ALWAYS and len(actions) == 1:
+        return actions[0]
+    return dp.Sample(probability, tuple(actions))
 
 
-def emit_sample(context: Context, probability: int, upcall: dp.Userspace) -> None:
-    """Have packets come up for an IPFIX exporter, which wants to know what becomes of them."""
+def emit_sample(
+    context: Context,
+    probability: int,
+    upcall: dp.Userspace | None,
+    shown: dp.Psample | None = None,
+) -> None:
+    """Have packets come up for an IPFIX exporter, which wants to know what becomes of them, or be
+    `shown` on this machine."""
     if context.sampling is None:
         context.sampling = Sampling()
     context.sampling.is_observed = True
-    context.emit(make_sample(context.bridge, probability, upcall))
+    context.emit(make_sample(context.bridge, probability, upcall, shown))
 
 
 def sample_leaving(context: Context, port: OfPort) -> None:

@@ -5,8 +5,9 @@ actions before all others, and for IPFIX once more before each output (`sample_l
 is told of where a packet went is known when the translation is done: its action is made then.
 
 `sample` sends one of so many packets to the collectors of a set (IPFIX by flow). What it sends up
-carries the set and the observation's ids. A bridge that exports nothing has no use for samples, and
-then there is no action for them.
+carries the set and the observation's ids. A set with a group for this machine (local sampling) has
+them shown on the kernel's psample channel, besides or instead. A bridge that exports nothing has no
+use for samples, and then there is no action for them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from netloom.telemetry.sflow_format import MANY_OUTPUTS, NO_OUTPUT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from netloom.ofproto.export_ipfix import IpfixExport
     from netloom.ofproto.exporters import Exporters
     from netloom.ofproto.ports import OfPort
 
@@ -101,7 +103,7 @@ def _only_samples(actions: Sequence[dp.DpAction]) -> bool:
     return bool(actions) and all(
         _only_samples(action.actions)
         if isinstance(action, dp.Sample)
-        else isinstance(action, dp.Meter)
+        else isinstance(action, dp.Meter | dp.Psample)
         or (isinstance(action, dp.Userspace) and action.kind in _SAMPLES)
         for action in actions
     )
@@ -146,10 +148,26 @@ def _finish_sflow(context: Context, sampling: Sampling) -> None:
 def sample(context: Context, action: a.Sample) -> None:
     """The action `sample`."""
     domain, point = _number(context, action.obs_domain_id), _number(context, action.obs_point_id)
-    bridge = context.bridge
-    ipfix = bridge.exporters.ipfix if bridge.exporters is not None else None
-    if ipfix is None or context.in_port == reserved.NONE:
+    exporters = context.bridge.exporters
+    if exporters is None or context.in_port == reserved.NONE:
         return
+    upcall = shown = None
+    if exporters.ipfix is not None:
+        upcall = _flow_sample(context, exporters.ipfix, action, domain, point)
+        if upcall is None:
+            return
+    group = exporters.local_group(action.collector_set_id)
+    if group is not None:
+        shown = dp.Psample(group, (domain << 32 | point).to_bytes(8, "big"))
+    if upcall is not None or shown is not None:
+        emit_sample(context, action.probability << 16 | action.probability, upcall, shown)
+
+
+def _flow_sample(
+    context: Context, ipfix: IpfixExport, action: a.Sample, domain: int, point: int
+) -> dp.Userspace | None:
+    """The upcall of a sample for IPFIX; None if the action is wrong, which is told."""
+    bridge = context.bridge
     number, outside = NO_PORT, None
     if action.sampling_port not in (reserved.ANY, context.in_port):
         port = bridge.ports_by_number.get(action.sampling_port)
@@ -157,7 +175,7 @@ def sample(context: Context, action: a.Sample) -> None:
             context.report_error(
                 f"can't use unknown port {action.sampling_port} in flow sample action"
             )
-            return
+            return None
         number = port.dp_port
         if port.settings.type in TOLD_TUNNELS and ipfix.set_samples_tunnels(
             action.collector_set_id
@@ -165,14 +183,12 @@ def sample(context: Context, action: a.Sample) -> None:
             outside = port
     commit(context)
     header = _tell_tunnel(context, outside) if outside is not None else 0
-    upcall = dp.Userspace(
+    return dp.Userspace(
         "flow_sample",
         (action.probability, action.collector_set_id, domain, point, number,
          _DIRECTIONS[action.direction], bridge.name, action.sampling_port, header, False),
         tunnel_out_port=number if outside is not None else -1,
     )  # fmt: skip
-    probability = action.probability << 16 | action.probability
-    emit_sample(context, probability, upcall)
 
 
 def _tell_tunnel(context: Context, port: OfPort) -> int:

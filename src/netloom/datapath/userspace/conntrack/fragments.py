@@ -115,6 +115,13 @@ def _start(piece: Piece) -> int:
     return piece.start
 
 
+def _overlap(there: Piece, new: Piece) -> bool:
+    """Do fragments have data in common? A new one without data has its place."""
+    if new.end < new.start:
+        return there.start <= new.start <= there.end
+    return there.start <= new.end and new.start <= there.end
+
+
 class Whole(NamedTuple):
     """A packet put together, and what it was put together of, in order."""
 
@@ -131,6 +138,9 @@ class Fragments:
         #: Open vSwitch's data path in user space puts no packet together that is longer than 64 KiB
         #: with all headers in front.
         self.max_frame = MAX_PACKET
+        #: It also waits for the rest of a packet of which a fragment without data came; the kernel
+        #: drops these.
+        self.takes_empty = True
         self.max_fragments = DEFAULT_MAX_FRAGMENTS
         self.counts = {family: dict.fromkeys(COUNTS, 0) for family in (4, 6)}
         #: Fragments that are held now.
@@ -151,6 +161,8 @@ class Fragments:
         if found is None or not self.enabled[family]:
             return INVALID
         datagram, piece = found
+        if piece.end < piece.start and not self.takes_empty:
+            return INVALID
         counts = self.counts[family]
         if not piece.is_last and headers.end - headers.l3 < self.min_sizes[family]:
             counts["too small"] += 1
@@ -162,7 +174,7 @@ class Fragments:
             return INVALID
         if waiting is None:
             waiting = self._waiting[datagram] = Waiting(now_ms + TIMEOUT_MS)
-        if any(p.start <= piece.end and piece.start <= p.end for p in waiting.pieces):
+        if any(_overlap(other, piece) for other in waiting.pieces):
             counts["overlapped"] += 1
             return INVALID
         counts["accepted"] += 1
@@ -240,7 +252,7 @@ def _read(
     """Which packet a fragment is of, and what part of it; None if its header is wrong."""
     l3, end = headers.l3, headers.end
     if headers.dl_type == ETH_TYPE_IP:
-        if headers.l4 >= end:
+        if headers.l4 > end:
             return None
         word = edit.get_word(data, l3 + 6)
         start, is_last = (word & 0x1FFF) * 8, not word & 0x2000
@@ -252,7 +264,7 @@ def _read(
         start, is_last = word & 0xFFF8, not word & 1
         src, dst = data[l3 + 8 : l3 + 24], data[l3 + 24 : l3 + 40]
         offset, ip_id, proto = at + 8, int.from_bytes(data[at + 4 : at + 8], "big"), 0
-        if offset >= end:
+        if offset > end:
             return None
     piece = Piece(data, key, l3, offset, start, start + end - offset - 1, is_last)
     addresses = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
