@@ -183,7 +183,7 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
     elif field.dynamic and (w.version < 3 or not full or action.as_load):
         _put_oxm(w, "REG_LOAD2", b"", field, action.value, action.mask)
     elif action.as_load:
-        _write_loads(w, field, action.value, action.mask)
+        _write_loads(w, action)
     elif legacy and name and w.knows(name) and (w.version < 3 or action.legacy):
         _write_set_one(w, name, action)
     elif w.version < 3 and field.name == "ip_dscp" and full:
@@ -195,7 +195,7 @@ def _write_set_field(w: Writer, action: a.SetField) -> None:
     elif w.version < 3 and field.name == "vlan_pcp":
         w.put("SET_VLAN_PCP", pack(">B3x", action.value))
     else:
-        _write_loads(w, field, action.value, action.mask)
+        _write_loads(w, action)
 
 
 #: IP protocol -> the fields that `mod_tp_src` and `mod_tp_dst` set.
@@ -225,23 +225,33 @@ def _write_set_one(w: Writer, name: str, action: a.SetField) -> None:
     w.put(name, pack(">" + struct, value))
 
 
-def _write_loads(w: Writer, field: Field, value: int, mask: int) -> None:
+def _write_loads(w: Writer, action: a.SetField) -> None:
     """One load per run of at most 64 bits of the mask; fields of experimenters, whose headers do
     not fit a load, whole."""
+    field = action.field
     header = oxm.encode_field_header(field, _NXM)
     if len(header) > 4:
-        _put_oxm(w, "REG_LOAD2", b"", field, value & mask, mask)
+        _put_oxm(w, "REG_LOAD2", b"", field, action.value & action.mask, action.mask)
         return
-    if field.form == "port10" and mask == field.ones:
-        value, mask = _of10(value), mask & 0xFFFF
-    # What a key has of an ICMP type is wider than the field.
-    mask &= (1 << field.width) - 1
-    for offset, n_bits in segments(mask):
-        part = value >> offset & (1 << n_bits) - 1
+    for offset, n_bits, part in loads(action):
         w.put("REG_LOAD", pack(">H4sQ", offset << 6 | n_bits - 1, header, part))
 
 
-def segments(mask: int) -> list[tuple[int, int]]:
+def loads(action: a.SetField) -> list[tuple[int, int, int]]:
+    """(offset, bits, value) of the loads that do the same."""
+    field, value, mask = action.field, action.value, action.mask
+    width = (1 << field.width) - 1
+    if mask == field.ones and field.form == "port10":
+        value = _of10(value)
+    elif mask == field.ones and not action.as_load and field.bits < field.width:
+        # A key has not all of it (ARP's operation).
+        mask = width
+    # What a key has of an ICMP type is wider than the field.
+    found = _segments(mask & width)
+    return [(offset, n_bits, value >> offset & (1 << n_bits) - 1) for offset, n_bits in found]
+
+
+def _segments(mask: int) -> list[tuple[int, int]]:
     """Runs of ones in `mask` as (offset, bits), from the low end, of at most 64 bits."""
     found = []
     offset = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netloom.flow import address, value_text
 from netloom.flow.fields import Field
-from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port, port_to_of10
+from netloom.flow.ports import CONTROLLER, IN_PORT, MAX, format_port
 from netloom.openflow import action_choice as choice
 from netloom.openflow import action_conntrack as conntrack
 from netloom.openflow import action_encap as encap
@@ -100,11 +100,7 @@ def _set_field(action: a.SetField, names: TextNames) -> str:
         return _legacy(field, action.value)
     if action.as_load:
         parts = []
-        whole = action.value
-        if field.form == "port10" and action.mask == field.ones:
-            whole = port_to_of10(whole) or 0
-        for offset, n_bits in action_encode.segments(action.mask):
-            value = whole >> offset & (1 << n_bits) - 1
+        for offset, n_bits, value in action_encode.loads(action):
             text = f"{value:#x}" if value else "0"
             parts.append(f"load:{text}->{subfields.format_bits(field, offset, n_bits)}")
         return ",".join(parts)

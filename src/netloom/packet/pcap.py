@@ -95,12 +95,13 @@ class PcapReader:
 
 
 class PcapWriter:
-    """A new file of packets; raises OSError when it cannot be made. Each packet is in the file when
-    `write` returns, for whoever reads along."""
+    """A file of packets, new or to be continued; raises OSError when it cannot be opened. Each
+    packet is in the file when `write` returns, for whoever reads along."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._file.write(format_pcap_header())
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        if not self._file.tell():
+            self._file.write(format_pcap_header())
 
     def write(self, data: bytes, wall_ms: int) -> None:
         self._file.write(format_pcap_packet(data, wall_ms))

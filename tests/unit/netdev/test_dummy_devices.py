@@ -104,6 +104,17 @@ def test_pcap_files_hold_what_was_received_and_sent(tmp_path: Path) -> None:
     assert sent.read_bytes().hex() == header + record
 
 
+def test_a_pcap_file_is_continued_by_a_device_that_comes_back(tmp_path: Path) -> None:
+    factory = DummyFactory(None, wall_ms=lambda: 1_500)
+    sent = tmp_path / "sent"
+    for n_bytes in (24 + 32, 24 + 64):
+        device = make(factory)
+        device.set_options({"tx_pcap": str(sent)})
+        device.send([Packet(FRAME)])
+        device.close()
+        assert sent.stat().st_size == n_bytes
+
+
 def test_a_pcap_file_that_cannot_be_made_is_an_error_of_the_row(tmp_path: Path) -> None:
     device = make(DummyFactory(None))
     with pytest.raises(ConfigError, match="No such file or directory"):
