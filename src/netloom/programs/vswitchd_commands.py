@@ -42,11 +42,10 @@ def register_commands(program: Program) -> None:
     threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(program.datapaths.in_use, program.clock)
     underlay = UnderlayCommands(
-        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
-    )
-    answers = json_answers(
-        program.datapaths.in_use, lambda: program.datapaths.underlay.routes, underlay.rules
-    )
+        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports,
+        lambda: program.follow_routes(at_once=True),
+    )  # fmt: skip
+    answers = json_answers(program.datapaths.in_use, underlay.routes, underlay.rules)
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,
         *underlay.commands(),
