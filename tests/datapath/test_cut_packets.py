@@ -10,8 +10,14 @@ from tests.support.dummy_backend import UserspaceBackend
 from tests.support.kernel_backend import KernelBackend
 
 from netloom.datapath.actions import (
-    Clone, DpAction, DpActions, Output, Recirc, Trunc, TunnelPush,
-)  # fmt: skip
+    Clone,
+    DpAction,
+    DpActions,
+    Output,
+    Recirc,
+    Trunc,
+    TunnelPush,
+)
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.packet import tunnel as t
 
