@@ -88,13 +88,13 @@ def _line(target: object, owners: Mapping[object, str], now_ms: int) -> tuple[st
 
 def describe_rule(rule: Rule, now_ms: int, offload: bool) -> str:
     """A line of `bridge/dump-flows`, which shows what ovs-ofctl never does: hidden rules."""
-    cookie = f"cookie={rule.cookie:#x}, " if rule.cookie else ""
-    table = f"table_id={rule.table_id}, " if rule.table_id else ""
+    where = f"cookie={rule.cookie:#x}, " if rule.cookie else ""
+    where += f"table_id={rule.table_id}, " if rule.table_id else ""
     offloaded = "n_offload_packets=0, n_offload_bytes=0, " if offload else ""
     priority = None if rule.priority == 0x8000 else rule.priority
     match = format_match(rule.match, None, priority, SWITCH_OPTION_BITS)
     return (
-        f"{cookie}{table}duration={(now_ms - rule.created_ms) // 1000}s, n_packets={rule.n_packets}, "
+        f"{where}duration={(now_ms - rule.created_ms) // 1000}s, n_packets={rule.n_packets}, "
         f"n_bytes={rule.n_bytes}, {offloaded}{match},"
         f"actions={format_actions(rule.actions)}\n"
     )
