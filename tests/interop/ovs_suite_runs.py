@@ -262,7 +262,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("what", nargs="*", metavar="FILE | N | N-M")
     options = parser.parse_args(argv)
     suite = options.suite or "testsuite"
-    jobs = 1 if options.suite else options.jobs
+    jobs = 1 if "system" in suite else options.jobs
     peer = tree()
     tests = wanted(peer.tests(suite), options.what)
     if "system" in suite:
