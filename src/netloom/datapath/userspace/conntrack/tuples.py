@@ -98,8 +98,7 @@ def identifier(query: Tuple) -> int:
 
 def with_identifier(query: Tuple, number: int) -> Tuple:
     """The same with another identifier."""
-    ports = (number << 16 | port & 0xFFFF for port in (query.sport, query.dport))
-    sport, dport = ports
+    sport, dport = (number << 16 | port & 0xFFFF for port in (query.sport, query.dport))
     return query._replace(sport=sport, dport=dport)
 
 
