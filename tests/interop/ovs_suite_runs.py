@@ -10,12 +10,13 @@ standard error as it comes; printed are the counts by file, and the tests that f
 `ovs_suite_failures.txt` names those that are known to, with the reason each; any other makes the
 exit status 1. `--logs` keeps the folders of those that failed with ours.
 
-`--kernel` and `--userspace` are the tests on real packets, on our data path in the kernel (half an
-hour) and in user space (an hour). They need root, and run one after the other on a machine of their
+`--kernel` and `--userspace` are the tests on real packets, on our data path in the kernel and in
+user space (half an hour each). They need root, and run one after the other on a machine of their
 own, in namespaces (`suite_machine`), which has what tests need and this machine lacks; so the
 host's network sees nothing of them. Tests are skipped, as everywhere, that ask for what the data
 path or the kernel has not (Libreswan, `psample`, bareudp, SRv6 in the kernel). `--cluster` are
-those of clustered databases.
+those of clustered databases (half an hour), which skip what they were too fast for. Most of all
+these use timers: on a busy machine some fail that pass alone, which is why they are asked twice.
 
 The suite is that of the newest Open vSwitch that Debian has, which is downloaded as source
 and built beside the other peers: this takes gcc, make and some minutes.
