@@ -1,5 +1,6 @@
 """Unpack the peers of the tests into a private cache: Debian's Open vSwitch, OVN, Mininet and
 PostgreSQL, OpenStack's clients, its keystone, os-vif and API tests, and the controller Faucet.
+With names on the command line, only these, of which some are not fetched otherwise.
 
 Nothing is installed into the system: packages are downloaded with `apt-get download` and unpacked
 with `dpkg -x` into $NETLOOM_PEERS, by default ~/.cache/netloom/peers. Libraries that the programs
@@ -112,8 +113,31 @@ ENVIRONMENTS = {
     ),
     "faucet": ("bin/faucet", ("faucet==1.10.12", "os-ken==3.1.0", "eventlet==0.41.3")),
 }
-#: Those that few want, installed if they are named on the command line (`make suites`).
+#: Those that few want, unpacked or installed if they are named on the command line (`make suites`,
+#: `make ovs-suite`).
+PACKAGES_ON_DEMAND = {
+    "suite-tools": (
+        "usr/bin/ncat",
+        (
+            "conntrack",
+            "iputils-arping",
+            "lftp",
+            "libblas3",
+            "liblinear4",
+            "liblua5.3-0",
+            "libnetfilter-conntrack3",
+            "libnfnetlink0",
+            "libsctp1",
+            "lksctp-tools",
+            "ncat",
+            "net-tools",
+            "procps",
+            "libproc2-0",
+        ),
+    ),
+}
 ON_DEMAND = {
+    "suite-servers": ("bin/scapy", ("pyftpdlib==2.2.0", "scapy==2.8.0", "tftpy==0.8.7")),
     "neutron-suites": (
         "bin/neutron-openvswitch-agent",
         (
@@ -170,22 +194,24 @@ def install(target: Path, requirements: tuple[str, ...]) -> None:
     run(str(target / "bin/python"), "-m", "pip", "install", "-qq", *requirements, cwd=target)
 
 
-def main() -> int:
+def main(names: list[str]) -> int:
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    for name, (program, packages) in PEERS.items():
+    packages = {**PEERS, **PACKAGES_ON_DEMAND}
+    environments = {**ENVIRONMENTS, **ON_DEMAND}
+    if unknown := set(names) - set(packages) - set(environments):
+        sys.exit(f"fetch_peers: there is no {' or '.join(sorted(unknown))}")
+    wanted = names or [*PEERS, *ENVIRONMENTS]
+    for name in wanted:
+        program, parts = packages.get(name) or environments[name]
         of_the_system = OF_THE_SYSTEM.get(name)
         if (cache / name / program).exists() or (of_the_system and of_the_system.exists()):
             continue
-        print(f"netloom: unpacking Debian's {name} for the interop tests", file=sys.stderr)
-        fetch(cache / name, packages)
-    wanted = {name: ON_DEMAND[name] for name in sys.argv[1:]}
-    for name, (program, requirements) in {**ENVIRONMENTS, **wanted}.items():
-        if not (cache / name / program).exists():
-            print(f"netloom: installing {name} for the interop tests", file=sys.stderr)
-            install(cache / name, requirements)
+        print(f"netloom: fetching {name} for the tests beside peers", file=sys.stderr)
+        bring = fetch if name in packages else install
+        bring(cache / name, parts)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

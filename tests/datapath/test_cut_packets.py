@@ -9,7 +9,15 @@ from scapy.layers.l2 import Dot1Q, Ether
 from tests.support.dummy_backend import UserspaceBackend
 from tests.support.kernel_backend import KernelBackend
 
-from netloom.datapath.actions import Clone, DpAction, DpActions, Output, Trunc, TunnelPush
+from netloom.datapath.actions import (
+    Clone,
+    DpAction,
+    DpActions,
+    Output,
+    Recirc,
+    Trunc,
+    TunnelPush,
+)
 from netloom.flow.odp_parse import parse_odp_flow
 from netloom.packet import tunnel as t
 
@@ -94,6 +102,28 @@ def test_what_goes_into_a_tunnel_is_cut_before(
     for packet in backend.sent(2):
         length = int.from_bytes(packet[38:40], "big")
         assert length == len(packet) - 34
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        (Trunc(60), PUSH, Recirc(0)),
+        (Trunc(60), Clone((PUSH, Recirc(0))), Output(3)),
+    ],
+)
+def test_what_was_cut_can_come_in_again_where_its_tunnel_leaves(
+    backend: Backend, actions: tuple[DpAction, ...]
+) -> None:
+    done: DpActions = actions
+    backend.dpif.flow_put(*parse_odp_flow(FLOW.format(0, "0x0800")), done)
+    below = parse_odp_flow("recirc_id(0),in_port(100),eth(),eth_type(0x0800),ipv4(proto=17)")
+    backend.dpif.flow_put(*below, (Output(2),))
+    backend.inject(1, PACKET)
+    backend.run()
+    assert lengths(backend, 2) == [110]
+    assert lengths(backend, 3) == [len(PACKET)] * (Output(3) in actions)
+    flow = backend.dpif.flow_get(*below)
+    assert flow is not None and flow.stats.bytes == 110
 
 
 def test_cuts_that_nothing_comes_of_stay_in_the_kernel(backend: Backend) -> None:

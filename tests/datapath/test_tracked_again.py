@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
@@ -96,6 +96,36 @@ def test_in_its_zone_a_translated_packet_keeps_its_connection(
     assert state_of(backend, 2, ANSWERS) == EST | RPL | TRK | DNAT
     assert state_of(backend, 1, ASKS) == EST | TRK | SNAT
     assert len(connections(backend, 1)) == 1
+
+
+@pytest.mark.parametrize("proto", [UDP(sport=1, dport=2), ICMP(id=7)])
+def test_with_other_addresses_a_packet_is_of_another_connection(
+    backend: Backend, proto: Packet
+) -> None:
+    assert backend.dpif.conntrack is not None
+    backend.dpif.conntrack.flush_zone(None)
+    set_there = "set(ipv4(src=10.1.1.8,dst=10.1.1.9))"
+    set_back = "set(ipv4(src=10.1.1.2,dst=10.1.1.1))"
+    for port, set_ in zip(PORTS, (set_there, set_back), strict=True):
+        put(backend, f"recirc_id(0),in_port({port}),{IPV4}",
+            "ct(commit,zone=1,mark=0x5/0xffffffff),recirc(0x1)")  # fmt: skip
+        put(backend, f"recirc_id(0x1),in_port({port}),{IPV4}",
+            f"{set_},ct(commit,zone=1),recirc(0x2)")  # fmt: skip
+    answer = proto.copy()
+    if UDP in answer:
+        answer.sport, answer.dport = answer.dport, answer.sport
+    else:
+        answer.type = 0
+    there = ETH / IP(src="10.1.1.1", dst="10.1.1.2") / proto / b"some data"
+    back = ETH / IP(src="10.1.1.9", dst="10.1.1.8") / answer / b"some data"
+    assert state_of(backend, 1, there) == NEW | TRK
+    ends = [line.split("reply")[0].split("dst=")[1][:8] for line in connections(backend, 1)]
+    assert sorted(ends) == ["10.1.1.2", "10.1.1.9"]
+    assert state_of(backend, 2, back) == EST | RPL | TRK
+    assert state_of(backend, 1, there) == EST | TRK
+    assert len(connections(backend, 1)) == 2
+    # Only the first of the connections was marked by the first action, the second by the answer.
+    assert all("mark=5" in line for line in connections(backend, 1))
 
 
 def test_force_on_translated_packets_finds_them_by_their_answers(backend: Backend) -> None:

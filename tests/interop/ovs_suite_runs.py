@@ -1,14 +1,22 @@
 """Open vSwitch's own test suite run with our programs, and what fails of it.
 
-    python -m tests.interop.ovs_suite_runs [--kernel | --userspace | --cluster] [-jN] [FILE | N]…
+    python -m tests.interop.ovs_suite_runs [--kernel | --userspace | --cluster] [-jN]
+                                           [--logs FOLDER] [FILE | N | N-M]…
 
 runs the tests of the files (`ofproto-dpif`, `ovsdb-server`, …; by default all that run programs
 which Netloom has) or of the numbers, asks again, alone, those that failed, and then what still
-fails with Open vSwitch's programs (whose module for the kernel is not asked). Printed are the
-counts by file, and the tests that fail with ours alone. `ovs_suite_failures.txt` names those that
-are known to, with the reason each; any other makes the exit status 1. `--kernel` and `--userspace`
-are the tests on real packets, on our data path in the kernel and in user space (they need root),
-`--cluster` those of clustered databases.
+fails with Open vSwitch's programs (whose module for the kernel is not asked). Each end is told on
+standard error as it comes; printed are the counts by file, and the tests that fail with ours alone.
+`ovs_suite_failures.txt` names those that are known to, with the reason each; any other makes the
+exit status 1. `--logs` keeps the folders of those that failed with ours.
+
+`--kernel` and `--userspace` are the tests on real packets, on our data path in the kernel and in
+user space (half an hour each). They need root, and run one after the other on a machine of their
+own, in namespaces (`suite_machine`), which has what tests need and this machine lacks; so the
+host's network sees nothing of them. Tests are skipped, as everywhere, that ask for what the data
+path or the kernel has not (Libreswan, `psample`, bareudp, SRv6 in the kernel). `--cluster` are
+those of clustered databases (half an hour), which skip what they were too fast for. Most of all
+these use timers: on a busy machine some fail that pass alone, which is why they are asked twice.
 
 The suite is that of the newest Open vSwitch that Debian has, which is downloaded as source
 and built beside the other peers: this takes gcc, make and some minutes.
@@ -28,8 +36,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.interop import suite_machine
+
+import netloom
 from netloom.lab.peers import peer_root
-from netloom.programs.launch import TOOLS
+from netloom.programs.launch import TOOLS, script_for
 
 FAILURES = Path(__file__).parent / "ovs_suite_failures.txt"
 #: Where new releases of Debian's packages come first.
@@ -44,12 +55,6 @@ KEYS = tuple(
     f"tests/testpki-{name}.pem"
     for name in ("cacert", "cert", "privkey", "req", "cert2", "privkey2", "req2")
 )
-#: Real packets are sent in a namespace that looks like a machine of its own.
-ALONE = """mount --make-rprivate / && mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns &&
-mount -t sysfs sysfs /sys && mount -t bpf bpf /sys/fs/bpf && ip link set lo up && exec "$@"
-"""
-#: Programs that would load Open vSwitch's module, of which our data path has no need.
-OF_MODULES = ("modprobe", "rmmod", "lsmod")
 KERNEL = "system-kmod-testsuite"
 #: What these files test is inside of Open vSwitch's C and Python, or is none of its programs.
 INSIDE = frozenset((
@@ -86,9 +91,11 @@ class Tree(NamedTuple):
         return [Case(int(line[1]), line[2], line[3]) for line in found if line]
 
     def run(
-        self, suite: str, tests: Iterable[Case], jobs: int, ours: Path | None
-    ) -> dict[int, str]:
-        """How tests end, by their numbers, with the programs in `ours` before its own."""
+        self, suite: str, tests: Iterable[Case], jobs: int, ours: Path | None,
+        logs: Path | None = None,
+    ) -> dict[int, str]:  # fmt: skip
+        """How tests end, by their numbers, with the programs in `ours` before its own. Folders of
+        tests that fail are kept in `logs`."""
         numbers = [str(test.number) for test in tests]
         if not numbers:
             return {}
@@ -96,13 +103,18 @@ class Tree(NamedTuple):
         path = ":".join([*([str(ours)] if ours else []), *folders])
         with tempfile.TemporaryDirectory(prefix="nl") as directory:
             place = self._copy(Path(directory))
-            inside = ("unshare", "-n", "-m", "sh", "-c", ALONE, "sh") if "system" in suite else ()
             words = ("-C", str(place), f"AUTOTEST_PATH={path}", f"-j{jobs}", *numbers)
-            done = subprocess.run(
-                [*inside, "bash", str(self.root / "tests" / suite), *words],
-                capture_output=True, text=True, check=False, cwd=place,
-            )  # fmt: skip
-        return dict(results(done.stdout.splitlines()))
+            argv = ["bash", str(self.root / "tests" / suite), *words]
+            env = dict(os.environ)
+            if "system" in suite:
+                tools = suite_machine.equip(Path(directory) / "machine")
+                env["PATH"] = f"{tools}:{env.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+                env["PYTHONPATH"] = suite_machine.python_path()
+                argv = suite_machine.inside(argv)
+            ended = dict(_watch(argv, place, env))
+            if logs is not None:
+                _keep(place / f"{suite}.dir", logs)
+        return ended
 
     def _copy(self, place: Path) -> Path:
         """A tree of links in which tests can be run beside others; returns its folder of tests,
@@ -115,6 +127,32 @@ class Tree(NamedTuple):
         for entry in (self.root / "tests").iterdir():
             (tests / entry.name).symlink_to(entry)
         return tests
+
+
+def _watch(argv: Sequence[str], place: Path, env: dict[str, str]) -> Iterable[tuple[int, str]]:
+    """Number and end of each test, told on standard error as well."""
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", cwd=place, env=env,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if _RESULT.match(line):
+                print(line, end="", file=sys.stderr, flush=True)
+                yield from results([line])
+
+
+def _keep(found: Path, logs: Path) -> None:
+    """Copy the folders of single tests, which are there if they failed."""
+    for folder in found.glob("[0-9]*"):
+        shutil.copytree(folder, logs / folder.name, dirs_exist_ok=True, symlinks=True,
+                        ignore=_not_regular)  # fmt: skip
+
+
+def _not_regular(folder: str, names: list[str]) -> list[str]:
+    """Sockets, FIFOs and devices, which cannot be copied."""
+    return [name for name in names if not Path(folder, name).is_file()
+            and not Path(folder, name).is_dir()]  # fmt: skip
 
 
 def results(lines: Iterable[str]) -> Iterable[tuple[int, str]]:
@@ -197,11 +235,19 @@ def wanted(tests: Sequence[Case], words: Sequence[str]) -> list[Case]:
     """The tests of these files and numbers."""
     if not words:
         return [test for test in tests if test.file not in INSIDE]
-    names = {word.removesuffix(".at") for word in words}
+    names = {name for word in words for name in _names(word)}
     found = [test for test in tests if test.file in names or str(test.number) in names]
     if unknown := names - {test.file for test in found} - {str(test.number) for test in found}:
         raise SystemExit(f"no such tests: {' '.join(sorted(unknown))}")
     return found
+
+
+def _names(word: str) -> Iterable[str]:
+    """The file, the number, or all numbers of a range `N-M`."""
+    first, dash, last = word.partition("-")
+    if dash and first.isdigit() and last.isdigit():
+        return map(str, range(int(first), int(last) + 1))
+    return (word.removesuffix(".at"),)
 
 
 def main(argv: list[str]) -> int:
@@ -213,27 +259,29 @@ def main(argv: list[str]) -> int:
                         ("cluster", "ovsdb-cluster-testsuite")):  # fmt: skip
         kind.add_argument(f"--{word}", dest="suite", action="store_const", const=suite)
     parser.add_argument("-j", dest="jobs", type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument("what", nargs="*", metavar="FILE | N")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER")
+    parser.add_argument("what", nargs="*", metavar="FILE | N | N-M")
     options = parser.parse_args(argv)
     suite = options.suite or "testsuite"
-    jobs = 1 if options.suite else options.jobs
+    jobs = 1 if "system" in suite else options.jobs
     peer = tree()
     tests = wanted(peer.tests(suite), options.what)
+    if "system" in suite:
+        suite_machine.fetch()
     with tempfile.TemporaryDirectory(prefix="nl") as directory:
-        ours = _programs(Path(directory), suite)
+        ours = _programs(Path(directory))
         ended = peer.run(suite, tests, jobs, ours)
-        ended |= peer.run(suite, _failed(tests, ended), 1, ours)
+        ended |= peer.run(suite, _failed(tests, ended), 1, ours, options.logs)
     failed = _failed(tests, ended)
     theirs = {} if suite == KERNEL else peer.run(suite, failed, 1, None)
     return report(tests, ended, theirs)
 
 
-def _programs(folder: Path, suite: str) -> Path:
-    """What the suite finds before anything else."""
+def _programs(folder: Path) -> Path:
+    """Ours, each under its name."""
+    source = str(Path(netloom.__file__).parents[1])
     for tool in TOOLS:
-        (folder / tool).symlink_to(Path(sys.executable).parent / tool)
-    for tool in OF_MODULES if suite == KERNEL else ():
-        (folder / tool).write_text("#!/bin/sh\n")
+        (folder / tool).write_text(script_for(tool, sys.executable, source))
         (folder / tool).chmod(0o755)
     return folder
 

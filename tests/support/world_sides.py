@@ -56,6 +56,8 @@ _MASKS = tuple(
         (r"(duration|used)[=:][\d.]+s", r"\1=Xs"),
         (r"(idle|hard)_age=\d+,? ?", ""),
         (r"^ufid:[0-9a-f-]+, ?", ""),
+        # Later than 3.1, bridge/dump-flows tells cookies.
+        (r"^cookie=0x[0-9a-f]+, (?=table_id|duration)", ""),
         (r", dp-extra-info:.*$", ""),
         # Invalid packets of no connection have a tuple of their own in 3.1.
         (r"(ct_state\((?:0x[37b]\d/|\S*?\+inv)\S*)ct_tuple[46]\([^)]*\),", r"\1"),

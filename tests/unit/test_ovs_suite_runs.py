@@ -27,6 +27,7 @@ def test_ends_of_tests_are_read() -> None:
 def test_files_and_numbers_choose_tests() -> None:
     assert wanted(TESTS, ("bridge.at",)) == [TESTS[1]]
     assert wanted(TESTS, ("7", "bridge")) == list(TESTS)
+    assert wanted(TESTS, ("7-8",)) == list(TESTS)
     with pytest.raises(SystemExit, match="no such tests: 9"):
         wanted(TESTS, ("9", "learn"))
 

@@ -29,10 +29,10 @@ _LOCAL_PORT = 0xFFFFFFFE
 
 def json_answers(
     backers: Callable[[], Sequence[Backer]],
-    routes: Callable[[], Iterable[Route]],
+    routes: Callable[[list[str]], Iterable[Route]],
     rules: Callable[[list[str]], Iterable[Rule]],
 ) -> dict[str, JsonAnswer]:
-    """Command -> its answer. `rules` are those that a command's arguments ask for."""
+    """Command -> its answer. `routes` and `rules` are those that a command's arguments ask for."""
 
     def find(name: str) -> Ofproto:
         for backer in backers():
@@ -43,7 +43,7 @@ def json_answers(
     return {
         "dpif/show": lambda args: {full_name(b.dpif): _describe_backer(b) for b in backers()},
         "fdb/show": lambda args: _describe_macs(find(args[0])),
-        "ovs/route/show": lambda args: [_describe_route(route) for route in routes()],
+        "ovs/route/show": lambda args: [_describe_route(route) for route in routes(args)],
         "ovs/route/rule/show": lambda args: [_describe_rule(rule) for rule in rules(args)],
     }
 

@@ -121,7 +121,7 @@ def write_nat(w: Writer, action: a.Nat) -> None:
         address = name.startswith("address")
         if address and (action.family or 0) * 4 - 12 != (4 if size == 4 else 12):
             continue
-        if number or name == "address_min":
+        if number:
             present |= 1 << bit
             out += number.to_bytes(size, "big")
     w.put("NAT", pack(">2xHH", action.flags, present) + out)

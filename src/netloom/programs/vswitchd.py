@@ -240,8 +240,7 @@ class Program:
         self.counters.sample(now_ms)
         self._check_schema()
         self.switch.run(now_ms)
-        if self._routes is not None and self._routes.has_changed():
-            follow_host(self.datapaths.underlay, self._routes)
+        self.follow_routes()
         self.datapaths.run()
         # While flows are restored, packets do not wake anybody up.
         version = self.switch.applier.version, self.datapaths.is_restoring
@@ -256,6 +255,11 @@ class Program:
             self._daemon.complete()
             get_logger("bridge").info("%s (Open vSwitch) %s", PROGRAM, OVS_VERSION)
         self.database.push()
+
+    def follow_routes(self, at_once: bool = False) -> None:
+        """Take over what changed in the host's routes, `at_once` if somebody asks about them."""
+        if self._routes is not None and self._routes.has_changed(at_once):
+            follow_host(self.datapaths.underlay, self._routes)
 
     def deadline(self) -> int | None:
         due = [self.switch.deadline(), self.datapaths.deadline()]

@@ -43,11 +43,12 @@ def register_commands(program: Program) -> None:
     threads = ThreadCommands(program.datapaths.dpifs)
     bridges = OfprotoCommands(program.datapaths.in_use, program.clock)
     underlay = UnderlayCommands(
-        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports
-    )
+        program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports,
+        lambda: program.follow_routes(at_once=True),
+    )  # fmt: skip
     offload = OffloadCommands(program.datapaths.in_use, program.datapaths.offload)
     answers = offload.answers() | json_answers(
-        program.datapaths.in_use, lambda: program.datapaths.underlay.routes, underlay.rules
+        program.datapaths.in_use, underlay.routes, underlay.rules
     )
     for command in (
         *dpctl.commands(), *bridges.commands(), *threads.commands(), *PROTOCOL_COMMANDS,

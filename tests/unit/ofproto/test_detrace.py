@@ -35,9 +35,10 @@ def test_rules_are_listed_in_the_order_of_the_walk() -> None:
     stand.backer.revalidator.install(key, result.mask, result, 1_000_000)
     (flow,) = stand.backer.dpif.flow_dump()
     assert stand.control("ofproto/detrace", f"ufid:{flow.ufid:032x}").splitlines() == [
-        "cookie=0x5, duration=0s, n_packets=0, n_bytes=0, n_offload_packets=0, "
+        "br0",
+        "  cookie=0x5, duration=0s, n_packets=0, n_bytes=0, n_offload_packets=0, "
         "n_offload_bytes=0, priority=7,ip,in_port=1,actions=resubmit(,2)",
-        "cookie=0x0, table_id=2, duration=0s, n_packets=0, n_bytes=0, n_offload_packets=0, "
+        "  table_id=2, duration=0s, n_packets=0, n_bytes=0, n_offload_packets=0, "
         "n_offload_bytes=0, ,actions=output:2",
     ]
 
@@ -46,11 +47,25 @@ def test_rules_are_listed_in_the_order_of_the_walk() -> None:
     ("words", "complaint"),
     [
         (["x"], "failed to parse ufid"),
-        ([f"ufid:{5:032x}"], "UFID not found"),
         ([f"ufid:{5:032x}", "pmd=x"], "Invalid pmd argument format"),
-        ([f"ufid:{5:032x}", "pmd=3"], "UFID not found"),
     ],
 )
 def test_what_is_no_flow_is_refused(words: list[str], complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         switch().control("ofproto/detrace", *words)
+
+
+@pytest.mark.parametrize("words", [(), ("pmd=3",), ("pmd=2147483647",)])
+def test_each_data_path_that_has_not_the_flow_says_so(words: tuple[str, ...]) -> None:
+    said = switch().control("ofproto/detrace", f"ufid:{5:032x}", *words)
+    assert said == "UFID was not found for dummy@ovs-dummy\n"
+
+
+def test_a_table_that_had_no_rule_is_told() -> None:
+    stand = switch()
+    key = make_key(in_port=2, dl_type=0x0800)
+    result = translate(stand.backer.bridges["br0"], key, 1_000_000)
+    stand.backer.revalidator.install(key, result.mask, result, 1_000_000)
+    (flow,) = stand.backer.dpif.flow_dump()
+    told = stand.control("ofproto/detrace", f"ufid:{flow.ufid:032x}").splitlines()
+    assert told[:2] == ["br0", "  table_id=0, no match"]

@@ -33,7 +33,7 @@ def answers(switch: SmallSwitch) -> dict[str, JsonAnswer]:
     routes = switch.backer.underlay.routes
     return json_answers(
         lambda: [switch.backer],
-        lambda: routes,
+        lambda args: routes,
         lambda args: routes.rules.of_family(is_v6=bool(args)),
     )
 

@@ -13,7 +13,10 @@ from small_switch import SmallSwitch
 
 from netloom.base.log import CONSOLE, DBG, vlog
 from netloom.flow.compose import compose_packet
+from netloom.flow.extract import extract_key
+from netloom.flow.key import make_key
 from netloom.flow.text import parse_flow
+from netloom.ofproto.translate import translate
 
 PACKET = compose_packet(parse_flow("udp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:0b"))
 
@@ -48,6 +51,15 @@ def test_an_error_names_the_bridge_and_the_packet(
     line = capsys.readouterr().err
     text = "|ofproto_dpif_xlate|WARN|stack underflow on bridge br0 while processing udp,in_port=1,"
     assert text in line and line.count("\n") == 1
+
+
+def test_the_tunnel_that_a_packet_came_through_is_not_told(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=pop:NXM_NX_REG0[],output:2")
+    key = extract_key(PACKET, 1) | make_key(tun_src=0x0A000001, tun_dst=0x0A000002, tun_id=7)
+    translate(switch.backer.bridges["br0"], key, 1_000, packet=PACKET)
+    assert "while processing udp,in_port=1,vlan_tci=0x0000," in capsys.readouterr().err
 
 
 def test_the_way_of_a_packet_that_goes_around_is_told(

@@ -66,6 +66,18 @@ def test_a_copy_that_finds_no_way_is_dropped_and_says_so(switch: SmallSwitch) ->
     assert actions(switch).startswith("clone(tnl_push(")
 
 
+def test_what_was_cut_comes_in_anew_at_the_bridge_below(switch: SmallSwitch) -> None:
+    add_tunnel(switch, "t1", 5, "geneve", remote_ip="1.1.1.1")
+    cut = "output(port=5,max_len=100)"
+    switch.replace_flows("br0", f"in_port=1 actions={cut}\npriority=0 actions=output:2")
+    know_the_way(switch, "1.1.1.2/24", "1.1.1.1")
+    assert actions(switch).startswith("trunc(100),tnl_push(")
+    assert actions(switch).endswith(",recirc(0)")
+    switch.replace_flows("br0", f"in_port=1 actions={cut},2\npriority=0 actions=output:2")
+    assert actions(switch).startswith("trunc(100),clone(tnl_push(")
+    assert actions(switch).endswith(",recirc(0)),2")
+
+
 def test_gre_over_ipv6_is_a_type_of_its_own_to_a_data_path(switch: SmallSwitch) -> None:
     add_tunnel(switch, "t1", 5, "gre", remote_ip="fc00::1")
     switch.replace_flows("br0", "in_port=1 actions=output:5\npriority=0 actions=output:2")

@@ -43,6 +43,7 @@ from netloom.datapath.ebpf.taken_back import (
 )
 from netloom.datapath.ebpf.truncation import CUT, place_cuts
 from netloom.datapath.userspace.conntrack.nat import nat_words
+from netloom.flow.fields import SLOT
 
 #: Records that one flow may have.
 MAX_RECORDS: Final = SLOT_ACTIONS * MAX_CHAIN
@@ -143,7 +144,8 @@ class _Compiler:
                     # Only who knows where the headers were finds them behind so many.
                     raise OnlyWhole("ct behind two tags")
                 self._resume_at(actions, at, is_ready=self._may_track(actions[:at]))
-                self.records += _compile_ct(action, self._registry)
+                is_anew = any(_changes_ends(before) for before in actions[:at])
+                self.records += _compile_ct(action, self._registry, is_anew)
             case dp.Recirc() if rest:
                 return self._recirculate(actions, at)
             case dp.TunnelPush():
@@ -430,9 +432,21 @@ def _changes_addresses(action: dp.DpAction) -> bool:
     return isinstance(action, dp.Ct) and action.nat is not None
 
 
-def _compile_ct(action: dp.Ct, registry: Registry) -> list[bytes]:
+#: Where addresses and ports of a packet are in a key.
+_ENDS: Final = sum(
+    SLOT[name].mask for name in ("nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst")
+)
+
+
+def _changes_ends(action: dp.DpAction) -> bool:
+    """Whether it writes what connections are told apart by."""
+    return isinstance(action, dp.Set) and bool(action.mask & _ENDS)
+
+
+def _compile_ct(action: dp.Ct, registry: Registry, is_anew: bool) -> list[bytes]:
+    """`is_anew`: what was tracked before is not the packet as it is now."""
     flags = CT_FLAG["COMMIT"] * action.commit | CT_FLAG["FORCE"] * action.force
-    flags |= CT_FLAG["NAT"] * (action.nat is not None)
+    flags |= CT_FLAG["NAT"] * (action.nat is not None) | CT_FLAG["ANEW"] * is_anew
     records = []
     if action.nat is not None and action.nat.kind:
         flags |= CT_FLAG["TRANSLATES"]

@@ -14,7 +14,7 @@ from netloom.datapath.ebpf.spec import (
 from netloom.datapath.userspace.conntrack.connection import TIMEOUTS_S, Connection
 from netloom.datapath.userspace.conntrack.plain import PlainTuple
 from netloom.datapath.userspace.conntrack.tcp import Segment, TcpState, TcpTracker
-from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp
+from netloom.datapath.userspace.conntrack.tuples import Tuple, identifier, is_icmp
 from netloom.packet.headers import ETH_TYPE_IP, ETH_TYPE_IPV6, IPPROTO_SCTP, IPPROTO_TCP
 
 TYPE_CHECKING = False
@@ -65,9 +65,11 @@ def is_simple(connection: Connection) -> bool:
 
 
 def _kind(connection: Connection) -> int:
-    """What the programs may do with a connection: nothing with one whose packets have to be read
-    or whose packets they cannot check."""
-    if not is_simple(connection) or connection.key.proto == IPPROTO_SCTP:
+    """What the programs may do with a connection: nothing with one whose packets have to be read,
+    whose packets they cannot check, or whose identifier is translated."""
+    key, reverse = connection.key, connection.reverse
+    has_other_identifier = is_icmp(key) and identifier(key) != identifier(reverse)
+    if not is_simple(connection) or key.proto == IPPROTO_SCTP or has_other_identifier:
         return CONNECTION_KIND["SLOW"]
     return CONNECTION_KIND[kind_of(connection.key)]
 

@@ -140,7 +140,7 @@ N_REASONS = len(PIPELINE_DROPS)
 #: Flags of CT: TRANSLATES has a new connection translated as CT_NAT before it says; one that is
 #: HELPED only user space commits. And of the configuration: that every connection has an entry,
 #: that sequence numbers are looked at.
-CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL", "TRANSLATES", "HELPED")
+CT_FLAGS = ("COMMIT", "FORCE", "NAT", "LABEL", "TRANSLATES", "HELPED", "ANEW")
 CT_COMPLETE, CT_CHECKS_SEQUENCE = 1, 2
 NAT_FLAGS = ("SOURCE", "RANDOM", "PERSISTENT", "HAS_ADDRESS")
 #: What Python asks of `nl_track`: see `REQUEST`. REMOVE_WHERE takes those of a zone, or all;

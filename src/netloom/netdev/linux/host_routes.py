@@ -1,8 +1,9 @@
 """The host's routes and addresses, followed by netlink: what tunnels are to be sent over.
 
 Events only say that something changed; `read` then asks for everything again, in three dumps: a
-host has few routes, and they change seldom. Routes count that lead to one device: directly or by a
-gateway. Of rules those count that choose a table by the source address alone.
+host has few routes, and they change seldom. Routes count that lead to a device: directly or by a
+gateway, which may be of the other family; of a route with several next hops the first one counts,
+as in Open vSwitch. Of rules those count that choose a table by the source address alone.
 """
 
 from __future__ import annotations
@@ -99,9 +100,10 @@ class HostRoutes:
     def fileno(self) -> int:
         return self._events.fileno()
 
-    def has_changed(self) -> bool:
-        """Is there reason to `read`? Not each call looks, as with `Rtnl.changes`."""
-        if self._calls_to_skip:
+    def has_changed(self, at_once: bool = False) -> bool:
+        """Is there reason to `read`? Unless it is to be known `at_once`, not each call looks, as
+        with `Rtnl.changes`."""
+        if self._calls_to_skip and not at_once:
             self._calls_to_skip -= 1
             return self._is_stale
         while True:
@@ -142,7 +144,8 @@ class HostRoutes:
 
     def _route(self, message: Any, names: dict[int, str]) -> HostRoute | None:
         table = message.get_attr("RTA_TABLE") or message["table"]
-        name = names.get(message.get_attr("RTA_OIF") or 0)
+        hop, index = _first_hop(message)
+        name = names.get(index)
         if message["type"] not in (_UNICAST, _LOCAL) or name is None:
             return None
         family = message["family"]
@@ -152,7 +155,7 @@ class HostRoutes:
             prefix,
             _mapped_length(family, message["dst_len"]),
             name,
-            parse_mapped(message.get_attr("RTA_GATEWAY") or "") or 0,
+            parse_mapped(_gateway(hop)) or 0,
             parse_mapped(message.get_attr("RTA_PREFSRC") or "") or 0,
             message["type"] == _LOCAL,
             table,
@@ -207,6 +210,20 @@ _MESSAGES: dict[int, Callable[[], Any]] = {
 }  # fmt: skip
 
 
+def _first_hop(message: Any) -> tuple[Any, int]:
+    """What has the attributes of a route's first next hop, and the number of its device."""
+    hops = message.get_attr("RTA_MULTIPATH")
+    if hops:
+        return hops[0], hops[0]["oif"]
+    return message, message.get_attr("RTA_OIF") or 0
+
+
+def _gateway(hop: Any) -> str:
+    """The text of the gateway's address; empty if there is none."""
+    via = hop.get_attr("RTA_VIA")
+    return str(via["addr"]) if via else hop.get_attr("RTA_GATEWAY") or ""
+
+
 def _rule(message: Any) -> HostRule | None:
     """None for one that looks at more than the source address, or does not choose a table."""
     if message["action"] != _TO_TABLE or any(message.get_attr(name) for name in _SELECTORS):
@@ -214,6 +231,9 @@ def _rule(message: Any) -> HostRule | None:
     if message["dst_len"] or message["tos"]:
         return None
     family, length = message["family"], message["src_len"]
+    is_not = bool(message["flags"] & _FIB_RULE_INVERT)
+    if is_not and not length:
+        return None
     source = parse_mapped(message.get_attr("FRA_SRC") or "") or 0
     return HostRule(
         message.get_attr("FRA_PRIORITY") or 0,
@@ -221,7 +241,7 @@ def _rule(message: Any) -> HostRule | None:
         family == socket.AF_INET6,
         source,
         _mapped_length(family, length) if length else 0,
-        bool(message["flags"] & _FIB_RULE_INVERT),
+        is_not,
     )
 
 

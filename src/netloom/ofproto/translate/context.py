@@ -406,5 +406,6 @@ class Context:
         if self.recorder is not None:
             self.recorder.add("error", text)
         elif self.packet and log.admits(WARN, "translation", ERRORS_PER_MINUTE, ERROR_BURST):
-            flow = format_flow(self.base)
+            # A tunnel that the packet came through is none of what it is now.
+            flow = format_flow(self.base & ~TUNNEL_MASK)
             log.warn("%s on bridge %s while processing %s", text, self.bridge.name, flow)

@@ -39,8 +39,9 @@ def _is_protected(context: Context, port: OfPort) -> bool:
     return source is not None and source.bundle is not None and source.bundle.settings.protected
 
 
-def output_to(context: Context, number: int) -> None:
-    """Output to one OpenFlow port, whichever it is (in_port too)."""
+def output_to(context: Context, number: int, is_cut: bool = False) -> None:
+    """Output to one OpenFlow port, whichever it is (in_port too). `is_cut`: what leaves is shorter
+    than the packet."""
     port = context.bridge.ports_by_number.get(number)
     if port is None:
         context.warn("Nonexistent output port")
@@ -63,7 +64,7 @@ def output_to(context: Context, number: int) -> None:
         if port.tunnel is not None:
             sampling = context.sampling
             n_outputs = sampling.n_outputs if sampling is not None else 0
-            was_sent = tunnel.output_to_tunnel(context, port, port.tunnel)
+            was_sent = tunnel.output_to_tunnel(context, port, port.tunnel, is_cut)
             if was_sent and sampling is not None:
                 # Whichever way it takes below, it is one output.
                 sampling.n_outputs = n_outputs

@@ -101,7 +101,7 @@ def output_trunc(context: Context, action: a.OutputTrunc) -> None:
     if not context.bridge.backer.features.has("trunc"):
         context.slow.add("action")
     context.emit(dp.Trunc(action.max_len))
-    output_to(context, number)
+    output_to(context, number, is_cut=True)
 
 
 def meter(context: Context, action: a.Meter) -> None:

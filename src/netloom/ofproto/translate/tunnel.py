@@ -173,8 +173,11 @@ def _address(address: int, shift: int, shift6: int) -> int:
     return ipv4_of(address) << shift if is_ipv4(address) else address << shift6
 
 
-def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bool:
-    """Send into the tunnel `device`, which is `port`; False if it was decided not to."""
+def output_to_tunnel(
+    context: Context, port: OfPort, device: TunnelDevice, is_cut: bool = False
+) -> bool:
+    """Send into the tunnel `device`, which is `port`, a packet that is shorter by then, if it
+    `is_cut`; False if it was decided not to."""
     config = device.config
     context.cannot_repeat()
     packet_type = _PACKET_TYPE.get(context.key)
@@ -193,7 +196,7 @@ def output_to_tunnel(context: Context, port: OfPort, device: TunnelDevice) -> bo
         if context.bridge.exporters is not None and context.bridge.backer.dpif.in_kernel:
             # Exporters are told of what the kernel puts into tunnels, as by Open vSwitch.
             sample_leaving(context, port)
-        underlay.output(context, port, config)
+        underlay.output(context, port, config, is_cut)
     else:
         context.detail("output to kernel tunnel")
         commit_tunnel(context, config)

@@ -101,9 +101,10 @@ class NeighbourWanted:
             self.ask(used_ms)
 
 
-def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
+def output(context: Context, port: OfPort, config: TunnelConfig, is_cut: bool) -> None:
     """Put the headers on, as the key's tunnel fields have them, and send the packet on its way.
-    The key is afterwards as before."""
+    The key is afterwards as before. One that `is_cut` comes in at the other bridge as a packet of
+    its own, since only the data path knows how long it is."""
     underlay = context.bridge.backer.underlay
     key = context.key
     dst, src = tunnel_dst(key), tunnel_src(key)
@@ -151,6 +152,9 @@ def output(context: Context, port: OfPort, config: TunnelConfig) -> None:
         return
     type_number = (config.row if is_ipv4(dst) else row_over_ipv6(config.row)).number
     push = dp.TunnelPush(port.dp_port, device.dp_port, type_number, header)
+    if is_cut and not device.bridge.is_uplink:
+        _emit_apart(context, [push, dp.Recirc(0)])
+        return
     _go_on(context, push, device, _outer_key(key, config, (mac, own_mac), (src, dst)))
 
 

@@ -21,6 +21,7 @@ from netloom.flow.numbers import scan_integer
 from netloom.netdev.dummy import DummyDevice
 from netloom.ofproto.underlay import Underlay
 from netloom.ofproto.underlay.neighbours import MAX_AGING_S
+from netloom.ofproto.underlay.routes import Route
 from netloom.ofproto.underlay.rules import TABLE_MAIN, TABLE_NAMES, USUAL_TABLES, Rule
 
 Run = Callable[[list[str]], str]
@@ -31,17 +32,25 @@ _ROUTE_USAGE = "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark] [src=src_ip]
 _RULE_USAGE = "[-6] [not] from=all|ip/plen [prio=num] table=local|main|default|id"
 
 
+_ALL_TABLES = "table=all"
+
+
 class UnderlayCommands:
-    """`set_ports` tells data paths which UDP source ports tunnels use, `ports` what they use."""
+    """`set_ports` tells data paths which UDP source ports tunnels use; `look` takes over what has
+    changed in the host's routes."""
 
     def __init__(
-        self, underlay: Underlay, clock: Clock, set_ports: Callable[[int, int], None]
+        self,
+        underlay: Underlay,
+        clock: Clock,
+        set_ports: Callable[[int, int], None],
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._underlay = underlay
+        self._look = look
         self._clock = clock
         self._set_ports = set_ports
         self._ports = (32768, 61000)
-        self._tables = set(USUAL_TABLES)
 
     def commands(self) -> list[Command]:
         neighbours = [
@@ -89,10 +98,10 @@ class UnderlayCommands:
                 raise CommandError("Invalid pkt_mark, IP gateway or src_ip")
         if not self._underlay.routes.add(*prefix, args[1], gateway, mark, source, table):
             raise CommandError("Error while inserting route.")
-        self._tables.add(table)
         return "OK"
 
     def _del(self, args: list[str]) -> str:
+        self._look()
         prefix = parse_mapped_prefix(args[0])
         if prefix is None:
             raise CommandError("Invalid parameters")
@@ -111,31 +120,38 @@ class UnderlayCommands:
         return "OK"
 
     def _find_table(self, table: int, problem: str) -> None:
-        """The usual tables are always there, others since they have had a route."""
-        self._tables |= {route.table for route in self._underlay.routes}
-        if table not in self._tables:
+        if table not in self._underlay.routes.tables:
             raise CommandError(problem)
 
     def _show(self, args: list[str]) -> str:
-        if args and not args[0].startswith("table="):
-            raise CommandError("Invalid table format")
-        text = args[0].removeprefix("table=") if args else ""
+        routes = self.routes(args)
+        if args == [_ALL_TABLES]:
+            return "".join(f"{route.describe(with_table=True)}\n" for route in routes)
+        number = self._chosen_table(args)
+        head = "Route Table" if number in (0, *USUAL_TABLES) else f"Route Table #{number}"
+        return f"{head}:\n" + "".join(f"{route.describe()}\n" for route in routes)
+
+    def routes(self, args: list[str]) -> list[Route]:
+        """Those that `ovs/route/show` tells of; raises CommandError."""
+        self._look()
         # Of the usual tables the one first that is asked first.
         routes = sorted(self._underlay.routes, key=lambda route: -route.table)
-        if text == "all":
-            other = [route for route in routes if route.table not in USUAL_TABLES]
-            usual = [route for route in routes if route.table in USUAL_TABLES]
-            return "".join(f"{route.describe(with_table=True)}\n" for route in (*other, *usual))
-        number = _table(text) if args else 0
+        usual = [route for route in routes if route.table in USUAL_TABLES]
+        if args == [_ALL_TABLES]:
+            return [*(route for route in routes if route.table not in USUAL_TABLES), *usual]
+        number = self._chosen_table(args)
+        return [route for route in routes if route.table == number] if number else usual
+
+    def _chosen_table(self, args: list[str]) -> int:
+        """0 for the usual ones."""
+        if not args:
+            return 0
+        if not args[0].startswith("table="):
+            raise CommandError("Invalid table format")
+        number = _table(args[0].removeprefix("table="))
         if number:
             self._find_table(number, f"Table '{args[0]}' not found")
-        head = f"Route Table #{number}:\n" if number else "Route Table:\n"
-        shown = [
-            f"{route.describe()}\n"
-            for route in routes
-            if (route.table == number if number else route.table in USUAL_TABLES)
-        ]
-        return head + "".join(shown)
+        return number
 
     # Rules
 
@@ -144,6 +160,7 @@ class UnderlayCommands:
 
     def rules(self, args: list[str]) -> list[Rule]:
         """Those that `ovs/route/rule/show` tells of."""
+        self._look()
         return list(self._underlay.routes.rules.of_family(is_v6=args[:1] == ["-6"]))
 
     def _add_rule(self, args: list[str]) -> str:
@@ -162,6 +179,7 @@ class UnderlayCommands:
         return "OK"
 
     def _lookup(self, args: list[str]) -> str:
+        self._look()
         address = parse_mapped(args[0])
         if address is None:
             raise CommandError("Invalid 'ip/plen' parameter")

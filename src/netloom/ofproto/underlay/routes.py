@@ -93,6 +93,7 @@ class Routes:
         self.rules = Rules()
         #: Table -> its index; under 0 the usual tables together.
         self._indexes: dict[int, _Index] = {}
+        self._tables = set(USUAL_TABLES)
         self.generation = 0
         self._devices: frozenset[str] = frozenset()
 
@@ -142,10 +143,20 @@ class Routes:
         self._changed()
 
     def set_system(self, routes: tuple[Route, ...]) -> None:
-        """The routes of the host."""
+        """The routes of the host: of several to one network in one table the last. Tables that have
+        become empty are forgotten."""
+        found = {(*_name(route), route.is_user): route for route in routes}
+        routes = tuple(found.values())
         if routes != self._system:
             self._system = routes
+            self._tables = set(USUAL_TABLES)
             self._changed()
+
+    @property
+    def tables(self) -> frozenset[int]:
+        """The tables that there are: the usual ones, and those that have routes, or had some until
+        a person removed them."""
+        return frozenset(self._tables)
 
     def _changed(self) -> None:
         self.generation += 1
@@ -157,6 +168,7 @@ class Routes:
             tables.setdefault(route.table, []).append(route)
             if route.table in USUAL_TABLES:
                 tables[0].append(route)
+        self._tables |= set(tables) - {0}
         self._indexes = {table: _index(routes) for table, routes in tables.items()}
 
     def add_rule(self, rule: Rule) -> None:

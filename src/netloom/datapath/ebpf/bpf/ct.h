@@ -488,13 +488,16 @@ GLOBAL int nl_ct(struct __sk_buff *skb, struct nl_action *a)
 		before = state = 0;
 	if (before & CT_INV)
 		return 0;
-	if (before && was_zone == zone && s->connection && !(a->a8 & NL_CT_FORCE)) {
+	if (before && was_zone == zone && s->connection && !(a->a8 & (NL_CT_FORCE | NL_CT_ANEW))) {
 		/* Tracked here in an earlier pass: not counted against its connection again. */
 		s->is_reply = !!(before & CT_RPL);
 	} else {
 		/* One that was translated here is found otherwise. */
 		if (before & (CT_SNAT | CT_DNAT))
 			return 0;
+		if (a->a8 & NL_CT_ANEW)
+			/* What was said of its addresses before they were changed. */
+			state = 0;
 		if (!fill_tuple(skb, s, &s->tuple, zone, &opens)) {
 			is_related = nl_fill_quoted(skb, zone);
 			if (!is_related)

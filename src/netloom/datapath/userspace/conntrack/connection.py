@@ -86,6 +86,13 @@ class Connection:
     def reverse(self, ends: Tuple) -> None:
         self.reply_ends = ends
 
+    def looks_like(self, key: Tuple, is_reply: bool) -> bool:
+        """Is `key` what packets of this direction have, before or after they are translated?"""
+        here, there = self.key, self.reverse
+        return key == (there if is_reply else here) or key.reversed() == (
+            here if is_reply else there
+        )
+
     def _extend(self, name: str, now_ms: int) -> None:
         self.expires_ms = now_ms + 1000 * self.timeouts[name]
 

@@ -5,7 +5,9 @@ it. The choice starts at an address and port that the hash of the connection pic
 same one gets the same again), or a random number if asked, and goes on from there while tuples are
 taken: ports first, then addresses. With `persistent` only the hosts count, so that one client keeps
 one address. Without a port range, the port stays if it can; else another of its class is taken
-(below 512, below 1024, the rest), as RFC 6056 and Linux keep privileged ports privileged.
+(below 512, below 1024, the rest), as RFC 6056 and Linux keep privileged ports privileged. ICMP's
+queries keep their identifier if they can at any of the addresses; else they get another of its
+class (RFC 5508).
 
 In packets, both checksums are updated by the difference. An ICMP error is translated twice:
 outside, and, the other way round, in the packet that it quotes (RFC 5508).
@@ -18,7 +20,13 @@ from struct import Struct
 
 from netloom.datapath.actions import Nat
 from netloom.datapath.userspace.conntrack.connection import NAT_DST, NAT_SRC
-from netloom.datapath.userspace.conntrack.tuples import Tuple, is_icmp, parse_quoted
+from netloom.datapath.userspace.conntrack.tuples import (
+    Tuple,
+    identifier,
+    is_icmp,
+    parse_quoted,
+    with_identifier,
+)
 from netloom.flow.hashes import add_word, finish
 from netloom.packet import edit
 from netloom.packet.checksum import update_checksum
@@ -40,6 +48,8 @@ _WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 #: Ports tried at one address, and addresses tried: what Open vSwitch's choice is bounded by.
 MAX_PORT_TRIES: Final = 65_536
 MAX_ADDRESS_TRIES: Final = 65_536
+#: Identifiers tried next to the one that a query has, and from anywhere in its class on.
+IDENTIFIER_TRIES: Final = 128
 _FOUR_WORDS: Final = Struct("<4I")
 
 
@@ -63,6 +73,26 @@ def choose_reverse(
             found = candidate._replace(**{name: port})
             if not is_taken(found):
                 return found
+    if is_icmp(key):
+        return _with_other_identifier(reverse, nat, start, is_taken, draw)
+    return None
+
+
+def _with_other_identifier(
+    reverse: Tuple, nat: Nat, start: int, is_taken: Callable[[Tuple], bool], draw: int
+) -> Tuple | None:
+    """The answers to a query at the first of the addresses, whose identifier is taken there."""
+    address = next(_addresses(reverse, nat, start))
+    candidate = reverse._replace(**{"dst" if nat.kind == "src" else "src": address})
+    own = identifier(reverse)
+    low, high = _class_of(own)
+    size = high - low + 1
+    near = (own + step for step in range(1, IDENTIFIER_TRIES + 1))
+    far = (draw + step for step in range(IDENTIFIER_TRIES))
+    for number in (*near, *far):
+        found = with_identifier(candidate, low + (number - low) % size)
+        if not is_taken(found):
+            return found
     return None
 
 
@@ -122,8 +152,12 @@ def _turn(low: int, high: int, start: int) -> Iterator[int]:
         yield low + (start + step) % size
 
 
+def _class_of(number: int) -> tuple[int, int]:
+    return (1, 511) if number < 512 else (600, 1023) if number < 1024 else (1024, 65_535)
+
+
 def _same_class(port: int) -> Iterator[int]:
-    low, high = (1, 511) if port < 512 else (600, 1023) if port < 1024 else (1024, 65_535)
+    low, high = _class_of(port)
     yield port
     size = high - low + 1
     for step in range(size):
@@ -148,6 +182,8 @@ def translate_packet(
     _set_address(packet, headers, wanted.src if is_source else wanted.dst, is_source)
     if quoted is None and not is_icmp(wanted):
         edit.set_ports(packet, headers, src=wanted.sport, dst=wanted.dport)
+    elif quoted is None:
+        _set_identifier(packet, headers.l4, identifier(wanted))
     if partial is not None:
         reset_partial_checksum(packet, headers, partial)
 
@@ -160,6 +196,14 @@ def _set_address(packet: bytearray, headers: Headers, value: int, is_source: boo
         setter(packet, headers, src=address)
     else:
         setter(packet, headers, dst=address)
+
+
+def _set_identifier(packet: bytearray, l4: int, number: int) -> None:
+    """Give an ICMP query at `l4` its identifier."""
+    old, new = bytes(packet[l4 + 4 : l4 + 6]), number.to_bytes(2, "big")
+    if old != new:
+        packet[l4 + 4 : l4 + 6] = new
+        _adjust(packet, l4 + 2, old, new)
 
 
 #: Offset of the checksum in a transport header that covers the addresses.
@@ -185,6 +229,8 @@ def _translate_quoted(
         old += packet[l4 : l4 + 4]
         packet[l4 : l4 + 4] = ports
         address += ports
+    if is_icmp(wanted) and outer.end - l4 >= 6:
+        _set_identifier(packet, l4, identifier(wanted))
     at = l4 + _CHECKSUM_AT.get(quoted.proto, outer.end)
     if at + 2 <= outer.end and (quoted.proto != IPPROTO_UDP or edit.get_word(packet, at)):
         _adjust(packet, at, old, address)

@@ -397,7 +397,12 @@ class ConnTracker:
         row = self._lookup(original, now_ms)
         if row is None or row[0].parent is not None:
             return False
-        work.connection, work.is_reply = row[0], bool(before.state & RPL)
+        is_reply = bool(before.state & RPL)
+        if not row[0].looks_like(key, is_reply):
+            # Its addresses were changed since, which no tracking knows of.
+            work.state &= SNAT | DNAT
+            return False
+        work.connection, work.is_reply = row[0], is_reply
         if work.ct.nat is not None:
             self._translate(work)
         return True

@@ -91,6 +91,17 @@ def is_icmp(key: Tuple) -> bool:
     return key.proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 
+def identifier(query: Tuple) -> int:
+    """That of an ICMP query."""
+    return query.sport >> 16
+
+
+def with_identifier(query: Tuple, number: int) -> Tuple:
+    """The same with another identifier."""
+    sport, dport = (number << 16 | port & 0xFFFF for port in (query.sport, query.dport))
+    return query._replace(sport=sport, dport=dport)
+
+
 _NW_SRC: Final = shift_of("ct_nw_src")
 _NW_DST: Final = shift_of("ct_nw_dst")
 _IPV6_SRC: Final = shift_of("ct_ipv6_src")
