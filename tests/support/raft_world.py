@@ -80,6 +80,13 @@ class MemoryDisk:
         return read_state(json.loads(line) for line in self.safe)
 
 
+class OldRaft(Raft):
+    """A server that asks for no prevotes."""
+
+    def _campaign(self, now_ms: int) -> None:
+        self._start_election(now_ms, "timeout")
+
+
 class Member:
     """One server with what it applied."""
 
@@ -87,7 +94,8 @@ class Member:
         self.world = world
         self.number = number
         self.disk = disk
-        self.raft = Raft(Store(state, disk), world.now_ms, world.random_ms)
+        machine = OldRaft if number in world.old else Raft
+        self.raft = machine(Store(state, disk), world.now_ms, world.random_ms)
         #: What the database of this server holds: the ids of all data, in order.
         self.contents: list[Any] = list(state.snapshot.data or [])
         self.results: dict[Uuid, str] = {}
@@ -123,7 +131,9 @@ class Member:
 class World:
     """All servers, and the messages between them."""
 
-    def __init__(self, seed: int, founders: int) -> None:
+    def __init__(self, seed: int, founders: int, old: frozenset[int] = frozenset()) -> None:
+        """`old`: the numbers of servers of a release that knows no prevotes."""
+        self.old = old
         self.random = random.Random(seed)
         self.now_ms = 1000
         self.members: dict[Uuid, Member] = {}
@@ -180,6 +190,8 @@ class World:
         member = self.members.get(target)
         if member is None or frozenset((target, rpc.sender)) in self.cut:
             self.lost(target, rpc.sender)
+            return
+        if member.number in self.old and rpc.body.get("is_prevote"):
             return
         member.raft.receive(rpc, self.now_ms)
         member.run()

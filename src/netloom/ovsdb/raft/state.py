@@ -234,7 +234,8 @@ def read_header(record: dict[str, Any]) -> State:
         state.remote_addresses = remotes
     else:
         state.snapshot = _read_snapshot(parser)
-        state.term = state.snapshot.term
+        # What a cluster begins with has a term in which nobody leads or votes.
+        state.term = state.snapshot.term if state.snapshot.index > 1 else 0
         state.commit_index = state.snapshot.index
     parser.finish()
     return state
