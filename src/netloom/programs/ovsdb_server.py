@@ -46,6 +46,7 @@ from netloom.programs.ovsdb_databases import Databases
 from netloom.programs.ovsdb_kept import KeptArguments
 from netloom.programs.ovsdb_remotes import Remotes
 from netloom.rpc.fast_json import FastJson
+from netloom.rpc.json_codec import decode_document
 from netloom.transport.daemon import Daemon, describe_status
 from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
@@ -386,7 +387,7 @@ class Program:
             data = file.read()
         log.info("loading configuration from '%s'", path)
         try:
-            json = self.codec.decode(data)
+            json = decode_document(self.codec, data)
         except ValueError as error:
             raise ConfigError(f"config: reading JSON failed ({error})") from error
         return parse_config(json)
