@@ -48,7 +48,7 @@ def test_both_makes_complain_alike(tmp_path: Path) -> None:
     )
     chance = random.Random(7)
     texts = {damaged(chance) for _ in range(120)}
-    query = ["query", database]
+    query = ["--", "query", database]
     for text in texts:
         assert complaint(["ovsdb-tool", *query], text, env) == syntax_error(text.encode()), text
     ours = [sys.executable, "-m", "netloom.programs.ovsdb_tool", *query]
