@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .json_codec import JsonError
+from .json_codec import JsonError, refuse_nulls
 
 
 class FastJson:
@@ -21,6 +21,7 @@ class FastJson:
         return self._encoder.encode(value)
 
     def decode(self, data: bytes) -> Any:
+        refuse_nulls(data)
         try:
             return self._decoder.decode(data)
         except msgspec.MsgspecError as error:

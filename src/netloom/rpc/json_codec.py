@@ -20,6 +20,7 @@ _WHITESPACE = " \t\n\r"
 _INFINITIES = (float("inf"), float("-inf"))
 #: How halves of characters begin, whole ones among them: looked at closer.
 _SURROGATES = (b"\\ud", b"\\uD")
+_NULL = b"\\u0000"
 
 
 class Codec(Protocol):
@@ -43,6 +44,16 @@ def _refuse_constant(name: str) -> Any:
 
 def _refuse_value(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def refuse_nulls(data: bytes) -> None:
+    """Raise `JsonError` if a text has a zero character, which Open vSwitch has no place for: its
+    programs could not read what would be stored or passed on."""
+    if _NULL in data:
+        from .json_errors import syntax_error
+
+        if syntax_error(data):
+            raise JsonError(data, "null bytes not supported in quoted strings")
 
 
 class JsonError(ValueError):
@@ -133,4 +144,5 @@ class LightJson:
         if any(half in data for half in _SURROGATES):
             # Raises UnicodeEncodeError, a ValueError, where one has lost its other half.
             self._encode(value).encode("utf-8")
+        refuse_nulls(data)
         return value

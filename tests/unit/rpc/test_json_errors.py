@@ -90,6 +90,13 @@ def test_decoders_tell_them(codec: Codec, text: str) -> None:
     assert str(caught.value) == syntax_error(text.encode())
 
 
+@pytest.mark.parametrize("codec", [LightJson(), FastJson()], ids=["light", "fast"])
+def test_zero_characters_are_no_json_here(codec: Codec) -> None:
+    with pytest.raises(ValueError, match="byte 14: null bytes not supported in quoted strings"):
+        codec.decode(b'{"a": ["\\u0000"]}')
+    assert codec.decode(b'["\\\\u0000"]') == ["\\u0000"]
+
+
 @pytest.mark.parametrize("size", range(4))
 def test_what_may_become_good_has_none_yet(size: int) -> None:
     for text in ('{"a": tr', '[12, "x\\', '{"a": 1}', '[{"b": -'):
