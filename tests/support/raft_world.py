@@ -111,6 +111,13 @@ class Member:
     def run(self) -> None:
         """What the owner of a machine does after each event."""
         raft = self.raft
+        early = raft.take_early()
+        for rpc in early:
+            self.world.post(self, rpc)
+        if early and self.world.random.random() < self.world.dying_early:
+            # Whatever it had to put on its disk did not get there.
+            self.world.crash(raft.id)
+            return
         for rpc in raft.flush(self.world.now_ms):
             self.world.post(self, rpc)
         if raft.restored:
@@ -142,6 +149,8 @@ class World:
         self.leaders: dict[int, Uuid] = {}
         self.applied: dict[int, Entry] = {}
         self.succeeded: set[Uuid] = set()
+        #: How often a leader dies between sending its entries and having them on its disk.
+        self.dying_early = 0.0
         #: Pairs of servers that cannot reach each other.
         self.cut: set[frozenset[Uuid]] = set()
         self._n_eids = 0

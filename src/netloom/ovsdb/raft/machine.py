@@ -11,8 +11,8 @@ What must hold (the Raft paper's figure 3): one leader per term; logs that agree
 on all before it; what is committed stays so; all servers see the same entries in the same order.
 
 How it holds across `kill -9` and power failures: nothing is sent but by `flush`, which first has
-the disk synchronized. A server counts its own copy of an entry as one of the majority only then. So
-however many transactions came in one turn of the loop, they cost one fsync.
+the disk synchronized, and by `take_early`. A server counts its own copy of an entry as one of the
+majority only then. So however many transactions came in one turn of the loop, they cost one fsync.
 
 If the disk cannot be written, that is an error of what was to be written (a transaction, an entry
 of the leader's) and nothing else changes. If it cannot be synchronized, nobody knows what is on it:
@@ -215,6 +215,17 @@ class Raft:
     def send(self, kind: str, to: Uuid | None, body: dict[str, Any], comment: str = "") -> None:
         """Have a message sent by the next `flush`."""
         self.outbox.append(Rpc(kind, body, to, comment, self.id, self.state.cid))
+
+    def take_early(self) -> list[Rpc]:
+        """What may be sent before the disk is synchronized: a leader's entries, which the others'
+        disks can take meanwhile (section 10.2.1 of the dissertation). Nobody else leads in its
+        term, and its own copy counts when it is safe."""
+        store = self.store
+        if self.role != LEADER or self.is_broken or not store.is_dirty or store.has_promised:
+            return []
+        early = [rpc for rpc in self.outbox if rpc.kind == "append_request"]
+        self.outbox = [rpc for rpc in self.outbox if rpc.kind != "append_request"]
+        return early
 
     def flush(self, now_ms: int) -> list[Rpc]:
         """Synchronize the disk, commit what that makes committed, and hand out the messages."""

@@ -277,8 +277,9 @@ class Store:
     def __init__(self, state: State, disk: Disk) -> None:
         self.state = state
         self._disk = disk
-        #: Whether something was written that may not have reached the disk yet.
-        self.is_dirty = False
+        #: Whether something was written that may not have reached the disk yet, and whether that is
+        #: what a server promises: a term, a vote.
+        self.is_dirty = self.has_promised = False
 
     def _append(self, record: dict[str, Any]) -> None:
         self._disk.append(record)
@@ -287,6 +288,7 @@ class Store:
     def set_term(self, term: int, vote: Uuid | None) -> None:
         """Enter a term, or vote in it."""
         self._append(term_record(term, vote))
+        self.has_promised = True
         self.state.term = term
         self.state.vote = vote
 
@@ -324,7 +326,7 @@ class Store:
         if keeps:
             new.entries = old.entries[snapshot.index + 1 - old.log_start :]
         self._disk.replace(new.records())
-        self.is_dirty = False
+        self.is_dirty = self.has_promised = False
         self.state = new
 
     def leave(self) -> None:
@@ -336,4 +338,4 @@ class Store:
         """Wait until what was written is on the disk."""
         if self.is_dirty:
             self._disk.sync()
-            self.is_dirty = False
+            self.is_dirty = self.has_promised = False
