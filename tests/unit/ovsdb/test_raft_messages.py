@@ -17,7 +17,7 @@ from tests.support.raft_world import (
 )
 
 from netloom.ovsdb.errors import OvsdbError
-from netloom.ovsdb.raft.entry import Entry
+from netloom.ovsdb.raft.entry import Entry, Snapshot
 from netloom.ovsdb.raft.machine import Raft
 from netloom.ovsdb.raft.rpc import Rpc, parse_rpc
 from netloom.ovsdb.raft.state import Store, read_state
@@ -316,3 +316,30 @@ def test_follower_does_not_lead_transactions() -> None:
 
 def test_rpc_without_receiver_names_none() -> None:
     assert "to" not in Rpc("hello_request", {"address": "x"}, sender=ONE).params()[0]
+
+
+def test_servers_and_timers_are_those_of_the_log_that_is_left() -> None:
+    state = founder([1], 1)
+    first = state.snapshot.servers
+    two = {ONE: "unix:s1.raft", TWO: "unix:s2.raft"}
+    state.put(2, Entry(1, [None, {}], EID))
+    state.put(3, Entry(1, servers=two))
+    state.put(4, Entry(1, election_timer=2000))
+    state.put(5, Entry(1, [None, {}], EID))
+    assert [state.servers_at(index) for index in (2, 3, 5)] == [first, two, two]
+    assert [state.election_timer_at(index) for index in (3, 4, 5)] == [1000, 2000, 2000]
+    assert state.later_servers() == [two]
+    store = Store(state, MemoryDisk(state))
+    store.install(Snapshot(3, 1, two, [], EID), CLUSTER)
+    assert [store.state.election_timer_at(index) for index in (3, 4)] == [1000, 2000]
+    # Another leader's entries take the place of some.
+    state.put(3, Entry(2, [None, {}], EID))
+    assert (state.servers_at(3), state.election_timer_at(3)) == (first, 1000)
+    assert state.later_servers() == []
+
+
+def test_a_cluster_begins_in_no_term() -> None:
+    state = founder([1], 1)
+    records = [state.header()]
+    assert read_state(records).term == 0
+    assert read_state([*records, {"term": 1, "vote": ONE}]).term == 1
