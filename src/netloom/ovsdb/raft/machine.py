@@ -100,6 +100,8 @@ class Raft:
         self.heard: dict[Uuid, int] = {}
         self._heard_ms: int | None = None
         self._heartbeat_ms = 0
+        #: The others have not been told yet what is committed.
+        self._owes_beat = False
         self._check_ms = 0
         self.commands = Commands(self)
         self.replication = Replication(self)
@@ -163,6 +165,9 @@ class Raft:
             return None
         times = [*self.commands.deadlines(), *self.membership.deadlines()]
         if self.role == LEADER:
+            if self._owes_beat:
+                # Unless the next entry, which may be about to come, tells them.
+                return 0
             times += [self._heartbeat_ms, self._check_ms]
         elif self.id in self.servers:
             times.append(self._election_ms)
@@ -176,7 +181,7 @@ class Raft:
         if self.role == LEADER:
             if now_ms >= self._check_ms:
                 self._check_majority(now_ms)
-            if self.role == LEADER and now_ms >= self._heartbeat_ms:
+            if self.role == LEADER and (self._owes_beat or now_ms >= self._heartbeat_ms):
                 self._beat(now_ms)
         elif now_ms >= self._election_ms and self.id in self.servers:
             log.info("term %d: %d ms timeout expired", self.state.term, self.election_timer)
@@ -190,6 +195,7 @@ class Raft:
         self._election_ms = now_ms + wait_ms
 
     def _beat(self, now_ms: int) -> None:
+        self._owes_beat = False
         self._heartbeat_ms = now_ms + max(self.election_timer // HEARTBEATS, 1)
         self.replication.broadcast("heartbeat")
 
@@ -239,8 +245,7 @@ class Raft:
             if self.role == LEADER:
                 self.replication.advance_commit()
             self._settle()
-            if self.state.commit_index > before and self.role == LEADER:
-                self._beat(now_ms)
+            self._owes_beat |= self.state.commit_index > before and self.role == LEADER
             if not self.store.is_dirty:
                 break
         outbox, self.outbox = self.outbox, []
@@ -516,6 +521,7 @@ class Raft:
             return False
         self.replication.meet(self.others)
         self.replication.broadcast("execute command")
+        self._owes_beat = False
         return True
 
     def _settle(self) -> None:
