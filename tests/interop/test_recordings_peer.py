@@ -57,3 +57,31 @@ def test_recorded_server_lives_again(site: Site, recording: str) -> None:
     assert done.returncode == 0, done.stderr
     assert contents(directory / "copy.db") == contents(database)
     assert not (site.directory / "db.sock").exists()
+
+
+def test_recorded_relay_meets_its_source_again(site: Site) -> None:
+    directory = site.directory / "recording"
+    directory.mkdir()
+    site.start("peer", "source", site.make("source"))
+    relayed = ("-vjsonrpc:file:dbg", f"relay:D:{site.remote('source')}")
+    site.start("ours", "relay", f"--record={directory}", *relayed)
+    site.await_connected("relay")
+    site.transact("relay", INSERT)
+    site.await_same("source", "relay")
+    site.run("ovs-appctl", "-t", f"{site.directory}/relay.ctl", "exit")
+    recorded = site.running.pop("relay")
+    assert wait_until(lambda: recorded.poll() is not None, 10)
+    site.kill("source")
+    again = site.directory / "again.log"
+    command = [*OURS, f"--replay={directory}", f"--unixctl={site.directory}/relay.ctl"]
+    command += [f"--remote=p{site.remote('relay')}", f"--log-file={again}", *relayed]
+    subprocess.run(command, env=site.env, check=True, timeout=20)
+    said = messages(site.directory / "relay.log")
+    assert messages(again) == said
+    assert any("update" in message for message in said)
+
+
+def messages(path: Path) -> list[str]:
+    """What JSON-RPC logged, without times and numbers."""
+    lines = [line.split("|", 2)[2] for line in path.read_text().splitlines() if "|" in line]
+    return [line for line in lines if line.startswith("jsonrpc|")]
