@@ -41,7 +41,6 @@ from netloom.openflow.message_table import (  # noqa: E402
 from netloom.openflow.messages import NX_VENDOR_ID, ONF_VENDOR_ID  # noqa: E402
 from netloom.programs.coverage_events import COUNTED, NEVER, NEVER_OF_SERVERS  # noqa: E402
 from netloom.programs.launch import TOOLS  # noqa: E402
-from netloom.programs.ovsdb_server import REFUSED_OPTIONS  # noqa: E402
 from netloom.vswitchd.unsupported import KEYS  # noqa: E402
 from ofctl_reference import ofctl_page  # noqa: E402
 
@@ -176,10 +175,8 @@ DPDK's; `bareudp` is a type whose packets nobody wraps.
 
 ## ovsdb-server
 
-These options: {options}, which write down what came in over every connection, to have the same
-program live through it again under a debugger; what Open vSwitch's wrote would say little about
-another program. `ovsdb-client` refuses them, too. Servers of a cluster answer prevotes and do not
-ask for any ([the reasons](../design/0006-clusters.md)).
+`--record` and `--replay` are for servers without clusters, as in Open vSwitch. Its recordings are
+replayed; it does not replay ours, since it would have to read and write in the very same steps.
 
 ## Programs
 
@@ -208,7 +205,6 @@ def unsupported_page() -> str:
     return UNSUPPORTED.format(
         columns="".join([f"| {' | '.join(row)} |\n" for row in cells]),
         actions=_words(refused_actions()) or "None: all of ovs-actions(7) are carried out",
-        options=_words([f"--{option.name}" for option in REFUSED_OPTIONS]),
         programs=_words(sorted(TOOLS)),
     )
 

@@ -71,6 +71,19 @@ def test_a_killed_leader_is_replaced_and_comes_back(form: Form, layout: tuple[st
     site.check_files()
 
 
+def test_server_that_was_cut_off_deposes_nobody(form: Form) -> None:
+    site = form("ours", "peer", "ours")
+    leader = site.lead("ours")
+    away = 4 - leader
+    term = site.status(leader)["Term"]
+    site.ctl(away, "cluster/failure-test", "stop-raft-rpc")
+    assert wait_until(lambda: site.status(away)["Role"] == "candidate", every_s=0.1)
+    site.ctl(away, "cluster/failure-test", "clear")
+    assert wait_until(lambda: site.status(away)["Role"] == "follower", every_s=0.1)
+    site.insert(away, "after all")
+    assert (site.status(leader)["Role"], site.status(leader)["Term"]) == ("leader", term)
+
+
 def test_servers_reach_each_other_over_tcp(tmp_path: Path) -> None:
     with contextmanager(make_site)(tmp_path, *MIXED[0]) as site, reserved_ports(3) as site.ports:
         site.form()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from netloom.base.errors import ProtocolError
 from netloom.ovsdb.json_text import format_json, format_pretty
 from netloom.rpc.fast_json import FastJson
-from netloom.rpc.json_codec import LightJson
+from netloom.rpc.json_codec import LightJson, decode_document
+from netloom.rpc.json_errors import syntax_error
 from netloom.rpc.jsonrpc import Error, JsonRpc, Message, Notify, Reply, Request
 
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=8) | st.sampled_from(
@@ -115,3 +116,18 @@ def rounded(value: object) -> object:
 def test_text_for_people_is_still_json(value: object) -> None:
     assert json.loads(format_json(value)) == rounded(value)
     assert json.loads(format_pretty(value)) == rounded(value)
+
+
+@given(st.text(alphabet='[]{}:,"\\u0dD8eE+-.19tnfalsruF \n\x01\u00e9', max_size=40))
+def test_what_decoders_refuse_has_a_place(text: str) -> None:
+    """An error of syntax is found in all texts that are none of Open vSwitch's JSON, and decoders
+    take all others, but for halves of characters and what no number of theirs holds."""
+    data = text.encode()
+    found = syntax_error(data)
+    for codec in (LightJson(), FastJson()):
+        try:
+            decode_document(codec, data)
+        except ValueError as error:
+            assert str(error) == found or not found
+        else:
+            assert not found

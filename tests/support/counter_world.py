@@ -52,8 +52,9 @@ class DatabaseMember(Member):
 
     def run(self) -> None:
         self.clock.advance(self.world.now_ms - self.clock.now_ms())
-        for rpc in self.cluster.run(self.world.now_ms):
-            self.world.post(self, rpc)
+        for rpcs in self.cluster.run(self.world.now_ms):
+            for rpc in rpcs:
+                self.world.post(self, rpc)
 
     def add(self) -> None:
         self.n_asked += 1

@@ -80,6 +80,13 @@ class MemoryDisk:
         return read_state(json.loads(line) for line in self.safe)
 
 
+class OldRaft(Raft):
+    """A server that asks for no prevotes."""
+
+    def _campaign(self, now_ms: int) -> None:
+        self._start_election(now_ms, "timeout")
+
+
 class Member:
     """One server with what it applied."""
 
@@ -87,7 +94,8 @@ class Member:
         self.world = world
         self.number = number
         self.disk = disk
-        self.raft = Raft(Store(state, disk), world.now_ms, world.random_ms)
+        machine = OldRaft if number in world.old else Raft
+        self.raft = machine(Store(state, disk), world.now_ms, world.random_ms)
         #: What the database of this server holds: the ids of all data, in order.
         self.contents: list[Any] = list(state.snapshot.data or [])
         self.results: dict[Uuid, str] = {}
@@ -103,6 +111,13 @@ class Member:
     def run(self) -> None:
         """What the owner of a machine does after each event."""
         raft = self.raft
+        early = raft.take_early()
+        for rpc in early:
+            self.world.post(self, rpc)
+        if early and self.world.random.random() < self.world.dying_early:
+            # Whatever it had to put on its disk did not get there.
+            self.world.crash(raft.id)
+            return
         for rpc in raft.flush(self.world.now_ms):
             self.world.post(self, rpc)
         if raft.restored:
@@ -123,7 +138,9 @@ class Member:
 class World:
     """All servers, and the messages between them."""
 
-    def __init__(self, seed: int, founders: int) -> None:
+    def __init__(self, seed: int, founders: int, old: frozenset[int] = frozenset()) -> None:
+        """`old`: the numbers of servers of a release that knows no prevotes."""
+        self.old = old
         self.random = random.Random(seed)
         self.now_ms = 1000
         self.members: dict[Uuid, Member] = {}
@@ -132,6 +149,8 @@ class World:
         self.leaders: dict[int, Uuid] = {}
         self.applied: dict[int, Entry] = {}
         self.succeeded: set[Uuid] = set()
+        #: How often a leader dies between sending its entries and having them on its disk.
+        self.dying_early = 0.0
         #: Pairs of servers that cannot reach each other.
         self.cut: set[frozenset[Uuid]] = set()
         self._n_eids = 0
@@ -180,6 +199,8 @@ class World:
         member = self.members.get(target)
         if member is None or frozenset((target, rpc.sender)) in self.cut:
             self.lost(target, rpc.sender)
+            return
+        if member.number in self.old and rpc.body.get("is_prevote"):
             return
         member.raft.receive(rpc, self.now_ms)
         member.run()

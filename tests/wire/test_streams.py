@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from netloom.base.clock import WarpClock
+from netloom.base.log import CONSOLE, DBG, INFO, vlog
 from netloom.rpc.fast_json import FastJson
 from netloom.rpc.json_codec import LightJson
 from netloom.rpc.jsonrpc import JsonRpc, Message, Reply, Request
@@ -453,6 +454,21 @@ def test_tls_works_for_kept_connections_and_for_tools(loop: MainLoop, authority:
     run_until(loop, lambda: client.events)
     answer = ask_in_thread(loop, f"ssl:127.0.0.1:{server.listener.port}", settings)
     assert isinstance(answer, Reply) and answer.result[1] == 2
+    server.listener.close()
+
+
+def test_name_that_a_client_asks_for_is_logged(
+    loop: MainLoop, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vlog.set_level(DBG, "stream_ssl", CONSOLE)
+    try:
+        server = EchoServer(loop, "pssl:0:127.0.0.1", authority.settings("server"))
+        settings = authority.settings("client")
+        settings.server_name = "db.example"
+        ask_in_thread(loop, f"ssl:127.0.0.1:{server.listener.port}", settings)
+    finally:
+        vlog.set_level(INFO, "stream_ssl", CONSOLE)
+    assert "|connection indicated server name db.example\n" in capsys.readouterr().err
     server.listener.close()
 
 

@@ -2,7 +2,7 @@
 
     cluster = Cluster(server, raft, file)
     cluster.receive(rpc, now_ms)
-    for rpc in cluster.run(now_ms): ...     # after every event: what to send to other servers
+    for rpcs in cluster.run(now_ms): ...    # after every event: what to send to other servers
 
 What must hold: the database shows what is committed and nothing else; a client's transaction is
 answered after it was committed, and after the monitors here were told; it happens once, however
@@ -37,7 +37,7 @@ from netloom.ovsdb.uuids import no_uuid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from netloom.ovsdb.cluster_file import ClusterFile
@@ -194,26 +194,32 @@ class Cluster:
             times.append(self._server.clock.now_ms())
         return min((time for time in times if time is not None), default=None)
 
-    def run(self, now_ms: int) -> list[Rpc]:
-        """Do what is due, show what was committed, try what waits; the messages to send."""
+    def run(self, now_ms: int) -> Iterator[list[Rpc]]:
+        """Do what is due, show what was committed, try what waits. Gives messages, which are to be
+        on their way before the next ones are asked for."""
         raft = self.raft
         self._compact_soon()
         due_ms = raft.deadline()
         if due_ms is not None and due_ms <= now_ms:
             raft.advance(now_ms)
-        messages = raft.flush(now_ms)
+        yield from self._flush(now_ms)
         while self._take_news() or raft.outbox or raft.store.is_dirty:
             if raft.is_broken:
                 break
-            messages += raft.flush(now_ms)
+            yield from self._flush(now_ms)
         if raft.is_broken and self._proposals:
             self._abandon()
         self._show()
         if self._refused is not None and self._may_propose():
             self._refused = None
             self._server.run_triggers(self.served)
-            messages += raft.flush(now_ms)
-        return messages
+            yield from self._flush(now_ms)
+
+    def _flush(self, now_ms: int) -> Iterator[list[Rpc]]:
+        early = self.raft.take_early()
+        if early:
+            yield early
+        yield self.raft.flush(now_ms)
 
     def _take_news(self) -> bool:
         """Take over what was committed, and ends of attempts; whether there was anything."""

@@ -187,19 +187,25 @@ class ClusterLink:
         if self._listen_ms is not None and now_ms >= self._listen_ms:
             self._listen(now_ms)
         self._failure.prepare(self.cluster, now_ms)
-        messages = self._failure.filter(self.cluster.run(now_ms))
-        for rpc in messages:
-            self._post(rpc)
-        if self._failure.is_last(messages):
-            for peer in (*self.outgoing.values(), *self.incoming):
-                if peer.connection is not None:
-                    peer.connection.flush()
-            self._failure.crash()
+        for batch in self.cluster.run(now_ms):
+            messages = self._failure.filter(batch)
+            for rpc in messages:
+                self._post(rpc)
+            if messages:
+                self._flush()
+            if self._failure.is_last(messages):
+                self._failure.crash()
         if self.cluster.raft.has_left:
             self.has_ended = True
             self._loop.wake()
             return
         self._connect()
+
+    def _flush(self) -> None:
+        """Have the messages on their way, whatever takes its time now."""
+        for peer in (*self.outgoing.values(), *self.incoming):
+            if peer.connection is not None:
+                peer.connection.flush()
 
     def _listen(self, now_ms: int) -> None:
         self._listen_ms = None

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from netloom.transport.address import Address
+    from netloom.transport.sync import AnyStream
     from netloom.transport.sync_tls import TlsStream
+    from netloom.transport.tapes import Tapes
     from netloom.transport.tls_settings import TlsSettings
 
 
@@ -40,7 +42,7 @@ class LinkError(Exception):
 class Link:
     """One connection."""
 
-    def __init__(self, stream: Stream | TlsStream, deadline: Deadline) -> None:
+    def __init__(self, stream: AnyStream, deadline: Deadline) -> None:
         self._rpc = JsonRpc(LightJson())
         self._dialogue: Dialogue[Message] = Dialogue(stream, self._rpc)
         self._stream = stream
@@ -85,19 +87,27 @@ class Link:
         self._dialogue.close()
 
 
-def open_link(remote: str, deadline: Deadline, tls: TlsSettings) -> Link:
-    """Connect to `remote`, or let it connect; raises `LinkError`."""
+def open_link(
+    remote: str, deadline: Deadline, tls: TlsSettings, tapes: Tapes | None = None
+) -> Link:
+    """Connect to `remote`, or let it connect, as far as `tapes` do not tell what happened then;
+    raises `LinkError`."""
     try:
         address = _parse(remote)
-        if address.passive:
-            stream = _accept(address, deadline, tls)
-        else:
-            if address.kind == "ssl" and tls.must_bootstrap:
-                find_packages()
-            stream = connect(address, deadline, tls)
+        if tapes is None:
+            return Link(_open_stream(address, deadline, tls), deadline)
+        made = tapes.connect(address.text, lambda: _open_stream(address, deadline, tls))
+        return Link(made, deadline)
     except OSError as error:
         raise LinkError(error.strerror or str(error)) from None
-    return Link(stream, deadline)
+
+
+def _open_stream(address: Address, deadline: Deadline, tls: TlsSettings) -> Stream | TlsStream:
+    if address.passive:
+        return _accept(address, deadline, tls)
+    if address.kind == "ssl" and tls.must_bootstrap:
+        find_packages()
+    return connect(address, deadline, tls)
 
 
 def find_packages() -> None:

@@ -373,7 +373,7 @@ class Remotes:
         if self._dirty:
             self.reconfigure()
         now_ms = self._loop.clock.now_ms()
-        if now_ms >= self._next_status_ms:
+        if now_ms >= self._next_status_ms and not (self._loop.is_taped and self._next_status_ms):
             self._next_status_ms = now_ms + STATUS_INTERVAL_MS
             if self._failed:
                 self.reconfigure()
@@ -382,6 +382,8 @@ class Remotes:
 
     def deadline(self) -> int | None:
         due_ms = self._server.deadline()
+        if self._loop.is_taped:
+            return due_ms
         if self._failed or any(is_db_name(remote) for remote in self.wanted):
             due_ms = min(due_ms or self._next_status_ms, self._next_status_ms)
         return due_ms
@@ -390,6 +392,9 @@ class Remotes:
         """Open and close sockets until they are what is wished."""
         self._dirty = False
         wanted = desired_remotes(self._server, self.wanted)
+        if self._loop.is_taped:
+            for options in wanted.values():
+                options.probe_interval_ms = 0
         for target in [target for target in self._open if target not in wanted]:
             log.info("%s: remote deconfigured", target)
             self._close(target)

@@ -12,7 +12,7 @@ from netloom.base import paths
 from netloom.base.clock import WarpClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError, ConfigError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
+from netloom.base.getopt import NO, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.file_store import FileStore
@@ -27,6 +27,7 @@ from netloom.ovsdb.remote_config import (
 from netloom.ovsdb.schema import DatabaseSchema
 from netloom.ovsdb.server import Server
 from netloom.ovsdb.server_config import ServerConfig, parse_config
+from netloom.ovsdb.uuids import UuidSource
 from netloom.programs.control import Control, make_registry
 from netloom.programs.coverage_events import declare_server_events
 from netloom.programs.daemon_life import live
@@ -45,11 +46,13 @@ from netloom.programs.ovsdb_databases import Databases
 from netloom.programs.ovsdb_kept import KeptArguments
 from netloom.programs.ovsdb_remotes import Remotes
 from netloom.rpc.fast_json import FastJson
+from netloom.rpc.json_codec import decode_document
 from netloom.transport.daemon import Daemon, describe_status
 from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 from netloom.transport.loop import MainLoop, freeze_garbage
 from netloom.transport.signals import FatalSignals
+from netloom.transport.tapes import TAPE_HELP, TAPE_OPTIONS, Tapes
 from netloom.transport.tls import TLS_OPTIONS, TlsSettings
 
 PROGRAM = "ovsdb-server"
@@ -68,12 +71,7 @@ _OWN_OPTIONS = (
     Option("help", NO, "h"),
     Option("version", NO, "V"),
 )
-#: Options of what this version does not have.
-REFUSED_OPTIONS = (
-    Option("record", OPTIONAL),
-    Option("replay", OPTIONAL),
-)
-OPTIONS = (*_OWN_OPTIONS, *REFUSED_OPTIONS, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
+OPTIONS = (*_OWN_OPTIONS, *TAPE_OPTIONS, *DAEMON_OPTIONS, *LOG_OPTIONS, *TLS_OPTIONS)
 
 USAGE = """\
 {program}: Open vSwitch database server
@@ -102,6 +100,7 @@ Syncing options:
                           exclude the TABLE in DB from syncing
   --active                with --sync-from, start in active mode
 
+{tape}
 Other options:
   --run COMMAND           run COMMAND as subprocess then exit
   --unixctl=SOCKET        override default control socket name
@@ -122,6 +121,7 @@ def usage() -> str:
         tls=TLS_HELP,
         daemon=DAEMON_HELP.format(pidfile=f"{paths.rundir()}/{PROGRAM}.pid"),
         log=LOG_HELP.format(log_file=f"{paths.logdir()}/{PROGRAM}.log"),
+        tape=TAPE_HELP,
     )
 
 
@@ -139,6 +139,7 @@ class Arguments:
         self.sync_from: str | None = None
         self.sync_exclude = ""
         self.is_active = False
+        self.tapes = Tapes()
         #: TLS options as given; values may point into a database.
         self.tls: dict[str, str] = {}
 
@@ -155,11 +156,13 @@ def parse_arguments(argv: list[str], daemon: Daemon) -> Arguments | None:
         if key == "version":
             sys.stdout.write(version_text(PROGRAM))
             return None
-        if any(key == option.key for option in REFUSED_OPTIONS):
-            raise Fatal(f"--{key}: not supported in this version")
         if key in tls_names:
             arguments.tls[key] = _from_anywhere(key, value or "")
-        elif not (daemon.apply(key, value) or apply_log_option(vlog, key, value)):
+        elif not (
+            arguments.tapes.apply(key, value)
+            or daemon.apply(key, value)
+            or apply_log_option(vlog, key, value)
+        ):
             _apply_own(arguments, key, value or "")
     arguments.databases = options.operands
     if arguments.config_file is not None:
@@ -221,10 +224,17 @@ class Program:
         self.arguments = arguments
         self.codec = FastJson()
         self.clock = WarpClock()
-        self.loop = MainLoop(self.clock)
+        tapes = arguments.tapes
+        self.loop = MainLoop(self.clock, tapes.recorder, tapes.player)
         schema = files("netloom.ovsdb").joinpath("schemas/_server.ovsschema").read_bytes()
         server_schema = DatabaseSchema.from_json(self.codec.decode(schema))
-        self.server = Server(server_schema, self.clock, self.codec.encode, decode=self.codec.decode)
+        self.server = Server(
+            server_schema,
+            self.clock,
+            self.codec.encode,
+            new_uuid=UuidSource(tapes.read_random or os.urandom),
+            decode=self.codec.decode,
+        )
         self.tls = TlsSettings()
         self.remotes = Remotes(self.loop, self.server, self.tls, signals)
         self.clusters = Clusters(self.loop, self.server, self.tls, self._left_cluster)
@@ -377,7 +387,7 @@ class Program:
             data = file.read()
         log.info("loading configuration from '%s'", path)
         try:
-            json = self.codec.decode(data)
+            json = decode_document(self.codec, data)
         except ValueError as error:
             raise ConfigError(f"config: reading JSON failed ({error})") from error
         return parse_config(json)

@@ -34,13 +34,13 @@ class Follower(Protocol):
 class _Turns(Reconnect):
     """Reconnects to one remote after the other."""
 
-    def __init__(self, remotes: list[str], now_ms: int, source: Source) -> None:
+    def __init__(self, remotes: list[str], now_ms: int, source: Source, probes: bool) -> None:
         options = source.options
         super().__init__(
             remotes[0],
             now_ms,
             max_backoff_ms=options.max_backoff_ms,
-            probe_interval_ms=options.probe_interval_ms,
+            probe_interval_ms=options.probe_interval_ms if probes else 0,
         )
         self._remotes = remotes
         self._turn = 0
@@ -78,8 +78,9 @@ class SourceLink:
         now_ms = loop.clock.now_ms()
         # Followers of one cluster spread over its members by chance.
         remotes = source.remotes
-        order = random.sample(remotes, len(remotes)) or [""]
-        self._backoff = _Turns(order, now_ms, source)
+        order = remotes if loop.is_taped else random.sample(remotes, len(remotes))
+        order = order or [""]
+        self._backoff = _Turns(order, now_ms, source, not loop.is_taped)
         self._backoff.enable(now_ms)
         self._client: ReconnectingClient[Message] = ReconnectingClient(
             loop,
@@ -105,7 +106,8 @@ class SourceLink:
     def set_options(self, source: Source) -> None:
         """The same source, to be reached in another manner."""
         self._backoff.set_backoff(DEFAULT_MIN_BACKOFF_MS, source.options.max_backoff_ms)
-        self._backoff.set_probe_interval(source.options.probe_interval_ms)
+        if not self._loop.is_taped:
+            self._backoff.set_probe_interval(source.options.probe_interval_ms)
 
     def try_another(self) -> None:
         """Give up this connection for the next one."""

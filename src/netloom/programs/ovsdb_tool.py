@@ -26,7 +26,7 @@ from netloom.ovsdb.transact import Context, execute
 from netloom.ovsdb.uuids import UuidSource
 from netloom.programs.help_text import LOG_HELP, version_text
 from netloom.programs.outcome import outcome
-from netloom.rpc.json_codec import LightJson
+from netloom.rpc.json_codec import LightJson, decode_document
 from netloom.transport.log_options import LOG_OPTIONS, apply_log_option
 
 TYPE_CHECKING = False
@@ -103,7 +103,7 @@ def read_schema(path: str) -> DatabaseSchema:
     """The schema in a JSON file; raises `CommandError`."""
     try:
         with open(path, "rb") as file:
-            json = LightJson().decode(file.read())
+            json = decode_document(LightJson(), file.read())
     except OSError as error:
         why = f'error opening "{path}": {error.strerror}'
         raise CommandError(
@@ -330,11 +330,8 @@ class Tool:
         return 0
 
     def _parse_json(self, text: str) -> Any:
-        if not text.lstrip(" \t\n\r").startswith(("{", "[")):
-            where = f'"{text}": line 0, column 1, byte 1'
-            raise CommandError(f"{where}: syntax error at beginning of input")
         try:
-            return self.codec.decode(os.fsencode(text))
+            return decode_document(self.codec, os.fsencode(text))
         except ValueError as error:
             raise CommandError(f'"{text}": {error}') from error
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from .json_codec import JsonError, refuse_nulls
+
 
 class FastJson:
     """A `netloom.rpc.json_codec.Codec`."""
@@ -19,9 +21,10 @@ class FastJson:
         return self._encoder.encode(value)
 
     def decode(self, data: bytes) -> Any:
+        refuse_nulls(data)
         try:
             return self._decoder.decode(data)
         except msgspec.MsgspecError as error:
-            raise ValueError(str(error)) from None
+            raise JsonError(data, str(error)) from None
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise JsonError(data, "nested too deeply") from None

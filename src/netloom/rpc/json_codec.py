@@ -20,6 +20,7 @@ _WHITESPACE = " \t\n\r"
 _INFINITIES = (float("inf"), float("-inf"))
 #: How halves of characters begin, whole ones among them: looked at closer.
 _SURROGATES = (b"\\ud", b"\\uD")
+_NULL = b"\\u0000"
 
 
 class Codec(Protocol):
@@ -43,6 +44,40 @@ def _refuse_constant(name: str) -> Any:
 
 def _refuse_value(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def refuse_nulls(data: bytes) -> None:
+    """Raise `JsonError` if a text has a zero character, which Open vSwitch has no place for: its
+    programs could not read what would be stored or passed on."""
+    if _NULL in data:
+        from .json_errors import syntax_error
+
+        if syntax_error(data):
+            raise JsonError(data, "null bytes not supported in quoted strings")
+
+
+class JsonError(ValueError):
+    """A text is no JSON. What is wrong with it is only looked for when it is to be shown; `reason`
+    is shown where the decoder refuses what Open vSwitch would take."""
+
+    def __init__(self, data: bytes, reason: str) -> None:
+        super().__init__(reason)
+        self._data = data
+        self._reason = reason
+
+    def __str__(self) -> str:
+        from .json_errors import syntax_error
+
+        return syntax_error(self._data) or self._reason
+
+
+def decode_document(codec: Codec, data: bytes) -> Any:
+    """The object or array that a text is, which Open vSwitch takes alone for JSON; raises
+    `ValueError` for any other."""
+    value = codec.decode(data)
+    if type(value) not in (dict, list):
+        raise JsonError(data, "neither an object nor an array")
+    return value
 
 
 class _ScannerOptions:
@@ -95,16 +130,19 @@ class LightJson:
         try:
             value, end = self._scan(text, 0)
         except StopIteration as stop:
-            raise ValueError(f"syntax error at character {stop.value}") from None
+            raise JsonError(data, f"syntax error at character {stop.value}") from None
         except SystemError:
             # Some releases of the core ask the package around it for its exception, and have none
             # to raise where that was not imported.
-            raise ValueError("syntax error") from None
+            raise JsonError(data, "syntax error") from None
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise JsonError(data, "nested too deeply") from None
+        except ValueError as error:
+            raise JsonError(data, str(error)) from None
         if end != len(text):
-            raise ValueError(f"trailing garbage at character {end}")
+            raise JsonError(data, f"trailing garbage at character {end}")
         if any(half in data for half in _SURROGATES):
             # Raises UnicodeEncodeError, a ValueError, where one has lost its other half.
             self._encode(value).encode("utf-8")
+        refuse_nulls(data)
         return value

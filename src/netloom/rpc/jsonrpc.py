@@ -184,6 +184,18 @@ _WALK_BYTES = 1024
 _BLOCK_BYTES = 8192
 
 
+class _Unparsable(Exception):
+    """What comes cannot become JSON, whatever follows."""
+
+
+def _bad_stream(data: bytes | bytearray, reason: str) -> ProtocolError:
+    """The error of a stream with such a message, in Open vSwitch's words if it has any."""
+    from .json_errors import syntax_error
+
+    found = syntax_error(data, is_whole=False) or syntax_error(data) or reason
+    return ProtocolError(f"error parsing stream: {found}")
+
+
 class _Splitter:
     """Finds the end of the first JSON object or array of a buffer, each byte seen once."""
 
@@ -254,7 +266,7 @@ class _Splitter:
             text = buffer[self._position : end]
             if len(text.translate(None, _CONTROL)) < len(text):
                 # It could never become a string; do not wait for more of it.
-                raise ProtocolError("error parsing stream: invalid control character in string")
+                raise _Unparsable("invalid control character in string")
             self._position = len(buffer) if quote < 0 else quote + 1
             self._in_string = quote < 0
             return quote >= 0
@@ -267,9 +279,7 @@ class _Splitter:
             return -1
         depths = list(accumulate((_DELTA[b] for b in brackets), initial=self._depth))
         if max(depths) > JSON_DEPTH:
-            raise ProtocolError(
-                f"error parsing stream: input exceeds maximum nesting depth {JSON_DEPTH}"
-            )
+            raise _Unparsable(f"input exceeds maximum nesting depth {JSON_DEPTH}")
         if min(depths[1:]) > 0:
             self._depth = depths[-1]
             return -1
@@ -350,13 +360,16 @@ class JsonRpc:
             if not buffer:
                 return None
             if buffer[0] not in b"{[":
-                raise ProtocolError("error parsing stream: syntax error at beginning of input")
+                raise _bad_stream(buffer, "syntax error at beginning of input")
             if self._fresh and buffer.endswith((b"}", b"}\n")) and not _may_be_deep(buffer):
                 self._fresh = False
                 whole = self._try_whole()
                 if whole is not None:
                     return whole
-        end = splitter.find_end(buffer)
+        try:
+            end = splitter.find_end(buffer)
+        except _Unparsable as error:
+            raise _bad_stream(buffer, str(error)) from None
         if end < 0:
             if len(buffer) > JSON_MESSAGE_BYTES:
                 raise ProtocolError(f"message is longer than {JSON_MESSAGE_BYTES} bytes")
@@ -367,7 +380,7 @@ class JsonRpc:
         try:
             return (self._codec.decode(data),)
         except (ValueError, RecursionError) as error:
-            raise ProtocolError(f"error parsing stream: {error}") from None
+            raise _bad_stream(data, str(error)) from None
 
     def _try_whole(self) -> tuple[Any] | None:
         """Take the whole buffer for one document; None if it is not."""

@@ -20,6 +20,8 @@ from .address import OVSDB_PORT, Address, parse_address
 from .driver import Connection, error_number
 from .dscp import set_dscp
 from .loop import MainLoop
+from .playback import Player
+from .played_transport import PlayedTransport
 from .tls import bootstrap, make_context, server_hostname
 from .tls_settings import TlsSettings
 from .unix_path import with_short_name
@@ -57,8 +59,18 @@ async def open_connection(
     OSError if that fails."""
     settings = tls or TlsSettings()
     loop.n_called += 1
+    if loop.player is not None:
+        await _play_connection(loop, loop.player, address, connection)
+        return
     context = make_context(settings, server=False) if address.kind == "ssl" else None
-    sock = await _connect_socket(loop, address, dscp)
+    try:
+        sock = await _connect_socket(loop, address, dscp)
+    except OSError as error:
+        if loop.recorder is not None:
+            loop.recorder.open(address.text, error_number(error))
+        raise
+    if loop.recorder is not None:
+        connection.track = loop.recorder.open(address.text)
     try:
         await loop.aio.create_connection(
             lambda: connection,
@@ -66,8 +78,10 @@ async def open_connection(
             ssl=context,
             server_hostname=(server_hostname(address, settings) or "") if context else None,
         )
-    except OSError:
+    except OSError as error:
         sock.close()
+        if connection.track is not None:
+            connection.track.failed(error_number(error))
         raise
     if context is not None and settings.must_bootstrap:
         try:
@@ -75,6 +89,17 @@ async def open_connection(
         except OSError:
             connection.abort()
             raise
+
+
+async def _play_connection(
+    loop: MainLoop, player: Player, address: Address, connection: Connection[Any]
+) -> None:
+    """Connect `connection` to what was recorded, as soon as it is time for that."""
+    is_time = asyncio.Event()
+    player.call(address.text, is_time.set)
+    loop.wake()
+    await is_time.wait()
+    PlayedTransport(loop, player.open(address.text), connection)
 
 
 async def _connect_socket(loop: MainLoop, address: Address, dscp: int | None) -> socket.socket:

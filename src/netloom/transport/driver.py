@@ -17,7 +17,7 @@ import os
 import select
 import ssl
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from netloom.base.errors import ProtocolError
 from netloom.base.limits import SEND_BACKLOG_BYTES
@@ -25,6 +25,9 @@ from netloom.base.log import get_logger
 from netloom.base.machine import Machine
 
 from .loop import MainLoop
+
+if TYPE_CHECKING:
+    from .recording import Track
 
 Event = TypeVar("Event")
 
@@ -63,6 +66,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._on_event = on_event
         self._on_close = on_close
         self._transport: asyncio.Transport | None = None
+        #: Where what comes is written down.
+        self.track: Track | None = None
         #: Bytes that were written and not yet taken by the kernel.
         self.backlog: Callable[[], int] = _no_bytes
         self._error: int | None = None
@@ -92,7 +97,10 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
     def buffer_updated(self, nbytes: int) -> None:
         if self.on_activity is not None:
             self.on_activity()
-        self.machine.receive_data(bytes(self._loop.read_buffer[:nbytes]))
+        data = bytes(self._loop.read_buffer[:nbytes])
+        if self.track is not None:
+            self.track.came(data)
+        self.machine.receive_data(data)
         if self.serve is not None:
             self._serve_at_once(self.serve)
             return
@@ -110,6 +118,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         self._loop.worked(wants_turn)
 
     def eof_received(self) -> bool:
+        if self.track is not None:
+            self.track.came(b"")
         self.machine.receive_data(b"")
         self._take_events()
         if self._error is None:
@@ -118,6 +128,10 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False
+        if self.track is not None:
+            if exc is not None:
+                self.track.failed(error_number(exc))
+            self.track.close()
         self._loop.remove_connection(self)
         if self._read_at_once >= 0:
             self._loop.read_at_once(self._read_at_once, False)
@@ -162,6 +176,8 @@ class Connection(asyncio.BufferedProtocol, Generic[Event]):
         data = self.machine.data_to_send()
         if not data:
             return
+        if self.track is not None:
+            self.track.sent(len(data))
         # Of a view, what the kernel does not take at once is copied once and not twice.
         self._transport.write(data if len(data) < _SHORT_BYTES else memoryview(data))
         backlog = self.backlog()

@@ -27,12 +27,16 @@ import asyncio
 import gc
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Protocol, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Protocol, TypeVarTuple
 
 from netloom.base.clock import WarpClock
 from netloom.base.limits import READ_BYTES
 from netloom.base.log import get_logger
 from netloom.transport.light_selector import LightSelector
+
+if TYPE_CHECKING:
+    from netloom.transport.playback import Player
+    from netloom.transport.recording import Recorder
 
 log = get_logger("poll_loop")
 _Ts = TypeVarTuple("_Ts")
@@ -102,8 +106,17 @@ class _EventLoop(asyncio.SelectorEventLoop):
 class MainLoop:
     """One per daemon. `run` returns the exit status given to `stop`."""
 
-    def __init__(self, clock: WarpClock | None = None) -> None:
+    def __init__(
+        self,
+        clock: WarpClock | None = None,
+        recorder: Recorder | None = None,
+        player: Player | None = None,
+    ) -> None:
+        """With a `recorder`, what comes in is written down; with a `player`, it comes from there
+        and from nowhere else."""
         self.clock = clock or WarpClock()
+        self.recorder = recorder
+        self.player = player
         self.aio = _EventLoop(self.wake)
         #: What every connection reads into: a read and its handling are one step of the loop.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
@@ -123,6 +136,14 @@ class MainLoop:
         self._exit_status = 0
         self._failure: BaseException | None = None
         self.aio.set_exception_handler(self._on_exception)
+        if player is not None:
+            self.register(player)
+
+    @property
+    def is_taped(self) -> bool:
+        """Whether this run is recorded or a recording's. Nothing must come in or go out then only
+        because it is time: it would come at another time, in another order."""
+        return self.recorder is not None or self.player is not None
 
     # Registration.
 

@@ -12,9 +12,12 @@ from typing import Any
 from netloom.base.log import get_logger
 
 from .address import Address
-from .driver import Connection
+from .driver import Connection, error_number
 from .dscp import set_dscp
 from .loop import MainLoop
+from .playback import PlayedTrack
+from .played_transport import PlayedTransport
+from .recording import Track
 from .tls import make_context
 from .tls_settings import TlsSettings
 from .unix_path import with_short_name
@@ -124,11 +127,30 @@ class Listener:
         self._dscp = dscp
         self._serial = 0
         self._tasks: set[Any] = set()
-        unix = address.kind == "unix"
-        self._sock: socket.socket | None = _bind_unix(address.path) if unix else _bind_inet(address)
-        self._inode = os.stat(address.path).st_ino if unix else 0
+        self._sock: socket.socket | None = None
+        self._inode = 0
+        self._track: Track | None = None
+        self._played: PlayedTrack | None = None
         loop.n_listened += 1
-        loop.watch(self._sock.fileno(), self._ready)
+        if loop.player is not None:
+            self._played = loop.player.open(address.text)
+            self._played.handle = self._play
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        address, recorder = self.address, self._loop.recorder
+        unix = address.kind == "unix"
+        try:
+            self._sock = _bind_unix(address.path) if unix else _bind_inet(address)
+        except OSError as error:
+            if recorder is not None:
+                recorder.open(address.text, error_number(error))
+            raise
+        if recorder is not None:
+            self._track = recorder.open(address.text)
+        self._inode = os.stat(address.path).st_ino if unix else 0
+        self._loop.watch(self._sock.fileno(), self._ready)
 
     @property
     def port(self) -> int:
@@ -148,8 +170,20 @@ class Listener:
                 return
             except OSError as error:
                 log.warn_rl("%s: accept: %s", self.address.text, error.strerror)
+                if self._track is not None:
+                    self._track.failed(error_number(error))
                 return
             self._start(sock, peer)
+
+    def _play(self, length: int, data: bytes) -> None:
+        """Somebody connected, or failed to, when this was recorded."""
+        if length <= 0:
+            log.warn_rl("%s: accept: %s", self.address.text, os.strerror(-length))
+            return
+        name = data.decode("utf-8", "replace")
+        connection = self._accept(name)
+        if connection is not None and self._loop.player is not None:
+            PlayedTransport(self._loop, self._loop.player.open(name), connection)
 
     def _start(self, sock: socket.socket, peer: Any) -> None:
         sock.setblocking(False)
@@ -160,10 +194,14 @@ class Listener:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             set_dscp(sock, self._dscp)
             name = f"{self.address.kind}:{format_host(peer[0])}:{peer[1]}"
+        if self._track is not None:
+            self._track.came(name.encode())
         connection = self._accept(name)
         if connection is None:
             sock.close()
             return
+        if self._loop.recorder is not None:
+            connection.track = self._loop.recorder.open(name)
         task = self._loop.aio.create_task(self._connect(sock, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -174,9 +212,15 @@ class Listener:
             await self._loop.aio.connect_accepted_socket(lambda: connection, sock, ssl=context)
         except OSError as error:
             get_logger("stream_ssl").warn_rl("%s: SSL_accept: %s", connection.name, error)
+            if connection.track is not None:
+                connection.track.failed(error_number(error))
             sock.close()
 
     def close(self) -> None:
+        if self._track is not None:
+            self._track.close()
+        if self._played is not None:
+            self._played.is_closed = True
         if self._sock is None:
             return
         self._loop.unwatch(self._sock.fileno())

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 
     from netloom.base.machine import Machine
 
+    from .playback import PlayedStream
     from .sync_tls import TlsStream
+    from .tapes import RecordedStream
     from .tls_settings import TlsSettings
 
+    AnyStream = Stream | TlsStream | RecordedStream | PlayedStream
     Event = TypeVar("Event")
 else:
     Event = None
@@ -120,7 +123,7 @@ def connect(
 class Dialogue(Generic[Event]):
     """Runs one machine on one stream until an event is there."""
 
-    def __init__(self, stream: Stream | TlsStream, machine: Machine[Event]) -> None:
+    def __init__(self, stream: AnyStream, machine: Machine[Event]) -> None:
         self._stream = stream
         self.machine = machine
 

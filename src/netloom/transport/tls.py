@@ -46,7 +46,16 @@ def make_context(settings: TlsSettings, *, server: bool) -> ssl.SSLContext:
     else:
         made.verify_mode = ssl.CERT_REQUIRED
         made.load_verify_locations(settings.ca_cert)
+    if server and log.is_dbg_enabled:
+        made.sni_callback = _note_server_name
     return made
+
+
+def _note_server_name(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+    """Log whom a client wants to talk to; all names are served alike."""
+    del connection, context
+    if name is not None:
+        log.dbg("connection indicated server name %s", name)
 
 
 def _choose_suites(context: ssl.SSLContext, suites: str) -> None:

@@ -17,7 +17,7 @@ from tests.support.raft_world import (
 )
 
 from netloom.ovsdb.errors import OvsdbError
-from netloom.ovsdb.raft.entry import Entry
+from netloom.ovsdb.raft.entry import Entry, Snapshot
 from netloom.ovsdb.raft.machine import Raft
 from netloom.ovsdb.raft.rpc import Rpc, parse_rpc
 from netloom.ovsdb.raft.state import Store, read_state
@@ -151,11 +151,62 @@ def test_prevotes_are_answered_and_bind_nobody() -> None:
     assert raft.state.vote is None
     ((_, reply),) = hear(raft, "vote_request", **{**ask, "last_log_index": 0})
     assert reply["vote"] == ZERO_UUID
-    raft.advance(5000)
-    assert {rpc.kind for rpc in raft.flush(5000)} == {"vote_request"}
-    # A prevote is no vote.
+
+
+def asked(raft: Raft, now_ms: int) -> set[tuple[int, bool]]:
+    """Term and kind of the votes that are asked for now."""
+    raft.advance(now_ms)
+    requests = [rpc for rpc in raft.flush(now_ms) if rpc.kind == "vote_request"]
+    return {(rpc.body["term"], rpc.body.get("is_prevote", False)) for rpc in requests}
+
+
+def test_an_election_begins_with_prevotes_that_change_nothing() -> None:
+    raft = make()
+    assert asked(raft, 5000) == {(1, True)}
+    assert (raft.role, raft.state.term, raft.state.vote) == ("candidate", 1, None)
+    # A vote is no prevote, and a prevote no vote.
+    assert hear(raft, "vote_reply", 5000, term=1, vote=ONE) == []
+    requests = hear(raft, "vote_reply", 5000, term=1, vote=ONE, is_prevote=True)
+    assert [(kind, body["term"], "is_prevote" in body) for kind, body in requests] == (
+        [("vote_request", 2, False)] * 2
+    )
+    assert raft.state.vote == ONE
     hear(raft, "vote_reply", 5000, term=2, vote=ONE, is_prevote=True)
-    assert raft.role == "candidate"
+    assert not raft.is_leader
+    hear(raft, "vote_reply", 5000, term=2, vote=ONE)
+    assert raft.is_leader
+
+
+def test_prevotes_that_are_not_answered_are_asked_for_again() -> None:
+    raft = make()
+    for now_ms in (5000, 10_000, 15_000):
+        assert asked(raft, now_ms) == {(1, True)}
+
+
+def test_servers_that_know_no_prevotes_are_asked_for_votes() -> None:
+    raft = make()
+    hear(raft, "vote_request", term=2, last_log_index=0, last_log_term=0)
+    assert asked(raft, 5000) == {(2, True)}
+    assert asked(raft, 10_000) == {(3, False)}
+    # The next one begins with prevotes again.
+    assert asked(raft, 15_000) == {(3, True)}
+    # One that was heard to know them is not asked so.
+    hear(raft, "vote_reply", 15_000, term=3, vote=ZERO_UUID, is_prevote=True)
+    assert asked(raft, 20_000) == {(3, True)}
+
+
+def test_prevotes_are_left_out_where_hardly_anybody_knows_them() -> None:
+    raft = make(2)
+    hear(raft, "vote_request", term=2, last_log_index=0, last_log_term=0)
+    assert asked(raft, 5000) == {(3, False)}
+
+
+def test_newer_term_is_learnt_from_prevotes() -> None:
+    raft = make()
+    ask = {"term": 4, "last_log_index": 1, "last_log_term": 1, "is_prevote": True}
+    ((_, reply),) = hear(raft, "vote_request", **ask)
+    assert (reply["term"], reply["vote"]) == (4, TWO)
+    assert (raft.state.term, raft.state.vote) == (4, None)
 
 
 def test_messages_of_other_clusters_are_ignored() -> None:
@@ -210,6 +261,7 @@ def test_a_server_that_leaves_leads_on_if_the_others_cannot_and_then_gives_it_aw
     while raft.role != "candidate":
         raft.advance(now_ms)
         now_ms = raft.deadline() or 0
+    hear(raft, "vote_reply", now_ms, term=raft.state.term, vote=ONE, is_prevote=True)
     hear(raft, "vote_reply", now_ms, term=raft.state.term, vote=ONE)
     assert raft.is_leader
     kinds: list[str] = []
@@ -264,3 +316,30 @@ def test_follower_does_not_lead_transactions() -> None:
 
 def test_rpc_without_receiver_names_none() -> None:
     assert "to" not in Rpc("hello_request", {"address": "x"}, sender=ONE).params()[0]
+
+
+def test_servers_and_timers_are_those_of_the_log_that_is_left() -> None:
+    state = founder([1], 1)
+    first = state.snapshot.servers
+    two = {ONE: "unix:s1.raft", TWO: "unix:s2.raft"}
+    state.put(2, Entry(1, [None, {}], EID))
+    state.put(3, Entry(1, servers=two))
+    state.put(4, Entry(1, election_timer=2000))
+    state.put(5, Entry(1, [None, {}], EID))
+    assert [state.servers_at(index) for index in (2, 3, 5)] == [first, two, two]
+    assert [state.election_timer_at(index) for index in (3, 4, 5)] == [1000, 2000, 2000]
+    assert state.later_servers() == [two]
+    store = Store(state, MemoryDisk(state))
+    store.install(Snapshot(3, 1, two, [], EID), CLUSTER)
+    assert [store.state.election_timer_at(index) for index in (3, 4)] == [1000, 2000]
+    # Another leader's entries take the place of some.
+    state.put(3, Entry(2, [None, {}], EID))
+    assert (state.servers_at(3), state.election_timer_at(3)) == (first, 1000)
+    assert state.later_servers() == []
+
+
+def test_a_cluster_begins_in_no_term() -> None:
+    state = founder([1], 1)
+    records = [state.header()]
+    assert read_state(records).term == 0
+    assert read_state([*records, {"term": 1, "vote": ONE}]).term == 1

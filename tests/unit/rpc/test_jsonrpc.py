@@ -84,7 +84,8 @@ def test_message_is_reported_before_the_next_is_complete(codec: Codec) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"x", "error parsing stream: syntax error at beginning of input"),
+        (b"x", "error parsing stream: line 0, column 1, byte 1: invalid keyword 'x'"),
+        (b'"', "error parsing stream: line 0, column 1, byte 1: unexpected end of input"),
         (b"[1]", "message is not a JSON object"),
         (b'{"id":0,"method":"m","params":{}}', '"params" must be JSON array'),
         (b'{"id":0,"method":1,"params":[]}', "method is not a JSON string"),
@@ -94,10 +95,24 @@ def test_message_is_reported_before_the_next_is_complete(codec: Codec) -> None:
         (b'{"id":0}', 'reply must have "result"'),
         (b'{"id":0,"result":1,"error":2}', 'error must not have "result"'),
         (b'{"id":0,"result":1,"error":null,"x":1}', 'message has unexpected member "x"'),
-        (b'{"id":0,"result":NaN,"error":null}', "error parsing stream"),
-        (b'{"id":0,"result":1,,"error":null}', "error parsing stream"),
+        (
+            b'{"id":0,"result":NaN,"error":null}',
+            "error parsing stream: line 0, column 17, byte 17: invalid character 'N'",
+        ),
+        (
+            b'{"id":0,"result":1,,"error":null}',
+            "error parsing stream: line 0, column 19, byte 19: syntax error parsing object "
+            "expecting string",
+        ),
+        (
+            b'{"id":0,\n"a\x05',
+            "error parsing stream: line 1, column 2, byte 11: U+0005 must be escaped",
+        ),
         (b'{"id":0,"result":"\xff","error":null}', "error parsing stream"),
-        (b'{"id":]', "error parsing stream"),
+        (
+            b'{"id":]',
+            "error parsing stream: line 0, column 6, byte 6: syntax error expecting value",
+        ),
     ],
 )
 def test_malformed_messages_are_protocol_errors(codec: Codec, data: bytes, message: str) -> None:

@@ -11,15 +11,18 @@ What must hold (the Raft paper's figure 3): one leader per term; logs that agree
 on all before it; what is committed stays so; all servers see the same entries in the same order.
 
 How it holds across `kill -9` and power failures: nothing is sent but by `flush`, which first has
-the disk synchronized. A server counts its own copy of an entry as one of the majority only then. So
-however many transactions came in one turn of the loop, they cost one fsync.
+the disk synchronized, and by `take_early`. A server counts its own copy of an entry as one of the
+majority only then. So however many transactions came in one turn of the loop, they cost one fsync.
 
 If the disk cannot be written, that is an error of what was to be written (a transaction, an entry
 of the leader's) and nothing else changes. If it cannot be synchronized, nobody knows what is on it:
 the server falls silent for good (`is_broken`), and others take over.
 
-Prevotes (of Open vSwitch's later releases) are answered; they are not asked for, since 3.1 does not
-know them.
+Who misses the leader first asks whether the others would vote for it (prevotes, section 9.6 of
+Ongaro's dissertation) and only if they would, enters a new term. So a server that was cut off does
+not depose, by its higher term, the leader that the others have. Releases of Open vSwitch before 3.2
+do not answer: who asks for votes without having asked for prevotes is taken for one of these, and
+if it takes their votes to be elected, the election follows without.
 """
 
 from __future__ import annotations
@@ -89,10 +92,16 @@ class Raft:
         self.election_won_ms: int | None = None
         self.is_transfer = False
         self._votes: set[Uuid] = set()
+        #: The votes that are, or were last, collected are prevotes.
+        self._is_prevote = False
+        #: Which servers know of prevotes, of those of whom that was seen.
+        self._knows_prevotes: dict[Uuid, bool] = {}
         #: When each server was heard last, and when this one's leader was.
         self.heard: dict[Uuid, int] = {}
         self._heard_ms: int | None = None
         self._heartbeat_ms = 0
+        #: The others have not been told yet what is committed.
+        self._owes_beat = False
         self._check_ms = 0
         self.commands = Commands(self)
         self.replication = Replication(self)
@@ -100,7 +109,7 @@ class Raft:
         self._election_ms = 0
         self._wait_for_leader(now_ms)
         if list(self.servers) == [self.id] and not self.state.is_joining:
-            self._start_election(now_ms, "timeout")
+            self._campaign(now_ms)
 
     # -- what others ask -----------------------------------------------------------------
 
@@ -156,6 +165,9 @@ class Raft:
             return None
         times = [*self.commands.deadlines(), *self.membership.deadlines()]
         if self.role == LEADER:
+            if self._owes_beat:
+                # Unless the next entry, which may be about to come, tells them.
+                return 0
             times += [self._heartbeat_ms, self._check_ms]
         elif self.id in self.servers:
             times.append(self._election_ms)
@@ -169,15 +181,11 @@ class Raft:
         if self.role == LEADER:
             if now_ms >= self._check_ms:
                 self._check_majority(now_ms)
-            if self.role == LEADER and now_ms >= self._heartbeat_ms:
+            if self.role == LEADER and (self._owes_beat or now_ms >= self._heartbeat_ms):
                 self._beat(now_ms)
         elif now_ms >= self._election_ms and self.id in self.servers:
-            log.info(
-                "term %d: %d ms timeout expired, starting election",
-                self.state.term,
-                self.election_timer,
-            )
-            self._start_election(now_ms, "timeout")
+            log.info("term %d: %d ms timeout expired", self.state.term, self.election_timer)
+            self._campaign(now_ms)
         self.membership.advance(now_ms)
 
     def _wait_for_leader(self, now_ms: int) -> None:
@@ -187,6 +195,7 @@ class Raft:
         self._election_ms = now_ms + wait_ms
 
     def _beat(self, now_ms: int) -> None:
+        self._owes_beat = False
         self._heartbeat_ms = now_ms + max(self.election_timer // HEARTBEATS, 1)
         self.replication.broadcast("heartbeat")
 
@@ -213,6 +222,17 @@ class Raft:
         """Have a message sent by the next `flush`."""
         self.outbox.append(Rpc(kind, body, to, comment, self.id, self.state.cid))
 
+    def take_early(self) -> list[Rpc]:
+        """What may be sent before the disk is synchronized: a leader's entries, which the others'
+        disks can take meanwhile (section 10.2.1 of the dissertation). Nobody else leads in its
+        term, and its own copy counts when it is safe."""
+        store = self.store
+        if self.role != LEADER or self.is_broken or not store.is_dirty or store.has_promised:
+            return []
+        early = [rpc for rpc in self.outbox if rpc.kind == "append_request"]
+        self.outbox = [rpc for rpc in self.outbox if rpc.kind != "append_request"]
+        return early
+
     def flush(self, now_ms: int) -> list[Rpc]:
         """Synchronize the disk, commit what that makes committed, and hand out the messages."""
         while not self.is_broken:
@@ -225,8 +245,7 @@ class Raft:
             if self.role == LEADER:
                 self.replication.advance_commit()
             self._settle()
-            if self.state.commit_index > before and self.role == LEADER:
-                self._beat(now_ms)
+            self._owes_beat |= self.state.commit_index > before and self.role == LEADER
             if not self.store.is_dirty:
                 break
         outbox, self.outbox = self.outbox, []
@@ -266,6 +285,7 @@ class Raft:
             )
             return
         self.heard[rpc.sender] = now_ms
+        self._note_prevotes(rpc)
         handler = _HANDLERS[rpc.kind]
         term = rpc.body.get("term")
         try:
@@ -276,11 +296,18 @@ class Raft:
             # The disk is full, say: what was asked for did not happen, and is not answered.
             log.err_rl("%s: %s", rpc.kind, error)
 
+    def _note_prevotes(self, rpc: Rpc) -> None:
+        """See whether the sender knows of prevotes."""
+        if rpc.body.get("is_prevote"):
+            self._knows_prevotes[rpc.sender] = True
+        elif rpc.kind == "vote_request" and not rpc.body.get("leadership_transfer"):
+            self._knows_prevotes.setdefault(rpc.sender, False)
+
     def _admits(self, rpc: Rpc, term: int, now_ms: int) -> bool:
         """Compare terms: enter a newer one, refuse what comes from an older one."""
         if rpc.kind == "vote_request" and not self._hears_candidate(rpc, now_ms):
             return False
-        if term > self.state.term and not rpc.body.get("is_prevote"):
+        if term > self.state.term:
             self.store.set_term(term, None)
             self.step_down(now_ms)
         elif term < self.state.term:
@@ -298,6 +325,7 @@ class Raft:
             return False
         if self.role == CANDIDATE:
             self.role = FOLLOWER
+        self._is_prevote = False
         self._heard_ms = now_ms
         self._wait_for_leader(now_ms)
         if self.leader != rpc.sender:
@@ -319,22 +347,43 @@ class Raft:
     def force_election(self, now_ms: int) -> None:
         """Do not wait until the leader is missed."""
         if self.role != LEADER:
+            self._campaign(now_ms)
+
+    def _campaign(self, now_ms: int) -> None:
+        """No leader is heard: ask for prevotes, or where that makes no sense, for votes."""
+        old = {sid for sid in self.others if self._knows_prevotes.get(sid) is False}
+        needs_old = not self.is_majority(len(self.others) + 1 - len(old))
+        if self._is_prevote:
+            # They were asked for before, and a leader was not heard since.
+            needs_old |= self.is_majority(len(self._votes | old))
+        if self.others and not needs_old:
+            self._ask_votes(now_ms, is_prevote=True)
+        else:
             self._start_election(now_ms, "timeout")
 
     def _start_election(self, now_ms: int, reason: str) -> None:
-        self._wait_for_leader(now_ms)
         try:
             self.store.set_term(self.state.term + 1, self.id)
         except OvsdbError as error:
             log.err_rl("cannot start an election: %s", error)
+            self._wait_for_leader(now_ms)
             return
-        self.is_retrying |= self._has_tried
-        self._has_tried = True
+        self.is_transfer = reason != "timeout"
+        self._ask_votes(now_ms, is_prevote=False)
+
+    def _ask_votes(self, now_ms: int, *, is_prevote: bool) -> None:
+        self._wait_for_leader(now_ms)
+        has_passed = self.role == CANDIDATE and self._is_prevote
+        if not (has_passed and self.is_majority(len(self._votes))):
+            self.is_retrying |= self._has_tried
+            self._has_tried = True
+            self.election_started_ms = now_ms
+            self.election_won_ms = None
+        what = "pre-vote" if is_prevote else "vote"
+        log.info("term %d: starting election (%s)", self.state.term, what)
         self.role = CANDIDATE
         self.leader = None
-        self.election_started_ms = now_ms
-        self.election_won_ms = None
-        self.is_transfer = reason != "timeout"
+        self._is_prevote = is_prevote
         self._votes = {self.id}
         last = self.state.log_end - 1
         body = {
@@ -342,7 +391,9 @@ class Raft:
             "last_log_index": last,
             "last_log_term": self.state.term_at(last),
         }
-        if self.is_transfer:
+        if is_prevote:
+            body["is_prevote"] = True
+        elif self.is_transfer:
             body["leadership_transfer"] = True
         for sid in self.others:
             self.send("vote_request", sid, dict(body))
@@ -383,13 +434,17 @@ class Raft:
         self.send("vote_reply", rpc.sender, body)
 
     def _vote_reply(self, rpc: Rpc, now_ms: int) -> None:
-        is_vote = self.role == CANDIDATE and not rpc.body.get("is_prevote")
+        is_prevote = rpc.body.get("is_prevote", False)
+        is_vote = self.role == CANDIDATE and is_prevote == self._is_prevote
         if is_vote and rpc.body["vote"] == self.id and rpc.sender in self.servers:
             self._votes.add(rpc.sender)
             self._count_votes(now_ms)
 
     def _count_votes(self, now_ms: int) -> None:
         if not self.is_majority(len(self._votes)):
+            return
+        if self._is_prevote:
+            self._start_election(now_ms, "timeout")
             return
         state = self.state
         log.info(
@@ -466,6 +521,7 @@ class Raft:
             return False
         self.replication.meet(self.others)
         self.replication.broadcast("execute command")
+        self._owes_beat = False
         return True
 
     def _settle(self) -> None:

@@ -64,7 +64,7 @@ class Membership:
         """Whether the file has a cluster's log, in no state of which this server has a part: it
         was killed while it joined. (One that was removed had a part once.)"""
         state = self._raft.state
-        sets = [entry.servers for entry in state.entries if entry.servers is not None]
+        sets = state.later_servers()
         return not any(state.sid in servers for servers in [state.snapshot.servers, *sets])
 
     def greeting(self) -> tuple[str, dict[str, Any]]:

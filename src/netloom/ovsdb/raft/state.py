@@ -63,6 +63,8 @@ class State:
         self.remote_addresses: list[str] = []
         self.snapshot = Snapshot(0, 0, {}, None, ZERO_UUID)
         self.entries: list[Entry] = []
+        #: The indexes of the entries that say more than data, which are few.
+        self._special: list[int] = []
         self.term = 0
         self.vote: Uuid | None = None
         self.commit_index = 0
@@ -100,16 +102,22 @@ class State:
 
     def servers_at(self, index: int) -> Servers:
         """The servers that the cluster has by the log up to an index."""
-        for place in range(index - self.log_start, -1, -1):
-            servers = self.entries[place].servers
-            if servers is not None:
+        for place in reversed(self._special):
+            servers = self.entry(place).servers
+            if servers is not None and place <= index:
                 return servers
         return self.snapshot.servers
 
+    def later_servers(self) -> list[Servers]:
+        """The sets of servers that are in the log, the oldest first."""
+        found = [self.entry(place).servers for place in self._special]
+        return [servers for servers in found if servers is not None]
+
     def election_timer_at(self, index: int) -> int:
-        for place in range(index - self.log_start, -1, -1):
-            if self.entries[place].election_timer:
-                return self.entries[place].election_timer
+        for place in reversed(self._special):
+            timer = self.entry(place).election_timer
+            if timer and place <= index:
+                return timer
         return self.snapshot.election_timer
 
     def put(self, index: int, entry: Entry) -> None:
@@ -126,6 +134,15 @@ class State:
             )
         del self.entries[index - self.log_start :]
         self.entries.append(entry)
+        while self._special and self._special[-1] >= index:
+            self._special.pop()
+        if entry.servers is not None or entry.election_timer:
+            self._special.append(index)
+
+    def keep_from(self, old: State) -> None:
+        """Keep what the log of an older state has behind this one's snapshot."""
+        self.entries = old.entries[self.log_start - old.log_start :]
+        self._special = [index for index in old._special if index >= self.log_start]
 
     # -- records -------------------------------------------------------------------------
 
@@ -234,7 +251,8 @@ def read_header(record: dict[str, Any]) -> State:
         state.remote_addresses = remotes
     else:
         state.snapshot = _read_snapshot(parser)
-        state.term = state.snapshot.term
+        # What a cluster begins with has a term in which nobody leads or votes.
+        state.term = state.snapshot.term if state.snapshot.index > 1 else 0
         state.commit_index = state.snapshot.index
     parser.finish()
     return state
@@ -276,8 +294,9 @@ class Store:
     def __init__(self, state: State, disk: Disk) -> None:
         self.state = state
         self._disk = disk
-        #: Whether something was written that may not have reached the disk yet.
-        self.is_dirty = False
+        #: Whether something was written that may not have reached the disk yet, and whether that is
+        #: what a server promises: a term, a vote.
+        self.is_dirty = self.has_promised = False
 
     def _append(self, record: dict[str, Any]) -> None:
         self._disk.append(record)
@@ -286,6 +305,7 @@ class Store:
     def set_term(self, term: int, vote: Uuid | None) -> None:
         """Enter a term, or vote in it."""
         self._append(term_record(term, vote))
+        self.has_promised = True
         self.state.term = term
         self.state.vote = vote
 
@@ -321,9 +341,9 @@ class Store:
             old.term_at(snapshot.index) == snapshot.term
         )
         if keeps:
-            new.entries = old.entries[snapshot.index + 1 - old.log_start :]
+            new.keep_from(old)
         self._disk.replace(new.records())
-        self.is_dirty = False
+        self.is_dirty = self.has_promised = False
         self.state = new
 
     def leave(self) -> None:
@@ -335,4 +355,4 @@ class Store:
         """Wait until what was written is on the disk."""
         if self.is_dirty:
             self._disk.sync()
-            self.is_dirty = False
+            self.is_dirty = self.has_promised = False

@@ -8,7 +8,7 @@ from netloom.base.errors import CommandError
 from netloom.ovsdb.json_text import format_json
 from netloom.ovsdb.table_text import TablePrinter, json_line
 from netloom.programs.ovsdb_link import LinkError
-from netloom.rpc.json_codec import LightJson
+from netloom.rpc.json_codec import LightJson, decode_document
 from netloom.rpc.jsonrpc import Error, Reply, Request
 
 TYPE_CHECKING = False
@@ -123,17 +123,8 @@ class Client:
 
 
 def parse_json_argument(text: str) -> Any:
-    """The JSON value of an argument."""
+    """The JSON value of an argument, an object or an array."""
     try:
-        return LightJson().decode(text.encode())
+        return decode_document(LightJson(), text.encode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise CommandError(f'"{text}": {_complaint(text, str(error))}') from None
-
-
-def _complaint(text: str, reason: str) -> str:
-    """Open vSwitch's words for the commonest mistake, a bare word; else the decoder's."""
-    word = text[: next((i for i, c in enumerate(text) if not c.isalnum()), len(text))]
-    if word and word[0].isalpha() and word not in ("true", "false", "null"):
-        size = len(word)
-        return f"line 0, column {size}, byte {size}: invalid keyword '{word}'"
-    return reason
+        raise CommandError(f'"{text}": {error}') from None

@@ -13,6 +13,7 @@ from netloom.programs.help_text import (
     version_text,
 )
 from netloom.programs.ovsdb_client.options import PROGRAM
+from netloom.transport.tapes import TAPE_HELP
 
 COMMAND_HELP = """\
 ovsdb-client: Open vSwitch database JSON-RPC client
@@ -105,6 +106,7 @@ The default DATABASE is Open_vSwitch.
 {table}  --timestamp                 timestamp "monitor" output
 {daemon}
 {log}
+{tape}
 Other options:
   -h, --help                  display this help message
   -V, --version               display version information
@@ -122,4 +124,5 @@ def answer(question: str) -> str:
         table=TABLE_HELP,
         daemon=DAEMON_HELP.format(pidfile=f"{rundir()}/{PROGRAM}.pid"),
         log=LOG_HELP.format(log_file=f"{logdir()}/{PROGRAM}.log"),
+        tape=TAPE_HELP,
     )

@@ -86,11 +86,14 @@ def _run_command(settings: Settings, server: str, spec: CommandSpec, words: list
 def connect(settings: Settings, server: str, spec: CommandSpec, words: list[str]) -> Client:
     """Connect to one of the comma-separated servers, the leader of the command's database unless
     `--no-leader-only` says that any will do; NoServer if there is none."""
-    remotes = in_random_order(server.split(","))
+    remotes = server.split(",")
+    if not settings.tapes.read_random:
+        remotes = in_random_order(remotes)
     reason = ""
     for remote in remotes:
         try:
-            client = Client(settings, open_link(remote, Deadline(), settings.tls), server)
+            link = open_link(remote, Deadline(), settings.tls, settings.tapes)
+            client = Client(settings, link, server)
             client.args = list(words)
             if spec.needs == DATABASE:
                 client.database = _choose_database(client, spec, client.args)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from netloom.base.errors import CommandError
-from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
+from netloom.base.getopt import NO, REQUIRED, Getopt, Option
 from netloom.ovsdb.table_text import TABLE_OPTIONS, Style
 from netloom.programs import tool
 from netloom.transport.daemon_options import DAEMON_OPTIONS
 from netloom.transport.log_options import LOG_OPTIONS
+from netloom.transport.tapes import TAPE_OPTIONS, Tapes
 from netloom.transport.tls_settings import TLS_OPTIONS, TlsSettings
 
 TYPE_CHECKING = False
@@ -28,8 +28,7 @@ OPTIONS = (
     Option("no-db-change-aware"),
     Option("leader-only"),
     Option("no-leader-only"),
-    Option("record", OPTIONAL),
-    Option("replay", OPTIONAL),
+    *TAPE_OPTIONS,
     *LOG_OPTIONS,
     *DAEMON_OPTIONS,
     *TABLE_OPTIONS,
@@ -43,6 +42,7 @@ class Settings:
     def __init__(self) -> None:
         self.style = Style("table", "string")
         self.tls = TlsSettings()
+        self.tapes = Tapes()
         self.timestamp = False
         self.force = False
         self.leader_only = True
@@ -80,8 +80,8 @@ def parse_options(argv: Sequence[str]) -> Settings:
             return settings
         elif key == "timeout":
             timeout = tool.parse_timeout(value or "")
-        elif key in ("record", "replay"):
-            raise CommandError(f"--{key}: recording of connections is not supported")
+        elif settings.tapes.apply(key, value):
+            continue
         elif key in daemon_names:
             settings.daemon.append((key, value))
         elif not (settings.style.set_option(key, value) or settings.tls.apply(key, value or "")):

@@ -7,7 +7,7 @@ from netloom.ovsdb import hash_order
 from netloom.ovsdb import schema as ovsdb_schema
 from netloom.ovsdb.errors import OvsdbError
 from netloom.ovsdb.table_text import Cell, Table
-from netloom.rpc.json_codec import LightJson
+from netloom.rpc.json_codec import LightJson, decode_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def run_list_columns(client: Client) -> None:
 def _schema_from_file(path: str) -> ovsdb_schema.DatabaseSchema:
     try:
         with open(path, "rb") as file:
-            return ovsdb_schema.DatabaseSchema.from_json(LightJson().decode(file.read()))
+            json = decode_document(LightJson(), file.read())
+        return ovsdb_schema.DatabaseSchema.from_json(json)
     except OSError as error:
         reason = f'error opening "{path}": {error.strerror}'
     except ValueError as error:

@@ -64,7 +64,8 @@ class Stay:
 
         signals = self._client.settings.signals
         assert signals is not None
-        self._loop = MainLoop()
+        tapes = self._client.settings.tapes
+        self._loop = MainLoop(None, tapes.recorder, tapes.player)
         control = self._control = Control(PROGRAM, self._loop, make_registry(PROGRAM), signals)
         register_vlog_commands(control.registry, vlog)
         control.register_exit()
