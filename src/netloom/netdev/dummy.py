@@ -318,8 +318,8 @@ class DummyFactory:
             raise CommandError("no such dummy netdev")
         rest = args[1:]
         queue = 0
-        if rest[0] == "--qid" and len(rest) > 1:
-            queue = leading_int(rest[1])
+        if rest[0] == "--qid":
+            queue = leading_int(rest[1]) if len(rest) > 1 else -1
             if not 0 <= queue < len(device.queues.waiting):
                 raise CommandError("bad rx queue id.")
             rest = rest[2:]

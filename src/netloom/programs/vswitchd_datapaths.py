@@ -10,7 +10,7 @@ tries the kernel, and what an earlier daemon left there goes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from netloom.base import paths
@@ -23,7 +23,8 @@ from netloom.datapath.dpif import LOCAL_PORT, Dpif
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
 from netloom.datapath.ebpf.ports import detach_left
-from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.datapath.userspace.cores import Core
+from netloom.datapath.userspace.polling import PollingDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.flow.key import MAX_VLANS
 from netloom.netdev.device import Device, DeviceFactory
@@ -70,8 +71,11 @@ class DataPathSet:
         dummy: str | None,
         has_system: bool,
         linux: LinuxFactory | None = None,
+        cores: Sequence[Core] = (),
     ) -> None:
         self._loop = loop
+        #: Of the machine, for threads that poll.
+        self._cores = cores
         self._devices = devices
         self._linux = linux
         #: The local port of each data path of this process, by its type.
@@ -92,7 +96,7 @@ class DataPathSet:
         self._limits = LimitsWish()
         self._started_ms = loop.clock.now_ms()
         self._source_ports = SOURCE_PORTS
-        self.spare = SpareDatapaths(loop, counters, devices, self)
+        self.spare = SpareDatapaths(loop, counters, devices, self, cores)
         self._kernel: EbpfDpif | None = None
         self._mounts = Mounts()
         #: Why `system` is not served by the kernel, if it should be.
@@ -161,6 +165,8 @@ class DataPathSet:
         backer.set_limits(limits.n_vlans, limits.max_idle_ms, limits.n_flows)
         backer.set_explicit_sampled_drops(limits.explicit_sampled_drops)
         backer.is_restoring = self.is_restoring
+        if backer.dpif.polling is not None:
+            backer.dpif.polling.set_config(dict(limits.polling))
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)
 
@@ -289,7 +295,7 @@ class DataPathSet:
                 forget(paths.rundir(), self._mounts)
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
-        return UserspaceDpif(datapath_type, name, self._loop.clock, self._counters)
+        return PollingDpif(datapath_type, name, self._loop.clock, self._counters, self._cores)
 
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None

@@ -36,6 +36,7 @@ from netloom.datapath.dpif import (
 )
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
+from netloom.datapath.polling import Polling
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
@@ -126,6 +127,7 @@ class UserspaceDpif(Outlet):
         super().__init__(ConnTracker(counters, self.draw))
         #: Not a default of the class: compiled, such a one is not there.
         self.uplinks: UplinkPorts | None = None
+        self.polling: Polling | None = None
         self.type = type_
         self.name = name
         self._clock = clock
@@ -257,18 +259,18 @@ class UserspaceDpif(Outlet):
         if flow is None:
             return None
         self._flows.remove(flow)
-        return _describe(flow)
+        return describe_flow(flow)
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
-        return _describe(flow) if flow is not None else None
+        return describe_flow(flow) if flow is not None else None
 
     def find_flow(self, key: int, mask: int) -> CachedFlow | None:
         """The flow with this key and mask itself."""
         return self._flows.find(key, mask)
 
     def flow_dump(self) -> Iterator[Flow]:
-        return map(_describe, self._flows.flows())
+        return map(describe_flow, self._flows.flows())
 
     def flow_flush(self) -> None:
         self._flows.clear()
@@ -564,7 +566,8 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
     return outputs if outputs and len(outputs) == len(actions) else None
 
 
-def _describe(flow: CachedFlow) -> Flow:
+def describe_flow(flow: CachedFlow) -> Flow:
+    """The flow as it is dumped."""
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
     return Flow(flow.key, flow.mask, flow.actions, stats)
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from netloom.datapath.userspace.cache import FlowCache
 from netloom.datapath.userspace.cores import Core
+from netloom.datapath.userspace.dpif import ThreadStats
 from netloom.datapath.userspace.pmd_perf import PerfStats
 from netloom.datapath.userspace.rxq_assignment import Queue
 from netloom.netdev.dummy import DummyDevice
@@ -155,6 +156,8 @@ class PollThread:
         self.queues: list[RxQueue] = []
         self.flows = FlowCache()
         self.tally = Tally()
+        #: What it had done when its statistics were cleared.
+        self.cleared: ThreadStats | None = None
         self.perf = PerfStats(now_ms)
         #: It sends from this queue where devices have one for each thread.
         self.send_queue = send_queue
