@@ -107,6 +107,10 @@ class FlowCache:
                 return flow
         return None
 
+    def remember(self, key: int, flow: CachedFlow) -> None:
+        """Find `flow`, which was just made for `key`, in the exact-match cache at once."""
+        self._remember(key & self._union, flow)
+
     def _remember(self, short: int, flow: CachedFlow) -> None:
         if self.one_in != 1 and (not self.one_in or self.group_hits % self.one_in):
             return

@@ -22,9 +22,9 @@ _NS_PER_US: Final = 1_000
 
 
 class LogSettings(Record):
-    """What is told: iterations longer than `longest_us`, with those `before` and `after`. `extends`:
-    another such one on the way makes the message longer. `longest_queue` is of queues of virtual
-    machines, which there are none of."""
+    """What is told: iterations longer than `longest_us`, with those `before` and `after`.
+    `extends`: another such one on the way makes the message longer. `longest_queue` is of queues
+    of virtual machines, which there are none of."""
 
     is_on: bool = False
     before: int = 5

@@ -1,8 +1,8 @@
-"""The threads of a data path that poll, and the queues that they poll: who there is, who does what.
+"""The threads of a data path that poll, and the queues that they poll: who is there and does what.
 
-Threads are there while a port has queues to poll: one on each core of `pmd-cpu-mask`, or one on each
-NUMA node. `reconfigure` makes threads and queues what configuration, ports and devices ask for,
-and shares the queues out (`rxq_assignment`).
+Threads are there while a port has queues to poll: one on each core of `pmd-cpu-mask`, or one on
+each NUMA node. `reconfigure` makes threads and queues what configuration, ports and devices ask
+for, and shares the queues out (`rxq_assignment`).
 """
 
 from __future__ import annotations
@@ -247,10 +247,15 @@ class Pollers:
         for thread in self.threads.values():
             if thread.queues and now_ms > thread.next_interval_ms:
                 thread.end_interval(now_ms, now_cycles, percent)
-        if balance.is_enabled and self.balancer.is_due(now_ms, balance, self.threads.values()):
-            if not self.is_outdated and self.balancer.wants(self.config, self.threads, self.plan):
-                log.info("PMD auto load balance dry run. Requesting datapath reconfigure.")
-                self.ask()
+        if not balance.is_enabled:
+            return
+        is_due = self.balancer.is_due(now_ms, balance, self.threads.values())
+        if is_due and not self.is_outdated and self._would_help():
+            log.info("PMD auto load balance dry run. Requesting datapath reconfigure.")
+            self.ask()
+
+    def _would_help(self) -> bool:
+        return self.balancer.wants(self.config, self.threads, self.plan)
 
     def deadline(self) -> int | None:
         """When `end_intervals` is to be called next."""

@@ -54,7 +54,7 @@ class PollingDpif(UserspaceDpif):
         self._main = self._flows
         self._retired = FlowCache()
         #: Whose turn it is; None: the main thread's.
-        self._thread: PollThread | None = None
+        self._turn: PollThread | None = None
         self._since = self._counts()
         #: `serve` has named somebody, at that time, for so many packets.
         self._is_serving = False
@@ -84,7 +84,7 @@ class PollingDpif(UserspaceDpif):
 
     def _send_queue(self, number: int, data: bytes) -> int:
         port = self.pollers.ports.get(number)
-        return 0 if port is None else self.pollers.send_queue(port, self._thread, data)
+        return 0 if port is None else self.pollers.send_queue(port, self._turn, data)
 
     def set_config(self, values: Mapping[str, str]) -> None:
         self.pollers.set_config(values, self._clock.now_ms())
@@ -108,7 +108,7 @@ class PollingDpif(UserspaceDpif):
 
     def _retire(self, thread: PollThread) -> None:
         """Keep what the flows of a thread that is no more have counted."""
-        if self._thread is thread:
+        if self._turn is thread:
             self.serve(None)
         for flow in thread.flows.flows():
             kept = self._retired.find_or_add(flow.key, flow.mask)
@@ -178,7 +178,7 @@ class PollingDpif(UserspaceDpif):
 
     def _switch_to(self, thread: PollThread | None) -> None:
         """It is another thread's turn."""
-        before = self._thread
+        before = self._turn
         if before is thread:
             return
         if self._outbox:
@@ -188,7 +188,7 @@ class PollingDpif(UserspaceDpif):
             before.tally.add(self._since, now)
             self._others.add(self._since, now)
         self._since = now
-        self._thread = thread
+        self._turn = thread
         self._flows = self._main if thread is None else thread.flows
 
     def _counts(self) -> Counts:
@@ -197,7 +197,7 @@ class PollingDpif(UserspaceDpif):
         )
 
     def serve(self, thread: int | None, n_upcalls: int = 0) -> None:
-        served = self._thread
+        served = self._turn
         if served is not None:
             now_ns = stopwatch_ns()
             if self._outbox:
@@ -210,8 +210,8 @@ class PollingDpif(UserspaceDpif):
         self._since_ns = stopwatch_ns()
 
     def _enqueue(self, upcall: Upcall, lost: str) -> None:
-        if self._thread is not None:
-            upcall.thread = self._thread.number
+        if self._turn is not None:
+            upcall.thread = self._turn.number
         super()._enqueue(upcall, lost)
 
     def deadline(self) -> int | None:
@@ -257,6 +257,8 @@ class PollingDpif(UserspaceDpif):
         flow = cache.find_or_add(key, mask)
         flow.actions = actions
         flow.program, flow.outputs = self._compiled(actions)
+        if self._is_serving and cache is self._flows:
+            cache.remember(key, flow)
 
     def share(self, key: int, mask: int) -> None:
         if not self._is_serving or self._flows.find(key, mask) is not None:
