@@ -79,6 +79,8 @@ class DummyDevice:
         self.name = name
         self.type = type_
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
+        #: Do threads poll it?
+        self.is_polled = type_ == POLLED_TYPE
         self.queues = DummyQueues()
         #: Says which queue a packet is sent from; None: always the first.
         self.choose_queue: Callable[[bytes], int] | None = None
@@ -111,14 +113,14 @@ class DummyDevice:
         received = counts["rx_packets"]
         custom = (
             ("rx_custom_packets_1", received), ("rx_custom_packets_2", received),
-            *self.queues.counts(),
+            *(self.queues.counts() if self.is_polled else self._only_queue()),
         )  # fmt: skip
         return DeviceStats(**_UNKNOWN | counts, custom=custom)
 
-    @property
-    def is_polled(self) -> bool:
-        """Do threads poll it?"""
-        return self.type == POLLED_TYPE
+    def _only_queue(self) -> list[tuple[str, int]]:
+        """The counters of its queues, if it has one for each direction."""
+        counts = self._counts
+        return [(f"{name[:2]}_q0_{name[3:]}", counts[name]) for name in sorted(counts)]
 
     def inject(self, data: bytes, queue: int = 0) -> None:
         """A packet comes in over the wire, into a queue."""
@@ -143,9 +145,10 @@ class DummyDevice:
             return []
         packets = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
         self._counts["rx_packets"] += len(packets)
-        for packet in packets:
-            self._counts["rx_bytes"] += len(packet.data)
-            self.queues.count_received(queue, len(packet.data))
+        n_bytes = sum(len(packet.data) for packet in packets)
+        self._counts["rx_bytes"] += n_bytes
+        if self.is_polled:
+            self.queues.count_received(queue, len(packets), n_bytes)
         if self._segment_size:
             for packet in packets:
                 packet.offload = segmentation(packet.data, self._segment_size)
@@ -167,7 +170,9 @@ class DummyDevice:
             return
         self._counts["tx_packets"] += 1
         self._counts["tx_bytes"] += len(data)
-        self.queues.count_sent(self.choose_queue(data) if self.choose_queue else 0, len(data))
+        if self.is_polled:
+            queue = self.choose_queue(data) if self.choose_queue is not None else 0
+            self.queues.count_sent(queue, len(data))
         if self._tx_log is not None:
             self._tx_log.write(data, self._wall_ms())
         self.sent.append(Packet(data))

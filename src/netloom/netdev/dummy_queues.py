@@ -56,13 +56,13 @@ class DummyQueues:
     def n_waiting(self) -> int:
         return sum(map(len, self.waiting))
 
-    def count_received(self, queue: int, n_bytes: int) -> None:
-        """A packet was taken from a queue."""
-        _add(self._received, queue, n_bytes)
+    def count_received(self, queue: int, n_packets: int, n_bytes: int) -> None:
+        """Packets were taken from a queue."""
+        _add(self._received, queue, n_packets, n_bytes)
 
     def count_sent(self, queue: int, n_bytes: int) -> None:
         """A packet was sent from a queue."""
-        _add(self._sent, queue, n_bytes)
+        _add(self._sent, queue, 1, n_bytes)
 
     def counts(self) -> list[tuple[str, int]]:
         """The counters of each queue, by the names that Open vSwitch's dummies have."""
@@ -74,9 +74,9 @@ class DummyQueues:
         ]
 
 
-def _add(queues: list[list[int]], queue: int, n_bytes: int) -> None:
+def _add(queues: list[list[int]], queue: int, n_packets: int, n_bytes: int) -> None:
     counts = queues[queue % len(queues)]
-    counts[0] += 1
+    counts[0] += n_packets
     counts[1] += n_bytes
 
 

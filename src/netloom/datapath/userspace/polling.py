@@ -55,6 +55,8 @@ class PollingDpif(UserspaceDpif):
         self._retired = FlowCache()
         #: Whose turn it is; None: the main thread's.
         self._turn: PollThread | None = None
+        #: There may be threads, or there should be.
+        self._polls = False
         self._since = self._counts()
         #: `serve` has named somebody, at that time, for so many packets.
         self._is_serving = False
@@ -70,6 +72,7 @@ class PollingDpif(UserspaceDpif):
     def port_add(self, device: Device, number: DpPortNo | None = None) -> DpPort:
         port = super().port_add(device, number)
         if isinstance(device, DummyDevice) and device.is_polled:
+            self._polls = True
             self.pollers.add_port(port.number, device)
             polled = self.pollers.ports[port.number]
             device.choose_queue = partial(self._send_queue, polled.number)
@@ -129,10 +132,11 @@ class PollingDpif(UserspaceDpif):
 
     def run(self, now_ms: int) -> bool:
         is_busy = super().run(now_ms)
+        if not self._polls:
+            return is_busy
         self.settle()
         threads = self.pollers.threads
-        if not threads:
-            return is_busy
+        self._polls = bool(threads or self.pollers.ports)
         self.pollers.end_intervals(now_ms, stopwatch_ns())
         for thread in list(threads.values()):
             if thread.queues:
@@ -140,8 +144,8 @@ class PollingDpif(UserspaceDpif):
         return is_busy
 
     def _run_ports(self, numbers: Iterable[int]) -> list[int]:
-        polled = self.pollers.ports
-        if polled:
+        if self._polls:
+            polled = self.pollers.ports
             numbers = [number for number in numbers if number not in polled]
         return super()._run_ports(numbers)
 
