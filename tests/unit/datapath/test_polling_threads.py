@@ -325,6 +325,15 @@ def test_the_exact_match_cache_may_be_left_out() -> None:
     bench.send(0, *[udp()] * 4)
     stats = bench.dpif.stats_of(bench.dpif.pollers.threads[0])
     assert (stats.exact_hits, stats.megaflow_hits) == (0, 4)
+    bench.configure(emc_insert_inv_prob="1")
+    bench.dpif.set_port_config(1, {"emc-enable": "false"})
+    bench.send(0, *[udp()] * 4)
+    stats = bench.dpif.stats_of(bench.dpif.pollers.threads[0])
+    assert (stats.exact_hits, stats.megaflow_hits) == (0, 8)
+    bench.dpif.set_port_config(1, {})
+    bench.send(0, *[udp()] * 4)
+    stats = bench.dpif.stats_of(bench.dpif.pollers.threads[0])
+    assert (stats.exact_hits, stats.megaflow_hits) == (3, 9)
 
 
 def test_sleeps_are_shown() -> None:

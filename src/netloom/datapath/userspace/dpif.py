@@ -259,18 +259,18 @@ class UserspaceDpif(Outlet):
         if flow is None:
             return None
         self._flows.remove(flow)
-        return describe_flow(flow)
+        return _describe(flow)
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
         flow = self._flows.find(key, mask)
-        return describe_flow(flow) if flow is not None else None
+        return _describe(flow) if flow is not None else None
 
     def find_flow(self, key: int, mask: int) -> CachedFlow | None:
         """The flow with this key and mask itself."""
         return self._flows.find(key, mask)
 
     def flow_dump(self) -> Iterator[Flow]:
-        return map(describe_flow, self._flows.flows())
+        return map(_describe, self._flows.flows())
 
     def flow_flush(self) -> None:
         self._flows.clear()
@@ -566,8 +566,7 @@ def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:
     return outputs if outputs and len(outputs) == len(actions) else None
 
 
-def describe_flow(flow: CachedFlow) -> Flow:
-    """The flow as it is dumped."""
+def _describe(flow: CachedFlow) -> Flow:
     stats = FlowStats(flow.packets, flow.bytes, flow.used_ms, flow.tcp_flags)
     return Flow(flow.key, flow.mask, flow.actions, stats)
 

@@ -8,7 +8,8 @@ timers is stopped.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from operator import add, sub
+from typing import Final
 
 from netloom.datapath.userspace.cache import FlowCache
 from netloom.datapath.userspace.cores import Core
@@ -119,33 +120,17 @@ class PolledPort:
             queue.pinned = self.cores.get(queue.number)
 
 
-class Tally:
-    """What a thread has counted; `misses` has those that were `lost`."""
-
-    __slots__ = ("batches", "hits", "lost", "misses", "recirculated", "sent")
-
-    def __init__(self) -> None:
-        self.hits = self.misses = self.lost = self.recirculated = self.sent = self.batches = 0
-
-    def add(self, since: Counts, now: Counts) -> None:
-        """Count what has come between two looks at the counters of the data path."""
-        self.hits += now.hits - since.hits
-        self.misses += now.misses - since.misses
-        self.lost += now.lost - since.lost
-        self.recirculated += now.recirculated - since.recirculated
-        self.sent += now.sent - since.sent
-        self.batches += now.batches - since.batches
+NOTHING_DONE: Final = ThreadStats(*(0,) * len(ThreadStats._fields))
 
 
-class Counts(NamedTuple):
-    """The counters of a data path at some moment."""
+def add_stats(some: ThreadStats, more: ThreadStats) -> ThreadStats:
+    """The sum of both, number by number."""
+    return ThreadStats(*map(add, some, more))
 
-    hits: int
-    misses: int
-    lost: int
-    recirculated: int
-    sent: int
-    batches: int
+
+def subtract_stats(now: ThreadStats, then: ThreadStats) -> ThreadStats:
+    """What has come between two looks at the statistics."""
+    return ThreadStats(*map(sub, now, then))
 
 
 class PollThread:
@@ -155,9 +140,9 @@ class PollThread:
         self.core = core
         self.queues: list[RxQueue] = []
         self.flows = FlowCache()
-        self.tally = Tally()
-        #: What it had done when its statistics were cleared.
-        self.cleared: ThreadStats | None = None
+        #: What it has done, and what it had when its statistics were cleared.
+        self.stats = NOTHING_DONE
+        self.cleared = NOTHING_DONE
         self.perf = PerfStats(now_ms)
         #: It sends from this queue where devices have one for each thread.
         self.send_queue = send_queue

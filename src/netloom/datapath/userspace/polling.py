@@ -15,9 +15,9 @@ from functools import partial
 
 from netloom.base.clock import Clock, stopwatch_ns
 from netloom.base.counters import Counters
-from netloom.base.log import DBG
+from netloom.base.record import replace
 from netloom.datapath.actions import DpActions
-from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, Upcall
+from netloom.datapath.dpif import DpPort, DpPortNo, DpStats, Flow, FlowStats, Upcall
 from netloom.datapath.polling import MAIN_THREAD
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.cores import Core
@@ -25,11 +25,14 @@ from netloom.datapath.userspace.dpif import (
     BATCH_PACKETS,
     ThreadStats,
     UserspaceDpif,
-    describe_flow,
-    log,
 )
-from netloom.datapath.userspace.flow_log import log_flow
-from netloom.datapath.userspace.pmd import Counts, PollThread, RxQueue, Tally
+from netloom.datapath.userspace.pmd import (
+    NOTHING_DONE,
+    PollThread,
+    RxQueue,
+    add_stats,
+    subtract_stats,
+)
 from netloom.datapath.userspace.pmd_perf_log import PerfLog
 from netloom.datapath.userspace.pollers import Pollers
 from netloom.netdev.device import Device
@@ -57,13 +60,13 @@ class PollingDpif(UserspaceDpif):
         self._turn: PollThread | None = None
         #: There may be threads, or there should be.
         self._polls = False
-        self._since = self._counts()
+        #: What the main thread has done before its present turn, and all that was done before it.
+        self._main_stats = NOTHING_DONE
+        self._since = NOTHING_DONE
         #: `serve` has named somebody, at that time, for so many packets.
         self._is_serving = False
         self._since_ns = 0
         self._n_served = 0
-        #: What the other threads have counted, of all that the data path has.
-        self._others = Tally()
         #: Changes of threads' flows that are none to who knows only the sums.
         self._hidden_changes = 0
 
@@ -92,10 +95,7 @@ class PollingDpif(UserspaceDpif):
     def set_config(self, values: Mapping[str, str]) -> None:
         self.pollers.set_config(values, self._clock.now_ms())
         config = self.pollers.config
-        one_in = config.emc_inverse if config.chooses_emc else 1
-        for cache in self._caches():
-            cache.one_in = one_in
-        self._main.one_in = one_in
+        self._main.one_in = config.emc_inverse if config.chooses_emc else 1
 
     def set_port_config(self, number: int, values: Mapping[str, str]) -> None:
         self.pollers.set_port_config(number, values)
@@ -103,26 +103,23 @@ class PollingDpif(UserspaceDpif):
     def settle(self) -> None:
         """Have threads and queues be as was asked for so far."""
         if self.pollers.is_outdated:
-            one_in = self._main.one_in
             for thread in self.pollers.reconfigure(self._clock.now_ms()):
                 self._retire(thread)
-            for cache in self._caches():
-                cache.one_in = one_in
 
     def _retire(self, thread: PollThread) -> None:
         """Keep what the flows of a thread that is no more have counted."""
         if self._turn is thread:
             self.serve(None)
-        for flow in thread.flows.flows():
+        for flow in self._dump_from(thread.flows):
             kept = self._retired.find_or_add(flow.key, flow.mask)
             kept.actions = flow.actions
-            kept.packets += flow.packets
-            kept.bytes += flow.bytes
-            kept.used_ms = max(kept.used_ms, flow.used_ms)
-            kept.tcp_flags |= flow.tcp_flags
+            kept.packets += flow.stats.packets
+            kept.bytes += flow.stats.bytes
+            kept.used_ms = max(kept.used_ms, flow.stats.used_ms)
+            kept.tcp_flags |= flow.stats.tcp_flags
+            self._del_from(thread.flows, flow.key, flow.mask)
         # Whoever knows the flows shall look at all of them.
         self._hidden_changes -= thread.flows.changes + 1
-        thread.flows.clear()
 
     # Turns
 
@@ -168,6 +165,7 @@ class PollingDpif(UserspaceDpif):
         packets = queue.port.device.receive_from(queue.number, BATCH_PACKETS)
         if packets:
             self._bursts += 1
+            self._flows.one_in = self._main.one_in if queue.port.has_emc else 0
             thread.perf.batch(len(packets))
             if number in self._policers:
                 packets = self._policers[number].admit(packets, self._now_ms)
@@ -187,18 +185,20 @@ class PollingDpif(UserspaceDpif):
             return
         if self._outbox:
             self.flush()
-        now = self._counts()
-        if before is not None:
-            before.tally.add(self._since, now)
-            self._others.add(self._since, now)
-        self._since = now
+        done = self._done_in_turn()
+        if before is None:
+            self._main_stats = done
+        else:
+            before.stats = done
         self._turn = thread
         self._flows = self._main if thread is None else thread.flows
+        self._since = super()._thread_totals()
 
-    def _counts(self) -> Counts:
-        return Counts(
-            self._hits, self._misses, self._lost, self._recirculated, self._sent, self._batches
-        )
+    def _done_in_turn(self) -> ThreadStats:
+        """What the thread whose turn it is has done."""
+        before = self._main_stats if self._turn is None else self._turn.stats
+        now = super()._thread_totals()
+        return add_stats(before, subtract_stats(now, self._since))
 
     def serve(self, thread: int | None, n_upcalls: int = 0) -> None:
         served = self._turn
@@ -254,15 +254,31 @@ class PollingDpif(UserspaceDpif):
             self._put_into(cache, key, mask, actions)
 
     def _put_into(self, cache: FlowCache, key: int, mask: int, actions: DpActions) -> None:
-        if log.threshold >= DBG and cache is not self._retired:
-            before = cache.find(key, mask)
-            old_actions = None if before is None else before.actions
-            log_flow(log, key, mask, actions, old_actions, self.vlan_limit)
-        flow = cache.find_or_add(key, mask)
-        flow.actions = actions
-        flow.program, flow.outputs = self._compiled(actions)
-        if self._is_serving and cache is self._flows:
+        own, self._flows = self._flows, cache
+        super().flow_put(key, mask, actions)
+        self._flows = own
+        if self._is_serving and cache is own:
+            flow = cache.find(key, mask)
+            assert flow is not None
             cache.remember(key, flow)
+
+    def _del_from(self, cache: FlowCache, key: int, mask: int) -> Flow | None:
+        own, self._flows = self._flows, cache
+        flow = super().flow_del(key, mask)
+        self._flows = own
+        return flow
+
+    def _get_from(self, cache: FlowCache, key: int, mask: int) -> Flow | None:
+        own, self._flows = self._flows, cache
+        flow = super().flow_get(key, mask)
+        self._flows = own
+        return flow
+
+    def _dump_from(self, cache: FlowCache) -> Iterator[Flow]:
+        own, self._flows = self._flows, cache
+        flows = super().flow_dump()
+        self._flows = own
+        return flows
 
     def share(self, key: int, mask: int) -> None:
         if not self._is_serving or self._flows.find(key, mask) is not None:
@@ -275,36 +291,39 @@ class PollingDpif(UserspaceDpif):
     def flow_del(self, key: int, mask: int) -> Flow | None:
         if not self._is_shared:
             return super().flow_del(key, mask)
-        copies = self._copies(key, mask)
-        for cache, flow in copies:
-            cache.remove(flow)
-        self._hidden_changes += max(len(copies) - 1, 0)
-        return _sum(copies) if copies else None
+        caches = [cache for cache, _ in self._copies(key, mask)]
+        gone = [self._del_from(cache, key, mask) for cache in caches]
+        self._hidden_changes += max(len(gone) - 1, 0)
+        return _sum(gone)
 
     def flow_get(self, key: int, mask: int) -> Flow | None:
         if not self._is_shared:
             return super().flow_get(key, mask)
-        copies = self._copies(key, mask)
-        return _sum(copies) if copies else None
+        caches = [cache for cache, _ in self._copies(key, mask)]
+        return _sum([self._get_from(cache, key, mask) for cache in caches])
 
     def flow_dump(self) -> Iterator[Flow]:
         if not self._is_shared:
             return super().flow_dump()
         names = {
-            (flow.key & flow.mask, flow.mask): flow
+            (flow.key & flow.mask, flow.mask): None
             for cache in self._caches()
             for flow in cache.flows()
         }
-        return (_sum(self._copies(flow.key, flow.mask)) for flow in names.values())
+        flows = (self.flow_get(*name) for name in names)
+        return (flow for flow in flows if flow is not None)
 
     def flows_by_thread(self) -> Iterator[tuple[int, Iterator[Flow]]]:
-        yield MAIN_THREAD, map(describe_flow, self._main.flows())
+        yield MAIN_THREAD, self._dump_from(self._main)
         for thread in self.pollers.sorted_threads():
-            yield thread.number, map(describe_flow, thread.flows.flows())
+            yield thread.number, self._dump_from(thread.flows)
 
     def flow_flush(self) -> None:
+        own = self._flows
         for cache in (*self._caches(), self._retired):
-            cache.clear()
+            self._flows = cache
+            super().flow_flush()
+        self._flows = own
 
     def take_used(self) -> tuple[list[CachedFlow], int]:
         used, changes = super().take_used()
@@ -321,35 +340,22 @@ class PollingDpif(UserspaceDpif):
 
     def stats(self) -> DpStats:
         caches = self._caches()
-        return DpStats(
-            self._hits, self._misses, self._lost, sum(map(len, caches)),
-            max(cache.n_masks for cache in caches),
-        )  # fmt: skip
+        n_masks = max(cache.n_masks for cache in caches)
+        return replace(super().stats(), flows=sum(map(len, caches)), masks=n_masks)
 
     # Statistics
 
     def _thread_totals(self) -> ThreadStats:
-        """Those of the main thread: all that is nobody else's."""
-        self._switch_to(None)
-        mine, all_ = Tally(), self._counts()
-        others = self._others
-        mine.add(
-            Counts(others.hits, others.misses, others.lost, others.recirculated, others.sent,
-                   others.batches), all_,
-        )  # fmt: skip
-        return _thread_stats(mine, self._main)
+        """Those of the main thread."""
+        return self._done_in_turn() if self._turn is None else self._main_stats
 
     def stats_of(self, thread: PollThread) -> ThreadStats:
         """What a thread has done since `clear_stats_of`."""
-        now = _thread_stats(thread.tally, thread.flows)
-        then = thread.cleared
-        if then is None:
-            return now
-        return ThreadStats(*(new - old for new, old in zip(now, then, strict=True)))
+        return subtract_stats(thread.stats, thread.cleared)
 
     def clear_stats_of(self, thread: PollThread) -> None:
         """Count from zero again."""
-        thread.cleared = _thread_stats(thread.tally, thread.flows)
+        thread.cleared = thread.stats
         thread.perf.clear(self._clock.now_ms())
 
     def end_iterations(self) -> None:
@@ -359,14 +365,6 @@ class PollingDpif(UserspaceDpif):
             done = thread.perf.end(now_ms)
             if done is not None:
                 self.perf_log.note(thread.perf, done)
-
-
-def _thread_stats(tally: Tally, flows: FlowCache) -> ThreadStats:
-    passes = tally.hits + tally.misses
-    return ThreadStats(
-        passes - tally.recirculated, passes, tally.hits - flows.group_hits, flows.group_hits,
-        flows.groups_asked, tally.misses - tally.lost, tally.lost, tally.sent, tally.batches,
-    )  # fmt: skip
 
 
 def _summed(copies: Sequence[tuple[FlowCache, CachedFlow]]) -> CachedFlow:
@@ -382,5 +380,19 @@ def _summed(copies: Sequence[tuple[FlowCache, CachedFlow]]) -> CachedFlow:
     return total
 
 
-def _sum(copies: Sequence[tuple[FlowCache, CachedFlow]]) -> Flow:
-    return describe_flow(_summed(copies))
+def _sum(flows: Sequence[Flow | None]) -> Flow | None:
+    """One flow with the counters of all; None if there is none."""
+    found = [flow for flow in flows if flow is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    counts = [flow.stats for flow in found]
+    flags = 0
+    for count in counts:
+        flags |= count.tcp_flags
+    stats = FlowStats(
+        sum(count.packets for count in counts),
+        sum(count.bytes for count in counts),
+        max(count.used_ms for count in counts),
+        flags,
+    )
+    return replace(found[0], stats=stats)
