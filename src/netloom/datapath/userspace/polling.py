@@ -219,7 +219,7 @@ class PollingDpif(UserspaceDpif):
         super()._enqueue(upcall, lost)
 
     def deadline(self) -> int | None:
-        return self.pollers.deadline()
+        return self.pollers.deadline() if self._polls else None
 
     # Flows
 
