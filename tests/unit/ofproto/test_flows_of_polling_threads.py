@@ -1,4 +1,4 @@
-"""A bridge over a data path with threads that poll: each has its flows, all are one to the bridge."""
+"""A bridge over a data path with threads that poll: each has its flows, which are one to it."""
 
 from __future__ import annotations
 
