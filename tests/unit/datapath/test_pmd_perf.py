@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from netloom.base.errors import CommandError
-from netloom.datapath.userspace.dpif import ThreadStats
+from netloom.datapath.userspace.pmd import NOTHING_DONE
 from netloom.datapath.userspace.pmd_perf import (
     HISTORY,
     N_BINS,
@@ -106,7 +106,10 @@ def test_totals_are_shown_with_their_shares() -> None:
     perf = PerfStats(0)
     iterate(perf, 1, 1_000_000)
     iterate(perf, 2, 3_000_000, 4)
-    stats = ThreadStats(4, 5, 2, 2, 3, 1, 0, 6, 3)
+    stats = NOTHING_DONE._replace(
+        received=4, passes=5, exact_hits=2, megaflow_hits=2, subtable_lookups=3, misses=1, sent=6,
+        batches=3,
+    )  # fmt: skip
     assert format_overall(perf, stats, 0) == ""
     lines = [line.split("  (") for line in format_overall(perf, stats, 2.0).splitlines()]
     shown = {words[0].strip(): words[1] for words in lines if len(words) > 1}
@@ -116,7 +119,7 @@ def test_totals_are_shown_with_their_shares() -> None:
     assert shown["Datapath passes:               5"] == "1.25 passes/pkt)"
     assert shown["- Megaflow hits:               2"] == " 40.0 %, 1.50 subtbl lookups/hit)"
     assert shown["Tx batches:                    3"] == "2.00 pkts/batch)"
-    nothing = format_overall(perf, ThreadStats(*(0,) * 9), 2.0)
+    nothing = format_overall(perf, NOTHING_DONE, 2.0)
     assert nothing.endswith(f"  Rx packets:         {0:12}\n  Tx packets:         {0:12}\n\n")
 
 
