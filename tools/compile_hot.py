@@ -57,7 +57,7 @@ MODULES = {
     "netdev": "device",
     "netdev/linux": "packet_ring packet_socket tap",
     "datapath": "dpif",
-    "datapath/userspace": "cache dpif execute layers rewrite track",
+    "datapath/userspace": "cache dpif execute layers polling rewrite track",
     "datapath/userspace/conntrack": """
         connection expected fragments key limits nat plain plan tcp tracker tuples
     """,

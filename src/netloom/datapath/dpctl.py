@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from netloom.base.counters import Counters
@@ -31,6 +31,7 @@ from netloom.datapath.dpctl_small import (
 )
 from netloom.datapath.dpif import Dpif, DpPort, Flow
 from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
+from netloom.datapath.polling import MAIN_THREAD
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
 from netloom.flow.match import Match
 from netloom.flow.odp_parse import FlowTooLong, parse_odp_flow
@@ -61,10 +62,6 @@ _ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
 def full_name(dpif: Dpif) -> str:
     """`system@ovs-system`"""
     return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"
-
-
-#: What `pmd=` calls the one thread that there is.
-_MAIN_THREAD = -1
 
 
 class DpctlCommand(NamedTuple):
@@ -279,12 +276,12 @@ class Dpctl:
         if "pmd" in found:
             thread = atoi(found["pmd"])
             call.errors += not found["pmd"].lstrip("+-")[:1].isdigit()
-        if thread not in (None, _MAIN_THREAD):
-            return
-        flows = [flow for flow in dpif.flow_dump() if _is_wanted(flow, wanted, types)]
-        if flows and thread is None:
-            call.out.append(dpif.dump_heading)
-        call.out += [self._line(call, dpif, flow) for flow in flows]
+        for number, dump in _flows_by_thread(dpif):
+            flows = [flow for flow in dump if _is_wanted(flow, wanted, types)]
+            if flows and thread is None:
+                call.out.append(_heading(dpif, number))
+            if thread in (None, number):
+                call.out += [self._line(call, dpif, flow) for flow in flows]
 
     def _line(self, call: _Call, dpif: Dpif, flow: Flow) -> str:
         verbose = "--more" in call.options
@@ -489,6 +486,19 @@ def _read_option(arg: str) -> list[str]:
         if letter not in _SHORT:
             raise CommandError(f"Unrecognized option {arg}")
     return [_SHORT[letter] for letter in arg[1:]]
+
+
+def _flows_by_thread(dpif: Dpif) -> Iterable[tuple[int, Iterator[Flow]]]:
+    """The flows of each thread, which `pmd=` chooses from."""
+    if dpif.polling is not None:
+        return dpif.polling.flows_by_thread()
+    return ((MAIN_THREAD, dpif.flow_dump()),)
+
+
+def _heading(dpif: Dpif, thread: int) -> str:
+    if thread == MAIN_THREAD:
+        return dpif.dump_heading
+    return f"flow-dump from pmd on cpu core: {thread}\n"
 
 
 def _numbers(dpif: Dpif) -> dict[str, int]:

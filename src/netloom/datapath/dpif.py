@@ -40,6 +40,7 @@ from netloom.datapath.bonds import Bonds
 from netloom.datapath.conntrack import Conntrack
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.offload import Hardware
+from netloom.datapath.polling import MAIN_THREAD, Polling
 from netloom.datapath.switching import Switching
 from netloom.datapath.ufid import flow_ufid
 from netloom.netdev.device import Device, DeviceStats
@@ -109,9 +110,9 @@ class Upcall:
     whose actions are asked for) or the `kind` of the Userspace action that sent it;
     `cookie` is that action's. `key` is the full key of the packet, as parsed; `packet` starts at
     the Ethernet header. `offload` is what its sender left undone: who shows the packet to somebody
-    does it first (`packet.offload.finish_offload`)."""
+    does it first (`packet.offload.finish_offload`). `thread` is whose packet it was (`polling`)."""
 
-    __slots__ = ("cookie", "key", "kind", "offload", "packet")
+    __slots__ = ("cookie", "key", "kind", "offload", "packet", "thread")
 
     def __init__(
         self,
@@ -126,6 +127,7 @@ class Upcall:
         self.packet = packet
         self.cookie = cookie
         self.offload = offload
+        self.thread = MAIN_THREAD
 
 
 class DpStats(Record):
@@ -166,6 +168,8 @@ class Dpif(Protocol):
     pushes_tunnels: bool
     #: None: it takes all packets of its devices.
     uplinks: UplinkPorts | None
+    #: None: one thread does everything.
+    polling: Polling | None
     #: Is a flow that `ofproto` does not know one that a person has put there?
     has_strangers: bool
     #: The range of UDP source ports of tunnels' packets.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from netloom.base.errors import CommandError, ConfigError
 from netloom.base.log import get_logger
-from netloom.base.numbers import decimal
+from netloom.base.numbers import decimal, leading_int
 from netloom.base.record import replace
 from netloom.netdev.device import (
     UNKNOWN_COUNT,
@@ -25,6 +25,7 @@ from netloom.netdev.device import (
     Packet,
     Wire,
 )
+from netloom.netdev.dummy_queues import DummyQueues
 from netloom.netdev.errors import unknown_type
 from netloom.netdev.tunnel_config import TYPES
 from netloom.packet.offload import finish_offload, segmentation
@@ -40,9 +41,8 @@ SENT_PACKETS = 10_000
 MAC_PREFIX = "aa:55:aa:55:00"
 
 OVERRIDES = ("", "override", "system")
-#: Of a device that Open vSwitch polls in a thread of its own; here it is as all others.
+#: Of a device that threads poll (`netdev.dummy_queues`).
 POLLED_TYPE = "dummy-pmd"
-_QUEUES = {"n_rxq": "1", "n_txq": "1", "numa_id": "0"}
 DUMMY_TYPES = frozenset({"dummy", "dummy-internal", POLLED_TYPE})
 #: Types of real devices, which dummies may stand in for.
 REPLACED_TYPES = frozenset({"system", "internal", "tap"}) | frozenset(TYPES)
@@ -79,7 +79,11 @@ class DummyDevice:
         self.name = name
         self.type = type_
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
-        self._waiting: deque[Packet] = deque()
+        #: Do threads poll it?
+        self.is_polled = type_ == POLLED_TYPE
+        self.queues = DummyQueues()
+        #: Says which queue a packet is sent from; None: always the first.
+        self.choose_queue: Callable[[bytes], int] | None = None
         self._counts = dict.fromkeys(_COUNTERS, 0)
         #: Packets that did not fit, and packets that were too long or met a device that is down.
         self.rx_dropped = 0
@@ -109,29 +113,42 @@ class DummyDevice:
         received = counts["rx_packets"]
         custom = (
             ("rx_custom_packets_1", received), ("rx_custom_packets_2", received),
-            *((f"{name[:2]}_q0_{name[3:]}", counts[name]) for name in sorted(counts)),
+            *(self.queues.counts() if self.is_polled else self._only_queue()),
         )  # fmt: skip
         return DeviceStats(**_UNKNOWN | counts, custom=custom)
 
-    def inject(self, data: bytes) -> None:
-        """A packet comes in over the wire."""
-        if len(self._waiting) >= QUEUE_PACKETS:
+    def _only_queue(self) -> list[tuple[str, int]]:
+        """The counters of its queues, if it has one for each direction."""
+        counts = self._counts
+        return [(f"{name[:2]}_q0_{name[3:]}", counts[name]) for name in sorted(counts)]
+
+    def inject(self, data: bytes, queue: int = 0) -> None:
+        """A packet comes in over the wire, into a queue."""
+        waiting = self.queues.waiting[queue]
+        if len(waiting) >= QUEUE_PACKETS:
             self.rx_dropped += 1
             return
         if self._rx_log is not None:
             self._rx_log.write(data, self._wall_ms())
-        self._waiting.append(Packet(data))
+        waiting.append(Packet(data))
 
     def receive(self, limit: int) -> list[Packet]:
+        return self.receive_from(0, limit)
+
+    def receive_from(self, queue: int, limit: int) -> list[Packet]:
+        """As `receive`, from one of its queues."""
         if self._wire is not None:
             for frame in self._wire.receive():
                 self.inject(frame)
-        waiting = self._waiting
+        waiting = self.queues.waiting[queue]
         if not waiting:
             return []
         packets = [waiting.popleft() for _ in range(min(limit, len(waiting)))]
         self._counts["rx_packets"] += len(packets)
-        self._counts["rx_bytes"] += sum(len(packet.data) for packet in packets)
+        n_bytes = sum(len(packet.data) for packet in packets)
+        self._counts["rx_bytes"] += n_bytes
+        if self.is_polled:
+            self.queues.count_received(queue, len(packets), n_bytes)
         if self._segment_size:
             for packet in packets:
                 packet.offload = segmentation(packet.data, self._segment_size)
@@ -153,6 +170,9 @@ class DummyDevice:
             return
         self._counts["tx_packets"] += 1
         self._counts["tx_bytes"] += len(data)
+        if self.is_polled:
+            queue = self.choose_queue(data) if self.choose_queue is not None else 0
+            self.queues.count_sent(queue, len(data))
         if self._tx_log is not None:
             self._tx_log.write(data, self._wall_ms())
         self.sent.append(Packet(data))
@@ -167,6 +187,8 @@ class DummyDevice:
         or `pstream` is where the other end of the wire is; `ifindex` is its number. With
         `ol_tso_segsz` it is a device that leaves TCP uncut, in segments of that size."""
         self._plug(options)
+        if self.is_polled:
+            self.queues.configure(self.name, options)
         index = options.get("ifindex", "")
         self._state = replace(self._state, ifindex=decimal(index) or 0)
         self._segment_size = decimal(options.get("ol_tso_segsz", "")) or 0
@@ -206,8 +228,8 @@ class DummyDevice:
         elsewhere, and where its wire goes."""
         index = self._state.ifindex
         shown = {"ifindex": str(index)} if index else {}
-        if self.type == POLLED_TYPE:
-            shown |= _QUEUES
+        if self.is_polled:
+            shown |= self.queues.shown()
         return shown if self._wire is None else shown | dict([self._wire_option])
 
     @property
@@ -300,8 +322,10 @@ class DummyFactory:
         if device is None:
             raise CommandError("no such dummy netdev")
         rest = args[1:]
+        queue = 0
         if rest[0] == "--qid":
-            if len(rest) < 2 or rest[1] != "0":
+            queue = leading_int(rest[1]) if len(rest) > 1 else -1
+            if not 0 <= queue < len(device.queues.waiting):
                 raise CommandError("bad rx queue id.")
             rest = rest[2:]
         while rest:
@@ -310,7 +334,7 @@ class DummyFactory:
             if rest[:1] == ["--len"]:
                 length = _parse_length(rest[1] if len(rest) > 1 else "")
                 rest = rest[2:]
-            device.inject(_parse_hex(text) or build(text, length))
+            device.inject(_parse_hex(text) or build(text, length), queue)
         return ""
 
     def command_set_admin_state(self, args: list[str]) -> str:

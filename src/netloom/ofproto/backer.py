@@ -436,6 +436,8 @@ class Backer:
             return self.clock.now_ms()
         due = [bridge.deadline() for bridge in self.bridges.values()]
         due.append(self.uplinks.deadline())
+        if self.dpif.polling is not None:
+            due.append(self.dpif.polling.deadline())
         has_flows = self.revalidator.n_flows or (
             self.dpif.has_strangers and self.dpif.stats().flows
         )

@@ -75,6 +75,8 @@ def set_quality(port: OfPort, dpif: Dpif) -> None:
     port.marks = marks_of(port.settings.marks, dpif)
     if port.dp_port >= 0 and port.tunnel is None:
         dpif.set_policing(DpPortNo(port.dp_port), port.settings.policing)
+        if dpif.polling is not None:
+            dpif.polling.set_port_config(port.dp_port, dict(port.settings.polling))
 
 
 def with_policed(stats: DeviceStats, port: OfPort) -> DeviceStats:

@@ -139,6 +139,8 @@ class Revalidator:
     def _refuse(self, key: int, name: FlowName, result: Translated, now_ms: int) -> None:
         """A flow is known already, one too many, or of a port that switches by itself."""
         backer = self._backer
+        if backer.dpif.polling is not None and name in self._flows:
+            backer.dpif.polling.share(*name)
         if IN_PORT.get(key) not in backer.switched.ports:
             events = backer.events
             (events.flow_known if name in self._flows else events.limit_hit).add()

@@ -221,6 +221,8 @@ class PortSettings(Record):
     lldp: LldpSettings | None = None
     #: How much may come in.
     policing: Policing = FREE
+    #: How threads of the data path poll it, as sorted pairs of keys and values.
+    polling: tuple[tuple[str, str], ...] = ()
     #: (queue, DSCP) of the queues whose packets are marked.
     marks: tuple[tuple[int, int], ...] = ()
 

@@ -7,6 +7,8 @@ packet-in.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, cast
 
 from netloom.base.log import WARN, get_logger
@@ -36,6 +38,7 @@ _RECIRC_ID: Final = SLOT["recirc_id"]
 _ETH_SRC: Final = SLOT["dl_src"]
 #: Of flows without wildcards: all there is, and of `ct_state` the bits that have names.
 _EXACT: Final = SLOT["ct_state"].put(KEY_MASK, 0xFF)
+_THREAD: Final = attrgetter("thread")
 #: Coverage counter of packets from ports that no bridge has.
 DROP_UNKNOWN_PORT: Final = "upcall_unknown_port"
 
@@ -78,6 +81,19 @@ class Upcalls:
 
     def handle(self, upcalls: list[Upcall], now_ms: int) -> None:
         self._backer.follow_tables(now_ms)
+        polling = self._backer.dpif.polling
+        if polling is None or not polling.has_threads:
+            self._handle(upcalls, now_ms)
+        else:
+            # Each thread's in its own name.
+            for thread, group in groupby(upcalls, _THREAD):
+                batch = list(group)
+                polling.serve(thread, len(batch))
+                self._handle(batch, now_ms)
+            polling.serve(None)
+        self._backer.dpif.flush()
+
+    def _handle(self, upcalls: list[Upcall], now_ms: int) -> None:
         self.n_handled += len(upcalls)
         for upcall in upcalls:
             if upcall.kind == "miss":
@@ -95,7 +111,6 @@ class Upcalls:
                 export(self._backer, upcall, now_ms)
             else:
                 log.warn_rl("upcall of unknown kind %s", upcall.kind)
-        self._backer.dpif.flush()
 
     def _miss(self, upcall: Upcall, now_ms: int) -> None:
         backer = self._backer

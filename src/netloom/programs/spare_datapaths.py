@@ -12,12 +12,13 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.dpctl_ct import Failure
 from netloom.datapath.dpif import LOCAL_PORT, Dpif, DpPortNo
-from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.datapath.userspace.cores import Core
+from netloom.datapath.userspace.polling import PollingDpif
 from netloom.netdev.device import Device, DeviceFactory
 from netloom.transport.loop import MainLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from netloom.datapath.offload import OffloadPolicy
     from netloom.ofproto.backer import Backer
@@ -38,13 +39,19 @@ class SpareDatapaths:
     """The data paths beside those of the bridges in `owner` (`datapath.dpctl_ports`)."""
 
     def __init__(
-        self, loop: MainLoop, counters: Counters, devices: DeviceFactory, owner: _Types
+        self,
+        loop: MainLoop,
+        counters: Counters,
+        devices: DeviceFactory,
+        owner: _Types,
+        cores: Sequence[Core] = (),
     ) -> None:
+        self._cores = cores
         self._loop = loop
         self._counters = counters
         self._factory = devices
         self._owner = owner
-        self.dpifs: list[UserspaceDpif] = []
+        self.dpifs: list[PollingDpif] = []
         self._devices: dict[tuple[str, str], Device] = {}
 
     def find_datapath(self, type_: str, name: str) -> Dpif | None:
@@ -72,8 +79,8 @@ class SpareDatapaths:
             raise Failure("add_dp", errno.EINVAL)
         if self.find_datapath(type_, name) is not None:
             raise Failure("add_dp", errno.EEXIST)
-        clock, policy = self._loop.clock, self._owner.offload
-        dpif = UserspaceDpif(type_, f"{type_}@{name}", clock, self._counters, policy)
+        full_name, policy = f"{type_}@{name}", self._owner.offload
+        dpif = PollingDpif(type_, full_name, self._loop.clock, self._counters, self._cores, policy)
         try:
             dpif.port_add(self._open(dpif, name, "internal"), LOCAL_PORT)
         except ConfigError as error:
@@ -83,7 +90,7 @@ class SpareDatapaths:
 
     def remove_datapath(self, dpif: Dpif) -> None:
         """Remove one that was made here, and close its devices."""
-        if not isinstance(dpif, UserspaceDpif) or dpif not in self.dpifs:
+        if not isinstance(dpif, PollingDpif) or dpif not in self.dpifs:
             raise Failure("del_dp", errno.EBUSY)
         for port in dpif.ports():
             self.close_port(dpif, port.number)

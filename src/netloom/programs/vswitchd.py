@@ -12,6 +12,7 @@ from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
+from netloom.datapath.userspace.cores import log_cores, parse_cores
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
@@ -24,6 +25,7 @@ from netloom.programs.coverage_events import declare_events
 from netloom.programs.daemon_life import live
 from netloom.programs.dummy_wires import WireOpener
 from netloom.programs.help_text import ACTIVE_HELP, DAEMON_HELP, LOG_HELP, TLS_HELP, version_text
+from netloom.programs.host_cores import read_cores
 from netloom.programs.host_statistics import read_host_statistics
 from netloom.programs.outcome import Fatal, outcome
 from netloom.programs.vswitchd_commands import register_commands
@@ -103,6 +105,8 @@ class Arguments:
         self.remote = ""
         self.unixctl: str | None = None
         self.dummy: str | None = None
+        #: The NUMA nodes of the cores of a made-up machine.
+        self.cores: str | None = None
         self.disable_system = False
         self.use_system_routes = True
         self.mlockall = False
@@ -149,8 +153,7 @@ def _apply_own(arguments: Arguments, key: str, value: str | None) -> None:
         case "dpdk":
             raise Fatal("Using --dpdk to configure DPDK is not supported.")
         case "dummy-numa":
-            # Where poll-mode threads may run; here one thread does everything.
-            return
+            arguments.cores = value
         case "disable-system-route":
             arguments.use_system_routes = False
 
@@ -185,6 +188,8 @@ class Program:
         self.devices, self.dummies = make_devices(
             arguments, linux, self.clock, WireOpener(self.loop, signals)
         )
+        cores = read_cores() if arguments.cores is None else parse_cores(arguments.cores)
+        log_cores(cores)
         self.datapaths = DataPathSet(
             self.loop,
             self.counters,
@@ -192,6 +197,7 @@ class Program:
             dummy=arguments.dummy,
             has_system=not arguments.disable_system,
             linux=None if arguments.dummy == "system" else linux,
+            cores=cores,
         )
         self.links = OpenFlowLinks(
             self.loop,

@@ -40,7 +40,7 @@ def register_commands(program: Program) -> None:
         owner=program.datapaths.spare,
         counters=program.counters,
     )
-    threads = ThreadCommands(program.datapaths.dpifs)
+    threads = ThreadCommands(program.datapaths.dpifs, program.clock)
     bridges = OfprotoCommands(program.datapaths.in_use, program.clock)
     underlay = UnderlayCommands(
         program.datapaths.underlay, program.clock, program.datapaths.set_tunnel_source_ports,

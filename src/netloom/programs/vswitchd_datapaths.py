@@ -10,7 +10,7 @@ tries the kernel, and what an earlier daemon left there goes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from netloom.base import paths
@@ -24,7 +24,8 @@ from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
 from netloom.datapath.ebpf.ports import detach_left
 from netloom.datapath.offload import OffloadPolicy
-from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.datapath.userspace.cores import Core
+from netloom.datapath.userspace.polling import PollingDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.flow.key import MAX_VLANS
 from netloom.netdev.device import Device, DeviceFactory
@@ -71,8 +72,11 @@ class DataPathSet:
         dummy: str | None,
         has_system: bool,
         linux: LinuxFactory | None = None,
+        cores: Sequence[Core] = (),
     ) -> None:
         self._loop = loop
+        #: Of the machine, for threads that poll.
+        self._cores = cores
         self._devices = devices
         self._linux = linux
         #: The local port of each data path of this process, by its type.
@@ -96,7 +100,7 @@ class DataPathSet:
         self._without_hardware: set[str] = set()
         self._started_ms = loop.clock.now_ms()
         self._source_ports = SOURCE_PORTS
-        self.spare = SpareDatapaths(loop, counters, devices, self)
+        self.spare = SpareDatapaths(loop, counters, devices, self, cores)
         self._kernel: EbpfDpif | None = None
         self._mounts = Mounts()
         #: Why `system` is not served by the kernel, if it should be.
@@ -168,6 +172,8 @@ class DataPathSet:
         if self.offload.enabled and backer.dpif.hardware is None:
             self._complain_of_offload(backer.dpif)
         backer.is_restoring = self.is_restoring
+        if backer.dpif.polling is not None:
+            backer.dpif.polling.set_config(dict(limits.polling))
         if self._kernel is not None and backer.dpif is self._kernel:
             self._kernel.allow_shortcuts(limits.has_shortcuts)
 
@@ -304,7 +310,7 @@ class DataPathSet:
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
         clock, counters = self._loop.clock, self._counters
-        return UserspaceDpif(datapath_type, name, clock, counters, self.offload)
+        return PollingDpif(datapath_type, name, clock, counters, self._cores, self.offload)
 
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None

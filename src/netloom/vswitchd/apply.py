@@ -470,5 +470,6 @@ def _port_settings(wish: InterfaceWish) -> PortSettings:
         cfm=wish.cfm,
         lldp=wish.lldp,
         policing=wish.policing,
+        polling=wish.polling,
         marks=dscp_marks(wish.qos),
     )

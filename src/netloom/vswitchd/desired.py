@@ -59,6 +59,10 @@ RESERVED_PREFIXES = tuple(sorted({row.port_name for row in TYPES.values()}))
 VERSIONS = {f"OpenFlow1{minor}": minor + 1 for minor in range(6)}
 #: Statistics are not written more often than this.
 MIN_STATS_INTERVAL_MS = 5_000
+#: Keys about threads of data paths that do not begin with "pmd-".
+_POLLING_KEYS = frozenset(
+    {"emc-enable", "emc-insert-inv-prob", "smc-enable", "tx-flush-interval", "tx-steering"}
+)
 
 
 class Replica(Protocol):
@@ -113,7 +117,13 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         is_restoring=boolean(config, "flow-restore-wait"),
         restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
         explicit_sampled_drops=boolean(config, "explicit-sampled-drops"),
+        polling=_polling(config),
     )
+
+
+def _polling(config: dict[str, str]) -> Pairs:
+    """What is about threads of data paths."""
+    return pairs({k: v for k, v in config.items() if k.startswith("pmd-") or k in _POLLING_KEYS})
 
 
 class _Reader:
@@ -397,6 +407,7 @@ class _Reader:
             bfd=read_bfd(row.mapping("bfd")),
             lacp=_lacp_member(row.mapping("other_config")),
             policing=read_policing(row),
+            polling=_polling(row.mapping("other_config")),
             lldp=self._lldp if row.mapping("lldp").get("enable") == "true" else None,
         )
         if name == bridge:

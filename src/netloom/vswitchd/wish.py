@@ -45,6 +45,8 @@ class InterfaceWish(Record):
     #: How its packets are queued (its Port's), and how much may come in.
     qos: Qos | None = None
     policing: Policing = FREE
+    #: The keys of `other_config` that say how threads poll it.
+    polling: Pairs = ()
     error: str | None = None
 
 
@@ -115,6 +117,8 @@ class LimitsWish(Record):
     #: Flows that only sample packets say that they drop them.
     explicit_sampled_drops: bool = False
     offload: OffloadSettings = OffloadSettings()
+    #: The keys of `other_config` that are about threads that poll.
+    polling: Pairs = ()
 
 
 class ZonesWish(Record):

@@ -69,6 +69,7 @@ from netloom.datapath.ebpf.upcalls import Received, decode_record, pieces
 from netloom.datapath.ebpf.usage import Used
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.offload import Hardware
+from netloom.datapath.polling import Polling
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.dpif import DROP_UPCALL, UserspaceDpif
 from netloom.flow.extract import extract_key
@@ -131,6 +132,7 @@ class EbpfDpif:
         self.switching: Switching | None = self._switches
         self._orphans = Orphans(self._table)
         self.uplinks: UplinkPorts | None = self
+        self.polling: Polling | None = None
         self._has_given_up = False
         self._leaves = False
         self._reassembled = Reassembled()

@@ -78,6 +78,8 @@ class FlowCache:
         self._exact: dict[int, CachedFlow] = {}
         self._union = 0
         self._until_sort = SORT_INTERVAL
+        #: One in so many packets that were found in a group is remembered; 0: none.
+        self.one_in = 1
         #: Flows added and removed so far.
         self.changes = 0
         #: Packets that were found in a group, and groups that were asked for them.
@@ -108,7 +110,13 @@ class FlowCache:
                 return flow
         return None
 
+    def remember(self, key: int, flow: CachedFlow) -> None:
+        """Find `flow`, which was just made for `key`, in the exact-match cache at once."""
+        self._remember(key & self._union, flow)
+
     def _remember(self, short: int, flow: CachedFlow) -> None:
+        if self.one_in != 1 and (not self.one_in or self.group_hits % self.one_in):
+            return
         if len(self._exact) >= CACHE_ENTRIES:
             self._exact.clear()
         self._exact[short] = flow

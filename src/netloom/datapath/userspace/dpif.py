@@ -36,6 +36,7 @@ from netloom.datapath.dpif import (
 from netloom.datapath.drop_reasons import PIPELINE_DROPS
 from netloom.datapath.meters import DpMeter, DpMeterFeatures, DpMeterStats
 from netloom.datapath.offload import OffloadPolicy
+from netloom.datapath.polling import Polling
 from netloom.datapath.switching import Switching
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
@@ -130,6 +131,7 @@ class UserspaceDpif(Outlet):
         self.hardware = dummy_offload(type_, policy)
         #: Not a default of the class: compiled, such a one is not there.
         self.uplinks: UplinkPorts | None = None
+        self.polling: Polling | None = None
         self.type = type_
         self.name = name
         self._clock = clock

@@ -1,8 +1,8 @@
 """`ovs-appctl dpif-netdev/...`: the threads of a userspace data path, and what they spend time on.
 
-There is one thread here, the daemon's own, which Open vSwitch calls the main thread. It has no
-receive queues of its own to assign: commands about them have nothing to list. Of implementations to
-choose from there is one of each kind.
+The daemon's own thread is what Open vSwitch calls the main thread. It has no receive queues that
+could be assigned; those that poll (`userspace.pmd`) have. Of implementations to choose from there
+is one of each kind.
 """
 
 from __future__ import annotations
@@ -10,13 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
+from netloom.base.numbers import decimal, leading_int
 from netloom.datapath.dpif import Dpif
-from netloom.datapath.userspace.dpif import UserspaceDpif
+from netloom.datapath.userspace.pmd import PollThread
+from netloom.datapath.userspace.pmd_perf import HISTORY
+from netloom.datapath.userspace.pmd_perf_log import OPTIONS, LogSettings, parse_settings
+from netloom.datapath.userspace.polling import PollingDpif
+from netloom.datapath.userspace.thread_text import (
+    describe_performance,
+    describe_queues,
+    describe_sleep,
+    describe_stats,
+    shown_seconds,
+    title,
+)
 
 Handler = Callable[[list[str]], str]
-_PERF_OPTIONS = "[-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]"
-_PERF_LOG = f"on|off {_PERF_OPTIONS}"
+_PERF_LOG = f"on|off {OPTIONS}"
 _PERF = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]"
 _PARSER = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]"
 _OPTIONS_WITH_VALUE = frozenset({"-pmd", "-secs", "-it", "-ms"})
@@ -35,8 +47,10 @@ class ThreadCommand(NamedTuple):
 class ThreadCommands:
     """The commands over the data paths that `dpifs` returns."""
 
-    def __init__(self, dpifs: Callable[[], Sequence[Dpif]]) -> None:
+    def __init__(self, dpifs: Callable[[], Sequence[Dpif]], clock: Clock) -> None:
         self._dpifs = dpifs
+        self._clock = clock
+        self._log_settings = LogSettings()
 
     def commands(self) -> list[ThreadCommand]:
         """All of them."""
@@ -48,10 +62,11 @@ class ThreadCommands:
             ("miniflow-parser-get", "", 0, 0, _says(
                 "Available MFEX implementations:\n  scalar (available: True pmds: none)\n")),
             ("miniflow-parser-set", _PARSER, 1, 5, _set_parser),
-            ("pmd-perf-log-set", _PERF_LOG, 0, 10, _set_perf_log),
-            ("pmd-perf-show", _PERF, 0, 8, self._nothing),
+            ("pmd-perf-log-set", _PERF_LOG, 0, 10, self._set_perf_log),
+            ("pmd-perf-show", _PERF, 0, 8, self._show_performance),
             ("pmd-rxq-rebalance", "[dp]", 0, 1, self._rebalance),
             ("pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, self._show_queues),
+            ("pmd-sleep-show", "[dp]", 0, 1, self._show_sleeps),
             ("pmd-stats-clear", "[-pmd core] [dp]", 0, 3, self._clear),
             ("pmd-stats-show", "[-pmd core] [dp]", 0, 3, self._show),
             ("subtable-lookup-info-get", "", 0, 0, _says(
@@ -65,10 +80,10 @@ class ThreadCommands:
         )))  # fmt: skip
         return found
 
-    def _all(self) -> list[UserspaceDpif]:
-        return [dpif for dpif in self._dpifs() if isinstance(dpif, UserspaceDpif)]
+    def _all(self) -> list[PollingDpif]:
+        return [dpif for dpif in self._dpifs() if isinstance(dpif, PollingDpif)]
 
-    def _one(self, args: list[str]) -> tuple[UserspaceDpif, dict[str, str]]:
+    def _one(self, args: list[str]) -> tuple[PollingDpif, dict[str, str]]:
         """The data path that is meant (the only one, if there is one only), and the options."""
         options: dict[str, str] = {}
         words = list(args)
@@ -93,8 +108,38 @@ class ThreadCommands:
         if names.isdisjoint(args) if args else len(names) != 1:
             raise CommandError("please specify an existing datapath")
 
-    def _nothing(self, args: list[str]) -> str:
-        self._one(args)
+    def _chosen(self, args: list[str]) -> tuple[PollingDpif, list[PollThread], dict[str, str]]:
+        """The data path that is meant, its threads, or the one of the core that `-pmd` names, and
+        the options."""
+        dpif, options = self._one(args)
+        dpif.settle()
+        dpif.end_iterations()
+        threads = dpif.pollers.sorted_threads()
+        core = decimal(options.get("-pmd", ""))
+        if core is not None:
+            threads = [thread for thread in threads if thread.number == core]
+        return dpif, threads, options
+
+    def _show_performance(self, args: list[str]) -> str:
+        dpif, threads, options = self._chosen(args)
+        n_iterations, n_milliseconds = (
+            min(max(leading_int(options.get(key, "")), 0), HISTORY) for key in ("-it", "-ms")
+        )
+        return "".join(
+            describe_performance(thread, dpif.stats_of(thread), self._clock, "-nh" not in args,
+                                 n_iterations, n_milliseconds)
+            for thread in threads
+        )  # fmt: skip
+
+    def _show_sleeps(self, args: list[str]) -> str:
+        dpif, threads, _ = self._chosen(args)
+        heading = f"Default max sleep: {dpif.pollers.config.sleep_us:4} us\n"
+        return heading + "".join(map(describe_sleep, threads))
+
+    def _set_perf_log(self, args: list[str]) -> str:
+        self._log_settings = parse_settings(args, self._log_settings)
+        for dpif in self._all():
+            dpif.perf_log.settings = self._log_settings
         return ""
 
     def _show_bonds(self, args: list[str]) -> str:
@@ -109,48 +154,40 @@ class ThreadCommands:
 
     def _rebalance(self, args: list[str]) -> str:
         self._named(args)
+        wanted = set(args) or {_short_name(dpif) for dpif in self._all()}
+        for dpif in self._all():
+            if _short_name(dpif) in wanted:
+                dpif.pollers.ask()
         return "pmd rxq rebalance requested.\n"
 
     def _show_queues(self, args: list[str]) -> str:
-        _, options = self._one(args)
-        seconds = options.get("-secs", "")
-        shown = int(seconds) if seconds.isascii() and seconds.isdigit() else 60
-        return f"Displaying last {min(shown or 60, 60)} seconds pmd usage %\n"
+        _, threads, options = self._chosen(args)
+        seconds = shown_seconds(options.get("-secs"))
+        if "-pmd" in options and not threads:
+            return ""
+        heading = f"Displaying last {seconds} seconds pmd usage %\n"
+        return heading + "".join(describe_queues(thread, seconds) for thread in threads)
 
     def _clear(self, args: list[str]) -> str:
-        self._one(args)[0].clear_thread_stats()
+        dpif, threads, options = self._chosen(args)
+        if "-pmd" not in options:
+            dpif.clear_thread_stats()
+        for thread in threads:
+            dpif.clear_stats_of(thread)
         return ""
 
     def _show(self, args: list[str]) -> str:
-        dpif, options = self._one(args)
-        return "" if "-pmd" in options else _describe(dpif)
+        dpif, threads, options = self._chosen(args)
+        texts = [
+            describe_stats(title(thread), dpif.stats_of(thread), thread.perf) for thread in threads
+        ]
+        if "-pmd" not in options:
+            texts.append(describe_stats("main thread:\n", dpif.thread_stats()))
+        return "".join(texts)
 
 
 def _short_name(dpif: Dpif) -> str:
     return dpif.name.rpartition("@")[2]
-
-
-def _describe(dpif: UserspaceDpif) -> str:
-    stats = dpif.thread_stats()
-    passes = stats.passes / stats.received if stats.received else 0
-    lookups = stats.subtable_lookups / stats.megaflow_hits if stats.megaflow_hits else 0
-    batch = stats.sent / stats.batches if stats.batches else 0
-    return (
-        "main thread:\n"
-        f"  packets received: {stats.received}\n"
-        f"  packet recirculations: {stats.passes - stats.received}\n"
-        f"  avg. datapath passes per packet: {passes:.2f}\n"
-        f"  phwol hits: {stats.recognised}\n"
-        "  mfex opt hits: 0\n"
-        "  simple match hits: 0\n"
-        f"  emc hits: {stats.exact_hits}\n"
-        "  smc hits: 0\n"
-        f"  megaflow hits: {stats.megaflow_hits}\n"
-        f"  avg. subtable lookups per megaflow hit: {lookups:.2f}\n"
-        f"  miss with success upcall: {stats.misses}\n"
-        f"  miss with failed upcall: {stats.lost}\n"
-        f"  avg. packets per output batch: {batch:.2f}\n"
-    )
 
 
 def _says(text: str) -> Handler:
@@ -182,13 +219,3 @@ def _set_lookup(args: list[str]) -> str:
     if args[0] != "generic":
         raise CommandError("error, subtable lookup function not found")
     return "Lookup priority change affected 0 dpcls ports and 0 subtables.\n"
-
-
-def _set_perf_log(args: list[str]) -> str:
-    if args and args[0] not in ("on", "off"):
-        raise CommandError(
-            f"Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] {_PERF_OPTIONS}"
-        )
-    if args and args[0] == "on":
-        raise CommandError("logging of suspicious iterations needs a polling thread")
-    return ""
