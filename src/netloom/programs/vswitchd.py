@@ -12,6 +12,7 @@ from netloom.base.clock import Clock, WarpClock
 from netloom.base.counters import Counters
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
+from netloom.datapath.userspace.unfinished import GROWN, SEGMENTED
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
@@ -172,6 +173,12 @@ def make_devices(
     return dummies, dummies
 
 
+def count_segments(counters: Counters, dummies: DummyFactory) -> None:
+    """Count what dummies cut into segments."""
+    counters.counter(SEGMENTED).follow(lambda: dummies.n_segmented)
+    counters.counter(GROWN).follow(lambda: dummies.n_growths)
+
+
 class Program:
     """The running daemon: one runnable that takes everything in its order."""
 
@@ -193,6 +200,8 @@ class Program:
             has_system=not arguments.disable_system,
             linux=None if arguments.dummy == "system" else linux,
         )
+        if self.dummies is not None:
+            count_segments(self.counters, self.dummies)
         self.links = OpenFlowLinks(
             self.loop,
             arguments.tls,

@@ -27,6 +27,7 @@ from netloom.datapath.userspace.dpif import UserspaceDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.flow.key import MAX_VLANS
 from netloom.netdev.device import Device, DeviceFactory
+from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
@@ -153,6 +154,8 @@ class DataPathSet:
             self._restore_until_ms = self._started_ms + 1_000 * limits.restore_timeout_s
         if limits != self._limits:
             self._limits = limits
+            if limits.leaves_segments and isinstance(self._devices, DummyFactory):
+                self._devices.leave_segments()
             for backer in self.backers.values():
                 self._limit(backer)
 

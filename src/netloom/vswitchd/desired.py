@@ -112,6 +112,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         is_restoring=boolean(config, "flow-restore-wait"),
         restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
         explicit_sampled_drops=boolean(config, "explicit-sampled-drops"),
+        leaves_segments=boolean(config, "userspace-tso-enable"),
     )
 
 

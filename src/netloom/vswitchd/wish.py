@@ -113,6 +113,8 @@ class LimitsWish(Record):
     restore_timeout_s: int = 0
     #: Flows that only sample packets say that they drop them.
     explicit_sampled_drops: bool = False
+    #: Dummies may leave TCP uncut. Devices of Linux always may; once it is so it stays so.
+    leaves_segments: bool = False
 
 
 class ZonesWish(Record):

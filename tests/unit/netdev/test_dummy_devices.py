@@ -70,6 +70,9 @@ def test_tcp_of_a_device_that_leaves_it_uncut_is_cut_unless_the_next_does_so_too
     factory = DummyFactory(None)
     one, two = make(factory, "p1"), make(factory, "p2")
     one.set_options({"ol_tso_segsz": "100"})
+    assert not one.options
+    factory.leave_segments()
+    one.set_options({"ol_tso_segsz": "100"})
     header = bytes(12) + b"\x50\x10" + bytes(6)
     frames = [
         ethernet(bytes(6), bytes(6), 0x0800, ipv4(b"\1\0\0\1", b"\1\0\0\2", 6, data))

@@ -58,9 +58,10 @@ from netloom.datapath.userspace.tunnels import (
     DROP_PUSH,
     DROP_TUNNEL_PORT,
 )
+from netloom.datapath.userspace.unfinished import GROWN
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, PACKET_TYPE_MASK, TCP_FLAGS_SHIFT
-from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.device import BATCH_PACKETS, Device, DeviceStats, Packet, n_growths
 from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
@@ -69,8 +70,6 @@ from netloom.packet.offload import Offload
 
 log: Final = get_logger("dpif_netdev")
 
-#: Packets taken from one port before the next has its turn.
-BATCH_PACKETS: Final = 32
 #: Every which round looks at all ports, also while some are busy.
 FULL_ROUND: Final = 8
 #: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
@@ -83,6 +82,8 @@ BRIDGE_NUMBERS: Final = 100
 MAX_PROGRAMS: Final = 1_024
 ETH_LEN: Final = 14
 
+#: More packets waited for a port than are one batch.
+QUEUE_GROWN: Final = "dpif_netdev_output_grow_queues"
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
 DROP_ACTION: Final = "datapath_drop_userspace_action_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
@@ -500,6 +501,9 @@ class UserspaceDpif(Outlet):
         for number, packets in outbox.items():
             self._sent += len(packets)
             self._batches += 1
+            if len(packets) > BATCH_PACKETS:
+                self.note(QUEUE_GROWN, n_growths(len(packets)))
+                self.note(GROWN, n_growths(len(packets)))
             found = self._ports.get(number)
             if found is None or isinstance(found[1], TunnelPort):
                 self._counters.counter(DROP_PORT).add(len(packets))
@@ -545,6 +549,9 @@ class UserspaceDpif(Outlet):
 
     def drop(self, reason: str) -> None:
         self._counters.counter(reason).add()
+
+    def note(self, event: str, n: int = 1) -> None:
+        self._counters.counter(event).add(n)
 
 
 def _number_in_name(name: str) -> int:

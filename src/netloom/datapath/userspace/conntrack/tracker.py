@@ -70,6 +70,7 @@ from netloom.flow.key import (
     PACKET_TYPE_MASK,
 )
 from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
+from netloom.packet.marks import VOUCHED
 from netloom.packet.parse import Headers
 
 NEW: Final = 0x01
@@ -100,6 +101,10 @@ TCP_FLAGS: Final = "conntrack_invalid_tcp_flags"
 TCP_SEQUENCE: Final = "conntrack_tcp_seq_chk_failed"
 TCP_UNCHECKED: Final = "conntrack_tcp_seq_chk_bypass"
 FRAGMENT_CHECKSUM: Final = "ipf_l3csum_err"
+#: Checksums that no device had looked at.
+FRAGMENT_CHECKED: Final = "ipf_l3csum_checked"
+L3_CHECKED: Final = "conntrack_l3csum_checked"
+L4_CHECKED: Final = "conntrack_l4csum_checked"
 FRAGMENTS_PURGED: Final = "ipf_stuck_frag_list_purged"
 COUNTERS: Final = (
     FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
@@ -179,12 +184,15 @@ class ConnTracker:
         self.fragments = fragments = Fragments()
         counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
         counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
+        counters.counter(FRAGMENT_CHECKED).follow(lambda: fragments.n_checked)
         self._expectations = Expectations()
         self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
         self._reader = PlainReader()
+        counters.counter(L3_CHECKED).follow(lambda: self._reader.checked.n_ip)
+        counters.counter(L4_CHECKED).follow(lambda: self._reader.checked.n_l4)
         self.checks_tcp_sequence = True
 
     @property
@@ -229,16 +237,20 @@ class ConnTracker:
         before: Tracked,
         ct: Ct,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
     ) -> Verdict:
-        """What the action `ct` makes of a packet; see the module."""
+        """What the action `ct` makes of a packet, of whose checksums so much is `known`
+        (`packet.marks`); see the module."""
         if before.state == INV:
             return Verdict(Tracked(INV | TRK, ct.zone))
         before = before if before.zone == ct.zone else UNTRACKED
-        found = extract(packet, headers, ct.zone, trusts_checksum)
+        if not known and self._reader.has_checked(packet):
+            known = VOUCHED
+        found = extract(packet, headers, ct.zone, known, self._reader.checked)
         if isinstance(found, str):
             self._counters.counter(found).add()
             return Verdict(Tracked(INV | TRK, ct.zone))
+        self._reader.vouch(packet)
         segment = None
         if found.key.proto == IPPROTO_TCP and not found.related:
             segment = read_segment(packet, headers.l4, headers.end)
@@ -259,7 +271,7 @@ class ConnTracker:
         key: int,
         ct: CtPlan,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
         wants_key: bool = True,
     ) -> int:
         """What `ct` makes of the flow key of a plain packet: what `track` says (a test compares
@@ -272,7 +284,7 @@ class ConnTracker:
         state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
-        read = self._reader.read(packet, ct.zone, trusts_checksum)
+        read = self._reader.read(packet, ct.zone, known)
         if read is None:
             return -1
         found, end = read
