@@ -124,7 +124,8 @@ def finish_marks(packet: bytes, marks: int, able: int = 0) -> tuple[bytes, int]:
     data = bytearray(packet)
     outside = parse(packet)
     if not marks & GRE:
-        return bytes(data), _fill(data, 0, outside, marks, able, able & TX_IP)
+        marks = _fill(data, 0, outside, marks, able, able & TX_IP)
+        return bytes(data), marks
     start, kind = find_inside(packet, outside)
     inside = parse(packet[start:], kind)
     within = marks >> _INSIDE
