@@ -52,9 +52,7 @@ COUNTED = {
     "datapath_drop_userspace_action_error": (
         "dropped: too many packets wait, of those that an action sends up"
     ),
-    "dp_packet_batch_grow": (
-        "32 packets more than one batch holds came of one packet that was cut, or waited for a port"
-    ),
+    "dp_packet_batch_grow": "a batch of packets became longer, by the 32 that it holds at first",
     "dp_packet_gso": "a packet was cut into segments, here and not by a device",
     "dpif_destroy": "a data path lost its last bridge",
     "dpif_execute": (
@@ -67,9 +65,9 @@ COUNTED = {
     "dpif_meter_del": "a meter was removed",
     "dpif_meter_get": "what a meter has counted was asked for",
     "dpif_meter_set": "a meter was made or changed",
+    "dpif_netdev_output_grow_queues": "the same of a batch that waits for a port",
     "dpif_port_add": "a port was added to a data path",
     "dpif_port_del": "a port was removed from a data path",
-    "dpif_netdev_output_grow_queues": "32 packets more than one batch holds waited for a port",
     "drop_action_bridge_not_found": (
         "dropped: the bridge that it came from, or goes to, is not there"
     ),

@@ -49,7 +49,7 @@ from netloom.datapath.userspace.execute import (
     Program,
     compile_actions,
 )
-from netloom.datapath.userspace.flow_log import log_flow
+from netloom.datapath.userspace.flow_log import log_flow, log_upcall
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.policer import Policer
@@ -485,6 +485,10 @@ class UserspaceDpif(Outlet):
             self._counters.counter(fault).add()
 
     def _enqueue(self, upcall: Upcall, lost: str) -> None:
+        if log.threshold >= DBG:
+            kind = upcall.kind if upcall.kind == "miss" else "action"
+            name = self.name.rpartition("@")[2]
+            log_upcall(log, name, kind, upcall.key, upcall.packet, self.vlan_limit)
         if len(self._upcalls) >= UPCALL_QUEUE_PACKETS:
             self._lost += 1
             self.drop(lost)

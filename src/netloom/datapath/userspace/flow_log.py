@@ -1,4 +1,5 @@
-"""What the log tells of flows that come and change, for those who set `dpif_netdev` to DBG."""
+"""What the log tells of flows that come and change, and of packets that go up, for those who set
+`dpif_netdev` to DBG."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from netloom.datapath.action_text import format_actions
 from netloom.datapath.actions import DpActions
 from netloom.datapath.flow_text import format_ufid
 from netloom.datapath.ufid import flow_ufid
-from netloom.flow.key import MAX_VLANS
+from netloom.flow.fields import KEY_MASK
+from netloom.flow.key import MAX_VLANS, PACKET_TYPE_SHIFT
 from netloom.flow.odp_text import format_odp_flow
+from netloom.openflow.text_packets import packet_text
 
 #: Open vSwitch's limit for messages about misses and their flows.
 MESSAGES_PER_MINUTE: Final = 600
@@ -35,3 +38,14 @@ def log_flow(
         words.append(f"old_actions:{format_actions(old_actions)}")
     words.append(f"actions:{format_actions(actions)}")
     log.dbg("%s: %s", "flow_add" if old_actions is None else "flow_mod", ", ".join(words))
+
+
+def log_upcall(
+    log: Logger, name: str, kind: str, key: int, packet: bytes, vlan_limit: int = MAX_VLANS
+) -> None:
+    """`ovs-dummy: miss upcall:`, the whole key, and what is in the packet."""
+    if not log.admits(DBG, "flows", MESSAGES_PER_MINUTE, BURST):
+        return
+    shown = format_odp_flow(key, KEY_MASK, None, True, vlan_limit)
+    text = packet_text(packet, key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF)
+    log.dbg("%s: %s upcall:\n%s\n%s", name, kind, shown, text.rstrip("\n"))
