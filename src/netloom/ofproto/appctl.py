@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
-from netloom.datapath.dpctl import full_name
-from netloom.datapath.dpif import Flow
+from netloom.datapath.dpif import Flow, full_name
 from netloom.datapath.flow_text import format_flow, format_ufid
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK

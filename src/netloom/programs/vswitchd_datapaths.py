@@ -18,8 +18,7 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
 from netloom.base.record import replace
-from netloom.datapath.dpctl import full_name
-from netloom.datapath.dpif import LOCAL_PORT, Dpif
+from netloom.datapath.dpif import LOCAL_PORT, Dpif, full_name
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
 from netloom.datapath.ebpf.ports import detach_left
