@@ -328,7 +328,7 @@ class OfprotoCommands:
     def _pause(self, is_paused: bool) -> Callable[[list[str]], str]:
         def run(args: list[str]) -> str:
             for backer in self._backers():
-                backer.is_paused = is_paused
+                backer.pause(is_paused)
             return ""
 
         return run

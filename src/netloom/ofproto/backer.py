@@ -168,6 +168,12 @@ class Backer:
             log_operation(self.dpif, "delete success")
         self.config_changed()
 
+    def pause(self, is_paused: bool) -> None:
+        """Leave flows as they are, or go on: what changed meanwhile is looked at first, then what
+        flows counted."""
+        self.is_paused = is_paused
+        self._next_sweep_ms = self.clock.now_ms() + SWEEP_INTERVAL_MS
+
     def attach(self, device: Device, port: OfPort) -> int:
         """Make `device` a port of the data path; returns its number."""
         if isinstance(device, TunnelDevice):

@@ -120,3 +120,19 @@ def test_a_change_of_a_flow_that_others_removed_fails_and_it_is_forgotten(
     assert switch.backer.revalidator.n_flows == 0
     inject(switch)
     assert len(switch.devices.find("p1").sent) == 1
+
+
+def test_after_a_pause_changes_are_looked_at_before_what_flows_counted(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=output:2")
+    inject(switch)
+    switch.control("revalidator/pause")
+    switch.backer.dpif.flow_flush()
+    switch.clock.advance(5_000)
+    switch.control("revalidator/resume")
+    switch.backer.run()
+    assert switch.backer.revalidator.n_flows == 1
+    switch.replace_flows("br0", "actions=IN_PORT")
+    switch.backer.run()
+    assert "failed to put[modify]" in capsys.readouterr().err

@@ -69,7 +69,8 @@ def compile_track(
         outlet = execution.outlet
         tracker = outlet.conntrack
         if not tracker.fragments.n_held:
-            data, known = execution.frozen().data, known_sums(execution.offload)
+            data, offload = execution.frozen().data, execution.offload
+            known = 0 if offload is None else known_sums(offload)
             key = tracker.track_key(data, execution.key, plan, outlet.now_ms(), known, wants_key)
             if key >= 0:
                 if wants_key:

@@ -79,28 +79,41 @@ def read_plain(packet: bytes | bytearray, zone: int, known: int) -> tuple[PlainT
 class PlainReader:
     """`read_plain`, once for a packet that comes back."""
 
-    __slots__ = ("_last", "_seen", "checked")
+    __slots__ = ("_last", "_n_right", "_n_unsummed", "_seen", "checked")
 
     def __init__(self) -> None:
         #: By the identity of packets: these, zone, what was known, what was read of them.
         self._seen: dict[int, tuple[bytes, int, int, tuple[PlainTuple, int] | None]] = {}
         #: The last packet that others found to be right.
         self._last: bytes = b""
+        #: What others look at is counted here.
         self.checked = Checked()
+        #: Packets that were looked at here, and those of them without a transport checksum.
+        self._n_right = self._n_unsummed = 0
+
+    @property
+    def n_ip_checked(self) -> int:
+        """How many checksums of IP were looked at."""
+        return self.checked.n_ip + self._n_right
+
+    @property
+    def n_l4_checked(self) -> int:
+        """How many checksums of transport headers were."""
+        return self.checked.n_l4 + self._n_right - self._n_unsummed
 
     def read(self, packet: bytes, zone: int, known: int) -> tuple[PlainTuple, int] | None:
         seen = self._seen.get(id(packet))
-        is_checked = known != 0 or packet is self._last
+        was_right = False
         if seen is not None and seen[0] is packet:
             _, seen_zone, seen_known, read = seen
             if seen_zone == zone and seen_known == known:
                 return read
-            is_checked = is_checked or read is not None
+            was_right = read is not None
         read = read_plain(packet, zone, known)
-        if not is_checked and read is not None:
-            self.checked.n_ip += 1
-            if read[0][2] == IPPROTO_TCP or packet[_UDP_SUM_AT] | packet[_UDP_SUM_AT + 1]:
-                self.checked.n_l4 += 1
+        if read is not None and not (known or was_right or packet is self._last):
+            self._n_right += 1
+            if read[0][2] != IPPROTO_TCP and not packet[_UDP_SUM_AT] | packet[_UDP_SUM_AT + 1]:
+                self._n_unsummed += 1
         if len(self._seen) >= MAX_SEEN:
             self._seen.clear()
         self._seen[id(packet)] = (packet, zone, known, read)

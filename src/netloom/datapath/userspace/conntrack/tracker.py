@@ -191,8 +191,8 @@ class ConnTracker:
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
         self._reader = PlainReader()
-        counters.counter(L3_CHECKED).follow(lambda: self._reader.checked.n_ip)
-        counters.counter(L4_CHECKED).follow(lambda: self._reader.checked.n_l4)
+        counters.counter(L3_CHECKED).follow(lambda: self._reader.n_ip_checked)
+        counters.counter(L4_CHECKED).follow(lambda: self._reader.n_l4_checked)
         self.checks_tcp_sequence = True
 
     @property
