@@ -135,7 +135,7 @@ OPTION_ROWS: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "pcap": ("as a capture", _BYTES),
     "raw": ("as bytes in hexadecimal digits (the default)", _BYTES),
     "bare": ("in hexadecimal digits without spaces", _BYTES),
-    "bad-csum": ("with wrong checksums", _BYTES),
+    "bad-csum": ("with a wrong checksum in the IPv4 header", _BYTES),
     "read-only": ("refuse to change anything", EVERY),
     "detach": ("go on in the background", _DAEMONS),
     "monitor": ("start again after a crash", _DAEMONS),

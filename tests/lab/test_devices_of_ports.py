@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.support.peers import wait_until
 from tests.support.switches import RunningSwitch, needs_root
@@ -154,3 +156,17 @@ def test_adding_and_removing_a_port_again_and_again_leaves_a_working_switch(stan
     stand.switch.vsctl("add-port", "br0", "vif1")
     assert vm1.ping("10.0.0.2", count=3)
     assert len(stand.switch.ofctl("show", "br0").split("(vif1)")) == 2
+
+
+def test_a_port_of_user_space_tells_what_is_left_to_its_device(stand: Stand) -> None:
+    """Who fills checksums and cuts TCP matters to a data path that sends by itself only."""
+    assert "offload" not in stand.get("vif2", "status")[0]
+    stand.switch.vsctl("set", "bridge", "br0", "datapath_type=netdev")
+    told = {"tcp_csum", "udp_csum", "tcp_seg"}
+
+    def is_told() -> bool:
+        pairs = re.findall(r'tx_(\w+)_offload="(true|false)"', stand.get("vif2", "status")[0])
+        return len(pairs) == 10 and {name for name, value in pairs if value == "true"} == told
+
+    assert wait_until(is_told)
+    assert "offload" not in stand.get("br0", "status")[0]

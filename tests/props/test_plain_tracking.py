@@ -19,6 +19,7 @@ from netloom.datapath.userspace.conntrack.plan import CtPlan
 from netloom.datapath.userspace.conntrack.text import format_connection
 from netloom.datapath.userspace.conntrack.tracker import ConnTracker
 from netloom.flow.extract import extract_key
+from netloom.packet.marks import VOUCHED
 from netloom.packet.parse import parse
 
 ACTIONS = (
@@ -76,17 +77,17 @@ def test_short_and_long_road_of_tracking_agree(seed: int) -> None:
     now_ms, n_short = 1_000, 0
     for _ in range(PACKETS):
         now_ms += rng.choice((0, 1, 500, 40_000 if rng.random() < 0.1 else 1))
-        packet, trusts = random_packet(rng), rng.random() < 0.2
+        packet, known = random_packet(rng), VOUCHED if rng.random() < 0.2 else 0
         headers, key = parse(packet), extract_key(packet, 1)
         for text in rng.choices(ACTIONS, k=rng.choice((1, 2))):
             (ct,) = parse_actions(text)
             assert isinstance(ct, Ct)
-            said = short.tracker.track_key(packet, key, CtPlan(ct), now_ms, trusts)
+            said = short.tracker.track_key(packet, key, CtPlan(ct), now_ms, known)
             n_short += said >= 0
             if said < 0:
-                verdict = short.tracker.track(packet, headers, tracked_of(key), ct, now_ms, trusts)
+                verdict = short.tracker.track(packet, headers, tracked_of(key), ct, now_ms, known)
                 said = write_tracked(key, verdict.tracked)
-            verdict = long.tracker.track(packet, headers, tracked_of(key), ct, now_ms, trusts)
+            verdict = long.tracker.track(packet, headers, tracked_of(key), ct, now_ms, known)
             key = write_tracked(key, verdict.tracked)
             assert said == key
             assert short.told(now_ms) == long.told(now_ms)

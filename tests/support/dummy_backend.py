@@ -12,7 +12,8 @@ from netloom.netdev.dummy import DummyFactory
 
 #: What is counted besides: what came in and went out, and details of what else is counted.
 NO_DROPS = (
-    "netdev_", "dpif_", "miniflow_", "ipf_",
+    "netdev_", "dpif_", "miniflow_", "ipf_", "native_tnl_", "dp_packet_",
+    "conntrack_l3csum_checked", "conntrack_l4csum_checked",
 )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ from netloom.datapath.dpctl_small import (
     normalize_actions,
     refuse_cache_size,
 )
-from netloom.datapath.dpif import Dpif, DpPort, Flow
+from netloom.datapath.dpif import Dpif, DpPort, Flow, full_name
+from netloom.datapath.dpif_log import is_told, log_deletion, log_flow, log_operation
 from netloom.datapath.flow_text import format_flow, format_flow_stats, format_ufid, parse_ufid
 from netloom.datapath.polling import MAIN_THREAD
 from netloom.flow.key import DL_TYPE_MASK, IN_PORT_MASK, PACKET_TYPE_MASK, RECIRC_ID_MASK
@@ -57,11 +58,6 @@ _OFFLOADED = {
 }
 #: Bits that every flow of a data path matches, whether its text says so or not.
 _ALWAYS = IN_PORT_MASK | RECIRC_ID_MASK
-
-
-def full_name(dpif: Dpif) -> str:
-    """`system@ovs-system`"""
-    return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"
 
 
 class DpctlCommand(NamedTuple):
@@ -334,6 +330,9 @@ class Dpctl:
             self._fail(call, "updating flow table", code)
             return
         self._count("dpif_flow_put").add()
+        if is_told():
+            operation = "put[create]" if old is None else "put[modify]"
+            log_flow(dpif, operation, key, mask, new_actions)
         dpif.flow_put(key, mask, new_actions)
         if ufid is not None:
             there = {(flow.key & flow.mask, flow.mask) for flow in dpif.flow_dump()}
@@ -409,7 +408,10 @@ class Dpctl:
         if flow is None:
             self._fail(call, "deleting flow", errno.ENOENT)
             call.out.append("Perhaps you need to specify a UFID?\n")
-        elif "--statistics" in call.options:
+            return
+        if is_told():
+            log_deletion(dpif, key, mask, flow.stats, self._now_ms())
+        if "--statistics" in call.options:
             call.out.append(format_flow_stats(flow.stats, self._now_ms()) + "\n")
 
     def _add_flows(self, call: _Call) -> None:
@@ -423,6 +425,7 @@ class Dpctl:
             if (dpif := self._one(call, 0)) is not None:
                 self._count("dpif_flow_flush").add()
                 dpif.flow_flush()
+                log_operation(dpif, "flow_flush success")
         else:
             self._from_file(call, "delete")
 

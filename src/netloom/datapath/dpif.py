@@ -283,3 +283,8 @@ class Dpif(Protocol):
         which that was not said."""
 
     def close(self) -> None: ...
+
+
+def full_name(dpif: Dpif) -> str:
+    """`system@ovs-system`"""
+    return dpif.name if "@" in dpif.name else f"{dpif.type}@{dpif.name}"

@@ -42,6 +42,15 @@ class Packet:
         return hash((self.data, self.offload))
 
 
+#: Packets that are one batch for devices.
+BATCH_PACKETS: Final = 32
+
+
+def n_growths(n_packets: int) -> int:
+    """How often a batch had to grow, by as many as it first holds, to hold so many."""
+    return max(n_packets - 1, 0) // BATCH_PACKETS
+
+
 #: A counter that a device does not keep: OpenFlow's number for that, shown as "?".
 UNKNOWN_COUNT: Final = (1 << 64) - 1
 
@@ -113,6 +122,9 @@ class DeviceState(Record):
     is_ethernet: bool = True
     #: Index of the device (a Linux bridge, a bond, a VRF) that takes what comes in; 0: none.
     master: int = 0
+    #: What is done to packets behind `send`, so that nobody has to do it before: bits of
+    #: `packet.marks.TX_OFFLOADS`.
+    tx_offloads: int = 0
 
 
 class Device(Protocol):

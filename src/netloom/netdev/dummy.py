@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from netloom.base.errors import CommandError, ConfigError
-from netloom.base.log import get_logger
+from netloom.base.log import DBG, get_logger
 from netloom.base.numbers import decimal, leading_int
 from netloom.base.record import replace
 from netloom.netdev.device import (
@@ -24,14 +24,22 @@ from netloom.netdev.device import (
     DeviceStats,
     Packet,
     Wire,
+    n_growths,
+)
+from netloom.netdev.dummy_offloads import (
+    NO_OFFLOADS,
+    describe_received,
+    describe_sent,
+    read_offloads,
 )
 from netloom.netdev.dummy_queues import DummyQueues
 from netloom.netdev.errors import unknown_type
 from netloom.netdev.tunnel_config import TYPES
-from netloom.packet.offload import finish_offload, segmentation
+from netloom.packet.offload import Offload, finish_offload, is_of_tunnel
 from netloom.packet.pcap import PcapWriter
 
 log = get_logger("netdev_dummy")
+segmentation_log = get_logger("userspace_tso")
 
 #: Packets that may wait at a dummy device: a test that forgets to run the switch fills no memory.
 QUEUE_PACKETS = 10_000
@@ -75,8 +83,10 @@ class DummyDevice:
         number: int,
         wall_ms: Callable[[], int],
         open_wire: OpenWire | None = None,
+        leaves_segments: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
+        self._leaves_segments = leaves_segments
         self.type = type_
         self.sent: deque[Packet] = deque(maxlen=SENT_PACKETS)
         #: Do threads poll it?
@@ -92,8 +102,9 @@ class DummyDevice:
         self._open_wire = open_wire
         self._wire: Wire | None = None
         self._wire_option = ("", "")
-        #: TCP comes in to be cut to so many bytes of payload, and may leave so; 0: it does not.
-        self._segment_size = 0
+        self._offloads = NO_OFFLOADS
+        #: Told of packets that were cut into segments: into how many.
+        self.note_segments: Callable[[int], None] | None = None
         self._rx_log: PcapWriter | None = None
         self._tx_log: PcapWriter | None = None
         self._log_names: tuple[str, str] = ("", "")
@@ -149,19 +160,38 @@ class DummyDevice:
         self._counts["rx_bytes"] += n_bytes
         if self.is_polled:
             self.queues.count_received(queue, len(packets), n_bytes)
-        if self._segment_size:
+        if self._offloads is not NO_OFFLOADS:
             for packet in packets:
-                packet.offload = segmentation(packet.data, self._segment_size)
+                packet.offload = self._offloads.of_received(packet.data)
+        if log.threshold >= DBG:
+            for packet in packets:
+                log.dbg("Rx: %s", describe_received(packet.offload))
         return packets
 
     def send(self, packets: list[Packet]) -> None:
         for packet in packets:
-            offload = packet.offload
-            if offload is not None and offload.gso_size and self._segment_size:
-                self._send(packet.data, is_whole=True)
-                continue
-            for data in finish_offload(packet.data, offload) if offload else [packet.data]:
-                self._send(data)
+            if log.threshold >= DBG:
+                log.dbg("Tx: %s", describe_sent(packet.offload))
+            if packet.offload is None:
+                self._send(packet.data)
+            else:
+                self._send_unfinished(packet.data, packet.offload)
+
+    def _send_unfinished(self, data: bytes, offload: Offload) -> None:
+        if not offload.gso_size:
+            if offload.marks:
+                self._send(self._offloads.finish(data, offload.marks))
+            else:
+                self._send(finish_offload(data, offload)[0])
+            return
+        if self._offloads.segment_size and not is_of_tunnel(data, offload):
+            self._send(data, is_whole=True)
+            return
+        parts = finish_offload(data, offload)
+        if self.note_segments is not None:
+            self.note_segments(len(parts))
+        for part in parts:
+            self._send(part)
 
     def _send(self, data: bytes, is_whole: bool = False) -> None:
         longest = self._state.mtu + (18 if data[12:14] in _TAGS else 14)
@@ -184,14 +214,16 @@ class DummyDevice:
 
     def set_options(self, options: Mapping[str, str]) -> None:
         """`pcap`, or `rxq_pcap` and `tx_pcap`, name files for what is received and sent; `stream`
-        or `pstream` is where the other end of the wire is; `ifindex` is its number. With
-        `ol_tso_segsz` it is a device that leaves TCP uncut, in segments of that size."""
+        or `pstream` is where the other end of the wire is; `ifindex` is its number. For `ol_` see
+        `dummy_offloads`."""
         self._plug(options)
         if self.is_polled:
             self.queues.configure(self.name, options)
         index = options.get("ifindex", "")
-        self._state = replace(self._state, ifindex=decimal(index) or 0)
-        self._segment_size = decimal(options.get("ol_tso_segsz", "")) or 0
+        self._offloads = read_offloads(options, self._leaves_segments())
+        self._state = replace(
+            self._state, ifindex=decimal(index) or 0, tx_offloads=self._offloads.announced
+        )
         both = options.get("pcap", "")
         names = options.get("rxq_pcap", both), options.get("tx_pcap", both)
         if names == self._log_names:
@@ -230,6 +262,7 @@ class DummyDevice:
         shown = {"ifindex": str(index)} if index else {}
         if self.is_polled:
             shown |= self.queues.shown()
+        shown |= dict(self._offloads.shown)
         return shown if self._wire is None else shown | dict([self._wire_option])
 
     @property
@@ -279,6 +312,10 @@ class DummyFactory:
         self._open_wire = open_wire
         self._opened = 0
         self._changes = 0
+        #: Do devices leave TCP uncut? Once they do it stays so (other_config:userspace-tso-enable).
+        self.has_segmentation = False
+        #: Packets that dummies cut into segments, and how often their batches grew by that.
+        self.n_segmented = self.n_growths = 0
         self.devices: dict[str, DummyDevice] = {}
 
     def types(self) -> frozenset[str]:
@@ -296,11 +333,25 @@ class DummyFactory:
             return self._inner.open(name, type_, options)
         if type_ not in REPLACED_TYPES | DUMMY_TYPES:
             raise unknown_type(name, type_)
-        device = DummyDevice(name, type_, self._opened, self._wall_ms, self._open_wire)
+        device = DummyDevice(
+            name, type_, self._opened, self._wall_ms, self._open_wire,
+            lambda: self.has_segmentation,
+        )  # fmt: skip
+        device.note_segments = self._note_segments
         device.set_options(options)
         self._opened += 1
         self.devices[name] = device
         return device
+
+    def leave_segments(self) -> None:
+        """From now on `ol_tso_segsz` means something."""
+        if not self.has_segmentation:
+            self.has_segmentation = True
+            segmentation_log.info("Userspace TCP Segmentation Offloading support enabled")
+
+    def _note_segments(self, n_segments: int) -> None:
+        self.n_segmented += 1
+        self.n_growths += n_growths(n_segments)
 
     def find(self, name: str) -> DummyDevice | None:
         """The open dummy of that name."""

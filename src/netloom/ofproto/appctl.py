@@ -12,8 +12,7 @@ from typing import NamedTuple
 from netloom.base.clock import Clock
 from netloom.base.errors import CommandError
 from netloom.base.log import get_logger
-from netloom.datapath.dpctl import full_name
-from netloom.datapath.dpif import Flow
+from netloom.datapath.dpif import Flow, full_name
 from netloom.datapath.flow_text import format_flow, format_ufid
 from netloom.flow.address import format_mac, parse_mac
 from netloom.flow.key import IN_PORT_MASK
@@ -341,7 +340,7 @@ class OfprotoCommands:
     def _pause(self, is_paused: bool) -> Callable[[list[str]], str]:
         def run(args: list[str]) -> str:
             for backer in self._backers():
-                backer.is_paused = is_paused
+                backer.pause(is_paused)
             return ""
 
         return run

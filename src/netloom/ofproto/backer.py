@@ -15,6 +15,7 @@ from netloom.base.clock import Clock
 from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError
 from netloom.datapath.dpif import Dpif, DpPortNo
+from netloom.datapath.dpif_log import log_operation
 from netloom.flow.key import IN_PORT_MASK
 from netloom.netdev.device import Device
 from netloom.netdev.tunnel import TunnelDevice
@@ -162,8 +163,16 @@ class Backer:
         self.switched.reasons.pop(name, None)
         bridge.destroy()
         self.recirculations.forget_bridge(name)
-        self.events.destroyed.add(not self.bridges)
+        if not self.bridges:
+            self.events.destroyed.add()
+            log_operation(self.dpif, "delete success")
         self.config_changed()
+
+    def pause(self, is_paused: bool) -> None:
+        """Leave flows as they are, or go on: what changed meanwhile is looked at first, then what
+        flows counted."""
+        self.is_paused = is_paused
+        self._next_sweep_ms = self.clock.now_ms() + SWEEP_INTERVAL_MS
 
     def attach(self, device: Device, port: OfPort) -> int:
         """Make `device` a port of the data path; returns its number."""
@@ -174,6 +183,7 @@ class Backer:
         self.uplinks.release(device.name)
         number = self.dpif.port_add(device).number
         self.events.port_add.add()
+        log_operation(self.dpif, f"added {device.name} as port {number}")
         self.ports[number] = port
         self.underlay.attach(device)
         return number
@@ -189,6 +199,7 @@ class Backer:
         self.underlay.detach(device)
         self.dpif.port_del(DpPortNo(number))
         self.events.port_del.add()
+        log_operation(self.dpif, f"port_del({number})")
 
     def lose_port(self, number: int) -> bool:
         """Somebody takes a port out of the data path, and so out of its bridge; False if it is no

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from netloom.base.errors import CommandError
 from netloom.base.numbers import decimal
-from netloom.datapath.dpctl import full_name
+from netloom.datapath.dpif import full_name
 from netloom.datapath.flow_text import parse_ufid
 from netloom.flow.print import SWITCH_OPTION_BITS, format_match
 from netloom.ofproto.backer import Backer

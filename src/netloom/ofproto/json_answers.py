@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netloom.base.errors import CommandError
-from netloom.datapath.dpctl import full_name
+from netloom.datapath.dpif import full_name
 from netloom.flow.address import format_mac
 from netloom.flow.mapped import V4_BITS, format_mapped, is_ipv4
 from netloom.netdev.dummy import DummyDevice

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from netloom.base.counters import Counters
 from netloom.base.record import replace
 from netloom.datapath.dpif import Dpif
+from netloom.datapath.dpif_log import log_operation
 from netloom.datapath.meters import (
     BAND_DROP,
     BAND_DSCP_REMARK,
@@ -97,6 +98,7 @@ class Meters:
     def stats(self, meter: Meter) -> DpMeterStats:
         """What the data path has counted."""
         self._events.meter_get.add()
+        log_operation(self._dpif, f"DPIF meter {meter.dp_meter} get stats")
         found = self._dpif.meter_stats(meter.dp_meter)
         return found or DpMeterStats(0, 0, tuple((0, 0) for _ in meter.bands))
 
@@ -113,6 +115,7 @@ class Meters:
         number = self._numbers.take()
         self._dpif.meter_set(number, config)
         self._events.meter_set.add()
+        log_operation(self._dpif, f"DPIF meter {number} set")
         bands = with_bursts(mod.bands)
         self._meters[mod.meter_id] = Meter(mod.meter_id, number, mod.flags, bands, now_ms)
         self.generation += 1
@@ -125,6 +128,7 @@ class Meters:
             raise OpenFlowError("OFPMMFC_UNKNOWN_METER")
         self._dpif.meter_set(meter.dp_meter, self._config(mod))
         self._events.meter_set.add()
+        log_operation(self._dpif, f"DPIF meter {meter.dp_meter} set")
         meter.flags = mod.flags
         meter.bands = with_bursts(mod.bands)
 
@@ -133,6 +137,7 @@ class Meters:
         del self._meters[meter.meter_id]
         self._dpif.meter_del(meter.dp_meter)
         self._events.meter_del.add()
+        log_operation(self._dpif, f"DPIF meter {meter.dp_meter} deleted")
         self._numbers.give_back(meter.dp_meter)
         self.generation += 1
 

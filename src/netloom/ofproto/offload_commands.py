@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netloom.datapath.dpctl import full_name
+from netloom.datapath.dpif import full_name
 from netloom.datapath.offload import CLASSES, OffloadedPort, OffloadPolicy, Provider
 
 if TYPE_CHECKING:

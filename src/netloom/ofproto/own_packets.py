@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from netloom.datapath.dpif_log import execute
 from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
@@ -34,5 +35,5 @@ def send_own(bridge: Ofproto, port: OfPort, frame: bytes, now_ms: int, is_oam: b
     result = translate(bridge, key, now_ms, actions=actions, packet=frame)
     credit_all(result.credits, 1, len(frame), now_ms, 0)
     if result.actions:
-        backer.dpif.execute(frame, _IN_PORT.put(key, _IN_PORT.ones), result.actions)
+        execute(backer.dpif, frame, _IN_PORT.put(key, _IN_PORT.ones), result.actions)
     backer.recirculations.release(result.recirc_ids, now_ms)

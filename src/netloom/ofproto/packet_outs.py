@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from netloom.datapath import actions as dp
+from netloom.datapath.dpif_log import execute
 from netloom.flow import ports as reserved
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT, TUN_OPTIONS_MASK
@@ -80,7 +81,7 @@ class PacketOuts:
                 port = bridge.ports_by_number.get(in_port)
                 dp_port = port.dp_port if port is not None else -1
                 base = key & ~_IN_PORT.mask | dp_port & _IN_PORT.ones
-                bridge.backer.dpif.execute(message.packet, base, result.actions)
+                execute(bridge.backer.dpif, message.packet, base, result.actions)
 
         return send
 

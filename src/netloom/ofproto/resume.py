@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netloom.datapath.dpif_log import execute
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import FIELD, SLOT, TUN_OPTIONS_MASK
 from netloom.flow.key import METADATA_ALL_MASK
@@ -53,5 +54,5 @@ def resume_packet(backer: Backer, message: m.PacketIn, version: int, now_ms: int
         target.credit(1, len(message.packet), now_ms)
     if result.actions:
         base = _IN_PORT.put(key, rest.odp_port)
-        backer.dpif.execute(message.packet, base, result.actions)
+        execute(backer.dpif, message.packet, base, result.actions)
     backer.recirculations.release(result.recirc_ids, now_ms)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from netloom.base.log import get_logger
 from netloom.datapath.dpif import Flow
+from netloom.datapath.dpif_log import is_told, log_deletion, log_dump, log_flow, log_missing
 from netloom.flow.fields import KEY_MASK
-from netloom.ofproto.dpif_log import is_told, log_dump, log_flow
 from netloom.ofproto.export_netflow import end_flow
 from netloom.ofproto.translate import NO_CONTEXT, Translated, translate
 from netloom.ofproto.translate.context import Credit, MacLookup
@@ -263,18 +263,23 @@ class Revalidator:
                     names[name] = None
         return list(names)
 
-    def _push_statistics_of(self, names: Sequence[FlowName]) -> None:
-        """Credit what these flows have counted: to whom they were credited so far."""
+    def _push_statistics_of(self, names: Sequence[FlowName]) -> set[FlowName]:
+        """Credit what these flows have counted: to whom they were credited so far. Returns those
+        that the data path does not have any more."""
         if len(names) > len(self._flows) // SHARE_OF_DUMP:
-            self.push_statistics()
-            return
+            present = self.push_statistics()
+            return set() if present is None else set(names) - present
+        gone: set[FlowName] = set()
         if self._credit_used():
-            return
+            return gone
         for name in names:
             dumped = self._backer.dpif.flow_get(*name)
-            if dumped is not None:
+            if dumped is None:
+                gone.add(name)
+            else:
                 stats = dumped.stats
                 self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)
+        return gone
 
     def push_statistics(self) -> set[FlowName] | None:
         """Credit what the data path has counted since the last time; returns what flows it has, or
@@ -361,8 +366,7 @@ class Revalidator:
         self._revalidate(names, now_ms)
 
     def _revalidate(self, names: list[FlowName], now_ms: int) -> None:
-        if names:
-            self._push_statistics_of(names)
+        gone = self._push_statistics_of(names) if names else set()
         self._backer.follow_tables(now_ms)
         for name in names:
             flow = self._flows[name]
@@ -392,7 +396,12 @@ class Revalidator:
                 self._index(name, flow.mac_lookups)
             if result.flow_actions != flow.actions:
                 flow.actions = result.flow_actions
-                self._put("put[modify]", flow)
+                if name in gone:
+                    # Somebody else took it away; who waits for it comes up again.
+                    log_missing(self._backer.dpif, "put[modify]", flow.key, flow.mask, flow.actions)
+                    self._remove(name, flow)
+                else:
+                    self._put("put[modify]", flow)
 
     def _translate_again(self, key: int, now_ms: int) -> Translated | None:
         """What becomes of the packets of a flow; None if they come from nowhere."""
@@ -425,6 +434,9 @@ class Revalidator:
         self._backer.events.flow_del.add()
         last = self._backer.dpif.flow_del(*name)
         if last is not None:
+            if is_told():
+                now_ms = self._backer.clock.now_ms()
+                log_deletion(self._backer.dpif, flow.key, flow.mask, last.stats, now_ms)
             self._changes += 1
             stats = last.stats
             self._credit(name, stats.packets, stats.bytes, stats.used_ms, stats.tcp_flags)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from netloom.base.log import WARN, get_logger
 from netloom.datapath.dpif import Upcall
+from netloom.datapath.dpif_log import execute
 from netloom.flow.fields import KEY_MASK, SLOT
 from netloom.flow.key import CT_MASK, CT_STATE_MASK
 from netloom.flow.ports import NONE
@@ -177,7 +178,7 @@ class Upcalls:
         found = origin(backer, upcall.key)
         if found is not None:
             result = translate(*found, now_ms, packet=upcall.packet)
-            backer.dpif.execute(upcall.packet, upcall.key, result.actions, upcall.offload)
+            execute(backer.dpif, upcall.packet, upcall.key, result.actions, upcall.offload)
             backer.recirculations.release(result.recirc_ids, now_ms)
 
     def _to_controller(self, upcall: Upcall, now_ms: int) -> None:

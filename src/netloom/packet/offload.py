@@ -14,6 +14,13 @@ from typing import Final, NamedTuple
 from netloom.packet.checksum import checksum, pseudo_sum, sctp_checksum
 from netloom.packet.encapsulated import LEAST_INSIDE, encapsulate, find_inside
 from netloom.packet.headers import IPPROTO_TCP, IPPROTO_UDP, TCP_CWR, TCP_FIN, TCP_PSH
+from netloom.packet.marks import (
+    VOUCHED,
+    fill_ipv4_header,
+    fill_transport,
+    finish_marks,
+    pushed_marks,
+)
 from netloom.packet.parse import Headers, parse
 
 #: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset: in the host's byte order.
@@ -42,13 +49,15 @@ class Offload(NamedTuple):
     gso_size: int = 0
     csum_start: int = 0
     csum_offset: int = 0
+    #: What else is known of checksums (`packet.marks`); no part of the virtio_net_hdr.
+    marks: int = 0
 
     @property
     def is_none(self) -> bool:
-        return not self.flags & NEEDS_CSUM and not self.gso_type & ~GSO_ECN
+        return not (self.flags & NEEDS_CSUM or self.gso_type & ~GSO_ECN or self.marks)
 
     def encode(self) -> bytes:
-        return VIRTIO_NET_HDR.pack(*self)
+        return VIRTIO_NET_HDR.pack(*self[:6])
 
     def moved(self, by: int) -> Offload:
         """The same for a packet whose headers grew by `by` bytes, as when a tag was pushed."""
@@ -64,7 +73,10 @@ NO_OFFLOAD_HEADER: Final = NO_OFFLOAD.encode()
 
 def with_header(data: bytes, offload: Offload) -> bytes:
     """`data` behind its virtio_net_hdr, as the kernel takes it from us. The header has no words for
-    a checksum of SCTP, which the kernel would take for one of TCP's kind: that one is completed."""
+    a checksum of SCTP, which the kernel would take for one of TCP's kind: that one is completed, as
+    are those that are put off otherwise."""
+    if offload.marks and not offload.gso_size:
+        return NO_OFFLOAD_HEADER + finish_offload(data, offload)[0]
     if offload.csum_offset == _SCTP_OFFSET and offload.flags & NEEDS_CSUM:
         return NO_OFFLOAD_HEADER + complete_checksum(data, offload.csum_start, _SCTP_OFFSET)
     return offload.encode() + data
@@ -72,7 +84,20 @@ def with_header(data: bytes, offload: Offload) -> bytes:
 
 def decode_offload(data: bytes | bytearray | memoryview) -> Offload:
     """The header in the first 10 bytes of `data` (which must be there)."""
-    return Offload._make(VIRTIO_NET_HDR.unpack_from(data))
+    return Offload(*VIRTIO_NET_HDR.unpack_from(data))
+
+
+def known_sums(offload: Offload | None) -> int:
+    """The marks (`packet.marks`) that say which checksums need not be looked at, and which are bad
+    without a look."""
+    return 0 if offload is None else offload.marks or VOUCHED
+
+
+def pushed(offload: Offload, by: int, tunnel: str, is_ipv4: bool, has_sum: bool) -> Offload:
+    """What is left to do with a packet behind the headers of a tunnel, `by` bytes, whose sums are
+    put off as well (`packet.marks.pushed_marks`)."""
+    marks = pushed_marks(offload.marks, tunnel, is_ipv4, has_sum)
+    return offload.moved(by)._replace(marks=marks)
 
 
 def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
@@ -85,7 +110,7 @@ def finish_offload(packet: bytes, offload: Offload) -> list[bytes]:
         return segment_gso(packet, offload.gso_size, is_udp)
     if offload.flags & NEEDS_CSUM:
         return [complete_checksum(packet, offload.csum_start, offload.csum_offset)]
-    return [packet]
+    return [finish_marks(packet, offload.marks)[0]] if offload.marks else [packet]
 
 
 def segmentation(packet: bytes, size: int) -> Offload | None:
@@ -144,34 +169,10 @@ def fill_checksums(packet: bytes) -> bytes:
     if headers.l4 < 0:
         return packet
     if headers.dl_type == 0x0800:
-        _fill_ipv4_header(data, headers)
-    offset = {IPPROTO_TCP: 16, IPPROTO_UDP: 6}.get(headers.proto, 0)
-    if offset and not headers.frag and headers.end - headers.l4 >= offset + 2:
-        _fill_transport(data, headers, offset)
+        fill_ipv4_header(data, headers)
+    if headers.proto in (IPPROTO_TCP, IPPROTO_UDP):
+        fill_transport(data, headers, also_none=True)
     return bytes(data)
-
-
-def _fill_ipv4_header(data: bytearray, headers: Headers) -> None:
-    at = headers.l3 + 10
-    data[at : at + 2] = b"\0\0"
-    data[at : at + 2] = checksum(data[headers.l3 : headers.l4]).to_bytes(2, "big")
-
-
-def _fill_transport(data: bytearray, headers: Headers, offset: int) -> None:
-    at = headers.l4 + offset
-    data[at : at + 2] = b"\0\0"
-    l3 = headers.l3
-    source, destination = (
-        (data[l3 + 12 : l3 + 16], data[l3 + 16 : l3 + 20])
-        if headers.dl_type == 0x0800
-        else (data[l3 + 8 : l3 + 24], data[l3 + 24 : l3 + 40])
-    )
-    length = headers.end - headers.l4
-    pseudo = pseudo_sum(bytes(source), bytes(destination), headers.proto, length)
-    value = checksum(data[headers.l4 : headers.end], pseudo)
-    if not value and headers.proto == IPPROTO_UDP:
-        value = 0xFFFF
-    data[at : at + 2] = value.to_bytes(2, "big")
 
 
 def reset_partial_checksum(packet: bytearray, headers: Headers, offload: Offload) -> None:

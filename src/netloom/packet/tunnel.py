@@ -288,10 +288,16 @@ def build_gtpu(tun_id: int, msgtype: int = 0) -> bytes:
 
 
 def finish_tunnel(
-    packet: bytearray, src_port: int, seq: int, is_gtpu: bool = False, now_ms: int = 0
+    packet: bytearray,
+    src_port: int,
+    seq: int,
+    is_gtpu: bool = False,
+    now_ms: int = 0,
+    puts_off: bool = False,
 ) -> None:
     """Fill in what depends on the packet: lengths, source port, sequence number, checksums. The
-    headers in front of the payload are as built."""
+    headers in front of the payload are as built. `puts_off`: the checksums are filled by who sends
+    the packet (one of UDP that is asked for stays not zero)."""
     ip = IP_OFFSET
     is_ipv4 = packet[ip] >> 4 == 4
     at = ip + (20 if is_ipv4 else 40)
@@ -299,7 +305,8 @@ def finish_tunnel(
     if is_ipv4:
         packet[ip + 2 : ip + 4] = (len(packet) - ip & 0xFFFF).to_bytes(2, "big")
         packet[ip + 10 : ip + 12] = b"\0\0"
-        packet[ip + 10 : ip + 12] = checksum(packet[ip : ip + 20]).to_bytes(2, "big")
+        if not puts_off:
+            packet[ip + 10 : ip + 12] = checksum(packet[ip : ip + 20]).to_bytes(2, "big")
         src, dst = bytes(packet[ip + 12 : ip + 16]), bytes(packet[ip + 16 : ip + 20])
     else:
         packet[ip + 4 : ip + 6] = (len(packet) - at & 0xFFFF).to_bytes(2, "big")
@@ -310,12 +317,12 @@ def finish_tunnel(
         if is_gtpu:
             # Its own length; and its checksum is always there.
             packet[at + 10 : at + 12] = (len(packet) - at - 16 & 0xFFFF).to_bytes(2, "big")
-        if packet[at + 6] | packet[at + 7] or is_gtpu:
+        if (packet[at + 6] | packet[at + 7] or is_gtpu) and not puts_off:
             packet[at + 6 : at + 8] = b"\0\0"
             value = transport_checksum(src, dst, proto, packet[at:])
             packet[at + 6 : at + 8] = value.to_bytes(2, "big")
     else:
-        _finish_gre(packet, at, seq, now_ms)
+        _finish_gre(packet, at, seq, now_ms, puts_off)
 
 
 def has_sequence(header: bytes) -> bool:
@@ -325,7 +332,16 @@ def has_sequence(header: bytes) -> bool:
     return proto == 47 and bool(header[at] << 8 & GRE_SEQ)
 
 
-def _finish_gre(packet: bytearray, at: int, seq: int, now_ms: int) -> None:
+def has_checksum(header: bytes) -> bool:
+    """Is the built header (of UDP or GRE) one with a checksum?"""
+    at = IP_OFFSET + (20 if header[IP_OFFSET] >> 4 == 4 else 40)
+    proto = header[IP_OFFSET + 9] if header[IP_OFFSET] >> 4 == 4 else header[IP_OFFSET + 6]
+    if proto == 17:
+        return bool(header[at + 6] | header[at + 7])
+    return proto == 47 and bool(header[at] << 8 & GRE_CSUM)
+
+
+def _finish_gre(packet: bytearray, at: int, seq: int, now_ms: int, puts_off: bool) -> None:
     flags = packet[at] << 8
     pos = at + 4
     if flags & GRE_CSUM:
@@ -337,7 +353,7 @@ def _finish_gre(packet: bytearray, at: int, seq: int, now_ms: int) -> None:
         if int.from_bytes(packet[at + 2 : at + 4], "big") == ETH_TYPE_ERSPAN2:
             # A time stamp in units of 100 microseconds.
             packet[pos + 8 : pos + 12] = (now_ms * 10 & 0xFFFFFFFF).to_bytes(4, "big")
-    if flags & GRE_CSUM:
+    if flags & GRE_CSUM and not puts_off:
         packet[at + 4 : at + 8] = bytes(4)
         packet[at + 4 : at + 6] = checksum(packet[at:]).to_bytes(2, "big")
 

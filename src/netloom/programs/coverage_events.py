@@ -22,7 +22,9 @@ COUNTED = {
     "conntrack_invalid_icmp": "an ICMP message was tracked that belongs to nothing",
     "conntrack_invalid_state": "a packet was tracked that cannot be in the state of its connection",
     "conntrack_invalid_tcp_flags": "the same, because of its TCP flags",
+    "conntrack_l3csum_checked": "its IP checksum was looked at, as no device had done so",
     "conntrack_l3csum_err": "a packet was tracked whose IP checksum is wrong",
+    "conntrack_l4csum_checked": "the same of its transport checksum",
     "conntrack_l4csum_err": "a packet was tracked whose transport checksum is wrong",
     "conntrack_lookup_natted_miss": (
         "a packet was translated before, by a connection that is not there any more"
@@ -50,6 +52,8 @@ COUNTED = {
     "datapath_drop_userspace_action_error": (
         "dropped: too many packets wait, of those that an action sends up"
     ),
+    "dp_packet_batch_grow": "a batch of packets became longer, by the 32 that it holds at first",
+    "dp_packet_gso": "a packet was cut into segments, here and not by a device",
     "dpif_destroy": "a data path lost its last bridge",
     "dpif_execute": (
         "a packet was executed that is no miss: one of a controller, of the switch's own, or slow"
@@ -61,6 +65,7 @@ COUNTED = {
     "dpif_meter_del": "a meter was removed",
     "dpif_meter_get": "what a meter has counted was asked for",
     "dpif_meter_set": "a meter was made or changed",
+    "dpif_netdev_output_grow_queues": "the same of a batch that waits for a port",
     "dpif_port_add": "a port was added to a data path",
     "dpif_port_del": "a port was removed from a data path",
     "drop_action_bridge_not_found": (
@@ -94,6 +99,7 @@ COUNTED = {
     "handler_duplicate_upcall": (
         "a packet had no flow in the data path, and when it was dealt with it had"
     ),
+    "ipf_l3csum_checked": "its checksum was looked at, as no device had done so",
     "ipf_l3csum_err": "a fragment was tracked whose IP checksum is wrong",
     "ipf_stuck_frag_list_purged": "fragments were thrown away whose packet nobody completed",
     "lockfile_lock": "a file of a database was locked (by ovsdb-server)",
@@ -110,6 +116,10 @@ COUNTED = {
     "miniflow_extract_ipv4_pkt_too_short": "a packet came in that ends inside of its IPv4 header",
     "miniflow_extract_ipv6_pkt_len_error": "a packet came in whose IPv6 header has wrong lengths",
     "miniflow_extract_ipv6_pkt_too_short": "a packet came in that ends inside of its IPv6 header",
+    "native_tnl_l3csum_checked": "the outer IP checksum of a packet from a tunnel was looked at",
+    "native_tnl_l3csum_err": "it, or what a device says of it, is wrong",
+    "native_tnl_l4csum_checked": "the outer UDP checksum of a packet from a tunnel was looked at",
+    "native_tnl_l4csum_err": "it, or what a device says of it, is wrong",
     "netdev_get_stats": "the counters of a device were asked for",
     "netdev_received": "a batch of packets came in at a port",
     "netdev_sent": "a batch of packets was sent by a port",
@@ -172,9 +182,7 @@ NEVER = {
         "ukey_dp_change", "ukey_replace_contention", "upcall_ukey_contention",
         "upcall_ukey_replace", "vhost_tx_contention",
     ),
-    "a batch of packets is a list, as long as it has to be": (
-        "dp_packet_batch_grow", "dpif_netdev_output_grow_queues", "dpif_netdev_recirc_big_batch",
-    ),
+    "packets are looked up again one by one": ("dpif_netdev_recirc_big_batch",),
     "the event loop keeps its descriptors from turn to turn": ("poll_create_node",),
     "there are no AF_XDP devices": (
         "afxdp_cq_empty", "afxdp_cq_skip", "afxdp_fq_full", "afxdp_tx_full",
@@ -194,11 +202,10 @@ NEVER = {
         "dpif_execute_with_help", "dpif_purge",
     ),
     "samples always fit": ("datapath_drop_sample_error",),
-    "checksums that a device has not checked are checked, and counted if wrong": (
-        "conntrack_l3csum_checked", "conntrack_l4csum_checked", "ipf_l3csum_checked",
-        "native_tnl_l3csum_checked", "native_tnl_l4csum_checked", "netdev_linux_invalid_l4_csum",
-        "netdev_linux_unknown_l4_csum",
+    "a device of Linux that leaves a checksum says where it is": (
+        "netdev_linux_invalid_l4_csum", "netdev_linux_unknown_l4_csum",
     ),
+    "all packets are cut into whole segments": ("dp_packet_partial_gso",),
     "flows run in hardware of dummies only, which hands all packets back whole": (
         "datapath_drop_hw_post_process", "datapath_drop_hw_post_process_consumed",
         "tc_netlink_malformed_reply",

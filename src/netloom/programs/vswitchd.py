@@ -13,6 +13,7 @@ from netloom.base.counters import Counters
 from netloom.base.getopt import NO, OPTIONAL, REQUIRED, Getopt, Option
 from netloom.base.log import get_logger, vlog
 from netloom.datapath.userspace.cores import log_cores, parse_cores
+from netloom.datapath.userspace.unfinished import GROWN, SEGMENTED
 from netloom.netdev.device import DeviceFactory
 from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux.factory import LinuxFactory
@@ -175,6 +176,12 @@ def make_devices(
     return dummies, dummies
 
 
+def count_segments(counters: Counters, dummies: DummyFactory) -> None:
+    """Count what dummies cut into segments."""
+    counters.counter(SEGMENTED).follow(lambda: dummies.n_segmented)
+    counters.counter(GROWN).follow(lambda: dummies.n_growths)
+
+
 class Program:
     """The running daemon: one runnable that takes everything in its order."""
 
@@ -199,6 +206,8 @@ class Program:
             linux=None if arguments.dummy == "system" else linux,
             cores=cores,
         )
+        if self.dummies is not None:
+            count_segments(self.counters, self.dummies)
         self.links = OpenFlowLinks(
             self.loop,
             arguments.tls,

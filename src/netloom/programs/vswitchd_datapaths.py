@@ -18,8 +18,7 @@ from netloom.base.counters import Counters
 from netloom.base.errors import ConfigError, Unsupported
 from netloom.base.log import get_logger
 from netloom.base.record import replace
-from netloom.datapath.dpctl import full_name
-from netloom.datapath.dpif import LOCAL_PORT, Dpif
+from netloom.datapath.dpif import LOCAL_PORT, Dpif, full_name
 from netloom.datapath.ebpf.dpif import EbpfDpif
 from netloom.datapath.ebpf.pins import Mounts, PinDirectory, find_left_map, forget
 from netloom.datapath.ebpf.ports import detach_left
@@ -29,6 +28,7 @@ from netloom.datapath.userspace.polling import PollingDpif
 from netloom.datapath.userspace.tunnels import SOURCE_PORTS
 from netloom.flow.key import MAX_VLANS
 from netloom.netdev.device import Device, DeviceFactory
+from netloom.netdev.dummy import DummyFactory
 from netloom.netdev.linux import host_stack
 from netloom.netdev.linux.factory import LinuxFactory
 from netloom.netdev.linux.internal import remove_internal_devices
@@ -114,10 +114,7 @@ class DataPathSet:
     def device_type(self, datapath_type: str, interface_type: str) -> str:
         if interface_type != "internal":
             return interface_type
-        is_dummy = datapath_type == "dummy" or self._dummy == "override"
-        if datapath_type == "system" and self._dummy == "system":
-            is_dummy = True
-        if is_dummy:
+        if self._is_dummy(datapath_type):
             return "dummy-internal"
         return "tap" if datapath_type == "netdev" else "internal"
 
@@ -162,6 +159,8 @@ class DataPathSet:
         self.offload.configure(limits.offload)
         if limits != self._limits:
             self._limits = limits
+            if limits.leaves_segments and isinstance(self._devices, DummyFactory):
+                self._devices.leave_segments()
             for backer in self.backers.values():
                 self._limit(backer)
 
@@ -310,7 +309,13 @@ class DataPathSet:
             elif (kernel := self._make_kernel_dpif(name)) is not None:
                 return kernel
         clock, counters = self._loop.clock, self._counters
-        return PollingDpif(datapath_type, name, clock, counters, self._cores, self.offload)
+        dpif = PollingDpif(datapath_type, name, clock, counters, self._cores, self.offload)
+        dpif.is_dummy = self._is_dummy(datapath_type)
+        return dpif
+
+    def _is_dummy(self, datapath_type: str) -> bool:
+        """Is it the data path for tests, or does that take the place of this type?"""
+        return datapath_type == "dummy" or self._dummy in ("override", datapath_type)
 
     def _make_kernel_dpif(self, name: str) -> EbpfDpif | None:
         assert self._linux is not None

@@ -118,6 +118,7 @@ def _limits(config: dict[str, str]) -> LimitsWish:
         restore_timeout_s=max(0, integer(config, "flow-restore-timeout", 0)),
         explicit_sampled_drops=boolean(config, "explicit-sampled-drops"),
         polling=_polling(config),
+        leaves_segments=boolean(config, "userspace-tso-enable"),
     )
 
 

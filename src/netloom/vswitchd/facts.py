@@ -111,7 +111,9 @@ class Collector:
             )
         else:
             assert port.state is not None
-            columns = status.state_columns(port.ofport, port.state)
+            # The kernel's data path leaves nothing to devices that we would know of, nor do TAPs.
+            tells = live.wish.datapath_type != "system" and port.device.type != "tap"
+            columns = status.state_columns(port.ofport, port.state, tells_offloads=tells)
         columns |= status.link_columns(live.bridge.link_status(name))
         if with_counters or not row.mapping("statistics"):
             stats = live.bridge.device_stats(name)

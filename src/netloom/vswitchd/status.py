@@ -29,6 +29,7 @@ from netloom.ovsdb.idl_txn import (
     Transaction,
 )
 from netloom.ovsdb.row import Row
+from netloom.packet.marks import TX_OFFLOADS
 
 if TYPE_CHECKING:
     from netloom.ovsdb.types import Datum
@@ -88,9 +89,12 @@ def absent_columns() -> dict[str, Datum]:
     return NO_DEVICE | {"ofport": (), "error": ()}
 
 
-def state_columns(ofport: int, state: DeviceState, error: str = "") -> dict[str, Datum]:
-    """An interface with a device."""
+def state_columns(
+    ofport: int, state: DeviceState, error: str = "", *, tells_offloads: bool = False
+) -> dict[str, Datum]:
+    """An interface with a device; `tells_offloads`: also what that does to packets by itself."""
     speed = state.speed_bps
+    said = dict(state.driver) | (_tx_offloads(state) if tells_offloads else {})
     return {
         "ofport": (ofport,),
         "error": (error,) if error else (),
@@ -102,7 +106,14 @@ def state_columns(ofport: int, state: DeviceState, error: str = "") -> dict[str,
         "mac_in_use": (state.mac,) if state.mac else (),
         "mtu": (state.mtu,) if state.mtu else (),
         "ifindex": (state.ifindex,),
-        "status": dict(sorted(state.driver)),
+        "status": dict(sorted(said.items())),
+    }
+
+
+def _tx_offloads(state: DeviceState) -> dict[str, str]:
+    return {
+        f"tx_{name}_offload": "true" if state.tx_offloads >> bit & 1 else "false"
+        for bit, name in enumerate(TX_OFFLOADS)
     }
 
 

@@ -119,6 +119,8 @@ class LimitsWish(Record):
     offload: OffloadSettings = OffloadSettings()
     #: The keys of `other_config` that are about threads that poll.
     polling: Pairs = ()
+    #: Dummies may leave TCP uncut. Devices of Linux always may; once it is so it stays so.
+    leaves_segments: bool = False
 
 
 class ZonesWish(Record):

@@ -6,7 +6,7 @@ import pytest
 
 from netloom.base.log_pattern import compile_pattern
 from netloom.base.numbers import decimal, leading_number
-from netloom.datapath.userspace.dpif import _number_in_name
+from netloom.datapath.userspace.port_numbers import _number_in_name
 from netloom.ofproto.in_band import _remote
 
 #: `str.isdigit` says yes to it, and `int` no; Python's `int` refuses thousands of digits as well.

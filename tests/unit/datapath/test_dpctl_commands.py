@@ -7,6 +7,7 @@ import pytest
 from netloom.base.clock import ManualClock
 from netloom.base.counters import Counters
 from netloom.base.errors import CommandError
+from netloom.base.log import CONSOLE, DBG, vlog
 from netloom.datapath.dpctl import Dpctl
 from netloom.datapath.dpif import LOCAL_PORT
 from netloom.datapath.userspace.dpif import UserspaceDpif
@@ -27,6 +28,7 @@ class Commands:
         self.factory = DummyFactory(None, "override")
         self.files: dict[str, str] = {}
         self.dpifs = [UserspaceDpif("system", "ovs-system", self.clock, Counters())]
+        self.dpifs[0].is_dummy = True
         self.open("ovs-system", "dummy-internal", LOCAL_PORT)
         self.open("p1", "system")
         self.open("p2", "system")
@@ -226,3 +228,25 @@ def test_commands_are_listed_as_the_peer_lists_them(dpctl: Commands) -> None:
     assert lines[0] == "The available commands are:"
     assert lines[1] == "  dpctl/add-dp                  dp [iface...]"
     assert lines[2] == "  dpctl/del-dp                  dp"
+
+
+def test_what_is_done_to_flows_is_told_to_those_who_ask(
+    dpctl: Commands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = vlog.levels()
+    vlog.set_level(DBG, "dpif", CONSOLE)
+    try:
+        dpctl("add-flow", FLOW, "2")
+        dpctl("mod-flow", FLOW, "1")
+        dpctl("del-flow", FLOW)
+        dpctl("del-flows")
+    finally:
+        vlog.set_levels(levels)
+    said = [line.partition("|DBG|system@ovs-system: ")[2]
+            for line in capsys.readouterr().err.splitlines()]  # fmt: skip
+    added, changed, removed, flushed = said
+    assert added.startswith("put[create] ufid:") and added.endswith(", actions:2")
+    assert changed.startswith("put[modify] ufid:") and changed.endswith(", actions:1")
+    assert removed.startswith("flow_del ufid:")
+    assert removed.endswith(" , packets:0, bytes:0, used:never")
+    assert flushed == "flow_flush success"

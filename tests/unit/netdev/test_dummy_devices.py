@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from netloom.base.errors import CommandError, ConfigError
+from netloom.base.log import CONSOLE, DBG, vlog
 from netloom.netdev.device import UNKNOWN_COUNT, Packet
 from netloom.netdev.dummy import DummyDevice, DummyFactory
 from netloom.packet.build import ethernet, ipv4
+from netloom.packet.marks import TX_SEGMENTS, TX_TCP
+from netloom.vswitchd.status import state_columns
 
 FRAME = bytes.fromhex("00000000000200000000000108004500")
 
@@ -70,6 +73,9 @@ def test_tcp_of_a_device_that_leaves_it_uncut_is_cut_unless_the_next_does_so_too
     factory = DummyFactory(None)
     one, two = make(factory, "p1"), make(factory, "p2")
     one.set_options({"ol_tso_segsz": "100"})
+    assert not one.options
+    factory.leave_segments()
+    one.set_options({"ol_tso_segsz": "100"})
     header = bytes(12) + b"\x50\x10" + bytes(6)
     frames = [
         ethernet(bytes(6), bytes(6), 0x0800, ipv4(b"\1\0\0\1", b"\1\0\0\2", 6, data))
@@ -82,6 +88,49 @@ def test_tcp_of_a_device_that_leaves_it_uncut_is_cut_unless_the_next_does_so_too
         two.send(one.receive(5))
         assert [len(packet.data) for packet in two.sent] == lengths
         two.sent.clear()
+
+
+def test_what_a_dummy_does_to_checksums_is_shown_and_announced() -> None:
+    factory = DummyFactory(None)
+    device = make(factory)
+    device.set_options({
+        "ol_ip_rx_csum_set_bad": "true", "ol_l4_tx_csum": "true", "ol_tso_segsz": "100",
+        "ol_ip_tx_csum_disabled": "true", "ol_out_udp_tx_csum_disabled": "true",
+        "ol_out_ip_tx_csum": "TRUE", "ol_out_ip_tx_csum_disabled": "true",
+    })  # fmt: skip
+    assert device.options == {
+        "ol_ip_rx_csum_set_bad": "true", "ol_l4_tx_csum": "true", "ol_out_ip_tx_csum": "true",
+        "ol_out_ip_tx_csum_disabled": "true",
+    }  # fmt: skip
+    said = state_columns(1, device.state(), tells_offloads=True)["status"]
+    assert isinstance(said, dict)
+    assert len(said) == 10
+    assert {name for name, value in said.items() if value == "true"} == {
+        "tx_out_ip_csum_offload", "tx_tcp_csum_offload", "tx_udp_csum_offload",
+    }  # fmt: skip
+    assert state_columns(1, device.state())["status"] == {}
+    factory.leave_segments()
+    device.set_options({"ol_tso_segsz": "100"})
+    assert device.options == {"ol_tso_segsz": "100"}
+    assert device.state().tx_offloads == TX_SEGMENTS | TX_TCP
+
+
+def test_the_log_tells_what_is_known_of_checksums(capsys: pytest.CaptureFixture[str]) -> None:
+    device = make(DummyFactory(None))
+    device.set_options({"ol_ip_rx_csum_set_good": "true", "ol_l4_rx_csum_set_partial": "true"})
+    levels = vlog.levels()
+    vlog.set_level(DBG, "netdev_dummy", CONSOLE)
+    try:
+        device.inject(FRAME)
+        device.send(device.receive(1))
+    finally:
+        vlog.set_levels(levels)
+    lines = [line.partition("|DBG|")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "Rx: packet with csum IP good, L4 partial, segsz 0",
+        "Tx: packet with csum IP good, L4 partial, tunnel none, inner csum IP unknown, "
+        "inner L4 unknown, segsz 0",
+    ]
 
 
 def test_addresses_count_up() -> None:

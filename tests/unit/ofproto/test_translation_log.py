@@ -12,9 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "trace"))
 from small_switch import SmallSwitch
 
 from netloom.base.log import CONSOLE, DBG, vlog
+from netloom.datapath.actions import Output
+from netloom.datapath.dpif_log import execute
 from netloom.flow.compose import compose_packet
 from netloom.flow.extract import extract_key
-from netloom.flow.key import make_key
+from netloom.flow.key import SKB_PRIORITY_SHIFT, make_key
 from netloom.flow.text import parse_flow
 from netloom.ofproto.translate import translate
 
@@ -87,3 +89,61 @@ def test_a_flow_that_changes_is_told_with_all_its_fields(
     assert len(changed) == 1
     assert "|dpif|DBG|dummy@ovs-dummy: put[modify] ufid:" in changed[0]
     assert "ipv4(src=0.0.0.0/0.0.0.0," in changed[0] and changed[0].endswith(", actions:1")
+
+
+def test_a_flow_that_goes_is_told_with_what_it_counted(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=output:2")
+    inject(switch)
+    inject(switch)
+    vlog.set_level(DBG, "dpif", CONSOLE)
+    switch.backer.revalidator.purge()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "|dpif|DBG|dummy@ovs-dummy: flow_del ufid:" in line
+    assert " , packets:1, bytes:106, used:" in line
+
+
+def test_what_else_is_asked_of_a_data_path_is_told(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vlog.set_level(DBG, "dpif", CONSOLE)
+    switch.add_port("br0", "p3", 3, {})
+    execute(switch.backer.dpif, PACKET, 5 << SKB_PRIORITY_SHIFT, (Output(2),))
+    told = [line.partition("dummy@ovs-dummy: ")[2] for line in
+            capsys.readouterr().err.splitlines()]  # fmt: skip
+    assert told[0] == "added p3 as port 3"
+    assert told[1].startswith("execute 2 on packet udp,")
+    assert len(switch.devices.find("p2").sent) == 1
+
+
+def test_a_change_of_a_flow_that_others_removed_fails_and_it_is_forgotten(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=output:2")
+    inject(switch)
+    switch.backer.dpif.flow_flush()
+    switch.replace_flows("br0", "actions=IN_PORT")
+    switch.backer.run()
+    (line,) = capsys.readouterr().err.splitlines()
+    failure = "failed to put[modify] (No such file or directory) ufid:"
+    assert f"|dpif|WARN|dummy@ovs-dummy: {failure}" in line and line.endswith(", actions:1")
+    assert switch.backer.revalidator.n_flows == 0
+    inject(switch)
+    assert len(switch.devices.find("p1").sent) == 1
+
+
+def test_after_a_pause_changes_are_looked_at_before_what_flows_counted(
+    switch: SmallSwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch.replace_flows("br0", "actions=output:2")
+    inject(switch)
+    switch.control("revalidator/pause")
+    switch.backer.dpif.flow_flush()
+    switch.clock.advance(5_000)
+    switch.control("revalidator/resume")
+    switch.backer.run()
+    assert switch.backer.revalidator.n_flows == 1
+    switch.replace_flows("br0", "actions=IN_PORT")
+    switch.backer.run()
+    assert "failed to put[modify]" in capsys.readouterr().err

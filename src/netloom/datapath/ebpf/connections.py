@@ -173,10 +173,10 @@ class KernelTracker(ConnTracker):
         before: Tracked,
         ct: Ct,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
     ) -> Verdict:
         self._now_ms = now_ms
-        verdict = super().track(packet, headers, before, ct, now_ms, trusts_checksum)
+        verdict = super().track(packet, headers, before, ct, now_ms, known)
         self._write_flags()
         return verdict
 
@@ -186,14 +186,14 @@ class KernelTracker(ConnTracker):
         key: int,
         ct: CtPlan,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
         wants_key: bool = True,
     ) -> int:
         """The short road of packets that open a connection, as most do that come up: the programs
         add it, in one step, unless there is one. All others take the long road."""
         if not (ct.is_plain and self._may_open(ct.zone)):
             return -1
-        opening = self.opening(packet, key, ct, trusts_checksum)
+        opening = self.opening(packet, key, ct, known)
         if opening is None:
             return -1
         data, found = opening
@@ -207,14 +207,15 @@ class KernelTracker(ConnTracker):
         return key | plain_bits(found)
 
     def opening(
-        self, packet: bytes | bytearray, key: int, ct: CtPlan, trusts_checksum: bool
+        self, packet: bytes | bytearray, key: int, ct: CtPlan, sums: int
     ) -> tuple[bytes, PlainTuple] | None:
         """The entry and the tuple of the connection that a plain packet opens by a plain action, if
-        there is room; None if it does not, or that is not so simple."""
+        there is room; None if it does not, or that is not so simple. `sums` is what is known of the
+        packet's checksums (`packet.marks`)."""
         state = state_in_zone(key, ct.zone)
         if not ct.commit or (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return None
-        read = read_plain(packet, ct.zone, trusts_checksum)
+        read = read_plain(packet, ct.zone, sums)
         if read is None:
             return None
         found, end = read

@@ -116,7 +116,7 @@ class Outbox:
                 self._n_admitted = self._tracker.n_admitted()
             if self._n_opening >= self._n_admitted:
                 return False
-            opening = self._tracker.opening(packet, key, ct, False)
+            opening = self._tracker.opening(packet, key, ct, 0)
             if opening is None:
                 return False
             connection = opening[0]

@@ -7,8 +7,8 @@ descriptors are readable (`note_readable`), only these ports are asked, those th
 the last round, and devices without descriptors. Until then all are, or, while some are busy, the
 others in every eighth round.
 
-Port numbers are the lowest that are free, from 1; dummies, whose users type the numbers, get the
-number that their name ends in (100 more for a bridge's own port, `br0`), as in Open vSwitch.
+Port numbers are the lowest that are free, from 1; in a dummy, whose users type the numbers, ports
+get the number that their name ends in (100 more for a bridge's own port, `br0`), as in Open vSwitch.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ from netloom.datapath.userspace.flow_log import log_flow, log_upcall
 from netloom.datapath.userspace.malformed import find_fault
 from netloom.datapath.userspace.meters import FEATURES as METER_FEATURES
 from netloom.datapath.userspace.policer import Policer
-from netloom.datapath.userspace.port_numbers import MAX_PORTS, number_in_name
+from netloom.datapath.userspace.port_numbers import free_number
 from netloom.datapath.userspace.tunnels import (
     DROP_POP,
     DROP_PUSH,
     DROP_TUNNEL_PORT,
 )
+from netloom.datapath.userspace.unfinished import GROWN
 from netloom.flow.extract import extract_key
 from netloom.flow.key import NW_PROTO_SHIFT, PACKET_TYPE_MASK, TCP_FLAGS_SHIFT
-from netloom.netdev.device import Device, DeviceStats, Packet
+from netloom.netdev.device import BATCH_PACKETS, Device, DeviceStats, Packet, n_growths
 from netloom.netdev.dummy import DummyDevice
 from netloom.netdev.errors import cannot_add
 from netloom.netdev.qos import FREE, MAX_QUEUES, Policing, queue_priority
@@ -72,8 +73,6 @@ from netloom.packet.offload import Offload
 
 log: Final = get_logger("dpif_netdev")
 
-#: Packets taken from one port before the next has its turn.
-BATCH_PACKETS: Final = 32
 #: Every which round looks at all ports, also while some are busy.
 FULL_ROUND: Final = 8
 #: Packets that may wait for `ofproto`. One that does not fit is lost and counted, as in a kernel.
@@ -82,6 +81,8 @@ UPCALL_QUEUE_PACKETS = 4_096
 MAX_PROGRAMS: Final = 1_024
 ETH_LEN: Final = 14
 
+#: More packets waited for a port than are one batch.
+QUEUE_GROWN: Final = "dpif_netdev_output_grow_queues"
 DROP_UPCALL: Final = "datapath_drop_upcall_error"
 DROP_ACTION: Final = "datapath_drop_userspace_action_error"
 DROP_PORT: Final = "datapath_drop_invalid_port"
@@ -134,6 +135,8 @@ class UserspaceDpif(Outlet):
         self.polling: Polling | None = None
         self.type = type_
         self.name = name
+        #: A data path for tests, or one of those that take the place of this type.
+        self.is_dummy = type_ == "dummy"
         self._clock = clock
         self._counters = counters
         for reason in DROP_REASONS:
@@ -194,24 +197,13 @@ class UserspaceDpif(Outlet):
             log.err("%s: cannot add a loopback device", device.name)
             raise cannot_add(self.name, device.name, errno.EINVAL)
         if number is None or number in self._ports:
-            number = self._choose_number(device)
+            number = DpPortNo(free_number(device.name, self._ports, by_name=self.is_dummy))
         options = device.options if isinstance(device, TunnelPort) else {}
         port = DpPort(number, device.name, device.type, tuple(options.items()))
         self._ports[number] = (port, device)
         if self.hardware is not None:
             self.hardware.add_port(device, number)
         return port
-
-    def _choose_number(self, device: Device) -> DpPortNo:
-        is_dummy = device.fileno() is None
-        if isinstance(device, TunnelPort):
-            is_dummy = self.type == "dummy"
-        if is_dummy and (wanted := number_in_name(device.name)) not in self._ports and wanted:
-            return DpPortNo(wanted)
-        for number in range(1, MAX_PORTS):
-            if number not in self._ports:
-                return DpPortNo(number)
-        raise ConfigError("the data path has no port number left")
 
     def port_del(self, number: DpPortNo) -> None:
         self._ports.pop(number, None)
@@ -529,6 +521,9 @@ class UserspaceDpif(Outlet):
         for number, packets in outbox.items():
             self._sent += len(packets)
             self._batches += 1
+            if len(packets) > BATCH_PACKETS:
+                self.note(QUEUE_GROWN, n_growths(len(packets)))
+                self.note(GROWN, n_growths(len(packets)))
             found = self._ports.get(number)
             if found is None or isinstance(found[1], TunnelPort):
                 self._counters.counter(DROP_PORT).add(len(packets))
@@ -574,6 +569,9 @@ class UserspaceDpif(Outlet):
 
     def drop(self, reason: str) -> None:
         self._counters.counter(reason).add()
+
+    def note(self, event: str, n: int = 1) -> None:
+        self._counters.counter(event).add(n)
 
 
 def _only_outputs(actions: DpActions) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ raises because of a packet.
 A packet stays as it came (`Packet`, shared by all who got it) until the first action that writes;
 then it is a bytearray, frozen again when it leaves. What its sender left undone (`offload`) stays
 undone: rewriting keeps the partial checksum right and moves its offsets. Only behind a pushed
-label, where no device would find the headers, the work is done here.
+label, where no device would find the headers, the work is done here (`unfinished`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from netloom.datapath.userspace.tunnels import (
     compile_push,
     compile_tell,
 )
+from netloom.datapath.userspace.unfinished import must_cut, note_segments, segment
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple, hash_pair, hash_symmetric_l3l4
@@ -50,7 +51,8 @@ from netloom.flow.key import (
 from netloom.netdev.device import Packet
 from netloom.packet import edit
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_TEB
-from netloom.packet.offload import GSO_ECN, NEEDS_CSUM, Offload, finish_offload
+from netloom.packet.marks import put_off
+from netloom.packet.offload import NEEDS_CSUM, Offload, finish_offload
 from netloom.packet.parse import Headers, parse
 from netloom.packet.types import PT_ETHERNET, packet_type_of
 
@@ -128,6 +130,10 @@ class Outlet:
     @abstractmethod
     def drop(self, reason: str) -> None: ...
 
+    @abstractmethod
+    def note(self, event: str, n: int = 1) -> None:
+        """Count what happened to a packet that goes on."""
+
 
 #: One action: does it to the execution; True if nothing may follow, or what follows for these.
 Step = Callable[["Execution"], "bool | list[Execution] | None"]
@@ -159,7 +165,7 @@ class Execution:
         if not program:
             self.outlet.drop(DROP_EXPLICIT)
         for at, step in enumerate(program):
-            if step is _segment and self._has_gso():
+            if self.offload is not None and must_cut(step, self, self.offload):
                 self._run_segments(program[at + 1 :])
                 return
             ends = step(self)
@@ -168,18 +174,17 @@ class Execution:
                     _run_together(ends, program[at + 1 :])
                 return
 
-    def _has_gso(self) -> bool:
-        return self.offload is not None and bool(self.offload.gso_type & ~GSO_ECN)
-
     def _run_segments(self, program: Program) -> None:
         packet = self.frozen()
         assert packet.offload is not None
         longest = len(packet.data) - self.cut
-        for data in finish_offload(packet.data, packet.offload):
-            segment = Execution(self.outlet, Packet(data), self.key, self.depth)
-            segment.is_changed = True
-            segment.cut = max(len(data) - longest, 0)
-            segment.run(program)
+        parts = finish_offload(packet.data, packet.offload)
+        note_segments(self.outlet, len(parts))
+        for data in parts:
+            part = Execution(self.outlet, Packet(data), self.key, self.depth)
+            part.is_changed = True
+            part.cut = max(len(data) - longest, 0)
+            part.run(program)
 
     def copy(self) -> Execution:
         """An independent copy, as it is now; whole."""
@@ -247,6 +252,13 @@ class Execution:
         if self.offload is not None and by:
             self.offload = self.offload.moved(by)
 
+    def put_off(self, before: bytes) -> None:
+        """After headers of a packet with marks were written, which was `before`."""
+        offload = self.offload
+        if offload is not None and self._data is not None:
+            marks = put_off(before, self._data, self.parsed(), offload.marks)
+            self.offload = offload._replace(marks=marks)
+
     def take_truncated(self) -> Packet:
         """The packet for an output: whole, or cut as `trunc` said."""
         packet = self.frozen()
@@ -301,20 +313,12 @@ def compile_actions(actions: dp.DpActions) -> Program:
             program.append(_cut)
             if ways:
                 program += compile_tell(action, ways[0])
-            program += [_segment, *compile_push(action)]
+            program += compile_push(action)
         else:
             program += _COMPILERS[type(action)](action)
     if ports:
         program.append(_compile_outputs(ports))
     return tuple(program)
-
-
-def _segment(execution: Execution) -> None:
-    """Finish what the sender left undone; a packet to be segmented never gets here (`run`)."""
-    offload = execution.offload
-    if offload is not None:
-        packet = execution.frozen()
-        execution.replace(Packet(finish_offload(packet.data, offload)[0]))
 
 
 def _cut(execution: Execution) -> None:
@@ -376,7 +380,7 @@ def _compile_push_mpls(action: dp.PushMpls) -> list[Step]:
         if execution.packet_type:
             execution.start_with(bytes(data), packet_type_of(action.ethertype))
 
-    return [_segment, push_mpls]
+    return [segment, push_mpls]
 
 
 def _compile_pop_mpls(action: dp.PopMpls) -> list[Step]:
@@ -408,6 +412,11 @@ def _compile_set(action: dp.Set) -> list[Step]:
     def set_header(execution: Execution) -> None:
         headers = execution.parsed()
         offload = execution.offload
+        if offload is not None and offload.marks:
+            before = execution.frozen().data
+            setter(execution.data(), headers, None)
+            execution.put_off(before)
+            return
         unfinished = offload if offload is not None and offload.flags & NEEDS_CSUM else None
         setter(execution.data(), headers, unfinished)
 
@@ -542,10 +551,12 @@ def _remark(execution: Execution, levels: int) -> None:
     key = execution.current_key()
     tos = raise_drop_precedence(_NW_TOS.get(key), levels)
     headers = execution.parsed()
+    before = execution.frozen().data
     if _DL_TYPE.get(key) == 0x0800:
         edit.set_ipv4(execution.data(), headers, tos=tos)
     elif _DL_TYPE.get(key) == 0x86DD:
         edit.set_ipv6(execution.data(), headers, tclass=tos)
+    execution.put_off(before)
 
 
 _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
@@ -569,10 +580,10 @@ _COMPILERS: dict[type[dp.DpAction], Callable[[Any], list[Step]]] = {
     dp.CheckPktLen: _compile_check_pkt_len,
     dp.CtClear: lambda action: [_ct_clear],
     dp.DropReason: _compile_drop,
-    dp.PushEth: lambda action: [_segment, *push_eth(action)],
-    dp.PopEth: lambda action: [_segment, pop_eth],
-    dp.PushNsh: lambda action: [_segment, *push_nsh(action)],
-    dp.PopNsh: lambda action: [_segment, pop_nsh],
-    dp.AddMpls: lambda action: [_segment, *add_mpls(action)],
-    dp.TunnelPop: lambda action: [_segment, *compile_pop(action)],
+    dp.PushEth: lambda action: [segment, *push_eth(action)],
+    dp.PopEth: lambda action: [segment, pop_eth],
+    dp.PushNsh: lambda action: [segment, *push_nsh(action)],
+    dp.PopNsh: lambda action: [segment, pop_nsh],
+    dp.AddMpls: lambda action: [segment, *add_mpls(action)],
+    dp.TunnelPop: compile_pop,
 }

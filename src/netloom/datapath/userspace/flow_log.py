@@ -47,5 +47,5 @@ def log_upcall(log: Logger, name: str, upcall: Upcall, vlan_limit: int) -> None:
         return
     kind = "miss" if upcall.kind == "miss" else "action"
     key = format_odp_flow(upcall.key, KEY_MASK, None, True, vlan_limit)
-    packet = packet_text(upcall.packet, upcall.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF)
-    log.dbg("%s: %s upcall:\n%s\n%s", name.rpartition("@")[2], kind, key, packet)
+    text = packet_text(upcall.packet, upcall.key >> PACKET_TYPE_SHIFT & 0xFFFFFFFF)
+    log.dbg("%s: %s upcall:\n%s\n%s", name.rpartition("@")[2], kind, key, text)

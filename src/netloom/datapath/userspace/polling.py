@@ -23,7 +23,6 @@ from netloom.datapath.polling import MAIN_THREAD
 from netloom.datapath.userspace.cache import CachedFlow, FlowCache
 from netloom.datapath.userspace.cores import Core
 from netloom.datapath.userspace.dpif import (
-    BATCH_PACKETS,
     ThreadStats,
     UserspaceDpif,
 )
@@ -36,7 +35,7 @@ from netloom.datapath.userspace.pmd import (
 )
 from netloom.datapath.userspace.pmd_perf_log import PerfLog
 from netloom.datapath.userspace.pollers import Pollers
-from netloom.netdev.device import Device
+from netloom.netdev.device import BATCH_PACKETS, Device
 from netloom.netdev.dummy import DummyDevice
 
 

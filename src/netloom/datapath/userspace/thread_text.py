@@ -71,7 +71,7 @@ def describe_stats(heading: str, stats: ThreadStats, perf: PerfStats | None = No
         f"  packets received: {stats.received}\n"
         f"  packet recirculations: {stats.passes - stats.received}\n"
         f"  avg. datapath passes per packet: {passes:.2f}\n"
-        "  phwol hits: 0\n"
+        f"  phwol hits: {stats.recognised}\n"
         "  mfex opt hits: 0\n"
         "  simple match hits: 0\n"
         f"  emc hits: {stats.exact_hits}\n"

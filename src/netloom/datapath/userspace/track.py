@@ -27,7 +27,7 @@ from netloom.datapath.userspace.conntrack.tracker import (
 from netloom.flow.key import RECIRC_ID_SHIFT
 from netloom.netdev.device import Packet
 from netloom.packet.headers import ETH_TYPE_IP
-from netloom.packet.offload import NEEDS_CSUM, finish_offload
+from netloom.packet.offload import NEEDS_CSUM, finish_offload, known_sums
 from netloom.packet.parse import parse
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def compile_track(
         outlet = execution.outlet
         tracker = outlet.conntrack
         if not tracker.fragments.n_held:
-            data, is_trusted = execution.frozen().data, execution.offload is not None
-            key = tracker.track_key(
-                data, execution.key, plan, outlet.now_ms(), is_trusted, wants_key
-            )
+            data, offload = execution.frozen().data, execution.offload
+            known = 0 if offload is None else known_sums(offload)
+            key = tracker.track_key(data, execution.key, plan, outlet.now_ms(), known, wants_key)
             if key >= 0:
                 if wants_key:
                     execution.key = key
@@ -90,11 +89,13 @@ def _track_whole(execution: Execution, action: dp.Ct) -> None:
         tracked_of(execution.key),
         action,
         outlet.now_ms(),
-        offload is not None,
+        known_sums(offload),
     )
     if (how := verdict.translation) is not None:
         partial = offload if offload is not None and offload.flags & NEEDS_CSUM else None
+        before = execution.frozen().data
         translate_packet(execution.data(), headers, how.wanted, how.action, how.inner, partial)
+        execution.put_off(before)
     if verdict.adjustment is not None:
         if offload is not None:
             # Numbers and lengths of what was not segmented yet cannot be told.
@@ -106,8 +107,9 @@ def _track_whole(execution: Execution, action: dp.Ct) -> None:
 def _track_fragment(execution: Execution, action: dp.Ct) -> bool | list[Execution] | None:
     outlet, key = execution.outlet, execution.key
     recirc_id = key >> RECIRC_ID_SHIFT & 0xFFFFFFFF
+    data, known = execution.frozen().data, known_sums(execution.offload)
     taken = outlet.conntrack.fragments.take(
-        execution.frozen().data, execution.parsed(), key, action.zone, recirc_id, outlet.now_ms()
+        data, execution.parsed(), key, action.zone, recirc_id, outlet.now_ms(), known
     )
     if isinstance(taken, Whole):
         return _track_joined(execution, action, taken)

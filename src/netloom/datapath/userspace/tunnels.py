@@ -8,10 +8,12 @@ key, and hands the inner packet back to be looked up as one from the tunnel's po
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netloom.datapath import actions as dp
 from netloom.datapath.userspace.too_long import LEAST_IPV4, answer
+from netloom.datapath.userspace.unfinished import close_tunnel, open_tunnel, segment
 from netloom.flow.extract import extract_key
 from netloom.flow.fields import SLOT
 from netloom.flow.hashes import hash_five_tuple
@@ -28,8 +30,11 @@ from netloom.netdev.device import Packet
 from netloom.netdev.tunnel_config import TYPES_BY_NUMBER
 from netloom.packet import tunnel as t
 from netloom.packet.checksum import checksum
+from netloom.packet.encapsulated import find_inside
 from netloom.packet.headers import ETH_LEN, ETH_TYPE_TEB, IPV4_LEN, IPV6_LEN
-from netloom.packet.parse import walk_extensions
+from netloom.packet.marks import GRE, IP_BAD, IP_PARTIAL, L4_BAD, L4_PARTIAL, TUNNELS
+from netloom.packet.offload import pushed
+from netloom.packet.parse import parse, walk_extensions
 
 if TYPE_CHECKING:
     from netloom.datapath.userspace.execute import Execution, Step
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
 DROP_PUSH = "datapath_drop_tunnel_push_error"
 DROP_POP = "datapath_drop_tunnel_pop_error"
 DROP_TUNNEL_PORT = "datapath_drop_invalid_tnl_port"
+#: Checksums of packets from tunnels that were looked at here, and those that are wrong.
+IP_CHECKED, IP_WRONG = "native_tnl_l3csum_checked", "native_tnl_l3csum_err"
+UDP_CHECKED, UDP_WRONG = "native_tnl_l4csum_checked", "native_tnl_l4csum_err"
 #: IPv6's number of a routing header.
 _ROUTING = 43
 #: UDP source ports of tunnels unless told otherwise (`tnl/egress_port_range`).
@@ -110,9 +118,15 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
     out_port = SLOT["in_port"].put(0, action.out_port)
     kind = TYPES_BY_NUMBER.get(action.type)
     counts = kind is not None and t.has_sequence(header)
+    is_ipv4, has_sum = header[12:14] == b"\x08\0", t.has_checksum(header)
+    # GRE's is over all, and nobody fills it later but who cuts the packet.
+    is_over_all = has_sum and kind is not None and TUNNELS.get(kind.name) == GRE
 
     def push(execution: Execution) -> bool:
         outlet = execution.outlet
+        if is_over_all and execution.offload is not None and not execution.offload.gso_size:
+            segment(execution)
+        offload = execution.offload
         packet = bytearray(header + execution.frozen().data)
         if kind is None or len(packet) > 0xFFFF + ETH_LEN:
             outlet.drop(DROP_PUSH)
@@ -124,16 +138,30 @@ def compile_push(action: dp.TunnelPush) -> list[Step]:
             port = source_port(execution.key, outlet.source_ports)
             if outlet.hardware is not None:
                 port = outlet.hardware.source_port(execution) or port
-            t.finish_tunnel(packet, port, seq, kind.name == "gtpu", outlet.now_ms())
-        execution.replace(Packet(bytes(packet)))
+            is_gtpu = kind.name == "gtpu"
+            t.finish_tunnel(packet, port, seq, is_gtpu, outlet.now_ms(), offload is not None)
+            if offload is not None:
+                offload = pushed(offload, len(header), kind.name, is_ipv4, has_sum)
+        execution.replace(Packet(bytes(packet), offload))
         execution.key = out_port
         return False
 
-    return [push]
+    if kind is None or counts or not _is_known_to_devices(header, kind.name):
+        return [segment, push]
+    return [close_tunnel, push]
+
+
+def _is_known_to_devices(header: bytes, type_: str) -> bool:
+    """Can a packet behind these headers be finished by who sends it?"""
+    if type_ not in TUNNELS:
+        return False
+    whole = bytearray(header + bytes(64))
+    t.finish_tunnel(whole, 0, 0)
+    return find_inside(bytes(whole), parse(whole))[0] == len(header)
 
 
 def compile_pop(action: dp.TunnelPop) -> list[Step]:
-    """The step of `tnl_pop`, which ends a list of actions."""
+    """The steps of `tnl_pop`, which ends a list of actions."""
     port = action.port
 
     def pop(execution: Execution) -> bool:
@@ -142,7 +170,8 @@ def compile_pop(action: dp.TunnelPop) -> list[Step]:
         if type_ is None:
             outlet.drop(DROP_TUNNEL_PORT)
             return True
-        found = pop_tunnel(execution.frozen().data, type_)
+        known = 0 if execution.offload is None else execution.offload.marks
+        found = pop_tunnel(execution.frozen().data, type_, known, outlet.note)
         if found is None:
             outlet.drop(DROP_POP)
             return True
@@ -151,20 +180,29 @@ def compile_pop(action: dp.TunnelPop) -> list[Step]:
         outlet.recirculate(Packet(inner), key, execution.depth + 1)
         return True
 
-    return [pop]
+    return [open_tunnel, pop]
 
 
-def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
+def _ignore(event: str) -> None:
+    """Count nothing."""
+
+
+def pop_tunnel(
+    data: bytes, type_: str, known: int = 0, note: Callable[[str], None] = _ignore
+) -> tuple[bytes, int] | None:
     """The packet inside `data`, and the key's tunnel fields and packet type; None if `data` is no
-    sound packet of a tunnel of that type."""
+    sound packet of a tunnel of that type. `known` is what a device said of the checksums in front
+    (`packet.marks`), `note` counts looks at them."""
     eth_type = int.from_bytes(data[12:14], "big")
+    if eth_type == _IP and not _has_right_header(data, known, note):
+        return None
     outer = _read_ip(data, eth_type, is_srv6=type_ == "srv6")
     if outer is None:
         return None
     # What lies behind the end of the outer packet stays, as padding.
     at, end, src, dst, proto, tos, ttl = outer
     is_udp = proto == 17
-    if is_udp and (len(data) < at + 8 or t.udp_checksum_is_wrong(data, at, src, dst)):
+    if is_udp and (len(data) < at + 8 or not _has_right_sum(data, at, src + dst, known, note)):
         return None
     said = _read_tunnel(data, at, end, type_, proto)
     if said is None:
@@ -190,6 +228,34 @@ def pop_tunnel(data: bytes, type_: str) -> tuple[bytes, int] | None:
     if said.eth_type != ETH_TYPE_TEB:
         key |= (1 << 16 | said.eth_type) << PACKET_TYPE_SHIFT
     return data[at + said.length :], key
+
+
+def _has_right_header(data: bytes, known: int, note: Callable[[str], None]) -> bool:
+    """Is the checksum of the IPv4 header right, as far as it says how long it is?"""
+    length = (data[ETH_LEN] & 0xF) * 4 if len(data) > ETH_LEN else 0
+    is_right = known & IP_PARTIAL != IP_BAD
+    if not known & IP_PARTIAL:
+        note(IP_CHECKED)
+        is_right = length >= IPV4_LEN and not checksum(data[ETH_LEN : ETH_LEN + length])
+    if not is_right:
+        note(IP_WRONG)
+    return is_right
+
+
+def _has_right_sum(
+    data: bytes, at: int, ends: bytes, known: int, note: Callable[[str], None]
+) -> bool:
+    """The same of the UDP header at `at`, between these addresses, if it has one."""
+    if not data[at + 6] | data[at + 7]:
+        return True
+    is_right = known & L4_PARTIAL != L4_BAD
+    if not known & L4_PARTIAL:
+        note(UDP_CHECKED)
+        size = len(ends) // 2
+        is_right = not t.udp_checksum_is_wrong(data, at, ends[:size], ends[size:])
+    if not is_right:
+        note(UDP_WRONG)
+    return is_right
 
 
 def pack_options(key: int, options: bytes) -> int:
@@ -219,7 +285,7 @@ def _read_ip(
     itself, end of the packet, addresses, protocol, TOS and TTL."""
     at = ETH_LEN
     if eth_type == _IP and len(data) >= at + IPV4_LEN:
-        if data[at] != 0x45 or checksum(data[at : at + IPV4_LEN]):
+        if data[at] != 0x45:
             return None
         end = at + int.from_bytes(data[at + 2 : at + 4], "big")
         behind = at + IPV4_LEN

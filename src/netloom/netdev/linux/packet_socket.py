@@ -21,7 +21,13 @@ from netloom.netdev.linux.link_device import LinkHandle
 from netloom.netdev.linux.packet_ring import SOL_PACKET, PacketRing
 from netloom.netdev.linux.rtnl import Rtnl
 from netloom.netdev.linux.shaper import LinuxShaper
-from netloom.packet.offload import NO_OFFLOAD_HEADER, Offload, finish_offload, with_header
+from netloom.packet.offload import (
+    NO_OFFLOAD_HEADER,
+    Offload,
+    finish_offload,
+    is_of_tunnel,
+    with_header,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +102,10 @@ class PacketSocketDevice:
         for packet in packets:
             offload = packet.offload
             data = packet.data
+            if offload is not None and is_of_tunnel(data, offload):
+                parts = finish_offload(data, offload)
+                self.send([Packet(part, priority=packet.priority) for part in parts])
+                continue
             frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
             if packet.priority != self._priority:
                 self._set_priority(packet.priority)

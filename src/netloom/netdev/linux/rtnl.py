@@ -30,6 +30,7 @@ from netloom.netdev.device import DeviceState, DeviceStats
 from netloom.netdev.linux.ethtool import read_driver, read_speed
 from netloom.netdev.linux.shaped import ShapedDevices
 from netloom.netdev.linux.tc import Tc
+from netloom.packet.marks import TX_SEGMENTS, TX_TCP, TX_UDP
 
 IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
@@ -208,6 +209,7 @@ class Rtnl:
             is_loopback=bool(message["flags"] & IFF_LOOPBACK),
             is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
             master=message.get_attr("IFLA_MASTER") or 0,
+            tx_offloads=_TX_OFFLOADS,
         )
         stats = message.get_attr("IFLA_STATS64") or {}
         counters = {field: stats.get(source, 0) for field, source in _STATISTICS.items()}
@@ -216,6 +218,8 @@ class Rtnl:
 
 
 #: Members of DeviceStats -> members of the kernel's struct rtnl_link_stats64.
+#: What a virtio_net_hdr asks the kernel for, which does it itself where the device cannot.
+_TX_OFFLOADS = TX_TCP | TX_UDP | TX_SEGMENTS
 _STATISTICS = {
     "rx_packets": "rx_packets",
     "rx_bytes": "rx_bytes",

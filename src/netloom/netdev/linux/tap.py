@@ -26,6 +26,7 @@ from netloom.packet.offload import (
     Offload,
     decode_offload,
     finish_offload,
+    is_of_tunnel,
     with_header,
 )
 
@@ -127,6 +128,9 @@ class TapDevice:
         for packet in packets:
             offload = packet.offload
             data = packet.data
+            if offload is not None and is_of_tunnel(data, offload):
+                self.send([Packet(part) for part in finish_offload(data, offload)])
+                continue
             frame = NO_OFFLOAD_HEADER + data if offload is None else with_header(data, offload)
             try:
                 write(fd, frame)

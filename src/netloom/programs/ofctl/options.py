@@ -117,7 +117,7 @@ class Arguments:
         #: mod-group adds what is not there.
         self.may_create = False
         self.timestamp = False
-        #: How compose-packet writes a packet, and whether with wrong checksums.
+        #: How compose-packet writes a packet, and whether with a wrong checksum.
         self.pcap = False
         self.bare = False
         #: Does ofp-print read bytes, not digits?

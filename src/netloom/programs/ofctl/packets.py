@@ -57,7 +57,7 @@ def compose_packet(context: Context) -> int:
         key = SLOT["vlan_tpid"].put(key, 0x8100)
     packet = compose_packet(key, payload=payload)
     if args.bad_checksum:
-        packet = _spoil_checksums(packet)
+        packet = _spoil_checksum(packet)
     if args.pcap:
         sys.stdout.flush()
         now_ms = int(time.time() * 1000)
@@ -81,23 +81,16 @@ def _compare(key: int, packet: bytes) -> int:
     return 1
 
 
-def _spoil_checksums(packet: bytes) -> bytes:
-    """`packet` with another checksum in its IPv4 and transport headers, where it has them."""
-    from netloom.packet.headers import CHECKSUM_OFFSET
+def _spoil_checksum(packet: bytes) -> bytes:
+    """`packet` with a wrong checksum in its IPv4 header, if it has one: one bit is another."""
+    from netloom.packet.headers import IPV4_LEN
     from netloom.packet.parse import parse
 
-    headers = parse(packet)
+    l3 = parse(packet).l3
+    if l3 < 0 or len(packet) < l3 + IPV4_LEN or packet[l3] >> 4 != 4:
+        return packet
     data = bytearray(packet)
-    places = []
-    first = packet[headers.l3 : headers.l3 + 1] if headers.l3 >= 0 else b""
-    if first and first[0] >> 4 == 4:
-        places.append(headers.l3 + 10)
-    if headers.l4 >= 0 and not headers.frag & 2 and headers.proto in CHECKSUM_OFFSET:
-        places.append(headers.l4 + CHECKSUM_OFFSET[headers.proto])
-    for at in places:
-        if at + 2 <= len(data):
-            wrong = int.from_bytes(data[at : at + 2], "big") ^ 0xFFFF
-            data[at : at + 2] = wrong.to_bytes(2, "big")
+    data[l3 + 10] ^= 1
     return bytes(data)
 
 

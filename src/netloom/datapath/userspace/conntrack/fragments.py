@@ -23,6 +23,7 @@ from netloom.flow.address import format_ipv4, format_ipv6
 from netloom.packet import edit
 from netloom.packet.checksum import checksum
 from netloom.packet.headers import ETH_TYPE_IP, IPV6_EXTENSIONS
+from netloom.packet.marks import IP_GOOD, IP_PARTIAL
 from netloom.packet.parse import Headers
 
 log: Final = get_logger("ipf")
@@ -147,14 +148,24 @@ class Fragments:
         self.n_held = 0
         #: Fragments whose IP header has a wrong checksum, and packets that were thrown away.
         self.n_wrong_checksums = self.n_purged = 0
+        #: Fragments whose checksum was looked at here.
+        self.n_checked = 0
         self._waiting: dict[Datagram, Waiting] = {}
 
     def take(
-        self, data: bytes, headers: Headers, key: int, zone: int, recirc_id: int, now_ms: int
+        self,
+        data: bytes,
+        headers: Headers,
+        key: int,
+        zone: int,
+        recirc_id: int,
+        now_ms: int,
+        known: int = 0,
     ) -> Whole | str:
-        """What becomes of a fragment: it completes a packet, or is HELD or INVALID."""
+        """What becomes of a fragment: it completes a packet, or is HELD or INVALID. `known` is what
+        others say of its checksum (`packet.marks`)."""
         family = _family(headers.dl_type)
-        if family == 4 and checksum(data[headers.l3 : headers.l4]):
+        if family == 4 and self._is_wrong(data[headers.l3 : headers.l4], known):
             self.n_wrong_checksums += 1
             return INVALID
         found = _read(data, headers, key, zone, recirc_id)
@@ -181,6 +192,13 @@ class Fragments:
         self.n_held += 1
         waiting.add(piece)
         return self._complete(datagram, waiting, counts) if waiting.is_complete() else HELD
+
+    def _is_wrong(self, header: bytes, known: int) -> bool:
+        """Is the checksum of an IPv4 header wrong?"""
+        if known & IP_PARTIAL:
+            return not known & IP_GOOD
+        self.n_checked += 1
+        return bool(checksum(header))
 
     def _most_pieces(self, family: int) -> int:
         if family == 6:

@@ -52,12 +52,11 @@ from netloom.datapath.userspace.conntrack.text import (
     format_stats,
 )
 from netloom.datapath.userspace.conntrack.tuples import (
-    ICMP_OPENERS,
-    ICMPV6_OPENERS,
     INVALID_REASONS,
     Found,
     Tuple,
     extract,
+    is_opener,
     plain_bits,
     with_numbers_of,
 )
@@ -69,7 +68,8 @@ from netloom.flow.key import (
     CT_ZONE_SHIFT,
     PACKET_TYPE_MASK,
 )
-from netloom.packet.headers import IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP
+from netloom.packet.headers import IPPROTO_TCP
+from netloom.packet.marks import VOUCHED
 from netloom.packet.parse import Headers
 
 NEW: Final = 0x01
@@ -100,6 +100,10 @@ TCP_FLAGS: Final = "conntrack_invalid_tcp_flags"
 TCP_SEQUENCE: Final = "conntrack_tcp_seq_chk_failed"
 TCP_UNCHECKED: Final = "conntrack_tcp_seq_chk_bypass"
 FRAGMENT_CHECKSUM: Final = "ipf_l3csum_err"
+#: Checksums that no device had looked at.
+FRAGMENT_CHECKED: Final = "ipf_l3csum_checked"
+L3_CHECKED: Final = "conntrack_l3csum_checked"
+L4_CHECKED: Final = "conntrack_l4csum_checked"
 FRAGMENTS_PURGED: Final = "ipf_stuck_frag_list_purged"
 COUNTERS: Final = (
     FULL, ZONE_FULL, NAT_EXHAUSTED, INVALID_STATE, NATTED_MISS, TCP_FLAGS, TCP_SEQUENCE,
@@ -179,12 +183,15 @@ class ConnTracker:
         self.fragments = fragments = Fragments()
         counters.counter(FRAGMENT_CHECKSUM).follow(lambda: fragments.n_wrong_checksums)
         counters.counter(FRAGMENTS_PURGED).follow(lambda: fragments.n_purged)
+        counters.counter(FRAGMENT_CHECKED).follow(lambda: fragments.n_checked)
         self._expectations = Expectations()
         self.max_connections = DEFAULT_MAX_CONNECTIONS
         self.sweep_interval_ms = DEFAULT_SWEEP_MS
         self._next_sweep_ms = self._last_sweep_ms = self._now_ms = 0
         self._policies: dict[str, dict[str, int]] = {}
         self._reader = PlainReader()
+        counters.counter(L3_CHECKED).follow(lambda: self._reader.n_ip_checked)
+        counters.counter(L4_CHECKED).follow(lambda: self._reader.n_l4_checked)
         self.checks_tcp_sequence = True
 
     @property
@@ -229,16 +236,20 @@ class ConnTracker:
         before: Tracked,
         ct: Ct,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
     ) -> Verdict:
-        """What the action `ct` makes of a packet; see the module."""
+        """What the action `ct` makes of a packet, of whose checksums so much is `known`
+        (`packet.marks`); see the module."""
         if before.state == INV:
             return Verdict(Tracked(INV | TRK, ct.zone))
         before = before if before.zone == ct.zone else UNTRACKED
-        found = extract(packet, headers, ct.zone, trusts_checksum)
+        if not known and self._reader.has_checked(packet):
+            known = VOUCHED
+        found = extract(packet, headers, ct.zone, known, self._reader.checked)
         if isinstance(found, str):
             self._counters.counter(found).add()
             return Verdict(Tracked(INV | TRK, ct.zone))
+        self._reader.vouch(packet)
         segment = None
         if found.key.proto == IPPROTO_TCP and not found.related:
             segment = read_segment(packet, headers.l4, headers.end)
@@ -259,7 +270,7 @@ class ConnTracker:
         key: int,
         ct: CtPlan,
         now_ms: int,
-        trusts_checksum: bool = False,
+        known: int = 0,
         wants_key: bool = True,
     ) -> int:
         """What `ct` makes of the flow key of a plain packet: what `track` says (a test compares
@@ -272,7 +283,7 @@ class ConnTracker:
         state = state_in_zone(key, ct.zone)
         if (state and state != NEW_TRK) or key & PACKET_TYPE_MASK:
             return -1
-        read = self._reader.read(packet, ct.zone, trusts_checksum)
+        read = self._reader.read(packet, ct.zone, known)
         if read is None:
             return -1
         found, end = read
@@ -468,9 +479,9 @@ class ConnTracker:
 
     def _open(self, work: Work, packet: bytes | bytearray, headers: Headers, now_ms: int) -> None:
         key = work.found.key
-        if not _may_open(
-            key, work.segment, packet[headers.l4] if 0 <= headers.l4 < headers.end else 0
-        ):
+        first = packet[headers.l4] if 0 <= headers.l4 < headers.end else 0
+        segment = work.segment
+        if not (is_opener(key.proto, first) if segment is None else may_open(segment.flags)):
             self._invalid(work)
             return
         work.expected = expected = self._expectations.find(key)
@@ -581,13 +592,3 @@ class ConnTracker:
             return bool(self.flush(lambda connection: is_of(connection, one)))
         self.flush(lambda each: zone in (None, each.key.zone) and wanted.matches(each))
         return True
-
-
-def _may_open(key: Tuple, segment: Segment | None, icmp_type: int) -> bool:
-    if segment is not None:
-        return may_open(segment.flags)
-    if key.proto == IPPROTO_ICMP:
-        return icmp_type in ICMP_OPENERS
-    if key.proto == IPPROTO_ICMPV6:
-        return icmp_type in ICMPV6_OPENERS
-    return True

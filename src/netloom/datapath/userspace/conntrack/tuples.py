@@ -25,6 +25,7 @@ from netloom.packet.headers import (
     IPPROTO_TCP,
     IPPROTO_UDP,
 )
+from netloom.packet.marks import ICMP_GOOD, IP_BAD, IP_GOOD, L4_BAD, L4_GOOD, L4_PARTIAL
 from netloom.packet.parse import FRAG_LATER, Headers, parse
 
 INVALID_FRAGMENT: Final = "conntrack_invalid_fragment"
@@ -48,6 +49,9 @@ _ICMP_TYPES: Final = {
 #: Messages that may open a connection: the questions.
 ICMP_OPENERS: Final = frozenset({8, 13, 15})
 ICMPV6_OPENERS: Final = frozenset({128})
+_CHECKSUMMED: Final = frozenset(
+    {IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP}
+)
 _LEAST: Final = {IPPROTO_TCP: 20, IPPROTO_UDP: 8, IPPROTO_SCTP: 12}
 
 
@@ -77,6 +81,16 @@ def with_numbers_of(original: Tuple, now: Tuple) -> Tuple:
     kinds.discard(original.sport)
     other = kinds.pop() if kinds else original.sport
     return original._replace(sport=id_ | original.sport, dport=id_ | other)
+
+
+class Checked:
+    """How many checksums were looked at here, as no device had done so."""
+
+    __slots__ = ("n_ip", "n_l4")
+
+    def __init__(self) -> None:
+        self.n_ip = 0
+        self.n_l4 = 0
 
 
 class Found(NamedTuple):
@@ -154,19 +168,42 @@ def tuple_in(key: int, zone: int) -> Tuple | None:
 
 
 def extract(
-    packet: bytes | bytearray, headers: Headers, zone: int, trusts_checksum: bool = False
+    packet: bytes | bytearray,
+    headers: Headers,
+    zone: int,
+    known: int = 0,
+    checked: Checked | None = None,
 ) -> Found | str:
-    """The tuple of `packet`, or the reason why it has none."""
+    """The tuple of `packet`, or the reason why it has none. `known` is what others say of its
+    checksums (`packet.marks`); looks at them are counted in `checked`."""
     if headers.dl_type not in (ETH_TYPE_IP, ETH_TYPE_IPV6) or headers.l4 < 0:
         return INVALID_HEADER
     if headers.frag:
         return INVALID_FRAGMENT
     l3, l4 = headers.l3, headers.l4
-    if headers.dl_type == ETH_TYPE_IP and not trusts_checksum and checksum(packet[l3:l4]):
-        return INVALID_L3
-    if not trusts_checksum and _is_checksum_wrong(packet, headers):
-        return INVALID_L4_CHECKSUM
+    if headers.dl_type == ETH_TYPE_IP and not known & IP_GOOD:
+        if known & IP_BAD:
+            return INVALID_L3
+        if checked is not None:
+            checked.n_ip += 1
+        if checksum(packet[l3:l4]):
+            return INVALID_L3
+    is_icmp_here = headers.proto in (IPPROTO_ICMP, IPPROTO_ICMPV6)
+    if not known & (ICMP_GOOD if is_icmp_here else L4_GOOD):
+        if known & L4_PARTIAL == L4_BAD:
+            return INVALID_L4_CHECKSUM
+        if checked is not None and _has_checksum(packet, headers):
+            checked.n_l4 += 1
+        if _is_checksum_wrong(packet, headers):
+            return INVALID_L4_CHECKSUM
     return _extract_transport(packet, headers, zone, is_quoted=False)
+
+
+def _has_checksum(packet: bytes | bytearray, headers: Headers) -> bool:
+    """Is there one in the transport header that can be looked at?"""
+    if headers.proto != IPPROTO_UDP or headers.dl_type == ETH_TYPE_IPV6:
+        return headers.proto in _CHECKSUMMED
+    return any(packet[headers.l4 + 6 : headers.l4 + 8])
 
 
 def _addresses(packet: bytes | bytearray, headers: Headers) -> tuple[bytes, bytes]:
@@ -275,3 +312,9 @@ def parse_quoted(packet: bytes | bytearray, at: int, outer: Headers) -> Headers:
     if headers.l4 >= 0:
         headers.l4 += at
     return headers
+
+
+def is_opener(proto: int, icmp_type: int) -> bool:
+    """May a message of ICMP open a connection? Packets of other protocols may."""
+    openers = {IPPROTO_ICMP: ICMP_OPENERS, IPPROTO_ICMPV6: ICMPV6_OPENERS}.get(proto)
+    return openers is None or icmp_type in openers
