@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from tests.support.dummy_datapath import FLOW, IP_A, IP_B, A, B, Bench, udp
 
-from netloom.base.log import CONSOLE, DBG, vlog
 from netloom.flow.key import CT_STATE_SHIFT
 from netloom.netdev.tunnel import TunnelPort
 from netloom.netdev.tunnel_config import TunnelConfig
@@ -209,19 +208,3 @@ def test_headers_of_a_tunnel_that_a_device_calls_bad_do_not_go_off() -> None:
     options(bench, "p3", "ol_l4_rx_csum_set_bad")
     assert look() == [2, 1, 1, 1]
     assert len(bench.dpif.recv_upcalls(10)) == 2
-
-
-def test_the_log_tells_of_packets_that_go_up(capsys: pytest.CaptureFixture[str]) -> None:
-    bench = Bench()
-    levels = vlog.levels()
-    vlog.set_level(DBG, "dpif_netdev", CONSOLE)
-    try:
-        bench.send("p1", udp())
-    finally:
-        vlog.set_levels(levels)
-    head, key, packet = capsys.readouterr().err.splitlines()
-    assert head.endswith("|dpif_netdev|DBG|ovs-dummy: miss upcall:")
-    assert key.startswith("recirc_id(0),dp_hash(0),skb_priority(0),in_port(1),skb_mark(0),ct_state")
-    assert key.endswith("ipv4(src=10.0.0.1,dst=10.0.0.2,proto=17,tos=0,ttl=64,frag=no),"
-                        "udp(src=1000,dst=53)")  # fmt: skip
-    assert packet.startswith("udp,") and "udp_csum:" in packet

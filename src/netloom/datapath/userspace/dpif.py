@@ -8,7 +8,7 @@ the last round, and devices without descriptors. Until then all are, or, while s
 others in every eighth round.
 
 Port numbers are the lowest that are free, from 1; in a dummy, whose users type the numbers, ports
-get the number that their name ends in (100 more for a bridge's own port, `br0`), as in Open vSwitch.
+get the number that their name holds (100 more for a bridge's own port, `br0`), as in Open vSwitch.
 """
 
 from __future__ import annotations
