@@ -7,7 +7,7 @@ import sys
 
 NAMES = (
     "first_light", "datapath", "misses", "openflow", "tools", "pipeline", "network_api", "agents",
-    "resilience",
+    "resilience", "clusters",
 )  # fmt: skip
 
 
