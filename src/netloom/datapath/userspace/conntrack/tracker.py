@@ -409,7 +409,9 @@ class ConnTracker:
         if row is None or row[0].parent is not None:
             return False
         is_reply = bool(before.state & RPL)
-        if not row[0].looks_like(key, is_reply):
+        # Another connection may have got its tuple: then it is not the one that was found.
+        is_same = key == (original.reversed() if is_reply else original)
+        if not (is_same or row[0].looks_like(key, is_reply)):
             # Its addresses were changed since, which no tracking knows of.
             work.state &= SNAT | DNAT
             return False
