@@ -29,6 +29,9 @@ _HEADERS = {
 }  # fmt: skip
 #: How many bytes of Netlink the members of a tunnel() may take together, each with a header.
 _MAX_NESTED_BYTES, _NESTED_HEADER_BYTES = 65_531, 4
+#: The flag of tunnels that there is a key, as there is with a `tun_id`: the word is passed over
+#: among the flags.
+_HAS_KEY = 8
 _DL_TYPE = SLOT["dl_type"]
 _PACKET_TYPE = SLOT["packet_type"]
 #: What packets are whose Ethernet type is not said, by what is said of them.
@@ -244,6 +247,9 @@ class _Reader:
             n_bytes += _NESTED_HEADER_BYTES + _padded_size(rows.get(word))
             if n_bytes > _MAX_NESTED_BYTES:
                 raise FlowTooLong(word)
+            if word == "tun_id":
+                self.key |= _HAS_KEY << slot.shift
+                self.mask |= _HAS_KEY << slot.shift
             if word == "flags":
                 self._tunnel_flags(text)
             elif word == "oam":
@@ -266,8 +272,8 @@ class _Reader:
             flags, mask = numbers.parse_flags(text, numbers.TUN_FLAG_NAMES, "tunnel", 0xF)
         except ConfigError:
             raise _SyntaxError from None
-        self.key |= flags << slot.shift
-        self.mask |= (slot.ones if mask is None else mask) << slot.shift
+        self.key |= (flags & ~_HAS_KEY) << slot.shift
+        self.mask |= ((slot.ones if mask is None else mask) & ~_HAS_KEY) << slot.shift
 
     def _options(self, text: str) -> None:
         try:

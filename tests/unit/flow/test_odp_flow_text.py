@@ -39,8 +39,8 @@ PRINTED = [
     "nd(target=::5)",
     "recirc_id(0),tunnel(tun_id=0x5,ipv6_src=::1,ipv6_dst=::2,tos=0x4,ttl=1,"
     "vxlan(gbp(id=5,flags=0)),flags(key)),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
-    "recirc_id(0),tunnel(tun_id=0x1,src=1.2.3.4,dst=5.6.7.8,ttl=64,erspan(ver=1,idx=0x7)),"
-    "in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
+    "recirc_id(0),tunnel(tun_id=0x1,src=1.2.3.4,dst=5.6.7.8,ttl=64,erspan(ver=1,idx=0x7),"
+    "flags(+key)),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
     "recirc_id(0),tunnel(src=1.2.3.4,dst=5.6.7.8,ttl=64,erspan(ver=2,dir=1,hwid=0x7/0xf),"
     "flags(-df+csum)),in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)",
     "recirc_id(0),tunnel(src=1.2.3.4,dst=5.6.7.8,ttl=64,gtpu(flags=0x30,msgtype=255)),"
@@ -72,7 +72,7 @@ def test_metadata_have_one_order_and_flows_in_the_kernel_no_packet_type() -> Non
     )
     text = format_odp_flow(key, mask, in_kernel=True)
     assert text == (
-        "recirc_id(0x2),tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64),in_port(1),"
+        "recirc_id(0x2),tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64,flags(+key)),in_port(1),"
         "skb_mark(0x3),ct_state(+est+trk),ct_zone(0x5),eth(),eth_type(0x0800),ipv4(frag=no)"
     )
 

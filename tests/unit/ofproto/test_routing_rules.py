@@ -149,3 +149,30 @@ def test_rules_of_the_host_take_the_place_of_the_usual_ones() -> None:
     assert "Cached: 100: from all lookup 20\n" in desk.say("rule/show")
     # A family that the host lacks keeps the usual rules.
     assert len(desk.say("rule/show -6").splitlines()) == 2
+
+
+def test_the_default_route_of_one_family_is_not_that_of_the_other() -> None:
+    desk = Desk()
+    desk.underlay.give("br0", *_prefix("fd00::1", -32))
+    assert desk.say("add ::/0 br0 fd00::2 table=10") == "OK"
+    assert desk.say("rule/add from=10.0.0.1 table=10") == "OK"
+    assert desk.device("9.1.1.1", "10.0.0.1") is None
+    assert desk.say("rule/add -6 from=all table=10") == "OK"
+    assert desk.device("fd99::1") == "br0"
+
+
+def test_rules_of_both_families_get_numbers_of_their_own() -> None:
+    desk = Desk()
+    desk.say("rule/add from=10.0.0.1 table=10")
+    desk.say("rule/add -6 from=all table=11")
+    assert "User: 32765: from 10.0.0.1 lookup 10\n" in desk.say("rule/show")
+    assert "User: 32764: from all lookup 11\n" in desk.say("rule/show -6")
+    assert "User:" not in desk.say("rule/show -6").replace("User: 32764", "")
+
+
+def test_routes_of_a_table_are_shown_by_length() -> None:
+    desk = Desk()
+    for words in ("9.0.0.0/8 br0 10.0.0.2", "9.1.0.0/16 br0 10.0.0.2", "9.1.1.1/32 br0 10.0.0.2"):
+        desk.say(f"add {words}")
+    lines = [line.split()[1] for line in desk.say("show").splitlines() if "User" in line]
+    assert lines == ["9.1.1.1/32", "9.1.0.0/16", "9.0.0.0/8"]

@@ -80,7 +80,7 @@ def push_mpls(context: Context, action: a.PushMpls) -> None:
     if not count:
         commit(context)
     elif count >= MAX_MPLS_LABELS:
-        _refuse(context, "push", "it would have")
+        _refuse(context, "an MPLS push action", "it would have")
         return
     key = context.key
     if count:
@@ -103,7 +103,7 @@ def encap(context: Context, packet_type: int) -> None:
     elif not _PACKET_TYPE.get(key):
         key = with_labels(key, [])
     elif count >= MAX_MPLS_LABELS:
-        _refuse(context, "push", "it would have")
+        _refuse(context, "an encap MPLS action", "it would have")
         return
     else:
         context.mask |= sum(slot.mask for slot in LSES[:count])
@@ -116,7 +116,7 @@ def encap(context: Context, packet_type: int) -> None:
 def decap(context: Context, packet_type: int) -> None:
     """The first label off a packet that starts with one; `packet_type` is what is behind."""
     count = _count_labels(context)
-    pop_mpls(context, a.PopMpls(packet_type & 0xFFFF if packet_type else ETH_TYPE_TEB))
+    _pop(context, packet_type & 0xFFFF if packet_type else ETH_TYPE_TEB, "an MPLS decap")
     context.was_mpls = False
     context.key = _PACKET_TYPE.put(context.key, packet_type)
     context.pending_decap = True
@@ -146,23 +146,27 @@ def _first_entry(context: Context) -> int:
 
 def pop_mpls(context: Context, action: a.PopMpls) -> None:
     """The outermost label off; what is below is of the type that the action says."""
+    _pop(context, action.ethertype, "an MPLS pop action")
+
+
+def _pop(context: Context, ethertype: int, what: str) -> None:
     count = _count_labels(context)
     if not count:
         return
     if count == MAX_MPLS_LABELS and not LSES[count - 1].get(context.key) & BOS:
-        _refuse(context, "pop", "it has")
+        _refuse(context, what, "it has")
         return
     context.mask |= sum(slot.mask for slot in LSES[1:count])
     entries = [slot.get(context.key) for slot in LSES[1:count]]
-    context.key = _DL_TYPE.put(with_labels(context.key, entries), action.ethertype)
-    if action.ethertype not in MPLS_TYPES:
+    context.key = _DL_TYPE.put(with_labels(context.key, entries), ethertype)
+    if ethertype not in MPLS_TYPES:
         context.was_mpls = True
 
 
-def _refuse(context: Context, verb: str, why: str) -> None:
+def _refuse(context: Context, what: str, why: str) -> None:
     text = (
-        f"dropping packet on which an MPLS {verb} action can't be performed as {why} more MPLS "
-        f"LSEs than the {MAX_MPLS_LABELS} supported."
+        f"dropping packet on which {what} can't be performed as {why} more MPLS LSEs than the "
+        f"{MAX_MPLS_LABELS} supported."
     )
     if context.has_packet:
         context.report_error(text)

@@ -134,8 +134,8 @@ class UnderlayCommands:
     def routes(self, args: list[str]) -> list[Route]:
         """Those that `ovs/route/show` tells of; raises CommandError."""
         self._look()
-        # Of the usual tables the one first that is asked first.
-        routes = sorted(self._underlay.routes, key=lambda route: -route.table)
+        # Of the usual tables the one first that is asked first; in each the longest.
+        routes = sorted(self._underlay.routes, key=lambda route: (-route.table, -route.length))
         usual = [route for route in routes if route.table in USUAL_TABLES]
         if args == [_ALL_TABLES]:
             return [*(route for route in routes if route.table not in USUAL_TABLES), *usual]
@@ -167,7 +167,7 @@ class UnderlayCommands:
         rule, priority = _parse_rule(args)
         routes = self._underlay.routes
         if priority is None:
-            priority = routes.rules.free_priority(rule.is_v6)
+            priority = routes.rules.free_priority()
         routes.add_rule(replace(rule, priority=priority))
         return "OK"
 

@@ -199,7 +199,9 @@ class Routes:
         tables = [0] if self.rules.are_usual else self.rules.tables(address, source)
         for table in tables:
             for (_, length, route_mark, _), routes in self._indexes.get(table, {}).items():
-                if route_mark == mark and (found := routes.get(address & mask_of_length(length))):
+                found = routes.get(address & mask_of_length(length))
+                # All of IPv4 is in ::/0, but not meant by it.
+                if found and route_mark == mark and is_ipv4(found.prefix) == is_ipv4(address):
                     return found
         return None
 

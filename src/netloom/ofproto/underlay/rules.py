@@ -118,9 +118,9 @@ class Rules:
                 return True
         return False
 
-    def free_priority(self, is_v6: bool) -> int:
-        """The greatest number before the main table's that no rule has."""
-        taken = {rule.priority for rule in self._ordered if rule.is_v6 == is_v6}
+    def free_priority(self) -> int:
+        """The greatest number before the main table's that no rule of either family has."""
+        taken = {rule.priority for rule in self._ordered}
         return next(n for n in range(_MAIN_PRIORITY - 1, -1, -1) if n not in taken)
 
     def of_family(self, is_v6: bool) -> list[Rule]:
