@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from netloom.base.log import get_logger
 from netloom.datapath import actions as dp
 from netloom.flow import ports as reserved
-from netloom.flow.fields import SLOT, TUN_PRESENT_SHIFT, Field
+from netloom.flow.fields import SLOT, option_present
 from netloom.flow.key import NW_PROTO_MASK
 from netloom.flow.ports import format_port
 from netloom.ofproto.export_netflow import NetflowCredit
@@ -28,11 +28,6 @@ _NOT_TRUNCATED: Final = frozenset({
     reserved.TABLE, reserved.NORMAL, reserved.FLOOD, reserved.ALL, reserved.CONTROLLER,
     reserved.NONE,
 })  # fmt: skip
-
-
-def option_present(field: Field) -> int:
-    """The bit that says that a packet has the tunnel option of `field`."""
-    return 1 << TUN_PRESENT_SHIFT + int(field.name.removeprefix("tun_metadata"))
 
 
 def delete_field(context: Context, action: a.DeleteField) -> None:
